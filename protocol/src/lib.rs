@@ -1,0 +1,22 @@
+//! Greenroom's wire protocol: what travels between a client and the server, and nothing else.
+//!
+//! The types here are the source of `docs/openrpc.json` and `docs/schema.json`. This crate knows no actors, no
+//! sockets and no storage.
+
+pub mod codec;
+pub mod entity_id;
+pub mod error;
+pub mod limits;
+pub mod notify;
+pub mod params;
+pub mod position;
+pub mod raw;
+pub mod request;
+pub mod results;
+
+pub use codec::{Codec, CodecKind};
+pub use entity_id::EntityId;
+pub use error::{ErrorCode, WireError};
+pub use position::{Epoch, Position, Seq};
+pub use raw::RawJson;
+pub use request::{Call, Request, RequestId};

@@ -1,0 +1,64 @@
+//! A decoded request.
+
+use serde::{Deserialize, Serialize};
+
+use crate::params::{Connect, History, Ping, Presence, Send, Signal, Subscribe, Target};
+
+/// JSON-RPC's id: what the client wants to see again in the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RequestId {
+    /// A whole number.
+    Number(i64),
+    /// A string of at most 128 bytes.
+    Text(Box<str>),
+}
+
+/// One request: `id` is absent when no answer is wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// What to answer to.
+    pub id: Option<RequestId>,
+    /// What is asked.
+    pub call: Call,
+}
+
+/// The methods.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Call {
+    /// Identify, and resume.
+    Connect(Connect),
+    /// Follow an entity.
+    Subscribe(Subscribe),
+    /// Stop following.
+    Unsubscribe(Target),
+    /// A durable op.
+    Send(Send),
+    /// A volatile message.
+    Signal(Signal),
+    /// The committed state.
+    Read(Target),
+    /// Past events.
+    History(History),
+    /// Who is here.
+    Presence(Presence),
+    /// Are you there?
+    Ping(Ping),
+}
+
+impl Call {
+    /// The method's name on the wire; also a metric's label.
+    pub const fn method(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Subscribe(_) => "subscribe",
+            Self::Unsubscribe(_) => "unsubscribe",
+            Self::Send(_) => "send",
+            Self::Signal(_) => "signal",
+            Self::Read(_) => "read",
+            Self::History(_) => "history",
+            Self::Presence(_) => "presence",
+            Self::Ping(_) => "ping",
+        }
+    }
+}
