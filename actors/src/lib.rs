@@ -1,1 +1,12 @@
-//! x
+//! Greenroom's core: what happens to an op between a session and the journal, and how the outcome spreads.
+//!
+//! The parts are pure state machines (`state.rs`) inside thin actors (`actor.rs`). This crate knows no HTTP, no
+//! WebSocket and no SurrealDB: storage is the trait [`store::Store`], time and randomness are arguments.
+
+pub mod behaviour;
+pub mod capability;
+pub mod clock;
+pub mod kind;
+pub mod presence;
+pub mod record;
+pub mod store;

@@ -1,0 +1,46 @@
+//! An event as the journal keeps it.
+
+use std::sync::Arc;
+
+use greenroom_protocol::{RawJson, Seq, results};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Millis;
+
+/// An accepted op, with all that is needed to answer its repeat. Its JSON is what a journal row holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// Its place in the log.
+    pub seq: Seq,
+    /// When it was accepted.
+    pub at: Millis,
+    /// The sender's user.
+    pub from: Arc<str>,
+    /// The behaviour's name for it.
+    pub r#type: Box<str>,
+    /// Its body.
+    pub body: RawJson,
+    /// The sender's client id, where the op was numbered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<Arc<str>>,
+    /// The client's number for the op.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n: Option<u64>,
+    /// What the behaviour returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<RawJson>,
+}
+
+impl EventRecord {
+    /// As results show it: without the entity, which they name already.
+    pub fn to_wire(&self) -> results::Event {
+        results::Event {
+            entity: None,
+            seq: self.seq,
+            at: self.at,
+            from: self.from.as_ref().into(),
+            r#type: self.r#type.as_ref().into(),
+            body: self.body.clone(),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Where journals live: the trait that `src/store/` of the server implements over SurrealDB.
+
+use async_trait::async_trait;
+use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
+
+use crate::record::EventRecord;
+
+/// What one entity adds to its log in one transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JournalRow {
+    /// Whose log.
+    pub entity: EntityId,
+    /// Which log.
+    pub epoch: Epoch,
+    /// Seq of the first event in `events`.
+    pub first_seq: Seq,
+    /// Seq of the last.
+    pub last_seq: Seq,
+    /// A JSON array of [`EventRecord`]s, gapless from `first_seq` to `last_seq`.
+    pub events: String,
+}
+
+/// An entity's state at a seq. A newer one replaces it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SnapshotRow {
+    /// Whose state.
+    pub entity: EntityId,
+    /// Of which log.
+    pub epoch: Epoch,
+    /// After which event.
+    pub seq: Seq,
+    /// The behaviour's snapshot.
+    pub state: RawJson,
+    /// Outcomes of recent ops, as the core packs them.
+    pub dedupe: RawJson,
+    /// Events up to here may be deleted together with writing this snapshot; 0 for none.
+    pub trim_through: Seq,
+}
+
+/// The number of a transaction under a lease: it commits only as the direct successor of `number - 1` of the same term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence {
+    /// The lease's term.
+    pub term: u64,
+    /// 1, 2, 3, ... within the term.
+    pub number: u64,
+    /// Drawn at random for each attempt, to tell the attempts at one number apart.
+    pub nonce: u64,
+}
+
+/// One transaction: all of it or nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Its place among this node's transactions.
+    pub fence: Fence,
+    /// At most one per entity.
+    pub rows: Vec<JournalRow>,
+    /// At most one per entity.
+    pub snapshots: Vec<SnapshotRow>,
+}
+
+/// What the store has of an entity.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Loaded {
+    /// Its latest snapshot.
+    pub snapshot: Option<SnapshotRow>,
+    /// The log's identity, where there is anything at all.
+    pub epoch: Option<Epoch>,
+    /// The events after the snapshot, ascending and gapless.
+    pub tail: Vec<EventRecord>,
+}
+
+/// Which events to read. Both bounds are exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// The first `limit` events with `seq > after`.
+    After {
+        /// Where to start.
+        after: Seq,
+        /// How many at the most.
+        limit: usize,
+    },
+    /// The last `limit` events with `seq < before`.
+    Before {
+        /// Where to end.
+        before: Seq,
+        /// How many at the most.
+        limit: usize,
+    },
+}
+
+/// The store did not do it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It is out of reach, or failed; a repeat may succeed.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// What it holds cannot be read.
+    #[error("the store holds what cannot be read: {0}")]
+    Corrupt(String),
+}
+
+/// A transaction did not report success.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// Certainly nothing of it was written.
+    #[error("the transaction failed: {0}")]
+    Failed(String),
+    /// Another node, or a later term, owns the lease: this node must not write any more.
+    #[error("the lease is lost: {0}")]
+    Fenced(String),
+    /// The answer was lost: it may or may not be written, or still be on its way.
+    #[error("the transaction's outcome is unknown: {0}")]
+    Unknown(String),
+}
+
+/// How an unknown transaction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It is written.
+    Committed,
+    /// It is not, and never will be: its number is used up.
+    NotCommitted,
+}
+
+/// Durable storage of journals and snapshots. `commit` calls do not overlap.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Takes the node's lease: the next term, whose transactions count from 1. Transactions of older terms fail from now on.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    async fn acquire(&self) -> Result<u64, StoreError>;
+
+    /// Writes all of `batch` and returns when it is on disk.
+    ///
+    /// # Errors
+    /// Whether nothing was written, or that this is not known.
+    async fn commit(&self, batch: &Batch) -> Result<(), CommitError>;
+
+    /// Finds out how the transaction with this fence ended, and uses its number up if it has not committed, so that a
+    /// straggler never can.
+    ///
+    /// # Errors
+    /// Where the store does not answer: still unknown, ask again.
+    async fn settle(&self, fence: Fence) -> Result<Settled, CommitError>;
+
+    /// Reads what is needed to wake `entity`: its snapshot and the events after it.
+    ///
+    /// # Errors
+    /// Where the store does not answer, or what it holds cannot be read.
+    async fn load(&self, entity: &EntityId) -> Result<Loaded, StoreError>;
+
+    /// Reads a page of events, ascending. Trimmed events are absent.
+    ///
+    /// # Errors
+    /// As for `load`.
+    async fn events(&self, entity: &EntityId, page: Page) -> Result<Vec<EventRecord>, StoreError>;
+}
