@@ -3,10 +3,22 @@
 //! The parts are pure state machines (`state.rs`) inside thin actors (`actor.rs`). This crate knows no HTTP, no
 //! WebSocket and no SurrealDB: storage is the trait [`store::Store`], time and randomness are arguments.
 
+pub mod answer;
 pub mod behaviour;
 pub mod capability;
 pub mod clock;
+pub mod directory;
+pub mod entity;
+pub mod frames;
+pub mod identity;
+pub mod ids;
+pub mod journal;
 pub mod kind;
+pub mod limits;
+pub mod metrics;
+pub mod outbox;
 pub mod presence;
 pub mod record;
+pub mod relay;
+pub mod session;
 pub mod store;

@@ -5,6 +5,9 @@ use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
 
 use crate::record::EventRecord;
 
+pub mod conformance;
+pub mod memory;
+
 /// What one entity adds to its log in one transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JournalRow {

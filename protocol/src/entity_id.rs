@@ -132,7 +132,7 @@ mod tests {
     fn grammar() {
         let long_kind = "k".repeat(33);
         let long_id = "i".repeat(129);
-        let table: &[(&str, Result<(&str, &str), BadEntityId>)] = &[
+        let table = [
             ("room:lobby", Ok(("room", "lobby"))),
             ("doc:plan-7:b/c", Ok(("doc", "plan-7:b/c"))),
             ("a:~@.+=-_", Ok(("a", "~@.+=-_"))),
@@ -149,7 +149,7 @@ mod tests {
         for (text, want) in table {
             let got = EntityId::parse(text);
             let got = got.as_ref().map(|e| (e.kind(), e.id())).map_err(Clone::clone);
-            assert_eq!(&got, want, "{text}");
+            assert_eq!(got, want, "{text}");
         }
     }
 }

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::Seq;
 
 macro_rules! error_table {
-    ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {
+    ($(#[doc = $doc:literal] $name:ident = $code:literal, $text:literal;)*) => {
         /// Every error a request can be answered with.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum ErrorCode {
-            $($(#[$doc])* $name,)*
+            $(#[doc = $doc] $name,)*
         }
 
         impl ErrorCode {
@@ -28,6 +28,11 @@ macro_rules! error_table {
             /// The stable string in `data.code`; also a metric's label.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
+            }
+
+            /// What it means, in one line, for the documents.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $doc,)* }.trim()
             }
         }
     };

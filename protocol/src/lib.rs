@@ -3,6 +3,7 @@
 //! The types here are the source of `docs/openrpc.json` and `docs/schema.json`. This crate knows no actors, no
 //! sockets and no storage.
 
+pub mod close;
 pub mod codec;
 pub mod entity_id;
 pub mod error;
@@ -13,8 +14,10 @@ pub mod position;
 pub mod raw;
 pub mod request;
 pub mod results;
+pub mod schema;
 
-pub use codec::{Codec, CodecKind};
+pub use close::CloseCode;
+pub use codec::{Codec, CodecKind, Malformed, Message, Method, ServerMessage};
 pub use entity_id::EntityId;
 pub use error::{ErrorCode, WireError};
 pub use position::{Epoch, Position, Seq};

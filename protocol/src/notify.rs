@@ -9,6 +9,7 @@ use crate::{EntityId, Epoch, RawJson, Seq};
 
 /// A volatile message from another subscriber.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SignalReceived")]
 pub struct Signal {
     /// The entity it was sent to.
     pub entity: EntityId,
@@ -39,6 +40,9 @@ pub struct PresenceChange {
     pub left: Vec<String>,
     /// How many users are here now.
     pub count: u64,
+    /// Everybody, instead of changes, where changes had to be left out: replaces what the client had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<Vec<Member>>,
 }
 
 /// The subscription could not be continued: replace what you have.

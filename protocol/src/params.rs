@@ -5,6 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{EntityId, Position, RawJson, Seq};
 
+pub(crate) mod by_name;
+mod check;
+
+pub use check::check;
+
 /// `connect`: who I am, and where I stood.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -16,7 +21,7 @@ pub struct Connect {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
     /// Subscriptions to make (or make again) in the same round trip.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "by_name::list")]
     pub subscriptions: Vec<Subscribe>,
     /// Name and version of the client's software, for logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,7 +61,7 @@ pub struct Subscribe {
     /// The entity to follow.
     pub entity: EntityId,
     /// What the caller already has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "by_name::optional")]
     pub after: Option<Position>,
     /// Policy for events.
     #[serde(default)]
@@ -84,13 +89,14 @@ pub struct Send {
     /// The entity that decides.
     pub entity: EntityId,
     /// The behaviour's name for the op, at most 64 bytes.
+    #[schemars(length(min = 1, max = crate::limits::MAX_TYPE))]
     pub r#type: String,
     /// The op's body.
-    #[serde(default = "null")]
+    #[serde(default)]
     pub body: RawJson,
     /// The client's own number for this op: a repeat gets the first outcome and executes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = crate::limits::MAX_INTEGER))]
     pub n: Option<u64>,
     /// Reject unless the entity is at this seq.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,12 +110,14 @@ pub struct Signal {
     /// The entity whose subscribers get it.
     pub entity: EntityId,
     /// The application's name for it, at most 64 bytes.
+    #[schemars(length(min = 1, max = crate::limits::MAX_TYPE))]
     pub r#type: String,
     /// Its body.
-    #[serde(default = "null")]
+    #[serde(default)]
     pub body: RawJson,
     /// With the `latest` policy, a newer signal of the same sender, type and key replaces an older one. At most 64 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = crate::limits::MAX_KEY))]
     pub key: Option<String>,
 }
 
@@ -127,7 +135,7 @@ pub struct History {
     pub after: Option<Seq>,
     /// 1 to 1000; 100 where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
+    #[schemars(range(min = 1, max = crate::limits::MAX_HISTORY))]
     pub limit: Option<u32>,
 }
 
@@ -155,6 +163,7 @@ pub struct Presence {
     pub action: PresenceAction,
     /// With `enter`: a JSON object of at most 1 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub meta: Option<RawJson>,
 }
 
@@ -162,7 +171,3 @@ pub struct Presence {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ping {}
-
-fn null() -> RawJson {
-    RawJson::NULL
-}

@@ -2,83 +2,100 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use serde::de::Error as _;
-use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
-/// One JSON value as text: never parsed on its way through, except to and from MessagePack.
+/// One JSON value as text, kept byte for byte and never parsed on its way through.
 ///
-/// Cloning shares the text. Invariant: the text is one valid JSON value.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RawJson(Bytes);
+/// Cloning shares the text. Only serde_json can serialize it; for MessagePack the codec transcodes the text.
+///
+/// The text follows JSON's grammar, but what it spells may still fit no Rust type: `1e999` and `"\ud800"` are
+/// JSON. So [`RawJson::parse`] can fail even for a `serde_json::Value`.
+// `None` is the text `null`, so that `NULL` can be a constant.
+#[derive(Clone)]
+pub struct RawJson(Option<Arc<RawValue>>);
 
 impl RawJson {
     /// The text `null`.
-    pub const NULL: Self = Self(Bytes::from_static(b"null"));
+    pub const NULL: Self = Self(None);
 
     /// Serializes `value` to JSON text.
     ///
     /// # Errors
     /// What `value`'s `Serialize` reports.
-    pub fn from_value<T: Serialize>(value: &T) -> Result<Self, serde_json::Error> {
-        serde_json::to_vec(value).map(|text| Self(text.into()))
+    pub fn from_value<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
+        to_raw_value(value).map(Self::from)
     }
 
-    /// Takes text over after checking that it is one JSON value.
+    /// Copies text after checking that it is one JSON value; white space around it is left out.
     ///
     /// # Errors
     /// Where the text is no JSON.
-    pub fn from_text(text: impl Into<Bytes>) -> Result<Self, serde_json::Error> {
-        let text = text.into();
-        serde_json::from_slice::<&RawValue>(&text)?;
-        Ok(Self(text))
+    pub fn from_text(text: impl AsRef<[u8]>) -> Result<Self, serde_json::Error> {
+        let raw: &RawValue = serde_json::from_slice(text.as_ref())?;
+        Ok(raw.to_owned().into())
+    }
+
+    fn raw(&self) -> &RawValue {
+        self.0.as_deref().unwrap_or(RawValue::NULL)
     }
 
     /// The JSON text.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("every constructor checked that this is JSON, which is UTF-8")
+        self.raw().get()
     }
 
     /// Length of the text in bytes.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.as_str().len()
     }
 
     /// Never: a JSON value has at least one byte.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        false
+    }
+
+    /// Whether the value is a JSON object.
+    pub fn is_object(&self) -> bool {
+        self.as_str().starts_with('{')
     }
 
     /// Parses the text.
     ///
     /// # Errors
-    /// Where it does not have the shape of `T`, or is nested deeper than 128.
+    /// Where it does not have the shape of `T`, is nested deeper than 128, or spells a number or a string that `T` cannot hold.
     pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(&self.0)
+        serde_json::from_str(self.as_str())
     }
 
     /// How deep arrays and objects nest in the text: 0 for a scalar.
     pub fn depth(&self) -> usize {
-        let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0usize, false, false);
-        for &b in self.0.iter() {
-            match (in_string, b) {
-                (true, _) if escaped => escaped = false,
-                (true, b'\\') => escaped = true,
-                (_, b'"') => in_string = !in_string,
-                (false, b'{' | b'[') => {
-                    depth += 1;
-                    deepest = deepest.max(depth);
-                }
-                (false, b'}' | b']') => depth -= 1,
-                _ => {}
-            }
-        }
-        deepest
+        crate::codec::depth(self.as_str())
     }
 }
+
+impl From<Box<RawValue>> for RawJson {
+    fn from(raw: Box<RawValue>) -> Self {
+        Self(Some(raw.into()))
+    }
+}
+
+impl Default for RawJson {
+    fn default() -> Self {
+        Self::NULL
+    }
+}
+
+/// Two texts are equal when their bytes are: `1.0` differs from `1`.
+impl PartialEq for RawJson {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for RawJson {}
 
 impl fmt::Debug for RawJson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,27 +105,14 @@ impl fmt::Debug for RawJson {
 
 impl Serialize for RawJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            // A borrowed `RawValue` tells serde_json to copy the text as it is.
-            let raw: &RawValue = serde_json::from_slice(&self.0).map_err(S::Error::custom)?;
-            raw.serialize(serializer)
-        } else {
-            let mut json = serde_json::Deserializer::from_slice(&self.0);
-            serde_transcode::transcode(&mut json, serializer)
-        }
+        // serde_json knows a `RawValue` and copies its text as it is.
+        self.raw().serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for RawJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            let raw = Box::<RawValue>::deserialize(deserializer)?;
-            Ok(Self(String::from(Box::<str>::from(raw)).into()))
-        } else {
-            let mut text = Vec::new();
-            serde_transcode::transcode(deserializer, &mut serde_json::Serializer::new(&mut text)).map_err(D::Error::custom)?;
-            Ok(Self(text.into()))
-        }
+        Box::<RawValue>::deserialize(deserializer).map(Self::from)
     }
 }
 

@@ -1,17 +1,18 @@
 //! A decoded request.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::params::{Connect, History, Ping, Presence, Send, Signal, Subscribe, Target};
 
 /// JSON-RPC's id: what the client wants to see again in the answer.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RequestId {
     /// A whole number.
     Number(i64),
     /// A string of at most 128 bytes.
-    Text(Box<str>),
+    Text(#[schemars(length(max = crate::limits::MAX_REQUEST_ID))] Box<str>),
 }
 
 /// One request: `id` is absent when no answer is wanted.
@@ -47,6 +48,9 @@ pub enum Call {
 }
 
 impl Call {
+    /// The names of all methods, in the order of the documentation.
+    pub const METHODS: [&str; 9] = ["connect", "subscribe", "unsubscribe", "send", "signal", "read", "history", "presence", "ping"];
+
     /// The method's name on the wire; also a metric's label.
     pub const fn method(&self) -> &'static str {
         match self {

@@ -1,0 +1,121 @@
+# What people and CI call alike. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+# Two cargo builds at once would only wait for each other's lock.
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+# One target directory for daily work, tests and CI, outside the checkout: SurrealDB takes 20 minutes to compile on two
+# cores, and a second directory would compile it again (docs/adr/0004). The tools lie beside it.
+CARGO_TARGET_DIR ?= $(HOME)/.cache/greenroom/target
+GREENROOM_TOOLS ?= $(HOME)/.cache/greenroom/tools
+export CARGO_TARGET_DIR GREENROOM_TOOLS
+VENV := $(GREENROOM_TOOLS)/venv
+export PATH := $(GREENROOM_TOOLS)/bin:$(PATH)
+BIN := $(CARGO_TARGET_DIR)/release
+
+# Every cargo command below runs in the root without `-p`, so that it resolves features for all default members and
+# SurrealDB is compiled once for all of them; `--bin` only narrows what is built.
+
+# The lint rides on the build of the tests. `cargo clippy` checks instead of building, so it would need every
+# dependency a second time, as metadata. With clippy-driver as the compiler of the workspace's own crates, one build both
+# lints and compiles, and the dependencies, which no workspace wrapper touches, stay the ones of `make run`.
+# `__CLIPPY_HACKERY__` is clippy-driver's separator of arguments.
+LINT := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
+
+# Arguments for `make run` and `make bench`.
+ARGS ?=
+
+# What the tests outside Rust need to know.
+export GREENROOM_BIN := $(BIN)/greenroom
+export PROMETHEUS ?= $(or $(shell command -v prometheus),$(GREENROOM_TOOLS)/prometheus/usr/bin/prometheus)
+export CHROMIUM ?= $(or $(shell command -v chromium),/usr/bin/chromium)
+
+define header
+@printf '\n==> %s\n' "$(1)"
+endef
+
+.PHONY: help run test lint fmt bench clean distclean
+.PHONY: deps deps-tools check-fmt check-sizes deny advisories test-k8s test-sdk test-rust test-python test-browser
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+run: ## Build and start the server; ARGS="--help" passes arguments on. The first build takes a while
+	@.ci/deps build
+	cargo run --release --bin greenroom -- serve $(ARGS)
+
+# The cheap stages come first, so that a slip shows before the long build.
+test: check-fmt check-sizes deny test-k8s test-sdk lint test-rust test-python test-browser ## Run every check and every test, installing what they need
+	$(call header,everything passed)
+
+deps:
+	$(call header,what the tests need)
+	@.ci/deps test
+
+# Enough for the checks that need neither a browser nor a build.
+deps-tools:
+	@.ci/deps tools
+
+check-fmt: deps
+	$(call header,formatting)
+	cargo fmt --all --check
+
+check-sizes:
+	$(call header,file sizes)
+	@.ci/file-sizes
+
+lint: deps ## Lint the workspace; the build it makes is the one that the tests use
+	$(call header,lint and build)
+	$(LINT) cargo build --release --locked --all-targets
+
+test-rust: lint ## Rust: unit, property and end-to-end tests
+	$(call header,Rust tests)
+	$(LINT) cargo test --release --locked
+
+deny: deps-tools ## Dependencies: licences, bans, sources
+	$(call header,dependencies)
+	@PATH="$(VENV)/bin:$$PATH" cargo deny --locked --workspace check --hide-inclusion-graph bans licenses sources
+
+advisories: deps-tools ## Dependencies: known vulnerabilities; fetches the RustSec database, so not part of `make test`
+	$(call header,advisories)
+	@PATH="$(VENV)/bin:$$PATH" cargo deny --locked --workspace check --hide-inclusion-graph advisories
+
+test-k8s: deps-tools ## Kubernetes: render the manifests and validate them
+	$(call header,Kubernetes manifests)
+	@$(VENV)/bin/python .ci/check-k8s.py
+
+test-sdk: deps client/node_modules/.package-lock.json ## Browser SDK: types and tests
+	$(call header,SDK)
+	cd client && npm run --silent check && npm run --silent types:check && npm test --silent
+
+test-python: lint ## The binary against Python's websockets and a real Prometheus
+	$(call header,Python tests)
+	$(VENV)/bin/python -m pytest tests/python
+
+test-browser: lint tests/node_modules/.package-lock.json ## The binary against Node and Chromium
+	$(call header,browser tests)
+	cd tests && node --test browser/*.test.js
+
+fmt: ## Format the Rust code
+	cargo fmt --all
+
+# Plain rustc: clippy-driver compiles with the optimisations on MIR off, and figures must come from what ships.
+bench: ## Run the load harness against a server of its own; ARGS= passes arguments on
+	@.ci/deps build
+	cargo build --release --locked --bin greenroom --bin greenroom-loadtest
+	$(BIN)/greenroom-loadtest suite $(ARGS)
+
+clean: ## Remove what this workspace built; compiled dependencies and ./data stay
+	cargo clean --release -p greenroom -p greenroom-protocol -p greenroom-actors -p greenroom-loadtest -p greenroom-dev-surrealdb
+	rm -rf client/node_modules tests/node_modules
+
+distclean: clean ## Remove compiled dependencies and installed tools too: the next build takes 20 minutes and more
+	rm -rf "$(CARGO_TARGET_DIR)" "$(GREENROOM_TOOLS)"
+
+%/node_modules/.package-lock.json: %/package-lock.json | deps
+	@echo "npm: installing $*/package-lock.json"
+	@cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@

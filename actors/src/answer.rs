@@ -1,0 +1,166 @@
+//! How a request is answered, from whichever thread the answer comes.
+
+use greenroom_protocol::results::{Subscribed, SubscriptionOutcome};
+use greenroom_protocol::{CodecKind, EntityId, ErrorCode, RequestId, WireError};
+use serde::Serialize;
+
+use bytes::Bytes;
+
+use crate::frames::Encoder;
+use crate::ids::SessionKey;
+use crate::relay::{RelayHandle, ToRelay};
+
+/// What an answer belongs to.
+#[derive(Debug)]
+enum Question {
+    /// A request; without an id nothing is sent, but it still counts as in flight until it is answered.
+    Request(Option<RequestId>),
+    /// One of the subscriptions inside a `connect`.
+    Part { index: u16, entity: EntityId },
+}
+
+/// A session, as whoever answers it needs to know it.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    /// Which session.
+    pub session: SessionKey,
+    /// What it speaks.
+    pub codec: CodecKind,
+    /// How messages are encoded.
+    pub encoder: Encoder,
+    /// Serves its thread.
+    pub relay: RelayHandle,
+}
+
+/// What an answer will be to.
+#[derive(Debug)]
+pub enum Asked {
+    /// A request, by method and id.
+    Request(&'static str, Option<RequestId>),
+    /// One of the subscriptions inside a `connect`.
+    Part {
+        /// Its place.
+        index: u16,
+        /// What it follows.
+        entity: EntityId,
+    },
+}
+
+/// The right, and the duty, to answer one request.
+///
+/// Dropping it unused, be it by a panic or with a full queue's message, answers `unavailable`: no request is ever left open.
+#[derive(Debug)]
+pub struct Responder {
+    to: SessionKey,
+    codec: CodecKind,
+    encoder: Encoder,
+    relay: RelayHandle,
+    method: &'static str,
+    question: Option<Question>,
+}
+
+/// An answer on its way to the relay of its session's thread.
+#[derive(Debug)]
+pub struct Answer {
+    /// Whose request it was.
+    pub to: SessionKey,
+    /// What to deliver.
+    pub body: AnswerBody,
+    /// The request's method, for metrics.
+    pub method: &'static str,
+    /// The error it carries, for metrics.
+    pub error: Option<ErrorCode>,
+}
+
+/// The two shapes of an answer.
+#[derive(Debug)]
+pub enum AnswerBody {
+    /// A framed reply; none where the request had no id.
+    Frame(Option<Bytes>),
+    /// The outcome of the subscription at this place of the session's `connect`.
+    Part(u16, Box<SubscriptionOutcome>),
+}
+
+impl Responder {
+    /// For what `to` asks.
+    pub fn new(to: &Asker, asked: Asked) -> Self {
+        let (method, question) = match asked {
+            Asked::Request(method, id) => (method, Question::Request(id)),
+            Asked::Part { index, entity } => ("subscribe", Question::Part { index, entity }),
+        };
+        Self { to: to.session, codec: to.codec, encoder: to.encoder, relay: to.relay.clone(), method, question: Some(question) }
+    }
+
+    /// The session that asked.
+    pub fn session(&self) -> SessionKey {
+        self.to
+    }
+
+    /// The codec that it speaks.
+    pub fn codec(&self) -> CodecKind {
+        self.codec
+    }
+
+    /// Answers a request with its result.
+    pub fn ok<T: Serialize>(mut self, result: &T) -> Answer {
+        let body = match self.question.take() {
+            Some(Question::Request(id)) => AnswerBody::Frame(id.map(|id| self.encoder.result(self.codec, &id, result))),
+            _ => unreachable!("parts of a `connect` are subscriptions, answered by `subscribed`"),
+        };
+        Answer { to: self.to, body, method: self.method, error: None }
+    }
+
+    /// Answers a subscription, whether asked for by `subscribe` or within `connect`.
+    pub fn subscribed(mut self, result: Subscribed) -> Answer {
+        let body = match self.question.take() {
+            Some(Question::Part { index, entity }) => {
+                AnswerBody::Part(index, Box::new(SubscriptionOutcome { entity, result: Some(result), error: None }))
+            }
+            Some(Question::Request(id)) => AnswerBody::Frame(id.map(|id| self.encoder.result(self.codec, &id, &result))),
+            None => AnswerBody::Frame(None),
+        };
+        Answer { to: self.to, body, method: self.method, error: None }
+    }
+
+    /// Answers with an error.
+    pub fn error(mut self, error: WireError) -> Answer {
+        self.refuse(error)
+    }
+
+    /// Sends an error at once, past everything that waits.
+    pub fn send_error(mut self, error: WireError) {
+        let answer = self.refuse(error);
+        self.relay.send_or_spawn(ToRelay::Answer(answer));
+    }
+
+    fn refuse(&mut self, error: WireError) -> Answer {
+        let code = Some(error.data.code);
+        let body = match self.question.take() {
+            Some(Question::Part { index, entity }) => {
+                AnswerBody::Part(index, Box::new(SubscriptionOutcome { entity, result: None, error: Some(error) }))
+            }
+            Some(Question::Request(id)) => AnswerBody::Frame(id.map(|id| self.encoder.error(self.codec, Some(&id), &error))),
+            None => AnswerBody::Frame(None),
+        };
+        Answer { to: self.to, body, method: self.method, error: code }
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        if self.question.is_some() {
+            let answer = self.refuse(unavailable());
+            self.relay.send_or_spawn(ToRelay::Answer(answer));
+        }
+    }
+}
+
+/// The error of a request whose outcome is not known, or that nobody could take up.
+pub fn unavailable() -> WireError {
+    WireError::new(ErrorCode::Unavailable, "the outcome is not known; repeat the request, ops with the same `n`").retry_after_ms(1000)
+}
+
+/// The error of a request that met a full queue.
+pub fn overloaded(queue: &'static str) -> WireError {
+    WireError::new(ErrorCode::Overloaded, "a queue is full and nothing was done; repeat the request later").retry_after_ms(500).reason(queue)
+}

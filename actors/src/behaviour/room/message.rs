@@ -1,0 +1,136 @@
+//! One message of a room.
+
+use std::fmt;
+
+use greenroom_protocol::{RawJson, Seq};
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
+
+use super::{Rejection, RoomConfig};
+use crate::clock::Millis;
+
+/// A message with what was done to it since. Its JSON is what a snapshot shows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Message {
+    pub(super) seq: Seq,
+    at: Millis,
+    pub(super) from: Box<str>,
+    /// `null` once deleted.
+    body: RawJson,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    edited_at: Option<Millis>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
+    #[serde(default, skip_serializing_if = "Reactions::is_empty")]
+    reactions: Reactions,
+}
+
+/// Emoji in the order of their first use, each with its users in the order they came: few enough to search in line.
+#[derive(Debug, Clone, Default)]
+struct Reactions(Vec<(Box<str>, Vec<Box<str>>)>);
+
+impl Message {
+    pub(super) fn new(seq: Seq, at: Millis, from: &str, body: RawJson) -> Self {
+        Self { seq, at, from: from.into(), body, edited_at: None, deleted: false, reactions: Reactions::default() }
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.deleted
+    }
+
+    pub(super) fn edit(&mut self, body: RawJson, at: Millis) {
+        self.body = body;
+        self.edited_at = Some(at);
+    }
+
+    /// Keeps the message's place, and nothing of what it said.
+    pub(super) fn delete(&mut self) {
+        self.body = RawJson::NULL;
+        self.deleted = true;
+        self.reactions = Reactions::default();
+    }
+
+    /// Whether there is room for a reaction, or it is there already.
+    pub(super) fn admits(&self, emoji: &str, user: &str, config: &RoomConfig) -> Result<(), Rejection> {
+        let Reactions(all) = &self.reactions;
+        let known = all.iter().find(|(known, _)| known.as_ref() == emoji);
+        if known.is_some_and(|(_, users)| users.iter().any(|known| known.as_ref() == user)) {
+            return Ok(());
+        }
+        let full = |message: String| Err(Rejection::new("too_many_reactions", message));
+        if known.is_none() && all.len() >= config.max_reactions {
+            return full(format!("a message takes {} different emoji", config.max_reactions));
+        }
+        if all.iter().map(|(_, users)| users.len()).sum::<usize>() >= config.max_reactors {
+            return full(format!("a message takes {} reactions", config.max_reactors));
+        }
+        Ok(())
+    }
+
+    /// Adds a reaction; the same one twice is one.
+    pub(super) fn react(&mut self, emoji: &str, user: &str) {
+        let Reactions(all) = &mut self.reactions;
+        match all.iter_mut().find(|(known, _)| known.as_ref() == emoji) {
+            None => all.push((emoji.into(), vec![user.into()])),
+            Some((_, users)) if users.iter().any(|known| known.as_ref() == user) => {}
+            Some((_, users)) => users.push(user.into()),
+        }
+    }
+
+    /// Takes a reaction back; one that is not there is no error.
+    pub(super) fn unreact(&mut self, emoji: &str, user: &str) {
+        let Reactions(all) = &mut self.reactions;
+        let Some(at) = all.iter().position(|(known, _)| known.as_ref() == emoji) else { return };
+        all[at].1.retain(|known| known.as_ref() != user);
+        if all[at].1.is_empty() {
+            all.remove(at);
+        }
+    }
+
+    /// Roughly its bytes of JSON.
+    pub(super) fn size(&self) -> usize {
+        // The names of the fields, with numbers of usual length.
+        const FRAME: usize = 64;
+        let Reactions(all) = &self.reactions;
+        let reactions = all.iter().map(|(emoji, users)| emoji.len() + 6 + users.iter().map(|user| user.len() + 3).sum::<usize>());
+        FRAME + self.from.len() + self.body.len() + reactions.sum::<usize>()
+    }
+}
+
+impl Reactions {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Reactions {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(emoji, users)| (emoji, users)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Reactions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Reactions;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of emoji to users")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Reactions, A::Error> {
+                let mut all = Vec::new();
+                while let Some(reaction) = map.next_entry()? {
+                    all.push(reaction);
+                }
+                Ok(Reactions(all))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder)
+    }
+}

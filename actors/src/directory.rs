@@ -1,0 +1,109 @@
+//! The directory: from an entity's name to its actor, one shard per worker thread.
+//!
+//! * Owns: the map from entity to address for the entities that hash to its thread. No locks, no global map.
+//! * Receives: [`Routed`] messages through a bounded channel; at its bound requests are answered `overloaded`, and control
+//!   messages (a session has gone, a subscription reads on) wait.
+//! * Wakes entities on demand, a limited number at a time, and puts idle ones to sleep.
+//! * A crash of an entity is told to it by the entity's own end: it forgets the address, tells the relays, and the next
+//!   message wakes the entity anew.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use greenroom_protocol::EntityId;
+use tokio::sync::mpsc;
+
+use crate::entity::ToEntity;
+
+mod actor;
+
+pub use actor::{DirectoryActor, DirectoryLimits, Shard};
+
+/// What a directory shard is told.
+#[derive(Debug)]
+pub enum ToDirectory {
+    /// A message for an entity.
+    Route(EntityId, ToEntity),
+    /// An entity has nothing to do and has saved what it should.
+    Idle(EntityId, u64),
+    /// An entity's actor has ended by itself: it could not load (`false`), or it panicked (`true`).
+    Ended {
+        /// Which entity.
+        entity: EntityId,
+        /// Which life of it.
+        incarnation: u64,
+        /// Whether it ended in a panic.
+        crashed: bool,
+    },
+    /// The server stops: put everybody to sleep, then drop the sender.
+    Drain(mpsc::Sender<()>),
+}
+
+/// A way to reach every entity. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    shards: Arc<[mpsc::Sender<ToDirectory>]>,
+}
+
+impl Directory {
+    /// A directory of `shards` shards, and what each of them receives.
+    pub fn channels(shards: usize, capacity: usize) -> (Self, Vec<mpsc::Receiver<ToDirectory>>) {
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::channel(capacity)).unzip();
+        (Self { shards: senders.into() }, receivers)
+    }
+
+    /// Which shard, and so which thread, an entity belongs to.
+    pub fn shard_of(&self, entity: &EntityId) -> usize {
+        let hash = foldhash::fast::FixedState::with_seed(SHARD_SEED).hash_one(entity.as_str());
+        // The remainder is below the number of shards, which is a `usize`.
+        (hash % self.shards.len() as u64) as usize
+    }
+
+    /// Hands a request on to its entity, waking it where necessary.
+    ///
+    /// # Errors
+    /// The request, when the shard's queue is full.
+    pub fn route(&self, entity: EntityId, message: ToEntity) -> Result<(), ToEntity> {
+        let shard = &self.shards[self.shard_of(&entity)];
+        shard.try_send(ToDirectory::Route(entity, message)).map_err(|error| match error.into_inner() {
+            ToDirectory::Route(_, message) => message,
+            _ => unreachable!("a refused message is given back as it was"),
+        })
+    }
+
+    /// Hands a message on that must not be lost: when the queue is full it waits in a task of its own. There are never more
+    /// of these than subscriptions and presence entries.
+    pub fn route_control(&self, entity: &EntityId, message: ToEntity) {
+        let shard = &self.shards[self.shard_of(entity)];
+        if let Err(mpsc::error::TrySendError::Full(message)) = shard.try_send(ToDirectory::Route(entity.clone(), message)) {
+            let shard = shard.clone();
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move { shard.send(message).await });
+            }
+        }
+    }
+
+    /// Puts every entity to sleep: resolves when all have saved what they should.
+    pub async fn drain(&self) {
+        let (done, mut all_done) = mpsc::channel(1);
+        for shard in self.shards.iter() {
+            // A shard that has ended has nobody awake.
+            let _ = shard.send(ToDirectory::Drain(done.clone())).await;
+        }
+        drop(done);
+        while all_done.recv().await.is_some() {}
+    }
+
+    pub(crate) fn tell(&self, entity: &EntityId, message: ToDirectory) {
+        let shard = &self.shards[self.shard_of(entity)];
+        if let Err(mpsc::error::TrySendError::Full(message)) = shard.try_send(message) {
+            let shard = shard.clone();
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move { shard.send(message).await });
+            }
+        }
+    }
+}
+
+/// Any constant does: shards need not agree across processes.
+const SHARD_SEED: u64 = 0x67_72_65_65_6e;

@@ -1,0 +1,179 @@
+//! Exactly once: the outcomes of recent ops, by who sent them.
+//!
+//! A client numbers its ops. For each `(user, client)` the last `max_ops` outcomes are kept; a number at or below the
+//! highest forgotten one is expired: whether it was executed is no longer known, so it is not executed again.
+//! At most `max_clients` clients are kept. A client id is a ULID and so tells when it was made; when a client is
+//! forgotten, the time of its last op becomes the horizon, and ids made at or before the horizon that are not known are
+//! expired as a whole: they may be the forgotten ones. Newer ids cannot be.
+//! Everything here follows from the journal, and is packed into snapshots.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use greenroom_protocol::{RawJson, Seq};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Millis;
+use crate::record::EventRecord;
+
+/// What is known of a numbered op.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Known {
+    /// It was not executed.
+    New,
+    /// It was, with this outcome.
+    Done(Outcome),
+    /// It is too long ago to know.
+    Expired,
+}
+
+/// The outcome of an accepted op.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The client's number.
+    pub n: u64,
+    /// The event's seq.
+    pub seq: Seq,
+    /// The event's time.
+    pub at: Millis,
+    /// What the behaviour returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<RawJson>,
+}
+
+type Key = (Arc<str>, Arc<str>);
+
+/// The outcomes that one entity remembers.
+#[derive(Debug, Default)]
+pub struct Dedupe {
+    clients: HashMap<Key, Window, RandomState>,
+    horizon: Millis,
+    outcomes: usize,
+    max_clients: usize,
+    max_ops: usize,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    outcomes: VecDeque<Outcome>,
+    /// The highest number forgotten.
+    floor: u64,
+}
+
+/// The packed form: what a snapshot keeps.
+#[derive(Debug, Serialize, Deserialize)]
+struct Packed {
+    #[serde(default)]
+    horizon: Millis,
+    #[serde(default)]
+    clients: Vec<PackedClient>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct PackedClient {
+    user: Arc<str>,
+    client: Arc<str>,
+    floor: u64,
+    outcomes: VecDeque<Outcome>,
+}
+
+impl Window {
+    /// The seq of the latest op: orders clients by their last activity.
+    fn last_seq(&self) -> Seq {
+        self.outcomes.iter().map(|outcome| outcome.seq).max().unwrap_or(0)
+    }
+
+    fn last_at(&self) -> Millis {
+        self.outcomes.iter().map(|outcome| outcome.at).max().unwrap_or(0)
+    }
+}
+
+impl Dedupe {
+    /// Remembers nothing yet.
+    pub fn new(max_clients: usize, max_ops: usize) -> Self {
+        Self { max_clients: max_clients.max(1), max_ops: max_ops.max(1), ..Self::default() }
+    }
+
+    /// What is known of op `n` of `client`, made at `client_made` by its ULID.
+    pub fn look_up(&self, user: &Arc<str>, client: &Arc<str>, client_made: Millis, n: u64) -> Known {
+        let Some(window) = self.clients.get(&(Arc::clone(user), Arc::clone(client))) else {
+            return if client_made <= self.horizon { Known::Expired } else { Known::New };
+        };
+        if n <= window.floor {
+            return Known::Expired;
+        }
+        match window.outcomes.iter().rev().find(|outcome| outcome.n == n) {
+            Some(outcome) => Known::Done(outcome.clone()),
+            None => Known::New,
+        }
+    }
+
+    /// Outcomes remembered.
+    pub fn len(&self) -> usize {
+        self.outcomes
+    }
+
+    /// Remembers an accepted op, and forgets the oldest past the bounds.
+    pub fn record(&mut self, event: &EventRecord) {
+        let (Some(client), Some(n)) = (&event.client, event.n) else { return };
+        let key = (Arc::clone(&event.from), Arc::clone(client));
+        if !self.clients.contains_key(&key) && self.clients.len() >= self.max_clients {
+            self.forget_oldest();
+        }
+        let window = self.clients.entry(key).or_default();
+        self.outcomes += 1;
+        window.outcomes.push_back(Outcome { n, seq: event.seq, at: event.at, result: event.result.clone() });
+        if window.outcomes.len() > self.max_ops {
+            // Numbers grow, but holes may be filled late: the lowest goes.
+            let lowest = (0..window.outcomes.len()).min_by_key(|&index| window.outcomes[index].n).unwrap_or(0);
+            if let Some(old) = window.outcomes.remove(lowest) {
+                self.outcomes -= 1;
+                window.floor = window.floor.max(old.n);
+            }
+        }
+    }
+
+    /// Forgets the quieter half of the clients at once, so that the cost of finding them is spread over many ops.
+    fn forget_oldest(&mut self) {
+        let mut last: Vec<Seq> = self.clients.values().map(Window::last_seq).collect();
+        let middle = last.len() / 2;
+        let (_, &mut cut, _) = last.select_nth_unstable(middle);
+        let (horizon, outcomes) = (&mut self.horizon, &mut self.outcomes);
+        self.clients.retain(|_, window| {
+            let keep = window.last_seq() > cut;
+            if !keep {
+                *horizon = (*horizon).max(window.last_at());
+                *outcomes -= window.outcomes.len();
+            }
+            keep
+        });
+    }
+
+    /// The form that a snapshot keeps.
+    pub fn pack(&self) -> RawJson {
+        let clients = self.clients.iter().map(|((user, client), window)| PackedClient {
+            user: Arc::clone(user),
+            client: Arc::clone(client),
+            floor: window.floor,
+            outcomes: window.outcomes.clone(),
+        });
+        let mut packed = Packed { horizon: self.horizon, clients: clients.collect() };
+        packed.clients.sort_unstable_by(|a, b| (&a.user, &a.client).cmp(&(&b.user, &b.client)));
+        RawJson::from_value(&packed).expect("numbers, strings and JSON serialize")
+    }
+
+    /// What [`pack`](Self::pack) packed.
+    ///
+    /// # Errors
+    /// Where `packed` was not made by it.
+    pub fn unpack(max_clients: usize, max_ops: usize, packed: &RawJson) -> Result<Self, serde_json::Error> {
+        let packed: Packed = serde_json::from_str(packed.as_str())?;
+        let mut dedupe = Self { horizon: packed.horizon, ..Self::new(max_clients, max_ops) };
+        for PackedClient { user, client, floor, outcomes } in packed.clients {
+            dedupe.outcomes += outcomes.len();
+            dedupe.clients.insert((user, client), Window { outcomes, floor });
+        }
+        Ok(dedupe)
+    }
+}

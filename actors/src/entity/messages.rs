@@ -1,0 +1,131 @@
+//! What an entity is asked.
+
+use std::sync::Arc;
+
+use greenroom_protocol::params::{self, PresenceAction};
+use greenroom_protocol::{CodecKind, Position, RawJson, Seq, WireError};
+
+use crate::answer::Responder;
+use crate::ids::SessionKey;
+use crate::relay::SubSpec;
+
+/// Who sends an op.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    /// The authenticated user.
+    pub user: Arc<str>,
+    /// Its client id, which counts only together with the user.
+    pub client: Arc<str>,
+    /// Whether it may act on what others wrote.
+    pub moderator: bool,
+}
+
+/// A durable op.
+#[derive(Debug)]
+pub struct OpRequest {
+    /// Who sends it.
+    pub sender: Sender,
+    /// The behaviour's name for it.
+    pub r#type: Box<str>,
+    /// Its body.
+    pub body: RawJson,
+    /// The client's number for it.
+    pub n: Option<u64>,
+    /// The seq that the entity must be at.
+    pub if_seq: Option<Seq>,
+    /// Where the answer goes.
+    pub reply: Responder,
+    /// When the session accepted it, for the latency histogram.
+    pub since: std::time::Instant,
+}
+
+/// A request to follow.
+#[derive(Debug)]
+pub struct SubscribeRequest {
+    /// What is wanted.
+    pub spec: SubSpec,
+    /// What the caller has.
+    pub after: Option<Position>,
+    /// Where the answer goes.
+    pub reply: Responder,
+}
+
+/// A volatile message to the other followers.
+#[derive(Debug)]
+pub struct SignalRequest {
+    /// The sender's session, which does not get it.
+    pub session: SessionKey,
+    /// The sender's user.
+    pub user: Arc<str>,
+    /// What to send on.
+    pub signal: params::Signal,
+    /// Where the answer goes.
+    pub reply: Responder,
+}
+
+/// A paused subscription reads on.
+#[derive(Debug, Clone)]
+pub struct CatchUp {
+    /// Which.
+    pub spec: SubSpec,
+    /// What its session speaks.
+    pub codec: CodecKind,
+    /// What it has.
+    pub after: Position,
+    /// Whether it missed presence changes, and needs the list.
+    pub presence: bool,
+}
+
+/// What an entity is asked.
+#[derive(Debug)]
+pub enum ToEntity {
+    /// Decide on an op.
+    Op(Box<OpRequest>),
+    /// Follow.
+    Subscribe(Box<SubscribeRequest>),
+    /// Follow no more.
+    Unsubscribe(Responder),
+    /// Pass a signal on.
+    Signal(Box<SignalRequest>),
+    /// Tell the state.
+    Read(Responder),
+    /// Tell past events.
+    History(params::History, Responder),
+    /// List, enter or leave.
+    Presence {
+        /// Which of these.
+        action: PresenceAction,
+        /// With enter: what the user says of itself.
+        meta: Option<RawJson>,
+        /// Who.
+        user: Arc<str>,
+        /// Where the answer goes.
+        reply: Responder,
+    },
+    /// Let a paused subscription read on.
+    CatchUp(CatchUp),
+    /// A session has ended.
+    Gone(SessionKey),
+    /// Go to sleep if there is nothing to do; with `true` even if somebody follows.
+    Sleep(bool),
+}
+
+impl ToEntity {
+    /// Answers a request with an error; what is no request is given back.
+    pub fn refuse(self, error: WireError) -> Option<Self> {
+        let reply = match self {
+            Self::Op(request) => request.reply,
+            Self::Subscribe(request) => request.reply,
+            Self::Signal(request) => request.reply,
+            Self::Unsubscribe(reply) | Self::Read(reply) | Self::History(_, reply) | Self::Presence { reply, .. } => reply,
+            control @ (Self::CatchUp(_) | Self::Gone(_) | Self::Sleep(_)) => return Some(control),
+        };
+        reply.send_error(error);
+        None
+    }
+
+    /// Whether this must not be lost, and nobody waits for an answer.
+    pub fn is_control(&self) -> bool {
+        matches!(self, Self::CatchUp(_) | Self::Gone(_) | Self::Sleep(_))
+    }
+}

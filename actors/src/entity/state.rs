@@ -1,0 +1,374 @@
+//! An entity without its mailbox: input in, effects out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use greenroom_protocol::codec::Method;
+use greenroom_protocol::params::PresenceAction;
+use greenroom_protocol::results::{Empty, PresenceList, Sent, SnapshotReason, State, Subscribed};
+use greenroom_protocol::{CodecKind, EntityId, Epoch, ErrorCode, RawJson, Seq, WireError, limits, notify};
+
+use super::audience::Audience;
+use super::dedupe::{Dedupe, Known};
+use super::messages::{CatchUp, OpRequest, SignalRequest, SubscribeRequest, ToEntity};
+use super::ring::Ring;
+use crate::answer::{Answer, Responder, overloaded, unavailable};
+use crate::behaviour::{Behaviour, Corrupt, Op};
+use crate::clock::Millis;
+use crate::frames::{Encoder, Frames, Wants, signal_key};
+use crate::ids::SessionKey;
+use crate::kind::Kind;
+use crate::limits::{Bucket, Rate, Refused};
+use crate::metrics::{KindMetrics, PresenceMetrics, record_rate_limited};
+use crate::presence::Presence;
+use crate::record::EventRecord;
+use crate::relay::Part;
+use crate::store::{Loaded, Page, SnapshotRow};
+
+mod effects;
+mod outputs;
+mod reads;
+
+pub use effects::{Effects, Fetch, FetchFor};
+pub use outputs::LostOp;
+use outputs::Output;
+
+/// A snapshot is written when the events since the last one outweigh it this many times, so that snapshots cost a
+/// bounded share of what is written.
+const SNAPSHOT_RATIO: usize = 4;
+/// What an outcome in a snapshot weighs, in bytes, roughly.
+const OUTCOME_BYTES: usize = 64;
+
+/// One entity, awake.
+pub struct Entity {
+    id: EntityId,
+    kind: Arc<Kind>,
+    encoder: Encoder,
+    metrics: KindMetrics,
+    presence_metrics: PresenceMetrics,
+    epoch: Epoch,
+    behaviour: Box<dyn Behaviour>,
+    dedupe: Dedupe,
+    /// The last event decided. What is not committed of it nobody has seen.
+    seq: Seq,
+    /// The last event on disk and released.
+    committed: Seq,
+    /// The time of the last event; times never go back.
+    last_at: Millis,
+    /// Outputs that wait for a commit, in order.
+    gate: VecDeque<(Seq, Output)>,
+    /// Events among them.
+    pending_ops: usize,
+    ring: Ring,
+    audience: Audience,
+    presence: Presence,
+    bucket: Bucket,
+    snapshot_seq: Seq,
+    bytes_since_snapshot: usize,
+}
+
+impl std::fmt::Debug for Entity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entity").field("id", &self.id).field("seq", &self.seq).field("committed", &self.committed).finish_non_exhaustive()
+    }
+}
+
+impl Entity {
+    /// Wakes an entity with what the store has of it; one that the store does not know gets `fresh` as its epoch.
+    ///
+    /// # Errors
+    /// Where what the store has does not fit the kind's behaviour.
+    pub fn wake(id: EntityId, kind: Arc<Kind>, encoder: Encoder, loaded: Loaded, fresh: Epoch) -> Result<Self, Corrupt> {
+        let Loaded { snapshot, epoch, tail } = loaded;
+        let corrupt = |seq, error: serde_json::Error| Corrupt { seq, why: error.to_string() };
+        let (mut behaviour, mut dedupe, snapshot_seq) = match &snapshot {
+            Some(row) => {
+                let dedupe = Dedupe::unpack(kind.dedupe_clients, kind.dedupe_ops, &row.dedupe).map_err(|error| corrupt(row.seq, error))?;
+                (kind.behaviour.restore(row.seq, &row.state)?, dedupe, row.seq)
+            }
+            None => (kind.behaviour.create(), Dedupe::new(kind.dedupe_clients, kind.dedupe_ops), 0),
+        };
+        let mut ring = Ring::new(kind.ring_events, kind.ring_bytes);
+        let (mut seq, mut last_at, mut bytes) = (snapshot_seq, 0, 0);
+        for event in tail {
+            if event.seq != seq + 1 {
+                return Err(Corrupt { seq, why: format!("event {} follows event {seq}", event.seq) });
+            }
+            behaviour.apply(&event)?;
+            dedupe.record(&event);
+            (seq, last_at) = (event.seq, event.at);
+            bytes += event.body.len();
+            ring.push(Arc::new(event));
+        }
+        Ok(Self {
+            metrics: KindMetrics::new(kind.name),
+            presence_metrics: PresenceMetrics::new(),
+            epoch: epoch.unwrap_or(fresh),
+            behaviour,
+            dedupe,
+            seq,
+            committed: seq,
+            last_at,
+            gate: VecDeque::new(),
+            pending_ops: 0,
+            ring,
+            audience: Audience::default(),
+            presence: Presence::new(kind.max_present),
+            bucket: Bucket::new(Rate::new(kind.ops_per_second, kind.ops_burst)),
+            snapshot_seq,
+            bytes_since_snapshot: bytes,
+            id,
+            kind,
+            encoder,
+        })
+    }
+
+    /// The log's identity.
+    pub fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    /// The last event that is on disk.
+    pub fn committed(&self) -> Seq {
+        self.committed
+    }
+
+    /// Whether nothing waits for a commit.
+    pub fn settled(&self) -> bool {
+        self.gate.is_empty() && self.committed == self.seq
+    }
+
+    /// Whether nobody would miss it.
+    pub fn idle(&self) -> bool {
+        self.settled() && self.audience.is_empty() && self.presence.is_idle()
+    }
+
+    /// Takes anything but an op.
+    pub fn take(&mut self, message: ToEntity, fx: &mut Effects) {
+        match message {
+            ToEntity::Op(request) => request.reply.send_error(unavailable()),
+            ToEntity::Subscribe(request) => self.subscribe(*request, fx),
+            ToEntity::Unsubscribe(reply) => self.put(Output::Left(reply.session(), Some(reply)), fx),
+            ToEntity::Signal(request) => self.signal(*request, fx),
+            ToEntity::Read(reply) => {
+                let state = State { epoch: self.epoch.clone(), seq: self.seq, state: self.behaviour.snapshot() };
+                self.put(Output::Read(reply, Box::new(state)), fx);
+            }
+            ToEntity::History(params, reply) => self.history(&params, reply, fx),
+            ToEntity::Presence { action, meta, user, reply } => self.presence(action, meta, &user, reply, fx),
+            ToEntity::CatchUp(request) => self.catch_up(request, fx),
+            ToEntity::Gone(session) => {
+                if self.presence.leave(session) {
+                    fx.presence_due = true;
+                }
+                self.put(Output::Left(session, None), fx);
+            }
+            ToEntity::Sleep(_) => {}
+        }
+    }
+
+    /// Decides on an op. `room` tells whether the journal has room for one event; it is needed when this returns true.
+    pub fn op(&mut self, request: OpRequest, now: Millis, client_made: Millis, room: bool, fx: &mut Effects) {
+        let OpRequest { sender, r#type, body, n, if_seq, reply, since } = request;
+        if let Err(refused) = self.bucket.check(1) {
+            record_rate_limited("entity");
+            return self.refuse_op(reply, over_limit(refused), fx);
+        }
+        if let Some(n) = n {
+            match self.dedupe.look_up(&sender.user, &sender.client, client_made, n) {
+                Known::New => {}
+                Known::Done(outcome) => {
+                    self.metrics.duplicate.increment(1);
+                    let sent = Sent { seq: outcome.seq, epoch: self.epoch.clone(), at: outcome.at, result: outcome.result, duplicate: true };
+                    return self.put(Output::Repeat(reply, Box::new(sent)), fx);
+                }
+                Known::Expired => return self.refuse_op(reply, op_expired(n), fx),
+            }
+        }
+        if !room || self.pending_ops >= self.kind.max_pending_ops {
+            return self.refuse_op(reply, overloaded("journal"), fx);
+        }
+        if if_seq.is_some_and(|wanted| wanted != self.seq) {
+            let error = WireError::new(ErrorCode::Conflict, format!("the entity is at seq {}, not at `if_seq`", self.seq)).at_seq(self.seq);
+            self.metrics.refused(ErrorCode::Conflict);
+            return self.put(Output::Refusal(reply, Box::new(error)), fx);
+        }
+        let (seq, at) = (self.seq + 1, now.max(self.last_at));
+        let op = Op { r#type: &r#type, body: &body, from: &sender.user, moderator: sender.moderator, seq, at };
+        match self.behaviour.decide(&op) {
+            Ok(accepted) => {
+                let client = n.is_some().then_some(sender.client);
+                let record = Arc::new(EventRecord { seq, at, from: sender.user, r#type, body, client, n, result: accepted.result });
+                (self.seq, self.last_at) = (seq, at);
+                self.dedupe.record(&record);
+                self.bytes_since_snapshot += record.body.len();
+                self.pending_ops += 1;
+                fx.event = Some(Arc::clone(&record));
+                self.gate.push_back((seq, Output::Event { record, reply, since }));
+                self.snapshot_if_due(fx);
+            }
+            Err(refusal) => {
+                self.metrics.refused(refusal.code);
+                let error = WireError::new(refusal.code, refusal.message).reason(refusal.reason);
+                self.put(Output::Refusal(reply, Box::new(error)), fx);
+            }
+        }
+    }
+
+    fn refuse_op(&self, reply: Responder, error: WireError, fx: &mut Effects) {
+        self.metrics.refused(error.data.code);
+        fx.answer(reply.error(error));
+    }
+
+    fn snapshot_if_due(&mut self, fx: &mut Effects) {
+        let due = self.seq - self.snapshot_seq >= self.kind.snapshot_every;
+        if due && self.bytes_since_snapshot >= SNAPSHOT_RATIO * (self.behaviour.size() + OUTCOME_BYTES * self.dedupe.len()) {
+            self.snapshot(fx);
+        }
+    }
+
+    /// Puts the state into the journal's queue, if it has changed since the last time.
+    pub fn snapshot(&mut self, fx: &mut Effects) {
+        if self.seq == self.snapshot_seq {
+            return;
+        }
+        let keep = self.kind.keep_events;
+        fx.snapshot = Some(Box::new(SnapshotRow {
+            entity: self.id.clone(),
+            epoch: self.epoch.clone(),
+            seq: self.seq,
+            state: self.behaviour.snapshot(),
+            dedupe: self.dedupe.pack(),
+            trim_through: if keep == 0 { 0 } else { self.seq.saturating_sub(keep) },
+        }));
+        self.metrics.snapshots.increment(1);
+        self.snapshot_seq = self.seq;
+        self.bytes_since_snapshot = 0;
+    }
+
+    /// Everything up to `through` is on disk: what waited for it goes out.
+    pub fn committed_through(&mut self, through: Seq, fx: &mut Effects) {
+        self.committed = self.committed.max(through);
+        self.release(fx);
+    }
+
+    /// A commit failed: forgets what is not on disk. The ops that waited are kept, to be looked up after `reload`.
+    pub fn fail(&mut self) -> Vec<LostOp> {
+        self.pending_ops = 0;
+        let mut lost = Vec::new();
+        for (_, output) in std::mem::take(&mut self.gate) {
+            match output {
+                Output::Event { record, reply, .. } => lost.push(LostOp { record, reply }),
+                Output::Left(session, reply) => {
+                    self.audience.remove(session);
+                    drop(reply);
+                }
+                // Dropping what holds a responder answers `unavailable`; a paused subscription is followed anew after the reload.
+                _ => {}
+            }
+        }
+        lost
+    }
+
+    /// Takes the state from the store again, keeps the audience and presence, and answers the ops that a failure had left open.
+    ///
+    /// # Errors
+    /// As for [`wake`](Self::wake); nothing has changed then.
+    pub fn reload(&mut self, loaded: Loaded, lost: Vec<LostOp>, fx: &mut Effects) -> Result<(), Corrupt> {
+        let fresh = Self::wake(self.id.clone(), Arc::clone(&self.kind), self.encoder, loaded, self.epoch.clone())?;
+        let audience = std::mem::take(&mut self.audience);
+        let presence = std::mem::replace(&mut self.presence, Presence::new(0));
+        *self = Self { audience, presence, ..fresh };
+        for LostOp { record, reply } in lost {
+            let found = match (&record.client, record.n) {
+                (Some(client), Some(n)) => self.dedupe.look_up(&record.from, client, Millis::MAX, n),
+                _ => Known::Expired,
+            };
+            fx.answer(match found {
+                Known::Done(done) => {
+                    self.metrics.accepted.increment(1);
+                    reply.ok(&Sent { seq: done.seq, epoch: self.epoch.clone(), at: done.at, result: done.result, duplicate: false })
+                }
+                Known::New | Known::Expired => {
+                    self.metrics.refused(ErrorCode::Unavailable);
+                    reply.error(unavailable())
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn signal(&mut self, request: SignalRequest, fx: &mut Effects) {
+        let SignalRequest { session, user, signal, reply } = request;
+        let key = signal_key(session, self.id.as_str(), &signal.r#type, signal.key.as_deref().unwrap_or_default());
+        let params =
+            notify::Signal { entity: signal.entity, from: user.as_ref().into(), r#type: signal.r#type, body: signal.body, key: signal.key };
+        let frames = self.encoder.notification(self.audience.wants(), Method::Signal, &params);
+        self.publish(fx, || Part::Signal { frames: frames.clone(), from: session, key });
+        fx.answer(reply.ok(&Empty {}));
+    }
+
+    fn presence(&mut self, action: PresenceAction, meta: Option<RawJson>, user: &Arc<str>, reply: Responder, fx: &mut Effects) {
+        let session = reply.session();
+        let members = match action {
+            PresenceAction::List => self.presence.list(limits::MAX_MEMBERS),
+            PresenceAction::Enter => {
+                let meta = meta.unwrap_or_else(|| RawJson::from_value(&Empty {}).expect("an empty object serializes"));
+                if let Err(full) = self.presence.enter(session, user, meta) {
+                    let error = WireError::new(ErrorCode::Overloaded, full.to_string()).reason("presence_full").retry_after_ms(5000);
+                    return fx.answer(reply.error(error));
+                }
+                fx.presence_due = true;
+                None
+            }
+            PresenceAction::Leave => {
+                fx.presence_due |= self.presence.leave(session);
+                None
+            }
+        };
+        fx.answer(reply.ok(&PresenceList { count: self.presence.count() as u64, members }));
+    }
+
+    /// Tells who came and went since the last time.
+    pub fn flush_presence(&mut self, fx: &mut Effects) {
+        let Some(changes) = self.presence.take_changes() else { return };
+        self.presence_metrics.joined.increment(changes.joined.len() as u64);
+        self.presence_metrics.updated.increment(changes.updated.len() as u64);
+        self.presence_metrics.left.increment(changes.left.len() as u64);
+        let params = notify::PresenceChange {
+            entity: self.id.clone(),
+            joined: changes.joined,
+            updated: changes.updated,
+            left: changes.left,
+            count: changes.count,
+            members: None,
+        };
+        let frames = self.encoder.notification(self.audience.wants(), Method::Presence, &params);
+        self.publish(fx, || Part::Presence(frames.clone()));
+    }
+
+    fn present(&self) -> PresenceList {
+        PresenceList { count: self.presence.count() as u64, members: self.presence.list(limits::MAX_MEMBERS) }
+    }
+
+    fn publish(&self, fx: &mut Effects, part: impl Fn() -> Part) {
+        for worker in self.audience.workers() {
+            fx.part(worker, part());
+        }
+    }
+}
+
+fn over_limit(refused: Refused) -> WireError {
+    let after = match refused {
+        Refused::RetryAfter(after) => u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1),
+        Refused::TooBig { .. } => 1000,
+    };
+    WireError::new(ErrorCode::RateLimited, "the entity accepts no more ops now; repeat the op with the same `n` later")
+        .retry_after_ms(after)
+        .reason("entity")
+}
+
+fn op_expired(n: u64) -> WireError {
+    let message = format!("op {n} is older than what this entity remembers: its outcome is not known any more and it is not executed again");
+    WireError::new(ErrorCode::OpExpired, message)
+}

@@ -1,0 +1,65 @@
+//! What an entity wants done.
+
+use std::sync::Arc;
+
+use greenroom_protocol::Seq;
+use greenroom_protocol::params;
+
+use crate::answer::{Answer, Responder};
+use crate::entity::messages::{CatchUp, SubscribeRequest};
+use crate::ids::WorkerId;
+use crate::record::EventRecord;
+use crate::relay::Part;
+use crate::store::{Page, SnapshotRow};
+
+/// What an entity wants done, in no particular order but that of each worker's parts.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Queue this event in the journal.
+    pub event: Option<Arc<EventRecord>>,
+    /// Queue this snapshot in the journal, after the event.
+    pub snapshot: Option<Box<SnapshotRow>>,
+    /// Send these to the relays of these threads, in order.
+    pub parts: Vec<(WorkerId, Vec<Part>)>,
+    /// Read these pages.
+    pub fetches: Vec<Fetch>,
+    /// Take these again after a while: their pages could not be read.
+    pub retries: Vec<CatchUp>,
+    /// Call `flush_presence` within the kind's `presence_interval`.
+    pub presence_due: bool,
+}
+
+/// A page that is not in memory.
+#[derive(Debug)]
+pub struct Fetch {
+    /// Which one.
+    pub page: Page,
+    /// What it is for.
+    pub purpose: FetchFor,
+}
+
+/// What a page is for.
+#[derive(Debug)]
+pub enum FetchFor {
+    /// A subscriber's gap: the events after this position.
+    Subscribe(Box<SubscribeRequest>, Seq),
+    /// A paused subscription.
+    CatchUp(CatchUp),
+    /// A `history` request, with the number of events asked for.
+    History(params::History, Responder),
+}
+
+impl Effects {
+    /// Adds a part for one thread.
+    pub fn part(&mut self, worker: WorkerId, part: Part) {
+        match self.parts.iter_mut().find(|(other, _)| *other == worker) {
+            Some((_, parts)) => parts.push(part),
+            None => self.parts.push((worker, vec![part])),
+        }
+    }
+
+    /// Adds an answer, for the thread of its session.
+    pub fn answer(&mut self, answer: Answer) {
+        self.part(answer.to.worker, Part::Answer(answer));
+    }
+}

@@ -1,0 +1,199 @@
+//! The gate: outputs wait until the state they saw is on disk, and go out in order.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use greenroom_protocol::codec::Message;
+
+use super::{
+    Answer, CatchUp, CodecKind, Effects, Empty, Entity, Epoch, EventRecord, Frames, Method, Part, RawJson, Responder, Sent, Seq, SessionKey,
+    SnapshotReason, State, SubscribeRequest, Subscribed, Wants, WireError, notify,
+};
+
+/// Something that goes out when everything before it is on disk.
+#[derive(Debug)]
+pub(in crate::entity) enum Output {
+    /// An accepted op: the event for all, the answer for its sender.
+    Event { record: Arc<EventRecord>, reply: Responder, since: Instant },
+    /// The first outcome of a repeated op.
+    Repeat(Responder, Box<Sent>),
+    /// An op that was refused for what the state was.
+    Refusal(Responder, Box<WireError>),
+    /// A state that was read.
+    Read(Responder, Box<State>),
+    /// A subscription begins.
+    Join(Box<Join>),
+    /// A session follows no more.
+    Left(SessionKey, Option<Responder>),
+    /// A paused subscription gets what is in memory, and is live again.
+    Live(CatchUp),
+    /// A paused subscription gets a snapshot, and is live again.
+    Reset(CatchUp, RawJson, SnapshotReason),
+}
+
+/// A subscription about to begin.
+#[derive(Debug)]
+pub(in crate::entity) struct Join {
+    pub request: SubscribeRequest,
+    pub begin: Begin,
+}
+
+/// What a subscriber begins with.
+#[derive(Debug)]
+pub(in crate::entity) enum Begin {
+    /// The events read from the store, if any, and then those in memory.
+    Events { read: Vec<EventRecord>, after: Seq },
+    /// The state.
+    Snapshot(RawJson, SnapshotReason),
+}
+
+/// An op whose commit failed.
+#[derive(Debug)]
+pub struct LostOp {
+    pub(super) record: Arc<EventRecord>,
+    pub(super) reply: Responder,
+}
+
+impl Entity {
+    /// Queues an output behind everything decided so far; it goes out at once when all of that is on disk.
+    pub(super) fn put(&mut self, output: Output, fx: &mut Effects) {
+        self.gate.push_back((self.seq, output));
+        if self.gate.len() == 1 && self.seq <= self.committed {
+            self.release(fx);
+        }
+    }
+
+    /// Lets out what need not wait any more. Consecutive events go out as one.
+    pub(super) fn release(&mut self, fx: &mut Effects) {
+        let mut run = Vec::new();
+        let mut answers = Vec::new();
+        while self.gate.front().is_some_and(|(need, _)| *need <= self.committed) {
+            let Some((_, output)) = self.gate.pop_front() else { break };
+            match output {
+                Output::Event { record, reply, since } => {
+                    self.pending_ops -= 1;
+                    self.metrics.acknowledged(since.elapsed());
+                    let sent = Sent { seq: record.seq, epoch: self.epoch.clone(), at: record.at, result: record.result.clone(), duplicate: false };
+                    answers.push(reply.ok(&sent));
+                    run.push(record);
+                }
+                Output::Repeat(reply, sent) => answers.push(reply.ok(&*sent)),
+                Output::Refusal(reply, error) => answers.push(reply.error(*error)),
+                Output::Read(reply, state) => answers.push(reply.ok(&*state)),
+                in_order => {
+                    self.flush(&mut run, &mut answers, fx);
+                    self.release_in_order(in_order, fx);
+                }
+            }
+        }
+        self.flush(&mut run, &mut answers, fx);
+        if self.gate.is_empty() {
+            self.gate.shrink_to(0);
+        }
+    }
+
+    fn release_in_order(&mut self, output: Output, fx: &mut Effects) {
+        match output {
+            Output::Join(join) => self.join(*join, fx),
+            Output::Left(session, reply) => {
+                if self.audience.remove(session) {
+                    fx.part(session.worker, Part::Left { session });
+                }
+                if let Some(reply) = reply {
+                    fx.answer(reply.ok(&Empty {}));
+                }
+            }
+            Output::Live(request) => self.live(request, fx),
+            Output::Reset(request, snapshot, reason) => {
+                let params = notify::Reset { entity: self.id.clone(), epoch: self.epoch.clone(), seq: self.committed, snapshot, reason };
+                let mut frame = Vec::new();
+                self.encoder.append(request.codec, &Message::Notification { method: Method::Reset, params: &params }, &mut frame);
+                self.caught_up(&request, frame, self.committed, true, fx);
+            }
+            _ => unreachable!("the caller has taken the others"),
+        }
+    }
+
+    /// Sends a run of events to everybody, and the answers after it.
+    fn flush(&mut self, run: &mut Vec<Arc<EventRecord>>, answers: &mut Vec<Answer>, fx: &mut Effects) {
+        if let (Some(first), Some(last)) = (run.first(), run.last()) {
+            let (first, last) = (first.seq, last.seq);
+            let wants = self.audience.wants();
+            if !wants.none() {
+                let frames = self.event_frames(wants, run.iter());
+                self.publish(fx, || Part::Events { frames: frames.clone(), first, last });
+            }
+            run.drain(..).for_each(|event| self.ring.push(event));
+        }
+        answers.drain(..).for_each(|answer| fx.answer(answer));
+    }
+
+    fn event_frames<'a>(&self, wants: Wants, events: impl Iterator<Item = &'a Arc<EventRecord>> + Clone) -> Frames {
+        let encode = |codec| {
+            let mut out = Vec::new();
+            events.clone().for_each(|event| self.append_event(codec, event, &mut out));
+            out.into()
+        };
+        Frames { json: wants.json.then(|| encode(CodecKind::Json)), msgpack: wants.msgpack.then(|| encode(CodecKind::MsgPack)) }
+    }
+
+    pub(super) fn append_event(&self, codec: CodecKind, event: &EventRecord, out: &mut Vec<u8>) {
+        let mut params = event.to_wire();
+        params.entity = Some(self.id.clone());
+        self.encoder.append(codec, &Message::Notification { method: Method::Event, params: &params }, out);
+    }
+
+    fn join(&mut self, join: Join, fx: &mut Effects) {
+        let Join { request, begin } = join;
+        let (events, snapshot, reason) = match begin {
+            Begin::Snapshot(state, reason) => (None, Some(state), Some(reason)),
+            Begin::Events { read, after } => {
+                let after = read.last().map_or(after, |event| event.seq);
+                let Some(rest) = self.ring.after(after, self.committed) else {
+                    // The ring has moved past what was read: a snapshot is the shorter way now.
+                    return self.subscribe_with_snapshot(request, SnapshotReason::TooOld, fx);
+                };
+                let events = read.iter().map(EventRecord::to_wire).chain(rest.map(|event| event.to_wire())).collect();
+                (Some(events), None, None)
+            }
+        };
+        let presence = request.spec.presence.then(|| self.present());
+        let (epoch, seq) = (self.epoch.clone(), self.committed);
+        self.audience.add(request.spec.session, request.reply.codec());
+        let answer = request.reply.subscribed(Subscribed { entity: self.id.clone(), epoch: epoch.clone(), seq, events, snapshot, reason, presence });
+        fx.part(request.spec.session.worker, Part::Joined { spec: request.spec, epoch, seq, answer });
+    }
+
+    fn live(&mut self, request: CatchUp, fx: &mut Effects) {
+        let mut frame = Vec::new();
+        let after = request.after.seq.min(self.committed);
+        let Some(events) = self.ring.after(after, self.committed) else {
+            // What was in memory when this was queued has been pushed out since: begin anew.
+            return self.catch_up(request, fx);
+        };
+        let events: Vec<_> = events.cloned().collect();
+        events.iter().for_each(|event| self.append_event(request.codec, event, &mut frame));
+        self.caught_up(&request, frame, self.committed, true, fx);
+    }
+
+    /// Hands a paused subscription what it missed, the presence list included.
+    pub(super) fn caught_up(&mut self, request: &CatchUp, mut frame: Vec<u8>, seq: Seq, live: bool, fx: &mut Effects) {
+        if request.presence {
+            let list = self.present();
+            let params = notify::PresenceChange {
+                entity: self.id.clone(),
+                joined: Vec::new(),
+                updated: Vec::new(),
+                left: Vec::new(),
+                count: list.count,
+                members: list.members,
+            };
+            self.encoder.append(request.codec, &Message::Notification { method: Method::Presence, params: &params }, &mut frame);
+        }
+        let session = request.spec.session;
+        self.audience.add(session, request.codec);
+        let frame = (!frame.is_empty()).then(|| frame.into());
+        let epoch: Epoch = self.epoch.clone();
+        fx.part(session.worker, Part::CaughtUp { session, frame, epoch, seq, live });
+    }
+}

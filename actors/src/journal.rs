@@ -1,0 +1,119 @@
+//! The journal's queue and the committer that empties it: group commit without a timer.
+//!
+//! While one transaction runs, the next batch gathers. One transaction holds all that was queued, up to a number of
+//! messages and bytes; a journal row holds all that one entity adds in it.
+//!
+//! * The queue is bounded (`journal.queue_ops`): an entity that finds it full answers ops with `overloaded`.
+//! * Each life of an entity has one [`Progress`]: the committer tells through it how far the log is on disk, or that a
+//!   transaction failed. After a failure whatever else that life queued is skipped, so that no log gets a gap.
+//! * A transaction whose outcome is unknown is asked after until it is known; meanwhile everything waits.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use greenroom_protocol::{EntityId, Epoch, Seq};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::store::SnapshotRow;
+
+mod batch;
+mod committer;
+#[cfg(test)]
+mod tests;
+
+pub use committer::{Committer, CommitterLimits, Health};
+
+/// What the journal is told.
+#[derive(Debug)]
+pub enum ToJournal {
+    /// An event of an entity's log.
+    Event {
+        /// Whose.
+        entity: EntityId,
+        /// Which log.
+        epoch: Epoch,
+        /// Its place.
+        seq: Seq,
+        /// Its record as JSON.
+        text: Bytes,
+        /// Whom to tell.
+        progress: Arc<Progress>,
+    },
+    /// A snapshot; the events up to its seq were queued before it.
+    Snapshot {
+        /// What to store.
+        row: Box<SnapshotRow>,
+        /// Whose life it belongs to.
+        progress: Arc<Progress>,
+    },
+    /// Tell when everything queued before this is decided.
+    Barrier(oneshot::Sender<()>),
+}
+
+/// How far one life of an entity is on disk.
+#[derive(Debug)]
+pub struct Progress(watch::Sender<Committed>);
+
+/// What a [`Progress`] shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// Everything up to here is on disk.
+    pub through: Seq,
+    /// A transaction failed, or this life is over: nothing more will be stored of it.
+    pub ended: bool,
+}
+
+impl Progress {
+    /// Progress of a life that begins at `through`, and the way to watch it.
+    pub fn new(through: Seq) -> (Arc<Self>, watch::Receiver<Committed>) {
+        let (sender, receiver) = watch::channel(Committed { through, ended: false });
+        (Arc::new(Self(sender)), receiver)
+    }
+
+    /// Ends this life: what it has queued is skipped from now on.
+    pub fn end(&self) {
+        self.0.send_modify(|committed| committed.ended = true);
+    }
+
+    /// Whether this life has ended.
+    pub fn ended(&self) -> bool {
+        self.0.borrow().ended
+    }
+
+    fn reach(&self, through: Seq) {
+        self.0.send_modify(|committed| committed.through = committed.through.max(through));
+    }
+}
+
+/// A way to append to the journal. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    queue: mpsc::Sender<ToJournal>,
+}
+
+impl Journal {
+    /// A queue of `capacity` messages, and its other end for the committer.
+    pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<ToJournal>) {
+        let (queue, receiver) = mpsc::channel(capacity);
+        (Self { queue }, receiver)
+    }
+
+    /// Room for one message, if there is any.
+    pub fn reserve(&self) -> Option<mpsc::Permit<'_, ToJournal>> {
+        self.queue.try_reserve().ok()
+    }
+
+    /// Messages that wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    /// Waits until everything queued so far is decided.
+    pub async fn barrier(&self) {
+        let (done, reached) = oneshot::channel();
+        if self.queue.send(ToJournal::Barrier(done)).await.is_ok() {
+            // A committer that has ended decides nothing more either.
+            let _ = reached.await;
+        }
+    }
+}

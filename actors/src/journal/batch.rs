@@ -1,0 +1,76 @@
+//! How queued messages become one transaction.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use greenroom_protocol::{EntityId, Seq};
+use tokio::sync::oneshot;
+
+use super::{Progress, ToJournal};
+use crate::store::{JournalRow, SnapshotRow};
+
+/// What one transaction writes, and whom to tell of it.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// At most one row per entity.
+    pub rows: Vec<JournalRow>,
+    /// At most one snapshot per entity.
+    pub snapshots: Vec<SnapshotRow>,
+    /// The lives whose progress it is, with the seq it brings them to.
+    pub tell: Vec<(Arc<Progress>, Seq)>,
+    /// Who waits for everything before.
+    pub barriers: Vec<oneshot::Sender<()>>,
+    /// Events in `rows`.
+    pub ops: usize,
+    /// Bytes in `rows` and `snapshots`.
+    pub bytes: usize,
+    index: HashMap<EntityId, usize, RandomState>,
+}
+
+impl Gathered {
+    /// Whether the transaction would write nothing.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.snapshots.is_empty()
+    }
+
+    /// Takes one message in; what belongs to a life that has ended is skipped.
+    pub fn add(&mut self, message: ToJournal) {
+        match message {
+            ToJournal::Event { progress, .. } | ToJournal::Snapshot { progress, .. } if progress.ended() => {}
+            ToJournal::Event { entity, epoch, seq, text, progress } => {
+                self.ops += 1;
+                self.bytes += text.len() + 1;
+                let text = std::str::from_utf8(&text).expect("entities queue JSON, which is UTF-8");
+                match self.index.entry(entity) {
+                    Entry::Occupied(at) => {
+                        let row = &mut self.rows[*at.get()];
+                        debug_assert_eq!(row.last_seq + 1, seq, "a life queues its events without gaps");
+                        row.last_seq = seq;
+                        row.events.pop();
+                        row.events.push(',');
+                        row.events.push_str(text);
+                        row.events.push(']');
+                        self.tell[*at.get()].1 = seq;
+                    }
+                    Entry::Vacant(at) => {
+                        let row =
+                            JournalRow { entity: at.key().clone(), epoch, first_seq: seq, last_seq: seq, events: format!("[{text}]") };
+                        at.insert(self.rows.len());
+                        self.rows.push(row);
+                        self.tell.push((progress, seq));
+                    }
+                }
+            }
+            ToJournal::Snapshot { row, .. } => {
+                self.bytes += row.state.len() + row.dedupe.len();
+                match self.snapshots.iter_mut().find(|old| old.entity == row.entity) {
+                    Some(old) => *old = *row,
+                    None => self.snapshots.push(*row),
+                }
+            }
+            ToJournal::Barrier(done) => self.barriers.push(done),
+        }
+    }
+}

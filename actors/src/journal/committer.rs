@@ -1,0 +1,173 @@
+//! The committer: one transaction after the other, each with all that has gathered.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use super::ToJournal;
+use super::batch::Gathered;
+use crate::metrics::JournalMetrics;
+use crate::store::{Batch, CommitError, Fence, Settled, Store};
+
+/// The first pause before asking again how a transaction ended; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// The longest pause before asking again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How much one transaction may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct CommitterLimits {
+    /// Messages.
+    pub batch_ops: usize,
+    /// Bytes of events and snapshots; the message that reaches it is the last.
+    pub batch_bytes: usize,
+}
+
+/// How the store does, as the latest transaction found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It commits.
+    Ok,
+    /// The latest transaction failed, or its outcome is not known yet.
+    Failing(String),
+    /// Another process owns the lease: this one must stop.
+    Fenced(String),
+}
+
+/// See the module's head.
+pub struct Committer {
+    store: Arc<dyn Store>,
+    queue: mpsc::Receiver<ToJournal>,
+    waiting: VecDeque<ToJournal>,
+    limits: CommitterLimits,
+    health: watch::Sender<Health>,
+    metrics: JournalMetrics,
+    term: u64,
+    number: u64,
+}
+
+impl Committer {
+    /// A committer that writes under the lease's `term`.
+    pub fn new(store: Arc<dyn Store>, term: u64, queue: mpsc::Receiver<ToJournal>, limits: CommitterLimits) -> (Self, watch::Receiver<Health>) {
+        let (health, watch) = watch::channel(Health::Ok);
+        let metrics = JournalMetrics::new();
+        (Self { store, queue, waiting: VecDeque::new(), limits, health, metrics, term, number: 1 }, watch)
+    }
+
+    /// Commits until every sender is gone and the queue is empty.
+    pub async fn run(mut self) {
+        let mut inbox = Vec::new();
+        loop {
+            if self.waiting.is_empty() && self.queue.recv_many(&mut inbox, self.limits.batch_ops).await == 0 {
+                return;
+            }
+            self.waiting.extend(inbox.drain(..));
+            // What has come meanwhile may ride along.
+            while self.waiting.len() < self.limits.batch_ops {
+                let Ok(message) = self.queue.try_recv() else { break };
+                self.waiting.push_back(message);
+            }
+            let gathered = self.gather();
+            self.metrics.queue_ops.set(as_f64(self.queue.len() + self.waiting.len()));
+            self.commit(gathered).await;
+        }
+    }
+
+    fn gather(&mut self) -> Gathered {
+        let mut gathered = Gathered::default();
+        while gathered.bytes < self.limits.batch_bytes && gathered.ops < self.limits.batch_ops {
+            let Some(message) = self.waiting.pop_front() else { break };
+            gathered.add(message);
+        }
+        gathered
+    }
+
+    async fn commit(&mut self, mut gathered: Gathered) {
+        if !gathered.is_empty() {
+            let fence = Fence { term: self.term, number: self.number, nonce: fastrand::u64(1..1 << 53) };
+            let rows = std::mem::take(&mut gathered.rows);
+            let snapshots = std::mem::take(&mut gathered.snapshots);
+            let batch = Batch { fence, rows, snapshots };
+            let committed = self.attempt(&batch, gathered.ops).await;
+            for (progress, through) in &gathered.tell {
+                if committed { progress.reach(*through) } else { progress.end() }
+            }
+        }
+        for barrier in gathered.barriers {
+            // Whoever asked may have stopped waiting.
+            let _ = barrier.send(());
+        }
+    }
+
+    /// Whether the batch is on disk; waits until that is known.
+    async fn attempt(&mut self, batch: &Batch, ops: usize) -> bool {
+        let begun = Instant::now();
+        match self.store.commit(batch).await {
+            Ok(()) => {
+                self.number += 1;
+                self.metrics.committed(ops, begun.elapsed());
+                self.set_health(Health::Ok);
+                true
+            }
+            Err(CommitError::Failed(why)) => {
+                self.metrics.failed(begun.elapsed());
+                tracing::error!(%why, ops, "a transaction failed; its ops are answered `unavailable`");
+                self.set_health(Health::Failing(why));
+                false
+            }
+            Err(CommitError::Fenced(why)) => {
+                self.metrics.failed(begun.elapsed());
+                self.fenced(why);
+                false
+            }
+            Err(CommitError::Unknown(why)) => {
+                self.metrics.unknown(begun.elapsed());
+                tracing::warn!(%why, ops, "a transaction's outcome is unknown; asking the store");
+                self.set_health(Health::Failing(why));
+                self.settle(batch.fence).await
+            }
+        }
+    }
+
+    async fn settle(&mut self, fence: Fence) -> bool {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.store.settle(fence).await {
+                Ok(settled) => {
+                    self.number += 1;
+                    self.set_health(Health::Ok);
+                    return settled == Settled::Committed;
+                }
+                Err(CommitError::Fenced(why)) => {
+                    self.fenced(why);
+                    return false;
+                }
+                Err(why) => tracing::warn!(%why, "the store does not tell yet"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn fenced(&self, why: String) {
+        tracing::error!(%why, "the lease is lost; this process can commit nothing more");
+        self.set_health(Health::Fenced(why));
+    }
+
+    fn set_health(&self, health: Health) {
+        self.health.send_if_modified(|now| {
+            let changed = *now != health && !matches!(now, Health::Fenced(_));
+            if changed {
+                *now = health;
+            }
+            changed
+        });
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a queue holds far fewer than 2^52 messages")]
+fn as_f64(count: usize) -> f64 {
+    count as f64
+}

@@ -1,0 +1,165 @@
+//! Rate limits: token buckets, one by itself or one for each key.
+//!
+//! A bucket holds `burst` tokens and regains `per_second` of them every second, evenly. What a request costs is up to
+//! the caller (1, or its bytes).
+
+use std::hash::Hash;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::keyed::DashMapStateStore;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{NotUntil, Quota, RateLimiter};
+
+pub use clock::Monotonic;
+
+mod clock;
+#[cfg(test)]
+mod tests;
+
+/// How much is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Tokens regained a second.
+    pub per_second: NonZeroU32,
+    /// Tokens a rested bucket holds, and thereby the dearest single request.
+    pub burst: NonZeroU32,
+}
+
+impl Rate {
+    /// A rate; zeros count as 1.
+    pub fn new(per_second: u32, burst: u32) -> Self {
+        let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        Self { per_second: at_least_one(per_second), burst: at_least_one(burst) }
+    }
+
+    fn quota(self) -> Quota {
+        Quota::per_second(self.per_second).allow_burst(self.burst)
+    }
+}
+
+/// The bucket has too few tokens; none were taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It will have enough after this time, if nobody else takes them.
+    #[error("over the rate limit; enough is left after {0:?}")]
+    RetryAfter(Duration),
+    /// It never holds that many.
+    #[error("the cost is over the burst of {burst}, and refused at any rate")]
+    TooBig {
+        /// The most that one request may cost.
+        burst: u32,
+    },
+}
+
+/// One bucket: 32 bytes with the default clock, and nothing on the heap.
+#[derive(Debug)]
+pub struct Bucket<C = Monotonic>(RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<Nanos>>)
+where
+    C: Clock<Instant = Nanos>;
+
+impl Bucket {
+    /// A full bucket.
+    pub fn new(rate: Rate) -> Self {
+        Self::with_clock(rate, Monotonic)
+    }
+}
+
+impl<C: Clock<Instant = Nanos>> Bucket<C> {
+    /// A full bucket whose time is `clock`'s.
+    pub fn with_clock(rate: Rate, clock: C) -> Self {
+        Self(RateLimiter::new(rate.quota(), InMemoryState::default(), clock))
+    }
+
+    /// Takes `cost` tokens, or none.
+    ///
+    /// # Errors
+    /// When they will be there, or that they never will.
+    pub fn check(&self, cost: u32) -> Result<(), Refused> {
+        let Some(cost) = NonZeroU32::new(cost) else { return Ok(()) };
+        outcome(self.0.check_n(cost), self.0.clock())
+    }
+}
+
+type Keys<K, C> = RateLimiter<K, DashMapStateStore<K>, C, NoOpMiddleware<Nanos>>;
+
+/// A bucket for each key.
+///
+/// A full bucket is as good as none, and is forgotten: from time to time a check also cleans up. So the memory follows
+/// the number of keys seen within the time in which a bucket fills, at most twice that and [`UNCLEANED`](Self::UNCLEANED).
+#[derive(Debug)]
+pub struct Keyed<K, C = Monotonic>
+where
+    K: Hash + Eq + Clone,
+    C: Clock<Instant = Nanos>,
+{
+    buckets: Keys<K, C>,
+    /// Checks to go until the next cleaning.
+    until_cleaning: AtomicUsize,
+}
+
+impl<K: Hash + Eq + Clone> Keyed<K> {
+    /// Full buckets for all keys.
+    pub fn new(rate: Rate) -> Self {
+        Self::with_clock(rate, Monotonic)
+    }
+}
+
+impl<K: Hash + Eq + Clone, C: Clock<Instant = Nanos>> Keyed<K, C> {
+    /// Checks that happen at least between two cleanings.
+    pub const UNCLEANED: usize = 1024;
+
+    /// Full buckets for all keys, whose time is `clock`'s.
+    pub fn with_clock(rate: Rate, clock: C) -> Self {
+        let buckets = RateLimiter::new(rate.quota(), DashMapStateStore::default(), clock);
+        Self { buckets, until_cleaning: AtomicUsize::new(Self::UNCLEANED) }
+    }
+
+    /// Takes `cost` tokens from the bucket of `key`, or none.
+    ///
+    /// # Errors
+    /// When they will be there, or that they never will.
+    pub fn check(&self, key: &K, cost: u32) -> Result<(), Refused> {
+        let Some(cost) = NonZeroU32::new(cost) else { return Ok(()) };
+        // A check adds at most one key, so counting checks bounds the keys without a timer. The count may be seen at 0
+        // by one caller alone, and wraps for nobody: whoever takes the last one sets it anew.
+        if self.until_cleaning.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) == Ok(1) {
+            self.clean();
+        }
+        outcome(self.buckets.check_key_n(key, cost), self.buckets.clock())
+    }
+
+    /// Forgets the keys whose buckets are full again. Takes time in proportion to the number of keys.
+    pub fn clean(&self) {
+        self.buckets.retain_recent();
+        let left = self.buckets.len();
+        if left < Self::UNCLEANED {
+            self.buckets.shrink_to_fit();
+        }
+        self.until_cleaning.store(left.max(Self::UNCLEANED), Ordering::Relaxed);
+    }
+
+    /// Keys remembered now.
+    pub fn len(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// Whether no key is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.buckets.is_empty()
+    }
+}
+
+type Checked = Result<Result<(), NotUntil<Nanos>>, governor::InsufficientCapacity>;
+
+fn outcome<C: Clock<Instant = Nanos>>(checked: Checked, clock: &C) -> Result<(), Refused> {
+    match checked {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(not_until)) => Err(Refused::RetryAfter(not_until.wait_time_from(clock.now()))),
+        Err(governor::InsufficientCapacity(burst)) => Err(Refused::TooBig { burst }),
+    }
+}

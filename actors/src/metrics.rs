@@ -1,0 +1,129 @@
+//! The core's metrics: each declared once, with its labels and its meaning, and handed out as cheap handles.
+//!
+//! Labels are kinds and reasons, never an entity's, user's or session's id; every label value is therefore a
+//! `&'static str`. A handle is looked up once and kept: recording through it takes no lock.
+
+use metrics::Unit;
+
+mod declare;
+mod handles;
+mod requests;
+
+pub use declare::{Metric, MetricType};
+pub use handles::{DeliveryMetrics, JournalMetrics, KindMetrics, PresenceMetrics, record_panic, record_rate_limited};
+pub use requests::{RequestMetrics, UNKNOWN_METHOD};
+
+/// Seconds from a fast in-memory answer to the longest a client waits.
+const SECONDS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Ops in one commit.
+const BATCH: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0];
+
+/// Sessions that are connected.
+pub const SESSIONS: Metric = Metric::gauge("greenroom_sessions", &[], "Sessions that `connect` has admitted");
+/// Requests by method and how they were answered.
+pub const REQUESTS: Metric = Metric::counter(
+    "greenroom_requests_total",
+    &["method", "outcome"],
+    "Requests answered, by method and outcome: `ok` or the error's `data.code`",
+);
+/// Entities in memory.
+pub const ENTITIES_AWAKE: Metric = Metric::gauge("greenroom_entities_awake", &["kind"], "Entities in memory");
+/// Entities that were loaded.
+pub const COLD_STARTS: Metric = Metric::counter(
+    "greenroom_cold_starts_total",
+    &["kind", "outcome"],
+    "Entities woken from the store, by outcome: `ok`, `failed` (the store or its data) or `refused` (too many wait)",
+);
+/// How long a load takes.
+pub const COLD_START_SECONDS: Metric =
+    Metric::histogram("greenroom_cold_start_seconds", &["kind"], Unit::Seconds, SECONDS, "Time to load an entity, its wait for a turn included");
+/// Loads that wait for a turn.
+pub const COLD_STARTS_WAITING: Metric =
+    Metric::gauge("greenroom_cold_starts_waiting", &[], "Entities that wait for their turn to be loaded");
+/// Ops by what became of them.
+pub const OPS: Metric = Metric::counter(
+    "greenroom_ops_total",
+    &["kind", "outcome"],
+    "Ops answered, by outcome: `accepted`, `duplicate` or the error's `data.code`",
+);
+/// How long a sender waits for the disk.
+pub const OP_SECONDS: Metric =
+    Metric::histogram("greenroom_op_seconds", &["kind"], Unit::Seconds, SECONDS, "Time from an op's acceptance by its entity to its acknowledgement");
+/// Events handed to subscribers.
+pub const EVENTS_DELIVERED: Metric =
+    Metric::counter("greenroom_events_delivered_total", &[], "Events put into outboxes, counted once per subscriber");
+/// Signals handed to subscribers.
+pub const SIGNALS_DELIVERED: Metric =
+    Metric::counter("greenroom_signals_delivered_total", &[], "Signals put into outboxes, counted once per subscriber");
+/// Ops in a commit.
+pub const COMMIT_BATCH_OPS: Metric =
+    Metric::histogram("greenroom_commit_batch_ops", &[], Unit::Count, BATCH, "Ops that one transaction made durable");
+/// How long a commit takes.
+pub const COMMIT_SECONDS: Metric =
+    Metric::histogram("greenroom_commit_seconds", &[], Unit::Seconds, SECONDS, "Time of one transaction, the disk's flush included");
+/// Commits by how they ended.
+pub const COMMITS: Metric = Metric::counter(
+    "greenroom_commits_total",
+    &["outcome"],
+    "Transactions, by outcome: `ok`, `failed` (nothing was stored) or `unknown` (the answer was lost)",
+);
+/// Ops that wait for a commit.
+pub const JOURNAL_QUEUE_OPS: Metric = Metric::gauge("greenroom_journal_queue_ops", &[], "Ops that wait for the committer");
+/// Bytes on their way to clients.
+pub const OUTBOX_BYTES: Metric =
+    Metric::gauge_of("greenroom_outbox_bytes", &[], Unit::Bytes, "Bytes queued for sockets, shared frames counted once per outbox");
+/// Outboxes that were full.
+pub const OUTBOX_OVERFLOWS: Metric = Metric::counter(
+    "greenroom_outbox_overflows_total",
+    &["policy"],
+    "Times an outbox was full, by what was then done: `replay`, `disconnect`, `drop_oldest` or `latest`",
+);
+/// Mailboxes that were full.
+pub const MAILBOX_REFUSALS: Metric = Metric::counter(
+    "greenroom_mailbox_refusals_total",
+    &["mailbox"],
+    "Messages refused because a queue was full, by queue: `directory`, `entity`, `journal`, `relay` or `session`",
+);
+/// Refusals by rate limits.
+pub const RATE_LIMITED: Metric = Metric::counter(
+    "greenroom_rate_limited_total",
+    &["scope"],
+    "Requests and connections refused by a rate limit, by scope: `requests`, `bytes`, `user`, `address` or `entity`",
+);
+/// Who comes and goes.
+pub const PRESENCE_CHANGES: Metric =
+    Metric::counter("greenroom_presence_changes_total", &["change"], "Presence changes: `joined`, `updated` or `left`");
+/// Snapshots written.
+pub const SNAPSHOTS: Metric = Metric::counter("greenroom_snapshots_total", &[], "Snapshots stored");
+/// Actors that failed.
+pub const ACTOR_PANICS: Metric = Metric::counter(
+    "greenroom_actor_panics_total",
+    &["actor"],
+    "Panics that were contained, by actor: `session`, `directory`, `entity`, `relay` or `committer`",
+);
+
+/// Every metric of this crate, in the order of the documentation.
+pub const TABLE: &[Metric] = &[
+    SESSIONS,
+    REQUESTS,
+    ENTITIES_AWAKE,
+    COLD_STARTS,
+    COLD_START_SECONDS,
+    COLD_STARTS_WAITING,
+    OPS,
+    OP_SECONDS,
+    EVENTS_DELIVERED,
+    SIGNALS_DELIVERED,
+    COMMIT_BATCH_OPS,
+    COMMIT_SECONDS,
+    COMMITS,
+    JOURNAL_QUEUE_OPS,
+    OUTBOX_BYTES,
+    OUTBOX_OVERFLOWS,
+    MAILBOX_REFUSALS,
+    RATE_LIMITED,
+    PRESENCE_CHANGES,
+    SNAPSHOTS,
+    ACTOR_PANICS,
+];

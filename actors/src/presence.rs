@@ -1,0 +1,165 @@
+//! Who is in an entity: users with their sessions, and what changed since that was last told.
+
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
+use greenroom_protocol::RawJson;
+use greenroom_protocol::results::Member;
+
+use crate::ids::SessionKey;
+
+#[cfg(test)]
+mod tests;
+
+/// There are as many users as there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the presence is full: {max_users} users are here")]
+pub struct Full {
+    /// The limit.
+    pub max_users: usize,
+}
+
+/// What changed between two calls of [`Presence::take_changes`], each list sorted by user.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PresenceChangeParts {
+    /// Users who were not here before.
+    pub joined: Vec<Member>,
+    /// Users whose meta or number of sessions differs.
+    pub updated: Vec<Member>,
+    /// Users who are here no more.
+    pub left: Vec<String>,
+    /// How many are here now.
+    pub count: u64,
+}
+
+/// One user who is here.
+#[derive(Debug, Clone, PartialEq)]
+struct User {
+    meta: RawJson,
+    sessions: u32,
+}
+
+impl User {
+    fn member(&self, name: &str) -> Member {
+        Member { user: name.into(), meta: self.meta.clone(), sessions: self.sessions }
+    }
+}
+
+/// Who is here. Bounded by `max_users`; sessions are bounded by the connections that there are.
+#[derive(Debug, Default)]
+pub struct Presence {
+    max_users: usize,
+    users: HashMap<Arc<str>, User>,
+    sessions: HashMap<SessionKey, Arc<str>>,
+    /// What was last told of the users who changed since: `None` for those who were not here. A user who came and went
+    /// in between is not in it, so that it has at most `max_users` entries for each side of the change.
+    before: HashMap<Arc<str>, Option<User>>,
+}
+
+impl Presence {
+    /// Nobody is here; at most `max_users` can be.
+    pub fn new(max_users: usize) -> Self {
+        Self { max_users, users: HashMap::new(), sessions: HashMap::new(), before: HashMap::new() }
+    }
+
+    /// Adds `session` of `user`, or sets the user's meta anew.
+    ///
+    /// # Errors
+    /// Where the user is not here yet and there is no room for another one; nothing changes then.
+    pub fn enter(&mut self, session: SessionKey, user: &Arc<str>, meta: RawJson) -> Result<(), Full> {
+        let known = self.sessions.get(&session);
+        if known.is_some_and(|known| known == user) {
+            self.remember(user);
+            let entry = self.users.get_mut(user).expect("a session's user is here");
+            entry.meta = meta;
+            return Ok(());
+        }
+        if !self.users.contains_key(user) && self.users.len() >= self.max_users {
+            return Err(Full { max_users: self.max_users });
+        }
+        // A session has one user; should it ever come back as another, the first one is not left behind.
+        self.leave(session);
+        self.remember(user);
+        // The table's own copy of the name, so that a user's sessions share one.
+        let name = self.users.get_key_value(user).map_or_else(|| user.clone(), |(name, _)| name.clone());
+        let entry = self.users.entry(name.clone()).or_insert(User { meta: RawJson::NULL, sessions: 0 });
+        entry.meta = meta;
+        entry.sessions += 1;
+        self.sessions.insert(session, name);
+        Ok(())
+    }
+
+    /// Removes `session`; false where it was not here.
+    pub fn leave(&mut self, session: SessionKey) -> bool {
+        let Some(user) = self.sessions.remove(&session) else { return false };
+        self.remember(&user);
+        let entry = self.users.get_mut(&user).expect("a session's user is here");
+        entry.sessions -= 1;
+        if entry.sessions == 0 {
+            self.users.remove(&user);
+            if self.before.get(&user) == Some(&None) {
+                self.before.remove(&user);
+            }
+        }
+        true
+    }
+
+    /// Whether `session` is here.
+    pub fn contains(&self, session: SessionKey) -> bool {
+        self.sessions.contains_key(&session)
+    }
+
+    /// How many users are here.
+    pub fn count(&self) -> usize {
+        self.users.len()
+    }
+
+    /// Whether nobody is here and nothing is left to tell.
+    pub fn is_idle(&self) -> bool {
+        self.users.is_empty() && self.before.is_empty()
+    }
+
+    /// Everybody, sorted by user; `None` where there are more than `max`.
+    pub fn list(&self, max: usize) -> Option<Vec<Member>> {
+        if self.users.len() > max {
+            return None;
+        }
+        let mut members: Vec<Member> = self.users.iter().map(|(name, user)| user.member(name)).collect();
+        members.sort_unstable_by(|a, b| a.user.cmp(&b.user));
+        Some(members)
+    }
+
+    /// Whether there may be something to tell. Changes that cancel each other out can make it true for nothing.
+    pub fn is_dirty(&self) -> bool {
+        !self.before.is_empty()
+    }
+
+    /// What changed since the last call; `None` where that is nothing.
+    pub fn take_changes(&mut self) -> Option<PresenceChangeParts> {
+        let mut parts = PresenceChangeParts { count: self.users.len() as u64, ..Default::default() };
+        for (name, before) in self.before.drain() {
+            match (before, self.users.get(&name)) {
+                (None, Some(now)) => parts.joined.push(now.member(&name)),
+                (Some(before), Some(now)) if before != *now => parts.updated.push(now.member(&name)),
+                (Some(_), None) => parts.left.push(name.as_ref().into()),
+                (Some(_), Some(_)) | (None, None) => {}
+            }
+        }
+        // A crowd that came and went would otherwise leave its table behind.
+        self.before.shrink_to(64);
+        if parts.joined.is_empty() && parts.updated.is_empty() && parts.left.is_empty() {
+            return None;
+        }
+        parts.joined.sort_unstable_by(|a, b| a.user.cmp(&b.user));
+        parts.updated.sort_unstable_by(|a, b| a.user.cmp(&b.user));
+        parts.left.sort_unstable();
+        Some(parts)
+    }
+
+    /// Keeps what was last told of `user`, before its first change since.
+    fn remember(&mut self, user: &Arc<str>) {
+        if !self.before.contains_key(user) {
+            self.before.insert(user.clone(), self.users.get(user).cloned());
+        }
+    }
+}

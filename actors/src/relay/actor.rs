@@ -1,0 +1,50 @@
+//! The mailbox of a relay.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use actix::{Actor, AsyncContext, Context, StreamHandler};
+use futures_util::stream;
+use tokio::sync::mpsc;
+
+use super::{Relay, ToRelay};
+
+/// Most messages taken in one go, before the thread serves others.
+const BATCH: usize = 64;
+
+/// Receives for a [`Relay`]. Its queue is the channel that it is started with.
+pub struct RelayActor {
+    relay: Rc<RefCell<Relay>>,
+    queue: Option<mpsc::Receiver<ToRelay>>,
+}
+
+impl RelayActor {
+    /// Starts receiving on the current thread.
+    pub fn start_on_thread(relay: Rc<RefCell<Relay>>, queue: mpsc::Receiver<ToRelay>) {
+        Self { relay, queue: Some(queue) }.start();
+    }
+}
+
+impl Actor for RelayActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let queue = self.queue.take().expect("an actor is started once");
+        ctx.add_stream(batches(queue, BATCH));
+    }
+}
+
+impl StreamHandler<Vec<ToRelay>> for RelayActor {
+    fn handle(&mut self, messages: Vec<ToRelay>, _: &mut Self::Context) {
+        let mut relay = self.relay.borrow_mut();
+        messages.into_iter().for_each(|message| relay.receive(message));
+    }
+}
+
+/// A channel as a stream of what has gathered, up to `most` at once.
+pub(crate) fn batches<T>(queue: mpsc::Receiver<T>, most: usize) -> impl stream::Stream<Item = Vec<T>> {
+    stream::unfold(queue, move |mut queue| async move {
+        let mut batch = Vec::new();
+        (queue.recv_many(&mut batch, most).await > 0).then_some((batch, queue))
+    })
+}

@@ -1,0 +1,300 @@
+//! Who follows what on one thread, and what each of them has got.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+use greenroom_protocol::close::CloseCode;
+use greenroom_protocol::codec::Message;
+use greenroom_protocol::params::{EventPolicy, SignalPolicy};
+use greenroom_protocol::{EntityId, Epoch, Position, Seq};
+
+use super::seats::{Gather, Seat, SeatCounts, Seats};
+use super::{Part, SubSpec, ToRelay};
+use crate::answer::{Answer, AnswerBody};
+use crate::directory::Directory;
+use crate::entity::{CatchUp, ToEntity};
+use crate::frames::{Encoder, Frames};
+use crate::ids::{SessionKey, WorkerId};
+use crate::metrics::{DeliveryMetrics, RequestMetrics};
+use crate::outbox::SignalPush;
+
+/// One thread's relay, shared by the actor that receives and the sessions on the same thread.
+pub struct Relay {
+    seats: Seats,
+    audiences: HashMap<EntityId, Audience, RandomState>,
+    directory: Directory,
+    encoder: Encoder,
+    metrics: DeliveryMetrics,
+    requests: RequestMetrics,
+}
+
+/// This thread's followers of one entity.
+#[derive(Debug)]
+struct Audience {
+    epoch: Epoch,
+    subs: Vec<Sub>,
+}
+
+#[derive(Debug)]
+struct Sub {
+    spec: SubSpec,
+    /// The last event handed to the outbox.
+    last: Seq,
+    flow: Flow,
+    /// A presence change was left out.
+    presence_stale: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    /// Gets events as they come.
+    Live,
+    /// Its outbox was full: waits for the socket to drain.
+    Paused,
+    /// Asked the entity for what it missed.
+    Reading,
+}
+
+impl Relay {
+    /// A relay with nobody on it yet, to be shared on its thread.
+    pub fn new(worker: WorkerId, directory: Directory, encoder: Encoder) -> Rc<RefCell<Self>> {
+        let (metrics, requests) = (DeliveryMetrics::new(), RequestMetrics::new());
+        let relay = Self { seats: Seats::new(worker), audiences: HashMap::default(), directory, encoder, metrics, requests };
+        Rc::new(RefCell::new(relay))
+    }
+
+    /// Gives a new session its seat.
+    pub fn seat(&mut self, make: impl FnOnce(SessionKey) -> Seat) -> Rc<Seat> {
+        self.seats.add(make)
+    }
+
+    /// Takes a session off the thread. Returns the entities that must hear of it.
+    pub fn unseat(&mut self, seat: &Seat) -> Vec<EntityId> {
+        if !self.seats.remove(seat.key) {
+            return Vec::new();
+        }
+        let follows = std::mem::take(&mut *seat.follows.borrow_mut());
+        for entity in &follows {
+            self.drop_sub(entity, seat.key);
+        }
+        follows
+    }
+
+    /// All seats of the thread.
+    pub fn seats(&self) -> impl Iterator<Item = &Rc<Seat>> {
+        self.seats.iter()
+    }
+
+    /// Numbers for metrics.
+    pub fn counts(&self) -> SeatCounts {
+        self.seats.counts()
+    }
+
+    /// Begins to gather the answer to a `connect` with subscriptions; what else comes waits behind it.
+    pub fn gather(&self, seat: &Seat, gather: Gather) {
+        seat.outbox.hold(true);
+        *seat.gather.borrow_mut() = Some(Box::new(gather));
+    }
+
+    /// Takes what an entity, or anybody with an answer, sends.
+    pub fn receive(&mut self, message: ToRelay) {
+        match message {
+            ToRelay::Parts { entity, parts } => parts.into_iter().for_each(|part| self.part(&entity, part)),
+            ToRelay::Answer(answer) => self.deliver(answer),
+            ToRelay::Lost(entity) => self.rejoin(&entity),
+        }
+    }
+
+    fn part(&mut self, entity: &EntityId, part: Part) {
+        match part {
+            Part::Events { frames, first, last } => self.events(entity, &frames, first, last),
+            Part::Signal { frames, from, key } => self.signal(entity, &frames, from, key),
+            Part::Presence(frames) => self.presence(entity, &frames),
+            Part::Joined { spec, epoch, seq, answer } => {
+                self.join(entity, spec, epoch, seq);
+                self.deliver(answer);
+            }
+            Part::Left { session } => self.drop_sub(entity, session),
+            Part::CaughtUp { session, frame, epoch, seq, live } => self.caught_up(entity, session, frame, epoch, seq, live),
+            Part::Answer(answer) => self.deliver(answer),
+        }
+    }
+
+    fn events(&mut self, entity: &EntityId, frames: &Frames, first: Seq, last: Seq) {
+        let Some(audience) = self.audiences.get_mut(entity) else { return };
+        let mut delivered = 0;
+        for sub in &mut audience.subs {
+            if sub.flow != Flow::Live || sub.spec.events == EventPolicy::None {
+                continue;
+            }
+            let Some(seat) = self.seats.get(sub.spec.session) else { continue };
+            debug_assert_eq!(first, sub.last + 1, "the entity sends its events without gaps");
+            if !seat.outbox.is_full() {
+                if let Some(frame) = frames.get(seat.codec) {
+                    seat.outbox.push(frame.clone());
+                    sub.last = last;
+                    delivered += last + 1 - first;
+                }
+            } else if sub.spec.events == EventPolicy::Disconnect {
+                self.metrics.disconnected.increment(1);
+                seat.outbox.close(CloseCode::SlowConsumer);
+            } else {
+                self.metrics.paused.increment(1);
+                sub.flow = Flow::Paused;
+                seat.outbox.starve();
+            }
+        }
+        self.metrics.events.increment(delivered);
+    }
+
+    fn signal(&self, entity: &EntityId, frames: &Frames, from: SessionKey, key: u64) {
+        let Some(audience) = self.audiences.get(entity) else { return };
+        let mut delivered = 0;
+        for sub in audience.subs.iter().filter(|sub| sub.spec.session != from && sub.spec.signals != SignalPolicy::None) {
+            let Some(seat) = self.seats.get(sub.spec.session) else { continue };
+            let Some(frame) = frames.get(seat.codec) else { continue };
+            let latest = (sub.spec.signals == SignalPolicy::Latest).then_some(key);
+            match seat.outbox.push_signal(frame.clone(), latest) {
+                SignalPush::Queued => delivered += 1,
+                SignalPush::Replaced => self.metrics.replaced.increment(1),
+                SignalPush::Dropped => self.metrics.dropped_oldest.increment(1),
+            }
+        }
+        self.metrics.signals.increment(delivered);
+    }
+
+    fn presence(&mut self, entity: &EntityId, frames: &Frames) {
+        let Some(audience) = self.audiences.get_mut(entity) else { return };
+        for sub in audience.subs.iter_mut().filter(|sub| sub.spec.presence) {
+            let Some(seat) = self.seats.get(sub.spec.session) else { continue };
+            let Some(frame) = frames.get(seat.codec) else { continue };
+            if seat.outbox.is_full() {
+                self.metrics.paused.increment(1);
+                sub.presence_stale = true;
+                seat.outbox.starve();
+            } else {
+                seat.outbox.push(frame.clone());
+            }
+        }
+    }
+
+    fn join(&mut self, entity: &EntityId, spec: SubSpec, epoch: Epoch, seq: Seq) {
+        if self.seats.get(spec.session).is_none() {
+            return;
+        }
+        let audience =
+            self.audiences.entry(entity.clone()).or_insert_with(|| Audience { epoch: epoch.clone(), subs: Vec::with_capacity(1) });
+        audience.epoch = epoch;
+        let sub = Sub { spec, last: seq, flow: Flow::Live, presence_stale: false };
+        match audience.subs.iter_mut().find(|old| old.spec.session == spec.session) {
+            Some(old) => *old = sub,
+            None => audience.subs.push(sub),
+        }
+    }
+
+    fn drop_sub(&mut self, entity: &EntityId, session: SessionKey) {
+        let Some(audience) = self.audiences.get_mut(entity) else { return };
+        if let Some(index) = audience.subs.iter().position(|sub| sub.spec.session == session) {
+            audience.subs.swap_remove(index);
+        }
+        if audience.subs.is_empty() {
+            self.audiences.remove(entity);
+        }
+    }
+
+    /// A seat's outbox has drained: its paused subscriptions read on.
+    pub fn drained(&mut self, seat: &Seat) {
+        let follows = seat.follows.borrow();
+        for entity in follows.iter() {
+            let Some(audience) = self.audiences.get_mut(entity) else { continue };
+            let Some(sub) = audience.subs.iter_mut().find(|sub| sub.spec.session == seat.key) else { continue };
+            if sub.flow == Flow::Paused || (sub.presence_stale && sub.flow == Flow::Live) {
+                let ask = catch_up(sub, &audience.epoch, seat);
+                self.directory.route_control(entity, ask);
+            }
+        }
+    }
+
+    fn caught_up(&mut self, entity: &EntityId, session: SessionKey, frame: Option<Bytes>, epoch: Epoch, seq: Seq, live: bool) {
+        let Some(seat) = self.seats.get(session).cloned() else { return };
+        let Some(audience) = self.audiences.get_mut(entity) else { return };
+        let Some(sub) = audience.subs.iter_mut().find(|sub| sub.spec.session == session) else { return };
+        if sub.flow != Flow::Reading {
+            return;
+        }
+        audience.epoch = epoch;
+        if let Some(frame) = frame {
+            self.metrics.events.increment(seq.saturating_sub(sub.last));
+            seat.outbox.push(frame);
+        }
+        sub.last = seq;
+        if live {
+            sub.flow = Flow::Live;
+        } else if seat.outbox.is_full() {
+            sub.flow = Flow::Paused;
+            seat.outbox.starve();
+        } else {
+            let ask = catch_up(sub, &audience.epoch, &seat);
+            self.directory.route_control(entity, ask);
+        }
+    }
+
+    fn rejoin(&mut self, entity: &EntityId) {
+        let Some(audience) = self.audiences.get_mut(entity) else { return };
+        for sub in &mut audience.subs {
+            let Some(seat) = self.seats.get(sub.spec.session) else { continue };
+            let ask = catch_up(sub, &audience.epoch, seat);
+            self.directory.route_control(entity, ask);
+        }
+    }
+
+    fn deliver(&self, answer: Answer) {
+        self.requests.answered(answer.method, answer.error);
+        let Some(seat) = self.seats.get(answer.to) else { return };
+        match answer.body {
+            AnswerBody::Frame(frame) => {
+                seat.answered();
+                if let Some(frame) = frame {
+                    seat.outbox.push(frame);
+                }
+            }
+            AnswerBody::Part(index, outcome) => {
+                let mut gather = seat.gather.borrow_mut();
+                let Some(waiting) = gather.as_mut() else { return };
+                if let Some(place) = waiting.parts.get_mut(index as usize) {
+                    *place = Some(*outcome);
+                }
+                if waiting.parts.iter().all(Option::is_some) {
+                    let done = gather.take().expect("it was borrowed a line above");
+                    self.answer_connect(seat, *done);
+                }
+            }
+        }
+    }
+
+    fn answer_connect(&self, seat: &Seat, gather: Gather) {
+        let Gather { id, mut connected, parts } = gather;
+        connected.subscriptions = parts.into_iter().flatten().collect();
+        seat.answered();
+        self.requests.answered("connect", None);
+        if let Some(id) = id {
+            seat.outbox.push_first(self.encoder.encode(seat.codec, &Message::Result { id: &id, result: &connected }));
+        }
+        seat.outbox.hold(false);
+    }
+}
+
+/// Asks for what the subscription missed. From now on it is `Reading`.
+fn catch_up(sub: &mut Sub, epoch: &Epoch, seat: &Seat) -> ToEntity {
+    sub.flow = Flow::Reading;
+    let presence = std::mem::take(&mut sub.presence_stale);
+    ToEntity::CatchUp(CatchUp {
+        spec: sub.spec,
+        codec: seat.codec,
+        after: Position { epoch: epoch.clone(), seq: sub.last },
+        presence,
+    })
+}

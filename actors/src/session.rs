@@ -1,0 +1,81 @@
+//! A session: what a connected client may ask for, and who hears of it.
+//!
+//! Everything of a session but its socket. The actor that ties it to one lives in the server, in `src/ws/`.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use greenroom_protocol::results::SessionLimits;
+use greenroom_protocol::{CodecKind, WireError};
+
+use crate::answer::Asker;
+use crate::clock::Millis;
+use crate::directory::Directory;
+use crate::frames::Encoder;
+use crate::identity::Identity;
+use crate::kind::Kinds;
+use crate::limits::{Keyed, Rate};
+use crate::relay::{Relay, RelayHandle};
+
+mod abuse;
+mod connect;
+mod state;
+
+pub use state::Session;
+
+/// Checks who somebody is.
+pub trait Authenticate: Send + Sync + 'static {
+    /// The identity that `token` proves, or an anonymous one where there is no token and that is allowed.
+    ///
+    /// # Errors
+    /// `unauthorized` or `token_expired`, saying what would be right.
+    fn authenticate(&self, token: Option<&str>, now: Millis) -> Result<Identity, WireError>;
+}
+
+/// What all sessions of a thread share.
+pub struct SessionEnv {
+    /// Their relay, on the same thread.
+    pub relay: Rc<RefCell<Relay>>,
+    /// The same, for answers from other threads.
+    pub relay_handle: RelayHandle,
+    /// The way to entities.
+    pub directory: Directory,
+    /// The kinds there are.
+    pub kinds: Kinds,
+    /// How messages are encoded.
+    pub encoder: Encoder,
+    /// Who checks identities.
+    pub authenticate: Arc<dyn Authenticate>,
+    /// Requests of each user, over all its sessions.
+    pub users: Arc<Keyed<Arc<str>>>,
+    /// The bounds of each session.
+    pub bounds: SessionBounds,
+    /// The server's name and version, as `connect` tells it.
+    pub server: String,
+}
+
+/// A session's bounds.
+#[derive(Debug, Clone)]
+pub struct SessionBounds {
+    /// Those that its client is told.
+    pub told: SessionLimits,
+    /// Bytes that wait for its socket before events pause.
+    pub outbox_bytes: usize,
+    /// How long it has to `connect`, in ms.
+    pub connect_timeout_ms: u64,
+    /// Requests.
+    pub requests: Rate,
+    /// Bytes of messages.
+    pub bytes: Rate,
+    /// Refusals by a rate limit within the window that end the session.
+    pub abuse_after: u32,
+    /// That window, in ms.
+    pub abuse_window_ms: u64,
+}
+
+impl SessionEnv {
+    fn asker(&self, session: crate::ids::SessionKey, codec: CodecKind) -> Asker {
+        Asker { session, codec, encoder: self.encoder, relay: self.relay_handle.clone() }
+    }
+}

@@ -1,0 +1,280 @@
+//! A session without its socket.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use greenroom_protocol::close::CloseCode;
+use greenroom_protocol::params::{self, PresenceAction};
+use greenroom_protocol::results::Pong;
+use greenroom_protocol::{Call, CodecKind, EntityId, ErrorCode, Request, RequestId, WireError, limits};
+use serde::Serialize;
+
+use super::SessionEnv;
+use super::abuse::Abuse;
+use crate::answer::{Asked, Asker, Responder, overloaded};
+use crate::capability::Permissions;
+use crate::clock::Millis;
+use crate::entity::{OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
+use crate::identity::Identity;
+use crate::kind::Kind;
+use crate::limits::{Bucket, Refused};
+use crate::metrics::{MAILBOX_REFUSALS, REQUESTS, SESSIONS, UNKNOWN_METHOD, record_rate_limited};
+use crate::relay::{Seat, SubSpec};
+
+/// One connected client.
+pub struct Session {
+    pub(super) env: Rc<SessionEnv>,
+    pub(super) seat: Rc<Seat>,
+    pub(super) identity: Option<Identity>,
+    pub(super) client: Arc<str>,
+    /// Entities whose presence it has entered.
+    present: Vec<EntityId>,
+    requests: Bucket,
+    bytes: Bucket,
+    abuse: Abuse,
+}
+
+impl Session {
+    /// A session of a socket that has just been accepted.
+    pub fn begin(env: Rc<SessionEnv>, codec: CodecKind, now: Millis) -> Self {
+        let bounds = &env.bounds;
+        let connect_by = now.saturating_add(bounds.connect_timeout_ms);
+        let seat = env.relay.borrow_mut().seat(|key| Seat::new(key, codec, bounds.outbox_bytes, now, connect_by));
+        let (requests, bytes) = (Bucket::new(bounds.requests), Bucket::new(bounds.bytes));
+        SESSIONS.gauge_with([]).increment(1);
+        Self { seat, identity: None, client: "".into(), present: Vec::new(), requests, bytes, abuse: Abuse::default(), env }
+    }
+
+    /// Its place on the thread, for the socket's pump.
+    pub fn seat(&self) -> &Rc<Seat> {
+        &self.seat
+    }
+
+    /// Takes one message of the client.
+    pub fn receive(&mut self, payload: &[u8], now: Millis) {
+        self.seat.heard.set(now);
+        let decoded = self.seat.codec.decode(payload);
+        let (method, id) = match &decoded {
+            Ok(request) => (request.call.method(), request.id.clone()),
+            Err(malformed) => (UNKNOWN_METHOD, malformed.id.clone()),
+        };
+        let cost = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        let limited = [("requests", self.requests.check(1)), ("bytes", self.bytes.check(cost))];
+        if let Some((scope, Err(refused))) = limited.into_iter().find(|(_, checked)| checked.is_err()) {
+            return self.over_limit(method, id.as_ref(), scope, refused, now);
+        }
+        match decoded {
+            Ok(request) => self.call(request, now),
+            Err(malformed) => self.refuse(UNKNOWN_METHOD, malformed.id.as_ref(), &malformed.error),
+        }
+    }
+
+    fn call(&mut self, request: Request, now: Millis) {
+        let Request { id, call } = request;
+        let method = call.method();
+        if let Call::Connect(params) = call {
+            return self.connect(id, params, now);
+        }
+        let Some(identity) = &self.identity else {
+            let error = WireError::new(ErrorCode::NotConnected, "the first request must be `connect`");
+            return self.refuse(method, id.as_ref(), &error);
+        };
+        if let Err(refused) = self.env.users.check(&identity.user, 1) {
+            return self.over_limit(method, id.as_ref(), "user", refused, now);
+        }
+        if matches!(call, Call::Ping(_)) {
+            return self.reply(method, id.as_ref(), &Pong { now });
+        }
+        let most = self.env.bounds.told.max_in_flight;
+        if self.seat.in_flight.get() >= most {
+            let error = WireError::new(ErrorCode::TooManyInFlight, format!("{most} requests are unanswered; wait for answers first"));
+            return self.refuse(method, id.as_ref(), &error);
+        }
+        self.seat.in_flight.set(self.seat.in_flight.get() + 1);
+        let reply = Responder::new(&self.asker(), Asked::Request(method, id));
+        self.dispatch(call, reply);
+    }
+
+    fn dispatch(&mut self, call: Call, reply: Responder) {
+        match call {
+            Call::Connect(_) | Call::Ping(_) => unreachable!("answered by the caller"),
+            Call::Subscribe(params) => self.subscribe(params, reply),
+            Call::Unsubscribe(params) => {
+                self.seat.follows.borrow_mut().retain(|entity| *entity != params.entity);
+                self.route(params.entity, ToEntity::Unsubscribe(reply));
+            }
+            Call::Send(params) => self.send(params, reply),
+            Call::Signal(params) => self.signal(params, reply),
+            Call::Read(params) => {
+                let Some((_, reply)) = self.allowed(&params.entity, Permissions::READ, reply) else { return };
+                self.route(params.entity, ToEntity::Read(reply));
+            }
+            Call::History(params) => {
+                let Some((_, reply)) = self.allowed(&params.entity, Permissions::READ, reply) else { return };
+                self.route(params.entity.clone(), ToEntity::History(params, reply));
+            }
+            Call::Presence(params) => self.presence(params, reply),
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, params: params::Subscribe, reply: Responder) {
+        let Some((_, reply)) = self.allowed(&params.entity, Permissions::READ, reply) else { return };
+        let most = self.env.bounds.told.max_subscriptions as usize;
+        let mut follows = self.seat.follows.borrow_mut();
+        if !follows.contains(&params.entity) {
+            if follows.len() >= most {
+                let message = format!("this session has {most} subscriptions; unsubscribe from one first");
+                return reply.send_error(WireError::new(ErrorCode::TooManySubscriptions, message));
+            }
+            follows.push(params.entity.clone());
+        }
+        drop(follows);
+        let spec = SubSpec { session: self.seat.key, events: params.events, signals: params.signals, presence: params.presence };
+        self.route(params.entity, ToEntity::Subscribe(Box::new(SubscribeRequest { spec, after: params.after, reply })));
+    }
+
+    fn send(&self, params: params::Send, reply: Responder) {
+        let since = Instant::now();
+        let Some((kind, reply)) = self.allowed(&params.entity, Permissions::SEND, reply) else { return };
+        let Some(reply) = fits(&kind, params.body.len(), reply) else { return };
+        let Some(identity) = &self.identity else { return };
+        let moderator = self.permissions(&params.entity).is_some_and(|allowed| allowed.contains(Permissions::MODERATE));
+        let sender = Sender { user: Arc::clone(&identity.user), client: Arc::clone(&self.client), moderator };
+        let params::Send { entity, r#type, body, n, if_seq } = params;
+        self.route(entity, ToEntity::Op(Box::new(OpRequest { sender, r#type: r#type.into(), body, n, if_seq, reply, since })));
+    }
+
+    fn signal(&self, params: params::Signal, reply: Responder) {
+        let Some((kind, reply)) = self.allowed(&params.entity, Permissions::SIGNAL, reply) else { return };
+        let Some(reply) = fits(&kind, params.body.len(), reply) else { return };
+        let Some(identity) = &self.identity else { return };
+        let request = SignalRequest { session: self.seat.key, user: Arc::clone(&identity.user), signal: params, reply };
+        self.route(request.signal.entity.clone(), ToEntity::Signal(Box::new(request)));
+    }
+
+    fn presence(&mut self, params: params::Presence, reply: Responder) {
+        let params::Presence { entity, action, meta } = params;
+        let needed = if action == PresenceAction::Enter { Permissions::PRESENCE } else { Permissions::READ };
+        let Some((_, reply)) = self.allowed(&entity, needed, reply) else { return };
+        if let Some(meta) = &meta {
+            if action != PresenceAction::Enter || !meta.as_str().starts_with('{') {
+                return reply.send_error(WireError::new(ErrorCode::InvalidParams, "`meta` is a JSON object and goes with the action `enter`"));
+            }
+            if meta.len() > limits::MAX_META {
+                let message = format!("`meta` has {} bytes of JSON; at most {} are allowed", meta.len(), limits::MAX_META);
+                return reply.send_error(WireError::new(ErrorCode::TooLarge, message));
+            }
+        }
+        match action {
+            PresenceAction::Enter if !self.present.contains(&entity) => {
+                let most = self.env.bounds.told.max_subscriptions as usize;
+                if self.present.len() >= most {
+                    let message = format!("this session is present in {most} entities; leave one first");
+                    return reply.send_error(WireError::new(ErrorCode::TooManySubscriptions, message));
+                }
+                self.present.push(entity.clone());
+            }
+            PresenceAction::Leave => self.present.retain(|other| *other != entity),
+            PresenceAction::Enter | PresenceAction::List => {}
+        }
+        let Some(identity) = &self.identity else { return };
+        let user = Arc::clone(&identity.user);
+        self.route(entity, ToEntity::Presence { action, meta, user, reply });
+    }
+
+    fn route(&self, entity: EntityId, message: ToEntity) {
+        if let Err(message) = self.env.directory.route(entity, message) {
+            MAILBOX_REFUSALS.counter_with(["directory"]).increment(1);
+            // Only requests come here, and a refused request is answered.
+            drop(message.refuse(overloaded("directory")));
+        }
+    }
+
+    /// What the identity may do with `entity`; none where there is no such kind.
+    pub(super) fn permissions(&self, entity: &EntityId) -> Option<Permissions> {
+        let kind = self.env.kinds.get(entity.kind())?;
+        let identity = self.identity.as_ref()?;
+        let by_default = if identity.anonymous { kind.anonymous_permissions } else { kind.default_permissions };
+        Some(by_default.union(identity.capabilities.permissions(entity)))
+    }
+
+    /// The entity's kind if the identity may do `needed`; otherwise the request is answered.
+    fn allowed(&self, entity: &EntityId, needed: Permissions, reply: Responder) -> Option<(Arc<Kind>, Responder)> {
+        let Some(kind) = self.env.kinds.get(entity.kind()) else {
+            let mut known: Vec<_> = self.env.kinds.iter().map(|kind| kind.name).collect();
+            known.sort_unstable();
+            let message = format!("there is no kind `{}`; configured are: {}", entity.kind(), known.join(", "));
+            reply.send_error(WireError::new(ErrorCode::UnknownKind, message));
+            return None;
+        };
+        if self.permissions(entity).is_some_and(|allowed| allowed.contains(needed)) {
+            return Some((Arc::clone(kind), reply));
+        }
+        let names: Vec<_> = needed.names().collect();
+        let message = format!("`{entity}` needs the permission `{}`, which this identity does not have", names.join("`, `"));
+        reply.send_error(WireError::new(ErrorCode::Forbidden, message));
+        None
+    }
+
+    fn over_limit(&mut self, method: &'static str, id: Option<&RequestId>, scope: &'static str, refused: Refused, now: Millis) {
+        record_rate_limited(scope);
+        let error = match refused {
+            Refused::RetryAfter(after) => {
+                let ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+                WireError::new(ErrorCode::RateLimited, "over the rate limit; nothing was done").retry_after_ms(ms).reason(scope)
+            }
+            Refused::TooBig { burst } => {
+                WireError::new(ErrorCode::TooLarge, format!("the request costs more than the limit's burst of {burst} allows")).reason(scope)
+            }
+        };
+        self.refuse(method, id, &error);
+        if self.abuse.refused(now, self.env.bounds.abuse_after, self.env.bounds.abuse_window_ms) {
+            self.seat.outbox.close(CloseCode::RateLimited);
+        }
+    }
+
+    pub(super) fn asker(&self) -> Asker {
+        self.env.asker(self.seat.key, self.seat.codec)
+    }
+
+    pub(super) fn reply<T: Serialize>(&self, method: &'static str, id: Option<&RequestId>, result: &T) {
+        REQUESTS.counter_with([method, "ok"]).increment(1);
+        if let Some(id) = id {
+            self.seat.outbox.push(self.env.encoder.result(self.seat.codec, id, result));
+        }
+    }
+
+    /// Answers with an error; one whose request could not be understood has no id.
+    pub(super) fn refuse(&self, method: &'static str, id: Option<&RequestId>, error: &WireError) {
+        REQUESTS.counter_with([method, error.data.code.as_str()]).increment(1);
+        if id.is_some() || method == UNKNOWN_METHOD {
+            self.seat.outbox.push(self.env.encoder.error(self.seat.codec, id, error));
+        }
+    }
+}
+
+impl Drop for Session {
+    /// However it ends: its seat is free again and its entities hear of it.
+    fn drop(&mut self) {
+        SESSIONS.gauge_with([]).decrement(1);
+        let mut entities = self.env.relay.borrow_mut().unseat(&self.seat);
+        for entity in self.present.drain(..) {
+            if !entities.contains(&entity) {
+                entities.push(entity);
+            }
+        }
+        for entity in entities {
+            self.env.directory.route_control(&entity, ToEntity::Gone(self.seat.key));
+        }
+    }
+}
+
+fn fits(kind: &Kind, bytes: usize, reply: Responder) -> Option<Responder> {
+    if bytes <= kind.max_body_bytes {
+        return Some(reply);
+    }
+    let message = format!("`body` has {bytes} bytes of JSON; `{}` allows {}", kind.name, kind.max_body_bytes);
+    reply.send_error(WireError::new(ErrorCode::TooLarge, message));
+    None
+}

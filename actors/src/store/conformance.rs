@@ -1,0 +1,269 @@
+//! What every [`Store`] must do, as a suite: run it over an implementation to find out whether it keeps the contract.
+//!
+//! It is part of the library so that the server's tests can run it over theirs. Each rule works on entities of its own;
+//! the store should be empty, and nobody else may use it meanwhile.
+
+use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
+
+use super::{Batch, CommitError, Fence, JournalRow, Loaded, Page, Settled, SnapshotRow, Store};
+use crate::record::EventRecord;
+
+/// Runs all rules.
+///
+/// # Panics
+/// With the rule that is broken.
+pub async fn run(store: &dyn Store) {
+    nothing_is_empty(store).await;
+    events_come_back(store).await;
+    pages(store).await;
+    a_batch_is_written_whole(store).await;
+    snapshots_replace_and_trim(store).await;
+    bodies_are_kept_to_the_byte(store).await;
+    numbers_follow_each_other(store).await;
+    settling_uses_a_number_up(store).await;
+    a_newer_term_shuts_the_older_out(store).await;
+}
+
+/// A writer that counts its transactions.
+struct Writer<'a> {
+    store: &'a dyn Store,
+    term: u64,
+    number: u64,
+}
+
+impl<'a> Writer<'a> {
+    async fn acquire(store: &'a dyn Store) -> Self {
+        let term = store.acquire().await.expect("acquire answers");
+        Self { store, term, number: 0 }
+    }
+
+    fn next(&mut self) -> Fence {
+        self.number += 1;
+        fence(self.term, self.number)
+    }
+
+    async fn write(&mut self, rows: Vec<JournalRow>, snapshots: Vec<SnapshotRow>) {
+        let fence = self.next();
+        self.store.commit(&Batch { fence, rows, snapshots }).await.expect("a well-formed successor commits");
+    }
+}
+
+/// The nonce follows from the number, so that attempts differ only where a rule wants it.
+fn fence(term: u64, number: u64) -> Fence {
+    Fence { term, number, nonce: term * 1_000_003 + number }
+}
+
+fn entity(name: &str) -> EntityId {
+    EntityId::parse(&format!("conformance:{name}")).expect("this is an entity id")
+}
+
+fn epoch() -> Epoch {
+    Epoch::from_bits(0xc0f0)
+}
+
+fn raw(text: &str) -> RawJson {
+    RawJson::from_text(text.to_owned()).expect("this is JSON")
+}
+
+fn event(seq: Seq) -> EventRecord {
+    EventRecord {
+        seq,
+        at: 1_700_000_000_000 + seq,
+        from: "alice".into(),
+        r#type: "post".into(),
+        body: raw(&format!(r#"{{"text":"message {seq}"}}"#)),
+        client: (seq % 2 == 0).then(|| "01J0000000000000000000000A".into()),
+        n: (seq % 2 == 0).then_some(seq),
+        result: (seq % 3 == 0).then(|| raw("7")),
+    }
+}
+
+fn events(seqs: std::ops::RangeInclusive<Seq>) -> Vec<EventRecord> {
+    seqs.map(event).collect()
+}
+
+fn row(name: &str, events: &[EventRecord]) -> JournalRow {
+    let (first, last) = (events.first().expect("a row has events"), events.last().expect("a row has events"));
+    JournalRow {
+        entity: entity(name),
+        epoch: epoch(),
+        first_seq: first.seq,
+        last_seq: last.seq,
+        events: serde_json::to_string(events).expect("events are JSON"),
+    }
+}
+
+fn snapshot(name: &str, seq: Seq, trim_through: Seq) -> SnapshotRow {
+    let (state, dedupe) = (raw(&format!(r#"{{"at":{seq}}}"#)), raw(&format!("[{seq}]")));
+    SnapshotRow { entity: entity(name), epoch: epoch(), seq, state, dedupe, trim_through }
+}
+
+async fn load(store: &dyn Store, name: &str) -> Loaded {
+    store.load(&entity(name)).await.expect("load answers")
+}
+
+async fn page(store: &dyn Store, name: &str, page: Page) -> Vec<EventRecord> {
+    store.events(&entity(name), page).await.expect("events answers")
+}
+
+async fn nothing_is_empty(store: &dyn Store) {
+    assert_eq!(load(store, "never").await, Loaded::default(), "an entity that was never written has nothing");
+    assert_eq!(page(store, "never", Page::After { after: 0, limit: 10 }).await, [], "and no events");
+    let mut writer = Writer::acquire(store).await;
+    writer.write(Vec::new(), Vec::new()).await;
+    assert_eq!(load(store, "never").await, Loaded::default(), "an empty batch writes nothing");
+}
+
+async fn events_come_back(store: &dyn Store) {
+    let mut writer = Writer::acquire(store).await;
+    writer.write(vec![row("events", &events(1..=3))], Vec::new()).await;
+    writer.write(vec![row("events", &events(4..=4))], Vec::new()).await;
+    let want = Loaded { snapshot: None, epoch: Some(epoch()), tail: events(1..=4) };
+    assert_eq!(load(store, "events").await, want, "without a snapshot the tail is the whole log");
+}
+
+/// Rows of 1 to 5, 6, 7 to 9: bounds within rows and between them, limits within and beyond.
+async fn pages(store: &dyn Store) {
+    let mut writer = Writer::acquire(store).await;
+    for seqs in [1..=5, 6..=6, 7..=9] {
+        writer.write(vec![row("pages", &events(seqs))], Vec::new()).await;
+    }
+    for bound in (0..=11).chain([u64::from(u32::MAX)]) {
+        for limit in [0, 1, 2, 3, 4, 7, 9, 10, 1000] {
+            let after: Vec<_> = events(1..=9).into_iter().filter(|event| event.seq > bound).take(limit).collect();
+            let got = page(store, "pages", Page::After { after: bound, limit }).await;
+            assert_eq!(got, after, "the first {limit} events after {bound}");
+            let mut before: Vec<_> = events(1..=9).into_iter().rev().filter(|event| event.seq < bound).take(limit).collect();
+            before.reverse();
+            let got = page(store, "pages", Page::Before { before: bound, limit }).await;
+            assert_eq!(got, before, "the last {limit} events before {bound}");
+        }
+    }
+}
+
+async fn a_batch_is_written_whole(store: &dyn Store) {
+    let mut writer = Writer::acquire(store).await;
+    // Names of which one begins the other: a range scan must not mix them up.
+    let names = ["batch", "batch-2", "batch:2", "batch.a", "batc"];
+    let rows = names.iter().zip(1..).map(|(name, last)| row(name, &events(1..=last))).collect();
+    writer.write(rows, vec![snapshot("batch", 1, 0)]).await;
+    for (name, last) in names.iter().zip(1..) {
+        let got = page(store, name, Page::After { after: 0, limit: 100 }).await;
+        assert_eq!(got, events(1..=last), "each entity of a batch has its own events: `{name}`");
+    }
+    let loaded = load(store, "batch").await;
+    assert_eq!((loaded.snapshot, loaded.tail), (Some(snapshot("batch", 1, 0)), Vec::new()), "a snapshot covers the row beside it");
+}
+
+async fn snapshots_replace_and_trim(store: &dyn Store) {
+    let mut writer = Writer::acquire(store).await;
+    writer.write(vec![row("snapshots", &events(1..=4))], Vec::new()).await;
+    writer.write(vec![row("snapshots", &events(5..=8))], Vec::new()).await;
+
+    // Seq 6 is in the middle of a row.
+    writer.write(Vec::new(), vec![snapshot("snapshots", 6, 0)]).await;
+    let want = Loaded { snapshot: Some(snapshot("snapshots", 6, 0)), epoch: Some(epoch()), tail: events(7..=8) };
+    assert_eq!(untrimmed(load(store, "snapshots").await), want, "the tail begins behind the snapshot, within a row");
+    assert_eq!(page(store, "snapshots", Page::After { after: 0, limit: 100 }).await, events(1..=8), "nothing was trimmed");
+
+    writer.write(Vec::new(), vec![snapshot("snapshots", 8, 4)]).await;
+    let want = Loaded { snapshot: Some(snapshot("snapshots", 8, 0)), epoch: Some(epoch()), tail: Vec::new() };
+    assert_eq!(untrimmed(load(store, "snapshots").await), want, "a newer snapshot replaces the older one");
+    assert_eq!(page(store, "snapshots", Page::After { after: 0, limit: 100 }).await, events(5..=8), "whole rows up to 4 are trimmed");
+    assert_eq!(page(store, "snapshots", Page::Before { before: 7, limit: 100 }).await, events(5..=6), "from either side");
+
+    writer.write(vec![row("snapshots", &events(9..=10))], vec![snapshot("snapshots", 9, 6)]).await;
+    let want = Loaded { snapshot: Some(snapshot("snapshots", 9, 0)), epoch: Some(epoch()), tail: events(10..=10) };
+    assert_eq!(untrimmed(load(store, "snapshots").await), want, "a row and a snapshot within it, in one batch");
+    let kept = page(store, "snapshots", Page::After { after: 6, limit: 100 }).await;
+    assert_eq!(kept, events(7..=10), "what is behind `trim_through` stays, even in a row that begins before it");
+
+    writer.write(Vec::new(), vec![snapshot("snapshots", 10, 10)]).await;
+    let want = Loaded { snapshot: Some(snapshot("snapshots", 10, 0)), epoch: Some(epoch()), tail: Vec::new() };
+    assert_eq!(untrimmed(load(store, "snapshots").await), want, "a log can be trimmed to its snapshot alone");
+    assert_eq!(page(store, "snapshots", Page::Before { before: 100, limit: 100 }).await, [], "and has no events then");
+
+    writer.write(vec![row("snapshots", &events(11..=11))], Vec::new()).await;
+    assert_eq!(load(store, "snapshots").await.tail, events(11..=11), "and goes on");
+}
+
+/// A store need not keep what was to be trimmed at the time.
+fn untrimmed(mut loaded: Loaded) -> Loaded {
+    if let Some(snapshot) = &mut loaded.snapshot {
+        snapshot.trim_through = 0;
+    }
+    loaded
+}
+
+async fn bodies_are_kept_to_the_byte(store: &dyn Store) {
+    let mut writer = Writer::acquire(store).await;
+    let mut odd = event(1);
+    odd.body = raw(r#"{"b":1.10,"a":[1e3, 12345678901234567890123 , "\u00e9é👍\\\"'`$"],"a2":"-- ;\u0000"}"#);
+    odd.from = "o'brien \"quoted\" ⟨x⟩".into();
+    writer.write(vec![row("bytes", std::slice::from_ref(&odd))], Vec::new()).await;
+    let mut state = snapshot("bytes", 1, 0);
+    state.state = odd.body.clone();
+    writer.write(Vec::new(), vec![state.clone()]).await;
+    assert_eq!(page(store, "bytes", Page::After { after: 0, limit: 1 }).await, [odd], "an event comes back as it was written");
+    assert_eq!(load(store, "bytes").await.snapshot, Some(state), "and so does a state");
+}
+
+async fn numbers_follow_each_other(store: &dyn Store) {
+    let mut writer = Writer::acquire(store).await;
+    let batch = |fence, seq| Batch { fence, rows: vec![row("numbers", &events(seq..=seq))], snapshots: Vec::new() };
+    store.commit(&batch(writer.next(), 1)).await.expect("number 1 follows the acquisition");
+    refused(store, &batch(fence(writer.term, 1), 2), "a number commits once").await;
+    refused(store, &batch(fence(writer.term, 3), 2), "no number is left out").await;
+    assert_eq!(load(store, "numbers").await.tail, events(1..=1), "a refused transaction writes nothing");
+    store.commit(&batch(writer.next(), 2)).await.expect("a refusal uses no number up");
+    assert_eq!(load(store, "numbers").await.tail, events(1..=2), "and the right number writes");
+}
+
+async fn settling_uses_a_number_up(store: &dyn Store) {
+    let mut writer = Writer::acquire(store).await;
+    let batch = |fence, seq| Batch { fence, rows: vec![row("settle", &events(seq..=seq))], snapshots: Vec::new() };
+
+    let written = writer.next();
+    store.commit(&batch(written, 1)).await.expect("a successor commits");
+    for _ in 0..2 {
+        assert_eq!(store.settle(written).await, Ok(Settled::Committed), "what is written is found, each time");
+    }
+    let other = Fence { nonce: written.nonce + 1, ..written };
+    assert_eq!(store.settle(other).await, Ok(Settled::NotCommitted), "another attempt at the same number was not it");
+
+    let lost = writer.next();
+    for _ in 0..2 {
+        assert_eq!(store.settle(lost).await, Ok(Settled::NotCommitted), "what never came is not written, each time");
+    }
+    refused(store, &batch(lost, 2), "a straggler finds its number used up").await;
+    assert_eq!(load(store, "settle").await.tail, events(1..=1), "and writes nothing");
+    assert_eq!(store.settle(lost).await, Ok(Settled::NotCommitted), "which settles the same afterwards");
+
+    store.commit(&batch(writer.next(), 2)).await.expect("the next number goes on");
+    assert_eq!(load(store, "settle").await.tail, events(1..=2), "with the events that were lost");
+}
+
+async fn a_newer_term_shuts_the_older_out(store: &dyn Store) {
+    let mut older = Writer::acquire(store).await;
+    let batch = |fence, seq| Batch { fence, rows: vec![row("terms", &events(seq..=seq))], snapshots: Vec::new() };
+    let first = older.next();
+    store.commit(&batch(first, 1)).await.expect("a successor commits");
+    let on_its_way = older.next();
+
+    let mut newer = Writer::acquire(store).await;
+    assert!(newer.term > older.term, "terms grow: {} after {}", newer.term, older.term);
+    for (fence, what) in [(on_its_way, "a straggler of an older term"), (fence(older.term, 1), "an older term's first number")] {
+        let got = store.commit(&batch(fence, 2)).await;
+        assert!(matches!(got, Err(CommitError::Fenced(_))), "{what} is fenced off, not {got:?}");
+    }
+    let got = store.settle(on_its_way).await;
+    assert!(matches!(got, Err(CommitError::Fenced(_))), "an older term uses no number up, but {got:?}");
+    assert_eq!(load(store, "terms").await.tail, events(1..=1), "and writes nothing");
+    store.commit(&batch(newer.next(), 2)).await.expect("a new term counts from 1");
+    assert_eq!(load(store, "terms").await.tail, events(1..=2), "on the log that it found");
+}
+
+async fn refused(store: &dyn Store, batch: &Batch, rule: &str) {
+    let got = store.commit(batch).await;
+    assert!(matches!(got, Err(CommitError::Failed(_) | CommitError::Fenced(_))), "{rule}, but {got:?}");
+}

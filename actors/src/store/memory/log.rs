@@ -1,0 +1,101 @@
+//! One entity's rows.
+
+use std::collections::BTreeMap;
+
+use greenroom_protocol::Seq;
+
+use crate::record::EventRecord;
+use crate::store::{JournalRow, Loaded, Page, SnapshotRow, StoreError};
+
+/// The journal rows of an entity by their first seq, and its latest snapshot.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    rows: BTreeMap<Seq, JournalRow>,
+    snapshot: Option<SnapshotRow>,
+}
+
+impl Log {
+    /// Whether `row` is well formed and goes on where `log` ends.
+    pub(super) fn check(log: Option<&Self>, row: &JournalRow) -> Result<(), String> {
+        let events = unpack(row).map_err(|error| error.to_string())?;
+        let seqs = events.iter().map(|event| event.seq);
+        if row.last_seq < row.first_seq || !seqs.eq(row.first_seq..=row.last_seq) {
+            return Err(format!("the row of `{}` does not hold events {} to {}", row.entity, row.first_seq, row.last_seq));
+        }
+        // A new epoch is a new log, and says where it begins.
+        let last = log.filter(|log| log.is_epoch_of(row)).map(Self::last_seq);
+        if last.is_some_and(|last| row.first_seq != last + 1) {
+            return Err(format!("the row of `{}` begins at {}, and the log ends at {last:?}", row.entity, row.first_seq));
+        }
+        Ok(())
+    }
+
+    pub(super) fn append(&mut self, row: JournalRow) {
+        if !self.is_epoch_of(&row) {
+            *self = Self::default();
+        }
+        self.rows.insert(row.first_seq, row);
+    }
+
+    pub(super) fn replace_snapshot(&mut self, new: SnapshotRow) {
+        if self.snapshot.as_ref().is_some_and(|old| old.epoch == new.epoch && old.seq > new.seq) {
+            return;
+        }
+        // What the snapshot does not cover is still needed, whatever `trim_through` says.
+        let through = new.trim_through.min(new.seq);
+        self.rows.retain(|_, row| row.last_seq > through);
+        self.snapshot = Some(new);
+    }
+
+    pub(super) fn load(&self) -> Result<Loaded, StoreError> {
+        let covered = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.seq);
+        let tail = self.page(Page::After { after: covered, limit: usize::MAX })?;
+        if !tail.iter().zip(covered + 1..).all(|(event, seq)| event.seq == seq) {
+            return Err(StoreError::Corrupt(format!("there is a gap behind seq {covered}")));
+        }
+        let epoch = self.snapshot.as_ref().map(|snapshot| &snapshot.epoch).or_else(|| self.rows.values().next_back().map(|row| &row.epoch));
+        Ok(Loaded { snapshot: self.snapshot.clone(), epoch: epoch.cloned(), tail })
+    }
+
+    pub(super) fn page(&self, page: Page) -> Result<Vec<EventRecord>, StoreError> {
+        let mut events = Vec::new();
+        match page {
+            Page::After { after, limit } => {
+                // The first event wanted may be in the middle of the row that begins before it.
+                let start = self.rows.range(..=after).next_back().map_or(0, |(first, _)| *first);
+                for row in self.rows.range(start..).map(|(_, row)| row) {
+                    if events.len() >= limit {
+                        break;
+                    }
+                    events.extend(unpack(row)?.into_iter().filter(|event| event.seq > after));
+                }
+                events.truncate(limit);
+            }
+            Page::Before { before, limit } => {
+                for row in self.rows.range(..before).rev().map(|(_, row)| row) {
+                    if events.len() >= limit {
+                        break;
+                    }
+                    events.extend(unpack(row)?.into_iter().rev().filter(|event| event.seq < before));
+                }
+                events.truncate(limit);
+                events.reverse();
+            }
+        }
+        Ok(events)
+    }
+
+    fn last_seq(&self) -> Seq {
+        let snapshot = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.seq);
+        self.rows.values().next_back().map_or(snapshot, |row| row.last_seq.max(snapshot))
+    }
+
+    fn is_epoch_of(&self, row: &JournalRow) -> bool {
+        let rows = self.rows.values().next_back().map(|row| &row.epoch);
+        rows.or(self.snapshot.as_ref().map(|snapshot| &snapshot.epoch)).is_none_or(|epoch| *epoch == row.epoch)
+    }
+}
+
+fn unpack(row: &JournalRow) -> Result<Vec<EventRecord>, StoreError> {
+    serde_json::from_str(&row.events).map_err(|error| StoreError::Corrupt(format!("the row of `{}` at {}: {error}", row.entity, row.first_seq)))
+}

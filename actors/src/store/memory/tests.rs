@@ -1,0 +1,168 @@
+use greenroom_protocol::{Epoch, RawJson};
+
+use super::*;
+use crate::store::{JournalRow, conformance};
+
+fn lobby() -> EntityId {
+    EntityId::parse("room:lobby").unwrap()
+}
+
+/// Transaction `number` of term 1, with event `seq`.
+fn batch(number: u64, seq: u64) -> Batch {
+    let event = EventRecord {
+        seq,
+        at: 5,
+        from: "alice".into(),
+        r#type: "post".into(),
+        body: RawJson::from_text("{}").unwrap(),
+        client: None,
+        n: None,
+        result: None,
+    };
+    let events = serde_json::to_string(&[event]).unwrap();
+    let row = JournalRow { entity: lobby(), epoch: Epoch::from_bits(1), first_seq: seq, last_seq: seq, events };
+    Batch { fence: Fence { term: 1, number, nonce: number * 7 }, rows: vec![row], snapshots: Vec::new() }
+}
+
+async fn acquired() -> MemoryStore {
+    let store = MemoryStore::new();
+    assert_eq!(store.acquire().await, Ok(1));
+    store
+}
+
+async fn seqs(store: &MemoryStore) -> Vec<u64> {
+    store.load(&lobby()).await.unwrap().tail.iter().map(|event| event.seq).collect()
+}
+
+#[tokio::test]
+async fn keeps_the_contract() {
+    conformance::run(&MemoryStore::new()).await;
+}
+
+#[tokio::test]
+async fn failed_commits_write_nothing_and_keep_their_number() {
+    let store = acquired().await;
+    store.faults().fail_commits(2);
+    for _ in 0..2 {
+        assert!(matches!(store.commit(&batch(1, 1)).await, Err(CommitError::Failed(_))));
+        assert_eq!(seqs(&store).await, []);
+    }
+    assert_eq!(store.commit(&batch(1, 1)).await, Ok(()));
+    assert_eq!((seqs(&store).await, store.commits()), (vec![1], 1));
+}
+
+#[tokio::test]
+async fn a_lost_answer_settles_as_what_happened() {
+    for (lost, settled, want) in [(Lost::Written, Settled::Committed, vec![1]), (Lost::NotWritten, Settled::NotCommitted, vec![])] {
+        let store = acquired().await;
+        store.faults().lose_answers(1, lost);
+        assert!(matches!(store.commit(&batch(1, 1)).await, Err(CommitError::Unknown(_))));
+        assert_eq!(seqs(&store).await, want, "{lost:?}");
+        assert_eq!(store.settle(batch(1, 1).fence).await, Ok(settled), "{lost:?}");
+        assert_eq!(store.commit(&batch(2, want.len() as u64 + 1)).await, Ok(()), "{lost:?}: the number is used either way");
+    }
+}
+
+#[tokio::test]
+async fn a_straggler_is_refused_once_its_number_is_used_up() {
+    let store = acquired().await;
+    store.faults().lose_answers(1, Lost::OnItsWay);
+    assert!(matches!(store.commit(&batch(1, 1)).await, Err(CommitError::Unknown(_))));
+    assert_eq!(store.settle(batch(1, 1).fence).await, Ok(Settled::NotCommitted));
+    let arrived = store.deliver();
+    assert!(matches!(arrived[..], [Err(CommitError::Failed(_))]), "{arrived:?}");
+    assert_eq!(seqs(&store).await, []);
+    assert_eq!(store.deliver(), [], "it arrives once");
+}
+
+#[tokio::test]
+async fn a_straggler_that_comes_before_settling_is_written() {
+    let store = acquired().await;
+    store.faults().lose_answers(1, Lost::OnItsWay);
+    assert!(matches!(store.commit(&batch(1, 1)).await, Err(CommitError::Unknown(_))));
+    assert_eq!(store.deliver(), [Ok(())]);
+    assert_eq!(store.settle(batch(1, 1).fence).await, Ok(Settled::Committed));
+    assert_eq!(seqs(&store).await, [1]);
+}
+
+#[tokio::test]
+async fn stalled_commits_wait_for_their_release() {
+    let store = acquired().await;
+    let faults = store.faults();
+    faults.stall_commits();
+    let writer = tokio::spawn({
+        let store = store.clone();
+        async move { store.commit(&batch(1, 1)).await }
+    });
+    faults.commits_stalled(1).await;
+    assert!(!writer.is_finished());
+    assert_eq!(seqs(&store).await, [], "reads go on meanwhile");
+    faults.release_commits();
+    assert_eq!(writer.await.unwrap(), Ok(()));
+    assert_eq!(seqs(&store).await, [1]);
+}
+
+#[tokio::test]
+async fn a_stalled_commit_that_is_dropped_is_not_written() {
+    let store = acquired().await;
+    let faults = store.faults();
+    faults.stall_commits();
+    let writer = tokio::spawn({
+        let store = store.clone();
+        async move { store.commit(&batch(1, 1)).await }
+    });
+    faults.commits_stalled(1).await;
+    writer.abort();
+    assert!(writer.await.unwrap_err().is_cancelled());
+    faults.release_commits();
+    assert_eq!(seqs(&store).await, []);
+}
+
+#[tokio::test]
+async fn reads_stall_and_fail() {
+    let store = acquired().await;
+    store.commit(&batch(1, 1)).await.unwrap();
+    let faults = store.faults();
+    faults.fail_reads(2);
+    assert!(matches!(store.load(&lobby()).await, Err(StoreError::Unavailable(_))));
+    let page = Page::After { after: 0, limit: 9 };
+    assert!(matches!(store.events(&lobby(), page).await, Err(StoreError::Unavailable(_))));
+    assert_eq!(seqs(&store).await, [1]);
+
+    faults.stall_reads();
+    let reader = tokio::spawn({
+        let store = store.clone();
+        async move { store.events(&lobby(), page).await.map(|events| events.len()) }
+    });
+    faults.reads_stalled(1).await;
+    assert!(!reader.is_finished());
+    faults.release_reads();
+    assert_eq!(reader.await.unwrap(), Ok(1));
+}
+
+#[tokio::test]
+async fn acquiring_and_settling_fail_when_told_to() {
+    let store = acquired().await;
+    store.faults().fail_settles(1);
+    assert!(matches!(store.settle(batch(1, 1).fence).await, Err(CommitError::Unknown(_))));
+    assert_eq!(store.settle(batch(1, 1).fence).await, Ok(Settled::NotCommitted), "asked again, it answers");
+    store.faults().fail_acquires(1);
+    assert!(matches!(store.acquire().await, Err(StoreError::Unavailable(_))));
+    assert_eq!(store.acquire().await, Ok(2), "a failed attempt takes no term");
+}
+
+#[tokio::test]
+async fn rows_that_do_not_continue_the_log_are_refused_with_the_whole_batch() {
+    let store = acquired().await;
+    store.commit(&batch(1, 1)).await.unwrap();
+    let other = EntityId::parse("room:other").unwrap();
+    let mut gap = batch(2, 3);
+    gap.rows.insert(0, JournalRow { entity: other.clone(), ..batch(2, 1).rows.remove(0) });
+    assert!(matches!(store.commit(&gap).await, Err(CommitError::Failed(_))));
+    assert_eq!(store.load(&other).await, Ok(Loaded::default()), "nothing of the batch is written");
+
+    let mut torn = batch(2, 2);
+    torn.rows[0].events = "[]".into();
+    assert!(matches!(store.commit(&torn).await, Err(CommitError::Failed(_))));
+    assert_eq!(store.commit(&batch(2, 2)).await, Ok(()));
+}

@@ -1,0 +1,52 @@
+/** The demo: reads the address, connects, and ties the parts of the page to one client. */
+import { connect } from "/client/greenroom.js";
+import { openChecklist } from "./checklist.js";
+import { openComposer } from "./composer.js";
+import { byId, explain, toast } from "./dom.js";
+import { askName } from "./name.js";
+import { openPanel } from "./panel.js";
+import { showPresence } from "./presence.js";
+import { openRoom } from "./room.js";
+import { showStatus } from "./status.js";
+import { followTyping } from "./typing.js";
+
+const client = connect({ url: "/ws", storage: pageStorage() });
+openPanel(client);
+showStatus(client);
+client.on("error", (error) => toast(explain(error)));
+
+const id = roomId();
+byId("room-name").textContent = id;
+document.title = `${id} · Greenroom`;
+
+const entity = client.entity(`room:${id}`);
+const subscription = entity.subscribe({ presence: true, signals: "latest" });
+const name = askName((chosen) => void entity.presence.enter({ name: chosen }).catch((error) => toast(explain(error))));
+showPresence(client, subscription);
+openComposer(openRoom(client, entity, subscription, name), followTyping(entity, subscription, name));
+openChecklist(client, client.entity(id === "lobby" ? "doc:checklist" : `doc:${id}`));
+
+for (const tab of document.querySelectorAll(".tabs button")) {
+  tab.addEventListener("click", () => {
+    document.body.dataset.view = /** @type {HTMLElement} */ (tab).dataset.view;
+    for (const other of document.querySelectorAll(".tabs button")) other.setAttribute("aria-pressed", String(other === tab));
+  });
+}
+
+/** `?room=…`, or the lobby. */
+function roomId() {
+  const asked = new URLSearchParams(location.search).get("room");
+  if (!asked) return "lobby";
+  if (/^[A-Za-z0-9_.~@:/+=-]{1,128}$/.test(asked)) return asked;
+  toast("That room has no valid name; this is the lobby.");
+  return "lobby";
+}
+
+/** Not every browser setting allows it, and the page works without. */
+function pageStorage() {
+  try {
+    return sessionStorage;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,31 @@
+/**
+ * Greenroom's SDK for browsers and Node: plain ES modules, no build step, no dependency. The guide is docs/client.md.
+ *
+ * @example
+ * const client = connect({ url: "wss://example.org/ws", token: () => fetchToken() });
+ * const room = client.entity("room:lobby");
+ * for await (const item of room.subscribe()) console.log(item);
+ */
+import { Client } from "./src/client.js";
+
+export { Client } from "./src/client.js";
+export { Entity } from "./src/entity.js";
+export { GreenroomError } from "./src/errors.js";
+export { Subscription } from "./src/subscription.js";
+
+/** @typedef {import("./src/types.js").ConnectOptions} ConnectOptions */
+/** @typedef {import("./src/types.js").SubscribeOptions} SubscribeOptions */
+/** @typedef {import("./src/types.js").Item} Item */
+/** @typedef {import("./src/types.js").Event} Event */
+/** @typedef {import("./src/types.js").Member} Member */
+/** @typedef {import("./src/types.js").Position} Position */
+/** @typedef {import("./src/types.js").PendingOp} PendingOp */
+/** @typedef {import("./src/types.js").StateChange} StateChange */
+
+/**
+ * Starts to connect and returns at once; use the client as if it were connected already.
+ * @param {ConnectOptions} [options]
+ */
+export function connect(options = {}) {
+  return new Client(options);
+}

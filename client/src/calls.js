@@ -1,0 +1,101 @@
+import { GreenroomError, isRetryable } from "./errors.js";
+
+/**
+ * @typedef {object} Call
+ * @property {string} method
+ * @property {object} params
+ * @property {boolean} patient waits as long as it takes and comes again after "later"
+ * @property {any} timer
+ * @property {(result: any) => void} resolve
+ * @property {(error: GreenroomError) => void} reject
+ */
+
+/**
+ * Requests that change nothing or may be made twice: reads, history, presence. They wait for a connection and are made
+ * again on the next one when theirs is lost, until `timeoutMs` is over. At most `max` are open; more fail with `queue_full`.
+ */
+export class Calls {
+  /** @type {Set<Call>} */
+  #open = new Set();
+  /** @type {import("./rpc.js").Rpc | null} */
+  #rpc = null;
+  /** @type {GreenroomError | null} */
+  #closed = null;
+  #clock;
+  #max;
+  #timeoutMs;
+
+  /**
+   * @param {import("./types.js").Clock} clock
+   * @param {number} max
+   * @param {number} timeoutMs
+   */
+  constructor(clock, max, timeoutMs) {
+    this.#clock = clock;
+    this.#max = max;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /**
+   * @param {string} method
+   * @param {object} params
+   * @param {{patient?: boolean}} [options]
+   * @returns {Promise<any>}
+   */
+  make(method, params, { patient = false } = {}) {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(this.#closed);
+      if (this.#open.size >= this.#max) return reject(new GreenroomError("queue_full", `${this.#max} calls are open already`));
+      /** @type {Call} */
+      const call = { method, params, patient, timer: null, resolve, reject };
+      this.#open.add(call);
+      if (!patient) {
+        const late = () => this.#settle(call, new GreenroomError("timeout", `no answer to \`${method}\` within ${this.#timeoutMs} ms`));
+        call.timer = this.#clock.setTimeout(late, this.#timeoutMs);
+      }
+      this.#send(call);
+    });
+  }
+
+  /** @param {import("./rpc.js").Rpc} rpc */
+  attach(rpc) {
+    this.#rpc = rpc;
+    for (const call of [...this.#open]) this.#send(call);
+  }
+
+  detach() {
+    this.#rpc = null;
+  }
+
+  /** @param {GreenroomError} error */
+  close(error) {
+    this.#closed = error;
+    for (const call of [...this.#open]) this.#settle(call, error);
+  }
+
+  /** @param {Call} call */
+  #send(call) {
+    this.#rpc?.ask(call.method, call.params, (error, result) => {
+      if (!this.#open.has(call) || error?.code === "disconnected") return;
+      if (error && call.patient && isRetryable(error)) {
+        const rpc = this.#rpc;
+        const again = () => rpc === this.#rpc && this.#send(call);
+        call.timer = this.#clock.setTimeout(again, error.retryAfterMs ?? 1_000);
+        return;
+      }
+      this.#settle(call, error, result);
+    });
+  }
+
+  /**
+   * @param {Call} call
+   * @param {GreenroomError | null} error
+   * @param {any} [result]
+   */
+  #settle(call, error, result) {
+    if (!this.#open.delete(call)) return;
+    this.#clock.clearTimeout(call.timer);
+    if (error) call.reject(error);
+    else call.resolve(result);
+  }
+}

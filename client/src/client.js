@@ -1,0 +1,259 @@
+import { followPage } from "./browser.js";
+import { Calls } from "./calls.js";
+import { systemClock } from "./clock.js";
+import { Connection } from "./connection.js";
+import { Emitter } from "./emitter.js";
+import { Entity } from "./entity.js";
+import { GreenroomError } from "./errors.js";
+import { Ops } from "./ops.js";
+import { put, take } from "./persist.js";
+import { Presences } from "./presence.js";
+import { socketUrl } from "./socket.js";
+import { Subscriptions } from "./subscriptions.js";
+
+/** The SDK's name and version, as the server's log shows them. */
+export const VERSION = "greenroom-js/0.1.0";
+
+// Signals are dropped rather than added to what a slow network has not taken yet.
+const MAX_SIGNAL_BACKLOG_BYTES = 262_144;
+
+/**
+ * @typedef {object} ClientEvents
+ * @property {import("./types.js").StateChange} state
+ * @property {number} rtt a round trip was measured, in milliseconds
+ * @property {number} pending the number of unanswered ops changed
+ * @property {import("./types.js").RawMessage} message a raw message passed; tokens are blotted out
+ * @property {GreenroomError} error something failed that no call of the app waits for
+ */
+
+/**
+ * One connection to a server, kept alive until `close`. Made by `connect`.
+ * @extends {Emitter<ClientEvents>}
+ */
+export class Client extends Emitter {
+  /** @type {import("./types.js").ConnectResult | null} the latest answer to `connect` */
+  hello = null;
+  /** @type {number | null} the latest round trip in milliseconds */
+  rtt = null;
+
+  /** @type {string | undefined} */
+  #client;
+  #storage;
+  #clock;
+  #answerTimeoutMs;
+  #connection;
+  #subscriptions;
+  #ops;
+  #calls;
+  #presences;
+  #watch;
+  #unfollow;
+
+  /** @param {import("./types.js").ConnectOptions} options */
+  constructor(options) {
+    super();
+    const clock = (this.#clock = options.clock ?? systemClock);
+    const maxPending = options.maxPending ?? 1_000;
+    this.#answerTimeoutMs = options.answerTimeoutMs ?? 30_000;
+    this.#storage = options.storage ?? null;
+    this.#subscriptions = new Subscriptions(clock);
+    const limits = { maxPending, pipeline: options.pipeline ?? 1, maxRetries: options.maxRetries ?? 10 };
+    this.#ops = new Ops(limits, clock, () => this.emit("pending", this.#ops.count));
+    this.#calls = new Calls(clock, maxPending, this.#answerTimeoutMs);
+    this.#presences = new Presences(
+      (method, params) => this.#calls.make(method, params),
+      (error) => this.emit("error", error),
+    );
+    this.#connection = new Connection(
+      {
+        url: socketUrl(options.url),
+        token: options.token,
+        WebSocket: socketClass(options.WebSocket),
+        backoff: options.backoff ?? {},
+        clock,
+        connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
+        maxQueue: 2 * maxPending,
+      },
+      {
+        params: (token, rpc) => this.#params(token, rpc),
+        hello: (result) => {
+          this.hello = result;
+          this.#client = result.client;
+        },
+        up: (result, rpc) => this.#up(result, rpc),
+        down: () => this.#down(),
+        drain: () => this.#ops.detach(),
+        free: () => this.#ops.free(),
+        notification: (method, params) => this.#subscriptions.notification(method, params),
+        state: (change) => this.#stateChanged(change),
+        rtt: (ms) => this.emit("rtt", (this.rtt = ms)),
+        message: (direction, data) => this.#message(direction, data),
+        error: (error) => this.emit("error", error),
+      },
+    );
+    this.#identify(options);
+    this.#watch = this.#watchAnswers();
+    this.#unfollow = followPage({
+      wake: () => this.#connection.wake(),
+      save: () => this.#storage && put(this.#storage, this.#ops.save()),
+      unsave: () => this.#storage && take(this.#storage),
+    });
+    this.#connection.open();
+  }
+
+  /** `connecting`, `connected`, `waiting` (for the next attempt) or `closed` (for good). */
+  get state() {
+    return this.#connection.state;
+  }
+
+  /** When the next attempt is due, while waiting. */
+  get nextAttemptAt() {
+    return this.#connection.nextAttemptAt;
+  }
+
+  /** Why the last connection was lost, or the client closed; null while connected. */
+  get error() {
+    return this.#connection.lastError;
+  }
+
+  /** Who the server says we are: the token's `sub`, or `anon-…`; null before the first connection. */
+  get user() {
+    return this.hello?.user ?? null;
+  }
+
+  /** The ops that have no answer yet, in the order in which each entity gets them. */
+  get pending() {
+    return this.#ops.pending;
+  }
+
+  /** @param {string} id `kind:id`, e.g. `room:lobby` */
+  entity(id) {
+    if (!/^[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9_.~@:/+=-]{1,128}$/.test(id)) {
+      throw new GreenroomError("invalid_argument", `\`${id}\` is no entity id; it looks like \`room:lobby\``);
+    }
+    return new Entity(id, {
+      ops: this.#ops,
+      calls: this.#calls,
+      presences: this.#presences,
+      subscriptions: this.#subscriptions,
+      signal: (params) => this.#signal(params),
+    });
+  }
+
+  /**
+   * Resolves once connected; rejects when the client is closed, by the app or because the server will not have it.
+   * @returns {Promise<void>}
+   */
+  connected() {
+    return new Promise((resolve, reject) => {
+      const settled = () => {
+        if (this.state === "connected") resolve();
+        else if (this.state === "closed") reject(this.error);
+        else return false;
+        return true;
+      };
+      if (settled()) return;
+      const off = this.on("state", () => settled() && off());
+    });
+  }
+
+  /** Does not wait for the next attempt's time. */
+  reconnect() {
+    this.#connection.wake();
+  }
+
+  /** Ends the connection for good. What still waits for an answer is rejected with `closed`; an op among it may have happened. */
+  close() {
+    this.#connection.close(new GreenroomError("closed", "the client was closed"));
+  }
+
+  /** @param {import("./types.js").ConnectOptions} options */
+  #identify(options) {
+    this.#client = options.client;
+    if (options.firstN !== undefined) this.#ops.startAt(options.firstN);
+    const saved = this.#storage && options.client === undefined ? take(this.#storage) : null;
+    if (!saved) return;
+    this.#client = saved.client;
+    this.#ops.restore(saved, (error) => this.emit("error", error));
+  }
+
+  /**
+   * @param {string | undefined} token
+   * @param {import("./rpc.js").Rpc} rpc
+   */
+  #params(token, rpc) {
+    const base = { token, client: this.#client, version: VERSION };
+    const max = this.hello?.limits.max_message_bytes ?? rpc.maxMessageBytes;
+    rpc.maxMessageBytes = max;
+    const subscriptions = this.#subscriptions.connectParams(max, token?.length ?? 0);
+    return subscriptions.length > 0 ? { ...base, subscriptions } : base;
+  }
+
+  /**
+   * The order matters: first the past (subscriptions), then who we are to the others, then what we had to say.
+   * @param {import("./types.js").ConnectResult} result
+   * @param {import("./rpc.js").Rpc} rpc
+   */
+  #up(result, rpc) {
+    this.#subscriptions.attach(rpc, result.subscriptions ?? []);
+    this.#calls.attach(rpc);
+    this.#presences.attach();
+    this.#ops.attach(rpc, { client: result.client, user: result.user });
+  }
+
+  #down() {
+    this.#subscriptions.detach();
+    this.#calls.detach();
+    this.#ops.detach();
+  }
+
+  /** @param {import("./types.js").StateChange} change */
+  #stateChanged(change) {
+    if (change.state === "closed") {
+      const error = change.error ?? new GreenroomError("closed", "the client was closed");
+      this.#clock.clearTimeout(this.#watch);
+      this.#unfollow();
+      this.#subscriptions.close(error.code === "closed" ? null : error);
+      this.#calls.close(error);
+      this.#ops.close(error);
+    }
+    this.emit("state", change);
+  }
+
+  /** @param {object} params */
+  #signal(params) {
+    if (this.#connection.buffered > MAX_SIGNAL_BACKLOG_BYTES) return false;
+    return this.#connection.rpc?.notify("signal", params) ?? false;
+  }
+
+  /**
+   * @param {"in" | "out"} direction
+   * @param {string} data
+   */
+  #message(direction, data) {
+    if (!this.hasListeners("message")) return;
+    const shown = direction === "out" ? data.replace(/"token":"[^"]*"/, '"token":"…"') : data;
+    this.emit("message", { direction, data: shown, at: this.#clock.now() });
+  }
+
+  /** An op that is never answered on a connection that lives: the next connection may do better, and a repeat is safe. */
+  #watchAnswers() {
+    const every = this.#answerTimeoutMs / 2;
+    const look = () => {
+      this.#watch = this.#clock.setTimeout(look, every);
+      const late = this.#clock.now() - this.#ops.oldestSentAt >= this.#answerTimeoutMs;
+      if (late) this.#connection.restart(new GreenroomError("timeout", "an op was not answered in time"));
+    };
+    return this.#clock.setTimeout(look, every);
+  }
+}
+
+/**
+ * @param {import("./types.js").WebSocketClass | undefined} given
+ * @returns {import("./types.js").WebSocketClass}
+ */
+function socketClass(given) {
+  const found = given ?? globalThis.WebSocket;
+  if (!found) throw new GreenroomError("invalid_argument", "there is no global WebSocket here: pass one as `WebSocket`");
+  return found;
+}

@@ -1,0 +1,47 @@
+/**
+ * The one error type of the SDK. Branch on `code`: the server's stable string (`data.code` in docs/protocol.md),
+ * or one of the SDK's own, which the server never sends: `closed`, `disconnected`, `timeout`, `queue_full`,
+ * `outcome_unknown`, `invalid_argument`.
+ */
+export class GreenroomError extends Error {
+  /**
+   * @param {string} code
+   * @param {string} message
+   * @param {{retryAfterMs?: number, seq?: number, reason?: string, rpcCode?: number, cause?: unknown}} [details]
+   */
+  constructor(code, message, details = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = "GreenroomError";
+    this.code = code;
+    /** How long to wait before trying again, when the server said so. */
+    this.retryAfterMs = details.retryAfterMs;
+    /** With `conflict`: the entity's current seq. */
+    this.seq = details.seq;
+    /** With `rejected`: why the behaviour refused. With `rate_limited`: which limit. */
+    this.reason = details.reason;
+    /** The JSON-RPC error number; absent for the SDK's own errors. */
+    this.rpcCode = details.rpcCode;
+  }
+
+  /** @param {import("./types.js").RpcErrorBody} body */
+  static fromRpc(body) {
+    const data = body.data ?? {};
+    return new GreenroomError(data.code ?? "unknown", body.message, {
+      retryAfterMs: data.retry_after_ms,
+      seq: data.seq,
+      reason: data.reason,
+      rpcCode: body.code,
+    });
+  }
+}
+
+// For each of these the server promises that the request may be made again and nothing happens twice.
+const RETRYABLE = new Set(["unavailable", "overloaded", "rate_limited", "too_many_in_flight", "shutting_down", "disconnected"]);
+
+/**
+ * @param {unknown} error
+ * @returns {error is GreenroomError}
+ */
+export function isRetryable(error) {
+  return error instanceof GreenroomError && RETRYABLE.has(error.code);
+}

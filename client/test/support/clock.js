@@ -1,0 +1,34 @@
+/** A clock that stands still until it is told to go on, and dice that always show the same. */
+export class FakeClock {
+  #now = 1_000_000;
+  #timers = new Map();
+  #next = 1;
+
+  constructor(random = 0) {
+    this.dice = random;
+  }
+
+  now = () => this.#now;
+  random = () => this.dice;
+
+  setTimeout = (run, ms) => {
+    const handle = this.#next++;
+    this.#timers.set(handle, { run, at: this.#now + ms });
+    return handle;
+  };
+
+  clearTimeout = (handle) => void this.#timers.delete(handle);
+
+  /** Lets `ms` pass; timers run in the order in which they are due. */
+  advance(ms) {
+    const end = this.#now + ms;
+    for (;;) {
+      const due = [...this.#timers].filter(([, timer]) => timer.at <= end).sort(([, a], [, b]) => a.at - b.at)[0];
+      if (!due) break;
+      this.#timers.delete(due[0]);
+      this.#now = Math.max(this.#now, due[1].at);
+      due[1].run();
+    }
+    this.#now = end;
+  }
+}

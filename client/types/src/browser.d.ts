@@ -1,0 +1,10 @@
+/**
+ * Ties a client to the page it lives in. In Node there is no page, and nothing happens.
+ * @param {{wake: () => void, save: () => void, unsave: () => void}} hooks
+ * @returns {() => void} unties it
+ */
+export declare function followPage({ wake, save, unsave }: {
+    wake: () => void;
+    save: () => void;
+    unsave: () => void;
+}): () => void;

@@ -1,0 +1,35 @@
+/**
+ * The one error type of the SDK. Branch on `code`: the server's stable string (`data.code` in docs/protocol.md),
+ * or one of the SDK's own, which the server never sends: `closed`, `disconnected`, `timeout`, `queue_full`,
+ * `outcome_unknown`, `invalid_argument`.
+ */
+export declare class GreenroomError extends Error {
+    code: string;
+    /** How long to wait before trying again, when the server said so. */
+    retryAfterMs: number | undefined;
+    /** With `conflict`: the entity's current seq. */
+    seq: number | undefined;
+    /** With `rejected`: why the behaviour refused. With `rate_limited`: which limit. */
+    reason: string | undefined;
+    /** The JSON-RPC error number; absent for the SDK's own errors. */
+    rpcCode: number | undefined;
+    /**
+     * @param {string} code
+     * @param {string} message
+     * @param {{retryAfterMs?: number, seq?: number, reason?: string, rpcCode?: number, cause?: unknown}} [details]
+     */
+    constructor(code: string, message: string, details?: {
+        retryAfterMs?: number;
+        seq?: number;
+        reason?: string;
+        rpcCode?: number;
+        cause?: unknown;
+    });
+    /** @param {import("./types.js").RpcErrorBody} body */
+    static fromRpc(body: import("./types.js").RpcErrorBody): GreenroomError;
+}
+/**
+ * @param {unknown} error
+ * @returns {error is GreenroomError}
+ */
+export declare function isRetryable(error: unknown): error is GreenroomError;

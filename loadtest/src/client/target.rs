@@ -1,0 +1,158 @@
+//! Where to connect, as whom, and how.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use greenroom_protocol::CodecKind;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::Serialize;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
+
+use super::Failure;
+
+/// How long a minted token is valid.
+const TOKEN_LASTS: Duration = Duration::from_secs(24 * 3600);
+
+/// What identity connections present.
+pub enum Tokens {
+    /// None: anonymous access.
+    Anonymous,
+    /// The same token for all.
+    Fixed(String),
+    /// A token for each user, signed with this HS256 secret, that may do everything.
+    Minted(EncodingKey),
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    sub: &'a str,
+    exp: u64,
+    capabilities: serde_json::Value,
+}
+
+impl Tokens {
+    /// Reads an HS256 secret from a file; white space at its end does not belong to it.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or holds nothing.
+    pub fn from_secret(path: &Path) -> Result<Self> {
+        let mut secret = std::fs::read(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
+        secret.truncate(secret.trim_ascii_end().len());
+        if secret.is_empty() {
+            bail!("`{}` holds no secret", path.display());
+        }
+        Ok(Self::Minted(EncodingKey::from_secret(&secret)))
+    }
+
+    /// The token to present as `user`.
+    ///
+    /// # Errors
+    /// Where signing fails.
+    pub fn token(&self, user: &str) -> Result<Option<String>> {
+        match self {
+            Self::Anonymous => Ok(None),
+            Self::Fixed(token) => Ok(Some(token.clone())),
+            Self::Minted(key) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
+                let capabilities = serde_json::json!({ "*": ["read", "send"] });
+                let claims = Claims { sub: user, exp: (now + TOKEN_LASTS).as_secs(), capabilities };
+                Ok(Some(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, key)?))
+            }
+        }
+    }
+}
+
+/// A server, and how to talk to it.
+pub struct Target {
+    uri: Uri,
+    addresses: Vec<SocketAddr>,
+    /// The codec to ask for.
+    pub codec: CodecKind,
+    /// The identities to present.
+    pub tokens: Tokens,
+    /// How long TCP, handshake and `connect` may take together.
+    pub connect_within: Duration,
+    /// The receive buffer of the socket in bytes, where it is not to be the system's default.
+    pub receive_buffer: Option<u32>,
+}
+
+impl Target {
+    /// Checks `url` and looks its host up, once for all connections.
+    ///
+    /// # Errors
+    /// Where the URL is not `ws://host[:port]/path`, or its host is not known.
+    pub async fn new(url: &str, codec: CodecKind, tokens: Tokens) -> Result<Self> {
+        let uri: Uri = url.parse().with_context(|| format!("`{url}` is no URL"))?;
+        if uri.scheme_str() != Some("ws") {
+            bail!("`{url}` does not begin with `ws://`; this harness measures the server without TLS");
+        }
+        let host = uri.host().with_context(|| format!("`{url}` names no host"))?.trim_matches(['[', ']']);
+        let port = uri.port_u16().unwrap_or(80);
+        let addresses: Vec<_> = tokio::net::lookup_host((host, port)).await.with_context(|| format!("`{host}` is not known"))?.collect();
+        Ok(Self { uri, addresses, codec, tokens, connect_within: Duration::from_secs(30), receive_buffer: None })
+    }
+
+    /// A TCP connection.
+    pub(super) async fn dial(&self) -> std::io::Result<TcpStream> {
+        let mut last = std::io::ErrorKind::AddrNotAvailable.into();
+        for address in &self.addresses {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            if let Some(bytes) = self.receive_buffer {
+                socket.set_recv_buffer_size(bytes)?;
+            }
+            match socket.connect(*address).await {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(stream);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// The upgrade request.
+    pub(super) fn request(&self) -> Result<Request, Failure> {
+        let mut request = self.uri.clone().into_client_request().map_err(Failure::Handshake)?;
+        request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(self.codec.subprotocol()));
+        Ok(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn urls() {
+        for (url, ok) in [("ws://127.0.0.1:1/ws", true), ("ws://[::1]:1/ws", true), ("wss://127.0.0.1/ws", false), ("http://x", false), ("", false)] {
+            assert_eq!(Target::new(url, CodecKind::Json, Tokens::Anonymous).await.is_ok(), ok, "{url}");
+        }
+    }
+
+    #[test]
+    fn minted_tokens_name_their_user() {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        file.write_all(b"0123456789abcdef0123456789abcdef\n").expect("it can be written");
+        let tokens = Tokens::from_secret(file.path()).expect("it is a secret");
+        let token = tokens.token("alice").expect("it can be signed").expect("there is one");
+        let key = jsonwebtoken::DecodingKey::from_secret(b"0123456789abcdef0123456789abcdef");
+        let claims: jsonwebtoken::TokenData<serde_json::Value> =
+            jsonwebtoken::decode(&token, &key, &jsonwebtoken::Validation::new(Algorithm::HS256)).expect("the key fits");
+        assert_eq!(claims.claims["sub"], "alice");
+        assert_eq!(claims.claims["capabilities"]["*"][0], "read");
+    }
+
+    #[test]
+    fn an_empty_secret_is_refused() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        assert!(Tokens::from_secret(file.path()).is_err());
+    }
+}

@@ -1,0 +1,143 @@
+//! Plots as SVG: lines over a linear or logarithmic axis, in the page's own colours.
+
+use std::fmt::Write;
+
+/// One line of a plot.
+pub struct Line<'a> {
+    /// Its name, for the legend.
+    pub name: &'a str,
+    /// Its points; x ascending.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// How an axis runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// Evenly from 0.
+    Linear,
+    /// By powers of ten.
+    Log,
+}
+
+const WIDTH: f64 = 560.0;
+const HEIGHT: f64 = 240.0;
+const LEFT: f64 = 64.0;
+const RIGHT: f64 = 12.0;
+const TOP: f64 = 28.0;
+const BOTTOM: f64 = 40.0;
+
+/// An axis: where a value lies, from 0 to 1, and the values to label.
+struct Axis {
+    scale: Scale,
+    low: f64,
+    high: f64,
+}
+
+impl Axis {
+    fn over(values: impl Iterator<Item = f64>, scale: Scale) -> Self {
+        let (low, high) = values.fold((f64::INFINITY, 0.0f64), |(low, high), v| (low.min(v), high.max(v)));
+        match scale {
+            Scale::Linear => Self { scale, low: 0.0, high: nice(high) },
+            Scale::Log => {
+                let low = 10f64.powf(low.max(1e-3).log10().floor());
+                let high = 10f64.powf(high.max(1e-3).log10().ceil());
+                Self { scale, low, high: high.max(low * 10.0) }
+            }
+        }
+    }
+
+    fn at(&self, value: f64) -> f64 {
+        match self.scale {
+            Scale::Linear => value / self.high,
+            Scale::Log => (value.max(self.low) / self.low).log10() / (self.high / self.low).log10(),
+        }
+    }
+
+    fn ticks(&self) -> Vec<f64> {
+        match self.scale {
+            Scale::Linear => (0..=4).map(|i| self.high * f64::from(i) / 4.0).collect(),
+            Scale::Log => std::iter::successors(Some(self.low), |v| Some(v * 10.0)).take_while(|v| *v <= self.high * 1.001).collect(),
+        }
+    }
+}
+
+/// The next of 1, 2, 4, 8 times a power of ten: quarters of it are good labels.
+fn nice(high: f64) -> f64 {
+    let power = 10f64.powf(high.max(1e-3).log10().floor());
+    [1.0, 2.0, 4.0, 8.0, 10.0].into_iter().map(|m| m * power).find(|v| *v >= high).unwrap_or(power * 10.0)
+}
+
+/// A plot with its title, axes and legend. `x_label` writes a value of the x axis, whose labelled values are `x_ticks`.
+pub fn plot(title: &str, lines: &[Line<'_>], y: Scale, x: &XAxis<'_>) -> String {
+    let y_axis = Axis::over(lines.iter().flat_map(|line| line.points.iter().map(|p| p.1)), y);
+    let (inner_w, inner_h) = (WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);
+    let px = |value: f64| LEFT + (x.place)(value).clamp(0.0, 1.0) * inner_w;
+    let py = |value: f64| TOP + (1.0 - y_axis.at(value).clamp(0.0, 1.0)) * inner_h;
+    let mut svg = format!(r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}"><text class="t" x="{LEFT}" y="16">{title}</text>"#);
+    for tick in y_axis.ticks() {
+        let at = py(tick);
+        let _ = write!(svg, r#"<path class="g" d="M{LEFT} {at:.1}H{:.1}"/>"#, WIDTH - RIGHT);
+        let _ = write!(svg, r#"<text class="y" x="{:.1}" y="{:.1}">{}</text>"#, LEFT - 6.0, at + 4.0, short(tick));
+    }
+    for (value, label) in &x.ticks {
+        let _ = write!(svg, r#"<text class="x" x="{:.1}" y="{:.1}">{label}</text>"#, px(*value), HEIGHT - BOTTOM + 16.0);
+    }
+    let _ = write!(svg, r#"<text class="x" x="{:.1}" y="{:.1}">{}</text>"#, LEFT + inner_w / 2.0, HEIGHT - 6.0, x.title);
+    for (i, line) in lines.iter().enumerate() {
+        let points: Vec<String> = line.points.iter().map(|(vx, vy)| format!("{:.1},{:.1}", px(*vx), py(*vy))).collect();
+        let _ = write!(svg, r#"<polyline class="l{}" points="{}"/>"#, i % 4, points.join(" "));
+        let at = WIDTH - RIGHT - 120.0 * (lines.len() - i) as f64;
+        let _ = write!(svg, r#"<path class="l{}" d="M{at} 12h16"/><text class="k" x="{}" y="16">{}</text>"#, i % 4, at + 22.0, line.name);
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+/// The x axis: where a value lies, from 0 to 1, and what is written under it.
+pub struct XAxis<'a> {
+    /// What it shows.
+    pub title: &'a str,
+    /// Where a value lies.
+    pub place: &'a dyn Fn(f64) -> f64,
+    /// The labelled values.
+    pub ticks: Vec<(f64, String)>,
+}
+
+/// `1.5k`, `20M`, `0.1`.
+pub fn short(value: f64) -> String {
+    let (scaled, unit) = match value.abs() {
+        v if v >= 1e6 => (value / 1e6, "M"),
+        v if v >= 1e3 => (value / 1e3, "k"),
+        _ => (value, ""),
+    };
+    let text = format!("{scaled:.3}");
+    format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels() {
+        for (value, want) in [(0.0, "0"), (0.1, "0.1"), (250.0, "250"), (1500.0, "1.5k"), (20_000_000.0, "20M")] {
+            assert_eq!(short(value), want);
+        }
+    }
+
+    #[test]
+    fn axes_hold_their_values() {
+        for (values, scale) in [(vec![0.0, 3.0, 970.0], Scale::Linear), (vec![0.2, 45.0], Scale::Log), (vec![7.0], Scale::Log), (vec![0.0], Scale::Log)] {
+            let axis = Axis::over(values.iter().copied(), scale);
+            assert!(values.iter().all(|v| (0.0..=1.0).contains(&axis.at(*v))), "{values:?}");
+            assert!(axis.ticks().len() >= 2, "{values:?}: {:?}", axis.ticks());
+        }
+    }
+
+    #[test]
+    fn a_higher_value_is_drawn_higher() {
+        let x = XAxis { title: "s", place: &|v| v / 2.0, ticks: vec![(0.0, "0".into())] };
+        let svg = plot("p", &[Line { name: "a", points: vec![(0.0, 0.0), (1.0, 5.0), (2.0, 10.0)] }], Scale::Linear, &x);
+        assert!(svg.contains(r#"points="64.0,200.0 306.0,114.0 548.0,28.0""#), "{svg}");
+    }
+}

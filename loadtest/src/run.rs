@@ -1,0 +1,171 @@
+//! One run: the target, the board, and the window in which it is measured.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use futures_util::StreamExt;
+use futures_util::stream;
+use greenroom_protocol::EntityId;
+use greenroom_protocol::params::{EventPolicy, SignalPolicy, Subscribe};
+use greenroom_protocol::results::Subscribed;
+use tokio::time::sleep;
+
+use crate::client::{Conn, Failure, Target, Tokens};
+use crate::common::Common;
+use crate::progress::Progress;
+use crate::server_use::{ServerUse, Source};
+use crate::stats::{Board, Lane, Sample, series};
+
+/// How many connections are being opened at the same time, unless a scenario says otherwise.
+pub const OPENING: usize = 64;
+
+/// All that a scenario works with.
+pub struct Run {
+    /// The arguments.
+    pub common: Common,
+    /// The server.
+    pub target: Arc<Target>,
+    /// Where everything is counted.
+    pub board: Arc<Board>,
+    /// Where the server's costs are read.
+    pub source: Source,
+    /// The live line.
+    pub progress: Progress,
+    /// When it began.
+    pub started: SystemTime,
+    name: String,
+}
+
+/// What was measured in a window.
+pub struct Window {
+    /// How long it was, in seconds.
+    pub seconds: f64,
+    /// What the server spent in it.
+    pub server: ServerUse,
+    /// It over time.
+    pub series: Vec<Sample>,
+}
+
+impl Run {
+    /// Prepares a run of `scenario`.
+    ///
+    /// # Errors
+    /// Where an argument makes no sense, or the server's metrics cannot be read.
+    pub async fn new(scenario: &str, common: &Common) -> Result<Self> {
+        let tokens = match (&common.token, &common.secret) {
+            (Some(token), _) => Tokens::Fixed(token.clone()),
+            (None, Some(file)) => Tokens::from_secret(file)?,
+            (None, None) => Tokens::Anonymous,
+        };
+        let target = Target::new(&common.url, common.codec.into(), tokens).await?;
+        let source = Source { metrics: common.metrics.clone(), pid: common.pid };
+        source.snapshot().await?;
+        let started = SystemTime::now();
+        // Seconds and a little chance: two runs on one server do not meet.
+        let unique = || {
+            let seconds = started.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+            format!("{seconds:x}{:03x}", fastrand::u16(..4096))
+        };
+        Ok(Self {
+            common: common.clone(),
+            target: Arc::new(target),
+            board: Arc::new(Board::new(common.threads)),
+            source,
+            progress: Progress::new(scenario, !common.no_progress),
+            started,
+            name: common.run.clone().unwrap_or_else(unique),
+        })
+    }
+
+    /// An entity of this run.
+    ///
+    /// # Errors
+    /// Where `kind`, or the name given with `--run`, does not fit the grammar.
+    pub fn entity(&self, kind: &str, name: impl std::fmt::Display) -> Result<EntityId> {
+        let id = format!("{kind}:lt-{}-{name}", self.name);
+        EntityId::parse(&id).with_context(|| format!("`{id}` is no entity id"))
+    }
+
+    /// Opens `count` connections, `at_once` at a time; `who` tells each one's user and subscriptions.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub async fn open(&self, count: usize, at_once: usize, who: impl Fn(usize) -> (String, Vec<Subscribe>)) -> Result<Vec<Opened>> {
+        self.progress.say(format!("opening {count} connections"));
+        let mut opening = stream::iter(0..count).map(|index| {
+            let (user, subscriptions) = who(index);
+            async move { (index, self.open_one(index, &user, subscriptions).await) }
+        });
+        let mut opening = std::pin::pin!(opening.by_ref().buffer_unordered(at_once));
+        let mut opened = Vec::with_capacity(count);
+        while let Some((index, result)) = opening.next().await {
+            opened.push(result.with_context(|| format!("connection {index} of {count} failed"))?);
+        }
+        opened.sort_by_key(|opened| opened.index);
+        Ok(opened)
+    }
+
+    /// Opens one connection, times it, and counts it where it fails.
+    ///
+    /// # Errors
+    /// Any step that failed.
+    pub async fn open_one(&self, index: usize, user: &str, subscriptions: Vec<Subscribe>) -> Result<Opened, Failure> {
+        let began = self.board.now_us();
+        match Conn::open(&self.target, user, subscriptions).await {
+            Ok((conn, subscribed)) => {
+                self.board.record(Lane::Connect, index, began);
+                Ok(Opened { index, conn, subscribed })
+            }
+            Err(failure) => {
+                self.board.error(&failure.code());
+                Err(failure)
+            }
+        }
+    }
+
+    /// Waits for the warm-up, then measures for the duration; `main` is the lane whose latency is shown over time.
+    ///
+    /// # Errors
+    /// Where the server's costs cannot be read.
+    pub async fn window(&self, main: Lane) -> Result<Window> {
+        self.progress.say("warming up");
+        sleep(self.common.warmup.0).await;
+        self.measure(main, sleep(self.common.duration.0)).await
+    }
+
+    /// Measures while `work` goes on.
+    ///
+    /// # Errors
+    /// Where the server's costs cannot be read.
+    pub async fn measure(&self, main: Lane, work: impl Future) -> Result<Window> {
+        let before = self.source.snapshot().await?;
+        self.board.tick(main);
+        self.board.open();
+        let (began, mut series) = (Instant::now(), Vec::new());
+        tokio::select! {
+            biased;
+            _ = work => {}
+            () = series::sample(&self.board, main, &mut series, |sample| self.progress.sample(sample)) => {}
+        }
+        self.board.close();
+        let seconds = began.elapsed().as_secs_f64();
+        let after = self.source.snapshot().await?;
+        Ok(Window { seconds, server: before.until(&after), series })
+    }
+}
+
+/// A connection, and what its subscriptions answered.
+pub struct Opened {
+    /// Which one of those opened together.
+    pub index: usize,
+    /// The connection.
+    pub conn: Conn,
+    /// What its subscriptions answered, in order.
+    pub subscribed: Vec<Subscribed>,
+}
+
+/// A plain subscription: events replayed, no presence.
+pub fn subscribe(entity: &EntityId) -> Subscribe {
+    Subscribe { entity: entity.clone(), after: None, events: EventPolicy::Replay, signals: SignalPolicy::DropOldest, presence: false }
+}

@@ -1,0 +1,9 @@
+//! What is measured, and how it is summed up.
+
+pub mod board;
+pub mod latency;
+pub mod series;
+
+pub use board::{Board, Lane};
+pub use latency::Summary;
+pub use series::Sample;

@@ -1,0 +1,189 @@
+//! The board: what every task of a run writes to, and the sampler reads.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use super::Summary;
+use super::latency::Sharded;
+
+/// What is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// From the moment that a message was meant to be sent until a subscriber has it.
+    Delivery,
+    /// From the moment that a request was meant to be sent until its answer is here.
+    Ack,
+    /// From the start of a TCP connection until the answer to `connect`.
+    Connect,
+    /// From the request until the answer of one `presence` call.
+    Presence,
+}
+
+impl Lane {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Delivery, Self::Ack, Self::Connect, Self::Presence];
+
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Delivery => "delivery",
+            Self::Ack => "ack",
+            Self::Connect => "connect",
+            Self::Presence => "presence",
+        }
+    }
+}
+
+struct Track {
+    latency: Sharded,
+    ever: AtomicU64,
+    in_window: AtomicU64,
+}
+
+/// Counters, latencies and errors of one run.
+///
+/// Times are microseconds since the board was made. Between `open` and `close` lies the window: throughput counts what
+/// arrives in it; latency counts what was meant to be sent in it, however late it arrives.
+pub struct Board {
+    epoch: Instant,
+    start_us: AtomicU64,
+    end_us: AtomicU64,
+    tracks: [Track; Lane::ALL.len()],
+    sent: AtomicU64,
+    errors: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Board {
+    /// A board whose window is not open yet. `shards`: how many threads write to it.
+    pub fn new(shards: usize) -> Self {
+        let track = |_| Track { latency: Sharded::new(shards), ever: AtomicU64::new(0), in_window: AtomicU64::new(0) };
+        Self {
+            epoch: Instant::now(),
+            start_us: AtomicU64::new(u64::MAX),
+            end_us: AtomicU64::new(u64::MAX),
+            tracks: Lane::ALL.map(track),
+            sent: AtomicU64::new(0),
+            errors: Mutex::default(),
+        }
+    }
+
+    /// Now, in microseconds since the board was made.
+    pub fn now_us(&self) -> u64 {
+        self.epoch.elapsed().as_micros() as u64
+    }
+
+    /// The instant that is `us` microseconds after the board was made.
+    pub fn instant(&self, us: u64) -> Instant {
+        self.epoch + std::time::Duration::from_micros(us)
+    }
+
+    /// Opens the window now.
+    pub fn open(&self) {
+        self.start_us.store(self.now_us(), Relaxed);
+    }
+
+    /// Closes the window now.
+    pub fn close(&self) {
+        self.end_us.store(self.now_us(), Relaxed);
+    }
+
+    /// Notes that something meant for `intended_us` has just arrived. `shard` spreads the load: any number will do.
+    pub fn record(&self, lane: Lane, shard: usize, intended_us: u64) {
+        let now = self.now_us();
+        let (start, end) = (self.start_us.load(Relaxed), self.end_us.load(Relaxed));
+        let track = &self.tracks[lane as usize];
+        track.ever.fetch_add(1, Relaxed);
+        if (start..end).contains(&now) {
+            track.in_window.fetch_add(1, Relaxed);
+        }
+        if (start..end).contains(&intended_us) {
+            track.latency.record(shard, now.saturating_sub(intended_us));
+        }
+    }
+
+    /// Notes an arrival of which only the fact counts.
+    pub fn count(&self, lane: Lane) {
+        let track = &self.tracks[lane as usize];
+        track.ever.fetch_add(1, Relaxed);
+        if (self.start_us.load(Relaxed)..self.end_us.load(Relaxed)).contains(&self.now_us()) {
+            track.in_window.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How many arrived since the board was made.
+    pub fn ever(&self, lane: Lane) -> u64 {
+        self.tracks[lane as usize].ever.load(Relaxed)
+    }
+
+    /// How many arrived in the window.
+    pub fn in_window(&self, lane: Lane) -> u64 {
+        self.tracks[lane as usize].in_window.load(Relaxed)
+    }
+
+    /// The latencies of one lane.
+    pub fn summary(&self, lane: Lane) -> Summary {
+        self.tracks[lane as usize].latency.summary()
+    }
+
+    /// Ends an interval of one lane; see [`Sharded::tick`].
+    pub fn tick(&self, lane: Lane) -> Option<(u64, u64)> {
+        self.tracks[lane as usize].latency.tick()
+    }
+
+    /// Notes that a message went out.
+    pub fn sent(&self) {
+        self.sent.fetch_add(1, Relaxed);
+    }
+
+    /// How many messages went out since the board was made.
+    pub fn sent_ever(&self) -> u64 {
+        self.sent.load(Relaxed)
+    }
+
+    /// Counts an error under its stable name.
+    pub fn error(&self, code: &str) {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        match errors.get_mut(code) {
+            Some(count) => *count += 1,
+            None => {
+                errors.insert(code.to_owned(), 1);
+            }
+        }
+    }
+
+    /// The errors so far, by name.
+    pub fn errors(&self) -> BTreeMap<String, u64> {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_window_counts() {
+        let board = Board::new(1);
+        board.record(Lane::Ack, 0, 0);
+        board.open();
+        let inside = board.now_us();
+        board.record(Lane::Ack, 0, inside);
+        board.close();
+        board.record(Lane::Ack, 0, inside);
+        assert_eq!(board.ever(Lane::Ack), 3);
+        assert_eq!(board.in_window(Lane::Ack), 1, "throughput counts arrivals inside the window");
+        assert_eq!(board.summary(Lane::Ack).count, 2, "a late answer to an early request keeps its latency");
+        assert_eq!(board.summary(Lane::Delivery).count, 0, "lanes are apart");
+    }
+
+    #[test]
+    fn errors_are_counted_by_name() {
+        let board = Board::new(1);
+        for code in ["rate_limited", "closed_4008", "rate_limited"] {
+            board.error(code);
+        }
+        assert_eq!(board.errors(), BTreeMap::from([("closed_4008".into(), 1), ("rate_limited".into(), 2)]));
+    }
+}

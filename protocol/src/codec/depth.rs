@@ -1,0 +1,32 @@
+//! How deep a message nests, found without recursion and before any parser that recurses sees it.
+
+/// How deep arrays and objects nest in JSON text: 0 for a scalar. Text that is no JSON gets some number, never a panic.
+pub fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0usize, false, false);
+    for b in text.bytes() {
+        if in_string {
+            match b {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match b {
+            b'"' => in_string = true,
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// Whether `text` nests deeper than `limit`. Short text, which cannot, is not scanned.
+pub fn deeper_than(text: &str, limit: usize) -> bool {
+    text.len() > limit && depth(text) > limit
+}

@@ -1,0 +1,89 @@
+//! Reading a request from JSON text: JSON-RPC's rules first, then the method's.
+//!
+//! The caller has checked how deep the text nests.
+
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use self::members::{Members, Root};
+use super::Malformed;
+use super::json::parse_error;
+use crate::limits::MAX_REQUEST_ID;
+use crate::params::check;
+use crate::{Call, ErrorCode, Request, RequestId, WireError};
+
+mod members;
+mod params;
+
+/// Reads one request.
+pub(super) fn read_request(text: &str) -> Result<Request, Malformed> {
+    let root: Root<'_> = serde_json::from_str(text).map_err(|e| match e.classify() {
+        Category::Eof => parse_error("the message ends too early".into()),
+        _ => parse_error(format!("not valid: {}", clip(&e.to_string()))),
+    })?;
+    let members = match root {
+        Root::Object(members) => members,
+        Root::Array => {
+            return Err(invalid_request(None, "batches are not supported: send each request as a message of its own"));
+        }
+        Root::Scalar(what) => return Err(invalid_request(None, format!("a request is an object, not {what}"))),
+    };
+    let id = read_id(&members)?;
+    match read_call(&members) {
+        Ok(call) => Ok(Request { id, call }),
+        Err(error) => Err(Malformed { id, error }),
+    }
+}
+
+/// The id comes first: whatever else is wrong, the answer should reach the one who asked.
+fn read_id(members: &Members<'_>) -> Result<Option<RequestId>, Malformed> {
+    const RULE: &str = "`id` is a whole number or a string of at most 128 bytes; leave it out where no answer is wanted";
+    const _: () = assert!(MAX_REQUEST_ID == 128, "RULE names the limit");
+
+    let Some(raw) = members.id else { return Ok(None) };
+    if members.twice == Some("id") {
+        return Err(invalid_request(None, "`id` is there twice"));
+    }
+    match serde_json::from_str::<RequestId>(raw.get()) {
+        Ok(RequestId::Text(text)) if text.len() > MAX_REQUEST_ID => Err(invalid_request(None, RULE)),
+        Ok(id) => Ok(Some(id)),
+        Err(_) => Err(invalid_request(None, RULE)),
+    }
+}
+
+fn read_call(members: &Members<'_>) -> Result<Call, WireError> {
+    let invalid = |message: String| Err(WireError::new(ErrorCode::InvalidRequest, message));
+    if let Some(name) = members.twice {
+        return invalid(format!("`{name}` is there twice"));
+    }
+    if let Some(name) = &members.unknown {
+        return invalid(format!("unknown member `{}`: a request has `jsonrpc`, `id`, `method` and `params`", clip(name)));
+    }
+    if members.jsonrpc.and_then(string).as_deref() != Some("2.0") {
+        return invalid("`jsonrpc` must be there and be \"2.0\"".into());
+    }
+    let Some(method) = members.method.and_then(string) else {
+        return invalid("`method` must be there and be a string".into());
+    };
+    let call = params::read(&method, members.params)?;
+    check(&call)?;
+    Ok(call)
+}
+
+fn string(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+fn invalid_request(id: Option<RequestId>, message: impl Into<std::borrow::Cow<'static, str>>) -> Malformed {
+    Malformed { id, error: WireError::new(ErrorCode::InvalidRequest, message) }
+}
+
+/// Parser messages may quote the client: an answer does not grow with what was asked.
+fn clip(text: &str) -> &str {
+    const MOST: usize = 160;
+    let mut end = text.len().min(MOST);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

@@ -1,0 +1,51 @@
+//! `greenroom.v1.json`.
+
+use serde::Serialize;
+
+use super::message::{ClientMessage, Message};
+use super::server::{BadMessage, ServerMessage};
+use super::{Codec, Malformed, depth, envelope, server};
+use crate::limits::MAX_DEPTH;
+use crate::{Call, ErrorCode, Request, RequestId, WireError};
+
+/// Messages as JSON text.
+#[derive(Debug, Clone, Copy)]
+pub struct Json;
+
+impl Codec for Json {
+    const SUBPROTOCOL: &'static str = "greenroom.v1.json";
+    const IS_TEXT: bool = true;
+
+    fn decode(bytes: &[u8]) -> Result<Request, Malformed> {
+        let text = std::str::from_utf8(bytes).map_err(|e| parse_error(format!("not UTF-8 after {} bytes", e.valid_up_to())))?;
+        if depth::deeper_than(text, MAX_DEPTH) {
+            return Err(parse_error(format!("a message nests at most {MAX_DEPTH} levels deep")));
+        }
+        envelope::read_request(text)
+    }
+
+    fn encode<T: Serialize + ?Sized>(message: &Message<'_, T>, out: &mut Vec<u8>) {
+        write(message, out);
+    }
+
+    fn encode_request(id: Option<&RequestId>, call: &Call, out: &mut Vec<u8>) {
+        write(&ClientMessage { id, call }, out);
+    }
+
+    fn decode_server(bytes: &[u8]) -> Result<ServerMessage, BadMessage> {
+        let text = std::str::from_utf8(bytes).map_err(|e| BadMessage(format!("not UTF-8: {e}")))?;
+        server::read_server_message(text)
+    }
+}
+
+/// Appends `message` as JSON.
+pub(super) fn write(message: &impl Serialize, out: &mut Vec<u8>) {
+    // The protocol's types are structs, enums, strings, numbers and raw JSON: no map with odd keys, no failing
+    // `Serialize`. And a `Vec` takes all that is written to it.
+    serde_json::to_writer(out, message).expect("the protocol's own types serialize to JSON");
+}
+
+/// A message that could not be read at all, so that there is no id.
+pub(super) fn parse_error(message: String) -> Malformed {
+    Malformed { id: None, error: WireError::new(ErrorCode::ParseError, message) }
+}

@@ -1,0 +1,88 @@
+//! The rules about params that their types do not express.
+
+use crate::limits::{MAX_HISTORY, MAX_INTEGER, MAX_KEY, MAX_META, MAX_TYPE};
+use crate::params::{Connect, History, Presence, PresenceAction, Send, Signal, Subscribe};
+use crate::{Call, ErrorCode, WireError};
+
+/// Checks what a request asks against the protocol's limits.
+///
+/// # Errors
+/// `invalid_params` that names the field and says what it may be, or `too_large` for a presence meta.
+pub fn check(call: &Call) -> Result<(), WireError> {
+    match call {
+        Call::Connect(params) => connect(params),
+        Call::Subscribe(params) => subscribe(params),
+        Call::Send(params) => send(params),
+        Call::Signal(params) => signal(params),
+        Call::History(params) => history(params),
+        Call::Presence(params) => presence(params),
+        Call::Unsubscribe(_) | Call::Read(_) | Call::Ping(_) => Ok(()),
+    }
+}
+
+fn connect(params: &Connect) -> Result<(), WireError> {
+    params.subscriptions.iter().try_for_each(subscribe)
+}
+
+fn subscribe(params: &Subscribe) -> Result<(), WireError> {
+    integer("after.seq", params.after.as_ref().map(|after| after.seq), 0)
+}
+
+fn send(params: &Send) -> Result<(), WireError> {
+    name("type", &params.r#type, MAX_TYPE)?;
+    integer("n", params.n, 1)?;
+    integer("if_seq", params.if_seq, 0)
+}
+
+fn signal(params: &Signal) -> Result<(), WireError> {
+    name("type", &params.r#type, MAX_TYPE)?;
+    match &params.key {
+        Some(key) if key.len() > MAX_KEY => invalid(format!("`key` is at most {MAX_KEY} bytes long, not {}", key.len())),
+        _ => Ok(()),
+    }
+}
+
+fn history(params: &History) -> Result<(), WireError> {
+    if params.before.is_some() && params.after.is_some() {
+        return invalid("`before` and `after` exclude each other: give one of them or neither".into());
+    }
+    integer("before", params.before, 0)?;
+    integer("after", params.after, 0)?;
+    match params.limit {
+        Some(limit) if !(1..=MAX_HISTORY).contains(&limit) => invalid(format!("`limit` is 1 to {MAX_HISTORY}, not {limit}")),
+        _ => Ok(()),
+    }
+}
+
+fn presence(params: &Presence) -> Result<(), WireError> {
+    let Some(meta) = &params.meta else { return Ok(()) };
+    if params.action != PresenceAction::Enter {
+        return invalid("`meta` goes with the action `enter` alone".into());
+    }
+    if !meta.is_object() {
+        return invalid("`meta` is an object".into());
+    }
+    if meta.len() > MAX_META {
+        return Err(WireError::new(ErrorCode::TooLarge, format!("`meta` is at most {MAX_META} bytes of JSON, not {}", meta.len())));
+    }
+    Ok(())
+}
+
+fn name(field: &str, text: &str, most: usize) -> Result<(), WireError> {
+    match text.len() {
+        0 => invalid(format!("`{field}` is empty: it is 1 to {most} bytes long")),
+        len if len > most => invalid(format!("`{field}` is 1 to {most} bytes long, not {len}")),
+        _ => Ok(()),
+    }
+}
+
+fn integer(field: &str, value: Option<u64>, least: u64) -> Result<(), WireError> {
+    match value {
+        Some(value) if !(least..=MAX_INTEGER).contains(&value) => invalid(format!("`{field}` is {least} to {MAX_INTEGER}, not {value}")),
+        _ => Ok(()),
+    }
+}
+
+fn invalid(message: String) -> Result<(), WireError> {
+    Err(WireError::new(ErrorCode::InvalidParams, message))
+}

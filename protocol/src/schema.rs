@@ -1,0 +1,16 @@
+//! The machine-readable documents, made from the types: `docs/openrpc.json` and `docs/schema.json`.
+
+use schemars::SchemaGenerator;
+use serde_json::{Map, Value};
+
+mod catalogue;
+mod json_schema;
+mod openrpc;
+
+pub use json_schema::json_schema;
+pub use openrpc::openrpc;
+
+/// Adds the schemas that `generator` met to `place`, under their names.
+fn definitions(mut generator: SchemaGenerator, place: &mut Map<String, Value>) {
+    place.extend(generator.take_definitions(true));
+}

@@ -1,0 +1,9 @@
+//! What holds for every message, tried on generated ones.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as the test does")]
+
+mod bodies;
+mod calls;
+mod hostile;
+mod json;
+mod names;

@@ -1,0 +1,107 @@
+//! Whose connection it is, behind proxies or not.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
+
+/// The proxies whose `X-Forwarded-For` is believed.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    /// Trusts the addresses in `networks`.
+    pub fn new(networks: impl Into<Vec<IpNet>>) -> Self {
+        Self(networks.into())
+    }
+
+    /// Whether `address` is a trusted proxy's.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// The client's address: the right-most that no trusted proxy vouches for.
+    ///
+    /// Each proxy appends the address that it saw, so only what trusted proxies appended, from the right, can be believed;
+    /// what stands further left a client may have invented. `forwarded_for` are the headers' values in their order.
+    pub fn client<'a>(&self, peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
+        let mut client = peer.to_canonical();
+        for hop in forwarded_for.rev().flat_map(|value| value.rsplit(',')) {
+            if !self.contains(client) {
+                break;
+            }
+            // What a trusted proxy did not understand it would not append: the chain ends here.
+            let Some(address) = parse_hop(hop) else { break };
+            client = address;
+        }
+        client
+    }
+}
+
+/// An address as proxies write it: bare, or with a port.
+fn parse_hop(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim();
+    let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
+    let address = bare.parse::<IpAddr>().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))?;
+    Some(address.to_canonical())
+}
+
+/// What limits per address count by: an IPv4 address, or the /64 of an IPv6 address, since one subscriber has all of that.
+pub fn limit_key(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn proxies(networks: &[&str]) -> TrustedProxies {
+        TrustedProxies::new(networks.iter().map(|network| network.parse().unwrap()).collect::<Vec<IpNet>>())
+    }
+
+    #[test]
+    fn the_right_most_untrusted_address_is_the_client() {
+        let trusted = proxies(&["10.0.0.0/8", "fd00::/8"]);
+        for (peer, headers, client, why) in [
+            ("203.0.113.9", &["198.51.100.1"][..], "203.0.113.9", "an untrusted peer cannot forward"),
+            ("10.0.0.1", &[], "10.0.0.1", "no header"),
+            ("10.0.0.1", &["198.51.100.1"], "198.51.100.1", "one proxy"),
+            ("10.0.0.1", &["1.1.1.1, 198.51.100.1"], "198.51.100.1", "the client's own invention stands further left"),
+            ("10.0.0.1", &["198.51.100.1, 10.0.0.2"], "198.51.100.1", "two proxies"),
+            ("10.0.0.1", &["1.1.1.1", "198.51.100.1", "10.0.0.2,10.0.0.3"], "198.51.100.1", "several headers are one list"),
+            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3", "all trusted: the far end is the client"),
+            ("10.0.0.1", &["1.1.1.1, unknown"], "10.0.0.1", "nothing is believed beyond what cannot be read"),
+            ("10.0.0.1", &["198.51.100.1, garbage, 10.0.0.2"], "10.0.0.2", "the same further on"),
+            ("10.0.0.1", &[""], "10.0.0.1", "an empty header"),
+            ("10.0.0.1", &["198.51.100.1:4711"], "198.51.100.1", "with a port"),
+            ("10.0.0.1", &["[2001:db8::1]:4711"], "2001:db8::1", "IPv6 with a port"),
+            ("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1", "IPv6 in brackets"),
+            ("fd00::1", &["2001:db8::1"], "2001:db8::1", "IPv6"),
+            ("::ffff:10.0.0.1", &["::ffff:198.51.100.1"], "198.51.100.1", "IPv4 in IPv6"),
+        ] {
+            assert_eq!(trusted.client(ip(peer), headers.iter().copied()), ip(client), "{why}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_trusted_by_default() {
+        assert_eq!(TrustedProxies::default().client(ip("127.0.0.1"), ["1.1.1.1"].into_iter()), ip("127.0.0.1"));
+    }
+
+    #[test]
+    fn one_subscriber_is_one_address() {
+        assert_eq!(limit_key(ip("2001:db8:1:2:3:4:5:6")), limit_key(ip("2001:db8:1:2::1")));
+        assert_ne!(limit_key(ip("2001:db8:1:2::1")), limit_key(ip("2001:db8:1:3::1")));
+        assert_eq!(limit_key(ip("::ffff:198.51.100.1")), ip("198.51.100.1"));
+    }
+}

@@ -1,0 +1,108 @@
+//! The listener for operators: `/metrics`, `/live` and `/ready`, apart from the clients' so that it can be kept private.
+
+use std::borrow::Cow;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use actix_web::{App, HttpResponse, HttpServer, Responder, web};
+use tokio::sync::watch;
+
+use crate::metrics::{Exporter, READY};
+
+/// The content type of Prometheus' text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Whether this node should get traffic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// It should.
+    Ready,
+    /// It should not, for this reason.
+    NotReady(Cow<'static, str>),
+}
+
+impl Readiness {
+    /// Not ready, for `reason`.
+    pub fn not_ready(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::NotReady(reason.into())
+    }
+}
+
+/// Tells the listener about readiness, and records it as `greenroom_ready`.
+#[derive(Debug, Clone)]
+pub struct ReadinessHandle(watch::Sender<Readiness>);
+
+impl ReadinessHandle {
+    /// Starts with `first`; the receiver is for [`serve`].
+    pub fn new(first: Readiness) -> (Self, watch::Receiver<Readiness>) {
+        let (sender, receiver) = watch::channel(first.clone());
+        let handle = Self(sender);
+        handle.set(first);
+        (handle, receiver)
+    }
+
+    /// Says how it is now.
+    pub fn set(&self, readiness: Readiness) {
+        READY.gauge_with([]).set(if readiness == Readiness::Ready { 1.0 } else { 0.0 });
+        self.0.send_replace(readiness);
+    }
+}
+
+/// A running listener.
+pub struct Admin {
+    /// Where it listens, with the port that was given when 0 was asked for.
+    pub address: SocketAddr,
+    /// Ends once it is stopped; has to be awaited or spawned.
+    pub server: Server,
+    /// Stops it.
+    pub handle: ServerHandle,
+}
+
+/// Listens at `address`, on one thread of its own. Signals are left to the caller.
+///
+/// # Errors
+/// When it cannot listen there.
+pub fn serve(address: SocketAddr, exporter: Exporter, readiness: watch::Receiver<Readiness>) -> io::Result<Admin> {
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(web::Data::new(exporter.clone()))
+            .app_data(web::Data::new(readiness.clone()))
+            .route("/metrics", web::get().to(metrics))
+            .route("/live", web::get().to(live))
+            .route("/ready", web::get().to(ready))
+    })
+    .workers(1)
+    .backlog(64)
+    .max_connections(64)
+    .client_request_timeout(Duration::from_secs(5))
+    .disable_signals()
+    .shutdown_timeout(1)
+    .bind(address)?;
+    let address = server.addrs().first().copied().unwrap_or(address);
+    let server = server.run();
+    Ok(Admin { address, handle: server.handle(), server })
+}
+
+async fn metrics(exporter: web::Data<Exporter>) -> impl Responder {
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, METRICS_TYPE)).body(exporter.render())
+}
+
+/// That this answers is the answer: the process runs.
+async fn live() -> impl Responder {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(serde_json::json!({"status": "live"}))
+}
+
+async fn ready(readiness: web::Data<watch::Receiver<Readiness>>) -> impl Responder {
+    let now = readiness.borrow().clone();
+    let (mut response, body) = match now {
+        Readiness::Ready => (HttpResponse::Ok(), serde_json::json!({"status": "ready"})),
+        Readiness::NotReady(reason) => (HttpResponse::ServiceUnavailable(), serde_json::json!({"status": "not_ready", "reason": reason})),
+    };
+    response.insert_header((CACHE_CONTROL, "no-store")).json(body)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! From a token, or none, to an identity.
+//!
+//! The configuration decides how a token must be signed, never the token: a key is bound to its algorithm when it is
+//! loaded. No message repeats a token or a key.
+
+use std::sync::Arc;
+
+use greenroom_actors::capability::Capabilities;
+use greenroom_actors::clock::Millis;
+use greenroom_actors::identity::Identity;
+use jsonwebtoken::errors::ErrorKind;
+use serde_json::{Map, Value};
+
+use crate::config::AuthConfig;
+
+mod claims;
+mod error;
+mod keys;
+pub mod mint;
+#[cfg(test)]
+mod tests;
+
+pub use error::{AuthConfigError, AuthError};
+use keys::Keys;
+
+/// Longest token that is looked at, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+/// What anonymous users' names start with, and no token's `sub` may.
+pub const ANONYMOUS_PREFIX: &str = "anon-";
+
+/// Checks tokens. Made once; shared by all workers.
+#[derive(Debug)]
+pub struct Authenticator {
+    keys: Keys,
+    anonymous: bool,
+    checks: claims::Checks,
+}
+
+impl Authenticator {
+    /// Loads the keys that `config` names. `listen_is_loopback` decides over anonymous access where that is `auto`.
+    ///
+    /// # Errors
+    /// Which file cannot be read, or holds no usable key.
+    pub fn new(config: &AuthConfig, listen_is_loopback: bool) -> Result<Self, AuthConfigError> {
+        Ok(Self {
+            keys: Keys::load(config)?,
+            anonymous: config.allows_anonymous(listen_is_loopback),
+            checks: claims::Checks {
+                issuer: config.issuer.clone(),
+                audience: config.audience.clone(),
+                leeway_ms: u64::try_from(config.leeway.as_millis()).unwrap_or(u64::MAX),
+                require_exp: config.require_exp,
+            },
+        })
+    }
+
+    /// Whether `connect` without a token is admitted.
+    pub fn allows_anonymous(&self) -> bool {
+        self.anonymous
+    }
+
+    /// How many keys tokens may be signed with.
+    pub fn key_count(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Who `token` speaks for at the time `now`; without one an anonymous user, where that is allowed.
+    ///
+    /// A token that is presented has to be good: nobody becomes anonymous by a bad one.
+    ///
+    /// # Errors
+    /// Why nobody is let in; [`AuthError::code`] says which error the client gets.
+    pub fn authenticate(&self, token: Option<&str>, now: Millis) -> Result<Identity, AuthError> {
+        match token {
+            Some(token) => self.checks.identity(&self.verified(token)?, now),
+            None if self.anonymous => anonymous(),
+            None => Err(AuthError::TokenRequired),
+        }
+    }
+
+    /// The claims of `token`, once its signature is found good.
+    fn verified(&self, token: &str) -> Result<Map<String, Value>, AuthError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(AuthError::TooLong);
+        }
+        if self.keys.is_empty() {
+            return Err(AuthError::TokensOff);
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::Malformed)?;
+        // RFC 7515, 4.1.11: extensions that have to be understood are not, here.
+        if header.crit.is_some() {
+            return Err(AuthError::Malformed);
+        }
+        let key = self.keys.find(header.kid.as_deref()).ok_or(AuthError::UnknownKey)?;
+        let data = jsonwebtoken::decode(token, &key.decoding, &key.validation).map_err(|error| match error.kind() {
+            ErrorKind::InvalidAlgorithm => AuthError::WrongAlgorithm,
+            ErrorKind::InvalidSignature => AuthError::BadSignature,
+            _ => AuthError::Malformed,
+        })?;
+        Ok(data.claims)
+    }
+}
+
+/// A user of no one's knowing, with a name that cannot be guessed.
+fn anonymous() -> Result<Identity, AuthError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|_| AuthError::NoRandomness)?;
+    let user: Arc<str> = format!("{ANONYMOUS_PREFIX}{:016x}", u64::from_be_bytes(bytes)).into();
+    Ok(Identity { user, expires_at: None, capabilities: Capabilities::default(), anonymous: true })
+}

@@ -1,0 +1,142 @@
+//! The configuration: plain structs, one per part.
+//!
+//! Each value comes from the last of these that names it: the defaults, the file (`greenroom.toml`), the environment
+//! (`GREENROOM_SOCKET__PING_INTERVAL` for `socket.ping_interval`), the command line. Unknown keys are errors.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use greenroom_actors::kind::Kinds;
+use serde::{Deserialize, Serialize};
+
+mod auth;
+mod core;
+mod environment;
+mod kinds;
+mod limits;
+mod load;
+mod problems;
+mod secret;
+mod socket;
+mod store;
+pub mod units;
+
+pub use auth::{Algorithm, Anonymous, AuthConfig, MIN_SECRET_BYTES};
+pub use core::{DirectoryConfig, DrainConfig, JournalConfig, LogConfig, LogFormat, MetricsConfig, RelayConfig};
+pub use kinds::{BehaviourName, KindConfig};
+pub use limits::LimitsConfig;
+pub use load::{ConfigError, DEFAULT_FILE, Loaded, Overrides, load};
+pub use problems::{Problem, Problems};
+pub use secret::{Secret, read_secret};
+pub use socket::SocketConfig;
+pub use store::{StoreConfig, StoreUrl, Sync};
+
+/// Everything that an operator may set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where browsers connect.
+    #[serde(with = "units::required_listen")]
+    pub listen: SocketAddr,
+    /// Worker threads; 0 is one per core.
+    pub workers: usize,
+    /// The listener for operators.
+    pub metrics: MetricsConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// Where the journal is kept.
+    pub store: StoreConfig,
+    /// One client's connection.
+    pub socket: SocketConfig,
+    /// Who may connect.
+    pub auth: AuthConfig,
+    /// How much clients may ask for.
+    pub limits: LimitsConfig,
+    /// Entities and their waking.
+    pub directory: DirectoryConfig,
+    /// The queue to the disk.
+    pub journal: JournalConfig,
+    /// Fan-out on each worker.
+    pub relay: RelayConfig,
+    /// How the server stops.
+    pub drain: DrainConfig,
+    /// The kinds of entities by name; `room` and `doc` when there are none.
+    pub kinds: BTreeMap<String, KindConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: (std::net::Ipv4Addr::LOCALHOST, 8080).into(),
+            workers: 0,
+            metrics: MetricsConfig::default(),
+            log: LogConfig::default(),
+            store: StoreConfig::default(),
+            socket: SocketConfig::default(),
+            auth: AuthConfig::default(),
+            limits: LimitsConfig::default(),
+            directory: DirectoryConfig::default(),
+            journal: JournalConfig::default(),
+            relay: RelayConfig::default(),
+            drain: DrainConfig::default(),
+            kinds: BTreeMap::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Whether only this machine can reach the socket.
+    pub fn is_loopback(&self) -> bool {
+        self.listen.ip().to_canonical().is_loopback()
+    }
+
+    /// The number of worker threads to start.
+    pub fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+
+    /// The kinds as the core knows them. Each call leaks their names, so call it once.
+    ///
+    /// The configuration must have passed [`validate`](Self::validate).
+    pub fn kinds(&self) -> Kinds {
+        let defaults = KindConfig::default_kinds();
+        let kinds = if self.kinds.is_empty() { &defaults } else { &self.kinds };
+        Kinds::new(kinds.iter().map(|(name, kind)| kind.to_kind(name)))
+    }
+
+    /// Looks for everything that cannot work.
+    ///
+    /// # Errors
+    /// All that was found, not only the first.
+    pub fn validate(&self) -> Result<(), Problems> {
+        let mut problems = Problems::default();
+        problems.check(self.workers <= 1024, "workers", || format!("is {}, more than any machine has cores; use 0 for one per core", self.workers));
+        if self.metrics.listen == Some(self.listen) && self.listen.port() != 0 {
+            problems.add("metrics.listen", format!("is `{0}`, as is `listen`; choose another port", self.listen));
+        }
+        self.log.check(&mut problems);
+        self.store.check(&mut problems);
+        self.socket.check(&mut problems);
+        self.auth.check(self.is_loopback(), &mut problems);
+        self.limits.check(&self.socket, &mut problems);
+        self.directory.check(&mut problems);
+        self.journal.check(&mut problems);
+        self.relay.check(&mut problems);
+        self.drain.check(&mut problems);
+        for (name, kind) in &self.kinds {
+            kind.check(name, &self.socket, &mut problems);
+        }
+        if self.kinds.is_empty() {
+            for (name, kind) in KindConfig::default_kinds() {
+                kind.check(&name, &self.socket, &mut problems);
+            }
+        }
+        problems.into_result()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! The small sections: metrics, log, directory, journal, relay, drain.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Problems;
+use super::units::{self, KIB, MIB};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The listener for operators: `/metrics`, `/live`, `/ready`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsConfig {
+    /// Where it listens; `None` (`""`) turns it off.
+    #[serde(with = "units::listen")]
+    pub listen: Option<SocketAddr>,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self { listen: Some((std::net::Ipv4Addr::LOCALHOST, 9464).into()) }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// How lines look.
+    pub format: LogFormat,
+    /// Which lines there are, in the syntax of `tracing`'s `EnvFilter`.
+    pub filter: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".into() }
+    }
+}
+
+impl LogConfig {
+    pub(super) fn check(&self, problems: &mut Problems) {
+        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&self.filter) {
+            problems.add("log.filter", format!("is `{}`: {error}; write a level, or pairs such as \"info,greenroom=debug\"", self.filter));
+        }
+    }
+}
+
+/// Entities and their waking.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DirectoryConfig {
+    /// Entities loaded at once, over all workers.
+    pub cold_starts: usize,
+    /// Entities that may wait for their turn; more are refused with `overloaded`.
+    pub cold_start_queue: usize,
+    /// Messages that may wait for each worker's directory.
+    pub inbox: usize,
+    /// Messages that may wait for one entity.
+    pub entity_inbox: usize,
+}
+
+impl Default for DirectoryConfig {
+    fn default() -> Self {
+        Self { cold_starts: 64, cold_start_queue: 4096, inbox: 16384, entity_inbox: 1024 }
+    }
+}
+
+impl DirectoryConfig {
+    pub(super) fn check(&self, problems: &mut Problems) {
+        problems.at_least("directory.cold_starts", self.cold_starts, 1);
+        problems.at_least("directory.cold_start_queue", self.cold_start_queue, 1);
+        problems.at_least("directory.inbox", self.inbox, 16);
+        problems.at_least("directory.entity_inbox", self.entity_inbox, 16);
+    }
+}
+
+/// The queue between the entities and the disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JournalConfig {
+    /// Ops that may wait for the disk, over all entities; more are refused with `overloaded`.
+    pub queue_ops: usize,
+    /// Most ops in one transaction.
+    pub batch_ops: usize,
+    /// Most bytes of bodies in one transaction.
+    #[serde(with = "units::size")]
+    pub batch_bytes: usize,
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        Self { queue_ops: 65536, batch_ops: 4096, batch_bytes: 4 * MIB }
+    }
+}
+
+impl JournalConfig {
+    pub(super) fn check(&self, problems: &mut Problems) {
+        problems.at_least("journal.batch_ops", self.batch_ops, 1);
+        problems.at_least("journal.batch_bytes", self.batch_bytes, 64 * KIB);
+        problems.check(self.queue_ops >= self.batch_ops, "journal.queue_ops", || {
+            format!("is {}, below `journal.batch_ops` ({}): no batch could fill up", self.queue_ops, self.batch_ops)
+        });
+    }
+}
+
+/// Fan-out on each worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RelayConfig {
+    /// Messages that may wait for each worker's relay.
+    pub queue: usize,
+}
+
+impl Default for RelayConfig {
+    fn default() -> Self {
+        Self { queue: 4096 }
+    }
+}
+
+impl RelayConfig {
+    pub(super) fn check(&self, problems: &mut Problems) {
+        problems.at_least("relay.queue", self.queue, 16);
+    }
+}
+
+/// How the server stops.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DrainConfig {
+    /// How long it takes at most.
+    #[serde(with = "units::duration")]
+    pub deadline: Duration,
+    /// Over how long clients are told to spread their reconnects.
+    #[serde(with = "units::duration")]
+    pub reconnect_spread: Duration,
+}
+
+impl Default for DrainConfig {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(10), reconnect_spread: Duration::from_secs(5) }
+    }
+}
+
+impl DrainConfig {
+    pub(super) fn check(&self, problems: &mut Problems) {
+        problems.within("drain.deadline", self.deadline, Duration::ZERO, 60 * MINUTE);
+        problems.within("drain.reconnect_spread", self.reconnect_spread, Duration::ZERO, 60 * MINUTE);
+    }
+}

@@ -1,0 +1,106 @@
+//! One client's connection.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Problems;
+use super::units::{self, Bytes, KIB, MIB};
+use crate::origin::OriginPolicy;
+
+/// One client's connection, and how many there may be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SocketConfig {
+    /// Connections at once; more are answered with HTTP 503.
+    pub max_connections: usize,
+    /// Largest message a client may send.
+    #[serde(with = "units::size")]
+    pub max_message_bytes: usize,
+    /// Largest frame a client may send.
+    #[serde(with = "units::size")]
+    pub max_frame_bytes: usize,
+    /// How long a client may take to send `connect`.
+    #[serde(with = "units::duration")]
+    pub connect_timeout: Duration,
+    /// How long a client may take to send the HTTP request.
+    #[serde(with = "units::duration")]
+    pub handshake_timeout: Duration,
+    /// How often the server pings.
+    #[serde(with = "units::duration")]
+    pub ping_interval: Duration,
+    /// How long a client may send nothing, not even a pong.
+    #[serde(with = "units::duration")]
+    pub idle_timeout: Duration,
+    /// How long a client may take nothing although something waits for it.
+    #[serde(with = "units::duration")]
+    pub write_timeout: Duration,
+    /// Bytes that may wait for one client before its subscriptions' policies set in.
+    #[serde(with = "units::size")]
+    pub outbox_bytes: usize,
+    /// Subscriptions of one session.
+    pub max_subscriptions: usize,
+    /// Requests of one session that may wait for their answers.
+    pub max_in_flight: usize,
+    /// Web pages that may connect; empty means those of the same host, `"*"` means all.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for SocketConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 15000,
+            max_message_bytes: 64 * KIB,
+            max_frame_bytes: 64 * KIB,
+            connect_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(5),
+            ping_interval: Duration::from_secs(25),
+            idle_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(30),
+            outbox_bytes: 256 * KIB,
+            max_subscriptions: 256,
+            max_in_flight: 64,
+            allowed_origins: Vec::new(),
+        }
+    }
+}
+
+impl SocketConfig {
+    pub(super) fn check(&self, problems: &mut Problems) {
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        problems.at_least("socket.max_connections", self.max_connections, 1);
+        problems.at_least("socket.max_message_bytes", self.max_message_bytes, KIB);
+        problems.check(self.max_message_bytes <= 16 * MIB, "socket.max_message_bytes", || {
+            format!("is {}; it must be at most 16MiB, since each client may hold one message in memory", Bytes(self.max_message_bytes))
+        });
+        problems.at_least("socket.max_frame_bytes", self.max_frame_bytes, 125);
+        problems.check(self.max_frame_bytes <= self.max_message_bytes, "socket.max_frame_bytes", || {
+            format!(
+                "is {}, above `socket.max_message_bytes` ({}); a frame cannot be larger than its message",
+                Bytes(self.max_frame_bytes),
+                Bytes(self.max_message_bytes)
+            )
+        });
+        problems.within("socket.connect_timeout", self.connect_timeout, second, hour);
+        problems.within("socket.handshake_timeout", self.handshake_timeout, second, hour);
+        problems.within("socket.ping_interval", self.ping_interval, second, hour);
+        problems.within("socket.idle_timeout", self.idle_timeout, second, 2 * hour);
+        problems.check(self.idle_timeout > self.ping_interval, "socket.idle_timeout", || {
+            let [idle, ping] = [self.idle_timeout, self.ping_interval].map(humantime::format_duration);
+            format!("is {idle}, not above `socket.ping_interval` ({ping}): idle clients would be closed before they are pinged")
+        });
+        problems.within("socket.write_timeout", self.write_timeout, second, hour);
+        problems.check(self.outbox_bytes >= self.max_message_bytes, "socket.outbox_bytes", || {
+            format!(
+                "is {}, below `socket.max_message_bytes` ({}): one large message would overflow it",
+                Bytes(self.outbox_bytes),
+                Bytes(self.max_message_bytes)
+            )
+        });
+        problems.at_least("socket.max_subscriptions", self.max_subscriptions, 1);
+        problems.at_least("socket.max_in_flight", self.max_in_flight, 1);
+        if let Err(error) = OriginPolicy::new(&self.allowed_origins) {
+            problems.add("socket.allowed_origins", error.to_string());
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Where the journal is kept.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::units;
+use super::{Problems, Secret, read_secret};
+
+/// Where the journal is kept: in this process, or by a SurrealDB server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// `surrealkv://PATH`, `memory`, `ws://HOST:PORT` or `wss://HOST:PORT`.
+    pub url: String,
+    /// When the embedded engine flushes to the disk: only `every` commit keeps the promise.
+    pub sync: Sync,
+    /// The user on a server.
+    pub username: Option<String>,
+    /// The user's password.
+    pub password: Option<Secret>,
+    /// A file that holds the password.
+    pub password_file: Option<PathBuf>,
+    /// SurrealDB's namespace.
+    pub namespace: String,
+    /// SurrealDB's database.
+    pub database: String,
+    /// How long one transaction may take before its outcome counts as unknown.
+    #[serde(with = "units::duration")]
+    pub timeout: Duration,
+    /// Threads of the database's own runtime.
+    pub threads: usize,
+}
+
+/// When the embedded engine flushes to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sync {
+    /// With every commit: what is acknowledged is on disk.
+    Every,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            url: "surrealkv://./data".into(),
+            sync: Sync::Every,
+            username: None,
+            password: None,
+            password_file: None,
+            namespace: "greenroom".into(),
+            database: "greenroom".into(),
+            timeout: Duration::from_secs(10),
+            threads: 2,
+        }
+    }
+}
+
+/// What `store.url` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// The embedded engine, in this directory.
+    SurrealKv(PathBuf),
+    /// In memory, gone with the process.
+    Memory,
+    /// A server: the URL as written, which starts with `ws://` or `wss://`.
+    Server(String),
+}
+
+impl StoreConfig {
+    /// Takes `url` apart.
+    ///
+    /// # Errors
+    /// What is wrong with it; reads on from the key.
+    pub fn target(&self) -> Result<StoreUrl, String> {
+        let url = self.url.as_str();
+        if url == "memory" {
+            return Ok(StoreUrl::Memory);
+        }
+        match url.split_once("://") {
+            Some(("surrealkv", path)) if !path.is_empty() && !path.contains('?') => Ok(StoreUrl::SurrealKv(path.into())),
+            Some(("ws" | "wss", rest)) if rest.contains('@') => {
+                Err("holds credentials; put them into `store.username` and `store.password_file`, where no log shows them".into())
+            }
+            Some(("ws" | "wss", host)) if !host.is_empty() && !host.starts_with(['/', ':']) => Ok(StoreUrl::Server(url.into())),
+            _ => Err(format!(
+                "is `{url}`; write \"surrealkv://DIRECTORY\", \"memory\", \"ws://HOST:PORT\" or \"wss://HOST:PORT\", such as \"surrealkv://./data\""
+            )),
+        }
+    }
+
+    /// The password, from the configuration or its file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn password(&self) -> Result<Option<Secret>, String> {
+        match &self.password_file {
+            Some(path) => read_secret(path).map(Some),
+            None => Ok(self.password.clone()),
+        }
+    }
+
+    pub(super) fn check(&self, problems: &mut Problems) {
+        let target = self.target();
+        if let Err(message) = &target {
+            problems.add("store.url", message);
+        }
+        if self.password.is_some() && self.password_file.is_some() {
+            problems.add("store.password", "and `store.password_file` are both set; keep one of them");
+        }
+        if let Err(error) = self.password() {
+            problems.add("store.password_file", error);
+        }
+        let has_password = self.password.is_some() || self.password_file.is_some();
+        if self.username.is_some() != has_password {
+            let key = if has_password { "store.username" } else { "store.password_file" };
+            problems.add(key, "is not set; a user and a password come together");
+        }
+        if self.username.is_some() && matches!(target, Ok(StoreUrl::SurrealKv(_) | StoreUrl::Memory)) {
+            problems.add("store.username", "is set, but an embedded store has no users; leave it out, or point `store.url` at a server");
+        }
+        for (key, value) in [("store.namespace", &self.namespace), ("store.database", &self.database)] {
+            let plain = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+            problems.check(plain, key, || format!("is `{value}`; use letters, digits, `_` and `-`"));
+        }
+        problems.within("store.timeout", self.timeout, Duration::from_millis(100), Duration::from_secs(600));
+        problems.at_least("store.threads", self.threads, 1);
+    }
+}

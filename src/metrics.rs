@@ -1,0 +1,139 @@
+//! The server's metrics, and the recorder that all crates' metrics end up in.
+
+use std::time::Duration;
+
+use greenroom_actors::metrics::{self as core, Metric, MetricType};
+use metrics::{Counter, Gauge};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Sockets that are open.
+pub const CONNECTIONS: Metric = Metric::gauge("greenroom_connections", &[], "Open WebSocket connections");
+/// Connections that were not let in.
+pub const CONNECTIONS_REFUSED: Metric = Metric::counter(
+    "greenroom_connections_refused_total",
+    &["reason"],
+    "Connections refused before the upgrade, by reason: `limit`, `address`, `rate`, `origin`, `handshake` or `shutting_down`",
+);
+/// Connections that ended.
+pub const CLOSES: Metric = Metric::counter(
+    "greenroom_closes_total",
+    &["reason"],
+    "Connections that ended, by reason: a close code's reason, `client`, `protocol`, `too_large` or `lost`",
+);
+/// Whether traffic should come here.
+pub const READY: Metric = Metric::gauge("greenroom_ready", &[], "1 when `/ready` says so, else 0");
+/// Which build runs.
+pub const BUILD_INFO: Metric = Metric::gauge("greenroom_build_info", &["version"], "Always 1; the label says which version runs");
+
+/// Every metric of this crate, in the order of the documentation.
+pub const TABLE: &[Metric] = &[CONNECTIONS, CONNECTIONS_REFUSED, CLOSES, READY, BUILD_INFO];
+
+/// What the crate `metrics-process` adds, which has the names that Prometheus' own client libraries use.
+pub const PROCESS: &[&str] = &[
+    "process_cpu_seconds_total",
+    "process_max_fds",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_threads",
+    "process_virtual_memory_bytes",
+    "process_virtual_memory_max_bytes",
+];
+
+/// How often [`Exporter::run_upkeep`] has to be called, so that observations do not pile up between scrapes.
+pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// All that was declared: the server's metrics, then the core's.
+pub fn all() -> impl Iterator<Item = &'static Metric> {
+    TABLE.iter().chain(core::TABLE)
+}
+
+/// Renders what was recorded. Cheap to clone.
+#[derive(Clone)]
+pub struct Exporter {
+    handle: PrometheusHandle,
+    process: metrics_process::Collector,
+}
+
+impl Exporter {
+    /// Installs the recorder of this process. To be called once, before anything is recorded: handles that were made earlier
+    /// record nothing.
+    ///
+    /// # Errors
+    /// When there is a recorder already.
+    pub fn install() -> Result<Self, InstallError> {
+        let recorder = builder().build_recorder();
+        let handle = recorder.handle();
+        metrics::set_global_recorder(recorder).map_err(|_| InstallError)?;
+        Ok(Self::started(handle))
+    }
+
+    /// Describes everything, and records what is known from the start.
+    fn started(handle: PrometheusHandle) -> Self {
+        all().for_each(Metric::describe);
+        let process = metrics_process::Collector::default();
+        process.describe();
+        BUILD_INFO.gauge_with([env!("CARGO_PKG_VERSION")]).set(1.0);
+        READY.gauge_with([]).set(0.0);
+        Self { handle, process }
+    }
+
+    /// The text of a scrape, in Prometheus' format.
+    pub fn render(&self) -> String {
+        self.process.collect();
+        self.handle.render()
+    }
+
+    /// Sorts recent observations into their histograms. To be called every [`UPKEEP_INTERVAL`], since otherwise they are
+    /// kept one by one until the next scrape.
+    pub fn run_upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+}
+
+/// A recorder was installed before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a metrics recorder is installed already")]
+pub struct InstallError;
+
+/// A recorder that makes histograms, not summaries: only they can be added up over nodes.
+fn builder() -> PrometheusBuilder {
+    all().fold(PrometheusBuilder::new(), |builder, metric| match metric.r#type {
+        MetricType::Histogram(buckets) => {
+            builder.set_buckets_for_metric(Matcher::Full(metric.name.into()), buckets).expect("a declared histogram has buckets")
+        }
+        MetricType::Counter | MetricType::Gauge => builder,
+    })
+}
+
+/// What connections record.
+#[derive(Clone)]
+pub struct ConnectionMetrics {
+    /// Sockets that are open.
+    pub open: Gauge,
+}
+
+impl ConnectionMetrics {
+    /// The handles.
+    #[expect(clippy::new_without_default, reason = "registers with the recorder, which a default should not")]
+    pub fn new() -> Self {
+        Self { open: CONNECTIONS.gauge_with([]) }
+    }
+
+    /// Nobody was let in, for `reason`.
+    pub fn refused(&self, reason: &'static str) {
+        self.counter(&CONNECTIONS_REFUSED, reason).increment(1);
+    }
+
+    /// A connection ended, for `reason`.
+    pub fn closed(&self, reason: &'static str) {
+        self.counter(&CLOSES, reason).increment(1);
+    }
+
+    fn counter(&self, metric: &Metric, reason: &'static str) -> Counter {
+        metric.counter_with([reason])
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! The way to the database: one connection at a time, replaced when it fails.
+//!
+//! The client of a server reconnects by itself, and replays its sign-in, while nothing goes wrong with that; but it never
+//! notices a peer that is silently gone, and a session whose replay failed once stays dead. The embedded engine does not
+//! trust its log after a failed write until it is opened again. So a connection that casts doubt on itself is given up here,
+//! and the next call opens another.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use surrealdb::types::{Value, Variables};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::connection::Connection;
+use super::failure::Failure;
+use super::lock::DirectoryLock;
+use super::{OpenError, schema};
+use crate::config::{StoreConfig, StoreUrl};
+
+/// The first pause after a connection could not be opened.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A connection that is opened when it is needed.
+pub(super) struct Link {
+    config: StoreConfig,
+    target: StoreUrl,
+    state: Mutex<State>,
+    /// Held while a connection is being opened, so that only one is.
+    opening: tokio::sync::Mutex<Pause>,
+    // Last, so that the directory is released after the connection has begun to close.
+    _lock: Option<DirectoryLock>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Arc<Connection>>,
+    /// Becomes true when the connection that was given up last has closed its files.
+    gone: Option<watch::Receiver<bool>>,
+}
+
+/// When to try again after failures.
+#[derive(Default)]
+struct Pause {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Link {
+    /// Opens the first connection and brings the schema up to date.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, or with what it names.
+    pub(super) async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
+        let target = config.target().map_err(OpenError::Url)?;
+        let lock = match &target {
+            StoreUrl::SurrealKv(directory) => Some(DirectoryLock::take(directory)?),
+            StoreUrl::Memory | StoreUrl::Server(_) => None,
+        };
+        let connection = connect(config, &target).await?;
+        Ok(Self {
+            config: config.clone(),
+            target,
+            state: Mutex::new(State { current: Some(connection), gone: None }),
+            opening: tokio::sync::Mutex::default(),
+            _lock: lock,
+        })
+    }
+
+    /// Runs one statement and returns its value, within `store.timeout` of getting a connection and as much for the statement.
+    ///
+    /// # Errors
+    /// What is known of the outcome.
+    pub(super) async fn query(&self, statement: &'static str, variables: Variables) -> Result<Value, Failure> {
+        let timeout = self.config.timeout;
+        let connection = match tokio::time::timeout(timeout, self.connection()).await {
+            Ok(connection) => connection.map_err(|error| Failure::NotSent(error.to_string()))?,
+            Err(_) => return Err(Failure::NotSent(format!("no connection to the database within {timeout:?}"))),
+        };
+        match connection.query(statement, variables, timeout).await {
+            Ok(value) => Ok(value),
+            Err((failure, doubtful)) => {
+                if doubtful {
+                    self.give_up(&connection, &failure);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// The current connection, or another where that one was given up.
+    async fn connection(&self) -> Result<Arc<Connection>, OpenError> {
+        if let Some(connection) = self.current() {
+            return Ok(connection);
+        }
+        let mut pause = self.opening.lock().await;
+        // Who held the lock before may have opened it.
+        if let Some(connection) = self.current() {
+            return Ok(connection);
+        }
+        if let Some(until) = pause.until {
+            tokio::time::sleep_until(until).await;
+        }
+        self.wait_until_gone().await;
+        match connect(&self.config, &self.target).await {
+            Ok(connection) => {
+                *pause = Pause::default();
+                tracing::info!(url = %self.config.url, "the store is connected again");
+                self.state().current = Some(Arc::clone(&connection));
+                Ok(connection)
+            }
+            Err(error) => {
+                pause.failed();
+                tracing::warn!(url = %self.config.url, failures = pause.failures, %error, "the store is out of reach");
+                Err(error)
+            }
+        }
+    }
+
+    /// Two engines on one directory would ruin it.
+    async fn wait_until_gone(&self) {
+        let gone = self.state().gone.clone();
+        if let Some(mut gone) = gone {
+            // An error says that the sender, and with it the engine, is gone too.
+            let _gone = gone.wait_for(|gone| *gone).await;
+        }
+    }
+
+    /// Has the next call open another connection.
+    pub(super) fn give_up(&self, connection: &Arc<Connection>, why: &Failure) {
+        // What is in memory only would be lost, and nothing can be wrong with its disk.
+        if self.target == StoreUrl::Memory {
+            return;
+        }
+        let mut state = self.state();
+        if state.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
+            tracing::warn!(url = %self.config.url, %why, "the store's connection is given up");
+            state.gone = Some(connection.gone());
+            state.current = None;
+        }
+    }
+
+    /// The current connection, if it has not been given up.
+    pub(super) fn current(&self) -> Option<Arc<Connection>> {
+        self.state().current.clone()
+    }
+
+    /// Closes the connection and waits until its files are closed.
+    pub(super) async fn close(&self) {
+        let connection = self.state().current.take();
+        if let Some(connection) = connection {
+            let gone = connection.gone();
+            drop(connection);
+            self.state().gone = Some(gone);
+        }
+        self.wait_until_gone().await;
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // Nothing that runs under this lock can leave it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens a connection whose schema is the one that this binary knows.
+async fn connect(config: &StoreConfig, target: &StoreUrl) -> Result<Arc<Connection>, OpenError> {
+    let connection = Arc::new(Connection::open(config, target).await?);
+    schema::migrate(&connection, config, target).await?;
+    Ok(connection)
+}
+
+impl Pause {
+    /// Doubles the pause, and draws it at random so that several nodes do not come back in step.
+    fn failed(&mut self) {
+        let longest = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
+        self.failures = self.failures.saturating_add(1);
+        // Without randomness there is still a pause.
+        let share = getrandom::u32().map_or(1.0, |bits| f64::from(bits) / f64::from(u32::MAX));
+        self.until = Some(Instant::now() + longest.mul_f64(0.5 + share / 2.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound() {
+        let mut pause = Pause::default();
+        let mut length = Vec::new();
+        for _ in 0..40 {
+            let before = Instant::now();
+            pause.failed();
+            length.push(pause.until.unwrap() - before);
+        }
+        assert!(length[0] <= FIRST_PAUSE + Duration::from_millis(20), "{:?}", length[0]);
+        assert!(length[39] >= LONGEST_PAUSE / 2 && length[39] <= LONGEST_PAUSE + Duration::from_millis(20), "{:?}", length[39]);
+    }
+}
