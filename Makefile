@@ -10,10 +10,10 @@ MAKEFLAGS += --no-print-directory
 # One target directory for daily work, tests and CI, outside the checkout: SurrealDB takes 20 minutes to compile on two
 # cores, and a second directory would compile it again (docs/adr/0004). The tools lie beside it.
 CARGO_TARGET_DIR ?= $(HOME)/.cache/greenroom/target
-GREENROOM_TOOLS ?= $(HOME)/.cache/greenroom/tools
-export CARGO_TARGET_DIR GREENROOM_TOOLS
-VENV := $(GREENROOM_TOOLS)/venv
-export PATH := $(GREENROOM_TOOLS)/bin:$(PATH)
+TOOLS_DIR ?= $(HOME)/.cache/greenroom/tools
+export CARGO_TARGET_DIR TOOLS_DIR
+VENV := $(TOOLS_DIR)/venv
+export PATH := $(TOOLS_DIR)/bin:$(PATH)
 BIN := $(CARGO_TARGET_DIR)/release
 
 # Every cargo command below runs in the root without `-p`, so that it resolves features for all default members and
@@ -29,8 +29,8 @@ LINT := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HAC
 ARGS ?=
 
 # What the tests outside Rust need to know.
-export GREENROOM_BIN := $(BIN)/greenroom
-export PROMETHEUS ?= $(or $(shell command -v prometheus),$(GREENROOM_TOOLS)/prometheus/usr/bin/prometheus)
+export SERVER_BIN := $(BIN)/greenroom
+export PROMETHEUS ?= $(or $(shell command -v prometheus),$(TOOLS_DIR)/prometheus/usr/bin/prometheus)
 export CHROMIUM ?= $(or $(shell command -v chromium),/usr/bin/chromium)
 
 define header
@@ -38,7 +38,7 @@ define header
 endef
 
 .PHONY: help run test lint fmt bench clean distclean
-.PHONY: deps deps-tools check-fmt check-sizes deny advisories test-k8s test-sdk test-rust test-python test-browser
+.PHONY: deps deps-tools check-fmt check-sizes check-features deny advisories test-k8s test-sdk test-rust test-python test-browser
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -48,7 +48,7 @@ run: ## Build and start the server; ARGS="--help" passes arguments on. The first
 	cargo run --release --bin greenroom -- serve $(ARGS)
 
 # The cheap stages come first, so that a slip shows before the long build.
-test: check-fmt check-sizes deny test-k8s test-sdk lint test-rust test-python test-browser ## Run every check and every test, installing what they need
+test: check-fmt check-sizes check-features deny test-k8s test-sdk lint test-rust test-python test-browser ## Run every check and every test, installing what they need
 	$(call header,everything passed)
 
 deps:
@@ -66,6 +66,10 @@ check-fmt: deps
 check-sizes:
 	$(call header,file sizes)
 	@.ci/file-sizes
+
+check-features: deps-tools
+	$(call header,features)
+	@$(VENV)/bin/python .ci/check-features.py
 
 lint: deps ## Lint the workspace; the build it makes is the one that the tests use
 	$(call header,lint and build)
@@ -93,7 +97,7 @@ test-sdk: deps client/node_modules/.package-lock.json ## Browser SDK: types and 
 
 test-python: lint ## The binary against Python's websockets and a real Prometheus
 	$(call header,Python tests)
-	$(VENV)/bin/python -m pytest tests/python
+	$(VENV)/bin/python -m pytest -p no:cacheprovider tests/python
 
 test-browser: lint tests/node_modules/.package-lock.json ## The binary against Node and Chromium
 	$(call header,browser tests)
@@ -113,7 +117,7 @@ clean: ## Remove what this workspace built; compiled dependencies and ./data sta
 	rm -rf client/node_modules tests/node_modules
 
 distclean: clean ## Remove compiled dependencies and installed tools too: the next build takes 20 minutes and more
-	rm -rf "$(CARGO_TARGET_DIR)" "$(GREENROOM_TOOLS)"
+	rm -rf "$(CARGO_TARGET_DIR)" "$(TOOLS_DIR)"
 
 %/node_modules/.package-lock.json: %/package-lock.json | deps
 	@echo "npm: installing $*/package-lock.json"

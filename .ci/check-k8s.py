@@ -148,7 +148,7 @@ def check_restricted(path, pod, container):
 
 
 def check_config(path, toml, pod, stateful):
-    """The configuration against the manifest around it. Its keys are the binary's to judge: see the end-to-end tests."""
+    """The configuration against the manifest around it. Its keys are the binary's to judge: see tests/python/test_k8s_config.py."""
     try:
         import tomllib
     except ImportError:

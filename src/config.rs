@@ -113,7 +113,9 @@ impl Config {
     /// All that was found, not only the first.
     pub fn validate(&self) -> Result<(), Problems> {
         let mut problems = Problems::default();
-        problems.check(self.workers <= 1024, "workers", || format!("is {}, more than any machine has cores; use 0 for one per core", self.workers));
+        problems.check(self.workers <= 1024, "workers", || {
+            format!("is {}, more than any machine has cores; use 0 for one per core", self.workers)
+        });
         if self.metrics.listen == Some(self.listen) && self.listen.port() != 0 {
             problems.add("metrics.listen", format!("is `{0}`, as is `listen`; choose another port", self.listen));
         }

@@ -1,2 +1,60 @@
-//! x
-fn main(){}
+//! The binary `greenroom`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command, Failure};
+use crate::config::{Config, LogFormat};
+
+mod address;
+mod admin;
+mod app;
+mod auth;
+mod canary;
+mod cli;
+mod config;
+mod http;
+mod metrics;
+mod origin;
+mod shutdown;
+mod store;
+mod worker;
+mod ws;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    let system = actix_rt::System::new();
+    match command {
+        Command::Serve(args) => {
+            let loaded = args.load()?;
+            start_logging(&loaded.config);
+            for name in &loaded.ignored {
+                tracing::warn!("the environment variable `{name}` is no key and is ignored");
+            }
+            system.block_on(app::serve(loaded.config))
+        }
+        Command::Token(args) => cli::token::run(&args, greenroom_actors::clock::now()).map(|token| println!("{token}")),
+        Command::Check(args) => {
+            system.block_on(cli::check::run(&args, &mut std::io::stdout(), async |store| store::check(store).await.map_err(|error| error.to_string())))
+        }
+    }
+}
+
+fn start_logging(config: &Config) {
+    let filter = tracing_subscriber::EnvFilter::new(&config.log.filter);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+}

@@ -18,7 +18,7 @@ pub const CONNECTIONS_REFUSED: Metric = Metric::counter(
 pub const CLOSES: Metric = Metric::counter(
     "greenroom_closes_total",
     &["reason"],
-    "Connections that ended, by reason: a close code's reason, `client`, `protocol`, `too_large` or `lost`",
+    "Connections that ended, by the name of the close code, such as `normal`, `slow_consumer` or `too_big`",
 );
 /// Whether traffic should come here.
 pub const READY: Metric = Metric::gauge("greenroom_ready", &[], "1 when `/ready` says so, else 0");
@@ -76,6 +76,12 @@ impl Exporter {
         BUILD_INFO.gauge_with([env!("CARGO_PKG_VERSION")]).set(1.0);
         READY.gauge_with([]).set(0.0);
         Self { handle, process }
+    }
+
+    /// One that shares no recorder with the process.
+    #[cfg(test)]
+    pub(crate) fn for_tests(handle: PrometheusHandle) -> Self {
+        Self { handle, process: metrics_process::Collector::default() }
     }
 
     /// The text of a scrape, in Prometheus' format.

@@ -7,7 +7,9 @@ use std::collections::HashSet;
 
 /// An entry of the allow-list that is no origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("holds `{0}`, which is no origin; write scheme, host and port without a path, such as \"https://app.example.org\", or \"*\" for all")]
+#[error(
+    "holds `{0}`, which is no origin; write scheme, host and port without a path, such as \"https://app.example.org\", or \"*\" for all"
+)]
 pub struct BadOrigin(String);
 
 /// Which web pages may open a socket.
@@ -33,7 +35,8 @@ impl OriginPolicy {
         if allowed.iter().any(|entry| entry == "*") {
             return Ok(Self::Any);
         }
-        let normal = allowed.iter().map(|entry| Origin::parse(entry).map(|origin| origin.to_string()).ok_or_else(|| BadOrigin(entry.clone())));
+        let normal =
+            allowed.iter().map(|entry| Origin::parse(entry).map(|origin| origin.to_string()).ok_or_else(|| BadOrigin(entry.clone())));
         Ok(Self::Listed(normal.collect::<Result<_, _>>()?))
     }
 
@@ -101,7 +104,9 @@ fn normal_authority(scheme: &str, text: &str) -> Option<String> {
     if host.is_empty() || !host.bytes().all(plain) {
         return None;
     }
-    let port = port.map(|port| port.parse::<u16>().ok().filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))).map_or(Some(None), |port| port.map(Some))?;
+    let port = port
+        .map(|port| port.parse::<u16>().ok().filter(|_| port.bytes().all(|byte| byte.is_ascii_digit())))
+        .map_or(Some(None), |port| port.map(Some))?;
     let default = match scheme {
         "http" | "ws" => Some(80),
         "https" | "wss" => Some(443),
@@ -180,7 +185,17 @@ mod tests {
 
     #[test]
     fn entries_that_are_no_origins_are_refused() {
-        for bad in ["example.org", "https://", "https://example.org/app", "https://*.example.org", "https://a b", "://a", "https://a:+80", "https://a:port", "https://[::1"] {
+        for bad in [
+            "example.org",
+            "https://",
+            "https://example.org/app",
+            "https://*.example.org",
+            "https://a b",
+            "://a",
+            "https://a:+80",
+            "https://a:port",
+            "https://[::1",
+        ] {
             assert_eq!(OriginPolicy::new(&[bad.to_owned()]), Err(BadOrigin(bad.to_owned())));
         }
     }

@@ -8,6 +8,8 @@ use crate::clock::Millis;
 use crate::record::EventRecord;
 
 pub mod document;
+#[cfg(test)]
+mod law;
 pub mod room;
 
 /// An op, as its behaviour sees it.

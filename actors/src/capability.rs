@@ -43,13 +43,8 @@ impl Permissions {
     /// Everything.
     pub const ALL: Self = Self(Self::READ.0 | Self::SEND.0 | Self::MODERATE.0);
 
-    const NAMES: [(&'static str, Self); 5] = [
-        ("read", Self::READ),
-        ("send", Self::SEND),
-        ("signal", Self::SIGNAL),
-        ("presence", Self::PRESENCE),
-        ("moderate", Self::MODERATE),
-    ];
+    const NAMES: [(&'static str, Self); 5] =
+        [("read", Self::READ), ("send", Self::SEND), ("signal", Self::SIGNAL), ("presence", Self::PRESENCE), ("moderate", Self::MODERATE)];
 
     /// The permission with this name.
     ///

@@ -21,7 +21,7 @@ document.title = `${id} · Greenroom`;
 
 const entity = client.entity(`room:${id}`);
 const subscription = entity.subscribe({ presence: true, signals: "latest" });
-const name = askName((chosen) => void entity.presence.enter({ name: chosen }).catch((error) => toast(explain(error))));
+const name = askName(client, (chosen) => void entity.presence.enter({ name: chosen }).catch((error) => toast(explain(error))));
 showPresence(client, subscription);
 openComposer(openRoom(client, entity, subscription, name), followTyping(entity, subscription, name));
 openChecklist(client, client.entity(id === "lobby" ? "doc:checklist" : `doc:${id}`));

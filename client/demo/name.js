@@ -4,9 +4,10 @@ const KEY = "greenroom.name";
 
 /**
  * Who one is to the others: asked for once, remembered, changed by a click on it.
+ * @param {import("../greenroom.js").Client} client
  * @param {(name: string) => void} chosen called with the remembered name at once, and with each new one
  */
-export function askName(chosen) {
+export function askName(client, chosen) {
   const naming = byId("naming");
   const composer = byId("composer");
   const input = /** @type {HTMLInputElement} */ (byId("name-input"));
@@ -19,7 +20,7 @@ export function askName(chosen) {
     composer.hidden = !known;
     me.hidden = !known;
     byId("me-name").textContent = name;
-    paint(byId("me-avatar"), name, name);
+    paint(byId("me-avatar"), name, client.user ?? name);
   };
   const leave = () => {
     show();
@@ -49,6 +50,8 @@ export function askName(chosen) {
   });
 
   show();
+  // The colour goes by who one is to the server, as everybody else sees it.
+  client.on("state", ({ state }) => state === "connected" && paint(byId("me-avatar"), name, client.user ?? name));
   if (name) chosen(name);
   return () => name;
 }

@@ -1,7 +1,8 @@
 import { byId, make } from "./dom.js";
 
 const MAX_ROWS = 200;
-const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const MEASURE_EVERY_MS = 10_000;
+const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 /**
  * What goes over the wire: the newest messages first, 200 at most; while paused none are kept.
@@ -31,6 +32,8 @@ export function openPanel(client) {
     else byId("rtt").textContent = "–";
   });
 
+  window.setInterval(() => document.visibilityState === "visible" && client.ping(), MEASURE_EVERY_MS);
+
   pause.addEventListener("click", () => {
     paused = !paused;
     pause.setAttribute("aria-pressed", String(paused));
@@ -47,7 +50,7 @@ export function openPanel(client) {
 function row(direction, data, at) {
   const way = make("span", { class: "way" }, make("span", { "aria-hidden": "true" }, direction === "out" ? "↑" : "↓"));
   way.append(make("span", { class: "visually-hidden" }, direction === "out" ? "sent" : "received"));
-  const summary = make("summary", {}, way, make("span", { class: "what" }, data.slice(0, 300)), make("time", {}, time.format(at)));
+  const summary = make("summary", {}, way, make("span", { class: "what" }, data.replace('"jsonrpc":"2.0",', "").slice(0, 300)), make("time", {}, time.format(at)));
   const details = make("details", {}, summary);
   // Laid out only for those who look.
   details.addEventListener("toggle", () => details.open && details.children.length === 1 && details.append(make("pre", {}, pretty(data))));

@@ -26,7 +26,7 @@ export function openRoom(client, entity, subscription, name) {
     react: (seq, emoji, mine) => void entity.send("react", mine ? { seq, emoji, remove: true } : { seq, emoji }).catch(failed),
     older: () => void loadOlder(),
   });
-  const unsent = new Unsent(entity, messages, () => show());
+  const unsent = new Unsent(entity, messages, () => client.user, () => show());
   const show = (isOlder = false) => {
     timeline.show(messages.all, client.user, isOlder);
     byId("chat-empty").hidden = messages.size + unsent.size > 0 || from !== null || subscription.position === null;

@@ -59,13 +59,14 @@ export class Timeline {
     const rows = [];
     /** @type {Message | null} */
     let previous = null;
+    const names = namesOf(messages);
     for (const message of messages) {
       const newDay = !previous || new Date(previous.at).toDateString() !== new Date(message.at).toDateString();
       if (newDay) rows.push(make("li", { class: "day" }, day.format(message.at)));
-      const follows = !newDay && previous?.from === message.from && nameOf(previous) === nameOf(message) && message.at - previous.at < BLOCK_MS;
-      const text = JSON.stringify([message, follows, message.from === me, this.#editing === message.seq]);
+      const follows = !newDay && previous?.from === message.from && nameOf(previous, names) === nameOf(message, names) && message.at - previous.at < BLOCK_MS;
+      const text = JSON.stringify([message, nameOf(message, names), follows, message.from === me, this.#editing === message.seq]);
       const before = this.#shown.get(message.seq);
-      const entry = before?.text === text ? before : { element: this.#render(message, me, follows), text };
+      const entry = before?.text === text ? before : { element: this.#render(message, me, follows, nameOf(message, names)), text };
       next.set(message.seq, entry);
       rows.push(entry.element);
       previous = message;
@@ -98,16 +99,16 @@ export class Timeline {
    * @param {Message} message
    * @param {string | null} me
    * @param {boolean} follows
+   * @param {string} name
    */
-  #render(message, me, follows) {
-    const name = nameOf(message);
+  #render(message, me, follows, name) {
     const isMine = message.from === me;
     const classes = ["message", follows && "follows", message.deleted && "deleted"].filter(Boolean).join(" ");
     const when = make("time", { dateTime: new Date(message.at).toISOString() }, clock.format(message.at));
     const content = make("div", { class: "content" }, make("p", { class: "byline" }, make("span", { class: "author" }, name), when));
     if (this.#editing === message.seq) content.append(this.#editor(message));
     else {
-      const edited = message.edited_at && !message.deleted && make("span", { class: "edited" }, "edited");
+      const edited = message.edited_at !== undefined && !message.deleted && make("span", { class: "edited" }, "edited");
       content.append(make("p", { class: "text" }, message.deleted ? "This message was deleted." : textOf(message), edited));
       content.append(this.#reactions(message, me));
     }
@@ -191,8 +192,14 @@ export class Timeline {
   changed = () => {};
 }
 
-/** @param {Message} message */
-export const nameOf = (message) => (typeof message.body?.name === "string" && message.body.name.trim()) || message.from;
+/**
+ * The names that people gave last: a deleted message has none any more.
+ * @param {Message[]} messages
+ */
+const namesOf = (messages) => new Map(messages.flatMap(({ from, body }) => (typeof body?.name === "string" ? [[from, body.name.trim()]] : [])));
+
+/** @param {Message} message @param {Map<string, string>} names */
+const nameOf = ({ from, body }, names) => (typeof body?.name === "string" && body.name.trim()) || names.get(from) || from;
 
 /** @param {Message} message */
 const textOf = (message) => (typeof message.body?.text === "string" ? message.body.text : JSON.stringify(message.body));

@@ -9,16 +9,19 @@ export class Unsent {
   #rows = new Set();
   #entity;
   #messages;
+  #user;
   #changed;
 
   /**
    * @param {import("../greenroom.js").Entity} entity
    * @param {import("./messages.js").Messages} messages
+   * @param {() => string | null} user who one is to the server
    * @param {() => void} changed
    */
-  constructor(entity, messages, changed) {
+  constructor(entity, messages, user, changed) {
     this.#entity = entity;
     this.#messages = messages;
+    this.#user = user;
     this.#changed = changed;
   }
 
@@ -31,7 +34,7 @@ export class Unsent {
     const status = make("span", { class: "on-its-way" }, "sending…");
     const content = make("div", { class: "content" }, make("p", { class: "byline" }, make("span", { class: "author" }, body.name), status));
     content.append(make("p", { class: "text" }, body.text));
-    const element = make("li", { class: "message sending" }, avatar(body.name, body.name), content);
+    const element = make("li", { class: "message sending" }, avatar(body.name, this.#user() ?? body.name), content);
     /** @type {{element: HTMLElement, seq: number | null}} */
     const row = { element, seq: null };
     this.#rows.add(row);

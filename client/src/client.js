@@ -157,6 +157,11 @@ export class Client extends Emitter {
     });
   }
 
+  /** Measures the round trip now, besides the regular times; the answer comes as the event `rtt`. */
+  ping() {
+    this.#connection.ping();
+  }
+
   /** Does not wait for the next attempt's time. */
   reconnect() {
     this.#connection.wake();

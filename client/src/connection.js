@@ -99,6 +99,11 @@ export class Connection {
     else this.open();
   }
 
+  /** Measures the round trip now. */
+  ping() {
+    this.#heartbeat?.ping();
+  }
+
   /**
    * Ends it for good.
    * @param {GreenroomError} error what those who still wait are told

@@ -1,3 +1,5 @@
+const FIRST_PING_MS = 1_000;
+
 /**
  * Measures the round trip and notices a connection that died without saying so. A connection counts as dead when a ping
  * went unanswered for a whole interval in which nothing else was heard either: twice the interval after the last sign of
@@ -25,8 +27,8 @@ export class Heartbeat {
     this.#rpc = rpc;
     this.#intervalMs = intervalMs;
     this.#hooks = hooks;
-    this.ping();
-    this.#wait(intervalMs);
+    // The first moments belong to what the connection brought; a ping among them would measure the app's own work.
+    this.#wait(Math.min(FIRST_PING_MS, intervalMs));
   }
 
   /** Something arrived. */
@@ -36,11 +38,13 @@ export class Heartbeat {
 
   /** Asks for a sign of life within `withinMs`, for when the network or the machine may have slept. */
   probe(withinMs = 5_000) {
-    if (this.#askedAt === null) this.ping();
+    this.ping();
     this.#wait(Math.min(withinMs, this.#intervalMs));
   }
 
+  /** Measures now, unless a measurement is under way. */
   ping() {
+    if (this.#askedAt !== null) return;
     const askedAt = this.#clock.now();
     this.#askedAt = askedAt;
     this.#rpc.ask(
@@ -66,7 +70,7 @@ export class Heartbeat {
 
   #tick() {
     if (this.#askedAt !== null && this.#heardAt <= this.#askedAt) return this.#hooks.dead();
-    if (this.#askedAt === null) this.ping();
+    this.ping();
     this.#wait(this.#intervalMs);
   }
 }

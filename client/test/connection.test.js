@@ -180,6 +180,8 @@ test("a connection on which nothing is heard for two ping intervals is dead", as
   const request = await peer.expect("connect");
   const first = next(client, "rtt");
   peer.hello(request);
+  await inState(client, "connected");
+  clock.advance(1_000);
   await first;
   peer.answersPings = false;
   clock.advance(LIMITS.ping_interval_ms);
@@ -196,6 +198,7 @@ test("a slow answer to `ping` is no death as long as other things are heard, and
   peer.answersPings = false;
   peer.hello(await peer.expect("connect"));
   await inState(client, "connected");
+  clock.advance(1_000);
   const heard = next(client, "message", ({ direction }) => direction === "in");
   clock.advance(LIMITS.ping_interval_ms - 1);
   peer.notify("presence", { entity: "room:other", count: 0 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { event } from "./support/server.js";
+import { event, LIMITS } from "./support/server.js";
 import { inState, next, story } from "./support/story.js";
 
 const LOBBY = "room:lobby";
@@ -218,14 +218,39 @@ test("a consumer that fell behind reads on from the history: nothing missed, not
   const page = await peer.expect("history");
   assert.deepEqual(page.params, { entity: LOBBY, after: 0, limit: 200 });
   // The log has moved on by the time it is read, and the live event of that arrives afterwards.
-  peer.together(() => {
-    peer.reply(page, { epoch: "e1", events: [1, 2, 3, 4, 5, 6, 7].map((seq) => event(seq)), more: false });
-    peer.event(LOBBY, 7);
-    peer.event(LOBBY, 8);
-  });
+  peer.reply(page, { epoch: "e1", events: [1, 2, 3, 4, 5, 6, 7].map((seq) => event(seq)), more: false });
   const got = [await first];
   while (got.at(-1) !== 7) got.push(await take());
-  assert.deepEqual(got, [1, 2, 3, 4, 5, 6, 7]);
+  peer.event(LOBBY, 7);
+  peer.event(LOBBY, 8);
+  got.push(await take());
+  assert.deepEqual(got, [1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
+test("a consumer that is still behind after a page of history reads the next", async (t) => {
+  const { sub, peer } = await live(t, { options: { buffer: 1 } });
+  const iterator = sub[Symbol.asyncIterator]();
+  const take = async () => short((await iterator.next()).value);
+  assert.equal(await take(), "snapshot 0");
+  const third = next(sub, "event", ({ seq }) => seq === 3);
+  for (let seq = 1; seq <= 3; seq += 1) peer.event(LOBBY, seq);
+  await third;
+  const first = take();
+  const page = await peer.expect("history");
+  // The fourth arrives while the page is being read, which does not have it.
+  peer.together(() => {
+    peer.reply(page, { epoch: "e1", events: [event(1), event(2), event(3)], more: false });
+    peer.event(LOBBY, 4);
+  });
+  assert.deepEqual([await first, await take(), await take()], [1, 2, 3]);
+  const fourth = take();
+  const again = await peer.expect("history");
+  assert.equal(again.params.after, 3);
+  peer.reply(again, { epoch: "e1", events: [event(4)], more: false });
+  assert.equal(await fourth, 4);
+  const fifth = take();
+  peer.event(LOBBY, 5);
+  assert.equal(await fifth, 5);
 });
 
 test("a consumer that fell behind further than the history reaches gets the state", async (t) => {
@@ -302,6 +327,22 @@ test("a read waits for the connection and is made again when it is lost, until i
   assert.deepEqual(request.params, { entity: LOBBY, before: 9, limit: 5 });
   clock.advance(20_000);
   await assert.rejects(history, { code: "timeout" });
+});
+
+test("reads beyond the server's limit of requests in flight wait for their turn", async (t) => {
+  const { server, connect } = await story(t);
+  const client = connect();
+  const peer = await server.welcome({ limits: { ...LIMITS, max_in_flight: 4 } });
+  await inState(client, "connected");
+  const room = client.entity(LOBBY);
+  const reads = [room.read(), room.read(), room.read()];
+  room.signal("mark", {});
+  const inFlight = [await peer.expect("read"), await peer.expect("read")];
+  await peer.expect("signal");
+  peer.reply(inFlight[0], { epoch: "e", seq: 1, state: 1 });
+  inFlight.push(await peer.expect("read"));
+  for (const request of inFlight.slice(1)) peer.reply(request, { epoch: "e", seq: 1, state: 1 });
+  await Promise.all(reads);
 });
 
 test("a signal without a connection is dropped, and says so", async (t) => {

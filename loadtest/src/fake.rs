@@ -29,6 +29,8 @@ pub enum Fault {
     Swap(u64),
     /// This event is stored, and delivered, with another text.
     Alter(u64),
+    /// This event is acknowledged and delivered, but not kept.
+    Lose(u64),
     /// Every op is refused.
     RateLimit,
     /// This op is refused the first time.
@@ -40,6 +42,7 @@ pub enum Fault {
 #[derive(Default)]
 struct Room {
     events: Vec<Event>,
+    next: u64,
     counter: u64,
     subscribers: Vec<(usize, CodecKind, mpsc::Sender<Vec<u8>>)>,
     held: Option<Event>,
@@ -49,7 +52,6 @@ struct Room {
 /// The server; it lives as long as its test's runtime.
 pub struct Fake {
     address: SocketAddr,
-    rooms: Arc<Mutex<HashMap<EntityId, Room>>>,
 }
 
 impl Fake {
@@ -58,24 +60,18 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let rooms = Arc::<Mutex<HashMap<EntityId, Room>>>::default();
-        let shared = rooms.clone();
         tokio::spawn(async move {
             for index in 0.. {
                 let (stream, _) = listener.accept().await.expect("the listener lives");
-                tokio::spawn(serve(stream, Session { index, fault, rooms: shared.clone() }));
+                tokio::spawn(serve(stream, Session { index, fault, rooms: rooms.clone() }));
             }
         });
-        Self { address, rooms }
+        Self { address }
     }
 
     /// The URL to test against.
     pub fn url(&self) -> String {
         format!("ws://{}/ws", self.address)
-    }
-
-    /// Takes the last event of each room back, as a server would that had lost it.
-    pub fn forget_last(&self) {
-        self.rooms.lock().expect("no test panics with it").values_mut().for_each(|room| drop(room.events.pop()));
     }
 }
 
@@ -98,6 +94,7 @@ async fn serve(stream: TcpStream, session: Session) {
         }
         Ok(response)
     };
+    stream.set_nodelay(true).expect("the socket is open");
     let Ok(mut socket) = tokio_tungstenite::accept_hdr_async(stream, negotiate).await else { return };
     let (out, mut queue) = mpsc::channel::<Vec<u8>>(200_000);
     loop {
@@ -138,7 +135,10 @@ fn encode(codec: CodecKind, id: &RequestId, answer: &Answer) -> Vec<u8> {
     let mut frame = Vec::new();
     match answer {
         Ok(result) => codec.encode(&Wire::Result { id, result }, &mut frame),
-        Err(error) => codec.encode(&Wire::<()>::Error { id: Some(id), error }, &mut frame),
+        Err(error) => {
+            let message: Wire<'_, ()> = Wire::Error { id: Some(id), error };
+            codec.encode(&message, &mut frame);
+        }
     }
     frame
 }
@@ -158,7 +158,7 @@ impl Session {
             let room = rooms.entry(wanted.entity.clone()).or_default();
             room.subscribers.push((self.index, codec, out.clone()));
             let (snapshot, reason) = (Some(json(&serde_json::json!({}))), Some(SnapshotReason::NoPosition));
-            let seq = room.events.len() as u64;
+            let seq = room.next;
             Subscribed { entity: wanted.entity.clone(), epoch: epoch(), seq, events: None, snapshot, reason, presence: None }
         };
         Ok(match call {
@@ -180,13 +180,14 @@ impl Session {
             }
             Call::Read(target) => {
                 let room = rooms.entry(target.entity.clone()).or_default();
-                json(&State { epoch: epoch(), seq: room.events.len() as u64, state: json(&serde_json::json!({ "n": room.counter })) })
+                json(&State { epoch: epoch(), seq: room.counter, state: json(&serde_json::json!({ "n": room.counter })) })
             }
             Call::History(page) => {
                 let room = rooms.entry(page.entity.clone()).or_default();
-                let (after, limit) = (page.after.unwrap_or(0) as usize, page.limit.unwrap_or(100) as usize);
-                let events: Vec<_> = room.events.iter().skip(after).take(limit).cloned().collect();
-                json(&HistoryPage { epoch: epoch(), more: after + events.len() < room.events.len(), events })
+                let (after, limit) = (page.after.unwrap_or(0), page.limit.unwrap_or(100) as usize);
+                let rest: Vec<_> = room.events.iter().filter(|event| event.seq > after).collect();
+                let events: Vec<_> = rest.iter().take(limit).map(|event| (*event).clone()).collect();
+                json(&HistoryPage { epoch: epoch(), more: events.len() < rest.len(), events })
             }
             Call::Presence(_) => json(&PresenceList { count: 1, members: None }),
             Call::Unsubscribe(_) => json(&Empty {}),
@@ -195,7 +196,7 @@ impl Session {
     }
 
     fn send(&self, room: &mut Room, op: &params::Send) -> Result<Sent, WireError> {
-        let seq = room.events.len() as u64 + 1;
+        let seq = room.next + 1;
         let refuse = self.fault == Fault::RateLimit || self.fault == Fault::RefuseOnce(seq) && !std::mem::replace(&mut room.refused, true);
         if refuse {
             return Err(WireError::new(ErrorCode::RateLimited, "slow down").retry_after_ms(1));
@@ -203,8 +204,11 @@ impl Session {
         let body = if self.fault == Fault::Alter(seq) { json(&serde_json::json!({ "text": "?", "line": 0 })) } else { op.body.clone() };
         let from = format!("anon-{}", self.index);
         let event = Event { entity: Some(op.entity.clone()), seq, at: 1, from, r#type: op.r#type.clone(), body };
-        room.events.push(event.clone());
-        room.counter += 1;
+        room.next += 1;
+        if self.fault != Fault::Lose(seq) {
+            room.events.push(event.clone());
+            room.counter += 1;
+        }
         match self.fault {
             Fault::Drop(at) if at == seq => {}
             Fault::Swap(at) if at == seq + 1 => room.held = Some(event),

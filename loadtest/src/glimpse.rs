@@ -104,8 +104,13 @@ mod tests {
 
     #[test]
     fn both_codecs_show_the_same() {
-        let signal =
-            Signal { entity: "room:a".parse().expect("it is an entity id"), from: "bob".into(), r#type: "t".into(), body: body(), key: None };
+        let signal = Signal {
+            entity: "room:a".parse().expect("it is an entity id"),
+            from: "bob".into(),
+            r#type: "t".into(),
+            body: body(),
+            key: None,
+        };
         let id = RequestId::Number(3);
         for codec in CodecKind::ALL {
             let mut frame = Vec::new();

@@ -74,6 +74,22 @@ impl Peer {
         }
     }
 
+    /// Listens for a while; tells whether the connection still stands.
+    pub async fn listen_for(&mut self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        loop {
+            let frame = tokio::select! {
+                biased;
+                () = sleep_until(end) => return true,
+                frame = self.conn.next() => frame,
+            };
+            if let Err(failure) = frame.and_then(|frame| self.take(&frame).map(drop)) {
+                self.board.error(&failure.code());
+                return false;
+            }
+        }
+    }
+
     /// Sends as planned until `stop` is true, then waits for the last answers. Returns how many ops were acknowledged for
     /// each of the payload's entities, and the peer itself unless its connection failed.
     pub async fn drive(mut self, mut plan: Plan, mut stop: watch::Receiver<bool>) -> (Vec<u64>, Option<Self>) {

@@ -65,6 +65,7 @@ impl Figures {
     }
 
     /// One by its name.
+    #[cfg(test)]
     pub fn get(&self, name: &str) -> Option<f64> {
         self.0.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
     }
@@ -94,7 +95,10 @@ impl Report {
         if board.sent_ever() > 0 {
             figures.add("sent", board.sent_ever() as f64);
         }
-        let rates = [(Lane::Delivery, "deliveries", "deliveries_per_s", "server_cpu_us_per_delivery"), (Lane::Ack, "acks", "acks_per_s", "server_cpu_us_per_ack")];
+        let rates = [
+            (Lane::Delivery, "deliveries", "deliveries_per_s", "server_cpu_us_per_delivery"),
+            (Lane::Ack, "acks", "acks_per_s", "server_cpu_us_per_ack"),
+        ];
         for (lane, total, rate, cost) in rates {
             let count = board.in_window(lane);
             if board.ever(lane) > 0 {

@@ -98,7 +98,10 @@ broken{a="b
     fn growth() {
         let before = Scrape::parse("greenroom_ops_total{kind=\"room\",outcome=\"accepted\"} 30\ngreenroom_op_seconds_sum 0.5");
         let growth = Scrape::parse(TEXT).growth(&before, "greenroom_op");
-        let want = [(r#"greenroom_ops_total{kind="room",outcome="a \"}\" b"}"#, 2.0), (r#"greenroom_ops_total{kind="room",outcome="accepted"}"#, 10.0)];
+        let want = [
+            (r#"greenroom_ops_total{kind="room",outcome="a \"}\" b"}"#, 2.0),
+            (r#"greenroom_ops_total{kind="room",outcome="accepted"}"#, 10.0),
+        ];
         assert_eq!(growth, want.map(|(series, by)| (series.to_owned(), by)).into());
     }
 }

@@ -11,11 +11,6 @@ use serde::{Serialize, Serializer};
 pub struct Span(pub Duration);
 
 impl Span {
-    /// A whole number of seconds.
-    pub const fn secs(secs: u64) -> Self {
-        Self(Duration::from_secs(secs))
-    }
-
     /// Microseconds, the unit of everything that is measured here.
     pub fn micros(self) -> u64 {
         u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX)

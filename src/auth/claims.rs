@@ -77,7 +77,9 @@ fn capabilities(claims: &Map<String, Value>) -> Result<Capabilities, AuthError> 
 fn numeric_date(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<Millis>, AuthError> {
     let number = match claims.get(claim) {
         None => return Ok(None),
-        Some(value) => value.as_f64().filter(|seconds| *seconds >= 0.0).ok_or_else(|| AuthError::claim(claim, "is no time in seconds since 1970"))?,
+        Some(value) => {
+            value.as_f64().filter(|seconds| *seconds >= 0.0).ok_or_else(|| AuthError::claim(claim, "is no time in seconds since 1970"))?
+        }
     };
     // A cast to an integer saturates, which is what a date in the far future should do.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above; negative ones are refused")]

@@ -56,7 +56,8 @@ impl Keys {
             return one(Key::new(public_key(path, algorithm)?, algorithm));
         }
         match &config.jwks_file {
-            Some(path) => key_set(&read(path, "auth.jwks_file")?).map_err(|why| AuthConfigError(format!("`auth.jwks_file`: `{}` {why}", path.display()))),
+            Some(path) => key_set(&read(path, "auth.jwks_file")?)
+                .map_err(|why| AuthConfigError(format!("`auth.jwks_file`: `{}` {why}", path.display()))),
             None => Ok(Self::None),
         }
     }
@@ -92,7 +93,9 @@ impl Keys {
 pub(super) fn secret(config: &AuthConfig) -> Result<Option<Secret>, AuthConfigError> {
     let (key, secret) = match (&config.secret, &config.secret_file) {
         (Some(secret), _) => ("auth.secret", secret.clone()),
-        (None, Some(path)) => ("auth.secret_file", read_secret(path).map_err(|error| AuthConfigError(format!("`auth.secret_file`: {error}")))?),
+        (None, Some(path)) => {
+            ("auth.secret_file", read_secret(path).map_err(|error| AuthConfigError(format!("`auth.secret_file`: {error}")))?)
+        }
         (None, None) => return Ok(None),
     };
     match secret.expose().len() {

@@ -111,12 +111,19 @@ impl AuthConfig {
         {
             problems.add(
                 "auth.secret",
-                format!("has {} bytes; an HS256 secret needs at least {MIN_SECRET_BYTES}, such as the output of `openssl rand -hex 32`", secret.expose().len()),
+                format!(
+                    "has {} bytes; an HS256 secret needs at least {MIN_SECRET_BYTES}, such as the output of `openssl rand -hex 32`",
+                    secret.expose().len()
+                ),
             );
         }
         match (&self.public_key_file, self.algorithm) {
-            (Some(_), None) => problems.add("auth.algorithm", "is not set; `auth.public_key_file` needs one of \"RS256\", \"ES256\" and \"EdDSA\""),
-            (None, Some(_)) => problems.add("auth.algorithm", "is set without `auth.public_key_file`; a secret means HS256, and a key set says its own"),
+            (Some(_), None) => {
+                problems.add("auth.algorithm", "is not set; `auth.public_key_file` needs one of \"RS256\", \"ES256\" and \"EdDSA\"")
+            }
+            (None, Some(_)) => {
+                problems.add("auth.algorithm", "is set without `auth.public_key_file`; a secret means HS256, and a key set says its own")
+            }
             (Some(_), Some(Algorithm::HS256)) => {
                 problems.add("auth.algorithm", "is \"HS256\", which has no public key; use `auth.secret_file` instead");
             }

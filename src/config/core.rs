@@ -26,7 +26,7 @@ impl Default for MetricsConfig {
 }
 
 /// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
@@ -67,6 +67,8 @@ pub struct DirectoryConfig {
     pub cold_starts: usize,
     /// Entities that may wait for their turn; more are refused with `overloaded`.
     pub cold_start_queue: usize,
+    /// Entities in memory at once, over all workers; more are refused with `overloaded`.
+    pub max_awake: usize,
     /// Messages that may wait for each worker's directory.
     pub inbox: usize,
     /// Messages that may wait for one entity.
@@ -75,7 +77,7 @@ pub struct DirectoryConfig {
 
 impl Default for DirectoryConfig {
     fn default() -> Self {
-        Self { cold_starts: 64, cold_start_queue: 4096, inbox: 16384, entity_inbox: 1024 }
+        Self { cold_starts: 64, cold_start_queue: 4096, max_awake: 1_000_000, inbox: 16384, entity_inbox: 1024 }
     }
 }
 
@@ -83,6 +85,7 @@ impl DirectoryConfig {
     pub(super) fn check(&self, problems: &mut Problems) {
         problems.at_least("directory.cold_starts", self.cold_starts, 1);
         problems.at_least("directory.cold_start_queue", self.cold_start_queue, 1);
+        problems.at_least("directory.max_awake", self.max_awake, 1);
         problems.at_least("directory.inbox", self.inbox, 16);
         problems.at_least("directory.entity_inbox", self.entity_inbox, 16);
     }

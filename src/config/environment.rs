@@ -81,7 +81,12 @@ impl Provider for TextLayer {
 
 /// What orchestrators add for a service called `greenroom` or `greenroom-…`.
 fn is_service_link(key: &str) -> bool {
-    key == "PORT" || key.starts_with("PORT_") || key.contains("_PORT_") || key.ends_with("_PORT") || key.contains("SERVICE_HOST") || key.contains("SERVICE_PORT")
+    key == "PORT"
+        || key.starts_with("PORT_")
+        || key.contains("_PORT_")
+        || key.ends_with("_PORT")
+        || key.contains("SERVICE_HOST")
+        || key.contains("SERVICE_PORT")
 }
 
 /// Gives `text` the type of the default at `path`, so that a password of digits stays a string.

@@ -165,21 +165,19 @@ impl KindConfig {
                 max_reactions: self.max_reactions.unwrap_or(Self::MAX_REACTIONS),
                 max_reactors: self.max_reactors.unwrap_or(Self::MAX_REACTORS),
             }),
-            BehaviourName::Document => {
-                let initial = self.initial.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string);
-                BehaviourConfig::Document(DocumentConfig {
-                    initial: RawJson::from_text(&initial).expect("a JSON value prints as JSON"),
-                    max_state_bytes: self.max_state_bytes.unwrap_or(Self::MAX_STATE_BYTES),
-                    max_depth: self.max_depth.unwrap_or(Self::MAX_DEPTH),
-                })
-            }
+            BehaviourName::Document => BehaviourConfig::Document(DocumentConfig {
+                initial: self.initial.as_ref().map_or_else(|| json(&serde_json::json!({})), json),
+                max_state_bytes: self.max_state_bytes.unwrap_or(Self::MAX_STATE_BYTES),
+                max_depth: self.max_depth.unwrap_or(Self::MAX_DEPTH),
+            }),
         }
     }
 
     pub(super) fn check(&self, name: &str, socket: &SocketConfig, problems: &mut Problems) {
         let key = |field: &str| format!("kinds.{name}.{field}");
         if !is_kind(name) {
-            problems.add(format!("kinds.{name}"), "is no name for a kind; it starts with a-z, and up to 31 of a-z, 0-9, `_` and `-` follow");
+            problems
+                .add(format!("kinds.{name}"), "is no name for a kind; it starts with a-z, and up to 31 of a-z, 0-9, `_` and `-` follow");
         }
         self.check_behaviour(&key, problems);
         for (field, names) in [("default_permissions", &self.default_permissions), ("anonymous_permissions", &self.anonymous_permissions)] {
@@ -240,14 +238,23 @@ impl KindConfig {
         }
         problems.at_least(key("max_state_bytes"), self.max_state_bytes.unwrap_or(Self::MAX_STATE_BYTES), 64);
         let depth = self.max_depth.unwrap_or(Self::MAX_DEPTH);
-        problems.check((1..=MAX_STATE_DEPTH).contains(&depth), &key("max_depth"), || format!("is {depth}; it must be from 1 to {MAX_STATE_DEPTH}"));
+        problems.check((1..=MAX_STATE_DEPTH).contains(&depth), &key("max_depth"), || {
+            format!("is {depth}; it must be from 1 to {MAX_STATE_DEPTH}")
+        });
         if let Some(initial) = &self.initial {
             let (bytes, most) = (initial.to_string().len(), self.max_state_bytes.unwrap_or(Self::MAX_STATE_BYTES));
-            problems.check(bytes <= most, &key("initial"), || format!("has {bytes} bytes of JSON, over `max_state_bytes` ({})", Bytes(most)));
+            problems
+                .check(bytes <= most, &key("initial"), || format!("has {bytes} bytes of JSON, over `max_state_bytes` ({})", Bytes(most)));
+            let nested = json(initial).depth();
+            problems.check(nested <= depth, &key("initial"), || format!("is nested {nested} deep, over `max_depth` ({depth})"));
         }
     }
 }
 
 fn permissions(names: &[String]) -> Permissions {
     Permissions::parse(names).expect("a validated kind names permissions that exist")
+}
+
+fn json(value: &serde_json::Value) -> RawJson {
+    RawJson::from_value(value).expect("a JSON value prints as JSON")
 }

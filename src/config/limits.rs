@@ -39,6 +39,7 @@ pub struct LimitsConfig {
     #[serde(with = "units::duration")]
     pub abuse_window: Duration,
     /// Proxies whose `X-Forwarded-For` is believed, as networks.
+    #[serde(with = "units::networks")]
     pub trusted_proxies: Vec<IpNet>,
 }
 

@@ -82,7 +82,8 @@ pub(super) fn load_from(
     let flags = overrides.flags.iter().map(|(key, flag, text)| (*key, *flag, text.as_str()));
     figment = figment.merge(variables).merge(TextLayer::flags(flags));
 
-    let config: Config = figment.extract().map_err(|errors| ConfigError(errors.into_iter().map(|error| explain(&figment, &error)).collect()))?;
+    let config: Config =
+        figment.extract().map_err(|errors| ConfigError(errors.into_iter().map(|error| explain(&figment, &error)).collect()))?;
     config.validate().map_err(|mut problems| {
         problems.locate(|key| origin(&figment, key));
         ConfigError::from(problems)
@@ -99,7 +100,10 @@ fn find_file(overrides: &Overrides, directory: &Path) -> Option<PathBuf> {
 
 /// The variables that are ours, as text.
 fn as_text(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Vec<(String, String)>, ConfigError> {
-    let ours = environment.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).filter(|(name, _)| name.starts_with(PREFIX));
+    let ours = environment
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        .filter(|(name, _)| name.starts_with(PREFIX));
     ours.map(|(name, value)| match value.into_string() {
         Ok(value) => Ok((name, value)),
         Err(_) => Err(ConfigError(vec![format!("environment variable `{name}` is not UTF-8")])),

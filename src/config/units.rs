@@ -90,7 +90,8 @@ pub mod size {
 
 /// A size that may be absent.
 pub mod optional_size {
-    use serde::de::{Deserialize, Deserializer};
+    use serde::Deserialize;
+    use serde::de::Deserializer;
     use serde::ser::Serializer;
 
     /// Reads one.
@@ -133,9 +134,9 @@ pub mod listen {
         if text.is_empty() {
             return Ok(None);
         }
-        super::parse_address(&text)
-            .map(Some)
-            .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &"an IP address with a port, such as \"127.0.0.1:9464\", or \"\""))
+        super::parse_address(&text).map(Some).ok_or_else(|| {
+            D::Error::invalid_value(Unexpected::Str(&text), &"an IP address with a port, such as \"127.0.0.1:9464\", or \"\"")
+        })
     }
 
     /// Writes one.
@@ -175,6 +176,33 @@ pub mod required_listen {
     /// Those of the serializer.
     pub fn serialize<S: Serializer>(address: &SocketAddr, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(address)
+    }
+}
+
+/// Networks, each as a string such as `"10.0.0.0/8"`; a bare address is a network of one.
+pub mod networks {
+    use std::net::IpAddr;
+
+    use ipnet::IpNet;
+    use serde::de::{Deserialize, Deserializer, Error, Unexpected};
+    use serde::ser::Serializer;
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// The first that is none.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
+        let wrong = |text: &str| D::Error::invalid_value(Unexpected::Str(text), &"a list of networks such as \"10.0.0.0/8\"");
+        let parse = |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        Vec::<String>::deserialize(from)?.iter().map(|text| parse(text).ok_or_else(|| wrong(text))).collect()
+    }
+
+    /// Writes them.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(networks: &[IpNet], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(networks.iter().map(ToString::to_string))
     }
 }
 

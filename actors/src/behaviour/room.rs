@@ -90,10 +90,9 @@ impl Room {
         let Some(seq) = change.target() else { return Ok(()) };
         let message = &self.messages[self.find(seq).ok_or_else(|| not_found(seq))?];
         match change {
-            Change::Edit { .. } | Change::Delete { .. } if !op.moderator && message.from.as_ref() != op.from => Err(Rejection::new(
-                "not_author",
-                format!("message {seq} is another user's; its author and moderators may change it"),
-            )),
+            Change::Edit { .. } | Change::Delete { .. } if !op.moderator && message.from.as_ref() != op.from => {
+                Err(Rejection::new("not_author", format!("message {seq} is another user's; its author and moderators may change it")))
+            }
             Change::React { emoji, remove: false, .. } => message.admits(emoji, op.from, &self.config),
             _ => Ok(()),
         }

@@ -14,7 +14,7 @@ use crate::answer::overloaded;
 use crate::clock::{self, Millis};
 use crate::entity::{Deliver, EntityActor, EntityEnv, Stop, ToEntity};
 use crate::kind::Kinds;
-use crate::metrics::MAILBOX_REFUSALS;
+use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
 use crate::relay::{RelayHandle, ToRelay, batches};
 
 /// Most messages taken in one go.
@@ -29,6 +29,8 @@ const SWEEP_SOME: usize = 256;
 pub struct DirectoryLimits {
     /// Entities awake at once on this shard.
     pub max_awake: usize,
+    /// Entities that load, or wait for their turn to, at once on this shard.
+    pub max_loading: usize,
 }
 
 /// What a shard is started with.
@@ -127,6 +129,10 @@ impl DirectoryActor {
         let Some(kind) = self.kinds.get(entity.kind()) else { return false };
         if self.slots.len() >= self.limits.max_awake {
             MAILBOX_REFUSALS.counter_with(["directory"]).increment(1);
+            return false;
+        }
+        if self.env.loading.get() >= self.limits.max_loading {
+            KindMetrics::new(kind.name).wake_refused();
             return false;
         }
         let incarnation = self.next_incarnation;

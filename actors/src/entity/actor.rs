@@ -1,5 +1,6 @@
 //! The mailbox of an entity.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,6 +45,26 @@ pub struct EntityEnv {
     pub cold_starts: Rc<Semaphore>,
     /// How many messages wait for a load, and the capacity of the mailbox after it.
     pub inbox: usize,
+    /// How many entities of this thread load, or wait for their turn to.
+    pub loading: Cell<usize>,
+}
+
+/// Counts a load for as long as it lives.
+struct Loading(Rc<EntityEnv>);
+
+impl Loading {
+    fn new(env: Rc<EntityEnv>) -> Self {
+        env.loading.set(env.loading.get() + 1);
+        metrics::COLD_STARTS_WAITING.gauge_with([]).increment(1);
+        Self(env)
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        self.0.loading.set(self.0.loading.get() - 1);
+        metrics::COLD_STARTS_WAITING.gauge_with([]).decrement(1);
+    }
 }
 
 /// A message for an entity.
@@ -98,6 +119,7 @@ impl EntityActor {
     fn load(&self, ctx: &mut Context<Self>, barrier: bool) {
         let (env, id) = (Rc::clone(&self.env), self.id.clone());
         let load = async move {
+            let _counted = Loading::new(Rc::clone(&env));
             // The semaphore is never closed.
             let _turn = env.cold_starts.acquire().await;
             if barrier {

@@ -25,6 +25,8 @@ pub struct Seat {
     pub heard: Cell<Millis>,
     /// When its socket last took anything, or had nothing to take.
     pub wrote: Cell<Millis>,
+    /// Bytes taken from the outbox and not yet by the socket.
+    pub unwritten: Cell<usize>,
     /// When its identity expires; `Millis::MAX` for never or not yet known.
     pub expires: Cell<Millis>,
     /// By when it must have connected; `Millis::MAX` once it has.
@@ -60,6 +62,7 @@ impl Seat {
             in_flight: Cell::new(0),
             heard: Cell::new(now),
             wrote: Cell::new(now),
+            unwritten: Cell::new(0),
             expires: Cell::new(Millis::MAX),
             connect_by: Cell::new(connect_by),
             pinged: Cell::new(now),

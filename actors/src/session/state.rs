@@ -70,6 +70,17 @@ impl Session {
         }
     }
 
+    /// Takes a ping or pong of the client, which costs as much as a request. False when that is over the limit.
+    pub fn control(&mut self, now: Millis) -> bool {
+        self.seat.heard.set(now);
+        let within = self.requests.check(1).is_ok();
+        if !within {
+            record_rate_limited("requests");
+            self.count_refusal(now);
+        }
+        within
+    }
+
     fn call(&mut self, request: Request, now: Millis) {
         let Request { id, call } = request;
         let method = call.method();
@@ -229,6 +240,10 @@ impl Session {
             }
         };
         self.refuse(method, id, &error);
+        self.count_refusal(now);
+    }
+
+    fn count_refusal(&mut self, now: Millis) {
         if self.abuse.refused(now, self.env.bounds.abuse_after, self.env.bounds.abuse_window_ms) {
             self.seat.outbox.close(CloseCode::RateLimited);
         }

@@ -62,7 +62,7 @@ fn epoch() -> Epoch {
 }
 
 fn raw(text: &str) -> RawJson {
-    RawJson::from_text(text.to_owned()).expect("this is JSON")
+    RawJson::from_text(text).expect("this is JSON")
 }
 
 fn event(seq: Seq) -> EventRecord {
@@ -72,9 +72,9 @@ fn event(seq: Seq) -> EventRecord {
         from: "alice".into(),
         r#type: "post".into(),
         body: raw(&format!(r#"{{"text":"message {seq}"}}"#)),
-        client: (seq % 2 == 0).then(|| "01J0000000000000000000000A".into()),
-        n: (seq % 2 == 0).then_some(seq),
-        result: (seq % 3 == 0).then(|| raw("7")),
+        client: seq.is_multiple_of(2).then(|| "01J0000000000000000000000A".into()),
+        n: seq.is_multiple_of(2).then_some(seq),
+        result: seq.is_multiple_of(3).then(|| raw("7")),
     }
 }
 

@@ -59,6 +59,8 @@ export declare class Client extends Emitter<ClientEvents> {
      * @returns {Promise<void>}
      */
     connected(): Promise<void>;
+    /** Measures the round trip now, besides the regular times; the answer comes as the event `rtt`. */
+    ping(): void;
     /** Does not wait for the next attempt's time. */
     reconnect(): void;
     /** Ends the connection for good. What still waits for an answer is rejected with `closed`; an op among it may have happened. */

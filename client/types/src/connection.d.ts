@@ -77,6 +77,8 @@ export declare class Connection {
     open(): void;
     /** Asks the server for a sign of life, or tries again at once: for when the network or the page came back. */
     wake(): void;
+    /** Measures the round trip now. */
+    ping(): void;
     /**
      * Ends it for good.
      * @param {GreenroomError} error what those who still wait are told

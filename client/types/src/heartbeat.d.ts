@@ -19,6 +19,7 @@ export declare class Heartbeat {
     heard(): void;
     /** Asks for a sign of life within `withinMs`, for when the network or the machine may have slept. */
     probe(withinMs?: number): void;
+    /** Measures now, unless a measurement is under way. */
     ping(): void;
     stop(): void;
 }

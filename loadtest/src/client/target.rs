@@ -132,7 +132,9 @@ mod tests {
 
     #[tokio::test]
     async fn urls() {
-        for (url, ok) in [("ws://127.0.0.1:1/ws", true), ("ws://[::1]:1/ws", true), ("wss://127.0.0.1/ws", false), ("http://x", false), ("", false)] {
+        for (url, ok) in
+            [("ws://127.0.0.1:1/ws", true), ("ws://[::1]:1/ws", true), ("wss://127.0.0.1/ws", false), ("http://x", false), ("", false)]
+        {
             assert_eq!(Target::new(url, CodecKind::Json, Tokens::Anonymous).await.is_ok(), ok, "{url}");
         }
     }

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
+use super::Report;
 use super::plot::{Line, Scale, XAxis, plot, short};
 use super::table::number;
-use super::Report;
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--fg:#1c2420;--soft:#5d6b64;--bg:#fbfcfb;--card:#fff;--edge:#dde4e0;--bad:#b3261e;--l0:#1b7f5c;--l1:#b4560f;--l2:#3d5fc4;--l3:#8a3ea8}
@@ -89,14 +89,19 @@ fn plots(out: &mut String, report: &Report) {
         // Each nine gets the same room: 90 %, 99 %, 99.9 %, 99.99 %.
         let place = |percentile: f64| (1.0 / (1.0 - percentile.min(99.99) / 100.0)).log10() / 4.0;
         let ticks = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99].map(|p| (p, format!("{p}"))).to_vec();
-        let curve = |s: &crate::stats::Summary| s.curve.iter().filter(|(p, _)| *p < 100.0).map(|(p, us)| (*p, *us as f64 / 1000.0)).collect();
+        let curve =
+            |s: &crate::stats::Summary| s.curve.iter().filter(|(p, _)| *p < 100.0).map(|(p, us)| (*p, *us as f64 / 1000.0)).collect();
         let lines: Vec<_> = report.latencies.iter().map(|(lane, s)| Line { name: lane, points: curve(s) }).collect();
         out.push_str(&plot("Latency by percentile, ms", &lines, Scale::Log, &XAxis { title: "percentile", place: &place, ticks }));
     }
     let Some(last) = report.series.last().filter(|_| report.series.len() > 1) else { return };
     let end = last.at_s;
     let place = |at: f64| at / end;
-    let x = || XAxis { title: "seconds", place: &place, ticks: (0..=4).map(|i| end * f64::from(i) / 4.0).map(|at| (at, short(at.round()))).collect() };
+    let x = || XAxis {
+        title: "seconds",
+        place: &place,
+        ticks: (0..=4).map(|i| end * f64::from(i) / 4.0).map(|at| (at, short(at.round()))).collect(),
+    };
     let over_time = |of: &dyn Fn(&super::Sample) -> f64| report.series.iter().map(|s| (s.at_s, of(s))).collect::<Vec<_>>();
     let rates = [
         Line { name: "deliveries", points: over_time(&|s| s.deliveries_per_s) },

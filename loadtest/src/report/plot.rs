@@ -73,7 +73,8 @@ pub fn plot(title: &str, lines: &[Line<'_>], y: Scale, x: &XAxis<'_>) -> String 
     let (inner_w, inner_h) = (WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);
     let px = |value: f64| LEFT + (x.place)(value).clamp(0.0, 1.0) * inner_w;
     let py = |value: f64| TOP + (1.0 - y_axis.at(value).clamp(0.0, 1.0)) * inner_h;
-    let mut svg = format!(r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}"><text class="t" x="{LEFT}" y="16">{title}</text>"#);
+    let mut svg =
+        format!(r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}"><text class="t" x="{LEFT}" y="16">{title}</text>"#);
     for tick in y_axis.ticks() {
         let at = py(tick);
         let _ = write!(svg, r#"<path class="g" d="M{LEFT} {at:.1}H{:.1}"/>"#, WIDTH - RIGHT);
@@ -127,7 +128,9 @@ mod tests {
 
     #[test]
     fn axes_hold_their_values() {
-        for (values, scale) in [(vec![0.0, 3.0, 970.0], Scale::Linear), (vec![0.2, 45.0], Scale::Log), (vec![7.0], Scale::Log), (vec![0.0], Scale::Log)] {
+        for (values, scale) in
+            [(vec![0.0, 3.0, 970.0], Scale::Linear), (vec![0.2, 45.0], Scale::Log), (vec![7.0], Scale::Log), (vec![0.0], Scale::Log)]
+        {
             let axis = Axis::over(values.iter().copied(), scale);
             assert!(values.iter().all(|v| (0.0..=1.0).contains(&axis.at(*v))), "{values:?}");
             assert!(axis.ticks().len() >= 2, "{values:?}: {:?}", axis.ticks());

@@ -6,7 +6,8 @@ fn report() -> Report {
     figures.add_known("server_cpu_percent", Some(f64::NAN));
     let lane = crate::stats::latency::Sharded::new(1);
     (1..=1000).for_each(|us| lane.record(0, us * 10));
-    let sample = |at_s| Sample { at_s, deliveries_per_s: 100.0, acks_per_s: 0.0, connects_per_s: 0.0, p50_us: Some(5000), p99_us: Some(9900) };
+    let sample =
+        |at_s| Sample { at_s, deliveries_per_s: 100.0, acks_per_s: 0.0, connects_per_s: 0.0, p50_us: Some(5000), p99_us: Some(9900) };
     Report {
         scenario: "fanout <1>".into(),
         version: "0.0.0",

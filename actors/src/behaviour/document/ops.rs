@@ -80,7 +80,8 @@ fn increment(path: &PointerBuf, by: Number, edit: &mut Edit<'_>) -> Result<Numbe
     let not_a_number = |message: String| Rejection::new("not_a_number", message);
     match edit.get(path) {
         Some(Value::Number(old)) => {
-            let beyond = || not_a_number(format!("{old} + {by} is beyond what a number holds: 2^53 - 1 for integers, about 1.8e308 for floats"));
+            let beyond =
+                || not_a_number(format!("{old} + {by} is beyond what a number holds: 2^53 - 1 for integers, about 1.8e308 for floats"));
             let new = number::add(old, &by).ok_or_else(beyond)?;
             edit.replace(path, Value::Number(new.clone()))?;
             Ok(new)

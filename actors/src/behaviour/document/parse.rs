@@ -101,11 +101,7 @@ impl<'a> Reader<'a> {
         }
         self.at += 1;
         let quoted = self.text.get(start..self.at).ok_or(Unreadable::Syntax(start))?;
-        if plain {
-            Ok(quoted[1..quoted.len() - 1].to_owned())
-        } else {
-            serde_json::from_str(quoted).map_err(|_| Unreadable::String(start))
-        }
+        if plain { Ok(quoted[1..quoted.len() - 1].to_owned()) } else { serde_json::from_str(quoted).map_err(|_| Unreadable::String(start)) }
     }
 
     /// The text from here to whatever ends a number or a keyword.

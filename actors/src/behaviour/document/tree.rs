@@ -124,7 +124,9 @@ impl Tree {
     pub(super) fn shifted(&self, at: &Pointer) -> usize {
         let Some((above, last)) = at.split_back() else { return 0 };
         match self.get(above) {
-            Some(Value::Array(elements)) => last.to_index().map_or(0, |index| elements.len().saturating_sub(index.for_len_unchecked(elements.len()))),
+            Some(Value::Array(elements)) => {
+                last.to_index().map_or(0, |index| elements.len().saturating_sub(index.for_len_unchecked(elements.len())))
+            }
             _ => 0,
         }
     }

@@ -97,5 +97,6 @@ impl Log {
 }
 
 fn unpack(row: &JournalRow) -> Result<Vec<EventRecord>, StoreError> {
-    serde_json::from_str(&row.events).map_err(|error| StoreError::Corrupt(format!("the row of `{}` at {}: {error}", row.entity, row.first_seq)))
+    serde_json::from_str(&row.events)
+        .map_err(|error| StoreError::Corrupt(format!("the row of `{}` at {}: {error}", row.entity, row.first_seq)))
 }

@@ -1,0 +1,61 @@
+//! The law of [`Behaviour`](super::Behaviour), for the property tests of each.
+
+use greenroom_protocol::RawJson;
+
+use super::{BehaviourConfig, Op};
+use crate::record::EventRecord;
+
+/// An op to try, whatever comes of it.
+#[derive(Debug, Clone)]
+pub(super) struct Attempt {
+    pub(super) r#type: String,
+    pub(super) body: String,
+    pub(super) from: &'static str,
+    pub(super) moderator: bool,
+}
+
+impl Attempt {
+    pub(super) fn new(r#type: &str, body: impl Into<String>) -> Self {
+        Self { r#type: r#type.into(), body: body.into(), from: "alice", moderator: false }
+    }
+}
+
+/// Tries all attempts, and checks that a refusal changes nothing, that each snapshot on the way can be restored, and that
+/// the events after it then give the same state. Returns how many were accepted.
+pub(super) fn holds(config: &BehaviourConfig, attempts: &[Attempt]) -> usize {
+    let mut live = config.create();
+    let mut events: Vec<EventRecord> = Vec::new();
+    let mut snapshots = vec![live.snapshot()];
+    for attempt in attempts {
+        let body = RawJson::from_text(&attempt.body).unwrap();
+        let seq = events.len() as u64 + 1;
+        let at = 1000 + seq;
+        let before = (live.snapshot(), live.size());
+        let op = Op { r#type: &attempt.r#type, body: &body, from: attempt.from, moderator: attempt.moderator, seq, at };
+        match live.decide(&op) {
+            Err(rejection) => assert_eq!((live.snapshot(), live.size()), before, "{attempt:?} was refused: {rejection:?}"),
+            Ok(accepted) => {
+                events.push(EventRecord {
+                    seq,
+                    at,
+                    from: attempt.from.into(),
+                    r#type: attempt.r#type.as_str().into(),
+                    body,
+                    client: None,
+                    n: None,
+                    result: accepted.result,
+                });
+                snapshots.push(live.snapshot());
+            }
+        }
+    }
+    for (seq, snapshot) in snapshots.iter().enumerate() {
+        let mut replayed = config.restore(seq as u64, snapshot).unwrap();
+        assert_eq!(replayed.snapshot(), *snapshot, "a restored state shows the snapshot it came from");
+        for event in &events[seq..] {
+            replayed.apply(event).unwrap();
+        }
+        assert_eq!((replayed.snapshot(), replayed.size()), (live.snapshot(), live.size()), "replayed from {seq}");
+    }
+    events.len()
+}

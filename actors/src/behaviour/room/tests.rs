@@ -1,0 +1,243 @@
+use greenroom_protocol::ErrorCode;
+use proptest::prelude::*;
+
+use super::*;
+use crate::behaviour::BehaviourConfig;
+use crate::behaviour::law::{self, Attempt};
+
+fn raw(text: &str) -> RawJson {
+    RawJson::from_text(text).unwrap()
+}
+
+/// A room with a hand that sends to it.
+struct Stage {
+    room: Room,
+    seq: Seq,
+}
+
+impl Stage {
+    fn new(config: RoomConfig) -> Self {
+        Self { room: Room::new(config), seq: 0 }
+    }
+
+    fn sends(&mut self, from: &str, moderator: bool, r#type: &str, body: &str) -> Result<(), Rejection> {
+        let op = Op { r#type, body: &raw(body), from, moderator, seq: self.seq + 1, at: 100 + self.seq + 1 };
+        let accepted = self.room.decide(&op)?;
+        assert_eq!(accepted, Accepted::default());
+        self.seq += 1;
+        Ok(())
+    }
+
+    fn alice(&mut self, r#type: &str, body: &str) -> Result<(), Rejection> {
+        self.sends("alice", false, r#type, body)
+    }
+
+    fn shows(&self, want: &str) {
+        let want = format!(r#"{{"messages":[{want}]}}"#);
+        assert_eq!(self.room.snapshot().as_str(), want);
+    }
+}
+
+fn reason(outcome: Result<(), Rejection>) -> &'static str {
+    let rejection = outcome.unwrap_err();
+    assert_eq!(rejection.code, ErrorCode::Rejected);
+    rejection.reason
+}
+
+#[test]
+fn a_conversation() {
+    let mut stage = Stage::new(RoomConfig { messages: 2, ..Default::default() });
+    stage.shows("");
+    stage.alice("post", r#"{"text":"hi"}"#).unwrap();
+    stage.sends("bob", false, "post", r#"{ "text" : 1.10 }"#).unwrap();
+    stage.shows(r#"{"seq":1,"at":101,"from":"alice","body":{"text":"hi"}},{"seq":2,"at":102,"from":"bob","body":{ "text" : 1.10 }}"#);
+
+    stage.sends("bob", false, "react", r#"{"seq":1,"emoji":"👍"}"#).unwrap();
+    stage.sends("carol", false, "react", r#"{"seq":1,"emoji":"👍"}"#).unwrap();
+    stage.sends("carol", false, "react", r#"{"seq":1,"emoji":"👍"}"#).unwrap();
+    stage.sends("carol", false, "react", r#"{"seq":1,"emoji":"!"}"#).unwrap();
+    stage.alice("edit", r#"{"seq":1,"body":{"text":"hello"}}"#).unwrap();
+    let bobs = r#"{"seq":2,"at":102,"from":"bob","body":{ "text" : 1.10 }}"#;
+    stage.shows(&format!(
+        r#"{{"seq":1,"at":101,"from":"alice","body":{{"text":"hello"}},"edited_at":107,"reactions":{{"👍":["bob","carol"],"!":["carol"]}}}},{bobs}"#
+    ));
+
+    stage.sends("bob", false, "react", r#"{"seq":1,"emoji":"👍","remove":true}"#).unwrap();
+    stage.sends("carol", false, "react", r#"{"seq":1,"emoji":"👍","remove":true}"#).unwrap();
+    stage.sends("dave", false, "react", r#"{"seq":1,"emoji":"👍","remove":true}"#).unwrap();
+    stage.shows(&format!(
+        r#"{{"seq":1,"at":101,"from":"alice","body":{{"text":"hello"}},"edited_at":107,"reactions":{{"!":["carol"]}}}},{bobs}"#
+    ));
+
+    stage.alice("delete", r#"{"seq":1}"#).unwrap();
+    stage.shows(&format!(r#"{{"seq":1,"at":101,"from":"alice","body":null,"edited_at":107,"deleted":true}},{bobs}"#));
+    stage.alice("post", "{}").unwrap();
+    stage.shows(&format!(r#"{bobs},{{"seq":12,"at":112,"from":"alice","body":{{}}}}"#));
+}
+
+#[test]
+fn only_the_author_and_moderators_change_a_message() {
+    for (op, body) in [("edit", r#"{"seq":1,"body":{}}"#), ("delete", r#"{"seq":1}"#)] {
+        let mut stage = Stage::new(RoomConfig::default());
+        stage.alice("post", r#"{"text":"hi"}"#).unwrap();
+        assert_eq!(reason(stage.sends("bob", false, op, body)), "not_author");
+        stage.sends("mod", true, op, body).unwrap();
+    }
+}
+
+#[test]
+fn messages_out_of_reach() {
+    let mut stage = Stage::new(RoomConfig { messages: 2, ..Default::default() });
+    for _ in 0..3 {
+        stage.alice("post", "{}").unwrap();
+    }
+    stage.alice("delete", r#"{"seq":3}"#).unwrap();
+    // Forgotten, deleted, an event but no message, not yet there.
+    for seq in [1, 3, 4, 5, u64::MAX] {
+        for (op, rest) in [("edit", r#","body":{}"#), ("delete", ""), ("react", r#","emoji":"x""#)] {
+            let body = format!(r#"{{"seq":{seq}{rest}}}"#);
+            assert_eq!(reason(stage.alice(op, &body)), "message_not_found", "{op} {body}");
+        }
+    }
+}
+
+#[test]
+fn malformed_ops() {
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(64), "]".repeat(64));
+    let very_deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let long = format!(r#"{{"seq":1,"emoji":"{}"}}"#, "x".repeat(65));
+    let table = [
+        ("shout", "{}", "unknown_op"),
+        ("", "{}", "unknown_op"),
+        ("post", "[]", "invalid_body"),
+        ("post", "null", "invalid_body"),
+        ("post", "\"{\"", "invalid_body"),
+        ("post", &deep, "invalid_body"),
+        ("post", &very_deep, "invalid_body"),
+        ("edit", &very_deep, "invalid_body"),
+        ("edit", "{}", "invalid_body"),
+        ("edit", r#"{"seq":1}"#, "invalid_body"),
+        ("edit", r#"{"seq":1,"body":[]}"#, "invalid_body"),
+        ("edit", r#"{"seq":1,"body":{},"more":1}"#, "invalid_body"),
+        ("edit", r#"[1,{}]"#, "invalid_body"),
+        ("delete", r#"{"seq":-1}"#, "invalid_body"),
+        ("delete", r#"{"seq":1.5}"#, "invalid_body"),
+        ("delete", r#"{"seq":1e999}"#, "invalid_body"),
+        ("delete", r#"{"seq":"1"}"#, "invalid_body"),
+        ("delete", r#"{"seq":1,"seq":1}"#, "invalid_body"),
+        ("react", r#"{"seq":1}"#, "invalid_body"),
+        ("react", r#"{"seq":1,"emoji":""}"#, "invalid_body"),
+        ("react", r#"{"seq":1,"emoji":"\ud800"}"#, "invalid_body"),
+        ("react", r#"{"seq":1,"emoji":"x","remove":1}"#, "invalid_body"),
+        ("react", &long, "invalid_body"),
+    ];
+    let mut stage = Stage::new(RoomConfig::default());
+    stage.alice("post", "{}").unwrap();
+    for (op, body, want) in table {
+        assert_eq!(reason(stage.alice(op, body)), want, "{op} {}", &body[..body.len().min(80)]);
+    }
+    stage.shows(r#"{"seq":1,"at":101,"from":"alice","body":{}}"#);
+}
+
+#[test]
+fn reactions_are_bounded() {
+    let mut stage = Stage::new(RoomConfig { max_reactions: 2, max_reactors: 3, ..Default::default() });
+    stage.alice("post", "{}").unwrap();
+    let mut react = |from: &str, emoji: &str, remove: bool| {
+        stage.sends(from, false, "react", &format!(r#"{{"seq":1,"emoji":"{emoji}","remove":{remove}}}"#))
+    };
+    react("alice", "a", false).unwrap();
+    react("alice", "b", false).unwrap();
+    assert_eq!(reason(react("bob", "c", false)), "too_many_reactions", "a third emoji");
+    react("bob", "a", false).unwrap();
+    assert_eq!(reason(react("bob", "b", false)), "too_many_reactions", "a fourth reaction");
+    react("bob", "a", false).expect("one that is there already");
+    react("bob", "c", true).expect("taking back what is not there");
+    react("alice", "b", true).unwrap();
+    react("bob", "c", false).expect("there is room again");
+}
+
+#[test]
+fn restoring_refuses_what_is_no_snapshot() {
+    for state in [
+        "{}",
+        "[]",
+        "null",
+        r#"{"messages":{}}"#,
+        r#"{"messages":[],"more":1}"#,
+        r#"{"messages":[{"seq":1}]}"#,
+        r#"{"messages":[{"seq":9,"at":1,"from":"a","body":{}}]}"#,
+        r#"{"messages":[{"seq":2,"at":1,"from":"a","body":{}},{"seq":2,"at":1,"from":"a","body":{}}]}"#,
+    ] {
+        let error = Room::restore(RoomConfig::default(), 5, &raw(state)).unwrap_err();
+        assert_eq!(error.seq, 5, "{state}");
+    }
+}
+
+#[test]
+fn events_that_do_not_fit_are_corrupt() {
+    let event = |seq, r#type: &str, body: &str| EventRecord {
+        seq,
+        at: 1,
+        from: "a".into(),
+        r#type: r#type.into(),
+        body: raw(body),
+        client: None,
+        n: None,
+        result: None,
+    };
+    let mut room = Room::new(RoomConfig::default());
+    room.apply(&event(3, "post", "{}")).unwrap();
+    assert_eq!(room.apply(&event(3, "post", "{}")).unwrap_err().seq, 3, "applied already");
+    assert_eq!(room.apply(&event(4, "post", "[]")).unwrap_err().seq, 4, "no room's event");
+    assert_eq!(room.apply(&event(4, "shout", "{}")).unwrap_err().seq, 4, "of another behaviour");
+    room.apply(&event(4, "delete", r#"{"seq":1}"#)).expect("a message that left the state, for a setting was larger then");
+}
+
+#[test]
+fn a_smaller_setting_cuts_an_old_snapshot() {
+    let mut stage = Stage::new(RoomConfig::default());
+    for _ in 0..5 {
+        stage.alice("post", "{}").unwrap();
+    }
+    let small = Room::restore(RoomConfig { messages: 2, ..Default::default() }, 5, &stage.room.snapshot()).unwrap();
+    assert_eq!(small.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), [4, 5]);
+}
+
+#[test]
+fn the_size_is_near_the_snapshots() {
+    let mut stage = Stage::new(RoomConfig { messages: 50, ..Default::default() });
+    for i in 0..100 {
+        stage.alice("post", &format!(r#"{{"text":"{}"}}"#, "x".repeat(i))).unwrap();
+        let seq = stage.seq;
+        stage.sends("bob", false, "react", &format!(r#"{{"seq":{seq},"emoji":"👍"}}"#)).unwrap();
+        let (size, real) = (stage.room.size(), stage.room.snapshot().len());
+        assert!(size.abs_diff(real) <= real / 2 + 64, "{size} for {real}");
+    }
+}
+
+fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
+    let body = prop_oneof![
+        4 => "[a-z]{0,8}".prop_map(|text| format!(r#"{{"text":"{text}"}}"#)),
+        1 => Just("[1]".to_owned()),
+        1 => Just(r#"{"a":{"b":[1,2.50,"é\u00e9"]}, "c":1e400}"#.to_owned()),
+    ];
+    let seq = 0..30u64;
+    let op = prop_oneof![
+        4 => body.clone().prop_map(|body| Attempt::new("post", body)),
+        2 => (seq.clone(), body).prop_map(|(seq, body)| Attempt::new("edit", format!(r#"{{"seq":{seq},"body":{body}}}"#))),
+        1 => seq.clone().prop_map(|seq| Attempt::new("delete", format!(r#"{{"seq":{seq}}}"#))),
+        4 => (seq, "[a-e]", any::<bool>())
+            .prop_map(|(seq, emoji, remove)| Attempt::new("react", format!(r#"{{"seq":{seq},"emoji":"{emoji}","remove":{remove}}}"#))),
+        1 => ("[a-z]{0,6}", "[0-9]{1,3}").prop_map(|(op, body)| Attempt::new(&op, body.trim_start_matches('0').to_owned() + "0")),
+    ];
+    let attempt = (op, prop_oneof![Just("alice"), Just("bob"), Just("carol")], any::<bool>());
+    prop::collection::vec(attempt.prop_map(|(op, from, moderator)| Attempt { from, moderator, ..op }), 0..40)
+}
+
+proptest! {
+    #[test]
+    fn the_law_holds(attempts in attempts(), messages in 0..8usize) {
+        law::holds(&BehaviourConfig::Room(RoomConfig { messages, max_reactions: 3, max_reactors: 5 }), &attempts);
+    }
+}

@@ -1,0 +1,94 @@
+//! The connections that listen, and what they must have received in the end.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use greenroom_protocol::results::State;
+use greenroom_protocol::{Call, EntityId, params};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::check::{SeqCheck, Verdict};
+use crate::peer::Peer;
+use crate::report::Report;
+use crate::run::{Opened, Run};
+use crate::stats::Lane;
+
+/// After so long without any delivery, what is missing is missing. The tests' server, in the same process, has nothing on the way.
+const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(5) };
+
+/// Listeners; they stop when this is dropped.
+#[derive(Default)]
+pub struct Audience {
+    tasks: JoinSet<()>,
+    checks: Vec<Arc<Mutex<SeqCheck>>>,
+}
+
+impl Audience {
+    /// Makes a peer of a connection that has subscribed to one entity, and follows its seqs.
+    pub fn seat(&mut self, run: &Run, opened: Opened) -> Peer {
+        let position = opened.subscribed.first().map_or(0, |s| s.seq);
+        let check = Arc::new(Mutex::new(SeqCheck::after(position)));
+        self.checks.push(check.clone());
+        Peer { conn: opened.conn, board: run.board.clone(), index: opened.index, check: Some(check) }
+    }
+
+    /// Lets a peer's work go on until this is dropped.
+    pub fn spawn(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
+    /// Lets connections do nothing but listen.
+    pub fn listen(&mut self, run: &Run, opened: Vec<Opened>) {
+        for opened in opened {
+            let peer = self.seat(run, opened);
+            self.spawn(peer.listen());
+        }
+    }
+
+    /// Waits until `expected` deliveries have been counted, or none come any more.
+    pub async fn settle(&self, run: &Run, expected: u64) {
+        run.progress.say("waiting for the last deliveries");
+        let (mut last, mut since) = (run.board.ever(Lane::Delivery), Instant::now());
+        while run.board.ever(Lane::Delivery) < expected && since.elapsed() < PATIENCE {
+            sleep(Duration::from_millis(20)).await;
+            let now = run.board.ever(Lane::Delivery);
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+        }
+    }
+
+    /// The verdict over all seats, if seat `i`'s log ends at `end(i)`.
+    pub fn verdict(&self, end: impl Fn(usize) -> u64) -> Verdict {
+        let mut total = Verdict::default();
+        for (seat, check) in self.checks.iter().enumerate() {
+            total += check.lock().expect("no holder panics").verdict(end(seat));
+        }
+        total
+    }
+}
+
+/// Where an entity's log ends, asked on a connection of its own.
+///
+/// # Errors
+/// Where the server does not answer.
+pub async fn ends(run: &Run, entities: &[EntityId]) -> Result<Vec<State>> {
+    let mut opened = run.open_one(0, "checker", Vec::new()).await.context("the checking connection failed")?;
+    let mut states = Vec::with_capacity(entities.len());
+    for entity in entities {
+        let call = Call::Read(params::Target { entity: entity.clone() });
+        states.push(opened.conn.ask(&call).await.with_context(|| format!("`{entity}` cannot be read"))?);
+    }
+    Ok(states)
+}
+
+/// Adds a verdict over durable events to a report.
+pub fn judge_events(report: &mut Report, verdict: Verdict) {
+    for (name, count) in [("lost", verdict.lost), ("doubled", verdict.doubled), ("out_of_order", verdict.reordered)] {
+        report.figures.add(name, count as f64);
+        report.expect_none(count, &format!("deliveries {}", name.replace('_', " ")));
+    }
+}

@@ -1,0 +1,126 @@
+//! `durable`: ops to many rooms or to one, as many as the server acknowledges (closed loop) or at a rate (open loop).
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::audience;
+use crate::common::Common;
+use crate::peer::payload::What;
+use crate::peer::{Pace, Payload, Peer, Plan};
+use crate::report::Report;
+use crate::run::{OPENING, Run};
+use crate::stats::Lane;
+
+/// Entities are spread over the senders.
+#[derive(Debug, Clone, clap::Args, Serialize)]
+pub struct Args {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub common: Common,
+    /// Entities that take ops
+    #[arg(long, default_value_t = 64, conflicts_with = "hot")]
+    pub rooms: usize,
+    /// One entity for all senders
+    #[arg(long)]
+    pub hot: bool,
+    /// Connections that send
+    #[arg(long, default_value_t = 64)]
+    pub senders: usize,
+    /// Unanswered ops for each entity; with `--hot`, for each sender
+    #[arg(long, default_value_t = 16)]
+    pub in_flight: usize,
+    /// Ops per second of all senders together, instead of as many as are acknowledged
+    #[arg(long)]
+    pub rate: Option<f64>,
+    /// Kind of the entities
+    #[arg(long, default_value = "room")]
+    pub kind: String,
+    /// The op: `post` for rooms, `increment` for documents
+    #[arg(long, value_enum, default_value_t = Op::Post)]
+    pub op: Op,
+    /// Size of a post's body
+    #[arg(long, default_value_t = 100)]
+    pub bytes: usize,
+}
+
+/// The durable ops that can be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Op {
+    /// A message to a room.
+    Post,
+    /// An increment of a document's number.
+    Increment,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Where the run could not be made.
+pub async fn run(args: Args) -> Result<Report> {
+    let run = Run::new("durable", &args.common).await?;
+    let rooms = if args.hot { 1 } else { args.rooms };
+    if rooms == 0 || args.senders == 0 {
+        bail!("there must be at least one room and one sender");
+    }
+    let entities = (0..rooms).map(|i| run.entity(&args.kind, i)).collect::<Result<Vec<_>>>()?;
+    let senders = run.open(args.senders, OPENING, |i| (format!("sender-{i}"), Vec::new())).await?;
+
+    let (stop, stopped) = watch::channel(false);
+    let mut sending = JoinSet::new();
+    let began = run.board.now_us() as f64;
+    for opened in senders {
+        let index = opened.index;
+        // Sender i has the rooms i, i + senders, ...; with more senders than rooms, several have the same.
+        let mine: Vec<usize> = if rooms >= args.senders { (index..rooms).step_by(args.senders).collect() } else { vec![index % rooms] };
+        let wanted = if args.hot { args.in_flight } else { (args.in_flight * rooms.max(args.senders) / args.senders).max(1) };
+        let limit = opened.conn.hello.limits.max_in_flight as usize;
+        if wanted > limit {
+            bail!("{wanted} unanswered ops a sender are more than the {limit} that the server allows; use more `--senders`");
+        }
+        let pace = match args.rate {
+            None => Pace::Closed,
+            Some(rate) => Pace::open(began + index as f64 * 1e6 / rate, rate / args.senders as f64),
+        };
+        let what = if args.op == Op::Post { What::Post } else { What::Increment };
+        let payload = Payload::new(what, mine.iter().map(|i| entities[*i].clone()).collect(), args.bytes);
+        let peer = Peer { conn: opened.conn, board: run.board.clone(), index, check: None };
+        let stopped = stopped.clone();
+        sending.spawn(async move { (mine, peer.drive(Plan { payload, pace, in_flight: wanted }, stopped).await.0) });
+    }
+    let window = run.window(Lane::Ack).await?;
+    stop.send_replace(true);
+    let mut acked = vec![0u64; rooms];
+    while let Some(done) = sending.join_next().await {
+        let (mine, counts) = done.context("a sender failed")?;
+        mine.iter().zip(counts).for_each(|(room, count)| acked[*room] += count);
+    }
+
+    let mut report = Report::new("durable", &run, &args, window)?;
+    let states = audience::ends(&run, &entities).await?;
+    // What was sent and not acknowledged may have happened or not; what was acknowledged has.
+    let (mut missing, mut extra) = (0, 0);
+    for (state, acked) in states.iter().zip(&acked) {
+        let has = match args.op {
+            Op::Post => state.seq,
+            Op::Increment => state.state.parse::<Counter>().context("the document has no number `n`")?.n,
+        };
+        missing += acked.saturating_sub(has);
+        extra += has.saturating_sub(*acked);
+    }
+    let unknown = run.board.sent_ever() - run.board.ever(Lane::Ack);
+    report.figures.add("unacknowledged", unknown as f64);
+    report.expect_none(missing, "acknowledged ops are not in the state");
+    report.expect_none(extra.saturating_sub(unknown), "ops happened more often than they were sent");
+    run.progress.done();
+    Ok(report)
+}
+
+#[derive(Deserialize)]
+struct Counter {
+    #[serde(default)]
+    n: u64,
+}

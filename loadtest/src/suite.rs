@@ -1,0 +1,191 @@
+//! `suite`: starts a server of its own for each scenario of a list, and puts all reports into one.
+//!
+//! Every scenario gets a fresh server on a fresh data directory, so that none pays for the one before.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use serde::Serialize;
+
+use crate::cli::{Cli, Command, perform};
+use crate::common::{Codec, Common};
+use crate::report::{self, Report};
+
+mod server;
+
+use server::{Server, Setup};
+
+/// The scenarios by name, and their arguments.
+const PRESETS: &[(&str, &[&str])] = &[
+    ("connect", &["connect", "--connections", "10000", "--rooms", "100"]),
+    ("fanout", &["fanout", "--subscribers", "1000", "--rate", "100"]),
+    ("fanout-durable", &["fanout", "--subscribers", "1000", "--rate", "50", "--durable"]),
+    ("rooms", &["rooms", "--rooms", "100", "--members", "10", "--rate", "10"]),
+    ("rooms-durable", &["rooms", "--rooms", "100", "--members", "10", "--rate", "10", "--durable"]),
+    ("durable", &["durable", "--rooms", "64", "--in-flight", "16"]),
+    ("durable-hot", &["durable", "--hot", "--senders", "64", "--in-flight", "16"]),
+    ("durable-increment", &["durable", "--kind", "doc", "--op", "increment"]),
+    ("churn", &["churn", "--rate", "200"]),
+    ("slow-reader", &["slow-reader"]),
+];
+
+/// The name of the preset that needs files.
+const REPLAY: &str = "replay";
+
+/// Of the common arguments, `--url`, `--metrics` and `--pid` do not count: the suite knows its server.
+#[derive(Debug, Clone, clap::Args, Serialize)]
+pub struct Args {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub common: Common,
+    /// The server's binary
+    #[arg(long, value_name = "PATH")]
+    pub server: PathBuf,
+    /// The server's configuration file: `serve --config FILE`
+    #[arg(long, value_name = "FILE")]
+    pub server_config: Option<PathBuf>,
+    /// Environment of the server, besides its addresses and its store
+    #[arg(long, value_name = "NAME=VALUE")]
+    #[serde(skip)]
+    pub server_env: Vec<String>,
+    /// The server's store; `{dir}` stands for a fresh directory
+    #[arg(long, default_value = "surrealkv://{dir}/data")]
+    pub store: String,
+    /// Cores of the server, as `taskset -c` takes them
+    #[arg(long, value_name = "LIST")]
+    pub server_cpus: Option<String>,
+    /// Cores of this harness
+    #[arg(long, value_name = "LIST")]
+    pub client_cpus: Option<String>,
+    /// Only these scenarios, by name
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// IRC logs for `replay`, after which the server is killed, started again, and its history verified
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    #[serde(skip)]
+    pub irc: Vec<PathBuf>,
+    /// How many times faster than it was the logs are replayed
+    #[arg(long, default_value_t = 100.0)]
+    pub speed: f64,
+}
+
+/// Runs the suite and delivers its reports; tells whether all promises were kept.
+///
+/// # Errors
+/// Where a server does not start, or a scenario could not be run; what was measured before is delivered all the same.
+pub fn run(args: Args) -> Result<bool> {
+    let names = choose(&args.only, !args.irc.is_empty())?;
+    if let Some(cpus) = &args.client_cpus {
+        server::pin_this_process(cpus)?;
+    }
+    let mut reports = Vec::new();
+    let mut outcome = Ok(());
+    for name in names {
+        eprintln!("{name} ...");
+        match scenario(&args, name) {
+            Ok(more) => reports.extend(more),
+            Err(error) => {
+                outcome = Err(error.context(format!("the scenario `{name}` could not be run")));
+                break;
+            }
+        }
+    }
+    report::deliver(&reports, &args.common)?;
+    outcome?;
+    Ok(reports.iter().all(|report| report.violations.is_empty()))
+}
+
+/// The presets to run, in order.
+fn choose(only: &[String], with_replay: bool) -> Result<Vec<&'static str>> {
+    let all: Vec<_> = PRESETS.iter().map(|(name, _)| *name).chain(with_replay.then_some(REPLAY)).collect();
+    if let Some(unknown) = only.iter().find(|name| !all.contains(&name.as_str())) {
+        bail!("there is no scenario `{unknown}`; there are {} (and `replay` with `--irc`)", all.join(", "));
+    }
+    Ok(all.into_iter().filter(|name| only.is_empty() || only.iter().any(|o| o == name)).collect())
+}
+
+fn scenario(args: &Args, name: &'static str) -> Result<Vec<Report>> {
+    let setup = Setup::new(args)?;
+    let server = Server::start(&setup)?;
+    if name != REPLAY {
+        let preset = PRESETS.iter().find(|(preset, _)| *preset == name).context("the name was chosen from the presets")?.1;
+        let words = preset.iter().map(|word| (*word).to_owned()).collect();
+        let report = one(args, name, words, &server)?;
+        server.stop()?;
+        return Ok(vec![report]);
+    }
+    let kept = setup.dir().join("kept.jsonl").to_string_lossy().into_owned();
+    let files = args.irc.iter().map(|file| file.to_string_lossy().into_owned());
+    let words = ["replay".to_owned(), "--speed".into(), args.speed.to_string(), "--keep".into(), kept.clone()];
+    let replay = one(args, name, words.into_iter().chain(files).collect(), &server)?;
+    server.kill()?;
+    let server = Server::start(&setup)?;
+    let verify = one(args, "verify-after-kill", vec!["verify".into(), kept], &server)?;
+    server.stop()?;
+    Ok(vec![replay, verify])
+}
+
+/// Runs one scenario as if its arguments had been typed.
+fn one(args: &Args, name: &str, words: Vec<String>, server: &Server) -> Result<Report> {
+    let common = &args.common;
+    let mut line = vec!["greenroom-loadtest".to_owned()];
+    line.extend(words);
+    let codec = if common.codec == Codec::Json { "json" } else { "msgpack" };
+    let options = [
+        ("--url", server.url()),
+        ("--metrics", server.metrics()),
+        ("--pid", server.pid().to_string()),
+        ("--duration", common.duration.to_string()),
+        ("--warmup", common.warmup.to_string()),
+        ("--threads", common.threads.to_string()),
+        ("--codec", codec.to_owned()),
+    ];
+    line.extend(options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]));
+    if common.no_progress {
+        line.push("--no-progress".into());
+    }
+    let mut command = Cli::try_parse_from(&line).with_context(|| format!("`{}` is not understood", line.join(" ")))?.command;
+    identify(&mut command, common);
+    let mut report = perform(command)?;
+    report.scenario = name.to_owned();
+    Ok(report)
+}
+
+/// Secrets are not passed as text.
+fn identify(command: &mut Command, from: &Common) {
+    let common = match command {
+        Command::Connect(args) => &mut args.common,
+        Command::Fanout(args) => &mut args.common,
+        Command::Rooms(args) => &mut args.common,
+        Command::Durable(args) => &mut args.common,
+        Command::Churn(args) => &mut args.common,
+        Command::SlowReader(args) => &mut args.common,
+        Command::Replay(args) => &mut args.common,
+        Command::Verify(args) => &mut args.common,
+        Command::Suite(args) => &mut args.common,
+    };
+    common.token.clone_from(&from.token);
+    common.secret.clone_from(&from.secret);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_command_lines() {
+        for (name, words) in PRESETS {
+            let line = std::iter::once("greenroom-loadtest").chain(words.iter().copied());
+            assert!(Cli::try_parse_from(line).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn choosing() {
+        assert_eq!(choose(&["rooms".into(), "connect".into()], false).expect("both exist"), ["connect", "rooms"]);
+        assert_eq!(choose(&[], true).expect("nothing is unknown").last(), Some(&REPLAY));
+        assert!(choose(&["replay".into()], false).is_err(), "replay needs files");
+        assert!(choose(&["nothing".into()], true).is_err());
+    }
+}

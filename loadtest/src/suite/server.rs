@@ -1,0 +1,167 @@
+//! A server of our own: a child process on free ports, with a directory that vanishes with it.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use super::Args;
+use crate::server_use;
+
+/// How long a server may take to become ready.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long it may take to stop when asked to.
+const STOPS_WITHIN: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How servers are started; two servers of one setup have the same data, one after the other.
+pub struct Setup<'a> {
+    args: &'a Args,
+    dir: TempDir,
+}
+
+/// A running server. It is killed when this is dropped.
+pub struct Server {
+    child: Child,
+    listen: SocketAddr,
+    metrics: SocketAddr,
+}
+
+impl<'a> Setup<'a> {
+    /// With an empty directory.
+    ///
+    /// # Errors
+    /// Where there is no room for one.
+    pub fn new(args: &'a Args) -> Result<Self> {
+        Ok(Self { args, dir: TempDir::with_prefix("greenroom-loadtest-").context("there is no temporary directory")? })
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn command(&self) -> Command {
+        let args = self.args;
+        let mut command = match &args.server_cpus {
+            Some(cpus) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", cpus]).arg(&args.server);
+                command
+            }
+            None => Command::new(&args.server),
+        };
+        command.arg("serve");
+        if let Some(config) = &args.server_config {
+            command.arg("--config").arg(config);
+        }
+        command.envs(args.server_env.iter().filter_map(|pair| pair.split_once('=')));
+        command
+    }
+}
+
+impl Server {
+    /// Starts one and waits until it is ready.
+    ///
+    /// # Errors
+    /// Where it cannot be started, ends by itself, or is not ready in time.
+    pub fn start(setup: &Setup<'_>) -> Result<Self> {
+        let (listen, metrics) = (free_address()?, free_address()?);
+        let store = setup.args.store.replace("{dir}", &setup.dir().to_string_lossy());
+        let mut command = setup.command();
+        command
+            .env("GREENROOM_LISTEN", listen.to_string())
+            .env("GREENROOM_METRICS__LISTEN", metrics.to_string())
+            .env("GREENROOM_STORE__URL", store)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        let child = command.spawn().with_context(|| format!("`{}` cannot be started", command.get_program().to_string_lossy()))?;
+        let mut server = Self { child, listen, metrics };
+        let began = Instant::now();
+        while server_use::get(&format!("http://{metrics}/ready")).is_err() {
+            if let Some(status) = server.child.try_wait()? {
+                bail!("the server ended before it was ready: {status}");
+            }
+            if began.elapsed() > READY_WITHIN {
+                bail!("the server was not ready within {} s", READY_WITHIN.as_secs());
+            }
+            wait_a_little();
+        }
+        Ok(server)
+    }
+
+    /// Where clients connect.
+    pub fn url(&self) -> String {
+        format!("ws://{}/ws", self.listen)
+    }
+
+    /// Its metrics.
+    pub fn metrics(&self) -> String {
+        format!("http://{}/metrics", self.metrics)
+    }
+
+    /// Its process: `taskset` becomes the program that it starts.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to stop, and waits.
+    ///
+    /// # Errors
+    /// Where it does not stop in time, or not well.
+    pub fn stop(mut self) -> Result<()> {
+        let asked = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().context("`kill` cannot be run")?;
+        let began = Instant::now();
+        while asked.success() && began.elapsed() < STOPS_WITHIN {
+            if let Some(status) = self.child.try_wait()? {
+                return if status.success() { Ok(()) } else { bail!("the server did not stop well: {status}") };
+            }
+            wait_a_little();
+        }
+        bail!("the server did not stop within {} s", STOPS_WITHIN.as_secs())
+    }
+
+    /// Kills it as a crash would: no goodbye, nothing written.
+    ///
+    /// # Errors
+    /// Where it is gone already.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill().context("the server is gone already")?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // After `stop` and `kill` there is nothing left to kill, and that is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Keeps this process, and the threads it will start, on these cores.
+///
+/// # Errors
+/// Where `taskset` is not there, or does not know the cores.
+pub fn pin_this_process(cpus: &str) -> Result<()> {
+    let pid = std::process::id().to_string();
+    let status = Command::new("taskset").args(["-a", "-p", "-c", cpus, &pid]).stdout(Stdio::null()).status();
+    if !status.context("`taskset` cannot be run")?.success() {
+        bail!("`taskset` does not take `{cpus}`");
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the suite's own thread has nothing to do until the server has changed")]
+fn wait_a_little() {
+    std::thread::sleep(LOOK_EVERY);
+}
+
+/// A port that was free a moment ago.
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0").context("there is no free port")?.local_addr()?)
+}

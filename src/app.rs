@@ -1,0 +1,260 @@
+//! The one place that wires: every part of a running server, and who knows whom.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix_http::{HttpService, KeepAlive};
+use actix_service::{fn_service, map_config};
+use actix_web::dev::AppConfig;
+use greenroom_actors::clock::Millis;
+use greenroom_actors::directory::Directory;
+use greenroom_actors::identity::Identity;
+use greenroom_actors::ids::WorkerId;
+use greenroom_actors::journal::{Committer, CommitterLimits, Health, Journal};
+use greenroom_actors::kind::Kinds;
+use greenroom_actors::limits::Keyed;
+use greenroom_actors::relay::RelayHandle;
+use greenroom_actors::session::{Authenticate, SessionBounds};
+use greenroom_actors::store::Store;
+use greenroom_protocol::WireError;
+use greenroom_protocol::results::SessionLimits;
+use tokio::sync::watch;
+
+use crate::address::TrustedProxies;
+use crate::admin::{self, Readiness, ReadinessHandle};
+use crate::auth::Authenticator;
+use crate::canary::{self, Canary};
+use crate::cli::Failure;
+use crate::config::Config;
+use crate::metrics::{Exporter, UPKEEP_INTERVAL};
+use crate::origin::OriginPolicy;
+use crate::shutdown::{Shutdown, signal};
+use crate::store::SurrealStore;
+use crate::worker::{Seed, Shared};
+use crate::ws::{Gate, GateLimits};
+use crate::{http, worker, ws};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 4096;
+/// How long an HTTP connection without a request stays open.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Serves until a signal, or until the lease is lost.
+///
+/// # Errors
+/// What keeps the server from starting, or from going on.
+pub async fn serve(config: Config) -> Result<(), Failure> {
+    let exporter = Exporter::install().map_err(|error| Failure::Runtime(error.to_string()))?;
+    let authenticator = Authenticator::new(&config.auth, config.is_loopback()).map_err(|error| Failure::Config(error.to_string()))?;
+    let listener = listen(config.listen)?;
+    let address = listener.local_addr().map_err(|error| Failure::Runtime(format!("no local address: {error}")))?;
+    let store = SurrealStore::open(&config.store).await.map_err(|error| Failure::Runtime(error.to_string()))?;
+    let store: Arc<dyn Store> = Arc::new(store);
+    let term = store.acquire().await.map_err(|error| Failure::Runtime(format!("cannot take the lease: {error}")))?;
+
+    let workers = config.worker_count();
+    let (directory, directory_queues) = Directory::channels(workers, config.directory.inbox);
+    // One relay a worker, and the canary's.
+    let (relays, mut relay_queues): (Vec<_>, Vec<_>) = (0..=workers).map(|_| RelayHandle::channel(config.relay.queue)).unzip();
+    let canary_queue = relay_queues.pop().expect("there is one more than workers");
+    let (journal, journal_queue) = Journal::channel(config.journal.queue_ops);
+    let limits = CommitterLimits { batch_ops: config.journal.batch_ops, batch_bytes: config.journal.batch_bytes };
+    let (committer, health) = Committer::new(Arc::clone(&store), term, journal_queue, limits);
+    spawn_committer(committer)?;
+
+    let (readiness, ready) = ReadinessHandle::new(Readiness::not_ready("starting"));
+    let admin = match config.metrics.listen {
+        Some(listen) => Some(admin::serve(listen, exporter.clone(), ready).map_err(|error| cannot_listen(listen, &error))?),
+        None => None,
+    };
+    let admin_address = admin.as_ref().map(|admin| admin.address);
+    if let Some(admin) = admin {
+        actix_rt::spawn(admin.server);
+    }
+    actix_rt::spawn(async move {
+        let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+        loop {
+            ticks.tick().await;
+            exporter.run_upkeep();
+        }
+    });
+
+    let gate = gate(&config)?;
+    let shutdown = Shutdown::new();
+    let kinds = config.kinds();
+    let shared = Shared {
+        kinds: Kinds::new(kinds.iter().map(|kind| (**kind).clone()).chain([canary::kind()])),
+        directory: directory.clone(),
+        relays: relays.clone(),
+        journal: journal.clone(),
+        store,
+        authenticate: Arc::new(Tokens(authenticator)),
+        users: Arc::new(Keyed::new(config.limits.user_requests())),
+        bounds: bounds(&config, &kinds),
+        cold_starts: config.directory.cold_starts.div_ceil(workers),
+        cold_start_queue: config.directory.cold_start_queue.div_ceil(workers),
+        entity_inbox: config.directory.entity_inbox,
+        max_awake: config.directory.max_awake.div_ceil(workers),
+    };
+    let ids = (0..).map(WorkerId);
+    let seeds = ids.zip(relay_queues).zip(directory_queues).map(|((id, relay), directory)| Seed { id, relay, directory });
+    let server = start_workers(&config, listener, shared, seeds.collect(), Arc::clone(&gate), shutdown.clone())?;
+    let server_handle = server.handle();
+    actix_rt::spawn(server);
+
+    let canary = Canary::new(directory.clone(), WorkerId(workers as u16), relays[workers].clone(), canary_queue);
+    let canary = actix_rt::spawn(canary.run(readiness.clone()));
+    announce(&config, address, admin_address);
+
+    let fenced = tokio::select! {
+        name = signal() => {
+            tracing::info!(signal = name, "stopping");
+            None
+        }
+        why = lost_lease(health) => Some(why),
+    };
+    canary.abort();
+    readiness.set(Readiness::not_ready("shutting down"));
+    gate.shut();
+    // Not accepting any more; the connections there are have been taken over, and are none of the server's.
+    let stopping = server_handle.stop(false);
+    shutdown.drain(&config.drain, &directory, &journal, &gate).await;
+    stopping.await;
+    match fenced {
+        None => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        Some(why) => Err(Failure::Runtime(format!("the lease is lost, another process writes to this store: {why}"))),
+    }
+}
+
+/// The committer has a thread of its own, so that no session waits for it and it for no session.
+fn spawn_committer(committer: Committer) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::Runtime(format!("cannot start the committer: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    std::thread::Builder::new().name("committer".into()).spawn(move || runtime.block_on(committer.run())).map_err(failed)?;
+    Ok(())
+}
+
+fn start_workers(
+    config: &Config,
+    listener: TcpListener,
+    shared: Shared,
+    seeds: Vec<Seed>,
+    gate: Arc<Gate>,
+    shutdown: Shutdown,
+) -> Result<actix_server::Server, Failure> {
+    let workers = seeds.len();
+    let seeds = Arc::new(Mutex::new(seeds));
+    let config = config.clone();
+    let handshake_timeout = config.socket.handshake_timeout;
+    let factory = move || {
+        // Workers start one after the other, each on its own thread. One that is started again has lost its sessions'
+        // relay and its entities' directory: only the process as a whole can begin anew.
+        let seed = seeds.lock().ok().and_then(|mut seeds| seeds.pop());
+        let Some(seed) = seed else {
+            tracing::error!("a worker thread has failed; the process ends so that its supervisor starts it again");
+            std::process::exit(70);
+        };
+        let env = worker::start(shared.clone(), seed);
+        actix_rt::spawn(ws::sweep_every_second(std::rc::Rc::clone(&env), std::rc::Rc::new(config.clone())));
+        actix_rt::spawn(shutdown.clone().say_goodbye(std::rc::Rc::clone(&env), config.drain.reconnect_spread));
+        let gate = Arc::clone(&gate);
+        HttpService::build()
+            .client_request_timeout(handshake_timeout)
+            .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+            .tcp_nodelay(true)
+            .upgrade(fn_service(move |(request, framed)| ws::upgrade(Arc::clone(&gate), std::rc::Rc::clone(&env), request, framed)))
+            .finish(map_config(actix_web::App::new().configure(http::routes), |()| AppConfig::default()))
+            .tcp()
+    };
+    let server = actix_server::Server::build()
+        .workers(workers)
+        .disable_signals()
+        .shutdown_timeout(1)
+        .listen("greenroom", listener, factory)
+        .map_err(|error| Failure::Runtime(format!("cannot start the workers: {error}")))?;
+    Ok(server.run())
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let bind = || {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(TcpListener::from(socket))
+    };
+    bind().map_err(|error| cannot_listen(address, &error))
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
+    Failure::Runtime(format!("cannot listen on `{address}`: {error}; stop what listens there, or choose another address"))
+}
+
+fn gate(config: &Config) -> Result<Arc<Gate>, Failure> {
+    let frames = ws::FrameLimits { max_frame: config.socket.max_frame_bytes as u64, max_message: config.socket.max_message_bytes as u64 };
+    let limits = GateLimits {
+        max_connections: config.socket.max_connections,
+        max_per_address: config.limits.connections_per_address,
+        frames,
+    };
+    let origins = OriginPolicy::new(&config.socket.allowed_origins).map_err(|error| Failure::Config(error.to_string()))?;
+    let proxies = TrustedProxies::new(config.limits.trusted_proxies.clone());
+    Ok(Gate::new(limits, origins, proxies, Keyed::new(config.limits.connections())))
+}
+
+fn bounds(config: &Config, kinds: &Kinds) -> SessionBounds {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let max_body = kinds.iter().map(|kind| kind.max_body_bytes).max().unwrap_or(0);
+    SessionBounds {
+        told: SessionLimits {
+            max_message_bytes: config.socket.max_message_bytes as u64,
+            max_body_bytes: max_body as u64,
+            max_subscriptions: count(config.socket.max_subscriptions),
+            max_in_flight: count(config.socket.max_in_flight),
+            ping_interval_ms: ms(config.socket.ping_interval),
+        },
+        outbox_bytes: config.socket.outbox_bytes,
+        connect_timeout_ms: ms(config.socket.connect_timeout),
+        requests: config.limits.requests(),
+        bytes: config.limits.bytes(),
+        abuse_after: config.limits.abuse_after,
+        abuse_window_ms: ms(config.limits.abuse_window),
+    }
+}
+
+/// Resolves when another process has taken the lease.
+async fn lost_lease(mut health: watch::Receiver<Health>) -> String {
+    loop {
+        if let Health::Fenced(why) = &*health.borrow_and_update() {
+            return why.clone();
+        }
+        if health.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
+fn announce(config: &Config, address: SocketAddr, admin: Option<SocketAddr>) {
+    println!("greenroom {}", env!("CARGO_PKG_VERSION"));
+    println!("  open      http://{address}/");
+    println!("  socket    ws://{address}{}", ws::PATH);
+    if let Some(admin) = admin {
+        println!("  metrics   http://{admin}/metrics");
+    }
+    println!("  store     {}", config.store.url);
+}
+
+/// Tokens, as sessions ask about them.
+struct Tokens(Authenticator);
+
+impl Authenticate for Tokens {
+    fn authenticate(&self, token: Option<&str>, now: Millis) -> Result<Identity, WireError> {
+        self.0.authenticate(token, now).map_err(|error| WireError::new(error.code(), error.to_string()))
+    }
+}

@@ -1,0 +1,139 @@
+//! The canary: one op through a real entity, to its commit and its event, again and again. Readiness follows it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use greenroom_actors::answer::{Asked, Asker, Responder};
+use greenroom_actors::behaviour::BehaviourConfig;
+use greenroom_actors::behaviour::document::DocumentConfig;
+use greenroom_actors::capability::Permissions;
+use greenroom_actors::clock;
+use greenroom_actors::directory::Directory;
+use greenroom_actors::entity::{OpRequest, Sender, SubscribeRequest, ToEntity};
+use greenroom_actors::frames::Encoder;
+use greenroom_actors::ids::{SessionKey, WorkerId};
+use greenroom_actors::kind::Kind;
+use greenroom_actors::relay::{Part, RelayHandle, SubSpec, ToRelay};
+use greenroom_protocol::params::{EventPolicy, SignalPolicy};
+use greenroom_protocol::{CodecKind, EntityId, RawJson};
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::admin::{Readiness, ReadinessHandle};
+use crate::ws;
+
+/// The kind that only the canary uses; nobody has permissions for it.
+pub const KIND: &str = "greenroom-canary";
+/// How often it flies.
+const EVERY: Duration = Duration::from_secs(5);
+/// How long one flight may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The canary's kind: a small document whose log is kept short.
+pub fn kind() -> Kind {
+    Kind {
+        name: KIND,
+        behaviour: BehaviourConfig::Document(DocumentConfig::default()),
+        default_permissions: Permissions::default(),
+        anonymous_permissions: Permissions::default(),
+        max_body_bytes: 1024,
+        ops_per_second: 100,
+        ops_burst: 100,
+        resume_events: 16,
+        ring_events: 4,
+        ring_bytes: 4096,
+        keep_events: 16,
+        snapshot_every: 16,
+        dedupe_clients: 1,
+        dedupe_ops: 1,
+        max_present: 1,
+        presence_interval: Duration::from_secs(1),
+        idle_timeout: Duration::from_secs(3600),
+        max_pending_ops: 16,
+    }
+}
+
+/// A session of its own, on a thread of nobody's.
+pub struct Canary {
+    entity: EntityId,
+    directory: Directory,
+    asker: Asker,
+    inbox: mpsc::Receiver<ToRelay>,
+}
+
+impl Canary {
+    /// A canary that receives `inbox` as if it were the relay of `worker`.
+    pub fn new(directory: Directory, worker: WorkerId, relay: RelayHandle, inbox: mpsc::Receiver<ToRelay>) -> Self {
+        let session = SessionKey { worker, slot: 0, generation: 1 };
+        let asker = Asker { session, codec: CodecKind::Json, encoder: Encoder::new(ws::frame), relay };
+        let entity = EntityId::parse(&format!("{KIND}:node")).expect("the kind's name and `node` keep to the grammar");
+        Self { entity, directory, asker, inbox }
+    }
+
+    /// Flies until the process ends, and tells how it went.
+    pub async fn run(mut self, readiness: ReadinessHandle) {
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let flown = match timeout(PATIENCE, self.fly()).await {
+                Ok(flown) => flown,
+                Err(_) => Err(format!("an op was not committed within {PATIENCE:?}")),
+            };
+            self.directory.route_control(&self.entity, ToEntity::Gone(self.asker.session));
+            readiness.set(match flown {
+                Ok(()) => Readiness::Ready,
+                Err(why) => {
+                    tracing::warn!(%why, "not ready: the canary's op failed");
+                    Readiness::not_ready(why)
+                }
+            });
+        }
+    }
+
+    /// One op, to its acknowledgement and its event.
+    async fn fly(&mut self) -> Result<(), String> {
+        // What an earlier flight left behind is of no interest.
+        while self.inbox.try_recv().is_ok() {}
+        let spec =
+            SubSpec { session: self.asker.session, events: EventPolicy::Replay, signals: SignalPolicy::None, presence: false };
+        self.ask("subscribe", |reply| ToEntity::Subscribe(Box::new(SubscribeRequest { spec, after: None, reply })))?;
+        let joined = self.wait(|part| matches!(part, Part::Joined { .. })).await?;
+        let Part::Joined { seq, .. } = joined else { return Err("the entity answered something else".into()) };
+        let sender = Sender { user: KIND.into(), client: Arc::from(""), moderator: false };
+        let body = RawJson::from_value(&json!({"path": "", "value": {"at": clock::now()}})).expect("a literal serializes");
+        let (r#type, since) = ("set".into(), Instant::now());
+        self.ask("send", |reply| ToEntity::Op(Box::new(OpRequest { sender, r#type, body, n: None, if_seq: None, reply, since })))?;
+        self.wait(|part| matches!(part, Part::Events { last, .. } if *last > seq)).await?;
+        Ok(())
+    }
+
+    fn ask(&self, method: &'static str, make: impl FnOnce(Responder) -> ToEntity) -> Result<(), String> {
+        // Without an id there is no frame to make, but errors are seen all the same.
+        let reply = Responder::new(&self.asker, Asked::Request(method, None));
+        self.directory.route(self.entity.clone(), make(reply)).map_err(|_| "the directory's queue is full".into())
+    }
+
+    /// The first part that is `wanted`; an error that comes before it ends the wait.
+    async fn wait(&mut self, wanted: impl Fn(&Part) -> bool) -> Result<Part, String> {
+        loop {
+            let failed = |code: greenroom_protocol::ErrorCode| format!("an op was answered `{}`", code.as_str());
+            match self.inbox.recv().await {
+                None => return Err("the relay's queue is gone".into()),
+                Some(ToRelay::Answer(answer)) => answer.error.map_or(Ok(()), |code| Err(failed(code)))?,
+                Some(ToRelay::Lost(_)) => return Err("the canary's entity restarted".into()),
+                Some(ToRelay::Parts { parts, .. }) => {
+                    for part in parts {
+                        if let Part::Answer(answer) = &part {
+                            answer.error.map_or(Ok(()), |code| Err(failed(code)))?;
+                        }
+                        if wanted(&part) {
+                            return Ok(part);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+use clap::{CommandFactory, Parser};
+
+use super::*;
+use crate::auth::Authenticator;
+use crate::config::{AuthConfig, Config, Secret};
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const NOW: u64 = 1_763_800_000_123;
+
+fn parse(line: &[&str]) -> Result<Command, clap::Error> {
+    Cli::try_parse_from(std::iter::once(&"greenroom").chain(line)).map(|cli| cli.command)
+}
+
+fn token_args(line: &[&str]) -> token::TokenArgs {
+    match parse(&[&["token"], line].concat()).unwrap() {
+        Command::Token(args) => args,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn with_secret() -> AuthConfig {
+    AuthConfig { secret: Some(Secret::new(SECRET)), ..AuthConfig::default() }
+}
+
+#[test]
+fn the_definition_holds_together() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn help_has_examples_and_exit_codes() {
+    let help = Cli::command().render_long_help().to_string();
+    for part in ["greenroom token --sub alice", "GREENROOM_SOCKET__PING_INTERVAL", "Exit codes", "serve", "check"] {
+        assert!(help.contains(part), "{part}: {help}");
+    }
+}
+
+#[test]
+fn flags_become_keys() {
+    let Command::Serve(args) =
+        parse(&["serve", "--listen", "127.0.0.1:1", "--store", "memory", "--log-format", "json", "-c", "a.toml"]).unwrap()
+    else {
+        panic!("not serve")
+    };
+    let overrides = args.overrides();
+    assert_eq!(overrides.file.as_deref(), Some(std::path::Path::new("a.toml")));
+    let set: Vec<_> = overrides.flags.iter().map(|(key, flag, value)| (*key, *flag, value.as_str())).collect();
+    assert_eq!(set, [("listen", "--listen", "127.0.0.1:1"), ("store.url", "--store", "memory"), ("log.format", "--log-format", "json")]);
+}
+
+#[test]
+fn a_minted_token_is_accepted() {
+    let config = AuthConfig { issuer: Some("me".into()), audience: Some("you".into()), ..with_secret() };
+    let args = token_args(&[
+        "--sub",
+        "alice",
+        "--allow",
+        "room:*=read,send",
+        "--allow",
+        "room:*=moderate",
+        "--allow",
+        "doc:a=b=read",
+        "--ttl",
+        "90s",
+    ]);
+    let token = token::mint(&args, &config, NOW).unwrap();
+    let identity = Authenticator::new(&config, false).unwrap().authenticate(Some(&token), NOW).unwrap();
+    assert_eq!(&*identity.user, "alice");
+    assert_eq!(identity.expires_at, Some((NOW / 1000 + 90) * 1000 + 5000));
+    let may = |entity: &str| identity.capabilities.permissions(&entity.parse().unwrap()).names().collect::<Vec<_>>();
+    assert_eq!(may("room:lobby"), ["read", "send", "signal", "presence", "moderate"]);
+    assert_eq!(may("doc:a=b"), ["read"]);
+    assert!(may("doc:a").is_empty());
+}
+
+#[test]
+fn a_secret_may_come_from_a_flag_or_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{SECRET}\n")).unwrap();
+    let path = file.path().to_str().unwrap();
+    let none = AuthConfig::default();
+    for line in [["--sub", "alice", "--secret", SECRET], ["--sub", "alice", "--secret-file", path]] {
+        let token = token::mint(&token_args(&line), &none, NOW).unwrap();
+        assert!(Authenticator::new(&with_secret(), false).unwrap().authenticate(Some(&token), NOW).is_ok());
+    }
+}
+
+#[test]
+fn what_cannot_be_minted_is_refused_with_the_reason() {
+    let none = AuthConfig::default();
+    let directory = tempfile::tempdir().unwrap();
+    let key = directory.path().join("key.pem");
+    std::fs::write(&key, "no key").unwrap();
+    let key = key.to_str().unwrap();
+    for (line, config, reason) in [
+        (&["--sub", "alice"][..], &none, "there is no key to sign with"),
+        (&["--sub", "alice", "--secret", "short"], &none, "the secret has 5 bytes"),
+        (&["--sub", "alice", "--secret-file", "/no/such/file"], &none, "cannot read `/no/such/file`"),
+        (&["--sub", "alice", "--private-key", key], &none, "needs `--algorithm`"),
+        (&["--sub", "alice", "--private-key", key, "--algorithm", "ES256"], &none, "no private key in PEM"),
+        (&["--sub", "anon-1"], &with_secret(), "marks anonymous users"),
+        (&["--sub", ""], &with_secret(), "is empty"),
+    ] {
+        let failure = token::mint(&token_args(line), config, NOW).unwrap_err();
+        assert!(failure.to_string().contains(reason), "{line:?}: {failure}");
+        assert_eq!(failure.code(), 2);
+    }
+}
+
+#[test]
+fn usage_errors_say_what_would_be_right() {
+    for (line, part) in [
+        (&["token"][..], "--sub"),
+        (&["token", "--sub", "a", "--allow", "room:*"], "PATTERN=PERMISSIONS"),
+        (&["token", "--sub", "a", "--allow", "room:*=write"], "`write` is no permission"),
+        (&["token", "--sub", "a", "--allow", "=read"], "pattern"),
+        (&["token", "--sub", "a", "--ttl", "5"], "15m, 1h or 30d"),
+        (&["token", "--sub", "a", "--ttl", "0s"], "at least 1s"),
+        (&["token", "--sub", "a", "--ttl", "11y"], "ten years"),
+        (&["token", "--sub", "a", "--secret", "x", "--private-key", "y"], "cannot be used with"),
+        (&["serve", "--log-format", "xml"], "text, json"),
+        (&["run"], "unrecognized subcommand"),
+    ] {
+        let error = parse(line).unwrap_err();
+        assert!(error.to_string().contains(part), "{line:?}: {error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+}
+
+/// What `check` prints and how it ends, with a store that answers `store`.
+async fn check(config: Config, store: Result<&str, &str>) -> (String, Result<(), Failure>) {
+    let loaded = Loaded { config, file: None, ignored: vec!["GREENROOM_LISTN".into()] };
+    let mut out = Vec::new();
+    let outcome = check::report(&loaded, &mut out, async |_| store.map(Into::into).map_err(Into::into)).await;
+    (String::from_utf8(out).unwrap(), outcome)
+}
+
+#[actix_web::test]
+async fn check_reports_each_part() {
+    let (report, outcome) = check(Config::default(), Ok("schema 1")).await;
+    assert_eq!(outcome, Ok(()));
+    for part in [
+        "no file, defaults",
+        "`GREENROOM_LISTN` is no key",
+        "doc, room",
+        "no tokens; anonymous users allowed",
+        "`surrealkv://./data`: schema 1",
+    ] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+}
+
+#[actix_web::test]
+async fn check_tells_configuration_and_store_apart() {
+    let (report, outcome) = check(Config::default(), Err("it is in use")).await;
+    assert!(report.contains("FAIL  store"), "{report}");
+    assert_eq!(outcome.unwrap_err().code(), 1);
+
+    let auth = AuthConfig { jwks_file: Some("/no/such/file".into()), ..AuthConfig::default() };
+    let (report, outcome) = check(Config { auth, ..Config::default() }, Ok("schema 1")).await;
+    assert!(report.contains("FAIL  access") && !report.contains("schema 1"), "{report}");
+    assert_eq!(outcome.unwrap_err().code(), 2);
+}

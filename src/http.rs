@@ -1,0 +1,61 @@
+//! The demo page and the SDK, as files inside the binary.
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS};
+use actix_web::{HttpRequest, HttpResponse, web};
+use rust_embed::RustEmbed;
+
+/// The page may load only what this server sends, and talk only to it.
+const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What the directory `client/` ships.
+#[derive(RustEmbed)]
+#[folder = "client/"]
+#[include = "greenroom.js"]
+#[include = "src/*.js"]
+#[include = "demo/*"]
+struct Files;
+
+/// `/`, `/demo/…` and `/client/…`.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/", web::get().to(|request: HttpRequest| async move { file(&request, "demo/index.html") }))
+        .route("/demo/{path:.*}", web::get().to(demo))
+        .route("/client/{path:.*}", web::get().to(sdk))
+        .route("/favicon.ico", web::get().to(|request: HttpRequest| async move { file(&request, "demo/icon.svg") }))
+        .default_service(web::to(|| async { HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("not found\n") }));
+}
+
+async fn demo(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
+    file(&request, &format!("demo/{path}"))
+}
+
+async fn sdk(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
+    file(&request, &path)
+}
+
+fn file(request: &HttpRequest, path: &str) -> HttpResponse {
+    let Some(found) = Files::get(path) else {
+        return HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("not found\n");
+    };
+    let tag = format!("\"{}\"", found.metadata.sha256_hash()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let known = request.headers().get(IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes());
+    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response
+        .insert_header((CONTENT_TYPE, content_type(path)))
+        .insert_header((ETAG, tag))
+        .insert_header((CACHE_CONTROL, "no-cache"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY));
+    if known { response.finish() } else { response.body(found.data.into_owned()) }
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("json") => "application/json",
+        _ => "application/octet-stream",
+    }
+}

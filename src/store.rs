@@ -1,0 +1,90 @@
+//! Storage in SurrealDB: embedded, on disk (SurrealKV) or in memory, or a server behind a WebSocket.
+//!
+//! [`SurrealStore`] is what the core knows as a [`Store`]. A call goes to the [`Link`], which has a [`connection::Connection`]
+//! or opens one, and runs there as one statement on the database's own threads. `docs/storage.md` describes the tables.
+
+use async_trait::async_trait;
+use greenroom_actors::record::EventRecord;
+use greenroom_actors::store::{Batch, CommitError, Fence, Loaded, Page, Settled, Store, StoreError};
+use greenroom_protocol::EntityId;
+
+use crate::config::{StoreConfig, StoreUrl};
+
+mod commit;
+mod connection;
+mod error;
+mod failure;
+mod link;
+mod lock;
+mod read;
+mod rows;
+mod runtime;
+mod schema;
+mod signin;
+#[cfg(test)]
+mod tests;
+
+pub use error::OpenError;
+use link::Link;
+
+/// A [`Store`] over SurrealDB. Dropping it closes the database in the background; [`close`](Self::close) waits for that.
+pub struct SurrealStore {
+    link: Link,
+}
+
+impl SurrealStore {
+    /// Opens what `store.url` names and brings its schema up to date.
+    ///
+    /// A server must answer within `store.timeout`. An embedded database may take longer, since it reads its log.
+    ///
+    /// # Errors
+    /// What is wrong, and what would be right.
+    pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
+        Ok(Self { link: Link::open(config).await? })
+    }
+
+    /// Finds out whether [`open`](Self::open) would succeed, and says what there is. Migrations are all that it writes.
+    ///
+    /// # Errors
+    /// As for `open`.
+    pub async fn check(config: &StoreConfig) -> Result<String, OpenError> {
+        let target = config.target().map_err(OpenError::Url)?;
+        Self::open(config).await?.close().await;
+        let place = match target {
+            StoreUrl::SurrealKv(directory) => format!("SurrealKV in `{}`, flushed with every commit", directory.display()),
+            StoreUrl::Memory => "in memory, gone with the process".to_owned(),
+            StoreUrl::Server(url) => {
+                format!("the SurrealDB server at `{url}`, namespace `{}`, database `{}`", config.namespace, config.database)
+            }
+        };
+        Ok(format!("{place}; schema version {}", schema::VERSION))
+    }
+
+    /// Closes the database and waits until its files are closed. Calls after this one open it again.
+    pub async fn close(&self) {
+        self.link.close().await;
+    }
+}
+
+#[async_trait]
+impl Store for SurrealStore {
+    async fn acquire(&self) -> Result<u64, StoreError> {
+        commit::acquire(&self.link).await
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
+        commit::commit(&self.link, batch).await
+    }
+
+    async fn settle(&self, fence: Fence) -> Result<Settled, CommitError> {
+        commit::settle(&self.link, fence).await
+    }
+
+    async fn load(&self, entity: &EntityId) -> Result<Loaded, StoreError> {
+        read::load(&self.link, entity).await
+    }
+
+    async fn events(&self, entity: &EntityId, page: Page) -> Result<Vec<EventRecord>, StoreError> {
+        read::events(&self.link, entity, page).await
+    }
+}

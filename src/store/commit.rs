@@ -1,0 +1,187 @@
+//! Transactions under the lease.
+//!
+//! Each is one block, and so one SurrealDB transaction, that first moves the lease from `number - 1` to `number`. It finds
+//! its one row or throws; and since it writes the row, of two transactions that race for a number one is refused as a conflict.
+
+use greenroom_actors::store::{Batch, CommitError, Fence, Settled, StoreError};
+use surrealdb::types::{SurrealValue, Value, Variables};
+
+use super::failure::Failure;
+use super::link::Link;
+use super::rows::{JournalRecord, SnapshotRecord, Trim, bits, int};
+
+/// Begins what is thrown when the lease is not where it should be; the lease's term and number follow.
+const LEASE_IS: &str = "the lease is at ";
+
+/// How often a conflict with another transaction is worth another try.
+const CONFLICT_TRIES: u32 = 5;
+
+/// How many rows one snapshot may delete. The next one deletes on.
+const TRIM_ROWS: i64 = 1000;
+
+const READ_TERM: &str = "RETURN (SELECT VALUE term FROM ONLY lease:node) ?? 0";
+
+/// Takes the lease only from the term that was read, so that a straggler cannot take it from a later one.
+const ACQUIRE: &str = "{
+    LET $found = (SELECT VALUE term FROM ONLY lease:node) ?? 0;
+    IF $found != $term { THROW 'the lease is at ' + <string> [$found, 0] };
+    UPSERT lease:node SET term = $term + 1, number = 0, nonce = 0, settled = 0 RETURN NONE;
+    RETURN $term + 1;
+}";
+
+macro_rules! commit {
+    ($rest:literal) => {
+        concat!(
+            "{
+    LET $own = (UPDATE lease:node SET number = $number, nonce = $nonce WHERE term = $term AND number = $number - 1 RETURN VALUE number);
+    IF array::len($own) != 1 { THROW 'the lease is at ' + <string> ((SELECT VALUE [term, number] FROM ONLY lease:node) ?? [0, 0]) };
+    INSERT INTO journal $rows RETURN NONE;",
+            $rest,
+            "
+    RETURN NONE;
+}"
+        )
+    };
+}
+
+const COMMIT: &str = commit!("");
+
+/// `type::record` has SurrealDB push the `LIMIT` into the scan; without it the whole range is read first.
+const COMMIT_WITH_SNAPSHOTS: &str = commit!(
+    "
+    INSERT INTO snapshot $snapshots ON DUPLICATE KEY UPDATE
+        epoch = $input.epoch, seq = $input.seq, state = $input.state, dedupe = $input.dedupe RETURN NONE;
+    FOR $trim IN $trims {
+        DELETE (
+            SELECT VALUE id FROM type::record('journal', [$trim.kind, $trim.id, 0]..=[$trim.kind, $trim.id, $trim.through])
+            WHERE last_seq <= $trim.through LIMIT $trim_rows
+        ) RETURN NONE;
+    };"
+);
+
+/// Writes in any case: what it answers is then on disk, whatever became of the flush of the transaction in question.
+const SETTLE: &str = "{
+    LET $lease = (SELECT term, number, nonce FROM ONLY lease:node) ?? { term: 0, number: 0, nonce: 0 };
+    IF $lease.term != $term OR $lease.number NOT IN [$number - 1, $number] {
+        THROW 'the lease is at ' + <string> [$lease.term, $lease.number]
+    };
+    LET $used_up = $lease.number = $number;
+    LET $nonce_now = IF $used_up { $lease.nonce } ELSE { $other };
+    UPDATE lease:node SET number = $number, nonce = $nonce_now, settled += 1 RETURN NONE;
+    RETURN $used_up AND $lease.nonce = $nonce;
+}";
+
+/// Takes the lease: the next term.
+pub(super) async fn acquire(link: &Link) -> Result<u64, StoreError> {
+    let mut tries = 0;
+    loop {
+        let unavailable = |failure: Failure| StoreError::Unavailable(failure.to_string());
+        let found = link.query(READ_TERM, Variables::new()).await.map_err(unavailable)?;
+        let found: i64 = number(found).ok_or_else(|| StoreError::Corrupt("the lease's term is no number".into()))?;
+        let mut variables = Variables::new();
+        variables.insert("term", found);
+        match link.query(ACQUIRE, variables).await {
+            Ok(term) => {
+                let term = number(term).and_then(|term: i64| u64::try_from(term).ok());
+                return term.ok_or_else(|| StoreError::Corrupt("the lease's term is no number".into()));
+            }
+            // Somebody else took a term in between.
+            Err(Failure::Refused(_) | Failure::Thrown(_)) if tries < CONFLICT_TRIES => tries += 1,
+            Err(failure) => return Err(unavailable(failure)),
+        }
+    }
+}
+
+/// Writes a batch.
+pub(super) async fn commit(link: &Link, batch: &Batch) -> Result<(), CommitError> {
+    let rows: Vec<Value> = batch.rows.iter().map(|row| JournalRecord::new(row).into_value()).collect();
+    let mut variables = fence_variables(batch.fence);
+    variables.insert("rows", rows);
+    let statement = if batch.snapshots.is_empty() {
+        COMMIT
+    } else {
+        let snapshots: Vec<Value> = batch.snapshots.iter().map(|row| SnapshotRecord::new(row).into_value()).collect();
+        let trims: Vec<Value> = batch.snapshots.iter().filter_map(Trim::new).map(Trim::into_value).collect();
+        variables.insert("snapshots", snapshots);
+        variables.insert("trims", trims);
+        variables.insert("trim_rows", TRIM_ROWS);
+        COMMIT_WITH_SNAPSHOTS
+    };
+    match link.query(statement, variables).await {
+        Ok(_) => Ok(()),
+        Err(Failure::Thrown(text)) => Err(match lease_in(&text) {
+            Some((term, _)) if term != int(batch.fence.term) => CommitError::Fenced(text),
+            _ => CommitError::Failed(text),
+        }),
+        Err(Failure::NotSent(text) | Failure::Refused(text)) => Err(CommitError::Failed(text)),
+        Err(Failure::Lost(text)) => Err(CommitError::Unknown(text)),
+    }
+}
+
+/// Finds out what became of the transaction with this fence, and uses its number up.
+pub(super) async fn settle(link: &Link, fence: Fence) -> Result<Settled, CommitError> {
+    let mut tries = 0;
+    loop {
+        let mut variables = fence_variables(fence);
+        variables.insert("other", other_nonce(fence.nonce));
+        match link.query(SETTLE, variables).await {
+            Ok(Value::Bool(true)) => return Ok(Settled::Committed),
+            Ok(Value::Bool(false)) => return Ok(Settled::NotCommitted),
+            Ok(value) => return Err(CommitError::Unknown(format!("settling answered `{value:?}`"))),
+            // The transaction in question, most likely: the next look sees what it did.
+            Err(Failure::Refused(_)) if tries < CONFLICT_TRIES => tries += 1,
+            Err(Failure::Thrown(text)) if lease_in(&text).is_some_and(|(term, _)| term != int(fence.term)) => {
+                return Err(CommitError::Fenced(text));
+            }
+            Err(failure) => return Err(CommitError::Unknown(failure.to_string())),
+        }
+    }
+}
+
+fn fence_variables(fence: Fence) -> Variables {
+    let mut variables = Variables::new();
+    variables.insert("term", int(fence.term));
+    variables.insert("number", int(fence.number));
+    variables.insert("nonce", bits(fence.nonce));
+    variables
+}
+
+/// A nonce that no attempt has drawn: at random, and never this one.
+fn other_nonce(nonce: u64) -> i64 {
+    match getrandom::u64() {
+        Ok(other) if other != nonce => bits(other),
+        _ => bits(!nonce),
+    }
+}
+
+fn number(value: Value) -> Option<i64> {
+    i64::from_value(value).ok()
+}
+
+/// The lease's term and number, out of what a statement threw.
+fn lease_in(thrown: &str) -> Option<(i64, i64)> {
+    let (_, lease) = thrown.split_once(LEASE_IS)?;
+    let (term, number) = lease.trim().strip_prefix('[')?.strip_suffix(']')?.split_once(',')?;
+    Some((term.trim().parse().ok()?, number.trim().parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_statement_throws_what_is_understood() {
+        for statement in [ACQUIRE, COMMIT, COMMIT_WITH_SNAPSHOTS, SETTLE] {
+            assert!(statement.contains(&format!("THROW '{LEASE_IS}' + <string>")), "{statement}");
+        }
+        assert_eq!(lease_in("An error occurred: the lease is at [4, 17]"), Some((4, 17)));
+        assert_eq!(lease_in("An error occurred: something else"), None);
+    }
+
+    #[test]
+    fn the_nonce_that_uses_a_number_up_is_another() {
+        for nonce in [0, 7, u64::MAX] {
+            assert_ne!(other_nonce(nonce), bits(nonce));
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Reading logs.
+//!
+//! A row's key says where it begins, and it may hold many events, so the row with a given event in it may begin long before.
+//! SurrealDB 3.3 reads a range of keys whole, whatever the `LIMIT`, and never backwards. Seqs without gaps make up for that:
+//! the keys of a range that is `n` seqs wide are at most `n` rows, and hold all of its events but those of one row that
+//! began before. So ranges are never wider than what is wanted, and that one row is looked for in steps.
+
+use greenroom_actors::record::EventRecord;
+use greenroom_actors::store::{Loaded, Page, StoreError};
+use greenroom_protocol::{EntityId, Seq};
+use surrealdb::types::{SurrealValue, Value, Variables};
+
+use super::failure::Failure;
+use super::link::Link;
+use super::rows::{StoredRow, StoredSnapshot, Unpacker, corrupt, int, snapshot};
+
+/// How far before the first event wanted a read begins. Where rows are short this spares the search.
+const LOOK_BACK: u64 = 16;
+
+/// How far the search looks back, step by step, before it takes it that nothing is near.
+const STEPS: [u64; 2] = [256, 4096];
+
+/// How many rows are read at once where their number is not known.
+const ROWS: i64 = 64;
+
+const LOAD: &str = "{
+    LET $snapshot = (SELECT VALUE [epoch, seq, state, dedupe] FROM ONLY snapshot:[$kind, $id]);
+    LET $from = IF $snapshot { $snapshot[1] + 1 - $look_back } ELSE { 0 };
+    RETURN [
+        $snapshot,
+        (SELECT VALUE [epoch, last_seq, events] FROM journal:[$kind, $id, $from]..=[$kind, $id, $to])
+    ];
+}";
+
+const RANGE: &str = "SELECT VALUE [epoch, last_seq, events] FROM journal:[$kind, $id, $from]..=[$kind, $id, $to]";
+
+/// `type::record` has SurrealDB push the `LIMIT` into the scan.
+const FIRST_ROWS: &str =
+    "SELECT VALUE [epoch, last_seq, events] FROM type::record('journal', [$kind, $id, $from]..=[$kind, $id, $to]) LIMIT $rows";
+
+const FIRST_KEY: &str = "SELECT VALUE id[2] FROM type::record('journal', [$kind, $id, $from]..=[$kind, $id, $to]) LIMIT 1";
+
+const LAST_KEY: &str = "RETURN array::last((SELECT VALUE id[2] FROM journal:[$kind, $id, $from]..=[$kind, $id, $to]))";
+
+/// Reads what is needed to wake an entity.
+pub(super) async fn load(link: &Link, entity: &EntityId) -> Result<Loaded, StoreError> {
+    let log = Log { link, entity };
+    let mut variables = log.range(0, u64::MAX);
+    variables.insert("look_back", int(LOOK_BACK));
+    let found = log.query(LOAD, variables).await?;
+    let (stored, mut rows): (Option<StoredSnapshot>, Vec<StoredRow>) = log.decode(found)?;
+    let snapshot = stored.map(|stored| snapshot(entity, stored)).transpose()?;
+    let after = snapshot.as_ref().map_or(0, |snapshot| snapshot.seq);
+
+    let mut unpacker = Unpacker::new(entity, snapshot.as_ref().map(|snapshot| snapshot.epoch.clone()));
+    let mut tail = Vec::new();
+    if after > 0 && !begins_by(&rows, after + 1) {
+        rows.splice(0..0, log.row_before(after + 1).await?);
+    }
+    for row in &rows {
+        tail.extend(unpacker.unpack(row)?.into_iter().filter(|event| event.seq > after));
+    }
+    match (&snapshot, tail.first()) {
+        (Some(_), Some(first)) if first.seq != after + 1 => {
+            Err(corrupt(entity, format_args!("event {} follows the snapshot at {after}", first.seq)))
+        }
+        _ => Ok(Loaded { snapshot, epoch: unpacker.into_epoch(), tail }),
+    }
+}
+
+/// Reads a page of events, ascending.
+pub(super) async fn events(link: &Link, entity: &EntityId, page: Page) -> Result<Vec<EventRecord>, StoreError> {
+    let log = Log { link, entity };
+    match page {
+        Page::After { limit: 0, .. } | Page::Before { limit: 0, .. } | Page::Before { before: 0 | 1, .. } => Ok(Vec::new()),
+        Page::After { after, limit } => log.after(after, limit).await,
+        Page::Before { before, limit } => log.before(before, limit).await,
+    }
+}
+
+/// Whether the first of `rows` begins with `seq` or before it. What cannot be read is found out when it is unpacked.
+fn begins_by(rows: &[StoredRow], seq: Seq) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Begin {
+        seq: Seq,
+    }
+    let Some((_, _, events)) = rows.first() else { return false };
+    let mut begins = serde_json::Deserializer::from_str(events.trim_start_matches('[')).into_iter::<Begin>();
+    !matches!(begins.next(), Some(Ok(first)) if first.seq > seq)
+}
+
+/// One entity's rows.
+struct Log<'a> {
+    link: &'a Link,
+    entity: &'a EntityId,
+}
+
+impl Log<'_> {
+    /// The first `limit` events after `after`.
+    async fn after(&self, after: Seq, limit: usize) -> Result<Vec<EventRecord>, StoreError> {
+        let to = after.saturating_add(limit as u64);
+        let mut events = self.between(after, to).await?;
+        // Fewer than wanted: at the end of the log, or where the beginning is trimmed.
+        while events.len() < limit {
+            let from = events.last().map_or(to, |event: &EventRecord| event.seq).saturating_add(1);
+            let mut variables = self.range(from, u64::MAX);
+            variables.insert("rows", ROWS.min(int((limit - events.len()) as u64)));
+            let rows: Vec<StoredRow> = self.decode(self.query(FIRST_ROWS, variables).await?)?;
+            if rows.is_empty() {
+                break;
+            }
+            // The first of these may begin behind what is trimmed, so it is no use to check it against what is before.
+            let mut unpacker = Unpacker::new(self.entity, None);
+            for row in &rows {
+                events.extend(unpacker.unpack(row)?);
+            }
+        }
+        events.truncate(limit);
+        Ok(events)
+    }
+
+    /// The last `limit` events before `before`.
+    async fn before(&self, before: Seq, limit: usize) -> Result<Vec<EventRecord>, StoreError> {
+        let last = before - 1;
+        let mut events = self.between(last.saturating_sub(limit as u64), last).await?;
+        if events.is_empty() {
+            // The log ends long before, so find its end.
+            let Some(first) = self.greatest_key(last).await? else { return Ok(events) };
+            let rows: Vec<StoredRow> = self.decode(self.query(RANGE, self.range(first, first)).await?)?;
+            let Some((_, end, _)) = rows.first() else { return Ok(events) };
+            let end = u64::try_from(*end).unwrap_or_default().min(last);
+            events = self.between(end.saturating_sub(limit as u64), end).await?;
+        }
+        events.drain(..events.len().saturating_sub(limit));
+        Ok(events)
+    }
+
+    /// The events after `after` up to `through`.
+    async fn between(&self, after: Seq, through: Seq) -> Result<Vec<EventRecord>, StoreError> {
+        let from = (after + 1).saturating_sub(LOOK_BACK);
+        let mut rows: Vec<StoredRow> = self.decode(self.query(RANGE, self.range(from, through)).await?)?;
+        if from > 0 && !begins_by(&rows, after + 1) {
+            rows.splice(0..0, self.row_before(after + 1).await?);
+        }
+        let mut unpacker = Unpacker::new(self.entity, None);
+        let mut events = Vec::new();
+        for row in &rows {
+            events.extend(unpacker.unpack(row)?.into_iter().filter(|event| event.seq > after && event.seq <= through));
+        }
+        Ok(events)
+    }
+
+    /// The row that holds `seq`, where it begins further back than a read looks.
+    async fn row_before(&self, seq: Seq) -> Result<Option<StoredRow>, StoreError> {
+        let mut below = seq.saturating_sub(LOOK_BACK);
+        for step in STEPS {
+            let from = seq.saturating_sub(step);
+            if below == 0 {
+                return Ok(None);
+            }
+            let key: Option<i64> = self.decode(self.query(LAST_KEY, self.range(from, below - 1)).await?)?;
+            if let Some(key) = key {
+                let mut variables = self.range(0, 0);
+                variables.insert("from", key);
+                variables.insert("to", key);
+                let rows: Vec<StoredRow> = self.decode(self.query(RANGE, variables).await?)?;
+                return Ok(rows.into_iter().find(|(_, last, _)| *last >= int(seq)));
+            }
+            below = from;
+        }
+        Ok(None)
+    }
+
+    /// Where the last row begins that begins at `through` or before, found by halving: each step asks for the first row from
+    /// a seq on.
+    async fn greatest_key(&self, through: Seq) -> Result<Option<Seq>, StoreError> {
+        let mut greatest = None;
+        let mut low = 0;
+        // Most logs are much shorter than what a caller who means "the end" asks for, so begin with short steps.
+        let mut step = 1;
+        let mut high = through;
+        while low <= high {
+            let probe = if step > 0 { low.saturating_add(step - 1).min(high) } else { low + (high - low) / 2 };
+            let keys: Vec<i64> = self.decode(self.query(FIRST_KEY, self.range(probe, high)).await?)?;
+            match keys.first().and_then(|key| u64::try_from(*key).ok()) {
+                Some(key) => {
+                    greatest = Some(key);
+                    low = key + 1;
+                    step *= 2;
+                }
+                None if probe == 0 => break,
+                None => {
+                    high = probe - 1;
+                    step = 0;
+                }
+            }
+        }
+        Ok(greatest)
+    }
+
+    fn range(&self, from: Seq, to: Seq) -> Variables {
+        let mut variables = Variables::new();
+        variables.insert("kind", self.entity.kind());
+        variables.insert("id", self.entity.id());
+        variables.insert("from", int(from));
+        variables.insert("to", int(to));
+        variables
+    }
+
+    async fn query(&self, statement: &'static str, variables: Variables) -> Result<Value, StoreError> {
+        self.link.query(statement, variables).await.map_err(|failure: Failure| StoreError::Unavailable(failure.to_string()))
+    }
+
+    fn decode<T: SurrealValue>(&self, value: Value) -> Result<T, StoreError> {
+        T::from_value(value).map_err(|error| corrupt(self.entity, format_args!("a row is not what the schema says: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_row_begins_shows_without_reading_it_all() {
+        let row = |events: &str| vec![("e".to_owned(), 9, events.to_owned())];
+        assert!(begins_by(&row(r#"[{"seq":4,"at":1},{"seq":5}]"#), 4));
+        assert!(begins_by(&row(r#"[{"seq":4,"at":1},{"seq":5}]"#), 5));
+        assert!(!begins_by(&row(r#"[{"seq":4,"at":1},{"seq":5}]"#), 3));
+        assert!(!begins_by(&[], 3));
+    }
+}

@@ -1,0 +1,197 @@
+//! Rows as SurrealDB holds them, to and from the core's types.
+
+use greenroom_actors::record::EventRecord;
+use greenroom_actors::store::{JournalRow, SnapshotRow, StoreError};
+use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
+use surrealdb::types::{Array, RecordId, RecordIdKey, SurrealValue};
+
+/// A row of the table `journal` as it is written.
+#[derive(SurrealValue)]
+#[surreal(crate = "surrealdb::types")]
+pub(super) struct JournalRecord {
+    id: RecordId,
+    epoch: String,
+    last_seq: i64,
+    events: String,
+}
+
+/// A row of the table `snapshot`.
+#[derive(SurrealValue)]
+#[surreal(crate = "surrealdb::types")]
+pub(super) struct SnapshotRecord {
+    id: RecordId,
+    epoch: String,
+    seq: i64,
+    state: String,
+    dedupe: String,
+}
+
+/// What a snapshot allows to be deleted.
+#[derive(SurrealValue)]
+#[surreal(crate = "surrealdb::types")]
+pub(super) struct Trim {
+    kind: String,
+    id: String,
+    through: i64,
+}
+
+/// A row of the table `journal` as it is read: `[epoch, last_seq, events]`, to send no keys.
+pub(super) type StoredRow = (String, i64, String);
+
+/// A row of the table `snapshot` as it is read: `[epoch, seq, state, dedupe]`.
+pub(super) type StoredSnapshot = (String, i64, String, String);
+
+/// A seq or a number as SurrealDB's integer. What is beyond is beyond every log.
+pub(super) fn int(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The bits of a nonce as SurrealDB's integer.
+pub(super) fn bits(nonce: u64) -> i64 {
+    nonce.cast_signed()
+}
+
+impl JournalRecord {
+    pub(super) fn new(row: &JournalRow) -> Self {
+        let key = vec![row.entity.kind().into_value(), row.entity.id().into_value(), int(row.first_seq).into_value()];
+        Self {
+            id: RecordId::new("journal", RecordIdKey::Array(Array::from(key))),
+            epoch: row.epoch.as_str().to_owned(),
+            last_seq: int(row.last_seq),
+            events: row.events.clone(),
+        }
+    }
+}
+
+impl SnapshotRecord {
+    pub(super) fn new(row: &SnapshotRow) -> Self {
+        let key = vec![row.entity.kind().into_value(), row.entity.id().into_value()];
+        Self {
+            id: RecordId::new("snapshot", RecordIdKey::Array(Array::from(key))),
+            epoch: row.epoch.as_str().to_owned(),
+            seq: int(row.seq),
+            state: row.state.as_str().to_owned(),
+            dedupe: row.dedupe.as_str().to_owned(),
+        }
+    }
+}
+
+impl Trim {
+    pub(super) fn new(row: &SnapshotRow) -> Option<Self> {
+        let through = int(row.trim_through);
+        (through > 0).then(|| Self { kind: row.entity.kind().to_owned(), id: row.entity.id().to_owned(), through })
+    }
+}
+
+/// Unpacks a snapshot.
+pub(super) fn snapshot(entity: &EntityId, stored: StoredSnapshot) -> Result<SnapshotRow, StoreError> {
+    let (epoch, seq, state, dedupe) = stored;
+    let json = |what, text: &str| RawJson::from_text(text).map_err(|error| corrupt(entity, format_args!("{what} is no JSON: {error}")));
+    Ok(SnapshotRow {
+        entity: entity.clone(),
+        epoch: Epoch(epoch.into()),
+        seq: seq_of(entity, seq)?,
+        state: json("the snapshot's state", &state)?,
+        dedupe: json("the snapshot's dedupe", &dedupe)?,
+        trim_through: 0,
+    })
+}
+
+/// Unpacks rows that follow each other, and checks that they do.
+pub(super) struct Unpacker<'a> {
+    entity: &'a EntityId,
+    epoch: Option<Epoch>,
+    /// The seq of the last event that was unpacked, or is known from a snapshot.
+    last: Option<Seq>,
+}
+
+impl<'a> Unpacker<'a> {
+    /// Begins with what is known: the log's epoch, if anything.
+    pub(super) fn new(entity: &'a EntityId, epoch: Option<Epoch>) -> Self {
+        Self { entity, epoch, last: None }
+    }
+
+    /// The log's epoch, once it is known.
+    pub(super) fn into_epoch(self) -> Option<Epoch> {
+        self.epoch
+    }
+
+    /// The events of the next row.
+    pub(super) fn unpack(&mut self, row: &StoredRow) -> Result<Vec<EventRecord>, StoreError> {
+        let (epoch, last_seq, events) = row;
+        let last_seq = seq_of(self.entity, *last_seq)?;
+        match &self.epoch {
+            Some(known) if known.as_str() != epoch => {
+                return Err(corrupt(
+                    self.entity,
+                    format_args!("the row up to {last_seq} is of epoch `{epoch}`, what is before it of `{}`", known.as_str()),
+                ));
+            }
+            Some(_) => {}
+            None => self.epoch = Some(Epoch(epoch.as_str().into())),
+        }
+        let events: Vec<EventRecord> = serde_json::from_str(events)
+            .map_err(|error| corrupt(self.entity, format_args!("the row up to {last_seq} does not hold events: {error}")))?;
+        for event in &events {
+            if self.last.is_some_and(|last| last.checked_add(1) != Some(event.seq)) {
+                return Err(corrupt(self.entity, format_args!("event {} follows {}", event.seq, self.last.unwrap_or_default())));
+            }
+            self.last = Some(event.seq);
+        }
+        if events.last().map(|event| event.seq) != Some(last_seq) {
+            return Err(corrupt(self.entity, format_args!("the row up to {last_seq} ends with another event")));
+        }
+        Ok(events)
+    }
+}
+
+fn seq_of(entity: &EntityId, stored: i64) -> Result<Seq, StoreError> {
+    Seq::try_from(stored).map_err(|_| corrupt(entity, format_args!("{stored} is no seq")))
+}
+
+/// What is stored of `entity` makes no sense.
+pub(super) fn corrupt(entity: &EntityId, what: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(format!("`{entity}`: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(epoch: &str, seqs: std::ops::RangeInclusive<u64>) -> StoredRow {
+        let last = int(*seqs.end());
+        let events: Vec<_> = seqs.map(|seq| format!(r#"{{"seq":{seq},"at":1,"from":"a","type":"t","body":null}}"#)).collect();
+        (epoch.into(), last, format!("[{}]", events.join(",")))
+    }
+
+    fn complaint(rows: &[StoredRow]) -> String {
+        let entity = EntityId::parse("room:lobby").unwrap();
+        let mut unpacker = Unpacker::new(&entity, None);
+        let error = rows.iter().find_map(|row| unpacker.unpack(row).err());
+        error.map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn rows_follow_each_other() {
+        assert_eq!(complaint(&[row("e", 1..=3), row("e", 4..=4)]), "");
+        let table: &[(&[StoredRow], &str)] = &[
+            (&[row("e", 1..=3), row("e", 5..=6)], "`room:lobby`: event 5 follows 3"),
+            (&[row("e", 1..=3), row("e", 3..=6)], "`room:lobby`: event 3 follows 3"),
+            (&[row("e", 1..=3), row("f", 4..=6)], "of epoch `f`, what is before it of `e`"),
+            (&[("e".into(), 3, row("e", 1..=2).2)], "the row up to 3 ends with another event"),
+            (&[("e".into(), 3, "[]".into())], "the row up to 3 ends with another event"),
+            (&[("e".into(), 3, "[{}]".into())], "does not hold events: missing field `seq`"),
+            (&[("e".into(), -1, "[]".into())], "-1 is no seq"),
+        ];
+        for (rows, want) in table {
+            let got = complaint(rows);
+            assert!(got.contains(want), "{got} lacks {want}");
+        }
+    }
+
+    #[test]
+    fn nonces_keep_their_bits() {
+        assert_eq!(bits(u64::MAX), -1);
+        assert_eq!(int(u64::MAX), i64::MAX);
+    }
+}

@@ -1,0 +1,92 @@
+//! What lives on each worker thread: a relay, a directory shard, and the sessions that its sockets bring.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use greenroom_actors::directory::{Directory, DirectoryActor, DirectoryLimits, Shard, ToDirectory};
+use greenroom_actors::entity::EntityEnv;
+use greenroom_actors::frames::Encoder;
+use greenroom_actors::ids::WorkerId;
+use greenroom_actors::journal::Journal;
+use greenroom_actors::kind::Kinds;
+use greenroom_actors::limits::Keyed;
+use greenroom_actors::relay::{Relay, RelayActor, RelayHandle, ToRelay};
+use greenroom_actors::session::{Authenticate, SessionBounds, SessionEnv};
+use greenroom_actors::store::Store;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::ws;
+
+/// What all workers are started with.
+#[derive(Clone)]
+pub struct Shared {
+    /// The kinds there are.
+    pub kinds: Kinds,
+    /// The way to entities.
+    pub directory: Directory,
+    /// The way to every thread's sessions, by worker.
+    pub relays: Vec<RelayHandle>,
+    /// The queue to the disk.
+    pub journal: Journal,
+    /// Where logs are read.
+    pub store: Arc<dyn Store>,
+    /// Who checks identities.
+    pub authenticate: Arc<dyn Authenticate>,
+    /// Requests of each user.
+    pub users: Arc<Keyed<Arc<str>>>,
+    /// Each session's bounds.
+    pub bounds: SessionBounds,
+    /// Entities that may load at a time, on each worker.
+    pub cold_starts: usize,
+    /// Entities that may wait for that, on each worker.
+    pub cold_start_queue: usize,
+    /// Messages that wait for one entity.
+    pub entity_inbox: usize,
+    /// Entities awake at once, on each worker.
+    pub max_awake: usize,
+}
+
+/// What one worker alone has.
+pub struct Seed {
+    /// Which worker.
+    pub id: WorkerId,
+    /// What its relay receives.
+    pub relay: mpsc::Receiver<ToRelay>,
+    /// What its directory shard receives.
+    pub directory: mpsc::Receiver<ToDirectory>,
+}
+
+/// Starts a worker's actors on the current thread.
+pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
+    let encoder = Encoder::new(ws::frame);
+    let relay = Relay::new(seed.id, shared.directory.clone(), encoder);
+    RelayActor::start_on_thread(Rc::clone(&relay), seed.relay);
+    let env = EntityEnv {
+        relays: shared.relays.clone(),
+        journal: shared.journal,
+        store: shared.store,
+        directory: shared.directory.clone(),
+        encoder,
+        cold_starts: Rc::new(Semaphore::new(shared.cold_starts)),
+        inbox: shared.entity_inbox,
+        loading: Cell::new(0),
+    };
+    DirectoryActor::start_on_thread(Shard {
+        kinds: shared.kinds.clone(),
+        env: Rc::new(env),
+        limits: DirectoryLimits { max_awake: shared.max_awake, max_loading: shared.cold_starts + shared.cold_start_queue },
+        queue: seed.directory,
+    });
+    Rc::new(SessionEnv {
+        relay,
+        relay_handle: shared.relays[seed.id.0 as usize].clone(),
+        directory: shared.directory,
+        kinds: shared.kinds,
+        encoder,
+        authenticate: shared.authenticate,
+        users: shared.users,
+        bounds: shared.bounds,
+        server: concat!("greenroom/", env!("CARGO_PKG_VERSION")).into(),
+    })
+}

@@ -1,0 +1,77 @@
+//! The frames that the server sends (RFC 6455, section 5.2): never masked, never fragmented.
+
+use bytes::Bytes;
+use greenroom_protocol::CodecKind;
+
+const FIN: u8 = 0x80;
+const TEXT: u8 = 0x1;
+const BINARY: u8 = 0x2;
+const CLOSE: u8 = 0x8;
+/// Longest payload whose length fits the second byte.
+const SHORT: usize = 125;
+/// Longest reason in a close frame: a control frame's 125 bytes without the code.
+const MAX_REASON: usize = 123;
+
+/// An empty ping.
+pub const PING: Bytes = Bytes::from_static(&[FIN | 0x9, 0]);
+
+/// Appends `payload` as one data frame of the codec's type.
+pub fn frame(codec: CodecKind, payload: &[u8], out: &mut Vec<u8>) {
+    let opcode = if codec.is_text() { TEXT } else { BINARY };
+    out.reserve(payload.len() + 10);
+    out.push(FIN | opcode);
+    if payload.len() <= SHORT {
+        out.push(payload.len() as u8);
+    } else if let Ok(length) = u16::try_from(payload.len()) {
+        out.push(126);
+        out.extend_from_slice(&length.to_be_bytes());
+    } else {
+        out.push(127);
+        out.extend_from_slice(&(payload.len() as u64).to_be_bytes());
+    }
+    out.extend_from_slice(payload);
+}
+
+/// A close frame.
+pub fn close(code: u16, reason: &str) -> Bytes {
+    let reason = reason.as_bytes();
+    let reason = &reason[..reason.len().min(MAX_REASON)];
+    let mut out = vec![FIN | CLOSE, (2 + reason.len()) as u8];
+    out.extend_from_slice(&code.to_be_bytes());
+    out.extend_from_slice(reason);
+    out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_http::ws::{Codec, Frame};
+    use bytes::BytesMut;
+    use tokio_util::codec::Decoder;
+
+    use super::*;
+
+    /// What an independent decoder reads.
+    fn read(bytes: &[u8]) -> Frame {
+        let mut codec = Codec::new().client_mode().max_size(1 << 20);
+        codec.decode(&mut BytesMut::from(bytes)).expect("a valid frame").expect("a whole frame")
+    }
+
+    #[test]
+    fn lengths_at_every_boundary() {
+        for length in [0, 1, 125, 126, 65_535, 65_536, 100_000] {
+            let payload = vec![b'x'; length];
+            let (mut text, mut binary) = (Vec::new(), Vec::new());
+            frame(CodecKind::Json, &payload, &mut text);
+            frame(CodecKind::MsgPack, &payload, &mut binary);
+            assert_eq!(read(&text), Frame::Text(payload.clone().into()), "{length}");
+            assert_eq!(read(&binary), Frame::Binary(payload.into()), "{length}");
+        }
+    }
+
+    #[test]
+    fn close_has_code_and_reason() {
+        let Frame::Close(Some(reason)) = read(&close(4009, "slow_consumer")) else { panic!("no close frame") };
+        assert_eq!((u16::from(reason.code), reason.description.as_deref()), (4009, Some("slow_consumer")));
+        assert_eq!(read(&PING), Frame::Ping(Bytes::new()));
+    }
+}

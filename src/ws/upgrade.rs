@@ -1,0 +1,143 @@
+//! Takes a connection over from actix-http, once its handshake is answered.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use actix_codec::{AsyncRead, AsyncWrite, Framed};
+use actix_http::body::BodySize;
+use actix_http::{Request, StatusCode, h1};
+use futures_util::SinkExt;
+use greenroom_actors::clock;
+use greenroom_actors::limits::Keyed;
+use greenroom_actors::session::{Session, SessionEnv};
+use tokio::net::TcpStream;
+
+use super::guard::FrameLimits;
+use super::handshake::{self, Accepted, Refused};
+use super::pump::Pump;
+use crate::address::{TrustedProxies, limit_key};
+use crate::metrics::ConnectionMetrics;
+use crate::origin::OriginPolicy;
+
+/// Bounds on connections, over all threads.
+#[derive(Debug, Clone, Copy)]
+pub struct GateLimits {
+    /// Open at once.
+    pub max_connections: usize,
+    /// Open at once from one address; 0 is unlimited.
+    pub max_per_address: usize,
+    /// What one connection may send.
+    pub frames: FrameLimits,
+}
+
+/// Who is let in. One for all threads.
+pub struct Gate {
+    limits: GateLimits,
+    origins: OriginPolicy,
+    proxies: TrustedProxies,
+    rate: Keyed<IpAddr>,
+    open: AtomicUsize,
+    by_address: dashmap::DashMap<IpAddr, usize>,
+    shut: AtomicBool,
+    metrics: ConnectionMetrics,
+}
+
+/// A connection that counts as open until this is dropped.
+struct Admission {
+    gate: Arc<Gate>,
+    address: IpAddr,
+}
+
+impl Gate {
+    /// An open gate.
+    pub fn new(limits: GateLimits, origins: OriginPolicy, proxies: TrustedProxies, rate: Keyed<IpAddr>) -> Arc<Self> {
+        let (open, by_address, shut) = (AtomicUsize::new(0), dashmap::DashMap::new(), AtomicBool::new(false));
+        Arc::new(Self { limits, origins, proxies, rate, open, by_address, shut, metrics: ConnectionMetrics::new() })
+    }
+
+    /// Lets nobody in any more.
+    pub fn shut(&self) {
+        self.shut.store(true, Ordering::Relaxed);
+    }
+
+    /// Connections that are open.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    fn check(self: &Arc<Self>, request: &Request) -> Result<(Accepted, Admission), Refused> {
+        let accepted = handshake::check(request.head(), &self.origins)?;
+        let busy = |reason, message: &str| Refused::new(reason, StatusCode::SERVICE_UNAVAILABLE, message);
+        if self.shut.load(Ordering::Relaxed) {
+            return Err(busy("shutting_down", "the server stops; reconnect"));
+        }
+        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+        // A header that is no text must not vanish: what stands left of it would be believed.
+        let forwarded: Vec<_> = request.headers().get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        let address = limit_key(self.proxies.client(peer, forwarded.iter().map(AsRef::as_ref)));
+        if self.rate.check(&address, 1).is_err() {
+            greenroom_actors::metrics::record_rate_limited("address");
+            let message = "too many connections from this address in a short time; wait a second";
+            return Err(Refused::new("rate", StatusCode::TOO_MANY_REQUESTS, message));
+        }
+        self.admit(address).map(|admission| (accepted, admission))
+    }
+
+    fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admission, Refused> {
+        // From here on dropping the admission undoes both counts.
+        *self.by_address.entry(address).or_insert(0) += 1;
+        let before = self.open.fetch_add(1, Ordering::Relaxed);
+        self.metrics.open.increment(1);
+        let admission = Admission { gate: Arc::clone(self), address };
+        if before >= self.limits.max_connections {
+            return Err(Refused::new("limit", StatusCode::SERVICE_UNAVAILABLE, "the server has as many connections as it takes; try again later"));
+        }
+        let mine = self.by_address.get(&address).map_or(0, |count| *count);
+        if self.limits.max_per_address > 0 && mine > self.limits.max_per_address {
+            let message = "this address has as many connections as it may; close one first";
+            return Err(Refused::new("address", StatusCode::TOO_MANY_REQUESTS, message));
+        }
+        Ok(admission)
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.gate.open.fetch_sub(1, Ordering::Relaxed);
+        self.gate.metrics.open.decrement(1);
+        if let Some(mut count) = self.gate.by_address.get_mut(&self.address) {
+            *count -= 1;
+        }
+        self.gate.by_address.remove_if(&self.address, |_, count| *count == 0);
+    }
+}
+
+/// Answers the handshake and, where it is right, starts the connection's task on this thread.
+pub async fn upgrade(gate: Arc<Gate>, env: Rc<SessionEnv>, request: Request, mut framed: Framed<TcpStream, h1::Codec>) -> Result<(), actix_http::Error> {
+    let (accepted, admission) = match gate.check(&request) {
+        Ok(accepted) => accepted,
+        Err(refused) => {
+            gate.metrics.refused(refused.reason);
+            return refuse(&mut framed, &refused).await;
+        }
+    };
+    framed.send(h1::Message::Item((accepted.response, BodySize::None))).await.map_err(actix_http::Error::from)?;
+    let parts = framed.into_parts();
+    let session = Session::begin(Rc::clone(&env), accepted.codec, clock::now());
+    let pump = Pump::new(parts.io, session, env, parts.read_buf.freeze(), gate.limits.frames);
+    actix_rt::spawn(async move {
+        let code = pump.await;
+        admission.gate.metrics.closed(code.as_str());
+    });
+    Ok(())
+}
+
+async fn refuse<T: AsyncRead + AsyncWrite + Unpin>(framed: &mut Framed<T, h1::Codec>, refused: &Refused) -> Result<(), actix_http::Error> {
+    let (response, body) = refused.response().replace_body(());
+    let size = BodySize::Sized(body.len() as u64);
+    framed.send(h1::Message::Item((response, size))).await.map_err(actix_http::Error::from)?;
+    framed.send(h1::Message::Chunk(Some(body.into()))).await.map_err(actix_http::Error::from)?;
+    framed.send(h1::Message::Chunk(None)).await.map_err(actix_http::Error::from)
+}
