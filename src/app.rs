@@ -166,7 +166,10 @@ fn start_workers(
             .client_request_timeout(handshake_timeout)
             .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
             .tcp_nodelay(true)
-            .upgrade(fn_service(move |(request, framed)| ws::upgrade(Arc::clone(&gate), std::rc::Rc::clone(&env), request, framed)))
+            .upgrade(fn_service(move |(request, framed)| {
+                let upgrade = ws::upgrade(Arc::clone(&gate), std::rc::Rc::clone(&env), request, framed);
+                async { upgrade.await.map_err(actix_web::error::ErrorInternalServerError) }
+            }))
             .finish(map_config(actix_web::App::new().configure(http::routes), |()| AppConfig::default()))
             .tcp()
     };
@@ -254,7 +257,7 @@ fn announce(config: &Config, address: SocketAddr, admin: Option<SocketAddr>) {
 struct Tokens(Authenticator);
 
 impl Authenticate for Tokens {
-    fn authenticate(&self, token: Option<&str>, now: Millis) -> Result<Identity, WireError> {
-        self.0.authenticate(token, now).map_err(|error| WireError::new(error.code(), error.to_string()))
+    fn authenticate(&self, token: Option<&str>, client: &str, now: Millis) -> Result<Identity, WireError> {
+        self.0.authenticate(token, client, now).map_err(|error| WireError::new(error.code(), error.to_string()))
     }
 }

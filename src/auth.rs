@@ -64,16 +64,16 @@ impl Authenticator {
         self.keys.len()
     }
 
-    /// Who `token` speaks for at the time `now`; without one an anonymous user, where that is allowed.
+    /// Who `token` speaks for at the time `now`; without one an anonymous user named after `client`, where that is allowed.
     ///
     /// A token that is presented has to be good: nobody becomes anonymous by a bad one.
     ///
     /// # Errors
     /// Why nobody is let in; [`AuthError::code`] says which error the client gets.
-    pub fn authenticate(&self, token: Option<&str>, now: Millis) -> Result<Identity, AuthError> {
+    pub fn authenticate(&self, token: Option<&str>, client: &str, now: Millis) -> Result<Identity, AuthError> {
         match token {
             Some(token) => self.checks.identity(&self.verified(token)?, now),
-            None if self.anonymous => anonymous(),
+            None if self.anonymous => Ok(anonymous(client)),
             None => Err(AuthError::TokenRequired),
         }
     }
@@ -101,10 +101,11 @@ impl Authenticator {
     }
 }
 
-/// A user of no one's knowing, with a name that cannot be guessed.
-fn anonymous() -> Result<Identity, AuthError> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(|_| AuthError::NoRandomness)?;
-    let user: Arc<str> = format!("{ANONYMOUS_PREFIX}{:016x}", u64::from_be_bytes(bytes)).into();
-    Ok(Identity { user, expires_at: None, capabilities: Capabilities::default(), anonymous: true })
+/// A user nobody vouches for, named after its client id: who comes back with the id is the same user again, and its ops
+/// count as the same client's. The id has 80 random bits and is shown to nobody else; its hash cannot be turned back.
+fn anonymous(client: &str) -> Identity {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, client.as_bytes());
+    let name: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let user: Arc<str> = format!("{ANONYMOUS_PREFIX}{name}").into();
+    Identity { user, expires_at: None, capabilities: Capabilities::default(), anonymous: true }
 }

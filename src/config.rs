@@ -21,15 +21,17 @@ mod socket;
 mod store;
 pub mod units;
 
-pub use auth::{Algorithm, Anonymous, AuthConfig, MIN_SECRET_BYTES};
+#[cfg(test)]
+pub use auth::Anonymous;
+pub use auth::{Algorithm, AuthConfig, MIN_SECRET_BYTES};
 pub use core::{DirectoryConfig, DrainConfig, JournalConfig, LogConfig, LogFormat, MetricsConfig, RelayConfig};
-pub use kinds::{BehaviourName, KindConfig};
+pub use kinds::KindConfig;
 pub use limits::LimitsConfig;
-pub use load::{ConfigError, DEFAULT_FILE, Loaded, Overrides, load};
-pub use problems::{Problem, Problems};
+pub use load::{ConfigError, Loaded, Overrides, load};
+pub use problems::Problems;
 pub use secret::{Secret, read_secret};
 pub use socket::SocketConfig;
-pub use store::{StoreConfig, StoreUrl, Sync};
+pub use store::{StoreConfig, StoreUrl};
 
 /// Everything that an operator may set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

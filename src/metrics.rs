@@ -29,6 +29,7 @@ pub const BUILD_INFO: Metric = Metric::gauge("greenroom_build_info", &["version"
 pub const TABLE: &[Metric] = &[CONNECTIONS, CONNECTIONS_REFUSED, CLOSES, READY, BUILD_INFO];
 
 /// What the crate `metrics-process` adds, which has the names that Prometheus' own client libraries use.
+#[cfg(test)]
 pub const PROCESS: &[&str] = &[
     "process_cpu_seconds_total",
     "process_max_fds",
@@ -121,7 +122,6 @@ pub struct ConnectionMetrics {
 
 impl ConnectionMetrics {
     /// The handles.
-    #[expect(clippy::new_without_default, reason = "registers with the recorder, which a default should not")]
     pub fn new() -> Self {
         Self { open: CONNECTIONS.gauge_with([]) }
     }

@@ -43,27 +43,25 @@ impl SurrealStore {
         Ok(Self { link: Link::open(config).await? })
     }
 
-    /// Finds out whether [`open`](Self::open) would succeed, and says what there is. Migrations are all that it writes.
-    ///
-    /// # Errors
-    /// As for `open`.
-    pub async fn check(config: &StoreConfig) -> Result<String, OpenError> {
-        let target = config.target().map_err(OpenError::Url)?;
-        Self::open(config).await?.close().await;
-        let place = match target {
-            StoreUrl::SurrealKv(directory) => format!("SurrealKV in `{}`, flushed with every commit", directory.display()),
-            StoreUrl::Memory => "in memory, gone with the process".to_owned(),
-            StoreUrl::Server(url) => {
-                format!("the SurrealDB server at `{url}`, namespace `{}`, database `{}`", config.namespace, config.database)
-            }
-        };
-        Ok(format!("{place}; schema version {}", schema::VERSION))
-    }
-
     /// Closes the database and waits until its files are closed. Calls after this one open it again.
     pub async fn close(&self) {
         self.link.close().await;
     }
+}
+
+/// Finds out whether [`SurrealStore::open`] would succeed, and says what there is. Migrations are all that it writes.
+///
+/// # Errors
+/// As for `open`.
+pub async fn check(config: &StoreConfig) -> Result<String, OpenError> {
+    let target = config.target().map_err(OpenError::Url)?;
+    SurrealStore::open(config).await?.close().await;
+    let what = match target {
+        StoreUrl::SurrealKv(_) => "SurrealKV, flushed with every commit".to_owned(),
+        StoreUrl::Memory => "in memory, gone with the process".to_owned(),
+        StoreUrl::Server(_) => format!("a SurrealDB server, namespace `{}`, database `{}`", config.namespace, config.database),
+    };
+    Ok(format!("{what}; schema version {}", schema::VERSION))
 }
 
 #[async_trait]

@@ -26,11 +26,11 @@ pub use state::Session;
 
 /// Checks who somebody is.
 pub trait Authenticate: Send + Sync + 'static {
-    /// The identity that `token` proves, or an anonymous one where there is no token and that is allowed.
+    /// The identity that `token` proves, or an anonymous one named after `client` where there is no token and that is allowed.
     ///
     /// # Errors
     /// `unauthorized` or `token_expired`, saying what would be right.
-    fn authenticate(&self, token: Option<&str>, now: Millis) -> Result<Identity, WireError>;
+    fn authenticate(&self, token: Option<&str>, client: &str, now: Millis) -> Result<Identity, WireError>;
 }
 
 /// What all sessions of a thread share.

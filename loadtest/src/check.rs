@@ -72,6 +72,7 @@ impl SeqCheck {
 
 impl Verdict {
     /// Whether each event came once and in order.
+    #[cfg(test)]
     pub fn is_clean(&self) -> bool {
         self.lost == 0 && self.doubled == 0 && self.reordered == 0
     }

@@ -19,6 +19,8 @@ use crate::stats::{Board, Lane, Sample, series};
 
 /// How many connections are being opened at the same time, unless a scenario says otherwise.
 pub const OPENING: usize = 64;
+/// How often a busy server is asked to let a connection in.
+const OPEN_TRIES: usize = 60;
 
 /// All that a scenario works with.
 pub struct Run {
@@ -95,7 +97,7 @@ impl Run {
         self.progress.say(format!("opening {count} connections"));
         let mut opening = stream::iter(0..count).map(|index| {
             let (user, subscriptions) = who(index);
-            async move { (index, self.open_one(index, &user, subscriptions).await) }
+            async move { (index, self.open_patiently(index, &user, subscriptions).await) }
         });
         let mut opening = std::pin::pin!(opening.by_ref().buffer_unordered(at_once));
         let mut opened = Vec::with_capacity(count);
@@ -104,6 +106,26 @@ impl Run {
         }
         opened.sort_by_key(|opened| opened.index);
         Ok(opened)
+    }
+
+    /// Opens one connection; a server that is busy, or limits how many may come at a time, is asked again when it says so.
+    /// For connections whose opening is not what is measured; what was refused is counted all the same.
+    ///
+    /// # Errors
+    /// Any step that failed for another reason, or too often.
+    pub async fn open_patiently(&self, index: usize, user: &str, subscriptions: Vec<Subscribe>) -> Result<Opened, Failure> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.open_one(index, user, subscriptions.clone()).await {
+                Err(failure) if tries < OPEN_TRIES => match failure.retry_after() {
+                    // Not all at the same moment.
+                    Some(after) => sleep(after.mul_f64(1.0 + fastrand::f64())).await,
+                    None => return Err(failure),
+                },
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Opens one connection, times it, and counts it where it fails.

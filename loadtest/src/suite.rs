@@ -42,7 +42,7 @@ pub struct Args {
     /// The server's binary
     #[arg(long, value_name = "PATH")]
     pub server: PathBuf,
-    /// The server's configuration file: `serve --config FILE`
+    /// The server's configuration file; without one its limits are raised out of the way
     #[arg(long, value_name = "FILE")]
     pub server_config: Option<PathBuf>,
     /// Environment of the server, besides its addresses and its store

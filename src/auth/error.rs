@@ -47,9 +47,6 @@ pub enum AuthError {
     /// `exp` is past.
     #[error("the token has expired: `connect` with a new one")]
     Expired,
-    /// The operating system gives no random bytes.
-    #[error("no name can be drawn for an anonymous user")]
-    NoRandomness,
 }
 
 impl AuthError {
@@ -61,7 +58,6 @@ impl AuthError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Expired => ErrorCode::TokenExpired,
-            Self::NoRandomness => ErrorCode::Internal,
             _ => ErrorCode::Unauthorized,
         }
     }

@@ -12,6 +12,7 @@ use super::*;
 use crate::config::{Algorithm, Anonymous, Secret};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const CLIENT: &str = "01KAMZ6ZV8QJ5C1X3W0Y7RTB2N";
 const NOW: Millis = 1_763_800_000_000;
 const SECONDS: u64 = NOW / 1000;
 
@@ -117,7 +118,7 @@ fn changed(changes: &Value) -> Value {
 }
 
 fn authenticate(config: &AuthConfig, token: &str) -> Result<Identity, AuthError> {
-    Authenticator::new(config, false).unwrap().authenticate(Some(token), NOW)
+    Authenticator::new(config, false).unwrap().authenticate(Some(token), CLIENT, NOW)
 }
 
 /// The refusal of a token with `claims`, signed as `config` wants it.
@@ -328,24 +329,33 @@ fn keys_that_cannot_be_used_stop_the_start() {
 
 #[test]
 fn anonymous_users_come_where_they_may() {
-    let admitted =
-        |anonymous, loopback| Authenticator::new(&AuthConfig { anonymous, ..with_secret() }, loopback).unwrap().authenticate(None, NOW);
+    let admitted = |anonymous, loopback| {
+        Authenticator::new(&AuthConfig { anonymous, ..with_secret() }, loopback).unwrap().authenticate(None, CLIENT, NOW)
+    };
     for (anonymous, loopback, allowed) in
         [(Anonymous::Auto, true, true), (Anonymous::Auto, false, false), (Anonymous::Yes, false, true), (Anonymous::No, true, false)]
     {
         assert_eq!(admitted(anonymous, loopback).is_ok(), allowed, "{anonymous:?} {loopback}");
     }
     assert_eq!(admitted(Anonymous::No, true), Err(AuthError::TokenRequired));
-    let (one, other) = (admitted(Anonymous::Yes, true).unwrap(), admitted(Anonymous::Yes, true).unwrap());
-    assert!(one.anonymous && one.expires_at.is_none() && one.capabilities.is_empty());
-    assert!(one.user.starts_with(ANONYMOUS_PREFIX) && one.user.len() == ANONYMOUS_PREFIX.len() + 16, "{}", one.user);
-    assert_ne!(one.user, other.user);
+    let identity = admitted(Anonymous::Yes, true).unwrap();
+    assert!(identity.anonymous && identity.expires_at.is_none() && identity.capabilities.is_empty());
+}
+
+#[test]
+fn an_anonymous_user_who_comes_back_is_the_same() {
+    let open = Authenticator::new(&AuthConfig { anonymous: Anonymous::Yes, ..AuthConfig::default() }, false).unwrap();
+    let user = |client: &str| open.authenticate(None, client, NOW).unwrap().user;
+    assert_eq!(user(CLIENT), user(CLIENT));
+    assert_ne!(user(CLIENT), user("01KAMZ6ZV8QJ5C1X3W0Y7RTB2P"));
+    assert!(user(CLIENT).starts_with(ANONYMOUS_PREFIX) && user(CLIENT).len() == ANONYMOUS_PREFIX.len() + 16, "{}", user(CLIENT));
+    assert!(!user(CLIENT).contains(CLIENT), "the client id is the client's secret");
 }
 
 #[test]
 fn nobody_becomes_anonymous_by_a_bad_token() {
     let open = Authenticator::new(&AuthConfig { anonymous: Anonymous::Yes, ..with_secret() }, true).unwrap();
-    assert_eq!(open.authenticate(Some("garbage"), NOW), Err(AuthError::Malformed));
+    assert_eq!(open.authenticate(Some("garbage"), CLIENT, NOW), Err(AuthError::Malformed));
     let keyless = Authenticator::new(&AuthConfig { anonymous: Anonymous::Yes, ..AuthConfig::default() }, true).unwrap();
-    assert_eq!(keyless.authenticate(Some(&hs256().sign(&claims()).unwrap()), NOW), Err(AuthError::TokensOff));
+    assert_eq!(keyless.authenticate(Some(&hs256().sign(&claims()).unwrap()), CLIENT, NOW), Err(AuthError::TokensOff));
 }

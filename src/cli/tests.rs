@@ -64,7 +64,7 @@ fn a_minted_token_is_accepted() {
         "90s",
     ]);
     let token = token::mint(&args, &config, NOW).unwrap();
-    let identity = Authenticator::new(&config, false).unwrap().authenticate(Some(&token), NOW).unwrap();
+    let identity = Authenticator::new(&config, false).unwrap().authenticate(Some(&token), "01KAMZ6ZV8QJ5C1X3W0Y7RTB2N", NOW).unwrap();
     assert_eq!(&*identity.user, "alice");
     assert_eq!(identity.expires_at, Some((NOW / 1000 + 90) * 1000 + 5000));
     let may = |entity: &str| identity.capabilities.permissions(&entity.parse().unwrap()).names().collect::<Vec<_>>();
@@ -81,7 +81,7 @@ fn a_secret_may_come_from_a_flag_or_a_file() {
     let none = AuthConfig::default();
     for line in [["--sub", "alice", "--secret", SECRET], ["--sub", "alice", "--secret-file", path]] {
         let token = token::mint(&token_args(&line), &none, NOW).unwrap();
-        assert!(Authenticator::new(&with_secret(), false).unwrap().authenticate(Some(&token), NOW).is_ok());
+        assert!(Authenticator::new(&with_secret(), false).unwrap().authenticate(Some(&token), "01KAMZ6ZV8QJ5C1X3W0Y7RTB2N", NOW).is_ok());
     }
 }
 

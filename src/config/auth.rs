@@ -70,11 +70,6 @@ impl AuthConfig {
         }
     }
 
-    /// Whether any key to check tokens with is configured.
-    pub fn has_key(&self) -> bool {
-        !self.key_sources().is_empty()
-    }
-
     /// The keys of the configuration that name a source of token keys.
     fn key_sources(&self) -> Vec<&'static str> {
         let sources = [
@@ -119,10 +114,10 @@ impl AuthConfig {
         }
         match (&self.public_key_file, self.algorithm) {
             (Some(_), None) => {
-                problems.add("auth.algorithm", "is not set; `auth.public_key_file` needs one of \"RS256\", \"ES256\" and \"EdDSA\"")
+                problems.add("auth.algorithm", "is not set; `auth.public_key_file` needs one of \"RS256\", \"ES256\" and \"EdDSA\"");
             }
             (None, Some(_)) => {
-                problems.add("auth.algorithm", "is set without `auth.public_key_file`; a secret means HS256, and a key set says its own")
+                problems.add("auth.algorithm", "is set without `auth.public_key_file`; a secret means HS256, and a key set says its own");
             }
             (Some(_), Some(Algorithm::HS256)) => {
                 problems.add("auth.algorithm", "is \"HS256\", which has no public key; use `auth.secret_file` instead");
@@ -136,7 +131,6 @@ impl AuthConfig {
 
 /// How a token is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[expect(clippy::upper_case_acronyms, reason = "these are their names")]
 pub enum Algorithm {
     /// HMAC with SHA-256.
     #[value(name = "HS256")]

@@ -6,7 +6,7 @@ use figment::value::Value;
 use greenroom_actors::behaviour::BehaviourConfig;
 use greenroom_actors::capability::Permissions;
 
-use super::load::load_from;
+use super::load::{DEFAULT_FILE, load_from};
 use super::*;
 
 /// A directory with a `greenroom.toml`, an environment, and flags.

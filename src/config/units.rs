@@ -82,7 +82,6 @@ pub mod size {
     ///
     /// # Errors
     /// Those of the serializer.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `with` hands a reference")]
     pub fn serialize<S: Serializer>(bytes: &usize, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(&super::Bytes(*bytes))
     }
@@ -109,7 +108,6 @@ pub mod optional_size {
     ///
     /// # Errors
     /// Those of the serializer.
-    #[expect(clippy::ref_option, reason = "serde's `with` hands a reference")]
     pub fn serialize<S: Serializer>(size: &Option<usize>, to: S) -> Result<S::Ok, S::Error> {
         match size {
             Some(bytes) => super::size::serialize(bytes, to),
@@ -143,7 +141,6 @@ pub mod listen {
     ///
     /// # Errors
     /// Those of the serializer.
-    #[expect(clippy::ref_option, reason = "serde's `with` hands a reference")]
     pub fn serialize<S: Serializer>(address: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
         match address {
             Some(address) => to.collect_str(address),

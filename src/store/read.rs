@@ -99,7 +99,7 @@ impl Log<'_> {
     /// The first `limit` events after `after`.
     async fn after(&self, after: Seq, limit: usize) -> Result<Vec<EventRecord>, StoreError> {
         let to = after.saturating_add(limit as u64);
-        let mut events = self.between(after, to).await?;
+        let mut events = self.from_row_of(after, to).await?;
         // Fewer than wanted: at the end of the log, or where the beginning is trimmed.
         while events.len() < limit {
             let from = events.last().map_or(to, |event: &EventRecord| event.seq).saturating_add(1);
@@ -122,30 +122,36 @@ impl Log<'_> {
     /// The last `limit` events before `before`.
     async fn before(&self, before: Seq, limit: usize) -> Result<Vec<EventRecord>, StoreError> {
         let last = before - 1;
-        let mut events = self.between(last.saturating_sub(limit as u64), last).await?;
-        if events.is_empty() {
-            // The log ends long before, so find its end.
-            let Some(first) = self.greatest_key(last).await? else { return Ok(events) };
-            let rows: Vec<StoredRow> = self.decode(self.query(RANGE, self.range(first, first)).await?)?;
-            let Some((_, end, _)) = rows.first() else { return Ok(events) };
-            let end = u64::try_from(*end).unwrap_or_default().min(last);
-            events = self.between(end.saturating_sub(limit as u64), end).await?;
+        let width = limit as u64;
+        let mut events = self.from_row_of(last.saturating_sub(width), last).await?;
+        if events.last().is_none_or(|event| event.seq < last) {
+            // The log ends before, so count from its end.
+            let end = match events.last() {
+                Some(event) => event.seq,
+                None => match self.greatest_key(last).await? {
+                    Some(begin) => self.from_row_of(begin.saturating_sub(1), begin).await?.last().map_or(begin, |event| event.seq).min(last),
+                    None => return Ok(events),
+                },
+            };
+            events = self.from_row_of(end.saturating_sub(width), end).await?;
         }
+        events.retain(|event| event.seq <= last);
         events.drain(..events.len().saturating_sub(limit));
         Ok(events)
     }
 
-    /// The events after `after` up to `through`.
-    async fn between(&self, after: Seq, through: Seq) -> Result<Vec<EventRecord>, StoreError> {
-        let from = (after + 1).saturating_sub(LOOK_BACK);
+    /// The events after `after`, up to the end of the row that holds `through`.
+    async fn from_row_of(&self, after: Seq, through: Seq) -> Result<Vec<EventRecord>, StoreError> {
+        let first = after.saturating_add(1);
+        let from = first.saturating_sub(LOOK_BACK);
         let mut rows: Vec<StoredRow> = self.decode(self.query(RANGE, self.range(from, through)).await?)?;
-        if from > 0 && !begins_by(&rows, after + 1) {
-            rows.splice(0..0, self.row_before(after + 1).await?);
+        if from > 0 && !begins_by(&rows, first) {
+            rows.splice(0..0, self.row_before(first).await?);
         }
         let mut unpacker = Unpacker::new(self.entity, None);
         let mut events = Vec::new();
         for row in &rows {
-            events.extend(unpacker.unpack(row)?.into_iter().filter(|event| event.seq > after && event.seq <= through));
+            events.extend(unpacker.unpack(row)?.into_iter().filter(|event| event.seq > after));
         }
         Ok(events)
     }

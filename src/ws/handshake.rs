@@ -27,18 +27,22 @@ impl Refused {
     }
 
     /// The answer, ready to be sent before the connection closes.
-    pub fn response(&self) -> Response<String> {
-        let mut response = Response::new(self.status).set_body(format!("{}\n", self.message));
+    pub fn response(&self) -> (Response<()>, String) {
+        let body = format!("{}\n", self.message);
+        let mut response = Response::with_body(self.status, ());
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        match self.status {
-            StatusCode::UPGRADE_REQUIRED => headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
-            StatusCode::METHOD_NOT_ALLOWED => headers.insert(header::ALLOW, HeaderValue::from_static("GET")),
-            _ => return response,
+        let advice = match self.status {
+            StatusCode::UPGRADE_REQUIRED => Some((header::SEC_WEBSOCKET_VERSION, "13")),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "1")),
+            StatusCode::METHOD_NOT_ALLOWED => Some((header::ALLOW, "GET")),
+            _ => None,
         };
-        response
+        if let Some((name, value)) = advice {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        (response, body)
     }
 }
 

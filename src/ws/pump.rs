@@ -122,7 +122,7 @@ impl Pump {
         loop {
             self.seat.unwritten.set(self.writing.iter().map(Bytes::len).sum());
             ready!(self.io.poll_write_ready(cx))?;
-            let mut slices = [const { IoSlice::new(&[]) }; WRITE_FRAMES];
+            let mut slices = [IoSlice::new(&[]); WRITE_FRAMES];
             let mut count = 0;
             for (slice, bytes) in slices.iter_mut().zip(&self.writing) {
                 *slice = IoSlice::new(bytes);

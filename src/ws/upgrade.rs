@@ -1,5 +1,6 @@
 //! Takes a connection over from actix-http, once its handshake is answered.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -75,7 +76,7 @@ impl Gate {
         }
         let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         // A header that is no text must not vanish: what stands left of it would be believed.
-        let forwarded: Vec<_> = request.headers().get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        let forwarded: Vec<_> = request.head().headers().get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
         let address = limit_key(self.proxies.client(peer, forwarded.iter().map(AsRef::as_ref)));
         if self.rate.check(&address, 1).is_err() {
             greenroom_actors::metrics::record_rate_limited("address");
@@ -115,7 +116,7 @@ impl Drop for Admission {
 }
 
 /// Answers the handshake and, where it is right, starts the connection's task on this thread.
-pub async fn upgrade(gate: Arc<Gate>, env: Rc<SessionEnv>, request: Request, mut framed: Framed<TcpStream, h1::Codec>) -> Result<(), actix_http::Error> {
+pub async fn upgrade(gate: Arc<Gate>, env: Rc<SessionEnv>, request: Request, mut framed: Framed<TcpStream, h1::Codec>) -> io::Result<()> {
     let (accepted, admission) = match gate.check(&request) {
         Ok(accepted) => accepted,
         Err(refused) => {
@@ -123,7 +124,7 @@ pub async fn upgrade(gate: Arc<Gate>, env: Rc<SessionEnv>, request: Request, mut
             return refuse(&mut framed, &refused).await;
         }
     };
-    framed.send(h1::Message::Item((accepted.response, BodySize::None))).await.map_err(actix_http::Error::from)?;
+    framed.send(h1::Message::Item((accepted.response, BodySize::None))).await?;
     let parts = framed.into_parts();
     let session = Session::begin(Rc::clone(&env), accepted.codec, clock::now());
     let pump = Pump::new(parts.io, session, env, parts.read_buf.freeze(), gate.limits.frames);
@@ -134,10 +135,10 @@ pub async fn upgrade(gate: Arc<Gate>, env: Rc<SessionEnv>, request: Request, mut
     Ok(())
 }
 
-async fn refuse<T: AsyncRead + AsyncWrite + Unpin>(framed: &mut Framed<T, h1::Codec>, refused: &Refused) -> Result<(), actix_http::Error> {
-    let (response, body) = refused.response().replace_body(());
+async fn refuse<T: AsyncRead + AsyncWrite + Unpin>(framed: &mut Framed<T, h1::Codec>, refused: &Refused) -> io::Result<()> {
+    let (response, body) = refused.response();
     let size = BodySize::Sized(body.len() as u64);
-    framed.send(h1::Message::Item((response, size))).await.map_err(actix_http::Error::from)?;
-    framed.send(h1::Message::Chunk(Some(body.into()))).await.map_err(actix_http::Error::from)?;
-    framed.send(h1::Message::Chunk(None)).await.map_err(actix_http::Error::from)
+    framed.send(h1::Message::Item((response, size))).await?;
+    framed.send(h1::Message::Chunk(Some(body.into()))).await?;
+    framed.send(h1::Message::Chunk(None)).await
 }

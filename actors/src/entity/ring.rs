@@ -40,12 +40,6 @@ impl Ring {
         let skip = usize::try_from((after + 1).checked_sub(first)?).ok()?;
         Some(self.events.iter().skip(skip))
     }
-
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.events = VecDeque::new();
-        self.bytes = 0;
-    }
 }
 
 #[cfg(test)]

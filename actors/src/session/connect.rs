@@ -34,11 +34,12 @@ impl Session {
     }
 
     fn admit(&mut self, params: &Connect, now: Millis) -> Result<(), WireError> {
-        let identity = self.env.authenticate.authenticate(params.token.as_deref(), now)?;
-        self.client = match &params.client {
+        let client = match &params.client {
             None => Ulid::new().to_string().into(),
             Some(client) => check_client(client)?,
         };
+        let identity = self.env.authenticate.authenticate(params.token.as_deref(), &client, now)?;
+        self.client = client;
         self.adopt(identity);
         Ok(())
     }
@@ -50,7 +51,7 @@ impl Session {
         if params.client.as_ref().is_some_and(|client| **client != *self.client) {
             return Err(WireError::new(ErrorCode::InvalidParams, "`client` cannot change on a live connection; open a new one"));
         }
-        let fresh = self.env.authenticate.authenticate(params.token.as_deref(), now)?;
+        let fresh = self.env.authenticate.authenticate(params.token.as_deref(), &self.client, now)?;
         if self.identity.as_ref().is_some_and(|old| old.user != fresh.user) {
             return Err(WireError::new(ErrorCode::Unauthorized, "the token is for another `sub` than this connection's; open a new connection for it"));
         }

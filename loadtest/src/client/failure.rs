@@ -1,5 +1,7 @@
 //! What goes wrong on a connection, each under a stable name for the report.
 
+use std::time::Duration;
+
 use greenroom_protocol::WireError;
 use greenroom_protocol::codec::BadMessage;
 use tokio_tungstenite::tungstenite;
@@ -31,6 +33,18 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// When to try again, where the server says that it is only busy.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(error) => error.data.retry_after_ms.map(Duration::from_millis),
+            Self::Handshake(tungstenite::Error::Http(response)) if matches!(response.status().as_u16(), 429 | 503) => {
+                let said = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+                Some(Duration::from_secs(said.unwrap_or(1)))
+            }
+            _ => None,
+        }
+    }
+
     /// The name under which this is counted.
     pub fn code(&self) -> String {
         match self {
@@ -79,6 +93,27 @@ mod tests {
     use greenroom_protocol::ErrorCode;
 
     use super::*;
+
+    #[test]
+    fn a_busy_server_is_tried_again() {
+        let http = |status: u16, after: Option<&str>| {
+            let response = tungstenite::http::Response::builder().status(status);
+            let response = after.into_iter().fold(response, |response, after| response.header("retry-after", after));
+            Failure::Handshake(tungstenite::Error::Http(Box::new(response.body(None).expect("the status is one of HTTP's"))))
+        };
+        let refused = Failure::Refused(WireError::new(ErrorCode::Overloaded, "busy").retry_after_ms(250));
+        let table = [
+            (http(429, None), Some(1000)),
+            (http(503, Some("3")), Some(3000)),
+            (http(403, Some("3")), None),
+            (refused, Some(250)),
+            (Failure::Refused(WireError::new(ErrorCode::Forbidden, "no")), None),
+            (Failure::Closed(Some(4008)), None),
+        ];
+        for (failure, want) in table {
+            assert_eq!(failure.retry_after(), want.map(Duration::from_millis), "{failure}");
+        }
+    }
 
     #[test]
     fn names_are_stable() {

@@ -164,6 +164,6 @@ impl Room {
 }
 
 async fn read_history(stage: &Stage, after: Seq) -> Result<Vec<greenroom_protocol::results::Event>> {
-    let mut opened = stage.run.open_one(0, "checker", Vec::new()).await.context("the checking connection failed")?;
+    let mut opened = stage.run.open_patiently(0, "checker", Vec::new()).await.context("the checking connection failed")?;
     history::read(&mut opened.conn, &stage.entity, after).await
 }

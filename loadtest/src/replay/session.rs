@@ -81,7 +81,7 @@ struct Saying {
 
 /// Opens a session as `nick`, tells through `joined` where its subscription begins, and follows orders until told to leave.
 pub async fn run(stage: Arc<Stage>, index: usize, nick: String, mut orders: mpsc::Receiver<Order>, joined: oneshot::Sender<Seq>) -> Heard {
-    let opened = stage.run.open_one(index, &nick, vec![subscribe(&stage.entity)]).await;
+    let opened = stage.run.open_patiently(index, &nick, vec![subscribe(&stage.entity)]).await;
     let mut heard = Heard { check: SeqCheck::after(0), events: Vec::new(), until: None, resets: 0, failure: None };
     let opened = match opened {
         Ok(opened) => opened,

@@ -33,8 +33,8 @@ async fn run(server: &Fake, words: &[&str]) -> Report {
     let url = server.url();
     let words = std::iter::once("greenroom-loadtest").chain(words.iter().copied()).chain(["--url", &url, "--no-progress"]);
     let report = match Cli::try_parse_from(words).expect("the line is a command").command {
-        Command::Replay(args) => super::run(args).await,
-        Command::Verify(args) => super::verify::run(args).await,
+        Command::Replay(args) => Box::pin(super::run(args)).await,
+        Command::Verify(args) => Box::pin(super::verify::run(args)).await,
         command => panic!("{command:?} is none of this folder"),
     };
     report.expect("it can be run")

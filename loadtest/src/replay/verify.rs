@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use greenroom_protocol::results::State;
+use greenroom_protocol::{Call, EntityId, params};
 use serde::Serialize;
 
 use super::history::{self, Difference};
+use super::keep::Acked;
 use super::{judge, keep};
 use crate::common::Common;
 use crate::report::Report;
@@ -34,21 +37,10 @@ pub async fn run(args: Args) -> Result<Report> {
     for acked in keep::read(&args.file)? {
         rooms.entry(acked.entity.clone()).or_default().push(acked);
     }
-    let (mut difference, mut epochs) = (Difference::default(), 0);
-    let reading = async {
-        let mut opened = run.open_one(0, "checker", Vec::new()).await.context("the checking connection failed")?;
-        for (entity, acked) in &rooms {
-            let before = acked.iter().map(|acked| acked.seq).min().map_or(0, |first| first - 1);
-            difference += history::compare(acked, &history::read(&mut opened.conn, entity, before).await?);
-            let call = greenroom_protocol::Call::Read(greenroom_protocol::params::Target { entity: entity.clone() });
-            let state: greenroom_protocol::results::State = opened.conn.ask(&call).await?;
-            epochs += acked.iter().filter(|acked| acked.epoch != state.epoch.as_str()).count() as u64;
-        }
-        anyhow::Ok(())
-    };
-    let mut outcome = Ok(());
-    let window = run.measure(Lane::Ack, async { outcome = reading.await }).await?;
-    outcome?;
+    let mut outcome = Ok((Difference::default(), 0));
+    let reading = async { outcome = read(&run, &rooms).await };
+    let window = Box::pin(run.measure(Lane::Ack, reading)).await?;
+    let (difference, epochs) = outcome?;
     run.progress.done();
 
     let mut report = Report::new("verify", &run, &args, window)?;
@@ -62,4 +54,17 @@ pub async fn run(args: Args) -> Result<Report> {
     judge::tell_difference(difference, &mut report);
     report.expect_none(epochs, "acknowledged lines are of another epoch than the room");
     Ok(report)
+}
+
+/// Reads all rooms. Returns the difference, and how many lines were acknowledged in another epoch than the room's.
+async fn read(run: &Run, rooms: &BTreeMap<EntityId, Vec<Acked>>) -> Result<(Difference, u64)> {
+    let (mut difference, mut epochs) = (Difference::default(), 0);
+    let mut opened = run.open_patiently(0, "checker", Vec::new()).await.context("the checking connection failed")?;
+    for (entity, acked) in rooms {
+        let before = acked.iter().map(|acked| acked.seq).min().map_or(0, |first| first - 1);
+        difference += history::compare(acked, &history::read(&mut opened.conn, entity, before).await?);
+        let state: State = opened.conn.ask(&Call::Read(params::Target { entity: entity.clone() })).await?;
+        epochs += acked.iter().filter(|acked| acked.epoch != state.epoch.as_str()).count() as u64;
+    }
+    Ok((difference, epochs))
 }

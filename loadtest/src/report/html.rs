@@ -100,7 +100,7 @@ fn plots(out: &mut String, report: &Report) {
     let x = || XAxis {
         title: "seconds",
         place: &place,
-        ticks: (0..=4).map(|i| end * f64::from(i) / 4.0).map(|at| (at, short(at.round()))).collect(),
+        ticks: (0..=4).map(|i| end * f64::from(i) / 4.0).map(|at| (at, short((at * 10.0).round() / 10.0))).collect(),
     };
     let over_time = |of: &dyn Fn(&super::Sample) -> f64| report.series.iter().map(|s| (s.at_s, of(s))).collect::<Vec<_>>();
     let rates = [

@@ -20,10 +20,10 @@ pub enum Scale {
 }
 
 const WIDTH: f64 = 560.0;
-const HEIGHT: f64 = 240.0;
+const HEIGHT: f64 = 256.0;
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 12.0;
-const TOP: f64 = 28.0;
+const RIGHT: f64 = 24.0;
+const TOP: f64 = 44.0;
 const BOTTOM: f64 = 40.0;
 
 /// An axis: where a value lies, from 0 to 1, and the values to label.
@@ -84,11 +84,12 @@ pub fn plot(title: &str, lines: &[Line<'_>], y: Scale, x: &XAxis<'_>) -> String 
         let _ = write!(svg, r#"<text class="x" x="{:.1}" y="{:.1}">{label}</text>"#, px(*value), HEIGHT - BOTTOM + 16.0);
     }
     let _ = write!(svg, r#"<text class="x" x="{:.1}" y="{:.1}">{}</text>"#, LEFT + inner_w / 2.0, HEIGHT - 6.0, x.title);
+    let mut legend = LEFT;
     for (i, line) in lines.iter().enumerate() {
         let points: Vec<String> = line.points.iter().map(|(vx, vy)| format!("{:.1},{:.1}", px(*vx), py(*vy))).collect();
         let _ = write!(svg, r#"<polyline class="l{}" points="{}"/>"#, i % 4, points.join(" "));
-        let at = WIDTH - RIGHT - 120.0 * (lines.len() - i) as f64;
-        let _ = write!(svg, r#"<path class="l{}" d="M{at} 12h16"/><text class="k" x="{}" y="16">{}</text>"#, i % 4, at + 22.0, line.name);
+        let _ = write!(svg, r#"<path class="l{}" d="M{legend} 30h16"/><text x="{}" y="34">{}</text>"#, i % 4, legend + 22.0, line.name);
+        legend += 40.0 + 6.5 * line.name.len() as f64;
     }
     svg.push_str("</svg>");
     svg
@@ -141,6 +142,6 @@ mod tests {
     fn a_higher_value_is_drawn_higher() {
         let x = XAxis { title: "s", place: &|v| v / 2.0, ticks: vec![(0.0, "0".into())] };
         let svg = plot("p", &[Line { name: "a", points: vec![(0.0, 0.0), (1.0, 5.0), (2.0, 10.0)] }], Scale::Linear, &x);
-        assert!(svg.contains(r#"points="64.0,200.0 306.0,114.0 548.0,28.0""#), "{svg}");
+        assert!(svg.contains(r#"points="64.0,216.0 300.0,130.0 536.0,44.0""#), "{svg}");
     }
 }

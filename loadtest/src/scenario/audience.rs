@@ -76,7 +76,7 @@ impl Audience {
 /// # Errors
 /// Where the server does not answer.
 pub async fn ends(run: &Run, entities: &[EntityId]) -> Result<Vec<State>> {
-    let mut opened = run.open_one(0, "checker", Vec::new()).await.context("the checking connection failed")?;
+    let mut opened = run.open_patiently(0, "checker", Vec::new()).await.context("the checking connection failed")?;
     let mut states = Vec::with_capacity(entities.len());
     for entity in entities {
         let call = Call::Read(params::Target { entity: entity.clone() });

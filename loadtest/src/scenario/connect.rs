@@ -46,7 +46,7 @@ pub async fn run(args: Args) -> Result<Report> {
     let rooms = (0..args.rooms.max(1)).map(|i| run.entity(&args.kind, i)).collect::<Result<Vec<_>>>()?;
     // The rooms are woken first: their memory is not the connections'.
     for (i, room) in rooms.iter().enumerate() {
-        run.open_one(i, "waker", vec![subscribe(room)]).await?;
+        run.open_patiently(i, "waker", vec![subscribe(room)]).await?;
     }
     sleep(Duration::from_millis(500)).await;
 

@@ -45,7 +45,7 @@ pub async fn run(args: Args) -> Result<Report> {
     let mut audience = Audience::default();
     audience.listen(&run, run.open(args.subscribers, OPENING, |i| (format!("listener-{i}"), vec![subscribe(&room)])).await?);
 
-    let publisher = run.open_one(0, "publisher", Vec::new()).await?;
+    let publisher = run.open_patiently(0, "publisher", Vec::new()).await?;
     let what = if args.durable { What::Post } else { What::Signal };
     let plan = Plan {
         payload: Payload::new(what, vec![room.clone()], args.bytes),

@@ -98,7 +98,7 @@ async fn flood(args: &Args, slow_count: usize, name: &str) -> Result<(Flood, Run
         slow.spawn(stall(peer, reads_until, pause));
     }
 
-    let publisher = run.open_one(0, "publisher", Vec::new()).await?;
+    let publisher = run.open_patiently(0, "publisher", Vec::new()).await?;
     let plan = Plan {
         payload: Payload::new(What::Post, vec![room.clone()], args.bytes),
         pace: Pace::open(run.board.now_us() as f64, args.rate),

@@ -13,12 +13,12 @@ async fn run(server: &Fake, line: &str) -> Report {
     let words = std::iter::once("greenroom-loadtest").chain(line.split_whitespace()).chain(options);
     let command = Cli::try_parse_from(words).expect("the line is a command").command;
     let report = match command {
-        Command::Connect(args) => super::connect::run(args).await,
-        Command::Fanout(args) => super::fanout::run(args).await,
-        Command::Rooms(args) => super::rooms::run(args).await,
-        Command::Durable(args) => super::durable::run(args).await,
-        Command::Churn(args) => super::churn::run(args).await,
-        Command::SlowReader(args) => super::slow_reader::run(args).await,
+        Command::Connect(args) => Box::pin(super::connect::run(args)).await,
+        Command::Fanout(args) => Box::pin(super::fanout::run(args)).await,
+        Command::Rooms(args) => Box::pin(super::rooms::run(args)).await,
+        Command::Durable(args) => Box::pin(super::durable::run(args)).await,
+        Command::Churn(args) => Box::pin(super::churn::run(args)).await,
+        Command::SlowReader(args) => Box::pin(super::slow_reader::run(args)).await,
         command => panic!("{command:?} is no scenario of this folder"),
     };
     report.expect("the scenario can be run")

@@ -17,6 +17,26 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// Limits so high that they are not what is measured, and room for slow readers to catch up from. `--server-env` may say otherwise.
+const ENVIRONMENT: [(&str, &str); 16] = [
+    ("GREENROOM_LIMITS__REQUESTS_PER_SECOND", "1000000"),
+    ("GREENROOM_LIMITS__REQUESTS_BURST", "1000000"),
+    ("GREENROOM_LIMITS__BYTES_PER_SECOND", "1024MiB"),
+    ("GREENROOM_LIMITS__BYTES_BURST", "1024MiB"),
+    ("GREENROOM_LIMITS__USER_REQUESTS_PER_SECOND", "1000000"),
+    ("GREENROOM_LIMITS__USER_REQUESTS_BURST", "1000000"),
+    ("GREENROOM_LIMITS__CONNECTIONS_PER_ADDRESS_PER_SECOND", "1000000"),
+    ("GREENROOM_LIMITS__CONNECTIONS_PER_ADDRESS_BURST", "1000000"),
+    ("GREENROOM_KINDS__ROOM__BEHAVIOUR", "room"),
+    ("GREENROOM_KINDS__ROOM__OPS_PER_SECOND", "10000000"),
+    ("GREENROOM_KINDS__ROOM__OPS_BURST", "10000000"),
+    ("GREENROOM_KINDS__ROOM__RESUME_EVENTS", "100000"),
+    ("GREENROOM_KINDS__DOC__BEHAVIOUR", "document"),
+    ("GREENROOM_KINDS__DOC__OPS_PER_SECOND", "10000000"),
+    ("GREENROOM_KINDS__DOC__OPS_BURST", "10000000"),
+    ("GREENROOM_KINDS__DOC__RESUME_EVENTS", "100000"),
+];
+
 /// How servers are started; two servers of one setup have the same data, one after the other.
 pub struct Setup<'a> {
     args: &'a Args,
@@ -56,8 +76,13 @@ impl<'a> Setup<'a> {
         };
         command.arg("serve");
         if let Some(config) = &args.server_config {
+            // A file of the operator's own is taken as it is.
             command.arg("--config").arg(config);
+        } else {
+            command.envs(ENVIRONMENT);
         }
+        // That one is for this harness.
+        command.env_remove("GREENROOM_TOKEN");
         command.envs(args.server_env.iter().filter_map(|pair| pair.split_once('=')));
         command
     }

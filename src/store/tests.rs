@@ -1,0 +1,83 @@
+//! The store against real databases: in memory, on disk, and a server.
+
+use greenroom_actors::record::EventRecord;
+use greenroom_actors::store::{Batch, CommitError, Fence, JournalRow, Page, Settled, SnapshotRow, Store, StoreError, conformance};
+use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
+use surrealdb::types::Variables;
+
+use super::failure::Failure;
+use super::{OpenError, SurrealStore, check, schema};
+use crate::config::{StoreConfig, StoreUrl};
+
+mod embedded;
+mod errors;
+mod pages;
+mod remote;
+mod server;
+
+/// A configuration for `url`, with the timeouts of a test.
+fn config(url: impl Into<String>) -> StoreConfig {
+    StoreConfig { url: url.into(), ..StoreConfig::default() }
+}
+
+fn on_disk(directory: &tempfile::TempDir) -> StoreConfig {
+    config(format!("surrealkv://{}", directory.path().join("data").display()))
+}
+
+fn entity(name: &str) -> EntityId {
+    EntityId::parse(&format!("room:{name}")).unwrap()
+}
+
+fn event(seq: Seq) -> EventRecord {
+    EventRecord {
+        seq,
+        at: 1_700_000_000_000 + seq,
+        from: "alice".into(),
+        r#type: "post".into(),
+        body: RawJson::from_text(format!(r#"{{"text":"{seq}"}}"#)).unwrap(),
+        client: None,
+        n: None,
+        result: None,
+    }
+}
+
+fn row(name: &str, seqs: std::ops::RangeInclusive<Seq>) -> JournalRow {
+    JournalRow {
+        entity: entity(name),
+        epoch: Epoch::from_bits(7),
+        first_seq: *seqs.start(),
+        last_seq: *seqs.end(),
+        events: serde_json::to_string(&seqs.map(event).collect::<Vec<_>>()).unwrap(),
+    }
+}
+
+fn snapshot(name: &str, seq: Seq, trim_through: Seq) -> SnapshotRow {
+    SnapshotRow { entity: entity(name), epoch: Epoch::from_bits(7), seq, state: RawJson::NULL, dedupe: RawJson::NULL, trim_through }
+}
+
+/// Counts the transactions of one term.
+struct Writer<'a> {
+    store: &'a SurrealStore,
+    last: Fence,
+}
+
+impl<'a> Writer<'a> {
+    async fn acquire(store: &'a SurrealStore) -> Self {
+        let term = store.acquire().await.unwrap();
+        Self { store, last: Fence { term, number: 0, nonce: 0 } }
+    }
+
+    fn batch(&mut self, rows: Vec<JournalRow>) -> Batch {
+        self.last = Fence { number: self.last.number + 1, nonce: self.last.nonce + 10, ..self.last };
+        Batch { fence: self.last, rows, snapshots: Vec::new() }
+    }
+
+    async fn write(&mut self, rows: Vec<JournalRow>) {
+        let batch = self.batch(rows);
+        self.store.commit(&batch).await.unwrap();
+    }
+}
+
+async fn seqs(store: &SurrealStore, name: &str, page: Page) -> Vec<Seq> {
+    store.events(&entity(name), page).await.unwrap().iter().map(|event| event.seq).collect()
+}

@@ -1,0 +1,96 @@
+//! In memory and on disk.
+
+use super::*;
+
+#[tokio::test]
+async fn memory_keeps_the_contract() {
+    let store = SurrealStore::open(&config("memory")).await.unwrap();
+    conformance::run(&store).await;
+}
+
+#[tokio::test]
+async fn surrealkv_keeps_the_contract() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SurrealStore::open(&on_disk(&directory)).await.unwrap();
+    conformance::run(&store).await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_is_on_disk_is_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SurrealStore::open(&on_disk(&directory)).await.unwrap();
+    let mut writer = Writer::acquire(&store).await;
+    writer.write(vec![row("a", 1..=3), row("b", 1..=1)]).await;
+    let older = writer.last.term;
+    store.close().await;
+    drop(store);
+
+    let store = SurrealStore::open(&on_disk(&directory)).await.unwrap();
+    assert_eq!(seqs(&store, "a", Page::After { after: 0, limit: 10 }).await, [1, 2, 3]);
+    let mut writer = Writer::acquire(&store).await;
+    assert_eq!(writer.last.term, older + 1);
+    writer.write(vec![row("a", 4..=4)]).await;
+    let loaded = store.load(&entity("a")).await.unwrap();
+    assert_eq!((loaded.tail.len(), loaded.epoch), (4, Some(Epoch::from_bits(7))));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_was_given_up_is_opened_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SurrealStore::open(&on_disk(&directory)).await.unwrap();
+    let mut writer = Writer::acquire(&store).await;
+    writer.write(vec![row("a", 1..=3)]).await;
+
+    let engine = store.link.current().unwrap();
+    store.link.give_up(&engine, &Failure::Lost("the disk".into()));
+    assert!(store.link.current().is_none());
+    drop(engine);
+
+    writer.write(vec![row("a", 4..=4)]).await;
+    assert_eq!(seqs(&store, "a", Page::After { after: 0, limit: 10 }).await, [1, 2, 3, 4]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn memory_is_never_given_up() {
+    let store = SurrealStore::open(&config("memory")).await.unwrap();
+    let engine = store.link.current().unwrap();
+    store.link.give_up(&engine, &Failure::Lost("a timeout".into()));
+    assert!(store.link.current().is_some());
+}
+
+#[tokio::test]
+async fn a_transaction_that_races_with_its_settling_is_written_once_or_never() {
+    let store = SurrealStore::open(&config("memory")).await.unwrap();
+    let mut writer = Writer::acquire(&store).await;
+    let (mut committed, mut next) = (0, 1);
+    for _ in 0..50 {
+        let batch = writer.batch(vec![row("race", next..=next)]);
+        let (commit, settled) = tokio::join!(store.commit(&batch), store.settle(batch.fence));
+        match (&commit, &settled) {
+            (Ok(()), Ok(Settled::Committed)) => {
+                committed += 1;
+                next += 1;
+            }
+            (Err(CommitError::Failed(_)), Ok(Settled::NotCommitted)) => {}
+            _ => panic!("{commit:?} does not go with {settled:?}"),
+        }
+        assert_eq!(store.load(&entity("race")).await.unwrap().tail.len(), committed);
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_exists_is_not_replaced() {
+    let store = SurrealStore::open(&config("memory")).await.unwrap();
+    let mut writer = Writer::acquire(&store).await;
+    writer.write(vec![row("a", 1..=3)]).await;
+    let again = writer.batch(vec![row("b", 1..=1), row("a", 1..=1)]);
+    let error = store.commit(&again).await.unwrap_err();
+    assert!(matches!(&error, CommitError::Failed(text) if text.contains("already exists")), "{error:?}");
+    // All of it or nothing: neither the other row nor the lease's number.
+    assert_eq!(store.load(&entity("b")).await.unwrap().tail, []);
+    store.commit(&Batch { rows: vec![row("b", 1..=2)], ..again }).await.unwrap();
+    assert_eq!(seqs(&store, "b", Page::After { after: 0, limit: 9 }).await, [1, 2]);
+}

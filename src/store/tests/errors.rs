@@ -1,0 +1,88 @@
+//! What an operator gets to read.
+
+use super::*;
+
+async fn refusal(config: &StoreConfig) -> String {
+    match SurrealStore::open(config).await {
+        Ok(_) => panic!("{} opens", config.url),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = on_disk(&directory);
+    let store = SurrealStore::open(&config).await.unwrap();
+    let text = refusal(&config).await;
+    assert!(text.contains("another process") && text.contains("uses the data directory"), "{text}");
+    store.close().await;
+    drop(store);
+    assert_eq!(check(&config).await.unwrap(), "SurrealKV, flushed with every commit; schema version 1");
+}
+
+#[tokio::test]
+async fn a_scheme_that_does_not_exist_is_refused() {
+    let text = refusal(&config("http://127.0.0.1:1")).await;
+    assert!(text.starts_with("`store.url`"), "{text}");
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_is_named() {
+    let text = refusal(&config("surrealkv:///proc/greenroom")).await;
+    assert!(text.starts_with("cannot create the data directory `/proc/greenroom`:"), "{text}");
+}
+
+#[tokio::test]
+async fn files_that_are_no_database_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = on_disk(&directory);
+    SurrealStore::open(&config).await.unwrap().close().await;
+    let manifests = directory.path().join("data").join("manifest");
+    for file in std::fs::read_dir(manifests).unwrap() {
+        std::fs::write(file.unwrap().path(), b"no manifest").unwrap();
+    }
+    let text = refusal(&config).await;
+    assert!(text.starts_with("the database in `surrealkv://") && text.contains("does not open"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("ws://127.0.0.1:{port}");
+    let text = refusal(&config(&url)).await;
+    assert!(text.starts_with(&format!("no SurrealDB server answers at `{url}`")), "{text}");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_with_both_versions() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = on_disk(&directory);
+    let store = SurrealStore::open(&config).await.unwrap();
+    store.link.query("UPDATE meta:schema SET version = 99", Variables::new()).await.unwrap();
+    store.close().await;
+    drop(store);
+    let text = refusal(&config).await;
+    assert!(text.contains("schema version 99") && text.contains("versions up to 1"), "{text}");
+}
+
+#[tokio::test]
+async fn migrations_apply_in_order_and_once() {
+    let store = SurrealStore::open(&config("memory")).await.unwrap();
+    let connection = store.link.current().unwrap();
+    let config = config("memory");
+    // The first is a copy of what `open` has applied: were it applied again, it would fail.
+    let migrations = ["DEFINE TABLE journal;", "DEFINE TABLE second; CREATE second:a;", "CREATE second:b;"];
+    for _ in 0..2 {
+        schema::migrate_to(&migrations, &connection, &config, &StoreUrl::Memory).await.unwrap();
+    }
+    let rows = store.link.query("RETURN <string> (SELECT VALUE id FROM second)", Variables::new()).await.unwrap();
+    assert_eq!(rows.into_string().unwrap(), "[second:a, second:b]");
+
+    let broken = ["", "", "", "CREATE second:c; THROW 'a reason';"];
+    let error = schema::migrate_to(&broken, &connection, &config, &StoreUrl::Memory).await.unwrap_err();
+    assert!(matches!(&error, OpenError::Migration { version: 4, reason } if reason.contains("a reason")), "{error:?}");
+    let rows = store.link.query("RETURN count(SELECT VALUE id FROM second)", Variables::new()).await.unwrap();
+    assert_eq!(rows.into_int().unwrap(), 2, "a migration that fails leaves nothing behind");
+}

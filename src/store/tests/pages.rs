@@ -1,0 +1,94 @@
+//! Pages over logs of many shapes, against what a list would give.
+
+use super::*;
+
+/// Rows of `lengths` events, one after the other, from seq 1.
+async fn log(store: &SurrealStore, name: &str, lengths: &[u64]) -> u64 {
+    let mut writer = Writer::acquire(store).await;
+    let mut next = 1;
+    for length in lengths {
+        writer.write(vec![row(name, next..=next + length - 1)]).await;
+        next += length;
+    }
+    next - 1
+}
+
+async fn assert_pages(store: &SurrealStore, name: &str, exist: std::ops::RangeInclusive<Seq>, bounds: &[Seq]) {
+    for &bound in bounds {
+        for limit in [1, 3, 100] {
+            let want: Vec<_> = exist.clone().filter(|seq| *seq > bound).take(limit).collect();
+            assert_eq!(seqs(store, name, Page::After { after: bound, limit }).await, want, "{limit} after {bound} of `{name}`");
+            let mut want: Vec<_> = exist.clone().rev().filter(|seq| *seq < bound).take(limit).collect();
+            want.reverse();
+            assert_eq!(seqs(store, name, Page::Before { before: bound, limit }).await, want, "{limit} before {bound} of `{name}`");
+        }
+    }
+}
+
+const ENDS: [Seq; 4] = [0, 1, 1 << 40, u64::MAX];
+
+#[tokio::test]
+async fn rows_of_every_length() {
+    let store = SurrealStore::open(&config("memory")).await.unwrap();
+    for (name, lengths) in [
+        ("short", vec![1; 40]),
+        ("mixed", vec![1, 20, 1, 300, 2, 17, 16, 15]),
+        ("long", vec![4096, 1, 4096]),
+        ("single", vec![300]),
+    ] {
+        let last = log(&store, name, &lengths).await;
+        let mut bounds = vec![last / 3, last / 2, last - 1, last, last + 1, last + 2, last + 60];
+        bounds.extend(ENDS);
+        bounds.extend([20, 21, 22, 23].into_iter().filter(|bound| *bound < last));
+        assert_pages(&store, name, 1..=last, &bounds).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_trimmed_is_absent() {
+    let store = SurrealStore::open(&config("memory")).await.unwrap();
+    let last = log(&store, "trimmed", &[30, 30, 200, 1, 1, 1, 1]).await;
+    let mut writer = Writer::acquire(&store).await;
+    let mut batch = writer.batch(Vec::new());
+    // Within the third row, which stays.
+    batch.snapshots = vec![snapshot("trimmed", last - 2, 100)];
+    store.commit(&batch).await.unwrap();
+    let mut bounds = vec![30, 59, 60, 61, 62, 100, 250, last - 1, last, last + 1];
+    bounds.extend(ENDS);
+    assert_pages(&store, "trimmed", 61..=last, &bounds).await;
+    let loaded = store.load(&entity("trimmed")).await.unwrap();
+    assert_eq!(loaded.tail.iter().map(|event| event.seq).collect::<Vec<_>>(), [last - 1, last]);
+}
+
+#[tokio::test]
+async fn a_tail_is_found_in_a_row_that_begins_long_before_the_snapshot() {
+    let store = SurrealStore::open(&config("memory")).await.unwrap();
+    let last = log(&store, "tail", &[10, 1000, 3]).await;
+    for at in [5, 10, 11, 12, 900, 1009, 1010, 1011, last] {
+        let mut writer = Writer::acquire(&store).await;
+        let mut batch = writer.batch(Vec::new());
+        batch.snapshots = vec![snapshot("tail", at, 0)];
+        store.commit(&batch).await.unwrap();
+        let loaded = store.load(&entity("tail")).await.unwrap();
+        let got: Vec<_> = loaded.tail.iter().map(|event| event.seq).collect();
+        assert_eq!(got, (at + 1..=last).collect::<Vec<_>>(), "after {at}");
+    }
+}
+
+#[tokio::test]
+async fn a_gap_is_reported_and_not_served() {
+    let store = SurrealStore::open(&config("memory")).await.unwrap();
+    let mut writer = Writer::acquire(&store).await;
+    writer.write(vec![row("gap", 1..=3)]).await;
+    writer.write(vec![row("gap", 5..=6)]).await;
+    let want = StoreError::Corrupt("`room:gap`: event 5 follows 3".into());
+    assert_eq!(store.load(&entity("gap")).await.unwrap_err(), want);
+    assert_eq!(store.events(&entity("gap"), Page::After { after: 0, limit: 10 }).await.unwrap_err(), want);
+
+    let mut batch = writer.batch(Vec::new());
+    batch.snapshots = vec![snapshot("late", 3, 0)];
+    batch.rows = vec![row("late", 5..=6)];
+    store.commit(&batch).await.unwrap();
+    let want = StoreError::Corrupt("`room:late`: event 5 follows the snapshot at 3".into());
+    assert_eq!(store.load(&entity("late")).await.unwrap_err(), want);
+}

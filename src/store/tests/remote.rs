@@ -1,0 +1,86 @@
+//! Against a SurrealDB server.
+
+use std::time::Duration;
+
+use super::server::Server;
+use super::*;
+use crate::config::Secret;
+
+#[tokio::test]
+async fn a_server_keeps_the_contract() {
+    let server = Server::start("memory");
+    let store = SurrealStore::open(&server.config()).await.unwrap();
+    conformance::run(&store).await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_killed_is_found_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Server::start(format!("surrealkv://{}", directory.path().join("db").display()));
+    let store = SurrealStore::open(&server.config()).await.unwrap();
+    let mut writer = Writer::acquire(&store).await;
+    writer.write(vec![row("a", 1..=3)]).await;
+
+    server.kill();
+    let error = store.load(&entity("a")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    let lost = writer.batch(vec![row("a", 4..=4)]);
+    let error = store.commit(&lost).await.unwrap_err();
+    assert!(matches!(error, CommitError::Failed(_) | CommitError::Unknown(_)), "{error:?}");
+
+    server.restart();
+    assert_eq!(seqs(&store, "a", Page::After { after: 0, limit: 10 }).await, [1, 2, 3]);
+    assert_eq!(store.settle(lost.fence).await, Ok(Settled::NotCommitted));
+    writer.write(vec![row("a", 4..=5)]).await;
+    assert_eq!(seqs(&store, "a", Page::After { after: 0, limit: 10 }).await, [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_call_is_not_waited_for_longer_than_configured() {
+    // It accepts connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", silent.local_addr().unwrap());
+    let config = StoreConfig { timeout: Duration::from_millis(100), ..config(url) };
+    let error = SurrealStore::open(&config).await.err().unwrap();
+    assert!(error.to_string().ends_with("no answer within 100ms"), "{error}");
+}
+
+#[tokio::test]
+async fn credentials_are_checked_and_explained() {
+    let server = Server::start("memory");
+    let wrong = StoreConfig { password: Some(Secret::new("guess")), ..server.config() };
+    let text = SurrealStore::open(&wrong).await.err().unwrap().to_string();
+    assert!(text.contains("refuses user `root`") && !text.contains("guess"), "{text}");
+
+    let nobody = StoreConfig { username: None, password: None, ..server.config() };
+    let text = SurrealStore::open(&nobody).await.err().unwrap().to_string();
+    assert!(text.contains("set `store.username` and `store.password_file`"), "{text}");
+
+    assert_eq!(
+        check(&server.config()).await.unwrap(),
+        "a SurrealDB server, namespace `greenroom`, database `greenroom`; schema version 1"
+    );
+}
+
+#[tokio::test]
+async fn a_user_of_the_namespace_or_the_database_is_enough() {
+    let server = Server::start("memory");
+    let root = SurrealStore::open(&server.config()).await.unwrap();
+    for statement in [
+        "DEFINE USER ned ON NAMESPACE PASSWORD 'secret' ROLES EDITOR",
+        "DEFINE USER dora ON DATABASE PASSWORD 'secret' ROLES EDITOR",
+        "DEFINE USER vera ON DATABASE PASSWORD 'secret' ROLES VIEWER",
+    ] {
+        root.link.query(statement, Variables::new()).await.unwrap();
+    }
+    for user in ["ned", "dora"] {
+        let config = StoreConfig { username: Some(user.into()), ..server.config() };
+        let store = SurrealStore::open(&config).await.unwrap();
+        Writer::acquire(&store).await.write(vec![row(user, 1..=2)]).await;
+        assert_eq!(store.load(&entity(user)).await.unwrap().tail.len(), 2);
+    }
+    let viewer = StoreConfig { username: Some("vera".into()), ..server.config() };
+    let store = SurrealStore::open(&viewer).await.unwrap();
+    let error = store.acquire().await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+}
