@@ -49,8 +49,9 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     let authenticator = Authenticator::new(&config.auth, config.is_loopback()).map_err(|error| Failure::Config(error.to_string()))?;
     let listener = listen(config.listen)?;
     let address = listener.local_addr().map_err(|error| Failure::Runtime(format!("no local address: {error}")))?;
-    let store = SurrealStore::open(&config.store).await.map_err(|error| Failure::Runtime(error.to_string()))?;
-    let store: Arc<dyn Store> = Arc::new(store);
+    let database = SurrealStore::open(&config.store).await.map_err(|error| Failure::Runtime(error.to_string()))?;
+    let database = Arc::new(database);
+    let store: Arc<dyn Store> = database.clone();
     let term = store.acquire().await.map_err(|error| Failure::Runtime(format!("cannot take the lease: {error}")))?;
 
     let workers = config.worker_count();
@@ -121,6 +122,7 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     let stopping = server_handle.stop(false);
     shutdown.drain(&config.drain, &directory, &journal, &gate).await;
     stopping.await;
+    database.close().await;
     match fenced {
         None => {
             tracing::info!("stopped");

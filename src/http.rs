@@ -1,7 +1,7 @@
 //! The demo page and the SDK, as files inside the binary.
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, Route, guard, web};
 use rust_embed::RustEmbed;
 
 /// The page may load only what this server sends, and talk only to it.
@@ -18,11 +18,16 @@ struct Files;
 /// `/`, `/demo/…` and `/client/…`.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
-        .route("/", web::get().to(|request: HttpRequest| async move { file(&request, "demo/index.html") }))
-        .route("/demo/{path:.*}", web::get().to(demo))
-        .route("/client/{path:.*}", web::get().to(sdk))
-        .route("/favicon.ico", web::get().to(|request: HttpRequest| async move { file(&request, "demo/icon.svg") }))
+        .route("/", read().to(|request: HttpRequest| async move { file(&request, "demo/index.html") }))
+        .route("/demo/{path:.*}", read().to(demo))
+        .route("/client/{path:.*}", read().to(sdk))
+        .route("/favicon.ico", read().to(|request: HttpRequest| async move { file(&request, "demo/icon.svg") }))
         .default_service(web::to(|| async { HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("not found\n") }));
+}
+
+/// GET, and HEAD, whose body actix-http leaves out.
+fn read() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 async fn demo(request: HttpRequest, path: web::Path<String>) -> HttpResponse {

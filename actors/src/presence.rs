@@ -32,6 +32,21 @@ pub struct PresenceChangeParts {
     pub count: u64,
 }
 
+impl PresenceChangeParts {
+    /// The same in parts that hold at most `most` entries each, so that no notification grows without bound.
+    pub fn split(self, most: usize) -> impl Iterator<Item = Self> {
+        let Self { joined, updated, left, count } = self;
+        let (mut joined, mut updated, mut left) = (joined.into_iter(), updated.into_iter(), left.into_iter());
+        std::iter::from_fn(move || {
+            let mut part = Self { count, ..Self::default() };
+            part.joined.extend(joined.by_ref().take(most));
+            part.updated.extend(updated.by_ref().take(most - part.joined.len()));
+            part.left.extend(left.by_ref().take(most - part.joined.len() - part.updated.len()));
+            (!(part.joined.is_empty() && part.updated.is_empty() && part.left.is_empty())).then_some(part)
+        })
+    }
+}
+
 /// One user who is here.
 #[derive(Debug, Clone, PartialEq)]
 struct User {

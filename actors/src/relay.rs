@@ -89,6 +89,8 @@ pub enum Part {
         frame: Option<Bytes>,
         /// The log.
         epoch: Epoch,
+        /// The position that they continue from; what continues from another one comes too late.
+        after: Seq,
         /// The position that they bring the session to.
         seq: Seq,
         /// Whether live events follow from there; otherwise there is more to read.

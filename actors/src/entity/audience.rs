@@ -36,6 +36,11 @@ impl Audience {
         true
     }
 
+    /// Whether this session follows.
+    pub fn contains(&self, session: SessionKey) -> bool {
+        self.followers.contains_key(&session)
+    }
+
     /// Whether nobody follows.
     pub fn is_empty(&self) -> bool {
         self.followers.is_empty()

@@ -36,6 +36,8 @@ use outputs::Output;
 /// A snapshot is written when the events since the last one outweigh it this many times, so that snapshots cost a
 /// bounded share of what is written.
 const SNAPSHOT_RATIO: usize = 4;
+/// Most members in one presence notification.
+const PRESENCE_MEMBERS: usize = 256;
 /// What an outcome in a snapshot weighs, in bytes, roughly.
 const OUTCOME_BYTES: usize = 64;
 
@@ -335,16 +337,18 @@ impl Entity {
         self.presence_metrics.joined.increment(changes.joined.len() as u64);
         self.presence_metrics.updated.increment(changes.updated.len() as u64);
         self.presence_metrics.left.increment(changes.left.len() as u64);
-        let params = notify::PresenceChange {
-            entity: self.id.clone(),
-            joined: changes.joined,
-            updated: changes.updated,
-            left: changes.left,
-            count: changes.count,
-            members: None,
-        };
-        let frames = self.encoder.notification(self.audience.wants(), Method::Presence, &params);
-        self.publish(fx, || Part::Presence(frames.clone()));
+        for part in changes.split(PRESENCE_MEMBERS) {
+            let params = notify::PresenceChange {
+                entity: self.id.clone(),
+                joined: part.joined,
+                updated: part.updated,
+                left: part.left,
+                count: part.count,
+                members: None,
+            };
+            let frames = self.encoder.notification(self.audience.wants(), Method::Presence, &params);
+            self.publish(fx, || Part::Presence(frames.clone()));
+        }
     }
 
     fn present(&self) -> PresenceList {

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use bytes::Bytes;
 use foldhash::fast::RandomState;
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::codec::Message;
@@ -118,7 +117,7 @@ impl Relay {
                 self.deliver(answer);
             }
             Part::Left { session } => self.drop_sub(entity, session),
-            Part::CaughtUp { session, frame, epoch, seq, live } => self.caught_up(entity, session, frame, epoch, seq, live),
+            caught_up @ Part::CaughtUp { .. } => self.caught_up(entity, caught_up),
             Part::Answer(answer) => self.deliver(answer),
         }
     }
@@ -127,16 +126,20 @@ impl Relay {
         let Some(audience) = self.audiences.get_mut(entity) else { return };
         let mut delivered = 0;
         for sub in &mut audience.subs {
-            if sub.flow != Flow::Live || sub.spec.events == EventPolicy::None {
+            if sub.flow != Flow::Live || sub.spec.events == EventPolicy::None || last <= sub.last {
                 continue;
             }
             let Some(seat) = self.seats.get(sub.spec.session) else { continue };
-            debug_assert_eq!(first, sub.last + 1, "the entity sends its events without gaps");
-            if !seat.outbox.is_full() {
+            if first > sub.last + 1 {
+                // Only after a crash of the entity can this be: what is missing comes from the journal.
+                if let Some(ask) = catch_up(sub, entity, &audience.epoch, seat) {
+                    self.directory.route_control(entity, ask);
+                }
+            } else if !seat.outbox.is_full() {
                 if let Some(frame) = frames.get(seat.codec) {
                     seat.outbox.push(frame.clone());
+                    delivered += last - sub.last;
                     sub.last = last;
-                    delivered += last + 1 - first;
                 }
             } else if sub.spec.events == EventPolicy::Disconnect {
                 self.metrics.disconnected.increment(1);
@@ -207,22 +210,24 @@ impl Relay {
 
     /// A seat's outbox has drained: its paused subscriptions read on.
     pub fn drained(&mut self, seat: &Seat) {
-        let follows = seat.follows.borrow();
-        for entity in follows.iter() {
+        let follows = seat.follows.borrow().clone();
+        for entity in &follows {
             let Some(audience) = self.audiences.get_mut(entity) else { continue };
             let Some(sub) = audience.subs.iter_mut().find(|sub| sub.spec.session == seat.key) else { continue };
             if sub.flow == Flow::Paused || (sub.presence_stale && sub.flow == Flow::Live) {
-                let ask = catch_up(sub, &audience.epoch, seat);
-                self.directory.route_control(entity, ask);
+                if let Some(ask) = catch_up(sub, entity, &audience.epoch, seat) {
+                    self.directory.route_control(entity, ask);
+                }
             }
         }
     }
 
-    fn caught_up(&mut self, entity: &EntityId, session: SessionKey, frame: Option<Bytes>, epoch: Epoch, seq: Seq, live: bool) {
+    fn caught_up(&mut self, entity: &EntityId, part: Part) {
+        let Part::CaughtUp { session, frame, epoch, after, seq, live } = part else { return };
         let Some(seat) = self.seats.get(session).cloned() else { return };
         let Some(audience) = self.audiences.get_mut(entity) else { return };
         let Some(sub) = audience.subs.iter_mut().find(|sub| sub.spec.session == session) else { return };
-        if sub.flow != Flow::Reading {
+        if sub.flow != Flow::Reading || sub.last != after {
             return;
         }
         audience.epoch = epoch;
@@ -236,8 +241,7 @@ impl Relay {
         } else if seat.outbox.is_full() {
             sub.flow = Flow::Paused;
             seat.outbox.starve();
-        } else {
-            let ask = catch_up(sub, &audience.epoch, &seat);
+        } else if let Some(ask) = catch_up(sub, entity, &audience.epoch, &seat) {
             self.directory.route_control(entity, ask);
         }
     }
@@ -246,8 +250,9 @@ impl Relay {
         let Some(audience) = self.audiences.get_mut(entity) else { return };
         for sub in &mut audience.subs {
             let Some(seat) = self.seats.get(sub.spec.session) else { continue };
-            let ask = catch_up(sub, &audience.epoch, seat);
-            self.directory.route_control(entity, ask);
+            if let Some(ask) = catch_up(sub, entity, &audience.epoch, seat) {
+                self.directory.route_control(entity, ask);
+            }
         }
     }
 
@@ -287,14 +292,14 @@ impl Relay {
     }
 }
 
-/// Asks for what the subscription missed. From now on it is `Reading`.
-fn catch_up(sub: &mut Sub, epoch: &Epoch, seat: &Seat) -> ToEntity {
+/// Asks for what the subscription missed; from now on it is `Reading`. A session that has asked to leave asks for nothing
+/// more, so that the entity never hears of it after its leave.
+fn catch_up(sub: &mut Sub, entity: &EntityId, epoch: &Epoch, seat: &Seat) -> Option<ToEntity> {
+    if !seat.follows.borrow().contains(entity) {
+        return None;
+    }
     sub.flow = Flow::Reading;
     let presence = std::mem::take(&mut sub.presence_stale);
-    ToEntity::CatchUp(CatchUp {
-        spec: sub.spec,
-        codec: seat.codec,
-        after: Position { epoch: epoch.clone(), seq: sub.last },
-        presence,
-    })
+    let after = Position { epoch: epoch.clone(), seq: sub.last };
+    Some(ToEntity::CatchUp(CatchUp { spec: sub.spec, codec: seat.codec, after, presence }))
 }

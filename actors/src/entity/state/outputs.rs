@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use greenroom_protocol::codec::Message;
+use greenroom_protocol::params::EventPolicy;
 
 use super::{
     Answer, CatchUp, CodecKind, Effects, Empty, Entity, Epoch, EventRecord, Frames, Method, Part, RawJson, Responder, Sent, Seq, SessionKey,
@@ -166,13 +167,14 @@ impl Entity {
 
     fn live(&mut self, request: CatchUp, fx: &mut Effects) {
         let mut frame = Vec::new();
-        let after = request.after.seq.min(self.committed);
-        let Some(events) = self.ring.after(after, self.committed) else {
-            // What was in memory when this was queued has been pushed out since: begin anew.
-            return self.catch_up(request, fx);
-        };
-        let events: Vec<_> = events.cloned().collect();
-        events.iter().for_each(|event| self.append_event(request.codec, event, &mut frame));
+        if request.spec.events != EventPolicy::None {
+            let Some(events) = self.ring.after(request.after.seq.min(self.committed), self.committed) else {
+                // What was in memory when this was queued has been pushed out since: begin anew.
+                return self.catch_up(request, fx);
+            };
+            let events: Vec<_> = events.cloned().collect();
+            events.iter().for_each(|event| self.append_event(request.codec, event, &mut frame));
+        }
         self.caught_up(&request, frame, self.committed, true, fx);
     }
 
@@ -191,9 +193,12 @@ impl Entity {
             self.encoder.append(request.codec, &Message::Notification { method: Method::Presence, params: &params }, &mut frame);
         }
         let session = request.spec.session;
-        self.audience.add(session, request.codec);
+        if !self.audience.contains(session) {
+            // It has left since it asked.
+            return;
+        }
         let frame = (!frame.is_empty()).then(|| frame.into());
-        let epoch: Epoch = self.epoch.clone();
-        fx.part(session.worker, Part::CaughtUp { session, frame, epoch, seq, live });
+        let (epoch, after): (Epoch, Seq) = (self.epoch.clone(), request.after.seq);
+        fx.part(session.worker, Part::CaughtUp { session, frame, epoch, after, seq, live });
     }
 }

@@ -1,7 +1,7 @@
 //! What is read of the log: subscriptions, paused ones that read on, history.
 
 use greenroom_protocol::Position;
-use greenroom_protocol::params;
+use greenroom_protocol::params::{self, EventPolicy};
 use greenroom_protocol::results::{Event, HistoryPage};
 
 use super::outputs::{Begin, Join, Output};
@@ -42,13 +42,14 @@ impl Entity {
     }
 
     pub(super) fn catch_up(&mut self, request: CatchUp, fx: &mut Effects) {
+        self.audience.add(request.spec.session, request.codec);
         let Position { epoch, seq: after } = &request.after;
         let after = *after;
         if *epoch != self.epoch || after > self.seq {
             let snapshot = self.behaviour.snapshot();
             return self.put(Output::Reset(request, snapshot, SnapshotReason::EpochChanged), fx);
         }
-        if after >= self.committed || self.ring.after(after, self.committed).is_some() {
+        if request.spec.events == EventPolicy::None || after >= self.committed || self.ring.after(after, self.committed).is_some() {
             return self.put(Output::Live(request), fx);
         }
         fx.fetches.push(Fetch { page: Page::After { after, limit: CATCH_UP_EVENTS }, purpose: FetchFor::CatchUp(request) });

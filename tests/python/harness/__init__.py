@@ -1,0 +1,1 @@
+"""What the tests share: a server to start, and a client that knows JSON-RPC and nothing of Greenroom."""
