@@ -118,10 +118,11 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     canary.abort();
     readiness.set(Readiness::not_ready("shutting down"));
     gate.shut();
-    // Not accepting any more; the connections there are have been taken over, and are none of the server's.
-    let stopping = server_handle.stop(false);
+    // Not accepting any more. To stop here would end the worker threads, and with them the sessions that are still to hear
+    // their answers: the connections there are have been taken over, so the server does not wait for them.
+    server_handle.pause().await;
     shutdown.drain(&config.drain, &directory, &journal, &gate).await;
-    stopping.await;
+    server_handle.stop(false).await;
     database.close().await;
     match fenced {
         None => {

@@ -97,7 +97,7 @@ impl Canary {
         // What an earlier flight left behind is of no interest.
         while self.inbox.try_recv().is_ok() {}
         let spec =
-            SubSpec { session: self.asker.session, events: EventPolicy::Replay, signals: SignalPolicy::None, presence: false };
+            SubSpec { session: self.asker.session, number: 0, events: EventPolicy::Replay, signals: SignalPolicy::None, presence: false };
         self.ask("subscribe", |reply| ToEntity::Subscribe(Box::new(SubscribeRequest { spec, after: None, reply })))?;
         let joined = self.wait(|part| matches!(part, Part::Joined { .. })).await?;
         let Part::Joined { seq, .. } = joined else { return Err("the entity answered something else".into()) };

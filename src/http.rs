@@ -1,11 +1,15 @@
 //! The demo page and the SDK, as files inside the binary.
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, UPGRADE, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpRequest, HttpResponse, Route, guard, web};
 use rust_embed::RustEmbed;
 
+use crate::ws;
+
 /// The page may load only what this server sends, and talk only to it.
-const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What the directory `client/` ships.
 #[derive(RustEmbed)]
@@ -22,12 +26,21 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/demo/{path:.*}", read().to(demo))
         .route("/client/{path:.*}", read().to(sdk))
         .route("/favicon.ico", read().to(|request: HttpRequest| async move { file(&request, "demo/icon.svg") }))
+        .route(ws::PATH, read().to(|| async { upgrade_required() }))
         .default_service(web::to(|| async { HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("not found\n") }));
 }
 
 /// GET, and HEAD, whose body actix-http leaves out.
 fn read() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
+/// For who looks at the socket's address with a browser: with the header `Upgrade` the request does not come here.
+fn upgrade_required() -> HttpResponse {
+    HttpResponse::build(StatusCode::UPGRADE_REQUIRED)
+        .insert_header((UPGRADE, "websocket"))
+        .content_type("text/plain; charset=utf-8")
+        .body("this is where WebSocket connections are made; docs/protocol.md says how\n")
 }
 
 async fn demo(request: HttpRequest, path: web::Path<String>) -> HttpResponse {

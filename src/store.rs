@@ -16,6 +16,7 @@ mod error;
 mod failure;
 mod link;
 mod lock;
+mod log;
 mod read;
 mod rows;
 mod runtime;

@@ -127,6 +127,12 @@ impl Responder {
         self.refuse(error)
     }
 
+    /// Answers a request with its result at once, past everything that waits.
+    pub fn send_ok<T: Serialize>(self, result: &T) {
+        let relay = self.relay.clone();
+        relay.send_or_spawn(ToRelay::Answer(self.ok(result)));
+    }
+
     /// Sends an error at once, past everything that waits.
     pub fn send_error(mut self, error: WireError) {
         let answer = self.refuse(error);

@@ -16,8 +16,21 @@ use tokio::sync::mpsc;
 use crate::entity::ToEntity;
 
 mod actor;
+mod slots;
+#[cfg(test)]
+mod tests;
 
-pub use actor::{DirectoryActor, DirectoryLimits, Shard};
+pub use actor::{DirectoryActor, Shard};
+pub use slots::{Host, Slots, Undelivered};
+
+/// A shard's bounds.
+#[derive(Debug, Clone, Copy)]
+pub struct DirectoryLimits {
+    /// Entities awake at once on this shard.
+    pub max_awake: usize,
+    /// Entities that load, or wait for their turn to, at once on this shard.
+    pub max_loading: usize,
+}
 
 /// What a directory shard is told.
 #[derive(Debug)]
@@ -25,7 +38,14 @@ pub enum ToDirectory {
     /// A message for an entity.
     Route(EntityId, ToEntity),
     /// An entity has nothing to do and has saved what it should.
-    Idle(EntityId, u64),
+    Idle {
+        /// Which entity.
+        entity: EntityId,
+        /// Which life of it.
+        incarnation: u64,
+        /// The mark that it was asked with: whatever was sent to it since makes this void.
+        mark: u64,
+    },
     /// An entity's actor has ended by itself: it could not load (`false`), or it panicked (`true`).
     Ended {
         /// Which entity.
@@ -94,7 +114,8 @@ impl Directory {
         while all_done.recv().await.is_some() {}
     }
 
-    pub(crate) fn tell(&self, entity: &EntityId, message: ToDirectory) {
+    /// Tells an entity's shard what must not be lost; when the queue is full it waits in a task of its own.
+    pub fn tell(&self, entity: &EntityId, message: ToDirectory) {
         let shard = &self.shards[self.shard_of(entity)];
         if let Err(mpsc::error::TrySendError::Full(message)) = shard.try_send(message) {
             let shard = shard.clone();

@@ -10,6 +10,7 @@
 mod actor;
 mod audience;
 mod dedupe;
+mod life;
 mod messages;
 mod ring;
 mod state;
@@ -18,5 +19,6 @@ mod tests;
 
 pub use actor::{EntityActor, EntityEnv};
 pub(crate) use actor::{Deliver, Stop};
+pub use life::{End, Life, Todo};
 pub use messages::{CatchUp, OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
 pub use state::{Effects, Entity, Fetch, FetchFor};

@@ -21,7 +21,7 @@ mod committer;
 #[cfg(test)]
 mod tests;
 
-pub use committer::{Committer, CommitterLimits, Health};
+pub use committer::{Committer, CommitterLimits, Health, Pause};
 
 /// What the journal is told.
 #[derive(Debug)]

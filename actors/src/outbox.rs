@@ -39,6 +39,9 @@ struct Queue {
     frames: VecDeque<Frame>,
     bytes: usize,
     waker: Option<Waker>,
+    /// The pump has found nothing to take and waits for more. While it waits for the socket instead, what is pushed need
+    /// not wake it.
+    wanted: bool,
 }
 
 /// See the module's head.
@@ -134,7 +137,10 @@ impl Outbox {
         if self.close.get().is_none() {
             self.close.set(Some(code));
         }
-        wake(&mut self.queue.borrow_mut());
+        // Whatever the pump waits for: a socket that takes nothing must not keep a connection from closing.
+        if let Some(waker) = &self.queue.borrow().waker {
+            waker.wake_by_ref();
+        }
     }
 
     /// The code that the pump was asked to close with.
@@ -163,6 +169,9 @@ impl Outbox {
     /// Moves waiting frames to `out` until that holds `max_frames` or about `max_bytes`; pending while there are none.
     pub fn poll_take(&self, cx: &mut Context<'_>, out: &mut VecDeque<Bytes>, max_frames: usize, max_bytes: usize) -> Poll<()> {
         let mut queue = self.queue.borrow_mut();
+        if !queue.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            queue.waker = Some(cx.waker().clone());
+        }
         let mut taken = 0;
         while !self.held.get() && out.len() < max_frames && taken < max_bytes {
             let Some(frame) = queue.frames.pop_front() else { break };
@@ -176,16 +185,16 @@ impl Outbox {
         if taken > 0 {
             return Poll::Ready(());
         }
-        if !queue.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            queue.waker = Some(cx.waker().clone());
-        }
+        queue.wanted = true;
         Poll::Pending
     }
 }
 
 fn wake(queue: &mut Queue) {
-    if let Some(waker) = queue.waker.take() {
-        waker.wake();
+    if std::mem::take(&mut queue.wanted)
+        && let Some(waker) = &queue.waker
+    {
+        waker.wake_by_ref();
     }
 }
 
@@ -242,6 +251,36 @@ mod tests {
         outbox.push_first(Bytes::from_static(b"answer"));
         outbox.hold(false);
         assert_eq!(drain(&outbox), [&b"answer"[..], b"event"]);
+    }
+
+    /// Counts wakes.
+    #[derive(Default)]
+    struct Wakes(std::sync::atomic::AtomicUsize);
+
+    impl std::task::Wake for Wakes {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn closing_wakes_a_pump_that_waits_for_its_socket() {
+        let wakes = std::sync::Arc::new(Wakes::default());
+        let count = || wakes.0.load(std::sync::atomic::Ordering::Relaxed);
+        let (outbox, waker) = (Outbox::new(10), Waker::from(std::sync::Arc::clone(&wakes)));
+        let mut out = VecDeque::new();
+        outbox.push(Bytes::from_static(b"first"));
+        assert!(outbox.poll_take(&mut Context::from_waker(&waker), &mut out, 1, 100).is_ready());
+        // The pump writes `first` and waits for the socket: more to write is no news.
+        outbox.push(Bytes::from_static(b"second"));
+        assert_eq!(count(), 0);
+        outbox.close(CloseCode::SlowConsumer);
+        assert_eq!(count(), 1);
+        drain(&outbox);
+        assert!(outbox.poll_take(&mut Context::from_waker(&waker), &mut out, 9, 100).is_pending());
+        outbox.push(Bytes::from_static(b"third"));
+        outbox.push(Bytes::from_static(b"fourth"));
+        assert_eq!(count(), 2, "waiting for more, it is woken once");
     }
 
     #[test]

@@ -23,7 +23,7 @@ mod tests;
 
 pub use actor::RelayActor;
 pub(crate) use actor::batches;
-pub use seats::{Gather, Seat, SeatCounts};
+pub use seats::{Follow, Gather, Seat, SeatCounts};
 pub use state::Relay;
 
 /// What a relay is told.
@@ -38,7 +38,7 @@ pub enum ToRelay {
     },
     /// An answer that belongs to no entity's order.
     Answer(Answer),
-    /// The entity's actor is gone and forgot its audience: follow it anew.
+    /// The entity forgot its audience, since its actor has ended or a commit has failed: follow it anew.
     Lost(EntityId),
 }
 
@@ -80,11 +80,13 @@ pub enum Part {
     Left {
         /// Whose.
         session: SessionKey,
+        /// All of the session's subscriptions up to this one.
+        through: u32,
     },
     /// Events that a paused subscription missed.
     CaughtUp {
-        /// Whose.
-        session: SessionKey,
+        /// Which.
+        spec: SubSpec,
         /// Their frames, for the session's codec.
         frame: Option<Bytes>,
         /// The log.
@@ -105,6 +107,8 @@ pub enum Part {
 pub struct SubSpec {
     /// Whose.
     pub session: SessionKey,
+    /// A session counts its subscriptions up, so that what comes late for an older one is told apart.
+    pub number: u32,
     /// What happens to events at the bound.
     pub events: EventPolicy,
     /// What happens to signals at the bound.

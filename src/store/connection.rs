@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use surrealdb::Surreal;
 use surrealdb::engine::any::Any;
+use surrealdb::opt::Config;
 use surrealdb::types::{QueryError, Value, Variables};
 use tokio::sync::watch;
 
 use super::failure::Failure;
 use super::runtime::{OnDrop, OwnRuntime};
-use super::{OpenError, signin};
+use super::{OpenError, log, signin};
 use crate::config::{StoreConfig, StoreUrl};
 
 /// How many calls may wait for the socket to a server. The committer has one under way, and each worker a few reads.
 const CALLS_TO_SERVER: usize = 1024;
+
+/// Longer than any process runs.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A client and its runtime. Dropping it closes both.
 pub(super) struct Connection {
@@ -29,6 +33,25 @@ impl Connection {
     /// # Errors
     /// What is wrong with the configuration, or with what it names.
     pub(super) async fn open(config: &StoreConfig, target: &StoreUrl) -> Result<Self, OpenError> {
+        if let StoreUrl::SurrealKv(directory) = target {
+            log::remove_unfinished_repair(directory)?;
+            if log::is_left(directory) {
+                tracing::info!(directory = %directory.display(), "the store was not closed: writing its log back");
+                let recovered = Self::open_once(config, target).await?;
+                let mut gone = recovered.gone();
+                drop(recovered);
+                // An error says that the sender, and with it the engine, is gone too.
+                let _gone = gone.wait_for(|gone| *gone).await;
+                if log::is_left(directory) {
+                    let reason = "its log could not be written back; is there space on the disk?".to_owned();
+                    return Err(OpenError::Engine { at: config.url.clone(), reason });
+                }
+            }
+        }
+        Self::open_once(config, target).await
+    }
+
+    async fn open_once(config: &StoreConfig, target: &StoreUrl) -> Result<Self, OpenError> {
         let embedded = !matches!(target, StoreUrl::Server(_));
         let on_drop = if embedded { OnDrop::Finish } else { OnDrop::Abort };
         let threads = if embedded { config.threads } else { 1 };
@@ -37,7 +60,8 @@ impl Connection {
             let (config, target) = (config.clone(), target.clone());
             async move { connect(&config, &target).await }
         };
-        let client = runtime.spawn(work).await.map_err(|panic| OpenError::Engine { at: config.url.clone(), reason: panic.to_string() })??;
+        let client =
+            runtime.spawn(work).await.map_err(|panic| OpenError::Engine { at: config.url.clone(), reason: panic.to_string() })??;
         Ok(Self { client, runtime })
     }
 
@@ -116,13 +140,25 @@ async fn connect(config: &StoreConfig, target: &StoreUrl) -> Result<Surreal<Any>
         StoreUrl::Server(url) => return connect_to_server(config, url).await,
     };
     let engine = |error: surrealdb::Error| OpenError::Engine { at: config.url.clone(), reason: error.message().to_owned() };
-    let client = surrealdb::engine::any::connect(address).await.map_err(engine)?;
+    let client = surrealdb::engine::any::connect((address, quiet())).await.map_err(engine)?;
     define_and_use(&client, config).await.map_err(engine)?;
     Ok(client)
 }
 
+/// Has the engine write nothing by itself. It announces its node every few seconds for the sake of a cluster, which an
+/// embedded database is not; each time costs a flush, and one that failed would tear the log without anybody's notice.
+fn quiet() -> Config {
+    Config::new()
+        .node_membership_refresh_interval(NEVER)
+        .node_membership_check_interval(NEVER)
+        .node_membership_cleanup_interval(NEVER)
+        .changefeed_gc_interval(NEVER)
+}
+
 async fn connect_to_server(config: &StoreConfig, url: &str) -> Result<Surreal<Any>, OpenError> {
     let unreachable = |reason: String| OpenError::Unreachable { url: url.to_owned(), reason };
+    // Two providers of cryptography are compiled in, so rustls wants to be told which. Whoever told it before is as right.
+    let _told = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let work = async {
         let client = surrealdb::engine::any::connect(url)
             .with_capacity(CALLS_TO_SERVER)

@@ -40,6 +40,8 @@ struct State {
     current: Option<Arc<Connection>>,
     /// Becomes true when the connection that was given up last has closed its files.
     gone: Option<watch::Receiver<bool>>,
+    /// Why the engine on disk did not open again. It keeps its files locked after that, until the process ends.
+    dead: Option<String>,
 }
 
 /// When to try again after failures.
@@ -64,7 +66,7 @@ impl Link {
         Ok(Self {
             config: config.clone(),
             target,
-            state: Mutex::new(State { current: Some(connection), gone: None }),
+            state: Mutex::new(State { current: Some(connection), ..State::default() }),
             opening: tokio::sync::Mutex::default(),
             _lock: lock,
         })
@@ -77,7 +79,7 @@ impl Link {
     pub(super) async fn query(&self, statement: &'static str, variables: Variables) -> Result<Value, Failure> {
         let timeout = self.config.timeout;
         let connection = match tokio::time::timeout(timeout, self.connection()).await {
-            Ok(connection) => connection.map_err(|error| Failure::NotSent(error.to_string()))?,
+            Ok(connection) => connection.map_err(Failure::NotSent)?,
             Err(_) => return Err(Failure::NotSent(format!("no connection to the database within {timeout:?}"))),
         };
         match connection.query(statement, variables, timeout).await {
@@ -92,7 +94,7 @@ impl Link {
     }
 
     /// The current connection, or another where that one was given up.
-    async fn connection(&self) -> Result<Arc<Connection>, OpenError> {
+    async fn connection(&self) -> Result<Arc<Connection>, String> {
         if let Some(connection) = self.current() {
             return Ok(connection);
         }
@@ -100,6 +102,9 @@ impl Link {
         // Who held the lock before may have opened it.
         if let Some(connection) = self.current() {
             return Ok(connection);
+        }
+        if let Some(why) = self.state().dead.clone() {
+            return Err(why);
         }
         if let Some(until) = pause.until {
             tokio::time::sleep_until(until).await;
@@ -115,7 +120,12 @@ impl Link {
             Err(error) => {
                 pause.failed();
                 tracing::warn!(url = %self.config.url, failures = pause.failures, %error, "the store is out of reach");
-                Err(error)
+                let mut why = error.to_string();
+                if matches!(self.target, StoreUrl::SurrealKv(_)) {
+                    why.push_str("; restart Greenroom when the cause is gone");
+                    self.state().dead = Some(why.clone());
+                }
+                Err(why)
             }
         }
     }

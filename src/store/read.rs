@@ -99,7 +99,7 @@ impl Log<'_> {
     /// The first `limit` events after `after`.
     async fn after(&self, after: Seq, limit: usize) -> Result<Vec<EventRecord>, StoreError> {
         let to = after.saturating_add(limit as u64);
-        let mut events = self.from_row_of(after, to).await?;
+        let mut events = self.events_after(after, to).await?;
         // Fewer than wanted: at the end of the log, or where the beginning is trimmed.
         while events.len() < limit {
             let from = events.last().map_or(to, |event: &EventRecord| event.seq).saturating_add(1);
@@ -123,17 +123,19 @@ impl Log<'_> {
     async fn before(&self, before: Seq, limit: usize) -> Result<Vec<EventRecord>, StoreError> {
         let last = before - 1;
         let width = limit as u64;
-        let mut events = self.from_row_of(last.saturating_sub(width), last).await?;
+        let mut events = self.events_after(last.saturating_sub(width), last).await?;
         if events.last().is_none_or(|event| event.seq < last) {
             // The log ends before, so count from its end.
             let end = match events.last() {
                 Some(event) => event.seq,
                 None => match self.greatest_key(last).await? {
-                    Some(begin) => self.from_row_of(begin.saturating_sub(1), begin).await?.last().map_or(begin, |event| event.seq).min(last),
+                    Some(begin) => {
+                        self.events_after(begin.saturating_sub(1), begin).await?.last().map_or(begin, |event| event.seq).min(last)
+                    }
                     None => return Ok(events),
                 },
             };
-            events = self.from_row_of(end.saturating_sub(width), end).await?;
+            events = self.events_after(end.saturating_sub(width), end).await?;
         }
         events.retain(|event| event.seq <= last);
         events.drain(..events.len().saturating_sub(limit));
@@ -141,7 +143,7 @@ impl Log<'_> {
     }
 
     /// The events after `after`, up to the end of the row that holds `through`.
-    async fn from_row_of(&self, after: Seq, through: Seq) -> Result<Vec<EventRecord>, StoreError> {
+    async fn events_after(&self, after: Seq, through: Seq) -> Result<Vec<EventRecord>, StoreError> {
         let first = after.saturating_add(1);
         let from = first.saturating_sub(LOOK_BACK);
         let mut rows: Vec<StoredRow> = self.decode(self.query(RANGE, self.range(from, through)).await?)?;

@@ -10,8 +10,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How long the engine may take to write what it holds in memory when it closes. It loses nothing if that is too short.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the engine may take to write what it holds in memory when it closes: up to a gigabyte. It loses nothing if that
+/// is too short.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How often to look whether the engine has closed.
 const CLOSE_POLL: Duration = Duration::from_millis(2);
@@ -92,7 +93,7 @@ impl Closing {
         let started = Instant::now();
         let metrics = runtime.metrics();
         while metrics.num_alive_tasks() > 0 && started.elapsed() < CLOSE_TIMEOUT {
-            std::thread::sleep(CLOSE_POLL);
+            std::thread::park_timeout(CLOSE_POLL);
         }
         runtime.shutdown_timeout(CLOSE_TIMEOUT);
     }

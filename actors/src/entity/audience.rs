@@ -11,8 +11,15 @@ use crate::ids::{SessionKey, WorkerId};
 /// The followers by session; counted by thread and codec, so that publishing asks nobody in particular.
 #[derive(Debug, Default)]
 pub struct Audience {
-    followers: HashMap<SessionKey, CodecKind, RandomState>,
+    followers: HashMap<SessionKey, Follower, RandomState>,
     threads: Vec<Thread>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Follower {
+    codec: CodecKind,
+    /// Its subscription's number.
+    number: u32,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,23 +29,33 @@ struct Thread {
 }
 
 impl Audience {
-    /// Adds a follower; one that follows already stays.
-    pub fn add(&mut self, session: SessionKey, codec: CodecKind) {
-        if self.followers.insert(session, codec).is_none() {
-            *self.count(session.worker, codec) += 1;
+    /// Adds a follower, unless it follows by a later subscription already.
+    pub fn add(&mut self, session: SessionKey, number: u32, codec: CodecKind) {
+        match self.followers.get_mut(&session) {
+            Some(follower) => follower.number = follower.number.max(number),
+            None => {
+                self.followers.insert(session, Follower { codec, number });
+                *self.count(session.worker, codec) += 1;
+            }
         }
     }
 
-    /// Removes a follower. Says whether it was one.
-    pub fn remove(&mut self, session: SessionKey) -> bool {
-        let Some(codec) = self.followers.remove(&session) else { return false };
-        *self.count(session.worker, codec) -= 1;
-        true
+    /// Removes a follower, unless it follows by a subscription later than `through`.
+    pub fn remove(&mut self, session: SessionKey, through: u32) {
+        if let Some(Follower { codec, .. }) = self.followers.get(&session).copied().filter(|follower| follower.number <= through) {
+            self.followers.remove(&session);
+            *self.count(session.worker, codec) -= 1;
+        }
     }
 
-    /// Whether this session follows.
-    pub fn contains(&self, session: SessionKey) -> bool {
-        self.followers.contains_key(&session)
+    /// Whether this session follows by this subscription.
+    pub fn contains(&self, session: SessionKey, number: u32) -> bool {
+        self.followers.get(&session).is_some_and(|follower| follower.number == number)
+    }
+
+    /// Everybody, with the subscription's number, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (SessionKey, u32)> + '_ {
+        self.followers.iter().map(|(session, follower)| (*session, follower.number))
     }
 
     /// Whether nobody follows.

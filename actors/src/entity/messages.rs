@@ -84,7 +84,12 @@ pub enum ToEntity {
     /// Follow.
     Subscribe(Box<SubscribeRequest>),
     /// Follow no more.
-    Unsubscribe(Responder),
+    Unsubscribe {
+        /// All of the session's subscriptions up to this one.
+        through: u32,
+        /// Where the answer goes.
+        reply: Responder,
+    },
     /// Pass a signal on.
     Signal(Box<SignalRequest>),
     /// Tell the state.
@@ -104,21 +109,36 @@ pub enum ToEntity {
     },
     /// Let a paused subscription read on.
     CatchUp(CatchUp),
+    /// A relay has no such subscription any more: forget it and the session's earlier ones.
+    Unfollow(SessionKey, u32),
+    /// A session's `leave` could not be taken up: it leaves all the same, and nobody waits for an answer.
+    Leave(SessionKey),
     /// A session has ended.
     Gone(SessionKey),
-    /// Go to sleep if there is nothing to do; with `true` even if somebody follows.
-    Sleep(bool),
+    /// Go to sleep if there is nothing to do.
+    Sleep {
+        /// Even if somebody follows, and as soon as everything is on disk.
+        drain: bool,
+        /// What to answer with: tells the directory that nothing else was sent since it asked.
+        mark: u64,
+    },
 }
 
 impl ToEntity {
-    /// Answers a request with an error; what is no request is given back.
+    /// Answers a request with an error; what is no request is given back. So is what remains of a refused leave: nobody
+    /// would ask again for a member who stays behind.
     pub fn refuse(self, error: WireError) -> Option<Self> {
         let reply = match self {
+            Self::Presence { action: PresenceAction::Leave, reply, .. } => {
+                let session = reply.session();
+                reply.send_error(error);
+                return Some(Self::Leave(session));
+            }
             Self::Op(request) => request.reply,
             Self::Subscribe(request) => request.reply,
             Self::Signal(request) => request.reply,
-            Self::Unsubscribe(reply) | Self::Read(reply) | Self::History(_, reply) | Self::Presence { reply, .. } => reply,
-            control @ (Self::CatchUp(_) | Self::Gone(_) | Self::Sleep(_)) => return Some(control),
+            Self::Unsubscribe { reply, .. } | Self::Read(reply) | Self::History(_, reply) | Self::Presence { reply, .. } => reply,
+            control @ (Self::CatchUp(_) | Self::Unfollow(..) | Self::Leave(_) | Self::Gone(_) | Self::Sleep { .. }) => return Some(control),
         };
         reply.send_error(error);
         None
@@ -126,6 +146,6 @@ impl ToEntity {
 
     /// Whether this must not be lost, and nobody waits for an answer.
     pub fn is_control(&self) -> bool {
-        matches!(self, Self::CatchUp(_) | Self::Gone(_) | Self::Sleep(_))
+        matches!(self, Self::CatchUp(_) | Self::Unfollow(..) | Self::Leave(_) | Self::Gone(_) | Self::Sleep { .. })
     }
 }

@@ -1,8 +1,9 @@
 //! An entity without its mailbox: input in, effects out.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use greenroom_protocol::codec::Method;
 use greenroom_protocol::params::PresenceAction;
 use greenroom_protocol::results::{Empty, PresenceList, Sent, SnapshotReason, State, Subscribed};
@@ -53,7 +54,10 @@ pub struct Entity {
     dedupe: Dedupe,
     /// The last event decided. What is not committed of it nobody has seen.
     seq: Seq,
-    /// The last event on disk and released.
+    /// The last event on disk.
+    durable: Seq,
+    /// The last event on disk and released. It lags behind `durable` only while a release is under way: what goes out then is
+    /// of this seq, and what follows it is still to come.
     committed: Seq,
     /// The time of the last event; times never go back.
     last_at: Millis,
@@ -63,6 +67,8 @@ pub struct Entity {
     pending_ops: usize,
     ring: Ring,
     audience: Audience,
+    /// Subscriptions whose gap is being read, by session: what is read for any other comes too late.
+    joining: HashMap<SessionKey, u32, RandomState>,
     presence: Presence,
     bucket: Bucket,
     snapshot_seq: Seq,
@@ -109,12 +115,14 @@ impl Entity {
             behaviour,
             dedupe,
             seq,
+            durable: seq,
             committed: seq,
             last_at,
             gate: VecDeque::new(),
             pending_ops: 0,
             ring,
             audience: Audience::default(),
+            joining: HashMap::default(),
             presence: Presence::new(kind.max_present),
             bucket: Bucket::new(Rate::new(kind.ops_per_second, kind.ops_burst)),
             snapshot_seq,
@@ -142,7 +150,12 @@ impl Entity {
 
     /// Whether nobody would miss it.
     pub fn idle(&self) -> bool {
-        self.settled() && self.audience.is_empty() && self.presence.is_idle()
+        self.settled() && self.audience.is_empty() && self.joining.is_empty() && self.presence.is_idle()
+    }
+
+    /// Who follows, with the number of the subscription, in no order.
+    pub fn followers(&self) -> impl Iterator<Item = (SessionKey, u32)> + '_ {
+        self.audience.iter()
     }
 
     /// Takes anything but an op.
@@ -150,7 +163,8 @@ impl Entity {
         match message {
             ToEntity::Op(request) => request.reply.send_error(unavailable()),
             ToEntity::Subscribe(request) => self.subscribe(*request, fx),
-            ToEntity::Unsubscribe(reply) => self.put(Output::Left(reply.session(), Some(reply)), fx),
+            ToEntity::Unsubscribe { through, reply } => self.leave(reply.session(), through, Some(reply), fx),
+            ToEntity::Unfollow(session, through) => self.leave(session, through, None, fx),
             ToEntity::Signal(request) => self.signal(*request, fx),
             ToEntity::Read(reply) => {
                 let state = State { epoch: self.epoch.clone(), seq: self.seq, state: self.behaviour.snapshot() };
@@ -159,13 +173,12 @@ impl Entity {
             ToEntity::History(params, reply) => self.history(&params, reply, fx),
             ToEntity::Presence { action, meta, user, reply } => self.presence(action, meta, &user, reply, fx),
             ToEntity::CatchUp(request) => self.catch_up(request, fx),
+            ToEntity::Leave(session) => fx.presence_due |= self.presence.leave(session),
             ToEntity::Gone(session) => {
-                if self.presence.leave(session) {
-                    fx.presence_due = true;
-                }
-                self.put(Output::Left(session, None), fx);
+                fx.presence_due |= self.presence.leave(session);
+                self.leave(session, u32::MAX, None, fx);
             }
-            ToEntity::Sleep(_) => {}
+            ToEntity::Sleep { .. } => {}
         }
     }
 
@@ -250,37 +263,31 @@ impl Entity {
 
     /// Everything up to `through` is on disk: what waited for it goes out.
     pub fn committed_through(&mut self, through: Seq, fx: &mut Effects) {
-        self.committed = self.committed.max(through);
+        self.durable = self.durable.max(through);
         self.release(fx);
     }
 
     /// A commit failed: forgets what is not on disk. The ops that waited are kept, to be looked up after `reload`.
     pub fn fail(&mut self) -> Vec<LostOp> {
         self.pending_ops = 0;
-        let mut lost = Vec::new();
-        for (_, output) in std::mem::take(&mut self.gate) {
-            match output {
-                Output::Event { record, reply, .. } => lost.push(LostOp { record, reply }),
-                Output::Left(session, reply) => {
-                    self.audience.remove(session);
-                    drop(reply);
-                }
-                // Dropping what holds a responder answers `unavailable`; a paused subscription is followed anew after the reload.
-                _ => {}
-            }
-        }
-        lost
+        let lost = std::mem::take(&mut self.gate).into_iter().filter_map(|(_, output)| match output {
+            Output::Event { record, reply, .. } => Some(LostOp { record, reply }),
+            // Dropping what holds a responder answers `unavailable`; who follows does so anew after the reload.
+            _ => None,
+        });
+        lost.collect()
     }
 
-    /// Takes the state from the store again, keeps the audience and presence, and answers the ops that a failure had left open.
+    /// Takes the state from the store again, keeps presence, and answers the ops that a failure had left open. The audience is
+    /// forgotten: the relays are to be told, and follow anew.
     ///
     /// # Errors
     /// As for [`wake`](Self::wake); nothing has changed then.
     pub fn reload(&mut self, loaded: Loaded, lost: Vec<LostOp>, fx: &mut Effects) -> Result<(), Corrupt> {
         let fresh = Self::wake(self.id.clone(), Arc::clone(&self.kind), self.encoder, loaded, self.epoch.clone())?;
-        let audience = std::mem::take(&mut self.audience);
         let presence = std::mem::replace(&mut self.presence, Presence::new(0));
-        *self = Self { audience, presence, ..fresh };
+        *self = Self { presence, ..fresh };
+        fx.presence_due |= self.presence.is_dirty();
         for LostOp { record, reply } in lost {
             let found = match (&record.client, record.n) {
                 (Some(client), Some(n)) => self.dedupe.look_up(&record.from, client, Millis::MAX, n),
@@ -298,6 +305,14 @@ impl Entity {
             });
         }
         Ok(())
+    }
+
+    /// Ends the session's subscriptions up to `through`, in their place among the outputs.
+    fn leave(&mut self, session: SessionKey, through: u32, reply: Option<Responder>, fx: &mut Effects) {
+        if self.joining.get(&session).is_some_and(|number| *number <= through) {
+            self.joining.remove(&session);
+        }
+        self.put(Output::Left { session, through, reply }, fx);
     }
 
     fn signal(&mut self, request: SignalRequest, fx: &mut Effects) {

@@ -1,6 +1,7 @@
 //! The committer: one transaction after the other, each with all that has gathered.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,9 @@ pub struct CommitterLimits {
     pub batch_bytes: usize,
 }
 
+/// A way to wait.
+pub type Pause = Box<dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
 /// How the store does, as the latest transaction found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
@@ -44,6 +48,7 @@ pub struct Committer {
     limits: CommitterLimits,
     health: watch::Sender<Health>,
     metrics: JournalMetrics,
+    pause: Pause,
     term: u64,
     number: u64,
 }
@@ -53,7 +58,13 @@ impl Committer {
     pub fn new(store: Arc<dyn Store>, term: u64, queue: mpsc::Receiver<ToJournal>, limits: CommitterLimits) -> (Self, watch::Receiver<Health>) {
         let (health, watch) = watch::channel(Health::Ok);
         let metrics = JournalMetrics::new();
-        (Self { store, queue, waiting: VecDeque::new(), limits, health, metrics, term, number: 1 }, watch)
+        let pause: Pause = Box::new(|length| Box::pin(tokio::time::sleep(length)));
+        (Self { store, queue, waiting: VecDeque::new(), limits, health, metrics, pause, term, number: 1 }, watch)
+    }
+
+    /// Waits in another way, for tests that have no clock.
+    pub fn with_pause(self, pause: Pause) -> Self {
+        Self { pause, ..self }
     }
 
     /// Commits until every sender is gone and the queue is empty.
@@ -146,7 +157,7 @@ impl Committer {
                 }
                 Err(why) => tracing::warn!(%why, "the store does not tell yet"),
             }
-            tokio::time::sleep(pause).await;
+            (self.pause)(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }

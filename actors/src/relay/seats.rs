@@ -35,10 +35,19 @@ pub struct Seat {
     pub pinged: Cell<Millis>,
     /// Whether it was warned that its identity expires.
     pub warned: Cell<bool>,
-    /// The entities it follows, or is about to.
-    pub follows: RefCell<Vec<EntityId>>,
+    /// What it follows, or is about to. Whatever the relay has of it is in here.
+    pub follows: RefCell<Vec<Follow>>,
     /// The answer to `connect`, while its subscriptions are being gathered.
     pub gather: RefCell<Option<Box<Gather>>>,
+}
+
+/// One subscription of a session.
+#[derive(Debug, Clone)]
+pub struct Follow {
+    /// What it follows.
+    pub entity: EntityId,
+    /// The latest subscription to it that was asked for.
+    pub number: u32,
 }
 
 /// An answer to `connect` in the making.
@@ -69,6 +78,20 @@ impl Seat {
             warned: Cell::new(false),
             follows: RefCell::default(),
             gather: RefCell::new(None),
+        }
+    }
+
+    /// The number of the latest subscription to `entity`, if it follows that or is about to.
+    pub fn following(&self, entity: &EntityId) -> Option<u32> {
+        self.follows.borrow().iter().find(|follow| follow.entity == *entity).map(|follow| follow.number)
+    }
+
+    /// Notes a subscription to `entity`; of several the latest counts.
+    pub fn follow(&self, entity: &EntityId, number: u32) {
+        let mut follows = self.follows.borrow_mut();
+        match follows.iter_mut().find(|follow| follow.entity == *entity) {
+            Some(follow) => follow.number = follow.number.max(number),
+            None => follows.push(Follow { entity: entity.clone(), number }),
         }
     }
 

@@ -10,7 +10,7 @@ use greenroom_protocol::codec::Message;
 use greenroom_protocol::params::{EventPolicy, SignalPolicy};
 use greenroom_protocol::{EntityId, Epoch, Position, Seq};
 
-use super::seats::{Gather, Seat, SeatCounts, Seats};
+use super::seats::{Follow, Gather, Seat, SeatCounts, Seats};
 use super::{Part, SubSpec, ToRelay};
 use crate::answer::{Answer, AnswerBody};
 use crate::directory::Directory;
@@ -33,6 +33,7 @@ pub struct Relay {
 /// This thread's followers of one entity.
 #[derive(Debug)]
 struct Audience {
+    /// The log, as the entity last named it.
     epoch: Epoch,
     subs: Vec<Sub>,
 }
@@ -40,6 +41,8 @@ struct Audience {
 #[derive(Debug)]
 struct Sub {
     spec: SubSpec,
+    /// The log that it stands in. Until the first event is on disk, each life of an entity gives the log another name.
+    epoch: Epoch,
     /// The last event handed to the outbox.
     last: Seq,
     flow: Flow,
@@ -75,9 +78,9 @@ impl Relay {
         if !self.seats.remove(seat.key) {
             return Vec::new();
         }
-        let follows = std::mem::take(&mut *seat.follows.borrow_mut());
+        let follows: Vec<_> = seat.follows.take().into_iter().map(|follow| follow.entity).collect();
         for entity in &follows {
-            self.drop_sub(entity, seat.key);
+            self.drop_sub(entity, seat.key, u32::MAX);
         }
         follows
     }
@@ -90,6 +93,11 @@ impl Relay {
     /// Numbers for metrics.
     pub fn counts(&self) -> SeatCounts {
         self.seats.counts()
+    }
+
+    /// Who follows `entity` here, with the number of the subscription.
+    pub fn followers(&self, entity: &EntityId) -> impl Iterator<Item = (SessionKey, u32)> + '_ {
+        self.audiences.get(entity).into_iter().flat_map(|audience| &audience.subs).map(|sub| (sub.spec.session, sub.spec.number))
     }
 
     /// Begins to gather the answer to a `connect` with subscriptions; what else comes waits behind it.
@@ -116,7 +124,7 @@ impl Relay {
                 self.join(entity, spec, epoch, seq);
                 self.deliver(answer);
             }
-            Part::Left { session } => self.drop_sub(entity, session),
+            Part::Left { session, through } => self.left(entity, session, through),
             caught_up @ Part::CaughtUp { .. } => self.caught_up(entity, caught_up),
             Part::Answer(answer) => self.deliver(answer),
         }
@@ -126,15 +134,17 @@ impl Relay {
         let Some(audience) = self.audiences.get_mut(entity) else { return };
         let mut delivered = 0;
         for sub in &mut audience.subs {
-            if sub.flow != Flow::Live || sub.spec.events == EventPolicy::None || last <= sub.last {
+            if sub.flow != Flow::Live || last <= sub.last {
+                continue;
+            }
+            if sub.spec.events == EventPolicy::None {
+                sub.last = last;
                 continue;
             }
             let Some(seat) = self.seats.get(sub.spec.session) else { continue };
             if first > sub.last + 1 {
                 // Only after a crash of the entity can this be: what is missing comes from the journal.
-                if let Some(ask) = catch_up(sub, entity, &audience.epoch, seat) {
-                    self.directory.route_control(entity, ask);
-                }
+                self.directory.route_control(entity, catch_up(sub, seat));
             } else if !seat.outbox.is_full() {
                 if let Some(frame) = frames.get(seat.codec) {
                     seat.outbox.push(frame.clone());
@@ -185,22 +195,41 @@ impl Relay {
     }
 
     fn join(&mut self, entity: &EntityId, spec: SubSpec, epoch: Epoch, seq: Seq) {
-        if self.seats.get(spec.session).is_none() {
-            return;
-        }
-        let audience =
-            self.audiences.entry(entity.clone()).or_insert_with(|| Audience { epoch: epoch.clone(), subs: Vec::with_capacity(1) });
-        audience.epoch = epoch;
-        let sub = Sub { spec, last: seq, flow: Flow::Live, presence_stale: false };
+        let Some(seat) = self.seats.get(spec.session) else {
+            // The session ended before its entity knew of it.
+            return self.directory.route_control(entity, ToEntity::Unfollow(spec.session, spec.number));
+        };
+        seat.follow(entity, spec.number);
+        self.adopt(entity, &epoch);
+        let sub = Sub { spec, epoch: epoch.clone(), last: seq, flow: Flow::Live, presence_stale: false };
+        let audience = self.audiences.entry(entity.clone()).or_insert_with(|| Audience { epoch, subs: Vec::with_capacity(1) });
         match audience.subs.iter_mut().find(|old| old.spec.session == spec.session) {
             Some(old) => *old = sub,
             None => audience.subs.push(sub),
         }
     }
 
-    fn drop_sub(&mut self, entity: &EntityId, session: SessionKey) {
+    /// The entity's log is `epoch` now: whoever stands in another one asks what that means for it.
+    fn adopt(&mut self, entity: &EntityId, epoch: &Epoch) {
+        let Some(audience) = self.audiences.get_mut(entity).filter(|audience| audience.epoch != *epoch) else { return };
+        // Those who are reading have asked already.
+        for sub in audience.subs.iter_mut().filter(|sub| sub.flow != Flow::Reading) {
+            let Some(seat) = self.seats.get(sub.spec.session) else { continue };
+            self.directory.route_control(entity, catch_up(sub, seat));
+        }
+        audience.epoch = epoch.clone();
+    }
+
+    fn left(&mut self, entity: &EntityId, session: SessionKey, through: u32) {
+        if let Some(seat) = self.seats.get(session) {
+            seat.follows.borrow_mut().retain(|follow| follow.entity != *entity || follow.number > through);
+        }
+        self.drop_sub(entity, session, through);
+    }
+
+    fn drop_sub(&mut self, entity: &EntityId, session: SessionKey, through: u32) {
         let Some(audience) = self.audiences.get_mut(entity) else { return };
-        if let Some(index) = audience.subs.iter().position(|sub| sub.spec.session == session) {
+        if let Some(index) = audience.subs.iter().position(|sub| sub.spec.session == session && sub.spec.number <= through) {
             audience.subs.swap_remove(index);
         }
         if audience.subs.is_empty() {
@@ -210,39 +239,40 @@ impl Relay {
 
     /// A seat's outbox has drained: its paused subscriptions read on.
     pub fn drained(&mut self, seat: &Seat) {
-        let follows = seat.follows.borrow().clone();
-        for entity in &follows {
+        for Follow { entity, .. } in seat.follows.borrow().iter() {
             let Some(audience) = self.audiences.get_mut(entity) else { continue };
             let Some(sub) = audience.subs.iter_mut().find(|sub| sub.spec.session == seat.key) else { continue };
             if sub.flow == Flow::Paused || (sub.presence_stale && sub.flow == Flow::Live) {
-                if let Some(ask) = catch_up(sub, entity, &audience.epoch, seat) {
-                    self.directory.route_control(entity, ask);
-                }
+                self.directory.route_control(entity, catch_up(sub, seat));
             }
         }
     }
 
     fn caught_up(&mut self, entity: &EntityId, part: Part) {
-        let Part::CaughtUp { session, frame, epoch, after, seq, live } = part else { return };
-        let Some(seat) = self.seats.get(session).cloned() else { return };
-        let Some(audience) = self.audiences.get_mut(entity) else { return };
-        let Some(sub) = audience.subs.iter_mut().find(|sub| sub.spec.session == session) else { return };
+        let Part::CaughtUp { spec, frame, epoch, after, seq, live } = part else { return };
+        self.adopt(entity, &epoch);
+        let SubSpec { session, number, .. } = spec;
+        let find = |sub: &&mut Sub| sub.spec.session == session && sub.spec.number == number;
+        let sub = self.audiences.get_mut(entity).and_then(|audience| audience.subs.iter_mut().find(find));
+        let (Some(sub), Some(seat)) = (sub, self.seats.get(session)) else {
+            // It ended after it had asked, and the entity took it up again for its question.
+            return self.directory.route_control(entity, ToEntity::Unfollow(session, number));
+        };
         if sub.flow != Flow::Reading || sub.last != after {
             return;
         }
-        audience.epoch = epoch;
         if let Some(frame) = frame {
             self.metrics.events.increment(seq.saturating_sub(sub.last));
             seat.outbox.push(frame);
         }
-        sub.last = seq;
+        (sub.epoch, sub.last) = (epoch, seq);
         if live {
             sub.flow = Flow::Live;
         } else if seat.outbox.is_full() {
             sub.flow = Flow::Paused;
             seat.outbox.starve();
-        } else if let Some(ask) = catch_up(sub, entity, &audience.epoch, &seat) {
-            self.directory.route_control(entity, ask);
+        } else {
+            self.directory.route_control(entity, catch_up(sub, seat));
         }
     }
 
@@ -250,9 +280,9 @@ impl Relay {
         let Some(audience) = self.audiences.get_mut(entity) else { return };
         for sub in &mut audience.subs {
             let Some(seat) = self.seats.get(sub.spec.session) else { continue };
-            if let Some(ask) = catch_up(sub, entity, &audience.epoch, seat) {
-                self.directory.route_control(entity, ask);
-            }
+            // Who is present may have changed without a word.
+            sub.presence_stale = sub.spec.presence;
+            self.directory.route_control(entity, catch_up(sub, seat));
         }
     }
 
@@ -292,14 +322,10 @@ impl Relay {
     }
 }
 
-/// Asks for what the subscription missed; from now on it is `Reading`. A session that has asked to leave asks for nothing
-/// more, so that the entity never hears of it after its leave.
-fn catch_up(sub: &mut Sub, entity: &EntityId, epoch: &Epoch, seat: &Seat) -> Option<ToEntity> {
-    if !seat.follows.borrow().contains(entity) {
-        return None;
-    }
+/// Asks for what the subscription missed. From now on it is `Reading`.
+fn catch_up(sub: &mut Sub, seat: &Seat) -> ToEntity {
     sub.flow = Flow::Reading;
     let presence = std::mem::take(&mut sub.presence_stale);
-    let after = Position { epoch: epoch.clone(), seq: sub.last };
-    Some(ToEntity::CatchUp(CatchUp { spec: sub.spec, codec: seat.codec, after, presence }))
+    let after = Position { epoch: sub.epoch.clone(), seq: sub.last };
+    ToEntity::CatchUp(CatchUp { spec: sub.spec, codec: seat.codec, after, presence })
 }

@@ -57,7 +57,7 @@ impl Session {
         }
         self.adopt(fresh);
         let follows = self.seat.follows.borrow();
-        if follows.iter().any(|entity| self.permissions(entity).is_none_or(|allowed| !allowed.contains(Permissions::READ))) {
+        if follows.iter().any(|follow| self.permissions(&follow.entity).is_none_or(|allowed| !allowed.contains(Permissions::READ))) {
             // With fewer rights than before the client begins anew.
             self.seat.outbox.close(CloseCode::Unauthorized);
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::params::{self, PresenceAction};
-use greenroom_protocol::results::Pong;
+use greenroom_protocol::results::{Empty, Pong};
 use greenroom_protocol::{Call, CodecKind, EntityId, ErrorCode, Request, RequestId, WireError, limits};
 use serde::Serialize;
 
@@ -33,6 +33,8 @@ pub struct Session {
     requests: Bucket,
     bytes: Bucket,
     abuse: Abuse,
+    /// Subscriptions so far.
+    subscriptions: u32,
 }
 
 impl Session {
@@ -43,7 +45,7 @@ impl Session {
         let seat = env.relay.borrow_mut().seat(|key| Seat::new(key, codec, bounds.outbox_bytes, now, connect_by));
         let (requests, bytes) = (Bucket::new(bounds.requests), Bucket::new(bounds.bytes));
         SESSIONS.gauge_with([]).increment(1);
-        Self { seat, identity: None, client: "".into(), present: Vec::new(), requests, bytes, abuse: Abuse::default(), env }
+        Self { seat, identity: None, client: "".into(), present: Vec::new(), requests, bytes, abuse: Abuse::default(), subscriptions: 0, env }
     }
 
     /// Its place on the thread, for the socket's pump.
@@ -111,10 +113,10 @@ impl Session {
         match call {
             Call::Connect(_) | Call::Ping(_) => unreachable!("answered by the caller"),
             Call::Subscribe(params) => self.subscribe(params, reply),
-            Call::Unsubscribe(params) => {
-                self.seat.follows.borrow_mut().retain(|entity| *entity != params.entity);
-                self.route(params.entity, ToEntity::Unsubscribe(reply));
-            }
+            Call::Unsubscribe(params) => match self.seat.following(&params.entity) {
+                Some(through) => self.route(params.entity, ToEntity::Unsubscribe { through, reply }),
+                None => reply.send_ok(&Empty {}),
+            },
             Call::Send(params) => self.send(params, reply),
             Call::Signal(params) => self.signal(params, reply),
             Call::Read(params) => {
@@ -132,16 +134,15 @@ impl Session {
     pub(super) fn subscribe(&mut self, params: params::Subscribe, reply: Responder) {
         let Some((_, reply)) = self.allowed(&params.entity, Permissions::READ, reply) else { return };
         let most = self.env.bounds.told.max_subscriptions as usize;
-        let mut follows = self.seat.follows.borrow_mut();
-        if !follows.contains(&params.entity) {
-            if follows.len() >= most {
-                let message = format!("this session has {most} subscriptions; unsubscribe from one first");
-                return reply.send_error(WireError::new(ErrorCode::TooManySubscriptions, message));
-            }
-            follows.push(params.entity.clone());
+        if self.seat.following(&params.entity).is_none() && self.seat.follows.borrow().len() >= most {
+            let message = format!("this session has {most} subscriptions; unsubscribe from one first");
+            return reply.send_error(WireError::new(ErrorCode::TooManySubscriptions, message));
         }
-        drop(follows);
-        let spec = SubSpec { session: self.seat.key, events: params.events, signals: params.signals, presence: params.presence };
+        self.subscriptions += 1;
+        let number = self.subscriptions;
+        self.seat.follow(&params.entity, number);
+        let params::Subscribe { events, signals, presence, .. } = params;
+        let spec = SubSpec { session: self.seat.key, number, events, signals, presence };
         self.route(params.entity, ToEntity::Subscribe(Box::new(SubscribeRequest { spec, after: params.after, reply })));
     }
 
@@ -195,10 +196,11 @@ impl Session {
     }
 
     fn route(&self, entity: EntityId, message: ToEntity) {
-        if let Err(message) = self.env.directory.route(entity, message) {
+        if let Err(message) = self.env.directory.route(entity.clone(), message) {
             MAILBOX_REFUSALS.counter_with(["directory"]).increment(1);
-            // Only requests come here, and a refused request is answered.
-            drop(message.refuse(overloaded("directory")));
+            if let Some(control) = message.refuse(overloaded("directory")) {
+                self.env.directory.route_control(&entity, control);
+            }
         }
     }
 

@@ -94,3 +94,46 @@ async fn a_row_that_exists_is_not_replaced() {
     store.commit(&Batch { rows: vec![row("b", 1..=2)], ..again }).await.unwrap();
     assert_eq!(seqs(&store, "b", Page::After { after: 0, limit: 9 }).await, [1, 2]);
 }
+
+/// The files as a crash at this moment would leave them.
+fn crash(config: &StoreConfig, to: &tempfile::TempDir) -> StoreConfig {
+    fn copy(from: &std::path::Path, to: &std::path::Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let to = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                copy(&entry.path(), &to);
+            } else {
+                std::fs::copy(entry.path(), to).unwrap();
+            }
+        }
+    }
+    let Ok(StoreUrl::SurrealKv(from)) = config.target() else { panic!("{} is not on disk", config.url) };
+    let left = on_disk(to);
+    copy(&from, &to.path().join("data"));
+    left
+}
+
+#[tokio::test]
+async fn what_follows_a_torn_log_survives_the_next_crash() {
+    let directories: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let first = on_disk(&directories[0]);
+    let store = SurrealStore::open(&first).await.unwrap();
+    let mut writer = Writer::acquire(&store).await;
+    writer.write(vec![row("a", 1..=3)]).await;
+    writer.write(vec![row("a", 4..=300)]).await;
+    let second = crash(&first, &directories[1]);
+    // The second row's record is torn.
+    let logs = directories[1].path().join("data").join("wal");
+    let log = std::fs::read_dir(logs).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+    let length = std::fs::metadata(&log).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(length - 100).unwrap();
+
+    let store = SurrealStore::open(&second).await.unwrap();
+    assert_eq!(seqs(&store, "a", Page::After { after: 0, limit: 1000 }).await, [1, 2, 3]);
+    Writer::acquire(&store).await.write(vec![row("a", 4..=6)]).await;
+    let third = crash(&second, &directories[2]);
+
+    let store = SurrealStore::open(&third).await.unwrap();
+    assert_eq!(seqs(&store, "a", Page::After { after: 0, limit: 1000 }).await, [1, 2, 3, 4, 5, 6]);
+}

@@ -30,12 +30,9 @@ const ENDS: [Seq; 4] = [0, 1, 1 << 40, u64::MAX];
 #[tokio::test]
 async fn rows_of_every_length() {
     let store = SurrealStore::open(&config("memory")).await.unwrap();
-    for (name, lengths) in [
-        ("short", vec![1; 40]),
-        ("mixed", vec![1, 20, 1, 300, 2, 17, 16, 15]),
-        ("long", vec![4096, 1, 4096]),
-        ("single", vec![300]),
-    ] {
+    for (name, lengths) in
+        [("short", vec![1; 40]), ("mixed", vec![1, 20, 1, 300, 2, 17, 16, 15]), ("long", vec![4096, 1, 4096]), ("single", vec![300])]
+    {
         let last = log(&store, name, &lengths).await;
         let mut bounds = vec![last / 3, last / 2, last - 1, last, last + 1, last + 2, last + 60];
         bounds.extend(ENDS);

@@ -17,7 +17,9 @@ async fn a_server_keeps_the_contract() {
 async fn a_server_that_was_killed_is_found_again() {
     let directory = tempfile::tempdir().unwrap();
     let mut server = Server::start(format!("surrealkv://{}", directory.path().join("db").display()));
-    let store = SurrealStore::open(&server.config()).await.unwrap();
+    // The client queues what is sent while it reconnects, so only the time that is up tells.
+    let config = StoreConfig { timeout: Duration::from_secs(2), ..server.config() };
+    let store = SurrealStore::open(&config).await.unwrap();
     let mut writer = Writer::acquire(&store).await;
     writer.write(vec![row("a", 1..=3)]).await;
 
@@ -56,10 +58,7 @@ async fn credentials_are_checked_and_explained() {
     let text = SurrealStore::open(&nobody).await.err().unwrap().to_string();
     assert!(text.contains("set `store.username` and `store.password_file`"), "{text}");
 
-    assert_eq!(
-        check(&server.config()).await.unwrap(),
-        "a SurrealDB server, namespace `greenroom`, database `greenroom`; schema version 1"
-    );
+    assert_eq!(check(&server.config()).await.unwrap(), "a SurrealDB server, namespace `greenroom`, database `greenroom`; schema version 1");
 }
 
 #[tokio::test]
@@ -82,5 +81,13 @@ async fn a_user_of_the_namespace_or_the_database_is_enough() {
     let viewer = StoreConfig { username: Some("vera".into()), ..server.config() };
     let store = SurrealStore::open(&viewer).await.unwrap();
     let error = store.acquire().await.unwrap_err();
-    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("EDITOR")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_named() {
+    let server = Server::start("memory");
+    let config = StoreConfig { url: server.config().url.replace("ws://", "wss://"), ..server.config() };
+    let text = SurrealStore::open(&config).await.err().unwrap().to_string();
+    assert!(text.starts_with("no SurrealDB server answers at `wss://"), "{text}");
 }

@@ -24,24 +24,28 @@ impl Server {
         let mut child = Command::new(binary())
             .args(["start", "--no-banner", "--user", "root", "--pass", "secret", "--bind", &format!("127.0.0.1:{port}"), &storage])
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         // It logs that it listens; and its log must be read, or it would stop when the pipe is full.
         let (listens, told) = std::sync::mpsc::sync_channel(1);
-        let log = BufReader::new(child.stderr.take().unwrap());
+        let log = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
             let mut lines = Vec::new();
             for line in log.lines().map_while(Result::ok) {
                 if line.contains("Started web server") {
-                    listens.try_send(Ok(())).ok();
+                    let _told = listens.try_send(Ok(()));
                 }
                 lines.push(line);
             }
-            listens.try_send(Err(lines.join("\n"))).ok();
+            let _told = listens.try_send(Err(lines.join("\n")));
         });
         told.recv().unwrap().unwrap_or_else(|log| panic!("the SurrealDB server ended:\n{log}"));
+        // It says so just before it binds, and nothing after that.
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(child.try_wait().unwrap().is_none(), "the SurrealDB server ended");
+            std::thread::yield_now();
+        }
         Self { child, port, storage }
     }
 

@@ -68,9 +68,9 @@ class Server:
         finally:
             self.process.stdout.close()
 
-    def token(self, user, *allow, ttl="1h"):
+    def token(self, user, *allow, ttl="1h", secret=SECRET):
         """A token signed with the secret of `AUTH`."""
-        command = [BINARY, "token", "--sub", user, "--ttl", ttl, "--secret", SECRET]
+        command = [BINARY, "token", "--sub", user, "--ttl", ttl, "--secret", secret]
         for grant in allow:
             command += ["--allow", grant]
         done = subprocess.run(command, cwd=self.directory, env=clean_environment(), capture_output=True, text=True, timeout=DEADLINE, check=True)

@@ -8,7 +8,7 @@ use greenroom_protocol::params::EventPolicy;
 
 use super::{
     Answer, CatchUp, CodecKind, Effects, Empty, Entity, Epoch, EventRecord, Frames, Method, Part, RawJson, Responder, Sent, Seq, SessionKey,
-    SnapshotReason, State, SubscribeRequest, Subscribed, Wants, WireError, notify,
+    SnapshotReason, State, SubscribeRequest, Subscribed, Wants, WireError, notify, unavailable,
 };
 
 /// Something that goes out when everything before it is on disk.
@@ -25,7 +25,7 @@ pub(in crate::entity) enum Output {
     /// A subscription begins.
     Join(Box<Join>),
     /// A session follows no more.
-    Left(SessionKey, Option<Responder>),
+    Left { session: SessionKey, through: u32, reply: Option<Responder> },
     /// A paused subscription gets what is in memory, and is live again.
     Live(CatchUp),
     /// A paused subscription gets a snapshot, and is live again.
@@ -59,7 +59,7 @@ impl Entity {
     /// Queues an output behind everything decided so far; it goes out at once when all of that is on disk.
     pub(super) fn put(&mut self, output: Output, fx: &mut Effects) {
         self.gate.push_back((self.seq, output));
-        if self.gate.len() == 1 && self.seq <= self.committed {
+        if self.gate.len() == 1 && self.seq <= self.durable {
             self.release(fx);
         }
     }
@@ -68,11 +68,12 @@ impl Entity {
     pub(super) fn release(&mut self, fx: &mut Effects) {
         let mut run = Vec::new();
         let mut answers = Vec::new();
-        while self.gate.front().is_some_and(|(need, _)| *need <= self.committed) {
+        while self.gate.front().is_some_and(|(need, _)| *need <= self.durable) {
             let Some((_, output)) = self.gate.pop_front() else { break };
             match output {
                 Output::Event { record, reply, since } => {
                     self.pending_ops -= 1;
+                    self.committed = record.seq;
                     self.metrics.acknowledged(since.elapsed());
                     let sent = Sent { seq: record.seq, epoch: self.epoch.clone(), at: record.at, result: record.result.clone(), duplicate: false };
                     answers.push(reply.ok(&sent));
@@ -96,11 +97,11 @@ impl Entity {
     fn release_in_order(&mut self, output: Output, fx: &mut Effects) {
         match output {
             Output::Join(join) => self.join(*join, fx),
-            Output::Left(session, reply) => {
-                if self.audience.remove(session) {
-                    fx.part(session.worker, Part::Left { session });
-                }
+            Output::Left { session, through, reply } => {
+                self.audience.remove(session, through);
+                // Without an answer to give, the relay has ended the subscription already.
                 if let Some(reply) = reply {
+                    fx.part(session.worker, Part::Left { session, through });
                     fx.answer(reply.ok(&Empty {}));
                 }
             }
@@ -151,7 +152,11 @@ impl Entity {
             Begin::Events { read, after } => {
                 let after = read.last().map_or(after, |event| event.seq);
                 let Some(rest) = self.ring.after(after, self.committed) else {
-                    // The ring has moved past what was read: a snapshot is the shorter way now.
+                    // The ring has moved past what was read: a snapshot is the shorter way now, unless the session has
+                    // changed its mind since.
+                    if self.is_overtaken(request.spec.session) {
+                        return fx.answer(request.reply.error(unavailable()));
+                    }
                     return self.subscribe_with_snapshot(request, SnapshotReason::TooOld, fx);
                 };
                 let events = read.iter().map(EventRecord::to_wire).chain(rest.map(|event| event.to_wire())).collect();
@@ -160,9 +165,18 @@ impl Entity {
         };
         let presence = request.spec.presence.then(|| self.present());
         let (epoch, seq) = (self.epoch.clone(), self.committed);
-        self.audience.add(request.spec.session, request.reply.codec());
+        self.audience.add(request.spec.session, request.spec.number, request.reply.codec());
         let answer = request.reply.subscribed(Subscribed { entity: self.id.clone(), epoch: epoch.clone(), seq, events, snapshot, reason, presence });
         fx.part(request.spec.session.worker, Part::Joined { spec: request.spec, epoch, seq, answer });
+    }
+
+    /// Whether a later request of this session about its subscription waits behind the gate.
+    fn is_overtaken(&self, session: SessionKey) -> bool {
+        self.gate.iter().any(|(_, output)| match output {
+            Output::Left { session: other, .. } => *other == session,
+            Output::Join(join) => join.request.spec.session == session,
+            _ => false,
+        })
     }
 
     fn live(&mut self, request: CatchUp, fx: &mut Effects) {
@@ -192,13 +206,13 @@ impl Entity {
             };
             self.encoder.append(request.codec, &Message::Notification { method: Method::Presence, params: &params }, &mut frame);
         }
-        let session = request.spec.session;
-        if !self.audience.contains(session) {
-            // It has left since it asked.
+        let spec = request.spec;
+        if !self.audience.contains(spec.session, spec.number) {
+            // It has left, or subscribed again, since it asked.
             return;
         }
         let frame = (!frame.is_empty()).then(|| frame.into());
         let (epoch, after): (Epoch, Seq) = (self.epoch.clone(), request.after.seq);
-        fx.part(session.worker, Part::CaughtUp { session, frame, epoch, after, seq, live });
+        fx.part(spec.session.worker, Part::CaughtUp { spec, frame, epoch, after, seq, live });
     }
 }

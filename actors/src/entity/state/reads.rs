@@ -8,6 +8,7 @@ use super::outputs::{Begin, Join, Output};
 use super::{
     CatchUp, Effects, Entity, EventRecord, Fetch, FetchFor, Page, Responder, Seq, SnapshotReason, SubscribeRequest, limits, unavailable,
 };
+use crate::relay::SubSpec;
 use crate::store::StoreError;
 
 /// Events that a paused subscription is given at once.
@@ -17,6 +18,7 @@ const PAGE_BYTES: usize = 256 * 1024;
 
 impl Entity {
     pub(super) fn subscribe(&mut self, request: SubscribeRequest, fx: &mut Effects) {
+        self.joining.remove(&request.spec.session);
         let Some(Position { epoch, seq: after }) = &request.after else {
             return self.subscribe_with_snapshot(request, SnapshotReason::NoPosition, fx);
         };
@@ -33,6 +35,7 @@ impl Entity {
         }
         // At most `resume_events`, which the configuration bounds.
         let limit = usize::try_from(self.committed - after).unwrap_or(usize::MAX);
+        self.joining.insert(request.spec.session, request.spec.number);
         fx.fetches.push(Fetch { page: Page::After { after, limit }, purpose: FetchFor::Subscribe(Box::new(request), after) });
     }
 
@@ -42,7 +45,7 @@ impl Entity {
     }
 
     pub(super) fn catch_up(&mut self, request: CatchUp, fx: &mut Effects) {
-        self.audience.add(request.spec.session, request.codec);
+        self.audience.add(request.spec.session, request.spec.number, request.codec);
         let Position { epoch, seq: after } = &request.after;
         let after = *after;
         if *epoch != self.epoch || after > self.seq {
@@ -95,20 +98,26 @@ impl Entity {
     /// A page has been read.
     pub fn fetched(&mut self, purpose: FetchFor, read: Result<Vec<EventRecord>, StoreError>, fx: &mut Effects) {
         match (purpose, read) {
-            (FetchFor::Subscribe(request, after), Ok(read)) => self.subscribe_with(*request, after, read, fx),
+            (FetchFor::Subscribe(request, after), read) => self.subscribe_with(*request, after, read.ok(), fx),
             (FetchFor::CatchUp(request), Ok(read)) => self.catch_up_with(request, read, fx),
             (FetchFor::History(params, reply), Ok(mut read)) => {
                 // The commit of an event may be known to the store before it is known here.
                 read.retain(|event| event.seq <= self.committed);
                 self.history_page(&params, reply, read.iter().map(EventRecord::to_wire).collect(), fx);
             }
-            (FetchFor::Subscribe(request, _), Err(_)) => fx.answer(request.reply.error(unavailable())),
             (FetchFor::History(_, reply), Err(_)) => fx.answer(reply.error(unavailable())),
             (FetchFor::CatchUp(request), Err(_)) => fx.retries.push(request),
         }
     }
 
-    fn subscribe_with(&mut self, request: SubscribeRequest, after: Seq, mut read: Vec<EventRecord>, fx: &mut Effects) {
+    fn subscribe_with(&mut self, request: SubscribeRequest, after: Seq, read: Option<Vec<EventRecord>>, fx: &mut Effects) {
+        let SubSpec { session, number, .. } = request.spec;
+        if self.joining.get(&session) != Some(&number) {
+            // The session has unsubscribed, or subscribed again, meanwhile.
+            return fx.answer(request.reply.error(unavailable()));
+        }
+        self.joining.remove(&session);
+        let Some(mut read) = read else { return fx.answer(request.reply.error(unavailable())) };
         read.retain(|event| event.seq <= self.committed);
         if read.first().is_none_or(|first| first.seq != after + 1) {
             return self.subscribe_with_snapshot(request, SnapshotReason::TooOld, fx);

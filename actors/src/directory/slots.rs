@@ -1,0 +1,264 @@
+//! A directory shard without its mailbox: which entity is where, who is woken, who is put to sleep.
+//!
+//! What an entity's mailbox is, and what starts one, is up to a [`Host`]: the actor, or a simulation.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use greenroom_protocol::{EntityId, ErrorCode, WireError};
+use tokio::sync::mpsc;
+
+use super::{DirectoryLimits, ToDirectory};
+use crate::answer::{overloaded, unavailable};
+use crate::clock::Millis;
+use crate::entity::ToEntity;
+use crate::kind::{Kind, Kinds};
+use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
+
+/// How many entities are asked at a time whether they are idle: passivation never holds the thread for long.
+const SWEEP_SOME: usize = 256;
+
+/// What runs entities.
+pub trait Host {
+    /// A way to one entity.
+    type Mailbox;
+
+    /// Starts an entity. `after_crash` makes it wait for what its last life had queued before it loads.
+    fn start(&mut self, entity: &EntityId, kind: &Arc<Kind>, incarnation: u64, after_crash: bool) -> Self::Mailbox;
+
+    /// How many entities load, or wait for their turn to.
+    fn loading(&self) -> usize;
+
+    /// Hands a message over.
+    ///
+    /// # Errors
+    /// The message, when the mailbox is full or the entity has ended.
+    fn deliver(&mut self, to: &Self::Mailbox, message: ToEntity) -> Result<(), Undelivered>;
+
+    /// Hands a message over when there is room, and then calls [`Slots::worked_off`]; also when the entity ends before.
+    fn deliver_later(&mut self, entity: &EntityId, incarnation: u64, to: &Self::Mailbox, message: ToEntity);
+
+    /// Ends an entity. False when its mailbox is full.
+    fn stop(&mut self, to: &Self::Mailbox) -> bool;
+
+    /// Tells the relays that an entity has forgotten its audience.
+    fn lost(&mut self, entity: &EntityId);
+}
+
+/// Why a message was not handed over, and the message.
+#[derive(Debug)]
+pub enum Undelivered {
+    /// The mailbox is full.
+    Full(ToEntity),
+    /// The entity has ended.
+    Ended(ToEntity),
+}
+
+/// The entities of one shard.
+#[derive(Debug)]
+pub struct Slots<M> {
+    kinds: Kinds,
+    limits: DirectoryLimits,
+    slots: HashMap<EntityId, Slot<M>, RandomState>,
+    /// The entities in the order in which they are asked whether they are idle.
+    round: VecDeque<(EntityId, u64)>,
+    next_incarnation: u64,
+    /// Entities whose last life ended in a crash.
+    crashed: Vec<EntityId>,
+    /// Control messages for entities that could not be woken, to be tried again: at most one for each subscription.
+    postponed: VecDeque<(EntityId, ToEntity)>,
+    draining: bool,
+    /// Dropped when everybody sleeps.
+    drained: Option<mpsc::Sender<()>>,
+}
+
+#[derive(Debug)]
+struct Slot<M> {
+    mailbox: M,
+    incarnation: u64,
+    last_used: Millis,
+    /// Messages sent to it so far. An entity may sleep only if none was sent since it was asked, which it may have been
+    /// several times.
+    sent: u64,
+    /// A control message waits for room in its full mailbox: nothing goes past it.
+    blocked: bool,
+    /// The control messages behind that one.
+    backlog: VecDeque<ToEntity>,
+}
+
+impl<M> Slots<M> {
+    /// Nobody is awake.
+    pub fn new(kinds: Kinds, limits: DirectoryLimits) -> Self {
+        Self {
+            kinds,
+            limits,
+            slots: HashMap::default(),
+            round: VecDeque::new(),
+            next_incarnation: 1,
+            crashed: Vec::new(),
+            postponed: VecDeque::new(),
+            draining: false,
+            drained: None,
+        }
+    }
+
+    /// How many entities are awake, or about to be.
+    pub fn awake(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Takes what the shard is told.
+    pub fn receive(&mut self, message: ToDirectory, now: Millis, host: &mut impl Host<Mailbox = M>) {
+        match message {
+            ToDirectory::Route(entity, message) => self.route(entity, message, now, host),
+            ToDirectory::Idle { entity, incarnation, mark } => self.idle(&entity, incarnation, mark, host),
+            ToDirectory::Ended { entity, incarnation, crashed } => self.ended(&entity, incarnation, crashed, host),
+            ToDirectory::Drain(done) => self.begin_drain(done, host),
+        }
+    }
+
+    fn route(&mut self, entity: EntityId, message: ToEntity, now: Millis, host: &mut impl Host<Mailbox = M>) {
+        if self.draining {
+            let error = WireError::new(ErrorCode::ShuttingDown, "the server stops; reconnect").retry_after_ms(1000);
+            return drop(message.refuse(error));
+        }
+        if !self.slots.contains_key(&entity) {
+            // An entity that sleeps has neither followers nor members.
+            if message.is_control() && !matches!(message, ToEntity::CatchUp(_)) {
+                return;
+            }
+            if !self.wake(&entity, now, host) {
+                if let Some(control) = message.refuse(overloaded("directory")) {
+                    self.postponed.push_back((entity, control));
+                }
+                return;
+            }
+        }
+        let Some(slot) = self.slots.get_mut(&entity) else { return };
+        (slot.last_used, slot.sent) = (now, slot.sent + 1);
+        let refused = if slot.blocked { Err(Undelivered::Full(message)) } else { host.deliver(&slot.mailbox, message) };
+        match refused {
+            Ok(()) => {}
+            Err(Undelivered::Full(message)) => {
+                let request = !message.is_control();
+                if request {
+                    MAILBOX_REFUSALS.counter_with(["entity"]).increment(1);
+                }
+                if let Some(control) = message.refuse(overloaded("entity")) {
+                    slot.later(&entity, control, host);
+                }
+            }
+            // Its end is on the way here: what it says then reaches whoever follows.
+            Err(Undelivered::Ended(message)) => drop(message.refuse(unavailable())),
+        }
+    }
+
+    /// Starts an entity; false when there are too many, or no such kind.
+    fn wake(&mut self, entity: &EntityId, now: Millis, host: &mut impl Host<Mailbox = M>) -> bool {
+        let Some(kind) = self.kinds.get(entity.kind()) else { return false };
+        if self.slots.len() >= self.limits.max_awake {
+            MAILBOX_REFUSALS.counter_with(["directory"]).increment(1);
+            return false;
+        }
+        if host.loading() >= self.limits.max_loading {
+            KindMetrics::new(kind.name).wake_refused();
+            return false;
+        }
+        let incarnation = self.next_incarnation;
+        self.next_incarnation += 1;
+        let crashed = self.crashed.iter().position(|crashed| crashed == entity).map(|index| self.crashed.swap_remove(index));
+        let mailbox = host.start(entity, kind, incarnation, crashed.is_some());
+        let slot = Slot { mailbox, incarnation, last_used: now, sent: 0, blocked: false, backlog: VecDeque::new() };
+        self.slots.insert(entity.clone(), slot);
+        self.round.push_back((entity.clone(), incarnation));
+        true
+    }
+
+    /// The first control message that waited for room has been handed over: the next one follows.
+    pub fn worked_off(&mut self, entity: &EntityId, incarnation: u64, host: &mut impl Host<Mailbox = M>) {
+        let Some(slot) = self.slots.get_mut(entity).filter(|slot| slot.incarnation == incarnation) else { return };
+        slot.blocked = false;
+        if let Some(message) = slot.backlog.pop_front() {
+            slot.blocked = true;
+            host.deliver_later(entity, incarnation, &slot.mailbox, message);
+        }
+    }
+
+    fn idle(&mut self, entity: &EntityId, incarnation: u64, mark: u64, host: &mut impl Host<Mailbox = M>) {
+        let Some(slot) = self.slots.get(entity) else { return };
+        if slot.incarnation != incarnation || slot.sent != mark {
+            return;
+        }
+        // A mailbox full of other things drains into an entity that is idle: it is asked again then.
+        if host.stop(&slot.mailbox) {
+            self.slots.remove(entity);
+            self.finish_drain();
+        }
+    }
+
+    fn ended(&mut self, entity: &EntityId, incarnation: u64, crashed: bool, host: &mut impl Host<Mailbox = M>) {
+        if self.slots.get(entity).is_none_or(|slot| slot.incarnation != incarnation) {
+            return;
+        }
+        self.slots.remove(entity);
+        if crashed {
+            tracing::error!(%entity, "an entity's actor has crashed; it is woken anew on demand");
+            self.crashed.push(entity.clone());
+        }
+        host.lost(entity);
+        self.finish_drain();
+    }
+
+    /// Asks some of the entities whether they are idle, and tries again what could not be delivered. Called from time to time.
+    pub fn sweep(&mut self, now: Millis, host: &mut impl Host<Mailbox = M>) {
+        for _ in 0..SWEEP_SOME.min(self.postponed.len()) {
+            let Some((entity, message)) = self.postponed.pop_front() else { break };
+            self.route(entity, message, now, host);
+        }
+        for _ in 0..SWEEP_SOME.min(self.round.len()) {
+            let Some((entity, incarnation)) = self.round.pop_front() else { break };
+            let Some(slot) = self.slots.get_mut(&entity).filter(|slot| slot.incarnation == incarnation) else { continue };
+            let timeout = self.kinds.get(entity.kind()).map_or(Duration::ZERO, |kind| kind.idle_timeout);
+            if u128::from(now.saturating_sub(slot.last_used)) >= timeout.as_millis() && !slot.blocked {
+                // One whose mailbox is full has something to do.
+                let _ = host.deliver(&slot.mailbox, ToEntity::Sleep { drain: false, mark: slot.sent });
+            }
+            self.round.push_back((entity, incarnation));
+        }
+    }
+
+    fn begin_drain(&mut self, done: mpsc::Sender<()>, host: &mut impl Host<Mailbox = M>) {
+        self.draining = true;
+        self.drained = Some(done);
+        self.postponed.clear();
+        for (entity, incarnation) in &self.round {
+            let Some(slot) = self.slots.get_mut(entity).filter(|slot| slot.incarnation == *incarnation) else { continue };
+            let sleep = || ToEntity::Sleep { drain: true, mark: slot.sent };
+            if slot.blocked || host.deliver(&slot.mailbox, sleep()).is_err() {
+                let sleep = sleep();
+                slot.later(entity, sleep, host);
+            }
+        }
+        self.finish_drain();
+    }
+
+    fn finish_drain(&mut self) {
+        if self.draining && self.slots.is_empty() {
+            self.drained = None;
+        }
+    }
+}
+
+impl<M> Slot<M> {
+    /// Delivers a control message when there is room, and after those that wait already.
+    fn later(&mut self, entity: &EntityId, message: ToEntity, host: &mut impl Host<Mailbox = M>) {
+        if self.blocked {
+            self.backlog.push_back(message);
+        } else {
+            self.blocked = true;
+            host.deliver_later(entity, self.incarnation, &self.mailbox, message);
+        }
+    }
+}

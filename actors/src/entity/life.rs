@@ -1,0 +1,293 @@
+//! The phases of an entity's life, without its mailbox: it loads, is awake, loads again when a commit has failed, ends.
+//!
+//! Input in, [`Todo`] out; nothing here waits. The actor does what it says, and so does the simulation.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use greenroom_protocol::{EntityId, Epoch, ErrorCode, WireError};
+use tokio::sync::watch;
+
+use super::messages::ToEntity;
+use super::state::{Effects, Entity, FetchFor, LostOp};
+use crate::answer::{overloaded, unavailable};
+use crate::clock::Millis;
+use crate::frames::Encoder;
+use crate::journal::{Committed, Journal, Progress, ToJournal};
+use crate::kind::Kind;
+use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
+use crate::record::EventRecord;
+use crate::store::{Loaded, StoreError};
+
+/// The first pause before loading again after a failed commit; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause before loading again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// One life of an entity, from its load to its sleep or end.
+pub struct Life {
+    id: EntityId,
+    kind: Arc<Kind>,
+    encoder: Encoder,
+    /// How many messages wait for the load.
+    inbox: usize,
+    phase: Phase,
+    progress: Option<Arc<Progress>>,
+    /// The server stops: it sleeps as soon as everything is on disk.
+    drain: bool,
+    /// What it was last asked to sleep with.
+    mark: u64,
+    metrics: KindMetrics,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Waits for its turn to load, and for the store.
+    Loading { waiting: Vec<ToEntity>, since: Instant },
+    /// Lives.
+    Awake(Box<Entity>),
+    /// A commit failed: its state is being read again. The ops whose commit failed wait.
+    Reloading { entity: Box<Entity>, lost: Vec<LostOp>, pause: Duration },
+    /// Nothing more.
+    Ended,
+}
+
+/// What is to be done for a life, in this order.
+#[derive(Debug, Default)]
+pub struct Todo {
+    /// What the entity wants. What is for the journal is queued there already.
+    pub effects: Effects,
+    /// Then tell all relays that the audience is forgotten.
+    pub lost: bool,
+    /// Load after this pause, and call [`Life::loaded`].
+    pub load: Option<Duration>,
+    /// Call [`Life::committed`] with what this shows from now on.
+    pub watch: Option<watch::Receiver<Committed>>,
+    /// Take these, one after the other: they waited for the load.
+    pub waiting: Vec<ToEntity>,
+    /// Tell the directory that there is nothing to do any more, with the mark that it asked with.
+    pub idle: Option<u64>,
+    /// End, and tell the directory.
+    pub end: Option<End>,
+}
+
+/// How a life ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It could not load. It should refuse what comes for a while before it ends, so that nobody tries again at once.
+    Unloadable,
+    /// What the store has of it does not fit any more.
+    Crashed,
+}
+
+impl std::fmt::Debug for Life {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Life").field("id", &self.id).field("phase", &self.phase).finish_non_exhaustive()
+    }
+}
+
+impl Life {
+    /// A life that begins with a load, for which its shell cares.
+    pub fn new(id: EntityId, kind: Arc<Kind>, encoder: Encoder, inbox: usize) -> Self {
+        let metrics = KindMetrics::new(kind.name);
+        let phase = Phase::Loading { waiting: Vec::new(), since: Instant::now() };
+        Self { id, kind, encoder, inbox, phase, progress: None, drain: false, mark: 0, metrics }
+    }
+
+    /// The entity, while it is awake.
+    pub fn awake(&self) -> Option<&Entity> {
+        match &self.phase {
+            Phase::Awake(entity) => Some(entity),
+            _ => None,
+        }
+    }
+
+    /// It ends without notice: what it has queued is skipped.
+    pub fn abandon(&self) {
+        if let Some(progress) = &self.progress {
+            progress.end();
+        }
+    }
+
+    /// The load has ended. A log that the store does not know is called `fresh`.
+    pub fn loaded(&mut self, loaded: Result<Loaded, StoreError>, fresh: Epoch, journal: &Journal, todo: &mut Todo) {
+        match std::mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Loading { waiting, since } => {
+                let woken = loaded.map_err(|error| error.to_string()).and_then(|loaded| {
+                    Entity::wake(self.id.clone(), Arc::clone(&self.kind), self.encoder, loaded, fresh).map_err(|error| error.to_string())
+                });
+                match woken {
+                    Ok(entity) => {
+                        self.metrics.woken(since.elapsed());
+                        self.begin(Box::new(entity), todo);
+                        todo.waiting = waiting;
+                    }
+                    Err(why) => self.unloadable(&why, waiting, todo),
+                }
+            }
+            Phase::Reloading { entity, lost, pause } => self.reloaded(loaded, entity, lost, pause, journal, todo),
+            other => self.phase = other,
+        }
+    }
+
+    fn begin(&mut self, entity: Box<Entity>, todo: &mut Todo) {
+        let (progress, watch) = Progress::new(entity.committed());
+        self.progress = Some(progress);
+        self.phase = Phase::Awake(entity);
+        todo.watch = Some(watch);
+    }
+
+    fn unloadable(&mut self, why: &str, waiting: Vec<ToEntity>, todo: &mut Todo) {
+        self.metrics.wake_failed();
+        tracing::error!(entity = %self.id, %why, "an entity cannot be loaded");
+        let error = WireError::new(ErrorCode::Unavailable, "the entity cannot be loaded now").retry_after_ms(1000);
+        for message in waiting {
+            // Who follows does so anew when the directory has told the relays.
+            let _ = message.refuse(error.clone());
+        }
+        todo.end = Some(End::Unloadable);
+    }
+
+    fn reloaded(
+        &mut self, loaded: Result<Loaded, StoreError>, mut entity: Box<Entity>, lost: Vec<LostOp>, pause: Duration, journal: &Journal,
+        todo: &mut Todo,
+    ) {
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(why) => {
+                tracing::warn!(entity = %self.id, %why, "an entity cannot be read again yet");
+                self.phase = Phase::Reloading { entity, lost, pause: (pause * 2).min(LONGEST_PAUSE) };
+                todo.load = Some(pause);
+                return;
+            }
+        };
+        if let Err(why) = entity.reload(loaded, lost, &mut todo.effects) {
+            tracing::error!(entity = %self.id, %why, "an entity's state cannot be read");
+            todo.end = Some(End::Crashed);
+            return;
+        }
+        self.begin(entity, todo);
+        // Followers may have missed what a commit of unknown outcome stored: they read on from where they are.
+        todo.lost = true;
+        self.sleep_if_drained(journal, todo);
+    }
+
+    /// Takes a message, whatever the phase.
+    pub fn take(&mut self, message: ToEntity, now: Millis, journal: &Journal, todo: &mut Todo) {
+        match &mut self.phase {
+            Phase::Loading { waiting, .. } if waiting.len() < self.inbox || message.is_control() => waiting.push(message),
+            Phase::Loading { .. } => drop(message.refuse(overloaded("entity"))),
+            Phase::Awake(_) => self.take_awake(message, now, journal, todo),
+            Phase::Reloading { entity, .. } => match message.refuse(unavailable()) {
+                Some(ToEntity::Sleep { drain, mark }) => self.asked(drain, mark),
+                // The relays are told to follow anew after the reload.
+                Some(ToEntity::CatchUp(_)) | None => {}
+                Some(control) => entity.take(control, &mut todo.effects),
+            },
+            Phase::Ended => drop(message.refuse(unavailable())),
+        }
+    }
+
+    fn take_awake(&mut self, message: ToEntity, now: Millis, journal: &Journal, todo: &mut Todo) {
+        let Phase::Awake(entity) = &mut self.phase else { return };
+        match message {
+            ToEntity::Op(request) => {
+                let made = client_made(&request.sender.client);
+                let permit = journal.reserve();
+                entity.op(*request, now, made, permit.is_some(), &mut todo.effects);
+                if let (Some(permit), Some(event), Some(progress)) = (permit, todo.effects.event.take(), &self.progress) {
+                    let text = serde_json::to_vec(&*event).expect("a record is strings, numbers and JSON");
+                    permit.send(ToJournal::Event {
+                        entity: self.id.clone(),
+                        epoch: entity.epoch().clone(),
+                        seq: event.seq,
+                        text: text.into(),
+                        progress: Arc::clone(progress),
+                    });
+                }
+                self.queue_snapshot(journal, todo);
+            }
+            ToEntity::Sleep { drain, mark } => {
+                let idle = entity.idle();
+                self.asked(drain, mark);
+                if self.drain {
+                    self.sleep_if_drained(journal, todo);
+                } else if idle {
+                    self.sleep(journal, todo);
+                }
+            }
+            other => entity.take(other, &mut todo.effects),
+        }
+    }
+
+    /// A snapshot that finds no room in the queue is left out; the next one comes in its time.
+    fn queue_snapshot(&self, journal: &Journal, todo: &mut Todo) {
+        let Some(row) = todo.effects.snapshot.take() else { return };
+        match (journal.reserve(), &self.progress) {
+            (Some(permit), Some(progress)) => permit.send(ToJournal::Snapshot { row, progress: Arc::clone(progress) }),
+            _ => MAILBOX_REFUSALS.counter_with(["journal"]).increment(1),
+        }
+    }
+
+    /// The progress of this life has changed.
+    pub fn committed(&mut self, committed: Committed, journal: &Journal, todo: &mut Todo) {
+        if committed.ended {
+            return self.fail(todo);
+        }
+        if let Phase::Awake(entity) = &mut self.phase {
+            entity.committed_through(committed.through, &mut todo.effects);
+        }
+        self.sleep_if_drained(journal, todo);
+    }
+
+    fn fail(&mut self, todo: &mut Todo) {
+        match std::mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Awake(mut entity) => {
+                let lost = entity.fail();
+                self.phase = Phase::Reloading { entity, lost, pause: FIRST_PAUSE };
+                todo.load = Some(Duration::ZERO);
+            }
+            other => self.phase = other,
+        }
+    }
+
+    /// A page has been read.
+    pub fn fetched(&mut self, purpose: FetchFor, read: Result<Vec<EventRecord>, StoreError>, todo: &mut Todo) {
+        // In other phases what waited for it is answered `unavailable`, and who follows does so anew.
+        if let Phase::Awake(entity) = &mut self.phase {
+            entity.fetched(purpose, read, &mut todo.effects);
+        }
+    }
+
+    /// The presence interval is over.
+    pub fn flush_presence(&mut self, todo: &mut Todo) {
+        // After a reload the entity asks for it again.
+        if let Phase::Awake(entity) = &mut self.phase {
+            entity.flush_presence(&mut todo.effects);
+        }
+    }
+
+    fn asked(&mut self, drain: bool, mark: u64) {
+        self.drain |= drain;
+        self.mark = mark;
+    }
+
+    fn sleep_if_drained(&mut self, journal: &Journal, todo: &mut Todo) {
+        if self.drain && self.awake().is_some_and(Entity::settled) {
+            self.sleep(journal, todo);
+        }
+    }
+
+    /// Saves what should be saved and asks the directory to let it go; until then it goes on as before.
+    fn sleep(&mut self, journal: &Journal, todo: &mut Todo) {
+        let Phase::Awake(entity) = &mut self.phase else { return };
+        entity.snapshot(&mut todo.effects);
+        self.queue_snapshot(journal, todo);
+        todo.idle = Some(self.mark);
+    }
+}
+
+/// When a client id was made: a ULID begins with the time. The session has checked that it is one.
+fn client_made(client: &str) -> Millis {
+    client.parse::<ulid::Ulid>().map_or(0, |id| id.timestamp_ms())
+}

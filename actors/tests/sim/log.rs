@@ -1,0 +1,83 @@
+//! What is on disk, as the checker knows it: every event ever written, and the state after each.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use greenroom_actors::behaviour::Behaviour;
+use greenroom_actors::kind::Kinds;
+use greenroom_actors::record::EventRecord;
+use greenroom_actors::store::memory::MemoryStore;
+use greenroom_actors::store::{Page, Store};
+use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
+
+/// Polls a future that is ready at once.
+pub fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("the memory store answers at once unless it is told to stall"),
+    }
+}
+
+/// The log of one entity.
+#[derive(Debug)]
+pub struct Log {
+    pub epoch: Option<Epoch>,
+    pub events: Vec<EventRecord>,
+    /// The state after so many events.
+    states: Vec<RawJson>,
+    behaviour: Box<dyn Behaviour>,
+}
+
+/// The logs of all entities.
+#[derive(Debug)]
+pub struct Logs(pub BTreeMap<EntityId, Log>);
+
+impl Logs {
+    pub fn new(entities: &[EntityId], kinds: &Kinds) -> Self {
+        let log = |entity: &EntityId| {
+            let behaviour = kinds.get(entity.kind()).unwrap().behaviour.create();
+            Log { epoch: None, events: Vec::new(), states: vec![behaviour.snapshot()], behaviour }
+        };
+        Self(entities.iter().map(|entity| (entity.clone(), log(entity))).collect())
+    }
+
+    /// Reads what the disk has beyond what is known.
+    pub fn read(&mut self, disk: &MemoryStore) -> Result<(), String> {
+        for (entity, log) in &mut self.0 {
+            let after = log.events.len() as Seq;
+            let more = now(disk.events(entity, Page::After { after, limit: usize::MAX })).map_err(|error| error.to_string())?;
+            for event in more {
+                if event.seq != log.events.len() as Seq + 1 {
+                    return Err(format!("`{entity}`: event {} is written behind {}", event.seq, log.events.len()));
+                }
+                log.behaviour.apply(&event).map_err(|error| error.to_string())?;
+                log.states.push(log.behaviour.snapshot());
+                log.events.push(event);
+            }
+            let epoch = now(disk.load(entity)).map_err(|error| error.to_string())?.epoch;
+            if log.epoch.is_some() && log.epoch != epoch {
+                return Err(format!("`{entity}` changed its epoch from {:?} to {epoch:?}", log.epoch));
+            }
+            log.epoch = epoch;
+        }
+        Ok(())
+    }
+}
+
+impl Log {
+    pub fn len(&self) -> Seq {
+        self.events.len() as Seq
+    }
+
+    /// The event at `seq`, if it is on disk.
+    pub fn event(&self, seq: Seq) -> Option<&EventRecord> {
+        self.events.get(usize::try_from(seq.checked_sub(1)?).ok()?)
+    }
+
+    /// The state after `seq`, if that is on disk.
+    pub fn state(&self, seq: Seq) -> Option<&RawJson> {
+        self.states.get(usize::try_from(seq).ok()?)
+    }
+}

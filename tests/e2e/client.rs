@@ -1,0 +1,323 @@
+//! A client with verbs, on a WebSocket implementation that was not written here.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use greenroom_protocol::CodecKind;
+use serde_json::{Value, json};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use crate::server::within;
+
+/// What a request was answered with: its result, or its error object.
+pub type Answer = Result<Value, Value>;
+
+/// One connection.
+pub struct Client {
+    socket: WebSocketStream<TcpStream>,
+    codec: CodecKind,
+    next_id: u64,
+    /// Notifications that came while an answer was waited for.
+    inbox: VecDeque<(String, Value)>,
+    /// Answers that came while another was waited for.
+    answers: HashMap<u64, Answer>,
+    /// Every message in the order in which it came, by what it is: `event`, `answer 3` and so on.
+    pub order: Vec<String>,
+}
+
+/// What comes on a connection.
+enum Incoming {
+    Notification(String, Value),
+    Answer(u64, Answer),
+    /// An error for a message that could not be read.
+    Unread(Value),
+    Closed(Option<(u16, String)>),
+}
+
+impl Client {
+    /// Opens a WebSocket and says nothing on it.
+    pub async fn open(address: SocketAddr, codec: CodecKind) -> Self {
+        let stream = within("the connection", TcpStream::connect(address)).await.expect("it listens");
+        Self::over(stream, codec).await
+    }
+
+    /// As [`open`](Self::open), with little room for what it does not read.
+    pub async fn open_narrow(address: SocketAddr, codec: CodecKind) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket can be made");
+        socket.set_recv_buffer_size(4096).expect("a buffer can be small");
+        let stream = within("the connection", socket.connect(address)).await.expect("it listens");
+        Self::over(stream, codec).await
+    }
+
+    async fn over(stream: TcpStream, codec: CodecKind) -> Self {
+        let address = stream.peer_addr().expect("it is connected");
+        let mut request = format!("ws://{address}/ws").into_client_request().expect("the address makes a URL");
+        request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(codec.subprotocol()));
+        let (socket, response) = within("the handshake", client_async(request, stream)).await.expect("the server lets it in");
+        let agreed = response.headers().get("sec-websocket-protocol").expect("a subprotocol was offered");
+        assert_eq!(agreed, codec.subprotocol());
+        Self { socket, codec, next_id: 1, inbox: VecDeque::new(), answers: HashMap::new(), order: Vec::new() }
+    }
+
+    /// Sends a message as it is: any JSON, in this client's codec.
+    pub async fn say(&mut self, message: &Value) {
+        self.say_frame(encode(self.codec, message)).await;
+    }
+
+    /// Sends a WebSocket message as it is.
+    pub async fn say_frame(&mut self, message: Message) {
+        within("a message is taken", self.socket.send(message)).await.expect("the connection stands");
+    }
+
+    /// Sends a request and does not wait for the answer: see [`answer`](Self::answer).
+    pub async fn ask(&mut self, method: &str, params: Value) -> u64 {
+        let id = self.next_id;
+        self.try_ask(method, params).await.expect("the connection stands");
+        id
+    }
+
+    /// As [`ask`](Self::ask), on a connection that may be gone.
+    pub async fn try_ask(&mut self, method: &str, params: Value) -> Result<u64, Error> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let message = encode(self.codec, &json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+        within("a request is taken", self.socket.send(message)).await?;
+        Ok(id)
+    }
+
+    /// Sends a request that wants no answer.
+    pub async fn tell(&mut self, method: &str, params: Value) {
+        self.say(&json!({"jsonrpc": "2.0", "method": method, "params": params})).await;
+    }
+
+    /// Waits for the answer to the request `id`.
+    pub async fn answer(&mut self, id: u64) -> Answer {
+        self.try_answer(id).await.unwrap_or_else(|close| panic!("closed with {close:?} before request {id} was answered"))
+    }
+
+    /// As [`answer`](Self::answer), on a connection that may end first.
+    pub async fn try_answer(&mut self, id: u64) -> Result<Answer, Option<(u16, String)>> {
+        loop {
+            if let Some(answer) = self.answers.remove(&id) {
+                return Ok(answer);
+            }
+            match self.incoming(&format!("the answer to request {id}")).await {
+                Incoming::Answer(other, answer) => drop(self.answers.insert(other, answer)),
+                Incoming::Notification(method, params) => self.inbox.push_back((method, params)),
+                Incoming::Unread(error) => panic!("the server could not read a message: {error}"),
+                Incoming::Closed(close) => return Err(close),
+            }
+        }
+    }
+
+    /// A request and its answer.
+    pub async fn call(&mut self, method: &str, params: Value) -> Answer {
+        let id = self.ask(method, params).await;
+        self.answer(id).await
+    }
+
+    /// A request that must succeed.
+    pub async fn ok(&mut self, method: &str, params: Value) -> Value {
+        let asked = params.to_string();
+        self.call(method, params).await.unwrap_or_else(|error| panic!("{method} {asked:.300} was refused: {error}"))
+    }
+
+    /// A request that must fail with the stable string `code`. Returns the error.
+    pub async fn fails(&mut self, method: &str, params: Value, code: &str) -> Value {
+        let asked = params.to_string();
+        match self.call(method, params).await {
+            Err(error) if error["data"]["code"] == code => error,
+            other => panic!("{method} {asked:.300} should fail with `{code}`, not give {other:?}"),
+        }
+    }
+
+    /// An op that must be accepted.
+    pub async fn send(&mut self, entity: &str, n: u64, r#type: &str, body: Value) -> Value {
+        self.ok("send", json!({"entity": entity, "n": n, "type": r#type, "body": body})).await
+    }
+
+    /// An op that the behaviour must refuse with this reason.
+    pub async fn rejected(&mut self, entity: &str, n: u64, r#type: &str, body: Value, reason: &str) {
+        let error = self.fails("send", json!({"entity": entity, "n": n, "type": r#type, "body": body}), "rejected").await;
+        assert_eq!(error["data"]["reason"], reason, "{error}");
+    }
+
+    /// A subscription that must succeed.
+    pub async fn subscribe(&mut self, entity: &str) -> Value {
+        self.ok("subscribe", json!({"entity": entity})).await
+    }
+
+    /// The committed state.
+    pub async fn read(&mut self, entity: &str) -> Value {
+        self.ok("read", json!({"entity": entity})).await["state"].clone()
+    }
+
+    /// The whole log, page by page, from the beginning.
+    pub async fn log(&mut self, entity: &str) -> Vec<Value> {
+        let mut log: Vec<Value> = Vec::new();
+        loop {
+            let page = self.ok("history", json!({"entity": entity, "after": log.len(), "limit": 1000})).await;
+            log.extend(page["events"].as_array().expect("a page has events").iter().cloned());
+            if page["more"] != true {
+                return log;
+            }
+        }
+    }
+
+    /// The next notification.
+    pub async fn notification(&mut self) -> (String, Value) {
+        loop {
+            if let Some(next) = self.inbox.pop_front() {
+                return next;
+            }
+            match self.incoming("a notification").await {
+                Incoming::Answer(id, answer) => drop(self.answers.insert(id, answer)),
+                Incoming::Notification(method, params) => return (method, params),
+                Incoming::Unread(error) => panic!("the server could not read a message: {error}"),
+                Incoming::Closed(close) => panic!("closed with {close:?} before a notification came"),
+            }
+        }
+    }
+
+    /// The next notification, which must be of this kind.
+    pub async fn expect(&mut self, wanted: &str) -> Value {
+        let (method, params) = self.notification().await;
+        assert_eq!(method, wanted, "{params}");
+        params
+    }
+
+    /// The next notification, which must be an event.
+    pub async fn event(&mut self) -> Value {
+        self.expect("event").await
+    }
+
+    /// The error for a message that the server could not read an id in.
+    pub async fn unread(&mut self) -> Value {
+        match self.incoming("an error without an id").await {
+            Incoming::Unread(error) => error,
+            Incoming::Notification(method, params) => panic!("`{method}` {params} instead of an error without an id"),
+            Incoming::Answer(id, answer) => panic!("an answer to {id} instead of an error without an id: {answer:?}"),
+            Incoming::Closed(close) => panic!("closed with {close:?} instead of an error without an id"),
+        }
+    }
+
+    /// The answer to the request `id`, or the error for a message whose id could not be read.
+    pub async fn try_either(&mut self, id: u64) -> Answer {
+        loop {
+            if let Some(answer) = self.answers.remove(&id) {
+                return answer;
+            }
+            match self.incoming("an answer or an error without an id").await {
+                Incoming::Answer(other, answer) => drop(self.answers.insert(other, answer)),
+                Incoming::Notification(method, params) => self.inbox.push_back((method, params)),
+                Incoming::Unread(error) => return Err(error),
+                Incoming::Closed(close) => panic!("closed with {close:?} before request {id} was answered"),
+            }
+        }
+    }
+
+    /// Whatever has come by the time a `ping` is answered: proof that nothing else is on its way from this connection's own requests.
+    pub async fn settled(&mut self) -> Vec<(String, Value)> {
+        self.ok("ping", json!({})).await;
+        self.inbox.drain(..).collect()
+    }
+
+    /// Waits for the server's close frame: code and reason. What comes before is kept.
+    pub async fn closed(&mut self) -> (u16, String) {
+        loop {
+            match self.incoming("a close frame").await {
+                Incoming::Closed(close) => return close.expect("a close frame, not just an end"),
+                Incoming::Answer(id, answer) => drop(self.answers.insert(id, answer)),
+                Incoming::Notification(method, params) => self.inbox.push_back((method, params)),
+                Incoming::Unread(_) => {}
+            }
+        }
+    }
+
+    /// Closes as a client should, and returns the server's code.
+    pub async fn close(mut self) -> u16 {
+        within("a close is taken", self.socket.close(None)).await.expect("the connection stands");
+        self.closed().await.0
+    }
+
+    async fn incoming(&mut self, what: &str) -> Incoming {
+        // The deadline is for all of it: the server's pings go on for ever.
+        let message = match within(what, next_message(&mut self.socket)).await {
+            Some(Ok(Message::Close(frame))) => {
+                return Incoming::Closed(frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned())));
+            }
+            Some(Ok(message)) => decode(self.codec, message),
+            Some(Err(_)) | None => return Incoming::Closed(None),
+        };
+        let incoming = sort(message);
+        self.order.push(match &incoming {
+            Incoming::Answer(id, _) => format!("answer {id}"),
+            Incoming::Notification(method, _) => method.clone(),
+            _ => "error".into(),
+        });
+        incoming
+    }
+}
+
+/// The next message that is not of the WebSocket itself. Pings are answered by the library.
+async fn next_message(socket: &mut WebSocketStream<TcpStream>) -> Option<Result<Message, Error>> {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            other => return other,
+        }
+    }
+}
+
+/// Any JSON as a message of this codec.
+pub fn encode(codec: CodecKind, message: &Value) -> Message {
+    match codec {
+        CodecKind::Json => Message::text(message.to_string()),
+        CodecKind::MsgPack => Message::binary(rmp_serde::to_vec_named(message).expect("JSON is MessagePack too")),
+    }
+}
+
+fn decode(codec: CodecKind, message: Message) -> Value {
+    match (codec, message) {
+        (CodecKind::Json, Message::Text(text)) => {
+            serde_json::from_str(text.as_str()).unwrap_or_else(|error| panic!("not JSON: {error}: {text}"))
+        }
+        (CodecKind::MsgPack, Message::Binary(bytes)) => {
+            rmp_serde::from_slice(&bytes).unwrap_or_else(|error| panic!("not MessagePack: {error}: {bytes:?}"))
+        }
+        (codec, message) => panic!("the wrong type of frame for {codec:?}: {message:?}"),
+    }
+}
+
+/// Tells what a message is, and that it has nothing else in it.
+fn sort(mut message: Value) -> Incoming {
+    let members = message.as_object_mut().expect("a message is an object");
+    assert_eq!(members.remove("jsonrpc"), Some(json!("2.0")));
+    let taken = ["id", "result", "error", "method", "params"].map(|name| members.remove(name));
+    assert!(members.is_empty(), "unknown members {members:?}");
+    match taken {
+        [Some(id), Some(result), None, None, None] => Incoming::Answer(number(&id), Ok(result)),
+        [Some(Value::Null), None, Some(error), None, None] => Incoming::Unread(checked(error)),
+        [Some(id), None, Some(error), None, None] => Incoming::Answer(number(&id), Err(checked(error))),
+        [None, None, None, Some(Value::String(method)), Some(params)] => Incoming::Notification(method, params),
+        other => panic!("neither an answer nor a notification: {other:?}"),
+    }
+}
+
+fn number(id: &Value) -> u64 {
+    id.as_u64().unwrap_or_else(|| panic!("an answer to a request that nobody made: {id}"))
+}
+
+/// Every error has the documented shape: the table's number for its string, and a message.
+fn checked(error: Value) -> Value {
+    let table = greenroom_protocol::ErrorCode::ALL;
+    let code = table.iter().find(|code| error["data"]["code"] == code.as_str()).unwrap_or_else(|| panic!("an error of no table: {error}"));
+    assert_eq!(error["code"], code.number(), "{error}");
+    assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{error}");
+    error
+}

@@ -1,0 +1,128 @@
+//! Every documented close code, provoked, with its reason and its metric.
+
+use greenroom_protocol::CodecKind;
+use greenroom_protocol::close::CloseCode;
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::raw::{FIN, Raw, TEXT, frame};
+use crate::server::{Builder, Server};
+use crate::slow_reader;
+use crate::token::{SECRET, mint};
+
+/// The configuration under which `code` can be provoked quickly; none where it cannot be from outside.
+fn server_for(code: CloseCode) -> Option<Builder> {
+    let builder = Server::builder();
+    Some(match code {
+        CloseCode::Normal
+        | CloseCode::ShuttingDown
+        | CloseCode::ProtocolError
+        | CloseCode::UnsupportedData
+        | CloseCode::InvalidUtf8
+        | CloseCode::Unauthorized => builder,
+        CloseCode::TooBig => builder
+            .with("socket.max_message_bytes = 2048\nsocket.max_frame_bytes = 1024")
+            .with("kinds.room = {behaviour = \"room\", max_body_bytes = 512}"),
+        CloseCode::ConnectTimeout => builder.with("socket.connect_timeout = \"1s\""),
+        CloseCode::TokenExpired => builder.with(SECRET).with("auth.leeway = \"0s\""),
+        CloseCode::RateLimited => {
+            builder.with("limits.requests_per_second = 1\nlimits.requests_burst = 1\nlimits.abuse_after = 5\nlimits.abuse_window = \"1h\"")
+        }
+        CloseCode::SlowConsumer => builder.unlimited().with("socket.write_timeout = \"1s\""),
+        CloseCode::PingTimeout => builder.with("socket.ping_interval = \"1s\"\nsocket.idle_timeout = \"2s\""),
+        // It takes a session that panics, which is a bug.
+        CloseCode::Internal => return None,
+    })
+}
+
+/// Makes `server` close a connection with `code`, and returns what it closed with.
+async fn provoke(code: CloseCode, codec: CodecKind, server: &Server) -> (u16, String) {
+    match code {
+        CloseCode::Internal => unreachable!("excused"),
+        CloseCode::Normal => (server.client(codec).await.close().await, String::new()),
+        CloseCode::ShuttingDown => {
+            let mut client = server.client(codec).await;
+            server.terminate().await;
+            client.closed().await
+        }
+        CloseCode::ProtocolError => {
+            let mut raw = Raw::websocket(server.address, codec).await;
+            raw.write(&[FIN | TEXT, 2, b'{', b'}']).await;
+            raw.closed().await
+        }
+        CloseCode::UnsupportedData => {
+            let mut client = server.client(codec).await;
+            let wrong = if codec.is_text() { Message::binary(b"{}".to_vec()) } else { Message::text("{}") };
+            client.say_frame(wrong).await;
+            client.closed().await
+        }
+        CloseCode::InvalidUtf8 => {
+            let mut raw = Raw::websocket(server.address, codec).await;
+            raw.frame(FIN | TEXT, b"{\"\xff\"}").await;
+            raw.closed().await
+        }
+        CloseCode::TooBig => {
+            let mut raw = Raw::websocket(server.address, codec).await;
+            raw.frame(FIN | TEXT, &[b' '; 1025]).await;
+            raw.closed().await
+        }
+        CloseCode::ConnectTimeout => server.open(codec).await.closed().await,
+        CloseCode::TokenExpired => {
+            let token = mint(server.path(), &["--sub", "alice", "--ttl", "1s"]).await;
+            let mut client = server.open(codec).await;
+            client.ask("connect", json!({"token": token})).await;
+            client.closed().await
+        }
+        CloseCode::Unauthorized => {
+            let mut client = server.open(codec).await;
+            client.fails("connect", json!({"token": "no"}), "unauthorized").await;
+            client.closed().await
+        }
+        CloseCode::RateLimited => {
+            let mut client = server.open(codec).await;
+            for _ in 0..6 {
+                client.ask("ping", json!({})).await;
+            }
+            client.closed().await
+        }
+        CloseCode::SlowConsumer => slow_reader::closed_for_reading_nothing(server, codec).await,
+        CloseCode::PingTimeout => {
+            let mut raw = Raw::websocket(server.address, codec).await;
+            let (text, connect) = match codec {
+                CodecKind::Json => (TEXT, serde_json::to_vec(&json!({"jsonrpc": "2.0", "id": 1, "method": "connect"})).expect("JSON")),
+                CodecKind::MsgPack => (
+                    crate::raw::BINARY,
+                    rmp_serde::to_vec_named(&json!({"jsonrpc": "2.0", "id": 1, "method": "connect"})).expect("MessagePack"),
+                ),
+            };
+            raw.write(&frame(FIN | text, &connect)).await;
+            raw.closed().await
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_close_code_is_provoked() {
+    for codec in CodecKind::ALL {
+        for code in CloseCode::ALL {
+            let Some(builder) = server_for(*code) else { continue };
+            let server = builder.start().await;
+            let (number, reason) = Box::pin(provoke(*code, codec, &server)).await;
+            let wanted = if *code == CloseCode::UnsupportedData { codec.frames_only() } else { code.reason() };
+            assert_eq!((number, reason.as_str()), (code.number(), wanted), "{code:?}");
+        }
+    }
+}
+
+/// What was closed is counted by its reason. A connection counts once it is gone, so this waits for the count.
+#[tokio::test]
+async fn closes_are_counted() {
+    let server = Server::builder().start().await;
+    provoke(CloseCode::ProtocolError, CodecKind::Json, &server).await;
+    provoke(CloseCode::Normal, CodecKind::Json, &server).await;
+    for reason in ["protocol_error", "normal"] {
+        server.until(&format!("greenroom_closes_total{{reason=\"{reason}\"}}"), |closes| closes == 1.0).await;
+    }
+    server.until("greenroom_connections", |open| open == 0.0).await;
+    server.until("greenroom_sessions", |sessions| sessions == 0.0).await;
+}

@@ -1,0 +1,141 @@
+//! RFC 6455, broken in every way: each violation closes its own connection with the right code, and no other.
+
+use greenroom_protocol::CodecKind;
+use serde_json::json;
+
+use crate::limits::{burst, request};
+use crate::raw::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, Raw, TEXT, frame, header};
+use crate::server::Server;
+
+const RSV1: u8 = 0x40;
+const RSV2: u8 = 0x20;
+const RSV3: u8 = 0x10;
+
+fn fragments(parts: &[(u8, &[u8])]) -> Vec<u8> {
+    parts.iter().flat_map(|(first, payload)| frame(*first, payload)).collect()
+}
+
+fn close_frame(code: u16, reason: &[u8]) -> Vec<u8> {
+    frame(FIN | CLOSE, &[&code.to_be_bytes(), reason].concat())
+}
+
+#[tokio::test]
+async fn violations_close_with_their_code() {
+    let mut server = Server::builder().unlimited().start().await;
+    let mut neighbour = server.client(CodecKind::Json).await;
+    let large = vec![b' '; 40_000];
+    let table: Vec<(&str, Vec<u8>, u16)> = vec![
+        ("not masked", vec![FIN | TEXT, 2, b'{', b'}'], 1002),
+        ("not masked, ping", vec![FIN | PING, 0], 1002),
+        ("reserved bit 1", frame(FIN | RSV1 | TEXT, b"{}"), 1002),
+        ("reserved bit 2", frame(FIN | RSV2 | TEXT, b"{}"), 1002),
+        ("reserved bit 3 on a ping", frame(FIN | RSV3 | PING, b""), 1002),
+        ("reserved data opcode", frame(FIN | 0x3, b"{}"), 1002),
+        ("reserved control opcode", frame(FIN | 0xb, b""), 1002),
+        ("ping in fragments", frame(PING, b"x"), 1002),
+        ("close in fragments", frame(CLOSE, &[0x03, 0xe8]), 1002),
+        ("long ping", frame(FIN | PING, &[b'x'; 126]), 1002),
+        ("long close", frame(FIN | CLOSE, &[3; 126]), 1002),
+        ("continuation of nothing", frame(FIN | CONTINUATION, b"{}"), 1002),
+        ("open continuation of nothing", frame(CONTINUATION, b"{}"), 1002),
+        ("a message within a message", fragments(&[(TEXT, b"{"), (FIN | TEXT, b"{}")]), 1002),
+        ("a beginning within a message", fragments(&[(TEXT, b"{"), (TEXT, b"{")]), 1002),
+        ("text that is not UTF-8", frame(FIN | TEXT, b"{\"a\": \"\xc3\x28\"}"), 1007),
+        ("a surrogate in UTF-8", frame(FIN | TEXT, b"\"\xed\xa0\x80\""), 1007),
+        ("fragments that are not UTF-8 together", fragments(&[(TEXT, b"\"\xc3"), (FIN | CONTINUATION, b"\x28\"")]), 1007),
+        ("binary where text belongs", frame(FIN | BINARY, b"{}"), 1003),
+        ("a frame over the limit", frame(FIN | TEXT, &vec![b' '; 65_537]), 1009),
+        ("the header of a gigantic frame", header(FIN | TEXT, 1 << 62), 1009),
+        ("the header of a frame over the limit", header(FIN | TEXT, 65_537), 1009),
+        ("fragments over the limit", fragments(&[(TEXT, &large), (CONTINUATION, &large)]), 1009),
+        ("close with half a code", frame(FIN | CLOSE, &[3]), 1002),
+        ("close with a code that is never sent", close_frame(1005, b""), 1002),
+        ("close with a code of the transport", close_frame(1006, b""), 1002),
+        ("close with a code below all", close_frame(999, b""), 1002),
+        ("close with an undefined code", close_frame(1016, b""), 1002),
+        ("close with a code above all", close_frame(5000, b""), 1002),
+        ("close with a reason that is not UTF-8", close_frame(1000, b"\xff\xfe"), 1002),
+    ];
+    for (name, bytes, code) in &table {
+        // Masks, keys and lengths are whole in the headers; the mask follows where only a header is sent.
+        let mut bytes = bytes.clone();
+        if name.contains("header") {
+            bytes.extend_from_slice(&[1, 2, 3, 4]);
+        }
+        let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
+        raw.write(&bytes).await;
+        assert_eq!(raw.closed().await.0, *code, "{name}");
+        // Byte by byte it is the same.
+        let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
+        if bytes.len() < 200 {
+            for byte in &bytes {
+                raw.write(&[*byte]).await;
+            }
+            assert_eq!(raw.closed().await.0, *code, "{name}, byte by byte");
+        }
+    }
+    neighbour.ok("ping", json!({})).await;
+    server.assert_serves().await;
+}
+
+#[tokio::test]
+async fn a_length_of_64_bits_with_the_top_bit_is_refused() {
+    let server = Server::builder().start().await;
+    let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
+    raw.write(&[&header(FIN | TEXT, u64::MAX)[..], &[1, 2, 3, 4]].concat()).await;
+    let (code, _) = raw.closed().await;
+    assert!(matches!(code, 1002 | 1009), "{code}");
+}
+
+#[tokio::test]
+async fn endless_fragments_end() {
+    let mut server = Server::builder().unlimited().start().await;
+    let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
+    raw.frame(TEXT, b"\"").await;
+    // Far more than a message may have; the server stops taking them when it is over.
+    let some: Vec<u8> = (0..1000).flat_map(|_| frame(CONTINUATION, b"xxxxxxxxxx")).collect();
+    for _ in 0..20 {
+        raw.write(&some).await;
+    }
+    assert_eq!(raw.closed().await.0, 1009);
+    server.assert_serves().await;
+}
+
+/// What looks odd and is right: fragments with pings between them, empty fragments, split UTF-8, every valid close.
+#[tokio::test]
+async fn what_is_allowed_works() {
+    let server = Server::builder().unlimited().start().await;
+    let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
+    raw.write(&burst(CodecKind::Json, &[request(1, "connect", json!({}))])).await;
+    raw.read_frame().await.expect("an answer");
+    let post =
+        request(2, "send", json!({"entity": "room:ö".replace('ö', "o"), "n": 1, "type": "post", "body": {"text": "äöü"}})).to_string();
+    let bytes = post.as_bytes();
+    let cut = post.find('ö').expect("it is in there") + 1;
+    raw.frame(TEXT, &bytes[..5]).await;
+    raw.frame(CONTINUATION, b"").await;
+    raw.frame(FIN | PING, b"between").await;
+    raw.frame(CONTINUATION, &bytes[5..cut]).await;
+    raw.frame(FIN | PONG, b"unasked").await;
+    raw.frame(FIN | CONTINUATION, &bytes[cut..]).await;
+    assert_eq!(raw.read_frame().await, Some((FIN | PONG, b"between".to_vec())));
+    let (first, answer) = raw.read_frame().await.expect("an answer");
+    let answer: serde_json::Value = serde_json::from_slice(&answer).expect("JSON");
+    assert_eq!((first, &answer["result"]["seq"]), (FIN | TEXT, &json!(1)), "{answer}");
+    let mut client = server.client(CodecKind::Json).await;
+    assert_eq!(client.read("room:o").await["messages"][0]["body"]["text"], "äöü");
+
+    for (name, bytes) in [
+        ("no code", frame(FIN | CLOSE, b"")),
+        ("going away", close_frame(1001, "bye — ö".as_bytes())),
+        ("of a library", close_frame(3000, b"")),
+        ("of an application", close_frame(4999, &[b'x'; 123])),
+    ] {
+        let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
+        raw.write(&bytes).await;
+        assert_eq!(raw.closed().await.0, 1000, "{name}");
+    }
+    let mut raw = Raw::websocket(server.address, CodecKind::MsgPack).await;
+    raw.frame(FIN | TEXT, b"{}").await;
+    assert_eq!(raw.closed().await, (1003, "binary frames only".into()));
+}

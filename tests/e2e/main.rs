@@ -1,0 +1,46 @@
+//! End-to-end tests: the real binary, spoken to by a WebSocket client that was not written here and by raw sockets.
+//!
+//! The binary is the one that cargo built for this test, or the one that `SERVER_BIN` names. Each test starts servers of
+//! its own, on ports that the system gives, with a configuration of its own. Every wait is for the thing itself and has a
+//! deadline; none is a pause.
+
+mod client;
+mod raw;
+mod server;
+mod token;
+
+mod check;
+mod close_codes;
+mod document;
+mod durability;
+mod error_codes;
+mod exactly_once;
+mod frames;
+mod fuzz;
+mod handshake;
+mod history;
+mod identity;
+mod irc;
+mod limits;
+mod messages;
+mod metrics;
+mod presence;
+mod resume;
+mod room;
+mod shutdown;
+mod signals;
+mod slow_reader;
+mod startup;
+
+/// Runs a story over both codecs, one after the other.
+macro_rules! over_both_codecs {
+    ($story:ident) => {
+        #[tokio::test]
+        async fn $story() {
+            for codec in greenroom_protocol::CodecKind::ALL {
+                super::$story(codec).await;
+            }
+        }
+    };
+}
+pub(crate) use over_both_codecs;

@@ -1,0 +1,95 @@
+//! Presence: who is here, told once per change.
+
+use greenroom_protocol::CodecKind;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::server::Server;
+use crate::token::SECRET;
+
+const ROOM: &str = "room:p";
+
+async fn enter(client: &mut Client, meta: Value) -> Value {
+    client.ok("presence", json!({"entity": ROOM, "action": "enter", "meta": meta})).await
+}
+
+async fn one_entry_per_user(codec: CodecKind) {
+    let server = Server::builder().with(SECRET).with("kinds.room = {behaviour = \"room\", presence_interval = \"20ms\"}").start().await;
+    let (alice, bob) = (server.token("alice", &[]).await, server.token("bob", &[]).await);
+    let watcher = json!({"token": bob, "subscriptions": [{"entity": ROOM, "presence": true}]});
+    let (mut bob, hello) = server.join(codec, watcher).await;
+    assert_eq!(hello["subscriptions"][0]["result"]["presence"], json!({"count": 0, "members": []}));
+
+    let (mut one, _) = server.join(codec, json!({"token": alice})).await;
+    assert_eq!(enter(&mut one, json!({"at": "desk"})).await, json!({"count": 1}));
+    let member = |meta: Value, sessions: u64| json!({"user": "alice", "meta": meta, "sessions": sessions});
+    assert_eq!(bob.expect("presence").await, json!({"entity": ROOM, "joined": [member(json!({"at": "desk"}), 1)], "count": 1}));
+    let (mut two, _) = server.join(codec, json!({"token": alice})).await;
+    enter(&mut two, json!({"at": "phone"})).await;
+    assert_eq!(bob.expect("presence").await, json!({"entity": ROOM, "updated": [member(json!({"at": "phone"}), 2)], "count": 1}));
+    enter(&mut one, json!({"at": "sofa"})).await;
+    assert_eq!(bob.expect("presence").await["updated"], json!([member(json!({"at": "sofa"}), 2)]));
+    let listed = bob.ok("presence", json!({"entity": ROOM})).await;
+    assert_eq!(listed, json!({"count": 1, "members": [member(json!({"at": "sofa"}), 2)]}));
+
+    one.ok("presence", json!({"entity": ROOM, "action": "leave"})).await;
+    assert_eq!(bob.expect("presence").await["updated"], json!([member(json!({"at": "sofa"}), 1)]));
+    two.close().await;
+    assert_eq!(bob.expect("presence").await, json!({"entity": ROOM, "left": ["alice"], "count": 0}));
+    assert_eq!(bob.ok("presence", json!({"entity": ROOM, "action": "list"})).await, json!({"count": 0, "members": []}));
+
+    // A client that is cut off leaves as well.
+    enter(&mut one, json!({})).await;
+    assert_eq!(bob.expect("presence").await["count"], 1);
+    drop(one);
+    assert_eq!(bob.expect("presence").await, json!({"entity": ROOM, "left": ["alice"], "count": 0}));
+}
+
+async fn what_presence_refuses(codec: CodecKind) {
+    let server = Server::builder().with("kinds.room = {behaviour = \"room\", max_present = 1}").start().await;
+    let mut client = server.client(codec).await;
+    client.fails("presence", json!({"entity": ROOM, "action": "enter", "meta": [1]}), "invalid_params").await;
+    client.fails("presence", json!({"entity": ROOM, "action": "leave", "meta": {}}), "invalid_params").await;
+    client.fails("presence", json!({"entity": ROOM, "action": "dance"}), "invalid_params").await;
+    client.fails("presence", json!({"entity": ROOM, "action": "enter", "meta": {"x": "x".repeat(1024)}}), "too_large").await;
+    client.ok("presence", json!({"entity": ROOM, "action": "leave"})).await;
+    enter(&mut client, json!({})).await;
+    let mut other = server.client(codec).await;
+    let error = other.fails("presence", json!({"entity": ROOM, "action": "enter"}), "overloaded").await;
+    assert_eq!(error["data"]["reason"], "presence_full");
+}
+
+/// Many changes within one interval are told as their sum.
+#[tokio::test]
+async fn changes_are_gathered() {
+    const CROWD: usize = 30;
+    let server = Server::builder().unlimited().with("kinds.room = {behaviour = \"room\", presence_interval = \"1s\"}").start().await;
+    let (mut watcher, _) = server.join(CodecKind::Json, json!({"subscriptions": [{"entity": ROOM, "presence": true}]})).await;
+    let mut crowd = Vec::new();
+    for index in 0..CROWD {
+        crowd.push(server.client(CodecKind::ALL[index % 2]).await);
+    }
+    let mut told = 0;
+    let mut messages = 0;
+    for (index, client) in crowd.iter_mut().enumerate() {
+        enter(client, json!({"index": index})).await;
+        enter(client, json!({"index": index, "again": true})).await;
+    }
+    while told < CROWD {
+        let change = watcher.expect("presence").await;
+        messages += 1;
+        let joined = change["joined"].as_array().map_or(0, Vec::len);
+        told += joined;
+        assert!(joined > 0 || change.get("updated").is_some(), "{change}");
+        assert_eq!(change.get("left"), None, "empty lists are left out: {change}");
+    }
+    assert!(messages < CROWD, "{messages} messages for {CROWD} changes: nothing was gathered");
+    let list = watcher.ok("presence", json!({"entity": ROOM})).await;
+    assert_eq!(list["count"], CROWD);
+    assert!(list["members"].as_array().expect("members").iter().all(|member| member["meta"]["again"] == true));
+}
+
+mod codecs {
+    crate::over_both_codecs!(one_entry_per_user);
+    crate::over_both_codecs!(what_presence_refuses);
+}

@@ -1,0 +1,137 @@
+"""A real Prometheus scrapes the server, and its answers to queries are right."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+from harness.client import connected
+
+PROMETHEUS = os.environ.get("PROMETHEUS", "")
+OPS = 7
+# Long enough for a loaded machine; nothing waits for the whole of it.
+PATIENCE = 60
+
+
+@pytest.fixture
+def prometheus(tmp_path):
+    if not PROMETHEUS or not shutil.which(PROMETHEUS):
+        pytest.skip("PROMETHEUS names no Prometheus binary: nothing scrapes the server in this run")
+    running = []
+
+    def start(target):
+        (tmp_path / "prometheus.yml").write_text(
+            "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
+            f"scrape_configs: [{{job_name: greenroom, static_configs: [{{targets: ['{target}']}}]}}]\n"
+        )
+        command = [PROMETHEUS, "--config.file=prometheus.yml", "--storage.tsdb.path=tsdb", "--web.listen-address=127.0.0.1:0", "--log.level=info"]
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        running.append(process)
+        for line in process.stderr:
+            if "TLS is disabled" in line or "Listening on" in line:
+                if match := re.search(r"address=(127\.0\.0\.1:\d+)", line):
+                    return Api(match[1]).ready()
+        raise AssertionError(f"prometheus ended with {process.wait(PATIENCE)}")
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.stderr.close()
+        process.wait(PATIENCE)
+
+
+class Api:
+    def __init__(self, address):
+        self.address = address
+
+    def get(self, path, **query):
+        url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+            answer = json.load(response)
+        assert answer["status"] == "success"
+        return answer["data"]
+
+    def ready(self):
+        """Returns once it answers queries: it listens before it has opened its database."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=PATIENCE):
+                    return self
+            except urllib.error.HTTPError as error:
+                assert error.code == 503
+        raise AssertionError("prometheus does not become ready")
+
+    def value(self, query):
+        """The single number that a query gives; None where there is no series yet."""
+        found = self.get("query", query=query)["result"]
+        assert len(found) <= 1, found
+        return float(found[0]["value"][1]) if found else None
+
+    def until(self, query, wanted):
+        """Asks until a scrape has brought this value: Prometheus tells nobody when it scrapes."""
+        deadline = time.monotonic() + PATIENCE
+        while (value := self.value(query)) != wanted:
+            assert time.monotonic() < deadline, f"`{query}` is {value}, not {wanted}; targets: {self.get('targets')['activeTargets']}"
+
+
+async def test_prometheus_scrapes_the_server_and_counts_what_happened(make_server, prometheus):
+    server = make_server(store="memory")
+    api = prometheus(server.metrics.split("/")[2])
+    api.until("up", 1)
+    async with connected(server) as writer, connected(server) as reader:
+        await reader.call("subscribe", entity="room:counted")
+        for n in range(1, OPS + 1):
+            await writer.call("send", entity="room:counted", type="post", body={"text": "counted"}, n=n)
+            await reader.notification("event")
+        again = await writer.call("send", entity="room:counted", type="post", body={"text": "counted"}, n=OPS)
+        assert again["duplicate"] is True
+        # The canary is a kind of its own.
+        api.until('sum(greenroom_ops_total{kind="room",outcome="accepted"})', OPS)
+        api.until('sum(greenroom_ops_total{kind="room",outcome="duplicate"})', 1)
+        api.until("greenroom_connections", 2)
+        api.until("greenroom_sessions", 2)
+        api.until('greenroom_entities_awake{kind="room"}', 1)
+        api.until('sum(greenroom_op_seconds_count{kind="room"})', OPS)
+        api.until("greenroom_ready", 1)
+        quantile = api.value('histogram_quantile(0.99, sum by (le, kind) (greenroom_op_seconds_bucket{kind="room"}))')
+        assert quantile is not None and 0 < quantile < PATIENCE
+    api.until("greenroom_connections", 0)
+    types = {name: {entry["type"] for entry in entries} for name, entries in api.get("metadata").items()}
+    assert types["greenroom_op_seconds"] == {"histogram"} and types["greenroom_ops_total"] == {"counter"}
+    assert not [name for name, kinds in types.items() if name.startswith("greenroom_") and kinds & {"summary", "unknown"}]
+    assert types["process_resident_memory_bytes"] == {"gauge"} and api.value("process_resident_memory_bytes") > 1_000_000
+    server.kill()
+    api.until("up", 0)
+
+
+async def test_promtool_has_nothing_to_say(make_server):
+    promtool = Path(PROMETHEUS).with_name("promtool")
+    if not PROMETHEUS or not promtool.exists():
+        pytest.skip("there is no promtool beside PROMETHEUS: the exposition is not linted in this run")
+    server = make_server(store="memory")
+    async with connected(server) as client:
+        await client.call("send", entity="room:a", type="post", body={}, n=1)
+    _, exposition = server.get(server.metrics)
+    linted = subprocess.run([promtool, "check", "metrics"], input=exposition, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    # These names are the process collector's everywhere; that it counts CPU time in a gauge is the crate's choice.
+    said = [line for line in (linted.stdout + linted.stderr).splitlines() if not line.startswith("process_")]
+    assert not said and "# TYPE greenroom_op_seconds histogram" in exposition
+
+
+def test_live_and_ready(make_server):
+    server = make_server(store="memory")
+    base = server.metrics.removesuffix("/metrics")
+    assert server.get(f"{base}/live") == (200, '{"status":"live"}')
+    deadline = time.monotonic() + PATIENCE
+    while (ready := server.get(f"{base}/ready"))[0] != 200:
+        assert ready[0] == 503 and "reason" in json.loads(ready[1])
+        assert time.monotonic() < deadline, ready
+    assert json.loads(ready[1]) == {"status": "ready"}
