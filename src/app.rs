@@ -203,11 +203,8 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
 
 fn gate(config: &Config) -> Result<Arc<Gate>, Failure> {
     let frames = ws::FrameLimits { max_frame: config.socket.max_frame_bytes as u64, max_message: config.socket.max_message_bytes as u64 };
-    let limits = GateLimits {
-        max_connections: config.socket.max_connections,
-        max_per_address: config.limits.connections_per_address,
-        frames,
-    };
+    let limits =
+        GateLimits { max_connections: config.socket.max_connections, max_per_address: config.limits.connections_per_address, frames };
     let origins = OriginPolicy::new(&config.socket.allowed_origins).map_err(|error| Failure::Config(error.to_string()))?;
     let proxies = TrustedProxies::new(config.limits.trusted_proxies.clone());
     Ok(Gate::new(limits, origins, proxies, Keyed::new(config.limits.connections())))

@@ -40,7 +40,8 @@ impl Shutdown {
         }
         let spread = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
         for seat in env.relay.borrow().seats() {
-            let params = Goodbye { reason: GoodbyeReason::ShuttingDown, closes_in_ms: 0, reconnect_after_ms: Some(fastrand::u64(0..=spread)) };
+            let params =
+                Goodbye { reason: GoodbyeReason::ShuttingDown, closes_in_ms: 0, reconnect_after_ms: Some(fastrand::u64(0..=spread)) };
             seat.outbox.push(env.encoder.encode(seat.codec, &Message::Notification { method: Method::Goodbye, params: &params }));
             seat.outbox.close(CloseCode::ShuttingDown);
         }

@@ -168,5 +168,7 @@ pub fn unavailable() -> WireError {
 
 /// The error of a request that met a full queue.
 pub fn overloaded(queue: &'static str) -> WireError {
-    WireError::new(ErrorCode::Overloaded, "a queue is full and nothing was done; repeat the request later").retry_after_ms(500).reason(queue)
+    WireError::new(ErrorCode::Overloaded, "a queue is full and nothing was done; repeat the request later")
+        .retry_after_ms(500)
+        .reason(queue)
 }

@@ -17,8 +17,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{EntityActor, EntityEnv};
 pub(crate) use actor::{Deliver, Stop};
+pub use actor::{EntityActor, EntityEnv};
 pub use life::{End, Life, Todo};
 pub use messages::{CatchUp, OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
 pub use state::{Effects, Entity, Fetch, FetchFor};

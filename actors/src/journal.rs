@@ -21,6 +21,8 @@ mod committer;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use batch::Gathered;
 pub use committer::{Committer, CommitterLimits, Health, Pause};
 
 /// What the journal is told.

@@ -22,3 +22,6 @@ pub mod record;
 pub mod relay;
 pub mod session;
 pub mod store;
+
+#[cfg(test)]
+mod testing;

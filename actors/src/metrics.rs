@@ -14,8 +14,7 @@ pub use handles::{DeliveryMetrics, JournalMetrics, KindMetrics, PresenceMetrics,
 pub use requests::{RequestMetrics, UNKNOWN_METHOD};
 
 /// Seconds from a fast in-memory answer to the longest a client waits.
-const SECONDS: &[f64] =
-    &[0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Ops in one commit.
 const BATCH: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0];
 
@@ -36,8 +35,13 @@ pub const COLD_STARTS: Metric = Metric::counter(
     "Entities woken from the store, by outcome: `ok`, `failed` (the store or its data) or `refused` (too many wait)",
 );
 /// How long a load takes.
-pub const COLD_START_SECONDS: Metric =
-    Metric::histogram("greenroom_cold_start_seconds", &["kind"], Unit::Seconds, SECONDS, "Time to load an entity, its wait for a turn included");
+pub const COLD_START_SECONDS: Metric = Metric::histogram(
+    "greenroom_cold_start_seconds",
+    &["kind"],
+    Unit::Seconds,
+    SECONDS,
+    "Time to load an entity, its wait for a turn included",
+);
 /// Loads that wait for a turn.
 pub const COLD_STARTS_WAITING: Metric =
     Metric::gauge("greenroom_cold_starts_waiting", &[], "Entities that wait for their turn to be loaded");
@@ -48,8 +52,13 @@ pub const OPS: Metric = Metric::counter(
     "Ops answered, by outcome: `accepted`, `duplicate` or the error's `data.code`",
 );
 /// How long a sender waits for the disk.
-pub const OP_SECONDS: Metric =
-    Metric::histogram("greenroom_op_seconds", &["kind"], Unit::Seconds, SECONDS, "Time from an op's acceptance by its entity to its acknowledgement");
+pub const OP_SECONDS: Metric = Metric::histogram(
+    "greenroom_op_seconds",
+    &["kind"],
+    Unit::Seconds,
+    SECONDS,
+    "Time from an op's acceptance by its entity to its acknowledgement",
+);
 /// Events handed to subscribers.
 pub const EVENTS_DELIVERED: Metric =
     Metric::counter("greenroom_events_delivered_total", &[], "Events put into outboxes, counted once per subscriber");

@@ -77,7 +77,12 @@ pub fn check(head: &actix_http::RequestHead, origins: &OriginPolicy) -> Result<A
         let message = "pages of this origin may not connect; the operator lists origins in `socket.allowed_origins`";
         return Err(Refused::new("origin", StatusCode::FORBIDDEN, message));
     }
-    let mut offered = head.headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(',')).peekable();
+    let mut offered = head
+        .headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .peekable();
     let codec = if offered.peek().is_none() {
         CodecKind::Json
     } else {

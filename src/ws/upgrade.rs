@@ -76,7 +76,8 @@ impl Gate {
         }
         let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         // A header that is no text must not vanish: what stands left of it would be believed.
-        let forwarded: Vec<_> = request.head().headers().get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        let forwarded: Vec<_> =
+            request.head().headers().get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
         let address = limit_key(self.proxies.client(peer, forwarded.iter().map(AsRef::as_ref)));
         if self.rate.check(&address, 1).is_err() {
             greenroom_actors::metrics::record_rate_limited("address");
@@ -93,7 +94,11 @@ impl Gate {
         self.metrics.open.increment(1);
         let admission = Admission { gate: Arc::clone(self), address };
         if before >= self.limits.max_connections {
-            return Err(Refused::new("limit", StatusCode::SERVICE_UNAVAILABLE, "the server has as many connections as it takes; try again later"));
+            return Err(Refused::new(
+                "limit",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the server has as many connections as it takes; try again later",
+            ));
         }
         let mine = self.by_address.get(&address).map_or(0, |count| *count);
         if self.limits.max_per_address > 0 && mine > self.limits.max_per_address {

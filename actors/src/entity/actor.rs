@@ -99,7 +99,19 @@ impl EntityActor {
         let life = Life::new(id.clone(), kind, env.encoder, env.inbox);
         let first_load = Some(Loading::new(Rc::clone(&env)));
         let outgoing = VecDeque::new();
-        Self { id, env, incarnation, presence_interval, life, after_crash, first_load, outgoing, presence_timer: false, asleep: false, metrics }
+        Self {
+            id,
+            env,
+            incarnation,
+            presence_interval,
+            life,
+            after_crash,
+            first_load,
+            outgoing,
+            presence_timer: false,
+            asleep: false,
+            metrics,
+        }
     }
 
     fn load(&mut self, ctx: &mut Context<Self>, barrier: bool) {

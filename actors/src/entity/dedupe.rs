@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Millis;
 use crate::record::EventRecord;
 
+#[cfg(test)]
+mod tests;
+
 /// What is known of a numbered op.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Known {
@@ -48,6 +51,7 @@ type Key = (Arc<str>, Arc<str>);
 #[derive(Debug, Default)]
 pub struct Dedupe {
     clients: HashMap<Key, Window, RandomState>,
+    /// 0 before anybody was forgotten.
     horizon: Millis,
     outcomes: usize,
     max_clients: usize,
@@ -98,7 +102,8 @@ impl Dedupe {
     /// What is known of op `n` of `client`, made at `client_made` by its ULID.
     pub fn look_up(&self, user: &Arc<str>, client: &Arc<str>, client_made: Millis, n: u64) -> Known {
         let Some(window) = self.clients.get(&(Arc::clone(user), Arc::clone(client))) else {
-            return if client_made <= self.horizon { Known::Expired } else { Known::New };
+            // Until the first client is forgotten, nobody can be a forgotten one.
+            return if self.horizon > 0 && client_made <= self.horizon { Known::Expired } else { Known::New };
         };
         if n <= window.floor {
             return Known::Expired;

@@ -149,7 +149,12 @@ impl Life {
     }
 
     fn reloaded(
-        &mut self, loaded: Result<Loaded, StoreError>, mut entity: Box<Entity>, lost: Vec<LostOp>, pause: Duration, journal: &Journal,
+        &mut self,
+        loaded: Result<Loaded, StoreError>,
+        mut entity: Box<Entity>,
+        lost: Vec<LostOp>,
+        pause: Duration,
+        journal: &Journal,
         todo: &mut Todo,
     ) {
         let loaded = match loaded {

@@ -138,7 +138,9 @@ impl ToEntity {
             Self::Subscribe(request) => request.reply,
             Self::Signal(request) => request.reply,
             Self::Unsubscribe { reply, .. } | Self::Read(reply) | Self::History(_, reply) | Self::Presence { reply, .. } => reply,
-            control @ (Self::CatchUp(_) | Self::Unfollow(..) | Self::Leave(_) | Self::Gone(_) | Self::Sleep { .. }) => return Some(control),
+            control @ (Self::CatchUp(_) | Self::Unfollow(..) | Self::Leave(_) | Self::Gone(_) | Self::Sleep { .. }) => {
+                return Some(control);
+            }
         };
         reply.send_error(error);
         None

@@ -194,7 +194,8 @@ impl Entity {
                 Known::New => {}
                 Known::Done(outcome) => {
                     self.metrics.duplicate.increment(1);
-                    let sent = Sent { seq: outcome.seq, epoch: self.epoch.clone(), at: outcome.at, result: outcome.result, duplicate: true };
+                    let sent =
+                        Sent { seq: outcome.seq, epoch: self.epoch.clone(), at: outcome.at, result: outcome.result, duplicate: true };
                     return self.put(Output::Repeat(reply, Box::new(sent)), fx);
                 }
                 Known::Expired => return self.refuse_op(reply, op_expired(n), fx),
@@ -315,6 +316,12 @@ impl Entity {
         self.put(Output::Left { session, through, reply }, fx);
     }
 
+    /// As if the ring had moved past all that it holds.
+    #[cfg(test)]
+    pub(super) fn forget_ring(&mut self) {
+        self.ring = Ring::new(0, 0);
+    }
+
     fn signal(&mut self, request: SignalRequest, fx: &mut Effects) {
         let SignalRequest { session, user, signal, reply } = request;
         let key = signal_key(session, self.id.as_str(), &signal.r#type, signal.key.as_deref().unwrap_or_default());
@@ -388,6 +395,7 @@ fn over_limit(refused: Refused) -> WireError {
 }
 
 fn op_expired(n: u64) -> WireError {
-    let message = format!("op {n} is older than what this entity remembers: its outcome is not known any more and it is not executed again");
+    let message =
+        format!("op {n} is older than what this entity remembers: its outcome is not known any more and it is not executed again");
     WireError::new(ErrorCode::OpExpired, message)
 }

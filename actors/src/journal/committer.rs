@@ -55,7 +55,12 @@ pub struct Committer {
 
 impl Committer {
     /// A committer that writes under the lease's `term`.
-    pub fn new(store: Arc<dyn Store>, term: u64, queue: mpsc::Receiver<ToJournal>, limits: CommitterLimits) -> (Self, watch::Receiver<Health>) {
+    pub fn new(
+        store: Arc<dyn Store>,
+        term: u64,
+        queue: mpsc::Receiver<ToJournal>,
+        limits: CommitterLimits,
+    ) -> (Self, watch::Receiver<Health>) {
         let (health, watch) = watch::channel(Health::Ok);
         let metrics = JournalMetrics::new();
         let pause: Pause = Box::new(|length| Box::pin(tokio::time::sleep(length)));

@@ -1,0 +1,242 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
+use greenroom_protocol::RawJson;
+
+use super::batch::Gathered;
+use super::*;
+use crate::record::EventRecord;
+use crate::store::memory::{Lost, MemoryStore};
+use crate::store::{Page, Store};
+use crate::testing::entity;
+
+fn epoch() -> Epoch {
+    Epoch::from_bits(7)
+}
+
+fn event(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
+    let record = EventRecord {
+        seq,
+        at: 5,
+        from: "alice".into(),
+        r#type: "post".into(),
+        body: RawJson::from_text("{}").unwrap(),
+        client: None,
+        n: None,
+        result: None,
+    };
+    let text = serde_json::to_vec(&record).unwrap().into();
+    ToJournal::Event { entity: entity(name), epoch: epoch(), seq, text, progress: Arc::clone(progress) }
+}
+
+fn snapshot(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
+    let row = SnapshotRow {
+        entity: entity(name),
+        epoch: epoch(),
+        seq,
+        state: RawJson::from_text("{}").unwrap(),
+        dedupe: RawJson::from_text("{}").unwrap(),
+        trim_through: 0,
+    };
+    ToJournal::Snapshot { row: Box::new(row), progress: Arc::clone(progress) }
+}
+
+#[test]
+fn an_entity_has_one_row_and_one_snapshot_in_a_batch() {
+    let (a, b) = (Progress::new(0).0, Progress::new(4).0);
+    let mut gathered = Gathered::default();
+    for message in
+        [event("room:a", 1, &a), event("room:b", 5, &b), event("room:a", 2, &a), snapshot("room:a", 1, &a), snapshot("room:a", 2, &a)]
+    {
+        gathered.add(message);
+    }
+    let rows: Vec<_> = gathered.rows.iter().map(|row| (row.entity.as_str(), row.first_seq, row.last_seq)).collect();
+    assert_eq!(rows, [("room:a", 1, 2), ("room:b", 5, 5)]);
+    let events: Vec<EventRecord> = serde_json::from_str(&gathered.rows[0].events).unwrap();
+    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(gathered.snapshots.iter().map(|row| row.seq).collect::<Vec<_>>(), [2], "the later one counts");
+    assert_eq!(gathered.tell.iter().map(|(_, through)| *through).collect::<Vec<_>>(), [2, 5]);
+    assert_eq!(gathered.ops, 3);
+    let bytes: usize = gathered.rows.iter().map(|row| row.events.len() - 1).sum();
+    assert!(gathered.bytes >= bytes, "{} is at least {bytes}", gathered.bytes);
+}
+
+#[test]
+fn what_belongs_to_an_ended_life_is_skipped() {
+    let (old, new) = (Progress::new(0).0, Progress::new(0).0);
+    old.end();
+    let mut gathered = Gathered::default();
+    for message in [event("room:a", 1, &old), snapshot("room:a", 1, &old), event("room:a", 1, &new)] {
+        gathered.add(message);
+    }
+    assert_eq!((gathered.rows.len(), gathered.snapshots.len(), gathered.ops), (1, 0, 1));
+    assert!(Arc::ptr_eq(&gathered.tell[0].0, &new));
+}
+
+/// A committer over a memory store, and what it waited.
+struct Rig {
+    store: MemoryStore,
+    journal: Journal,
+    health: watch::Receiver<Health>,
+    committer: Option<Committer>,
+    pauses: Arc<AtomicUsize>,
+}
+
+impl Rig {
+    async fn new(limits: CommitterLimits) -> Self {
+        let store = MemoryStore::new();
+        let term = store.acquire().await.unwrap();
+        let (journal, queue) = Journal::channel(100);
+        let (committer, health) = Committer::new(Arc::new(store.clone()), term, queue, limits);
+        let pauses = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&pauses);
+        let committer = committer.with_pause(Box::new(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Box::pin(std::future::ready(()))
+        }));
+        Self { store, journal, health, committer: Some(committer), pauses }
+    }
+
+    async fn large() -> Self {
+        Self::new(CommitterLimits { batch_ops: 100, batch_bytes: 100_000 }).await
+    }
+
+    fn queue(&self, messages: impl IntoIterator<Item = ToJournal>) {
+        messages.into_iter().for_each(|message| self.journal.reserve().unwrap().send(message));
+    }
+
+    /// Lets the committer do all there is.
+    async fn run(&mut self) {
+        let Self { committer, journal, .. } = self;
+        let (empty, _) = Journal::channel(1);
+        drop(std::mem::replace(journal, empty));
+        committer.take().unwrap().run().await;
+    }
+
+    async fn seqs(&self, name: &str) -> Vec<Seq> {
+        let events = self.store.events(&entity(name), Page::After { after: 0, limit: 1000 }).await.unwrap();
+        events.iter().map(|event| event.seq).collect()
+    }
+}
+
+fn shows(watch: &watch::Receiver<Committed>) -> (Seq, bool) {
+    let Committed { through, ended } = *watch.borrow();
+    (through, ended)
+}
+
+#[tokio::test]
+async fn all_that_is_queued_is_one_transaction() {
+    let mut rig = Rig::large().await;
+    let ((a, seen_a), (b, seen_b)) = (Progress::new(0), Progress::new(0));
+    rig.queue([event("room:a", 1, &a), event("room:b", 1, &b), event("room:a", 2, &a)]);
+    assert_eq!(rig.journal.waiting(), 3);
+    rig.run().await;
+    assert_eq!(rig.store.commits(), 1);
+    assert_eq!((rig.seqs("room:a").await, rig.seqs("room:b").await), (vec![1, 2], vec![1]));
+    assert_eq!((shows(&seen_a), shows(&seen_b)), ((2, false), (1, false)));
+    assert_eq!(*rig.health.borrow(), Health::Ok);
+}
+
+#[tokio::test]
+async fn a_batch_is_bounded_in_ops_and_bytes() {
+    for (limits, commits) in [
+        (CommitterLimits { batch_ops: 2, batch_bytes: 100_000 }, 5),
+        (CommitterLimits { batch_ops: 100, batch_bytes: 1 }, 10),
+        (CommitterLimits { batch_ops: 100, batch_bytes: 100_000 }, 1),
+    ] {
+        let mut rig = Rig::new(limits).await;
+        let (progress, seen) = Progress::new(0);
+        rig.queue((1..=10).map(|seq| event("room:a", seq, &progress)));
+        rig.run().await;
+        assert_eq!(rig.store.commits(), commits, "{limits:?}");
+        assert_eq!(shows(&seen), (10, false));
+        assert_eq!(rig.seqs("room:a").await, (1..=10).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn after_a_failure_the_rest_of_that_life_is_skipped_and_others_go_on() {
+    let mut rig = Rig::new(CommitterLimits { batch_ops: 1, batch_bytes: 100_000 }).await;
+    let ((a, seen_a), (b, seen_b), (again, seen_again)) = (Progress::new(0), Progress::new(0), Progress::new(0));
+    rig.store.faults().fail_commits(1);
+    rig.queue([
+        event("room:a", 1, &a),
+        event("room:a", 2, &a),
+        event("room:b", 1, &b),
+        snapshot("room:a", 2, &a),
+        event("room:a", 1, &again),
+    ]);
+    rig.run().await;
+    assert_eq!((shows(&seen_a), shows(&seen_b), shows(&seen_again)), ((0, true), (1, false), (1, false)));
+    assert_eq!((rig.seqs("room:a").await, rig.seqs("room:b").await), (vec![1], vec![1]));
+    assert_eq!(*rig.health.borrow(), Health::Ok, "the latest transaction was fine");
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_asked_after_until_it_is_known() {
+    for (lost, written) in [(Lost::Written, true), (Lost::NotWritten, false), (Lost::OnItsWay, false)] {
+        let mut rig = Rig::new(CommitterLimits { batch_ops: 1, batch_bytes: 100_000 }).await;
+        let ((a, seen_a), (b, seen_b)) = (Progress::new(0), Progress::new(0));
+        rig.store.faults().lose_answers(1, lost);
+        rig.store.faults().fail_settles(3);
+        rig.queue([event("room:a", 1, &a), event("room:b", 1, &b)]);
+        rig.run().await;
+        assert_eq!(shows(&seen_a), (u64::from(written), !written), "{lost:?}");
+        assert_eq!(shows(&seen_b), (1, false), "{lost:?}: the next number fits");
+        assert_eq!(rig.pauses.load(Ordering::Relaxed), 3);
+        assert!(rig.store.deliver().iter().all(Result::is_err), "a straggler comes too late");
+        assert_eq!(rig.seqs("room:a").await.len(), usize::from(written));
+        assert_eq!(*rig.health.borrow(), Health::Ok);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_lease_is_final() {
+    let mut rig = Rig::large().await;
+    rig.store.acquire().await.unwrap();
+    let (a, seen) = Progress::new(0);
+    rig.queue([event("room:a", 1, &a)]);
+    rig.run().await;
+    assert_eq!(shows(&seen), (0, true));
+    assert!(matches!(*rig.health.borrow(), Health::Fenced(_)));
+}
+
+#[tokio::test]
+async fn a_failing_store_is_told() {
+    let mut rig = Rig::large().await;
+    rig.store.faults().fail_commits(1);
+    let (a, _seen) = Progress::new(0);
+    rig.queue([event("room:a", 1, &a)]);
+    rig.run().await;
+    assert!(matches!(*rig.health.borrow(), Health::Failing(_)));
+}
+
+#[tokio::test]
+async fn a_barrier_is_passed_when_all_before_it_is_decided() {
+    let mut rig = Rig::large().await;
+    let (a, seen) = Progress::new(0);
+    rig.store.faults().stall_commits();
+    rig.queue([event("room:a", 1, &a)]);
+    let journal = rig.journal.clone();
+    let mut barrier = Box::pin(async move { journal.barrier().await });
+    let mut run = Box::pin(rig.committer.take().unwrap().run());
+    let mut both = || {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let passed = barrier.as_mut().poll(&mut context).is_ready();
+        (passed, run.as_mut().poll(&mut context) == Poll::Ready(()))
+    };
+    assert_eq!(both(), (false, false), "the commit stalls");
+    assert_eq!(both(), (false, false));
+    assert_eq!(shows(&seen), (0, false));
+    rig.store.faults().release_commits();
+    assert_eq!(both(), (false, false), "it commits now");
+    assert_eq!(shows(&seen), (1, false));
+    assert!(both().0);
+}
+
+#[tokio::test]
+async fn a_barrier_behind_an_ended_committer_holds_nobody() {
+    let (journal, queue) = Journal::channel(1);
+    drop(queue);
+    journal.barrier().await;
+}

@@ -1,0 +1,551 @@
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use greenroom_protocol::close::CloseCode;
+use greenroom_protocol::codec::{Method, ServerMessage};
+use greenroom_protocol::results::{Connected, Empty, SessionLimits, SubscriptionOutcome};
+use greenroom_protocol::{CodecKind, EntityId, Epoch, ErrorCode, RawJson, RequestId, Seq, WireError, notify};
+use proptest::prelude::*;
+
+use super::*;
+use crate::answer::{Asked, Asker, Responder};
+use crate::directory::{Directory, ToDirectory};
+use crate::entity::{Effects, Entity, SubscribeRequest, ToEntity};
+use crate::frames::{Wants, signal_key};
+use crate::ids::WorkerId;
+use crate::kind::Kind;
+use crate::store::Loaded;
+use crate::testing::{self, encoder, kind, messages, post, shown};
+
+const LIMIT: usize = 1000;
+
+/// A relay, and what it asks of entities.
+struct Rig {
+    relay: Rc<RefCell<Relay>>,
+    directory: Directory,
+    routed: mpsc::Receiver<ToDirectory>,
+    entity: EntityId,
+}
+
+fn epoch() -> Epoch {
+    Epoch::from_bits(7)
+}
+
+fn spec(seat: &Seat, number: u32) -> SubSpec {
+    SubSpec { session: seat.key, number, events: EventPolicy::Replay, signals: SignalPolicy::DropOldest, presence: false }
+}
+
+fn event(seq: Seq, size: usize) -> Frames {
+    let params = notify::Event {
+        entity: Some(testing::entity("room:a")),
+        seq,
+        at: 1,
+        from: "alice".into(),
+        r#type: "post".into(),
+        body: RawJson::from_text(format!(r#""{}""#, "x".repeat(size))).unwrap(),
+    };
+    encoder().notification(Wants::only(CodecKind::Json), Method::Event, &params)
+}
+
+fn events(seq: Seq, size: usize) -> Part {
+    Part::Events { frames: event(seq, size), first: seq, last: seq }
+}
+
+impl Rig {
+    fn new() -> Self {
+        let (directory, mut queues) = Directory::channels(1, 1000);
+        let relay = Relay::new(WorkerId(0), directory.clone(), encoder());
+        Self { relay, directory, routed: queues.remove(0), entity: testing::entity("room:a") }
+    }
+
+    fn seat(&self) -> Rc<Seat> {
+        self.relay.borrow_mut().seat(|key| Seat::new(key, CodecKind::Json, LIMIT, 0, u64::MAX))
+    }
+
+    fn parts(&self, parts: Vec<Part>) {
+        self.relay.borrow_mut().receive(ToRelay::Parts { entity: self.entity.clone(), parts });
+    }
+
+    fn joins(&self, spec: SubSpec, seq: Seq) {
+        let answer = Answer { to: spec.session, body: crate::answer::AnswerBody::Frame(None), method: "subscribe", error: None };
+        self.parts(vec![Part::Joined { spec, epoch: epoch(), seq, answer }]);
+    }
+
+    fn caught_up(&self, spec: SubSpec, after: Seq, seq: Seq, live: bool) {
+        let frame = (after + 1..=seq).flat_map(|seq| event(seq, 1).json.unwrap()).collect::<Vec<_>>();
+        self.parts(vec![Part::CaughtUp { spec, frame: Some(frame.into()), epoch: epoch(), after, seq, live }]);
+    }
+
+    /// What was asked of the entity, in a few words.
+    fn asked(&mut self) -> Vec<String> {
+        let mut all = Vec::new();
+        while let Ok(ToDirectory::Route(_, message)) = self.routed.try_recv() {
+            all.push(match message {
+                ToEntity::CatchUp(ask) => {
+                    let presence = if ask.presence { " with presence" } else { "" };
+                    format!("{} reads after {}{presence}", ask.spec.session.slot, ask.after.seq)
+                }
+                ToEntity::Unfollow(session, number) => format!("{} unfollows {number}", session.slot),
+                other => format!("{other:?}"),
+            });
+        }
+        all
+    }
+
+    fn drained(&self, seat: &Seat) {
+        assert!(seat.outbox.take_starved(), "whoever was paused is told when the outbox drains");
+        self.relay.borrow_mut().drained(seat);
+    }
+}
+
+/// What has come out of an outbox, in a few words.
+fn got(seat: &Seat) -> Vec<String> {
+    let mut out = VecDeque::new();
+    let _ = seat.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+    out.iter().flat_map(|frame| messages(seat.codec, frame)).map(|message| shown(&message)).collect()
+}
+
+#[test]
+fn a_live_subscription_gets_events_once_and_in_order() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.seat(), rig.seat());
+    rig.joins(spec(&a, 1), 4);
+    rig.parts(vec![events(5, 1), events(6, 1)]);
+    rig.joins(spec(&b, 1), 6);
+    rig.parts(vec![events(7, 1)]);
+    rig.parts(vec![events(7, 1)]);
+    let of = |seqs: &[u64]| seqs.iter().map(|seq| format!("event seq {seq} type post")).collect::<Vec<_>>();
+    assert_eq!((got(&a), got(&b)), (of(&[5, 6, 7]), of(&[7])));
+    assert_eq!(rig.asked(), [""; 0]);
+}
+
+#[test]
+fn a_gap_is_read_and_not_skipped() {
+    let mut rig = Rig::new();
+    let a = rig.seat();
+    rig.joins(spec(&a, 1), 4);
+    rig.parts(vec![events(7, 1)]);
+    assert_eq!((got(&a), rig.asked()), (Vec::new(), vec!["0 reads after 4".to_owned()]));
+    rig.parts(vec![events(8, 1)]);
+    rig.caught_up(spec(&a, 1), 4, 8, true);
+    rig.parts(vec![events(9, 1)]);
+    assert_eq!(got(&a).len(), 5);
+}
+
+#[test]
+fn a_full_outbox_pauses_and_reads_on_when_it_drains() {
+    let mut rig = Rig::new();
+    let a = rig.seat();
+    rig.joins(spec(&a, 1), 0);
+    rig.parts(vec![events(1, LIMIT), events(2, 1), events(3, 1)]);
+    assert!(!a.outbox.take_starved(), "it is full");
+    assert_eq!(got(&a), ["event seq 1 type post"]);
+    assert_eq!(rig.asked(), [""; 0]);
+    rig.drained(&a);
+    assert_eq!(rig.asked(), ["0 reads after 1"]);
+    rig.caught_up(spec(&a, 1), 1, 3, false);
+    assert_eq!(rig.asked(), ["0 reads after 3"], "there is more");
+    rig.caught_up(spec(&a, 1), 3, 4, true);
+    rig.parts(vec![events(5, 1)]);
+    assert_eq!(got(&a).len(), 4);
+}
+
+#[test]
+fn reading_on_pauses_too() {
+    let mut rig = Rig::new();
+    let a = rig.seat();
+    rig.joins(spec(&a, 1), 0);
+    rig.relay.borrow_mut().receive(ToRelay::Lost(rig.entity.clone()));
+    a.outbox.push(vec![0; LIMIT].into());
+    rig.asked();
+    rig.caught_up(spec(&a, 1), 0, 2, false);
+    assert_eq!(rig.asked(), [""; 0]);
+    let mut out = VecDeque::new();
+    let _ = a.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 100, usize::MAX);
+    rig.drained(&a);
+    assert_eq!(rig.asked(), ["0 reads after 2"]);
+}
+
+#[test]
+fn policies_differ_at_the_bound() {
+    let rig = Rig::new();
+    let (strict, uninterested) = (rig.seat(), rig.seat());
+    rig.joins(SubSpec { events: EventPolicy::Disconnect, ..spec(&strict, 1) }, 0);
+    rig.joins(SubSpec { events: EventPolicy::None, ..spec(&uninterested, 1) }, 0);
+    rig.parts(vec![events(1, LIMIT), events(2, 1)]);
+    assert_eq!(strict.outbox.closing(), Some(CloseCode::SlowConsumer));
+    assert_eq!((got(&uninterested), uninterested.outbox.closing()), (Vec::new(), None));
+}
+
+#[test]
+fn signals_go_to_others_by_their_policy() {
+    let rig = Rig::new();
+    let (sender, all, latest, none) = (rig.seat(), rig.seat(), rig.seat(), rig.seat());
+    rig.joins(spec(&sender, 1), 0);
+    rig.joins(spec(&all, 1), 0);
+    rig.joins(SubSpec { signals: SignalPolicy::Latest, ..spec(&latest, 1) }, 0);
+    rig.joins(SubSpec { signals: SignalPolicy::None, ..spec(&none, 1) }, 0);
+    for body in ["1", "2"] {
+        let body = RawJson::from_text(body).unwrap();
+        let params = notify::Signal { entity: rig.entity.clone(), from: "alice".into(), r#type: "typing".into(), body, key: None };
+        let frames = encoder().notification(Wants::only(CodecKind::Json), Method::Signal, &params);
+        rig.parts(vec![Part::Signal { frames, from: sender.key, key: signal_key(sender.key, "room:a", "typing", "") }]);
+    }
+    let counts = [&sender, &all, &latest, &none].map(|seat| got(seat).len());
+    assert_eq!(counts, [0, 2, 1, 0]);
+}
+
+#[test]
+fn presence_that_was_left_out_comes_as_the_list() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.seat(), rig.seat());
+    rig.joins(SubSpec { presence: true, ..spec(&a, 1) }, 0);
+    rig.joins(spec(&b, 1), 0);
+    let change = || Part::Presence(Frames { json: Some(vec![0, 0, 0, 0].into()), msgpack: None });
+    rig.parts(vec![change()]);
+    assert_eq!((a.outbox.bytes(), b.outbox.bytes()), (4, 0));
+    a.outbox.push(vec![0; LIMIT].into());
+    rig.parts(vec![change()]);
+    let mut out = VecDeque::new();
+    let _ = a.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 100, usize::MAX);
+    rig.drained(&a);
+    assert_eq!(rig.asked(), ["0 reads after 0 with presence"]);
+}
+
+#[test]
+fn late_messages_for_who_has_gone_reach_nobody() {
+    let mut rig = Rig::new();
+    let a = rig.seat();
+    rig.relay.borrow_mut().unseat(&a);
+    let b = rig.seat();
+    assert_eq!((a.key.slot, b.key.slot), (0, 0), "the slot is used again");
+    rig.joins(spec(&a, 1), 3);
+    assert_eq!(rig.asked(), ["0 unfollows 1"], "the entity is told");
+    rig.caught_up(spec(&a, 1), 3, 5, true);
+    assert_eq!(rig.asked(), ["0 unfollows 1"]);
+    rig.parts(vec![events(4, 1)]);
+    assert_eq!((got(&b), rig.relay.borrow().followers(&rig.entity).count()), (Vec::new(), 0));
+}
+
+#[test]
+fn an_answer_that_comes_too_late_changes_nothing() {
+    let mut rig = Rig::new();
+    let a = rig.seat();
+    rig.joins(spec(&a, 1), 3);
+    rig.caught_up(spec(&a, 1), 3, 5, true);
+    assert_eq!(got(&a), [""; 0], "nobody asked");
+    rig.relay.borrow_mut().receive(ToRelay::Lost(rig.entity.clone()));
+    rig.relay.borrow_mut().receive(ToRelay::Lost(rig.entity.clone()));
+    assert_eq!(rig.asked(), ["0 reads after 3", "0 reads after 3"]);
+    rig.caught_up(spec(&a, 1), 3, 5, false);
+    rig.caught_up(spec(&a, 1), 3, 6, true);
+    assert_eq!(got(&a).len(), 2, "the second answer would tell 4 and 5 again");
+    rig.joins(spec(&a, 2), 9);
+    rig.caught_up(spec(&a, 1), 5, 7, true);
+    assert_eq!(got(&a), [""; 0]);
+    assert_eq!(rig.asked(), ["0 reads after 5", "0 unfollows 1"]);
+}
+
+#[test]
+fn leaving_ends_what_was_asked_for_before_it_alone() {
+    let rig = Rig::new();
+    let a = rig.seat();
+    a.follow(&rig.entity, 3);
+    rig.joins(spec(&a, 2), 0);
+    rig.parts(vec![Part::Left { session: a.key, through: 2 }]);
+    assert_eq!(rig.relay.borrow().followers(&rig.entity).count(), 0);
+    assert_eq!(a.following(&rig.entity), Some(3), "a later subscription is under way");
+    rig.joins(spec(&a, 3), 0);
+    rig.parts(vec![Part::Left { session: a.key, through: 2 }]);
+    assert_eq!(rig.relay.borrow().followers(&rig.entity).collect::<Vec<_>>(), [(a.key, 3)]);
+    assert_eq!(rig.relay.borrow_mut().unseat(&a), [rig.entity.clone()], "its entities must hear of its end");
+    assert_eq!(rig.relay.borrow().followers(&rig.entity).count(), 0);
+}
+
+#[test]
+fn a_new_name_of_the_log_is_asked_about() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.seat(), rig.seat());
+    rig.joins(spec(&a, 1), 0);
+    let answer = Answer { to: b.key, body: crate::answer::AnswerBody::Frame(None), method: "subscribe", error: None };
+    rig.parts(vec![Part::Joined { spec: spec(&b, 1), epoch: Epoch::from_bits(8), seq: 0, answer }, events(1, 1)]);
+    assert_eq!(rig.asked(), ["0 reads after 0"], "the old name's position may mean nothing now");
+    assert_eq!((got(&a).len(), got(&b).len()), (0, 1));
+}
+
+fn connected() -> Connected {
+    let limits = SessionLimits { max_message_bytes: 1, max_body_bytes: 1, max_subscriptions: 1, max_in_flight: 1, ping_interval_ms: 1 };
+    Connected {
+        session: "s".into(),
+        client: "c".into(),
+        user: "u".into(),
+        expires_at: None,
+        server: "test".into(),
+        limits,
+        subscriptions: Vec::new(),
+    }
+}
+
+#[test]
+fn connect_is_answered_first_and_once_all_its_subscriptions_are() {
+    let rig = Rig::new();
+    let a = rig.seat();
+    a.in_flight.set(1);
+    let gather = Gather { id: Some(RequestId::Number(1)), connected: connected(), parts: vec![None, None] };
+    rig.relay.borrow().gather(&a, gather);
+    let (handle, _queue) = RelayHandle::channel(1);
+    let asker = Asker { session: a.key, codec: CodecKind::Json, encoder: encoder(), relay: handle };
+    let part = |index| {
+        let reply = Responder::new(&asker, Asked::Part { index, entity: rig.entity.clone() });
+        ToRelay::Answer(reply.error(WireError::new(ErrorCode::Forbidden, "no")))
+    };
+    rig.relay.borrow_mut().receive(part(1));
+    rig.joins(spec(&a, 1), 0);
+    rig.parts(vec![events(1, 1)]);
+    assert_eq!(got(&a), [""; 0]);
+    rig.relay.borrow_mut().receive(part(0));
+    let mut out = VecDeque::new();
+    let _ = a.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 100, usize::MAX);
+    let all: Vec<_> = out.iter().flat_map(|frame| messages(CodecKind::Json, frame)).collect();
+    let [ServerMessage::Result { result, .. }, ServerMessage::Notification { method, .. }] = &all[..] else { panic!("{all:?}") };
+    let outcomes: Vec<SubscriptionOutcome> = result.parse::<Connected>().unwrap().subscriptions;
+    assert!(outcomes.len() == 2 && outcomes.iter().all(|outcome| outcome.error.is_some()));
+    assert_eq!((method.as_str(), a.in_flight.get()), ("event", 0));
+    rig.relay.borrow_mut().receive(part(0));
+    assert_eq!(got(&a), [""; 0], "a second answer to it is nobody's");
+}
+
+#[test]
+fn an_answer_counts_down_though_nobody_wants_to_see_it() {
+    let rig = Rig::new();
+    let a = rig.seat();
+    a.in_flight.set(2);
+    let (handle, _queue) = RelayHandle::channel(1);
+    let asker = Asker { session: a.key, codec: CodecKind::Json, encoder: encoder(), relay: handle };
+    for id in [None, Some(RequestId::Number(4))] {
+        let reply = Responder::new(&asker, Asked::Request("signal", id));
+        rig.relay.borrow_mut().receive(ToRelay::Answer(reply.ok(&Empty {})));
+    }
+    assert_eq!((got(&a), a.in_flight.get()), (vec!["#4".to_owned()], 0));
+}
+
+/// What may happen between two sessions, their relay and an entity.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Subscribe(usize),
+    Unsubscribe(usize),
+    End(usize),
+    Op,
+    Commit,
+    /// The relay takes one message.
+    Relay,
+    /// The entity takes one message.
+    Entity,
+    /// A socket takes what waits for it.
+    Drain(usize),
+    /// A commit fails.
+    Fail,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => (0usize..2).prop_map(Step::Subscribe),
+        1 => (0usize..2).prop_map(Step::Unsubscribe),
+        1 => (0usize..2).prop_map(Step::End),
+        4 => Just(Step::Op),
+        4 => Just(Step::Commit),
+        8 => Just(Step::Relay),
+        6 => Just(Step::Entity),
+        3 => (0usize..2).prop_map(Step::Drain),
+        1 => Just(Step::Fail),
+    ]
+}
+
+/// One entity, one relay, two sessions, and the queues between them.
+struct Pair {
+    rig: Rig,
+    entity: Entity,
+    line: testing::Line,
+    to_relay: VecDeque<Vec<Part>>,
+    seats: [Rc<Seat>; 2],
+    number: u32,
+    log: Vec<crate::record::EventRecord>,
+    decided: Seq,
+    /// Where each session's client stands, by its seat.
+    positions: BTreeMap<crate::ids::SessionKey, Option<Seq>>,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let rig = Rig::new();
+        let kind = Kind { max_pending_ops: 1000, ..kind() };
+        let entity = Entity::wake(rig.entity.clone(), Arc::new(kind), encoder(), Loaded::default(), epoch()).unwrap();
+        let seats = [rig.seat(), rig.seat()];
+        let (to_relay, log) = (VecDeque::new(), Vec::new());
+        Self { rig, entity, line: testing::Line::new(), to_relay, seats, number: 0, log, decided: 0, positions: BTreeMap::new() }
+    }
+
+    fn apply(&mut self, fx: Effects) {
+        self.to_relay.extend(fx.parts.into_iter().map(|(_, parts)| parts));
+        for fetch in fx.fetches {
+            let crate::store::Page::After { after, limit } = fetch.page else { panic!("only gaps are read") };
+            let page = self.log.iter().filter(|event| event.seq > after).take(limit).cloned().collect();
+            self.with(|entity, fx| entity.fetched(fetch.purpose, Ok(page), fx));
+        }
+    }
+
+    fn with(&mut self, happen: impl FnOnce(&mut Entity, &mut Effects)) {
+        let mut fx = Effects::default();
+        happen(&mut self.entity, &mut fx);
+        self.apply(fx);
+    }
+
+    fn reply(&self, seat: &Seat) -> Responder {
+        let asker = Asker { session: seat.key, codec: CodecKind::Json, encoder: encoder(), relay: self.line.handle.clone() };
+        Responder::new(&asker, Asked::Request("subscribe", Some(RequestId::Number(1))))
+    }
+
+    fn route(&self, message: ToEntity) {
+        self.rig.directory.route_control(&self.rig.entity, message);
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Subscribe(who) => {
+                self.number += 1;
+                let (seat, number) = (&self.seats[who], self.number);
+                seat.follow(&self.rig.entity, number);
+                let after =
+                    self.positions.get(&seat.key).copied().flatten().map(|seq| greenroom_protocol::Position { epoch: epoch(), seq });
+                let request = SubscribeRequest { spec: spec(seat, number), after, reply: self.reply(seat) };
+                self.route(ToEntity::Subscribe(Box::new(request)));
+            }
+            Step::Unsubscribe(who) => {
+                let seat = &self.seats[who];
+                if let Some(through) = seat.following(&self.rig.entity) {
+                    self.route(ToEntity::Unsubscribe { through, reply: self.reply(seat) });
+                }
+            }
+            Step::End(who) => {
+                let gone = self.rig.relay.borrow_mut().unseat(&self.seats[who]);
+                if !gone.is_empty() {
+                    self.route(ToEntity::Gone(self.seats[who].key));
+                }
+                self.seats[who] = self.rig.seat();
+            }
+            Step::Op => {
+                let request = post("alice", None, "x", self.line.reply(9, 1));
+                let mut fx = Effects::default();
+                self.entity.op(request, 1, 1, true, &mut fx);
+                self.log.push((*fx.event.take().unwrap()).clone());
+                self.apply(fx);
+            }
+            Step::Commit => {
+                self.decided = self.log.len() as Seq;
+                let through = self.decided;
+                self.with(|entity, fx| entity.committed_through(through, fx));
+            }
+            Step::Relay => self.relay()?,
+            Step::Entity => {
+                if let Ok(ToDirectory::Route(_, message)) = self.rig.routed.try_recv() {
+                    self.with(|entity, fx| entity.take(message, fx));
+                }
+            }
+            Step::Drain(who) => self.drain(who)?,
+            Step::Fail => {
+                let committed = usize::try_from(self.entity.committed()).unwrap();
+                self.log.truncate(committed);
+                let loaded = Loaded { snapshot: None, epoch: Some(epoch()), tail: self.log.clone() };
+                let lost = self.entity.fail();
+                self.with(|entity, fx| entity.reload(loaded, lost, fx).unwrap());
+                self.to_relay.push_back(Vec::new());
+            }
+        }
+        Ok(())
+    }
+
+    fn relay(&mut self) -> Result<(), TestCaseError> {
+        let Some(parts) = self.to_relay.pop_front() else { return Ok(()) };
+        // No parts stand for `Lost`.
+        if parts.is_empty() {
+            self.rig.relay.borrow_mut().receive(ToRelay::Lost(self.rig.entity.clone()));
+        }
+        for part in parts {
+            if let Part::Joined { spec, seq, .. } = &part {
+                // What was told before belongs to the old subscription.
+                if let Some(who) = self.seats.iter().position(|seat| seat.key == spec.session) {
+                    self.drain(who)?;
+                    self.positions.insert(spec.session, Some(*seq));
+                }
+            }
+            if let Part::CaughtUp { spec, .. } = &part {
+                if let Some(who) = self.seats.iter().position(|seat| seat.key == spec.session) {
+                    self.drain(who)?;
+                }
+            }
+            self.rig.parts(vec![part]);
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, who: usize) -> Result<(), TestCaseError> {
+        let seat = Rc::clone(&self.seats[who]);
+        let mut out = VecDeque::new();
+        let _ = seat.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+        for message in out.iter().flat_map(|frame| messages(CodecKind::Json, frame)) {
+            let ServerMessage::Notification { method, params } = &message else { continue };
+            let seq = params.parse::<serde_json::Value>().unwrap()["seq"].as_u64().unwrap();
+            let position = self.positions.get_mut(&seat.key).and_then(Option::as_mut);
+            let Some(position) = position else { return Err(TestCaseError::fail(format!("`{method}` {seq} without a subscription"))) };
+            prop_assert!(seq <= self.decided, "event {} is not on disk", seq);
+            if method == "reset" {
+                prop_assert!(seq >= *position);
+            } else {
+                prop_assert_eq!(seq, *position + 1, "each event once and in order");
+            }
+            *position = seq;
+        }
+        if seat.outbox.take_starved() {
+            self.rig.relay.borrow_mut().drained(&seat);
+        }
+        Ok(())
+    }
+
+    fn rest(&mut self) -> Result<(), TestCaseError> {
+        for _ in 0..1000 {
+            let before = self.to_relay.len() + self.rig.routed.len();
+            for step in [Step::Commit, Step::Relay, Step::Entity, Step::Drain(0), Step::Drain(1)] {
+                self.step(step)?;
+            }
+            if before == 0 && self.to_relay.is_empty() && self.rig.routed.is_empty() {
+                return Ok(());
+            }
+        }
+        Err(TestCaseError::fail("it does not come to rest"))
+    }
+}
+
+proptest! {
+    #[test]
+    fn relay_and_entity_agree_and_every_follower_sees_everything_once(steps in proptest::collection::vec(step(), 0..120)) {
+        let mut pair = Pair::new();
+        for step in steps {
+            pair.step(step)?;
+        }
+        pair.rest()?;
+        pair.line.take();
+        let mut by_entity: Vec<_> = pair.entity.followers().collect();
+        let mut by_relay: Vec<_> = pair.rig.relay.borrow().followers(&pair.rig.entity).collect();
+        by_entity.sort_unstable();
+        by_relay.sort_unstable();
+        prop_assert_eq!(&by_entity, &by_relay);
+        for (session, number) in by_relay {
+            let seat = pair.seats.iter().find(|seat| seat.key == session);
+            prop_assert!(seat.is_some_and(|seat| seat.following(&pair.rig.entity) >= Some(number)), "whoever has gone follows nothing");
+            prop_assert_eq!(pair.positions[&session], Some(pair.decided));
+        }
+    }
+}

@@ -46,14 +46,20 @@ impl Session {
 
     fn refresh(&mut self, params: &Connect, now: Millis) -> Result<(), WireError> {
         if !params.subscriptions.is_empty() {
-            return Err(WireError::new(ErrorCode::InvalidParams, "this connection is connected already; `subscriptions` belong to the first `connect`"));
+            return Err(WireError::new(
+                ErrorCode::InvalidParams,
+                "this connection is connected already; `subscriptions` belong to the first `connect`",
+            ));
         }
         if params.client.as_ref().is_some_and(|client| **client != *self.client) {
             return Err(WireError::new(ErrorCode::InvalidParams, "`client` cannot change on a live connection; open a new one"));
         }
         let fresh = self.env.authenticate.authenticate(params.token.as_deref(), &self.client, now)?;
         if self.identity.as_ref().is_some_and(|old| old.user != fresh.user) {
-            return Err(WireError::new(ErrorCode::Unauthorized, "the token is for another `sub` than this connection's; open a new connection for it"));
+            return Err(WireError::new(
+                ErrorCode::Unauthorized,
+                "the token is for another `sub` than this connection's; open a new connection for it",
+            ));
         }
         self.adopt(fresh);
         let follows = self.seat.follows.borrow();
@@ -103,6 +109,9 @@ fn check_client(client: &str) -> Result<Arc<str>, WireError> {
     match client.parse::<Ulid>() {
         // One spelling for one id.
         Ok(id) => Ok(id.to_string().into()),
-        Err(_) => Err(WireError::new(ErrorCode::InvalidParams, "`client` is a ULID: 26 characters of Crockford's base 32; leave it out to be given one")),
+        Err(_) => Err(WireError::new(
+            ErrorCode::InvalidParams,
+            "`client` is a ULID: 26 characters of Crockford's base 32; leave it out to be given one",
+        )),
     }
 }

@@ -45,7 +45,17 @@ impl Session {
         let seat = env.relay.borrow_mut().seat(|key| Seat::new(key, codec, bounds.outbox_bytes, now, connect_by));
         let (requests, bytes) = (Bucket::new(bounds.requests), Bucket::new(bounds.bytes));
         SESSIONS.gauge_with([]).increment(1);
-        Self { seat, identity: None, client: "".into(), present: Vec::new(), requests, bytes, abuse: Abuse::default(), subscriptions: 0, env }
+        Self {
+            seat,
+            identity: None,
+            client: "".into(),
+            present: Vec::new(),
+            requests,
+            bytes,
+            abuse: Abuse::default(),
+            subscriptions: 0,
+            env,
+        }
     }
 
     /// Its place on the thread, for the socket's pump.
@@ -171,7 +181,8 @@ impl Session {
         let Some((_, reply)) = self.allowed(&entity, needed, reply) else { return };
         if let Some(meta) = &meta {
             if action != PresenceAction::Enter || !meta.as_str().starts_with('{') {
-                return reply.send_error(WireError::new(ErrorCode::InvalidParams, "`meta` is a JSON object and goes with the action `enter`"));
+                return reply
+                    .send_error(WireError::new(ErrorCode::InvalidParams, "`meta` is a JSON object and goes with the action `enter`"));
             }
             if meta.len() > limits::MAX_META {
                 let message = format!("`meta` has {} bytes of JSON; at most {} are allowed", meta.len(), limits::MAX_META);
@@ -238,7 +249,8 @@ impl Session {
                 WireError::new(ErrorCode::RateLimited, "over the rate limit; nothing was done").retry_after_ms(ms).reason(scope)
             }
             Refused::TooBig { burst } => {
-                WireError::new(ErrorCode::TooLarge, format!("the request costs more than the limit's burst of {burst} allows")).reason(scope)
+                WireError::new(ErrorCode::TooLarge, format!("the request costs more than the limit's burst of {burst} allows"))
+                    .reason(scope)
             }
         };
         self.refuse(method, id, &error);

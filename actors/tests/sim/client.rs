@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use greenroom_protocol::params::{self, EventPolicy, PresenceAction, SignalPolicy};
 use greenroom_protocol::results::{Connected, Event, HistoryPage, Sent, SnapshotReason, State, Subscribed};
-use greenroom_protocol::{Call, CodecKind, EntityId, Epoch, ErrorCode, Position, RawJson, RequestId, Seq, ServerMessage, WireError, notify};
+use greenroom_protocol::{
+    Call, CodecKind, EntityId, Epoch, ErrorCode, Position, RawJson, RequestId, Seq, ServerMessage, WireError, notify,
+};
 
 use super::log::{Log, Logs};
 
@@ -112,8 +114,12 @@ impl Client {
 
     /// The first request of a connection: all wanted subscriptions with their positions.
     pub fn connect(&mut self) -> Vec<u8> {
-        let wanted: Vec<_> =
-            self.follows.iter().filter(|(_, follow)| follow.wanted).map(|(entity, follow)| (entity.clone(), follow.position.clone())).collect();
+        let wanted: Vec<_> = self
+            .follows
+            .iter()
+            .filter(|(_, follow)| follow.wanted)
+            .map(|(entity, follow)| (entity.clone(), follow.position.clone()))
+            .collect();
         let subscriptions = wanted.iter().map(|(entity, after)| subscribe_params(entity, after.clone())).collect();
         let call = Call::Connect(params::Connect {
             token: Some(self.name.clone()),
@@ -154,7 +160,9 @@ impl Client {
     /// An entity whose subscription is not as wanted, and nothing asked about it is under way.
     pub fn unsettled(&self) -> Option<EntityId> {
         let busy = |entity: &EntityId| {
-            self.outstanding.values().any(|asked| matches!(asked, Asked::Subscribe(other, _) | Asked::Unsubscribe(other) if other == entity))
+            self.outstanding
+                .values()
+                .any(|asked| matches!(asked, Asked::Subscribe(other, _) | Asked::Unsubscribe(other) if other == entity))
         };
         self.follows.iter().find(|(entity, follow)| follow.wanted != follow.live && !busy(entity)).map(|(entity, _)| entity.clone())
     }
@@ -286,7 +294,9 @@ impl Client {
         let what = format!("`{entity}` subscribed after {after:?}");
         match (&result.events, &result.snapshot, result.reason) {
             (Some(events), None, None) => {
-                let Some(after) = after.filter(|after| after.epoch == result.epoch) else { return Err(format!("{what}: events of another log")) };
+                let Some(after) = after.filter(|after| after.epoch == result.epoch) else {
+                    return Err(format!("{what}: events of another log"));
+                };
                 check_run(log, after.seq, events, &what)?;
                 if after.seq + events.len() as Seq != result.seq {
                     return Err(format!("{what}: {} events bring it to {}", events.len(), result.seq));
@@ -440,7 +450,9 @@ pub fn check_ops(clients: &[Client], logs: &Logs) -> Result<(), String> {
         }
     }
     for (earlier, seq) in &acked {
-        let after = acked.iter().filter(|(later, _)| later.entity == earlier.entity && earlier.answered.is_some_and(|(step, _)| step < later.invoked));
+        let after = acked
+            .iter()
+            .filter(|(later, _)| later.entity == earlier.entity && earlier.answered.is_some_and(|(step, _)| step < later.invoked));
         if let Some((later, other)) = after.into_iter().find(|(_, other)| other < seq) {
             return Err(format!("op {} at {other} was sent after the answer to op {} at {seq}", later.n, earlier.n));
         }

@@ -50,6 +50,8 @@ pub struct Sizes {
     resume_events: u64,
     ring_events: usize,
     keep_events: u64,
+    /// How many times out of 16 a commit, a read, that could go on does not.
+    slow: (u8, u8),
 }
 
 impl Sizes {
@@ -69,6 +71,7 @@ impl Sizes {
             resume_events,
             ring_events: rng.usize(0..8),
             keep_events: if rng.bool() { 0 } else { resume_events + rng.u64(..5) },
+            slow: (rng.u8(..16), rng.u8(..16)),
         }
     }
 

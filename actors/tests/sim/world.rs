@@ -180,6 +180,10 @@ impl World {
         pick -= steps.len();
         if pick < calls.len() {
             let (number, call, fresh) = calls[pick];
+            let slow = if call == Call::Read { self.sizes.slow.1 } else { self.sizes.slow.0 };
+            if self.rng.u8(..16) < slow {
+                return Ok(true);
+            }
             let fate = if fresh { self.fate(call) } else { Fate::Fine };
             self.trace.push(format!("{step}: {call:?} {number} {fate:?}"));
             self.store.advance(number, fate);

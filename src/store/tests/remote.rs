@@ -86,8 +86,13 @@ async fn a_user_of_the_namespace_or_the_database_is_enough() {
 
 #[tokio::test]
 async fn a_server_without_tls_is_named() {
-    let server = Server::start("memory");
-    let config = StoreConfig { url: server.config().url.replace("ws://", "wss://"), ..server.config() };
-    let text = SurrealStore::open(&config).await.err().unwrap().to_string();
-    assert!(text.starts_with("no SurrealDB server answers at `wss://"), "{text}");
+    let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("wss://{}", plain.local_addr().unwrap());
+    // Whatever a client says first, this is no answer to it.
+    tokio::spawn(async move {
+        let (mut socket, _) = plain.accept().await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut socket, b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+    });
+    let text = SurrealStore::open(&config(&url)).await.err().unwrap().to_string();
+    assert!(text.starts_with(&format!("no SurrealDB server answers at `{url}`")), "{text}");
 }

@@ -7,8 +7,8 @@ use greenroom_protocol::codec::Message;
 use greenroom_protocol::params::EventPolicy;
 
 use super::{
-    Answer, CatchUp, CodecKind, Effects, Empty, Entity, Epoch, EventRecord, Frames, Method, Part, RawJson, Responder, Sent, Seq, SessionKey,
-    SnapshotReason, State, SubscribeRequest, Subscribed, Wants, WireError, notify, unavailable,
+    Answer, CatchUp, CodecKind, Effects, Empty, Entity, Epoch, EventRecord, Frames, Method, Part, RawJson, Responder, Sent, Seq,
+    SessionKey, SnapshotReason, State, SubscribeRequest, Subscribed, Wants, WireError, notify, unavailable,
 };
 
 /// Something that goes out when everything before it is on disk.
@@ -75,7 +75,8 @@ impl Entity {
                     self.pending_ops -= 1;
                     self.committed = record.seq;
                     self.metrics.acknowledged(since.elapsed());
-                    let sent = Sent { seq: record.seq, epoch: self.epoch.clone(), at: record.at, result: record.result.clone(), duplicate: false };
+                    let sent =
+                        Sent { seq: record.seq, epoch: self.epoch.clone(), at: record.at, result: record.result.clone(), duplicate: false };
                     answers.push(reply.ok(&sent));
                     run.push(record);
                 }
@@ -166,7 +167,8 @@ impl Entity {
         let presence = request.spec.presence.then(|| self.present());
         let (epoch, seq) = (self.epoch.clone(), self.committed);
         self.audience.add(request.spec.session, request.spec.number, request.reply.codec());
-        let answer = request.reply.subscribed(Subscribed { entity: self.id.clone(), epoch: epoch.clone(), seq, events, snapshot, reason, presence });
+        let answer =
+            request.reply.subscribed(Subscribed { entity: self.id.clone(), epoch: epoch.clone(), seq, events, snapshot, reason, presence });
         fx.part(request.spec.session.worker, Part::Joined { spec: request.spec, epoch, seq, answer });
     }
 

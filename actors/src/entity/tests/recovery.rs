@@ -1,0 +1,150 @@
+//! Whatever happened before a crash, what comes back is the committed prefix: its state, its log, its outcomes.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::journal::{Gathered, Progress, ToJournal};
+use crate::store::memory::MemoryStore;
+use crate::store::{Batch, Fence, Store};
+
+/// What may happen to a living entity.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A post by one of two users, numbered; a number that was used is a repeat.
+    Post { user: u8, n: u64, size: usize },
+    /// All that is queued becomes one transaction, which commits.
+    Commit,
+    /// A snapshot is queued.
+    Snapshot,
+    /// The process ends and begins anew.
+    Crash,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0u8..2, 1u64..20, 0usize..300).prop_map(|(user, n, size)| Step::Post { user, n, size }),
+        3 => Just(Step::Commit),
+        1 => Just(Step::Snapshot),
+        1 => Just(Step::Crash),
+    ]
+}
+
+fn name(user: u8) -> &'static str {
+    ["alice", "bob"][user as usize]
+}
+
+/// An entity over a store, with a queue between them.
+struct Living {
+    rig: Rig,
+    store: MemoryStore,
+    queue: Vec<ToJournal>,
+    progress: Arc<Progress>,
+    term: u64,
+    number: u64,
+}
+
+impl Living {
+    async fn wake(store: MemoryStore, kind: Kind) -> Self {
+        let term = store.acquire().await.unwrap();
+        let loaded = store.load(&entity("room:a")).await.unwrap();
+        let rig = Rig::of(kind, loaded);
+        let progress = Progress::new(rig.entity.committed()).0;
+        Self { rig, store, queue: Vec::new(), progress, term, number: 0 }
+    }
+
+    /// What has been written or asked for goes to the queue.
+    fn queue(&mut self) {
+        let (entity, epoch) = (entity("room:a"), self.rig.entity.epoch().clone());
+        for event in self.rig.written.drain(..) {
+            let text = serde_json::to_vec(&*event).unwrap().into();
+            let progress = Arc::clone(&self.progress);
+            self.queue.push(ToJournal::Event { entity: entity.clone(), epoch: epoch.clone(), seq: event.seq, text, progress });
+        }
+        for row in self.rig.snapshots.drain(..) {
+            self.queue.push(ToJournal::Snapshot { row: Box::new(row), progress: Arc::clone(&self.progress) });
+        }
+    }
+
+    async fn commit(&mut self) {
+        let mut gathered = Gathered::default();
+        self.queue.drain(..).for_each(|message| gathered.add(message));
+        if gathered.is_empty() {
+            return;
+        }
+        self.number += 1;
+        let fence = Fence { term: self.term, number: self.number, nonce: self.number };
+        self.store.commit(&Batch { fence, rows: gathered.rows, snapshots: gathered.snapshots }).await.unwrap();
+        for (_, through) in gathered.tell {
+            self.rig.commit(through);
+        }
+    }
+}
+
+async fn recovers(steps: Vec<Step>, kind: Kind) -> Result<(), TestCaseError> {
+    let mut living = Living::wake(MemoryStore::new(), kind.clone()).await;
+    // What must be there after any crash: who posted what, in order.
+    let mut committed: Vec<(u8, u64)> = Vec::new();
+    let mut pending: Vec<(u8, u64)> = Vec::new();
+    for step in steps {
+        match step {
+            Step::Post { user, n, size } => {
+                let known = committed.iter().chain(&pending).position(|op| *op == (user, n));
+                let mut request = post(name(user), Some(n), &"x".repeat(size), living.rig.line.reply(0, 1));
+                request.sender.client = client(1000 + u64::from(user));
+                let seq = committed.len() + pending.len() + 1;
+                let out = living.rig.op(request);
+                match known {
+                    // Repeats of what is on disk are answered at once where nothing is pending.
+                    Some(place) if pending.is_empty() => prop_assert_eq!(out, [format!("#1 seq {} duplicate", place + 1)]),
+                    Some(_) => prop_assert_eq!(out, nothing()),
+                    None => {
+                        prop_assert_eq!(out, nothing());
+                        prop_assert_eq!(living.rig.written.last().map(|event| event.seq), Some(seq as u64));
+                        pending.push((user, n));
+                    }
+                }
+                living.queue();
+            }
+            Step::Commit => {
+                living.commit().await;
+                committed.append(&mut pending);
+            }
+            Step::Snapshot => {
+                living.rig.entity.snapshot(&mut living.rig.fx);
+                living.rig.out();
+                living.queue();
+            }
+            Step::Crash => {
+                pending.clear();
+                living = Living::wake(living.store, kind.clone()).await;
+                prop_assert_eq!(living.rig.entity.committed(), committed.len() as u64);
+                prop_assert!(living.rig.entity.settled());
+            }
+        }
+    }
+    // One more crash, and everything is compared with an entity that has lived through the committed ops alone.
+    let mut again = Living::wake(living.store, kind.clone()).await;
+    let mut model = Rig::of(kind, Loaded::default());
+    for (place, (user, n)) in committed.iter().enumerate() {
+        let mut request = post(name(*user), Some(*n), "x", model.line.reply(0, 1));
+        request.sender.client = client(1000 + u64::from(*user));
+        model.op(request);
+        model.commit(place as u64 + 1);
+    }
+    prop_assert_eq!(again.rig.read(), model.read());
+    for (place, (user, n)) in committed.iter().enumerate() {
+        let mut request = post(name(*user), Some(*n), "again", again.rig.line.reply(0, 1));
+        request.sender.client = client(1000 + u64::from(*user));
+        prop_assert_eq!(again.rig.op(request), [format!("#1 seq {} duplicate", place + 1)], "never executed twice");
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn what_comes_back_is_the_committed_prefix(steps in proptest::collection::vec(step(), 0..60), keep_events in 0u64..6) {
+        let kind = Kind { dedupe_ops: 100, max_pending_ops: 100, snapshot_every: 2, keep_events, resume_events: keep_events, ..kind() };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(recovers(steps, kind))?;
+    }
+}

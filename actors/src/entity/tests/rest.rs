@@ -1,0 +1,119 @@
+//! History, snapshots, presence, sleep.
+
+use super::*;
+
+#[test]
+fn history_goes_both_ways_in_memory_and_in_the_store() {
+    let mut rig = Rig::with_events(kind(), 10);
+    assert_eq!(rig.history(None, None, 2), ["#103 events [9,10] more"]);
+    assert_eq!(rig.history(Some(9), None, 2), ["#103 events [7,8] more"]);
+    assert_eq!(rig.history(None, Some(8), 5), ["#103 events [9,10]"]);
+    assert_eq!(rig.history(None, Some(10), 5), ["#103 events []"]);
+    assert_eq!(rig.history(None, Some(99), 5), ["#103 events []"]);
+    assert_eq!(rig.history(Some(1), None, 5), ["#103 events []"]);
+    assert_eq!(rig.history(Some(0), None, 5), ["#103 events []"]);
+    assert!(rig.fetches.is_empty(), "memory has all of these");
+
+    for (before, after, limit, want) in [
+        (Some(4), None, 2, "#103 events [2,3] more"),
+        (Some(4), None, 9, "#103 events [1,2,3]"),
+        (None, Some(0), 3, "#103 events [1,2,3] more"),
+        (None, Some(4), 9, "#103 events [5,6,7,8,9,10]"),
+        (Some(99), None, 20, "#103 events [1,2,3,4,5,6,7,8,9,10]"),
+    ] {
+        assert_eq!(rig.history(before, after, limit), nothing());
+        assert_eq!(rig.fetch(), [want]);
+    }
+    rig.history(Some(4), None, 2);
+    assert_eq!(rig.fetch_from(Err(StoreError::Unavailable("told to".into()))), ["#103 unavailable"]);
+}
+
+#[test]
+fn history_shows_nothing_uncommitted() {
+    let mut rig = Rig::with_events(kind(), 5);
+    rig.post(0, 6);
+    assert_eq!(rig.history(None, None, 1), ["#103 events [5] more"]);
+    rig.history(None, Some(0), 9);
+    assert_eq!(rig.fetch(), ["#103 events [1,2,3,4,5]"], "even though the store knows more");
+}
+
+#[test]
+fn a_page_of_large_events_is_cut() {
+    let mut rig = Rig::of(Kind { ring_events: 0, ..kind() }, Loaded::default());
+    for n in 1..=5 {
+        let request = post("alice", Some(n), &"x".repeat(100_000), rig.line.reply(0, 1));
+        rig.op(request);
+        rig.commit(n);
+    }
+    rig.history(None, Some(0), 5);
+    assert_eq!(rig.fetch(), ["#103 events [1,2] more"]);
+    rig.history(None, None, 5);
+    assert_eq!(rig.fetch(), ["#103 events [4,5] more"]);
+}
+
+#[test]
+fn snapshots_come_when_the_events_outweigh_them() {
+    let mut rig = Rig::of(Kind { snapshot_every: 2, keep_events: 5, ..kind() }, Loaded::default());
+    for n in 1..=40 {
+        let request = post("alice", None, &"x".repeat(100), rig.line.reply(0, 1));
+        rig.op(request);
+        rig.commit(n);
+    }
+    let seqs: Vec<_> = rig.snapshots.iter().map(|row| row.seq).collect();
+    assert!((2..=4).contains(&seqs.len()), "three messages of state weigh a quarter of twelve events: {seqs:?}");
+    for row in &rig.snapshots {
+        assert_eq!(row.trim_through, row.seq.saturating_sub(5));
+        assert_eq!(row.epoch, epoch());
+    }
+    assert!(Rig::of(Kind { snapshot_every: 1000, ..kind() }, Loaded::default()).snapshots.is_empty());
+}
+
+#[test]
+fn a_snapshot_on_request_covers_all_and_is_made_once() {
+    let mut rig = Rig::with_events(kind(), 3);
+    rig.entity.snapshot(&mut rig.fx);
+    rig.out();
+    rig.entity.snapshot(&mut rig.fx);
+    rig.out();
+    assert_eq!(rig.snapshots.iter().map(|row| (row.seq, row.trim_through)).collect::<Vec<_>>(), [(3, 0)]);
+}
+
+#[test]
+fn presence_is_told_when_the_interval_is_over() {
+    let mut rig = Rig::new();
+    rig.subscribe(SubSpec { presence: true, ..spec(9, 1) }, None);
+    assert_eq!(rig.presence(1, PresenceAction::Enter, "alice"), ["#104 count 1"]);
+    rig.presence(2, PresenceAction::Enter, "bob");
+    rig.presence(2, PresenceAction::Leave, "bob");
+    let told = |rig: &mut Rig| {
+        rig.entity.flush_presence(&mut rig.fx);
+        rig.out()
+    };
+    assert_eq!(told(&mut rig), ["presence count 1"], "bob came and went in between");
+    assert_eq!(told(&mut rig), nothing());
+    for slot in 2..=3 {
+        rig.presence(slot, PresenceAction::Enter, &format!("user{slot}"));
+    }
+    assert_eq!(rig.presence(4, PresenceAction::Enter, "one too many"), ["#104 overloaded presence_full"]);
+    rig.take(ToEntity::Gone(session(1)));
+    rig.take(ToEntity::Leave(session(2)));
+    assert_eq!(told(&mut rig), ["presence count 1"]);
+}
+
+#[test]
+fn it_is_idle_when_nobody_would_miss_it() {
+    let mut rig = Rig::new();
+    assert!(rig.entity.idle());
+    rig.subscribe(spec(1, 1), None);
+    assert!(!rig.entity.idle(), "somebody follows");
+    rig.take(ToEntity::Gone(session(1)));
+    assert!(rig.entity.idle());
+    rig.presence(1, PresenceAction::Enter, "alice");
+    assert!(!rig.entity.idle(), "somebody is there");
+    rig.take(ToEntity::Gone(session(1)));
+    assert!(rig.entity.idle(), "who came and went untold is nobody's news");
+    rig.post(0, 1);
+    assert!(!rig.entity.idle() && !rig.entity.settled(), "something waits for the disk");
+    rig.commit(1);
+    assert!(rig.entity.idle());
+}

@@ -1,0 +1,192 @@
+//! What the tests of several modules share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use greenroom_protocol::codec::ServerMessage;
+use greenroom_protocol::params::{EventPolicy, SignalPolicy};
+use greenroom_protocol::{CodecKind, EntityId, RawJson, RequestId};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::answer::{Answer, AnswerBody, Asked, Asker, Responder};
+use crate::behaviour::BehaviourConfig;
+use crate::behaviour::room::RoomConfig;
+use crate::capability::Permissions;
+use crate::entity::{OpRequest, Sender};
+use crate::frames::Encoder;
+use crate::ids::{SessionKey, WorkerId};
+use crate::kind::Kind;
+use crate::relay::{Part, RelayHandle, SubSpec, ToRelay};
+
+pub(crate) fn entity(text: &str) -> EntityId {
+    EntityId::parse(text).unwrap()
+}
+
+pub(crate) fn session(slot: u32) -> SessionKey {
+    SessionKey { worker: WorkerId(0), slot, generation: 1 }
+}
+
+/// A room with small bounds and no rate limit to speak of.
+pub(crate) fn kind() -> Kind {
+    Kind {
+        name: "room",
+        behaviour: BehaviourConfig::Room(RoomConfig { messages: 3, ..RoomConfig::default() }),
+        default_permissions: Permissions::ALL,
+        anonymous_permissions: Permissions::READ,
+        max_body_bytes: 1000,
+        ops_per_second: 1_000_000_000,
+        ops_burst: 1_000_000_000,
+        resume_events: 10,
+        ring_events: 4,
+        ring_bytes: 10_000,
+        keep_events: 0,
+        snapshot_every: 1000,
+        dedupe_clients: 8,
+        dedupe_ops: 8,
+        max_present: 3,
+        presence_interval: Duration::from_millis(1),
+        idle_timeout: Duration::ZERO,
+        max_pending_ops: 8,
+    }
+}
+
+pub(crate) fn spec(slot: u32, number: u32) -> SubSpec {
+    SubSpec { session: session(slot), number, events: EventPolicy::Replay, signals: SignalPolicy::DropOldest, presence: false }
+}
+
+/// Frames are their length and the message.
+pub(crate) fn encoder() -> Encoder {
+    Encoder::new(|_, payload, out| {
+        out.extend(u32::try_from(payload.len()).unwrap().to_be_bytes());
+        out.extend(payload);
+    })
+}
+
+/// The messages in framed bytes.
+pub(crate) fn messages(codec: CodecKind, mut bytes: &[u8]) -> Vec<ServerMessage> {
+    let mut all = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
+        let (payload, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
+        all.push(codec.decode_server(payload).unwrap());
+        bytes = rest;
+    }
+    all
+}
+
+/// A message of the server in a few words: `#1 seq 3 events [1, 2]`, `#1 overloaded`, `event 4`.
+pub(crate) fn shown(message: &ServerMessage) -> String {
+    let id = |id: &Option<RequestId>| match id {
+        Some(RequestId::Number(id)) => format!("#{id}"),
+        other => format!("{other:?}"),
+    };
+    match message {
+        ServerMessage::Error { id: asked, error } => {
+            let reason = error.data.reason.as_ref().map(|reason| format!(" {reason}")).unwrap_or_default();
+            format!("{} {}{reason}", id(asked), error.data.code.as_str())
+        }
+        ServerMessage::Result { id: asked, result } => format!("{}{}", id(&Some(asked.clone())), words(&result.parse().unwrap())),
+        ServerMessage::Notification { method, params } => format!("{method}{}", words(&params.parse().unwrap())),
+    }
+}
+
+fn words(value: &Value) -> String {
+    let mut out = String::new();
+    for name in ["seq", "reason", "count", "type"] {
+        if let Some(value) = value.get(name) {
+            out += &format!(" {name} {}", value.to_string().trim_matches('"'));
+        }
+    }
+    if let Some(events) = value.get("events").and_then(Value::as_array) {
+        out += &format!(" events {}", Value::from(events.iter().map(|event| event["seq"].clone()).collect::<Vec<_>>()));
+    }
+    if let Some(messages) = value.pointer("/snapshot/messages").or(value.pointer("/state/messages")).and_then(Value::as_array) {
+        out += &format!(" state {}", Value::from(messages.iter().map(|message| message["seq"].clone()).collect::<Vec<_>>()));
+    }
+    for name in ["duplicate", "more"] {
+        if value.get(name) == Some(&Value::Bool(true)) {
+            out += &format!(" {name}");
+        }
+    }
+    out
+}
+
+pub(crate) fn answer(answer: &Answer) -> String {
+    match &answer.body {
+        AnswerBody::Frame(None) => "no answer wanted".into(),
+        AnswerBody::Frame(Some(frame)) => shown(&messages(CodecKind::Json, frame)[0]),
+        AnswerBody::Part(index, outcome) => match (&outcome.result, &outcome.error) {
+            (Some(result), _) => format!("part {index}{}", words(&serde_json::to_value(result).unwrap())),
+            (_, error) => format!("part {index} {}", error.as_ref().unwrap().data.code.as_str()),
+        },
+    }
+}
+
+/// A part in a few words.
+pub(crate) fn part(part: &Part) -> String {
+    match part {
+        Part::Events { first, last, .. } => format!("events {first} to {last}"),
+        Part::Signal { .. } => "signal".into(),
+        Part::Presence(frames) => shown(&messages(CodecKind::Json, frames.json.as_ref().unwrap())[0]),
+        Part::Joined { spec, seq, answer: to, .. } => format!("{} joins at {seq}: {}", spec.session.slot, answer(to)),
+        Part::Left { session, .. } => format!("{} leaves", session.slot),
+        Part::CaughtUp { spec, frame, after, seq, live, .. } => {
+            let told: Vec<_> = frame.iter().flat_map(|frame| messages(CodecKind::Json, frame)).map(|message| shown(&message)).collect();
+            format!("{} goes from {after} to {seq}{}: {}", spec.session.slot, if *live { " live" } else { "" }, told.join(", "))
+        }
+        Part::Answer(to) => answer(to),
+    }
+}
+
+/// A message to a relay in a few words.
+pub(crate) fn to_relay(message: &ToRelay) -> Vec<String> {
+    match message {
+        ToRelay::Parts { parts, .. } => parts.iter().map(part).collect(),
+        ToRelay::Answer(to) => vec![answer(to)],
+        ToRelay::Lost(_) => vec!["lost".into()],
+    }
+}
+
+/// Where answers go.
+pub(crate) struct Line {
+    pub(crate) handle: RelayHandle,
+    pub(crate) queue: mpsc::Receiver<ToRelay>,
+}
+
+impl Line {
+    pub(crate) fn new() -> Self {
+        let (handle, queue) = RelayHandle::channel(1000);
+        Self { handle, queue }
+    }
+
+    pub(crate) fn reply(&self, slot: u32, id: i64) -> Responder {
+        let asker = Asker { session: session(slot), codec: CodecKind::Json, encoder: encoder(), relay: self.handle.clone() };
+        Responder::new(&asker, Asked::Request("send", Some(RequestId::Number(id))))
+    }
+
+    /// What has come, in a few words.
+    pub(crate) fn take(&mut self) -> Vec<String> {
+        let mut all = Vec::new();
+        while let Ok(message) = self.queue.try_recv() {
+            all.extend(to_relay(&message));
+        }
+        all
+    }
+}
+
+/// A client id made `ms` after the epoch.
+pub(crate) fn client(ms: u64) -> Arc<str> {
+    ulid::Ulid::from_parts(ms, 7).to_string().into()
+}
+
+pub(crate) fn post(user: &str, n: Option<u64>, text: &str, reply: Responder) -> OpRequest {
+    OpRequest {
+        sender: Sender { user: user.into(), client: client(1000), moderator: false },
+        r#type: "post".into(),
+        body: RawJson::from_text(format!(r#"{{"text":"{text}"}}"#)).unwrap(),
+        n,
+        if_seq: None,
+        reply,
+        since: Instant::now(),
+    }
+}
