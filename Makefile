@@ -37,7 +37,7 @@ define header
 @printf '\n==> %s\n' "$(1)"
 endef
 
-.PHONY: help run test lint fmt bench clean distclean
+.PHONY: help run test lint fmt bench sim clean distclean
 .PHONY: deps deps-tools check-fmt check-sizes check-features deny advisories test-k8s test-sdk test-rust test-python test-browser
 
 help: ## Show this list
@@ -78,6 +78,13 @@ lint: deps ## Lint the workspace; the build it makes is the one that the tests u
 test-rust: lint ## Rust: unit, property and end-to-end tests
 	$(call header,Rust tests)
 	$(LINT) cargo test --release --locked
+
+# `make test` runs 2,000; a seed that fails is run alone, with all that happens, by `SIM_SEED=n`.
+SEEDS ?= 100000
+
+sim: deps ## Simulate the core under faults: SEEDS=n runs that many, SIM_SEED=n runs one and tells what happened
+	$(call header,simulation)
+	SIM_SEEDS=$(SEEDS) $(LINT) cargo test --release --locked --test sim -- --nocapture every_seed
 
 deny: deps-tools ## Dependencies: licences, bans, sources
 	$(call header,dependencies)

@@ -70,9 +70,10 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
         None => None,
     };
     let admin_address = admin.as_ref().map(|admin| admin.address);
-    if let Some(admin) = admin {
+    let admin_handle = admin.map(|admin| {
         actix_rt::spawn(admin.server);
-    }
+        admin.handle
+    });
     actix_rt::spawn(async move {
         let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
         loop {
@@ -123,7 +124,13 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     server_handle.pause().await;
     shutdown.drain(&config.drain, &directory, &journal, &gate).await;
     server_handle.stop(false).await;
-    database.close().await;
+    // Everything is on disk; closing writes it in another form, which the next start can do as well.
+    if tokio::time::timeout(config.drain.deadline, database.close()).await.is_err() {
+        tracing::warn!("the store is not closed in time: the next start reads its log");
+    }
+    if let Some(admin) = admin_handle {
+        admin.stop(false).await;
+    }
     match fenced {
         None => {
             tracing::info!("stopped");

@@ -3,6 +3,8 @@
 //! [`SurrealStore`] is what the core knows as a [`Store`]. A call goes to the [`Link`], which has a [`connection::Connection`]
 //! or opens one, and runs there as one statement on the database's own threads. `docs/storage.md` describes the tables.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use greenroom_actors::record::EventRecord;
 use greenroom_actors::store::{Batch, CommitError, Fence, Loaded, Page, Settled, Store, StoreError};
@@ -30,7 +32,7 @@ use link::Link;
 
 /// A [`Store`] over SurrealDB. Dropping it closes the database in the background; [`close`](Self::close) waits for that.
 pub struct SurrealStore {
-    link: Link,
+    link: Arc<Link>,
 }
 
 impl SurrealStore {

@@ -83,6 +83,7 @@ impl Directory {
     ///
     /// # Errors
     /// The request, when the shard's queue is full.
+    #[expect(clippy::result_large_err, reason = "a refused message is handed back as it was")]
     pub fn route(&self, entity: EntityId, message: ToEntity) -> Result<(), ToEntity> {
         let shard = &self.shards[self.shard_of(&entity)];
         shard.try_send(ToDirectory::Route(entity, message)).map_err(|error| match error.into_inner() {

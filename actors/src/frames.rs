@@ -115,8 +115,6 @@ impl Frames {
 
 /// What `signal` policies tell messages apart by: same sender, type and key.
 pub fn signal_key(from: SessionKey, entity: &str, r#type: &str, key: &str) -> u64 {
-    use std::hash::{BuildHasher, Hash, Hasher};
-    let mut hasher = foldhash::fast::FixedState::default().build_hasher();
-    (from, entity, r#type, key).hash(&mut hasher);
-    hasher.finish()
+    use std::hash::BuildHasher;
+    foldhash::fast::FixedState::default().hash_one((from, entity, r#type, key))
 }

@@ -111,12 +111,12 @@ impl Outbox {
         let mut guard = self.queue.borrow_mut();
         let queue = &mut *guard;
         let class = latest.map_or(Class::Signal, Class::Latest);
-        if latest.is_some() {
-            if let Some(old) = queue.frames.iter_mut().rev().take(REPLACE_WITHIN).find(|frame| frame.class == class) {
-                queue.bytes = queue.bytes - old.bytes.len() + bytes.len();
-                old.bytes = bytes;
-                return SignalPush::Replaced;
-            }
+        if latest.is_some()
+            && let Some(old) = queue.frames.iter_mut().rev().take(REPLACE_WITHIN).find(|frame| frame.class == class)
+        {
+            queue.bytes = queue.bytes - old.bytes.len() + bytes.len();
+            old.bytes = bytes;
+            return SignalPush::Replaced;
         }
         let mut outcome = SignalPush::Queued;
         while queue.bytes + bytes.len() > self.limit {

@@ -21,6 +21,8 @@ use crate::relay::{Relay, RelayHandle};
 mod abuse;
 mod connect;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use state::Session;
 

@@ -3,6 +3,8 @@
 //! Each is one block, and so one SurrealDB transaction, that first moves the lease from `number - 1` to `number`. It finds
 //! its one row or throws; and since it writes the row, of two transactions that race for a number one is refused as a conflict.
 
+use std::sync::Arc;
+
 use greenroom_actors::store::{Batch, CommitError, Fence, Settled, StoreError};
 use surrealdb::types::{SurrealValue, Value, Variables};
 
@@ -75,7 +77,7 @@ const SETTLE: &str = "{
 }";
 
 /// Takes the lease: the next term.
-pub(super) async fn acquire(link: &Link) -> Result<u64, StoreError> {
+pub(super) async fn acquire(link: &Arc<Link>) -> Result<u64, StoreError> {
     let mut tries = 0;
     loop {
         let unavailable = |failure: Failure| StoreError::Unavailable(failure.to_string());
@@ -97,7 +99,7 @@ pub(super) async fn acquire(link: &Link) -> Result<u64, StoreError> {
 }
 
 /// Writes a batch.
-pub(super) async fn commit(link: &Link, batch: &Batch) -> Result<(), CommitError> {
+pub(super) async fn commit(link: &Arc<Link>, batch: &Batch) -> Result<(), CommitError> {
     let rows: Vec<Value> = batch.rows.iter().map(|row| JournalRecord::new(row).into_value()).collect();
     let mut variables = fence_variables(batch.fence);
     variables.insert("rows", rows);
@@ -123,7 +125,7 @@ pub(super) async fn commit(link: &Link, batch: &Batch) -> Result<(), CommitError
 }
 
 /// Finds out what became of the transaction with this fence, and uses its number up.
-pub(super) async fn settle(link: &Link, fence: Fence) -> Result<Settled, CommitError> {
+pub(super) async fn settle(link: &Arc<Link>, fence: Fence) -> Result<Settled, CommitError> {
     let mut tries = 0;
     loop {
         let mut variables = fence_variables(fence);

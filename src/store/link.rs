@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use surrealdb::types::{Value, Variables};
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::Instant;
 
 use super::connection::Connection;
@@ -30,7 +30,7 @@ pub(super) struct Link {
     target: StoreUrl,
     state: Mutex<State>,
     /// Held while a connection is being opened, so that only one is.
-    opening: tokio::sync::Mutex<Pause>,
+    opening: Arc<tokio::sync::Mutex<Pause>>,
     // Last, so that the directory is released after the connection has begun to close.
     _lock: Option<DirectoryLock>,
 }
@@ -56,27 +56,27 @@ impl Link {
     ///
     /// # Errors
     /// What is wrong with the configuration, or with what it names.
-    pub(super) async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
+    pub(super) async fn open(config: &StoreConfig) -> Result<Arc<Self>, OpenError> {
         let target = config.target().map_err(OpenError::Url)?;
         let lock = match &target {
             StoreUrl::SurrealKv(directory) => Some(DirectoryLock::take(directory)?),
             StoreUrl::Memory | StoreUrl::Server(_) => None,
         };
         let connection = connect(config, &target).await?;
-        Ok(Self {
+        Ok(Arc::new(Self {
             config: config.clone(),
             target,
             state: Mutex::new(State { current: Some(connection), ..State::default() }),
-            opening: tokio::sync::Mutex::default(),
+            opening: Arc::default(),
             _lock: lock,
-        })
+        }))
     }
 
     /// Runs one statement and returns its value, within `store.timeout` of getting a connection and as much for the statement.
     ///
     /// # Errors
     /// What is known of the outcome.
-    pub(super) async fn query(&self, statement: &'static str, variables: Variables) -> Result<Value, Failure> {
+    pub(super) async fn query(self: &Arc<Self>, statement: &'static str, variables: Variables) -> Result<Value, Failure> {
         let timeout = self.config.timeout;
         let connection = match tokio::time::timeout(timeout, self.connection()).await {
             Ok(connection) => connection.map_err(Failure::NotSent)?,
@@ -94,11 +94,17 @@ impl Link {
     }
 
     /// The current connection, or another where that one was given up.
-    async fn connection(&self) -> Result<Arc<Connection>, String> {
+    async fn connection(self: &Arc<Self>) -> Result<Arc<Connection>, String> {
         if let Some(connection) = self.current() {
             return Ok(connection);
         }
-        let mut pause = self.opening.lock().await;
+        let opening = Arc::clone(&self.opening).lock_owned().await;
+        let link = Arc::clone(self);
+        // In a task, so that it goes on when the caller's time is up: half an engine would be in the way of the next one.
+        tokio::spawn(async move { link.reopen(opening).await }).await.map_err(|ended| ended.to_string())?
+    }
+
+    async fn reopen(&self, mut pause: OwnedMutexGuard<Pause>) -> Result<Arc<Connection>, String> {
         // Who held the lock before may have opened it.
         if let Some(connection) = self.current() {
             return Ok(connection);
@@ -160,6 +166,7 @@ impl Link {
 
     /// Closes the connection and waits until its files are closed.
     pub(super) async fn close(&self) {
+        let _opening = self.opening.lock().await;
         let connection = self.state().current.take();
         if let Some(connection) = connection {
             let gone = connection.gone();

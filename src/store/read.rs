@@ -5,6 +5,8 @@
 //! the keys of a range that is `n` seqs wide are at most `n` rows, and hold all of its events but those of one row that
 //! began before. So ranges are never wider than what is wanted, and that one row is looked for in steps.
 
+use std::sync::Arc;
+
 use greenroom_actors::record::EventRecord;
 use greenroom_actors::store::{Loaded, Page, StoreError};
 use greenroom_protocol::{EntityId, Seq};
@@ -43,7 +45,7 @@ const FIRST_KEY: &str = "SELECT VALUE id[2] FROM type::record('journal', [$kind,
 const LAST_KEY: &str = "RETURN array::last((SELECT VALUE id[2] FROM journal:[$kind, $id, $from]..=[$kind, $id, $to]))";
 
 /// Reads what is needed to wake an entity.
-pub(super) async fn load(link: &Link, entity: &EntityId) -> Result<Loaded, StoreError> {
+pub(super) async fn load(link: &Arc<Link>, entity: &EntityId) -> Result<Loaded, StoreError> {
     let log = Log { link, entity };
     let mut variables = log.range(0, u64::MAX);
     variables.insert("look_back", int(LOOK_BACK));
@@ -69,7 +71,7 @@ pub(super) async fn load(link: &Link, entity: &EntityId) -> Result<Loaded, Store
 }
 
 /// Reads a page of events, ascending.
-pub(super) async fn events(link: &Link, entity: &EntityId, page: Page) -> Result<Vec<EventRecord>, StoreError> {
+pub(super) async fn events(link: &Arc<Link>, entity: &EntityId, page: Page) -> Result<Vec<EventRecord>, StoreError> {
     let log = Log { link, entity };
     match page {
         Page::After { limit: 0, .. } | Page::Before { limit: 0, .. } | Page::Before { before: 0 | 1, .. } => Ok(Vec::new()),
@@ -91,7 +93,7 @@ fn begins_by(rows: &[StoredRow], seq: Seq) -> bool {
 
 /// One entity's rows.
 struct Log<'a> {
-    link: &'a Link,
+    link: &'a Arc<Link>,
     entity: &'a EntityId,
 }
 

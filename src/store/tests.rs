@@ -1,5 +1,7 @@
 //! The store against real databases: in memory, on disk, and a server.
 
+use std::time::Duration;
+
 use greenroom_actors::record::EventRecord;
 use greenroom_actors::store::{Batch, CommitError, Fence, JournalRow, Page, Settled, SnapshotRow, Store, StoreError, conformance};
 use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
@@ -15,9 +17,9 @@ mod pages;
 mod remote;
 mod server;
 
-/// A configuration for `url`, with the timeouts of a test.
+/// A configuration for `url`, patient with a busy machine.
 fn config(url: impl Into<String>) -> StoreConfig {
-    StoreConfig { url: url.into(), ..StoreConfig::default() }
+    StoreConfig { url: url.into(), timeout: Duration::from_secs(60), ..StoreConfig::default() }
 }
 
 fn on_disk(directory: &tempfile::TempDir) -> StoreConfig {

@@ -108,6 +108,9 @@ mod tests {
 
     const LIMITS: FrameLimits = FrameLimits { max_frame: 1000, max_message: 1500 };
 
+    /// A name, frames by first byte and length, and what becomes of them.
+    type Case = (&'static str, &'static [(u8, usize)], Result<(), CloseCode>);
+
     fn client_frame(first: u8, length: usize) -> Vec<u8> {
         let mut out = vec![first];
         match length {
@@ -129,7 +132,7 @@ mod tests {
     #[test]
     fn table() {
         use CloseCode::{ProtocolError, TooBig};
-        let table: &[(&str, &[(u8, usize)], Result<(), CloseCode>)] = &[
+        let table: &[Case] = &[
             ("text", &[(0x81, 5), (0x81, 1000)], Ok(())),
             ("frame too big", &[(0x82, 1001)], Err(TooBig)),
             ("gigantic frame, header only", &[(0x82, 1 << 40)], Err(TooBig)),

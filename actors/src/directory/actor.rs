@@ -15,6 +15,9 @@ use crate::entity::{Deliver, EntityActor, EntityEnv, Stop, ToEntity};
 use crate::kind::{Kind, Kinds};
 use crate::relay::{ToRelay, batches};
 
+#[cfg(test)]
+mod tests;
+
 /// Most messages taken in one go.
 const BATCH: usize = 64;
 /// How often some of the entities are asked whether they are idle.

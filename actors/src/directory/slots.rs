@@ -35,6 +35,7 @@ pub trait Host {
     ///
     /// # Errors
     /// The message, when the mailbox is full or the entity has ended.
+    #[expect(clippy::result_large_err, reason = "a refused message is handed back as it was")]
     fn deliver(&mut self, to: &Self::Mailbox, message: ToEntity) -> Result<(), Undelivered>;
 
     /// Hands a message over when there is room, and then calls [`Slots::worked_off`]; also when the entity ends before.

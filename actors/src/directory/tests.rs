@@ -1,1 +1,328 @@
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
 
+use super::*;
+use crate::entity::{CatchUp, ToEntity};
+use crate::ids::SessionKey;
+use crate::kind::{Kind, Kinds};
+use crate::testing::{Line, entity, kind, session, spec};
+use greenroom_protocol::{CodecKind, Epoch, Position};
+
+/// A mailbox of a test: what lies in it, and how much it takes.
+#[derive(Debug, Clone)]
+struct Mailbox {
+    letters: Rc<RefCell<Vec<String>>>,
+    room: Rc<RefCell<usize>>,
+    ended: Rc<RefCell<bool>>,
+}
+
+/// Remembers what it was told to do.
+#[derive(Default)]
+struct Fake {
+    started: Vec<(String, u64, bool, Mailbox)>,
+    loading: usize,
+    later: Vec<(EntityId, u64, ToEntity)>,
+    lost: Vec<String>,
+    /// Dropping a request would answer it.
+    delivered: Vec<ToEntity>,
+}
+
+fn name(message: &ToEntity) -> String {
+    match message {
+        ToEntity::Read(_) => "read".into(),
+        ToEntity::Gone(session) => format!("gone {}", session.slot),
+        ToEntity::CatchUp(_) => "catch up".into(),
+        ToEntity::Leave(session) => format!("leave {}", session.slot),
+        ToEntity::Sleep { drain, mark } => format!("sleep {drain} {mark}"),
+        other => format!("{other:?}"),
+    }
+}
+
+impl Host for Fake {
+    type Mailbox = Mailbox;
+
+    fn start(&mut self, entity: &EntityId, _: &Arc<Kind>, incarnation: u64, after_crash: bool) -> Mailbox {
+        let mailbox = Mailbox { letters: Rc::default(), room: Rc::new(RefCell::new(9)), ended: Rc::default() };
+        self.started.push((entity.to_string(), incarnation, after_crash, mailbox.clone()));
+        self.loading += 1;
+        mailbox
+    }
+
+    fn loading(&self) -> usize {
+        self.loading
+    }
+
+    fn deliver(&mut self, to: &Mailbox, message: ToEntity) -> Result<(), Undelivered> {
+        if *to.ended.borrow() {
+            return Err(Undelivered::Ended(message));
+        }
+        if *to.room.borrow() == 0 {
+            return Err(Undelivered::Full(message));
+        }
+        *to.room.borrow_mut() -= 1;
+        to.letters.borrow_mut().push(name(&message));
+        self.delivered.push(message);
+        Ok(())
+    }
+
+    fn deliver_later(&mut self, entity: &EntityId, incarnation: u64, _: &Mailbox, message: ToEntity) {
+        self.later.push((entity.clone(), incarnation, message));
+    }
+
+    fn stop(&mut self, to: &Mailbox) -> bool {
+        to.letters.borrow_mut().push("stop".into());
+        true
+    }
+
+    fn lost(&mut self, entity: &EntityId) {
+        self.lost.push(entity.to_string());
+    }
+}
+
+struct Rig {
+    slots: Slots<Mailbox>,
+    host: Fake,
+    line: Line,
+    now: u64,
+}
+
+impl Rig {
+    fn new(max_awake: usize, max_loading: usize) -> Self {
+        let slots = Slots::new(Kinds::new([kind()]), DirectoryLimits { max_awake, max_loading });
+        Self { slots, host: Fake::default(), line: Line::new(), now: 1 }
+    }
+
+    fn tell(&mut self, message: ToDirectory) {
+        self.slots.receive(message, self.now, &mut self.host);
+    }
+
+    fn route(&mut self, to: &str, message: ToEntity) {
+        self.tell(ToDirectory::Route(entity(to), message));
+    }
+
+    fn read(&mut self, to: &str) {
+        let reply = self.line.reply(0, 1);
+        self.route(to, ToEntity::Read(reply));
+    }
+
+    fn idle(&mut self, to: &str, incarnation: u64, mark: u64) {
+        self.tell(ToDirectory::Idle { entity: entity(to), incarnation, mark });
+    }
+
+    fn ended(&mut self, to: &str, incarnation: u64, crashed: bool) {
+        self.tell(ToDirectory::Ended { entity: entity(to), incarnation, crashed });
+    }
+
+    fn sweep(&mut self) {
+        self.slots.sweep(self.now, &mut self.host);
+    }
+
+    fn mailbox(&self, index: usize) -> Mailbox {
+        self.host.started[index].3.clone()
+    }
+
+    fn letters(&self, index: usize) -> Vec<String> {
+        std::mem::take(&mut *self.mailbox(index).letters.borrow_mut())
+    }
+}
+
+fn catch_up() -> ToEntity {
+    let after = Position { epoch: Epoch::from_bits(1), seq: 0 };
+    ToEntity::CatchUp(CatchUp { spec: spec(1, 1), codec: CodecKind::Json, after, presence: false })
+}
+
+#[test]
+fn an_entity_is_woken_once_and_then_found() {
+    let mut rig = Rig::new(9, 9);
+    rig.read("room:a");
+    rig.read("room:a");
+    rig.read("room:b");
+    assert_eq!(rig.host.started.iter().map(|(name, ..)| name.as_str()).collect::<Vec<_>>(), ["room:a", "room:b"]);
+    assert_eq!((rig.letters(0), rig.letters(1)), (vec!["read".into(); 2], vec!["read".to_owned()]));
+}
+
+#[test]
+fn who_has_gone_wakes_nobody() {
+    let mut rig = Rig::new(9, 9);
+    rig.route("room:a", ToEntity::Gone(session(1)));
+    rig.route("room:a", ToEntity::Unfollow(session(1), 1));
+    rig.route("room:a", ToEntity::Leave(session(1)));
+    assert!(rig.host.started.is_empty());
+}
+
+#[test]
+fn what_cannot_be_woken_is_told_so_and_who_follows_is_tried_again() {
+    for (awake, loading) in [(1, 9), (9, 1)] {
+        let mut rig = Rig::new(awake, loading);
+        rig.read("room:a");
+        rig.read("room:b");
+        assert_eq!(rig.line.take(), ["#1 overloaded directory"]);
+        rig.route("room:b", catch_up());
+        rig.sweep();
+        assert_eq!(rig.host.started.len(), 1, "still no room");
+        rig.host.loading = 0;
+        rig.ended("room:a", 1, false);
+        rig.sweep();
+        assert_eq!(rig.host.started.len(), 2);
+        assert_eq!(rig.letters(1)[0], "catch up");
+    }
+}
+
+#[test]
+fn kinds_that_are_not_there_wake_nobody() {
+    let mut rig = Rig::new(9, 9);
+    rig.read("nosuch:a");
+    assert_eq!(rig.line.take(), ["#1 overloaded directory"]);
+}
+
+#[test]
+fn an_idle_entity_sleeps() {
+    let mut rig = Rig::new(9, 9);
+    rig.read("room:a");
+    rig.sweep();
+    assert_eq!(rig.letters(0), ["read", "sleep false 1"]);
+    rig.idle("room:a", 1, 1);
+    assert_eq!((rig.letters(0), rig.slots.awake()), (vec!["stop".to_owned()], 0));
+    rig.read("room:a");
+    assert_eq!(rig.host.started[1].1, 2, "its next life has another number");
+    rig.idle("room:a", 1, 1);
+    assert_eq!(rig.slots.awake(), 1, "what the last life said is no news");
+}
+
+#[test]
+fn whatever_was_sent_after_the_question_keeps_it_awake() {
+    let mut rig = Rig::new(9, 9);
+    rig.read("room:a");
+    rig.sweep();
+    rig.read("room:a");
+    rig.idle("room:a", 1, 1);
+    assert_eq!(rig.slots.awake(), 1);
+    rig.sweep();
+    rig.idle("room:a", 1, 1);
+    assert_eq!(rig.slots.awake(), 1, "though it was asked again, this is the answer to the first question");
+    rig.idle("room:a", 1, 2);
+    assert_eq!(rig.slots.awake(), 0);
+}
+
+#[test]
+fn nobody_is_asked_before_the_idle_timeout() {
+    let mut rig = Rig::new(9, 9);
+    rig.slots = Slots::new(
+        Kinds::new([Kind { idle_timeout: std::time::Duration::from_millis(50), ..kind() }]),
+        DirectoryLimits { max_awake: 9, max_loading: 9 },
+    );
+    rig.read("room:a");
+    rig.now = 50;
+    rig.sweep();
+    assert_eq!(rig.letters(0), ["read"]);
+    rig.now = 51;
+    rig.sweep();
+    assert_eq!(rig.letters(0), ["sleep false 1"]);
+}
+
+#[test]
+fn a_full_mailbox_refuses_requests_and_keeps_control_messages_in_order() {
+    let mut rig = Rig::new(9, 9);
+    rig.read("room:a");
+    *rig.mailbox(0).room.borrow_mut() = 0;
+    rig.read("room:a");
+    assert_eq!(rig.line.take(), ["#1 overloaded entity"]);
+    rig.route("room:a", ToEntity::Gone(session(1)));
+    rig.route("room:a", ToEntity::Gone(session(2)));
+    *rig.mailbox(0).room.borrow_mut() = 9;
+    rig.read("room:a");
+    assert_eq!(rig.line.take(), ["#1 overloaded entity"], "nothing goes past what waits");
+    let waiting = |rig: &Rig| rig.host.later.iter().map(|(_, _, message)| name(message)).collect::<Vec<_>>();
+    assert_eq!(waiting(&rig), ["gone 1"]);
+    rig.slots.worked_off(&entity("room:a"), 7, &mut rig.host);
+    assert_eq!(waiting(&rig), ["gone 1"], "another life's news");
+    rig.slots.worked_off(&entity("room:a"), 1, &mut rig.host);
+    assert_eq!(waiting(&rig), ["gone 1", "gone 2"]);
+    rig.sweep();
+    assert_eq!(rig.letters(0), ["read"], "it is not asked to sleep past them either");
+    rig.slots.worked_off(&entity("room:a"), 1, &mut rig.host);
+    rig.read("room:a");
+    assert_eq!(rig.letters(0), ["read"]);
+}
+
+#[test]
+fn a_refused_leave_leaves_all_the_same() {
+    let mut rig = Rig::new(9, 9);
+    rig.read("room:a");
+    *rig.mailbox(0).room.borrow_mut() = 0;
+    let (action, reply) = (greenroom_protocol::params::PresenceAction::Leave, rig.line.reply(3, 1));
+    rig.route("room:a", ToEntity::Presence { action, meta: None, user: "alice".into(), reply });
+    assert_eq!(rig.line.take(), ["#1 overloaded entity"]);
+    assert_eq!(rig.host.later.iter().map(|(_, _, message)| name(message)).collect::<Vec<_>>(), ["leave 3"]);
+}
+
+#[test]
+fn a_crash_is_told_to_the_relays_and_the_next_life_waits_for_the_journal() {
+    let mut rig = Rig::new(9, 9);
+    rig.read("room:a");
+    *rig.mailbox(0).ended.borrow_mut() = true;
+    rig.read("room:a");
+    assert_eq!(rig.line.take(), ["#1 unavailable"], "its end is on the way here");
+    rig.ended("room:a", 1, true);
+    rig.ended("room:a", 1, true);
+    assert_eq!(rig.host.lost, ["room:a"]);
+    rig.read("room:a");
+    rig.ended("room:a", 2, false);
+    rig.read("room:a");
+    let lives: Vec<_> = rig.host.started.iter().map(|(_, life, after_crash, _)| (*life, *after_crash)).collect();
+    assert_eq!(lives, [(1, false), (2, true), (3, false)]);
+}
+
+#[test]
+fn draining_puts_everybody_to_sleep_and_then_says_so() {
+    let mut rig = Rig::new(9, 9);
+    rig.read("room:a");
+    rig.read("room:b");
+    *rig.mailbox(1).room.borrow_mut() = 0;
+    let (done, mut all_done) = mpsc::channel(1);
+    rig.tell(ToDirectory::Drain(done));
+    assert_eq!(rig.letters(0), ["read", "sleep true 1"]);
+    assert_eq!(rig.host.later.iter().map(|(_, _, message)| name(message)).collect::<Vec<_>>(), ["sleep true 1"]);
+    rig.read("room:a");
+    assert_eq!(rig.line.take(), ["#1 shutting_down"]);
+    rig.idle("room:a", 1, 1);
+    assert_eq!(all_done.try_recv(), Err(mpsc::error::TryRecvError::Empty));
+    rig.ended("room:b", 2, false);
+    assert_eq!(all_done.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+}
+
+#[test]
+fn draining_an_empty_shard_is_done_at_once() {
+    let mut rig = Rig::new(9, 9);
+    let (done, mut all_done) = mpsc::channel(1);
+    rig.tell(ToDirectory::Drain(done));
+    assert_eq!(all_done.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+}
+
+#[test]
+fn an_entity_has_one_shard() {
+    let (directory, mut queues) = Directory::channels(4, 2);
+    let shard = directory.shard_of(&entity("room:a"));
+    let line = Line::new();
+    assert!(directory.route(entity("room:a"), ToEntity::Read(line.reply(0, 1))).is_ok());
+    assert!(directory.route(entity("room:a"), ToEntity::Read(line.reply(0, 2))).is_ok());
+    let refused = directory.route(entity("room:a"), ToEntity::Read(line.reply(0, 3)));
+    assert!(matches!(refused, Err(ToEntity::Read(_))), "a full queue gives the request back");
+    assert!((0..4).all(|other| (queues[other].try_recv().is_ok()) == (other == shard)));
+}
+
+#[tokio::test]
+async fn control_messages_wait_for_room_in_the_queue() {
+    let (directory, mut queues) = Directory::channels(1, 1);
+    let gone = |slot| ToEntity::Gone(SessionKey { slot, ..session(0) });
+    for slot in 0..3 {
+        directory.route_control(&entity("room:a"), gone(slot));
+    }
+    let mut got = Vec::new();
+    while got.len() < 3 {
+        let Some(ToDirectory::Route(_, message)) = queues[0].recv().await else { panic!("the queue has ended") };
+        got.push(name(&message));
+    }
+    assert_eq!(got, ["gone 0", "gone 1", "gone 2"]);
+}

@@ -181,7 +181,8 @@ impl Life {
     pub fn take(&mut self, message: ToEntity, now: Millis, journal: &Journal, todo: &mut Todo) {
         match &mut self.phase {
             Phase::Loading { waiting, .. } if waiting.len() < self.inbox || message.is_control() => waiting.push(message),
-            Phase::Loading { .. } => drop(message.refuse(overloaded("entity"))),
+            // A leave is not dropped: what it leaves may be waiting before it.
+            Phase::Loading { waiting, .. } => waiting.extend(message.refuse(overloaded("entity"))),
             Phase::Awake(_) => self.take_awake(message, now, journal, todo),
             Phase::Reloading { entity, .. } => match message.refuse(unavailable()) {
                 Some(ToEntity::Sleep { drain, mark }) => self.asked(drain, mark),

@@ -77,7 +77,10 @@ pub struct Entity {
 
 impl std::fmt::Debug for Entity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entity").field("id", &self.id).field("seq", &self.seq).field("committed", &self.committed).finish_non_exhaustive()
+        let mut shown = f.debug_struct("Entity");
+        shown.field("id", &self.id).field("seq", &self.seq).field("committed", &self.committed).field("gate", &self.gate.len());
+        shown.field("audience", &self.audience).field("joining", &self.joining).field("present", &self.presence.count());
+        shown.field("untold", &self.presence.is_dirty()).finish_non_exhaustive()
     }
 }
 

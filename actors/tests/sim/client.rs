@@ -133,7 +133,7 @@ impl Client {
     /// A new op.
     pub fn new_op(&mut self, entity: &EntityId, pad: usize, if_seq: bool) {
         let n = self.ops.len() as u64 + 1;
-        let body = RawJson::from_text(format!(r#"{{"by":"{}","n":{n},"pad":"{}"}}"#, self.name, "x".repeat(pad))).unwrap();
+        let body = RawJson::from_text(format!(r#"{{"by":"{}","n":{n},"pad":"{}"}}"#, self.name, "x".repeat(pad))).expect("this is JSON");
         let if_seq = if_seq.then(|| self.seen.get(entity).copied().unwrap_or(0));
         self.ops.push(Op { entity: entity.clone(), n, body, if_seq, in_flight: false, invoked: 0, answered: None });
     }

@@ -37,7 +37,7 @@ pub struct Logs(pub BTreeMap<EntityId, Log>);
 impl Logs {
     pub fn new(entities: &[EntityId], kinds: &Kinds) -> Self {
         let log = |entity: &EntityId| {
-            let behaviour = kinds.get(entity.kind()).unwrap().behaviour.create();
+            let behaviour = kinds.get(entity.kind()).expect("the kind is configured").behaviour.create();
             Log { epoch: None, events: Vec::new(), states: vec![behaviour.snapshot()], behaviour }
         };
         Self(entities.iter().map(|entity| (entity.clone(), log(entity))).collect())

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use greenroom_actors::directory::{Directory, DirectoryLimits, Host, Slots, ToDirectory, Undelivered};
-use greenroom_actors::entity::{CatchUp, End, FetchFor, Life, ToEntity, Todo};
+use greenroom_actors::entity::{CatchUp, End, Entity, FetchFor, Life, ToEntity, Todo};
 use greenroom_actors::frames::Encoder;
 use greenroom_actors::ids::WorkerId;
 use greenroom_actors::journal::{Committed, Committer, CommitterLimits, Journal, Progress, ToJournal};
@@ -54,6 +54,9 @@ enum Timer {
     Presence,
     End,
 }
+
+type Mailbox = Rc<RefCell<Inbox>>;
+type Shard = Slots<Mailbox>;
 
 /// An entity's actor.
 pub struct Proc {
@@ -114,7 +117,7 @@ pub struct Node {
     sizes: Sizes,
     bug: Option<Bug>,
     pub directory: Directory,
-    shards: Vec<(Slots<Rc<RefCell<Inbox>>>, mpsc::Receiver<ToDirectory>)>,
+    shards: Vec<(Shard, mpsc::Receiver<ToDirectory>)>,
     relays: Vec<RelayHandle>,
     relay_queues: Vec<mpsc::Receiver<ToRelay>>,
     pub envs: Vec<Rc<SessionEnv>>,
@@ -146,7 +149,7 @@ struct Hosting<'a> {
 }
 
 impl Host for Hosting<'_> {
-    type Mailbox = Rc<RefCell<Inbox>>;
+    type Mailbox = Mailbox;
 
     fn start(&mut self, entity: &EntityId, kind: &Arc<Kind>, incarnation: u64, after_crash: bool) -> Self::Mailbox {
         let inbox = Rc::new(RefCell::new(Inbox { letters: VecDeque::new(), capacity: self.sizes.inbox, ended: false }));
@@ -251,7 +254,7 @@ impl Node {
         let rate = Rate::new(1_000_000_000, 1_000_000_000);
         let users = Arc::new(Keyed::new(rate));
         let env = |worker: usize| {
-            let id = WorkerId(u16::try_from(worker).unwrap());
+            let id = WorkerId(u16::try_from(worker).expect("there are a few workers"));
             Rc::new(SessionEnv {
                 relay: Relay::new(id, directory.clone(), encoder()),
                 relay_handle: relays[worker].clone(),
@@ -387,10 +390,9 @@ impl Node {
             }
             Step::Hop => self.hop(),
             Step::Receive(id) => {
-                if let Some(connection) = self.connections.get_mut(&id) {
-                    if let Some(request) = connection.to_server.pop_front() {
-                        connection.session.receive(&request, now);
-                    }
+                let Some(connection) = self.connections.get_mut(&id) else { return };
+                if let Some(request) = connection.to_server.pop_front() {
+                    connection.session.receive(&request, now);
                 }
             }
             Step::Pump(id) => self.pump(id),
@@ -467,7 +469,7 @@ impl Node {
         ToRelay::Parts { entity, parts }
     }
 
-    fn with_shard(&mut self, shard: usize, happen: impl FnOnce(&mut Slots<Rc<RefCell<Inbox>>>, &mut Hosting<'_>)) {
+    fn with_shard(&mut self, shard: usize, happen: impl FnOnce(&mut Shard, &mut Hosting<'_>)) {
         let mut host = Hosting {
             shard,
             sizes: self.sizes,
@@ -602,7 +604,7 @@ impl Node {
     pub fn agreement(&self) -> Result<(), String> {
         for entity in super::entities() {
             let proc = self.procs.values().find(|proc| proc.id == entity);
-            let mut by_entity: Vec<_> = proc.and_then(|proc| proc.life.awake()).into_iter().flat_map(|entity| entity.followers()).collect();
+            let mut by_entity: Vec<_> = proc.and_then(|proc| proc.life.awake()).into_iter().flat_map(Entity::followers).collect();
             let mut by_relay = Vec::new();
             for env in &self.envs {
                 by_relay.extend(env.relay.borrow().followers(&entity));
@@ -648,7 +650,7 @@ fn flush(proc: &mut Proc, relays: &[RelayHandle]) {
 /// Frames are their length and the message.
 fn encoder() -> Encoder {
     Encoder::new(|_, payload, out| {
-        out.extend(u32::try_from(payload.len()).unwrap().to_be_bytes());
+        out.extend(u32::try_from(payload.len()).expect("messages are short").to_be_bytes());
         out.extend(payload);
     })
 }

@@ -96,7 +96,7 @@ impl SimStore {
     }
 
     fn tickets(&self) -> MutexGuard<'_, Tickets> {
-        self.tickets.lock().unwrap()
+        self.tickets.lock().expect("there is one thread")
     }
 
     fn open(&self, call: Call) -> Ticket<'_> {
@@ -148,7 +148,7 @@ impl Store for SimStore {
         }
         let mut batch = batch.clone();
         if self.forget_outcomes {
-            let nothing = RawJson::from_text("{}").unwrap();
+            let nothing = RawJson::from_text("{}").expect("this is JSON");
             batch.snapshots.iter_mut().for_each(|row| row.dedupe = nothing.clone());
         }
         let done = self.disk.commit(&batch).await;

@@ -67,6 +67,8 @@ pub struct World {
     /// Which connection each client has.
     lines: Vec<Option<u64>>,
     logs: Logs,
+    /// How many transactions the checker has looked at.
+    judged: u64,
     step: u64,
     /// How often things go wrong, in a thousand steps.
     faults: u64,
@@ -91,6 +93,7 @@ impl World {
         Self {
             lines: clients.iter().map(|_| None).collect(),
             logs: Logs::new(&entities(), &sizes.kinds()),
+            judged: 0,
             store: SimStore::new(disk.clone(), bug == Some(Bug::OutcomesNotStored)),
             rng,
             sizes,
@@ -335,11 +338,10 @@ impl World {
             let request = self.clients[client].send(op, self.step);
             self.post(client, request);
         }
-        if self.clients[client].is_connected() {
-            if let Some(entity) = self.clients[client].unsettled() {
-                let request = self.clients[client].settle(&entity);
-                self.post(client, request);
-            }
+        let unsettled = self.clients[client].unsettled().filter(|_| self.clients[client].is_connected());
+        if let Some(entity) = unsettled {
+            let request = self.clients[client].settle(&entity);
+            self.post(client, request);
         }
     }
 
@@ -369,8 +371,6 @@ impl World {
             let code = connection.seat.outbox.closing();
             return Err(format!("the connection of client {client} was closed with {code:?}"));
         };
-        // What is on disk by now may be told.
-        self.logs.read(&self.disk)?;
         let mut rest: VecDeque<u8> = frame.to_vec().into();
         while !rest.is_empty() {
             let length: Vec<u8> = rest.drain(..4).collect();
@@ -382,7 +382,13 @@ impl World {
         Ok(())
     }
 
+    /// What is on disk by now may be told, and was written as it should be.
     fn judge(&mut self) -> Result<(), String> {
+        let written = self.disk.commits();
+        if written != self.judged {
+            self.judged = written;
+            self.logs.read(&self.disk).map_err(|why| format!("step {}: {why}", self.step))?;
+        }
         match self.store.take_surprises().first() {
             Some(why) => Err(format!("step {}: the disk refused a transaction: {why}", self.step)),
             None => Ok(()),
@@ -426,7 +432,6 @@ impl World {
     }
 
     fn converged(&mut self) -> Result<(), String> {
-        self.logs.read(&self.disk)?;
         for client in &self.clients {
             for (entity, epoch, seq) in client.positions() {
                 let log = &self.logs.0[entity];

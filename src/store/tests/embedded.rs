@@ -137,3 +137,19 @@ async fn what_follows_a_torn_log_survives_the_next_crash() {
     let store = SurrealStore::open(&third).await.unwrap();
     assert_eq!(seqs(&store, "a", Page::After { after: 0, limit: 1000 }).await, [1, 2, 3, 4, 5, 6]);
 }
+
+#[tokio::test]
+async fn an_engine_is_opened_again_though_the_caller_does_not_wait() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SurrealStore::open(&on_disk(&directory)).await.unwrap();
+    Writer::acquire(&store).await.write(vec![row("a", 1..=3)]).await;
+    let engine = store.link.current().unwrap();
+    store.link.give_up(&engine, &Failure::Lost("the disk".into()));
+    drop(engine);
+
+    let a = entity("a");
+    let impatient = tokio::time::timeout(Duration::from_millis(1), store.load(&a)).await;
+    assert!(impatient.is_err(), "to open takes longer than that");
+    assert_eq!(seqs(&store, "a", Page::After { after: 0, limit: 10 }).await, [1, 2, 3]);
+    store.close().await;
+}

@@ -1,7 +1,5 @@
 //! Against a SurrealDB server.
 
-use std::time::Duration;
-
 use super::server::Server;
 use super::*;
 use crate::config::Secret;

@@ -1,0 +1,128 @@
+//! Shard, entities, journal and store together, as actors on one thread.
+
+use std::cell::Cell;
+use std::task::{Context as TaskContext, Waker};
+
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::directory::Directory;
+use crate::entity::SubscribeRequest;
+use crate::journal::{Committer, CommitterLimits, Journal};
+use crate::kind::Kind;
+use crate::relay::RelayHandle;
+use crate::store::Store;
+use crate::store::memory::MemoryStore;
+use crate::testing::{Line, encoder, entity, kind, post, spec, to_relay};
+
+struct Rig {
+    directory: Directory,
+    store: MemoryStore,
+    line: Line,
+}
+
+impl Rig {
+    /// One worker whose relay's queue takes `relay` messages, and an idle timeout that no test lives to see.
+    async fn start(relay: usize) -> Self {
+        let store = MemoryStore::new();
+        let term = store.acquire().await.unwrap();
+        let (directory, mut queues) = Directory::channels(1, 100);
+        let (handle, queue) = RelayHandle::channel(relay);
+        let (journal, events) = Journal::channel(100);
+        let limits = CommitterLimits { batch_ops: 100, batch_bytes: 100_000 };
+        let (committer, _) = Committer::new(Arc::new(store.clone()), term, events, limits);
+        actix::spawn(committer.run());
+        let env = EntityEnv {
+            relays: vec![handle.clone()],
+            journal,
+            store: Arc::new(store.clone()),
+            directory: directory.clone(),
+            encoder: encoder(),
+            cold_starts: Rc::new(Semaphore::new(1)),
+            inbox: 10,
+            loading: Cell::new(0),
+        };
+        let kinds = Kinds::new([Kind { idle_timeout: Duration::from_secs(3600), ..kind() }]);
+        let limits = DirectoryLimits { max_awake: 10, max_loading: 10 };
+        DirectoryActor::start_on_thread(Shard { kinds, env: Rc::new(env), limits, queue: queues.remove(0) });
+        Self { directory, store, line: Line { handle, queue } }
+    }
+
+    fn op(&self, n: u64) {
+        let request = post("alice", Some(n), "x", self.line.reply(0, i64::try_from(n).unwrap()));
+        assert!(self.directory.route(entity("room:a"), ToEntity::Op(Box::new(request))).is_ok());
+    }
+
+    fn subscribe(&self) {
+        let request = SubscribeRequest { spec: spec(1, 1), after: None, reply: self.line.reply(1, 100) };
+        assert!(self.directory.route(entity("room:a"), ToEntity::Subscribe(Box::new(request))).is_ok());
+    }
+
+    /// The next `count` things that reach the relay, in a few words.
+    async fn next(&mut self, count: usize) -> Vec<String> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            all.extend(to_relay(&self.line.queue.recv().await.expect("the relay's queue is open")));
+        }
+        all
+    }
+}
+
+#[actix::test]
+async fn an_op_goes_to_the_disk_and_back() {
+    let mut rig = Rig::start(10).await;
+    rig.subscribe();
+    assert_eq!(rig.next(1).await, ["1 joins at 0: #100 seq 0 reason no_position state []"]);
+    rig.op(1);
+    assert_eq!(rig.next(2).await, ["events 1 to 1", "#1 seq 1"]);
+    let loaded = rig.store.load(&entity("room:a")).await.unwrap();
+    assert_eq!(loaded.tail.iter().map(|event| event.n).collect::<Vec<_>>(), [Some(1)]);
+}
+
+#[actix::test]
+async fn draining_waits_for_the_disk_and_saves_the_state() {
+    let mut rig = Rig::start(10).await;
+    rig.subscribe();
+    rig.next(1).await;
+    let faults = rig.store.faults();
+    faults.stall_commits();
+    rig.op(1);
+    faults.commits_stalled(1).await;
+    let directory = rig.directory.clone();
+    let mut drained = Box::pin(async move { directory.drain().await });
+    assert!(drained.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())).is_pending());
+    faults.release_commits();
+    assert_eq!(rig.next(2).await, ["events 1 to 1", "#1 seq 1"]);
+    drained.await;
+    rig.op(2);
+    assert_eq!(rig.next(1).await, ["#2 shutting_down"]);
+}
+
+#[actix::test]
+async fn what_a_relay_gets_keeps_its_order_though_its_queue_is_full() {
+    let mut rig = Rig::start(1).await;
+    rig.subscribe();
+    rig.next(1).await;
+    rig.store.faults().fail_commits(1);
+    for n in 1..=3 {
+        rig.op(n);
+    }
+    let told = rig.next(4).await;
+    assert_eq!(told, ["#1 unavailable", "#2 unavailable", "#3 unavailable", "lost"], "answers first, then the audience is forgotten");
+    for n in 1..=8 {
+        rig.op(n);
+    }
+    let told: Vec<_> = rig.next(8).await;
+    assert_eq!(told, (1..=8).map(|n| format!("#{n} seq {n}")).collect::<Vec<_>>());
+}
+
+#[actix::test]
+async fn an_entity_that_cannot_be_loaded_says_so_and_is_tried_again() {
+    let mut rig = Rig::start(10).await;
+    rig.store.faults().fail_reads(1);
+    rig.op(1);
+    assert_eq!(rig.next(1).await, ["#1 unavailable"]);
+    assert_eq!(rig.next(1).await, ["lost"], "whoever follows it follows anew");
+    rig.op(1);
+    assert_eq!(rig.next(1).await, ["#1 seq 1"]);
+}

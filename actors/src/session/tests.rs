@@ -1,0 +1,371 @@
+use std::collections::VecDeque;
+use std::task::{Context, Waker};
+
+use greenroom_protocol::close::CloseCode;
+use greenroom_protocol::{EntityId, ErrorCode};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::capability::{Capabilities, Permissions};
+use crate::directory::ToDirectory;
+use crate::entity::ToEntity;
+use crate::ids::WorkerId;
+use crate::kind::Kind;
+use crate::relay::ToRelay;
+use crate::testing::{encoder, entity, kind, messages, shown};
+
+/// Tokens are `user`, `user/read` or `user@expiry`; without one a client is anonymous.
+struct Tokens;
+
+impl Authenticate for Tokens {
+    fn authenticate(&self, token: Option<&str>, _: &str, now: Millis) -> Result<Identity, WireError> {
+        let token = token.unwrap_or("?");
+        if token == "bad" {
+            return Err(WireError::new(ErrorCode::Unauthorized, "no"));
+        }
+        let (user, expires) = token.split_once('@').map_or((token, None), |(user, at)| (user, Some(at.parse().unwrap())));
+        if expires.is_some_and(|at| at <= now) {
+            return Err(WireError::new(ErrorCode::TokenExpired, "too late"));
+        }
+        let (user, granted) = user.split_once('/').unwrap_or((user, "{}"));
+        let capabilities: Capabilities = serde_json::from_str(granted).unwrap();
+        Ok(Identity { user: user.into(), expires_at: expires, capabilities, anonymous: token == "?" })
+    }
+}
+
+struct Rig {
+    env: Rc<SessionEnv>,
+    session: Option<Session>,
+    routed: mpsc::Receiver<ToDirectory>,
+    answers: mpsc::Receiver<ToRelay>,
+    next: i64,
+}
+
+fn bounds() -> SessionBounds {
+    SessionBounds {
+        told: SessionLimits {
+            max_message_bytes: 5000,
+            max_body_bytes: 1000,
+            max_subscriptions: 2,
+            max_in_flight: 3,
+            ping_interval_ms: 1000,
+        },
+        outbox_bytes: 100_000,
+        connect_timeout_ms: 10_000,
+        requests: Rate::new(1_000_000, 1_000_000),
+        bytes: Rate::new(1_000_000, 1_000_000),
+        abuse_after: 3,
+        abuse_window_ms: 1000,
+    }
+}
+
+impl Rig {
+    fn new(bounds: SessionBounds) -> Self {
+        Self::with_directory(bounds, 100)
+    }
+
+    fn with_directory(bounds: SessionBounds, capacity: usize) -> Self {
+        let (directory, mut queues) = Directory::channels(1, capacity);
+        let (relay_handle, answers) = RelayHandle::channel(100);
+        let closed = Kind { name: "closed", default_permissions: Permissions::NONE, anonymous_permissions: Permissions::NONE, ..kind() };
+        let env = Rc::new(SessionEnv {
+            relay: Relay::new(WorkerId(0), directory.clone(), encoder()),
+            relay_handle,
+            directory,
+            kinds: Kinds::new([kind(), closed]),
+            encoder: encoder(),
+            authenticate: Arc::new(Tokens),
+            users: Arc::new(Keyed::new(Rate::new(1_000_000, 1_000_000))),
+            bounds,
+            server: "test".into(),
+        });
+        let session = Some(Session::begin(Rc::clone(&env), CodecKind::Json, 1000));
+        Self { env, session, routed: queues.remove(0), answers, next: 0 }
+    }
+
+    fn connected(bounds: SessionBounds) -> Self {
+        let mut rig = Self::new(bounds);
+        assert_eq!(rig.ask("connect", r#"{"token":"alice"}"#), ["#1"]);
+        rig
+    }
+
+    fn session(&mut self) -> &mut Session {
+        self.session.as_mut().unwrap()
+    }
+
+    /// Asks, and tells what is answered at once.
+    fn ask(&mut self, method: &str, params: &str) -> Vec<String> {
+        self.next += 1;
+        let request = format!(r#"{{"jsonrpc":"2.0","id":{},"method":"{method}","params":{params}}}"#, self.next);
+        self.session().receive(request.as_bytes(), 2000);
+        self.got()
+    }
+
+    fn got(&mut self) -> Vec<String> {
+        while let Ok(answer) = self.answers.try_recv() {
+            self.env.relay.borrow_mut().receive(answer);
+        }
+        let mut out = VecDeque::new();
+        let _ = self.session().seat().outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+        out.iter().flat_map(|frame| messages(CodecKind::Json, frame)).map(|message| shown(&message)).collect()
+    }
+
+    fn in_flight(&mut self) -> u32 {
+        self.session().seat().in_flight.get()
+    }
+
+    fn closing(&mut self) -> Option<CloseCode> {
+        self.session().seat().outbox.closing()
+    }
+
+    fn routed(&mut self) -> Vec<(EntityId, ToEntity)> {
+        let mut all = Vec::new();
+        while let Ok(ToDirectory::Route(entity, message)) = self.routed.try_recv() {
+            all.push((entity, message));
+        }
+        all
+    }
+}
+
+#[test]
+fn connect_comes_first() {
+    let mut rig = Rig::new(bounds());
+    assert_eq!(rig.ask("ping", "{}"), ["#1 not_connected"]);
+    assert_eq!(rig.closing(), None);
+    assert_eq!(rig.session().seat().connect_by.get(), 11_000);
+    assert_eq!(rig.ask("connect", r#"{"token":"alice@9000"}"#), ["#2"]);
+    let seat = Rc::clone(rig.session().seat());
+    assert_eq!((seat.connect_by.get(), seat.expires.get()), (Millis::MAX, 9000));
+    assert_eq!(rig.ask("ping", "{}"), ["#3"]);
+}
+
+#[test]
+fn a_refused_connect_closes() {
+    for (token, error, code) in
+        [("bad", "#1 unauthorized", CloseCode::Unauthorized), ("alice@1500", "#1 token_expired", CloseCode::TokenExpired)]
+    {
+        let mut rig = Rig::new(bounds());
+        assert_eq!(rig.ask("connect", &format!(r#"{{"token":"{token}"}}"#)), [error]);
+        assert_eq!(rig.closing(), Some(code));
+    }
+    let mut rig = Rig::new(bounds());
+    assert_eq!(rig.ask("connect", r#"{"client":"not a ulid"}"#), ["#1 invalid_params"]);
+}
+
+#[test]
+fn a_live_session_is_refreshed_and_stays_who_it_is() {
+    let mut rig = Rig::connected(bounds());
+    rig.session().seat().warned.set(true);
+    assert_eq!(rig.ask("connect", r#"{"token":"alice@7000"}"#), ["#2"]);
+    let seat = Rc::clone(rig.session().seat());
+    assert_eq!((seat.expires.get(), seat.warned.get()), (7000, false));
+    for (params, error) in [
+        (r#"{"token":"bob"}"#, "unauthorized"),
+        (r#"{"token":"bad"}"#, "unauthorized"),
+        (r#"{"token":"alice","client":"01J00000000000000000000000"}"#, "invalid_params"),
+        (r#"{"token":"alice","subscriptions":[{"entity":"room:a"}]}"#, "invalid_params"),
+    ] {
+        let id = rig.next + 1;
+        assert_eq!(rig.ask("connect", params), [format!("#{id} {error}")], "{params}");
+        assert_eq!(rig.closing(), None, "a failed refresh leaves things as they were");
+    }
+    assert_eq!(seat.expires.get(), 7000);
+}
+
+#[test]
+fn a_refresh_with_fewer_rights_ends_what_they_covered() {
+    let mut rig = Rig::new(bounds());
+    rig.ask("connect", r#"{"token":"alice/{\"closed:*\":[\"read\"]}"}"#);
+    rig.ask("subscribe", r#"{"entity":"closed:x"}"#);
+    rig.ask("connect", r#"{"token":"alice/{\"closed:*\":[\"read\",\"send\"]}"}"#);
+    assert_eq!(rig.closing(), None);
+    rig.ask("connect", r#"{"token":"alice"}"#);
+    assert_eq!(rig.closing(), Some(CloseCode::Unauthorized));
+}
+
+#[test]
+fn permissions_are_checked_by_method() {
+    let mut rig = Rig::new(bounds());
+    rig.ask("connect", r#"{"token":"alice/{\"closed:r\":[\"read\"],\"closed:g\":[\"signal\"],\"closed:s\":[\"send\"]}"}"#);
+    let calls = [
+        ("subscribe", "", [true, false, false]),
+        ("read", "", [true, false, false]),
+        ("history", "", [true, false, false]),
+        ("presence", "", [true, false, false]),
+        ("presence", r#","action":"enter""#, [false, false, true]),
+        ("signal", r#","type":"t","body":1"#, [false, true, true]),
+        ("send", r#","type":"post","body":{}"#, [false, false, true]),
+    ];
+    for (method, rest, allowed) in calls {
+        for (id, allowed) in ["closed:r", "closed:g", "closed:s"].into_iter().zip(allowed) {
+            let answer = rig.ask(method, &format!(r#"{{"entity":"{id}"{rest}}}"#));
+            let routed = rig.routed();
+            assert_eq!(routed.len(), usize::from(allowed), "{method} {id}: {answer:?}");
+            assert_eq!(answer.is_empty(), allowed, "{method} {id}: {answer:?}");
+            drop(routed);
+            rig.got();
+            assert_eq!(rig.in_flight(), 0, "{method} {id}");
+        }
+    }
+}
+
+#[test]
+fn the_anonymous_have_their_own_defaults() {
+    let mut rig = Rig::new(bounds());
+    rig.ask("connect", "{}");
+    assert_eq!(rig.ask("read", r#"{"entity":"room:a"}"#), [""; 0]);
+    assert_eq!(rig.ask("send", r#"{"entity":"room:a","type":"post","body":{}}"#), ["#3 forbidden"]);
+}
+
+#[test]
+fn what_does_not_fit_is_told() {
+    let mut rig = Rig::connected(bounds());
+    let long = "x".repeat(1100);
+    for (method, params, error) in [
+        ("read", r#"{"entity":"nosuch:a"}"#.to_owned(), "unknown_kind"),
+        ("send", format!(r#"{{"entity":"room:a","type":"post","body":"{long}"}}"#), "too_large"),
+        ("signal", format!(r#"{{"entity":"room:a","type":"t","body":"{long}"}}"#), "too_large"),
+        ("presence", format!(r#"{{"entity":"room:a","action":"enter","meta":{{"a":"{long}"}}}}"#), "too_large"),
+        ("presence", r#"{"entity":"room:a","action":"enter","meta":[]}"#.into(), "invalid_params"),
+        ("presence", r#"{"entity":"room:a","action":"list","meta":{}}"#.into(), "invalid_params"),
+        ("nosuch", "{}".into(), "method_not_found"),
+    ] {
+        let id = rig.next + 1;
+        assert_eq!(rig.ask(method, &params), [format!("#{id} {error}")], "{method} {params}");
+        assert_eq!(rig.in_flight(), 0);
+    }
+    assert!(rig.routed().is_empty());
+}
+
+#[test]
+fn too_many_at_once_are_told_and_answers_make_room() {
+    let mut rig = Rig::connected(bounds());
+    for _ in 0..3 {
+        assert_eq!(rig.ask("read", r#"{"entity":"room:a"}"#), [""; 0]);
+    }
+    assert_eq!(rig.ask("read", r#"{"entity":"room:a"}"#), ["#5 too_many_in_flight"]);
+    assert_eq!(rig.ask("ping", "{}"), ["#6"], "a ping is no burden");
+    drop(rig.routed());
+    assert_eq!(rig.got().len(), 3, "whoever drops a request answers it");
+    assert_eq!(rig.in_flight(), 0);
+    assert_eq!(rig.ask("read", r#"{"entity":"room:a"}"#), [""; 0]);
+}
+
+#[test]
+fn a_full_directory_answers_and_nothing_stays_behind() {
+    let mut rig = Rig::with_directory(bounds(), 1);
+    rig.ask("connect", r#"{"token":"alice"}"#);
+    rig.ask("read", r#"{"entity":"room:a"}"#);
+    assert_eq!(rig.ask("read", r#"{"entity":"room:a"}"#), ["#3 overloaded directory"]);
+    assert_eq!(rig.in_flight(), 1);
+    drop(rig.routed());
+    rig.got();
+    assert_eq!(rig.in_flight(), 0);
+}
+
+#[test]
+fn subscriptions_are_bounded_and_counted_once() {
+    let mut rig = Rig::connected(bounds());
+    for id in ["room:a", "room:b", "room:a"] {
+        assert_eq!(rig.ask("subscribe", &format!(r#"{{"entity":"{id}"}}"#)), [""; 0]);
+    }
+    let number = |message| match message {
+        ToEntity::Subscribe(request) => request.spec.number,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(rig.routed().into_iter().map(|(_, message)| number(message)).collect::<Vec<_>>(), [1, 2, 3]);
+    rig.got();
+    assert_eq!(rig.ask("subscribe", r#"{"entity":"room:c"}"#), ["#5 too_many_subscriptions"]);
+    assert_eq!(rig.ask("unsubscribe", r#"{"entity":"room:c"}"#), ["#6"], "not being subscribed is no error");
+    assert_eq!(rig.ask("unsubscribe", r#"{"entity":"room:a"}"#), [""; 0]);
+    assert!(matches!(rig.routed()[..], [(_, ToEntity::Unsubscribe { through: 3, .. })]));
+}
+
+#[test]
+fn connect_gathers_its_subscriptions() {
+    let mut rig = Rig::new(bounds());
+    let subscriptions = r#"[{"entity":"room:a"},{"entity":"closed:x"},{"entity":"room:b"},{"entity":"room:c"}]"#;
+    assert_eq!(rig.ask("connect", &format!(r#"{{"token":"alice","subscriptions":{subscriptions}}}"#)), [""; 0]);
+    assert_eq!(rig.in_flight(), 1);
+    assert_eq!(rig.ask("ping", "{}"), [""; 0], "nothing goes before the answer");
+    assert_eq!(rig.routed().len(), 2, "one is forbidden, and one too many");
+    assert_eq!(rig.got(), ["#1", "#2"]);
+    assert_eq!(rig.in_flight(), 0);
+}
+
+#[test]
+fn rate_limits_are_told_and_abuse_ends_the_session() {
+    let mut rig = Rig::connected(SessionBounds { requests: Rate::new(1, 2), ..bounds() });
+    assert_eq!(rig.ask("ping", "{}"), ["#2"]);
+    assert_eq!(rig.ask("ping", "{}"), ["#3 rate_limited requests"]);
+    assert!(!rig.session().control(2000), "a ping of the socket counts as well");
+    assert_eq!(rig.closing(), None);
+    rig.ask("ping", "{}");
+    assert_eq!(rig.closing(), Some(CloseCode::RateLimited));
+
+    let mut rig = Rig::connected(SessionBounds { bytes: Rate::new(1, 200), ..bounds() });
+    let long = format!(r#"{{"entity":"room:a","type":"post","body":"{}"}}"#, "x".repeat(300));
+    assert_eq!(rig.ask("send", &long), ["#2 too_large bytes"], "no waiting makes it fit");
+}
+
+#[test]
+fn users_share_a_limit_over_their_sessions() {
+    let mut rig = Rig::new(bounds());
+    let env = Rc::get_mut(&mut rig.env);
+    assert!(env.is_none(), "the session shares it");
+    drop(rig.session.take());
+    Rc::get_mut(&mut rig.env).unwrap().users = Arc::new(Keyed::new(Rate::new(1, 1)));
+    rig.session = Some(Session::begin(Rc::clone(&rig.env), CodecKind::Json, 1000));
+    rig.ask("connect", r#"{"token":"alice"}"#);
+    assert_eq!(rig.ask("ping", "{}"), ["#2"]);
+    assert_eq!(rig.ask("ping", "{}"), ["#3 rate_limited user"]);
+}
+
+#[test]
+fn what_is_no_message_is_answered_and_a_notification_is_not() {
+    let mut rig = Rig::connected(bounds());
+    rig.session().receive(b"{", 2000);
+    assert_eq!(rig.got(), ["None parse_error"]);
+    rig.session().receive(br#"{"jsonrpc":"2.0","method":"read","params":{"entity":"nosuch:a"}}"#, 2000);
+    assert_eq!(rig.got(), [""; 0]);
+    assert_eq!(rig.in_flight(), 0);
+}
+
+#[test]
+fn its_entities_hear_of_its_end() {
+    let mut rig = Rig::connected(bounds());
+    rig.ask("subscribe", r#"{"entity":"room:a"}"#);
+    rig.ask("presence", r#"{"entity":"room:a","action":"enter"}"#);
+    rig.ask("presence", r#"{"entity":"room:b","action":"enter"}"#);
+    drop(rig.routed());
+    rig.got();
+    let key = rig.session().seat().key;
+    drop(rig.session.take());
+    let told: Vec<_> =
+        rig.routed().into_iter().map(|(entity, message)| (entity, matches!(message, ToEntity::Gone(gone) if gone == key))).collect();
+    assert_eq!(told, [(entity("room:a"), true), (entity("room:b"), true)]);
+    assert_eq!(rig.env.relay.borrow().counts().seats, 0);
+}
+
+#[test]
+fn presence_is_bounded_and_a_refused_leave_is_not_lost() {
+    let mut rig = Rig::connected(bounds());
+    for id in ["room:a", "room:b"] {
+        rig.ask("presence", &format!(r#"{{"entity":"{id}","action":"enter"}}"#));
+    }
+    drop(rig.routed());
+    rig.got();
+    assert_eq!(rig.ask("presence", r#"{"entity":"room:c","action":"enter"}"#), ["#4 too_many_subscriptions"]);
+    rig.ask("presence", r#"{"entity":"room:a","action":"leave"}"#);
+    assert_eq!(rig.ask("presence", r#"{"entity":"room:c","action":"enter"}"#), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_leave_that_finds_the_directory_full_arrives_later() {
+    let mut rig = Rig::with_directory(bounds(), 1);
+    rig.ask("connect", r#"{"token":"alice"}"#);
+    rig.ask("read", r#"{"entity":"room:a"}"#);
+    assert_eq!(rig.ask("presence", r#"{"entity":"room:a","action":"leave"}"#), ["#3 overloaded directory"]);
+    assert!(matches!(rig.routed.recv().await, Some(ToDirectory::Route(_, ToEntity::Read(_)))));
+    assert!(matches!(rig.routed.recv().await, Some(ToDirectory::Route(_, ToEntity::Leave(_)))));
+}
