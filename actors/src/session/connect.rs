@@ -14,6 +14,9 @@ use crate::capability::Permissions;
 use crate::clock::Millis;
 use crate::relay::Gather;
 
+/// How far a client's clock may be ahead, in ms.
+const CLOCK_SKEW_MS: u64 = 60_000;
+
 impl Session {
     pub(super) fn connect(&mut self, id: Option<RequestId>, params: Connect, now: Millis) {
         let result = match &self.identity {
@@ -36,7 +39,7 @@ impl Session {
     fn admit(&mut self, params: &Connect, now: Millis) -> Result<(), WireError> {
         let client = match &params.client {
             None => Ulid::new().to_string().into(),
-            Some(client) => check_client(client)?,
+            Some(client) => check_client(client, now)?,
         };
         let identity = self.env.authenticate.authenticate(params.token.as_deref(), &client, now)?;
         self.client = client;
@@ -104,14 +107,15 @@ impl Session {
     }
 }
 
-/// A client id is a ULID, so that an entity can tell when it was made.
-fn check_client(client: &str) -> Result<Arc<str>, WireError> {
-    match client.parse::<Ulid>() {
-        // One spelling for one id.
-        Ok(id) => Ok(id.to_string().into()),
-        Err(_) => Err(WireError::new(
-            ErrorCode::InvalidParams,
-            "`client` is a ULID: 26 characters of Crockford's base 32; leave it out to be given one",
-        )),
+/// A client id is a ULID, so that an entity can tell when it was made. One from the future would outlive what entities
+/// remember of it.
+fn check_client(client: &str, now: Millis) -> Result<Arc<str>, WireError> {
+    let wrong = |message| WireError::new(ErrorCode::InvalidParams, message);
+    let id: Ulid =
+        client.parse().map_err(|_| wrong("`client` is a ULID: 26 characters of Crockford's base 32; leave it out to be given one"))?;
+    if id.timestamp_ms() > now.saturating_add(CLOCK_SKEW_MS) {
+        return Err(wrong("`client` is dated in the future; leave it out to be given one"));
     }
+    // One spelling for one id.
+    Ok(id.to_string().into())
 }

@@ -13,6 +13,8 @@ use crate::store::StoreError;
 
 /// Events that a paused subscription is given at once.
 const CATCH_UP_EVENTS: usize = 256;
+/// Bytes of bodies that a subscriber's gap may have; beyond them a snapshot is the shorter way.
+const RESUME_BYTES: usize = 1024 * 1024;
 /// Bytes of bodies that a paused subscription, or a `history` page, is given at once; one event may exceed it.
 const PAGE_BYTES: usize = 256 * 1024;
 
@@ -119,7 +121,8 @@ impl Entity {
         self.joining.remove(&session);
         let Some(mut read) = read else { return fx.answer(request.reply.error(unavailable())) };
         read.retain(|event| event.seq <= self.committed);
-        if read.first().is_none_or(|first| first.seq != after + 1) {
+        let bytes: usize = read.iter().map(|event| event.body.len()).sum();
+        if bytes > RESUME_BYTES || read.first().is_none_or(|first| first.seq != after + 1) {
             return self.subscribe_with_snapshot(request, SnapshotReason::TooOld, fx);
         }
         self.put(Output::Join(Box::new(Join { request, begin: Begin::Events { read, after } })), fx);
