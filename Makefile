@@ -114,10 +114,10 @@ fmt: ## Format the Rust code
 	cargo fmt --all
 
 # Plain rustc: clippy-driver compiles with the optimisations on MIR off, and figures must come from what ships.
-bench: ## Run the load harness against a server of its own; ARGS= passes arguments on
+bench: ## Run the load harness against a server of its own: figures, bench.json and bench.html beside the binaries; ARGS= is passed on
 	@.ci/deps build
 	cargo build --release --locked --bin greenroom --bin greenroom-loadtest
-	$(BIN)/greenroom-loadtest suite $(ARGS)
+	$(BIN)/greenroom-loadtest suite --server $(BIN)/greenroom --json $(CARGO_TARGET_DIR)/bench.json --html $(CARGO_TARGET_DIR)/bench.html $(ARGS)
 
 clean: ## Remove what this workspace built; compiled dependencies and ./data stay
 	cargo clean --release -p greenroom -p greenroom-protocol -p greenroom-actors -p greenroom-loadtest -p greenroom-dev-surrealdb

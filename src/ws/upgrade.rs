@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use actix_codec::{AsyncRead, AsyncWrite, Framed};
 use actix_http::body::BodySize;
 use actix_http::{Request, StatusCode, h1};
+use bytes::Bytes;
 use futures_util::SinkExt;
 use greenroom_actors::clock;
 use greenroom_actors::limits::Keyed;
@@ -131,8 +132,10 @@ pub async fn upgrade(gate: Arc<Gate>, env: Rc<SessionEnv>, request: Request, mut
     };
     framed.send(h1::Message::Item((accepted.response, BodySize::None))).await?;
     let parts = framed.into_parts();
+    // A copy: to keep the buffer itself, even empty, would cost each connection 8 KiB.
+    let first = Bytes::copy_from_slice(&parts.read_buf);
     let session = Session::begin(Rc::clone(&env), accepted.codec, clock::now());
-    let pump = Pump::new(parts.io, session, env, parts.read_buf.freeze(), gate.limits.frames);
+    let pump = Pump::new(parts.io, session, env, first, gate.limits.frames);
     actix_rt::spawn(async move {
         let code = pump.await;
         admission.gate.metrics.closed(code.as_str());
