@@ -37,10 +37,12 @@ use crate::{http, worker, ws};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
+/// How often to look whether the store is beyond help.
+const STORE_CHECK: Duration = Duration::from_secs(2);
 /// How long an HTTP connection without a request stays open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Serves until a signal, or until the lease is lost.
+/// Serves until a signal, or until the lease or the store is lost.
 ///
 /// # Errors
 /// What keeps the server from starting, or from going on.
@@ -109,12 +111,13 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     let canary = actix_rt::spawn(canary.run(readiness.clone()));
     announce(&config, address, admin_address);
 
-    let fenced = tokio::select! {
+    let failed = tokio::select! {
         name = signal() => {
             tracing::info!(signal = name, "stopping");
             None
         }
-        why = lost_lease(health) => Some(why),
+        why = lost_lease(health) => Some(format!("the lease is lost, another process writes to this store: {why}")),
+        why = dead_store(&database) => Some(format!("the store cannot be used any more: {why}")),
     };
     canary.abort();
     readiness.set(Readiness::not_ready("shutting down"));
@@ -131,12 +134,12 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     if let Some(admin) = admin_handle {
         admin.stop(false).await;
     }
-    match fenced {
+    match failed {
         None => {
             tracing::info!("stopped");
             Ok(())
         }
-        Some(why) => Err(Failure::Runtime(format!("the lease is lost, another process writes to this store: {why}"))),
+        Some(why) => Err(Failure::Runtime(why)),
     }
 }
 
@@ -246,6 +249,17 @@ async fn lost_lease(mut health: watch::Receiver<Health>) -> String {
         }
         if health.changed().await.is_err() {
             return std::future::pending().await;
+        }
+    }
+}
+
+/// Resolves when only another process can open the store again, so that a supervisor starts one.
+async fn dead_store(store: &SurrealStore) -> String {
+    let mut ticks = tokio::time::interval(STORE_CHECK);
+    loop {
+        ticks.tick().await;
+        if let Some(why) = store.dead() {
+            return why;
         }
     }
 }

@@ -46,6 +46,12 @@ impl SurrealStore {
         Ok(Self { link: Link::open(config).await? })
     }
 
+    /// Why nothing will work before the process is started again: an engine on disk that could not be opened anew after a
+    /// failed write, as on a full disk, keeps its files locked.
+    pub fn dead(&self) -> Option<String> {
+        self.link.dead()
+    }
+
     /// Closes the database and waits until its files are closed. Calls after this one open it again.
     pub async fn close(&self) {
         self.link.close().await;

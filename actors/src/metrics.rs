@@ -92,7 +92,7 @@ pub const OUTBOX_OVERFLOWS: Metric = Metric::counter(
 pub const MAILBOX_REFUSALS: Metric = Metric::counter(
     "greenroom_mailbox_refusals_total",
     &["mailbox"],
-    "Messages refused because a queue was full, by queue: `directory`, `entity`, `journal`, `relay` or `session`",
+    "Messages refused because a queue was full, by queue: `directory`, `entity` or `journal`",
 );
 /// Refusals by rate limits.
 pub const RATE_LIMITED: Metric = Metric::counter(
@@ -106,11 +106,8 @@ pub const PRESENCE_CHANGES: Metric =
 /// Snapshots written.
 pub const SNAPSHOTS: Metric = Metric::counter("greenroom_snapshots_total", &[], "Snapshots stored");
 /// Actors that failed.
-pub const ACTOR_PANICS: Metric = Metric::counter(
-    "greenroom_actor_panics_total",
-    &["actor"],
-    "Panics that were contained, by actor: `session`, `directory`, `entity`, `relay` or `committer`",
-);
+pub const ACTOR_PANICS: Metric =
+    Metric::counter("greenroom_actor_panics_total", &["actor"], "Panics that were contained, by actor: `session` or `entity`");
 
 /// Every metric of this crate, in the order of the documentation.
 pub const TABLE: &[Metric] = &[

@@ -128,7 +128,7 @@ impl Link {
                 tracing::warn!(url = %self.config.url, failures = pause.failures, %error, "the store is out of reach");
                 let mut why = error.to_string();
                 if matches!(self.target, StoreUrl::SurrealKv(_)) {
-                    why.push_str("; restart Greenroom when the cause is gone");
+                    why.push_str("; the process has to start again");
                     self.state().dead = Some(why.clone());
                 }
                 Err(why)
@@ -162,6 +162,11 @@ impl Link {
     /// The current connection, if it has not been given up.
     pub(super) fn current(&self) -> Option<Arc<Connection>> {
         self.state().current.clone()
+    }
+
+    /// Why no call will succeed before the process is started again.
+    pub(super) fn dead(&self) -> Option<String> {
+        self.state().dead.clone()
     }
 
     /// Closes the connection and waits until its files are closed.

@@ -37,6 +37,9 @@ impl SessionActor {
     }
 
     fn fragment(&mut self, item: Item) {
+        // A fragment costs as much as a request, or empty ones would cost nothing. One over the limit is still taken, since
+        // the message needs it; too many of them end the session.
+        self.session.control(clock::now());
         match item {
             Item::FirstText(part) => self.fragments = Some((true, part.to_vec())),
             Item::FirstBinary(part) => self.fragments = Some((false, part.to_vec())),
