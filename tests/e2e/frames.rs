@@ -101,6 +101,17 @@ async fn endless_fragments_end() {
     server.assert_serves().await;
 }
 
+#[tokio::test]
+async fn empty_fragments_cost_what_requests_cost() {
+    let mut server = Server::builder().start().await;
+    let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
+    raw.frame(TEXT, b"").await;
+    // Without a payload they are within every bound on bytes. Twice the burst and the refusals that end a session.
+    raw.write(&frame(CONTINUATION, b"").repeat(1000)).await;
+    assert_eq!(raw.closed().await.0, 4008);
+    server.assert_serves().await;
+}
+
 /// What looks odd and is right: fragments with pings between them, empty fragments, split UTF-8, every valid close.
 #[tokio::test]
 async fn what_is_allowed_works() {

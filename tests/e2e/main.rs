@@ -16,6 +16,7 @@ mod durability;
 mod error_codes;
 mod exactly_once;
 mod frames;
+mod full_disk;
 mod fuzz;
 mod handshake;
 mod history;
