@@ -38,7 +38,7 @@ define header
 endef
 
 .PHONY: help run test lint fmt bench sim clean distclean
-.PHONY: deps deps-tools check-fmt check-sizes check-features deny advisories test-k8s test-sdk test-rust test-python test-browser
+.PHONY: deps deps-tools check-fmt check-sizes check-features deny advisories test-k8s test-sdk test-rust test-python test-browser test-drill
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -48,7 +48,7 @@ run: ## Build and start the server; ARGS="--help" passes arguments on. The first
 	cargo run --release --bin greenroom -- serve $(ARGS)
 
 # The cheap stages come first, so that a slip shows before the long build.
-test: check-fmt check-sizes check-features deny test-k8s test-sdk lint test-rust test-python test-browser ## Run every check and every test, installing what they need
+test: check-fmt check-sizes check-features deny test-k8s test-sdk lint test-rust test-python test-browser test-drill ## Run every check and every test, installing what they need
 	$(call header,everything passed)
 
 deps:
@@ -109,6 +109,11 @@ test-python: lint ## The binary against Python's websockets and a real Prometheu
 test-browser: lint tests/node_modules/.package-lock.json ## The binary against Node and Chromium
 	$(call header,browser tests)
 	cd tests && node --test browser/*.test.js
+
+test-drill: lint ## The binary killed and stopped under load, and every client's history judged
+	$(call header,drill)
+	$(BIN)/greenroom-loadtest drill --server $(BIN)/greenroom --restarts 3 --kill --up-for 1s --no-progress
+	$(BIN)/greenroom-loadtest drill --server $(BIN)/greenroom --restarts 2 --up-for 1s --no-progress
 
 fmt: ## Format the Rust code
 	cargo fmt --all

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::common::Common;
 use crate::report::{self, Report};
-use crate::{replay, scenario, suite};
+use crate::{drill, replay, scenario, suite};
 
 /// Loads a Greenroom server, measures it, and checks that it keeps its promises.
 #[derive(Debug, Parser)]
@@ -37,6 +37,8 @@ pub enum Command {
     Replay(replay::Args),
     /// Check that the history still holds everything that a `replay --keep FILE` had acknowledged
     Verify(replay::verify::Args),
+    /// Start a server, restart it again and again under load, and check that nothing is lost, doubled or reordered
+    Drill(drill::Args),
     /// Start a server and run a list of scenarios against it
     Suite(suite::Args),
 }
@@ -73,6 +75,7 @@ pub fn perform(command: Command) -> Result<Report> {
         Command::SlowReader(args) => block_on(threads, scenario::slow_reader::run(args)),
         Command::Replay(args) => block_on(threads, replay::run(args)),
         Command::Verify(args) => block_on(threads, replay::verify::run(args)),
+        Command::Drill(args) => block_on(threads, drill::run(args)),
         Command::Suite(_) => anyhow::bail!("a suite is no scenario and cannot be part of one"),
     }
 }
@@ -88,6 +91,7 @@ pub fn common(command: &Command) -> &Common {
         Command::SlowReader(args) => &args.common,
         Command::Replay(args) => &args.common,
         Command::Verify(args) => &args.common,
+        Command::Drill(args) => &args.common,
         Command::Suite(args) => &args.common,
     }
 }

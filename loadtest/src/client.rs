@@ -41,17 +41,36 @@ impl Conn {
     /// # Errors
     /// Any step that failed, a refused subscription among them.
     pub async fn open(target: &Target, user: &str, subscriptions: Vec<Subscribe>) -> Result<(Self, Vec<Subscribed>), Failure> {
-        timeout(target.connect_within, Self::establish(target, user, subscriptions)).await.map_err(|_| Failure::Timeout("connect"))?
+        Self::open_as(target, user, None, subscriptions).await
     }
 
-    async fn establish(target: &Target, user: &str, subscriptions: Vec<Subscribe>) -> Result<(Self, Vec<Subscribed>), Failure> {
+    /// The same for an installation that has a client id, and presents it each time that it comes back.
+    ///
+    /// # Errors
+    /// Any step that failed, a refused subscription among them.
+    pub async fn open_as(
+        target: &Target,
+        user: &str,
+        client: Option<String>,
+        subscriptions: Vec<Subscribe>,
+    ) -> Result<(Self, Vec<Subscribed>), Failure> {
+        let opening = Self::establish(target, user, client, subscriptions);
+        timeout(target.connect_within, opening).await.map_err(|_| Failure::Timeout("connect"))?
+    }
+
+    async fn establish(
+        target: &Target,
+        user: &str,
+        client: Option<String>,
+        subscriptions: Vec<Subscribe>,
+    ) -> Result<(Self, Vec<Subscribed>), Failure> {
         let stream = target.dial().await.map_err(Failure::Tcp)?;
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(16 * 1024);
         let (socket, _) = client_async_with_config(target.request()?, stream, Some(config)).await.map_err(Failure::from)?;
         let token = target.tokens.token(user).map_err(|e| Failure::NotUnderstood(e.to_string()))?;
         let version = Some(concat!("greenroom-loadtest/", env!("CARGO_PKG_VERSION")).to_owned());
         let mut conn = Self { socket, codec: target.codec, next_id: 1, hello: nobody() };
-        let call = Call::Connect(Connect { token, client: None, subscriptions, version });
+        let call = Call::Connect(Connect { token, client, subscriptions, version });
         let mut hello: Connected = conn.ask(&call).await?;
         let outcomes = std::mem::take(&mut hello.subscriptions);
         conn.hello = hello;

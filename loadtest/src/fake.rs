@@ -37,6 +37,14 @@ pub enum Fault {
     RefuseOnce(u64),
     /// Each connection is closed upon `presence`.
     ClosePresence,
+    /// The op that gets this seq is done, and instead of the answer the connection ends, once.
+    HangUp(u64),
+    /// The same, and a repeat is done again: the numbers of ops are forgotten.
+    HangUpAndForget(u64),
+    /// The same as hanging up, and who resumes misses the first event that it should get.
+    HangUpAndSkip(u64),
+    /// The same as hanging up, and who resumes gets a snapshot as if it had given no position.
+    HangUpAndStartOver(u64),
 }
 
 #[derive(Default)]
@@ -47,6 +55,8 @@ struct Room {
     subscribers: Vec<(usize, CodecKind, mpsc::Sender<Vec<u8>>)>,
     held: Option<Event>,
     refused: bool,
+    hung_up: bool,
+    outcomes: HashMap<(String, u64), Sent>,
 }
 
 /// The server; it lives as long as its test's runtime.
@@ -63,7 +73,7 @@ impl Fake {
         tokio::spawn(async move {
             for index in 0.. {
                 let (stream, _) = listener.accept().await.expect("the listener lives");
-                tokio::spawn(serve(stream, Session { index, fault, rooms: rooms.clone() }));
+                tokio::spawn(serve(stream, Session { index, fault, rooms: rooms.clone(), client: None, hangs_up: false }));
             }
         });
         Self { address }
@@ -79,13 +89,15 @@ struct Session {
     index: usize,
     fault: Fault,
     rooms: Arc<Mutex<HashMap<EntityId, Room>>>,
+    client: Option<String>,
+    hangs_up: bool,
 }
 
 /// Either a result that is already JSON, or an error.
 type Answer = Result<RawJson, WireError>;
 
 #[expect(clippy::result_large_err, reason = "the handshake's callback has this signature")]
-async fn serve(stream: TcpStream, session: Session) {
+async fn serve(stream: TcpStream, mut session: Session) {
     let mut codec = CodecKind::Json;
     let negotiate = |request: &Request, mut response: Response| {
         if let Some(name) = request.headers().get("sec-websocket-protocol") {
@@ -116,7 +128,13 @@ async fn serve(stream: TcpStream, session: Session) {
                     if matches!(request.call, Call::Presence(_)) && session.fault == Fault::ClosePresence {
                         break;
                     }
+                    if let Call::Connect(connect) = &request.call {
+                        session.client.clone_from(&connect.client);
+                    }
                     let answer = session.handle(&request.call, codec, &out);
+                    if session.hangs_up {
+                        break;
+                    }
                     if let Some(id) = request.id {
                         out.try_send(encode(codec, &id, &answer)).expect("the queue is long enough");
                     }
@@ -152,13 +170,27 @@ fn epoch() -> Epoch {
 }
 
 impl Session {
-    fn handle(&self, call: &Call, codec: CodecKind, out: &mpsc::Sender<Vec<u8>>) -> Answer {
-        let mut rooms = self.rooms.lock().expect("no test panics with it");
+    fn handle(&mut self, call: &Call, codec: CodecKind, out: &mpsc::Sender<Vec<u8>>) -> Answer {
+        let rooms = Arc::clone(&self.rooms);
+        let mut rooms = rooms.lock().expect("no test panics with it");
         let mut subscribe = |wanted: &params::Subscribe| {
             let room = rooms.entry(wanted.entity.clone()).or_default();
             room.subscribers.push((self.index, codec, out.clone()));
-            let (snapshot, reason) = (Some(json(&serde_json::json!({}))), Some(SnapshotReason::NoPosition));
             let seq = room.next;
+            if let Some(position) = wanted.after.as_ref().filter(|_| !matches!(self.fault, Fault::HangUpAndStartOver(_))) {
+                let skipped = u64::from(matches!(self.fault, Fault::HangUpAndSkip(_)));
+                let events = Some(room.events.iter().filter(|event| event.seq > position.seq + skipped).cloned().collect());
+                return Subscribed {
+                    entity: wanted.entity.clone(),
+                    epoch: epoch(),
+                    seq,
+                    events,
+                    snapshot: None,
+                    reason: None,
+                    presence: None,
+                };
+            }
+            let (snapshot, reason) = (Some(json(&serde_json::json!({}))), Some(SnapshotReason::NoPosition));
             Subscribed { entity: wanted.entity.clone(), epoch: epoch(), seq, events: None, snapshot, reason, presence: None }
         };
         Ok(match call {
@@ -167,7 +199,7 @@ impl Session {
                     let result = Some(subscribe(wanted));
                     SubscriptionOutcome { entity: wanted.entity.clone(), result, error: None }
                 };
-                json(&hello(connect.subscriptions.iter().map(outcome).collect()))
+                json(&hello(self.client.as_deref(), connect.subscriptions.iter().map(outcome).collect()))
             }
             Call::Subscribe(wanted) => json(&subscribe(wanted)),
             Call::Send(op) => json(&self.send(rooms.entry(op.entity.clone()).or_default(), op)?),
@@ -195,7 +227,12 @@ impl Session {
         })
     }
 
-    fn send(&self, room: &mut Room, op: &params::Send) -> Result<Sent, WireError> {
+    fn send(&mut self, room: &mut Room, op: &params::Send) -> Result<Sent, WireError> {
+        // Only a client that names itself is known again.
+        let name = self.client.clone().zip(op.n);
+        if let Some(first) = name.as_ref().and_then(|name| room.outcomes.get(name)) {
+            return Ok(Sent { duplicate: true, ..first.clone() });
+        }
         let seq = room.next + 1;
         let refuse = self.fault == Fault::RateLimit || self.fault == Fault::RefuseOnce(seq) && !std::mem::replace(&mut room.refused, true);
         if refuse {
@@ -222,7 +259,14 @@ impl Session {
                 }
             }
         }
-        Ok(Sent { seq, epoch: epoch(), at: 1, result: None, duplicate: false })
+        let sent = Sent { seq, epoch: epoch(), at: 1, result: None, duplicate: false };
+        let hangs_up = matches!(self.fault,
+            Fault::HangUp(at) | Fault::HangUpAndForget(at) | Fault::HangUpAndSkip(at) | Fault::HangUpAndStartOver(at) if at == seq);
+        self.hangs_up = hangs_up && !std::mem::replace(&mut room.hung_up, true);
+        if !matches!(self.fault, Fault::HangUpAndForget(_)) {
+            room.outcomes.extend(name.map(|name| (name, sent.clone())));
+        }
+        Ok(sent)
     }
 }
 
@@ -236,7 +280,7 @@ impl Room {
     }
 }
 
-fn hello(subscriptions: Vec<SubscriptionOutcome>) -> Connected {
+fn hello(client: Option<&str>, subscriptions: Vec<SubscriptionOutcome>) -> Connected {
     let limits = SessionLimits {
         max_message_bytes: 65536,
         max_body_bytes: 32768,
@@ -244,6 +288,6 @@ fn hello(subscriptions: Vec<SubscriptionOutcome>) -> Connected {
         max_in_flight: 64,
         ping_interval_ms: 25000,
     };
-    let (session, client, user) = ("s".into(), "c".into(), "anon-x".into());
+    let (session, client, user) = ("s".into(), client.unwrap_or("c").to_owned(), "anon-x".into());
     Connected { session, client, user, expires_at: None, server: "fake/0".into(), limits, subscriptions }
 }

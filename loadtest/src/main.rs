@@ -8,6 +8,7 @@ mod check;
 mod cli;
 mod client;
 mod common;
+mod drill;
 #[cfg(test)]
 mod fake;
 mod glimpse;
@@ -20,6 +21,7 @@ mod report;
 mod run;
 mod scenario;
 mod scrape;
+mod server;
 mod server_use;
 mod span;
 mod stats;

@@ -112,15 +112,20 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn this_process_can_be_read() {
-        let source = Source { metrics: None, pid: Some(std::process::id()) };
-        let before = source.snapshot().await.expect("this process lives");
-        let mut x = 1u64;
-        for i in 0..5_000_000u64 {
-            x = std::hint::black_box(x.wrapping_mul(i | 1));
-        }
-        let spent = before.until(&source.snapshot().await.expect("this process lives"));
-        assert!(spent.cpu_s.is_some_and(|s| s > 0.0), "{spent:?}");
+    async fn a_busy_process_can_be_read() {
+        let mut busy = tokio::process::Command::new("yes");
+        let busy = busy.stdout(std::process::Stdio::null()).kill_on_drop(true).spawn().expect("every Linux has `yes`");
+        let source = Source { metrics: None, pid: busy.id() };
+        let before = source.snapshot().await.expect("it runs");
+        let spent = tokio::time::timeout(std::time::Duration::from_secs(30), async {
+            loop {
+                let spent = before.until(&source.snapshot().await.expect("it runs"));
+                if spent.cpu_s.is_some_and(|s| s > 0.0) {
+                    break spent;
+                }
+            }
+        });
+        let spent = spent.await.expect("a busy process uses CPU time");
         assert!(spent.rss_after_bytes.is_some_and(|b| b > 100_000.0), "{spent:?}");
     }
 

@@ -11,10 +11,7 @@ use serde::Serialize;
 use crate::cli::{Cli, Command, perform};
 use crate::common::{Codec, Common};
 use crate::report::{self, Report};
-
-mod server;
-
-use server::{Server, Setup};
+use crate::server::{self, Server, ServerArgs, Setup};
 
 /// The scenarios by name, and their arguments.
 const PRESETS: &[(&str, &[&str])] = &[
@@ -39,22 +36,9 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     pub common: Common,
-    /// The server's binary
-    #[arg(long, value_name = "PATH")]
-    pub server: PathBuf,
-    /// The server's configuration file; without one its limits are raised out of the way
-    #[arg(long, value_name = "FILE")]
-    pub server_config: Option<PathBuf>,
-    /// Environment of the server, besides its addresses and its store
-    #[arg(long, value_name = "NAME=VALUE")]
-    #[serde(skip)]
-    pub server_env: Vec<String>,
-    /// The server's store; `{dir}` stands for a fresh directory
-    #[arg(long, default_value = "surrealkv://{dir}/data")]
-    pub store: String,
-    /// Cores of the server, as `taskset -c` takes them
-    #[arg(long, value_name = "LIST")]
-    pub server_cpus: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub server: ServerArgs,
     /// Cores of this harness
     #[arg(long, value_name = "LIST")]
     pub client_cpus: Option<String>,
@@ -106,7 +90,7 @@ fn choose(only: &[String], with_replay: bool) -> Result<Vec<&'static str>> {
 }
 
 fn scenario(args: &Args, name: &'static str) -> Result<Vec<Report>> {
-    let setup = Setup::new(args)?;
+    let setup = Setup::new(&args.server)?;
     let server = Server::start(&setup)?;
     if name != REPLAY {
         let preset = PRESETS.iter().find(|(preset, _)| *preset == name).context("the name was chosen from the presets")?.1;
@@ -163,6 +147,7 @@ fn identify(command: &mut Command, from: &Common) {
         Command::SlowReader(args) => &mut args.common,
         Command::Replay(args) => &mut args.common,
         Command::Verify(args) => &mut args.common,
+        Command::Drill(args) => &mut args.common,
         Command::Suite(args) => &mut args.common,
     };
     common.token.clone_from(&from.token);

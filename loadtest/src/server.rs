@@ -1,14 +1,14 @@
 //! A server of our own: a child process on free ports, with a directory that vanishes with it.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use serde::Serialize;
 use tempfile::TempDir;
 
-use super::Args;
 use crate::server_use;
 
 /// How long a server may take to become ready.
@@ -16,6 +16,10 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long it may take to stop when asked to.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Where free ports are looked for: below those that systems hand to outgoing connections. A client that dials a port of
+/// those while nobody listens there may be given the very port, and then holds it against the server that comes back.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+const PORT_TRIES: usize = 100;
 
 /// Limits so high that they are not what is measured, and room for slow readers to catch up from. `--server-env` may say otherwise.
 const ENVIRONMENT: [(&str, &str); 16] = [
@@ -37,26 +41,54 @@ const ENVIRONMENT: [(&str, &str); 16] = [
     ("GREENROOM_KINDS__DOC__RESUME_EVENTS", "100000"),
 ];
 
+/// Which server is started, and how.
+#[derive(Debug, Clone, clap::Args, Serialize)]
+pub struct ServerArgs {
+    /// The server's binary
+    #[arg(long = "server", value_name = "PATH")]
+    #[serde(rename = "server")]
+    pub binary: PathBuf,
+    /// The server's configuration file; without one its limits are raised out of the way
+    #[arg(long, value_name = "FILE")]
+    pub server_config: Option<PathBuf>,
+    /// Environment of the server, besides its addresses and its store
+    #[arg(long, value_name = "NAME=VALUE")]
+    #[serde(skip)]
+    pub server_env: Vec<String>,
+    /// The server's store; `{dir}` stands for a fresh directory
+    #[arg(long, default_value = "surrealkv://{dir}/data")]
+    pub store: String,
+    /// Cores of the server, as `taskset -c` takes them
+    #[arg(long, value_name = "LIST")]
+    pub server_cpus: Option<String>,
+}
+
 /// How servers are started; two servers of one setup have the same data, one after the other.
-pub struct Setup<'a> {
-    args: &'a Args,
+pub struct Setup {
+    args: ServerArgs,
     dir: TempDir,
+}
+
+/// The addresses of a server.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    listen: SocketAddr,
+    metrics: SocketAddr,
 }
 
 /// A running server. It is killed when this is dropped.
 pub struct Server {
     child: Child,
-    listen: SocketAddr,
-    metrics: SocketAddr,
+    place: Place,
 }
 
-impl<'a> Setup<'a> {
+impl Setup {
     /// With an empty directory.
     ///
     /// # Errors
     /// Where there is no room for one.
-    pub fn new(args: &'a Args) -> Result<Self> {
-        Ok(Self { args, dir: TempDir::with_prefix("greenroom-loadtest-").context("there is no temporary directory")? })
+    pub fn new(args: &ServerArgs) -> Result<Self> {
+        Ok(Self { args: args.clone(), dir: TempDir::with_prefix("greenroom-loadtest-").context("there is no temporary directory")? })
     }
 
     /// The directory.
@@ -65,14 +97,14 @@ impl<'a> Setup<'a> {
     }
 
     fn command(&self) -> Command {
-        let args = self.args;
+        let args = &self.args;
         let mut command = match &args.server_cpus {
             Some(cpus) => {
                 let mut command = Command::new("taskset");
-                command.args(["-c", cpus]).arg(&args.server);
+                command.args(["-c", cpus]).arg(&args.binary);
                 command
             }
-            None => Command::new(&args.server),
+            None => Command::new(&args.binary),
         };
         command.arg("serve");
         if let Some(config) = &args.server_config {
@@ -89,12 +121,20 @@ impl<'a> Setup<'a> {
 }
 
 impl Server {
-    /// Starts one and waits until it is ready.
+    /// Starts one at free addresses and waits until it is ready.
     ///
     /// # Errors
     /// Where it cannot be started, ends by itself, or is not ready in time.
-    pub fn start(setup: &Setup<'_>) -> Result<Self> {
-        let (listen, metrics) = (free_address()?, free_address()?);
+    pub fn start(setup: &Setup) -> Result<Self> {
+        Self::start_at(setup, Place { listen: free_address()?, metrics: free_address()? })
+    }
+
+    /// Starts one where another was, and waits until it is ready.
+    ///
+    /// # Errors
+    /// Where it cannot be started, ends by itself, or is not ready in time.
+    pub fn start_at(setup: &Setup, place: Place) -> Result<Self> {
+        let Place { listen, metrics } = place;
         let store = setup.args.store.replace("{dir}", &setup.dir().to_string_lossy());
         let mut command = setup.command();
         command
@@ -104,7 +144,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         let child = command.spawn().with_context(|| format!("`{}` cannot be started", command.get_program().to_string_lossy()))?;
-        let mut server = Self { child, listen, metrics };
+        let mut server = Self { child, place };
         let began = Instant::now();
         while server_use::get(&format!("http://{metrics}/ready")).is_err() {
             if let Some(status) = server.child.try_wait()? {
@@ -120,17 +160,30 @@ impl Server {
 
     /// Where clients connect.
     pub fn url(&self) -> String {
-        format!("ws://{}/ws", self.listen)
+        format!("ws://{}/ws", self.place.listen)
     }
 
     /// Its metrics.
     pub fn metrics(&self) -> String {
-        format!("http://{}/metrics", self.metrics)
+        format!("http://{}/metrics", self.place.metrics)
     }
 
     /// Its process: `taskset` becomes the program that it starts.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its addresses, for the next one.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// How it ended, if it did so by itself.
+    ///
+    /// # Errors
+    /// Where the system does not tell.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().context("the state of the server's process is not known")
     }
 
     /// Asks it to stop, and waits.
@@ -181,12 +234,14 @@ pub fn pin_this_process(cpus: &str) -> Result<()> {
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "the suite's own thread has nothing to do until the server has changed")]
+#[expect(clippy::disallowed_methods, reason = "its callers have nothing to do until the server has changed, and a thread of their own")]
 fn wait_a_little() {
     std::thread::sleep(LOOK_EVERY);
 }
 
 /// A port that was free a moment ago.
 fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0").context("there is no free port")?.local_addr()?)
+    let tries = (0..PORT_TRIES).map(|_| SocketAddr::from(([127, 0, 0, 1], fastrand::u16(PORTS))));
+    let mut free = tries.filter(|address| TcpListener::bind(address).is_ok());
+    free.next().context("there is no free port")
 }

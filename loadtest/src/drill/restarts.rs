@@ -1,0 +1,103 @@
+//! Restarts the server again and again, each time once all clients are served again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use tokio::time::{sleep, timeout};
+
+use super::stage::Stage;
+use crate::server::{Server, Setup};
+
+/// How long clients may take, from the moment that the server is ready, until each has had an op acknowledged.
+const SERVED_WITHIN: Duration = Duration::from_secs(60);
+
+/// The server, and what became of it so far.
+pub struct Restarts {
+    setup: Arc<Setup>,
+    server: Option<Server>,
+    kill: bool,
+    /// Restarts after which the server was ready again.
+    pub done: u64,
+    /// The longest time from the signal to the end of the process.
+    pub longest_stop: Duration,
+    /// The longest time from the signal until the next server was ready.
+    pub longest_down: Duration,
+    /// What went wrong, in words.
+    pub failures: Vec<String>,
+}
+
+impl Restarts {
+    /// Starts the server for the first time; `kill` tells whether it will be killed or asked to stop.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub async fn begin(setup: Setup, kill: bool) -> Result<Self> {
+        let setup = Arc::new(setup);
+        let first = Arc::clone(&setup);
+        let server = Some(blocking(move || Server::start(&first)).await?);
+        Ok(Self { setup, server, kill, done: 0, longest_stop: Duration::ZERO, longest_down: Duration::ZERO, failures: Vec::new() })
+    }
+
+    /// The server, unless it did not come back.
+    pub fn server(&self) -> Option<&Server> {
+        self.server.as_ref()
+    }
+
+    /// Restarts the server `count` times, each after about `up_for`; gives up where it does not come back.
+    pub async fn all(&mut self, stage: &Stage, count: u64, up_for: Duration) {
+        self.all_served(stage, "at the start").await;
+        for round in 1..=count {
+            stage.run.progress.say(format!("restart {round} of {count}"));
+            // Chance, so that restarts find the server in all kinds of states.
+            sleep(up_for.mul_f64(0.5 + fastrand::f64())).await;
+            if let Err(error) = self.once(round).await {
+                self.failures.push(format!("restart {round}: {error:#}"));
+                return;
+            }
+            self.done = round;
+            self.all_served(stage, &format!("after restart {round}")).await;
+        }
+        sleep(up_for).await;
+    }
+
+    /// Restarts it once. What only shows that it did not end well is noted; an error is that it did not come back.
+    async fn once(&mut self, round: u64) -> Result<()> {
+        let mut server = self.server.take().context("there is no server")?;
+        let (kill, place, began) = (self.kill, server.place(), Instant::now());
+        let ended = match server.ended()? {
+            Some(status) => Err(anyhow!("the server had ended by itself: {status}")),
+            None => blocking(move || if kill { server.kill() } else { server.stop() }).await,
+        };
+        if let Err(error) = ended {
+            self.failures.push(format!("restart {round}: {error:#}"));
+        }
+        self.longest_stop = self.longest_stop.max(began.elapsed());
+        let setup = Arc::clone(&self.setup);
+        self.server = Some(blocking(move || Server::start_at(&setup, place)).await?);
+        self.longest_down = self.longest_down.max(began.elapsed());
+        Ok(())
+    }
+
+    /// Waits until each client has had an op acknowledged from now on.
+    async fn all_served(&mut self, stage: &Stage, when: &str) {
+        if timeout(SERVED_WITHIN, stage.served(1)).await.is_err() {
+            let within = SERVED_WITHIN.as_secs();
+            self.failures.push(format!("{when}, some clients had no op acknowledged within {within} s"));
+        }
+    }
+
+    /// Stops the last server.
+    pub async fn end(&mut self) {
+        if let Some(server) = self.server.take()
+            && let Err(error) = blocking(move || server.stop()).await
+        {
+            self.failures.push(format!("at the end: {error:#}"));
+        }
+    }
+}
+
+/// Runs what waits for processes on a thread where nobody else does.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.context("a task that handles the server failed")?
+}

@@ -1,0 +1,105 @@
+//! What the clients of a drill share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use greenroom_protocol::{EntityId, Seq};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::run::Run;
+
+/// What clients are to do.
+#[derive(Debug, Clone, Default)]
+pub enum Phase {
+    /// Send.
+    #[default]
+    Send,
+    /// Send nothing new; have answered what was sent.
+    Settle,
+    /// Listen until everything up to each room's last seq has arrived, or until the deadline.
+    Listen {
+        /// The last seq of each room.
+        heads: Arc<[Seq]>,
+        /// When to give up.
+        deadline: Instant,
+    },
+}
+
+/// How much each client sends.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// The time between two ops of a client.
+    pub every: Duration,
+    /// The most unanswered ops of a client.
+    pub in_flight: usize,
+}
+
+/// What the clients of a drill share.
+pub struct Stage {
+    /// The run.
+    pub run: Run,
+    /// The rooms.
+    pub rooms: Vec<EntityId>,
+    /// How much each client sends.
+    pub load: Load,
+    acks: Vec<AtomicU64>,
+    acked: Notify,
+    phase: watch::Sender<Phase>,
+    moments: AtomicU64,
+}
+
+impl Stage {
+    /// A stage whose clients send.
+    pub fn new(run: Run, rooms: Vec<EntityId>, clients: usize, load: Load) -> Self {
+        let acks = (0..clients).map(|_| AtomicU64::new(0)).collect();
+        Self { run, rooms, load, acks, acked: Notify::new(), phase: watch::Sender::new(Phase::Send), moments: AtomicU64::new(0) }
+    }
+
+    /// The next moment: later than all that were drawn before, by whichever client.
+    pub fn moment(&self) -> u64 {
+        self.moments.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// How many clients there are.
+    pub fn clients(&self) -> usize {
+        self.acks.len()
+    }
+
+    /// Counts an acknowledgement of a client.
+    pub fn acknowledged(&self, client: usize) {
+        if let Some(acks) = self.acks.get(client) {
+            acks.fetch_add(1, Ordering::Relaxed);
+        }
+        self.acked.notify_waiters();
+    }
+
+    /// Waits until every client has had so many more ops acknowledged.
+    pub async fn served(&self, more: u64) {
+        let goals: Vec<_> = self.acks.iter().map(|acks| acks.load(Ordering::Relaxed) + more).collect();
+        loop {
+            // Made before the look, so that what comes after the look wakes it.
+            let acked = self.acked.notified();
+            if self.acks.iter().zip(&goals).all(|(acks, goal)| acks.load(Ordering::Relaxed) >= *goal) {
+                return;
+            }
+            acked.await;
+        }
+    }
+
+    /// Changes what clients are to do.
+    pub fn turn_to(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+    }
+
+    /// What clients are to do, now and later.
+    pub fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// The rooms of a client, by index: two neighbours, so that it resumes more than one subscription.
+    pub fn rooms_of(&self, client: usize) -> Vec<usize> {
+        (client..client + 2.min(self.rooms.len())).map(|room| room % self.rooms.len()).collect()
+    }
+}
