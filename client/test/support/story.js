@@ -3,6 +3,8 @@ import { connect } from "../../greenroom.js";
 import { FakeClock } from "./clock.js";
 import { FakeServer } from "./server.js";
 
+export { inState, next } from "./wait.js";
+
 /** A server, a clock and clients, all gone when the test is. */
 export async function story(t, { random = 0 } = {}) {
   const server = await FakeServer.start();
@@ -22,16 +24,3 @@ export async function story(t, { random = 0 } = {}) {
     },
   };
 }
-
-/** The next payload of `name` that fits. */
-export function next(emitter, name, fits = () => true) {
-  return new Promise((resolve) => {
-    const off = emitter.on(name, (payload) => {
-      if (!fits(payload)) return;
-      off();
-      resolve(payload);
-    });
-  });
-}
-
-export const inState = (client, state) => (client.state === state ? Promise.resolve(client) : next(client, "state", (change) => change.state === state));

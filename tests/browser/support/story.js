@@ -2,25 +2,14 @@
 import { WebSocket } from "ws";
 import { connect } from "../../../client/greenroom.js";
 
+export { inState, next } from "../../../client/test/support/wait.js";
+
 /** Connects with short waits, so that a test of many losses does not take long. */
 export function sdk(t, url, options = {}) {
   const client = connect({ url, WebSocket, backoff: { baseMs: 20, capMs: 200 }, ...options });
   t.after(() => client.close());
   return client;
 }
-
-/** The next payload of `name` that fits. */
-export function next(emitter, name, fits = () => true) {
-  return new Promise((resolve) => {
-    const off = emitter.on(name, (payload) => {
-      if (!fits(payload)) return;
-      off();
-      resolve(payload);
-    });
-  });
-}
-
-export const inState = (client, state) => (client.state === state ? Promise.resolve() : next(client, "state", (change) => change.state === state));
 
 /** All events of an entity. */
 export async function wholeHistory(entity) {
