@@ -33,12 +33,16 @@ export SERVER_BIN := $(BIN)/greenroom
 export PROMETHEUS ?= $(or $(shell command -v prometheus),$(TOOLS_DIR)/prometheus/usr/bin/prometheus)
 export CHROMIUM ?= $(or $(shell command -v chromium),/usr/bin/chromium)
 
+# What Greenroom is compared with: the baseline is a workspace of its own, with dependencies of its own.
+BASELINE_DIR ?= $(HOME)/.cache/greenroom/baseline
+NATS ?= $(or $(shell command -v nats-server),$(TOOLS_DIR)/nats-server/usr/sbin/nats-server)
+
 define header
 @printf '\n==> %s\n' "$(1)"
 endef
 
-.PHONY: help run test lint fmt bench sim clean distclean
-.PHONY: deps deps-tools check-fmt check-sizes check-features deny advisories test-k8s test-sdk test-rust test-python test-browser test-drill
+.PHONY: help run test lint fmt bench sim fuzz clean distclean
+.PHONY: deps deps-tools deps-peers check-fmt check-sizes check-features deny advisories test-k8s test-sdk test-rust test-python test-browser test-drill
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -58,6 +62,9 @@ deps:
 # Enough for the checks that need neither a browser nor a build.
 deps-tools:
 	@.ci/deps tools
+
+deps-peers:
+	@.ci/deps peers
 
 check-fmt: deps
 	$(call header,formatting)
@@ -85,6 +92,21 @@ SEEDS ?= 100000
 sim: deps ## Simulate the core under faults: SEEDS=n runs that many, SIM_SEED=n runs one and tells what happened
 	$(call header,simulation)
 	SIM_SEEDS=$(SEEDS) $(LINT) cargo test --release --locked --test sim -- --nocapture every_seed
+
+# Every round tries FUZZ_CASES new inputs for each target, and rounds follow each other for FUZZ_TIME seconds. `make test` runs the
+# same targets with few inputs; docs/security.md lists them.
+FUZZ_CASES ?= 5000
+FUZZ_TIME ?= 600
+FUZZ_PURE := fuzz:: guard::tests against_oracle capability::tests differential:: hostile:: calls:: bodies:: names::
+
+fuzz: deps ## Fuzz decoders, frames, ids, patches, configuration and tokens: FUZZ_TIME=seconds, FUZZ_CASES=n inputs a round
+	$(call header,fuzzing for $(FUZZ_TIME) s)
+	end=$$((SECONDS + $(FUZZ_TIME))); \
+	while :; do \
+	  PROPTEST_CASES=$(FUZZ_CASES) $(LINT) cargo test --release --locked --lib --bins --test properties -- $(FUZZ_PURE); \
+	  FUZZ_CASES=$(FUZZ_CASES) E2E_SEED=$$RANDOM$$RANDOM $(LINT) cargo test --release --locked --test e2e -- --nocapture fuzz::; \
+	  ((SECONDS < end)) || break; \
+	done
 
 deny: deps-tools ## Dependencies: licences, bans, sources
 	$(call header,dependencies)
@@ -124,12 +146,25 @@ bench: ## Run the load harness against a server of its own: figures, bench.json 
 	cargo build --release --locked --bin greenroom --bin greenroom-loadtest
 	$(BIN)/greenroom-loadtest suite --server $(BIN)/greenroom --json $(CARGO_TARGET_DIR)/bench.json --html $(CARGO_TARGET_DIR)/bench.html $(ARGS)
 
+bench-peers: loadtest/peers/node_modules/.package-lock.json ## Put other servers and Greenroom through the same loads, side by side, 3 times: compare.json and compare.html beside the binaries; ARGS= is passed on
+	cargo build --release --locked --bin greenroom --bin greenroom-loadtest
+	cargo build --release --locked --manifest-path loadtest/baseline/Cargo.toml --target-dir $(BASELINE_DIR)
+	$(BIN)/greenroom-loadtest compare --server $(BIN)/greenroom --server-cpus 0 --client-cpus 1 \
+	  --baseline $(BASELINE_DIR)/release --python $(TOOLS_DIR)/peers/bin/python --nats $(NATS) \
+	  --json $(CARGO_TARGET_DIR)/compare.json --html $(CARGO_TARGET_DIR)/compare.html $(ARGS)
+
+# Its own list of what must be there first: no browser, but servers of other houses.
+loadtest/peers/node_modules/.package-lock.json: loadtest/peers/package-lock.json | deps-peers
+	@echo "npm: installing loadtest/peers/package-lock.json"
+	@cd loadtest/peers && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 clean: ## Remove what this workspace built; compiled dependencies and ./data stay
 	cargo clean --release -p greenroom -p greenroom-protocol -p greenroom-actors -p greenroom-loadtest -p greenroom-dev-surrealdb
-	rm -rf client/node_modules tests/node_modules
+	rm -rf client/node_modules tests/node_modules loadtest/peers/node_modules
 
 distclean: clean ## Remove compiled dependencies and installed tools too: the next build takes 20 minutes and more
-	rm -rf "$(CARGO_TARGET_DIR)" "$(TOOLS_DIR)"
+	rm -rf "$(CARGO_TARGET_DIR)" "$(TOOLS_DIR)" "$(BASELINE_DIR)"
 
 %/node_modules/.package-lock.json: %/package-lock.json | deps
 	@echo "npm: installing $*/package-lock.json"

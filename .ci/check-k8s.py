@@ -162,8 +162,8 @@ def check_config(path, toml, pod, stateful):
     deadline = re.fullmatch(r"(\d+)s", config["drain"]["deadline"])
     if not deadline:
         problem(path, f"greenroom.toml: `drain.deadline` is `{config['drain']['deadline']}`, expected whole seconds")
-    elif 2 * int(deadline[1]) + 10 > pod["terminationGracePeriodSeconds"]:
-        problem(path, f"the grace period is not 10 s longer than a drain and a close of {deadline[1]} s each")
+    elif int(deadline[1]) + 10 > pod["terminationGracePeriodSeconds"]:
+        problem(path, f"the grace period is not 10 s longer than `drain.deadline`, {deadline[1]} s")
     mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
     store = config["store"]["url"].split("://", 1)[1]
     if not f"{store}/".startswith(f"{mounts[stateful['spec']['volumeClaimTemplates'][0]['metadata']['name']]}/"):

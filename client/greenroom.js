@@ -11,6 +11,7 @@ import { Client } from "./src/client.js";
 export { Client } from "./src/client.js";
 export { Entity } from "./src/entity.js";
 export { GreenroomError } from "./src/errors.js";
+export { indexedDbStorage } from "./src/indexeddb.js";
 export { Subscription } from "./src/subscription.js";
 
 /** @typedef {import("./src/types.js").ConnectOptions} ConnectOptions */
@@ -21,6 +22,7 @@ export { Subscription } from "./src/subscription.js";
 /** @typedef {import("./src/types.js").Position} Position */
 /** @typedef {import("./src/types.js").PendingOp} PendingOp */
 /** @typedef {import("./src/types.js").StateChange} StateChange */
+/** @typedef {import("./src/indexeddb.js").IndexedDbOptions} IndexedDbOptions */
 
 /**
  * Starts to connect and returns at once; use the client as if it were connected already.

@@ -14,7 +14,7 @@ use greenroom_actors::ids::WorkerId;
 use greenroom_actors::journal::{Committer, CommitterLimits, Health, Journal};
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::Keyed;
-use greenroom_actors::relay::RelayHandle;
+use greenroom_actors::relay::{ParkedLimits, RelayHandle};
 use greenroom_actors::session::{Authenticate, SessionBounds};
 use greenroom_actors::store::Store;
 use greenroom_protocol::WireError;
@@ -33,7 +33,7 @@ use crate::shutdown::{Shutdown, signal};
 use crate::store::SurrealStore;
 use crate::worker::{Seed, Shared};
 use crate::ws::{Gate, GateLimits};
-use crate::{http, worker, ws};
+use crate::{accept, http, open_files, worker, ws};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -46,12 +46,15 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 ///
 /// # Errors
 /// What keeps the server from starting, or from going on.
-pub async fn serve(config: Config) -> Result<(), Failure> {
+pub async fn serve(mut config: Config) -> Result<(), Failure> {
+    if let Some(warning) = open_files::limit().and_then(|limit| open_files::fit(&mut config.socket, limit)) {
+        tracing::warn!("{warning}");
+    }
     let exporter = Exporter::install().map_err(|error| Failure::Runtime(error.to_string()))?;
     let authenticator = Authenticator::new(&config.auth, config.is_loopback()).map_err(|error| Failure::Config(error.to_string()))?;
-    let listener = listen(config.listen)?;
+    let listener = listen(config.listen, config.socket.send_buffer_bytes)?;
     let address = listener.local_addr().map_err(|error| Failure::Runtime(format!("no local address: {error}")))?;
-    let database = SurrealStore::open(&config.store).await.map_err(|error| Failure::Runtime(error.to_string()))?;
+    let database = SurrealStore::open_patiently(&config.store).await.map_err(|error| Failure::Runtime(error.to_string()))?;
     let database = Arc::new(database);
     let store: Arc<dyn Store> = database.clone();
     let term = store.acquire().await.map_err(|error| Failure::Runtime(format!("cannot take the lease: {error}")))?;
@@ -96,9 +99,17 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
         authenticate: Arc::new(Tokens(authenticator)),
         users: Arc::new(Keyed::new(config.limits.user_requests())),
         bounds: bounds(&config, &kinds),
+        parked: ParkedLimits {
+            window: config.socket.resume_window,
+            grace: config.socket.presence_grace,
+            most: config.socket.max_parked.div_ceil(workers),
+        },
+        outbox_bytes: config.socket.total_outbox_bytes.div_ceil(workers),
+        instance: fastrand::u32(..),
         cold_starts: config.directory.cold_starts.div_ceil(workers),
         cold_start_queue: config.directory.cold_start_queue.div_ceil(workers),
         entity_inbox: config.directory.entity_inbox,
+        catch_up_percent: config.relay.catch_up_percent,
         max_awake: config.directory.max_awake.div_ceil(workers),
     };
     let ids = (0..).map(WorkerId);
@@ -108,7 +119,7 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     actix_rt::spawn(server);
 
     let canary = Canary::new(directory.clone(), WorkerId(workers as u16), relays[workers].clone(), canary_queue);
-    let canary = actix_rt::spawn(canary.run(readiness.clone()));
+    let canary = actix_rt::spawn(canary.run(readiness.clone(), health.clone()));
     announce(&config, address, admin_address);
 
     let failed = tokio::select! {
@@ -125,10 +136,10 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     // Not accepting any more. To stop here would end the worker threads, and with them the sessions that are still to hear
     // their answers: the connections there are have been taken over, so the server does not wait for them.
     server_handle.pause().await;
-    shutdown.drain(&config.drain, &directory, &journal, &gate).await;
+    let deadline = shutdown.drain(&config.drain, &directory, &journal, &gate).await;
     server_handle.stop(false).await;
     // Everything is on disk; closing writes it in another form, which the next start can do as well.
-    if tokio::time::timeout(config.drain.deadline, database.close()).await.is_err() {
+    if tokio::time::timeout_at(deadline, database.close()).await.is_err() {
         tracing::warn!("the store is not closed in time: the next start reads its log");
     }
     if let Some(admin) = admin_handle {
@@ -162,7 +173,8 @@ fn start_workers(
     let workers = seeds.len();
     let seeds = Arc::new(Mutex::new(seeds));
     let config = config.clone();
-    let handshake_timeout = config.socket.handshake_timeout;
+    let (handshake_timeout, http_timeout) = (config.socket.handshake_timeout, config.socket.http_timeout);
+    let max_pending = accept::per_worker(config.socket.max_pending, workers);
     let factory = move || {
         // Workers start one after the other, each on its own thread. One that is started again has lost its sessions'
         // relay and its entities' directory: only the process as a whole can begin anew.
@@ -173,9 +185,9 @@ fn start_workers(
         };
         let env = worker::start(shared.clone(), seed);
         actix_rt::spawn(ws::sweep_every_second(std::rc::Rc::clone(&env), std::rc::Rc::new(config.clone())));
-        actix_rt::spawn(shutdown.clone().say_goodbye(std::rc::Rc::clone(&env), config.drain.reconnect_spread));
+        actix_rt::spawn(shutdown.clone().say_goodbye(std::rc::Rc::clone(&env), config.drain.clone()));
         let gate = Arc::clone(&gate);
-        HttpService::build()
+        let http = HttpService::build()
             .client_request_timeout(handshake_timeout)
             .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
             .tcp_nodelay(true)
@@ -184,10 +196,12 @@ fn start_workers(
                 async { upgrade.await.map_err(actix_web::error::ErrorInternalServerError) }
             }))
             .finish(map_config(actix_web::App::new().configure(http::routes), |()| AppConfig::default()))
-            .tcp()
+            .tcp();
+        accept::bounded(http, http_timeout)
     };
     let server = actix_server::Server::build()
         .workers(workers)
+        .max_concurrent_connections(max_pending)
         .disable_signals()
         .shutdown_timeout(1)
         .listen("greenroom", listener, factory)
@@ -195,11 +209,15 @@ fn start_workers(
     Ok(server.run())
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+fn listen(address: SocketAddr, send_buffer: usize) -> Result<TcpListener, Failure> {
     let bind = || {
         let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
+        if send_buffer > 0 {
+            // What is accepted inherits it.
+            socket.set_send_buffer_size(send_buffer)?;
+        }
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         Ok(TcpListener::from(socket))
@@ -213,8 +231,12 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
 
 fn gate(config: &Config) -> Result<Arc<Gate>, Failure> {
     let frames = ws::FrameLimits { max_frame: config.socket.max_frame_bytes as u64, max_message: config.socket.max_message_bytes as u64 };
-    let limits =
-        GateLimits { max_connections: config.socket.max_connections, max_per_address: config.limits.connections_per_address, frames };
+    let limits = GateLimits {
+        max_connections: config.socket.max_connections,
+        max_per_address: config.limits.connections_per_address,
+        frames,
+        write_min_bytes: config.socket.write_min_bytes,
+    };
     let origins = OriginPolicy::new(&config.socket.allowed_origins).map_err(|error| Failure::Config(error.to_string()))?;
     let proxies = TrustedProxies::new(config.limits.trusted_proxies.clone());
     Ok(Gate::new(limits, origins, proxies, Keyed::new(config.limits.connections())))

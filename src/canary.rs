@@ -1,4 +1,5 @@
-//! The canary: one op through a real entity, to its commit and its event, again and again. Readiness follows it.
+//! The canary: one op through a real entity, to its commit and its event, again and again. Readiness follows it, and ends at
+//! once when a transaction fails.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,13 +13,14 @@ use greenroom_actors::directory::Directory;
 use greenroom_actors::entity::{OpRequest, Sender, SubscribeRequest, ToEntity};
 use greenroom_actors::frames::Encoder;
 use greenroom_actors::ids::{SessionKey, WorkerId};
+use greenroom_actors::journal::Health;
 use greenroom_actors::kind::Kind;
 use greenroom_actors::relay::{Part, RelayHandle, SubSpec, ToRelay};
 use greenroom_protocol::params::{EventPolicy, SignalPolicy};
 use greenroom_protocol::{CodecKind, EntityId, RawJson};
 use serde_json::json;
-use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
 
 use crate::admin::{Readiness, ReadinessHandle};
 use crate::ws;
@@ -27,6 +29,8 @@ use crate::ws;
 pub const KIND: &str = "greenroom-canary";
 /// How often it flies.
 const EVERY: Duration = Duration::from_secs(5);
+/// How often while the node is not ready, so that it is found ready soon after the cause has passed.
+const WHILE_NOT_READY: Duration = Duration::from_millis(500);
 /// How long one flight may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -48,10 +52,22 @@ pub fn kind() -> Kind {
         dedupe_clients: 1,
         dedupe_ops: 1,
         max_present: 1,
+        presence_list: 1,
         presence_interval: Duration::from_secs(1),
         idle_timeout: Duration::from_secs(3600),
         max_pending_ops: 16,
     }
+}
+
+/// Resolves when a transaction has failed since this was last asked.
+async fn failing(health: &mut watch::Receiver<Health>) -> String {
+    while health.changed().await.is_ok() {
+        if let Health::Failing(why) | Health::Fenced(why) = &*health.borrow_and_update() {
+            return why.clone();
+        }
+    }
+    // The committer is gone: only when the process ends.
+    std::future::pending().await
 }
 
 /// A session of its own, on a thread of nobody's.
@@ -72,23 +88,27 @@ impl Canary {
     }
 
     /// Flies until the process ends, and tells how it went.
-    pub async fn run(mut self, readiness: ReadinessHandle) {
-        let mut ticks = tokio::time::interval(EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    pub async fn run(mut self, readiness: ReadinessHandle, mut health: watch::Receiver<Health>) {
         loop {
-            ticks.tick().await;
             let flown = match timeout(PATIENCE, self.fly()).await {
                 Ok(flown) => flown,
                 Err(_) => Err(format!("an op was not committed within {PATIENCE:?}")),
             };
             self.directory.route_control(&self.entity, ToEntity::Gone(self.asker.session));
-            readiness.set(match flown {
-                Ok(()) => Readiness::Ready,
-                Err(why) => {
-                    tracing::warn!(%why, "not ready: the canary's op failed");
-                    Readiness::not_ready(why)
-                }
-            });
+            let pause = if let Err(why) = flown {
+                tracing::warn!(%why, "not ready: the canary's op failed");
+                readiness.set(Readiness::not_ready(why));
+                WHILE_NOT_READY
+            } else {
+                readiness.set(Readiness::Ready);
+                EVERY
+            };
+            // The next flight finds out whether it has passed.
+            if let Ok(why) = timeout(pause, failing(&mut health)).await {
+                tracing::warn!(%why, "not ready: a transaction failed");
+                readiness.set(Readiness::not_ready(why));
+                sleep(WHILE_NOT_READY).await;
+            }
         }
     }
 
@@ -122,7 +142,9 @@ impl Canary {
             match self.inbox.recv().await {
                 None => return Err("the relay's queue is gone".into()),
                 Some(ToRelay::Answer(answer)) => answer.error.map_or(Ok(()), |code| Err(failed(code)))?,
-                Some(ToRelay::Lost(_)) => return Err("the canary's entity restarted".into()),
+                // Sessions do not know this relay.
+                Some(ToRelay::Resume(_) | ToRelay::Resumed(_)) => {}
+                Some(ToRelay::Lost { .. }) => return Err("the canary's entity restarted".into()),
                 Some(ToRelay::Parts { parts, .. }) => {
                     for part in parts {
                         if let Part::Answer(answer) = &part {

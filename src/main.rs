@@ -8,8 +8,10 @@ use clap::Parser;
 use crate::cli::{Cli, Command, Failure};
 use crate::config::{Config, LogFormat};
 
+mod accept;
 mod address;
 mod admin;
+mod allocator;
 mod app;
 mod auth;
 mod canary;
@@ -17,14 +19,12 @@ mod cli;
 mod config;
 mod http;
 mod metrics;
+mod open_files;
 mod origin;
 mod shutdown;
 mod store;
 mod worker;
 mod ws;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
@@ -34,11 +34,16 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), Failure> {
+    // First of all: it may start the process anew.
+    let configured = if let Command::Token(_) = command { Ok(()) } else { allocator::configure() };
     let system = actix_rt::System::new();
     match command {
         Command::Serve(args) => {
             let loaded = args.load()?;
             start_logging(&loaded.config);
+            if let Err(error) = configured {
+                tracing::warn!(%error, "the allocator keeps its defaults: the store opens and closes slower, and takes more memory");
+            }
             for name in &loaded.ignored {
                 tracing::warn!("the environment variable `{name}` is no key and is ignored");
             }

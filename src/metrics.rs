@@ -8,6 +8,9 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Sockets that are open.
 pub const CONNECTIONS: Metric = Metric::gauge("greenroom_connections", &[], "Open WebSocket connections");
+/// Sockets that are no WebSockets, or not yet.
+pub const CONNECTIONS_PENDING: Metric =
+    Metric::gauge("greenroom_connections_pending", &[], "Open connections that are no WebSockets, or not yet: handshakes, and plain HTTP");
 /// Connections that were not let in.
 pub const CONNECTIONS_REFUSED: Metric = Metric::counter(
     "greenroom_connections_refused_total",
@@ -26,7 +29,7 @@ pub const READY: Metric = Metric::gauge("greenroom_ready", &[], "1 when `/ready`
 pub const BUILD_INFO: Metric = Metric::gauge("greenroom_build_info", &["version"], "Always 1; the label says which version runs");
 
 /// Every metric of this crate, in the order of the documentation.
-pub const TABLE: &[Metric] = &[CONNECTIONS, CONNECTIONS_REFUSED, CLOSES, READY, BUILD_INFO];
+pub const TABLE: &[Metric] = &[CONNECTIONS, CONNECTIONS_PENDING, CONNECTIONS_REFUSED, CLOSES, READY, BUILD_INFO];
 
 /// What the crate `metrics-process` adds, which has the names that Prometheus' own client libraries use.
 #[cfg(test)]

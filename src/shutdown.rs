@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::config::DrainConfig;
 use crate::ws::Gate;
 
-/// How long sessions get to take their goodbye, within the deadline.
+/// How long sessions get to take their goodbye; where the deadline is short, a quarter of it.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How often the open connections are counted meanwhile.
 const COUNT_EVERY: Duration = Duration::from_millis(20);
@@ -33,24 +33,28 @@ impl Shutdown {
     }
 
     /// Waits, and then says goodbye to every session of this thread.
-    pub async fn say_goodbye(self, env: Rc<SessionEnv>, spread: Duration) {
+    pub async fn say_goodbye(self, env: Rc<SessionEnv>, config: DrainConfig) {
         let mut told = self.0.subscribe();
         if told.wait_for(|told| *told).await.is_err() {
             return;
         }
-        let spread = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
+        let [after, spread] =
+            [config.reconnect_after, config.reconnect_spread].map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         for seat in env.relay.borrow().seats() {
-            let params =
-                Goodbye { reason: GoodbyeReason::ShuttingDown, closes_in_ms: 0, reconnect_after_ms: Some(fastrand::u64(0..=spread)) };
+            let reconnect_after_ms = Some(after.saturating_add(fastrand::u64(0..=spread)));
+            let params = Goodbye { reason: GoodbyeReason::ShuttingDown, closes_in_ms: 0, reconnect_after_ms };
             seat.outbox.push(env.encoder.encode(seat.codec, &Message::Notification { method: Method::Goodbye, params: &params }));
             seat.outbox.close(CloseCode::ShuttingDown);
         }
     }
 
-    /// Puts all entities to sleep, flushes the journal and lets the sessions go, within the deadline.
-    pub async fn drain(&self, config: &DrainConfig, directory: &Directory, journal: &Journal, gate: &Gate) {
+    /// Puts all entities to sleep, flushes the journal and lets the sessions go. Returns when the deadline is, so that closing
+    /// the store gets what is left of it.
+    pub async fn drain(&self, config: &DrainConfig, directory: &Directory, journal: &Journal, gate: &Gate) -> Instant {
         let deadline = Instant::now() + config.deadline;
-        let flushed = timeout_at(deadline, async {
+        let last_words = LAST_WORDS.min(config.deadline / 4);
+        // A store that stalls must not take the time in which clients are told where they are.
+        let flushed = timeout_at(deadline - last_words, async {
             directory.drain().await;
             journal.barrier().await;
         });
@@ -58,14 +62,15 @@ impl Shutdown {
             tracing::warn!(deadline = ?config.deadline, "not everything was flushed in time; unanswered ops are for their clients to repeat");
         }
         self.0.send_replace(true);
-        let last_words = timeout_at(Instant::now() + LAST_WORDS, async {
+        let said = timeout_at(Instant::now() + last_words, async {
             while gate.open() > 0 {
                 sleep(COUNT_EVERY).await;
             }
         });
-        if last_words.await.is_err() {
+        if said.await.is_err() {
             tracing::warn!(open = gate.open(), "some clients did not take their goodbye");
         }
+        deadline
     }
 }
 

@@ -4,6 +4,7 @@
 //! or opens one, and runs there as one statement on the database's own threads. `docs/storage.md` describes the tables.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use greenroom_actors::record::EventRecord;
@@ -30,6 +31,9 @@ mod tests;
 pub use error::OpenError;
 use link::Link;
 
+/// The pause before a server that could not be reached is tried again.
+const KNOCK_EVERY: Duration = Duration::from_millis(250);
+
 /// A [`Store`] over SurrealDB. Dropping it closes the database in the background; [`close`](Self::close) waits for that.
 pub struct SurrealStore {
     link: Arc<Link>,
@@ -44,6 +48,29 @@ impl SurrealStore {
     /// What is wrong, and what would be right.
     pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
         Ok(Self { link: Link::open(config).await? })
+    }
+
+    /// As [`open`](Self::open), but a server that cannot be reached is tried again for another `store.timeout`: it may have been
+    /// started together with this process, and be up in a moment. What will not pass by waiting is told at once.
+    ///
+    /// # Errors
+    /// As for `open`.
+    pub async fn open_patiently(config: &StoreConfig) -> Result<Self, OpenError> {
+        let mut give_up = None;
+        loop {
+            let error = match Self::open(config).await {
+                Err(error @ OpenError::Unreachable { .. }) => error,
+                result => return result,
+            };
+            let now = tokio::time::Instant::now();
+            if give_up.is_none() {
+                tracing::warn!(%error, patience = ?config.timeout, "waiting for the store");
+            }
+            if now >= *give_up.get_or_insert(now + config.timeout) {
+                return Err(error);
+            }
+            tokio::time::sleep(KNOCK_EVERY).await;
+        }
     }
 
     /// Why nothing will work before the process is started again: an engine on disk that could not be opened anew after a

@@ -5,13 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use greenroom_actors::directory::{Directory, DirectoryActor, DirectoryLimits, Shard, ToDirectory};
-use greenroom_actors::entity::EntityEnv;
+use greenroom_actors::entity::{EntityEnv, Turns};
 use greenroom_actors::frames::Encoder;
 use greenroom_actors::ids::WorkerId;
 use greenroom_actors::journal::Journal;
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::Keyed;
-use greenroom_actors::relay::{Relay, RelayActor, RelayHandle, ToRelay};
+use greenroom_actors::relay::{ParkedLimits, Relay, RelayActor, RelayHandle, ToRelay};
 use greenroom_actors::session::{Authenticate, SessionBounds, SessionEnv};
 use greenroom_actors::store::Store;
 use tokio::sync::{Semaphore, mpsc};
@@ -37,12 +37,20 @@ pub struct Shared {
     pub users: Arc<Keyed<Arc<str>>>,
     /// Each session's bounds.
     pub bounds: SessionBounds,
+    /// Bounds of each worker's lost sessions.
+    pub parked: ParkedLimits,
+    /// Bytes that the outboxes of each worker may hold together.
+    pub outbox_bytes: usize,
+    /// Tells this process's sessions from others'.
+    pub instance: u32,
     /// Entities that may load at a time, on each worker.
     pub cold_starts: usize,
     /// Entities that may wait for that, on each worker.
     pub cold_start_queue: usize,
     /// Messages that wait for one entity.
     pub entity_inbox: usize,
+    /// How much of each worker's time paused subscriptions may take to read on, in percent.
+    pub catch_up_percent: u32,
     /// Entities awake at once, on each worker.
     pub max_awake: usize,
 }
@@ -60,7 +68,7 @@ pub struct Seed {
 /// Starts a worker's actors on the current thread.
 pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
     let encoder = Encoder::new(ws::frame);
-    let relay = Relay::new(seed.id, shared.directory.clone(), encoder);
+    let relay = Relay::with_bounds(seed.id, shared.directory.clone(), encoder, shared.parked, shared.outbox_bytes);
     RelayActor::start_on_thread(Rc::clone(&relay), seed.relay);
     let env = EntityEnv {
         relays: shared.relays.clone(),
@@ -71,6 +79,7 @@ pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
         cold_starts: Rc::new(Semaphore::new(shared.cold_starts)),
         inbox: shared.entity_inbox,
         loading: Cell::new(0),
+        turns: Turns::new(shared.catch_up_percent),
     };
     DirectoryActor::start_on_thread(Shard {
         kinds: shared.kinds.clone(),
@@ -80,7 +89,10 @@ pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
     });
     Rc::new(SessionEnv {
         relay,
-        relay_handle: shared.relays[seed.id.0 as usize].clone(),
+        // The last one is the canary's, which has no sessions.
+        relays: shared.relays[..shared.relays.len() - 1].into(),
+        worker: seed.id,
+        instance: shared.instance,
         directory: shared.directory,
         kinds: shared.kinds,
         encoder,

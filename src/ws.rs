@@ -10,6 +10,7 @@ mod guard;
 mod handshake;
 mod input;
 mod pump;
+mod side;
 mod sweep;
 mod upgrade;
 

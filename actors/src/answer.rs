@@ -32,6 +32,15 @@ pub struct Asker {
     pub relay: RelayHandle,
 }
 
+/// What a session has noted of a request that may be refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Noted {
+    /// A subscription with this number.
+    Follow(EntityId, u32),
+    /// That it is present, by the enter with this number.
+    Enter(EntityId, u32),
+}
+
 /// What an answer will be to.
 #[derive(Debug)]
 pub enum Asked {
@@ -57,6 +66,7 @@ pub struct Responder {
     relay: RelayHandle,
     method: &'static str,
     question: Option<Question>,
+    noted: Option<Box<Noted>>,
 }
 
 /// An answer on its way to the relay of its session's thread.
@@ -70,6 +80,10 @@ pub struct Answer {
     pub method: &'static str,
     /// The error it carries, for metrics.
     pub error: Option<ErrorCode>,
+    /// What the session is to forget, since it was refused.
+    pub refused: Option<Box<Noted>>,
+    /// The duty that this fulfils when it reaches the relay: should a panic drop it on the way, the answer is `unavailable`.
+    pub(crate) duty: Option<Box<Responder>>,
 }
 
 /// The two shapes of an answer.
@@ -88,7 +102,22 @@ impl Responder {
             Asked::Request(method, id) => (method, Question::Request(id)),
             Asked::Part { index, entity } => ("subscribe", Question::Part { index, entity }),
         };
-        Self { to: to.session, codec: to.codec, encoder: to.encoder, relay: to.relay.clone(), method, question: Some(question) }
+        Self {
+            to: to.session,
+            codec: to.codec,
+            encoder: to.encoder,
+            relay: to.relay.clone(),
+            method,
+            question: Some(question),
+            noted: None,
+        }
+    }
+
+    /// The session has noted this already, and forgets it should the request be refused.
+    #[must_use]
+    pub fn noting(mut self, noted: Noted) -> Self {
+        self.noted = Some(Box::new(noted));
+        self
     }
 
     /// The session that asked.
@@ -102,29 +131,35 @@ impl Responder {
     }
 
     /// Answers a request with its result.
-    pub fn ok<T: Serialize>(mut self, result: &T) -> Answer {
-        let body = match self.question.take() {
-            Some(Question::Request(id)) => AnswerBody::Frame(id.map(|id| self.encoder.result(self.codec, &id, result))),
+    pub fn ok<T: Serialize>(self, result: &T) -> Answer {
+        let body = match &self.question {
+            Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.encoder.result(self.codec, id, result))),
             _ => unreachable!("parts of a `connect` are subscriptions, answered by `subscribed`"),
         };
-        Answer { to: self.to, body, method: self.method, error: None }
+        self.answer(body)
     }
 
     /// Answers a subscription, whether asked for by `subscribe` or within `connect`.
-    pub fn subscribed(mut self, result: Subscribed) -> Answer {
-        let body = match self.question.take() {
+    pub fn subscribed(self, result: Subscribed) -> Answer {
+        let body = match &self.question {
             Some(Question::Part { index, entity }) => {
-                AnswerBody::Part(index, Box::new(SubscriptionOutcome { entity, result: Some(result), error: None }))
+                AnswerBody::Part(*index, Box::new(SubscriptionOutcome { entity: entity.clone(), result: Some(result), error: None }))
             }
-            Some(Question::Request(id)) => AnswerBody::Frame(id.map(|id| self.encoder.result(self.codec, &id, &result))),
+            Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.encoder.result(self.codec, id, &result))),
             None => AnswerBody::Frame(None),
         };
-        Answer { to: self.to, body, method: self.method, error: None }
+        self.answer(body)
+    }
+
+    fn answer(self, body: AnswerBody) -> Answer {
+        Answer { to: self.to, body, method: self.method, error: None, refused: None, duty: Some(Box::new(self)) }
     }
 
     /// Answers with an error.
-    pub fn error(mut self, error: WireError) -> Answer {
-        self.refuse(error)
+    pub fn error(self, error: WireError) -> Answer {
+        let mut answer = self.refuse(error);
+        answer.duty = Some(Box::new(self));
+        answer
     }
 
     /// Answers a request with its result at once, past everything that waits.
@@ -136,19 +171,30 @@ impl Responder {
     /// Sends an error at once, past everything that waits.
     pub fn send_error(mut self, error: WireError) {
         let answer = self.refuse(error);
+        self.question = None;
         self.relay.send_or_spawn(ToRelay::Answer(answer));
     }
 
-    fn refuse(&mut self, error: WireError) -> Answer {
+    fn refuse(&self, error: WireError) -> Answer {
         let code = Some(error.data.code);
-        let body = match self.question.take() {
+        let body = match &self.question {
             Some(Question::Part { index, entity }) => {
-                AnswerBody::Part(index, Box::new(SubscriptionOutcome { entity, result: None, error: Some(error) }))
+                AnswerBody::Part(*index, Box::new(SubscriptionOutcome { entity: entity.clone(), result: None, error: Some(error) }))
             }
-            Some(Question::Request(id)) => AnswerBody::Frame(id.map(|id| self.encoder.error(self.codec, Some(&id), &error))),
+            Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.encoder.error(self.codec, Some(id), &error))),
             None => AnswerBody::Frame(None),
         };
-        Answer { to: self.to, body, method: self.method, error: code }
+        Answer { to: self.to, body, method: self.method, error: code, refused: self.noted.clone(), duty: None }
+    }
+}
+
+impl Answer {
+    /// It has reached the relay: whoever asked is answered.
+    pub(crate) fn arrived(&mut self) {
+        if let Some(duty) = &mut self.duty {
+            duty.question = None;
+        }
+        self.duty = None;
     }
 }
 

@@ -1,14 +1,17 @@
 //! The directory: from an entity's name to its actor, one shard per worker thread.
 //!
-//! * Owns: the map from entity to address for the entities that hash to its thread. No locks, no global map.
+//! * Owns: the map from entity to address for the entities that hash to its thread. No global map, and no lock but for
+//!   what waits behind a full queue.
 //! * Receives: [`Routed`] messages through a bounded channel; at its bound requests are answered `overloaded`, and control
 //!   messages (a session has gone, a subscription reads on) wait.
 //! * Wakes entities on demand, a limited number at a time, and puts idle ones to sleep.
 //! * A crash of an entity is told to it by the entity's own end: it forgets the address, tells the relays, and the next
 //!   message wakes the entity anew.
 
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use greenroom_protocol::EntityId;
 use tokio::sync::mpsc;
@@ -62,14 +65,24 @@ pub enum ToDirectory {
 /// A way to reach every entity. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Directory {
-    shards: Arc<[mpsc::Sender<ToDirectory>]>,
+    shards: Arc<[Way]>,
+}
+
+/// The way to one shard. What must not be lost waits behind a full queue, in order: whoever has gone must not be told of before
+/// it has come.
+#[derive(Debug)]
+struct Way {
+    queue: mpsc::Sender<ToDirectory>,
+    waiting: Mutex<VecDeque<ToDirectory>>,
+    /// Something waits, so nothing may go past it.
+    behind: AtomicBool,
 }
 
 impl Directory {
     /// A directory of `shards` shards, and what each of them receives.
     pub fn channels(shards: usize, capacity: usize) -> (Self, Vec<mpsc::Receiver<ToDirectory>>) {
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::channel(capacity)).unzip();
-        (Self { shards: senders.into() }, receivers)
+        (Self { shards: senders.into_iter().map(Way::new).collect() }, receivers)
     }
 
     /// Which shard, and so which thread, an entity belongs to.
@@ -85,45 +98,86 @@ impl Directory {
     /// The request, when the shard's queue is full.
     #[expect(clippy::result_large_err, reason = "a refused message is handed back as it was")]
     pub fn route(&self, entity: EntityId, message: ToEntity) -> Result<(), ToEntity> {
-        let shard = &self.shards[self.shard_of(&entity)];
-        shard.try_send(ToDirectory::Route(entity, message)).map_err(|error| match error.into_inner() {
+        let way = &self.shards[self.shard_of(&entity)];
+        if way.behind.load(Ordering::Acquire) {
+            return Err(message);
+        }
+        way.queue.try_send(ToDirectory::Route(entity, message)).map_err(|error| match error.into_inner() {
             ToDirectory::Route(_, message) => message,
             _ => unreachable!("a refused message is given back as it was"),
         })
     }
 
-    /// Hands a message on that must not be lost: when the queue is full it waits in a task of its own. There are never more
-    /// of these than subscriptions and presence entries.
+    /// Hands a message on that must not be lost: when the queue is full it waits. There are never more of these than
+    /// subscriptions and presence entries.
     pub fn route_control(&self, entity: &EntityId, message: ToEntity) {
-        let shard = &self.shards[self.shard_of(entity)];
-        if let Err(mpsc::error::TrySendError::Full(message)) = shard.try_send(ToDirectory::Route(entity.clone(), message)) {
-            let shard = shard.clone();
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move { shard.send(message).await });
-            }
-        }
+        self.tell(entity, ToDirectory::Route(entity.clone(), message));
     }
 
     /// Puts every entity to sleep: resolves when all have saved what they should.
     pub async fn drain(&self) {
         let (done, mut all_done) = mpsc::channel(1);
-        for shard in self.shards.iter() {
+        for way in self.shards.iter() {
             // A shard that has ended has nobody awake.
-            let _ = shard.send(ToDirectory::Drain(done.clone())).await;
+            let _ = way.queue.send(ToDirectory::Drain(done.clone())).await;
         }
         drop(done);
         while all_done.recv().await.is_some() {}
     }
 
-    /// Tells an entity's shard what must not be lost; when the queue is full it waits in a task of its own.
+    /// Tells an entity's shard what must not be lost; when the queue is full it waits, in order.
     pub fn tell(&self, entity: &EntityId, message: ToDirectory) {
-        let shard = &self.shards[self.shard_of(entity)];
-        if let Err(mpsc::error::TrySendError::Full(message)) = shard.try_send(message) {
-            let shard = shard.clone();
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move { shard.send(message).await });
-            }
+        let shard = self.shard_of(entity);
+        let way = &self.shards[shard];
+        if way.tell(message)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let shards = Arc::clone(&self.shards);
+            runtime.spawn(async move { shards[shard].work_off().await });
         }
+    }
+}
+
+impl Way {
+    fn new(queue: mpsc::Sender<ToDirectory>) -> Self {
+        Self { queue, waiting: Mutex::default(), behind: AtomicBool::new(false) }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<ToDirectory>> {
+        // Nothing panics while it is held.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True: somebody must work off what waits now.
+    fn tell(&self, message: ToDirectory) -> bool {
+        let message = if self.behind.load(Ordering::Acquire) {
+            message
+        } else {
+            let Err(mpsc::error::TrySendError::Full(message)) = self.queue.try_send(message) else { return false };
+            message
+        };
+        let mut waiting = self.waiting();
+        waiting.push_back(message);
+        !self.behind.swap(true, Ordering::AcqRel)
+    }
+
+    /// Hands over what waits until nothing does.
+    async fn work_off(&self) {
+        while let Some(message) = self.next() {
+            // A shard that has ended has nobody awake.
+            let _ = self.queue.send(message).await;
+        }
+    }
+
+    fn next(&self) -> Option<ToDirectory> {
+        let mut waiting = self.waiting();
+        let next = waiting.pop_front();
+        if next.is_none() {
+            // Under the lock: what comes after this finds the queue itself, and what came before was seen.
+            self.behind.store(false, Ordering::Release);
+            waiting.shrink_to_fit();
+        }
+        next
     }
 }
 

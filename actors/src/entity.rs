@@ -16,9 +16,11 @@ mod ring;
 mod state;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub(crate) use actor::{Deliver, Stop};
 pub use actor::{EntityActor, EntityEnv};
 pub use life::{End, Life, Todo};
-pub use messages::{CatchUp, OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
+pub use messages::{Adopt, CatchUp, OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
 pub use state::{Effects, Entity, Fetch, FetchFor};
+pub use turns::Turns;

@@ -20,6 +20,15 @@ const BATCH: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.
 
 /// Sessions that are connected.
 pub const SESSIONS: Metric = Metric::gauge("greenroom_sessions", &[], "Sessions that `connect` has admitted");
+/// Sessions that wait to be resumed.
+pub const SESSIONS_PARKED: Metric =
+    Metric::gauge("greenroom_sessions_parked", &[], "Sessions whose connection was lost, kept for their client's return");
+/// Sessions that were to be resumed.
+pub const SESSIONS_RESUMED: Metric = Metric::counter(
+    "greenroom_sessions_resumed_total",
+    &["outcome"],
+    "Sessions that a new connection asked for, by outcome: `parked` (it takes its place), `replaced` (the old connection was still open) or `unknown`",
+);
 /// Requests by method and how they were answered.
 pub const REQUESTS: Metric = Metric::counter(
     "greenroom_requests_total",
@@ -88,11 +97,17 @@ pub const OUTBOX_OVERFLOWS: Metric = Metric::counter(
     &["policy"],
     "Times an outbox was full, by what was then done: `replay`, `disconnect`, `drop_oldest` or `latest`",
 );
+/// Pages read for paused subscriptions.
+pub const CATCH_UP_PAGES: Metric = Metric::counter(
+    "greenroom_catch_up_pages_total",
+    &[],
+    "Pages of events read for subscriptions that had paused; those who wait together share one",
+);
 /// Mailboxes that were full.
 pub const MAILBOX_REFUSALS: Metric = Metric::counter(
     "greenroom_mailbox_refusals_total",
     &["mailbox"],
-    "Messages refused because a queue was full, by queue: `directory`, `entity` or `journal`",
+    "Messages refused because a queue was full, by queue: `directory`, `entity`, `journal` or `outboxes`",
 );
 /// Refusals by rate limits.
 pub const RATE_LIMITED: Metric = Metric::counter(
@@ -112,6 +127,8 @@ pub const ACTOR_PANICS: Metric =
 /// Every metric of this crate, in the order of the documentation.
 pub const TABLE: &[Metric] = &[
     SESSIONS,
+    SESSIONS_PARKED,
+    SESSIONS_RESUMED,
     REQUESTS,
     ENTITIES_AWAKE,
     COLD_STARTS,
@@ -127,6 +144,7 @@ pub const TABLE: &[Metric] = &[
     JOURNAL_QUEUE_OPS,
     OUTBOX_BYTES,
     OUTBOX_OVERFLOWS,
+    CATCH_UP_PAGES,
     MAILBOX_REFUSALS,
     RATE_LIMITED,
     PRESENCE_CHANGES,

@@ -7,24 +7,84 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use greenroom_protocol::close::CloseCode;
+
+use crate::ids::SessionKey;
 
 /// An empty queue keeps room for this many frames; more is given back.
 const KEEP_FRAMES: usize = 8;
+/// Frames that are written past the pump at once.
+const FLUSH_FRAMES: usize = 16;
 /// How far back a `latest` signal looks for the one it replaces.
 const REPLACE_WITHIN: usize = 256;
+
+/// An outbox over its share holds this part of its own limit at least.
+const SHARE: usize = 16;
+
+/// What the outboxes of a thread share: bytes that they may hold together, and who among them has something new.
+#[derive(Debug)]
+pub struct Outboxes {
+    used: Cell<usize>,
+    limit: usize,
+    gathering: Cell<bool>,
+    touched: RefCell<Vec<SessionKey>>,
+}
+
+impl Outboxes {
+    /// Nothing of `limit` bytes is used yet.
+    pub fn new(limit: usize) -> Rc<Self> {
+        Rc::new(Self { used: Cell::new(0), limit, gathering: Cell::new(false), touched: RefCell::default() })
+    }
+
+    /// Whether the limit is reached: who asks for something large is refused, and events pause sooner.
+    pub fn are_full(&self) -> bool {
+        self.used.get() >= self.limit
+    }
+
+    /// Bytes in all outboxes.
+    pub fn used(&self) -> usize {
+        self.used.get()
+    }
+
+    /// From now on nobody's pump is woken: who has something new is noted, for [`Outbox::flush`].
+    pub fn gather(&self) {
+        self.gathering.set(true);
+    }
+
+    /// Ends that. Returns who was noted; `emptied` is kept for the next time.
+    pub fn gathered(&self, emptied: Vec<SessionKey>) -> Vec<SessionKey> {
+        self.gathering.set(false);
+        self.touched.replace(emptied)
+    }
+
+    fn add(&self, bytes: usize) {
+        self.used.set(self.used.get() + bytes);
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.set(self.used.get() - bytes);
+    }
+}
+
+/// The socket of an outbox: a way past its pump while that has nothing to do.
+pub trait Sink {
+    /// Writes what the socket takes at once, in order; none where it takes nothing now, or has failed. The pump finds out which.
+    fn try_write(&self, frames: &[IoSlice<'_>]) -> Option<usize>;
+}
 
 /// What a frame is, for the policies at the bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
     /// Must arrive: replies, events, presence.
     Kept,
-    /// May be dropped.
-    Signal,
-    /// May be dropped, and replaced by a newer one with the same key.
+    /// So many signals, which may be dropped.
+    Signals(u32),
+    /// One that may be dropped, and replaced by a newer one with the same key.
     Latest(u64),
 }
 
@@ -34,42 +94,55 @@ struct Frame {
     class: Class,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Queue {
     frames: VecDeque<Frame>,
     bytes: usize,
     waker: Option<Waker>,
+    sink: Option<Rc<dyn Sink>>,
     /// The pump has found nothing to take and waits for more. While it waits for the socket instead, what is pushed need
     /// not wake it.
     wanted: bool,
 }
 
 /// See the module's head.
-#[derive(Debug)]
 pub struct Outbox {
+    key: SessionKey,
     queue: RefCell<Queue>,
     limit: usize,
+    all: Rc<Outboxes>,
     close: Cell<Option<CloseCode>>,
     /// While set, `take` hands out nothing: an answer that must come first is still being gathered.
     held: Cell<bool>,
     starved: Cell<bool>,
 }
 
-/// What became of a pushed signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignalPush {
-    /// It waits for the socket.
-    Queued,
-    /// It took the place of an older one.
-    Replaced,
-    /// Another signal, or this one, was dropped.
-    Dropped,
+/// What became of pushed signals.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SignalPush {
+    /// So many wait for the socket now that did not before.
+    pub queued: u64,
+    /// So many took the place of an older one.
+    pub replaced: u64,
+    /// So many were dropped, of those that waited or of these.
+    pub dropped: u64,
 }
 
 impl Outbox {
-    /// An empty outbox bounded at `limit` bytes.
-    pub fn new(limit: usize) -> Self {
-        Self { queue: RefCell::default(), limit, close: Cell::new(None), held: Cell::new(false), starved: Cell::new(false) }
+    /// An empty outbox of session `key`, bounded at `limit` bytes, and together with `all` of its thread.
+    pub fn new(key: SessionKey, limit: usize, all: Rc<Outboxes>) -> Self {
+        let (close, held, starved) = (Cell::new(None), Cell::new(false), Cell::new(false));
+        Self { key, queue: RefCell::default(), limit, all, close, held, starved }
+    }
+
+    /// Lets frames go straight to the socket while the pump has nothing to do; without a sink, no more.
+    pub fn attach(&self, sink: Option<Rc<dyn Sink>>) {
+        self.queue.borrow_mut().sink = sink;
+    }
+
+    /// The pump is at work: what is pushed now need not wake it.
+    pub fn attend(&self) {
+        self.queue.borrow_mut().wanted = false;
     }
 
     /// Bytes waiting.
@@ -79,7 +152,17 @@ impl Outbox {
 
     /// Whether events must pause.
     pub fn is_full(&self) -> bool {
-        self.bytes() >= self.limit
+        self.bytes() >= self.bound()
+    }
+
+    /// Whether all outboxes of the thread together hold what they may.
+    pub fn all_are_full(&self) -> bool {
+        self.all.are_full()
+    }
+
+    /// Its own limit, or less while all together hold too much.
+    fn bound(&self) -> usize {
+        if self.all.are_full() { self.limit / SHARE } else { self.limit }
     }
 
     /// Queues a frame that must arrive. The caller asks [`is_full`](Self::is_full) first where it has a choice.
@@ -95,40 +178,94 @@ impl Outbox {
     fn enqueue(&self, bytes: Bytes, class: Class, first: bool) {
         let mut queue = self.queue.borrow_mut();
         queue.bytes += bytes.len();
+        self.all.add(bytes.len());
         let frame = Frame { bytes, class };
         if first {
             queue.frames.push_front(frame);
         } else {
             queue.frames.push_back(frame);
         }
-        if !self.held.get() {
+        if self.held.get() {
+            return;
+        }
+        if queue.wanted && self.all.gathering.get() {
+            queue.wanted = false;
+            self.all.touched.borrow_mut().push(self.key);
+        } else {
             wake(&mut queue);
         }
     }
 
-    /// Queues a signal; with `latest`, in place of a waiting one with the same key.
-    pub fn push_signal(&self, bytes: Bytes, latest: Option<u64>) -> SignalPush {
+    /// Writes what waits to the socket as far as that takes it at once; the rest is the pump's. For those that were noted while
+    /// gathering: their pumps had nothing to do, so nothing is overtaken.
+    pub fn flush(&self) {
+        let mut queue = self.queue.borrow_mut();
+        if self.close.get().is_none() && !self.held.get() {
+            self.write(&mut queue);
+        }
+        if queue.frames.is_empty() && self.close.get().is_none() && !self.starved.get() {
+            queue.wanted = true;
+        } else if let Some(waker) = &queue.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn write(&self, queue: &mut Queue) {
+        let Some(sink) = &queue.sink else { return };
+        let mut slices = [IoSlice::new(&[]); FLUSH_FRAMES];
+        let mut count = 0;
+        for (slice, frame) in slices.iter_mut().zip(&queue.frames) {
+            *slice = IoSlice::new(&frame.bytes);
+            count += 1;
+        }
+        let Some(mut written) = sink.try_write(&slices[..count]) else { return };
+        queue.bytes -= written;
+        self.all.give_back(written);
+        while let Some(frame) = queue.frames.front_mut() {
+            if written < frame.bytes.len() {
+                if written > 0 {
+                    // A part of it is on its way, so the rest must follow.
+                    frame.bytes.advance(written);
+                    frame.class = Class::Kept;
+                }
+                break;
+            }
+            written -= frame.bytes.len();
+            queue.frames.pop_front();
+        }
+        if queue.frames.is_empty() && queue.frames.capacity() > KEEP_FRAMES {
+            queue.frames.shrink_to(KEEP_FRAMES);
+        }
+    }
+
+    /// Queues the frames of `count` signals; with `latest` it is one, and takes the place of a waiting one with the same key.
+    pub fn push_signals(&self, bytes: Bytes, count: u32, latest: Option<u64>) -> SignalPush {
         let mut guard = self.queue.borrow_mut();
         let queue = &mut *guard;
-        let class = latest.map_or(Class::Signal, Class::Latest);
+        let class = latest.map_or(Class::Signals(count), Class::Latest);
         if latest.is_some()
             && let Some(old) = queue.frames.iter_mut().rev().take(REPLACE_WITHIN).find(|frame| frame.class == class)
         {
             queue.bytes = queue.bytes - old.bytes.len() + bytes.len();
+            self.all.add(bytes.len());
+            self.all.give_back(old.bytes.len());
             old.bytes = bytes;
-            return SignalPush::Replaced;
+            return SignalPush { replaced: 1, ..SignalPush::default() };
         }
-        let mut outcome = SignalPush::Queued;
-        while queue.bytes + bytes.len() > self.limit {
+        let mut outcome = SignalPush::default();
+        while queue.bytes + bytes.len() > self.bound() {
             let Some(oldest) = queue.frames.iter().position(|frame| frame.class != Class::Kept) else {
-                return SignalPush::Dropped;
+                outcome.dropped += u64::from(count);
+                return outcome;
             };
             let dropped = queue.frames.remove(oldest).expect("the index was just found");
             queue.bytes -= dropped.bytes.len();
-            outcome = SignalPush::Dropped;
+            self.all.give_back(dropped.bytes.len());
+            outcome.dropped += if let Class::Signals(count) = dropped.class { u64::from(count) } else { 1 };
         }
         drop(guard);
         self.enqueue(bytes, class, false);
+        outcome.queued = u64::from(count);
         outcome
     }
 
@@ -163,7 +300,7 @@ impl Outbox {
 
     /// Whether a paused subscription may read on: asked by the pump after a write. Clears the note.
     pub fn take_starved(&self) -> bool {
-        self.starved.get() && self.bytes() <= self.limit / 2 && self.starved.replace(false)
+        self.starved.get() && self.bytes() <= self.bound() / 2 && self.starved.replace(false)
     }
 
     /// Moves waiting frames to `out` until that holds `max_frames` or about `max_bytes`; pending while there are none.
@@ -179,14 +316,27 @@ impl Outbox {
             taken += frame.bytes.len();
             out.push_back(frame.bytes);
         }
-        if queue.frames.is_empty() {
+        if queue.frames.is_empty() && queue.frames.capacity() > KEEP_FRAMES {
             queue.frames.shrink_to(KEEP_FRAMES);
         }
+        self.all.give_back(taken);
         if taken > 0 {
             return Poll::Ready(());
         }
         queue.wanted = true;
         Poll::Pending
+    }
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox").field("key", &self.key).field("bytes", &self.bytes()).field("close", &self.close).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.all.give_back(self.bytes());
     }
 }
 
@@ -204,6 +354,14 @@ mod tests {
 
     use super::*;
 
+    const QUEUED: SignalPush = SignalPush { queued: 1, replaced: 0, dropped: 0 };
+    const REPLACED: SignalPush = SignalPush { queued: 0, replaced: 1, dropped: 0 };
+    const DROPPED: SignalPush = SignalPush { queued: 0, replaced: 0, dropped: 1 };
+
+    fn outbox(limit: usize) -> Outbox {
+        Outbox::new(crate::testing::session(1), limit, Outboxes::new(1_000_000))
+    }
+
     fn drain(outbox: &Outbox) -> Vec<Bytes> {
         let mut out = VecDeque::new();
         let _ = outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 100, usize::MAX);
@@ -212,7 +370,7 @@ mod tests {
 
     #[test]
     fn keeps_order_and_counts_bytes() {
-        let outbox = Outbox::new(10);
+        let outbox = outbox(10);
         outbox.push(Bytes::from_static(b"abc"));
         outbox.push(Bytes::from_static(b"defghij"));
         assert!(outbox.is_full());
@@ -221,30 +379,51 @@ mod tests {
     }
 
     #[test]
+    fn all_together_are_bounded_and_nothing_stays_counted() {
+        let all = Outboxes::new(20);
+        let of = || Outbox::new(crate::testing::session(1), 32, Rc::clone(&all));
+        let (greedy, modest) = (of(), of());
+        (0..3).for_each(|_| greedy.push(Bytes::from_static(b"1234567")));
+        assert!(all.are_full() && greedy.is_full() && !modest.is_full(), "it is not yet at its own limit");
+        modest.push(Bytes::from_static(b"12"));
+        assert!(modest.is_full(), "a share is left to everybody");
+        assert_eq!(modest.push_signals(Bytes::from_static(b"s"), 1, None), DROPPED);
+        greedy.starve();
+        assert!(!greedy.take_starved());
+        drop(greedy);
+        assert!(!modest.is_full());
+        assert_eq!(modest.push_signals(Bytes::from_static(b"s1"), 1, Some(1)), QUEUED);
+        assert_eq!(modest.push_signals(Bytes::from_static(b"s"), 1, Some(1)), REPLACED);
+        assert_eq!(all.used(), 3);
+        drain(&modest);
+        assert_eq!(all.used(), 0);
+    }
+
+    #[test]
     fn signals_drop_the_oldest_signal_and_never_an_event() {
-        let outbox = Outbox::new(6);
+        let outbox = outbox(6);
         outbox.push(Bytes::from_static(b"ev"));
-        assert_eq!(outbox.push_signal(Bytes::from_static(b"s1"), None), SignalPush::Queued);
-        assert_eq!(outbox.push_signal(Bytes::from_static(b"s2"), None), SignalPush::Queued);
-        assert_eq!(outbox.push_signal(Bytes::from_static(b"s3"), None), SignalPush::Dropped);
-        assert_eq!(outbox.push_signal(Bytes::from_static(b"too-long"), None), SignalPush::Dropped);
+        assert_eq!(outbox.push_signals(Bytes::from_static(b"s1"), 1, None), QUEUED);
+        assert_eq!(outbox.push_signals(Bytes::from_static(b"s2"), 1, None), QUEUED);
+        assert_eq!(outbox.push_signals(Bytes::from_static(b"s3"), 1, None), SignalPush { queued: 1, ..DROPPED });
+        assert_eq!(outbox.push_signals(Bytes::from_static(b"too-long"), 3, None), SignalPush { dropped: 5, ..SignalPush::default() });
         assert_eq!(drain(&outbox), [&b"ev"[..]]);
     }
 
     #[test]
     fn latest_replaces_in_place() {
-        let outbox = Outbox::new(100);
-        assert_eq!(outbox.push_signal(Bytes::from_static(b"a1"), Some(1)), SignalPush::Queued);
+        let outbox = outbox(100);
+        assert_eq!(outbox.push_signals(Bytes::from_static(b"a1"), 1, Some(1)), QUEUED);
         outbox.push(Bytes::from_static(b"ev"));
-        assert_eq!(outbox.push_signal(Bytes::from_static(b"b1"), Some(2)), SignalPush::Queued);
-        assert_eq!(outbox.push_signal(Bytes::from_static(b"a22"), Some(1)), SignalPush::Replaced);
+        assert_eq!(outbox.push_signals(Bytes::from_static(b"b1"), 1, Some(2)), QUEUED);
+        assert_eq!(outbox.push_signals(Bytes::from_static(b"a22"), 1, Some(1)), REPLACED);
         assert_eq!(outbox.bytes(), 7);
         assert_eq!(drain(&outbox), [&b"a22"[..], b"ev", b"b1"]);
     }
 
     #[test]
     fn a_held_outbox_gives_the_first_answer_first() {
-        let outbox = Outbox::new(100);
+        let outbox = outbox(100);
         outbox.hold(true);
         outbox.push(Bytes::from_static(b"event"));
         assert!(drain(&outbox).is_empty());
@@ -267,7 +446,7 @@ mod tests {
     fn closing_wakes_a_pump_that_waits_for_its_socket() {
         let wakes = std::sync::Arc::new(Wakes::default());
         let count = || wakes.0.load(std::sync::atomic::Ordering::Relaxed);
-        let (outbox, waker) = (Outbox::new(10), Waker::from(std::sync::Arc::clone(&wakes)));
+        let (outbox, waker) = (outbox(10), Waker::from(std::sync::Arc::clone(&wakes)));
         let mut out = VecDeque::new();
         outbox.push(Bytes::from_static(b"first"));
         assert!(outbox.poll_take(&mut Context::from_waker(&waker), &mut out, 1, 100).is_ready());
@@ -283,9 +462,67 @@ mod tests {
         assert_eq!(count(), 2, "waiting for more, it is woken once");
     }
 
+    /// A socket that takes so many bytes a write.
+    struct Takes(Cell<Option<usize>>, RefCell<Vec<u8>>);
+
+    impl Sink for Takes {
+        fn try_write(&self, frames: &[IoSlice<'_>]) -> Option<usize> {
+            let all: Vec<u8> = frames.iter().flat_map(|frame| frame.to_vec()).collect();
+            let taken = self.0.get()?.min(all.len());
+            self.1.borrow_mut().extend(&all[..taken]);
+            Some(taken)
+        }
+    }
+
+    #[test]
+    fn while_the_pump_rests_frames_go_past_it() {
+        let all = Outboxes::new(1000);
+        let (outbox, wakes) = (Outbox::new(crate::testing::session(1), 100, Rc::clone(&all)), std::sync::Arc::new(Wakes::default()));
+        let count = || wakes.0.load(std::sync::atomic::Ordering::Relaxed);
+        let waker = Waker::from(std::sync::Arc::clone(&wakes));
+        let rest = |outbox: &Outbox| {
+            let mut out = VecDeque::new();
+            let _ = outbox.poll_take(&mut Context::from_waker(&waker), &mut out, 9, 100);
+            out.iter().flat_map(|frame| frame.to_vec()).collect::<Vec<u8>>()
+        };
+        let sink = Rc::new(Takes(Cell::new(Some(100)), RefCell::default()));
+        outbox.attach(Some(sink.clone()));
+        let push = |frames: &[&'static [u8]]| {
+            all.gather();
+            for frame in frames {
+                outbox.push_signals(Bytes::from_static(frame), 1, None);
+            }
+            let touched = all.gathered(Vec::new());
+            touched.iter().for_each(|_| outbox.flush());
+            touched.len()
+        };
+
+        assert_eq!(push(&[b"early"]), 0, "its pump has not asked yet");
+        assert_eq!((rest(&outbox), rest(&outbox)), (b"early".to_vec(), Vec::new()));
+        assert_eq!(push(&[b"one", b"two"]), 1);
+        assert_eq!((&sink.1.take()[..], count(), all.used()), (&b"onetwo"[..], 0, 0));
+
+        sink.0.set(Some(4));
+        push(&[b"three", b"four"]);
+        assert_eq!((&sink.1.take()[..], count(), all.used()), (&b"thre"[..], 1, 5));
+        outbox.push_signals(Bytes::from(vec![0; 99]), 1, None);
+        assert_eq!(rest(&outbox)[..1], *b"e", "what has begun is not dropped");
+
+        rest(&outbox);
+        sink.0.set(None);
+        push(&[b"five"]);
+        assert_eq!((count(), rest(&outbox)), (2, b"five".to_vec()), "a socket that takes nothing is the pump's affair");
+
+        rest(&outbox);
+        sink.0.set(Some(100));
+        outbox.close(CloseCode::Normal);
+        push(&[b"six"]);
+        assert_eq!((sink.1.take(), rest(&outbox)), (Vec::new(), b"six".to_vec()), "so is the end");
+    }
+
     #[test]
     fn starvation_is_told_once_the_queue_is_half_empty() {
-        let outbox = Outbox::new(4);
+        let outbox = outbox(4);
         outbox.push(Bytes::from_static(b"12345"));
         outbox.starve();
         assert!(!outbox.take_starved());

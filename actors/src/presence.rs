@@ -1,4 +1,8 @@
 //! Who is in an entity: users with their sessions, and what changed since that was last told.
+//!
+//! Telling everybody of everybody costs the square of their number, and nobody reads a list of thousands. So more than
+//! `most_told` users are a crowd: only their number is told, until they are a quarter fewer than that. The gap is there so that
+//! one user who comes and goes does not make everybody get the list each time.
 
 use std::sync::Arc;
 
@@ -19,7 +23,18 @@ pub struct Full {
     pub max_users: usize,
 }
 
-/// What changed between two calls of [`Presence::take_changes`], each list sorted by user.
+/// What there is to tell since the last call of [`Presence::take_news`].
+#[derive(Debug, PartialEq)]
+pub enum News {
+    /// Who came, changed and went.
+    Changes(PresenceChangeParts),
+    /// How many are here: they are a crowd.
+    Count(u64),
+    /// Everybody: they are a crowd no more, and nobody knows who they are.
+    List(Vec<Member>),
+}
+
+/// Changes, each list sorted by user.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PresenceChangeParts {
     /// Users who were not here before.
@@ -64,17 +79,29 @@ impl User {
 #[derive(Debug, Default)]
 pub struct Presence {
     max_users: usize,
+    most_told: usize,
     users: HashMap<Arc<str>, User>,
     sessions: HashMap<SessionKey, Arc<str>>,
     /// What was last told of the users who changed since: `None` for those who were not here. A user who came and went
     /// in between is not in it, so that it has at most `max_users` entries for each side of the change.
     before: HashMap<Arc<str>, Option<User>>,
+    /// They are too many to tell who they are. `before` is empty then.
+    crowd: Option<Crowd>,
+}
+
+/// What is known of how much of a crowd was told.
+#[derive(Debug, Default)]
+struct Crowd {
+    /// How many were last said to be here.
+    told: Option<usize>,
+    /// Somebody came or went since.
+    stirred: bool,
 }
 
 impl Presence {
-    /// Nobody is here; at most `max_users` can be.
-    pub fn new(max_users: usize) -> Self {
-        Self { max_users, users: HashMap::new(), sessions: HashMap::new(), before: HashMap::new() }
+    /// Nobody is here; at most `max_users` can be, and more than `most_told` are a crowd.
+    pub fn new(max_users: usize, most_told: usize) -> Self {
+        Self { max_users, most_told, ..Self::default() }
     }
 
     /// Adds `session` of `user`, or sets the user's meta anew.
@@ -101,7 +128,30 @@ impl Presence {
         entry.meta = meta;
         entry.sessions += 1;
         self.sessions.insert(session, name);
+        if self.users.len() > self.most_told && self.crowd.is_none() {
+            self.crowd = Some(Crowd { told: None, stirred: true });
+            self.before = HashMap::new();
+        }
         Ok(())
+    }
+
+    /// Lets session `to` take the place of `from`, which is the same user's, without a change to tell. Where `from` is not here,
+    /// `to` enters; where there is no room for it, it is not here.
+    pub fn adopt(&mut self, from: SessionKey, to: SessionKey, user: &Arc<str>, meta: RawJson) {
+        if from != to
+            && !self.contains(to)
+            && let Some(name) = self.sessions.remove(&from)
+        {
+            self.sessions.insert(to, name);
+            return;
+        }
+        if !self.contains(to) {
+            // Nobody waits for an answer: whoever comes back to a full entity can see that it is not listed.
+            let _ = self.enter(to, user, meta);
+        } else if from != to {
+            // It has entered by itself already.
+            self.leave(from);
+        }
     }
 
     /// Removes `session`; false where it was not here.
@@ -131,26 +181,52 @@ impl Presence {
 
     /// Whether nobody is here and nothing is left to tell.
     pub fn is_idle(&self) -> bool {
-        self.users.is_empty() && self.before.is_empty()
+        self.users.is_empty() && !self.is_dirty()
     }
 
-    /// Everybody, sorted by user; `None` where there are more than `max`.
-    pub fn list(&self, max: usize) -> Option<Vec<Member>> {
-        if self.users.len() > max {
-            return None;
+    /// Everybody, sorted by user; `None` while they are a crowd.
+    pub fn list(&self) -> Option<Vec<Member>> {
+        self.crowd.is_none().then(|| self.everybody())
+    }
+
+    /// How many, and who, as was last told: where whoever hears of changes from now on begins. With what is not told yet it could
+    /// hold somebody whose coming and going cancel each other out, and of whom it would never hear again.
+    pub fn as_told(&self) -> (u64, Option<Vec<Member>>) {
+        if let Some(crowd) = &self.crowd {
+            return (crowd.told.unwrap_or(self.users.len()) as u64, None);
         }
+        let same = self.users.iter().filter(|(name, _)| !self.before.contains_key(*name)).map(|(name, user)| user.member(name));
+        let changed = self.before.iter().filter_map(|(name, before)| Some(before.as_ref()?.member(name)));
+        let mut members: Vec<Member> = same.chain(changed).collect();
+        members.sort_unstable_by(|a, b| a.user.cmp(&b.user));
+        (members.len() as u64, Some(members))
+    }
+
+    fn everybody(&self) -> Vec<Member> {
         let mut members: Vec<Member> = self.users.iter().map(|(name, user)| user.member(name)).collect();
         members.sort_unstable_by(|a, b| a.user.cmp(&b.user));
-        Some(members)
+        members
     }
 
     /// Whether there may be something to tell. Changes that cancel each other out can make it true for nothing.
     pub fn is_dirty(&self) -> bool {
-        !self.before.is_empty()
+        self.crowd.as_ref().map_or(!self.before.is_empty(), |crowd| crowd.stirred)
     }
 
-    /// What changed since the last call; `None` where that is nothing.
-    pub fn take_changes(&mut self) -> Option<PresenceChangeParts> {
+    /// What there is to tell since the last call, if anything.
+    pub fn take_news(&mut self) -> Option<News> {
+        let count = self.users.len();
+        let Some(crowd) = &mut self.crowd else { return self.take_changes().map(News::Changes) };
+        if count <= self.most_told * 3 / 4 {
+            self.crowd = None;
+            return Some(News::List(self.everybody()));
+        }
+        crowd.stirred = false;
+        let changed = crowd.told.replace(count) != Some(count);
+        changed.then_some(News::Count(count as u64))
+    }
+
+    fn take_changes(&mut self) -> Option<PresenceChangeParts> {
         let mut parts = PresenceChangeParts { count: self.users.len() as u64, ..Default::default() };
         for (name, before) in self.before.drain() {
             match (before, self.users.get(&name)) {
@@ -173,7 +249,9 @@ impl Presence {
 
     /// Keeps what was last told of `user`, before its first change since.
     fn remember(&mut self, user: &Arc<str>) {
-        if !self.before.contains_key(user) {
+        if let Some(crowd) = &mut self.crowd {
+            crowd.stirred = true;
+        } else if !self.before.contains_key(user) {
             self.before.insert(user.clone(), self.users.get(user).cloned());
         }
     }

@@ -1,9 +1,10 @@
 //! The relay: on each worker thread, the one that fans entities' frames out to that thread's sessions.
 //!
-//! * Owns: the thread's seats (one per session) and who of them follows which entity.
+//! * Owns: the thread's seats (one per session), who of them follows which entity, and the sessions that lost their connection.
 //! * Receives: [`ToRelay`], through a bounded channel. An entity that finds it full waits, so nothing is lost; the relay
 //!   itself never waits for anybody, so it always comes to empty it.
-//! * Sends: frames to outboxes; `CatchUp` to entities for subscriptions that had to pause.
+//! * Sends: frames to outboxes; `CatchUp` to entities for subscriptions that had to pause; to entities, who comes back to their
+//!   presence and whose grace is over.
 //! * A crash of the relay ends its thread's sessions: their clients reconnect and resume.
 
 use bytes::Bytes;
@@ -16,6 +17,8 @@ use crate::frames::Frames;
 use crate::ids::SessionKey;
 
 mod actor;
+mod parked;
+mod runs;
 mod seats;
 mod state;
 #[cfg(test)]
@@ -23,7 +26,8 @@ mod tests;
 
 pub use actor::RelayActor;
 pub(crate) use actor::batches;
-pub use seats::{Follow, Gather, Seat, SeatCounts};
+pub use parked::ParkedLimits;
+pub use seats::{Follow, Gather, Owner, Present, Seat, SeatCounts};
 pub use state::Relay;
 
 /// What a relay is told.
@@ -38,8 +42,41 @@ pub enum ToRelay {
     },
     /// An answer that belongs to no entity's order.
     Answer(Answer),
-    /// The entity forgot its audience, since its actor has ended or a commit has failed: follow it anew.
-    Lost(EntityId),
+    /// The entity forgot its audience: follow it anew.
+    Lost {
+        /// Which entity.
+        entity: EntityId,
+        /// Its actor has ended: it forgot who is present as well. Otherwise a commit has failed.
+        ended: bool,
+    },
+    /// Let a new session take the place of one of this thread.
+    Resume(Box<Resume>),
+    /// What became of that, for the new session's thread.
+    Resumed(Box<Resumed>),
+}
+
+/// A new session asks for another's place.
+#[derive(Debug)]
+pub struct Resume {
+    /// The session that was lost, or is about to be.
+    pub from: SessionKey,
+    /// The new one.
+    pub to: SessionKey,
+    /// Whose the new one is.
+    pub owner: Owner,
+    /// Serves the new one's thread.
+    pub reply: RelayHandle,
+}
+
+/// A new session has taken another's place, or there is none to take.
+#[derive(Debug)]
+pub struct Resumed {
+    /// The new session.
+    pub to: SessionKey,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Where the other one was present; none where there is no such session.
+    pub present: Option<Vec<Present>>,
 }
 
 /// One thing that an entity releases.

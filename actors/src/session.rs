@@ -14,12 +14,14 @@ use crate::clock::Millis;
 use crate::directory::Directory;
 use crate::frames::Encoder;
 use crate::identity::Identity;
+use crate::ids::WorkerId;
 use crate::kind::Kinds;
 use crate::limits::{Keyed, Rate};
 use crate::relay::{Relay, RelayHandle};
 
 mod abuse;
 mod connect;
+mod name;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -39,8 +41,12 @@ pub trait Authenticate: Send + Sync + 'static {
 pub struct SessionEnv {
     /// Their relay, on the same thread.
     pub relay: Rc<RefCell<Relay>>,
-    /// The same, for answers from other threads.
-    pub relay_handle: RelayHandle,
+    /// All relays by worker, for answers from other threads and for sessions that are resumed.
+    pub relays: Vec<RelayHandle>,
+    /// Which of them is this thread's.
+    pub worker: WorkerId,
+    /// Tells the names of this process's sessions from those of others.
+    pub instance: u32,
     /// The way to entities.
     pub directory: Directory,
     /// The kinds there are.
@@ -77,7 +83,15 @@ pub struct SessionBounds {
 }
 
 impl SessionEnv {
+    /// This thread's relay, for answers from other threads.
+    ///
+    /// # Panics
+    /// Where `worker` has none among `relays`.
+    pub fn relay_handle(&self) -> &RelayHandle {
+        &self.relays[self.worker.0 as usize]
+    }
+
     fn asker(&self, session: crate::ids::SessionKey, codec: CodecKind) -> Asker {
-        Asker { session, codec, encoder: self.encoder, relay: self.relay_handle.clone() }
+        Asker { session, codec, encoder: self.encoder, relay: self.relay_handle().clone() }
     }
 }

@@ -45,6 +45,7 @@ pub(crate) fn kind() -> Kind {
         dedupe_clients: 8,
         dedupe_ops: 8,
         max_present: 3,
+        presence_list: 3,
         presence_interval: Duration::from_millis(1),
         idle_timeout: Duration::ZERO,
         max_pending_ops: 8,
@@ -138,12 +139,29 @@ pub(crate) fn part(part: &Part) -> String {
     }
 }
 
+/// The message, as its relay would take it: what it answers is answered.
+pub(crate) fn arrived(mut message: ToRelay) -> ToRelay {
+    match &mut message {
+        ToRelay::Answer(answer) => answer.arrived(),
+        ToRelay::Parts { parts, .. } => {
+            for part in parts {
+                if let Part::Answer(answer) | Part::Joined { answer, .. } = part {
+                    answer.arrived();
+                }
+            }
+        }
+        _ => {}
+    }
+    message
+}
+
 /// A message to a relay in a few words.
 pub(crate) fn to_relay(message: &ToRelay) -> Vec<String> {
     match message {
         ToRelay::Parts { parts, .. } => parts.iter().map(part).collect(),
         ToRelay::Answer(to) => vec![answer(to)],
-        ToRelay::Lost(_) => vec!["lost".into()],
+        ToRelay::Lost { .. } => vec!["lost".into()],
+        ToRelay::Resume(_) | ToRelay::Resumed(_) => vec!["resume".into()],
     }
 }
 
@@ -168,7 +186,7 @@ impl Line {
     pub(crate) fn take(&mut self) -> Vec<String> {
         let mut all = Vec::new();
         while let Ok(message) = self.queue.try_recv() {
-            all.extend(to_relay(&message));
+            all.extend(to_relay(&arrived(message)));
         }
         all
     }

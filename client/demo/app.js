@@ -1,5 +1,5 @@
 /** The demo: reads the address, connects, and ties the parts of the page to one client. */
-import { connect } from "/client/greenroom.js";
+import { connect, indexedDbStorage } from "/client/greenroom.js";
 import { openChecklist } from "./checklist.js";
 import { openComposer } from "./composer.js";
 import { byId, explain, toast } from "./dom.js";
@@ -13,7 +13,6 @@ import { followTyping } from "./typing.js";
 const client = connect({ url: "/ws", storage: pageStorage() });
 openPanel(client);
 showStatus(client);
-client.on("error", (error) => toast(explain(error)));
 
 const id = roomId();
 byId("room-name").textContent = id;
@@ -23,7 +22,13 @@ const entity = client.entity(`room:${id}`);
 const subscription = entity.subscribe({ presence: true, signals: "latest" });
 const name = askName(client, (chosen) => void entity.presence.enter({ name: chosen }).catch((error) => toast(explain(error))));
 showPresence(client, subscription);
-openComposer(openRoom(client, entity, subscription, name), followTyping(entity, subscription, name));
+const room = openRoom(client, entity, subscription, name);
+openComposer(room, followTyping(entity, subscription, name));
+client.on("error", (error) => {
+  const post = error.op?.entity === entity.id && error.op.type === "post";
+  if (post) room.leftFailed(error.op?.body, error);
+  else toast(explain(error));
+});
 openChecklist(client, client.entity(id === "lobby" ? "doc:checklist" : `doc:${id}`));
 
 for (const tab of document.querySelectorAll(".tabs button")) {
@@ -42,10 +47,10 @@ function roomId() {
   return "lobby";
 }
 
-/** Not every browser setting allows it, and the page works without. */
+/** What is unsent when the tab is closed goes out with the next visit. Not every browser allows it, and the page works without. */
 function pageStorage() {
   try {
-    return sessionStorage;
+    return indexedDbStorage();
   } catch {
     return null;
   }

@@ -69,6 +69,7 @@ export function openRoom(client, entity, subscription, name) {
   });
   subscription.on("close", (error) => error && toast(`The room cannot be opened: ${explain(error)}`));
   client.on("state", ({ state }) => state === "connected" && show());
+  client.on("pending", () => unsent.showLeft());
   byId("older-button").addEventListener("click", () => void loadOlder());
 
   return {
@@ -77,5 +78,7 @@ export function openRoom(client, entity, subscription, name) {
       unsent.add({ text, name: name() });
       timeline.toEnd();
     },
+    /** @param {any} body @param {unknown} error */
+    leftFailed: (body, error) => unsent.leftFailed(body, error),
   };
 }

@@ -1,3 +1,4 @@
+import { Adoption } from "./adoption.js";
 import { followPage } from "./browser.js";
 import { Calls } from "./calls.js";
 import { systemClock } from "./clock.js";
@@ -5,11 +6,13 @@ import { Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { Entity } from "./entity.js";
 import { GreenroomError } from "./errors.js";
+import { IndexedDbStorage } from "./indexeddb.js";
 import { Ops } from "./ops.js";
 import { put, take } from "./persist.js";
 import { Presences } from "./presence.js";
 import { socketUrl } from "./socket.js";
 import { Subscriptions } from "./subscriptions.js";
+import { watchAnswers } from "./watch.js";
 
 /** The SDK's name and version, as the server's log shows them. */
 export const VERSION = "greenroom-js/0.1.0";
@@ -21,7 +24,7 @@ const MAX_SIGNAL_BACKLOG_BYTES = 262_144;
  * @typedef {object} ClientEvents
  * @property {import("./types.js").StateChange} state
  * @property {number} rtt a round trip was measured, in milliseconds
- * @property {number} pending the number of unanswered ops changed
+ * @property {number} pending the number of unanswered ops changed, or one of them is kept now
  * @property {import("./types.js").RawMessage} message a raw message passed; tokens are blotted out
  * @property {GreenroomError} error something failed that no call of the app waits for
  */
@@ -38,15 +41,25 @@ export class Client extends Emitter {
 
   /** @type {string | undefined} */
   #client;
-  #storage;
+  /** @type {string | undefined} the session whose place the next connection shall take */
+  #session;
+  /** @type {import("./types.js").StorageLike | null} */
+  #storage = null;
+  /** @type {import("./indexeddb.js").Store | null} */
+  #store = null;
+  /** @type {Adoption | null} */
+  #adoption = null;
+  /** Who we are is known: what an earlier page left has been read. */
+  #ready = Promise.resolve();
+  #ended = Promise.resolve();
+  #discards = false;
   #clock;
-  #answerTimeoutMs;
   #connection;
   #subscriptions;
   #ops;
   #calls;
   #presences;
-  #watch;
+  #unwatch;
   #unfollow;
 
   /** @param {import("./types.js").ConnectOptions} options */
@@ -54,45 +67,50 @@ export class Client extends Emitter {
     super();
     const clock = (this.#clock = options.clock ?? systemClock);
     const maxPending = options.maxPending ?? 1_000;
-    this.#answerTimeoutMs = options.answerTimeoutMs ?? 30_000;
-    this.#storage = options.storage ?? null;
+    const answerTimeoutMs = options.answerTimeoutMs ?? 30_000;
     this.#subscriptions = new Subscriptions(clock);
     const limits = { maxPending, pipeline: options.pipeline ?? 1, maxRetries: options.maxRetries ?? 10 };
-    this.#ops = new Ops(limits, clock, () => this.emit("pending", this.#ops.count));
-    this.#calls = new Calls(clock, maxPending, this.#answerTimeoutMs);
+    this.#ops = new Ops(limits, clock, () => this.#pendingChanged());
+    this.#calls = new Calls(clock, maxPending, answerTimeoutMs);
     this.#presences = new Presences(
-      (method, params) => this.#calls.make(method, params),
-      (error) => this.emit("error", error),
+      (method, params, how) => this.#calls.make(method, params, how),
+      (error) => this.#failed(error),
     );
-    this.#connection = new Connection(
-      {
-        url: socketUrl(options.url),
-        token: options.token,
-        WebSocket: socketClass(options.WebSocket),
-        backoff: options.backoff ?? {},
-        clock,
-        connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
-        maxQueue: 2 * maxPending,
+    const connection = {
+      url: socketUrl(options.url),
+      token: options.token,
+      WebSocket: socketClass(options.WebSocket),
+      backoff: options.backoff ?? {},
+      clock,
+      connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
+      maxQueue: 2 * maxPending,
+    };
+    this.#connection = new Connection(connection, {
+      ready: () => this.#ready,
+      params: (token, rpc) => this.#params(token, rpc),
+      hello: (result) => {
+        this.hello = result;
+        this.#client = result.client;
+        this.#session = result.session;
       },
-      {
-        params: (token, rpc) => this.#params(token, rpc),
-        hello: (result) => {
-          this.hello = result;
-          this.#client = result.client;
-        },
-        up: (result, rpc) => this.#up(result, rpc),
-        down: () => this.#down(),
-        drain: () => this.#ops.detach(),
-        free: () => this.#ops.free(),
-        notification: (method, params) => this.#subscriptions.notification(method, params),
-        state: (change) => this.#stateChanged(change),
-        rtt: (ms) => this.emit("rtt", (this.rtt = ms)),
-        message: (direction, data) => this.#message(direction, data),
-        error: (error) => this.emit("error", error),
-      },
-    );
-    this.#identify(options);
-    this.#watch = this.#watchAnswers();
+      up: (result, rpc) => this.#up(result, rpc),
+      down: () => this.#down(),
+      drain: () => this.#ops.detach(),
+      free: () => this.#ops.free(),
+      notification: (method, params) => this.#subscriptions.notification(method, params),
+      state: (change) => this.#stateChanged(change),
+      rtt: (ms) => this.emit("rtt", (this.rtt = ms)),
+      message: (direction, data) => this.#message(direction, data),
+      error: (error) => this.#failed(error),
+    });
+    this.#client = options.client;
+    if (options.firstN !== undefined) this.#ops.startAt(options.firstN);
+    const { storage } = options;
+    if (storage instanceof IndexedDbStorage) {
+      if (options.client !== undefined) throw new GreenroomError("invalid_argument", "a `client` of your own and IndexedDB do not go together");
+      this.#ready = this.#keepIn(storage, { connection, limits, version: VERSION, answerTimeoutMs });
+    } else if (storage) this.#saveIn(storage);
+    this.#unwatch = watchAnswers(clock, answerTimeoutMs, this.#ops, this.#connection);
     this.#unfollow = followPage({
       wake: () => this.#connection.wake(),
       save: () => this.#storage && put(this.#storage, this.#ops.save()),
@@ -123,7 +141,7 @@ export class Client extends Emitter {
 
   /** The ops that have no answer yet, in the order in which each entity gets them. */
   get pending() {
-    return this.#ops.pending;
+    return [...this.#ops.pending, ...(this.#adoption?.pending ?? [])];
   }
 
   /** @param {string} id `kind:id`, e.g. `room:lobby` */
@@ -136,6 +154,7 @@ export class Client extends Emitter {
       calls: this.#calls,
       presences: this.#presences,
       subscriptions: this.#subscriptions,
+      pending: () => this.pending,
       signal: (params) => this.#signal(params),
     });
   }
@@ -167,19 +186,49 @@ export class Client extends Emitter {
     this.#connection.wake();
   }
 
-  /** Ends the connection for good. What still waits for an answer is rejected with `closed`; an op among it may have happened. */
-  close() {
+  /**
+   * Ends the connection for good. What still waits for an answer is rejected with `closed`; an op among it may have happened, and
+   * one that is kept in IndexedDB will, when another page finds it there.
+   * @param {{discard?: boolean}} [options] `discard` takes client id and ops out of IndexedDB, as when somebody signs out
+   * @returns {Promise<void>} resolves when the storage is left in order
+   */
+  close({ discard = false } = {}) {
+    this.#discards = discard;
     this.#connection.close(new GreenroomError("closed", "the client was closed"));
+    return this.#ended;
   }
 
-  /** @param {import("./types.js").ConnectOptions} options */
-  #identify(options) {
-    this.#client = options.client;
-    if (options.firstN !== undefined) this.#ops.startAt(options.firstN);
-    const saved = this.#storage && options.client === undefined ? take(this.#storage) : null;
+  /** @param {import("./types.js").StorageLike} storage */
+  #saveIn(storage) {
+    this.#storage = storage;
+    const saved = this.#client === undefined ? take(storage) : null;
     if (!saved) return;
     this.#client = saved.client;
-    this.#ops.restore(saved, (error) => this.emit("error", error));
+    this.#ops.restore(saved, (error) => this.#failed(error));
+  }
+
+  /**
+   * @param {IndexedDbStorage} storage
+   * @param {ConstructorParameters<typeof Adoption>[1]} options
+   */
+  async #keepIn(storage, options) {
+    const failed = (/** @type {GreenroomError} */ error) => this.#failed(error);
+    try {
+      // A query may hold what changes from one connection to the next.
+      this.#store = await storage.open(options.connection.url.replace(/\?.*/, ""), this.#clock, failed);
+    } catch (error) {
+      if (this.state === "closed") return;
+      if (storage.session) this.#saveIn(storage.session);
+      return failed(/** @type {GreenroomError} */ (error));
+    }
+    if (this.state === "closed") return this.#store.close(this.#discards);
+    this.#client = this.#store.own.client;
+    this.#ops.keepIn(this.#store.own, failed);
+    this.#adoption = new Adoption(this.#store, options, {
+      connected: () => this.state === "connected",
+      changed: () => this.#pendingChanged(),
+      failed,
+    });
   }
 
   /**
@@ -187,7 +236,7 @@ export class Client extends Emitter {
    * @param {import("./rpc.js").Rpc} rpc
    */
   #params(token, rpc) {
-    const base = { token, client: this.#client, version: VERSION };
+    const base = { token, client: this.#client, session: this.#session, version: VERSION };
     const max = this.hello?.limits.max_message_bytes ?? rpc.maxMessageBytes;
     rpc.maxMessageBytes = max;
     const subscriptions = this.#subscriptions.connectParams(max, token?.length ?? 0);
@@ -202,8 +251,9 @@ export class Client extends Emitter {
   #up(result, rpc) {
     this.#subscriptions.attach(rpc, result.subscriptions ?? []);
     this.#calls.attach(rpc);
-    this.#presences.attach();
+    this.#presences.attach(result.resumed === true);
     this.#ops.attach(rpc, { client: result.client, user: result.user });
+    this.#adoption?.look();
   }
 
   #down() {
@@ -214,15 +264,33 @@ export class Client extends Emitter {
 
   /** @param {import("./types.js").StateChange} change */
   #stateChanged(change) {
+    // Another connection has our session, say that of a tab which is our copy. To take it back would go on for ever.
+    if (change.error?.code === "replaced") this.#session = undefined;
     if (change.state === "closed") {
       const error = change.error ?? new GreenroomError("closed", "the client was closed");
-      this.#clock.clearTimeout(this.#watch);
+      this.#unwatch();
       this.#unfollow();
       this.#subscriptions.close(error.code === "closed" ? null : error);
       this.#calls.close(error);
       this.#ops.close(error);
+      this.#ended = this.#leaveStorage();
     }
     this.emit("state", change);
+  }
+
+  async #leaveStorage() {
+    await this.#ready;
+    await this.#adoption?.stop();
+    await this.#store?.close(this.#discards);
+  }
+
+  #pendingChanged() {
+    this.emit("pending", this.#ops.count + (this.#adoption?.count ?? 0));
+  }
+
+  /** @param {GreenroomError} error */
+  #failed(error) {
+    this.emit("error", error);
   }
 
   /** @param {object} params */
@@ -239,17 +307,6 @@ export class Client extends Emitter {
     if (!this.hasListeners("message")) return;
     const shown = direction === "out" ? data.replace(/"token":"[^"]*"/, '"token":"…"') : data;
     this.emit("message", { direction, data: shown, at: this.#clock.now() });
-  }
-
-  /** An op that is never answered on a connection that lives: the next connection may do better, and a repeat is safe. */
-  #watchAnswers() {
-    const every = this.#answerTimeoutMs / 2;
-    const look = () => {
-      this.#watch = this.#clock.setTimeout(look, every);
-      const late = this.#clock.now() - this.#ops.oldestSentAt >= this.#answerTimeoutMs;
-      if (late) this.#connection.restart(new GreenroomError("timeout", "an op was not answered in time"));
-    };
-    return this.#clock.setTimeout(look, every);
   }
 }
 

@@ -12,10 +12,26 @@ const ABUSE_WAIT_MS = 5_000;
 const MAX_REFUSALS = 2;
 
 const AUTH_CODES = new Set(["token_expired", "unauthorized"]);
+// Why a connection that did not end by itself ends: with the code of `CLOSE_DONE` the server ends the session at once, with any
+// other it keeps the session for the next connection to take over.
+const CLOSE_DONE = 1000;
+const CLOSE_RECONNECTING = 4900;
+
+/** The server's close codes that mean more than a lost connection. @type {Record<number, string>} */
+const CLOSE_REASONS = {
+  1001: "shutting_down",
+  4002: "token_expired",
+  4003: "unauthorized",
+  4008: "rate_limited",
+  4009: "slow_consumer",
+  4011: "replaced",
+};
+
 const FATAL_CODES = new Set(["invalid_params", "invalid_request", "method_not_found", "forbidden", "too_large"]);
 
 /**
  * @typedef {object} Hooks what the connection asks of the client
+ * @property {() => Promise<void>} ready resolves once `params` can be asked for
  * @property {(token: string | undefined, rpc: Rpc) => object} params the params of `connect`
  * @property {(result: import("./types.js").ConnectResult) => void} hello who we are, and until when
  * @property {(result: import("./types.js").ConnectResult, rpc: Rpc) => void} up
@@ -83,7 +99,8 @@ export class Connection {
       () => this.#lost(new GreenroomError("timeout", "the server did not answer in time")),
       this.#options.connectTimeoutMs,
     );
-    this.#token().then(
+    const prepared = this.#hooks.ready().then(() => this.#token());
+    prepared.then(
       (token) => {
         if (attempt === this.#attempt && this.state === "connecting") this.#dial(token);
       },
@@ -110,7 +127,7 @@ export class Connection {
    */
   close(error) {
     if (this.state === "closed") return;
-    this.#teardown();
+    this.#teardown(CLOSE_DONE);
     this.#attempt += 1;
     this.#enter("closed", error);
   }
@@ -221,9 +238,8 @@ export class Connection {
    * @param {string} reason
    */
   #closed(code, reason) {
-    const known = { 4002: "token_expired", 4003: "unauthorized", 4008: "rate_limited", 4009: "slow_consumer", 1001: "shutting_down" }[code];
     const text = `the connection was closed (${code}${reason ? ` \`${reason}\`` : ""})`;
-    this.#lost(new GreenroomError(known ?? "disconnected", text, { reason: reason || undefined }), code);
+    this.#lost(new GreenroomError(CLOSE_REASONS[code] ?? "disconnected", text, { reason: reason || undefined }), code);
   }
 
   /**
@@ -252,16 +268,17 @@ export class Connection {
    * @param {number} ms
    */
   #wait(error, ms) {
-    this.#teardown();
+    this.#teardown(CLOSE_RECONNECTING);
     this.nextAttemptAt = this.#clock.now() + ms;
     this.#enter("waiting", error);
     if (this.state === "waiting") this.#timer = this.#clock.setTimeout(() => this.open(), ms);
   }
 
-  #teardown() {
+  /** @param {number} code what the server is told, if it can still be told */
+  #teardown(code) {
     this.#clock.clearTimeout(this.#timer);
     this.#heartbeat?.stop();
-    this.#socket?.drop();
+    this.#socket?.drop(code, code === CLOSE_RECONNECTING ? "reconnecting" : "");
     const line = this.#line;
     this.#socket = this.#heartbeat = this.#line = this.rpc = null;
     this.#reconnectAfterMs = undefined;

@@ -7,7 +7,8 @@ export class Entity {
   /**
    * @param {string} id
    * @param {{ops: import("./ops.js").Ops, calls: import("./calls.js").Calls, presences: import("./presence.js").Presences,
-   *   subscriptions: import("./subscriptions.js").Subscriptions, signal: (params: object) => boolean}} parts
+   *   subscriptions: import("./subscriptions.js").Subscriptions, pending: () => import("./types.js").PendingOp[],
+   *   signal: (params: object) => boolean}} parts
    */
   constructor(id, parts) {
     this.id = id;
@@ -36,6 +37,11 @@ export class Entity {
    */
   send(type, body, { ifSeq } = {}) {
     return this.#parts.ops.add(this.id, type, body, ifSeq);
+  }
+
+  /** The ops of this entity that have no answer yet, in the order in which it gets them. */
+  get pending() {
+    return this.#parts.pending().filter(({ entity }) => entity === this.id);
   }
 
   /**

@@ -1,13 +1,13 @@
 /**
  * The one error type of the SDK. Branch on `code`: the server's stable string (`data.code` in docs/protocol.md),
  * or one of the SDK's own, which the server never sends: `closed`, `disconnected`, `timeout`, `queue_full`,
- * `outcome_unknown`, `invalid_argument`.
+ * `outcome_unknown`, `replaced`, `storage_failed`, `invalid_argument`.
  */
 export class GreenroomError extends Error {
   /**
    * @param {string} code
    * @param {string} message
-   * @param {{retryAfterMs?: number, seq?: number, reason?: string, rpcCode?: number, cause?: unknown}} [details]
+   * @param {{retryAfterMs?: number, seq?: number, reason?: string, rpcCode?: number, op?: import("./types.js").PendingOp, cause?: unknown}} [details]
    */
   constructor(code, message, details = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -17,10 +17,21 @@ export class GreenroomError extends Error {
     this.retryAfterMs = details.retryAfterMs;
     /** With `conflict`: the entity's current seq. */
     this.seq = details.seq;
-    /** With `rejected`: why the behaviour refused. With `rate_limited`: which limit. */
+    /** With `rejected`: why the behaviour refused. With `rate_limited`: which limit. With `storage_failed`: what went wrong. */
     this.reason = details.reason;
     /** The JSON-RPC error number; absent for the SDK's own errors. */
     this.rpcCode = details.rpcCode;
+    /** In the client's event `error`: the op of an earlier page that failed. */
+    this.op = details.op;
+  }
+
+  /**
+   * The same, said of one op.
+   * @param {import("./types.js").PendingOp} op
+   */
+  about(op) {
+    const { code, message, retryAfterMs, seq, reason, rpcCode } = this;
+    return new GreenroomError(code, message, { retryAfterMs, seq, reason, rpcCode, op, cause: this });
   }
 
   /** @param {import("./types.js").RpcErrorBody} body */

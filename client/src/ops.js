@@ -1,19 +1,8 @@
 import { Backoff } from "./backoff.js";
 import { GreenroomError, isRetryable } from "./errors.js";
+import { asJson, newOp, pendingOp } from "./op.js";
 
-/**
- * @typedef {object} Op
- * @property {number | null} n given when it is first sent, so that an op that waited long is not an old one to the server
- * @property {string} entity
- * @property {string} type
- * @property {any} body
- * @property {number | undefined} ifSeq
- * @property {number} attempts
- * @property {number} refusals answers that said "later"
- * @property {number | null} sentAt when it went out on the present connection
- * @property {(result: import("./types.js").SendResult) => void} resolve
- * @property {(error: GreenroomError) => void} reject
- */
+/** @typedef {import("./op.js").Op} Op */
 
 /** @typedef {{ops: Op[], backoff: Backoff, timer: any}} Lane the unanswered ops of one entity, in order; a timer means "not before it fires" */
 
@@ -21,6 +10,10 @@ import { GreenroomError, isRetryable } from "./errors.js";
 
 /**
  * Keeps every op until it is answered, and repeats it under the same number after a reconnect.
+ *
+ * With a storage (`keepIn`) an op is sent only once it is on disk there, under its number: a page that dies afterwards leaves
+ * the next one all it needs to repeat the op as the same op, and one that dies before has sent nothing. In the other order a
+ * number could be used for two ops, and the second would be taken for a repeat of the first.
  *
  * Bounded by `maxPending`: `add` fails when that many ops are unanswered. Per entity at most `pipeline` are in flight, so
  * with the default of 1 an op never overtakes an earlier one that the server put off.
@@ -30,6 +23,10 @@ export class Ops {
   #lanes = new Map();
   #count = 0;
   #nextN = 1;
+  /** @type {import("./kept.js").KeptClient | null} */
+  #keep = null;
+  /** Whether the storage knows under which identity the ops are sent now. */
+  #identified = true;
   /** @type {import("./rpc.js").Rpc | null} */
   #rpc = null;
   /** @type {Identity | null} under which the numbers so far were sent */
@@ -45,7 +42,7 @@ export class Ops {
   /**
    * @param {{maxPending: number, pipeline: number, maxRetries: number}} options
    * @param {import("./types.js").Clock} clock
-   * @param {() => void} changed the number of unanswered ops changed
+   * @param {() => void} changed the number of unanswered ops changed, or one of them is kept now
    */
   constructor(options, clock, changed) {
     this.#options = options;
@@ -55,9 +52,7 @@ export class Ops {
 
   /** @returns {import("./types.js").PendingOp[]} */
   get pending() {
-    return [...this.#lanes.values()].flatMap((lane) =>
-      lane.ops.map(({ n, entity, type, body, attempts, sentAt }) => ({ n, entity, type, body, attempts, inFlight: sentAt !== null })),
-    );
+    return [...this.#lanes.values()].flatMap((lane) => lane.ops.map(pendingOp));
   }
 
   get count() {
@@ -87,7 +82,9 @@ export class Ops {
       // A repeat must say what the first sending said, whatever the app does to its object in the meantime.
       const copy = asJson(body);
       if (copy instanceof GreenroomError) return reject(copy);
-      this.#push({ n: null, entity, type, body: copy, ifSeq, attempts: 0, refusals: 0, sentAt: null, resolve, reject });
+      const op = newOp({ n: null, entity, type, body: copy, ifSeq, resolve, reject });
+      this.#push(op);
+      if (this.#keep) this.#hold(op, this.#keep);
       this.#pump();
     });
   }
@@ -102,6 +99,13 @@ export class Ops {
     this.#identity = identity;
     if (before && (before.client !== identity.client || before.user !== identity.user)) this.#forgetDoubtful();
     this.#rpc = rpc;
+    if (this.#keep) {
+      this.#identified = false;
+      this.#keep.identify(identity, () => {
+        this.#identified = true;
+        this.#pump();
+      });
+    }
     // The numbers go up in the order of the first sending; repeats keep to that order over all entities.
     const lanes = [...this.#lanes].sort(([, a], [, b]) => (a.ops[0]?.n ?? Infinity) - (b.ops[0]?.n ?? Infinity));
     this.#lanes = new Map(lanes);
@@ -122,12 +126,14 @@ export class Ops {
   close(error) {
     this.#closed = error;
     this.#rpc = null;
-    const ops = [...this.#lanes.values()].flatMap((lane) => lane.ops);
+    // What is kept and has nobody waiting for it is not over: a later page sends it.
+    const ops = [...this.#lanes.values()].flatMap((lane) => lane.ops.filter((op) => !(op.restored && op.kept)));
     for (const { timer } of this.#lanes.values()) this.#clock.clearTimeout(timer);
     this.#lanes.clear();
+    const changed = this.#count > 0;
     this.#count = 0;
     for (const op of ops) op.reject(error);
-    if (ops.length > 0) this.#changed();
+    if (changed) this.#changed();
   }
 
   /** @param {Op} op */
@@ -165,6 +171,7 @@ export class Ops {
     for (const lane of this.#lanes.values()) {
       for (const op of lane.ops.slice(0, this.#options.pipeline)) {
         if (lane.timer !== null || rpc !== this.#rpc || rpc.free <= reserve) break;
+        if (op.held || (op.kept && !this.#identified)) break;
         if (op.sentAt === null) this.#send(lane, op, rpc);
       }
     }
@@ -177,6 +184,7 @@ export class Ops {
    */
   #send(lane, op, rpc) {
     op.n ??= this.#nextN++;
+    op.doubtful = true;
     op.attempts += 1;
     op.sentAt = this.#clock.now();
     const { entity, type, body, n, ifSeq } = op;
@@ -213,6 +221,7 @@ export class Ops {
    */
   #settle(lane, op, error, result) {
     lane.ops.splice(lane.ops.indexOf(op), 1);
+    if (op.n !== null) this.#keep?.remove(op.n);
     if (lane.ops.length === 0 && this.#lanes.get(op.entity) === lane) {
       this.#clock.clearTimeout(lane.timer);
       this.#lanes.delete(op.entity);
@@ -227,10 +236,63 @@ export class Ops {
   /** To a new identity the old numbers mean nothing: a repeat could happen twice, so what was sent is given up, and said so. */
   #forgetDoubtful() {
     for (const lane of [...this.#lanes.values()]) {
-      for (const op of lane.ops.filter((each) => each.n !== null)) {
+      for (const op of lane.ops.filter(({ doubtful }) => doubtful)) {
         this.#settle(lane, op, new GreenroomError("outcome_unknown", "the connection came back with another identity; the op may have happened"));
       }
     }
+  }
+
+  /** @param {Op} op @param {import("./kept.js").KeptClient} keep */
+  #hold(op, keep) {
+    const n = (op.n = keep.number());
+    op.held = true;
+    keep.put({ n, entity: op.entity, type: op.type, body: op.body, ifSeq: op.ifSeq }, (kept) => {
+      op.held = false;
+      op.kept = kept;
+      if (!this.#lanes.get(op.entity)?.ops.includes(op)) return;
+      this.#changed();
+      this.#pump();
+    });
+  }
+
+  /**
+   * From now on ops outlive the page. What an earlier page left comes before what this one has gathered meanwhile. To be called
+   * before the first `attach`.
+   * @param {import("./kept.js").KeptClient} keep
+   * @param {(error: GreenroomError) => void} failed what became of ops that nobody waits for
+   */
+  keepIn(keep, failed) {
+    const gathered = this.#unload();
+    this.#keep = keep;
+    const { client, user } = keep;
+    if (client !== undefined && user !== undefined) this.#identity = { client, user };
+    for (const { n, entity, type, body, ifSeq } of keep.left.splice(0)) {
+      // Ops are sent only once the client has an identity.
+      this.#restore({ n, entity, type, body, ifSeq }, { doubtful: this.#identity !== null, kept: true }, failed);
+    }
+    for (const op of gathered) {
+      this.#push(op);
+      this.#hold(op, keep);
+    }
+  }
+
+  /** All ops, out of their lanes, to make room before them. */
+  #unload() {
+    const ops = [...this.#lanes.values()].flatMap((lane) => lane.ops);
+    this.#lanes.clear();
+    this.#count = 0;
+    return ops;
+  }
+
+  /**
+   * @param {{n: number | null, entity: string, type: string, body: any, ifSeq: number | undefined}} left
+   * @param {{doubtful: boolean, kept: boolean}} was
+   * @param {(error: GreenroomError) => void} failed
+   */
+  #restore(left, was, failed) {
+    const told = (/** @type {GreenroomError} */ error) => failed(error.about(pendingOp(op)));
+    const op = newOp({ ...left, resolve: () => {}, reject: told });
+    this.#push(Object.assign(op, was, { restored: true }));
   }
 
   /** What it takes to go on after a reload. @returns {import("./persist.js").Saved | null} */
@@ -248,25 +310,15 @@ export class Ops {
   restore(saved, failed) {
     this.#identity = { client: saved.client, user: saved.user };
     this.#nextN = saved.nextN;
+    const gathered = this.#unload();
     for (const op of saved.ops.slice(0, this.#options.maxPending)) {
-      this.#push({ ...op, attempts: 0, refusals: 0, sentAt: null, resolve: () => {}, reject: failed });
+      this.#restore(op, { doubtful: op.n !== null, kept: false }, failed);
     }
+    for (const op of gathered) this.#push(op);
   }
 
   /** @param {number} n the number of the next op */
   startAt(n) {
     this.#nextN = n;
-  }
-}
-
-/**
- * @param {any} body
- * @returns {any} its JSON form, or the error that it has none
- */
-function asJson(body) {
-  try {
-    return JSON.parse(JSON.stringify(body ?? null) ?? "null");
-  } catch (cause) {
-    return new GreenroomError("invalid_argument", "the body is no JSON value", { cause });
   }
 }

@@ -47,10 +47,10 @@ export class Socket {
 
   /**
    * Lets go at once. The closing handshake of a dead network can take minutes, so nothing waits for it.
-   * @param {number} [code]
-   * @param {string} [reason]
+   * @param {number} code
+   * @param {string} reason
    */
-  drop(code = 1000, reason = "") {
+  drop(code, reason) {
     this.#detach();
     // Closing before the handshake is done is an error event in `ws`; keep a handler for it.
     this.#ws.onerror = () => {};

@@ -127,7 +127,7 @@ export class Subscription extends Emitter {
       this.#replace(known ? "reset" : "snapshot", { epoch, seq, snapshot, reason });
     }
     if (presence) {
-      this.#members = presence.members ? new Map(presence.members.map((member) => [member.user, member])) : null;
+      this.#members = presence.members ? byUser(presence.members) : null;
       this.#count = presence.count;
       this.#deliver(this.#presence());
     }
@@ -151,9 +151,12 @@ export class Subscription extends Emitter {
     this.#deliver({ ...signal, kind: "signal", entity: this.entity });
   }
 
-  /** @param {{joined?: Member[], updated?: Member[], left?: string[], count: number}} change */
-  presence({ joined = [], updated = [], left = [], count }) {
+  /** @param {{joined?: Member[], updated?: Member[], left?: string[], members?: Member[], count: number}} change */
+  presence({ joined = [], updated = [], left = [], members, count }) {
     if (this.state !== "live") return;
+    // The whole list takes the place of what was known; a count alone says that they are too many to be listed.
+    if (members) this.#members = byUser(members);
+    else if (joined.length + updated.length + left.length === 0) this.#members = null;
     for (const member of [...joined, ...updated]) this.#members?.set(member.user, member);
     for (const user of left) this.#members?.delete(user);
     this.#count = count;
@@ -210,4 +213,9 @@ export class Subscription extends Emitter {
     this.emit(item.kind, item);
     this.emit("item", item);
   }
+}
+
+/** @param {Member[]} members */
+function byUser(members) {
+  return new Map(members.map((member) => [member.user, member]));
 }

@@ -57,6 +57,7 @@
  * @property {number} [expires_at]
  * @property {string} server
  * @property {Limits} limits
+ * @property {true} [resumed] the connection took the place of the lost one, its presence included
  * @property {SubscriptionAnswer[]} [subscriptions]
  */
 
@@ -107,14 +108,17 @@
 /** @typedef {{direction: "in" | "out", data: string, at: number}} RawMessage */
 
 /**
- * An op that has not been answered. `n` is null until it is first sent.
+ * An op that has not been answered. `n` is null until it is kept or first sent.
  * @typedef {object} PendingOp
  * @property {number | null} n
  * @property {string} entity
  * @property {string} type
  * @property {any} body
- * @property {number} attempts how often it was sent
+ * @property {"queued" | "sent"} state `sent`: it may have happened already, though its answer is not here; an earlier page may have sent it
+ * @property {number} attempts how often this page sent it
  * @property {boolean} inFlight sent on the present connection and not answered yet
+ * @property {boolean} kept it is in IndexedDB, and outlives this page
+ * @property {boolean} restored an earlier page, or one that is gone, left it
  */
 
 /**
@@ -159,7 +163,8 @@
  * @property {number} [answerTimeoutMs] how long an answer may take (default 30 s)
  * @property {string} [client] the client id to present; it must not be in use elsewhere
  * @property {number} [firstN] with `client`: the number of the next op (default 1)
- * @property {StorageLike | null} [storage] e.g. `sessionStorage`: keeps client id and unanswered ops over a reload
+ * @property {StorageLike | import("./indexeddb.js").IndexedDbStorage | null} [storage] keeps client id and unanswered ops: over a
+ *   reload in `sessionStorage`, over closed tabs and crashes with `indexedDbStorage()`
  * @property {Clock} [clock] for tests
  */
 

@@ -6,6 +6,7 @@ import { inState, next, story } from "./support/story.js";
 const LOBBY = "room:lobby";
 const snapshot = (seq, more = {}) => ({ entity: LOBBY, epoch: "e1", seq, snapshot: { upTo: seq }, reason: "no_position", ...more });
 const answer = (result) => ({ subscriptions: [{ entity: LOBBY, result }] });
+const member = (user, name) => ({ user, meta: { name }, sessions: 1 });
 
 /** A client whose only subscription is live, at `seq`. */
 async function live(t, { seq = 0, options = {}, client: clientOptions = {} } = {}) {
@@ -169,6 +170,41 @@ test("a subscription that was refused for a while is asked for again", async (t)
   assert.equal(sub.position.seq, 2);
 });
 
+for (const code of ["overloaded", "unavailable", "rate_limited"]) {
+  test(`put off within \`connect\` as ${code}, a subscription is asked for later, with jitter, from its position`, async (t) => {
+    const { server, clock, connect } = await story(t, { random: 0.5 });
+    const client = connect({ backoff: { baseMs: 0 } });
+    const subs = [LOBBY, "room:other"].map((id) => client.entity(id).subscribe());
+    const first = await server.welcome({ subscriptions: subs.map(({ entity }) => ({ entity, result: { ...snapshot(7), entity } })) });
+    await Promise.all(subs.map(({ ready }) => ready));
+    first.cut();
+    await inState(client, "waiting");
+    clock.advance(0);
+    const peer = await server.accept();
+    const request = await peer.expect("connect");
+    assert.deepEqual(request.params.subscriptions.map(({ after }) => after.seq), [7, 7]);
+    const event = next(subs[1], "event");
+    peer.hello(request, {
+      subscriptions: [
+        { entity: LOBBY, error: { code: -32021, message: "later", data: { code, retry_after_ms: 900 } } },
+        { entity: "room:other", result: { entity: "room:other", epoch: "e1", seq: 8, events: [{ seq: 8, at: 1, from: "bob", type: "post", body: {} }] } },
+      ],
+    });
+    // One subscription's trouble is not another's.
+    assert.equal((await event).seq, 8);
+    // Half of the first 250 ms of backoff comes on top of what the server asks for.
+    clock.advance(1_024);
+    client.entity(LOBBY).signal("not yet", {});
+    await peer.expect("signal");
+    clock.advance(1);
+    const again = await peer.expect("subscribe");
+    assert.deepEqual(again.params.after, { epoch: "e1", seq: 7 });
+    const missed = next(subs[0], "event");
+    peer.reply(again, { entity: LOBBY, epoch: "e1", seq: 8, events: [{ seq: 8, at: 1, from: "bob", type: "post", body: { text: "missed" } }] });
+    assert.equal((await missed).body.text, "missed");
+  });
+}
+
 test("subscriptions that do not fit into `connect` follow it one by one", async (t) => {
   const { server, connect } = await story(t);
   const client = connect();
@@ -188,9 +224,23 @@ test("subscriptions that do not fit into `connect` follow it one by one", async 
   }
 });
 
+test("a whole list replaces what was known of presence, and a count alone says that they are too many", async (t) => {
+  const { sub, peer } = await live(t, { options: { presence: true } });
+  const seen = [];
+  sub.on("presence", ({ members, count }) => seen.push([members?.map(({ user }) => user) ?? null, count]));
+  const last = next(sub, "presence", ({ count }) => count === 3);
+  peer.notify("presence", { entity: LOBBY, joined: [member("a", "Ann"), member("b", "Bob")], count: 2 });
+  // Changes were left out while this client did not read.
+  peer.notify("presence", { entity: LOBBY, members: [member("b", "Bob"), member("c", "Cid")], count: 2 });
+  peer.notify("presence", { entity: LOBBY, count: 1_500 });
+  peer.notify("presence", { entity: LOBBY, members: [member("d", "Dora")], count: 1 });
+  peer.notify("presence", { entity: LOBBY, joined: [member("e", "Eve"), member("f", "Flo")], count: 3 });
+  await last;
+  assert.deepEqual(seen, [[["a", "b"], 2], [["b", "c"], 2], [null, 1_500], [["d"], 1], [["d", "e", "f"], 3]]);
+});
+
 test("presence items carry the whole list", async (t) => {
   const { sub, peer } = await live(t, { options: { presence: true } });
-  const member = (user, name) => ({ user, meta: { name }, sessions: 1 });
   const seen = [];
   sub.on("presence", ({ members, count, left }) => seen.push([members.map(({ user, meta }) => `${user}:${meta.name}`), count, left]));
   const last = next(sub, "presence", ({ left }) => left.length > 0);

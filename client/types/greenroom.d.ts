@@ -10,6 +10,7 @@ import { Client } from "./src/client.js";
 export { Client } from "./src/client.js";
 export { Entity } from "./src/entity.js";
 export { GreenroomError } from "./src/errors.js";
+export { indexedDbStorage } from "./src/indexeddb.js";
 export { Subscription } from "./src/subscription.js";
 export type ConnectOptions = import("./src/types.js").ConnectOptions;
 export type SubscribeOptions = import("./src/types.js").SubscribeOptions;
@@ -19,6 +20,7 @@ export type Member = import("./src/types.js").Member;
 export type Position = import("./src/types.js").Position;
 export type PendingOp = import("./src/types.js").PendingOp;
 export type StateChange = import("./src/types.js").StateChange;
+export type IndexedDbOptions = import("./src/indexeddb.js").IndexedDbOptions;
 /** @typedef {import("./src/types.js").ConnectOptions} ConnectOptions */
 /** @typedef {import("./src/types.js").SubscribeOptions} SubscribeOptions */
 /** @typedef {import("./src/types.js").Item} Item */
@@ -27,6 +29,7 @@ export type StateChange = import("./src/types.js").StateChange;
 /** @typedef {import("./src/types.js").Position} Position */
 /** @typedef {import("./src/types.js").PendingOp} PendingOp */
 /** @typedef {import("./src/types.js").StateChange} StateChange */
+/** @typedef {import("./src/indexeddb.js").IndexedDbOptions} IndexedDbOptions */
 /**
  * Starts to connect and returns at once; use the client as if it were connected already.
  * @param {ConnectOptions} [options]

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::common::Common;
 use crate::report::{self, Report};
-use crate::{drill, replay, scenario, suite};
+use crate::{compare, drill, find_max, history, replay, scenario, suite};
 
 /// Loads a Greenroom server, measures it, and checks that it keeps its promises.
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ pub enum Command {
     Durable(scenario::durable::Args),
     /// Connections that come and go; none may fail
     Churn(scenario::churn::Args),
+    /// A room fills with members who hear of each other; some come and go, and all must agree in the end
+    Presence(scenario::presence::Args),
     /// Readers that stop for a while must still get everything, and must not slow their neighbours down
     SlowReader(scenario::slow_reader::Args),
     /// Replay IRC logs: everybody must see every line once and in order
@@ -39,6 +41,12 @@ pub enum Command {
     Verify(replay::verify::Args),
     /// Start a server, restart it again and again under load, and check that nothing is lost, doubled or reordered
     Drill(drill::Args),
+    /// Judge a history that `drill --history FILE` wrote
+    Check(history::command::Args),
+    /// Search the highest rate that holds a latency budget
+    FindMax(find_max::Args),
+    /// Put Greenroom and other servers through the same loads, side by side
+    Compare(compare::Args),
     /// Start a server and run a list of scenarios against it
     Suite(suite::Args),
 }
@@ -50,8 +58,14 @@ pub enum Command {
 pub fn execute(command: Command) -> Result<bool> {
     match command {
         Command::Suite(args) => suite::run(args),
+        Command::Compare(args) => {
+            let common = args.common.clone();
+            report::deliver(&block_on(common.threads.max(1), compare::run(args))?, &common)?;
+            Ok(true)
+        }
+        Command::Check(args) => history::command::run(&args),
         command => {
-            let common = common(&command).clone();
+            let common = common(&command).cloned().context("every scenario has the common arguments")?;
             let report = perform(command)?;
             let kept = report.violations.is_empty();
             report::deliver(&[report], &common)?;
@@ -65,35 +79,41 @@ pub fn execute(command: Command) -> Result<bool> {
 /// # Errors
 /// Where the run could not be made.
 pub fn perform(command: Command) -> Result<Report> {
-    let threads = common(&command).threads.max(1);
+    let threads = common(&command).map_or(1, |common| common.threads.max(1));
     match command {
         Command::Connect(args) => block_on(threads, scenario::connect::run(args)),
         Command::Fanout(args) => block_on(threads, scenario::fanout::run(args)),
         Command::Rooms(args) => block_on(threads, scenario::rooms::run(args)),
         Command::Durable(args) => block_on(threads, scenario::durable::run(args)),
         Command::Churn(args) => block_on(threads, scenario::churn::run(args)),
+        Command::Presence(args) => block_on(threads, scenario::presence::run(args)),
         Command::SlowReader(args) => block_on(threads, scenario::slow_reader::run(args)),
         Command::Replay(args) => block_on(threads, replay::run(args)),
         Command::Verify(args) => block_on(threads, replay::verify::run(args)),
         Command::Drill(args) => block_on(threads, drill::run(args)),
-        Command::Suite(_) => anyhow::bail!("a suite is no scenario and cannot be part of one"),
+        Command::FindMax(args) => block_on(threads, find_max::run(args)),
+        Command::Suite(_) | Command::Check(_) | Command::Compare(_) => anyhow::bail!("this is no scenario"),
     }
 }
 
-/// What all scenarios' arguments have in common.
-pub fn common(command: &Command) -> &Common {
-    match command {
+/// What all scenarios' arguments have in common; nothing for a command that needs no server.
+pub fn common(command: &Command) -> Option<&Common> {
+    Some(match command {
         Command::Connect(args) => &args.common,
         Command::Fanout(args) => &args.common,
         Command::Rooms(args) => &args.common,
         Command::Durable(args) => &args.common,
         Command::Churn(args) => &args.common,
+        Command::Presence(args) => &args.common,
         Command::SlowReader(args) => &args.common,
         Command::Replay(args) => &args.common,
         Command::Verify(args) => &args.common,
         Command::Drill(args) => &args.common,
+        Command::FindMax(args) => &args.common,
+        Command::Compare(args) => &args.common,
         Command::Suite(args) => &args.common,
-    }
+        Command::Check(_) => return None,
+    })
 }
 
 /// One thread by default, so that it and the server can be pinned to cores of their own.

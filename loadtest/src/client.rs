@@ -54,7 +54,20 @@ impl Conn {
         client: Option<String>,
         subscriptions: Vec<Subscribe>,
     ) -> Result<(Self, Vec<Subscribed>), Failure> {
-        let opening = Self::establish(target, user, client, subscriptions);
+        Self::resume(target, user, (client, None), subscriptions).await
+    }
+
+    /// The same for one that asks for the place of a session it lost as well: client id and session, where there are any.
+    ///
+    /// # Errors
+    /// Any step that failed; not that the session is unknown, which [`hello`](Self::hello) tells.
+    pub async fn resume(
+        target: &Target,
+        user: &str,
+        (client, session): (Option<String>, Option<String>),
+        subscriptions: Vec<Subscribe>,
+    ) -> Result<(Self, Vec<Subscribed>), Failure> {
+        let opening = Self::establish(target, user, client, session, subscriptions);
         timeout(target.connect_within, opening).await.map_err(|_| Failure::Timeout("connect"))?
     }
 
@@ -62,6 +75,7 @@ impl Conn {
         target: &Target,
         user: &str,
         client: Option<String>,
+        session: Option<String>,
         subscriptions: Vec<Subscribe>,
     ) -> Result<(Self, Vec<Subscribed>), Failure> {
         let stream = target.dial().await.map_err(Failure::Tcp)?;
@@ -70,7 +84,7 @@ impl Conn {
         let token = target.tokens.token(user).map_err(|e| Failure::NotUnderstood(e.to_string()))?;
         let version = Some(concat!("greenroom-loadtest/", env!("CARGO_PKG_VERSION")).to_owned());
         let mut conn = Self { socket, codec: target.codec, next_id: 1, hello: nobody() };
-        let call = Call::Connect(Connect { token, client, subscriptions, version });
+        let call = Call::Connect(Connect { token, client, session, subscriptions, version });
         let mut hello: Connected = conn.ask(&call).await?;
         let outcomes = std::mem::take(&mut hello.subscriptions);
         conn.hello = hello;
@@ -186,7 +200,7 @@ fn nobody() -> Connected {
         ping_interval_ms: 0,
     };
     let (session, client, user, server) = Default::default();
-    Connected { session, client, user, expires_at: None, server, limits, subscriptions: Vec::new() }
+    Connected { session, resumed: false, client, user, expires_at: None, server, limits, subscriptions: Vec::new() }
 }
 
 #[cfg(test)]

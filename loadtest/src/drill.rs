@@ -1,41 +1,45 @@
-//! `drill`: restarts a server again and again while clients post and listen, and proves from what they recorded that no
-//! acknowledged op is lost, doubled or reordered.
+//! `drill`: restarts a server again and again while clients send, read and listen, and proves from the history of it all that no
+//! acknowledged op is lost, doubled or reordered, and that nobody was shown anything else than the logs hold.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use greenroom_protocol::{Epoch, Seq};
+use greenroom_protocol::Seq;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::client::Conn;
 use crate::common::Common;
+use crate::history::digest::Shape;
+use crate::history::{self as general, History};
 use crate::report::Report;
 use crate::run::Run;
 use crate::server::{ServerArgs, Setup};
 use crate::span::Span;
 use crate::stats::Lane;
 
+mod asks;
 mod backoff;
 mod history;
-mod judge;
 mod member;
 mod pause;
+mod pending;
 mod record;
 mod restarts;
 mod stage;
 mod ulid;
-mod verdict;
 
-use judge::{Room, Tally, judge};
+use history::Reading;
 use member::Member;
-use record::{Mark, Record};
+use record::Record;
 use restarts::Restarts;
-use stage::{Load, Phase, Stage};
+use stage::{Load, Phase, Stage, Target};
 
+/// Failures that are told in words; the rest is only counted.
+const MAX_TOLD: usize = 10;
 /// How long the last answers may take, and after them the last events. The tests' server has nothing on the way.
 const SETTLE_WITHIN: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(60) };
 
@@ -55,39 +59,44 @@ pub struct Args {
     /// Kill the server (SIGKILL) instead of asking it to stop (SIGTERM)
     #[arg(long)]
     pub kill: bool,
-    /// Clients; each follows two of the rooms
+    /// Clients; each follows two of the rooms and documents
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub clients: u16,
     /// Rooms
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub rooms: u16,
-    /// Posts a second of each client; what the server holds up is not made up for
+    /// Documents with a counter for each client
+    #[arg(long, default_value_t = 1)]
+    pub docs: u16,
+    /// Ops a second of each client; what the server holds up is not made up for
     #[arg(long, default_value_t = 50.0)]
     pub rate: f64,
-    /// Unanswered posts of each client
+    /// Unanswered ops of each client
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub in_flight: u16,
+    /// Reads a second of each client, of states and of pages of the log; 0 for none
+    #[arg(long, default_value_t = 10.0)]
+    pub reads: f64,
     /// How long the server is up, about, once all clients are served again
     #[arg(long, default_value = "2s")]
     pub up_for: Span,
     /// Kind of the rooms
     #[arg(long, default_value = "room")]
     pub kind: String,
+    /// Kind of the documents
+    #[arg(long, default_value = "doc")]
+    pub doc_kind: String,
+    /// Write the history down, so that `check` can judge it again
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub history: Option<PathBuf>,
 }
 
 /// What is left when all is over.
 #[derive(Default)]
 struct Aftermath {
     records: Vec<Record>,
-    histories: Vec<History>,
     failures: Vec<String>,
-}
-
-/// The log of a room, as read in the end.
-#[derive(Debug, Clone, PartialEq)]
-struct History {
-    epoch: Epoch,
-    events: Vec<(Seq, Option<Mark>)>,
 }
 
 /// Runs it.
@@ -98,13 +107,22 @@ pub async fn run(args: Args) -> Result<Report> {
     if !(args.rate.is_finite() && args.rate > 0.0) {
         bail!("`--rate` must be more than 0");
     }
+    if !(args.reads.is_finite() && args.reads >= 0.0) {
+        bail!("`--reads` must not be less than 0");
+    }
     let mut restarts = Restarts::begin(Setup::new(&args.server)?, args.kill).await?;
     let server = restarts.server().context("it has just been started")?;
     let common = Common { url: server.url(), metrics: None, pid: None, ..args.common.clone() };
     let run = Run::new("drill", &common).await?;
-    let rooms = (0..args.rooms).map(|room| run.entity(&args.kind, room)).collect::<Result<Vec<_>>>()?;
-    let load = Load { every: Duration::from_secs_f64(1.0 / args.rate), in_flight: usize::from(args.in_flight) };
-    let stage = Arc::new(Stage::new(run, rooms, usize::from(args.clients), load));
+    let room = |index| Ok(Target { id: run.entity(&args.kind, index)?, shape: Shape::Room });
+    let doc = |index| Ok(Target { id: run.entity(&args.doc_kind, index)?, shape: Shape::Counters });
+    let targets = (0..args.rooms).map(room).chain((0..args.docs).map(doc)).collect::<Result<Vec<_>>>()?;
+    let load = Load {
+        every: Duration::from_secs_f64(1.0 / args.rate),
+        in_flight: usize::from(args.in_flight),
+        read_every: (args.reads > 0.0).then(|| Duration::from_secs_f64(1.0 / args.reads)),
+    };
+    let stage = Arc::new(Stage::new(run, targets, usize::from(args.clients), load));
 
     let mut aftermath = None;
     let window = stage.run.measure(Lane::Ack, async {
@@ -124,10 +142,10 @@ pub async fn run(args: Args) -> Result<Report> {
     report.figures.add("longest_stop_ms", restarts.longest_stop.as_secs_f64() * 1000.0);
     report.figures.add("longest_down_ms", restarts.longest_down.as_secs_f64() * 1000.0);
     match aftermath {
-        Some(aftermath) => tell(aftermath, &mut report),
+        Some(aftermath) => tell(aftermath, &stage, args.history.as_deref(), &mut report)?,
         None => report.violations.push("the server did not come back, so nothing is proven".into()),
     }
-    verdict::tell_failures(restarts.failures.into_iter(), &mut report);
+    tell_failures(restarts.failures.into_iter(), &mut report);
     Ok(report)
 }
 
@@ -148,55 +166,64 @@ impl Crew {
         Self { members, settled }
     }
 
-    /// Has everything answered, reads what the rooms hold, and lets every client listen up to there.
-    async fn end(mut self, stage: &Stage) -> Aftermath {
-        let mut aftermath = Aftermath::default();
+    /// Has everything answered, reads what the logs hold, lets every client listen up to there, and reads the logs again.
+    async fn end(mut self, stage: &Arc<Stage>) -> Aftermath {
+        let mut failures = Vec::new();
         stage.turn_to(Phase::Settle);
         // What is not answered by then is judged as such.
         let _ = timeout(SETTLE_WITHIN, self.settled.recv()).await;
-        match histories(stage).await {
-            Ok(histories) => aftermath.histories = histories,
-            Err(error) => aftermath.failures.push(format!("{error:#}")),
-        }
-        let head = |history: &History| history.events.last().map_or(0, |(seq, _)| *seq);
-        let heads: Arc<[Seq]> = match aftermath.histories.iter().map(head).collect::<Vec<_>>() {
-            heads if heads.is_empty() => vec![0; stage.rooms.len()].into(),
-            heads => heads.into(),
+        let mut reader = Record::new(Arc::clone(stage), stage.clients());
+        let heads: Arc<[Seq]> = match history::read_all(stage, &mut reader, Reading::Judged).await {
+            Ok(heads) => heads.into(),
+            Err(error) => {
+                failures.push(format!("{error:#}"));
+                vec![0; stage.targets.len()].into()
+            }
         };
         stage.turn_to(Phase::Listen { heads, deadline: Instant::now() + SETTLE_WITHIN });
+        let mut records = Vec::new();
         while let Some(member) = self.members.join_next().await {
             match member {
-                Ok(record) => aftermath.records.push(record),
-                Err(error) => aftermath.failures.push(format!("a client's task failed: {error}")),
+                Ok(record) => records.push(record),
+                Err(error) => failures.push(format!("a client's task failed: {error}")),
             }
         }
-        aftermath
+        // Once nobody can be told anything more.
+        if let Err(error) = history::read_all(stage, &mut reader, Reading::Last).await {
+            failures.push(format!("{error:#}"));
+        }
+        records.push(reader);
+        Aftermath { records, failures }
     }
 }
 
-/// Reads the history of every room, page by page.
-async fn histories(stage: &Stage) -> Result<Vec<History>> {
-    let (mut conn, _) = Conn::open(&stage.run.target, "drill-judge", Vec::new()).await.context("the histories cannot be read")?;
-    let mut histories = Vec::with_capacity(stage.rooms.len());
-    for room in &stage.rooms {
-        histories.push(history::read(&mut conn, room).await?);
+/// Puts the verdict over the whole history into a report.
+fn tell(aftermath: Aftermath, stage: &Stage, file: Option<&std::path::Path>, report: &mut Report) -> Result<()> {
+    let Aftermath { mut records, failures } = aftermath;
+    let history = History {
+        entities: stage.targets.iter().map(|target| target.id.clone()).collect(),
+        entries: records.iter_mut().flat_map(|record| std::mem::take(&mut record.entries)).collect(),
+    };
+    if let Some(file) = file {
+        general::file::write(file, &history)?;
     }
-    Ok(histories)
+    let tally = general::command::judge(&history, report);
+    // What has a number is repeated until somebody answers.
+    let forlorn = records.iter().map(|record| record.forlorn).sum();
+    report.expect_none(tally.unanswered.saturating_sub(forlorn), "ops were never answered");
+    report.expect_none(tally.refused, "ops were refused for good");
+    let longest_us = records.iter().map(|record| record.longest_pause_us).max().unwrap_or(0);
+    report.figures.add("reconnects", records.iter().map(|record| record.reconnects).sum::<u64>() as f64);
+    report.figures.add("longest_pause_ms", longest_us as f64 / 1000.0);
+    tell_failures(records.iter().flat_map(|record| record.failures.iter().cloned()), report);
+    tell_failures(failures.into_iter(), report);
+    Ok(())
 }
 
-/// Judges room by room.
-fn tell(aftermath: Aftermath, report: &mut Report) {
-    let Aftermath { records, histories, failures } = aftermath;
-    let mut tally = Tally::default();
-    for (index, history) in histories.into_iter().enumerate() {
-        let ops = records.iter().flat_map(|record| &record.ops).filter(|op| op.room == index).cloned().collect();
-        let views = records.iter().flat_map(|record| &record.views).filter(|view| view.room == index).cloned().collect();
-        tally += judge(&Room { epoch: history.epoch, history: history.events, ops, views });
-    }
-    // A drill in which nothing happened proves nothing.
-    report.expect_none(u64::from(tally.acked == 0), "drill without a single acknowledged op");
-    verdict::tell(&tally, &records, report);
-    verdict::tell_failures(failures.into_iter(), report);
+/// Puts what went wrong besides into a report.
+fn tell_failures(mut failures: impl Iterator<Item = String>, report: &mut Report) {
+    report.violations.extend(failures.by_ref().take(MAX_TOLD));
+    report.expect_none(failures.count() as u64, "more failures");
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! A small stand-in for a server, for the tests: rooms in memory, and faults that the harness must notice.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt, StreamExt};
 use greenroom_protocol::codec::{Message as Wire, Method};
+use greenroom_protocol::params::PresenceAction;
 use greenroom_protocol::results::{
-    Connected, Empty, Event, HistoryPage, Pong, PresenceList, Sent, SessionLimits, SnapshotReason, State, Subscribed, SubscriptionOutcome,
+    Connected, Empty, Event, HistoryPage, Member, Pong, PresenceList, Sent, SessionLimits, SnapshotReason, State, Subscribed,
+    SubscriptionOutcome,
 };
 use greenroom_protocol::{Call, CodecKind, EntityId, Epoch, ErrorCode, RawJson, RequestId, WireError, notify, params};
 use serde::Serialize;
@@ -15,6 +17,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+
+/// Messages in a room's state.
+const MESSAGES: usize = 10;
 
 /// How the server misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub enum Fault {
     RateLimit,
     /// This op is refused the first time.
     RefuseOnce(u64),
+    /// Nobody is told who leaves.
+    HideLeft,
     /// Each connection is closed upon `presence`.
     ClosePresence,
     /// The op that gets this seq is done, and instead of the answer the connection ends, once.
@@ -45,6 +52,10 @@ pub enum Fault {
     HangUpAndSkip(u64),
     /// The same as hanging up, and who resumes gets a snapshot as if it had given no position.
     HangUpAndStartOver(u64),
+    /// From this seq on, whoever reads is shown the state after the first event.
+    ReadOld(u64),
+    /// The event with this seq is in no state.
+    LeaveOut(u64),
 }
 
 #[derive(Default)]
@@ -53,6 +64,8 @@ struct Room {
     next: u64,
     counter: u64,
     subscribers: Vec<(usize, CodecKind, mpsc::Sender<Vec<u8>>)>,
+    entity: Option<EntityId>,
+    present: Vec<(usize, Member)>,
     held: Option<Event>,
     refused: bool,
     hung_up: bool,
@@ -77,6 +90,11 @@ impl Fake {
             }
         });
         Self { address }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The URL to test against.
@@ -118,9 +136,8 @@ async fn serve(stream: TcpStream, mut session: Session) {
                 } else {
                     Message::binary(frame)
                 };
-                if socket.send(message).await.is_err() {
-                    break;
-                }
+                // After the client's close this fails, and `next` still has that to answer; where the client is gone it ends.
+                let _ = socket.send(message).await;
             }
             message = socket.next() => match message {
                 Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
@@ -146,6 +163,7 @@ async fn serve(stream: TcpStream, mut session: Session) {
     }
     for room in session.rooms.lock().expect("no test panics with it").values_mut() {
         room.subscribers.retain(|(index, ..)| *index != session.index);
+        room.leave(&session);
     }
 }
 
@@ -177,21 +195,14 @@ impl Session {
             let room = rooms.entry(wanted.entity.clone()).or_default();
             room.subscribers.push((self.index, codec, out.clone()));
             let seq = room.next;
+            let presence = wanted.presence.then(|| room.present());
             if let Some(position) = wanted.after.as_ref().filter(|_| !matches!(self.fault, Fault::HangUpAndStartOver(_))) {
                 let skipped = u64::from(matches!(self.fault, Fault::HangUpAndSkip(_)));
                 let events = Some(room.events.iter().filter(|event| event.seq > position.seq + skipped).cloned().collect());
-                return Subscribed {
-                    entity: wanted.entity.clone(),
-                    epoch: epoch(),
-                    seq,
-                    events,
-                    snapshot: None,
-                    reason: None,
-                    presence: None,
-                };
+                return Subscribed { entity: wanted.entity.clone(), epoch: epoch(), seq, events, snapshot: None, reason: None, presence };
             }
-            let (snapshot, reason) = (Some(json(&serde_json::json!({}))), Some(SnapshotReason::NoPosition));
-            Subscribed { entity: wanted.entity.clone(), epoch: epoch(), seq, events: None, snapshot, reason, presence: None }
+            let (snapshot, reason) = (Some(state(&wanted.entity, &room.events, self.fault)), Some(SnapshotReason::NoPosition));
+            Subscribed { entity: wanted.entity.clone(), epoch: epoch(), seq, events: None, snapshot, reason, presence }
         };
         Ok(match call {
             Call::Connect(connect) => {
@@ -199,32 +210,56 @@ impl Session {
                     let result = Some(subscribe(wanted));
                     SubscriptionOutcome { entity: wanted.entity.clone(), result, error: None }
                 };
-                json(&hello(self.client.as_deref(), connect.subscriptions.iter().map(outcome).collect()))
+                json(&hello(self.name(), self.user(), connect.subscriptions.iter().map(outcome).collect()))
             }
             Call::Subscribe(wanted) => json(&subscribe(wanted)),
             Call::Send(op) => json(&self.send(rooms.entry(op.entity.clone()).or_default(), op)?),
             Call::Signal(signal) => {
-                let from = format!("anon-{}", self.index);
+                let from = self.user();
                 let (entity, r#type) = (signal.entity.clone(), signal.r#type.clone());
                 let params = notify::Signal { entity, from, r#type, body: signal.body.clone(), key: None };
                 rooms.entry(signal.entity.clone()).or_default().publish(Method::Signal, &params, Some(self.index));
                 json(&Empty {})
             }
-            Call::Read(target) => {
-                let room = rooms.entry(target.entity.clone()).or_default();
-                json(&State { epoch: epoch(), seq: room.counter, state: json(&serde_json::json!({ "n": room.counter })) })
+            Call::Read(read) => {
+                let room = rooms.entry(read.entity.clone()).or_default();
+                let seq = if matches!(self.fault, Fault::ReadOld(from) if room.counter >= from) { 1 } else { room.counter };
+                json(&State { epoch: epoch(), seq, state: state(&read.entity, &room.events[..seq as usize], self.fault) })
             }
             Call::History(page) => {
                 let room = rooms.entry(page.entity.clone()).or_default();
-                let (after, limit) = (page.after.unwrap_or(0), page.limit.unwrap_or(100) as usize);
-                let rest: Vec<_> = room.events.iter().filter(|event| event.seq > after).collect();
-                let events: Vec<_> = rest.iter().take(limit).map(|event| (*event).clone()).collect();
-                json(&HistoryPage { epoch: epoch(), more: events.len() < rest.len(), events })
+                let limit = page.limit.unwrap_or(100) as usize;
+                let from = match page.after {
+                    Some(after) => room.events.partition_point(|event| event.seq <= after),
+                    None => room.events.len().saturating_sub(limit),
+                };
+                let events: Vec<_> = room.events[from..].iter().take(limit).cloned().collect();
+                let more = if page.after.is_some() { from + events.len() < room.events.len() } else { from > 0 };
+                json(&HistoryPage { epoch: epoch(), more, events })
             }
-            Call::Presence(_) => json(&PresenceList { count: 1, members: None }),
+            Call::Presence(presence) => {
+                let room = rooms.entry(presence.entity.clone()).or_default();
+                room.entity = Some(presence.entity.clone());
+                match presence.action {
+                    PresenceAction::List => return Ok(json(&room.present())),
+                    PresenceAction::Enter => room.enter(self, presence.meta.clone()),
+                    PresenceAction::Leave => room.leave(self),
+                }
+                json(&PresenceList { members: None, ..room.present() })
+            }
             Call::Unsubscribe(_) => json(&Empty {}),
             Call::Ping(_) => json(&Pong { now: 1 }),
         })
+    }
+
+    /// Who presents its client id again is the same user.
+    fn user(&self) -> String {
+        format!("anon-{}", self.name())
+    }
+
+    /// Its client id: the one that it presents, or is given.
+    fn name(&self) -> String {
+        self.client.clone().unwrap_or_else(|| self.index.to_string())
     }
 
     fn send(&mut self, room: &mut Room, op: &params::Send) -> Result<Sent, WireError> {
@@ -239,7 +274,7 @@ impl Session {
             return Err(WireError::new(ErrorCode::RateLimited, "slow down").retry_after_ms(1));
         }
         let body = if self.fault == Fault::Alter(seq) { json(&serde_json::json!({ "text": "?", "line": 0 })) } else { op.body.clone() };
-        let from = format!("anon-{}", self.index);
+        let from = self.user();
         let event = Event { entity: Some(op.entity.clone()), seq, at: 1, from, r#type: op.r#type.clone(), body };
         room.next += 1;
         if self.fault != Fault::Lose(seq) {
@@ -271,6 +306,33 @@ impl Session {
 }
 
 impl Room {
+    fn present(&self) -> PresenceList {
+        let members: Vec<_> = self.present.iter().map(|(_, member)| member.clone()).collect();
+        PresenceList { count: members.len() as u64, members: Some(members) }
+    }
+
+    fn enter(&mut self, session: &Session, meta: Option<RawJson>) {
+        let member = Member { user: session.user(), meta: meta.unwrap_or_else(RawJson::empty_object), sessions: 1 };
+        self.present.push((session.index, member.clone()));
+        self.tell(vec![member], Vec::new());
+    }
+
+    fn leave(&mut self, session: &Session) {
+        let before = self.present.len();
+        self.present.retain(|(index, _)| *index != session.index);
+        if self.present.len() < before && session.fault != Fault::HideLeft {
+            self.tell(Vec::new(), vec![session.user()]);
+        }
+    }
+
+    fn tell(&self, joined: Vec<Member>, left: Vec<String>) {
+        let Some(entity) = self.entity.clone() else { return };
+        let count = self.present.len() as u64;
+        let change = notify::PresenceChange { entity, joined, updated: Vec::new(), left, count, members: None };
+        // Only those who asked for presence would be told by a server; to the others of the tests it does not matter.
+        self.publish(Method::Presence, &change, None);
+    }
+
     fn publish(&self, method: Method, params: &impl Serialize, but: Option<usize>) {
         for (_, codec, out) in self.subscribers.iter().filter(|(index, ..)| Some(*index) != but) {
             let mut frame = Vec::new();
@@ -280,7 +342,27 @@ impl Room {
     }
 }
 
-fn hello(client: Option<&str>, subscriptions: Vec<SubscriptionOutcome>) -> Connected {
+/// What the events come to: the last messages of a room, or the counters of a document.
+fn state(entity: &EntityId, events: &[Event], fault: Fault) -> RawJson {
+    let events = events.iter().filter(|event| fault != Fault::LeaveOut(event.seq));
+    if !entity.as_str().starts_with("doc:") {
+        let message = |event: &Event| serde_json::json!({ "seq": event.seq, "at": event.at, "from": event.from, "body": event.body });
+        let messages: Vec<_> = events.map(message).collect();
+        return json(&serde_json::json!({ "messages": &messages[messages.len().saturating_sub(MESSAGES)..] }));
+    }
+    #[derive(serde::Deserialize)]
+    struct Increment {
+        path: String,
+        by: i64,
+    }
+    let mut counters = BTreeMap::<String, i64>::new();
+    for Increment { path, by } in events.filter_map(|event| event.body.parse().ok()) {
+        *counters.entry(path.trim_start_matches('/').to_owned()).or_default() += by;
+    }
+    json(&counters)
+}
+
+fn hello(client: String, user: String, subscriptions: Vec<SubscriptionOutcome>) -> Connected {
     let limits = SessionLimits {
         max_message_bytes: 65536,
         max_body_bytes: 32768,
@@ -288,6 +370,6 @@ fn hello(client: Option<&str>, subscriptions: Vec<SubscriptionOutcome>) -> Conne
         max_in_flight: 64,
         ping_interval_ms: 25000,
     };
-    let (session, client, user) = ("s".into(), client.unwrap_or("c").to_owned(), "anon-x".into());
-    Connected { session, client, user, expires_at: None, server: "fake/0".into(), limits, subscriptions }
+    let (session, client) = ("s".into(), client);
+    Connected { session, resumed: false, client, user, expires_at: None, server: "fake/0".into(), limits, subscriptions }
 }

@@ -8,14 +8,18 @@ mod check;
 mod cli;
 mod client;
 mod common;
+mod compare;
 mod drill;
 #[cfg(test)]
 mod fake;
+mod find_max;
 mod glimpse;
+mod history;
 mod irc;
 mod machine;
 mod peer;
 mod progress;
+mod raw;
 mod replay;
 mod report;
 mod run;

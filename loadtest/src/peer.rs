@@ -74,13 +74,13 @@ impl Peer {
         }
     }
 
-    /// Listens for a while; tells whether the connection still stands.
-    pub async fn listen_for(&mut self, time: Duration) -> bool {
-        let end = Instant::now() + time;
+    /// Listens until something else has happened; tells whether the connection still stands.
+    pub async fn listen_until(&mut self, until: impl Future) -> bool {
+        let mut until = std::pin::pin!(until);
         loop {
             let frame = tokio::select! {
                 biased;
-                () = sleep_until(end) => return true,
+                _ = &mut until => return true,
                 frame = self.conn.next() => frame,
             };
             if let Err(failure) = frame.and_then(|frame| self.take(&frame).map(drop)) {

@@ -16,6 +16,7 @@ use crate::stats::{Lane, Sample, Summary};
 
 mod html;
 mod plot;
+pub mod sheet;
 mod table;
 
 /// The report of one scenario; its JSON form is stable.
@@ -41,6 +42,9 @@ pub struct Report {
     pub series: Vec<Sample>,
     /// What the server spent in the window.
     pub server: Option<ServerUse>,
+    /// Tables of figures side by side, where there is something to compare.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sheets: Vec<sheet::Sheet>,
     /// Errors by name: the server's codes, close codes, and failures of connections.
     pub errors: BTreeMap<String, u64>,
     /// Promises that were not kept, in words; with any, the exit code is 1.
@@ -119,6 +123,7 @@ impl Report {
             latencies,
             series: window.series,
             server: Some(window.server).filter(|server| server.cpu_s.is_some()),
+            sheets: Vec::new(),
             errors: board.errors(),
             violations: Vec::new(),
         })
@@ -138,17 +143,25 @@ impl Report {
 /// # Errors
 /// Where a file cannot be written.
 pub fn deliver(reports: &[Report], common: &Common) -> Result<()> {
+    deliver_to(reports, common.json.as_deref(), common.html.as_deref())
+}
+
+/// The same for commands without the common arguments.
+///
+/// # Errors
+/// Where a file cannot be written.
+pub fn deliver_to(reports: &[Report], json: Option<&Path>, html: Option<&Path>) -> Result<()> {
     for report in reports {
         print!("{}", table::render(report));
     }
-    if let Some(path) = &common.json {
+    if let Some(path) = json {
         let json = match reports {
             [report] => serde_json::to_string_pretty(report),
             reports => serde_json::to_string_pretty(reports),
         };
         write(path, json.context("the report does not serialize")? + "\n")?;
     }
-    if let Some(path) = &common.html {
+    if let Some(path) = html {
         write(path, html::page(reports))?;
     }
     Ok(())

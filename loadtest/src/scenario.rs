@@ -5,6 +5,7 @@ pub mod churn;
 pub mod connect;
 pub mod durable;
 pub mod fanout;
+pub mod presence;
 pub mod rooms;
 pub mod slow_reader;
 

@@ -163,6 +163,11 @@ impl Server {
         format!("ws://{}/ws", self.place.listen)
     }
 
+    /// The address of that.
+    pub fn address(&self) -> SocketAddr {
+        self.place.listen
+    }
+
     /// Its metrics.
     pub fn metrics(&self) -> String {
         format!("http://{}/metrics", self.place.metrics)
@@ -234,13 +239,17 @@ pub fn pin_this_process(cpus: &str) -> Result<()> {
     Ok(())
 }
 
+/// Lets a moment pass between two looks at something.
 #[expect(clippy::disallowed_methods, reason = "its callers have nothing to do until the server has changed, and a thread of their own")]
-fn wait_a_little() {
+pub fn wait_a_little() {
     std::thread::sleep(LOOK_EVERY);
 }
 
 /// A port that was free a moment ago.
-fn free_address() -> Result<SocketAddr> {
+///
+/// # Errors
+/// Where none was.
+pub fn free_address() -> Result<SocketAddr> {
     let tries = (0..PORT_TRIES).map(|_| SocketAddr::from(([127, 0, 0, 1], fastrand::u16(PORTS))));
     let mut free = tries.filter(|address| TcpListener::bind(address).is_ok());
     free.next().context("there is no free port")

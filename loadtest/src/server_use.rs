@@ -67,6 +67,11 @@ impl Source {
 }
 
 impl Snapshot {
+    /// One of the server's own metrics, summed over its labels.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.scrape.sum(name)
+    }
+
     /// What was spent from `self` to `after`.
     pub fn until(&self, after: &Self) -> ServerUse {
         ServerUse {

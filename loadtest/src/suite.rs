@@ -24,7 +24,20 @@ const PRESETS: &[(&str, &[&str])] = &[
     ("durable-hot", &["durable", "--hot", "--senders", "64", "--in-flight", "16"]),
     ("durable-increment", &["durable", "--kind", "doc", "--op", "increment"]),
     ("churn", &["churn", "--rate", "200"]),
+    ("presence", &["presence"]),
+    ("presence-lost", &["presence", "--lost", "1"]),
+    ("presence-crowd", &["presence", "--members", "10000", "--rate", "100"]),
     ("slow-reader", &["slow-reader"]),
+];
+
+/// Those that run only where they are named: they take minutes.
+const NAMED: &[(&str, &[&str])] = &[
+    ("find-max-fanout", &["find-max", "--load", "fanout"]),
+    ("find-max-fanout-durable", &["find-max", "--load", "fanout-durable"]),
+    ("find-max-rooms", &["find-max", "--load", "rooms", "--from", "500"]),
+    ("find-max-rooms-durable", &["find-max", "--load", "rooms-durable", "--from", "500"]),
+    ("find-max-ops", &["find-max", "--load", "ops", "--from", "4000"]),
+    ("find-max-ops-hot", &["find-max", "--load", "ops-hot", "--from", "4000"]),
 ];
 
 /// The name of the preset that needs files.
@@ -82,7 +95,8 @@ pub fn run(args: Args) -> Result<bool> {
 
 /// The presets to run, in order.
 fn choose(only: &[String], with_replay: bool) -> Result<Vec<&'static str>> {
-    let all: Vec<_> = PRESETS.iter().map(|(name, _)| *name).chain(with_replay.then_some(REPLAY)).collect();
+    let named = NAMED.iter().filter(|_| !only.is_empty());
+    let all: Vec<_> = PRESETS.iter().chain(named).map(|(name, _)| *name).chain(with_replay.then_some(REPLAY)).collect();
     if let Some(unknown) = only.iter().find(|name| !all.contains(&name.as_str())) {
         bail!("there is no scenario `{unknown}`; there are {} (and `replay` with `--irc`)", all.join(", "));
     }
@@ -93,7 +107,7 @@ fn scenario(args: &Args, name: &'static str) -> Result<Vec<Report>> {
     let setup = Setup::new(&args.server)?;
     let server = Server::start(&setup)?;
     if name != REPLAY {
-        let preset = PRESETS.iter().find(|(preset, _)| *preset == name).context("the name was chosen from the presets")?.1;
+        let preset = PRESETS.iter().chain(NAMED).find(|(preset, _)| *preset == name).context("the name was chosen from the presets")?.1;
         let words = preset.iter().map(|word| (*word).to_owned()).collect();
         let report = one(args, name, words, &server)?;
         server.stop()?;
@@ -148,7 +162,11 @@ fn identify(command: &mut Command, from: &Common) {
         Command::Replay(args) => &mut args.common,
         Command::Verify(args) => &mut args.common,
         Command::Drill(args) => &mut args.common,
+        Command::Presence(args) => &mut args.common,
+        Command::FindMax(args) => &mut args.common,
+        Command::Compare(args) => &mut args.common,
         Command::Suite(args) => &mut args.common,
+        Command::Check(_) => return,
     };
     common.token.clone_from(&from.token);
     common.secret.clone_from(&from.secret);
@@ -160,7 +178,7 @@ mod tests {
 
     #[test]
     fn presets_are_command_lines() {
-        for (name, words) in PRESETS {
+        for (name, words) in PRESETS.iter().chain(NAMED) {
             let line = std::iter::once("greenroom-loadtest").chain(words.iter().copied());
             assert!(Cli::try_parse_from(line).is_ok(), "{name}");
         }
@@ -170,6 +188,8 @@ mod tests {
     fn choosing() {
         assert_eq!(choose(&["rooms".into(), "connect".into()], false).expect("both exist"), ["connect", "rooms"]);
         assert_eq!(choose(&[], true).expect("nothing is unknown").last(), Some(&REPLAY));
+        assert!(choose(&[], true).expect("the same").iter().all(|name| !name.starts_with("find-max")), "these are named");
+        assert_eq!(choose(&["find-max-ops".into()], false).expect("it exists"), ["find-max-ops"]);
         assert!(choose(&["replay".into()], false).is_err(), "replay needs files");
         assert!(choose(&["nothing".into()], true).is_err());
     }

@@ -58,4 +58,6 @@ close_table! {
     SlowConsumer = 4009, "slow_consumer", "slow_consumer";
     /// The client sent nothing, not even a pong, for the idle timeout.
     PingTimeout = 4010, "ping_timeout", "ping_timeout";
+    /// Another connection has taken this session's place.
+    Replaced = 4011, "replaced", "replaced";
 }

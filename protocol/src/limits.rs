@@ -8,6 +8,8 @@ pub const MAX_KEY: usize = 64;
 pub const MAX_META: usize = 1024;
 /// Longest string used as a request's id, in bytes.
 pub const MAX_REQUEST_ID: usize = 128;
+/// Longest `session` of a `connect`, in bytes.
+pub const MAX_SESSION: usize = 64;
 /// Most events in one `history` page.
 pub const MAX_HISTORY: u32 = 1000;
 /// Events in a `history` page where `limit` is left out.

@@ -20,6 +20,10 @@ pub struct Connect {
     /// A ULID naming this installation for exactly-once ops; the server gives one where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
+    /// The `session` of the connection that was lost, to take its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = crate::limits::MAX_SESSION))]
+    pub session: Option<String>,
     /// Subscriptions to make (or make again) in the same round trip.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "by_name::list")]
     pub subscriptions: Vec<Subscribe>,

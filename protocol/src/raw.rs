@@ -21,6 +21,11 @@ impl RawJson {
     /// The text `null`.
     pub const NULL: Self = Self(None);
 
+    /// The text `{}`.
+    pub fn empty_object() -> Self {
+        RawValue::from_string("{}".into()).expect("it is JSON").into()
+    }
+
     /// Serializes `value` to JSON text.
     ///
     /// # Errors

@@ -8,8 +8,11 @@ use crate::{EntityId, Epoch, RawJson, Seq, WireError};
 /// The result of `connect`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Connected {
-    /// This session's name, for logs.
+    /// This session's name: for logs, and to take its place with the next `connect` should this connection be lost.
     pub session: String,
+    /// Present, and true, where this session has taken the place of the one that was asked for: its presence is this one's now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resumed: bool,
     /// The client id in force.
     pub client: String,
     /// The token's `sub`, or `anon-…`.
@@ -162,7 +165,7 @@ pub struct Member {
 pub struct PresenceList {
     /// How many users are here.
     pub count: u64,
-    /// Who they are; absent for `enter` and `leave`, and above 1000.
+    /// Who they are; absent for `enter` and `leave`, and in a crowd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<Vec<Member>>,
 }

@@ -11,6 +11,8 @@ use super::mint::Signer;
 use super::*;
 use crate::config::{Algorithm, Anonymous, Secret};
 
+mod fuzz;
+
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const CLIENT: &str = "01KAMZ6ZV8QJ5C1X3W0Y7RTB2N";
 const NOW: Millis = 1_763_800_000_000;

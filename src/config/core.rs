@@ -126,17 +126,22 @@ impl JournalConfig {
 pub struct RelayConfig {
     /// Messages that may wait for each worker's relay.
     pub queue: usize,
+    /// How much of each worker's time subscriptions that had to pause may take to read on, in percent; 100 means all they can get.
+    pub catch_up_percent: u32,
 }
 
 impl Default for RelayConfig {
     fn default() -> Self {
-        Self { queue: 4096 }
+        Self { queue: 4096, catch_up_percent: 10 }
     }
 }
 
 impl RelayConfig {
     pub(super) fn check(&self, problems: &mut Problems) {
         problems.at_least("relay.queue", self.queue, 16);
+        problems.check((1..=100).contains(&self.catch_up_percent), "relay.catch_up_percent", || {
+            format!("is {}; it must be from 1 to 100", self.catch_up_percent)
+        });
     }
 }
 
@@ -147,20 +152,24 @@ pub struct DrainConfig {
     /// How long it takes at most.
     #[serde(with = "units::duration")]
     pub deadline: Duration,
-    /// Over how long clients are told to spread their reconnects.
+    /// When the first clients are told to come back: how long a restart takes.
+    #[serde(with = "units::duration")]
+    pub reconnect_after: Duration,
+    /// Over how long after that clients are told to spread their reconnects.
     #[serde(with = "units::duration")]
     pub reconnect_spread: Duration,
 }
 
 impl Default for DrainConfig {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(10), reconnect_spread: Duration::from_secs(5) }
+        Self { deadline: Duration::from_secs(10), reconnect_after: Duration::from_millis(500), reconnect_spread: Duration::from_secs(5) }
     }
 }
 
 impl DrainConfig {
     pub(super) fn check(&self, problems: &mut Problems) {
         problems.within("drain.deadline", self.deadline, Duration::ZERO, 60 * MINUTE);
+        problems.within("drain.reconnect_after", self.reconnect_after, Duration::ZERO, 60 * MINUTE);
         problems.within("drain.reconnect_spread", self.reconnect_spread, Duration::ZERO, 60 * MINUTE);
     }
 }

@@ -8,8 +8,8 @@ use greenroom_actors::behaviour::document::DocumentConfig;
 use greenroom_actors::behaviour::room::RoomConfig;
 use greenroom_actors::capability::Permissions;
 use greenroom_actors::kind::Kind;
-use greenroom_protocol::RawJson;
 use greenroom_protocol::entity_id::is_kind;
+use greenroom_protocol::{RawJson, limits};
 use serde::{Deserialize, Serialize};
 
 use super::units::{self, Bytes, KIB, MIB};
@@ -75,6 +75,8 @@ pub struct KindConfig {
     pub dedupe_ops: usize,
     /// Users in an entity's presence at once.
     pub max_present: usize,
+    /// Users up to which they are listed; of more only the number is told.
+    pub presence_list: usize,
     /// How long presence changes gather before they are told.
     #[serde(with = "units::duration")]
     pub presence_interval: Duration,
@@ -109,6 +111,7 @@ impl Default for KindConfig {
             dedupe_clients: 1024,
             dedupe_ops: 128,
             max_present: 10_000,
+            presence_list: 1000,
             presence_interval: Duration::from_millis(200),
             idle_timeout: Duration::from_secs(60),
             max_pending_ops: 8192,
@@ -152,6 +155,7 @@ impl KindConfig {
             dedupe_clients: self.dedupe_clients,
             dedupe_ops: self.dedupe_ops,
             max_present: self.max_present,
+            presence_list: self.presence_list,
             presence_interval: self.presence_interval,
             idle_timeout: self.idle_timeout,
             max_pending_ops: self.max_pending_ops,
@@ -207,6 +211,9 @@ impl KindConfig {
             format!("is {}, below `resume_events` ({}); keep as many, or 0 for all", self.keep_events, self.resume_events)
         });
         problems.at_least(key("max_present"), self.max_present, 1);
+        problems.check(self.presence_list <= limits::MAX_MEMBERS, &key("presence_list"), || {
+            format!("is {}; a list has at most {} members", self.presence_list, limits::MAX_MEMBERS)
+        });
         let (ms, second) = (Duration::from_millis(1), Duration::from_secs(1));
         problems.within(key("presence_interval"), self.presence_interval, ms, 60 * second);
         problems.within(key("idle_timeout"), self.idle_timeout, second, 86400 * second);

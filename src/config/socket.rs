@@ -14,6 +14,8 @@ use crate::origin::OriginPolicy;
 pub struct SocketConfig {
     /// Connections at once; more are answered with HTTP 503.
     pub max_connections: usize,
+    /// Connections at once that are no WebSockets, or not yet; more wait to be accepted.
+    pub max_pending: usize,
     /// Largest message a client may send.
     #[serde(with = "units::size")]
     pub max_message_bytes: usize,
@@ -26,6 +28,9 @@ pub struct SocketConfig {
     /// How long a client may take to send the HTTP request.
     #[serde(with = "units::duration")]
     pub handshake_timeout: Duration,
+    /// How long a connection may last that is no WebSocket, or not yet.
+    #[serde(with = "units::duration")]
+    pub http_timeout: Duration,
     /// How often the server pings.
     #[serde(with = "units::duration")]
     pub ping_interval: Duration,
@@ -35,9 +40,26 @@ pub struct SocketConfig {
     /// How long a client may take nothing although something waits for it.
     #[serde(with = "units::duration")]
     pub write_timeout: Duration,
+    /// Bytes that it must take in that time, or all that waits for it if that is less.
+    #[serde(with = "units::size")]
+    pub write_min_bytes: usize,
     /// Bytes that may wait for one client before its subscriptions' policies set in.
     #[serde(with = "units::size")]
     pub outbox_bytes: usize,
+    /// Bytes that the system may hold for one client that does not take them; zero leaves that to the system.
+    #[serde(with = "units::size")]
+    pub send_buffer_bytes: usize,
+    /// Bytes that may wait for all clients together, before large answers are refused and events pause sooner.
+    #[serde(with = "units::size")]
+    pub total_outbox_bytes: usize,
+    /// How long a session whose connection was lost can be resumed; zero never.
+    #[serde(with = "units::duration")]
+    pub resume_window: Duration,
+    /// How long its presence lasts meanwhile.
+    #[serde(with = "units::duration")]
+    pub presence_grace: Duration,
+    /// Sessions that are kept for that at once; beyond them the one that was lost first gives way.
+    pub max_parked: usize,
     /// Subscriptions of one session.
     pub max_subscriptions: usize,
     /// Requests of one session that may wait for their answers.
@@ -50,14 +72,22 @@ impl Default for SocketConfig {
     fn default() -> Self {
         Self {
             max_connections: 15000,
+            max_pending: 4000,
             max_message_bytes: 64 * KIB,
             max_frame_bytes: 64 * KIB,
             connect_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(5),
+            http_timeout: Duration::from_secs(60),
             ping_interval: Duration::from_secs(25),
             idle_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
+            write_min_bytes: 16 * KIB,
             outbox_bytes: 256 * KIB,
+            send_buffer_bytes: 256 * KIB,
+            total_outbox_bytes: 512 * MIB,
+            resume_window: Duration::from_secs(120),
+            presence_grace: Duration::from_secs(15),
+            max_parked: 10000,
             max_subscriptions: 256,
             max_in_flight: 64,
             allowed_origins: Vec::new(),
@@ -69,6 +99,7 @@ impl SocketConfig {
     pub(super) fn check(&self, problems: &mut Problems) {
         let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
         problems.at_least("socket.max_connections", self.max_connections, 1);
+        problems.at_least("socket.max_pending", self.max_pending, 1);
         problems.at_least("socket.max_message_bytes", self.max_message_bytes, KIB);
         problems.check(self.max_message_bytes <= 16 * MIB, "socket.max_message_bytes", || {
             format!("is {}; it must be at most 16MiB, since each client may hold one message in memory", Bytes(self.max_message_bytes))
@@ -83,6 +114,11 @@ impl SocketConfig {
         });
         problems.within("socket.connect_timeout", self.connect_timeout, second, hour);
         problems.within("socket.handshake_timeout", self.handshake_timeout, second, hour);
+        problems.within("socket.http_timeout", self.http_timeout, second, hour);
+        problems.check(self.http_timeout >= self.handshake_timeout, "socket.http_timeout", || {
+            let [http, handshake] = [self.http_timeout, self.handshake_timeout].map(humantime::format_duration);
+            format!("is {http}, below `socket.handshake_timeout` ({handshake}): no handshake could take as long as it may")
+        });
         problems.within("socket.ping_interval", self.ping_interval, second, hour);
         problems.within("socket.idle_timeout", self.idle_timeout, second, 2 * hour);
         problems.check(self.idle_timeout > self.ping_interval, "socket.idle_timeout", || {
@@ -97,6 +133,19 @@ impl SocketConfig {
                 Bytes(self.max_message_bytes)
             )
         });
+        problems.check(self.total_outbox_bytes >= 16 * self.outbox_bytes, "socket.total_outbox_bytes", || {
+            format!(
+                "is {}; it must be at least 16 times `socket.outbox_bytes` ({})",
+                Bytes(self.total_outbox_bytes),
+                Bytes(self.outbox_bytes)
+            )
+        });
+        problems.within("socket.resume_window", self.resume_window, Duration::ZERO, 24 * hour);
+        problems.check(self.presence_grace <= self.resume_window, "socket.presence_grace", || {
+            let [grace, window] = [self.presence_grace, self.resume_window].map(humantime::format_duration);
+            format!("is {grace}, above `socket.resume_window` ({window}): nobody stays present longer than the session can be resumed")
+        });
+        problems.at_least("socket.max_parked", self.max_parked, 1);
         problems.at_least("socket.max_subscriptions", self.max_subscriptions, 1);
         problems.at_least("socket.max_in_flight", self.max_in_flight, 1);
         if let Err(error) = OriginPolicy::new(&self.allowed_origins) {

@@ -9,6 +9,8 @@ use greenroom_actors::capability::Permissions;
 use super::load::{DEFAULT_FILE, load_from};
 use super::*;
 
+mod fuzz;
+
 /// A directory with a `greenroom.toml`, an environment, and flags.
 #[derive(Default)]
 struct Setup {

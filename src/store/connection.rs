@@ -25,6 +25,8 @@ pub(super) struct Connection {
     // Before the runtime, so that the engine sees its last client go while there are threads to close on.
     client: Surreal<Any>,
     runtime: OwnRuntime,
+    /// Whether a statement may wait for ever: a server's answer can get lost on a connection that stands.
+    remote: bool,
 }
 
 impl Connection {
@@ -62,12 +64,12 @@ impl Connection {
         };
         let client =
             runtime.spawn(work).await.map_err(|panic| OpenError::Engine { at: config.url.clone(), reason: panic.to_string() })??;
-        Ok(Self { client, runtime })
+        Ok(Self { client, runtime, remote: !embedded })
     }
 
     /// Runs one statement and returns its value.
     ///
-    /// The statement runs on even when the caller stops waiting or its time is up.
+    /// The statement runs on when the caller stops waiting, and the embedded engine's even when its time is up.
     ///
     /// # Errors
     /// What is known of the outcome, and whether this connection should be given up.
@@ -113,16 +115,28 @@ impl Connection {
         self.run(work, timeout).await
     }
 
+    /// Does work that waits for nothing on this connection's threads.
+    ///
+    /// # Errors
+    /// Where it panicked, or the connection was closed meanwhile.
+    pub(super) async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+        self.runtime.spawn(async move { work() }).await.map_err(|ended| ended.to_string())
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = surrealdb::Result<T>> + Send + 'static,
         timeout: Duration,
     ) -> surrealdb::Result<T> {
         let failed = |message: String| surrealdb::Error::connection(message, None);
+        let late = move || Err(failed(format!("no answer from the database within {timeout:?}")));
+        // The work holds this connection: without an end of its own it would keep one that was given up, with its thread.
+        let end = if self.remote { timeout } else { NEVER };
+        let work = async move { tokio::time::timeout(end, work).await.unwrap_or_else(|_| late()) };
         match tokio::time::timeout(timeout, self.runtime.spawn(work)).await {
             Ok(Ok(result)) => result,
             Ok(Err(ended)) => Err(failed(format!("the call to the database ended early: {ended}"))),
-            Err(_) => Err(failed(format!("no answer from the database within {timeout:?}"))),
+            Err(_) => late(),
         }
     }
 

@@ -93,6 +93,17 @@ impl Link {
         }
     }
 
+    /// Does work that waits for nothing on the database's threads, if there are any, so that the caller's is free meanwhile.
+    ///
+    /// # Errors
+    /// Where it ended early.
+    pub(super) async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+        match self.current() {
+            Some(connection) => connection.compute(work).await,
+            None => Ok(work()),
+        }
+    }
+
     /// The current connection, or another where that one was given up.
     async fn connection(self: &Arc<Self>) -> Result<Arc<Connection>, String> {
         if let Some(connection) = self.current() {
@@ -115,7 +126,9 @@ impl Link {
         if let Some(until) = pause.until {
             tokio::time::sleep_until(until).await;
         }
-        self.wait_until_gone().await;
+        if matches!(self.target, StoreUrl::SurrealKv(_)) {
+            self.wait_until_gone().await;
+        }
         match connect(&self.config, &self.target).await {
             Ok(connection) => {
                 *pause = Pause::default();

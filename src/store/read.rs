@@ -112,10 +112,7 @@ impl Log<'_> {
                 break;
             }
             // The first of these may begin behind what is trimmed, so it is no use to check it against what is before.
-            let mut unpacker = Unpacker::new(self.entity, None);
-            for row in &rows {
-                events.extend(unpacker.unpack(row)?);
-            }
+            events.extend(self.unpack(rows, 0).await?);
         }
         events.truncate(limit);
         Ok(events)
@@ -152,12 +149,22 @@ impl Log<'_> {
         if from > 0 && !begins_by(&rows, first) {
             rows.splice(0..0, self.row_before(first).await?);
         }
-        let mut unpacker = Unpacker::new(self.entity, None);
-        let mut events = Vec::new();
-        for row in &rows {
-            events.extend(unpacker.unpack(row)?.into_iter().filter(|event| event.seq > after));
-        }
-        Ok(events)
+        self.unpack(rows, after).await
+    }
+
+    /// The events in `rows` after `after`. This is the larger part of a read's work, and the caller's thread may have sockets
+    /// to serve: it is done on the database's threads.
+    async fn unpack(&self, rows: Vec<StoredRow>, after: Seq) -> Result<Vec<EventRecord>, StoreError> {
+        let entity = self.entity.clone();
+        let unpack = move || {
+            let mut unpacker = Unpacker::new(&entity, None);
+            let mut events = Vec::new();
+            for row in &rows {
+                events.extend(unpacker.unpack(row)?.into_iter().filter(|event| event.seq > after));
+            }
+            Ok(events)
+        };
+        self.link.compute(unpack).await.unwrap_or_else(|ended| Err(StoreError::Unavailable(ended)))
     }
 
     /// The row that holds `seq`, where it begins further back than a read looks.

@@ -5,6 +5,8 @@
 //!   the client goes straight into the outbox.
 //! * A panic ends this session only: its socket closes with 1011, its entities are told that it has gone.
 
+use std::rc::Rc;
+
 use actix::{Actor, ActorContext, StreamHandler};
 use actix_http::ws::{Item, Message, ProtocolError};
 use actix_web_actors::ws::WebsocketContext;
@@ -12,17 +14,21 @@ use greenroom_actors::clock;
 use greenroom_actors::session::Session;
 use greenroom_protocol::close::CloseCode;
 
+use super::frame;
+use super::input::Turn;
+
 /// See the module's head.
 pub struct SessionActor {
     session: Session,
     /// The fragments so far, and whether they are text. The input has bounded their sum.
     fragments: Option<(bool, Vec<u8>)>,
+    turn: Rc<Turn>,
 }
 
 impl SessionActor {
     /// An actor for a session that has just begun.
-    pub fn new(session: Session) -> Self {
-        Self { session, fragments: None }
+    pub fn new(session: Session, turn: Rc<Turn>) -> Self {
+        Self { session, fragments: None, turn }
     }
 
     fn message(&mut self, text: bool, payload: &[u8]) {
@@ -67,7 +73,8 @@ impl Actor for SessionActor {
 }
 
 impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
-    fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: Result<Message, ProtocolError>, _ctx: &mut Self::Context) {
+        self.turn.handled.set(self.turn.handled.get() + 1);
         if self.session.seat().outbox.closing().is_some() {
             return;
         }
@@ -77,13 +84,19 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
             Ok(Message::Continuation(item)) => self.fragment(item),
             Ok(Message::Ping(payload)) => {
                 if self.session.control(clock::now()) {
-                    ctx.pong(&payload);
+                    // Not by way of the context, which would put it behind the answers to what came in the same chunk.
+                    self.session.seat().outbox.push(frame::pong(&payload));
                 }
             }
             Ok(Message::Pong(_)) => {
                 self.session.control(clock::now());
             }
-            Ok(Message::Close(_)) => self.close(CloseCode::Normal),
+            Ok(Message::Close(reason)) => {
+                // Whoever says goodbye does not come back; any other code is a connection that its client gives up.
+                let leaves = reason.is_none_or(|reason| matches!(u16::from(reason.code), 1000 | 1001));
+                self.session.seat().left.set(leaves);
+                self.close(CloseCode::Normal);
+            }
             Ok(Message::Nop) => {}
             Err(error) => self.close(violation(&error)),
         }

@@ -32,6 +32,14 @@ pub fn frame(codec: CodecKind, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
+/// A pong with a ping's payload, which is no longer than a control frame may be.
+pub fn pong(payload: &[u8]) -> Bytes {
+    let payload = &payload[..payload.len().min(SHORT)];
+    let mut out = vec![FIN | 0xa, payload.len() as u8];
+    out.extend_from_slice(payload);
+    out.into()
+}
+
 /// A close frame.
 pub fn close(code: u16, reason: &str) -> Bytes {
     let reason = reason.as_bytes();
@@ -73,5 +81,6 @@ mod tests {
         let Frame::Close(Some(reason)) = read(&close(4009, "slow_consumer")) else { panic!("no close frame") };
         assert_eq!((u16::from(reason.code), reason.description.as_deref()), (4009, Some("slow_consumer")));
         assert_eq!(read(&PING), Frame::Ping(Bytes::new()));
+        assert_eq!(read(&pong(b"x")), Frame::Pong(Bytes::from_static(b"x")));
     }
 }

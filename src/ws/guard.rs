@@ -16,6 +16,8 @@ pub struct FrameGuard {
     payload: u64,
     /// Bytes of the current message in frames before this one.
     message: u64,
+    /// Frames that are whole.
+    whole: u64,
 }
 
 /// The bounds it keeps.
@@ -27,29 +29,51 @@ pub struct FrameLimits {
     pub max_message: u64,
 }
 
+/// A frame that ends the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Violation {
+    /// Bytes of the chunk that are before this frame.
+    pub good: usize,
+    /// The code to close with.
+    pub code: CloseCode,
+}
+
 impl FrameGuard {
     /// At the beginning of a stream.
     pub const fn new() -> Self {
-        Self { header: [0; MAX_HEADER], have: 0, payload: 0, message: 0 }
+        Self { header: [0; MAX_HEADER], have: 0, payload: 0, message: 0, whole: 0 }
+    }
+
+    /// How many frames have been let through whole.
+    pub const fn whole(&self) -> u64 {
+        self.whole
     }
 
     /// Looks at the next bytes.
     ///
     /// # Errors
     /// The code to close with.
-    pub fn check(&mut self, mut bytes: &[u8], limits: FrameLimits) -> Result<(), CloseCode> {
+    pub fn check(&mut self, chunk: &[u8], limits: FrameLimits) -> Result<(), Violation> {
+        let mut bytes = chunk;
+        let mut good = 0;
         while !bytes.is_empty() {
+            if self.have == 0 && self.payload == 0 {
+                good = chunk.len() - bytes.len();
+            }
             if self.payload > 0 {
                 let skip = usize::try_from(self.payload).unwrap_or(usize::MAX).min(bytes.len());
                 self.payload -= skip as u64;
+                self.whole += u64::from(self.payload == 0);
                 bytes = &bytes[skip..];
                 continue;
             }
             self.header[self.have as usize] = bytes[0];
             self.have += 1;
             bytes = &bytes[1..];
-            if let Some(length) = self.length()? {
-                self.begin_frame(length, limits)?;
+            let wrong = |code| Violation { good, code };
+            if let Some(length) = self.length().map_err(wrong)? {
+                self.begin_frame(length, limits).map_err(wrong)?;
+                self.whole += u64::from(length == 0);
             }
         }
         Ok(())
@@ -108,6 +132,10 @@ mod tests {
 
     const LIMITS: FrameLimits = FrameLimits { max_frame: 1000, max_message: 1500 };
 
+    fn verdict(bytes: &[u8]) -> Result<(), CloseCode> {
+        FrameGuard::new().check(bytes, LIMITS).map_err(|violation| violation.code)
+    }
+
     /// A name, frames by first byte and length, and what becomes of them.
     type Case = (&'static str, &'static [(u8, usize)], Result<(), CloseCode>);
 
@@ -147,9 +175,11 @@ mod tests {
         ];
         for (name, frames, want) in table {
             let bytes: Vec<u8> = frames.iter().flat_map(|(first, length)| client_frame(*first, *length)).collect();
-            assert_eq!(FrameGuard::new().check(&bytes, LIMITS), *want, "{name}");
+            assert_eq!(verdict(&bytes), *want, "{name}");
         }
-        assert_eq!(FrameGuard::new().check(&[0x81, 0x05], LIMITS), Err(ProtocolError), "not masked");
+        assert_eq!(verdict(&[0x81, 0x05]), Err(ProtocolError), "not masked");
+        let after = [client_frame(0x81, 5), vec![0x81, 0x05]].concat();
+        assert_eq!(FrameGuard::new().check(&after, LIMITS), Err(Violation { good: 11, code: ProtocolError }), "what came before is good");
     }
 
     proptest! {
@@ -159,14 +189,14 @@ mod tests {
             cuts in proptest::collection::vec(1usize..50, 1..10),
         ) {
             let bytes: Vec<u8> = frames.iter().flat_map(|(first, length)| client_frame(*first, *length)).collect();
-            let whole = FrameGuard::new().check(&bytes, LIMITS);
+            let whole = verdict(&bytes);
             let mut guard = FrameGuard::new();
             let mut rest = &bytes[..];
             let mut cuts = cuts.iter().cycle();
             let mut chunked = Ok(());
             while !rest.is_empty() && chunked.is_ok() {
                 let (chunk, left) = rest.split_at((*cuts.next().expect("a cycle does not end")).min(rest.len()));
-                chunked = guard.check(chunk, LIMITS);
+                chunked = guard.check(chunk, LIMITS).map_err(|violation| violation.code);
                 rest = left;
             }
             prop_assert_eq!(whole, chunked);

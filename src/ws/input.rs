@@ -11,7 +11,8 @@ use bytes::Bytes;
 use futures_util::Stream;
 use greenroom_actors::relay::Seat;
 use greenroom_protocol::close::CloseCode;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::tcp::OwnedReadHalf;
 
 use super::guard::{FrameGuard, FrameLimits};
 
@@ -25,10 +26,12 @@ thread_local! {
 /// What the pump and its input share.
 #[derive(Debug, Default)]
 pub struct Turn {
-    /// This turn's chunk has been taken.
+    /// This turn's chunk has been taken, and there may be more behind it.
     taken: Cell<bool>,
     /// There may be more: another turn is due.
     pub more: Cell<bool>,
+    /// Frames that the session has looked at.
+    pub handled: Cell<u64>,
 }
 
 impl Turn {
@@ -41,33 +44,32 @@ impl Turn {
 
 /// The bytes of a socket, until the session closes or the client is gone.
 pub struct Input {
-    io: Rc<TcpStream>,
+    io: OwnedReadHalf,
     seat: Rc<Seat>,
     turn: Rc<Turn>,
     /// What came together with the handshake.
     first: Bytes,
     guard: FrameGuard,
+    /// A frame was wrong, and what came before it is still being looked at.
+    failed: Option<CloseCode>,
     limits: FrameLimits,
 }
 
 impl Input {
     /// Reads `io` after `first`.
-    pub fn new(io: Rc<TcpStream>, seat: Rc<Seat>, turn: Rc<Turn>, first: Bytes, limits: FrameLimits) -> Self {
-        Self { io, seat, turn, first, guard: FrameGuard::new(), limits }
+    pub fn new(io: OwnedReadHalf, seat: Rc<Seat>, turn: Rc<Turn>, first: Bytes, limits: FrameLimits) -> Self {
+        Self { io, seat, turn, first, guard: FrameGuard::new(), failed: None, limits }
     }
 
-    fn read(&self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        loop {
-            ready!(self.io.poll_read_ready(cx))?;
-            let read = BUFFER.with_borrow_mut(|buffer| {
-                let count = self.io.try_read(buffer)?;
-                Ok::<_, io::Error>(Bytes::copy_from_slice(&buffer[..count]))
-            });
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
-            }
-        }
+    /// The next chunk; empty at the end. One that does not fill the buffer has emptied the socket, which tokio knows then: the next
+    /// poll is pending without asking the system.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
+            self.turn.taken.set(buffer.remaining() == 0);
+            Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
+        })
     }
 }
 
@@ -79,9 +81,14 @@ impl Stream for Input {
             return Poll::Ready(None);
         }
         // A client that does not take answers gets no more of them: the pump wakes us when it has.
-        if self.turn.taken.get() || self.seat.outbox.is_full() {
+        // And the actor handles a few frames a turn only: what it has not yet handled must not pile up in its buffer.
+        if self.turn.taken.get() || self.seat.outbox.is_full() || self.turn.handled.get() < self.guard.whole() {
             self.turn.more.set(true);
             return Poll::Pending;
+        }
+        if let Some(code) = self.failed {
+            self.close(code);
+            return Poll::Ready(None);
         }
         let chunk = if self.first.is_empty() {
             match ready!(self.read(cx)) {
@@ -89,17 +96,21 @@ impl Stream for Input {
                 Err(_) => return Poll::Ready(None),
             }
         } else {
+            self.turn.taken.set(true);
             std::mem::take(&mut self.first)
         };
         if chunk.is_empty() {
             return Poll::Ready(None);
         }
-        self.turn.taken.set(true);
         let limits = self.limits;
         match self.guard.check(&chunk, limits) {
             Ok(()) => Poll::Ready(Some(Ok(chunk))),
-            Err(code) => {
-                self.close(code);
+            Err(violation) if violation.good > 0 => {
+                self.failed = Some(violation.code);
+                Poll::Ready(Some(Ok(chunk.slice(..violation.good))))
+            }
+            Err(violation) => {
+                self.close(violation.code);
                 Poll::Ready(None)
             }
         }

@@ -1,7 +1,7 @@
 //! The pump: one task per connection that drives the session's actor and writes the outbox to the socket.
 //!
 //! It stands in for actix-http's dispatcher, which stops polling its stream, and with it the actor, when the peer stops
-//! reading. Idle it holds the actor, an empty outbox and no buffers.
+//! reading. Idle it holds the actor, an empty outbox and no buffers; then the relay writes to the socket past it.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -14,17 +14,19 @@ use actix_web::Error;
 use actix_web_actors::ws::WebsocketContext;
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
-use greenroom_actors::clock;
+use greenroom_actors::outbox::Sink;
 use greenroom_actors::relay::Seat;
 use greenroom_actors::session::{Session, SessionEnv};
 use greenroom_protocol::close::CloseCode;
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::{Sleep, sleep};
 
 use super::actor::SessionActor;
 use super::frame;
 use super::guard::FrameLimits;
 use super::input::{Input, Turn};
+use super::side::Side;
 
 /// Frames in one write.
 const WRITE_FRAMES: usize = 64;
@@ -39,12 +41,16 @@ type ActorStream = Pin<Box<dyn Stream<Item = Result<Bytes, Error>>>>;
 
 /// See the module's head.
 pub struct Pump {
-    io: Rc<TcpStream>,
+    io: Rc<Socket>,
     seat: Rc<Seat>,
     env: Rc<SessionEnv>,
     turn: Rc<Turn>,
     /// The actor; gone when it has ended.
     actor: Option<ActorStream>,
+    /// Wakes that are for the actor: most are for the writing half, since something was put into the outbox.
+    actor_side: Side,
+    /// Bytes taken that count as progress.
+    enough: usize,
     /// What is being written.
     writing: VecDeque<Bytes>,
     closing: Option<Closing>,
@@ -60,14 +66,45 @@ struct Closing {
     deadline: Pin<Box<Sleep>>,
 }
 
+/// The writing half of a socket.
+struct Socket(OwnedWriteHalf);
+
+impl Socket {
+    fn stream(&self) -> &TcpStream {
+        self.0.as_ref()
+    }
+
+    fn write(&self, frames: &[IoSlice<'_>]) -> io::Result<usize> {
+        match frames {
+            // Cheaper than a vector of one.
+            [frame] => self.0.try_write(frame),
+            frames => self.0.try_write_vectored(frames),
+        }
+    }
+}
+
+impl Sink for Socket {
+    fn try_write(&self, frames: &[IoSlice<'_>]) -> Option<usize> {
+        self.write(frames).ok()
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.seat.outbox.attach(None);
+    }
+}
+
 impl Pump {
     /// A pump for a socket whose handshake is done; `first` came with it.
-    pub fn new(io: TcpStream, session: Session, env: Rc<SessionEnv>, first: Bytes, limits: FrameLimits) -> Self {
-        let (io, seat, turn) = (Rc::new(io), Rc::clone(session.seat()), Rc::new(Turn::default()));
-        let input = Input::new(Rc::clone(&io), Rc::clone(&seat), Rc::clone(&turn), first, limits);
+    pub fn new(io: TcpStream, session: Session, env: Rc<SessionEnv>, first: Bytes, limits: FrameLimits, enough: usize) -> Self {
+        let (read, write) = io.into_split();
+        let (io, seat, turn) = (Rc::new(Socket(write)), Rc::clone(session.seat()), Rc::new(Turn::default()));
+        seat.outbox.attach(Some(Rc::clone(&io) as Rc<dyn Sink>));
+        let input = Input::new(read, Rc::clone(&seat), Rc::clone(&turn), first, limits);
         let codec = actix_http::ws::Codec::new().max_size(usize::try_from(limits.max_frame).unwrap_or(usize::MAX));
-        let actor: ActorStream = Box::pin(WebsocketContext::with_codec(SessionActor::new(session), input, codec));
-        Self { io, seat, env, turn, actor: Some(actor), writing: VecDeque::new(), closing: None }
+        let actor: ActorStream = Box::pin(WebsocketContext::with_codec(SessionActor::new(session, Rc::clone(&turn)), input, codec));
+        Self { io, seat, env, turn, actor: Some(actor), actor_side: Side::new(), enough, writing: VecDeque::new(), closing: None }
     }
 
     /// Why the connection closes, once it does.
@@ -77,11 +114,22 @@ impl Pump {
 
     /// One turn of the actor: it reads a chunk at most, and what it writes itself goes through the outbox like the rest.
     fn turn_actor(&mut self, cx: &mut Context<'_>) {
+        let meant = self.actor_side.was_meant(cx);
         let Some(actor) = &mut self.actor else { return };
+        // Its input ends when the session closes, and goes on when the outbox has drained: nobody wakes it for that.
+        if !(meant || self.turn.more.get() || self.seat.outbox.closing().is_some()) {
+            return;
+        }
         self.turn.begin();
+        if self.seat.outbox.is_full() && self.seat.outbox.closing().is_none() {
+            // Requests that came with the last chunk wait, as those behind them do, until the client has taken answers.
+            self.turn.more.set(true);
+            return;
+        }
+        let mut cx = Context::from_waker(self.actor_side.waker());
         loop {
             // A panic in the session ends this session only.
-            let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| actor.as_mut().poll_next(cx)));
+            let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| actor.as_mut().poll_next(&mut cx)));
             match polled {
                 Ok(Poll::Ready(Some(Ok(bytes)))) => self.seat.outbox.push(bytes),
                 Ok(Poll::Pending) => return,
@@ -106,7 +154,7 @@ impl Pump {
                 self.frame_close();
             }
             if self.writing.is_empty() {
-                self.seat.wrote.set(clock::now());
+                self.seat.unstick();
                 self.seat.unwritten.set(0);
                 self.writing.shrink_to(0);
                 return Poll::Pending;
@@ -121,18 +169,18 @@ impl Pump {
     fn write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             self.seat.unwritten.set(self.writing.iter().map(Bytes::len).sum());
-            ready!(self.io.poll_write_ready(cx))?;
+            ready!(self.io.stream().poll_write_ready(cx))?;
             let mut slices = [IoSlice::new(&[]); WRITE_FRAMES];
             let mut count = 0;
             for (slice, bytes) in slices.iter_mut().zip(&self.writing) {
                 *slice = IoSlice::new(bytes);
                 count += 1;
             }
-            match self.io.try_write_vectored(&slices[..count]) {
+            match self.io.write(&slices[..count]) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(written) => {
                     self.consume(written);
-                    self.seat.wrote.set(clock::now());
+                    self.seat.took(written, self.enough);
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -159,6 +207,10 @@ impl Pump {
         }
         let Some(code) = self.seat.outbox.closing() else { return };
         self.seat.outbox.hold(false);
+        if matches!(code, CloseCode::PingTimeout | CloseCode::SlowConsumer) {
+            // Nobody seems to be there: the session is lost now, not when the close frame has found nobody either.
+            self.actor = None;
+        }
         self.closing = Some(Closing { code, framed: false, shut: false, deadline: Box::pin(sleep(LINGER)) });
     }
 
@@ -185,18 +237,18 @@ impl Pump {
         }
         if !closing.shut {
             closing.shut = true;
-            if socket2::SockRef::from(&*self.io).shutdown(std::net::Shutdown::Write).is_err() {
+            if socket2::SockRef::from(self.io.stream()).shutdown(std::net::Shutdown::Write).is_err() {
                 return Poll::Ready(());
             }
         }
         loop {
-            match self.io.poll_read_ready(cx) {
+            match self.io.stream().poll_read_ready(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Ready(Ok(())) => {}
             }
             let mut rest = [0; 4096];
-            match self.io.try_read(&mut rest) {
+            match self.io.stream().try_read(&mut rest) {
                 Ok(0) => return Poll::Ready(()),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -211,6 +263,7 @@ impl Future for Pump {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseCode> {
         let this = self.get_mut();
+        this.seat.outbox.attend();
         this.turn_actor(cx);
         this.begin_close();
         if let Poll::Ready(Err(_)) = this.write(cx) {

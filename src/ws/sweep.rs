@@ -37,8 +37,9 @@ pub async fn sweep_every_second(env: Rc<SessionEnv>, config: Rc<Config>) {
     loop {
         tick.tick().await;
         let now = clock::now();
-        let relay = env.relay.borrow();
+        let mut relay = env.relay.borrow_mut();
         relay.seats().for_each(|seat| sweep(&env, seat, now, deadlines));
+        relay.sweep(now);
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 bytes")]
         let bytes = relay.counts().outbox_bytes as f64;
         // One gauge for all threads: each adds what has changed on its own.
@@ -57,7 +58,7 @@ fn sweep(env: &SessionEnv, seat: &Seat, now: Millis, deadlines: Deadlines) {
         seat.outbox.close(CloseCode::ConnectTimeout);
     } else if now >= seat.expires.get() {
         seat.outbox.close(CloseCode::TokenExpired);
-    } else if waiting && since(seat.wrote.get()) >= deadlines.write_timeout {
+    } else if waiting && seat.stuck_for(now) >= deadlines.write_timeout {
         seat.outbox.close(CloseCode::SlowConsumer);
     } else if !waiting && since(seat.heard.get()) >= deadlines.idle_timeout {
         seat.outbox.close(CloseCode::PingTimeout);

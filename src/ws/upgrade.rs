@@ -32,6 +32,8 @@ pub struct GateLimits {
     pub max_per_address: usize,
     /// What one connection may send.
     pub frames: FrameLimits,
+    /// Bytes that one connection must take within the write timeout, if that much waits for it.
+    pub write_min_bytes: usize,
 }
 
 /// Who is let in. One for all threads.
@@ -135,7 +137,7 @@ pub async fn upgrade(gate: Arc<Gate>, env: Rc<SessionEnv>, request: Request, mut
     // A copy: to keep the buffer itself, even empty, would cost each connection 8 KiB.
     let first = Bytes::copy_from_slice(&parts.read_buf);
     let session = Session::begin(Rc::clone(&env), accepted.codec, clock::now());
-    let pump = Pump::new(parts.io, session, env, first, gate.limits.frames);
+    let pump = Pump::new(parts.io, session, env, first, gate.limits.frames, gate.limits.write_min_bytes);
     actix_rt::spawn(async move {
         let code = pump.await;
         admission.gate.metrics.closed(code.as_str());

@@ -134,7 +134,7 @@ for (const pipeline of [1, 16]) {
 }
 
 story("a clean stop says goodbye, and everybody comes back to all of it", async (t) => {
-  const server = await Server.start(t, '[drain]\nreconnect_spread = "100ms"\n');
+  const server = await Server.start(t, '[drain]\nreconnect_after = "100ms"\nreconnect_spread = "100ms"\n');
   const client = sdk(t, server.url, { token: await server.token("ann") });
   const room = client.entity("room:lobby");
   const subscription = room.subscribe({ presence: true });

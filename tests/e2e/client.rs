@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -48,14 +49,21 @@ impl Client {
 
     /// As [`open`](Self::open), with little room for what it does not read.
     pub async fn open_narrow(address: SocketAddr, codec: CodecKind) -> Self {
+        Self::open_with_room_for(4096, address, codec).await
+    }
+
+    /// As [`open`](Self::open), with room for so many bytes that it does not read. With less than twice a segment of the loopback
+    /// interface (64 KiB) the kernel sends only a little at a time once the client reads again.
+    pub async fn open_with_room_for(bytes: u32, address: SocketAddr, codec: CodecKind) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket can be made");
-        socket.set_recv_buffer_size(4096).expect("a buffer can be small");
+        socket.set_recv_buffer_size(bytes).expect("a buffer can be small");
         let stream = within("the connection", socket.connect(address)).await.expect("it listens");
         Self::over(stream, codec).await
     }
 
     async fn over(stream: TcpStream, codec: CodecKind) -> Self {
         let address = stream.peer_addr().expect("it is connected");
+        stream.set_nodelay(true).expect("a socket can be told");
         let mut request = format!("ws://{address}/ws").into_client_request().expect("the address makes a URL");
         request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(codec.subprotocol()));
         let (socket, response) = within("the handshake", client_async(request, stream)).await.expect("the server lets it in");
@@ -108,6 +116,21 @@ impl Client {
             }
             match self.incoming(&format!("the answer to request {id}")).await {
                 Incoming::Answer(other, answer) => drop(self.answers.insert(other, answer)),
+                Incoming::Notification(method, params) => self.inbox.push_back((method, params)),
+                Incoming::Unread(error) => panic!("the server could not read a message: {error}"),
+                Incoming::Closed(close) => return Err(close),
+            }
+        }
+    }
+
+    /// The next answer, whichever request it is to, on a connection that may end first.
+    pub async fn try_any_answer(&mut self) -> Result<(u64, Answer), Option<(u16, String)>> {
+        if let Some(id) = self.answers.keys().next().copied() {
+            return Ok((id, self.answers.remove(&id).expect("it was just seen")));
+        }
+        loop {
+            match self.incoming("any answer").await {
+                Incoming::Answer(id, answer) => return Ok((id, answer)),
                 Incoming::Notification(method, params) => self.inbox.push_back((method, params)),
                 Incoming::Unread(error) => panic!("the server could not read a message: {error}"),
                 Incoming::Closed(close) => return Err(close),
@@ -171,15 +194,20 @@ impl Client {
 
     /// The next notification.
     pub async fn notification(&mut self) -> (String, Value) {
+        self.try_notification().await.unwrap_or_else(|close| panic!("closed with {close:?} before a notification came"))
+    }
+
+    /// As [`notification`](Self::notification), on a connection that may end first.
+    pub async fn try_notification(&mut self) -> Result<(String, Value), Option<(u16, String)>> {
         loop {
             if let Some(next) = self.inbox.pop_front() {
-                return next;
+                return Ok(next);
             }
             match self.incoming("a notification").await {
                 Incoming::Answer(id, answer) => drop(self.answers.insert(id, answer)),
-                Incoming::Notification(method, params) => return (method, params),
+                Incoming::Notification(method, params) => return Ok((method, params)),
                 Incoming::Unread(error) => panic!("the server could not read a message: {error}"),
-                Incoming::Closed(close) => panic!("closed with {close:?} before a notification came"),
+                Incoming::Closed(close) => return Err(close),
             }
         }
     }
@@ -243,6 +271,13 @@ impl Client {
     pub async fn close(mut self) -> u16 {
         within("a close is taken", self.socket.close(None)).await.expect("the connection stands");
         self.closed().await.0
+    }
+
+    /// Ends the connection with a close frame of one's own, and waits for the server's answer to it.
+    pub async fn close_with(mut self, code: u16, reason: &'static str) {
+        let frame = CloseFrame { code: code.into(), reason: reason.into() };
+        within("a close is taken", self.socket.close(Some(frame))).await.expect("the connection stands");
+        self.closed().await;
     }
 
     async fn incoming(&mut self, what: &str) -> Incoming {

@@ -19,7 +19,8 @@ fn server_for(code: CloseCode) -> Option<Builder> {
         | CloseCode::ProtocolError
         | CloseCode::UnsupportedData
         | CloseCode::InvalidUtf8
-        | CloseCode::Unauthorized => builder,
+        | CloseCode::Unauthorized
+        | CloseCode::Replaced => builder,
         CloseCode::TooBig => builder
             .with("socket.max_message_bytes = 2048\nsocket.max_frame_bytes = 1024")
             .with("kinds.room = {behaviour = \"room\", max_body_bytes = 512}"),
@@ -76,6 +77,12 @@ async fn provoke(code: CloseCode, codec: CodecKind, server: &Server) -> (u16, St
         CloseCode::Unauthorized => {
             let mut client = server.open(codec).await;
             client.fails("connect", json!({"token": "no"}), "unauthorized").await;
+            client.closed().await
+        }
+        CloseCode::Replaced => {
+            let (mut client, hello) = server.join(codec, json!({})).await;
+            let (_heir, resumed) = server.join(codec, json!({"client": hello["client"], "session": hello["session"]})).await;
+            assert_eq!(resumed["resumed"], true, "{resumed}");
             client.closed().await
         }
         CloseCode::RateLimited => {

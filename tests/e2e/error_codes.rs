@@ -25,7 +25,8 @@ async fn every_error_is_provoked() {
             match Box::pin(provoke(*code, codec)).await {
                 Provoked::By(error) => {
                     assert_eq!((&error["data"]["code"], &error["code"]), (&json!(code.as_str()), &json!(code.number())), "{error}");
-                    let again = matches!(code, ErrorCode::RateLimited | ErrorCode::Overloaded);
+                    let again =
+                        matches!(code, ErrorCode::RateLimited | ErrorCode::Overloaded | ErrorCode::Unavailable | ErrorCode::ShuttingDown);
                     assert_eq!(error["data"]["retry_after_ms"].as_u64().is_some_and(|ms| ms > 0), again, "{error}");
                 }
                 Provoked::Excused(why) => assert!(!why.is_empty()),
@@ -118,9 +119,7 @@ async fn provoke(code: ErrorCode, codec: CodecKind) -> Provoked {
             failed(client.call("subscribe", json!({"entity": "room:b"})).await)
         }
         ErrorCode::TooManyInFlight => Provoked::By(crate::limits::too_many_in_flight(codec).await),
-        ErrorCode::Unavailable => Provoked::Excused("the store has to fail; the simulation of greenroom-actors makes it"),
-        ErrorCode::ShuttingDown => {
-            Provoked::Excused("only in the moment between the drain and the goodbye; greenroom-actors' tests hold it open")
-        }
+        ErrorCode::Unavailable => Provoked::By(crate::storage::remote::unavailable(codec).await),
+        ErrorCode::ShuttingDown => Provoked::By(crate::storage::stop::shutting_down(codec).await.0),
     }
 }

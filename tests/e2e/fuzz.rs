@@ -1,6 +1,10 @@
-//! Valid traffic, mutated at random: whatever comes, the server goes on for everybody else.
+//! Valid traffic, mutated at random: whatever comes, the server goes on for everybody else. And inputs made at random, whose
+//! verdict an oracle knows.
 //!
-//! The seed is printed; `E2E_SEED` sets it.
+//! The seed is printed; `E2E_SEED` sets it. `FUZZ_CASES` sets how many inputs there are; `make fuzz` goes on with new seeds.
+
+mod clients;
+mod frames;
 
 use fastrand::Rng;
 use greenroom_protocol::CodecKind;
@@ -10,7 +14,7 @@ use crate::limits::{burst, request};
 use crate::raw::{Raw, upgrade};
 use crate::server::Server;
 
-/// Connections, each with traffic of its own.
+/// Connections, each with traffic of its own, unless told otherwise.
 const CONNECTIONS: usize = 250;
 /// The seed where none is given: the same inputs on every run.
 const SEED: u64 = 20_260_722;
@@ -19,6 +23,11 @@ fn rng() -> Rng {
     let seed = std::env::var("E2E_SEED").ok().map_or(SEED, |seed| seed.parse().expect("`E2E_SEED` is a number"));
     eprintln!("seed {seed}; E2E_SEED={seed} repeats it");
     Rng::with_seed(seed)
+}
+
+/// How many inputs to try.
+fn cases(usual: usize) -> usize {
+    std::env::var("FUZZ_CASES").ok().map_or(usual, |cases| cases.parse().expect("`FUZZ_CASES` is a number"))
 }
 
 /// A few requests of every kind.
@@ -82,7 +91,7 @@ fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
 async fn mutated_messages() {
     let mut rng = rng();
     let mut server = Server::builder().unlimited().start().await;
-    for connection in 0..CONNECTIONS {
+    for connection in 0..cases(CONNECTIONS) {
         let codec = CodecKind::ALL[connection % 2];
         let mut raw = Raw::websocket(server.address, codec).await;
         for message in traffic(&mut rng) {
@@ -107,7 +116,7 @@ async fn mutated_messages() {
 async fn mutated_bytes() {
     let mut rng = rng();
     let mut server = Server::builder().unlimited().with("socket.handshake_timeout = \"1s\"").start().await;
-    for connection in 0..CONNECTIONS {
+    for connection in 0..cases(CONNECTIONS) {
         let codec = CodecKind::ALL[connection % 2];
         let mut raw = Raw::connect(server.address).await;
         let mut hello = upgrade(&[("Sec-WebSocket-Protocol", codec.subprotocol())]).into_bytes();

@@ -20,8 +20,10 @@ mod full_disk;
 mod fuzz;
 mod handshake;
 mod history;
+mod hostile;
 mod identity;
 mod irc;
+mod leases;
 mod limits;
 mod messages;
 mod metrics;
@@ -32,6 +34,7 @@ mod shutdown;
 mod signals;
 mod slow_reader;
 mod startup;
+mod storage;
 
 /// Runs a story over both codecs, one after the other.
 macro_rules! over_both_codecs {

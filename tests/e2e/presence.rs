@@ -14,7 +14,12 @@ async fn enter(client: &mut Client, meta: Value) -> Value {
 }
 
 async fn one_entry_per_user(codec: CodecKind) {
-    let server = Server::builder().with(SECRET).with("kinds.room = {behaviour = \"room\", presence_interval = \"20ms\"}").start().await;
+    let server = Server::builder()
+        .with(SECRET)
+        .with("socket.presence_grace = \"0s\"")
+        .with("kinds.room = {behaviour = \"room\", presence_interval = \"20ms\"}")
+        .start()
+        .await;
     let (alice, bob) = (server.token("alice", &[]).await, server.token("bob", &[]).await);
     let watcher = json!({"token": bob, "subscriptions": [{"entity": ROOM, "presence": true}]});
     let (mut bob, hello) = server.join(codec, watcher).await;
@@ -38,7 +43,7 @@ async fn one_entry_per_user(codec: CodecKind) {
     assert_eq!(bob.expect("presence").await, json!({"entity": ROOM, "left": ["alice"], "count": 0}));
     assert_eq!(bob.ok("presence", json!({"entity": ROOM, "action": "list"})).await, json!({"count": 0, "members": []}));
 
-    // A client that is cut off leaves as well.
+    // A client that is cut off leaves as well, when nobody waits for it any more: see `leases`.
     enter(&mut one, json!({})).await;
     assert_eq!(bob.expect("presence").await["count"], 1);
     drop(one);
@@ -57,6 +62,39 @@ async fn what_presence_refuses(codec: CodecKind) {
     let mut other = server.client(codec).await;
     let error = other.fails("presence", json!({"entity": ROOM, "action": "enter"}), "overloaded").await;
     assert_eq!(error["data"]["reason"], "presence_full");
+}
+
+async fn of_a_crowd_only_the_number_is_told(codec: CodecKind) {
+    let room = "kinds.room = {behaviour = \"room\", presence_interval = \"20ms\", presence_list = 2}";
+    let server = Server::builder().with(SECRET).with(room).start().await;
+    let watch = json!({"subscriptions": [{"entity": ROOM, "presence": true}]});
+    let (mut watcher, _) = server.join(codec, watch.clone()).await;
+    let mut members = Vec::new();
+    for (index, user) in ["alice", "bob", "carol"].into_iter().enumerate() {
+        let token = server.token(user, &[]).await;
+        let (mut member, _) = server.join(codec, json!({"token": token})).await;
+        enter(&mut member, json!({})).await;
+        members.push(member);
+        let told = watcher.expect("presence").await;
+        let joined = json!({"entity": ROOM, "joined": [{"user": user, "meta": {}, "sessions": 1}], "count": index + 1});
+        assert_eq!(told, if index < 2 { joined } else { json!({"entity": ROOM, "count": 3}) });
+    }
+    assert_eq!(watcher.ok("presence", json!({"entity": ROOM})).await, json!({"count": 3}));
+    let (mut late, hello) = server.join(codec, watch).await;
+    assert_eq!(hello["subscriptions"][0]["result"]["presence"], json!({"count": 3}));
+
+    let leave = json!({"entity": ROOM, "action": "leave"});
+    members[0].ok("presence", leave.clone()).await;
+    for client in [&mut watcher, &mut late] {
+        assert_eq!(client.expect("presence").await, json!({"entity": ROOM, "count": 2}), "not few enough yet");
+    }
+    members[1].ok("presence", leave).await;
+    let carol = json!([{"user": "carol", "meta": {}, "sessions": 1}]);
+    for client in [&mut watcher, &mut late] {
+        assert_eq!(client.expect("presence").await, json!({"entity": ROOM, "members": carol, "count": 1}));
+    }
+    members.pop().expect("carol is the last").close_with(1000, "").await;
+    assert_eq!(late.expect("presence").await, json!({"entity": ROOM, "left": ["carol"], "count": 0}));
 }
 
 /// Many changes within one interval are told as their sum.
@@ -92,4 +130,5 @@ async fn changes_are_gathered() {
 mod codecs {
     crate::over_both_codecs!(one_entry_per_user);
     crate::over_both_codecs!(what_presence_refuses);
+    crate::over_both_codecs!(of_a_crowd_only_the_number_is_told);
 }

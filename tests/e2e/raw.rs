@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use greenroom_protocol::CodecKind;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::server::within;
 
@@ -33,12 +34,26 @@ impl Raw {
     /// Connects, and says nothing.
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = within("the connection", TcpStream::connect(address)).await.expect("it listens");
+        // What is written apart is sent apart.
+        stream.set_nodelay(true).expect("a socket can be told");
         Self { stream }
+    }
+
+    /// As [`connect`](Self::connect), with little room for what it does not read.
+    pub async fn connect_narrow(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket can be made");
+        socket.set_recv_buffer_size(4096).expect("a buffer can be small");
+        Self { stream: within("the connection", socket.connect(address)).await.expect("it listens") }
     }
 
     /// A WebSocket whose handshake is done.
     pub async fn websocket(address: SocketAddr, codec: CodecKind) -> Self {
-        let mut raw = Self::connect(address).await;
+        Self::connect(address).await.upgraded(codec).await
+    }
+
+    /// This connection as a WebSocket.
+    pub async fn upgraded(self, codec: CodecKind) -> Self {
+        let mut raw = self;
         raw.write(upgrade(&[("Sec-WebSocket-Protocol", codec.subprotocol())]).as_bytes()).await;
         let answer = raw.http_head().await;
         assert_eq!(answer.status, 101, "{answer:?}");
@@ -47,10 +62,17 @@ impl Raw {
 
     /// Sends bytes. Where the server has closed already that is for the next read to find.
     pub async fn write(&mut self, bytes: &[u8]) {
-        if let Err(error) = within("bytes are taken", self.stream.write_all(bytes)).await {
+        self.try_write(bytes).await;
+    }
+
+    /// As [`write`](Self::write), and tells whether the connection still takes bytes.
+    pub async fn try_write(&mut self, bytes: &[u8]) -> bool {
+        let written = within("bytes are taken", self.stream.write_all(bytes)).await;
+        if let Err(error) = &written {
             use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
             assert!(matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted), "{error}");
         }
+        written.is_ok()
     }
 
     /// Sends one masked frame.
@@ -60,17 +82,7 @@ impl Raw {
 
     /// The next frame: its first byte and its payload. None at the end of the stream.
     pub async fn read_frame(&mut self) -> Option<(u8, Vec<u8>)> {
-        let mut head = [0; 2];
-        within("a frame", self.stream.read_exact(&mut head)).await.ok()?;
-        assert_eq!(head[1] & 0x80, 0, "a server's frame is not masked");
-        let length = match head[1] {
-            126 => usize::from(self.stream.read_u16().await.ok()?),
-            127 => usize::try_from(self.stream.read_u64().await.ok()?).expect("a server's frame fits into memory"),
-            short => usize::from(short),
-        };
-        let mut payload = vec![0; length];
-        within("a frame's payload", self.stream.read_exact(&mut payload)).await.ok()?;
-        Some((head[0], payload))
+        read_frame(&mut self.stream).await
     }
 
     /// Waits for the close frame, past everything else: code and reason. Then the stream must end.
@@ -93,6 +105,21 @@ impl Raw {
         rest
     }
 
+    /// Ends the connection as a broken line would: a reset, without a goodbye.
+    pub fn cut(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO)).expect("a socket can be reset");
+    }
+
+    /// Both halves, for a client that writes without regard to what it is sent.
+    pub fn split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        self.stream.into_split()
+    }
+
+    /// The connection whose halves these are.
+    pub fn from_halves(read: OwnedReadHalf, write: OwnedWriteHalf) -> Self {
+        Self { stream: read.reunite(write).expect("they are of one connection") }
+    }
+
     /// The answer to an upgrade request, without what follows it.
     pub async fn http_head(&mut self) -> Http {
         let mut head = Vec::new();
@@ -107,6 +134,23 @@ impl Raw {
     pub async fn http(&mut self) -> Http {
         parse_http(self.rest().await)
     }
+}
+
+/// The next frame of `stream`, which must keep to RFC 6455 as servers have to: its first byte and its payload. None at the end.
+pub async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> Option<(u8, Vec<u8>)> {
+    let mut head = [0; 2];
+    within("a frame", stream.read_exact(&mut head)).await.ok()?;
+    assert_eq!(head[1] & 0x80, 0, "a server's frame is not masked");
+    assert_eq!(head[0] & 0x70, 0, "nobody has negotiated the reserved bits");
+    let length = match head[1] {
+        126 => u64::from(stream.read_u16().await.ok()?),
+        127 => stream.read_u64().await.ok()?,
+        short => u64::from(short),
+    };
+    assert_eq!(2 + extended(head[1]), header(head[0], length).len(), "a length of {length} has a shorter form (5.2)");
+    let mut payload = vec![0; usize::try_from(length).expect("a server's frame fits into memory")];
+    within("a frame's payload", stream.read_exact(&mut payload)).await.ok()?;
+    Some((head[0], payload))
 }
 
 fn parse_http(bytes: Vec<u8>) -> Http {
@@ -137,6 +181,15 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     out.extend_from_slice(&mask);
     out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     out
+}
+
+/// Bytes of a length that follow a header's second byte.
+fn extended(second: u8) -> usize {
+    match second & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    }
 }
 
 /// A masked frame's header up to its mask, for a payload of this length.

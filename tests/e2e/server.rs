@@ -41,7 +41,7 @@ pub fn command(directory: &Path) -> Command {
 /// A server that is yet to be started.
 pub struct Builder {
     config: Vec<String>,
-    store: &'static str,
+    store: String,
 }
 
 impl Builder {
@@ -52,8 +52,13 @@ impl Builder {
     }
 
     /// Keeps the store in a directory, which outlives the process.
-    pub fn durable(mut self) -> Self {
-        self.store = "surrealkv://data";
+    pub fn durable(self) -> Self {
+        self.stored_in("surrealkv://data")
+    }
+
+    /// Keeps the store where this URL says.
+    pub fn stored_in(mut self, url: impl Into<String>) -> Self {
+        self.store = url.into();
         self
     }
 
@@ -139,7 +144,7 @@ pub struct Server {
 impl Server {
     /// With a store in memory and the default configuration, until told otherwise.
     pub fn builder() -> Builder {
-        Builder { config: Vec::new(), store: "memory" }
+        Builder { config: Vec::new(), store: "memory".into() }
     }
 
     /// The directory it works in.
@@ -150,6 +155,29 @@ impl Server {
     /// What it has logged so far, over all its lives.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path().join("log")).unwrap_or_default()
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// A figure of the system about the process' memory in bytes: `VmRSS`, or `VmHWM` for the most there was so far.
+    pub fn memory(&self, figure: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs, on Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':')?.trim().strip_suffix(" kB"));
+        line.and_then(|kilobytes| kilobytes.parse::<u64>().ok()).expect("the system tells") * 1024
+    }
+
+    /// Waits until it has logged this: looks again and again, since a log cannot be waited on.
+    pub async fn until_logged(&self, text: &str) {
+        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        let seen = async {
+            while !self.log().contains(text) {
+                looks.tick().await;
+            }
+        };
+        within(text, seen).await;
     }
 
     /// A socket on which nothing has been said yet.
@@ -178,7 +206,7 @@ impl Server {
 
     /// Asks it to stop: SIGTERM.
     pub async fn terminate(&self) {
-        let pid = self.child.id().expect("it runs").to_string();
+        let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("`kill` can be run");
         assert!(sent.success(), "`kill -TERM {pid}` failed");
     }

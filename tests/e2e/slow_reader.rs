@@ -1,5 +1,7 @@
 //! A client that reads slowly, or not at all, costs itself.
 
+use std::collections::VecDeque;
+
 use greenroom_protocol::CodecKind;
 use serde_json::json;
 
@@ -133,6 +135,82 @@ async fn signals_give_way() {
         signals.extend(slow.settled().await.iter().map(|(_, params)| params["body"]["n"].as_u64().expect("a number")));
         assert!((signals.len() as u64) < MANY, "{} of {MANY} signals came: none gave way", signals.len());
         assert!(signals.is_sorted_by(|a, b| a < b), "{signals:?}");
+    }
+}
+
+const BUSY: &str = "room:busy";
+/// Events of a long stall. Together they are many times what the kernel and an outbox hold.
+const STALL: u64 = 100_000;
+/// Posts that are under way at a time.
+const UNDER_WAY: usize = 128;
+/// What the server may grow by while they pass, its database's tables in memory included.
+const GROWTH: u64 = 192 * 1024 * 1024;
+
+/// Posts so many small events to a room.
+async fn flood(sender: &mut Client, count: u64) {
+    let mut asked = VecDeque::new();
+    for n in 1..=count {
+        if asked.len() == UNDER_WAY {
+            let oldest = asked.pop_front().expect("it is full");
+            sender.answer(oldest).await.expect("a post is accepted");
+        }
+        asked.push_back(sender.ask("send", json!({"entity": BUSY, "n": n, "type": "post", "body": {"text": "so it goes"}})).await);
+    }
+    for id in asked {
+        sender.answer(id).await.expect("a post is accepted");
+    }
+}
+
+/// Reads the events of these seqs, each once and in order.
+async fn read(client: &mut Client, seqs: std::ops::RangeInclusive<u64>) {
+    for seq in seqs {
+        assert_eq!(client.event().await["seq"], seq);
+    }
+}
+
+/// A reader that stands still while a hundred thousand events pass is a cursor, not a buffer, and misses nothing.
+#[tokio::test]
+async fn a_long_stall_costs_an_outbox_and_no_event() {
+    let mut server = Server::builder()
+        .unlimited()
+        .durable()
+        .with(format!("socket.outbox_bytes = {OUTBOX}\nsocket.max_in_flight = {UNDER_WAY}"))
+        .with("socket.write_timeout = \"10m\"\nsocket.idle_timeout = \"10m\"\nrelay.catch_up_percent = 50")
+        .with("kinds.room = {behaviour = \"room\", ops_per_second = 1000000, ops_burst = 1000000}")
+        .start()
+        .await;
+    let mut stalled = Vec::new();
+    for codec in [CodecKind::Json, CodecKind::MsgPack] {
+        let mut slow = Client::open_with_room_for(256 * 1024, server.address, codec).await;
+        slow.ok("connect", json!({"subscriptions": [{"entity": BUSY}]})).await;
+        stalled.push(slow);
+    }
+    let mut neighbour = server.client(CodecKind::Json).await;
+    neighbour.subscribe(BUSY).await;
+    let mut sender = server.client(CodecKind::Json).await;
+    let before = server.memory("VmRSS");
+    tokio::join!(flood(&mut sender, STALL), read(&mut neighbour, 1..=STALL));
+
+    // The gauge follows once a second: wait until it knows of the slow ones alone.
+    let bound = (stalled.len() as u64 * (OUTBOX + 64 * 1024)) as f64;
+    server.until("greenroom_outbox_bytes", |bytes| bytes > 0.0 && bytes <= bound).await;
+    let grown = server.memory("VmRSS").saturating_sub(before);
+    assert!(grown <= GROWTH, "the server grew by {grown} bytes");
+    assert_eq!(server.sample("greenroom_outbox_overflows_total{policy=\"replay\"}").await, stalled.len() as f64, "each paused once");
+
+    futures_util::future::join_all(stalled.iter_mut().map(|slow| read(slow, 1..=STALL))).await;
+    let pages = server.sample("greenroom_catch_up_pages_total").await;
+    assert!(pages > 0.0, "they read from the journal");
+    goes_on(&mut sender, &mut stalled).await;
+    server.assert_serves().await;
+}
+
+/// After all that, the next event comes as it happens, and nothing before it.
+async fn goes_on(sender: &mut Client, stalled: &mut [Client]) {
+    sender.send(BUSY, STALL + 1, "post", json!({"text": "and on"})).await;
+    for slow in stalled {
+        read(slow, STALL + 1..=STALL + 1).await;
+        assert_eq!(slow.settled().await, [], "nothing came twice");
     }
 }
 

@@ -85,7 +85,7 @@ impl Host for OnThread<'_> {
     fn lost(&mut self, entity: &EntityId) {
         for relay in &self.env.relays {
             // A relay whose queue is full is told in a task of its own: there is one such message per crash.
-            relay.send_or_spawn(ToRelay::Lost(entity.clone()));
+            relay.send_or_spawn(ToRelay::Lost { entity: entity.clone(), ended: true });
         }
     }
 }

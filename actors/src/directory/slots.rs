@@ -68,8 +68,11 @@ pub struct Slots<M> {
     next_incarnation: u64,
     /// Entities whose last life ended in a crash.
     crashed: Vec<EntityId>,
-    /// Control messages for entities that could not be woken, to be tried again: at most one for each subscription.
-    postponed: VecDeque<(EntityId, ToEntity)>,
+    /// Control messages for entities that could not be woken, to be tried again: a few for each subscription and presence entry.
+    /// They reach their entity before all that comes later.
+    postponed: HashMap<EntityId, Vec<ToEntity>, RandomState>,
+    /// The order in which it is tried again.
+    turns: VecDeque<EntityId>,
     draining: bool,
     /// Dropped when everybody sleeps.
     drained: Option<mpsc::Sender<()>>,
@@ -99,7 +102,8 @@ impl<M> Slots<M> {
             round: VecDeque::new(),
             next_incarnation: 1,
             crashed: Vec::new(),
-            postponed: VecDeque::new(),
+            postponed: HashMap::default(),
+            turns: VecDeque::new(),
             draining: false,
             drained: None,
         }
@@ -126,18 +130,32 @@ impl<M> Slots<M> {
             return drop(message.refuse(error));
         }
         if !self.slots.contains_key(&entity) {
-            // An entity that sleeps has neither followers nor members.
-            if message.is_control() && !matches!(message, ToEntity::CatchUp(_)) {
+            // An entity that sleeps has neither followers nor members. One that has ended otherwise is told of them anew, and so
+            // is one that a session comes back to after it had left.
+            let wakes = !message.is_control() || matches!(message, ToEntity::CatchUp(_) | ToEntity::Adopt(_));
+            if !wakes && !self.postponed.contains_key(&entity) {
                 return;
             }
             if !self.wake(&entity, now, host) {
                 if let Some(control) = message.refuse(overloaded("directory")) {
-                    self.postponed.push_back((entity, control));
+                    self.postpone(entity, control);
                 }
                 return;
             }
         }
-        let Some(slot) = self.slots.get_mut(&entity) else { return };
+        self.deliver(&entity, message, now, host);
+    }
+
+    fn postpone(&mut self, entity: EntityId, control: ToEntity) {
+        let waiting = self.postponed.entry(entity.clone()).or_default();
+        if waiting.is_empty() {
+            self.turns.push_back(entity);
+        }
+        waiting.push(control);
+    }
+
+    fn deliver(&mut self, entity: &EntityId, message: ToEntity, now: Millis, host: &mut impl Host<Mailbox = M>) {
+        let Some(slot) = self.slots.get_mut(entity) else { return };
         (slot.last_used, slot.sent) = (now, slot.sent + 1);
         let refused = if slot.blocked { Err(Undelivered::Full(message)) } else { host.deliver(&slot.mailbox, message) };
         match refused {
@@ -148,7 +166,7 @@ impl<M> Slots<M> {
                     MAILBOX_REFUSALS.counter_with(["entity"]).increment(1);
                 }
                 if let Some(control) = message.refuse(overloaded("entity")) {
-                    slot.later(&entity, control, host);
+                    slot.later(entity, control, host);
                 }
             }
             // Its end is on the way here: what it says then reaches whoever follows.
@@ -156,7 +174,7 @@ impl<M> Slots<M> {
         }
     }
 
-    /// Starts an entity; false when there are too many, or no such kind.
+    /// Starts an entity, and hands over what has waited for that; false when there are too many, or no such kind.
     fn wake(&mut self, entity: &EntityId, now: Millis, host: &mut impl Host<Mailbox = M>) -> bool {
         let Some(kind) = self.kinds.get(entity.kind()) else { return false };
         if self.slots.len() >= self.limits.max_awake {
@@ -174,6 +192,9 @@ impl<M> Slots<M> {
         let slot = Slot { mailbox, incarnation, last_used: now, sent: 0, blocked: false, backlog: VecDeque::new() };
         self.slots.insert(entity.clone(), slot);
         self.round.push_back((entity.clone(), incarnation));
+        for earlier in self.postponed.remove(entity).into_iter().flatten() {
+            self.deliver(entity, earlier, now, host);
+        }
         true
     }
 
@@ -214,9 +235,11 @@ impl<M> Slots<M> {
 
     /// Asks some of the entities whether they are idle, and tries again what could not be delivered. Called from time to time.
     pub fn sweep(&mut self, now: Millis, host: &mut impl Host<Mailbox = M>) {
-        for _ in 0..SWEEP_SOME.min(self.postponed.len()) {
-            let Some((entity, message)) = self.postponed.pop_front() else { break };
-            self.route(entity, message, now, host);
+        for _ in 0..SWEEP_SOME.min(self.turns.len()) {
+            let Some(entity) = self.turns.pop_front() else { break };
+            if self.postponed.contains_key(&entity) && !self.wake(&entity, now, host) {
+                self.turns.push_back(entity);
+            }
         }
         for _ in 0..SWEEP_SOME.min(self.round.len()) {
             let Some((entity, incarnation)) = self.round.pop_front() else { break };
@@ -234,6 +257,7 @@ impl<M> Slots<M> {
         self.draining = true;
         self.drained = Some(done);
         self.postponed.clear();
+        self.turns.clear();
         for (entity, incarnation) in &self.round {
             let Some(slot) = self.slots.get_mut(entity).filter(|slot| slot.incarnation == *incarnation) else { continue };
             let sleep = || ToEntity::Sleep { drain: true, mark: slot.sent };

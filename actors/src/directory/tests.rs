@@ -326,3 +326,25 @@ async fn control_messages_wait_for_room_in_the_queue() {
     }
     assert_eq!(got, ["gone 0", "gone 1", "gone 2"]);
 }
+
+#[tokio::test]
+async fn what_must_not_be_lost_keeps_its_order_behind_a_full_queue() {
+    let (directory, mut queues) = Directory::channels(1, 1);
+    let room = entity("room:a");
+    let gone = |slot| ToEntity::Gone(session(slot));
+    let slot = |message| match message {
+        Some(ToDirectory::Route(_, ToEntity::Gone(session))) => session.slot,
+        other => panic!("{other:?}"),
+    };
+    (0..4).for_each(|number| directory.route_control(&room, gone(number)));
+    assert_eq!(slot(queues[0].recv().await), 0);
+    // There is room now, and nothing may take it before those who wait.
+    assert!(directory.route(room.clone(), gone(9)).is_err());
+    directory.route_control(&room, gone(4));
+    for number in 1..5 {
+        assert_eq!(slot(queues[0].recv().await), number);
+    }
+    tokio::task::yield_now().await;
+    assert!(directory.route(room, gone(5)).is_ok(), "nobody waits any more");
+    assert_eq!(slot(queues[0].recv().await), 5);
+}

@@ -13,7 +13,8 @@ use tokio::sync::{Semaphore, watch};
 
 use super::life::{End, Life, Todo};
 use super::messages::ToEntity;
-use super::state::Effects;
+use super::state::{Effects, Fetch, FetchFor};
+use super::turns::Turns;
 use crate::clock;
 use crate::directory::{Directory, ToDirectory};
 use crate::frames::Encoder;
@@ -43,6 +44,8 @@ pub struct EntityEnv {
     pub inbox: usize,
     /// How many entities of this thread load, or wait for their turn to.
     pub loading: Cell<usize>,
+    /// When paused subscriptions read on.
+    pub turns: Turns,
 }
 
 /// Counts a load for as long as it lives.
@@ -78,7 +81,6 @@ pub struct EntityActor {
     id: EntityId,
     env: Rc<EntityEnv>,
     incarnation: u64,
-    presence_interval: Duration,
     life: Life,
     /// Whether to wait for what the last life had queued before the first load.
     after_crash: bool,
@@ -95,23 +97,11 @@ pub struct EntityActor {
 impl EntityActor {
     /// An entity that loads as soon as it is started. `after_crash` makes it wait for what its last life had queued.
     pub fn new(id: EntityId, kind: Arc<Kind>, env: Rc<EntityEnv>, incarnation: u64, after_crash: bool) -> Self {
-        let (metrics, presence_interval) = (KindMetrics::new(kind.name), kind.presence_interval);
+        let metrics = KindMetrics::new(kind.name);
         let life = Life::new(id.clone(), kind, env.encoder, env.inbox);
         let first_load = Some(Loading::new(Rc::clone(&env)));
         let outgoing = VecDeque::new();
-        Self {
-            id,
-            env,
-            incarnation,
-            presence_interval,
-            life,
-            after_crash,
-            first_load,
-            outgoing,
-            presence_timer: false,
-            asleep: false,
-            metrics,
-        }
+        Self { id, env, incarnation, life, after_crash, first_load, outgoing, presence_timer: false, asleep: false, metrics }
     }
 
     fn load(&mut self, ctx: &mut Context<Self>, barrier: bool) {
@@ -140,7 +130,7 @@ impl EntityActor {
         self.apply(effects, ctx);
         if lost {
             for relay in 0..self.env.relays.len() {
-                self.send(relay, ToRelay::Lost(self.id.clone()), ctx);
+                self.send(relay, ToRelay::Lost { entity: self.id.clone(), ended: false }, ctx);
             }
         }
         match load {
@@ -170,22 +160,36 @@ impl EntityActor {
             self.send(worker.0 as usize, ToRelay::Parts { entity: self.id.clone(), parts }, ctx);
         }
         for fetch in effects.fetches {
-            let (env, id) = (Rc::clone(&self.env), self.id.clone());
-            let read = async move { (env.store.events(&id, fetch.page).await, fetch.purpose) };
-            ctx.spawn(read.into_actor(self).map(|(read, purpose), this, ctx| {
-                this.step(ctx, |life, _, todo| life.fetched(purpose, read, todo));
-            }));
+            self.read(fetch, ctx);
         }
         for request in effects.retries {
             ctx.run_later(RETRY_READ, move |this, ctx| this.take(ToEntity::CatchUp(request), ctx));
         }
         if effects.presence_due && !self.presence_timer {
             self.presence_timer = true;
-            ctx.run_later(self.presence_interval, |this, ctx| {
+            ctx.run_later(self.life.presence_interval(), |this, ctx| {
                 this.presence_timer = false;
                 this.step(ctx, |life, _, todo| life.flush_presence(todo));
             });
         }
+    }
+
+    /// Reads a page; paused subscriptions wait for their turn first, and give the thread a rest afterwards.
+    fn read(&self, Fetch { page, purpose }: Fetch, ctx: &mut Context<Self>) {
+        let (env, id) = (Rc::clone(&self.env), self.id.clone());
+        let read = async move {
+            let turn = match purpose {
+                FetchFor::CatchUp(_) => Some(env.turns.take().await),
+                FetchFor::Subscribe(..) | FetchFor::History(..) => None,
+            };
+            (env.store.events(&id, page).await, purpose, turn)
+        };
+        ctx.spawn(read.into_actor(self).map(|(read, purpose, turn), this, ctx| {
+            this.step(ctx, |life, _, todo| life.fetched(purpose, read, todo));
+            if let Some(turn) = turn {
+                turn.rest();
+            }
+        }));
     }
 
     fn take(&mut self, message: ToEntity, ctx: &mut Context<Self>) {
@@ -214,7 +218,7 @@ impl EntityActor {
             let Err(message) = handle.try_send(message) else { continue };
             let handle = handle.clone();
             // One that is still on its way keeps its place, so that nothing goes past it.
-            self.outgoing.push_front((usize::MAX, ToRelay::Lost(self.id.clone())));
+            self.outgoing.push_front((usize::MAX, ToRelay::Lost { entity: self.id.clone(), ended: false }));
             return ctx.wait(async move { handle.send(message).await }.into_actor(self).map(|(), this, ctx| {
                 this.outgoing.pop_front();
                 this.flush(ctx);

@@ -3,8 +3,8 @@
 //! A client numbers its ops. For each `(user, client)` the last `max_ops` outcomes are kept; a number at or below the
 //! highest forgotten one is expired: whether it was executed is no longer known, so it is not executed again.
 //! At most `max_clients` clients are kept. A client id is a ULID and so tells when it was made; when a client is
-//! forgotten, the time of its last op becomes the horizon, and ids made at or before the horizon that are not known are
-//! expired as a whole: they may be the forgotten ones. Newer ids cannot be.
+//! forgotten, the time of its last op becomes the horizon, or that of its id where its clock was ahead of ours; ids made at or
+//! before the horizon that are not known are expired as a whole: they may be the forgotten ones. Newer ids cannot be.
 //! Everything here follows from the journal, and is packed into snapshots.
 
 use std::collections::{HashMap, VecDeque};
@@ -53,6 +53,8 @@ pub struct Dedupe {
     clients: HashMap<Key, Window, RandomState>,
     /// 0 before anybody was forgotten.
     horizon: Millis,
+    /// The time of the last event, numbered or not.
+    last_at: Millis,
     outcomes: usize,
     max_clients: usize,
     max_ops: usize,
@@ -71,6 +73,8 @@ struct Packed {
     #[serde(default)]
     horizon: Millis,
     #[serde(default)]
+    last_at: Millis,
+    #[serde(default)]
     clients: Vec<PackedClient>,
 }
 
@@ -80,6 +84,11 @@ struct PackedClient {
     client: Arc<str>,
     floor: u64,
     outcomes: VecDeque<Outcome>,
+}
+
+/// When a client id was made: a ULID begins with the time. The session has checked that it is one.
+pub(super) fn client_made(client: &str) -> Millis {
+    client.parse::<ulid::Ulid>().map_or(0, |id| id.timestamp_ms())
 }
 
 impl Window {
@@ -114,6 +123,11 @@ impl Dedupe {
         }
     }
 
+    /// The time of the last event: the next one is not dated before it, though a clock may have been set back.
+    pub fn last_at(&self) -> Millis {
+        self.last_at
+    }
+
     /// Outcomes remembered.
     pub fn len(&self) -> usize {
         self.outcomes
@@ -121,6 +135,7 @@ impl Dedupe {
 
     /// Remembers an accepted op, and forgets the oldest past the bounds.
     pub fn record(&mut self, event: &EventRecord) {
+        self.last_at = self.last_at.max(event.at);
         let (Some(client), Some(n)) = (&event.client, event.n) else { return };
         let key = (Arc::clone(&event.from), Arc::clone(client));
         if !self.clients.contains_key(&key) && self.clients.len() >= self.max_clients {
@@ -145,10 +160,10 @@ impl Dedupe {
         let middle = last.len() / 2;
         let (_, &mut cut, _) = last.select_nth_unstable(middle);
         let (horizon, outcomes) = (&mut self.horizon, &mut self.outcomes);
-        self.clients.retain(|_, window| {
+        self.clients.retain(|(_, client), window| {
             let keep = window.last_seq() > cut;
             if !keep {
-                *horizon = (*horizon).max(window.last_at());
+                *horizon = (*horizon).max(window.last_at()).max(client_made(client));
                 *outcomes -= window.outcomes.len();
             }
             keep
@@ -163,7 +178,7 @@ impl Dedupe {
             floor: window.floor,
             outcomes: window.outcomes.clone(),
         });
-        let mut packed = Packed { horizon: self.horizon, clients: clients.collect() };
+        let mut packed = Packed { horizon: self.horizon, last_at: self.last_at, clients: clients.collect() };
         packed.clients.sort_unstable_by(|a, b| (&a.user, &a.client).cmp(&(&b.user, &b.client)));
         RawJson::from_value(&packed).expect("numbers, strings and JSON serialize")
     }
@@ -174,7 +189,7 @@ impl Dedupe {
     /// Where `packed` was not made by it.
     pub fn unpack(max_clients: usize, max_ops: usize, packed: &RawJson) -> Result<Self, serde_json::Error> {
         let packed: Packed = serde_json::from_str(packed.as_str())?;
-        let mut dedupe = Self { horizon: packed.horizon, ..Self::new(max_clients, max_ops) };
+        let mut dedupe = Self { horizon: packed.horizon, last_at: packed.last_at, ..Self::new(max_clients, max_ops) };
         for PackedClient { user, client, floor, outcomes } in packed.clients {
             dedupe.outcomes += outcomes.len();
             dedupe.clients.insert((user, client), Window { outcomes, floor });

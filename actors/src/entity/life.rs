@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use greenroom_protocol::{EntityId, Epoch, ErrorCode, WireError};
 use tokio::sync::watch;
 
+use super::dedupe::client_made;
 use super::messages::ToEntity;
 use super::state::{Effects, Entity, FetchFor, LostOp};
 use crate::answer::{overloaded, unavailable};
@@ -265,6 +266,11 @@ impl Life {
         }
     }
 
+    /// How long presence changes gather.
+    pub fn presence_interval(&self) -> Duration {
+        self.awake().map_or(self.kind.presence_interval, Entity::presence_interval)
+    }
+
     /// The presence interval is over.
     pub fn flush_presence(&mut self, todo: &mut Todo) {
         // After a reload the entity asks for it again.
@@ -291,9 +297,4 @@ impl Life {
         self.queue_snapshot(journal, todo);
         todo.idle = Some(self.mark);
     }
-}
-
-/// When a client id was made: a ULID begins with the time. The session has checked that it is one.
-fn client_made(client: &str) -> Millis {
-    client.parse::<ulid::Ulid>().map_or(0, |id| id.timestamp_ms())
 }

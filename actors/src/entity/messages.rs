@@ -76,6 +76,19 @@ pub struct CatchUp {
     pub presence: bool,
 }
 
+/// A session takes the place of another, or tells again that it is present.
+#[derive(Debug)]
+pub struct Adopt {
+    /// The session that was lost; the same as `to` where the entity is only told again.
+    pub from: SessionKey,
+    /// The session that is present from now on.
+    pub to: SessionKey,
+    /// Their user.
+    pub user: Arc<str>,
+    /// What the user says of itself.
+    pub meta: RawJson,
+}
+
 /// What an entity is asked.
 #[derive(Debug)]
 pub enum ToEntity {
@@ -111,6 +124,8 @@ pub enum ToEntity {
     CatchUp(CatchUp),
     /// A relay has no such subscription any more: forget it and the session's earlier ones.
     Unfollow(SessionKey, u32),
+    /// Let a session take another's place in the presence.
+    Adopt(Box<Adopt>),
     /// A session's `leave` could not be taken up: it leaves all the same, and nobody waits for an answer.
     Leave(SessionKey),
     /// A session has ended.
@@ -138,7 +153,7 @@ impl ToEntity {
             Self::Subscribe(request) => request.reply,
             Self::Signal(request) => request.reply,
             Self::Unsubscribe { reply, .. } | Self::Read(reply) | Self::History(_, reply) | Self::Presence { reply, .. } => reply,
-            control @ (Self::CatchUp(_) | Self::Unfollow(..) | Self::Leave(_) | Self::Gone(_) | Self::Sleep { .. }) => {
+            control @ (Self::CatchUp(_) | Self::Unfollow(..) | Self::Adopt(_) | Self::Leave(_) | Self::Gone(_) | Self::Sleep { .. }) => {
                 return Some(control);
             }
         };
@@ -148,6 +163,6 @@ impl ToEntity {
 
     /// Whether this must not be lost, and nobody waits for an answer.
     pub fn is_control(&self) -> bool {
-        matches!(self, Self::CatchUp(_) | Self::Unfollow(..) | Self::Leave(_) | Self::Gone(_) | Self::Sleep { .. })
+        matches!(self, Self::CatchUp(_) | Self::Unfollow(..) | Self::Adopt(_) | Self::Leave(_) | Self::Gone(_) | Self::Sleep { .. })
     }
 }

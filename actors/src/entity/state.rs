@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use greenroom_protocol::codec::Method;
@@ -21,18 +22,20 @@ use crate::ids::SessionKey;
 use crate::kind::Kind;
 use crate::limits::{Bucket, Rate, Refused};
 use crate::metrics::{KindMetrics, PresenceMetrics, record_rate_limited};
-use crate::presence::Presence;
+use crate::presence::{News, Presence};
 use crate::record::EventRecord;
 use crate::relay::Part;
 use crate::store::{Loaded, Page, SnapshotRow};
 
 mod effects;
 mod outputs;
+mod readers;
 mod reads;
 
 pub use effects::{Effects, Fetch, FetchFor};
 pub use outputs::LostOp;
 use outputs::Output;
+use readers::Readers;
 
 /// A snapshot is written when the events since the last one outweigh it this many times, so that snapshots cost a
 /// bounded share of what is written.
@@ -69,6 +72,8 @@ pub struct Entity {
     audience: Audience,
     /// Subscriptions whose gap is being read, by session: what is read for any other comes too late.
     joining: HashMap<SessionKey, u32, RandomState>,
+    /// Paused subscriptions that wait for a page. They are in the audience.
+    readers: Readers,
     presence: Presence,
     bucket: Bucket,
     snapshot_seq: Seq,
@@ -100,14 +105,14 @@ impl Entity {
             None => (kind.behaviour.create(), Dedupe::new(kind.dedupe_clients, kind.dedupe_ops), 0),
         };
         let mut ring = Ring::new(kind.ring_events, kind.ring_bytes);
-        let (mut seq, mut last_at, mut bytes) = (snapshot_seq, 0, 0);
+        let (mut seq, mut bytes) = (snapshot_seq, 0);
         for event in tail {
             if event.seq != seq + 1 {
                 return Err(Corrupt { seq, why: format!("event {} follows event {seq}", event.seq) });
             }
             behaviour.apply(&event)?;
             dedupe.record(&event);
-            (seq, last_at) = (event.seq, event.at);
+            seq = event.seq;
             bytes += event.body.len();
             ring.push(Arc::new(event));
         }
@@ -116,17 +121,18 @@ impl Entity {
             presence_metrics: PresenceMetrics::new(),
             epoch: epoch.unwrap_or(fresh),
             behaviour,
+            last_at: dedupe.last_at(),
             dedupe,
             seq,
             durable: seq,
             committed: seq,
-            last_at,
             gate: VecDeque::new(),
             pending_ops: 0,
             ring,
             audience: Audience::default(),
             joining: HashMap::default(),
-            presence: Presence::new(kind.max_present),
+            readers: Readers::default(),
+            presence: Presence::new(kind.max_present, kind.presence_list),
             bucket: Bucket::new(Rate::new(kind.ops_per_second, kind.ops_burst)),
             snapshot_seq,
             bytes_since_snapshot: bytes,
@@ -176,6 +182,10 @@ impl Entity {
             ToEntity::History(params, reply) => self.history(&params, reply, fx),
             ToEntity::Presence { action, meta, user, reply } => self.presence(action, meta, &user, reply, fx),
             ToEntity::CatchUp(request) => self.catch_up(request, fx),
+            ToEntity::Adopt(adopt) => {
+                self.presence.adopt(adopt.from, adopt.to, &adopt.user, adopt.meta);
+                fx.presence_due |= self.presence.is_dirty();
+            }
             ToEntity::Leave(session) => fx.presence_due |= self.presence.leave(session),
             ToEntity::Gone(session) => {
                 fx.presence_due |= self.presence.leave(session);
@@ -201,7 +211,11 @@ impl Entity {
                         Sent { seq: outcome.seq, epoch: self.epoch.clone(), at: outcome.at, result: outcome.result, duplicate: true };
                     return self.put(Output::Repeat(reply, Box::new(sent)), fx);
                 }
-                Known::Expired => return self.refuse_op(reply, op_expired(n), fx),
+                Known::Expired => {
+                    // What was forgotten for an op that is not on disk is known again should that fail.
+                    self.metrics.refused(ErrorCode::OpExpired);
+                    return self.put(Output::Refusal(reply, Box::new(op_expired(n))), fx);
+                }
             }
         }
         if !room || self.pending_ops >= self.kind.max_pending_ops {
@@ -289,7 +303,7 @@ impl Entity {
     /// As for [`wake`](Self::wake); nothing has changed then.
     pub fn reload(&mut self, loaded: Loaded, lost: Vec<LostOp>, fx: &mut Effects) -> Result<(), Corrupt> {
         let fresh = Self::wake(self.id.clone(), Arc::clone(&self.kind), self.encoder, loaded, self.epoch.clone())?;
-        let presence = std::mem::replace(&mut self.presence, Presence::new(0));
+        let presence = std::mem::take(&mut self.presence);
         *self = Self { presence, ..fresh };
         fx.presence_due |= self.presence.is_dirty();
         for LostOp { record, reply } in lost {
@@ -338,9 +352,9 @@ impl Entity {
     fn presence(&mut self, action: PresenceAction, meta: Option<RawJson>, user: &Arc<str>, reply: Responder, fx: &mut Effects) {
         let session = reply.session();
         let members = match action {
-            PresenceAction::List => self.presence.list(limits::MAX_MEMBERS),
+            PresenceAction::List => self.presence.list(),
             PresenceAction::Enter => {
-                let meta = meta.unwrap_or_else(|| RawJson::from_value(&Empty {}).expect("an empty object serializes"));
+                let meta = meta.unwrap_or_else(RawJson::empty_object);
                 if let Err(full) = self.presence.enter(session, user, meta) {
                     let error = WireError::new(ErrorCode::Overloaded, full.to_string()).reason("presence_full").retry_after_ms(5000);
                     return fx.answer(reply.error(error));
@@ -358,7 +372,15 @@ impl Entity {
 
     /// Tells who came and went since the last time.
     pub fn flush_presence(&mut self, fx: &mut Effects) {
-        let Some(changes) = self.presence.take_changes() else { return };
+        let changes = match self.presence.take_news() {
+            None => return,
+            Some(News::Changes(changes)) => changes,
+            Some(News::Count(count)) => return self.tell_presence(&self.who_is_here(PresenceList { count, members: None }), fx),
+            Some(News::List(members)) => {
+                let list = PresenceList { count: members.len() as u64, members: Some(members) };
+                return self.tell_presence(&self.who_is_here(list), fx);
+            }
+        };
         self.presence_metrics.joined.increment(changes.joined.len() as u64);
         self.presence_metrics.updated.increment(changes.updated.len() as u64);
         self.presence_metrics.left.increment(changes.left.len() as u64);
@@ -371,13 +393,31 @@ impl Entity {
                 count: part.count,
                 members: None,
             };
-            let frames = self.encoder.notification(self.audience.wants(), Method::Presence, &params);
-            self.publish(fx, || Part::Presence(frames.clone()));
+            self.tell_presence(&params, fx);
         }
     }
 
+    fn tell_presence(&self, params: &notify::PresenceChange, fx: &mut Effects) {
+        let frames = self.encoder.notification(self.audience.wants(), Method::Presence, params);
+        self.publish(fx, || Part::Presence(frames.clone()));
+    }
+
+    /// How long presence changes gather: the more users there are, the longer, so that telling all of them costs no more.
+    pub fn presence_interval(&self) -> Duration {
+        let longer = self.presence.count() / limits::MAX_MEMBERS;
+        self.kind.presence_interval * u32::try_from(longer).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
     fn present(&self) -> PresenceList {
-        PresenceList { count: self.presence.count() as u64, members: self.presence.list(limits::MAX_MEMBERS) }
+        let (count, members) = self.presence.as_told();
+        PresenceList { count, members }
+    }
+
+    /// A list as a notification, which replaces what its receivers had.
+    fn who_is_here(&self, list: PresenceList) -> notify::PresenceChange {
+        let PresenceList { count, members } = list;
+        let (joined, updated, left) = Default::default();
+        notify::PresenceChange { entity: self.id.clone(), joined, updated, left, count, members }
     }
 
     fn publish(&self, fx: &mut Effects, part: impl Fn() -> Part) {

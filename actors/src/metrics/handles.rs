@@ -24,6 +24,7 @@ pub struct KindMetrics {
     cold_start_seconds: Histogram,
     /// Snapshots stored.
     pub snapshots: Counter,
+    pages: Counter,
 }
 
 impl KindMetrics {
@@ -40,6 +41,7 @@ impl KindMetrics {
             cold_starts: COLD_STARTS.counter_with([kind, "ok"]),
             cold_start_seconds: COLD_START_SECONDS.histogram_with([kind]),
             snapshots: SNAPSHOTS.counter_with([]),
+            pages: CATCH_UP_PAGES.counter_with([]),
         }
     }
 
@@ -47,6 +49,11 @@ impl KindMetrics {
     pub fn acknowledged(&self, waited: Duration) {
         self.accepted.increment(1);
         self.op_seconds.record(waited);
+    }
+
+    /// A page was read for paused subscriptions.
+    pub fn page_read(&self) {
+        self.pages.increment(1);
     }
 
     /// An op was answered with an error.

@@ -17,61 +17,68 @@ fn meta(n: u32) -> RawJson {
     RawJson::from_text(format!(r#"{{"n":{n}}}"#)).unwrap()
 }
 
+/// What changed since the last time.
+fn changes(presence: &mut Presence) -> Option<PresenceChangeParts> {
+    presence.take_news().map(|news| match news {
+        News::Changes(changes) => changes,
+        other => panic!("{other:?} instead of changes"),
+    })
+}
+
 fn member(name: &str, n: u32, sessions: u32) -> Member {
     Member { user: name.into(), meta: meta(n), sessions }
 }
 
 #[test]
 fn joins_updates_and_leaves_are_told_once() {
-    let mut presence = Presence::new(10);
-    assert_eq!(presence.take_changes(), None);
+    let mut presence = Presence::new(10, 10);
+    assert_eq!(changes(&mut presence), None);
     presence.enter(session(1), &user("bob"), meta(1)).unwrap();
     presence.enter(session(2), &user("alice"), meta(2)).unwrap();
     assert!(presence.is_dirty() && presence.contains(session(1)) && !presence.contains(session(3)));
-    let changes = presence.take_changes().unwrap();
-    assert_eq!(changes.joined, [member("alice", 2, 1), member("bob", 1, 1)]);
-    assert_eq!((changes.updated, changes.left, changes.count), (vec![], vec![], 2));
+    let told = changes(&mut presence).unwrap();
+    assert_eq!(told.joined, [member("alice", 2, 1), member("bob", 1, 1)]);
+    assert_eq!((told.updated, told.left, told.count), (vec![], vec![], 2));
     assert!(!presence.is_dirty());
 
     presence.enter(session(3), &user("alice"), meta(3)).unwrap();
     presence.enter(session(1), &user("bob"), meta(4)).unwrap();
-    let changes = presence.take_changes().unwrap();
-    assert_eq!(changes.updated, [member("alice", 3, 2), member("bob", 4, 1)]);
-    assert_eq!(changes.count, 2, "users are counted, not sessions");
+    let told = changes(&mut presence).unwrap();
+    assert_eq!(told.updated, [member("alice", 3, 2), member("bob", 4, 1)]);
+    assert_eq!(told.count, 2, "users are counted, not sessions");
 
     assert!(presence.leave(session(3)));
     assert!(!presence.leave(session(3)), "it left already");
     assert!(presence.leave(session(1)));
-    let changes = presence.take_changes().unwrap();
-    assert_eq!(changes.updated, [member("alice", 3, 1)], "the meta set last stays, whoever set it");
-    assert_eq!((changes.left, changes.count), (vec!["bob".to_owned()], 1));
-    assert_eq!(presence.list(1), Some(vec![member("alice", 3, 1)]));
-    assert_eq!(presence.list(0), None);
+    let told = changes(&mut presence).unwrap();
+    assert_eq!(told.updated, [member("alice", 3, 1)], "the meta set last stays, whoever set it");
+    assert_eq!((told.left, told.count), (vec!["bob".to_owned()], 1));
+    assert_eq!(presence.list(), Some(vec![member("alice", 3, 1)]));
 }
 
 #[test]
 fn what_cancels_out_is_not_told() {
-    let mut presence = Presence::new(10);
+    let mut presence = Presence::new(10, 10);
     presence.enter(session(1), &user("alice"), meta(1)).unwrap();
     presence.leave(session(1));
     assert!(!presence.is_dirty(), "nobody ever knew");
-    assert_eq!(presence.take_changes(), None);
+    assert_eq!(changes(&mut presence), None);
 
     presence.enter(session(1), &user("alice"), meta(1)).unwrap();
-    presence.take_changes().unwrap();
+    changes(&mut presence).unwrap();
     presence.leave(session(1));
     presence.enter(session(2), &user("alice"), meta(1)).unwrap();
-    assert_eq!(presence.take_changes(), None, "a reload between two flushes");
+    assert_eq!(changes(&mut presence), None, "a reload between two flushes");
 
     presence.leave(session(2));
     presence.enter(session(3), &user("alice"), meta(2)).unwrap();
-    let changes = presence.take_changes().unwrap();
-    assert_eq!((changes.joined, changes.updated, changes.left), (vec![], vec![member("alice", 2, 1)], vec![]));
+    let told = changes(&mut presence).unwrap();
+    assert_eq!((told.joined, told.updated, told.left), (vec![], vec![member("alice", 2, 1)], vec![]));
 }
 
 #[test]
 fn the_number_of_users_is_bounded() {
-    let mut presence = Presence::new(1);
+    let mut presence = Presence::new(1, 1);
     presence.enter(session(1), &user("alice"), meta(1)).unwrap();
     assert_eq!(presence.enter(session(2), &user("bob"), meta(1)), Err(Full { max_users: 1 }));
     assert!(!presence.contains(session(2)));
@@ -83,12 +90,49 @@ fn the_number_of_users_is_bounded() {
 
 #[test]
 fn a_crowd_passing_through_leaves_nothing_behind() {
-    let mut presence = Presence::new(5);
+    let mut presence = Presence::new(5, 5);
     for i in 0..1000 {
         presence.enter(session(i), &user(&format!("user-{i}")), meta(0)).unwrap();
         presence.leave(session(i));
     }
     assert!(presence.is_idle() && presence.before.is_empty() && presence.sessions.is_empty());
+}
+
+#[test]
+fn of_a_crowd_only_the_number_is_told() {
+    let mut presence = Presence::new(100, 8);
+    let enter = |presence: &mut Presence, slots: std::ops::Range<u32>| {
+        slots.for_each(|slot| presence.enter(session(slot), &user(&format!("user-{slot:02}")), meta(slot)).unwrap());
+    };
+    let leave = |presence: &mut Presence, slots: std::ops::Range<u32>| slots.for_each(|slot| assert!(presence.leave(session(slot))));
+    enter(&mut presence, 0..8);
+    assert_eq!(changes(&mut presence).unwrap().joined.len(), 8);
+    enter(&mut presence, 8..9);
+    assert_eq!(presence.list(), None, "a crowd at once: whoever asks now is not told who comes and goes next");
+    assert_eq!(presence.take_news(), Some(News::Count(9)));
+    assert_eq!(presence.take_news(), None);
+
+    enter(&mut presence, 9..10);
+    leave(&mut presence, 0..1);
+    assert!(presence.is_dirty());
+    assert_eq!(presence.take_news(), None, "as many as before");
+    assert!(!presence.is_dirty());
+    leave(&mut presence, 1..3);
+    assert_eq!((presence.take_news(), presence.list()), (Some(News::Count(7)), None), "fewer than a crowd, and a crowd still");
+    leave(&mut presence, 3..4);
+    assert_eq!(presence.list(), None, "not before everybody gets the list");
+    let all: Vec<_> = (4..10).map(|slot| member(&format!("user-{slot:02}"), slot, 1)).collect();
+    assert_eq!(presence.take_news(), Some(News::List(all.clone())));
+    assert_eq!(presence.list(), Some(all));
+    leave(&mut presence, 4..5);
+    assert_eq!(changes(&mut presence).unwrap().left, ["user-04"], "changes go on from there");
+
+    leave(&mut presence, 5..10);
+    enter(&mut presence, 0..20);
+    leave(&mut presence, 0..20);
+    assert!(!presence.is_idle(), "somebody may think that there is a crowd");
+    assert_eq!(presence.take_news(), Some(News::List(vec![])));
+    assert!(presence.is_idle() && presence.before.is_empty());
 }
 
 #[derive(Debug, Clone)]
@@ -109,10 +153,11 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     /// A mirror that only hears of changes always shows the list, and hears nothing that it knows.
     #[test]
-    fn changes_lead_to_the_list(steps in prop::collection::vec(step(), 0..80)) {
-        let mut presence = Presence::new(3);
+    fn changes_lead_to_the_list(steps in prop::collection::vec(step(), 0..80), most_told in 0..4usize) {
+        let mut presence = Presence::new(3, most_told);
         let mut model: BTreeMap<&str, (u32, Vec<u32>)> = BTreeMap::new();
-        let mut mirror: BTreeMap<String, Member> = BTreeMap::new();
+        let mut mirror: Option<BTreeMap<String, Member>> = Some(BTreeMap::new());
+        let mut mirror_count = 0;
         for step in steps.into_iter().chain([Step::Flush]) {
             match step {
                 Step::Enter { slot, name, n } => {
@@ -140,27 +185,66 @@ proptest! {
                     model.retain(|_, (_, slots)| !slots.is_empty());
                 }
                 Step::Flush => {
-                    if let Some(changes) = presence.take_changes() {
-                        prop_assert!(!(changes.joined.is_empty() && changes.updated.is_empty() && changes.left.is_empty()));
-                        for joined in changes.joined {
-                            prop_assert!(mirror.insert(joined.user.clone(), joined).is_none(), "joined twice");
+                    match presence.take_news() {
+                        Some(News::Changes(changes)) => {
+                            let known = mirror.as_mut().expect("changes are for those who know what changes");
+                            prop_assert!(!(changes.joined.is_empty() && changes.updated.is_empty() && changes.left.is_empty()));
+                            for joined in changes.joined {
+                                prop_assert!(known.insert(joined.user.clone(), joined).is_none(), "joined twice");
+                            }
+                            for updated in changes.updated {
+                                let before = known.insert(updated.user.clone(), updated.clone());
+                                prop_assert!(before.is_some_and(|before| before != updated), "an update changes something");
+                            }
+                            for left in changes.left {
+                                prop_assert!(known.remove(&left).is_some(), "left without being here");
+                            }
+                            mirror_count = changes.count;
                         }
-                        for updated in changes.updated {
-                            let known = mirror.insert(updated.user.clone(), updated.clone());
-                            prop_assert!(known.is_some_and(|known| known != updated), "an update changes something");
+                        Some(News::Count(count)) => {
+                            prop_assert!(mirror.take().is_some() || mirror_count != count, "it was told already");
+                            mirror_count = count;
                         }
-                        for left in changes.left {
-                            prop_assert!(mirror.remove(&left).is_some(), "left without being here");
+                        Some(News::List(members)) => {
+                            mirror_count = members.len() as u64;
+                            mirror = Some(members.into_iter().map(|member| (member.user.clone(), member)).collect());
                         }
-                        prop_assert_eq!(changes.count, mirror.len() as u64);
+                        None => {}
                     }
-                    let list = presence.list(usize::MAX).unwrap();
-                    prop_assert_eq!(&mirror.values().cloned().collect::<Vec<_>>(), &list);
+                    prop_assert_eq!(mirror.as_ref().map(|known| known.values().cloned().collect::<Vec<_>>()), presence.list());
+                    prop_assert_eq!(mirror_count, presence.count() as u64);
+                    prop_assert!(!presence.is_dirty());
                 }
             }
+            if let (Some(known), (count, Some(members))) = (&mirror, presence.as_told()) {
+                prop_assert_eq!(count, members.len() as u64);
+                prop_assert_eq!(&known.values().cloned().collect::<Vec<_>>(), &members, "whoever subscribes now knows what all others know");
+            }
             let want: Vec<_> = model.iter().map(|(name, (n, slots))| member(name, *n, slots.len() as u32)).collect();
-            prop_assert_eq!(presence.list(usize::MAX).unwrap(), want);
+            prop_assert_eq!(presence.everybody(), want);
             prop_assert_eq!(presence.count(), model.len());
         }
     }
+}
+
+#[test]
+fn taking_a_place_is_not_told() {
+    let mut presence = Presence::new(1, 1);
+    presence.enter(session(1), &user("alice"), meta(1)).unwrap();
+    changes(&mut presence).unwrap();
+    presence.adopt(session(1), session(2), &user("alice"), meta(1));
+    assert!(!presence.is_dirty() && presence.contains(session(2)) && !presence.contains(session(1)));
+
+    presence.adopt(session(2), session(2), &user("alice"), meta(1));
+    assert!(!presence.is_dirty(), "told again, it is known");
+
+    presence.enter(session(3), &user("alice"), meta(1)).unwrap();
+    presence.adopt(session(2), session(3), &user("alice"), meta(1));
+    assert_eq!(changes(&mut presence), None, "it has entered by itself before the other's place was free");
+
+    presence.adopt(session(9), session(4), &user("bob"), meta(1));
+    assert!(!presence.contains(session(4)), "there is no room");
+    presence.leave(session(3));
+    presence.adopt(session(9), session(4), &user("bob"), meta(5));
+    assert_eq!(changes(&mut presence).unwrap().joined, [member("bob", 5, 1)], "the other's grace was over");
 }

@@ -36,8 +36,7 @@ impl Actor for RelayActor {
 
 impl StreamHandler<Vec<ToRelay>> for RelayActor {
     fn handle(&mut self, messages: Vec<ToRelay>, _: &mut Self::Context) {
-        let mut relay = self.relay.borrow_mut();
-        messages.into_iter().for_each(|message| relay.receive(message));
+        self.relay.borrow_mut().receive_all(messages);
     }
 }
 

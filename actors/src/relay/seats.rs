@@ -1,12 +1,15 @@
 //! A session's place on its thread: what the relay, the session and the socket's pump share of it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use greenroom_protocol::results::{Connected, SubscriptionOutcome};
-use greenroom_protocol::{CodecKind, EntityId, RequestId};
+use greenroom_protocol::{CodecKind, EntityId, RawJson, RequestId};
 
 use crate::clock::Millis;
+use crate::entity::SubscribeRequest;
 use crate::ids::{SessionKey, WorkerId};
 use crate::outbox::Outbox;
 
@@ -23,8 +26,10 @@ pub struct Seat {
     pub in_flight: Cell<u32>,
     /// When its client last sent anything.
     pub heard: Cell<Millis>,
-    /// When its socket last took anything, or had nothing to take.
-    pub wrote: Cell<Millis>,
+    /// Since when its socket has not taken what counts as progress, as the sweep has seen it; `Millis::MAX` while it does.
+    pub stuck: Cell<Millis>,
+    /// Bytes that it has taken since.
+    pub taken: Cell<usize>,
     /// Bytes taken from the outbox and not yet by the socket.
     pub unwritten: Cell<usize>,
     /// When its identity expires; `Millis::MAX` for never or not yet known.
@@ -35,10 +40,48 @@ pub struct Seat {
     pub pinged: Cell<Millis>,
     /// Whether it was warned that its identity expires.
     pub warned: Cell<bool>,
+    /// Whose it is, once it has connected.
+    pub owner: OnceCell<Owner>,
+    /// Its client has said that it goes, and does not come back.
+    pub left: Cell<bool>,
+    /// Where it has entered, or is about to.
+    pub present: RefCell<Vec<Present>>,
+    /// Enters so far, so that what is told of an earlier one is told apart.
+    enters: Cell<u32>,
     /// What it follows, or is about to. Whatever the relay has of it is in here.
     pub follows: RefCell<Vec<Follow>>,
     /// The answer to `connect`, while its subscriptions are being gathered.
     pub gather: RefCell<Option<Box<Gather>>>,
+}
+
+/// Who may resume a session: the same user, and the same client id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The authenticated user.
+    pub user: Arc<str>,
+    /// Its client id.
+    pub client: Arc<str>,
+}
+
+/// One presence entry of a session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Present {
+    /// Where it is present.
+    pub entity: EntityId,
+    /// What its user says of itself there.
+    pub meta: RawJson,
+    /// The session's enter that it began with.
+    since: u32,
+    /// Enters since then that were not refused: without any it is not there.
+    standing: u32,
+}
+
+impl Present {
+    /// An entry that nobody can refuse any more.
+    #[cfg(test)]
+    pub(super) fn settled(entity: EntityId, meta: RawJson) -> Self {
+        Self { entity, meta, since: 0, standing: 1 }
+    }
 }
 
 /// One subscription of a session.
@@ -59,23 +102,34 @@ pub struct Gather {
     pub connected: Connected,
     /// The subscriptions' outcomes so far.
     pub parts: Vec<Option<SubscriptionOutcome>>,
+    /// Subscriptions that are still to be asked for, so that few answers are in the making at once.
+    pub ahead: VecDeque<(EntityId, Box<SubscribeRequest>)>,
+    /// Bytes of the outcomes so far, roughly.
+    pub bytes: usize,
+    /// Another thread is asked for the session whose place this one takes.
+    pub resuming: bool,
 }
 
 impl Seat {
     /// A fresh session's place; it must connect by `connect_by`.
-    pub fn new(key: SessionKey, codec: CodecKind, outbox_bytes: usize, now: Millis, connect_by: Millis) -> Self {
+    pub fn new(key: SessionKey, codec: CodecKind, outbox: Outbox, now: Millis, connect_by: Millis) -> Self {
         Self {
             key,
             codec,
-            outbox: Outbox::new(outbox_bytes),
+            outbox,
             in_flight: Cell::new(0),
             heard: Cell::new(now),
-            wrote: Cell::new(now),
+            stuck: Cell::new(Millis::MAX),
+            taken: Cell::new(0),
             unwritten: Cell::new(0),
             expires: Cell::new(Millis::MAX),
             connect_by: Cell::new(connect_by),
             pinged: Cell::new(now),
             warned: Cell::new(false),
+            owner: OnceCell::new(),
+            left: Cell::new(false),
+            present: RefCell::default(),
+            enters: Cell::new(0),
             follows: RefCell::default(),
             gather: RefCell::new(None),
         }
@@ -93,6 +147,72 @@ impl Seat {
             Some(follow) => follow.number = follow.number.max(number),
             None => follows.push(Follow { entity: entity.clone(), number }),
         }
+    }
+
+    /// Forgets the subscription to `entity` with this number, for an `earlier` one or for none; a later one stays.
+    pub fn unfollow(&self, entity: &EntityId, number: u32, earlier: Option<u32>) {
+        let mut follows = self.follows.borrow_mut();
+        let Some(index) = follows.iter().position(|follow| follow.entity == *entity && follow.number == number) else { return };
+        match earlier {
+            Some(earlier) => follows[index].number = earlier,
+            None => drop(follows.swap_remove(index)),
+        }
+    }
+
+    /// Notes that it enters `entity`, or says something new of itself there. Returns the number of this enter.
+    pub fn enter(&self, entity: &EntityId, meta: RawJson) -> u32 {
+        let number = self.enters.get() + 1;
+        self.enters.set(number);
+        let mut all = self.present.borrow_mut();
+        match all.iter_mut().find(|present| present.entity == *entity) {
+            Some(present) => {
+                present.meta = meta;
+                present.standing += 1;
+            }
+            None => all.push(Present { entity: entity.clone(), meta, since: number, standing: 1 }),
+        }
+        number
+    }
+
+    /// The enter with this number was refused. True: so it is not there, whatever its entity was told meanwhile.
+    pub fn enter_refused(&self, entity: &EntityId, number: u32) -> bool {
+        let mut all = self.present.borrow_mut();
+        let refused = |present: &Present| present.entity == *entity && present.since <= number;
+        let Some(index) = all.iter().position(refused) else { return false };
+        all[index].standing -= 1;
+        let none_stands = all[index].standing == 0;
+        if none_stands {
+            all.swap_remove(index);
+        }
+        none_stands
+    }
+
+    /// Notes that it has left `entity`.
+    pub fn leave(&self, entity: &EntityId) {
+        self.present.borrow_mut().retain(|present| present.entity != *entity);
+    }
+
+    /// The socket has taken `bytes`. It is stuck no more once that makes `enough`.
+    pub fn took(&self, bytes: usize, enough: usize) {
+        self.taken.set(self.taken.get() + bytes);
+        if self.taken.get() >= enough {
+            self.unstick();
+        }
+    }
+
+    /// There is nothing that its socket could take, or it has taken enough.
+    pub fn unstick(&self) {
+        self.stuck.set(Millis::MAX);
+        self.taken.set(0);
+    }
+
+    /// For how long its socket has not taken enough of what waits, in ms; the first look counts from `now`.
+    pub fn stuck_for(&self, now: Millis) -> u64 {
+        if self.stuck.get() == Millis::MAX {
+            self.stuck.set(now);
+            self.taken.set(0);
+        }
+        now.saturating_sub(self.stuck.get())
     }
 
     /// Counts one request as answered.

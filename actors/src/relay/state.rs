@@ -3,26 +3,43 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use greenroom_protocol::close::CloseCode;
-use greenroom_protocol::codec::Message;
-use greenroom_protocol::params::{EventPolicy, SignalPolicy};
+use greenroom_protocol::params::EventPolicy;
 use greenroom_protocol::{EntityId, Epoch, Position, Seq};
 
-use super::seats::{Follow, Gather, Seat, SeatCounts, Seats};
+use super::parked::{Parked, ParkedLimits};
+use super::runs::{Gathered, Run};
+use super::seats::{Follow, Seat, SeatCounts, Seats};
 use super::{Part, SubSpec, ToRelay};
-use crate::answer::{Answer, AnswerBody};
+use crate::clock::Millis;
 use crate::directory::Directory;
 use crate::entity::{CatchUp, ToEntity};
 use crate::frames::{Encoder, Frames};
 use crate::ids::{SessionKey, WorkerId};
 use crate::metrics::{DeliveryMetrics, RequestMetrics};
-use crate::outbox::SignalPush;
+use crate::outbox::Outboxes;
+
+mod answers;
+mod places;
+mod signals;
+
+/// Room for so many sessions is kept from one batch to the next.
+const KEEP_TOUCHED: usize = 4096;
 
 /// One thread's relay, shared by the actor that receives and the sessions on the same thread.
 pub struct Relay {
     seats: Seats,
+    parked: Parked,
+    /// The time of the last sweep.
+    now: Millis,
+    /// What the gauge was last told of them.
+    told_parked: f64,
+    outboxes: Rc<Outboxes>,
+    /// Room for the sessions that a batch concerns, kept from the last one.
+    touched: Vec<SessionKey>,
     audiences: HashMap<EntityId, Audience, RandomState>,
     directory: Directory,
     encoder: Encoder,
@@ -63,26 +80,41 @@ enum Flow {
 impl Relay {
     /// A relay with nobody on it yet, to be shared on its thread.
     pub fn new(worker: WorkerId, directory: Directory, encoder: Encoder) -> Rc<RefCell<Self>> {
-        let (metrics, requests) = (DeliveryMetrics::new(), RequestMetrics::new());
-        let relay = Self { seats: Seats::new(worker), audiences: HashMap::default(), directory, encoder, metrics, requests };
-        Rc::new(RefCell::new(relay))
+        let limits = ParkedLimits { window: Duration::from_secs(120), grace: Duration::from_secs(15), most: 10_000 };
+        Self::with_bounds(worker, directory, encoder, limits, usize::MAX)
+    }
+
+    /// The same with bounds for lost sessions, and for the bytes that all outboxes of the thread may hold.
+    pub fn with_bounds(
+        worker: WorkerId,
+        directory: Directory,
+        encoder: Encoder,
+        parked: ParkedLimits,
+        outbox_bytes: usize,
+    ) -> Rc<RefCell<Self>> {
+        Rc::new(RefCell::new(Self {
+            seats: Seats::new(worker),
+            parked: Parked::new(parked),
+            now: 0,
+            told_parked: 0.0,
+            outboxes: Outboxes::new(outbox_bytes),
+            touched: Vec::new(),
+            audiences: HashMap::default(),
+            directory,
+            encoder,
+            metrics: DeliveryMetrics::new(),
+            requests: RequestMetrics::new(),
+        }))
+    }
+
+    /// What the outboxes of this thread share.
+    pub fn outboxes(&self) -> Rc<Outboxes> {
+        Rc::clone(&self.outboxes)
     }
 
     /// Gives a new session its seat.
     pub fn seat(&mut self, make: impl FnOnce(SessionKey) -> Seat) -> Rc<Seat> {
         self.seats.add(make)
-    }
-
-    /// Takes a session off the thread. Returns the entities that must hear of it.
-    pub fn unseat(&mut self, seat: &Seat) -> Vec<EntityId> {
-        if !self.seats.remove(seat.key) {
-            return Vec::new();
-        }
-        let follows: Vec<_> = seat.follows.take().into_iter().map(|follow| follow.entity).collect();
-        for entity in &follows {
-            self.drop_sub(entity, seat.key, u32::MAX);
-        }
-        follows
     }
 
     /// All seats of the thread.
@@ -100,19 +132,64 @@ impl Relay {
         self.audiences.get(entity).into_iter().flat_map(|audience| &audience.subs).map(|sub| (sub.spec.session, sub.spec.number))
     }
 
-    /// Begins to gather the answer to a `connect` with subscriptions; what else comes waits behind it.
-    pub fn gather(&self, seat: &Seat, gather: Gather) {
-        seat.outbox.hold(true);
-        *seat.gather.borrow_mut() = Some(Box::new(gather));
-    }
-
     /// Takes what an entity, or anybody with an answer, sends.
     pub fn receive(&mut self, message: ToRelay) {
         match message {
             ToRelay::Parts { entity, parts } => parts.into_iter().for_each(|part| self.part(&entity, part)),
             ToRelay::Answer(answer) => self.deliver(answer),
-            ToRelay::Lost(entity) => self.rejoin(&entity),
+            ToRelay::Lost { entity, ended } => {
+                self.rejoin(&entity);
+                if ended {
+                    self.present_again(&entity);
+                }
+            }
+            ToRelay::Resume(resume) => self.resume(*resume),
+            ToRelay::Resumed(resumed) => self.resumed(*resumed),
         }
+    }
+
+    /// Takes what has gathered in the queue. Each socket is written once for all of it, and signals of one entity that come one
+    /// after the other are one buffer.
+    pub fn receive_all(&mut self, messages: Vec<ToRelay>) {
+        self.outboxes.gather();
+        self.distribute(messages);
+        let touched = self.outboxes.gathered(std::mem::take(&mut self.touched));
+        for key in &touched {
+            if let Some(seat) = self.seats.get(*key) {
+                seat.outbox.flush();
+            }
+        }
+        self.touched = touched;
+        self.touched.clear();
+        self.touched.shrink_to(KEEP_TOUCHED);
+    }
+
+    fn distribute(&mut self, messages: Vec<ToRelay>) {
+        let mut run = Run::default();
+        for message in messages {
+            let ToRelay::Parts { entity, parts } = message else {
+                self.signals(&mut run);
+                self.receive(message);
+                continue;
+            };
+            for part in parts {
+                match part {
+                    Part::Signal { frames, from, key } => {
+                        if run.is_over(&entity) {
+                            self.signals(&mut run);
+                        }
+                        run.add(&entity, Gathered { frames, from, key });
+                    }
+                    // Mostly the answer to a signal's sender: signals do not wait for it, nor it for them.
+                    Part::Answer(answer) => self.deliver(answer),
+                    other => {
+                        self.signals(&mut run);
+                        self.part(&entity, other);
+                    }
+                }
+            }
+        }
+        self.signals(&mut run);
     }
 
     fn part(&mut self, entity: &EntityId, part: Part) {
@@ -161,22 +238,6 @@ impl Relay {
             }
         }
         self.metrics.events.increment(delivered);
-    }
-
-    fn signal(&self, entity: &EntityId, frames: &Frames, from: SessionKey, key: u64) {
-        let Some(audience) = self.audiences.get(entity) else { return };
-        let mut delivered = 0;
-        for sub in audience.subs.iter().filter(|sub| sub.spec.session != from && sub.spec.signals != SignalPolicy::None) {
-            let Some(seat) = self.seats.get(sub.spec.session) else { continue };
-            let Some(frame) = frames.get(seat.codec) else { continue };
-            let latest = (sub.spec.signals == SignalPolicy::Latest).then_some(key);
-            match seat.outbox.push_signal(frame.clone(), latest) {
-                SignalPush::Queued => delivered += 1,
-                SignalPush::Replaced => self.metrics.replaced.increment(1),
-                SignalPush::Dropped => self.metrics.dropped_oldest.increment(1),
-            }
-        }
-        self.metrics.signals.increment(delivered);
     }
 
     fn presence(&mut self, entity: &EntityId, frames: &Frames) {
@@ -266,10 +327,12 @@ impl Relay {
             seat.outbox.push(frame);
         }
         (sub.epoch, sub.last) = (epoch, seq);
-        if live {
-            sub.flow = Flow::Live;
-        } else if seat.outbox.is_full() {
-            sub.flow = Flow::Paused;
+        sub.flow = if live { Flow::Live } else { Flow::Paused };
+        // A presence change may have been left out while it read, and the socket have drained meanwhile.
+        if live && !sub.presence_stale {
+            return;
+        }
+        if seat.outbox.is_full() {
             seat.outbox.starve();
         } else {
             self.directory.route_control(entity, catch_up(sub, seat));
@@ -284,41 +347,6 @@ impl Relay {
             sub.presence_stale = sub.spec.presence;
             self.directory.route_control(entity, catch_up(sub, seat));
         }
-    }
-
-    fn deliver(&self, answer: Answer) {
-        self.requests.answered(answer.method, answer.error);
-        let Some(seat) = self.seats.get(answer.to) else { return };
-        match answer.body {
-            AnswerBody::Frame(frame) => {
-                seat.answered();
-                if let Some(frame) = frame {
-                    seat.outbox.push(frame);
-                }
-            }
-            AnswerBody::Part(index, outcome) => {
-                let mut gather = seat.gather.borrow_mut();
-                let Some(waiting) = gather.as_mut() else { return };
-                if let Some(place) = waiting.parts.get_mut(index as usize) {
-                    *place = Some(*outcome);
-                }
-                if waiting.parts.iter().all(Option::is_some) {
-                    let done = gather.take().expect("it was borrowed a line above");
-                    self.answer_connect(seat, *done);
-                }
-            }
-        }
-    }
-
-    fn answer_connect(&self, seat: &Seat, gather: Gather) {
-        let Gather { id, mut connected, parts } = gather;
-        connected.subscriptions = parts.into_iter().flatten().collect();
-        seat.answered();
-        self.requests.answered("connect", None);
-        if let Some(id) = id {
-            seat.outbox.push_first(self.encoder.encode(seat.codec, &Message::Result { id: &id, result: &connected }));
-        }
-        seat.outbox.hold(false);
     }
 }
 

@@ -6,17 +6,18 @@ use std::task::{Context, Waker};
 
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::codec::{Method, ServerMessage};
-use greenroom_protocol::results::{Connected, Empty, SessionLimits, SubscriptionOutcome};
+use greenroom_protocol::results::{Connected, Empty, SessionLimits, SnapshotReason, Subscribed, SubscriptionOutcome};
 use greenroom_protocol::{CodecKind, EntityId, Epoch, ErrorCode, RawJson, RequestId, Seq, WireError, notify};
 use proptest::prelude::*;
 
 use super::*;
-use crate::answer::{Asked, Asker, Responder};
+use crate::answer::{Asked, Asker, Noted, Responder};
 use crate::directory::{Directory, ToDirectory};
 use crate::entity::{Effects, Entity, SubscribeRequest, ToEntity};
 use crate::frames::{Wants, signal_key};
 use crate::ids::WorkerId;
 use crate::kind::Kind;
+use crate::outbox::Outbox;
 use crate::store::Loaded;
 use crate::testing::{self, encoder, kind, messages, post, shown};
 
@@ -62,7 +63,8 @@ impl Rig {
     }
 
     fn seat(&self) -> Rc<Seat> {
-        self.relay.borrow_mut().seat(|key| Seat::new(key, CodecKind::Json, LIMIT, 0, u64::MAX))
+        let all = self.relay.borrow().outboxes();
+        self.relay.borrow_mut().seat(|key| Seat::new(key, CodecKind::Json, Outbox::new(key, LIMIT, all), 0, u64::MAX))
     }
 
     fn parts(&self, parts: Vec<Part>) {
@@ -70,7 +72,14 @@ impl Rig {
     }
 
     fn joins(&self, spec: SubSpec, seq: Seq) {
-        let answer = Answer { to: spec.session, body: crate::answer::AnswerBody::Frame(None), method: "subscribe", error: None };
+        let answer = Answer {
+            to: spec.session,
+            body: crate::answer::AnswerBody::Frame(None),
+            method: "subscribe",
+            error: None,
+            refused: None,
+            duty: None,
+        };
         self.parts(vec![Part::Joined { spec, epoch: epoch(), seq, answer }]);
     }
 
@@ -88,7 +97,11 @@ impl Rig {
                     let presence = if ask.presence { " with presence" } else { "" };
                     format!("{} reads after {}{presence}", ask.spec.session.slot, ask.after.seq)
                 }
+                ToEntity::Unfollow(session, u32::MAX) => format!("{} unfollows all", session.slot),
                 ToEntity::Unfollow(session, number) => format!("{} unfollows {number}", session.slot),
+                ToEntity::Gone(session) => format!("{} has gone", session.slot),
+                ToEntity::Leave(session) => format!("{} leaves", session.slot),
+                ToEntity::Adopt(adopt) => format!("{} is {} at {} now", adopt.from.slot, adopt.to.slot, adopt.meta.as_str()),
                 other => format!("{other:?}"),
             });
         }
@@ -158,7 +171,7 @@ fn reading_on_pauses_too() {
     let mut rig = Rig::new();
     let a = rig.seat();
     rig.joins(spec(&a, 1), 0);
-    rig.relay.borrow_mut().receive(ToRelay::Lost(rig.entity.clone()));
+    rig.relay.borrow_mut().receive(ToRelay::Lost { entity: rig.entity.clone(), ended: false });
     a.outbox.push(vec![0; LIMIT].into());
     rig.asked();
     rig.caught_up(spec(&a, 1), 0, 2, false);
@@ -198,6 +211,66 @@ fn signals_go_to_others_by_their_policy() {
     assert_eq!(counts, [0, 2, 1, 0]);
 }
 
+fn signal_of(from: &Seat, entity: &EntityId, number: usize) -> ToRelay {
+    let body = RawJson::from_value(&number).unwrap();
+    let params = notify::Signal { entity: entity.clone(), from: "alice".into(), r#type: format!("t{number}"), body, key: None };
+    let frames = encoder().notification(Wants { json: true, msgpack: true }, Method::Signal, &params);
+    let part = Part::Signal { frames, from: from.key, key: signal_key(from.key, entity.as_str(), "t", "") };
+    ToRelay::Parts { entity: entity.clone(), parts: vec![part] }
+}
+
+proptest! {
+    /// Whatever gathers, everybody gets what they would have got one by one.
+    #[test]
+    fn signals_that_gather_are_the_same_signals(sent in proptest::collection::vec((0usize..4, 0usize..3), 1..80)) {
+        let mut all: Vec<Vec<Vec<String>>> = Vec::new();
+        for together in [false, true] {
+            let rig = Rig::new();
+            let rooms = ["room:a", "room:b"].map(testing::entity);
+            let seats: Vec<_> = (0..4).map(|slot| {
+                let all = rig.relay.borrow().outboxes();
+                let codec = CodecKind::ALL[slot % 2];
+                rig.relay.borrow_mut().seat(|key| Seat::new(key, codec, Outbox::new(key, 100_000, all), 0, u64::MAX))
+            }).collect();
+            for room in &rooms {
+                for (seat, signals) in seats.iter().zip([SignalPolicy::DropOldest, SignalPolicy::DropOldest, SignalPolicy::Latest, SignalPolicy::None]) {
+                    let spec = SubSpec { signals, ..spec(seat, 1) };
+                    let answer = Answer { to: seat.key, body: crate::answer::AnswerBody::Frame(None), method: "subscribe", error: None, refused: None, duty: None };
+                    rig.relay.borrow_mut().receive(ToRelay::Parts { entity: room.clone(), parts: vec![Part::Joined { spec, epoch: epoch(), seq: 0, answer }] });
+                }
+            }
+            let messages = sent.iter().enumerate().map(|(number, (from, what))| match what {
+                2 => ToRelay::Parts { entity: rooms[0].clone(), parts: vec![Part::Presence(Frames::default()), events(number as Seq + 1, 1)] },
+                room => signal_of(&seats[*from], &rooms[*room], number),
+            });
+            if together {
+                rig.relay.borrow_mut().receive_all(messages.collect());
+            } else {
+                messages.for_each(|message| rig.relay.borrow_mut().receive(message));
+            }
+            all.push(seats.iter().map(|seat| got(seat)).collect());
+        }
+        prop_assert_eq!(&all[0], &all[1]);
+    }
+}
+
+#[test]
+fn what_gathers_is_written_at_once() {
+    let rig = Rig::new();
+    let (sender, other) = (rig.seat(), rig.seat());
+    rig.joins(spec(&sender, 1), 0);
+    rig.joins(spec(&other, 1), 0);
+    let messages = (0..5).map(|number| signal_of(&sender, &rig.entity, number)).collect();
+    rig.relay.borrow_mut().receive_all(messages);
+    let mut out = VecDeque::new();
+    let _ = other.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+    assert_eq!((out.len(), messages_in(&out), sender.outbox.bytes()), (1, 5, 0));
+}
+
+fn messages_in(frames: &VecDeque<bytes::Bytes>) -> usize {
+    frames.iter().map(|frame| messages(CodecKind::Json, frame).len()).sum()
+}
+
 #[test]
 fn presence_that_was_left_out_comes_as_the_list() {
     let mut rig = Rig::new();
@@ -219,7 +292,7 @@ fn presence_that_was_left_out_comes_as_the_list() {
 fn late_messages_for_who_has_gone_reach_nobody() {
     let mut rig = Rig::new();
     let a = rig.seat();
-    rig.relay.borrow_mut().unseat(&a);
+    rig.relay.borrow_mut().unseat(&a, false);
     let b = rig.seat();
     assert_eq!((a.key.slot, b.key.slot), (0, 0), "the slot is used again");
     rig.joins(spec(&a, 1), 3);
@@ -237,8 +310,8 @@ fn an_answer_that_comes_too_late_changes_nothing() {
     rig.joins(spec(&a, 1), 3);
     rig.caught_up(spec(&a, 1), 3, 5, true);
     assert_eq!(got(&a), [""; 0], "nobody asked");
-    rig.relay.borrow_mut().receive(ToRelay::Lost(rig.entity.clone()));
-    rig.relay.borrow_mut().receive(ToRelay::Lost(rig.entity.clone()));
+    rig.relay.borrow_mut().receive(ToRelay::Lost { entity: rig.entity.clone(), ended: false });
+    rig.relay.borrow_mut().receive(ToRelay::Lost { entity: rig.entity.clone(), ended: false });
     assert_eq!(rig.asked(), ["0 reads after 3", "0 reads after 3"]);
     rig.caught_up(spec(&a, 1), 3, 5, false);
     rig.caught_up(spec(&a, 1), 3, 6, true);
@@ -250,8 +323,100 @@ fn an_answer_that_comes_too_late_changes_nothing() {
 }
 
 #[test]
+fn an_entity_that_begins_anew_is_told_who_is_present() {
+    let mut rig = Rig::new();
+    let (here, lost, elsewhere) = (rig.seat(), rig.seat(), rig.seat());
+    for (seat, user) in [(&here, "alice"), (&lost, "bob"), (&elsewhere, "carol")] {
+        seat.owner.set(Owner { user: user.into(), client: "c".into() }).unwrap();
+    }
+    here.enter(&rig.entity, RawJson::from_text("1").unwrap());
+    here.enter(&rig.entity, RawJson::from_text("2").unwrap());
+    lost.enter(&rig.entity, RawJson::from_text("3").unwrap());
+    elsewhere.enter(&testing::entity("room:b"), RawJson::NULL);
+    rig.relay.borrow_mut().unseat(&lost, true);
+    assert_eq!(rig.asked(), [""; 0]);
+    let lost = |ended| ToRelay::Lost { entity: testing::entity("room:a"), ended };
+    rig.relay.borrow_mut().receive(lost(false));
+    assert_eq!(rig.asked(), [""; 0], "it has only read its state again");
+    rig.relay.borrow_mut().receive(lost(true));
+    assert_eq!(rig.asked(), ["0 is 0 at 2 now", "1 is 1 at 3 now"]);
+    rig.relay.borrow_mut().sweep(16_000);
+    assert_eq!(rig.asked(), ["1 leaves"]);
+    rig.relay.borrow_mut().receive(lost(true));
+    assert_eq!(rig.asked(), ["0 is 0 at 2 now"]);
+}
+
+#[test]
+fn a_refused_enter_is_undone_unless_another_stands() {
+    let mut rig = Rig::new();
+    let a = rig.seat();
+    let (handle, mut queue) = RelayHandle::channel(10);
+    let asker = Asker { session: a.key, codec: CodecKind::Json, encoder: encoder(), relay: handle };
+    let enter = || {
+        let number = a.enter(&rig.entity, RawJson::NULL);
+        Responder::new(&asker, Asked::Request("presence", None)).noting(Noted::Enter(rig.entity.clone(), number))
+    };
+    let (first, second) = (enter(), enter());
+    first.send_error(crate::answer::overloaded("entity"));
+    second.send_ok(&Empty {});
+    let (third, _) = (enter(), a.leave(&rig.entity));
+    let fourth = enter();
+    third.send_error(crate::answer::overloaded("entity"));
+    let mut presences = Vec::new();
+    while let Ok(answer) = queue.try_recv() {
+        rig.relay.borrow_mut().receive(answer);
+        presences.push(a.present.borrow().len());
+    }
+    assert_eq!(presences, [1, 1, 1], "the second stands, and the third was of before it left");
+    drop(fourth);
+    rig.relay.borrow_mut().receive(queue.try_recv().unwrap());
+    assert_eq!(a.present.borrow().len(), 1, "what became of it is not known");
+    a.leave(&rig.entity);
+    enter().send_error(crate::answer::overloaded("entity"));
+    rig.relay.borrow_mut().receive(queue.try_recv().unwrap());
+    assert_eq!((a.present.borrow().len(), rig.asked()), (0, vec!["0 leaves".to_owned()]));
+}
+
+#[test]
+fn a_connect_whose_answer_has_become_large_refuses_the_rest() {
+    let mut rig = Rig::new();
+    let a = rig.seat();
+    a.in_flight.set(1);
+    let (handle, mut queue) = RelayHandle::channel(10);
+    let asker = Asker { session: a.key, codec: CodecKind::Json, encoder: encoder(), relay: handle };
+    let reply = |index| Responder::new(&asker, Asked::Part { index, entity: rig.entity.clone() });
+    let request = |index| {
+        let number = u32::from(index) + 1;
+        let reply = reply(index).noting(Noted::Follow(rig.entity.clone(), number));
+        (rig.entity.clone(), Box::new(SubscribeRequest { spec: spec(&a, number), after: None, reply }))
+    };
+    let ahead = (1..3).map(request).collect();
+    let first = request(0).1.reply.subscribed(Subscribed {
+        entity: rig.entity.clone(),
+        epoch: epoch(),
+        seq: 1,
+        events: None,
+        snapshot: Some(RawJson::from_value(&"x".repeat(5_000_000)).unwrap()),
+        reason: Some(SnapshotReason::NoPosition),
+        presence: None,
+    });
+    rig.relay.borrow().gather(&a, Gather { ahead, ..gather(vec![None, None, None]) }, 0);
+    rig.relay.borrow_mut().receive(ToRelay::Answer(first));
+    while let Ok(answer) = queue.try_recv() {
+        rig.relay.borrow_mut().receive(answer);
+    }
+    assert_eq!((rig.asked(), a.follows.borrow().len(), a.in_flight.get()), (Vec::new(), 0, 0));
+    let mut out = VecDeque::new();
+    let _ = a.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 100, usize::MAX);
+    let [ServerMessage::Result { result, .. }] = &messages(CodecKind::Json, &out[0])[..] else { panic!() };
+    let codes: Vec<_> =
+        result.parse::<Connected>().unwrap().subscriptions.into_iter().map(|outcome| outcome.error.map(|error| error.data.code)).collect();
+    assert_eq!(codes, [None, Some(ErrorCode::Overloaded), Some(ErrorCode::Overloaded)]);
+}
+
+#[test]
 fn leaving_ends_what_was_asked_for_before_it_alone() {
-    let rig = Rig::new();
+    let mut rig = Rig::new();
     let a = rig.seat();
     a.follow(&rig.entity, 3);
     rig.joins(spec(&a, 2), 0);
@@ -261,7 +426,8 @@ fn leaving_ends_what_was_asked_for_before_it_alone() {
     rig.joins(spec(&a, 3), 0);
     rig.parts(vec![Part::Left { session: a.key, through: 2 }]);
     assert_eq!(rig.relay.borrow().followers(&rig.entity).collect::<Vec<_>>(), [(a.key, 3)]);
-    assert_eq!(rig.relay.borrow_mut().unseat(&a), std::slice::from_ref(&rig.entity), "its entities must hear of its end");
+    rig.relay.borrow_mut().unseat(&a, false);
+    assert_eq!(rig.asked(), ["0 has gone"], "its entities hear of its end");
     assert_eq!(rig.relay.borrow().followers(&rig.entity).count(), 0);
 }
 
@@ -270,7 +436,8 @@ fn a_new_name_of_the_log_is_asked_about() {
     let mut rig = Rig::new();
     let (a, b) = (rig.seat(), rig.seat());
     rig.joins(spec(&a, 1), 0);
-    let answer = Answer { to: b.key, body: crate::answer::AnswerBody::Frame(None), method: "subscribe", error: None };
+    let answer =
+        Answer { to: b.key, body: crate::answer::AnswerBody::Frame(None), method: "subscribe", error: None, refused: None, duty: None };
     rig.parts(vec![Part::Joined { spec: spec(&b, 1), epoch: Epoch::from_bits(8), seq: 0, answer }, events(1, 1)]);
     assert_eq!(rig.asked(), ["0 reads after 0"], "the old name's position may mean nothing now");
     assert_eq!((got(&a).len(), got(&b).len()), (0, 1));
@@ -282,6 +449,7 @@ fn connected() -> Connected {
         session: "s".into(),
         client: "c".into(),
         user: "u".into(),
+        resumed: false,
         expires_at: None,
         server: "test".into(),
         limits,
@@ -289,13 +457,16 @@ fn connected() -> Connected {
     }
 }
 
+fn gather(parts: Vec<Option<SubscriptionOutcome>>) -> Gather {
+    Gather { id: Some(RequestId::Number(1)), connected: connected(), parts, ahead: VecDeque::new(), bytes: 0, resuming: false }
+}
+
 #[test]
 fn connect_is_answered_first_and_once_all_its_subscriptions_are() {
     let rig = Rig::new();
     let a = rig.seat();
     a.in_flight.set(1);
-    let gather = Gather { id: Some(RequestId::Number(1)), connected: connected(), parts: vec![None, None] };
-    rig.relay.borrow().gather(&a, gather);
+    rig.relay.borrow().gather(&a, gather(vec![None, None]), 1);
     let (handle, _queue) = RelayHandle::channel(1);
     let asker = Asker { session: a.key, codec: CodecKind::Json, encoder: encoder(), relay: handle };
     let part = |index| {
@@ -337,7 +508,8 @@ fn an_answer_counts_down_though_nobody_wants_to_see_it() {
 enum Step {
     Subscribe(usize),
     Unsubscribe(usize),
-    End(usize),
+    /// The session ends, or its connection is lost.
+    End(usize, bool),
     Op,
     Commit,
     /// The relay takes one message.
@@ -354,7 +526,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => (0usize..2).prop_map(Step::Subscribe),
         1 => (0usize..2).prop_map(Step::Unsubscribe),
-        1 => (0usize..2).prop_map(Step::End),
+        1 => (0usize..2, any::<bool>()).prop_map(|(who, park)| Step::End(who, park)),
         4 => Just(Step::Op),
         4 => Just(Step::Commit),
         8 => Just(Step::Relay),
@@ -429,11 +601,8 @@ impl Pair {
                     self.route(ToEntity::Unsubscribe { through, reply: self.reply(seat) });
                 }
             }
-            Step::End(who) => {
-                let gone = self.rig.relay.borrow_mut().unseat(&self.seats[who]);
-                if !gone.is_empty() {
-                    self.route(ToEntity::Gone(self.seats[who].key));
-                }
+            Step::End(who, park) => {
+                self.rig.relay.borrow_mut().unseat(&self.seats[who], park);
                 self.seats[who] = self.rig.seat();
             }
             Step::Op => {
@@ -471,7 +640,7 @@ impl Pair {
         let Some(parts) = self.to_relay.pop_front() else { return Ok(()) };
         // No parts stand for `Lost`.
         if parts.is_empty() {
-            self.rig.relay.borrow_mut().receive(ToRelay::Lost(self.rig.entity.clone()));
+            self.rig.relay.borrow_mut().receive(ToRelay::Lost { entity: self.rig.entity.clone(), ended: false });
         }
         for part in parts {
             if let Part::Joined { spec, seq, .. } = &part {

@@ -1,21 +1,27 @@
 //! `connect`: who the session acts for, and the subscriptions that come with it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::params::{self, Connect};
 use greenroom_protocol::results::Connected;
-use greenroom_protocol::{ErrorCode, RequestId, WireError};
+use greenroom_protocol::{EntityId, ErrorCode, RequestId, WireError};
 use ulid::Ulid;
 
 use super::Session;
 use crate::answer::{Asked, Responder};
 use crate::capability::Permissions;
 use crate::clock::Millis;
-use crate::relay::Gather;
+use crate::entity::SubscribeRequest;
+use crate::relay::{Gather, Owner, Resume, ToRelay};
+use crate::session::name::{name, parse};
 
 /// How far a client's clock may be ahead, in ms.
 const CLOCK_SKEW_MS: u64 = 60_000;
+
+/// Subscriptions of one `connect` that are asked for at once: so many answers may be in the making.
+const AT_ONCE: usize = 8;
 
 impl Session {
     pub(super) fn connect(&mut self, id: Option<RequestId>, params: Connect, now: Millis) {
@@ -24,7 +30,7 @@ impl Session {
             Some(_) => self.refresh(&params, now),
         };
         match result {
-            Ok(()) => self.welcome(id, params.subscriptions),
+            Ok(first) => self.welcome(id, params, first),
             Err(error) => {
                 let fatal = self.identity.is_none();
                 self.refuse("connect", id.as_ref(), &error);
@@ -36,28 +42,31 @@ impl Session {
         }
     }
 
-    fn admit(&mut self, params: &Connect, now: Millis) -> Result<(), WireError> {
+    /// Admits a new session. True: this is its first `connect`.
+    fn admit(&mut self, params: &Connect, now: Millis) -> Result<bool, WireError> {
         let client = match &params.client {
             None => Ulid::new().to_string().into(),
             Some(client) => check_client(client, now)?,
         };
         let identity = self.env.authenticate.authenticate(params.token.as_deref(), &client, now)?;
-        self.client = client;
+        // It is set once: a session that has an identity is refreshed.
+        let _ = self.seat.owner.set(Owner { user: Arc::clone(&identity.user), client });
         self.adopt(identity);
-        Ok(())
+        Ok(true)
     }
 
-    fn refresh(&mut self, params: &Connect, now: Millis) -> Result<(), WireError> {
+    fn refresh(&mut self, params: &Connect, now: Millis) -> Result<bool, WireError> {
         if !params.subscriptions.is_empty() {
             return Err(WireError::new(
                 ErrorCode::InvalidParams,
                 "this connection is connected already; `subscriptions` belong to the first `connect`",
             ));
         }
-        if params.client.as_ref().is_some_and(|client| **client != *self.client) {
+        let client = self.client();
+        if params.client.as_ref().is_some_and(|other| **other != *client) {
             return Err(WireError::new(ErrorCode::InvalidParams, "`client` cannot change on a live connection; open a new one"));
         }
-        let fresh = self.env.authenticate.authenticate(params.token.as_deref(), &self.client, now)?;
+        let fresh = self.env.authenticate.authenticate(params.token.as_deref(), &client, now)?;
         if self.identity.as_ref().is_some_and(|old| old.user != fresh.user) {
             return Err(WireError::new(
                 ErrorCode::Unauthorized,
@@ -70,7 +79,7 @@ impl Session {
             // With fewer rights than before the client begins anew.
             self.seat.outbox.close(CloseCode::Unauthorized);
         }
-        Ok(())
+        Ok(false)
     }
 
     fn adopt(&mut self, identity: crate::identity::Identity) {
@@ -80,30 +89,55 @@ impl Session {
         self.identity = Some(identity);
     }
 
-    fn welcome(&mut self, id: Option<RequestId>, subscriptions: Vec<params::Subscribe>) {
+    fn client(&self) -> Arc<str> {
+        self.seat.owner.get().map_or_else(|| "".into(), |owner| Arc::clone(&owner.client))
+    }
+
+    fn welcome(&mut self, id: Option<RequestId>, params: Connect, first: bool) {
         let Some(identity) = &self.identity else { return };
         let connected = Connected {
-            session: format!("{}-{}-{}", self.seat.key.worker.0, self.seat.key.slot, self.seat.key.generation),
-            client: self.client.as_ref().into(),
+            session: name(self.env.instance, self.seat.key),
+            resumed: false,
+            client: self.client().as_ref().into(),
             user: identity.user.as_ref().into(),
             expires_at: identity.expires_at,
             server: self.env.server.clone(),
             limits: self.env.bounds.told.clone(),
             subscriptions: Vec::new(),
         };
-        if subscriptions.is_empty() {
+        let resuming = first && params.session.is_some_and(|session| self.resume(&session));
+        if params.subscriptions.is_empty() && !resuming {
             return self.reply("connect", id.as_ref(), &connected);
         }
-        let asker = self.asker();
-        let gather = Gather { id, connected, parts: subscriptions.iter().map(|_| None).collect() };
         self.seat.in_flight.set(self.seat.in_flight.get() + 1);
-        self.env.relay.borrow().gather(&self.seat, gather);
+        let parts = params.subscriptions.iter().map(|_| None).collect();
+        let ahead = self.subscriptions(params.subscriptions);
+        let gather = Gather { id, connected, parts, ahead, bytes: 0, resuming };
+        self.env.relay.borrow_mut().gather(&self.seat, gather, AT_ONCE);
+    }
+
+    /// Asks for the place of another session. False where there can be none of that name.
+    fn resume(&self, session: &str) -> bool {
+        let (Some(from), Some(owner)) = (parse(self.env.instance, session), self.seat.owner.get()) else { return false };
+        let Some(relay) = self.env.relays.get(from.worker.0 as usize) else { return false };
+        let reply = self.env.relay_handle().clone();
+        let resume = Resume { from, to: self.seat.key, owner: owner.clone(), reply };
+        relay.send_or_spawn(ToRelay::Resume(Box::new(resume)));
+        true
+    }
+
+    /// What the subscriptions of a `connect` ask of their entities; those that are refused are answered.
+    fn subscriptions(&mut self, subscriptions: Vec<params::Subscribe>) -> VecDeque<(EntityId, Box<SubscribeRequest>)> {
+        let asker = self.asker();
+        let mut ahead: VecDeque<(EntityId, Box<SubscribeRequest>)> = VecDeque::new();
         for (index, subscription) in subscriptions.into_iter().enumerate() {
             // A message of bounded size cannot hold 2^16 subscriptions.
             let index = u16::try_from(index).unwrap_or(u16::MAX);
             let reply = Responder::new(&asker, Asked::Part { index, entity: subscription.entity.clone() });
-            self.subscribe(subscription, reply);
+            let room = ahead.len() < self.most_subscriptions() || ahead.iter().any(|(entity, _)| *entity == subscription.entity);
+            ahead.extend(self.subscription(subscription, room, reply));
         }
+        ahead
     }
 }
 
@@ -111,8 +145,12 @@ impl Session {
 /// remember of it.
 fn check_client(client: &str, now: Millis) -> Result<Arc<str>, WireError> {
     let wrong = |message| WireError::new(ErrorCode::InvalidParams, message);
-    let id: Ulid =
-        client.parse().map_err(|_| wrong("`client` is a ULID: 26 characters of Crockford's base 32; leave it out to be given one"))?;
+    let ulid = "`client` is a ULID: 26 characters of Crockford's base 32, 7ZZZ… at most; leave it out to be given one";
+    // Beyond 128 bits the parser would drop the topmost, and two ids would be one.
+    let id: Ulid = Some(client)
+        .filter(|client| client.as_bytes().first() <= Some(&b'7'))
+        .and_then(|client| client.parse().ok())
+        .ok_or_else(|| wrong(ulid))?;
     if id.timestamp_ms() > now.saturating_add(CLOCK_SKEW_MS) {
         return Err(wrong("`client` is dated in the future; leave it out to be given one"));
     }

@@ -7,12 +7,12 @@ use std::time::Instant;
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::params::{self, PresenceAction};
 use greenroom_protocol::results::{Empty, Pong};
-use greenroom_protocol::{Call, CodecKind, EntityId, ErrorCode, Request, RequestId, WireError, limits};
+use greenroom_protocol::{Call, CodecKind, EntityId, ErrorCode, RawJson, Request, RequestId, WireError, limits};
 use serde::Serialize;
 
 use super::SessionEnv;
 use super::abuse::Abuse;
-use crate::answer::{Asked, Asker, Responder, overloaded};
+use crate::answer::{Asked, Asker, Noted, Responder, overloaded};
 use crate::capability::Permissions;
 use crate::clock::Millis;
 use crate::entity::{OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
@@ -20,16 +20,14 @@ use crate::identity::Identity;
 use crate::kind::Kind;
 use crate::limits::{Bucket, Refused};
 use crate::metrics::{MAILBOX_REFUSALS, REQUESTS, SESSIONS, UNKNOWN_METHOD, record_rate_limited};
-use crate::relay::{Seat, SubSpec};
+use crate::outbox::Outbox;
+use crate::relay::{Owner, Seat, SubSpec};
 
 /// One connected client.
 pub struct Session {
     pub(super) env: Rc<SessionEnv>,
     pub(super) seat: Rc<Seat>,
     pub(super) identity: Option<Identity>,
-    pub(super) client: Arc<str>,
-    /// Entities whose presence it has entered.
-    present: Vec<EntityId>,
     requests: Bucket,
     bytes: Bucket,
     abuse: Abuse,
@@ -42,20 +40,13 @@ impl Session {
     pub fn begin(env: Rc<SessionEnv>, codec: CodecKind, now: Millis) -> Self {
         let bounds = &env.bounds;
         let connect_by = now.saturating_add(bounds.connect_timeout_ms);
-        let seat = env.relay.borrow_mut().seat(|key| Seat::new(key, codec, bounds.outbox_bytes, now, connect_by));
+        let mut relay = env.relay.borrow_mut();
+        let all = relay.outboxes();
+        let seat = relay.seat(|key| Seat::new(key, codec, Outbox::new(key, bounds.outbox_bytes, all), now, connect_by));
+        drop(relay);
         let (requests, bytes) = (Bucket::new(bounds.requests), Bucket::new(bounds.bytes));
         SESSIONS.gauge_with([]).increment(1);
-        Self {
-            seat,
-            identity: None,
-            client: "".into(),
-            present: Vec::new(),
-            requests,
-            bytes,
-            abuse: Abuse::default(),
-            subscriptions: 0,
-            env,
-        }
+        Self { seat, identity: None, requests, bytes, abuse: Abuse::default(), subscriptions: 0, env }
     }
 
     /// Its place on the thread, for the socket's pump.
@@ -122,7 +113,12 @@ impl Session {
     fn dispatch(&mut self, call: Call, reply: Responder) {
         match call {
             Call::Connect(_) | Call::Ping(_) => unreachable!("answered by the caller"),
-            Call::Subscribe(params) => self.subscribe(params, reply),
+            Call::Subscribe(params) => {
+                let room = self.seat.following(&params.entity).is_some() || self.seat.follows.borrow().len() < self.most_subscriptions();
+                let Some((entity, request)) = self.subscription(params, room, reply) else { return };
+                self.seat.follow(&entity, request.spec.number);
+                self.route(entity, ToEntity::Subscribe(request));
+            }
             Call::Unsubscribe(params) => match self.seat.following(&params.entity) {
                 Some(through) => self.route(params.entity, ToEntity::Unsubscribe { through, reply }),
                 None => reply.send_ok(&Empty {}),
@@ -130,30 +126,40 @@ impl Session {
             Call::Send(params) => self.send(params, reply),
             Call::Signal(params) => self.signal(params, reply),
             Call::Read(params) => {
-                let Some((_, reply)) = self.allowed(&params.entity, Permissions::READ, reply) else { return };
+                let Some(reply) = self.readable(&params.entity, reply) else { return };
                 self.route(params.entity, ToEntity::Read(reply));
             }
             Call::History(params) => {
-                let Some((_, reply)) = self.allowed(&params.entity, Permissions::READ, reply) else { return };
+                let Some(reply) = self.readable(&params.entity, reply) else { return };
                 self.route(params.entity.clone(), ToEntity::History(params, reply));
             }
             Call::Presence(params) => self.presence(params, reply),
         }
     }
 
-    pub(super) fn subscribe(&mut self, params: params::Subscribe, reply: Responder) {
-        let Some((_, reply)) = self.allowed(&params.entity, Permissions::READ, reply) else { return };
-        let most = self.env.bounds.told.max_subscriptions as usize;
-        if self.seat.following(&params.entity).is_none() && self.seat.follows.borrow().len() >= most {
-            let message = format!("this session has {most} subscriptions; unsubscribe from one first");
-            return reply.send_error(WireError::new(ErrorCode::TooManySubscriptions, message));
+    /// What a subscription asks of its entity; none where it is refused, be it that there is no `room` for one more.
+    pub(super) fn subscription(
+        &mut self,
+        params: params::Subscribe,
+        room: bool,
+        reply: Responder,
+    ) -> Option<(EntityId, Box<SubscribeRequest>)> {
+        let reply = self.readable(&params.entity, reply)?;
+        if !room {
+            let message = format!("this session has {} subscriptions; unsubscribe from one first", self.most_subscriptions());
+            reply.send_error(WireError::new(ErrorCode::TooManySubscriptions, message));
+            return None;
         }
         self.subscriptions += 1;
         let number = self.subscriptions;
-        self.seat.follow(&params.entity, number);
-        let params::Subscribe { events, signals, presence, .. } = params;
+        let params::Subscribe { entity, after, events, signals, presence } = params;
         let spec = SubSpec { session: self.seat.key, number, events, signals, presence };
-        self.route(params.entity, ToEntity::Subscribe(Box::new(SubscribeRequest { spec, after: params.after, reply })));
+        let reply = reply.noting(Noted::Follow(entity.clone(), number));
+        Some((entity, Box::new(SubscribeRequest { spec, after, reply })))
+    }
+
+    pub(super) fn most_subscriptions(&self) -> usize {
+        self.env.bounds.told.max_subscriptions as usize
     }
 
     fn send(&self, params: params::Send, reply: Responder) {
@@ -162,7 +168,8 @@ impl Session {
         let Some(reply) = fits(&kind, params.body.len(), reply) else { return };
         let Some(identity) = &self.identity else { return };
         let moderator = self.permissions(&params.entity).is_some_and(|allowed| allowed.contains(Permissions::MODERATE));
-        let sender = Sender { user: Arc::clone(&identity.user), client: Arc::clone(&self.client), moderator };
+        let Some(Owner { client, .. }) = self.seat.owner.get() else { return };
+        let sender = Sender { user: Arc::clone(&identity.user), client: Arc::clone(client), moderator };
         let params::Send { entity, r#type, body, n, if_seq } = params;
         self.route(entity, ToEntity::Op(Box::new(OpRequest { sender, r#type: r#type.into(), body, n, if_seq, reply, since })));
     }
@@ -189,21 +196,45 @@ impl Session {
                 return reply.send_error(WireError::new(ErrorCode::TooLarge, message));
             }
         }
-        match action {
-            PresenceAction::Enter if !self.present.contains(&entity) => {
-                let most = self.env.bounds.told.max_subscriptions as usize;
-                if self.present.len() >= most {
-                    let message = format!("this session is present in {most} entities; leave one first");
-                    return reply.send_error(WireError::new(ErrorCode::TooManySubscriptions, message));
-                }
-                self.present.push(entity.clone());
+        let reply = match action {
+            PresenceAction::Enter => {
+                let Some(reply) = self.enter(&entity, meta.as_ref(), reply) else { return };
+                reply
             }
-            PresenceAction::Leave => self.present.retain(|other| *other != entity),
-            PresenceAction::Enter | PresenceAction::List => {}
-        }
+            PresenceAction::Leave => {
+                self.seat.leave(&entity);
+                reply
+            }
+            PresenceAction::List => reply,
+        };
         let Some(identity) = &self.identity else { return };
         let user = Arc::clone(&identity.user);
         self.route(entity, ToEntity::Presence { action, meta, user, reply });
+    }
+
+    /// Notes that it enters `entity`; none where it may not, which is then answered.
+    fn enter(&self, entity: &EntityId, meta: Option<&RawJson>, reply: Responder) -> Option<Responder> {
+        let most = self.most_subscriptions();
+        let known = self.seat.present.borrow().iter().any(|present| present.entity == *entity);
+        if !known && self.seat.present.borrow().len() >= most {
+            let message = format!("this session is present in {most} entities; leave one first");
+            reply.send_error(WireError::new(ErrorCode::TooManySubscriptions, message));
+            return None;
+        }
+        let meta = meta.cloned().unwrap_or_else(RawJson::empty_object);
+        let number = self.seat.enter(entity, meta);
+        Some(reply.noting(Noted::Enter(entity.clone(), number)))
+    }
+
+    /// Whether the identity may read `entity`, and there is room for what may be a large answer; otherwise it is answered.
+    fn readable(&self, entity: &EntityId, reply: Responder) -> Option<Responder> {
+        let (_, reply) = self.allowed(entity, Permissions::READ, reply)?;
+        if self.seat.outbox.all_are_full() {
+            MAILBOX_REFUSALS.counter_with(["outboxes"]).increment(1);
+            reply.send_error(overloaded("outboxes"));
+            return None;
+        }
+        Some(reply)
     }
 
     fn route(&self, entity: EntityId, message: ToEntity) {
@@ -287,15 +318,25 @@ impl Drop for Session {
     /// However it ends: its seat is free again and its entities hear of it.
     fn drop(&mut self) {
         SESSIONS.gauge_with([]).decrement(1);
-        let mut entities = self.env.relay.borrow_mut().unseat(&self.seat);
-        for entity in self.present.drain(..) {
-            if !entities.contains(&entity) {
-                entities.push(entity);
-            }
-        }
-        for entity in entities {
-            self.env.directory.route_control(&entity, ToEntity::Gone(self.seat.key));
-        }
+        let park = !self.seat.left.get() && self.seat.outbox.closing().is_none_or(may_come_back) && !std::thread::panicking();
+        self.env.relay.borrow_mut().unseat(&self.seat, park);
+    }
+}
+
+/// Whether a client whose connection was closed with `code` may take its session up again.
+fn may_come_back(code: CloseCode) -> bool {
+    match code {
+        CloseCode::Normal | CloseCode::SlowConsumer | CloseCode::PingTimeout | CloseCode::TokenExpired => true,
+        CloseCode::ShuttingDown
+        | CloseCode::ProtocolError
+        | CloseCode::UnsupportedData
+        | CloseCode::InvalidUtf8
+        | CloseCode::TooBig
+        | CloseCode::Internal
+        | CloseCode::ConnectTimeout
+        | CloseCode::Unauthorized
+        | CloseCode::RateLimited
+        | CloseCode::Replaced => false,
     }
 }
 

@@ -14,6 +14,8 @@ use crate::kind::Kind;
 use crate::relay::ToRelay;
 use crate::testing::{encoder, entity, kind, messages, shown};
 
+mod resume;
+
 /// Tokens are `user`, `user/read` or `user@expiry`; without one a client is anonymous.
 struct Tokens;
 
@@ -70,7 +72,9 @@ impl Rig {
         let closed = Kind { name: "closed", default_permissions: Permissions::NONE, anonymous_permissions: Permissions::NONE, ..kind() };
         let env = Rc::new(SessionEnv {
             relay: Relay::new(WorkerId(0), directory.clone(), encoder()),
-            relay_handle,
+            relays: vec![relay_handle],
+            worker: WorkerId(0),
+            instance: 7,
             directory,
             kinds: Kinds::new([kind(), closed]),
             encoder: encoder(),
@@ -148,8 +152,10 @@ fn a_refused_connect_closes() {
         assert_eq!(rig.ask("connect", &format!(r#"{{"token":"{token}"}}"#)), [error]);
         assert_eq!(rig.closing(), Some(code));
     }
-    let mut rig = Rig::new(bounds());
-    assert_eq!(rig.ask("connect", r#"{"client":"not a ulid"}"#), ["#1 invalid_params"]);
+    for client in ["not a ulid", "", "80000000000000000000000000", "0000000000000000000000000", "0000000000000000000000000é"] {
+        let mut rig = Rig::new(bounds());
+        assert_eq!(rig.ask("connect", &format!(r#"{{"client":"{client}"}}"#)), ["#1 invalid_params"], "{client}");
+    }
 }
 
 #[test]
@@ -265,20 +271,25 @@ fn a_full_directory_answers_and_nothing_stays_behind() {
 
 #[test]
 fn subscriptions_are_bounded_and_counted_once() {
-    let mut rig = Rig::connected(bounds());
+    let mut roomy = bounds();
+    roomy.told.max_in_flight = 10;
+    let mut rig = Rig::connected(roomy);
     for id in ["room:a", "room:b", "room:a"] {
         assert_eq!(rig.ask("subscribe", &format!(r#"{{"entity":"{id}"}}"#)), [""; 0]);
     }
-    let number = |message| match message {
+    let number = |message: &ToEntity| match message {
         ToEntity::Subscribe(request) => request.spec.number,
         other => panic!("{other:?}"),
     };
-    assert_eq!(rig.routed().into_iter().map(|(_, message)| number(message)).collect::<Vec<_>>(), [1, 2, 3]);
-    rig.got();
+    let asked = rig.routed();
+    assert_eq!(asked.iter().map(|(_, message)| number(message)).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(rig.ask("subscribe", r#"{"entity":"room:c"}"#), ["#5 too_many_subscriptions"]);
     assert_eq!(rig.ask("unsubscribe", r#"{"entity":"room:c"}"#), ["#6"], "not being subscribed is no error");
     assert_eq!(rig.ask("unsubscribe", r#"{"entity":"room:a"}"#), [""; 0]);
     assert!(matches!(rig.routed()[..], [(_, ToEntity::Unsubscribe { through: 3, .. })]));
+    drop(asked);
+    rig.got();
+    assert_eq!(rig.ask("subscribe", r#"{"entity":"room:c"}"#), [""; 0], "what was refused does not count");
 }
 
 #[test]
@@ -337,9 +348,9 @@ fn its_entities_hear_of_its_end() {
     rig.ask("subscribe", r#"{"entity":"room:a"}"#);
     rig.ask("presence", r#"{"entity":"room:a","action":"enter"}"#);
     rig.ask("presence", r#"{"entity":"room:b","action":"enter"}"#);
-    drop(rig.routed());
-    rig.got();
+    let _unanswered = rig.routed();
     let key = rig.session().seat().key;
+    rig.session().seat().left.set(true);
     drop(rig.session.take());
     let told: Vec<_> =
         rig.routed().into_iter().map(|(entity, message)| (entity, matches!(message, ToEntity::Gone(gone) if gone == key))).collect();

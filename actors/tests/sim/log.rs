@@ -43,18 +43,26 @@ impl Logs {
         Self(entities.iter().map(|entity| (entity.clone(), log(entity))).collect())
     }
 
-    /// Reads what the disk has beyond what is known.
-    pub fn read(&mut self, disk: &MemoryStore) -> Result<(), String> {
+    /// Reads what the disk has beyond what is known. Says which logs have grown, and from which length.
+    pub fn read(&mut self, disk: &MemoryStore) -> Result<Vec<(EntityId, usize)>, String> {
+        let mut grown = Vec::new();
         for (entity, log) in &mut self.0 {
-            let after = log.events.len() as Seq;
+            let known = log.events.len();
+            let after = log.len();
             let more = now(disk.events(entity, Page::After { after, limit: usize::MAX })).map_err(|error| error.to_string())?;
             for event in more {
-                if event.seq != log.events.len() as Seq + 1 {
-                    return Err(format!("`{entity}`: event {} is written behind {}", event.seq, log.events.len()));
+                if event.seq != log.len() + 1 {
+                    return Err(format!("`{entity}`: event {} is written behind {}", event.seq, log.len()));
+                }
+                if log.events.last().is_some_and(|last| last.at > event.at) {
+                    return Err(format!("`{entity}`: event {} is dated {}, before the one in front of it", event.seq, event.at));
                 }
                 log.behaviour.apply(&event).map_err(|error| error.to_string())?;
                 log.states.push(log.behaviour.snapshot());
                 log.events.push(event);
+            }
+            if log.events.len() > known {
+                grown.push((entity.clone(), known));
             }
             let epoch = now(disk.load(entity)).map_err(|error| error.to_string())?.epoch;
             if log.epoch.is_some() && log.epoch != epoch {
@@ -62,7 +70,7 @@ impl Logs {
             }
             log.epoch = epoch;
         }
-        Ok(())
+        Ok(grown)
     }
 }
 

@@ -1,4 +1,6 @@
 //! The store of a simulation: a [`MemoryStore`] whose every call takes two steps, execution and answer, when it is told to.
+//!
+//! Each node has its own way to the one disk, which can be cut for longer than anybody waits.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -11,12 +13,16 @@ use greenroom_actors::store::memory::{Lost, MemoryStore};
 use greenroom_actors::store::{Batch, CommitError, Fence, Loaded, Page, Settled, Store, StoreError};
 use greenroom_protocol::{EntityId, RawJson};
 
+use super::bugs::Bug;
+use super::seen::Wait;
+
 /// What a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     Commit,
     Settle,
-    Read,
+    Load,
+    Page,
 }
 
 /// What becomes of a call when it is executed.
@@ -25,6 +31,17 @@ pub enum Fate {
     Fine,
     Fails,
     Loses(Lost),
+}
+
+/// The way from a node to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Way {
+    #[default]
+    Open,
+    /// Whatever is asked is lost.
+    Cut,
+    /// Nothing comes through, and nobody is told.
+    Held,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,17 +56,42 @@ enum Stage {
 struct Tickets {
     next: u64,
     open: BTreeMap<u64, (Call, Stage)>,
-    /// Refusals that nobody ordered.
+    way: Way,
+}
+
+/// What the disk has seen of all nodes.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger(Arc<Mutex<Entries>>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    /// The latest lease.
+    term: u64,
+    /// What went wrong and nobody ordered.
     surprises: Vec<String>,
 }
 
-/// See the module's head. Clones are the same store.
+impl Ledger {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().expect("there is one thread")
+    }
+
+    fn surprise(&self, why: String) {
+        self.entries().surprises.push(why);
+    }
+
+    pub fn take_surprises(&self) -> Vec<String> {
+        std::mem::take(&mut self.entries().surprises)
+    }
+}
+
+/// See the module's head. Clones are the same way to the same disk.
 #[derive(Debug, Clone)]
 pub struct SimStore {
-    pub disk: MemoryStore,
+    disk: MemoryStore,
+    ledger: Ledger,
     tickets: Arc<Mutex<Tickets>>,
-    /// A planted bug: snapshots are stored without the outcomes of ops.
-    pub forget_outcomes: bool,
+    bug: Option<Bug>,
 }
 
 /// One call under way; dropping it is its caller's crash.
@@ -91,8 +133,8 @@ impl Ticket<'_> {
 }
 
 impl SimStore {
-    pub fn new(disk: MemoryStore, forget_outcomes: bool) -> Self {
-        Self { disk, tickets: Arc::default(), forget_outcomes }
+    pub fn new(disk: MemoryStore, ledger: Ledger, bug: Option<Bug>) -> Self {
+        Self { disk, ledger, tickets: Arc::default(), bug }
     }
 
     fn tickets(&self) -> MutexGuard<'_, Tickets> {
@@ -107,16 +149,42 @@ impl SimStore {
         Ticket { store: self, number }
     }
 
+    pub fn way(&self) -> Way {
+        self.tickets().way
+    }
+
+    pub fn set_way(&self, way: Way) {
+        self.tickets().way = way;
+    }
+
     /// The calls that can make a step, and whether each is still to be executed.
     pub fn calls(&self) -> Vec<(u64, Call, bool)> {
         let tickets = self.tickets();
+        if tickets.way == Way::Held {
+            return Vec::new();
+        }
         let open = tickets.open.iter().filter(|(_, (_, stage))| matches!(stage, Stage::Asked | Stage::Executed));
         open.map(|(number, (call, stage))| (*number, *call, *stage == Stage::Asked)).collect()
     }
 
-    /// Whether a call of this kind is under way.
-    pub fn is_busy(&self, with: &[Call]) -> bool {
-        self.tickets().open.values().any(|(call, _)| with.contains(call))
+    /// Whether a transaction, or the question after one, is under way.
+    pub fn is_committing(&self) -> bool {
+        self.tickets().open.values().any(|(call, _)| matches!(call, Call::Commit | Call::Settle))
+    }
+
+    /// Where its callers wait.
+    pub fn waits(&self) -> Vec<Wait> {
+        let wait = |(call, stage): &(Call, Stage)| match (call, matches!(stage, Stage::Asked | Stage::Execute(_))) {
+            (Call::Commit, true) => Wait::CommitAsked,
+            (Call::Commit, false) => Wait::CommitDone,
+            (Call::Settle, true) => Wait::SettleAsked,
+            (Call::Settle, false) => Wait::SettleDone,
+            (Call::Load, true) => Wait::LoadAsked,
+            (Call::Load, false) => Wait::LoadDone,
+            (Call::Page, true) => Wait::PageAsked,
+            (Call::Page, false) => Wait::PageDone,
+        };
+        self.tickets().open.values().map(wait).collect()
     }
 
     /// Lets a call make its next step when its future is polled.
@@ -126,16 +194,33 @@ impl SimStore {
         }
     }
 
-    /// What the disk refused without having been told to.
-    pub fn take_surprises(&self) -> Vec<String> {
-        std::mem::take(&mut self.tickets().surprises)
+    /// Planted bugs: snapshots lose what they should keep of ops.
+    fn spoil(&self, batch: &mut Batch) {
+        let strip = |dedupe: &RawJson| match self.bug {
+            Some(Bug::OutcomesNotStored) => RawJson::from_text("{}").expect("this is JSON"),
+            Some(Bug::HorizonNotStored) => {
+                let mut packed: serde_json::Value = dedupe.parse().expect("the core packs JSON");
+                packed["horizon"] = 0.into();
+                RawJson::from_value(&packed).expect("this is JSON")
+            }
+            _ => dedupe.clone(),
+        };
+        batch.snapshots.iter_mut().for_each(|row| row.dedupe = strip(&row.dedupe));
+    }
+
+    /// A planted bug: who has lost the lease takes it again and writes.
+    async fn write_all_the_same(&self, batch: &Batch) -> Result<(), CommitError> {
+        let term = self.disk.acquire().await.expect("acquiring is not told to fail");
+        self.disk.commit(&Batch { fence: Fence { term, number: 1, ..batch.fence }, ..batch.clone() }).await
     }
 }
 
 #[async_trait]
 impl Store for SimStore {
     async fn acquire(&self) -> Result<u64, StoreError> {
-        self.disk.acquire().await
+        let term = self.disk.acquire().await?;
+        self.ledger.entries().term = term;
+        Ok(term)
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
@@ -147,13 +232,17 @@ impl Store for SimStore {
             Fate::Loses(lost) => self.disk.faults().lose_answers(1, lost),
         }
         let mut batch = batch.clone();
-        if self.forget_outcomes {
-            let nothing = RawJson::from_text("{}").expect("this is JSON");
-            batch.snapshots.iter_mut().for_each(|row| row.dedupe = nothing.clone());
+        self.spoil(&mut batch);
+        let written = self.disk.commits();
+        let mut done = self.disk.commit(&batch).await;
+        if let (Err(CommitError::Fenced(_)), Some(Bug::StaleLeaseWrites)) = (&done, self.bug) {
+            done = self.write_all_the_same(&batch).await;
         }
-        let done = self.disk.commit(&batch).await;
+        if self.disk.commits() != written && batch.fence.term != self.ledger.entries().term {
+            self.ledger.surprise(format!("a transaction of term {} was written after another node had the lease", batch.fence.term));
+        }
         if let (Err(CommitError::Failed(why)), true) = (&done, fate != Fate::Fails) {
-            self.tickets().surprises.push(why.clone());
+            self.ledger.surprise(format!("the disk refused a transaction: {why}"));
         }
         ticket.answer().await;
         done
@@ -166,14 +255,14 @@ impl Store for SimStore {
         }
         let done = self.disk.settle(fence).await;
         if let Err(CommitError::Failed(why)) = &done {
-            self.tickets().surprises.push(why.clone());
+            self.ledger.surprise(format!("the disk cannot settle a transaction: {why}"));
         }
         ticket.answer().await;
         done
     }
 
     async fn load(&self, entity: &EntityId) -> Result<Loaded, StoreError> {
-        let ticket = self.open(Call::Read);
+        let ticket = self.open(Call::Load);
         if ticket.turn().await == Fate::Fails {
             self.disk.faults().fail_reads(1);
         }
@@ -183,7 +272,7 @@ impl Store for SimStore {
     }
 
     async fn events(&self, entity: &EntityId, page: Page) -> Result<Vec<EventRecord>, StoreError> {
-        let ticket = self.open(Call::Read);
+        let ticket = self.open(Call::Page);
         if ticket.turn().await == Fate::Fails {
             self.disk.faults().fail_reads(1);
         }

@@ -59,11 +59,13 @@ export class FakeServer {
 
 class Peer {
   #requests = new Inbound();
+  #closed;
   answersPings = true;
 
   constructor(ws) {
     this.ws = ws;
     this.protocol = ws.protocol;
+    this.#closed = once(ws, "close").then(([code]) => code);
     ws.on("message", (data) => {
       const request = JSON.parse(data.toString());
       if (request.method !== "ping") this.#requests.push(request);
@@ -116,8 +118,9 @@ class Peer {
     this.ws.terminate();
   }
 
+  /** Resolves with the code of the close once it is closed. */
   closed() {
-    return this.ws.readyState === this.ws.CLOSED ? Promise.resolve() : once(this.ws, "close");
+    return this.#closed;
   }
 
   #send(message) {

@@ -10,7 +10,7 @@ export type ClientEvents = {
      */
     rtt: number;
     /**
-     * the number of unanswered ops changed
+     * the number of unanswered ops changed, or one of them is kept now
      */
     pending: number;
     /**
@@ -26,7 +26,7 @@ export type ClientEvents = {
  * @typedef {object} ClientEvents
  * @property {import("./types.js").StateChange} state
  * @property {number} rtt a round trip was measured, in milliseconds
- * @property {number} pending the number of unanswered ops changed
+ * @property {number} pending the number of unanswered ops changed, or one of them is kept now
  * @property {import("./types.js").RawMessage} message a raw message passed; tokens are blotted out
  * @property {GreenroomError} error something failed that no call of the app waits for
  */
@@ -63,6 +63,13 @@ export declare class Client extends Emitter<ClientEvents> {
     ping(): void;
     /** Does not wait for the next attempt's time. */
     reconnect(): void;
-    /** Ends the connection for good. What still waits for an answer is rejected with `closed`; an op among it may have happened. */
-    close(): void;
+    /**
+     * Ends the connection for good. What still waits for an answer is rejected with `closed`; an op among it may have happened, and
+     * one that is kept in IndexedDB will, when another page finds it there.
+     * @param {{discard?: boolean}} [options] `discard` takes client id and ops out of IndexedDB, as when somebody signs out
+     * @returns {Promise<void>} resolves when the storage is left in order
+     */
+    close({ discard }?: {
+        discard?: boolean;
+    }): Promise<void>;
 }

@@ -2,6 +2,10 @@ import { GreenroomError } from "./errors.js";
 import { Rpc } from "./rpc.js";
 export type Hooks = {
     /**
+     * resolves once `params` can be asked for
+     */
+    ready: () => Promise<void>;
+    /**
      * the params of `connect`
      */
     params: (token: string | undefined, rpc: Rpc) => object;
@@ -30,6 +34,7 @@ export type Hooks = {
 };
 /**
  * @typedef {object} Hooks what the connection asks of the client
+ * @property {() => Promise<void>} ready resolves once `params` can be asked for
  * @property {(token: string | undefined, rpc: Rpc) => object} params the params of `connect`
  * @property {(result: import("./types.js").ConnectResult) => void} hello who we are, and until when
  * @property {(result: import("./types.js").ConnectResult, rpc: Rpc) => void} up

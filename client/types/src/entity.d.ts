@@ -7,13 +7,15 @@ export declare class Entity {
     /**
      * @param {string} id
      * @param {{ops: import("./ops.js").Ops, calls: import("./calls.js").Calls, presences: import("./presence.js").Presences,
-     *   subscriptions: import("./subscriptions.js").Subscriptions, signal: (params: object) => boolean}} parts
+     *   subscriptions: import("./subscriptions.js").Subscriptions, pending: () => import("./types.js").PendingOp[],
+     *   signal: (params: object) => boolean}} parts
      */
     constructor(id: string, parts: {
         ops: import("./ops.js").Ops;
         calls: import("./calls.js").Calls;
         presences: import("./presence.js").Presences;
         subscriptions: import("./subscriptions.js").Subscriptions;
+        pending: () => import("./types.js").PendingOp[];
         signal: (params: object) => boolean;
     });
     /**
@@ -31,6 +33,8 @@ export declare class Entity {
     send(type: string, body: any, { ifSeq }?: {
         ifSeq?: number;
     }): Promise<import("./types.js").SendResult>;
+    /** The ops of this entity that have no answer yet, in the order in which it gets them. */
+    get pending(): import("./types.js").PendingOp[];
     /**
      * A volatile message to the other subscribers. It is not kept: without a connection it is dropped.
      * @param {string} type

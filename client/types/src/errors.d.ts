@@ -1,7 +1,7 @@
 /**
  * The one error type of the SDK. Branch on `code`: the server's stable string (`data.code` in docs/protocol.md),
  * or one of the SDK's own, which the server never sends: `closed`, `disconnected`, `timeout`, `queue_full`,
- * `outcome_unknown`, `invalid_argument`.
+ * `outcome_unknown`, `replaced`, `storage_failed`, `invalid_argument`.
  */
 export declare class GreenroomError extends Error {
     code: string;
@@ -9,22 +9,30 @@ export declare class GreenroomError extends Error {
     retryAfterMs: number | undefined;
     /** With `conflict`: the entity's current seq. */
     seq: number | undefined;
-    /** With `rejected`: why the behaviour refused. With `rate_limited`: which limit. */
+    /** With `rejected`: why the behaviour refused. With `rate_limited`: which limit. With `storage_failed`: what went wrong. */
     reason: string | undefined;
     /** The JSON-RPC error number; absent for the SDK's own errors. */
     rpcCode: number | undefined;
+    /** In the client's event `error`: the op of an earlier page that failed. */
+    op: import("./types.js").PendingOp | undefined;
     /**
      * @param {string} code
      * @param {string} message
-     * @param {{retryAfterMs?: number, seq?: number, reason?: string, rpcCode?: number, cause?: unknown}} [details]
+     * @param {{retryAfterMs?: number, seq?: number, reason?: string, rpcCode?: number, op?: import("./types.js").PendingOp, cause?: unknown}} [details]
      */
     constructor(code: string, message: string, details?: {
         retryAfterMs?: number;
         seq?: number;
         reason?: string;
         rpcCode?: number;
+        op?: import("./types.js").PendingOp;
         cause?: unknown;
     });
+    /**
+     * The same, said of one op.
+     * @param {import("./types.js").PendingOp} op
+     */
+    about(op: import("./types.js").PendingOp): GreenroomError;
     /** @param {import("./types.js").RpcErrorBody} body */
     static fromRpc(body: import("./types.js").RpcErrorBody): GreenroomError;
 }

@@ -1,26 +1,6 @@
 import { Backoff } from "./backoff.js";
 import { GreenroomError } from "./errors.js";
-export type Op = {
-    /**
-     * given when it is first sent, so that an op that waited long is not an old one to the server
-     */
-    n: number | null;
-    entity: string;
-    type: string;
-    body: any;
-    ifSeq: number | undefined;
-    attempts: number;
-    /**
-     * answers that said "later"
-     */
-    refusals: number;
-    /**
-     * when it went out on the present connection
-     */
-    sentAt: number | null;
-    resolve: (result: import("./types.js").SendResult) => void;
-    reject: (error: GreenroomError) => void;
-};
+export type Op = import("./op.js").Op;
 export type Lane = {
     ops: Op[];
     backoff: Backoff;
@@ -30,23 +10,15 @@ export type Identity = {
     client: string;
     user: string;
 };
-/**
- * @typedef {object} Op
- * @property {number | null} n given when it is first sent, so that an op that waited long is not an old one to the server
- * @property {string} entity
- * @property {string} type
- * @property {any} body
- * @property {number | undefined} ifSeq
- * @property {number} attempts
- * @property {number} refusals answers that said "later"
- * @property {number | null} sentAt when it went out on the present connection
- * @property {(result: import("./types.js").SendResult) => void} resolve
- * @property {(error: GreenroomError) => void} reject
- */
+/** @typedef {import("./op.js").Op} Op */
 /** @typedef {{ops: Op[], backoff: Backoff, timer: any}} Lane the unanswered ops of one entity, in order; a timer means "not before it fires" */
 /** @typedef {{client: string, user: string}} Identity the server remembers outcomes by these two together */
 /**
  * Keeps every op until it is answered, and repeats it under the same number after a reconnect.
+ *
+ * With a storage (`keepIn`) an op is sent only once it is on disk there, under its number: a page that dies afterwards leaves
+ * the next one all it needs to repeat the op as the same op, and one that dies before has sent nothing. In the other order a
+ * number could be used for two ops, and the second would be taken for a repeat of the first.
  *
  * Bounded by `maxPending`: `add` fails when that many ops are unanswered. Per entity at most `pipeline` are in flight, so
  * with the default of 1 an op never overtakes an earlier one that the server put off.
@@ -56,7 +28,7 @@ export declare class Ops {
     /**
      * @param {{maxPending: number, pipeline: number, maxRetries: number}} options
      * @param {import("./types.js").Clock} clock
-     * @param {() => void} changed the number of unanswered ops changed
+     * @param {() => void} changed the number of unanswered ops changed, or one of them is kept now
      */
     constructor(options: {
         maxPending: number;
@@ -88,6 +60,13 @@ export declare class Ops {
     free(): void;
     /** @param {GreenroomError} error */
     close(error: GreenroomError): void;
+    /**
+     * From now on ops outlive the page. What an earlier page left comes before what this one has gathered meanwhile. To be called
+     * before the first `attach`.
+     * @param {import("./kept.js").KeptClient} keep
+     * @param {(error: GreenroomError) => void} failed what became of ops that nobody waits for
+     */
+    keepIn(keep: import("./kept.js").KeptClient, failed: (error: GreenroomError) => void): void;
     /** What it takes to go on after a reload. @returns {import("./persist.js").Saved | null} */
     save(): import("./persist.js").Saved | null;
     /**

@@ -1,17 +1,23 @@
-import { GreenroomError } from "./errors.js";
-export type Call = (method: string, params: object) => Promise<any>;
-/** @typedef {(method: string, params: object) => Promise<any>} Call */
+/** @typedef {(method: string, params: object, options?: {patient?: boolean}) => Promise<any>} Call */
+export type Call = (method: string, params: object, options?: {
+    patient?: boolean;
+}) => Promise<any>;
+export type Entry = {
+    meta: object | undefined;
+    asking: boolean;
+};
+/** @typedef {{meta: object | undefined, asking: boolean}} Entry `asking`: a call of its own is open, which will tell the server */
 /**
- * Where the app has entered, so that it enters again after a reconnect: to the server a new connection is a new session,
- * and a session is present nowhere until it says so.
+ * Where the app wants to be present. A connection that took the place of the lost one (`resumed`) brings the presence of the
+ * lost one along; then only what changed meanwhile is told. To any other connection the server knows nothing, and all is told.
  */
 export declare class Presences {
     #private;
     /**
      * @param {Call} call
-     * @param {(error: GreenroomError) => void} failed entering again was refused
+     * @param {(error: import("./errors.js").GreenroomError) => void} failed entering again was refused
      */
-    constructor(call: Call, failed: (error: GreenroomError) => void);
+    constructor(call: Call, failed: (error: import("./errors.js").GreenroomError) => void);
     /**
      * @param {string} entity
      * @returns {Promise<import("./types.js").PresenceList>}
@@ -32,6 +38,9 @@ export declare class Presences {
     leave(entity: string): Promise<{
         count: number;
     }>;
-    /** There is a new connection. Those whose first `enter` still waits for an answer are asked by that call itself. */
-    attach(): void;
+    /**
+     * There is a new connection, and calls that are still open have been made on it already.
+     * @param {boolean} resumed
+     */
+    attach(resumed: boolean): void;
 }

@@ -24,10 +24,10 @@ export declare class Socket {
     send(text: string): boolean;
     /**
      * Lets go at once. The closing handshake of a dead network can take minutes, so nothing waits for it.
-     * @param {number} [code]
-     * @param {string} [reason]
+     * @param {number} code
+     * @param {string} reason
      */
-    drop(code?: number, reason?: string): void;
+    drop(code: number, reason: string): void;
 }
 /**
  * @param {string | undefined} url

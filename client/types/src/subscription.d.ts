@@ -97,11 +97,12 @@ export declare class Subscription extends Emitter<SubscriptionEvents> {
         body: any;
         key?: string;
     }): void;
-    /** @param {{joined?: Member[], updated?: Member[], left?: string[], count: number}} change */
-    presence({ joined, updated, left, count }: {
+    /** @param {{joined?: Member[], updated?: Member[], left?: string[], members?: Member[], count: number}} change */
+    presence({ joined, updated, left, members, count }: {
         joined?: Member[];
         updated?: Member[];
         left?: string[];
+        members?: Member[];
         count: number;
     }): void;
     /** @param {{epoch: string, seq: number, snapshot: any, reason: string}} reset */

@@ -67,6 +67,10 @@ export type ConnectResult = {
     expires_at?: number;
     server: string;
     limits: Limits;
+    /**
+     * the connection took the place of the lost one, its presence included
+     */
+    resumed?: true;
     subscriptions?: SubscriptionAnswer[];
 };
 export type RpcErrorBody = {
@@ -151,13 +155,25 @@ export type PendingOp = {
     type: string;
     body: any;
     /**
-     * how often it was sent
+     * `sent`: it may have happened already, though its answer is not here; an earlier page may have sent it
+     */
+    state: "queued" | "sent";
+    /**
+     * how often this page sent it
      */
     attempts: number;
     /**
      * sent on the present connection and not answered yet
      */
     inFlight: boolean;
+    /**
+     * it is in IndexedDB, and outlives this page
+     */
+    kept: boolean;
+    /**
+     * an earlier page, or one that is gone, left it
+     */
+    restored: boolean;
 };
 export type Clock = {
     now: () => number;
@@ -235,9 +251,10 @@ export type ConnectOptions = {
      */
     firstN?: number;
     /**
-     * e.g. `sessionStorage`: keeps client id and unanswered ops over a reload
+     * keeps client id and unanswered ops: over a
+     * reload in `sessionStorage`, over closed tabs and crashes with `indexedDbStorage()`
      */
-    storage?: StorageLike | null;
+    storage?: StorageLike | import("./indexeddb.js").IndexedDbStorage | null;
     /**
      * for tests
      */
@@ -287,6 +304,7 @@ export type ConnectOptions = {
  * @property {number} [expires_at]
  * @property {string} server
  * @property {Limits} limits
+ * @property {true} [resumed] the connection took the place of the lost one, its presence included
  * @property {SubscriptionAnswer[]} [subscriptions]
  */
 /**
@@ -330,14 +348,17 @@ export type ConnectOptions = {
  */
 /** @typedef {{direction: "in" | "out", data: string, at: number}} RawMessage */
 /**
- * An op that has not been answered. `n` is null until it is first sent.
+ * An op that has not been answered. `n` is null until it is kept or first sent.
  * @typedef {object} PendingOp
  * @property {number | null} n
  * @property {string} entity
  * @property {string} type
  * @property {any} body
- * @property {number} attempts how often it was sent
+ * @property {"queued" | "sent"} state `sent`: it may have happened already, though its answer is not here; an earlier page may have sent it
+ * @property {number} attempts how often this page sent it
  * @property {boolean} inFlight sent on the present connection and not answered yet
+ * @property {boolean} kept it is in IndexedDB, and outlives this page
+ * @property {boolean} restored an earlier page, or one that is gone, left it
  */
 /**
  * Time and chance, so that tests can own both.
@@ -376,7 +397,8 @@ export type ConnectOptions = {
  * @property {number} [answerTimeoutMs] how long an answer may take (default 30 s)
  * @property {string} [client] the client id to present; it must not be in use elsewhere
  * @property {number} [firstN] with `client`: the number of the next op (default 1)
- * @property {StorageLike | null} [storage] e.g. `sessionStorage`: keeps client id and unanswered ops over a reload
+ * @property {StorageLike | import("./indexeddb.js").IndexedDbStorage | null} [storage] keeps client id and unanswered ops: over a
+ *   reload in `sessionStorage`, over closed tabs and crashes with `indexedDbStorage()`
  * @property {Clock} [clock] for tests
  */
 export {};

@@ -1,5 +1,5 @@
-//! One client of a drill: sends numbered posts and listens, and after every loss of its connection comes back, resumes its
-//! subscriptions, and repeats what was not answered.
+//! One client of a drill: sends, reads and listens, and after every loss of its connection comes back, resumes its
+//! subscriptions, and repeats what was not answered and has a number.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,22 +8,30 @@ use std::time::Duration;
 use greenroom_protocol::codec::ServerMessage;
 use greenroom_protocol::notify::{self, Goodbye};
 use greenroom_protocol::params::{self, Subscribe};
-use greenroom_protocol::results::{Event, Sent, Subscribed};
-use greenroom_protocol::{Call, CodecKind, Position, RawJson, RequestId, WireError};
+use greenroom_protocol::results::{self, Sent, Subscribed};
+use greenroom_protocol::{Call, CodecKind, EntityId, Position, RequestId, WireError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::asks::{Ask, Question};
 use super::backoff::Backoff;
 use super::pause::Pause;
-use super::record::{Body, Mark, Op, Outcome, Record, Seen, View};
+use super::pending::{Pending, Standing};
+use super::record::{Post, Record};
 use super::stage::{Phase, Stage};
 use super::ulid;
 use crate::client::{Conn, Failure};
+use crate::history::clock::Moment;
+use crate::history::digest::Shape;
+use crate::history::{Event, Follow, Got, Name, State, What};
 use crate::run::subscribe;
 use crate::stats::Lane;
 
 /// How long a connection may be silent while ops are unanswered; then it counts as lost.
 const SILENT_FOR: Duration = Duration::from_secs(30);
+
+/// Each client sends one in so many ops without a number, which it cannot repeat when its answer is lost.
+const ONCE_IN: u64 = 16;
 
 /// One client.
 pub struct Member {
@@ -31,13 +39,21 @@ pub struct Member {
     index: usize,
     /// Its installation's id: the same on each connection.
     client: String,
-    user: Option<String>,
-    /// Where it stands in each room of its views.
-    positions: Vec<Option<Position>>,
+    /// Empty until it has been told.
+    user: String,
+    /// What it follows, and where it stands.
+    views: Vec<View>,
     record: Record,
-    unanswered: BTreeMap<u64, Unanswered>,
+    /// How many ops it has made; the number of the last.
+    ops: u64,
+    unanswered: BTreeMap<u64, Pending>,
+    /// How many reads it has made.
+    reads: u64,
+    ask: Option<Ask>,
     /// When the next op may be sent.
     next_op: Instant,
+    /// When the next read may be sent.
+    next_read: Option<Instant>,
     pause: Pause,
     /// What the server's goodbye said of when to come back.
     come_back: Option<Duration>,
@@ -46,31 +62,31 @@ pub struct Member {
     settled: Option<mpsc::Sender<()>>,
 }
 
-/// An op that waits for its answer.
-struct Unanswered {
-    call: Call,
-    /// The request it was last sent as on this connection.
-    id: Option<i64>,
-    /// When it was first sent, on the board's clock.
-    t: u64,
-    /// When it is to be sent, for the first time or again.
-    due: Option<Instant>,
+/// Something that a client follows.
+struct View {
+    /// Its index.
+    target: usize,
+    /// Where the client stands.
+    position: Option<Position>,
 }
 
 impl Member {
     /// The client with this index; it drops `settled` once it has nothing more to send, and no answer to wait for.
     pub fn new(stage: Arc<Stage>, index: usize, settled: mpsc::Sender<()>) -> Self {
-        let views: Vec<_> = stage.rooms_of(index).into_iter().map(|room| View { room, seen: Vec::new() }).collect();
         // Not all at the same moment.
-        let next_op = Instant::now() + stage.load.every.mul_f64(fastrand::f64());
+        let soon = |every: Duration| Instant::now() + every.mul_f64(fastrand::f64());
         Self {
             index,
             client: ulid::new(),
-            user: None,
-            positions: vec![None; views.len()],
-            record: Record { views, ..Record::default() },
+            user: String::new(),
+            views: stage.targets_of(index).into_iter().map(|target| View { target, position: None }).collect(),
+            record: Record::new(Arc::clone(&stage), index),
+            ops: 0,
             unanswered: BTreeMap::new(),
-            next_op,
+            reads: 0,
+            ask: None,
+            next_op: soon(stage.load.every),
+            next_read: stage.load.read_every.map(soon),
             pause: Pause::default(),
             come_back: None,
             phase: stage.phase(),
@@ -107,10 +123,9 @@ impl Member {
 
     /// Connects as the same installation, with all subscriptions and where they stand.
     async fn connect(&mut self) -> Result<Conn, Failure> {
-        let wanted =
-            |(view, after): (&View, &Option<Position>)| Subscribe { after: after.clone(), ..subscribe(&self.stage.rooms[view.room]) };
-        let wanted = self.record.views.iter().zip(&self.positions).map(wanted).collect();
-        let began = self.stage.run.board.now_us();
+        let wanted = |view: &View| Subscribe { after: view.position.clone(), ..subscribe(&self.stage.targets[view.target].id) };
+        let wanted = self.views.iter().map(wanted).collect();
+        let (began, asked) = (self.stage.run.board.now_us(), self.record.now());
         let name = format!("drill-{}", self.index);
         let (conn, subscribed) = Conn::open_as(&self.stage.run.target, &name, Some(self.client.clone()), wanted).await?;
         self.stage.run.board.record(Lane::Connect, self.index, began);
@@ -118,42 +133,46 @@ impl Member {
         if conn.hello.client != self.client {
             self.record.failures.push(format!("client {} was given another client id", self.index));
         }
-        match &self.user {
-            None => self.user = Some(user),
-            Some(known) => {
-                self.record.reconnects += 1;
-                if *known != user {
-                    self.record.failures.push(format!("client {} came back as another user", self.index));
-                }
+        if self.user.is_empty() {
+            self.user = user;
+        } else {
+            self.record.reconnects += 1;
+            if self.user != user {
+                self.record.failures.push(format!("client {} came back as another user", self.index));
             }
         }
-        subscribed.into_iter().enumerate().for_each(|(view, answer)| self.resume(view, answer));
+        subscribed.into_iter().enumerate().for_each(|(view, answer)| self.resume(view, asked, answer));
         Ok(conn)
     }
 
     /// Takes what a subscription answered.
-    fn resume(&mut self, view: usize, answer: Subscribed) {
-        let Subscribed { epoch, seq, events, reason, .. } = answer;
-        let seen = &mut self.record.views[view].seen;
-        if let Some(events) = events {
-            if !events.is_empty() {
-                self.pause.heard(Instant::now(), !self.unanswered.is_empty());
+    fn resume(&mut self, view: usize, asked: Moment, answer: Subscribed) {
+        let Subscribed { epoch, seq, events, snapshot, reason, .. } = answer;
+        let Some(View { target, position }) = self.views.get_mut(view) else { return };
+        let got = match (events, snapshot) {
+            (Some(events), _) => {
+                if !events.is_empty() {
+                    self.pause.heard(Instant::now(), !self.unanswered.is_empty());
+                }
+                Got::Events(events.iter().map(Event::from).collect())
             }
-            seen.extend(events.iter().map(|event| Seen::event(event.seq, &event.body)));
-            seen.push(Seen::Resumed { epoch: epoch.clone(), seq });
-        } else {
-            seen.push(Seen::Jump { epoch: epoch.clone(), seq, reason });
-        }
-        self.positions[view] = Some(Position { epoch, seq });
+            (None, snapshot) => {
+                let state = State::read(self.stage.targets[*target].shape, &snapshot.unwrap_or_default());
+                Got::Snapshot { state, reason }
+            }
+        };
+        let after = position.replace(Position { epoch: epoch.clone(), seq });
+        self.record.note(*target, What::Followed(Box::new(Follow { asked, after, epoch, seq, got })));
     }
 
     /// Lives on one connection; ends well when the drill is over.
     async fn live(&mut self, conn: &mut Conn) -> Result<(), Failure> {
         let now = Instant::now();
-        for op in self.unanswered.values_mut() {
-            (op.id, op.due) = (None, Some(now));
-        }
-        let most = self.stage.load.in_flight.min(conn.hello.limits.max_in_flight as usize).max(1);
+        self.unanswered.values_mut().for_each(|op| op.lost(now));
+        self.forsake();
+        self.ask = None;
+        // One is for reads.
+        let most = self.stage.load.in_flight.min((conn.hello.limits.max_in_flight as usize).saturating_sub(1)).max(1);
         let mut heard = now;
         loop {
             self.send(conn, most).await?;
@@ -171,7 +190,7 @@ impl Member {
                 // The stage, which this member holds, has the sender.
                 _ = self.phase.changed() => {}
                 () = sleep_until(wake) => {
-                    if !self.unanswered.is_empty() && heard.elapsed() >= SILENT_FOR {
+                    if self.waits() && heard.elapsed() >= SILENT_FOR {
                         return Err(Failure::Timeout("answer"));
                     }
                 }
@@ -179,17 +198,26 @@ impl Member {
         }
     }
 
-    /// Sends what is due, new ops among it.
+    /// Sends what is due, new ops and reads among it.
     async fn send(&mut self, conn: &mut Conn, most: usize) -> Result<(), Failure> {
         let now = Instant::now();
         if now >= self.next_op && self.unanswered.len() < most && self.is_sending() {
-            self.invoke(now);
+            self.make_op(now);
         }
         let mut any = false;
         for op in self.unanswered.values_mut().filter(|op| op.due.is_some_and(|due| due <= now)) {
             op.due = None;
+            if op.standing == Standing::New {
+                // Before anything of it is sent.
+                self.record.note(op.target, What::Invoked { op: op.name, effect: op.effect });
+                op.standing = Standing::Sent;
+            }
             op.id = Some(conn.feed(&op.call).await?);
             self.stage.run.board.sent();
+            any = true;
+        }
+        if self.next_read.is_some_and(|due| now >= due) && self.ask.is_none() && self.is_sending() {
+            self.read(conn, now).await?;
             any = true;
         }
         if any {
@@ -198,18 +226,36 @@ impl Member {
         Ok(())
     }
 
-    /// Makes a new op and notes it, before anything of it is sent.
-    fn invoke(&mut self, now: Instant) {
+    /// Makes a new op, which is due at once.
+    fn make_op(&mut self, now: Instant) {
         self.next_op = now + self.stage.load.every;
-        let n = self.record.ops.len() as u64 + 1;
-        let room = self.record.views[self.record.ops.len() % self.record.views.len()].room;
-        let (mark, t) = (Mark { client: self.index, n }, self.stage.run.board.now_us());
-        let body = RawJson::from_value(&Body { mark, t }).expect("numbers serialize");
-        let entity = self.stage.rooms[room].clone();
-        let call = Call::Send(params::Send { entity, r#type: "post".into(), body, n: Some(n), if_seq: None });
-        self.record.ops.push(Op { mark, room, invoked: self.stage.moment(), outcome: Outcome::Unanswered });
-        self.unanswered.insert(n, Unanswered { call, id: None, t, due: Some(now) });
+        let target = self.views[usize::try_from(self.ops).unwrap_or(0) % self.views.len()].target;
+        self.ops += 1;
+        let (n, t) = (self.ops, self.stage.run.board.now_us());
+        let post = Post { client: self.index, n, t };
+        let goal = &self.stage.targets[target];
+        let (r#type, (body, effect)) = match goal.shape {
+            Shape::Room => ("post", post.as_post()),
+            Shape::Counters => ("increment", post.as_increment()),
+        };
+        let name = Name::of(&self.user, r#type, body.as_str());
+        let once = n.is_multiple_of(ONCE_IN);
+        let call = Call::Send(params::Send { entity: goal.id.clone(), r#type: r#type.into(), body, n: (!once).then_some(n), if_seq: None });
+        self.unanswered.insert(n, Pending { call, target, name, effect, id: None, t, due: Some(now), standing: Standing::New, once });
         self.pause.waits(now);
+    }
+
+    /// Asks for the next state or page.
+    async fn read(&mut self, conn: &mut Conn, now: Instant) -> Result<(), Failure> {
+        self.next_read = self.stage.load.read_every.map(|every| now + every);
+        let view = &self.views[usize::try_from(self.reads).unwrap_or(0) % self.views.len()];
+        let target = view.target;
+        let question = Question::of_turn(self.reads / self.views.len() as u64, view.position.as_ref().map_or(0, |position| position.seq));
+        self.reads += 1;
+        let asked = self.record.now();
+        let id = conn.feed(&question.call(&self.stage.targets[target].id)).await?;
+        self.ask = Some(Ask { target, question, id, asked });
+        Ok(())
     }
 
     fn take(&mut self, codec: CodecKind, frame: &[u8]) -> Result<(), Failure> {
@@ -227,12 +273,16 @@ impl Member {
             ServerMessage::Result { id, result } => {
                 if let Some(n) = self.asked_as(&id) {
                     self.acknowledged(n, result.parse().map_err(bad)?);
+                } else if let Some(ask) = self.ask.take_if(|ask| RequestId::Number(ask.id) == id) {
+                    self.record.note(ask.target, ask.answered(&self.stage.targets[ask.target], &result).map_err(bad)?);
                 }
             }
             ServerMessage::Error { id, error } => {
                 self.stage.run.board.error(error.data.code.as_str());
-                if let Some(n) = id.and_then(|id| self.asked_as(&id)) {
+                if let Some(n) = id.as_ref().and_then(|id| self.asked_as(id)) {
                     self.refused(n, &error);
+                } else if self.ask.take_if(|ask| Some(RequestId::Number(ask.id)) == id).is_some() && error.data.retry_after_ms.is_none() {
+                    self.record.failures.push(format!("a read of client {} was refused: {}", self.index, error.message));
                 }
             }
         }
@@ -243,62 +293,72 @@ impl Member {
         self.unanswered.iter().find(|(_, op)| op.id.map(RequestId::Number).as_ref() == Some(id)).map(|(n, _)| *n)
     }
 
-    fn acknowledged(&mut self, n: u64, Sent { seq, epoch, duplicate, .. }: Sent) {
+    fn acknowledged(&mut self, n: u64, Sent { seq, epoch, at, duplicate, .. }: Sent) {
         let Some(op) = self.unanswered.remove(&n) else { return };
-        let at = self.stage.moment();
-        self.note(n, Outcome::Acked { at, seq, epoch, duplicate });
+        self.record.note(op.target, What::Acked { op: op.name, epoch, seq, at, duplicate });
         self.stage.run.board.record(Lane::Ack, self.index, op.t);
         self.stage.acknowledged(self.index);
         self.pause.heard(Instant::now(), !self.unanswered.is_empty());
     }
 
+    /// Waits no longer for what can be neither answered nor repeated.
+    fn forsake(&mut self) {
+        let before = self.unanswered.len();
+        self.unanswered.retain(|_, op| !op.is_forlorn());
+        self.record.forlorn += (before - self.unanswered.len()) as u64;
+    }
+
     /// An op that was only not done now is sent again, under its number; whatever else is said of it is final.
     fn refused(&mut self, n: u64, error: &WireError) {
-        match (error.data.retry_after_ms, self.unanswered.get_mut(&n)) {
-            (Some(ms), Some(op)) => {
-                (op.id, op.due) = (None, Some(Instant::now() + Duration::from_millis(ms)));
-            }
-            _ => {
-                self.unanswered.remove(&n);
-                self.note(n, Outcome::Refused);
-                self.record.failures.push(format!("op {n} of client {} was refused: {}", self.index, error.message));
-            }
+        let Some(op) = self.unanswered.get_mut(&n) else { return };
+        if op.refused(error.data.code) {
+            self.record.note(op.target, What::Refused { op: op.name });
+        }
+        if op.is_forlorn() {
+            self.forsake();
+        } else if let Some(ms) = error.data.retry_after_ms {
+            op.due = Some(Instant::now() + Duration::from_millis(ms));
+        } else {
+            self.unanswered.remove(&n);
+            self.record.failures.push(format!("op {n} of client {} was refused: {}", self.index, error.message));
         }
     }
 
-    fn note(&mut self, n: u64, outcome: Outcome) {
-        if let Some(op) = usize::try_from(n - 1).ok().and_then(|at| self.record.ops.get_mut(at)) {
-            op.outcome = outcome;
-        }
-    }
-
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, event: &results::Event) {
         let Some(view) = event.entity.as_ref().and_then(|entity| self.view_of(entity)) else {
-            self.record.failures.push(format!("client {} got an event of a room that it does not follow", self.index));
+            self.record.failures.push(format!("client {} got an event of something that it does not follow", self.index));
             return;
         };
-        self.record.views[view].seen.push(Seen::event(event.seq, &event.body));
-        if let Some(position) = &mut self.positions[view] {
+        let view = &mut self.views[view];
+        self.record.note(view.target, What::Told(event.into()));
+        if let Some(position) = &mut view.position {
             position.seq = position.seq.max(event.seq);
         }
-        match event.body.parse::<Body>() {
-            Ok(body) => self.stage.run.board.record(Lane::Delivery, self.index, body.t),
+        match event.body.parse::<Post>() {
+            Ok(post) => self.stage.run.board.record(Lane::Delivery, self.index, post.t),
             Err(_) => self.stage.run.board.count(Lane::Delivery),
         }
         self.pause.heard(Instant::now(), !self.unanswered.is_empty());
     }
 
     fn reset(&mut self, reset: notify::Reset) {
-        let notify::Reset { entity, epoch, seq, reason, .. } = reset;
+        let notify::Reset { entity, epoch, seq, snapshot, reason } = reset;
         self.stage.run.board.error("reset");
         if let Some(view) = self.view_of(&entity) {
-            self.record.views[view].seen.push(Seen::Jump { epoch: epoch.clone(), seq, reason: Some(reason) });
-            self.positions[view] = Some(Position { epoch, seq });
+            let view = &mut self.views[view];
+            let state = State::read(self.stage.targets[view.target].shape, &snapshot);
+            self.record.note(view.target, What::Reset { epoch: epoch.clone(), seq, state, reason });
+            view.position = Some(Position { epoch, seq });
         }
     }
 
-    fn view_of(&self, entity: &greenroom_protocol::EntityId) -> Option<usize> {
-        self.record.views.iter().position(|view| self.stage.rooms[view.room] == *entity)
+    fn view_of(&self, entity: &EntityId) -> Option<usize> {
+        self.views.iter().position(|view| self.stage.targets[view.target].id == *entity)
+    }
+
+    /// Whether an answer is due.
+    fn waits(&self) -> bool {
+        !self.unanswered.is_empty() || self.ask.is_some()
     }
 
     fn is_sending(&self) -> bool {
@@ -314,8 +374,8 @@ impl Member {
     /// Whether there is nothing more to do, or no time left for it.
     fn is_over(&self) -> bool {
         let Phase::Listen { heads, deadline } = &*self.phase.borrow() else { return false };
-        let mut views = self.record.views.iter().zip(&self.positions);
-        let all_here = views.all(|(view, position)| position.as_ref().is_some_and(|position| position.seq >= heads[view.room]));
+        let is_here = |view: &View| view.position.as_ref().is_some_and(|position| position.seq >= heads[view.target]);
+        let all_here = self.views.iter().all(is_here);
         (all_here && self.unanswered.is_empty()) || Instant::now() >= *deadline
     }
 
@@ -328,6 +388,9 @@ impl Member {
         }
         if self.is_sending() && self.unanswered.len() < most {
             wake = wake.min(self.next_op);
+        }
+        if self.is_sending() && self.ask.is_none() {
+            wake = self.next_read.map_or(wake, |due| wake.min(due));
         }
         if let Phase::Listen { deadline, .. } = &*self.phase.borrow() {
             wake = wake.min(*deadline);

@@ -1,106 +1,22 @@
-//! What a drill remembers: what each client invoked, what it was answered, and what it saw.
+//! What one client of a drill remembers.
 
-use greenroom_protocol::results::SnapshotReason;
-use greenroom_protocol::{Epoch, RawJson, Seq};
+use std::sync::Arc;
+
+use greenroom_protocol::RawJson;
 use serde::{Deserialize, Serialize};
 
-/// Names one op: no two ops of a drill have the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Mark {
-    /// Which client.
-    pub client: usize,
-    /// Its number for this op.
-    pub n: u64,
-}
-
-/// The body of a post.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Body {
-    /// Which op this is.
-    #[serde(flatten)]
-    pub mark: Mark,
-    /// When it was first sent, in microseconds on the board's clock.
-    pub t: u64,
-}
-
-/// An op from its first sending on. Moments are tickets of one counter for all clients: a smaller one was drawn earlier, and no
-/// two are the same.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Op {
-    /// Its name.
-    pub mark: Mark,
-    /// The index of its room.
-    pub room: usize,
-    /// The moment before it was first sent.
-    pub invoked: u64,
-    /// What became of it.
-    pub outcome: Outcome,
-}
-
-/// What became of an op.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// Nobody said.
-    Unanswered,
-    /// The server will not do it.
-    Refused,
-    /// The server did it.
-    Acked {
-        /// The moment after the answer had come.
-        at: u64,
-        /// Where.
-        seq: Seq,
-        /// In which log.
-        epoch: Epoch,
-        /// Whether the answer says that this was a repeat.
-        duplicate: bool,
-    },
-}
-
-/// What a subscriber saw, in the order in which it saw it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Seen {
-    /// An event; without a mark it is none of the drill's.
-    Event {
-        /// Where it was said to be.
-        seq: Seq,
-        /// Which op it was.
-        mark: Option<Mark>,
-    },
-    /// The end of what was missed: the subscriber stands here.
-    Resumed {
-        /// The log.
-        epoch: Epoch,
-        /// The position.
-        seq: Seq,
-    },
-    /// A snapshot took the place of events: the subscriber stands here.
-    Jump {
-        /// The log.
-        epoch: Epoch,
-        /// The position.
-        seq: Seq,
-        /// Why, if that was said.
-        reason: Option<SnapshotReason>,
-    },
-}
-
-/// What one client saw of one room.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct View {
-    /// The index of the room.
-    pub room: usize,
-    /// What it saw.
-    pub seen: Vec<Seen>,
-}
+use super::stage::Stage;
+use crate::history::clock::Moment;
+use crate::history::{Effect, Entry, What};
 
 /// All that one client remembers.
-#[derive(Debug, Default)]
 pub struct Record {
-    /// Its ops, in the order of their numbers.
-    pub ops: Vec<Op>,
-    /// What it saw of each of its rooms.
-    pub views: Vec<View>,
+    stage: Arc<Stage>,
+    client: u32,
+    /// What happened, in order.
+    pub entries: Vec<Entry>,
+    /// Ops without a number whose answer was lost: nobody knows what became of them.
+    pub forlorn: u64,
     /// How often it came back.
     pub reconnects: u64,
     /// The longest pause in microseconds, see [`super::pause::Pause`].
@@ -109,9 +25,53 @@ pub struct Record {
     pub failures: Vec<String>,
 }
 
-impl Seen {
-    /// An event with a body that may be one of ours.
-    pub fn event(seq: Seq, body: &RawJson) -> Self {
-        Self::Event { seq, mark: body.parse::<Body>().ok().map(|body| body.mark) }
+impl Record {
+    /// Nothing yet, of the client with this index.
+    pub fn new(stage: Arc<Stage>, client: usize) -> Self {
+        let client = u32::try_from(client).expect("there are at most 65,536");
+        Self { stage, client, entries: Vec::new(), forlorn: 0, reconnects: 0, longest_pause_us: 0, failures: Vec::new() }
+    }
+
+    /// Notes what happens now at one of the stage's targets.
+    pub fn note(&mut self, target: usize, what: What) {
+        let entity = u32::try_from(target).expect("there are at most 131,072");
+        self.entries.push(Entry { t: self.stage.clock.now(), client: self.client, entity, what });
+    }
+
+    /// The moment of a request that is about to be sent.
+    pub fn now(&self) -> Moment {
+        self.stage.clock.now()
+    }
+}
+
+/// The body of a post; no two of a drill have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Post {
+    /// Which client.
+    pub client: usize,
+    /// Its number for this op.
+    pub n: u64,
+    /// When it was first sent, in microseconds on the board's clock.
+    pub t: u64,
+}
+
+/// The body of an increment: each client has a counter of its own, and adds the number of the op, so that no two are the same.
+#[derive(Debug, Clone, Serialize)]
+struct Increment {
+    path: String,
+    by: i64,
+}
+
+impl Post {
+    /// As the op of a document.
+    pub fn as_increment(&self) -> (RawJson, Effect) {
+        let by = i64::try_from(self.n).expect("nobody sends so many");
+        let body = Increment { path: format!("/c{}", self.client), by };
+        (RawJson::from_value(&body).expect("numbers serialize"), Effect::Add(by))
+    }
+
+    /// As the op of a room.
+    pub fn as_post(&self) -> (RawJson, Effect) {
+        (RawJson::from_value(self).expect("numbers serialize"), Effect::Post)
     }
 }

@@ -8,6 +8,8 @@ use greenroom_protocol::{EntityId, Seq};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::history::Clock;
+use crate::history::digest::Shape;
 use crate::run::Run;
 
 /// What clients are to do.
@@ -18,9 +20,9 @@ pub enum Phase {
     Send,
     /// Send nothing new; have answered what was sent.
     Settle,
-    /// Listen until everything up to each room's last seq has arrived, or until the deadline.
+    /// Listen until everything up to each target's last seq has arrived, or until the deadline.
     Listen {
-        /// The last seq of each room.
+        /// The last seq of each target.
         heads: Arc<[Seq]>,
         /// When to give up.
         deadline: Instant,
@@ -34,32 +36,39 @@ pub struct Load {
     pub every: Duration,
     /// The most unanswered ops of a client.
     pub in_flight: usize,
+    /// The time between two reads of a client, which has one unanswered at most; none without it.
+    pub read_every: Option<Duration>,
+}
+
+/// An entity that clients send to and follow.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its id.
+    pub id: EntityId,
+    /// What it is.
+    pub shape: Shape,
 }
 
 /// What the clients of a drill share.
 pub struct Stage {
     /// The run.
     pub run: Run,
-    /// The rooms.
-    pub rooms: Vec<EntityId>,
+    /// The rooms and documents.
+    pub targets: Vec<Target>,
     /// How much each client sends.
     pub load: Load,
+    /// The clock of the history.
+    pub clock: Clock,
     acks: Vec<AtomicU64>,
     acked: Notify,
     phase: watch::Sender<Phase>,
-    moments: AtomicU64,
 }
 
 impl Stage {
     /// A stage whose clients send.
-    pub fn new(run: Run, rooms: Vec<EntityId>, clients: usize, load: Load) -> Self {
+    pub fn new(run: Run, targets: Vec<Target>, clients: usize, load: Load) -> Self {
         let acks = (0..clients).map(|_| AtomicU64::new(0)).collect();
-        Self { run, rooms, load, acks, acked: Notify::new(), phase: watch::Sender::new(Phase::Send), moments: AtomicU64::new(0) }
-    }
-
-    /// The next moment: later than all that were drawn before, by whichever client.
-    pub fn moment(&self) -> u64 {
-        self.moments.fetch_add(1, Ordering::SeqCst)
+        Self { run, targets, load, clock: Clock::new(), acks, acked: Notify::new(), phase: watch::Sender::new(Phase::Send) }
     }
 
     /// How many clients there are.
@@ -98,8 +107,9 @@ impl Stage {
         self.phase.subscribe()
     }
 
-    /// The rooms of a client, by index: two neighbours, so that it resumes more than one subscription.
-    pub fn rooms_of(&self, client: usize) -> Vec<usize> {
-        (client..client + 2.min(self.rooms.len())).map(|room| room % self.rooms.len()).collect()
+    /// The targets of a client, by index: two neighbours, so that it resumes more than one subscription.
+    pub fn targets_of(&self, client: usize) -> Vec<usize> {
+        let count = self.targets.len();
+        (client..client + 2.min(count)).map(|target| target % count).collect()
     }
 }

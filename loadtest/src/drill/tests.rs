@@ -6,15 +6,13 @@ use super::*;
 use crate::cli::{Cli, Command};
 use crate::fake::{Fake, Fault};
 
-/// Two clients that post to two rooms until each has had 20 posts acknowledged; then the verdict.
+/// Two clients that send to a room and a document until each has had 20 ops acknowledged; then the verdict.
 async fn drill(fault: Fault) -> Report {
-    let server = Fake::start(fault).await;
-    let words = ["greenroom-loadtest", "drill", "--server", "unused", "--no-progress", "--url", &server.url()];
-    let Command::Drill(args) = Cli::try_parse_from(words).expect("the line is a command").command else { panic!("it is a drill") };
-    let run = Run::new("drill", &args.common).await.expect("the URL is good");
-    let rooms = (0..2).map(|room| run.entity("room", room).expect("it is an entity id")).collect();
-    let load = Load { every: Duration::from_millis(2), in_flight: 4 };
-    let stage = Arc::new(Stage::new(run, rooms, 2, load));
+    drill_into(fault, None).await
+}
+
+async fn drill_into(fault: Fault, file: Option<&std::path::Path>) -> Report {
+    let (args, stage) = stage(fault).await;
     let mut aftermath = Aftermath::default();
     let window = stage.run.measure(Lane::Ack, async {
         let crew = Crew::start(&stage);
@@ -23,8 +21,19 @@ async fn drill(fault: Fault) -> Report {
     });
     let window = Box::pin(window).await.expect("there is nothing to read");
     let mut report = Report::new("drill", &stage.run, &args, window).expect("the arguments serialize");
-    tell(aftermath, &mut report);
+    tell(aftermath, &stage, file, &mut report).expect("the history can be written");
     report
+}
+
+async fn stage(fault: Fault) -> (Args, Arc<Stage>) {
+    let server = Fake::start(fault).await;
+    let words = ["greenroom-loadtest", "drill", "--server", "unused", "--no-progress", "--url", &server.url()];
+    let Command::Drill(args) = Cli::try_parse_from(words).expect("the line is a command").command else { panic!("it is a drill") };
+    let run = Run::new("drill", &args.common).await.expect("the URL is good");
+    let target = |(kind, shape)| Target { id: run.entity(kind, 0).expect("it is an entity id"), shape };
+    let targets = [("room", Shape::Room), ("doc", Shape::Counters)].map(target).into();
+    let load = Load { every: Duration::from_millis(2), in_flight: 4, read_every: Some(Duration::from_millis(3)) };
+    (args, Arc::new(Stage::new(run, targets, 2, load)))
 }
 
 fn figure(report: &Report, name: &str) -> f64 {
@@ -39,15 +48,31 @@ async fn a_server_that_behaves_keeps_all_promises() {
     assert!(acked >= 40.0, "{acked}");
     assert_eq!(figure(&report, "ops"), acked);
     assert_eq!(figure(&report, "history_held"), acked);
-    assert_eq!(figure(&report, "events_seen"), acked * 2.0, "both clients follow both rooms");
+    assert_eq!(figure(&report, "events_seen"), acked * 2.0, "both clients follow both");
     assert_eq!(figure(&report, "reconnects"), 0.0);
+    assert!(figure(&report, "reads") > 0.0 && figure(&report, "pages") > 2.0, "{:?}", report.figures);
+}
+
+#[tokio::test]
+async fn a_history_that_was_written_down_is_judged_alike() {
+    let dir = tempfile::tempdir().expect("there is room");
+    let path = dir.path().join("history.jsonl");
+    for fault in [Fault::HangUp(6), Fault::Swap(6)] {
+        let report = drill_into(fault, Some(&path)).await;
+        let history = general::file::read(&path).expect("it was written");
+        let mut again = Report { figures: crate::report::Figures::default(), violations: Vec::new(), ..report.clone() };
+        general::command::judge(&history, &mut again);
+        assert_eq!(again.violations, report.violations, "{fault:?}");
+        let common = |report: &Report| again.figures.0.iter().filter_map(|(name, _)| report.figures.get(name)).collect::<Vec<_>>();
+        assert_eq!(common(&again), common(&report), "{fault:?}");
+    }
 }
 
 #[tokio::test]
 async fn what_was_not_answered_is_repeated_under_its_number() {
     let report = drill(Fault::HangUp(6)).await;
     assert_eq!(report.violations, Vec::<String>::new());
-    // Once in each room.
+    // Once in each.
     assert_eq!(figure(&report, "reconnects"), 2.0);
     assert!(figure(&report, "ops_answered_as_duplicate") >= 2.0, "{:?}", report.figures);
     assert!(figure(&report, "longest_pause_ms") > 0.0);
@@ -63,12 +88,14 @@ async fn servers_that_misbehave_are_found_out() {
         (Fault::HangUpAndForget(6), "ops were executed more than once"),
         (Fault::HangUpAndSkip(6), "deliveries lost"),
         (Fault::HangUpAndStartOver(6), "snapshots without a good reason"),
-        (Fault::Lose(6), "acknowledged ops are missing in the history"),
-        (Fault::Lose(6), "gaps or steps back in the history"),
-        (Fault::Alter(6), "events in the history that nobody sent"),
+        (Fault::Lose(6), "acknowledged ops are missing in the log"),
+        (Fault::Lose(6), "gaps or steps back in the log"),
+        (Fault::Alter(6), "events in the log that nobody sent"),
         (Fault::Drop(6), "deliveries lost"),
         (Fault::Double(6), "deliveries doubled"),
         (Fault::Swap(6), "deliveries out of order"),
+        (Fault::LeaveOut(6), "states are not what the log comes to"),
+        (Fault::ReadOld(6), "clients were led back behind what they had seen"),
     ];
     for (fault, want) in table {
         let report = drill(fault).await;
@@ -76,22 +103,11 @@ async fn servers_that_misbehave_are_found_out() {
     }
 }
 
-#[test]
-fn a_drill_in_which_nothing_happened_fails() {
-    let mut report = Report {
-        scenario: "drill".into(),
-        version: "0",
-        started_at: String::new(),
-        machine: crate::machine::Machine::this(),
-        parameters: serde_json::Value::Null,
-        window_s: 0.0,
-        figures: crate::report::Figures::default(),
-        latencies: std::collections::BTreeMap::new(),
-        series: Vec::new(),
-        server: None,
-        errors: std::collections::BTreeMap::new(),
-        violations: Vec::new(),
-    };
-    tell(Aftermath::default(), &mut report);
-    assert_eq!(report.violations, ["1 drill without a single acknowledged op"]);
+#[tokio::test]
+async fn a_drill_in_which_nothing_happened_fails() {
+    let (args, stage) = stage(Fault::None).await;
+    let window = Box::pin(stage.run.measure(Lane::Ack, async {})).await.expect("there is nothing to read");
+    let mut report = Report::new("drill", &stage.run, &args, window).expect("the arguments serialize");
+    tell(Aftermath::default(), &stage, None, &mut report).expect("nothing is written");
+    assert_eq!(report.violations, ["1 history without a single acknowledged op"]);
 }

@@ -64,7 +64,9 @@ fn section(out: &mut String, report: &Report) {
     }
     out.push_str("</table></div>");
     latencies(out, report);
-    out.push_str("</div><div class=\"plots\">");
+    out.push_str("</div>");
+    report.sheets.iter().for_each(|sheet| out.push_str(&sheet.html()));
+    out.push_str("<div class=\"plots\">");
     plots(out, report);
     out.push_str("</div></section>");
 }
@@ -121,6 +123,7 @@ fn plots(out: &mut String, report: &Report) {
     }
 }
 
-fn escape(text: &str) -> String {
+/// Text as HTML.
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -26,6 +26,9 @@ pub fn render(report: &Report) -> String {
         }
         line(row);
     }
+    for sheet in &report.sheets {
+        line(format!("\n{}", sheet.text()));
+    }
     for (code, count) in &report.errors {
         line(format!("  error {code}: {}", number(*count as f64)));
     }

@@ -19,6 +19,7 @@ fn report() -> Report {
         latencies: BTreeMap::from([("delivery".to_owned(), lane.summary())]),
         series: vec![sample(1.0), sample(2.0)],
         server: None,
+        sheets: Vec::new(),
         errors: BTreeMap::from([("rate_limited".to_owned(), 3)]),
         violations: Vec::new(),
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use greenroom_protocol::results::State;
 use greenroom_protocol::{Call, EntityId, params};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -38,6 +39,18 @@ impl Audience {
     /// Lets a peer's work go on until this is dropped.
     pub fn spawn(&mut self, work: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(work);
+    }
+
+    /// The same on the threads of another runtime.
+    pub fn spawn_on(&mut self, runtime: &Handle, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(work, runtime);
+    }
+
+    /// The lowest and the highest of the positions that its seats have reached.
+    pub fn reached(&self) -> Option<(u64, u64)> {
+        let last = |check: &Arc<Mutex<SeqCheck>>| check.lock().expect("no holder panics").last();
+        let positions = || self.checks.iter().map(last);
+        positions().min().zip(positions().max())
     }
 
     /// Lets connections do nothing but listen.

@@ -1,27 +1,40 @@
-//! `slow-reader`: some readers stop reading during a flood of durable posts. Afterwards they must get every event once
-//! and in order, and their neighbours must not have felt it: the same flood runs first without them.
+//! `slow-reader`: some readers stop reading during a flood of durable posts, and read on later. Afterwards they must have
+//! every event once and in order, and their neighbours must not have felt it: what these see is measured before, while the
+//! slow ones stand still, while they catch up, and after, in one run.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
+use self::aside::Aside;
+use self::laps::{Lap, Laps};
 use super::audience::{self, Audience};
 use crate::common::Common;
 use crate::peer::payload::What;
 use crate::peer::{Pace, Payload, Peer, Plan};
 use crate::report::Report;
-use crate::run::{OPENING, Run, Window, subscribe};
+use crate::run::{OPENING, Run, subscribe};
 use crate::span::Span;
-use crate::stats::{Board, Lane, Summary};
+use crate::stats::Lane;
 
-/// The receive buffer of a slow reader's socket: small, so that the server feels soon that nobody reads.
-const SLOW_RECEIVE_BUFFER: u32 = 16 * 1024;
+mod aside;
+mod laps;
 
-/// Each of the two floods lasts warm-up plus duration.
+/// The receive buffer of a slow reader's socket: it does not grow, so that the server feels soon that nobody reads, but holds
+/// more than one segment of the loopback interface (64 KiB). With less, the kernel sends a little every 200 ms.
+const SLOW_RECEIVE_BUFFER: u32 = 256 * 1024;
+/// How often to look whether the slow readers have caught up.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Who is behind by no more than what is posted in this time has caught up.
+const ABREAST: Duration = Duration::from_millis(100);
+/// How long catching up may take, besides the length of the stall.
+const CATCH_UP_WITHIN: Duration = Duration::from_mins(1);
+
+/// `--duration` is measured before the stall, and again after all have caught up.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
     #[command(flatten)]
@@ -33,98 +46,119 @@ pub struct Args {
     /// Readers that stop for a while
     #[arg(long, default_value_t = 5)]
     pub slow: usize,
-    /// How long they stop; at most the duration
-    #[arg(long, default_value = "5s")]
-    pub pause: Span,
-    /// Posts per second
-    #[arg(long, default_value_t = 1000.0)]
-    pub rate: f64,
-    /// Size of a post's body: large, so that what the kernel buffers is filled soon
-    #[arg(long, default_value_t = 2048)]
+    /// How long they stop
+    #[arg(long, default_value = "10s")]
+    pub stall: Span,
+    /// Posts in that time; before and after it they come at the same rate
+    #[arg(long, default_value_t = 10_000)]
+    pub events: u64,
+    /// Size of a post's body
+    #[arg(long, default_value_t = 512)]
     pub bytes: usize,
     /// Kind of the room
     #[arg(long, default_value = "room")]
     pub kind: String,
 }
 
-/// Runs both floods; the report is that of the second.
+/// What slow readers are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Read,
+    Stall,
+}
+
+/// Runs the scenario.
 ///
 /// # Errors
-/// Where a run could not be made.
+/// Where it could not be run.
 pub async fn run(args: Args) -> Result<Report> {
-    let (without, ..) = flood(&args, 0, "alone").await?;
-    let (mut with, run, window) = flood(&args, args.slow, "slow").await?;
-
-    let mut report = Report::new("slow-reader", &run, &args, window)?;
-    for (name, p99) in [("neighbours_p99_us_without", &without.neighbours), ("neighbours_p99_us_with", &with.neighbours)] {
-        report.figures.add(name, p99.p99_us as f64);
-    }
-    let ratio = with.neighbours.p99_us as f64 / without.neighbours.p99_us.max(1) as f64;
-    report.figures.add("neighbours_p99_ratio", ratio);
-    report.figures.add("slow_events_received", with.slow.seen as f64);
-    report.latencies.insert("delivery_without_slow_readers".into(), without.neighbours);
-    for (code, count) in with.slow_board.errors() {
-        *report.errors.entry(format!("slow_{code}")).or_default() += count;
-        // A reset hands a snapshot over where every event is wanted.
-        report.expect_none(count, &format!("times `{code}` at slow readers"));
-    }
-    with.all += without.all;
-    audience::judge_events(&mut report, with.all);
-    run.progress.done();
-    Ok(report)
-}
-
-/// What a flood left behind.
-struct Flood {
-    neighbours: Summary,
-    all: crate::check::Verdict,
-    slow: crate::check::Verdict,
-    slow_board: Arc<Board>,
-}
-
-async fn flood(args: &Args, slow_count: usize, name: &str) -> Result<(Flood, Run, Window)> {
+    ensure!(!args.stall.0.is_zero() && args.events > 0, "`--stall` and `--events` must be more than nothing");
     let run = Run::new("slow-reader", &args.common).await?;
-    let room = run.entity(&args.kind, name)?;
+    let room = run.entity(&args.kind, "slow")?;
     let mut neighbours = Audience::default();
     neighbours.listen(&run, run.open(args.readers, OPENING, |i| (format!("reader-{i}"), vec![subscribe(&room)])).await?);
 
     // Slow readers count on a board of their own: their latency says how long they stopped, not how fast the server is.
     let mut slow_run = Run::new("slow-reader", &args.common).await?;
     Arc::get_mut(&mut slow_run.target).expect("nobody else has it yet").receive_buffer = Some(SLOW_RECEIVE_BUFFER);
-    let opened = slow_run.open(slow_count, OPENING, |i| (format!("slow-{i}"), vec![subscribe(&room)])).await?;
-    let (mut slow, reads_until) = (Audience::default(), args.common.warmup.0);
+    let opened = slow_run.open(args.slow, OPENING, |i| (format!("slow-{i}"), vec![subscribe(&room)])).await?;
+    let (mode, modes) = watch::channel(Mode::Read);
+    let aside = Aside::start()?;
+    let mut slow = Audience::default();
     for opened in opened {
-        let (peer, pause) = (slow.seat(&slow_run, opened), args.pause.0);
-        slow.spawn(stall(peer, reads_until, pause));
+        let peer = slow.seat(&slow_run, opened);
+        slow.spawn_on(aside.handle(), stall(peer, modes.clone()));
     }
 
     let publisher = run.open_patiently(0, "publisher", Vec::new()).await?;
+    let rate = args.events as f64 / args.stall.0.as_secs_f64();
     let plan = Plan {
         payload: Payload::new(What::Post, vec![room.clone()], args.bytes),
-        pace: Pace::open(run.board.now_us() as f64, args.rate),
+        pace: Pace::open(run.board.now_us() as f64, rate),
         in_flight: publisher.conn.hello.limits.max_in_flight as usize,
     };
     let (stop, stopped) = watch::channel(false);
     let peer = Peer { conn: publisher.conn, board: run.board.clone(), index: 0, check: None };
     let publishing = tokio::spawn(peer.drive(plan, stopped));
-    let window = run.window(Lane::Delivery).await?;
+    run.progress.say("warming up");
+    sleep(args.common.warmup.0).await;
+
+    let mut laps = Ok(Laps::begin());
+    let window = run.measure(Lane::Delivery, async { laps = drive(&run, &args, rate, &mode, &neighbours, &slow).await }).await?;
+    let laps = laps?;
     stop.send_replace(true);
     let acked: u64 = publishing.await?.0.iter().sum();
     neighbours.settle(&run, acked * args.readers as u64).await;
-    slow.settle(&slow_run, acked * slow_count as u64).await;
+    slow.settle(&slow_run, acked * args.slow as u64).await;
 
     let end = audience::ends(&run, &[room]).await?[0].seq;
     let slow_verdict = slow.verdict(|_| end);
     let mut all = neighbours.verdict(|_| end);
     all += slow_verdict;
-    let flood = Flood { neighbours: run.board.summary(Lane::Delivery), all, slow: slow_verdict, slow_board: slow_run.board.clone() };
-    Ok((flood, run, window))
+    let mut report = Report::new("slow-reader", &run, &args, window)?;
+    laps.tell(&mut report);
+    report.figures.add("slow_events_received", slow_verdict.seen as f64);
+    for (code, count) in slow_run.board.errors() {
+        *report.errors.entry(format!("slow_{code}")).or_default() += count;
+        // A reset hands a snapshot over where every event is wanted.
+        report.expect_none(count, &format!("times `{code}` at slow readers"));
+    }
+    audience::judge_events(&mut report, all);
+    run.progress.done();
+    Ok(report)
 }
 
-/// Reads, stops reading for a while, and reads on.
-async fn stall(mut peer: Peer, reads_for: Duration, pause: Duration) {
-    if peer.listen_for(reads_for).await {
-        sleep(pause).await;
+/// Leads through the laps while the posts go on.
+async fn drive(run: &Run, args: &Args, rate: f64, mode: &watch::Sender<Mode>, neighbours: &Audience, slow: &Audience) -> Result<Laps> {
+    let mut laps = Laps::begin();
+    sleep(args.common.duration.0).await;
+    laps.end(Lap::Before, run).await?;
+    let before = slow.reached();
+    mode.send_replace(Mode::Stall);
+    sleep(args.stall.0).await;
+    laps.end(Lap::Stall, run).await?;
+
+    let abreast = (rate * ABREAST.as_secs_f64()) as u64;
+    let began = Instant::now();
+    mode.send_replace(Mode::Read);
+    while let (Some((slowest, _)), Some((_, fastest))) = (slow.reached(), neighbours.reached()) {
+        if slowest + abreast >= fastest || began.elapsed() > args.stall.0 + CATCH_UP_WITHIN {
+            break;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    let caught_up = before.zip(slow.reached()).map_or(0, |((before, _), (after, _))| after - before);
+    laps.caught_up(caught_up, began.elapsed());
+    laps.end(Lap::CatchUp, run).await?;
+    sleep(args.common.duration.0).await;
+    laps.end(Lap::After, run).await?;
+    Ok(laps)
+}
+
+/// Reads, stops reading when told to, and reads on.
+async fn stall(mut peer: Peer, mut modes: watch::Receiver<Mode>) {
+    // An error says that the scenario is over, and with it this task.
+    if peer.listen_until(modes.wait_for(|mode| *mode == Mode::Stall)).await && modes.wait_for(|mode| *mode == Mode::Read).await.is_ok() {
         peer.listen().await;
     }
 }

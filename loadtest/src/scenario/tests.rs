@@ -18,6 +18,7 @@ async fn run(server: &Fake, line: &str) -> Report {
         Command::Rooms(args) => Box::pin(super::rooms::run(args)).await,
         Command::Durable(args) => Box::pin(super::durable::run(args)).await,
         Command::Churn(args) => Box::pin(super::churn::run(args)).await,
+        Command::Presence(args) => Box::pin(super::presence::run(args)).await,
         Command::SlowReader(args) => Box::pin(super::slow_reader::run(args)).await,
         command => panic!("{command:?} is no scenario of this folder"),
     };
@@ -42,7 +43,9 @@ async fn a_server_that_behaves_keeps_all_promises() {
         ("durable --hot --senders 3", "ack"),
         ("durable --kind doc --op increment --rooms 4 --senders 4", "ack"),
         ("churn --rate 100 --stay 20ms", "presence"),
-        ("slow-reader --readers 3 --slow 2 --pause 150ms --rate 200", "delivery"),
+        ("presence --members 30 --rate 50 --away 20ms", "told"),
+        ("presence --members 30 --rate 50 --away 20ms --codec msgpack", "presence"),
+        ("slow-reader --readers 3 --slow 2 --stall 150ms --events 30", "delivery"),
     ];
     for (line, lane) in table {
         let report = run(&Fake::start(Fault::None).await, line).await;
@@ -74,7 +77,7 @@ async fn faults_are_noticed() {
         (Fault::Double(4), fanout, "5 deliveries doubled"),
         (Fault::Swap(4), fanout, "5 deliveries out of order"),
         (Fault::Drop(4), "rooms --rooms 2 --members 3 --rate 50 --durable", "6 deliveries lost"),
-        (Fault::Drop(4), "slow-reader --readers 3 --slow 2 --pause 100ms --rate 200", "8 deliveries lost"),
+        (Fault::Drop(4), "slow-reader --readers 3 --slow 2 --stall 100ms --events 20", "5 deliveries lost"),
         (Fault::Lose(4), "durable --rooms 2 --senders 2", "2 acknowledged ops are not in the state"),
         (Fault::Lose(4), "durable --rooms 2 --senders 2 --kind doc --op increment", "2 acknowledged ops are not in the state"),
     ];
@@ -85,6 +88,17 @@ async fn faults_are_noticed() {
     let report = run(&Fake::start(Fault::ClosePresence).await, "churn --rate 100 --stay 10ms").await;
     assert!(figure(&report, "visits") > 5.0);
     assert_eq!(report.violations, [format!("{} visits failed", figure(&report, "visits"))]);
+}
+
+#[tokio::test]
+async fn what_members_should_not_see_is_noticed() {
+    let hidden = run(&Fake::start(Fault::HideLeft).await, "presence --members 20 --rate 50 --away 20ms").await;
+    assert_eq!(hidden.violations, ["18 members disagree with the server about who is here"]);
+    // This server knows no resuming: whoever loses its connection has left.
+    let flickers = run(&Fake::start(Fault::None).await, "presence --members 20 --rate 50 --away 20ms --lost 1").await;
+    let lost = figure(&flickers, "went");
+    assert!(lost > 5.0 && flickers.violations[0] == format!("{lost} sessions were not resumed"), "{:?}", flickers.violations);
+    assert!(flickers.violations[1].ends_with(" times a resumed member was said to have left"), "{:?}", flickers.violations);
 }
 
 #[tokio::test]

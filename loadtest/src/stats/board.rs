@@ -19,11 +19,13 @@ pub enum Lane {
     Connect,
     /// From the request until the answer of one `presence` call.
     Presence,
+    /// From the moment that a member enters until another one is told.
+    Told,
 }
 
 impl Lane {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Delivery, Self::Ack, Self::Connect, Self::Presence];
+    pub const ALL: [Self; 5] = [Self::Delivery, Self::Ack, Self::Connect, Self::Presence, Self::Told];
 
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Lane {
             Self::Ack => "ack",
             Self::Connect => "connect",
             Self::Presence => "presence",
+            Self::Told => "told",
         }
     }
 }
@@ -130,6 +133,11 @@ impl Board {
     /// Ends an interval of one lane; see [`Sharded::tick`].
     pub fn tick(&self, lane: Lane) -> Option<(u64, u64)> {
         self.tracks[lane as usize].latency.tick()
+    }
+
+    /// Ends a lap of one lane; see [`Sharded::lap`].
+    pub fn lap(&self, lane: Lane) -> Summary {
+        self.tracks[lane as usize].latency.lap()
     }
 
     /// Notes that a message went out.

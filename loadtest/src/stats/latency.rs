@@ -16,16 +16,18 @@ pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, MAX_US, 3).expect("the bounds are constants that hdrhistogram takes")
 }
 
-/// One histogram per shard for the current interval, and one for all that was before.
+/// One histogram per shard for the current interval, one for all that was before, and one for the current lap of it.
 pub struct Sharded {
     interval: Box<[Mutex<Histogram<u64>>]>,
     total: Mutex<Histogram<u64>>,
+    lap: Mutex<Histogram<u64>>,
 }
 
 impl Sharded {
     /// `shards` is at least 1; more than there are threads is of no use.
     pub fn new(shards: usize) -> Self {
-        Self { interval: (0..shards.max(1)).map(|_| Mutex::new(histogram())).collect(), total: Mutex::new(histogram()) }
+        let interval = (0..shards.max(1)).map(|_| Mutex::new(histogram())).collect();
+        Self { interval, total: Mutex::new(histogram()), lap: Mutex::new(histogram()) }
     }
 
     /// Adds one latency. Any number will do for `shard`; a connection's index spreads well.
@@ -46,8 +48,19 @@ impl Sharded {
         if gathered.is_empty() {
             return None;
         }
-        lock(&self.total).add(&gathered).expect("both have the same bounds");
+        for sum in [&self.total, &self.lap] {
+            lock(sum).add(&gathered).expect("all have the same bounds");
+        }
         Some((gathered.value_at_quantile(0.5), gathered.value_at_quantile(0.99)))
+    }
+
+    /// What was recorded since the last lap ended; ends this one.
+    pub fn lap(&self) -> Summary {
+        self.tick();
+        let mut lap = lock(&self.lap);
+        let summary = Summary::of(&lap);
+        lap.reset();
+        summary
     }
 
     /// Everything recorded so far.
@@ -124,6 +137,18 @@ mod tests {
         assert_eq!(summary.p50_us, 501);
         assert!((5000..5010).contains(&summary.max_us), "{}", summary.max_us);
         assert!(summary.curve.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 <= w[1].1), "{:?}", summary.curve);
+    }
+
+    #[test]
+    fn laps_are_apart() {
+        let lane = Sharded::new(2);
+        lane.record(0, 10);
+        lane.tick();
+        lane.record(1, 20);
+        assert_eq!((lane.lap().count, lane.lap().count), (2, 0));
+        lane.record(0, 30);
+        assert_eq!(lane.lap().p50_us, 30);
+        assert_eq!(lane.summary().count, 3, "the total has them all");
     }
 
     #[test]

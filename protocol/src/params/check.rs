@@ -1,6 +1,6 @@
 //! The rules about params that their types do not express.
 
-use crate::limits::{MAX_HISTORY, MAX_INTEGER, MAX_KEY, MAX_META, MAX_TYPE};
+use crate::limits::{MAX_HISTORY, MAX_INTEGER, MAX_KEY, MAX_META, MAX_SESSION, MAX_TYPE};
 use crate::params::{Connect, History, Presence, PresenceAction, Send, Signal, Subscribe};
 use crate::{Call, ErrorCode, WireError};
 
@@ -21,7 +21,12 @@ pub fn check(call: &Call) -> Result<(), WireError> {
 }
 
 fn connect(params: &Connect) -> Result<(), WireError> {
-    params.subscriptions.iter().try_for_each(subscribe)
+    match &params.session {
+        Some(session) if session.len() > MAX_SESSION => {
+            invalid(format!("`session` is at most {MAX_SESSION} bytes long, not {}", session.len()))
+        }
+        _ => params.subscriptions.iter().try_for_each(subscribe),
+    }
 }
 
 fn subscribe(params: &Subscribe) -> Result<(), WireError> {

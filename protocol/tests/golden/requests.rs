@@ -21,6 +21,7 @@ fn cases() -> Vec<(&'static str, Option<RequestId>, Call)> {
     let connect = Connect {
         token: Some("header.claims.signature".into()),
         client: Some("01JD8Z6Q3V5XKQW9T2N4M7B0CE".into()),
+        session: Some("01JD8Z6Q3V5XKQW9T2N4M7B0CF".into()),
         subscriptions: vec![everything.clone(), nothing.clone()],
         version: Some("sdk/0.1.0".into()),
     };

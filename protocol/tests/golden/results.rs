@@ -61,6 +61,7 @@ fn results() {
     let connected = Connected {
         session: "01JD8Z6Q3V5XKQW9T2N4M7B0CF".into(),
         client: "01JD8Z6Q3V5XKQW9T2N4M7B0CE".into(),
+        resumed: false,
         user: "alice".into(),
         expires_at: None,
         server: "greenroom/0.1.0".into(),
@@ -82,7 +83,7 @@ fn results() {
     result(
         &mut golden,
         "connect, with everything",
-        Connected { expires_at: Some(1_763_800_000_000), subscriptions: outcomes, ..connected },
+        Connected { resumed: true, expires_at: Some(1_763_800_000_000), subscriptions: outcomes, ..connected },
     );
     result(&mut golden, "subscribe, events", subscribed.clone());
     result(&mut golden, "subscribe, nothing missed", Subscribed { events: Some(Vec::new()), ..subscribed.clone() });

@@ -29,8 +29,8 @@ fn body() -> impl Strategy<Value = RawJson> {
 
 fn call() -> impl Strategy<Value = Call> {
     let target = || entity().prop_map(|entity| Target { entity });
-    let connect = (of(json::string()), of(json::string()), vec(subscribe(), 0..3), of(json::string()))
-        .prop_map(|(token, client, subscriptions, version)| Connect { token, client, subscriptions, version });
+    let connect = (of(json::string()), of(json::string()), of("[ -~é]{0,32}"), vec(subscribe(), 0..3), of(json::string()))
+        .prop_map(|(token, client, session, subscriptions, version)| Connect { token, client, session, subscriptions, version });
     let send = (entity(), "[a-z]{1,64}", body(), of(1..=MOST), of(0..=MOST)).prop_map(|(entity, r#type, body, n, if_seq)| Send {
         entity,
         r#type,

@@ -4,6 +4,8 @@
 
 mod bodies;
 mod calls;
+mod differential;
+mod findings;
 mod hostile;
 mod json;
 mod names;

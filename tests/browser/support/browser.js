@@ -5,7 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
-const ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+export const ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+
+// Longer than the SDK may wait before it tries again (30 s): a deadline below that would fail what is right. It holds for loading
+// a page as well, which takes as long as that on a machine that is busy with other things.
+export const PATIENCE_MS = 60_000;
 
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
@@ -31,6 +35,7 @@ export class Browser {
   async open(url, { viewport = DESKTOP, colorScheme = "light", phone = false } = {}) {
     const context = await this.#browser.newContext({ viewport, colorScheme, hasTouch: phone, isMobile: phone, locale: "en-GB" });
     const page = await context.newPage();
+    page.setDefaultTimeout(PATIENCE_MS);
     const complaints = [];
     page.on("console", (message) => {
       if (["error", "warning"].includes(message.type()) && !EXPECTED.test(message.text())) complaints.push(message.text());

@@ -7,13 +7,13 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::directory::Directory;
-use crate::entity::SubscribeRequest;
+use crate::entity::{SubscribeRequest, Turns};
 use crate::journal::{Committer, CommitterLimits, Journal};
 use crate::kind::Kind;
 use crate::relay::RelayHandle;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
-use crate::testing::{Line, encoder, entity, kind, post, spec, to_relay};
+use crate::testing::{Line, arrived, encoder, entity, kind, post, spec, to_relay};
 
 struct Rig {
     directory: Directory,
@@ -41,6 +41,7 @@ impl Rig {
             cold_starts: Rc::new(Semaphore::new(1)),
             inbox: 10,
             loading: Cell::new(0),
+            turns: Turns::new(100),
         };
         let kinds = Kinds::new([Kind { idle_timeout: Duration::from_secs(3600), ..kind() }]);
         let limits = DirectoryLimits { max_awake: 10, max_loading: 10 };
@@ -62,7 +63,7 @@ impl Rig {
     async fn next(&mut self, count: usize) -> Vec<String> {
         let mut all = Vec::new();
         while all.len() < count {
-            all.extend(to_relay(&self.line.queue.recv().await.expect("the relay's queue is open")));
+            all.extend(to_relay(&arrived(self.line.queue.recv().await.expect("the relay's queue is open"))));
         }
         all
     }

@@ -51,6 +51,17 @@ fn the_lowest_numbers_expire() {
 }
 
 #[test]
+fn a_client_whose_clock_is_ahead_expires_too() {
+    let mut dedupe = Dedupe::new(1, 10);
+    // Events are of the time 1000; this id says that it was made later.
+    let early = ulid::Ulid::from_parts(60_000, 1).to_string();
+    dedupe.record(&event("alice", &early, 1, 1));
+    dedupe.record(&event("bob", "b", 1, 2));
+    assert_eq!(known(&dedupe, "alice", &early, 60_000, 1), "expired");
+    assert_eq!(known(&dedupe, "carol", "c", 60_001, 1), "new");
+}
+
+#[test]
 fn forgotten_clients_expire_as_a_whole_and_newer_ones_do_not() {
     let mut dedupe = Dedupe::new(4, 10);
     for (seq, client) in [(1, "a"), (2, "b"), (3, "c"), (4, "d"), (5, "a"), (6, "e")] {

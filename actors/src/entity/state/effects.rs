@@ -25,7 +25,7 @@ pub struct Effects {
     pub fetches: Vec<Fetch>,
     /// Take these again after a while: their pages could not be read.
     pub retries: Vec<CatchUp>,
-    /// Call `flush_presence` within the kind's `presence_interval`.
+    /// Call `flush_presence` after the entity's `presence_interval`.
     pub presence_due: bool,
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use greenroom_protocol::codec::Message;
 use greenroom_protocol::params::EventPolicy;
 
@@ -111,7 +112,7 @@ impl Entity {
                 let params = notify::Reset { entity: self.id.clone(), epoch: self.epoch.clone(), seq: self.committed, snapshot, reason };
                 let mut frame = Vec::new();
                 self.encoder.append(request.codec, &Message::Notification { method: Method::Reset, params: &params }, &mut frame);
-                self.caught_up(&request, frame, self.committed, true, fx);
+                self.caught_up(&request, frame.into(), self.committed, true, fx);
             }
             _ => unreachable!("the caller has taken the others"),
         }
@@ -191,29 +192,23 @@ impl Entity {
             let events: Vec<_> = events.cloned().collect();
             events.iter().for_each(|event| self.append_event(request.codec, event, &mut frame));
         }
-        self.caught_up(&request, frame, self.committed, true, fx);
+        self.caught_up(&request, frame.into(), self.committed, true, fx);
     }
 
     /// Hands a paused subscription what it missed, the presence list included.
-    pub(super) fn caught_up(&mut self, request: &CatchUp, mut frame: Vec<u8>, seq: Seq, live: bool, fx: &mut Effects) {
+    pub(super) fn caught_up(&mut self, request: &CatchUp, mut frame: Bytes, seq: Seq, live: bool, fx: &mut Effects) {
         if request.presence {
-            let list = self.present();
-            let params = notify::PresenceChange {
-                entity: self.id.clone(),
-                joined: Vec::new(),
-                updated: Vec::new(),
-                left: Vec::new(),
-                count: list.count,
-                members: list.members,
-            };
-            self.encoder.append(request.codec, &Message::Notification { method: Method::Presence, params: &params }, &mut frame);
+            let params = self.who_is_here(self.present());
+            let mut both = Vec::from(frame);
+            self.encoder.append(request.codec, &Message::Notification { method: Method::Presence, params: &params }, &mut both);
+            frame = both.into();
         }
         let spec = request.spec;
         if !self.audience.contains(spec.session, spec.number) {
             // It has left, or subscribed again, since it asked.
             return;
         }
-        let frame = (!frame.is_empty()).then(|| frame.into());
+        let frame = (!frame.is_empty()).then_some(frame);
         let (epoch, after): (Epoch, Seq) = (self.epoch.clone(), request.after.seq);
         fx.part(spec.session.worker, Part::CaughtUp { spec, frame, epoch, after, seq, live });
     }

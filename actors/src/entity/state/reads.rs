@@ -5,18 +5,20 @@ use greenroom_protocol::params::{self, EventPolicy};
 use greenroom_protocol::results::{Event, HistoryPage};
 
 use super::outputs::{Begin, Join, Output};
+use super::readers::Encoded;
 use super::{
     CatchUp, Effects, Entity, EventRecord, Fetch, FetchFor, Page, Responder, Seq, SnapshotReason, SubscribeRequest, limits, unavailable,
 };
 use crate::relay::SubSpec;
 use crate::store::StoreError;
 
-/// Events that a paused subscription is given at once.
-const CATCH_UP_EVENTS: usize = 256;
 /// Bytes of bodies that a subscriber's gap may have; beyond them a snapshot is the shorter way.
 const RESUME_BYTES: usize = 1024 * 1024;
-/// Bytes of bodies that a paused subscription, or a `history` page, is given at once; one event may exceed it.
+/// Bytes of bodies in a `history` page; one event may exceed it.
 const PAGE_BYTES: usize = 256 * 1024;
+/// Bytes of bodies that a paused subscription is given at once; one event may exceed it. So little, because the thread
+/// serves nobody else while it encodes them.
+const CATCH_UP_BYTES: usize = 64 * 1024;
 
 impl Entity {
     pub(super) fn subscribe(&mut self, request: SubscribeRequest, fx: &mut Effects) {
@@ -57,7 +59,17 @@ impl Entity {
         if request.spec.events == EventPolicy::None || after >= self.committed || self.ring.after(after, self.committed).is_some() {
             return self.put(Output::Live(request), fx);
         }
-        fx.fetches.push(Fetch { page: Page::After { after, limit: CATCH_UP_EVENTS }, purpose: FetchFor::CatchUp(request) });
+        self.readers.add(request);
+        self.read_on(fx);
+    }
+
+    /// Asks for the next page, if somebody waits for one and none is being read.
+    fn read_on(&mut self, fx: &mut Effects) {
+        let follows = |request: &CatchUp| self.audience.contains(request.spec.session, request.spec.number);
+        if let Some((request, limit)) = self.readers.next(follows) {
+            let page = Page::After { after: request.after.seq, limit };
+            fx.fetches.push(Fetch { page, purpose: FetchFor::CatchUp(request) });
+        }
     }
 
     pub(super) fn history(&mut self, params: &params::History, reply: Responder, fx: &mut Effects) {
@@ -101,14 +113,22 @@ impl Entity {
     pub fn fetched(&mut self, purpose: FetchFor, read: Result<Vec<EventRecord>, StoreError>, fx: &mut Effects) {
         match (purpose, read) {
             (FetchFor::Subscribe(request, after), read) => self.subscribe_with(*request, after, read.ok(), fx),
-            (FetchFor::CatchUp(request), Ok(read)) => self.catch_up_with(request, read, fx),
+            (FetchFor::CatchUp(request), Ok(read)) => {
+                self.readers.arrived();
+                self.catch_up_with(request, read, fx);
+                self.read_on(fx);
+            }
             (FetchFor::History(params, reply), Ok(mut read)) => {
                 // The commit of an event may be known to the store before it is known here.
                 read.retain(|event| event.seq <= self.committed);
                 self.history_page(&params, reply, read.iter().map(EventRecord::to_wire).collect(), fx);
             }
             (FetchFor::History(_, reply), Err(_)) => fx.answer(reply.error(unavailable())),
-            (FetchFor::CatchUp(request), Err(_)) => fx.retries.push(request),
+            (FetchFor::CatchUp(request), Err(_)) => {
+                self.readers.arrived();
+                fx.retries.push(request);
+                fx.retries.extend(self.readers.take_all());
+            }
         }
     }
 
@@ -129,16 +149,40 @@ impl Entity {
     }
 
     fn catch_up_with(&mut self, request: CatchUp, mut read: Vec<EventRecord>, fx: &mut Effects) {
+        let got = read.len();
         read.retain(|event| event.seq <= self.committed);
-        read.truncate(within(PAGE_BYTES, read.iter().map(|event| event.body.len())));
-        if read.first().is_none_or(|first| first.seq != request.after.seq + 1) {
-            let snapshot = self.behaviour.snapshot();
-            return self.put(Output::Reset(request, snapshot, SnapshotReason::TooOld), fx);
+        let fits = within(CATCH_UP_BYTES, read.iter().map(|event| event.body.len()));
+        if fits < read.len() {
+            self.readers.adapt(got, fits);
+            read.truncate(fits);
+        } else {
+            self.readers.adapt(got, got);
         }
-        let mut frame = Vec::new();
-        read.iter().for_each(|event| self.append_event(request.codec, event, &mut frame));
-        let seq = read.last().map_or(request.after.seq, |event| event.seq);
-        self.caught_up(&request, frame, seq, false, fx);
+        let (Some(first), Some(last)) = (read.first().map(|event| event.seq), read.last().map(|event| event.seq)) else {
+            return self.cannot_catch_up(request, fx);
+        };
+        if first != request.after.seq + 1 {
+            return self.cannot_catch_up(request, fx);
+        }
+        let encode = |codec| Encoded::new(codec, first, read.len(), |index, out| self.append_event(codec, &read[index], out));
+        let mut pages = vec![encode(request.codec)];
+        let others = self.readers.within(first, last, pages[0].len());
+        for other in &others {
+            if pages.iter().all(|page| page.codec != other.codec) {
+                pages.push(Encoded::new(other.codec, first, read.len(), |index, out| self.append_event(other.codec, &read[index], out)));
+            }
+        }
+        self.metrics.page_read();
+        for reader in std::iter::once(request).chain(others) {
+            let frame = pages.iter().find(|page| page.codec == reader.codec).map(|page| page.after(reader.after.seq));
+            self.caught_up(&reader, frame.unwrap_or_default(), last, false, fx);
+        }
+    }
+
+    /// What comes after its position is trimmed.
+    fn cannot_catch_up(&mut self, request: CatchUp, fx: &mut Effects) {
+        let snapshot = self.behaviour.snapshot();
+        self.put(Output::Reset(request, snapshot, SnapshotReason::TooOld), fx);
     }
 }
 

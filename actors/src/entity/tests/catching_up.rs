@@ -31,6 +31,29 @@ fn a_long_gap_is_read_page_by_page() {
 }
 
 #[test]
+fn those_who_wait_together_share_a_page() {
+    let mut rig = Rig::with_events(kind(), 10);
+    for (slot, after) in [(1, 1), (2, 1), (3, 4)] {
+        assert_eq!(rig.catch_up(spec(slot, 1), after, false), nothing());
+    }
+    assert_eq!(rig.fetches.len(), 1);
+    let begins: Vec<_> = rig.fetch().iter().map(|line| line.split(" type").next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(begins, ["1 goes from 1 to 10: event seq 2", "2 goes from 1 to 10: event seq 2", "3 goes from 4 to 10: event seq 5"]);
+    assert!(rig.fetches.is_empty(), "nobody waits any more");
+}
+
+#[test]
+fn who_is_not_within_the_page_gets_the_next_one() {
+    let mut rig = Rig::with_events(kind(), 20);
+    rig.catch_up(spec(1, 1), 9, false);
+    rig.catch_up(spec(2, 1), 1, false);
+    assert!(rig.fetch()[0].starts_with("1 goes from 9 to 20: event seq 10 "));
+    let asked: Vec<_> = rig.fetches.iter().map(|fetch| fetch.page).collect();
+    assert!(matches!(asked[..], [crate::store::Page::After { after: 1, .. }]), "{asked:?}");
+    assert!(rig.fetch()[0].starts_with("2 goes from 1 to 20: event seq 2 "));
+}
+
+#[test]
 fn a_trimmed_gap_is_a_reset() {
     let mut rig = Rig::with_events(kind(), 10);
     rig.catch_up(spec(1, 1), 1, false);
@@ -58,9 +81,12 @@ fn who_wants_no_events_gets_none() {
 fn a_failed_read_is_tried_again() {
     let mut rig = Rig::with_events(kind(), 10);
     rig.catch_up(spec(1, 1), 1, false);
+    rig.catch_up(spec(2, 1), 1, false);
     let Fetch { purpose, .. } = rig.fetches.remove(0);
     rig.entity.fetched(purpose, Err(StoreError::Unavailable("told to".into())), &mut rig.fx);
-    assert_eq!(rig.fx.retries.len(), 1);
+    let again = std::mem::take(&mut rig.fx.retries);
+    assert_eq!(again.iter().map(|request| request.spec.session).collect::<Vec<_>>(), [session(1), session(2)]);
+    assert!(rig.fetches.is_empty(), "nothing is read until then");
     assert!(!rig.entity.idle(), "it is awake until then");
 }
 

@@ -48,6 +48,8 @@ fn presence_stays_and_followers_follow_anew() {
     rig.out();
     assert_eq!(rig.entity.followers().count(), 0);
     assert_eq!(rig.presence(1, PresenceAction::List, "alice"), ["#104 count 1"]);
+    rig.entity.flush_presence(&mut rig.fx);
+    rig.out();
     assert_eq!(rig.catch_up(spec(1, 1), 0, true), ["1 goes from 0 to 0 live: presence count 1"]);
     assert_eq!(rig.entity.followers().collect::<Vec<_>>(), [(session(1), 1)]);
 }

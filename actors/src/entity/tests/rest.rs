@@ -101,6 +101,19 @@ fn presence_is_told_when_the_interval_is_over() {
 }
 
 #[test]
+fn the_more_are_here_the_longer_news_gather() {
+    let mut rig = Rig::of(Kind { max_present: 2000, ..kind() }, Loaded::default());
+    let mut here = 0;
+    for (slot, intervals) in [(999, 1), (1000, 2), (1999, 2), (2000, 3)] {
+        while here < slot {
+            rig.presence(here, PresenceAction::Enter, &format!("user-{here}"));
+            here += 1;
+        }
+        assert_eq!(rig.entity.presence_interval(), intervals * kind().presence_interval, "{slot} are here");
+    }
+}
+
+#[test]
 fn it_is_idle_when_nobody_would_miss_it() {
     let mut rig = Rig::new();
     assert!(rig.entity.idle());

@@ -1,0 +1,216 @@
+//! Paused subscriptions that read on: they share what is read.
+//!
+//! One page is read at a time, whoever waits. Those whose position lies within it get the rest of it, so readers that stalled
+//! together cost one read and one encoding per page. The next page is for the one who is the furthest behind, so that readers at
+//! different places come together; but now and then for the one who has waited the longest, so that nobody waits for ever.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use greenroom_protocol::{CodecKind, Seq};
+
+use crate::entity::messages::CatchUp;
+
+/// Most events in a page, and with how many the first one is tried.
+const MOST_EVENTS: usize = 128;
+const FIRST_EVENTS: usize = 64;
+/// Fewest events that are asked for, however large the last ones were.
+const FEWEST_EVENTS: usize = 4;
+/// Each so many pages, one is for the reader who has waited the longest.
+const LONGEST_EVERY: u64 = 16;
+/// Bytes of frames that one page may become in outboxes, over all its readers; one reader may exceed it.
+const HAND_OUT_BYTES: usize = 1024 * 1024;
+
+/// Who waits for a page. At most one request of each session.
+#[derive(Debug)]
+pub(super) struct Readers {
+    waiting: VecDeque<CatchUp>,
+    /// A page is being read.
+    reading: bool,
+    /// Pages so far.
+    pages: u64,
+    limit: usize,
+}
+
+impl Default for Readers {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), reading: false, pages: 0, limit: FIRST_EVENTS }
+    }
+}
+
+impl Readers {
+    /// Adds a reader; its newest request counts.
+    pub fn add(&mut self, request: CatchUp) {
+        match self.waiting.iter_mut().find(|waiting| waiting.spec.session == request.spec.session) {
+            Some(waiting) => *waiting = request,
+            None => self.waiting.push_back(request),
+        }
+    }
+
+    /// Whose page is to be read now, and how many events; [`arrived`](Self::arrived) is due afterwards. Who does not follow any
+    /// more is forgotten.
+    pub fn next(&mut self, follows: impl Fn(&CatchUp) -> bool) -> Option<(CatchUp, usize)> {
+        if self.reading {
+            return None;
+        }
+        self.waiting.retain(follows);
+        let (behind, _) = self.waiting.iter().enumerate().min_by_key(|(_, request)| request.after.seq)?;
+        self.pages += 1;
+        let index = if self.pages.is_multiple_of(LONGEST_EVERY) { 0 } else { behind };
+        self.reading = true;
+        self.waiting.remove(index).map(|request| (request, self.limit))
+    }
+
+    /// The page has been read, or could not be.
+    pub fn arrived(&mut self) {
+        self.reading = false;
+    }
+
+    /// Of a page with `got` events, `kept` were as much as a page may weigh: the next one asks for what will fit.
+    pub fn adapt(&mut self, got: usize, kept: usize) {
+        if kept < got {
+            self.limit = kept.clamp(FEWEST_EVENTS, MOST_EVENTS);
+        } else if got >= self.limit {
+            self.limit = (self.limit * 2).min(MOST_EVENTS);
+        }
+    }
+
+    /// Takes out those who go on within a page that begins with the event `first` and ends with `last`, as many as a page of
+    /// `bytes` may be handed to besides its first reader.
+    pub fn within(&mut self, first: Seq, last: Seq, bytes: usize) -> Vec<CatchUp> {
+        let most = (HAND_OUT_BYTES / bytes.max(1)).saturating_sub(1);
+        let mut found = Vec::new();
+        for _ in 0..self.waiting.len() {
+            let Some(request) = self.waiting.pop_front() else { break };
+            if found.len() < most && (first..=last).contains(&(request.after.seq + 1)) {
+                found.push(request);
+            } else {
+                self.waiting.push_back(request);
+            }
+        }
+        found
+    }
+
+    /// Takes everybody out.
+    pub fn take_all(&mut self) -> impl Iterator<Item = CatchUp> {
+        std::mem::take(&mut self.waiting).into_iter()
+    }
+}
+
+/// A page's events, encoded one after the other.
+pub(super) struct Encoded {
+    pub codec: CodecKind,
+    first: Seq,
+    bytes: Bytes,
+    /// Where each event begins.
+    starts: Vec<usize>,
+}
+
+impl Encoded {
+    /// Encodes `count` events from the seq `first` on; `append` adds the one at an index.
+    pub fn new(codec: CodecKind, first: Seq, count: usize, append: impl Fn(usize, &mut Vec<u8>)) -> Self {
+        let (mut bytes, mut starts) = (Vec::new(), Vec::with_capacity(count));
+        for index in 0..count {
+            starts.push(bytes.len());
+            append(index, &mut bytes);
+        }
+        Self { codec, first, bytes: bytes.into(), starts }
+    }
+
+    /// How much all of them are.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// What follows `after`, which is in the page or directly before it.
+    pub fn after(&self, after: Seq) -> Bytes {
+        let index = usize::try_from((after + 1).saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let start = self.starts.get(index).copied().unwrap_or(self.bytes.len());
+        self.bytes.slice(start..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use greenroom_protocol::{Epoch, Position};
+
+    use super::*;
+    use crate::testing::spec;
+
+    fn at(slot: u32, after: Seq) -> CatchUp {
+        let after = Position { epoch: Epoch::from_bits(7), seq: after };
+        CatchUp { spec: spec(slot, 1), codec: CodecKind::Json, after, presence: false }
+    }
+
+    fn next(readers: &mut Readers) -> Option<(u32, Seq)> {
+        readers.next(|_| true).map(|(request, _)| (request.spec.session.slot, request.after.seq))
+    }
+
+    #[test]
+    fn pages_are_for_the_furthest_behind() {
+        let mut readers = Readers::default();
+        [at(1, 50), at(2, 90), at(3, 10), at(4, 20)].into_iter().for_each(|request| readers.add(request));
+        let mut order = Vec::new();
+        while let Some((slot, _)) = next(&mut readers) {
+            assert_eq!(next(&mut readers), None, "one page at a time");
+            readers.arrived();
+            order.push(slot);
+        }
+        assert_eq!(order, [3, 4, 1, 2]);
+    }
+
+    #[test]
+    fn nobody_waits_for_ever() {
+        let mut readers = Readers::default();
+        readers.add(at(1, 1000));
+        let mut behind = 0;
+        let pages = (1..).find(|_| {
+            readers.add(at(2, behind));
+            behind += 1;
+            let turn = next(&mut readers);
+            readers.arrived();
+            turn == Some((1, 1000))
+        });
+        assert_eq!(pages, Some(LONGEST_EVERY));
+    }
+
+    #[test]
+    fn who_is_within_the_page_shares_it() {
+        let mut readers = Readers::default();
+        [at(1, 9), at(2, 10), at(3, 15), at(4, 20), at(5, 21)].into_iter().for_each(|request| readers.add(request));
+        let found = |readers: &mut Readers, bytes| readers.within(11, 20, bytes).iter().map(|r| r.spec.session.slot).collect::<Vec<_>>();
+        assert_eq!(found(&mut readers, HAND_OUT_BYTES / 2), [2], "a page goes into two outboxes if it is half of what may be handed out");
+        assert_eq!(found(&mut readers, 1), [3]);
+        assert_eq!(readers.take_all().count(), 3);
+    }
+
+    #[test]
+    fn a_reader_has_one_place_and_only_while_it_follows() {
+        let mut readers = Readers::default();
+        [at(1, 5), at(2, 6), at(1, 7)].into_iter().for_each(|request| readers.add(request));
+        let next = readers.next(|request| request.spec.session.slot == 1).map(|(request, _)| request.after.seq);
+        assert_eq!(next, Some(7));
+        assert_eq!(readers.take_all().count(), 0);
+    }
+
+    #[test]
+    fn pages_are_as_long_as_events_are_short() {
+        let mut readers = Readers::default();
+        readers.adapt(64, 64);
+        assert_eq!(readers.limit, 128);
+        readers.adapt(100, 100);
+        assert_eq!(readers.limit, 128, "the log ended there");
+        readers.adapt(128, 1);
+        assert_eq!(readers.limit, FEWEST_EVENTS);
+        (0..10).for_each(|_| readers.adapt(MOST_EVENTS, MOST_EVENTS));
+        assert_eq!(readers.limit, MOST_EVENTS);
+    }
+
+    #[test]
+    fn what_follows_a_position_is_a_slice() {
+        let page = Encoded::new(CodecKind::Json, 11, 3, |index, out| out.extend_from_slice(&[b'a' + index as u8; 2]));
+        let rests = [10, 11, 12, 13].map(|after| page.after(after));
+        assert_eq!(rests, ["aabbcc", "bbcc", "cc", ""]);
+        assert_eq!(page.len(), 6);
+    }
+}

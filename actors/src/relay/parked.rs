@@ -1,0 +1,219 @@
+//! Sessions whose connection was lost: what they were present in, kept for their return.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use greenroom_protocol::EntityId;
+
+use super::seats::{Owner, Present};
+use crate::clock::Millis;
+use crate::ids::SessionKey;
+
+/// How long, and how many.
+#[derive(Debug, Clone, Copy)]
+pub struct ParkedLimits {
+    /// How long a lost session can be resumed; zero never parks one.
+    pub window: Duration,
+    /// How long its presence lasts meanwhile; more than the window counts as the window.
+    pub grace: Duration,
+    /// Sessions parked at once on one thread; the one that was lost first gives way.
+    pub most: usize,
+}
+
+/// One lost session.
+#[derive(Debug)]
+struct Lost {
+    key: SessionKey,
+    owner: Owner,
+    present: Vec<Present>,
+    since: Millis,
+    /// Who has its place: itself, or the session that took it last. That one may have been lost before its client heard of it,
+    /// so the client may ask again.
+    holder: SessionKey,
+    /// Its presence is not its own any more: the grace is over, or another has its place.
+    left: bool,
+}
+
+/// A presence entry that ends.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Leaves {
+    /// Whose.
+    pub session: SessionKey,
+    /// Where.
+    pub entity: EntityId,
+}
+
+/// The lost sessions of one thread, in the order in which they were lost.
+#[derive(Debug)]
+pub struct Parked {
+    limits: ParkedLimits,
+    lost: BTreeMap<u64, Lost>,
+    tickets: HashMap<SessionKey, u64, RandomState>,
+    next: u64,
+    /// The grace is over for all before this ticket.
+    present_from: u64,
+}
+
+impl Parked {
+    /// Nobody is lost yet.
+    pub fn new(limits: ParkedLimits) -> Self {
+        Self { limits, lost: BTreeMap::new(), tickets: HashMap::default(), next: 0, present_from: 0 }
+    }
+
+    /// Whether there is a window at all.
+    pub fn is_open(&self) -> bool {
+        self.limits.most > 0 && !self.limits.window.is_zero()
+    }
+
+    /// How many are parked.
+    pub fn len(&self) -> usize {
+        self.lost.len()
+    }
+
+    /// Parks a session. At the bound another gives way, and its presence ends.
+    pub fn add(&mut self, key: SessionKey, owner: Owner, present: Vec<Present>, now: Millis) -> Vec<Leaves> {
+        self.insert(Lost { key, owner, present, since: now, holder: key, left: false })
+    }
+
+    /// Remembers a session whose place was taken by `holder` before it was lost.
+    pub fn add_replaced(&mut self, key: SessionKey, holder: SessionKey, owner: Owner, present: Vec<Present>, now: Millis) -> Vec<Leaves> {
+        self.insert(Lost { key, owner, present, since: now, holder, left: true })
+    }
+
+    fn insert(&mut self, lost: Lost) -> Vec<Leaves> {
+        if !self.is_open() {
+            return self.forget(lost);
+        }
+        if let Some(known) = self.tickets.get(&lost.key).and_then(|ticket| self.lost.get_mut(ticket)) {
+            known.present.extend(lost.present);
+            return Vec::new();
+        }
+        let evicted = if self.lost.len() >= self.limits.most { self.lost.pop_first() } else { None };
+        self.tickets.insert(lost.key, self.next);
+        self.lost.insert(self.next, lost);
+        self.next += 1;
+        evicted.map(|(_, lost)| self.forget(lost)).unwrap_or_default()
+    }
+
+    /// Gives the place of `key` to session `to` of the same owner. Returns who had it, and where that was present.
+    pub fn resume(&mut self, key: SessionKey, owner: &Owner, to: SessionKey) -> Option<(SessionKey, Vec<Present>)> {
+        let lost = self.lost.get_mut(self.tickets.get(&key)?).filter(|lost| lost.owner == *owner)?;
+        lost.left = true;
+        Some((std::mem::replace(&mut lost.holder, to), lost.present.clone()))
+    }
+
+    /// Ends the presence of those whose grace is over, and forgets those whose window is.
+    pub fn sweep(&mut self, now: Millis) -> Vec<Leaves> {
+        let over = |since: Millis, length: Duration| u128::from(now.saturating_sub(since)) >= length.as_millis();
+        let mut leaves = Vec::new();
+        while let Some(first) = self.lost.first_entry()
+            && over(first.get().since, self.limits.window)
+        {
+            let lost = first.remove();
+            leaves.extend(self.forget(lost));
+        }
+        for (ticket, lost) in self.lost.range_mut(self.present_from..) {
+            if !over(lost.since, self.limits.grace) {
+                break;
+            }
+            self.present_from = ticket + 1;
+            if std::mem::replace(&mut lost.left, true) {
+                continue;
+            }
+            leaves.extend(lost.present.iter().map(|present| Leaves { session: lost.key, entity: present.entity.clone() }));
+        }
+        leaves
+    }
+
+    /// Those who are still present in `entity`.
+    pub fn present_in<'a>(&'a self, entity: &'a EntityId) -> impl Iterator<Item = (SessionKey, &'a Owner, &'a Present)> + 'a {
+        self.lost.values().filter(|lost| !lost.left).flat_map(move |lost| {
+            lost.present.iter().filter(|present| present.entity == *entity).map(|present| (lost.key, &lost.owner, present))
+        })
+    }
+
+    fn forget(&mut self, lost: Lost) -> Vec<Leaves> {
+        self.tickets.remove(&lost.key);
+        let still_present = if lost.left { Vec::new() } else { lost.present };
+        still_present.into_iter().map(|present| Leaves { session: lost.key, entity: present.entity }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use greenroom_protocol::RawJson;
+
+    use super::*;
+    use crate::testing::{entity, session};
+
+    const LIMITS: ParkedLimits = ParkedLimits { window: Duration::from_millis(100), grace: Duration::from_millis(10), most: 2 };
+
+    fn owner(user: &str) -> Owner {
+        Owner { user: user.into(), client: "c".into() }
+    }
+
+    fn present(name: &str) -> Vec<Present> {
+        vec![Present::settled(entity(name), RawJson::NULL)]
+    }
+
+    fn leaves(slot: u32, name: &str) -> Vec<Leaves> {
+        vec![Leaves { session: session(slot), entity: entity(name) }]
+    }
+
+    #[test]
+    fn presence_ends_with_the_grace_and_the_rest_with_the_window() {
+        let mut parked = Parked::new(LIMITS);
+        assert_eq!(parked.add(session(1), owner("a"), present("room:a"), 1000), []);
+        assert_eq!(parked.add(session(2), owner("b"), present("room:b"), 1005), []);
+        assert_eq!(parked.sweep(1009), []);
+        assert_eq!(parked.present_in(&entity("room:a")).count(), 1);
+        assert_eq!(parked.sweep(1012), leaves(1, "room:a"));
+        assert_eq!(parked.present_in(&entity("room:a")).count(), 0);
+        assert_eq!(parked.sweep(1050), leaves(2, "room:b"));
+        assert_eq!(parked.sweep(1099), []);
+        assert_eq!(
+            parked.resume(session(1), &owner("a"), session(3)),
+            Some((session(1), present("room:a"))),
+            "known until the window ends"
+        );
+        assert_eq!(parked.sweep(1105), [], "whoever has left does not leave again");
+        assert_eq!((parked.len(), parked.resume(session(2), &owner("b"), session(3))), (0, None));
+    }
+
+    #[test]
+    fn only_its_owner_takes_a_place_and_may_ask_again() {
+        let mut parked = Parked::new(LIMITS);
+        parked.add(session(1), owner("a"), present("room:a"), 0);
+        assert_eq!(parked.resume(session(1), &owner("b"), session(2)), None);
+        assert_eq!(parked.resume(session(1), &Owner { client: "d".into(), ..owner("a") }, session(2)), None);
+        assert_eq!(parked.resume(session(1), &owner("a"), session(2)), Some((session(1), present("room:a"))));
+        assert_eq!(parked.present_in(&entity("room:a")).count(), 0, "it is another's now");
+        let again = parked.resume(session(1), &owner("a"), session(3));
+        assert_eq!(again, Some((session(2), present("room:a"))), "whoever has the place gives it up");
+        assert_eq!(parked.sweep(1000), []);
+        parked.add_replaced(session(4), session(5), owner("a"), present("room:a"), 1000);
+        assert_eq!(parked.sweep(1050), []);
+        assert_eq!(parked.resume(session(4), &owner("a"), session(6)), Some((session(5), present("room:a"))));
+    }
+
+    #[test]
+    fn the_first_gives_way_at_the_bound() {
+        let mut parked = Parked::new(LIMITS);
+        parked.add(session(1), owner("a"), present("room:a"), 0);
+        parked.add(session(2), owner("b"), present("room:b"), 0);
+        assert_eq!(parked.add(session(3), owner("c"), Vec::new(), 0), leaves(1, "room:a"));
+        assert_eq!((parked.len(), parked.resume(session(1), &owner("a"), session(9))), (2, None));
+        let mut shut = Parked::new(ParkedLimits { window: Duration::ZERO, ..LIMITS });
+        assert_eq!(shut.add(session(1), owner("a"), present("room:a"), 0), leaves(1, "room:a"));
+    }
+
+    #[test]
+    fn a_grace_beyond_the_window_ends_with_it() {
+        let mut parked = Parked::new(ParkedLimits { grace: Duration::from_secs(1), ..LIMITS });
+        parked.add(session(1), owner("a"), present("room:a"), 0);
+        assert_eq!(parked.sweep(99), []);
+        assert_eq!(parked.sweep(100), leaves(1, "room:a"));
+        assert_eq!(parked.len(), 0);
+    }
+}

@@ -1,0 +1,77 @@
+//! Signals of one entity that gathered while the thread was busy: one buffer for many, so that a socket is written once.
+//!
+//! Nothing waits for a run to grow: it is what the relay finds in its queue at once. Idle, each signal is a run of its own.
+
+use bytes::{Bytes, BytesMut};
+use greenroom_protocol::{CodecKind, EntityId};
+
+use crate::frames::Frames;
+use crate::ids::SessionKey;
+
+/// A run holds about this many bytes of each codec at the most, so that dropping the oldest drops little.
+const RUN_BYTES: usize = 16 * 1024;
+
+/// One signal on its way.
+#[derive(Debug)]
+pub struct Gathered {
+    /// The frame.
+    pub frames: Frames,
+    /// Its sender, who does not get it.
+    pub from: SessionKey,
+    /// What `latest` tells signals apart by.
+    pub key: u64,
+}
+
+/// Consecutive signals of one entity.
+#[derive(Debug, Default)]
+pub struct Run {
+    entity: Option<EntityId>,
+    signals: Vec<Gathered>,
+    bytes: usize,
+}
+
+impl Run {
+    /// Whether the run must go out before a signal of `entity` is added.
+    pub fn is_over(&self, entity: &EntityId) -> bool {
+        self.bytes >= RUN_BYTES || self.entity.as_ref().is_some_and(|own| own != entity)
+    }
+
+    /// Adds a signal.
+    pub fn add(&mut self, entity: &EntityId, signal: Gathered) {
+        let length = |frame: &Option<Bytes>| frame.as_ref().map_or(0, Bytes::len);
+        self.bytes += length(&signal.frames.json).max(length(&signal.frames.msgpack));
+        if self.entity.is_none() {
+            self.entity = Some(entity.clone());
+        }
+        self.signals.push(signal);
+    }
+
+    /// Takes what has gathered, and begins anew.
+    pub fn take(&mut self) -> Option<(EntityId, Vec<Gathered>)> {
+        self.bytes = 0;
+        Some((self.entity.take()?, std::mem::take(&mut self.signals)))
+    }
+}
+
+/// All frames of a run in one buffer for each codec, made when first wanted.
+#[derive(Debug, Default)]
+pub struct Joined {
+    json: Option<Bytes>,
+    msgpack: Option<Bytes>,
+}
+
+impl Joined {
+    /// The frames of `signals` for `codec`, one behind the other.
+    pub fn get(&mut self, codec: CodecKind, signals: &[Gathered]) -> &Bytes {
+        let joined = match codec {
+            CodecKind::Json => &mut self.json,
+            CodecKind::MsgPack => &mut self.msgpack,
+        };
+        joined.get_or_insert_with(|| {
+            let frames = || signals.iter().filter_map(|signal| signal.frames.get(codec));
+            let mut all = BytesMut::with_capacity(frames().map(Bytes::len).sum());
+            frames().for_each(|frame| all.extend_from_slice(frame));
+            all.freeze()
+        })
+    }
+}

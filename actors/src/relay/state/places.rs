@@ -1,0 +1,129 @@
+//! Places that sessions leave, lose and take.
+
+use std::sync::Arc;
+
+use greenroom_protocol::close::CloseCode;
+use greenroom_protocol::{EntityId, RawJson};
+
+use super::{Relay, Seat};
+use crate::clock::Millis;
+use crate::entity::{Adopt, ToEntity};
+use crate::metrics::{SESSIONS_PARKED, SESSIONS_RESUMED};
+use crate::relay::parked::Leaves;
+use crate::relay::{Present, Resume, Resumed, ToRelay};
+
+impl Relay {
+    /// Takes a session off the thread, and tells its entities. With `park` it may be resumed, and stays present until the grace
+    /// is over.
+    pub fn unseat(&mut self, seat: &Seat, park: bool) {
+        if !self.seats.remove(seat.key) {
+            return;
+        }
+        let follows: Vec<_> = seat.follows.take().into_iter().map(|follow| follow.entity).collect();
+        for entity in &follows {
+            self.drop_sub(entity, seat.key, u32::MAX);
+        }
+        let present = seat.present.take();
+        match seat.owner.get().filter(|_| park && self.parked.is_open()) {
+            Some(owner) => {
+                // Whatever it asked for that is still on its way ends with this.
+                follows.iter().for_each(|entity| self.directory.route_control(entity, ToEntity::Unfollow(seat.key, u32::MAX)));
+                let evicted = self.parked.add(seat.key, owner.clone(), present, self.this_second());
+                self.leave(evicted);
+            }
+            None => {
+                let only_present = present.iter().map(|present| &present.entity).filter(|entity| !follows.contains(entity));
+                for entity in follows.iter().chain(only_present) {
+                    self.directory.route_control(entity, ToEntity::Gone(seat.key));
+                }
+            }
+        }
+    }
+
+    /// It is `now`: ends what lost sessions may keep no longer. To be called once a second; nothing is timed finer.
+    pub fn sweep(&mut self, now: Millis) {
+        self.now = now;
+        let leaves = self.parked.sweep(now);
+        self.leave(leaves);
+    }
+
+    /// The end of the second that began with the last sweep: no grace is shorter than it should be.
+    fn this_second(&self) -> Millis {
+        self.now.saturating_add(1000)
+    }
+
+    /// Tells how many are parked, and entities whose presence has ended.
+    fn leave(&mut self, leaves: Vec<Leaves>) {
+        for Leaves { session, entity } in leaves {
+            self.directory.route_control(&entity, ToEntity::Leave(session));
+        }
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 sessions")]
+        let parked = self.parked.len() as f64;
+        // One gauge for all threads: each adds what has changed on its own.
+        SESSIONS_PARKED.gauge_with([]).increment(parked - std::mem::replace(&mut self.told_parked, parked));
+    }
+
+    /// Lets a session of any thread take the place of one of this thread, lost or not.
+    pub(super) fn resume(&mut self, resume: Resume) {
+        let Resume { from, to, owner, reply } = resume;
+        let live = self.seats.get(from).filter(|seat| from != to && seat.owner.get() == Some(&owner)).cloned();
+        let (taken, outcome) = match live {
+            Some(seat) => {
+                // The client has noticed before the server did that its connection is lost.
+                seat.left.set(true);
+                seat.outbox.close(CloseCode::Replaced);
+                let present = seat.present.take();
+                let evicted = self.parked.add_replaced(from, to, owner.clone(), present.clone(), self.this_second());
+                self.leave(evicted);
+                (Some((from, present)), "replaced")
+            }
+            None => match self.parked.resume(from, &owner, to) {
+                Some(taken) => (Some(taken), "parked"),
+                None => (None, "unknown"),
+            },
+        };
+        SESSIONS_RESUMED.counter_with([outcome]).increment(1);
+        let present = taken.map(|(holder, present)| {
+            for Present { entity, meta, .. } in present.iter().cloned() {
+                let adopt = Adopt { from: holder, to, user: Arc::clone(&owner.user), meta };
+                self.directory.route_control(&entity, ToEntity::Adopt(Box::new(adopt)));
+            }
+            present
+        });
+        reply.send_or_spawn(ToRelay::Resumed(Box::new(Resumed { to, owner, present })));
+    }
+
+    /// A session of this thread has taken another's place, or has not.
+    pub(super) fn resumed(&mut self, resumed: Resumed) {
+        let Resumed { to, owner, present } = resumed;
+        let Some(seat) = self.seats.get(to).cloned() else {
+            // It is lost itself by now. Its client was not told of it, so it asks for the other's place again.
+            let evicted = present.map(|present| self.parked.add(to, owner, present, self.this_second()));
+            return self.leave(evicted.unwrap_or_default());
+        };
+        let found = present.is_some();
+        for Present { entity, meta, .. } in present.into_iter().flatten() {
+            seat.enter(&entity, meta);
+        }
+        if let Some(gather) = seat.gather.borrow_mut().as_mut() {
+            gather.resuming = false;
+            gather.connected.resumed = found;
+        }
+        self.answer_connect(&seat);
+    }
+
+    /// An entity's actor has ended, and a new one does not know who is present.
+    pub(super) fn present_again(&self, entity: &EntityId) {
+        let again = |key, user: &Arc<str>, meta: &RawJson| {
+            let adopt = Adopt { from: key, to: key, user: Arc::clone(user), meta: meta.clone() };
+            self.directory.route_control(entity, ToEntity::Adopt(Box::new(adopt)));
+        };
+        for seat in self.seats.iter() {
+            if let (Some(owner), Some(present)) = (seat.owner.get(), seat.present.borrow().iter().find(|present| present.entity == *entity))
+            {
+                again(seat.key, &owner.user, &present.meta);
+            }
+        }
+        self.parked.present_in(entity).for_each(|(key, owner, present)| again(key, &owner.user, &present.meta));
+    }
+}

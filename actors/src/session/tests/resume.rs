@@ -1,0 +1,185 @@
+//! A session takes the place of one that was lost.
+
+use greenroom_protocol::codec::ServerMessage;
+use greenroom_protocol::results::Connected;
+
+use super::*;
+
+const CLIENT: &str = "0000000000000000000000001A";
+
+impl Rig {
+    /// Another connection to the same thread; the first one goes on as `lost`.
+    fn another(&mut self) -> Option<Session> {
+        self.next = 0;
+        self.session.replace(Session::begin(Rc::clone(&self.env), CodecKind::Json, 1000))
+    }
+
+    fn hello(&mut self, params: &str) -> Connected {
+        self.next += 1;
+        let request = format!(r#"{{"jsonrpc":"2.0","id":{},"method":"connect","params":{params}}}"#, self.next);
+        self.session().receive(request.as_bytes(), 2000);
+        while let Ok(message) = self.answers.try_recv() {
+            self.env.relay.borrow_mut().receive(message);
+        }
+        let mut out = VecDeque::new();
+        let _ = self.session().seat().outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+        let all: Vec<_> = out.iter().flat_map(|frame| messages(CodecKind::Json, frame)).collect();
+        let [ServerMessage::Result { result, .. }] = &all[..] else { panic!("{all:?}") };
+        result.parse().unwrap()
+    }
+
+    /// What entities were told of presence and of ends.
+    fn told(&mut self) -> Vec<String> {
+        let words = |(entity, message): (EntityId, ToEntity)| match message {
+            ToEntity::Adopt(adopt) => format!("{entity}: {} takes the place of {}", adopt.to.slot, adopt.from.slot),
+            ToEntity::Leave(session) => format!("{entity}: {} leaves", session.slot),
+            ToEntity::Gone(session) => format!("{entity}: {} is gone", session.slot),
+            ToEntity::Unfollow(session, _) => format!("{entity}: {} unfollows", session.slot),
+            other => format!("{entity}: {other:?}"),
+        };
+        self.routed().into_iter().map(words).collect()
+    }
+}
+
+/// A session of alice's that is present in `room:a` and follows `room:b`, what `connect` told it, and what is not answered.
+fn present() -> (Rig, String, Vec<ToEntity>) {
+    let mut rig = Rig::new(bounds());
+    let hello = rig.hello(&format!(r#"{{"token":"alice","client":"{CLIENT}"}}"#));
+    rig.ask("presence", r#"{"entity":"room:a","action":"enter","meta":{"at":"desk"}}"#);
+    rig.ask("subscribe", r#"{"entity":"room:b"}"#);
+    let mut kept = Vec::new();
+    for (_, message) in rig.routed() {
+        match message {
+            ToEntity::Presence { reply, .. } => reply.send_ok(&greenroom_protocol::results::Empty {}),
+            subscribe => kept.push(subscribe),
+        }
+    }
+    rig.got();
+    (rig, hello.session, kept)
+}
+
+fn again(session: &str) -> String {
+    format!(r#"{{"token":"alice","client":"{CLIENT}","session":"{session}"}}"#)
+}
+
+#[test]
+fn a_lost_session_is_resumed_with_its_presence() {
+    let (mut rig, session, _kept) = present();
+    drop(rig.another());
+    assert_eq!(rig.told(), ["room:b: 0 unfollows"], "nobody is told that it left");
+    let hello = rig.hello(&again(&session));
+    assert!(hello.resumed && hello.session != session);
+    assert_eq!(rig.told(), ["room:a: 1 takes the place of 0"]);
+    rig.env.relay.borrow_mut().sweep(1_000_000);
+    assert_eq!(rig.told(), [""; 0], "the place is taken");
+    rig.session().seat().left.set(true);
+    drop(rig.session.take());
+    assert_eq!(rig.told(), ["room:a: 1 is gone"], "what it took over ends with it");
+}
+
+#[test]
+fn a_session_that_is_still_connected_is_replaced() {
+    let (mut rig, session, _kept) = present();
+    let old = rig.another().unwrap();
+    assert!(rig.hello(&again(&session)).resumed);
+    assert_eq!(old.seat().outbox.closing(), Some(CloseCode::Replaced));
+    assert_eq!(rig.told(), ["room:a: 1 takes the place of 0"]);
+    drop(old);
+    assert_eq!(rig.told(), ["room:b: 0 is gone"], "it has no presence to end");
+}
+
+#[test]
+fn a_client_that_lost_the_answer_asks_again() {
+    let (mut rig, session, _kept) = present();
+    drop(rig.another());
+    rig.told();
+    assert!(rig.hello(&again(&session)).resumed);
+    // The answer does not arrive, and the client knows of its first session only.
+    drop(rig.another());
+    assert!(rig.hello(&again(&session)).resumed);
+    assert_eq!(rig.told(), ["room:a: 1 takes the place of 0", "room:a: 0 takes the place of 1"]);
+    rig.env.relay.borrow_mut().sweep(16_000);
+    assert_eq!(rig.told(), ["room:a: 1 leaves"], "which changes nothing: it is not there any more");
+}
+
+#[test]
+fn the_grace_and_the_window_end() {
+    let (mut rig, session, _kept) = present();
+    drop(rig.another());
+    rig.told();
+    rig.env.relay.borrow_mut().sweep(16_000);
+    assert_eq!(rig.told(), ["room:a: 0 leaves"]);
+    assert!(rig.hello(&again(&session)).resumed, "it may come back all the same");
+    assert_eq!(rig.told(), ["room:a: 1 takes the place of 0"]);
+    rig.env.relay.borrow_mut().sweep(121_000);
+    drop(rig.another());
+    rig.told();
+    assert!(!rig.hello(&again(&session)).resumed, "two minutes are over");
+}
+
+#[test]
+fn nobody_elses_session_is_taken() {
+    let (mut rig, session, _kept) = present();
+    drop(rig.another());
+    rig.told();
+    for params in [
+        again("nonsense"),
+        again("00000007-0-9-1"),
+        again("00000007-9-0-1"),
+        again(&session.replace("00000007", "00000008")),
+        again(&session).replace("alice", "bob"),
+        again(&session).replace(CLIENT, "0000000000000000000000001B"),
+    ] {
+        assert!(!rig.hello(&params).resumed, "{params}");
+        assert_eq!(rig.told(), [""; 0], "{params}");
+        rig.another().unwrap().seat().left.set(true);
+    }
+    assert!(rig.hello(&again(&session)).resumed);
+}
+
+#[test]
+fn only_some_ends_are_losses() {
+    for (code, parks) in CloseCode::ALL
+        .iter()
+        .map(|code| (*code, matches!(code, CloseCode::SlowConsumer | CloseCode::PingTimeout | CloseCode::TokenExpired | CloseCode::Normal)))
+    {
+        let (mut rig, session, _kept) = present();
+        rig.session().seat().outbox.close(code);
+        drop(rig.another());
+        assert_eq!(rig.hello(&again(&session)).resumed, parks, "{code:?}");
+    }
+}
+
+#[test]
+fn a_resumed_connect_waits_for_its_subscriptions_too() {
+    let (mut rig, session, _kept) = present();
+    drop(rig.another());
+    rig.told();
+    let params = again(&session).replace('}', r#","subscriptions":[{"entity":"room:a"}]}"#);
+    assert_eq!(rig.ask("connect", &params), [""; 0]);
+    let asked = rig.routed();
+    assert_eq!(rig.got(), [""; 0], "it is resumed, and the subscription is not answered");
+    drop(asked);
+    assert_eq!(rig.got(), ["#1"]);
+}
+
+#[test]
+fn few_subscriptions_of_a_connect_are_asked_for_at_once() {
+    let mut many = bounds();
+    many.told.max_subscriptions = 100;
+    many.told.max_message_bytes = 100_000;
+    let mut rig = Rig::new(many);
+    let list: Vec<_> = (0..30).map(|index| format!(r#"{{"entity":"room:{index}"}}"#)).collect();
+    assert_eq!(rig.ask("connect", &format!(r#"{{"token":"alice","subscriptions":[{}]}}"#, list.join(","))), [""; 0]);
+    let mut asked = VecDeque::from(rig.routed());
+    let mut total = 0;
+    while let Some(one) = asked.pop_front() {
+        total += 1;
+        assert_eq!(asked.len(), 7.min(30 - total));
+        drop(one);
+        let answered = rig.got();
+        assert_eq!(answered.len(), usize::from(total == 30), "{answered:?}");
+        asked.extend(rig.routed());
+    }
+    assert_eq!(total, 30);
+}

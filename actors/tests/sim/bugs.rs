@@ -1,0 +1,93 @@
+//! Mistakes made on purpose, in the simulation's own wiring, to see that each is found: the tests of the test.
+
+use super::world::World;
+
+/// A mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// Entities are told that everything is on disk before it is.
+    AckBeforeCommit,
+    /// Snapshots are stored without the outcomes of ops.
+    OutcomesNotStored,
+    /// Snapshots are stored without the horizon behind which clients are forgotten.
+    HorizonNotStored,
+    /// A subscription begins behind events that are released with it.
+    GapOnSubscribe,
+    /// What a paused subscription missed is handed to the one that has replaced it.
+    PageForAnother,
+    /// A signal is delivered twice.
+    SignalTwice,
+    /// After a failed transaction the rest of that life's events is written all the same.
+    NoSkipAfterFailure,
+    /// What waits at the gate of an entity that panics is never answered.
+    PanicLosesAnswers,
+    /// A node that stops does not wait for the journal.
+    DrainWithoutBarrier,
+    /// A lost session's presence ends at once.
+    NoGrace,
+    /// A node that has lost its lease takes it again and writes.
+    StaleLeaseWrites,
+}
+
+/// Runs seeds until one fails, which must be within `most`, for one of these reasons.
+fn found(bug: Bug, most: u64, reasons: &[&str]) {
+    let first = (1..=most).find_map(|seed| World::new(seed, Some(bug)).run().err().map(|why| (seed, why)));
+    let (seed, why) = first.unwrap_or_else(|| panic!("{bug:?} is not found within {most} seeds"));
+    println!("{bug:?} is found at seed {seed}: {why}");
+    assert!(reasons.iter().any(|reason| why.contains(reason)), "{why}");
+}
+
+#[test]
+fn acknowledging_before_the_commit_is_found() {
+    found(Bug::AckBeforeCommit, 10, &["on disk"]);
+}
+
+#[test]
+fn forgetting_the_outcomes_of_ops_is_found() {
+    found(Bug::OutcomesNotStored, 100, &["more than once", "and is at"]);
+}
+
+#[test]
+fn forgetting_the_horizon_is_found() {
+    found(Bug::HorizonNotStored, 1000, &["more than once", "too old for that"]);
+}
+
+#[test]
+fn a_gap_on_subscribing_is_found() {
+    found(Bug::GapOnSubscribe, 50, &["was due", "rests at"]);
+}
+
+#[test]
+fn a_page_for_another_subscription_is_found() {
+    found(Bug::PageForAnother, 1000, &["was due", "without a subscription"]);
+}
+
+#[test]
+fn a_signal_that_comes_twice_is_found() {
+    found(Bug::SignalTwice, 20, &["it came after"]);
+}
+
+#[test]
+fn writing_on_after_a_failure_is_found() {
+    found(Bug::NoSkipAfterFailure, 200, &["the disk refused", "is written behind", "not at rest"]);
+}
+
+#[test]
+fn a_panic_that_loses_answers_is_found() {
+    found(Bug::PanicLosesAnswers, 50, &["not at rest"]);
+}
+
+#[test]
+fn a_drain_without_the_barrier_is_found() {
+    found(Bug::DrainWithoutBarrier, 100, &["on the way to the disk"]);
+}
+
+#[test]
+fn a_stale_lease_that_writes_is_found() {
+    found(Bug::StaleLeaseWrites, 100, &["another node had the lease", "the disk refused"]);
+}
+
+#[test]
+fn presence_without_its_grace_is_found() {
+    found(Bug::NoGrace, 5000, &["was said to have left"]);
+}

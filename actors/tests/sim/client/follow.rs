@@ -1,0 +1,161 @@
+//! What a client has of an entity that it follows.
+
+use std::collections::BTreeMap;
+
+use greenroom_protocol::params::{self, EventPolicy, SignalPolicy};
+use greenroom_protocol::results::{SnapshotReason, Subscribed};
+use greenroom_protocol::{Call, EntityId, Epoch, Position, Seq};
+
+use super::checks::{check_run, check_state};
+use super::presence::Crowd;
+use super::{Asked, Client};
+use crate::truth::Truth;
+
+/// How a client follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    pub events: EventPolicy,
+    pub signals: SignalPolicy,
+    pub presence: bool,
+}
+
+/// See the module's head.
+#[derive(Debug, Clone, Default)]
+pub struct Follow {
+    /// How it wants to follow.
+    wanted: Option<Terms>,
+    /// How the connection follows.
+    pub(super) live: Option<Terms>,
+    pub(super) position: Option<Position>,
+    pub(super) crowd: Option<Crowd>,
+    /// How often this subscription was told that somebody left.
+    pub(super) lefts: BTreeMap<String, u64>,
+}
+
+impl Terms {
+    pub fn draw(rng: &mut fastrand::Rng) -> Self {
+        Self {
+            events: [EventPolicy::Replay, EventPolicy::Replay, EventPolicy::Disconnect, EventPolicy::None][rng.usize(..4)],
+            signals: [SignalPolicy::DropOldest, SignalPolicy::Latest, SignalPolicy::None][rng.usize(..3)],
+            presence: rng.bool(),
+        }
+    }
+
+    fn of(params: &params::Subscribe) -> Self {
+        Self { events: params.events, signals: params.signals, presence: params.presence }
+    }
+}
+
+impl Follow {
+    pub(super) fn request(&self, entity: &EntityId) -> Option<params::Subscribe> {
+        let Terms { events, signals, presence } = self.wanted?;
+        Some(params::Subscribe { entity: entity.clone(), after: self.position.clone(), events, signals, presence })
+    }
+}
+
+impl Client {
+    /// It wants to follow, or to follow in another way, or not to follow.
+    pub fn want(&mut self, entity: &EntityId, wanted: Option<Terms>) {
+        self.follows.entry(entity.clone()).or_default().wanted = wanted;
+    }
+
+    /// It wants to follow everything, in whatever way if it does not yet.
+    pub fn want_all(&mut self, rng: &mut fastrand::Rng) {
+        for entity in crate::sizes::entities() {
+            let follow = self.follows.entry(entity).or_default();
+            follow.wanted = follow.wanted.or_else(|| Some(Terms::draw(rng)));
+        }
+    }
+
+    /// An entity whose subscription is not as wanted, and nothing asked about it is under way.
+    pub fn unsettled(&self) -> Option<EntityId> {
+        let about = |asked: &Asked| match asked {
+            Asked::Subscribe(params) => Some(params.entity.clone()),
+            Asked::Unsubscribe(entity) => Some(entity.clone()),
+            _ => None,
+        };
+        let busy = |entity: &EntityId| self.outstanding.values().any(|asked| about(asked).as_ref() == Some(entity));
+        self.follows.iter().find(|(entity, follow)| follow.wanted != follow.live && !busy(entity)).map(|(entity, _)| entity.clone())
+    }
+
+    /// Asks for what is wanted of the entity.
+    pub fn settle(&mut self, entity: &EntityId) -> Vec<u8> {
+        match self.follows.entry(entity.clone()).or_default().request(entity) {
+            Some(params) => {
+                self.may_be_slow |= params.events == EventPolicy::Disconnect;
+                self.request(Asked::Subscribe(params.clone()), &Call::Subscribe(params))
+            }
+            None => self.request(Asked::Unsubscribe(entity.clone()), &Call::Unsubscribe(params::Target { entity: entity.clone() })),
+        }
+    }
+
+    pub(super) fn subscribed(&mut self, params: &params::Subscribe, result: &Subscribed, truth: &Truth) -> Result<(), String> {
+        let (entity, after) = (&params.entity, &params.after);
+        let log = &truth.logs.0[entity];
+        let what = format!("`{entity}` subscribed after {after:?}");
+        match (&result.events, &result.snapshot, result.reason) {
+            (Some(events), None, None) => {
+                let Some(after) = after.as_ref().filter(|after| after.epoch == result.epoch) else {
+                    return Err(format!("{what}: events of another log"));
+                };
+                check_run(log, after.seq, events, &what)?;
+                if after.seq + events.len() as Seq != result.seq {
+                    return Err(format!("{what}: {} events bring it to {}", events.len(), result.seq));
+                }
+            }
+            (None, Some(snapshot), Some(reason)) => {
+                let expected = match after {
+                    None => reason == SnapshotReason::NoPosition,
+                    Some(position) => match reason {
+                        SnapshotReason::NoPosition => false,
+                        // A log without events has no lasting name.
+                        SnapshotReason::EpochChanged => position.seq == 0,
+                        SnapshotReason::TooOld => true,
+                    },
+                };
+                if !expected {
+                    return Err(format!("{what}: the reason is {reason:?}"));
+                }
+                check_state(log, result.seq, snapshot, &what)?;
+            }
+            _ => return Err(format!("{what}: neither events nor a snapshot: {result:?}")),
+        }
+        let follow = self.follows.entry(entity.clone()).or_default();
+        if follow.live.is_some() && follow.position.as_ref().is_some_and(|old| old.seq > result.seq) {
+            return Err(format!("{what}: goes back to {} from {:?}", result.seq, follow.position));
+        }
+        if result.presence.is_some() != params.presence {
+            return Err(format!("{what}: presence is {:?}", result.presence));
+        }
+        follow.live = Some(Terms::of(params));
+        for (user, count) in std::mem::take(&mut follow.lefts) {
+            let most = self.lefts.entry((entity.clone(), user)).or_default();
+            *most = count.max(*most);
+        }
+        follow.crowd = result.presence.as_ref().map(Crowd::from_list).transpose()?;
+        follow.position = Some(Position { epoch: result.epoch.clone(), seq: result.seq });
+        self.saw(entity, result.seq);
+        Ok(())
+    }
+
+    pub(super) fn unsubscribed(&mut self, entity: EntityId) {
+        let mut follow = self.follows.remove(&entity).unwrap_or_default();
+        self.ends_watching(&entity, &mut follow);
+        self.follows.insert(entity, follow);
+    }
+
+    /// A subscription is over.
+    pub(super) fn ends_watching(&mut self, entity: &EntityId, follow: &mut Follow) {
+        (follow.live, follow.crowd) = (None, None);
+        for (user, count) in std::mem::take(&mut follow.lefts) {
+            let most = self.lefts.entry((entity.clone(), user)).or_default();
+            *most = count.max(*most);
+        }
+    }
+
+    /// Where it stands in the entities whose events it follows.
+    pub fn positions(&self) -> impl Iterator<Item = (&EntityId, &Epoch, Seq)> {
+        let live = self.follows.iter().filter(|(_, follow)| follow.live.is_some_and(|terms| terms.events != EventPolicy::None));
+        live.filter_map(|(entity, follow)| follow.position.as_ref().map(|position| (entity, &position.epoch, position.seq)))
+    }
+}

@@ -1,0 +1,181 @@
+//! Ops: what a client sends, and what became of it.
+
+use greenroom_actors::record::EventRecord;
+use greenroom_protocol::params;
+use greenroom_protocol::results::Sent;
+use greenroom_protocol::{Call, EntityId, ErrorCode, RawJson, Seq, WireError};
+use serde_json::json;
+
+use super::{Asked, Client};
+use crate::truth::Truth;
+
+/// How an op was answered for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Accepted(Seq),
+    /// By the behaviour, or for `if_seq`.
+    Refused,
+    /// Its outcome is not known any more.
+    Expired,
+}
+
+/// See the module's head.
+#[derive(Debug, Clone)]
+pub struct Op {
+    pub entity: EntityId,
+    /// Of the client when it was made.
+    pub ulid: String,
+    pub n: u64,
+    r#type: &'static str,
+    body: RawJson,
+    if_seq: Option<Seq>,
+    /// Sent on this connection and not answered.
+    in_flight: bool,
+    pub attempts: u32,
+    /// Every attempt that is over was refused before anybody took it up: nothing of them can be anywhere.
+    nowhere: bool,
+    /// The step at which it was first sent.
+    pub invoked: u64,
+    /// The step of its answer.
+    pub answered: Option<(u64, Outcome)>,
+}
+
+impl Op {
+    pub(super) fn disconnected(&mut self) {
+        self.nowhere &= !self.in_flight;
+        self.in_flight = false;
+    }
+
+    /// Whether every answer so far says that nothing of it is in the log.
+    pub fn is_nowhere(&self) -> bool {
+        self.nowhere
+    }
+
+    /// Judges that it is written just now.
+    pub fn may_be_written(&self, entity: &EntityId, event: &EventRecord) -> Result<(), String> {
+        let what = format!("op {} of {} at {} of `{entity}`", self.n, self.ulid, event.seq);
+        if *entity != self.entity || *event.r#type != *self.r#type || event.body != self.body {
+            return Err(format!("{what} is {event:?}, and {self:?} was sent"));
+        }
+        match self.answered {
+            _ if self.attempts == 0 => Err(format!("{what} was not sent yet")),
+            Some((_, Outcome::Expired)) => Err(format!("{what} is executed after it was said to be too old for that")),
+            _ if self.nowhere && !self.in_flight => Err(format!("{what} is executed though it was refused")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Client {
+    /// A new op of some kind that the entity's behaviour knows; not all of them can be accepted.
+    pub fn new_op(&mut self, entity: &EntityId, rng: &mut fastrand::Rng) {
+        let n = self.ops.len() as u64 + 1;
+        let (by, pad) = (&self.name, "x".repeat(rng.usize(..400)));
+        let latest = self.seen(entity).saturating_sub(rng.u64(..3));
+        let post = json!({"by": by, "n": n, "pad": pad});
+        let (r#type, body) = match (entity.kind(), rng.u8(..8)) {
+            ("room", 0) => ("delete", json!({"seq": latest})),
+            ("room", 1) => ("react", json!({"seq": latest, "emoji": "+"})),
+            ("room", 2) => ("edit", json!({"seq": latest, "body": post})),
+            ("room", _) => ("post", post),
+            (_, 0..4) => ("increment", json!({"path": "/count", "by": n})),
+            (_, 4) => ("merge", json!({by: post})),
+            (_, 5) => ("patch", json!([{"op": "test", "path": "/last/by", "value": by}, {"op": "add", "path": "/mine", "value": n}])),
+            (_, _) => ("set", json!({"path": "/last", "value": post})),
+        };
+        let body = RawJson::from_value(&body).expect("this is JSON");
+        let if_seq = (rng.u8(..10) == 0).then(|| self.seen(entity));
+        self.ops.push(Op {
+            entity: entity.clone(),
+            ulid: String::new(),
+            n,
+            r#type,
+            body,
+            if_seq,
+            in_flight: false,
+            attempts: 0,
+            nowhere: true,
+            invoked: 0,
+            answered: None,
+        });
+    }
+
+    /// An op that is to be sent, for the first time or again.
+    pub fn unsent(&self) -> Option<usize> {
+        let mut open = self.ops.iter().enumerate().filter(|(_, op)| op.answered.is_none() && !op.in_flight);
+        // Under a name that is of no use only what was begun under it is asked again.
+        open.find(|(_, op)| op.attempts > 0 || !self.outlived).map(|(index, _)| index)
+    }
+
+    pub fn send(&mut self, index: usize, step: u64) -> Vec<u8> {
+        let op = &mut self.ops[index];
+        op.in_flight = true;
+        op.attempts += 1;
+        self.stats.ops += 1;
+        if op.attempts == 1 {
+            (op.invoked, op.ulid) = (step, self.ulid.clone());
+        }
+        let (entity, body, n, if_seq) = (op.entity.clone(), op.body.clone(), Some(op.n), op.if_seq);
+        let call = Call::Send(params::Send { entity, r#type: op.r#type.into(), body, n, if_seq });
+        self.request(Asked::Send(index), &call)
+    }
+
+    pub(super) fn acknowledged(&mut self, op: usize, sent: &Sent, truth: &Truth) -> Result<(), String> {
+        let op = &mut self.ops[op];
+        op.in_flight = false;
+        let log = &truth.logs.0[&op.entity];
+        let event = log.event(sent.seq).ok_or_else(|| format!("op {} is acknowledged at {} and not on disk", op.n, sent.seq))?;
+        if event.client.as_deref() != Some(&*op.ulid) || event.n != Some(op.n) || event.at != sent.at || event.result != sent.result {
+            return Err(format!("op {} is acknowledged as {sent:?}, where {event:?} is", op.n));
+        }
+        if log.epoch.as_ref() != Some(&sent.epoch) {
+            return Err(format!("op {} is acknowledged in epoch {:?}, and the log is {:?}", op.n, sent.epoch, log.epoch));
+        }
+        if sent.duplicate && op.attempts == 1 {
+            return Err(format!("op {} is called a repeat and was sent once", op.n));
+        }
+        self.stats.repeats += u64::from(sent.duplicate);
+        op.answered = Some((truth.step, Outcome::Accepted(sent.seq)));
+        let (entity, seq) = (op.entity.clone(), sent.seq);
+        self.saw(&entity, seq);
+        Ok(())
+    }
+
+    pub(super) fn op_refused(&mut self, op: usize, error: &WireError, truth: &Truth) -> Result<(), String> {
+        let op = &mut self.ops[op];
+        op.in_flight = false;
+        let written = truth.is_written(&op.ulid, op.n);
+        let outcome = match error.data.code {
+            ErrorCode::Unavailable => {
+                op.nowhere = false;
+                return Ok(());
+            }
+            ErrorCode::Overloaded | ErrorCode::TooManyInFlight | ErrorCode::ShuttingDown => {
+                self.stats.overloaded += u64::from(error.data.code == ErrorCode::Overloaded);
+                if written && op.nowhere {
+                    return Err(format!("op {} is in the log, and all that was said of it is that nothing was done", op.n));
+                }
+                return Ok(());
+            }
+            ErrorCode::Conflict if op.if_seq.is_some() => {
+                self.stats.conflicts += 1;
+                Outcome::Refused
+            }
+            ErrorCode::Rejected => {
+                self.stats.rejected += 1;
+                Outcome::Refused
+            }
+            ErrorCode::OpExpired if truth.forgets => {
+                self.stats.expired += 1;
+                self.outlived = true;
+                Outcome::Expired
+            }
+            _ => return Err(format!("op {} was refused: {error:?}", op.n)),
+        };
+        if written && outcome == Outcome::Refused {
+            return Err(format!("op {} is in the log and refused: {error:?}", op.n));
+        }
+        op.answered = Some((truth.step, outcome));
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! The node's end of a socket.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use greenroom_actors::relay::Seat;
+use greenroom_actors::session::{Authenticate, Session};
+use greenroom_protocol::{CodecKind, WireError};
+
+use super::Node;
+use crate::clock::Now;
+use crate::net::Wire;
+
+/// See the module's head.
+pub struct Connection {
+    pub client: usize,
+    session: Session,
+    pub seat: Rc<Seat>,
+    pub worker: usize,
+    pub wire: Wire,
+}
+
+impl Drop for Connection {
+    /// Its client finds it closed, whenever it looks.
+    fn drop(&mut self) {
+        let code = self.seat.outbox.closing().filter(|_| self.seat.outbox.bytes() == 0);
+        self.wire.borrow_mut().server_gone = Some(code);
+    }
+}
+
+impl Connection {
+    pub(super) fn can_receive(&self) -> bool {
+        self.wire.borrow().has_request() && !self.seat.outbox.is_full() && self.seat.outbox.closing().is_none()
+    }
+
+    pub(super) fn can_pump(&self, link: usize) -> bool {
+        self.seat.outbox.bytes() > 0 && self.seat.gather.borrow().is_none() && self.wire.borrow().down.len() < link
+    }
+
+    /// It is to be closed, and all that could be sent is.
+    pub(super) fn can_close(&self) -> bool {
+        let outbox = &self.seat.outbox;
+        outbox.closing().is_some() && (outbox.bytes() == 0 || self.wire.borrow().client_gone)
+    }
+}
+
+impl Node {
+    /// A client's new connection, with its first request under way.
+    pub fn accept(&mut self, client: usize, codec: CodecKind, wire: &Wire, now: Now) -> u64 {
+        let worker = self.rng.usize(..self.sizes.workers);
+        let session = Session::begin(Rc::clone(&self.envs[worker]), codec, now.wall);
+        let seat = Rc::clone(session.seat());
+        self.next += 1;
+        self.connections.insert(self.next, Connection { client, session, seat, worker, wire: Rc::clone(wire) });
+        self.next
+    }
+
+    /// Ends a connection, be it that its client has gone, or that it is to be closed, or lost.
+    pub fn hang_up(&mut self, id: u64, now: Now) {
+        let Some(connection) = self.connections.remove(&id) else { return };
+        // The time of its loss is the time of the last sweep.
+        self.envs[connection.worker].relay.borrow_mut().sweep(now.wall);
+        let mut wire = connection.wire.borrow_mut();
+        wire.lost_at.get_or_insert(now);
+        connection.seat.left.set(connection.seat.left.get() || (wire.client_gone && wire.left));
+    }
+
+    pub(super) fn receive(&mut self, id: u64, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let request = connection.wire.borrow_mut().up.pop_front();
+        if let Some(request) = request {
+            connection.session.receive(&request, now.wall);
+        }
+    }
+
+    pub(super) fn pump(&mut self, id: u64) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let mut taken = VecDeque::new();
+        let _ = connection.seat.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut taken, 2, 4096);
+        connection.wire.borrow_mut().down.extend(taken);
+        if connection.seat.outbox.take_starved() {
+            self.envs[connection.worker].relay.borrow_mut().drained(&connection.seat);
+        }
+    }
+}
+
+/// An authenticator that believes everybody.
+pub(super) struct Believes;
+
+impl Authenticate for Believes {
+    fn authenticate(&self, token: Option<&str>, _: &str, _: u64) -> Result<greenroom_actors::identity::Identity, WireError> {
+        Ok(greenroom_actors::identity::Identity {
+            user: Arc::from(token.unwrap_or("nobody")),
+            expires_at: None,
+            capabilities: greenroom_actors::capability::Capabilities::default(),
+            anonymous: false,
+        })
+    }
+}

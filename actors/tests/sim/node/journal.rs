@@ -1,0 +1,111 @@
+//! The committer, its queue, and its way to wait.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use greenroom_actors::journal::{Committer, CommitterLimits, Health, Journal, Progress, ToJournal};
+use tokio::sync::{mpsc, watch};
+
+use crate::bugs::Bug;
+use crate::clock::Now;
+use crate::seen::Wait;
+use crate::sizes::Sizes;
+use crate::store::SimStore;
+
+/// No pause is under way.
+const NEVER: u64 = u64::MAX;
+
+/// See the module's head.
+pub(super) struct Writer {
+    /// Where entities queue; with one of the planted bugs it is not the committer's own queue.
+    pub journal: Journal,
+    hop: Option<(mpsc::Receiver<ToJournal>, Journal)>,
+    committer: Pin<Box<dyn Future<Output = ()>>>,
+    health: watch::Receiver<Health>,
+    /// The time as the committer knows it, and when its pause is over.
+    clock: Arc<AtomicU64>,
+    due: Arc<AtomicU64>,
+}
+
+impl Writer {
+    pub fn start(store: &SimStore, term: u64, sizes: Sizes, bug: Option<Bug>) -> Self {
+        let (journal, queue) = Journal::channel(sizes.journal);
+        let limits = CommitterLimits { batch_ops: sizes.batch_ops, batch_bytes: sizes.batch_bytes };
+        let (committer, health) = Committer::new(Arc::new(store.clone()), term, queue, limits);
+        let (clock, due) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(NEVER)));
+        let (clock_of_pause, due_of_pause) = (Arc::clone(&clock), Arc::clone(&due));
+        let committer = committer.with_pause(Box::new(move |length| {
+            let ms = u64::try_from(length.as_millis()).expect("pauses are short");
+            let at = clock_of_pause.load(Ordering::Relaxed) + ms;
+            due_of_pause.store(at, Ordering::Relaxed);
+            let (clock, due) = (Arc::clone(&clock_of_pause), Arc::clone(&due_of_pause));
+            Box::pin(std::future::poll_fn(move |_| {
+                if clock.load(Ordering::Relaxed) < at {
+                    return Poll::Pending;
+                }
+                due.store(NEVER, Ordering::Relaxed);
+                Poll::Ready(())
+            }))
+        }));
+        let (journal, hop) = if bug == Some(Bug::NoSkipAfterFailure) {
+            let (front, behind) = Journal::channel(sizes.journal);
+            (front, Some((behind, journal)))
+        } else {
+            (journal, None)
+        };
+        Self { journal, hop, committer: Box::pin(committer.run()), health, clock, due }
+    }
+
+    pub fn poll(&mut self, now: Now) {
+        self.clock.store(now.mono, Ordering::Relaxed);
+        let done = self.committer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(done.is_pending(), "a committer runs while somebody can queue");
+    }
+
+    /// When it goes on, if it pauses.
+    pub fn pause_ends(&self) -> Option<u64> {
+        Some(self.due.load(Ordering::Relaxed)).filter(|due| *due != NEVER)
+    }
+
+    /// Messages that it has not taken yet.
+    pub fn waiting(&self) -> usize {
+        self.journal.waiting() + self.hop.as_ref().map_or(0, |(_, behind)| behind.waiting())
+    }
+
+    /// Whether it could begin a transaction.
+    pub fn can_commit(&self, store: &SimStore) -> bool {
+        let waiting = self.hop.as_ref().map_or(&self.journal, |(_, journal)| journal).waiting() > 0;
+        waiting && !store.is_committing() && self.pause_ends().is_none()
+    }
+
+    pub fn is_fenced(&self) -> bool {
+        matches!(&*self.health.borrow(), Health::Fenced(_))
+    }
+
+    pub fn can_hop(&self) -> bool {
+        self.hop.as_ref().is_some_and(|(queue, _)| !queue.is_empty())
+    }
+
+    /// A planted bug: what follows a failure is let through as if nothing had happened.
+    pub fn hop(&mut self) {
+        let Some((queue, behind)) = &mut self.hop else { return };
+        let Some(permit) = behind.reserve() else { return };
+        let Ok(message) = queue.try_recv() else { return };
+        permit.send(match message {
+            ToJournal::Event { entity, epoch, seq, text, progress } if progress.ended() => {
+                ToJournal::Event { entity, epoch, seq, text, progress: Progress::new(seq - 1).0 }
+            }
+            other => other,
+        });
+    }
+
+    pub fn waits(&self, store: &SimStore) -> Option<Wait> {
+        match (self.pause_ends(), store.is_committing()) {
+            (Some(_), _) => Some(Wait::Pause),
+            (None, false) => Some(Wait::Queue),
+            (None, true) => None,
+        }
+    }
+}

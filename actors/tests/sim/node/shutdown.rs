@@ -1,0 +1,113 @@
+//! SIGTERM: entities first, then the journal, then the sessions, as the server does it.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+use greenroom_protocol::close::CloseCode;
+use greenroom_protocol::codec::{Message, Method};
+use greenroom_protocol::notify::{Goodbye, GoodbyeReason};
+
+use super::Node;
+use crate::bugs::Bug;
+use crate::clock::Now;
+use crate::seen::Wait;
+
+/// How long the flush may take, in ms.
+const DEADLINE: u64 = 1_000;
+/// How long clients have to take their goodbye, in ms.
+const LAST_WORDS: u64 = 2_000;
+
+/// A node that stops.
+pub(super) struct Drain {
+    flush: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// The entities sleep, and the journal is waited for.
+    asleep: Rc<Cell<bool>>,
+    deadline: Option<u64>,
+    /// When the process ends, once goodbye is said.
+    ends: Option<u64>,
+}
+
+/// What a drain comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// All is flushed, and goodbye is said.
+    Flushed,
+    /// The deadline has passed, and goodbye is said.
+    CutShort,
+    /// The process ends.
+    Over,
+}
+
+impl Drain {
+    pub(super) fn wait(&self) -> Option<Wait> {
+        self.flush.as_ref().map(|_| if self.asleep.get() { Wait::DrainBarrier } else { Wait::Drain })
+    }
+}
+
+impl Node {
+    /// The server is told to stop. Without a deadline it must come to an end by itself.
+    pub fn begin_drain(&mut self, with_deadline: bool, now: Now) {
+        let (directory, journal, forget) =
+            (self.directory.clone(), self.writer.journal.clone(), self.bug == Some(Bug::DrainWithoutBarrier));
+        let asleep = Rc::new(Cell::new(false));
+        let told = Rc::clone(&asleep);
+        let flush = async move {
+            directory.drain().await;
+            told.set(true);
+            if !forget {
+                journal.barrier().await;
+            }
+        };
+        let deadline = with_deadline.then(|| now.mono + DEADLINE);
+        self.drain = Some(Drain { flush: Some(Box::pin(flush)), asleep, deadline, ends: None });
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_some()
+    }
+
+    /// When its next deadline is.
+    pub(super) fn drain_ends(&self) -> Option<u64> {
+        self.drain.as_ref().and_then(|drain| drain.ends.or(drain.deadline))
+    }
+
+    /// Goes on with stopping.
+    ///
+    /// # Errors
+    /// When it takes its leave and something is still on the way to the disk.
+    pub fn poll_drain(&mut self, now: Now) -> Result<Option<Drained>, String> {
+        let Some(drain) = &mut self.drain else { return Ok(None) };
+        if let Some(flush) = &mut drain.flush {
+            let flushed = flush.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+            if !flushed && drain.deadline.is_none_or(|deadline| now.mono < deadline) {
+                return Ok(None);
+            }
+            (drain.flush, drain.ends) = (None, Some(now.mono + LAST_WORDS));
+            self.say_goodbye();
+            if !flushed {
+                return Ok(Some(Drained::CutShort));
+            }
+            if self.writer.waiting() > 0 || self.store.is_committing() {
+                return Err(format!("a drain is over, and {} messages or a transaction are on the way to the disk", self.writer.waiting()));
+            }
+            if self.awake() > 0 {
+                return Err(format!("a drain is over, and {} entities are awake", self.awake()));
+            }
+            return Ok(Some(Drained::Flushed));
+        }
+        let over = self.connections.is_empty() || drain.ends.is_some_and(|ends| now.mono >= ends);
+        Ok(over.then_some(Drained::Over))
+    }
+
+    fn say_goodbye(&self) {
+        for env in &self.envs {
+            for seat in env.relay.borrow().seats() {
+                let params = Goodbye { reason: GoodbyeReason::ShuttingDown, closes_in_ms: 0, reconnect_after_ms: None };
+                seat.outbox.push(env.encoder.encode(seat.codec, &Message::Notification { method: Method::Goodbye, params: &params }));
+                seat.outbox.close(CloseCode::ShuttingDown);
+            }
+        }
+    }
+}

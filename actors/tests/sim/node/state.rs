@@ -1,0 +1,50 @@
+//! What can be seen of a node from outside.
+
+use super::{Entity, Node};
+use crate::seen::Wait;
+
+impl Node {
+    /// Entities awake, by the directory.
+    pub fn awake(&self) -> usize {
+        self.shards.iter().map(|(slots, _)| slots.awake()).sum()
+    }
+
+    /// Whether nobody uses its sockets.
+    pub fn is_deserted(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// Whether relays and entities agree about who follows, and every request is answered.
+    pub fn agreement(&self) -> Result<(), String> {
+        for entity in crate::sizes::entities() {
+            let proc = self.procs.values().find(|proc| proc.id == entity);
+            let mut by_entity: Vec<_> = proc.and_then(|proc| proc.life.awake()).into_iter().flat_map(Entity::followers).collect();
+            let mut by_relay = Vec::new();
+            for env in &self.envs {
+                by_relay.extend(env.relay.borrow().followers(&entity));
+            }
+            by_entity.sort_unstable();
+            by_relay.sort_unstable();
+            if by_entity != by_relay {
+                return Err(format!("`{entity}`: the entity knows {by_entity:?}, the relays {by_relay:?}"));
+            }
+        }
+        for connection in self.connections.values() {
+            if connection.seat.in_flight.get() != 0 {
+                return Err(format!("{} requests of client {} count as in flight", connection.seat.in_flight.get(), connection.client));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where anything of it waits now, if the whole node ended.
+    pub fn waits(&self, spawned: bool) -> Vec<Wait> {
+        let mut waits = self.store.waits();
+        waits.extend(self.writer.waits(&self.store));
+        waits.extend(self.drain.as_ref().and_then(super::Drain::wait));
+        waits.extend((!self.later.is_empty()).then_some(Wait::MailboxRoom));
+        waits.extend(spawned.then_some(Wait::SpawnedSend));
+        waits.extend(self.procs.values().flat_map(super::Proc::waits));
+        waits
+    }
+}

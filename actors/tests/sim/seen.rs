@@ -1,0 +1,78 @@
+//! What happened, to know that the rare cases were met.
+
+/// Where a future can wait when its node or entity ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// A commit that is asked for; one that is executed and not answered.
+    CommitAsked,
+    CommitDone,
+    SettleAsked,
+    SettleDone,
+    LoadAsked,
+    LoadDone,
+    PageAsked,
+    PageDone,
+    /// The committer, between two questions how a transaction ended.
+    Pause,
+    /// The committer, for something to commit.
+    Queue,
+    /// A load, for its turn.
+    ColdStart,
+    /// A load after a crash, for what the last life had queued.
+    Barrier,
+    /// A load that failed, for its next attempt.
+    Timer,
+    /// An entity, for room in a relay's queue.
+    RelayRoom,
+    /// A task, for room in a directory's or relay's queue.
+    SpawnedSend,
+    /// A control message, for room in an entity's mailbox.
+    MailboxRoom,
+    /// A node that stops, for its entities; then for the journal.
+    Drain,
+    DrainBarrier,
+}
+
+impl Wait {
+    pub const COUNT: usize = Self::DrainBarrier as usize + 1;
+}
+
+macro_rules! counters {
+    ($($name:ident)*) => {
+        /// See the module's head.
+        #[derive(Debug, Clone, Copy, Default)]
+        pub struct Seen {
+            $(pub $name: u64,)*
+            /// Crashes by where something waited then, in the order of [`Wait`].
+            pub crashed_at: [u64; Wait::COUNT],
+        }
+
+        impl Seen {
+            pub fn add(&mut self, other: &Self) {
+                $(self.$name += other.$name;)*
+                self.crashed_at.iter_mut().zip(other.crashed_at).for_each(|(sum, more)| *sum += more);
+            }
+
+            /// What was met less often than `least`.
+            pub fn rarer_than(&self, least: u64) -> Vec<&'static str> {
+                [$((stringify!($name), self.$name)),*].into_iter().filter(|(_, count)| *count < least).map(|(name, _)| name).collect()
+            }
+        }
+    };
+}
+
+counters! {
+    ops rejected conflicts expired overloaded repeats
+    commits_failed answers_lost stragglers reads_failed settles_failed store_cut
+    connections_cut half_open wires_held wires_lost slow_closed
+    entities_crashed panics_between panics_in_encode nodes_crashed
+    drained drain_cut_short takeovers fenced
+    clock_back clock_forward timers
+    resumed signals presence_told presence_checked reads events resets
+}
+
+impl Seen {
+    pub fn crashed(&mut self, waits: &[Wait]) {
+        waits.iter().for_each(|wait| self.crashed_at[*wait as usize] += 1);
+    }
+}

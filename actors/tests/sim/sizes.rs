@@ -1,0 +1,118 @@
+//! The bounds of a run, drawn from its seed: small ones meet more of the rare cases.
+
+use std::time::Duration;
+
+use greenroom_actors::behaviour::BehaviourConfig;
+use greenroom_actors::behaviour::document::DocumentConfig;
+use greenroom_actors::behaviour::room::RoomConfig;
+use greenroom_actors::capability::Permissions;
+use greenroom_actors::kind::{Kind, Kinds};
+use greenroom_protocol::EntityId;
+
+/// A window that no run overflows.
+const AMPLE: usize = 1000;
+
+/// See the module's head.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    pub workers: usize,
+    pub directory: usize,
+    pub relay: usize,
+    pub journal: usize,
+    pub inbox: usize,
+    pub batch_ops: usize,
+    pub batch_bytes: usize,
+    pub outbox: usize,
+    /// Frames that a socket's buffer holds.
+    pub link: usize,
+    pub max_loading: usize,
+    pub cold_starts: usize,
+    pub pending: usize,
+    pub resume_events: u64,
+    pub ring_events: usize,
+    pub keep_events: u64,
+    pub dedupe_clients: usize,
+    pub dedupe_ops: usize,
+    pub max_present: usize,
+    /// In ms.
+    pub presence_interval: u64,
+    /// In ms.
+    pub idle_timeout: u64,
+    /// How long a lost session can be resumed, and is present, in ms.
+    pub window: u64,
+    pub grace: u64,
+    /// Bytes in all outboxes of a thread.
+    pub budget: usize,
+    /// How many times out of 16 a commit, a read, that could go on does not.
+    pub slow: (u8, u8),
+}
+
+impl Sizes {
+    pub fn draw(rng: &mut fastrand::Rng) -> Self {
+        let resume_events = rng.u64(3..20);
+        // Every other run has windows that overflow.
+        let window = |rng: &mut fastrand::Rng| if rng.bool() { AMPLE } else { rng.usize(1..4) };
+        Self {
+            workers: rng.usize(1..3),
+            directory: rng.usize(2..40),
+            relay: rng.usize(1..20),
+            journal: rng.usize(2..40),
+            inbox: rng.usize(1..20),
+            batch_ops: rng.usize(1..10),
+            batch_bytes: rng.usize(100..3000),
+            outbox: rng.usize(200..3000),
+            link: rng.usize(1..8),
+            max_loading: rng.usize(1..4),
+            cold_starts: rng.usize(1..3),
+            pending: rng.usize(1..50),
+            resume_events,
+            ring_events: rng.usize(0..8),
+            keep_events: if rng.bool() { 0 } else { resume_events + rng.u64(..5) },
+            dedupe_clients: window(rng),
+            dedupe_ops: window(rng),
+            max_present: if rng.u8(..4) == 0 { rng.usize(1..4) } else { AMPLE },
+            presence_interval: rng.u64(..200),
+            idle_timeout: rng.u64(..3) * rng.u64(..2000),
+            window: rng.u64(..4) * 1300,
+            grace: rng.u64(..4000),
+            budget: if rng.bool() { usize::MAX } else { rng.usize(500..10_000) },
+            slow: (rng.u8(..16), rng.u8(..16)),
+        }
+    }
+
+    /// Whether what an entity remembers of ops can overflow in a run.
+    pub fn forgets(&self) -> bool {
+        self.dedupe_clients < AMPLE || self.dedupe_ops < AMPLE
+    }
+
+    pub fn kinds(self) -> Kinds {
+        let room = Kind {
+            name: "room",
+            behaviour: BehaviourConfig::Room(RoomConfig { messages: 3, ..RoomConfig::default() }),
+            default_permissions: Permissions::ALL,
+            anonymous_permissions: Permissions::NONE,
+            max_body_bytes: 4096,
+            ops_per_second: 1_000_000_000,
+            ops_burst: 1_000_000_000,
+            resume_events: self.resume_events,
+            ring_events: self.ring_events,
+            ring_bytes: 2000,
+            keep_events: self.keep_events,
+            snapshot_every: 3,
+            dedupe_clients: self.dedupe_clients,
+            dedupe_ops: self.dedupe_ops,
+            max_present: self.max_present,
+            presence_list: AMPLE,
+            presence_interval: Duration::from_millis(self.presence_interval),
+            idle_timeout: Duration::from_millis(self.idle_timeout),
+            max_pending_ops: self.pending,
+        };
+        let doc = Kind { name: "doc", behaviour: BehaviourConfig::Document(DocumentConfig::default()), ..room.clone() };
+        Kinds::new([room, doc])
+    }
+}
+
+/// The entities that clients use.
+pub fn entities() -> Vec<EntityId> {
+    ["room:a", "room:bb", "doc:c"].map(|id| EntityId::parse(id).expect("these are entity ids")).into()
+}

@@ -1,0 +1,69 @@
+//! What is so, as the checker knows it: the logs on disk, what was said, what anybody has seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use greenroom_protocol::{EntityId, Seq};
+
+use super::client::Client;
+use super::clock::Now;
+use super::log::Logs;
+use super::sizes::Sizes;
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Truth {
+    pub step: u64,
+    pub logs: Logs,
+    /// How many signals each client has sent on each of its connections.
+    pub said: BTreeMap<(usize, u64), u64>,
+    /// The earliest time that the server's clock has shown.
+    pub earliest: u64,
+    /// Whether entities may forget what became of an op.
+    pub forgets: bool,
+    /// How long the presence of a lost session lasts at least, in ms.
+    pub grace: u64,
+    pub now: Now,
+    /// How often the clock was set forward, which shortens what is timed.
+    pub jumps: u64,
+    /// The ops that are on disk, by client id and number.
+    written: BTreeSet<(String, u64)>,
+}
+
+impl Truth {
+    pub fn new(logs: Logs, sizes: Sizes, now: Now) -> Self {
+        Self {
+            step: 0,
+            logs,
+            said: BTreeMap::new(),
+            earliest: u64::MAX,
+            forgets: sizes.forgets(),
+            grace: sizes.grace.min(sizes.window),
+            now,
+            jumps: 0,
+            written: BTreeSet::new(),
+        }
+    }
+
+    /// Judges what has been written to an entity's log since it had `from` events.
+    pub fn judge(&mut self, entity: &EntityId, from: usize, clients: &[Client]) -> Result<(), String> {
+        for event in &self.logs.0[entity].events[from..] {
+            let (Some(ulid), Some(n)) = (&event.client, event.n) else { return Err(format!("{event:?} is nobody's")) };
+            if !self.written.insert((ulid.to_string(), n)) {
+                return Err(format!("op {n} of {ulid} was executed more than once, the last time at {} of `{entity}`", event.seq));
+            }
+            let op = clients.iter().flat_map(|client| &client.ops).find(|op| op.n == n && *op.ulid == **ulid);
+            let op = op.ok_or_else(|| format!("{event:?} was never sent"))?;
+            op.may_be_written(entity, event)?;
+        }
+        Ok(())
+    }
+
+    pub fn is_written(&self, ulid: &str, n: u64) -> bool {
+        self.written.contains(&(ulid.to_owned(), n))
+    }
+
+    /// The highest seq of an entity that anybody was shown.
+    pub fn shown(entity: &EntityId, clients: &[Client]) -> Seq {
+        clients.iter().map(|client| client.seen(entity)).max().unwrap_or(0)
+    }
+}

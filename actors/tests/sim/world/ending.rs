@@ -1,0 +1,146 @@
+//! The end of a run: nothing goes wrong any more, and everything must come to be as it should.
+
+use std::collections::BTreeMap;
+
+use super::World;
+use crate::client::{Client, Crowd, check_ops};
+use crate::sizes::entities;
+use crate::store::Way;
+
+/// Steps within which everything must have come to rest.
+const REST_STEPS: u64 = 20_000;
+/// Sweeps that must find nothing to do before everything counts as at rest.
+const QUIET_SWEEPS: u64 = 3;
+/// How long after a sweep the next one comes, in ms: together longer than anybody stays awake idly.
+const SWEEP_EVERY: u64 = 2_500;
+
+impl World {
+    /// What was cut is whole, who has lost its lease is gone, the clock is right; sometimes the node is told to stop once more.
+    pub(super) fn calm_down(&mut self) {
+        self.say("no more faults".into());
+        self.resting = true;
+        while let Some(index) = self.nodes.iter().position(|running| running.term != self.newest) {
+            self.crash_node(index);
+        }
+        for running in &self.nodes {
+            running.node.store.set_way(Way::Open);
+            running.node.connections.values().for_each(|connection| connection.wire.borrow_mut().heal());
+        }
+        self.lines.iter().flatten().for_each(|(_, wire)| wire.borrow_mut().heal());
+        self.clock.correct();
+        // Everybody wants everything now, and must come to have it.
+        for client in &mut self.clients {
+            client.want_all(&mut self.rng);
+        }
+        if self.rng.u8(..3) == 0 {
+            self.drain();
+        }
+    }
+
+    /// Goes on without faults until nothing is left to do.
+    pub(super) fn rest(&mut self) -> Result<(), String> {
+        let began = self.step;
+        let mut quiet = 0;
+        loop {
+            self.begin_step();
+            if self.step - began > REST_STEPS {
+                let now = self.clock.now();
+                let steps: Vec<_> = self.nodes.iter().map(|running| running.node.steps(now)).collect();
+                let open: Vec<_> = self.clients.iter().map(Client::open).collect();
+                return Err(format!("not at rest after {REST_STEPS} steps: {steps:?} {open:?}"));
+            }
+            let worked = self.work()?;
+            self.judge()?;
+            if worked && self.rng.u8(..3) > 0 {
+                continue;
+            }
+            for client in 0..self.clients.len() {
+                if self.lines[client].is_none() {
+                    self.dial(client);
+                } else {
+                    self.catch_up(client);
+                }
+            }
+            if !self.clients.iter().all(Client::is_settled) {
+                quiet = 0;
+            }
+            if !worked {
+                quiet += 1;
+                if quiet > QUIET_SWEEPS {
+                    return Ok(());
+                }
+                // What could not be woken is tried again by the sweep; it must not put to sleep what is followed.
+                self.clock.pass(SWEEP_EVERY);
+                self.sweep_all();
+            }
+        }
+    }
+
+    pub(super) fn converged(&mut self) -> Result<(), String> {
+        for client in &self.clients {
+            for (entity, epoch, seq) in client.positions() {
+                let log = &self.truth.logs.0[entity];
+                if seq != log.len() || log.epoch.as_ref().is_some_and(|written| written != epoch) {
+                    return Err(format!("{} rests at {seq} of `{entity}`, which has {} events", client.name, log.len()));
+                }
+            }
+        }
+        check_ops(&self.clients, &self.truth.logs)?;
+        self.nodes.iter().try_for_each(|running| running.node.agreement())?;
+        self.clients.iter_mut().for_each(Client::want_lists);
+        self.rest()?;
+        self.presence()
+    }
+
+    /// Who is present is who has entered and neither left nor gone, and everybody who wants to know knows.
+    fn presence(&mut self) -> Result<(), String> {
+        let mut there: BTreeMap<_, Crowd> = entities().into_iter().map(|entity| (entity, Crowd::default())).collect();
+        for (entity, crowd) in &mut there {
+            for client in self.clients.iter().filter(|client| client.is_inside(entity)) {
+                *crowd.0.entry(client.name.clone()).or_default() += 1;
+            }
+        }
+        for client in &self.clients {
+            for (entity, crowd) in client.lists().chain(client.watched()) {
+                // Who comes back to a full one is not let in, and is not told.
+                let full = self.sizes.max_present < self.clients.len();
+                let within = full && crowd.0.iter().all(|(user, sessions)| there[entity].0.get(user).is_some_and(|most| sessions <= most));
+                if *crowd != there[entity] && !within {
+                    return Err(format!("{} sees {crowd:?} in `{entity}`, and {:?} are there", client.name, there[entity]));
+                }
+                self.seen.presence_checked += u64::from(!crowd.0.is_empty());
+            }
+        }
+        for (entity, user, lefts) in self.clients.iter().flat_map(Client::lefts) {
+            let exits = self.clients.iter().filter(|client| client.name == user).map(|client| client.exits(entity)).sum();
+            if lefts > exits {
+                return Err(format!("{user} was said to have left `{entity}` {lefts} times, and has gone {exits} times at the most"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody leaves: everything must fall asleep, or somebody is still thought to be there.
+    pub(super) fn leave(&mut self) -> Result<(), String> {
+        (0..self.clients.len()).for_each(|client| self.hang_up(client));
+        let mut sweeps = 0;
+        for _ in 0..REST_STEPS {
+            self.begin_step();
+            if self.work()? {
+                continue;
+            }
+            if self.nodes.iter().all(|running| running.node.awake() == 0 && running.node.is_deserted()) {
+                return Ok(());
+            }
+            sweeps += 1;
+            if sweeps > 10 {
+                break;
+            }
+            self.clock.pass(SWEEP_EVERY);
+            self.sweep_all();
+        }
+        let awake: Vec<_> =
+            self.nodes.iter().flat_map(|running| running.node.procs.values()).map(|proc| format!("{:?}", proc.life)).collect();
+        Err(format!("entities stay awake when everybody has left: {awake:?}"))
+    }
+}

@@ -1,0 +1,225 @@
+//! What goes wrong.
+
+use std::rc::Rc;
+
+use super::{Running, World};
+use crate::net::Link;
+use crate::node::Panic;
+use crate::seen::Wait;
+use crate::store::{Call, Fate, Way};
+use greenroom_actors::store::memory::Lost;
+
+/// Out of so many steps, one ends a cut of a wire or of the way to the disk.
+const HEALS: u16 = 60;
+
+impl World {
+    pub(super) fn fault(&mut self) {
+        let kind = self.rng.u8(..26);
+        self.say(format!("fault {kind}"));
+        match kind {
+            0..4 => {
+                let client = self.rng.usize(..self.clients.len());
+                self.give_up(client);
+            }
+            4..6 => self.drop_connection(),
+            6..9 => self.hold_wire(),
+            9..12 => self.crash_entity(),
+            12..16 => self.plan_panic(),
+            16..18 => self.straggle(),
+            18..20 => self.cut_store(),
+            20 => self.turn_clock(),
+            21 | 22 => self.drain(),
+            23 => self.take_over(),
+            _ => {
+                let newest = self.nodes.len().checked_sub(1);
+                newest.into_iter().for_each(|index| self.crash_node(index));
+            }
+        }
+    }
+
+    /// Held wires and cut ways become whole again, by and by; who has lost its lease ends.
+    pub(super) fn recover(&mut self) {
+        let rng = &mut self.rng;
+        for running in &mut self.nodes {
+            if running.node.store.way() != Way::Open && rng.u16(..HEALS) == 0 {
+                running.node.store.set_way(Way::Open);
+            }
+            for connection in running.node.connections.values() {
+                let mut wire = connection.wire.borrow_mut();
+                if wire.is_held() && rng.u16(..HEALS) == 0 {
+                    wire.heal();
+                }
+            }
+        }
+        for (_, wire) in self.lines.iter().flatten() {
+            let mut wire = wire.borrow_mut();
+            if wire.is_held() && rng.u16(..HEALS) == 0 {
+                wire.heal();
+            }
+        }
+        for running in &mut self.nodes {
+            if running.node.is_fenced() && !running.fenced {
+                running.fenced = true;
+                self.seen.fenced += 1;
+            }
+        }
+        self.crash_where_it_is_rare();
+        let fenced = self.nodes.iter().position(|running| running.fenced);
+        if let Some(index) = fenced.filter(|_| self.rng.u8(..20) == 0) {
+            self.crash_node(index);
+        }
+    }
+
+    /// Some points are seldom waited at: when one is, a crash there is likelier.
+    fn crash_where_it_is_rare(&mut self) {
+        if self.faults == 0 || self.rng.u8(..40) > 0 {
+            return;
+        }
+        let rare = |wait: &Wait| matches!(wait, Wait::Pause | Wait::PageAsked | Wait::PageDone | Wait::DrainBarrier);
+        let index = self.nodes.iter().position(|running| running.node.waits(false).iter().any(rare));
+        index.into_iter().for_each(|index| self.crash_node(index));
+    }
+
+    /// A client gives its connection up: the node is told, or the wire breaks with what is on it, or half of it stays open
+    /// and what is on it arrives later.
+    pub(super) fn give_up(&mut self, client: usize) {
+        let Some((_, wire)) = self.lines[client].take() else { return };
+        self.seen.connections_cut += 1;
+        self.clients[client].disconnected(&wire);
+        let mut wire = wire.borrow_mut();
+        wire.client_gone = true;
+        match self.rng.u8(..4) {
+            0 => {
+                self.seen.wires_lost += 1;
+                wire.up.clear();
+            }
+            1 | 2 => {
+                self.seen.half_open += 1;
+                wire.vanished = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// A node drops a connection. Its client may not know for a while.
+    fn drop_connection(&mut self) {
+        let Some(running) = self.rng.choice(&mut self.nodes) else { return };
+        let ids: Vec<u64> = running.node.connections.keys().copied().collect();
+        let Some(id) = self.rng.choice(ids) else { return };
+        if let Some(wire) = running.node.connections.get(&id).map(|connection| Rc::clone(&connection.wire)) {
+            self.seen.connections_cut += 1;
+            running.node.hang_up(id, self.clock.now());
+            lose_some(&mut wire.borrow_mut(), &mut self.rng);
+        }
+    }
+
+    fn hold_wire(&mut self) {
+        let client = self.rng.usize(..self.clients.len());
+        let Some((_, wire)) = &self.lines[client] else { return };
+        let kind = self.rng.u8(1..4);
+        let mut wire = wire.borrow_mut();
+        (wire.up_held, wire.down_held) = (kind & 1 != 0, kind & 2 != 0);
+        self.seen.wires_held += 1;
+    }
+
+    fn crash_entity(&mut self) {
+        let Some(running) = self.rng.choice(&mut self.nodes) else { return };
+        let crashable: Vec<u64> = running.node.procs.iter().filter(|(_, proc)| proc.can_crash()).map(|(uid, _)| *uid).collect();
+        if let Some(uid) = self.rng.choice(crashable) {
+            running.node.crash(uid);
+        }
+        self.mourn();
+    }
+
+    /// Some handler that is still to run will panic.
+    fn plan_panic(&mut self) {
+        let left = self.rng.u32(..4);
+        let panic = if self.rng.bool() { Panic::Encoding(left) } else { Panic::Doing(left) };
+        let Some(running) = self.rng.choice(&mut self.nodes) else { return };
+        if let Some(proc) = self.rng.choice(running.node.procs.values_mut()) {
+            proc.plan(panic);
+        }
+    }
+
+    /// Transactions whose answers are lost arrive now. Refused or written, that is the disk's affair.
+    pub(super) fn straggle(&mut self) {
+        if self.late > 0 {
+            self.seen.stragglers += 1;
+            self.late = 0;
+            drop(self.disk.deliver());
+        }
+    }
+
+    /// The way between a node and the disk is cut, for longer than it takes to ask again.
+    fn cut_store(&mut self) {
+        let way = if self.rng.bool() { Way::Cut } else { Way::Held };
+        let Some(running) = self.rng.choice(&mut self.nodes) else { return };
+        running.node.store.set_way(way);
+        self.seen.store_cut += 1;
+    }
+
+    fn turn_clock(&mut self) {
+        // A little, or more than a client's clock may be ahead.
+        let ms = self.rng.u64(..1000) * self.rng.u64(1..600);
+        if self.rng.bool() {
+            self.seen.clock_back += 1;
+            self.clock.set_back(ms);
+        } else {
+            self.seen.clock_forward += 1;
+            self.clock.set_forward(ms);
+            self.truth.jumps += 1;
+        }
+    }
+
+    /// The newest node is told to stop.
+    pub(super) fn drain(&mut self) {
+        let (now, with_deadline) = (self.clock.now(), !self.resting && self.rng.bool());
+        if let Some(running) = self.nodes.last_mut().filter(|running| !running.node.is_draining()) {
+            running.node.begin_drain(with_deadline, now);
+            self.say("the node is told to stop".into());
+        }
+    }
+
+    /// Another node starts, which takes the lease of the one that there is. That one does not know.
+    fn take_over(&mut self) {
+        if self.nodes.len() == 1 {
+            self.seen.takeovers += 1;
+            self.start();
+        }
+    }
+
+    /// A whole process ends; only the disk is left, and perhaps a transaction on its way there.
+    pub(super) fn crash_node(&mut self, index: usize) {
+        self.seen.nodes_crashed += 1;
+        let spawned = self.runtime.metrics().num_alive_tasks() > 0;
+        let now = self.clock.now();
+        let node = &mut self.nodes[index].node;
+        self.seen.crashed(&node.waits(spawned));
+        let asked = node.store.calls().into_iter().find(|(_, call, fresh)| *call == Call::Commit && *fresh);
+        if let Some((number, ..)) = asked.filter(|_| self.rng.bool()) {
+            self.late += 1;
+            node.store.advance(number, Fate::Loses(Lost::OnItsWay));
+            node.poll_all(now);
+        }
+        for connection in node.connections.values() {
+            lose_some(&mut connection.wire.borrow_mut(), &mut self.rng);
+        }
+        let Running { term, .. } = self.nodes.remove(index);
+        self.say(format!("the node of term {term} crashes"));
+        if self.rng.bool() {
+            self.straggle();
+        }
+    }
+}
+
+/// What a node has sent and not delivered when it is gone: it arrives, or not, or its client waits in vain for a while.
+fn lose_some(wire: &mut Link, rng: &mut fastrand::Rng) {
+    match rng.u8(..4) {
+        0 => {
+            wire.down.clear();
+            wire.torn = true;
+        }
+        1 => wire.down_held = true,
+        _ => {}
+    }
+}

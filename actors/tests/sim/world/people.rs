@@ -1,0 +1,151 @@
+//! What clients do, and what reaches them.
+
+use super::World;
+use crate::client::Terms;
+use crate::net::Link;
+use crate::sizes::entities;
+use crate::truth::Truth;
+use greenroom_protocol::EntityId;
+
+impl World {
+    /// A client does something of its own accord.
+    pub(super) fn client_step(&mut self) {
+        let client = self.rng.usize(..self.clients.len());
+        if self.lines[client].is_none() {
+            return self.dial(client);
+        }
+        let entity = self.rng.choice(entities()).expect("there are entities");
+        if self.rng.u8(..3) > 0 {
+            self.whim(client, &entity);
+        }
+        self.catch_up(client);
+    }
+
+    fn whim(&mut self, client: usize, entity: &EntityId) {
+        let kind = self.rng.u8(..16);
+        match kind {
+            0..6 => return self.clients[client].new_op(entity, &mut self.rng),
+            6 | 7 => {
+                let terms = Terms::draw(&mut self.rng);
+                return self.clients[client].want(entity, Some(terms));
+            }
+            8 => return self.clients[client].want(entity, None),
+            9 | 10 => return self.clients[client].place(entity, kind == 9),
+            _ => {}
+        }
+        if !self.clients[client].is_connected() || self.clients[client].in_flight() > 6 {
+            return;
+        }
+        let request = match kind {
+            11 => {
+                let floor = self.floor(client, entity);
+                self.clients[client].read(entity, floor)
+            }
+            12 => {
+                let at = Some(self.rng.u64(..30));
+                let (before, after) = [(at, None), (None, at), (None, None)][self.rng.usize(..3)];
+                let limit = self.rng.u32(1..9);
+                self.clients[client].history(entity, before, after, limit)
+            }
+            13 => self.clients[client].list(entity),
+            _ => {
+                let key = [None, Some("a"), Some("b")][self.rng.usize(..3)].map(str::to_owned);
+                self.clients[client].signal(entity, key, &mut self.truth)
+            }
+        };
+        self.post(client, request);
+    }
+
+    /// The least that a read must show which begins now: all that anybody was shown before. A node whose lease is over may
+    /// not know of that any more.
+    fn floor(&self, client: usize, entity: &EntityId) -> u64 {
+        let current = self.lines[client].as_ref().map(|(term, _)| *term);
+        if current == Some(self.newest) { Truth::shown(entity, &self.clients) } else { 0 }
+    }
+
+    /// Sends what is still to be sent. Ops may follow `connect` at once.
+    pub(super) fn catch_up(&mut self, client: usize) {
+        if self.clients[client].wants_new_name() {
+            return self.hang_up(client);
+        }
+        // Every other client is as patient as it is asked to be, and in the end all are.
+        let patient = self.resting || client.is_multiple_of(2);
+        if self.clients[client].in_flight() > 8 || (patient && self.clock.now().mono < self.clients[client].waits_until) {
+            return;
+        }
+        if let Some(op) = self.clients[client].unsent() {
+            let request = self.clients[client].send(op, self.step);
+            self.post(client, request);
+        }
+        if !self.clients[client].is_connected() {
+            return;
+        }
+        if let Some(entity) = self.clients[client].unsettled() {
+            let request = self.clients[client].settle(&entity);
+            self.post(client, request);
+        }
+        if let Some(entity) = self.clients[client].unlisted() {
+            let request = self.clients[client].list(&entity);
+            self.post(client, request);
+        }
+        if let Some(entity) = self.clients[client].unplaced() {
+            let request = self.clients[client].settle_place(&entity);
+            self.post(client, request);
+        }
+    }
+
+    pub(super) fn dial(&mut self, client: usize) {
+        if self.nodes.iter().all(|running| running.term != self.newest) {
+            self.start();
+        }
+        let now = self.clock.now();
+        if self.clients[client].wants_new_name() {
+            let random = self.rng.u64(..);
+            self.clients[client].rename(now.wall, random);
+        }
+        let Some(running) = self.nodes.last_mut().filter(|running| !running.node.is_draining()) else { return };
+        let (first, codec) = (self.clients[client].connect(), self.clients[client].codec);
+        let wire = Link::with_first(first);
+        running.node.accept(client, codec, &wire, now);
+        self.lines[client] = Some((running.term, wire));
+    }
+
+    pub(super) fn hang_up(&mut self, client: usize) {
+        if let Some((_, wire)) = self.lines[client].take() {
+            self.clients[client].disconnected(&wire);
+            self.clients[client].forget_session();
+            let mut wire = wire.borrow_mut();
+            (wire.client_gone, wire.left) = (true, true);
+        }
+    }
+
+    pub(super) fn post(&self, client: usize, request: Vec<u8>) {
+        if let Some((_, wire)) = &self.lines[client] {
+            wire.borrow_mut().up.push_back(request);
+        }
+    }
+
+    pub(super) fn has_news(&self, client: usize) -> bool {
+        self.lines[client].as_ref().is_some_and(|(_, wire)| wire.borrow().has_news())
+    }
+
+    /// A client takes one frame off its socket, which may hold several messages, or finds it closed.
+    pub(super) fn deliver(&mut self, client: usize) -> Result<(), String> {
+        let Some((_, wire)) = self.lines[client].clone() else { return Ok(()) };
+        let frame = wire.borrow_mut().down.pop_front();
+        let code = wire.borrow().server_gone.flatten().filter(|_| !wire.borrow().torn);
+        let blame = |why| format!("client {client}: {why}");
+        let Some(frame) = frame else {
+            self.lines[client] = None;
+            return self.clients[client].closed(code, &wire, &self.truth).map_err(blame);
+        };
+        let mut rest = &frame[..];
+        while let Some((length, more)) = rest.split_first_chunk::<4>() {
+            let (payload, more) = more.split_at(u32::from_be_bytes(*length) as usize);
+            self.trace.push(format!("{}: client {client} gets {}", self.step, String::from_utf8_lossy(payload)));
+            self.clients[client].receive(payload, &self.truth).map_err(blame)?;
+            rest = more;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! One thing of all that can happen, without anything going wrong that is not due.
+
+use greenroom_actors::store::memory::Lost;
+
+use super::World;
+use crate::node::{Drained, Step};
+use crate::store::{Call, Fate, Way};
+
+/// What can happen.
+enum Choice {
+    Step(usize, Step),
+    Call(usize, u64, Call, bool),
+    Frame(usize),
+    Tasks,
+}
+
+impl World {
+    /// Lets one thing happen, if need be the next timer. False when there is none.
+    pub(super) fn work(&mut self) -> Result<bool, String> {
+        self.poll()?;
+        let now = self.clock.now();
+        let mut choices = Vec::new();
+        for (index, running) in self.nodes.iter().enumerate() {
+            choices.extend(running.node.steps(now).into_iter().map(|step| Choice::Step(index, step)));
+            choices.extend(running.node.store.calls().into_iter().map(|(number, call, fresh)| Choice::Call(index, number, call, fresh)));
+        }
+        choices.extend((0..self.clients.len()).filter(|client| self.has_news(*client)).map(Choice::Frame));
+        choices.extend((self.runtime.metrics().num_alive_tasks() > 0).then_some(Choice::Tasks));
+        let Some(choice) = self.rng.choice(choices) else { return self.wait_for_timer() };
+        match choice {
+            Choice::Step(index, step) => {
+                self.say(format!("{step:?}"));
+                let node = &mut self.nodes[index].node;
+                node.perform(step, now);
+                let notes = std::mem::take(&mut node.notes);
+                notes.into_iter().for_each(|note| self.say(note));
+            }
+            Choice::Call(index, number, call, fresh) => self.advance(index, number, call, fresh),
+            Choice::Frame(client) => self.deliver(client)?,
+            Choice::Tasks => self.runtime.block_on(async {
+                for _ in 0..4 {
+                    tokio::task::yield_now().await;
+                }
+            }),
+        }
+        self.poll()?;
+        Ok(true)
+    }
+
+    fn wait_for_timer(&mut self) -> Result<bool, String> {
+        let now = self.clock.now().mono;
+        let patience = self.clients.iter().map(|client| client.waits_until).filter(|until| *until > now);
+        let timers = self.nodes.iter().filter_map(|running| running.node.next_timer());
+        let Some(due) = timers.chain(patience).min() else { return Ok(false) };
+        self.clock.pass_until(due);
+        self.poll()?;
+        Ok(true)
+    }
+
+    /// Polls whatever waits, and takes note of who has ended.
+    fn poll(&mut self) -> Result<(), String> {
+        let now = self.clock.now();
+        let mut over = Vec::new();
+        for running in &mut self.nodes {
+            running.node.poll_all(now);
+            match running.node.poll_drain(now)? {
+                Some(Drained::Flushed) => self.seen.drained += 1,
+                Some(Drained::CutShort) => self.seen.drain_cut_short += 1,
+                Some(Drained::Over) => over.push(running.term),
+                None => {}
+            }
+        }
+        self.mourn();
+        for term in over {
+            self.say(format!("the node of term {term} has stopped"));
+            self.nodes.retain(|running| running.term != term);
+        }
+        Ok(())
+    }
+
+    /// Entities that have panicked have forgotten who is present.
+    pub(super) fn mourn(&mut self) {
+        for running in &mut self.nodes {
+            for (entity, waits) in std::mem::take(&mut running.node.crashed) {
+                self.seen.crashed(&waits);
+                self.seen.entities_crashed += 1;
+                self.trace.push(format!("{}: `{entity}` panics", self.step));
+            }
+            let node = &mut running.node;
+            self.seen.panics_in_encode += std::mem::take(&mut node.panics_in_encode);
+            self.seen.panics_between += std::mem::take(&mut node.panics_between);
+            self.seen.timers += std::mem::take(&mut node.timers_rung);
+        }
+    }
+
+    fn advance(&mut self, index: usize, number: u64, call: Call, fresh: bool) {
+        let slow = if matches!(call, Call::Load | Call::Page) { self.sizes.slow.1 } else { self.sizes.slow.0 };
+        if self.rng.u8(..16) < slow {
+            return;
+        }
+        let cut = self.nodes[index].node.store.way() == Way::Cut;
+        let fate = match fresh {
+            true if cut => self.cut_fate(call),
+            true => self.fate(call),
+            false => Fate::Fine,
+        };
+        self.say(format!("{call:?} {number} {fate:?}"));
+        self.nodes[index].node.store.advance(number, fate);
+    }
+
+    fn fate(&mut self, call: Call) -> Fate {
+        if self.resting || self.rng.u64(..150) >= self.faults { Fate::Fine } else { self.cut_fate(call) }
+    }
+
+    /// What becomes of a call that goes wrong.
+    fn cut_fate(&mut self, call: Call) -> Fate {
+        match (call, self.rng.u8(..6)) {
+            (Call::Commit, 0..2) => {
+                self.seen.commits_failed += 1;
+                Fate::Fails
+            }
+            (Call::Commit, kind) => {
+                self.seen.answers_lost += 1;
+                Fate::Loses(match kind {
+                    2..4 => Lost::Written,
+                    4 => Lost::NotWritten,
+                    _ => {
+                        self.late += 1;
+                        Lost::OnItsWay
+                    }
+                })
+            }
+            (Call::Settle, _) => {
+                self.seen.settles_failed += 1;
+                Fate::Fails
+            }
+            (Call::Load | Call::Page, _) => {
+                self.seen.reads_failed += 1;
+                Fate::Fails
+            }
+        }
+    }
+
+    /// A directory shard of some node looks for idle entities.
+    pub(super) fn sweep(&mut self) {
+        let (shard, now) = (self.rng.usize(..self.sizes.workers), self.clock.now());
+        let count = self.nodes.len();
+        if count > 0 {
+            let index = self.rng.usize(..count);
+            self.nodes[index].node.perform(Step::Sweep(shard), now);
+        }
+    }
+
+    pub(super) fn sweep_all(&mut self) {
+        let now = self.clock.now();
+        for running in &mut self.nodes {
+            (0..self.sizes.workers).for_each(|shard| running.node.perform(Step::Sweep(shard), now));
+        }
+    }
+}

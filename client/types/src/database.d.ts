@@ -1,0 +1,48 @@
+export type ClientRow = {
+    /**
+     * also part of the name of the lock that its owner holds
+     */
+    key: string;
+    /**
+     * the server's address: its client ids mean nothing elsewhere
+     */
+    url: string;
+    client?: string;
+    user?: string;
+    /**
+     * every number below this may have been used
+     */
+    nextN: number;
+    /**
+     * when a page last took it
+     */
+    usedAt: number;
+};
+export type OpRow = {
+    key: string;
+    n: number;
+    entity: string;
+    type: string;
+    body: any;
+    ifSeq?: number;
+    bytes: number;
+    at: number;
+};
+/**
+ * Opens the database, or rejects when that takes too long: another page with an older schema may hold it open.
+ * @param {IDBFactory} factory
+ * @param {string} name
+ * @param {import("./types.js").Clock} clock
+ * @returns {Promise<IDBDatabase>}
+ */
+export declare function openDatabase(factory: IDBFactory, name: string, clock: import("./types.js").Clock): Promise<IDBDatabase>;
+/**
+ * One transaction over both stores. Resolves when it is on disk (`strict`: a number that was sent must not be used again after a
+ * power cut either), with what the function that `work` returned then gives.
+ * @template T
+ * @param {IDBDatabase} db
+ * @param {"readonly" | "readwrite"} mode
+ * @param {(clients: IDBObjectStore, ops: IDBObjectStore) => () => T} work
+ * @returns {Promise<T>}
+ */
+export declare function transact<T>(db: IDBDatabase, mode: "readonly" | "readwrite", work: (clients: IDBObjectStore, ops: IDBObjectStore) => () => T): Promise<T>;

@@ -1,0 +1,206 @@
+//! What a history is made of.
+
+use greenroom_protocol::results::{self, SnapshotReason};
+use greenroom_protocol::{EntityId, Epoch, Position, Seq};
+use serde::{Deserialize, Serialize};
+
+use super::clock::Moment;
+use super::digest::{Name, State};
+
+/// All that the clients of a run have to tell.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct History {
+    /// The entities, which entries name by their place here.
+    pub entities: Vec<EntityId>,
+    /// What happened. The entries of one client are in the order of their moments; those of different clients need not be.
+    pub entries: Vec<Entry>,
+}
+
+/// One thing that happened at one client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// When: an invocation before anything of it was sent, everything else after all of it had come.
+    pub t: Moment,
+    /// Whose it is. A client is a process in the words of other checkers: it goes on over losses of its connection.
+    pub client: u32,
+    /// The entity, by its place in [`History::entities`].
+    pub entity: u32,
+    /// What happened.
+    pub what: What,
+}
+
+/// What can happen. In answers, `asked` is when the request was invoked; requests other than ops that were never answered are left out,
+/// since they have no effect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum What {
+    /// An op is about to be sent for the first time. One that has neither `Acked` nor `Refused` was never answered: nobody knows
+    /// whether it was executed. Repeats under the same number are the same op and have no entry of their own, except after `Refused`.
+    Invoked {
+        /// Its content, which no other op of the history has.
+        op: Name,
+        /// What it does to the state.
+        effect: Effect,
+    },
+    /// The op is done.
+    Acked {
+        /// Which.
+        op: Name,
+        /// The log.
+        epoch: Epoch,
+        /// Its place in the log.
+        seq: Seq,
+        /// The server's time of it.
+        at: u64,
+        /// Whether this is said to be a repeat's answer.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        duplicate: bool,
+    },
+    /// The op is surely not done: no attempt of it went unanswered, and the answers leave no doubt.
+    Refused {
+        /// Which.
+        op: Name,
+    },
+    /// A state was read.
+    Read {
+        /// When it was asked for.
+        asked: Moment,
+        /// The log.
+        epoch: Epoch,
+        /// Where the state stands.
+        seq: Seq,
+        /// The state.
+        state: State,
+    },
+    /// A page of the log was read.
+    Page(Box<Page>),
+    /// A subscription begins, or goes on after a loss.
+    Followed(Box<Follow>),
+    /// The subscription is over: no event is expected from here on. Without this a subscriber should have been told everything in the end.
+    Unfollowed,
+    /// An event was told.
+    Told(Event),
+    /// The subscription could not go on: a state takes the place of events.
+    Reset {
+        /// The log.
+        epoch: Epoch,
+        /// Where the state stands.
+        seq: Seq,
+        /// The state.
+        state: State,
+        /// Why.
+        reason: SnapshotReason,
+    },
+    /// A page of the whole log, read once all clients were done; the pages of an entity follow each other. This is what counts.
+    Log {
+        /// The log.
+        epoch: Epoch,
+        /// Its events.
+        events: Vec<Event>,
+    },
+}
+
+/// What an op does to the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Posts a message to a room.
+    Post,
+    /// Adds so much to a counter of a document.
+    Add(i64),
+    /// Something whose result is not foreseen: states are compared with each other only.
+    Other,
+}
+
+/// An event as somebody was told it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// Its place in the log.
+    pub seq: Seq,
+    /// The server's time of it.
+    pub at: u64,
+    /// Which op it is, by its content.
+    pub op: Name,
+}
+
+/// A page of the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// When it was asked for.
+    pub asked: Moment,
+    /// What it was to begin after; the last events of the log where that is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Seq>,
+    /// The log.
+    pub epoch: Epoch,
+    /// The events.
+    pub events: Vec<Event>,
+    /// Whether there is said to be more in the direction asked for.
+    pub more: bool,
+}
+
+/// What a subscription answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Follow {
+    /// When it was asked for.
+    pub asked: Moment,
+    /// Where the client said that it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Position>,
+    /// The log.
+    pub epoch: Epoch,
+    /// Where the client stands now.
+    pub seq: Seq,
+    /// How it got there.
+    pub got: Got,
+}
+
+/// How a subscription caught up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Got {
+    /// By the events that it had missed.
+    Events(Vec<Event>),
+    /// By a state.
+    Snapshot {
+        /// The state.
+        state: State,
+        /// Why, if that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<SnapshotReason>,
+    },
+}
+
+impl From<&results::Event> for Event {
+    fn from(event: &results::Event) -> Self {
+        Self { seq: event.seq, at: event.at, op: Name::of(&event.from, &event.r#type, event.body.as_str()) }
+    }
+}
+
+impl What {
+    /// The state that it shows, if it shows one.
+    pub fn state(&self) -> Option<State> {
+        match self {
+            Self::Read { state, .. } | Self::Reset { state, .. } => Some(*state),
+            Self::Followed(follow) => match &follow.got {
+                Got::Snapshot { state, .. } => Some(*state),
+                Got::Events(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// When it was asked for, if it is an answer that says so.
+    pub fn asked(&self) -> Option<Moment> {
+        match self {
+            Self::Read { asked, .. } => Some(*asked),
+            Self::Page(page) => Some(page.asked),
+            Self::Followed(follow) => Some(follow.asked),
+            _ => None,
+        }
+    }
+}

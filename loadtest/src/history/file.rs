@@ -1,0 +1,118 @@
+//! Histories in files, as JSON lines: the first tells what it is and names the entities, each other is one [`Entry`].
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use greenroom_protocol::EntityId;
+use serde::{Deserialize, Serialize};
+
+use super::entry::{Entry, History};
+
+/// The form of the files that this program writes and reads.
+const FORM: u32 = 1;
+/// The longest line that is read. A page of 1000 events has less than 100 kB.
+const MAX_LINE: u64 = 16 << 20;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    /// [`FORM`].
+    greenroom_history: u32,
+    entities: Vec<EntityId>,
+}
+
+/// Writes a history into a new file, or over an old one.
+///
+/// # Errors
+/// Where that is not possible.
+pub fn write(path: &Path, history: &History) -> Result<()> {
+    let file = File::create(path).with_context(|| format!("`{}` cannot be written", path.display()))?;
+    let mut out = BufWriter::new(file);
+    let write = |out: &mut BufWriter<File>| -> Result<()> {
+        let head = Head { greenroom_history: FORM, entities: history.entities.clone() };
+        serde_json::to_writer(&mut *out, &head)?;
+        out.write_all(b"\n")?;
+        for entry in &history.entries {
+            serde_json::to_writer(&mut *out, entry)?;
+            out.write_all(b"\n")?;
+        }
+        Ok(out.flush()?)
+    };
+    write(&mut out).with_context(|| format!("`{}` cannot be written", path.display()))
+}
+
+/// Reads one.
+///
+/// # Errors
+/// Where it cannot be read, and which line is not one of a history.
+pub fn read(path: &Path) -> Result<History> {
+    let file = File::open(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
+    parse(BufReader::new(file)).with_context(|| format!("`{}` is no history", path.display()))
+}
+
+fn parse(mut input: impl BufRead) -> Result<History> {
+    let mut line = String::new();
+    if !next(&mut input, &mut line)? {
+        bail!("it is empty");
+    }
+    let Head { greenroom_history, entities } = serde_json::from_str(&line).context("line 1")?;
+    if greenroom_history != FORM {
+        bail!("it has form {greenroom_history}, and this program reads form {FORM}");
+    }
+    let (mut entries, mut number) = (Vec::new(), 1_u64);
+    while next(&mut input, &mut line)? {
+        number += 1;
+        let entry: Entry = serde_json::from_str(&line).with_context(|| format!("line {number}"))?;
+        if entry.entity as usize >= entities.len() {
+            bail!("line {number}: there is no entity {}", entry.entity);
+        }
+        entries.push(entry);
+    }
+    Ok(History { entities, entries })
+}
+
+/// Reads the next line; false at the end.
+fn next(input: &mut impl BufRead, line: &mut String) -> Result<bool> {
+    line.clear();
+    let length = input.by_ref().take(MAX_LINE).read_line(line)?;
+    if length as u64 == MAX_LINE && !line.ends_with('\n') {
+        bail!("a line is longer than {MAX_LINE} bytes");
+    }
+    Ok(length > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::model;
+    use super::*;
+
+    #[test]
+    fn a_history_comes_back_as_it_was_written() {
+        let history = model::history(7, &model::Size { steps: 3000, ..model::Size::default() });
+        let dir = tempfile::tempdir().expect("there is room");
+        let path = dir.path().join("history.jsonl");
+        write(&path, &history).expect("it can be written");
+        assert_eq!(read(&path).expect("it was written by this program"), history);
+    }
+
+    #[test]
+    fn what_is_no_history_is_refused_with_its_line() {
+        let head = r#"{"greenroom_history":1,"entities":["room:a"]}"#;
+        let table = [
+            (String::new(), "it is empty"),
+            ("{}".into(), "line 1"),
+            (r#"{"greenroom_history":2,"entities":[]}"#.into(), "it has form 2, and this program reads form 1"),
+            (format!("{head}\n{{}}"), "line 2"),
+            (format!("{head}\n{{\"t\":1,\"client\":0,\"entity\":0,\"what\":\"dreamt\"}}"), "line 2"),
+            (format!("{head}\n{{\"t\":1,\"client\":0,\"entity\":1,\"what\":\"unfollowed\"}}"), "line 2: there is no entity 1"),
+        ];
+        for (text, want) in table {
+            let error = parse(text.as_bytes()).expect_err("it is no history");
+            assert_eq!(error.to_string(), want, "{text}");
+        }
+        let good = format!("{head}\n{{\"t\":1,\"client\":0,\"entity\":0,\"what\":\"unfollowed\"}}\n");
+        assert_eq!(parse(good.as_bytes()).expect("it is one").entries.len(), 1);
+    }
+}

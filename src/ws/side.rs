@@ -1,0 +1,79 @@
+//! A waker for one half of a task: it wakes the task and says which half was meant.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+
+/// One half of a task, which is polled only when it was meant.
+pub struct Side {
+    shared: Arc<Shared>,
+    waker: Waker,
+}
+
+#[derive(Default)]
+struct Shared {
+    meant: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Shared {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.meant.store(true, Ordering::Release);
+        self.task.wake();
+    }
+}
+
+impl Side {
+    /// One that is meant from the beginning.
+    pub fn new() -> Self {
+        let shared = Arc::new(Shared { meant: AtomicBool::new(true), task: AtomicWaker::new() });
+        Self { waker: Waker::from(Arc::clone(&shared)), shared }
+    }
+
+    /// Whether it was woken since it was last asked. From now on its wakes reach the task of `cx`.
+    pub fn was_meant(&self, cx: &Context<'_>) -> bool {
+        self.shared.task.register(cx.waker());
+        self.shared.meant.swap(false, Ordering::Acquire)
+    }
+
+    /// What this half is polled with.
+    pub fn waker(&self) -> &Waker {
+        &self.waker
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Task(AtomicUsize);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_wake_says_which_half_was_meant() {
+        let (side, task) = (Side::new(), Arc::new(Task::default()));
+        let waker = Waker::from(Arc::clone(&task));
+        let cx = Context::from_waker(&waker);
+        assert!(side.was_meant(&cx), "it begins with a turn");
+        assert!(!side.was_meant(&cx));
+        waker.wake_by_ref();
+        assert!(!side.was_meant(&cx), "the other half was");
+        side.waker().wake_by_ref();
+        assert_eq!(task.0.load(Ordering::Relaxed), 2);
+        assert!(side.was_meant(&cx));
+    }
+}

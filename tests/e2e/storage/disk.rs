@@ -1,0 +1,82 @@
+//! A small disk of one's own, which can freeze and lose its power.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::server::Stopped;
+
+/// An ext4 file system in a file, mounted at `at` until this is dropped.
+pub struct Disk {
+    image: PathBuf,
+    at: PathBuf,
+    _home: TempDir,
+}
+
+impl Disk {
+    /// Mounts an empty one as the data directory of `server`, where this user may; says so where not.
+    pub fn mount(server: &Stopped, test: &str) -> Option<Self> {
+        let at = server.directory.path().join("data");
+        std::fs::create_dir_all(&at).expect("a directory in a temporary directory can be made");
+        let home = tempfile::tempdir().expect("a temporary directory can be made");
+        let image = home.path().join("image");
+        let file = std::fs::File::create(&image).expect("a file can be made");
+        file.set_len(192 << 20).expect("a file can be sparse");
+        let made = run("mkfs.ext4", &[&"-q", &"-E", &"root_owner", &image]);
+        let disk = Self { image, at, _home: home };
+        if !made || !disk.attach() {
+            eprintln!("SKIPPED {test}: this user may not mount a disk");
+            return None;
+        }
+        std::fs::remove_dir(disk.at.join("lost+found")).expect("a new disk has an empty `lost+found`");
+        Some(disk)
+    }
+
+    /// Writes wait from now on, and so do flushes, until what this returns is dropped.
+    ///
+    /// Nothing on a frozen disk can be removed, not even when a test has failed: what this returns has to be dropped before the server's
+    /// directory, so keep it in a variable that is younger than the server's.
+    pub fn freeze(&self) -> Frozen {
+        assert!(run("fsfreeze", &[&"--freeze", &self.at]), "who may mount a disk may freeze it");
+        Frozen(self.at.clone())
+    }
+
+    /// Has a power cut: what nobody flushed is gone. The server must have been killed.
+    pub fn lose_power(&mut self) {
+        let witness = self.at.join("nobody-flushed-this");
+        std::fs::write(&witness, "x").expect("there is space");
+        // The file holds what the kernel has sent to the device; what it has not, is in the page cache of the mount.
+        let left = self.image.with_extension("left");
+        assert!(run("cp", &[&"--sparse=always", &self.image, &left]), "there is space for a copy");
+        assert!(run("umount", &[&self.at]), "the server is gone");
+        self.image = left;
+        assert!(self.attach(), "it has been mounted before");
+        assert!(!witness.exists(), "a power cut that loses nothing proves nothing");
+    }
+
+    fn attach(&self) -> bool {
+        // By itself the kernel writes nothing back before the test is over.
+        run("mount", &[&"-o", &"loop,commit=600", &self.image, &self.at])
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        run("umount", &[&"--lazy", &self.at]);
+    }
+}
+
+/// A disk that stands still.
+pub struct Frozen(PathBuf);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        run("fsfreeze", &[&"--unfreeze", &self.0]);
+    }
+}
+
+fn run(program: &str, args: &[&dyn AsRef<Path>]) -> bool {
+    let args = args.iter().map(|arg| arg.as_ref().as_os_str());
+    Command::new(program).args(args).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}

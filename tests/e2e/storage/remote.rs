@@ -1,0 +1,130 @@
+//! A SurrealDB server that stalls, loses answers, is killed, comes later or does not know us.
+
+use greenroom_protocol::CodecKind;
+use serde_json::{Value, json};
+use tokio::time::Duration;
+
+use super::database::{Database, greenroom};
+use super::load::{Load, PATIENT};
+use super::until_ready;
+use super::wire::{State, Wire};
+use crate::server::{command, within};
+
+const UNKNOWN: &str = "greenroom_commits_total{outcome=\"unknown\"}";
+
+/// The transaction arrives and its answer does not: what became of it is found out, and each op is there once.
+#[tokio::test]
+async fn a_lost_answer_is_settled() {
+    let database = Database::start().await;
+    let wire = Wire::to(database.address()).await;
+    let server = greenroom(wire.address, "2s").start().await;
+    let load = Load::start(&server, PATIENT).await;
+    load.acknowledged(100).await;
+    for round in 1..=2 {
+        wire.set(State::Mute);
+        server.until(UNKNOWN, |unknown| unknown >= f64::from(round)).await;
+        // The connection stands, and the answer never comes.
+        wire.set(State::Open);
+        load.acknowledged(100).await;
+    }
+    until_ready(&server, true).await;
+    load.finish().await.settles_with(&server).await;
+}
+
+/// A database that does nothing for a while: not ready meanwhile, nothing acknowledged, and all goes on by itself.
+#[tokio::test]
+async fn a_stopped_database_is_waited_for() {
+    let database = Database::start().await;
+    let server = greenroom(database.address(), "2s").start().await;
+    let load = Load::start(&server, PATIENT).await;
+    load.acknowledged(100).await;
+    database.signal("-STOP").await;
+    server.until(UNKNOWN, |unknown| unknown > 0.0).await;
+    let before = load.tally().acknowledged;
+    until_ready(&server, false).await;
+    assert_eq!(load.tally().acknowledged, before);
+    database.signal("-CONT").await;
+    load.acknowledged(100).await;
+    until_ready(&server, true).await;
+    load.finish().await.settles_with(&server).await;
+}
+
+/// A database that is killed under load and started again.
+#[tokio::test]
+async fn a_killed_database_is_found_again() {
+    let mut database = Database::start().await;
+    let server = greenroom(database.address(), "2s").start().await;
+    let load = Load::start(&server, PATIENT).await;
+    load.acknowledged(100).await;
+    database.kill().await;
+    until_ready(&server, false).await;
+    database.run().await;
+    load.acknowledged(100).await;
+    until_ready(&server, true).await;
+    load.finish().await.settles_with(&server).await;
+}
+
+/// A wire that breaks again and again, in the midst of transactions.
+#[tokio::test]
+async fn a_wire_that_breaks_loses_nothing() {
+    let database = Database::start().await;
+    let wire = Wire::to(database.address()).await;
+    let server = greenroom(wire.address, "2s").start().await;
+    let load = Load::start(&server, PATIENT).await;
+    for _ in 0..3 {
+        load.acknowledged(60).await;
+        wire.cut();
+    }
+    load.acknowledged(60).await;
+    load.finish().await.settles_with(&server).await;
+}
+
+/// Started together, the server waits for its database, but not for ever.
+#[tokio::test]
+async fn a_database_may_come_later() {
+    let mut database = Database::prepare();
+    let stopped = greenroom(database.address(), "2s").prepare();
+    let output = command(stopped.directory.path()).arg("serve").output();
+    let output = within("the process ends", output).await.expect("the binary runs");
+    let says = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "a supervisor has to notice: {says}");
+    assert!(says.contains("waiting for the store") && says.contains("no SurrealDB server answers at"), "{says}");
+
+    let stopped = greenroom(database.address(), "30s").prepare();
+    let log = stopped.directory.path().join("log");
+    let waits = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        while !std::fs::read_to_string(&log).unwrap_or_default().contains("waiting for the store") {
+            looks.tick().await;
+        }
+    };
+    let come = async {
+        within("the server waits", waits).await;
+        database.run().await;
+    };
+    let (mut server, ()) = tokio::join!(stopped.start(), come);
+    server.assert_serves().await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_at_once() {
+    let database = Database::start().await;
+    let stopped = greenroom(database.address(), "2s").prepare();
+    let mut serve = command(stopped.directory.path());
+    let output = serve.arg("serve").env("GREENROOM_STORE__PASSWORD", "guess").output();
+    let output = within("the process ends", output).await.expect("the binary runs");
+    let says = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{says}");
+    assert!(says.contains("refuses user `root`") && says.contains("store.password_file"), "{says}");
+    assert!(!says.contains("guess") && !says.contains("waiting"), "{says}");
+}
+
+/// What a read of a sleeping entity is answered while the store is out of reach.
+pub async fn unavailable(codec: CodecKind) -> Value {
+    let database = Database::start().await;
+    let wire = Wire::to(database.address()).await;
+    let server = greenroom(wire.address, "2s").start().await;
+    let mut client = server.client(codec).await;
+    wire.set(State::Gone);
+    client.call("read", json!({"entity": "room:cold"})).await.expect_err("there is no store")
+}

@@ -1,0 +1,88 @@
+//! The wire between a server and its database, which can be held, cut, or lose what comes back.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// How the wire is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Everything passes.
+    Open,
+    /// Nothing passes; it waits.
+    Held,
+    /// Requests pass, and what is answered is lost.
+    Mute,
+    /// Connections break, and so do new ones.
+    Gone,
+}
+
+/// A proxy in front of a database.
+pub struct Wire {
+    /// Where to connect instead.
+    pub address: SocketAddr,
+    state: watch::Sender<State>,
+    /// How often it was cut.
+    cuts: watch::Sender<u64>,
+}
+
+impl Wire {
+    /// An open wire to `database`.
+    pub async fn to(database: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
+        let address = listener.local_addr().expect("it has an address");
+        let (state, seen) = watch::channel(State::Open);
+        let (cuts, cut) = watch::channel(0);
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                tokio::spawn(carry(near, database, seen.clone(), cut.clone()));
+            }
+        });
+        Self { address, state, cuts }
+    }
+
+    /// Changes it, for all connections.
+    pub fn set(&self, state: State) {
+        self.state.send_replace(state);
+    }
+
+    /// Breaks all connections that there are.
+    pub fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+}
+
+async fn carry(near: TcpStream, database: SocketAddr, state: watch::Receiver<State>, mut cut: watch::Receiver<u64>) {
+    let mut gone = state.clone();
+    cut.mark_unchanged();
+    let pass = async {
+        let Ok(far) = TcpStream::connect(database).await else { return };
+        let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
+        tokio::select! {
+            () = pump(near_read, far_write, state.clone(), false) => {}
+            () = pump(far_read, near_write, state, true) => {}
+        }
+    };
+    // Whichever ends first; both sockets are dropped with it.
+    tokio::select! {
+        () = pass => {}
+        _ = gone.wait_for(|state| *state == State::Gone) => {}
+        _ = cut.changed() => {}
+    }
+}
+
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<State>, answers: bool) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        let Ok(now) = state.wait_for(|state| *state != State::Held).await.map(|state| *state) else { return };
+        if answers && now == State::Mute {
+            continue;
+        }
+        if to.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
+    }
+}
