@@ -146,6 +146,14 @@ bench: ## Run the load harness against a server of its own: figures, bench.json 
 	cargo build --release --locked --bin greenroom --bin greenroom-loadtest
 	$(BIN)/greenroom-loadtest suite --server $(BIN)/greenroom --json $(CARGO_TARGET_DIR)/bench.json --html $(CARGO_TARGET_DIR)/bench.html $(ARGS)
 
+bench-hot: ## Time the hot functions of the core and the codecs, one by one; ARGS=name runs those whose names hold it
+	@.ci/deps build
+	cargo bench --locked --bench hot -- $(ARGS)
+
+bench-store: ## Measure what a commit costs, by what is written and how (docs/adr/0008); ARGS="--help" passes arguments on
+	@.ci/deps build
+	cargo bench --locked --bench store -- $(ARGS)
+
 bench-peers: loadtest/peers/node_modules/.package-lock.json ## Put other servers and Greenroom through the same loads, side by side, 3 times: compare.json and compare.html beside the binaries; ARGS= is passed on
 	cargo build --release --locked --bin greenroom --bin greenroom-loadtest
 	cargo build --release --locked --manifest-path loadtest/baseline/Cargo.toml --target-dir $(BASELINE_DIR)

@@ -124,7 +124,9 @@ impl Canary {
         let sender = Sender { user: KIND.into(), client: Arc::from(""), moderator: false };
         let body = RawJson::from_value(&json!({"path": "", "value": {"at": clock::now()}})).expect("a literal serializes");
         let (r#type, since) = ("set".into(), Instant::now());
-        self.ask("send", |reply| ToEntity::Op(Box::new(OpRequest { sender, r#type, body, n: None, if_seq: None, reply, since })))?;
+        self.ask("send", |reply| {
+            ToEntity::Op(Box::new(OpRequest { sender, r#type, body, n: None, first_sent: 0, if_seq: None, reply, since }))
+        })?;
         self.wait(|part| matches!(part, Part::Events { last, .. } if *last > seq)).await?;
         Ok(())
     }

@@ -31,7 +31,19 @@ pub struct EventRecord {
     pub result: Option<RawJson>,
 }
 
+/// What the text of a record holds beside its sender, type, body and result, roughly and at the most.
+const ENVELOPE: usize = 192;
+
 impl EventRecord {
+    /// Its JSON.
+    pub fn to_text(&self) -> Vec<u8> {
+        let lengths = [self.from.len(), self.r#type.len(), self.body.len(), self.result.as_ref().map_or(0, RawJson::len)];
+        // Room for all of it at once: nearly every op of a busy server comes through here.
+        let mut text = Vec::with_capacity(ENVELOPE + lengths.iter().sum::<usize>());
+        serde_json::to_writer(&mut text, self).expect("a record is strings, numbers and JSON");
+        text
+    }
+
     /// As results show it: without the entity, which they name already.
     pub fn to_wire(&self) -> results::Event {
         results::Event {

@@ -203,6 +203,7 @@ pub(crate) fn post(user: &str, n: Option<u64>, text: &str, reply: Responder) -> 
         r#type: "post".into(),
         body: RawJson::from_text(format!(r#"{{"text":"{text}"}}"#)).unwrap(),
         n,
+        first_sent: 0,
         if_seq: None,
         reply,
         since: Instant::now(),

@@ -91,6 +91,7 @@ export class Client extends Emitter {
       hello: (result) => {
         this.hello = result;
         this.#client = result.client;
+        this.#ops.setClock(result.now);
         this.#session = result.session;
       },
       up: (result, rpc) => this.#up(result, rpc),

@@ -33,6 +33,8 @@ export class Ops {
   #identity = null;
   /** @type {GreenroomError | null} */
   #closed = null;
+  /** @type {number | null} how far the server's clock is ahead of ours, in ms */
+  #ahead = null;
   #pumping = false;
   #pumpAgain = false;
   #options;
@@ -48,6 +50,11 @@ export class Ops {
     this.#options = options;
     this.#clock = clock;
     this.#changed = changed;
+  }
+
+  /** @param {number | undefined} now the server's clock */
+  setClock(now) {
+    this.#ahead = now === undefined ? null : now - this.#clock.now();
   }
 
   /** @returns {import("./types.js").PendingOp[]} */
@@ -187,8 +194,10 @@ export class Ops {
     op.doubtful = true;
     op.attempts += 1;
     op.sentAt = this.#clock.now();
-    const { entity, type, body, n, ifSeq } = op;
-    rpc.ask("send", { entity, type, body, n, if_seq: ifSeq }, (error, result) => {
+    // What an earlier page left may have been sent before; when, nobody knows.
+    if (op.attempts === 1 && !op.restored && this.#ahead !== null) op.firstSent = Math.round(op.sentAt + this.#ahead);
+    const { entity, type, body, n, ifSeq, firstSent } = op;
+    rpc.ask("send", { entity, type, body, n, if_seq: ifSeq, first_sent: firstSent }, (error, result) => {
       op.sentAt = null;
       if (!lane.ops.includes(op)) return;
       if (error?.code === "disconnected") return;

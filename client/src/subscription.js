@@ -81,7 +81,7 @@ export class Subscription extends Emitter {
     );
   }
 
-  /** Who is here, when `presence` was asked for: null when it is not known, or more than 1000. @returns {Member[] | null} */
+  /** Who is here, when `presence` was asked for: null when it is not known, or a crowd. @returns {Member[] | null} */
   get members() {
     return this.#members && [...this.#members.values()];
   }

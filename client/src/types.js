@@ -18,7 +18,7 @@
  * @typedef {{user: string, meta: any, sessions: number}} Member
  */
 
-/** @typedef {{count: number, members?: Member[]}} PresenceList `members` is absent when there are more than 1000. */
+/** @typedef {{count: number, members?: Member[]}} PresenceList `members` is absent in a crowd: more than the kind lists, 1000 at most. */
 
 /** @typedef {{seq: number, epoch: string, at: number, result?: any, duplicate?: true}} SendResult */
 
@@ -55,6 +55,7 @@
  * @property {string} client
  * @property {string} user
  * @property {number} [expires_at]
+ * @property {number} now the server's clock, in ms since the epoch
  * @property {string} server
  * @property {Limits} limits
  * @property {true} [resumed] the connection took the place of the lost one, its presence included

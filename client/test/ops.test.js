@@ -30,6 +30,21 @@ test("an op that lost its answer is repeated under the same number, before those
   assert.deepEqual(client.pending, []);
 });
 
+test("an op says when it was first sent, by the server's clock, and says the same again", async (t) => {
+  const { server, clock, connect } = await story(t);
+  const client = connect();
+  client.entity("room:lobby").send("post", {}).catch(() => {});
+  const seen = [];
+  for (const ahead of [5_000, 90_000]) {
+    const peer = await server.welcome({ now: clock.now() + ahead });
+    seen.push((await peer.expect("send")).params.first_sent);
+    peer.cut();
+    await inState(client, "waiting");
+    clock.advance(0);
+  }
+  assert.deepEqual(seen, [clock.now() + 5_000, clock.now() + 5_000]);
+});
+
 test("with a pipeline, all that was in flight is repeated in order", async (t) => {
   const { server, clock, connect } = await story(t);
   const client = connect({ pipeline: 3 });

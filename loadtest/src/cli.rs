@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::common::Common;
 use crate::report::{self, Report};
-use crate::{compare, drill, find_max, history, replay, scenario, suite};
+use crate::{compare, drill, find_max, growth, history, replay, scenario, suite};
 
 /// Loads a Greenroom server, measures it, and checks that it keeps its promises.
 #[derive(Debug, Parser)]
@@ -29,12 +29,18 @@ pub enum Command {
     Rooms(scenario::rooms::Args),
     /// Durable ops, as many as the server acknowledges or at a rate
     Durable(scenario::durable::Args),
+    /// Many entities: what they cost awake, how they fall asleep, how fast they are woken, and one with a long log
+    Entities(scenario::entities::Args),
     /// Connections that come and go; none may fail
     Churn(scenario::churn::Args),
     /// A room fills with members who hear of each other; some come and go, and all must agree in the end
     Presence(scenario::presence::Args),
     /// Readers that stop for a while must still get everything, and must not slow their neighbours down
     SlowReader(scenario::slow_reader::Args),
+    /// Everything at once: typing, posts, coming and going, one hot room, one slow reader; each class has its own latency
+    Mixed(scenario::mixed::Args),
+    /// A moderate mixed load for half an hour; what becomes of memory, files and latency meanwhile
+    Soak(scenario::soak::Args),
     /// Replay IRC logs: everybody must see every line once and in order
     Replay(replay::Args),
     /// Check that the history still holds everything that a `replay --keep FILE` had acknowledged
@@ -47,6 +53,8 @@ pub enum Command {
     FindMax(find_max::Args),
     /// Put Greenroom and other servers through the same loads, side by side
     Compare(compare::Args),
+    /// What an operation costs as connections, entities, rooms, logs and the database grow tenfold and a hundredfold
+    Growth(growth::Args),
     /// Start a server and run a list of scenarios against it
     Suite(suite::Args),
 }
@@ -64,6 +72,7 @@ pub fn execute(command: Command) -> Result<bool> {
             Ok(true)
         }
         Command::Check(args) => history::command::run(&args),
+        Command::Growth(args) => block_on(1, growth::run(args)).map(|()| true),
         command => {
             let common = common(&command).cloned().context("every scenario has the common arguments")?;
             let report = perform(command)?;
@@ -85,14 +94,17 @@ pub fn perform(command: Command) -> Result<Report> {
         Command::Fanout(args) => block_on(threads, scenario::fanout::run(args)),
         Command::Rooms(args) => block_on(threads, scenario::rooms::run(args)),
         Command::Durable(args) => block_on(threads, scenario::durable::run(args)),
+        Command::Entities(args) => block_on(threads, scenario::entities::run(args)),
         Command::Churn(args) => block_on(threads, scenario::churn::run(args)),
         Command::Presence(args) => block_on(threads, scenario::presence::run(args)),
         Command::SlowReader(args) => block_on(threads, scenario::slow_reader::run(args)),
+        Command::Mixed(args) => block_on(threads, scenario::mixed::run(args)),
+        Command::Soak(args) => block_on(threads, scenario::soak::run(args)),
         Command::Replay(args) => block_on(threads, replay::run(args)),
         Command::Verify(args) => block_on(threads, replay::verify::run(args)),
         Command::Drill(args) => block_on(threads, drill::run(args)),
         Command::FindMax(args) => block_on(threads, find_max::run(args)),
-        Command::Suite(_) | Command::Check(_) | Command::Compare(_) => anyhow::bail!("this is no scenario"),
+        Command::Suite(_) | Command::Check(_) | Command::Compare(_) | Command::Growth(_) => anyhow::bail!("this is no scenario"),
     }
 }
 
@@ -103,16 +115,19 @@ pub fn common(command: &Command) -> Option<&Common> {
         Command::Fanout(args) => &args.common,
         Command::Rooms(args) => &args.common,
         Command::Durable(args) => &args.common,
+        Command::Entities(args) => &args.common,
         Command::Churn(args) => &args.common,
         Command::Presence(args) => &args.common,
         Command::SlowReader(args) => &args.common,
+        Command::Mixed(args) => &args.common,
+        Command::Soak(args) => &args.common,
         Command::Replay(args) => &args.common,
         Command::Verify(args) => &args.common,
         Command::Drill(args) => &args.common,
         Command::FindMax(args) => &args.common,
         Command::Compare(args) => &args.common,
         Command::Suite(args) => &args.common,
-        Command::Check(_) => return None,
+        Command::Check(_) | Command::Growth(_) => return None,
     })
 }
 

@@ -200,7 +200,7 @@ fn nobody() -> Connected {
         ping_interval_ms: 0,
     };
     let (session, client, user, server) = Default::default();
-    Connected { session, resumed: false, client, user, expires_at: None, server, limits, subscriptions: Vec::new() }
+    Connected { session, resumed: false, client, user, expires_at: None, now: 0, server, limits, subscriptions: Vec::new() }
 }
 
 #[cfg(test)]

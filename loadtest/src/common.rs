@@ -8,6 +8,11 @@ use serde::Serialize;
 
 use crate::span::Span;
 
+/// How long to measure, unless a scenario has a default of its own.
+pub const DURATION: &str = "10s";
+/// How long to run before measuring, unless a scenario has a default of its own.
+pub const WARMUP: &str = "2s";
+
 /// Where the server is, how long to measure, and where the report goes.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Common {
@@ -32,10 +37,10 @@ pub struct Common {
     #[arg(long, value_enum, default_value_t = Codec::Json)]
     pub codec: Codec,
     /// How long to measure
-    #[arg(long, default_value = "10s")]
+    #[arg(long, default_value = DURATION)]
     pub duration: Span,
     /// How long to run before measuring
-    #[arg(long, default_value = "2s")]
+    #[arg(long, default_value = WARMUP)]
     pub warmup: Span,
     /// Threads of this harness
     #[arg(long, default_value_t = 1)]

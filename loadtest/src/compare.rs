@@ -156,18 +156,20 @@ fn tell<'a>(
         series: Vec::new(),
         server: None,
         sheets: if args.rounds > 1 { vec![medians, spread] } else { vec![medians] },
+        graphs: Vec::new(),
         errors: BTreeMap::new(),
         violations: Vec::new(),
     })
 }
 
 /// The middle one; of two in the middle the lower, so that it is one that was measured.
-fn median(mut figures: Vec<f64>) -> Option<f64> {
+pub fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len().checked_sub(1)? / 2).copied()
 }
 
-fn spread(figures: &[f64]) -> Option<f64> {
+/// The highest over the lowest.
+pub fn spread(figures: &[f64]) -> Option<f64> {
     let low = figures.iter().copied().reduce(f64::min)?;
     let high = figures.iter().copied().reduce(f64::max)?;
     (low > 0.0).then(|| high / low)

@@ -1,6 +1,6 @@
 //! A small stand-in for a server, for the tests: rooms in memory, and faults that the harness must notice.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -44,6 +44,10 @@ pub enum Fault {
     HideLeft,
     /// Each connection is closed upon `presence`.
     ClosePresence,
+    /// Every subscriber misses the signal with this number, counted in its room.
+    DropSignal(u64),
+    /// Nobody is let in without a token that nobody else has presented.
+    WantTokens,
     /// The op that gets this seq is done, and instead of the answer the connection ends, once.
     HangUp(u64),
     /// The same, and a repeat is done again: the numbers of ops are forgotten.
@@ -63,6 +67,7 @@ struct Room {
     events: Vec<Event>,
     next: u64,
     counter: u64,
+    signals: u64,
     subscribers: Vec<(usize, CodecKind, mpsc::Sender<Vec<u8>>)>,
     entity: Option<EntityId>,
     present: Vec<(usize, Member)>,
@@ -83,10 +88,14 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let rooms = Arc::<Mutex<HashMap<EntityId, Room>>>::default();
+        let tokens = Arc::<Mutex<HashSet<String>>>::default();
         tokio::spawn(async move {
             for index in 0.. {
                 let (stream, _) = listener.accept().await.expect("the listener lives");
-                tokio::spawn(serve(stream, Session { index, fault, rooms: rooms.clone(), client: None, hangs_up: false }));
+                tokio::spawn(serve(
+                    stream,
+                    Session { index, fault, rooms: rooms.clone(), tokens: tokens.clone(), client: None, hangs_up: false },
+                ));
             }
         });
         Self { address }
@@ -107,6 +116,7 @@ struct Session {
     index: usize,
     fault: Fault,
     rooms: Arc<Mutex<HashMap<EntityId, Room>>>,
+    tokens: Arc<Mutex<HashSet<String>>>,
     client: Option<String>,
     hangs_up: bool,
 }
@@ -206,6 +216,7 @@ impl Session {
         };
         Ok(match call {
             Call::Connect(connect) => {
+                self.admit(connect)?;
                 let outcome = |wanted: &params::Subscribe| {
                     let result = Some(subscribe(wanted));
                     SubscriptionOutcome { entity: wanted.entity.clone(), result, error: None }
@@ -218,7 +229,11 @@ impl Session {
                 let from = self.user();
                 let (entity, r#type) = (signal.entity.clone(), signal.r#type.clone());
                 let params = notify::Signal { entity, from, r#type, body: signal.body.clone(), key: None };
-                rooms.entry(signal.entity.clone()).or_default().publish(Method::Signal, &params, Some(self.index));
+                let room = rooms.entry(signal.entity.clone()).or_default();
+                room.signals += 1;
+                if self.fault != Fault::DropSignal(room.signals) {
+                    room.publish(Method::Signal, &params, Some(self.index));
+                }
                 json(&Empty {})
             }
             Call::Read(read) => {
@@ -250,6 +265,15 @@ impl Session {
             Call::Unsubscribe(_) => json(&Empty {}),
             Call::Ping(_) => json(&Pong { now: 1 }),
         })
+    }
+
+    fn admit(&self, connect: &params::Connect) -> Result<(), WireError> {
+        let mut tokens = self.tokens.lock().expect("no test panics with it");
+        let own = connect.token.as_ref().is_some_and(|token| tokens.insert(token.clone()));
+        if own || self.fault != Fault::WantTokens {
+            return Ok(());
+        }
+        Err(WireError::new(ErrorCode::Unauthorized, "a token of your own is wanted"))
     }
 
     /// Who presents its client id again is the same user.
@@ -371,5 +395,5 @@ fn hello(client: String, user: String, subscriptions: Vec<SubscriptionOutcome>) 
         ping_interval_ms: 25000,
     };
     let (session, client) = ("s".into(), client);
-    Connected { session, resumed: false, client, user, expires_at: None, server: "fake/0".into(), limits, subscriptions }
+    Connected { session, resumed: false, client, user, expires_at: None, now: 0, server: "fake/0".into(), limits, subscriptions }
 }

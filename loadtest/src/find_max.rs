@@ -184,6 +184,7 @@ fn tell(args: &Args, found: &Found, started: SystemTime) -> Result<Report> {
         series: Vec::new(),
         server: None,
         sheets: vec![Sheet { title: "rates tried".into(), columns, rows: trials, chart: Chart::Lines }],
+        graphs: Vec::new(),
         errors,
         violations,
     })

@@ -48,6 +48,13 @@ pub fn look(codec: CodecKind, frame: &[u8]) -> Result<Seen, String> {
     Ok(Seen::Other(message))
 }
 
+/// Whether a notification is about `entity`: in both codecs its name stands there as it is, in front of what is variable in length.
+pub fn is_about(frame: &[u8], entity: &str) -> bool {
+    // The longest envelope, and the names of its first fields.
+    const BEFORE: usize = 96;
+    after(&frame[..frame.len().min(BEFORE + entity.len())], entity.as_bytes()).is_some()
+}
+
 #[derive(Deserialize)]
 struct Params {
     seq: Option<u64>,
@@ -116,6 +123,7 @@ mod tests {
             let mut frame = Vec::new();
             codec.encode(&Message::Notification { method: Method::Event, params: &event() }, &mut frame);
             assert_eq!(look(codec, &frame), Ok(Seen::Event { seq: 12, t: Some(77) }), "{codec:?}");
+            assert!(is_about(&frame, "room:seq-9") && !is_about(&frame, "room:seq-8"), "{codec:?}");
             frame.clear();
             codec.encode(&Message::Notification { method: Method::Signal, params: &signal }, &mut frame);
             assert_eq!(look(codec, &frame), Ok(Seen::Signal { t: Some(77) }), "{codec:?}");

@@ -14,6 +14,7 @@ mod drill;
 mod fake;
 mod find_max;
 mod glimpse;
+mod growth;
 mod history;
 mod irc;
 mod machine;

@@ -1,11 +1,9 @@
 //! One connection under load: listens, and sends if it has a plan to.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use greenroom_protocol::RequestId;
 use greenroom_protocol::codec::ServerMessage;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -17,9 +15,11 @@ use crate::stats::{Board, Lane};
 
 pub mod pace;
 pub mod payload;
+pub mod pending;
 
 pub use pace::Pace;
 pub use payload::Payload;
+pub use pending::{Answered, Asked, Pending};
 
 /// Frames that are taken, and requests that are queued, before the other direction has its turn.
 const BATCH: usize = 64;
@@ -46,21 +46,6 @@ pub struct Plan {
     pub pace: Pace,
     /// The most unanswered requests.
     pub in_flight: usize,
-}
-
-/// Requests that wait for an answer, by id.
-#[derive(Default)]
-struct Pending {
-    first: i64,
-    requests: VecDeque<Option<Asked>>,
-    count: usize,
-}
-
-/// A request: when it was meant to be sent, and to which of the payload's entities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Asked {
-    intended: u64,
-    turn: usize,
 }
 
 impl Peer {
@@ -111,7 +96,7 @@ impl Peer {
         loop {
             let mut queued = 0;
             let now = self.board.now_us();
-            while !stopping && queued < BATCH && pending.count < plan.in_flight && now >= not_before {
+            while !stopping && queued < BATCH && pending.count() < plan.in_flight && now >= not_before {
                 let Some(intended) = plan.pace.due(now) else { break };
                 let (turn, call) = plan.payload.next(intended);
                 let id = self.conn.feed(&call).await?;
@@ -122,11 +107,11 @@ impl Peer {
             if queued > 0 {
                 self.conn.flush().await?;
             }
-            if stopping && pending.count == 0 {
+            if stopping && pending.count() == 0 {
                 return Ok(());
             }
             let wake = plan.pace.next().max(not_before);
-            let waits = !stopping && pending.count < plan.in_flight;
+            let waits = !stopping && pending.count() < plan.in_flight;
             if waits {
                 let wake = Instant::from_std(self.board.instant(wake));
                 if timer.deadline() != wake {
@@ -165,23 +150,18 @@ impl Peer {
 
     /// Counts an answer; returns the time before which nothing more may be sent.
     fn answered(&self, pending: &mut Pending, answer: ServerMessage, acked: &mut [u64], not_before: u64) -> u64 {
-        match answer {
-            ServerMessage::Result { id: RequestId::Number(id), .. } => {
-                if let Some(asked) = pending.remove(id) {
-                    self.board.record(Lane::Ack, self.index, asked.intended);
-                    acked[asked.turn] += 1;
-                }
+        match pending.answer(answer) {
+            Answered::Done(asked) => {
+                self.board.record(Lane::Ack, self.index, asked.intended);
+                acked[asked.turn] += 1;
                 not_before
             }
-            ServerMessage::Error { id, error } => {
-                if let Some(RequestId::Number(id)) = id {
-                    pending.remove(id);
-                }
+            Answered::Refused(_, error) => {
                 self.board.error(error.data.code.as_str());
                 let wait = error.data.retry_after_ms.map_or(0, |ms| self.board.now_us() + ms * 1000);
                 not_before.max(wait)
             }
-            _ => not_before,
+            Answered::Unasked => not_before,
         }
     }
 
@@ -209,28 +189,6 @@ impl Peer {
             None => self.board.count(Lane::Delivery),
         }
         Ok(None)
-    }
-}
-
-impl Pending {
-    fn add(&mut self, id: i64, asked: Asked) {
-        if self.requests.is_empty() {
-            self.first = id;
-        }
-        debug_assert_eq!(self.first + self.requests.len() as i64, id, "ids count up");
-        self.requests.push_back(Some(asked));
-        self.count += 1;
-    }
-
-    fn remove(&mut self, id: i64) -> Option<Asked> {
-        let at = usize::try_from(id - self.first).ok()?;
-        let asked = self.requests.get_mut(at)?.take()?;
-        self.count -= 1;
-        while self.requests.front().is_some_and(Option::is_none) {
-            self.requests.pop_front();
-            self.first += 1;
-        }
-        Some(asked)
     }
 }
 

@@ -7,10 +7,13 @@
 pub mod dialect;
 pub mod ear;
 pub mod frame;
+pub mod guest;
 pub mod line;
 pub mod pacer;
+pub mod reader;
 pub mod stage;
 pub mod tally;
+pub mod upgrade;
 
 pub use dialect::Dialect;
 pub use stage::{Shape, Stage, Trial};

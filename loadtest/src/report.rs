@@ -14,6 +14,7 @@ use crate::run::{Run, Window};
 use crate::server_use::ServerUse;
 use crate::stats::{Lane, Sample, Summary};
 
+pub mod graph;
 mod html;
 mod plot;
 pub mod sheet;
@@ -45,6 +46,9 @@ pub struct Report {
     /// Tables of figures side by side, where there is something to compare.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sheets: Vec<sheet::Sheet>,
+    /// More lines over time, where the scenario watches more than its series.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub graphs: Vec<graph::Graph>,
     /// Errors by name: the server's codes, close codes, and failures of connections.
     pub errors: BTreeMap<String, u64>,
     /// Promises that were not kept, in words; with any, the exit code is 1.
@@ -124,6 +128,7 @@ impl Report {
             series: window.series,
             server: Some(window.server).filter(|server| server.cpu_s.is_some()),
             sheets: Vec::new(),
+            graphs: Vec::new(),
             errors: board.errors(),
             violations: Vec::new(),
         })
@@ -163,6 +168,22 @@ pub fn deliver_to(reports: &[Report], json: Option<&Path>, html: Option<&Path>) 
     }
     if let Some(path) = html {
         write(path, html::page(reports))?;
+    }
+    Ok(())
+}
+
+/// Writes each plot of a report's tables as an SVG file of its own, named by scenario and table.
+///
+/// # Errors
+/// Where a file cannot be written.
+pub fn draw(report: &Report, dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("`{}` cannot be made", dir.display()))?;
+    for sheet in &report.sheets {
+        if let Some(svg) = sheet.svg() {
+            let words = format!("{} {}", report.scenario, sheet.title).to_lowercase();
+            let words: Vec<_> = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+            write(&dir.join(words.join("-")).with_extension("svg"), svg)?;
+        }
     }
     Ok(())
 }

@@ -15,7 +15,8 @@ use crate::server_use;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long it may take to stop when asked to.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// So often that a start of a fifth of a second is told to a few percent.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Where free ports are looked for: below those that systems hand to outgoing connections. A client that dials a port of
 /// those while nobody listens there may be given the very port, and then holds it against the server that comes back.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
@@ -67,6 +68,8 @@ pub struct ServerArgs {
 pub struct Setup {
     args: ServerArgs,
     dir: TempDir,
+    /// Environment besides what every server gets.
+    environment: Vec<(String, String)>,
 }
 
 /// The addresses of a server.
@@ -88,12 +91,41 @@ impl Setup {
     /// # Errors
     /// Where there is no room for one.
     pub fn new(args: &ServerArgs) -> Result<Self> {
-        Ok(Self { args: args.clone(), dir: TempDir::with_prefix("greenroom-loadtest-").context("there is no temporary directory")? })
+        let dir = TempDir::with_prefix("greenroom-loadtest-").context("there is no temporary directory")?;
+        Ok(Self { args: args.clone(), dir, environment: Vec::new() })
+    }
+
+    /// Sets one more variable of the server's environment, which `--server-env` may set otherwise.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Lets nobody in without a token. Returns the file with the HS256 secret that tokens are to be signed with.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn demand_tokens(&mut self) -> Result<PathBuf> {
+        let file = self.dir().join("secret");
+        // It guards a server on loopback that lives for minutes, so chance of this kind will do.
+        let secret: String = std::iter::repeat_with(|| format!("{:016x}", fastrand::u64(..))).take(4).collect();
+        std::fs::write(&file, secret).with_context(|| format!("`{}` cannot be written", file.display()))?;
+        self.set("GREENROOM_AUTH__SECRET_FILE", &file.to_string_lossy());
+        self.set("GREENROOM_AUTH__ANONYMOUS", "false");
+        Ok(file)
     }
 
     /// The directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Where the store keeps its files, if it is an embedded one; otherwise the directory.
+    pub fn data(&self) -> PathBuf {
+        self.store().strip_prefix("surrealkv://").map_or_else(|| self.dir().to_owned(), PathBuf::from)
+    }
+
+    fn store(&self) -> String {
+        self.args.store.replace("{dir}", &self.dir().to_string_lossy())
     }
 
     fn command(&self) -> Command {
@@ -112,6 +144,7 @@ impl Setup {
             command.arg("--config").arg(config);
         } else {
             command.envs(ENVIRONMENT);
+            command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         }
         // That one is for this harness.
         command.env_remove("GREENROOM_TOKEN");
@@ -135,12 +168,11 @@ impl Server {
     /// Where it cannot be started, ends by itself, or is not ready in time.
     pub fn start_at(setup: &Setup, place: Place) -> Result<Self> {
         let Place { listen, metrics } = place;
-        let store = setup.args.store.replace("{dir}", &setup.dir().to_string_lossy());
         let mut command = setup.command();
         command
             .env("GREENROOM_LISTEN", listen.to_string())
             .env("GREENROOM_METRICS__LISTEN", metrics.to_string())
-            .env("GREENROOM_STORE__URL", store)
+            .env("GREENROOM_STORE__URL", setup.store())
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         let child = command.spawn().with_context(|| format!("`{}` cannot be started", command.get_program().to_string_lossy()))?;

@@ -19,7 +19,7 @@ pub use message::{Message, Method};
 pub use msgpack::MsgPack;
 pub use server::{BadMessage, ServerMessage};
 
-pub(crate) use depth::depth;
+pub(crate) use depth::{deeper_than, depth};
 
 /// Turns messages into bytes and back.
 pub trait Codec {

@@ -102,6 +102,11 @@ pub struct Send {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = crate::limits::MAX_INTEGER))]
     pub n: Option<u64>,
+    /// When the client first sent this op, in ms of the server's clock: an entity that has forgotten clients executes what is
+    /// younger than they are. Without it the client id's own time stands for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = crate::limits::MAX_INTEGER))]
+    pub first_sent: Option<u64>,
     /// Reject unless the entity is at this seq.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_seq: Option<Seq>,

@@ -75,6 +75,11 @@ impl RawJson {
         serde_json::from_str(self.as_str())
     }
 
+    /// Whether arrays and objects nest deeper than `limit` in the text.
+    pub fn deeper_than(&self, limit: usize) -> bool {
+        crate::codec::deeper_than(self.as_str(), limit)
+    }
+
     /// How deep arrays and objects nest in the text: 0 for a scalar.
     pub fn depth(&self) -> usize {
         crate::codec::depth(self.as_str())

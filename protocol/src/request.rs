@@ -1,18 +1,50 @@
 //! A decoded request.
 
+use std::fmt;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::params::{Connect, History, Ping, Presence, Send, Signal, Subscribe, Target};
 
 /// JSON-RPC's id: what the client wants to see again in the answer.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RequestId {
     /// A whole number.
     Number(i64),
     /// A string of at most 128 bytes.
     Text(#[schemars(length(max = crate::limits::MAX_REQUEST_ID))] Box<str>),
+}
+
+// serde's own way for untagged enums keeps a copy of the value first.
+impl<'de> Deserialize<'de> for RequestId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(IdVisitor)
+    }
+}
+
+struct IdVisitor;
+
+impl Visitor<'_> for IdVisitor {
+    type Value = RequestId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number or a string")
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<RequestId, E> {
+        Ok(RequestId::Number(number))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<RequestId, E> {
+        i64::try_from(number).map(RequestId::Number).map_err(|_| E::custom("a number beyond 63 bits"))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<RequestId, E> {
+        Ok(RequestId::Text(text.into()))
+    }
 }
 
 /// One request: `id` is absent when no answer is wanted.

@@ -20,6 +20,8 @@ pub struct Connected {
     /// When the identity expires, in ms since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
+    /// The server's clock, in ms since the epoch.
+    pub now: u64,
     /// The server's name and version.
     pub server: String,
     /// The limits that this session must keep to.

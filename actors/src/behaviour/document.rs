@@ -55,7 +55,7 @@ impl DocumentConfig {
     /// What is wrong with `initial`.
     pub fn check(&self) -> Result<(), String> {
         let limits = self.limits();
-        if self.initial.depth() > limits.max_depth {
+        if self.initial.deeper_than(limits.max_depth) {
             return Err(format!("`initial` nests deeper than `max_depth`, which is {}", limits.max_depth));
         }
         let tree = Tree::new(parse::parse(self.initial.as_str()).map_err(|error| format!("`initial`: {error}"))?);
@@ -85,7 +85,7 @@ impl Document {
     /// # Panics
     /// Where `config` does not pass [`DocumentConfig::check`], and its `initial` is of no use.
     pub fn new(config: DocumentConfig) -> Self {
-        assert!(config.initial.depth() <= DEEPEST, "the settings were checked at the start");
+        assert!(!config.initial.deeper_than(DEEPEST), "the settings were checked at the start");
         let root = parse::parse(config.initial.as_str()).expect("the settings were checked at the start");
         Self { limits: config.limits(), tree: Tree::new(root), snapshot: OnceCell::new() }
     }
@@ -95,7 +95,7 @@ impl Document {
     /// # Errors
     /// Where `state` is no document's snapshot.
     pub fn restore(config: DocumentConfig, seq: Seq, state: &RawJson) -> Result<Self, Corrupt> {
-        if state.depth() > DEEPEST {
+        if state.deeper_than(DEEPEST) {
             return Err(Corrupt { seq, why: format!("the snapshot nests deeper than {DEEPEST}") });
         }
         let root = parse::parse(state.as_str()).map_err(|error| Corrupt { seq, why: error.to_string() })?;
@@ -104,7 +104,7 @@ impl Document {
 
     /// Does an op, or nothing. Events of the past are not held to limits, which may have been others then.
     fn change(&mut self, r#type: &str, body: &RawJson, limits: Option<Limits>) -> Result<Option<RawJson>, Rejection> {
-        if body.depth() > MAX_DEPTH {
+        if body.deeper_than(MAX_DEPTH) {
             return Err(Rejection::new("too_deep", format!("the body nests deeper than {MAX_DEPTH}")));
         }
         let change = Change::parse(r#type, body)?;

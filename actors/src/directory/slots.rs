@@ -182,7 +182,7 @@ impl<M> Slots<M> {
             return false;
         }
         if host.loading() >= self.limits.max_loading {
-            KindMetrics::new(kind.name).wake_refused();
+            KindMetrics::of(kind.name).wake_refused();
             return false;
         }
         let incarnation = self.next_incarnation;

@@ -91,13 +91,13 @@ pub struct EntityActor {
     presence_timer: bool,
     /// The directory knows that it ends.
     asleep: bool,
-    metrics: KindMetrics,
+    metrics: Arc<KindMetrics>,
 }
 
 impl EntityActor {
     /// An entity that loads as soon as it is started. `after_crash` makes it wait for what its last life had queued.
     pub fn new(id: EntityId, kind: Arc<Kind>, env: Rc<EntityEnv>, incarnation: u64, after_crash: bool) -> Self {
-        let metrics = KindMetrics::new(kind.name);
+        let metrics = KindMetrics::of(kind.name);
         let life = Life::new(id.clone(), kind, env.encoder, env.inbox);
         let first_load = Some(Loading::new(Rc::clone(&env)));
         let outgoing = VecDeque::new();

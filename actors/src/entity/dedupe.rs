@@ -4,7 +4,8 @@
 //! highest forgotten one is expired: whether it was executed is no longer known, so it is not executed again.
 //! At most `max_clients` clients are kept. A client id is a ULID and so tells when it was made; when a client is
 //! forgotten, the time of its last op becomes the horizon, or that of its id where its clock was ahead of ours; ids made at or
-//! before the horizon that are not known are expired as a whole: they may be the forgotten ones. Newer ids cannot be.
+//! before the horizon that are not known are expired as a whole: they may be the forgotten ones. Newer ids cannot be, and neither
+//! can ops that were first sent later, by their client's word: who lies about that harms nobody else.
 //! Everything here follows from the journal, and is packed into snapshots.
 
 use std::collections::{HashMap, VecDeque};
@@ -62,6 +63,7 @@ pub struct Dedupe {
 
 #[derive(Debug, Default)]
 struct Window {
+    /// By number. Nearly all come in that order.
     outcomes: VecDeque<Outcome>,
     /// The highest number forgotten.
     floor: u64,
@@ -108,18 +110,18 @@ impl Dedupe {
         Self { max_clients: max_clients.max(1), max_ops: max_ops.max(1), ..Self::default() }
     }
 
-    /// What is known of op `n` of `client`, made at `client_made` by its ULID.
-    pub fn look_up(&self, user: &Arc<str>, client: &Arc<str>, client_made: Millis, n: u64) -> Known {
+    /// What is known of op `n` of `client`, which was not sent before what `begun` tells; it is asked for strangers only.
+    pub fn look_up(&self, user: &Arc<str>, client: &Arc<str>, begun: impl FnOnce() -> Millis, n: u64) -> Known {
         let Some(window) = self.clients.get(&(Arc::clone(user), Arc::clone(client))) else {
             // Until the first client is forgotten, nobody can be a forgotten one.
-            return if self.horizon > 0 && client_made <= self.horizon { Known::Expired } else { Known::New };
+            return if self.horizon > 0 && begun() <= self.horizon { Known::Expired } else { Known::New };
         };
         if n <= window.floor {
             return Known::Expired;
         }
-        match window.outcomes.iter().rev().find(|outcome| outcome.n == n) {
-            Some(outcome) => Known::Done(outcome.clone()),
-            None => Known::New,
+        match window.outcomes.binary_search_by_key(&n, |outcome| outcome.n) {
+            Ok(at) => Known::Done(window.outcomes[at].clone()),
+            Err(_) => Known::New,
         }
     }
 
@@ -143,14 +145,14 @@ impl Dedupe {
         }
         let window = self.clients.entry(key).or_default();
         self.outcomes += 1;
-        window.outcomes.push_back(Outcome { n, seq: event.seq, at: event.at, result: event.result.clone() });
-        if window.outcomes.len() > self.max_ops {
-            // Numbers grow, but holes may be filled late: the lowest goes.
-            let lowest = (0..window.outcomes.len()).min_by_key(|&index| window.outcomes[index].n).unwrap_or(0);
-            if let Some(old) = window.outcomes.remove(lowest) {
-                self.outcomes -= 1;
-                window.floor = window.floor.max(old.n);
-            }
+        // Numbers grow, but holes may be filled late.
+        let place = window.outcomes.partition_point(|outcome| outcome.n < n);
+        window.outcomes.insert(place, Outcome { n, seq: event.seq, at: event.at, result: event.result.clone() });
+        if window.outcomes.len() > self.max_ops
+            && let Some(lowest) = window.outcomes.pop_front()
+        {
+            self.outcomes -= 1;
+            window.floor = window.floor.max(lowest.n);
         }
     }
 
@@ -190,7 +192,9 @@ impl Dedupe {
     pub fn unpack(max_clients: usize, max_ops: usize, packed: &RawJson) -> Result<Self, serde_json::Error> {
         let packed: Packed = serde_json::from_str(packed.as_str())?;
         let mut dedupe = Self { horizon: packed.horizon, last_at: packed.last_at, ..Self::new(max_clients, max_ops) };
-        for PackedClient { user, client, floor, outcomes } in packed.clients {
+        for PackedClient { user, client, floor, mut outcomes } in packed.clients {
+            // Earlier versions packed them in the order in which they came.
+            outcomes.make_contiguous().sort_by_key(|outcome| outcome.n);
             dedupe.outcomes += outcomes.len();
             dedupe.clients.insert((user, client), Window { outcomes, floor });
         }

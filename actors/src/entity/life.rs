@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use greenroom_protocol::{EntityId, Epoch, ErrorCode, WireError};
 use tokio::sync::watch;
 
-use super::dedupe::client_made;
 use super::messages::ToEntity;
 use super::state::{Effects, Entity, FetchFor, LostOp};
 use crate::answer::{overloaded, unavailable};
@@ -38,7 +37,7 @@ pub struct Life {
     drain: bool,
     /// What it was last asked to sleep with.
     mark: u64,
-    metrics: KindMetrics,
+    metrics: Arc<KindMetrics>,
 }
 
 #[derive(Debug)]
@@ -90,7 +89,7 @@ impl std::fmt::Debug for Life {
 impl Life {
     /// A life that begins with a load, for which its shell cares.
     pub fn new(id: EntityId, kind: Arc<Kind>, encoder: Encoder, inbox: usize) -> Self {
-        let metrics = KindMetrics::new(kind.name);
+        let metrics = KindMetrics::of(kind.name);
         let phase = Phase::Loading { waiting: Vec::new(), since: Instant::now() };
         Self { id, kind, encoder, inbox, phase, progress: None, drain: false, mark: 0, metrics }
     }
@@ -199,11 +198,10 @@ impl Life {
         let Phase::Awake(entity) = &mut self.phase else { return };
         match message {
             ToEntity::Op(request) => {
-                let made = client_made(&request.sender.client);
                 let permit = journal.reserve();
-                entity.op(*request, now, made, permit.is_some(), &mut todo.effects);
+                entity.op(*request, now, permit.is_some(), &mut todo.effects);
                 if let (Some(permit), Some(event), Some(progress)) = (permit, todo.effects.event.take(), &self.progress) {
-                    let text = serde_json::to_vec(&*event).expect("a record is strings, numbers and JSON");
+                    let text = event.to_text();
                     permit.send(ToJournal::Event {
                         entity: self.id.clone(),
                         epoch: entity.epoch().clone(),

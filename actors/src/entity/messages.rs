@@ -6,6 +6,7 @@ use greenroom_protocol::params::{self, PresenceAction};
 use greenroom_protocol::{CodecKind, Position, RawJson, Seq, WireError};
 
 use crate::answer::Responder;
+use crate::clock::Millis;
 use crate::ids::SessionKey;
 use crate::relay::SubSpec;
 
@@ -31,6 +32,8 @@ pub struct OpRequest {
     pub body: RawJson,
     /// The client's number for it.
     pub n: Option<u64>,
+    /// When the client says that it first sent it; 0 where it does not.
+    pub first_sent: Millis,
     /// The seq that the entity must be at.
     pub if_seq: Option<Seq>,
     /// Where the answer goes.

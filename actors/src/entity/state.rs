@@ -11,7 +11,7 @@ use greenroom_protocol::results::{Empty, PresenceList, Sent, SnapshotReason, Sta
 use greenroom_protocol::{CodecKind, EntityId, Epoch, ErrorCode, RawJson, Seq, WireError, limits, notify};
 
 use super::audience::Audience;
-use super::dedupe::{Dedupe, Known};
+use super::dedupe::{Dedupe, Known, client_made};
 use super::messages::{CatchUp, OpRequest, SignalRequest, SubscribeRequest, ToEntity};
 use super::ring::Ring;
 use crate::answer::{Answer, Responder, overloaded, unavailable};
@@ -21,7 +21,7 @@ use crate::frames::{Encoder, Frames, Wants, signal_key};
 use crate::ids::SessionKey;
 use crate::kind::Kind;
 use crate::limits::{Bucket, Rate, Refused};
-use crate::metrics::{KindMetrics, PresenceMetrics, record_rate_limited};
+use crate::metrics::{KindMetrics, record_rate_limited};
 use crate::presence::{News, Presence};
 use crate::record::EventRecord;
 use crate::relay::Part;
@@ -50,8 +50,7 @@ pub struct Entity {
     id: EntityId,
     kind: Arc<Kind>,
     encoder: Encoder,
-    metrics: KindMetrics,
-    presence_metrics: PresenceMetrics,
+    metrics: Arc<KindMetrics>,
     epoch: Epoch,
     behaviour: Box<dyn Behaviour>,
     dedupe: Dedupe,
@@ -117,8 +116,7 @@ impl Entity {
             ring.push(Arc::new(event));
         }
         Ok(Self {
-            metrics: KindMetrics::new(kind.name),
-            presence_metrics: PresenceMetrics::new(),
+            metrics: KindMetrics::of(kind.name),
             epoch: epoch.unwrap_or(fresh),
             behaviour,
             last_at: dedupe.last_at(),
@@ -196,14 +194,15 @@ impl Entity {
     }
 
     /// Decides on an op. `room` tells whether the journal has room for one event; it is needed when this returns true.
-    pub fn op(&mut self, request: OpRequest, now: Millis, client_made: Millis, room: bool, fx: &mut Effects) {
-        let OpRequest { sender, r#type, body, n, if_seq, reply, since } = request;
+    pub fn op(&mut self, request: OpRequest, now: Millis, room: bool, fx: &mut Effects) {
+        let OpRequest { sender, r#type, body, n, first_sent, if_seq, reply, since } = request;
         if let Err(refused) = self.bucket.check(1) {
             record_rate_limited("entity");
             return self.refuse_op(reply, over_limit(refused), fx);
         }
         if let Some(n) = n {
-            match self.dedupe.look_up(&sender.user, &sender.client, client_made, n) {
+            let begun = || client_made(&sender.client).max(first_sent.min(now));
+            match self.dedupe.look_up(&sender.user, &sender.client, begun, n) {
                 Known::New => {}
                 Known::Done(outcome) => {
                     self.metrics.duplicate.increment(1);
@@ -308,7 +307,7 @@ impl Entity {
         fx.presence_due |= self.presence.is_dirty();
         for LostOp { record, reply } in lost {
             let found = match (&record.client, record.n) {
-                (Some(client), Some(n)) => self.dedupe.look_up(&record.from, client, Millis::MAX, n),
+                (Some(client), Some(n)) => self.dedupe.look_up(&record.from, client, || Millis::MAX, n),
                 _ => Known::Expired,
             };
             fx.answer(match found {
@@ -381,9 +380,9 @@ impl Entity {
                 return self.tell_presence(&self.who_is_here(list), fx);
             }
         };
-        self.presence_metrics.joined.increment(changes.joined.len() as u64);
-        self.presence_metrics.updated.increment(changes.updated.len() as u64);
-        self.presence_metrics.left.increment(changes.left.len() as u64);
+        self.metrics.presence.joined.increment(changes.joined.len() as u64);
+        self.metrics.presence.updated.increment(changes.updated.len() as u64);
+        self.metrics.presence.left.increment(changes.left.len() as u64);
         for part in changes.split(PRESENCE_MEMBERS) {
             let params = notify::PresenceChange {
                 entity: self.id.clone(),

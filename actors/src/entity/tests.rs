@@ -7,6 +7,7 @@ use greenroom_protocol::{CodecKind, Epoch, Position, RawJson, Seq};
 
 use super::state::{Effects, Entity, LostOp};
 use super::{CatchUp, Fetch, OpRequest, SubscribeRequest, ToEntity};
+use crate::clock::Millis;
 use crate::kind::Kind;
 use crate::record::EventRecord;
 use crate::relay::SubSpec;
@@ -28,6 +29,7 @@ struct Rig {
     snapshots: Vec<SnapshotRow>,
     fetches: Vec<Fetch>,
     fx: Effects,
+    now: Millis,
 }
 
 impl Rig {
@@ -37,7 +39,15 @@ impl Rig {
 
     fn of(kind: Kind, loaded: Loaded) -> Self {
         let entity = Entity::wake(entity("room:a"), Arc::new(kind), encoder(), loaded, epoch()).unwrap();
-        Self { entity, line: Line::new(), written: Vec::new(), snapshots: Vec::new(), fetches: Vec::new(), fx: Effects::default() }
+        Self {
+            entity,
+            line: Line::new(),
+            written: Vec::new(),
+            snapshots: Vec::new(),
+            fetches: Vec::new(),
+            fx: Effects::default(),
+            now: 5000,
+        }
     }
 
     /// An entity with `count` events on disk, of which the ring has the last.
@@ -60,7 +70,7 @@ impl Rig {
     }
 
     fn op(&mut self, request: OpRequest) -> Vec<String> {
-        self.entity.op(request, 5000, 1000, true, &mut self.fx);
+        self.entity.op(request, self.now, true, &mut self.fx);
         self.out()
     }
 

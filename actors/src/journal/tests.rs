@@ -25,7 +25,7 @@ fn event(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
         n: None,
         result: None,
     };
-    let text = serde_json::to_vec(&record).unwrap().into();
+    let text = record.to_text().into();
     ToJournal::Event { entity: entity(name), epoch: epoch(), seq, text, progress: Arc::clone(progress) }
 }
 

@@ -1,5 +1,7 @@
 //! Handles for the places that record often.
 
+use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use greenroom_protocol::ErrorCode;
@@ -7,8 +9,11 @@ use metrics::{Counter, Gauge, Histogram};
 
 use super::*;
 
-/// What one kind's entities record. Cheap to clone; made once per kind and thread.
-#[derive(Clone)]
+thread_local! {
+    static KINDS: RefCell<Vec<Arc<KindMetrics>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What one kind's entities record, shared by those of a thread: hundreds of bytes, and many look-ups to make.
 pub struct KindMetrics {
     kind: &'static str,
     /// Entities in memory.
@@ -25,11 +30,24 @@ pub struct KindMetrics {
     /// Snapshots stored.
     pub snapshots: Counter,
     pages: Counter,
+    /// Who comes and goes.
+    pub presence: PresenceMetrics,
 }
 
 impl KindMetrics {
-    /// The handles of the kind called `kind`.
-    pub fn new(kind: &'static str) -> Self {
+    /// The handles of the kind called `kind`, made once for each thread.
+    pub fn of(kind: &'static str) -> Arc<Self> {
+        KINDS.with_borrow_mut(|kinds| {
+            if let Some(known) = kinds.iter().find(|known| known.kind == kind) {
+                return Arc::clone(known);
+            }
+            let new = Arc::new(Self::new(kind));
+            kinds.push(Arc::clone(&new));
+            new
+        })
+    }
+
+    fn new(kind: &'static str) -> Self {
         Self {
             kind,
             awake: ENTITIES_AWAKE.gauge_with([kind]),
@@ -42,6 +60,7 @@ impl KindMetrics {
             cold_start_seconds: COLD_START_SECONDS.histogram_with([kind]),
             snapshots: SNAPSHOTS.counter_with([]),
             pages: CATCH_UP_PAGES.counter_with([]),
+            presence: PresenceMetrics::new(),
         }
     }
 
@@ -165,7 +184,6 @@ impl DeliveryMetrics {
 }
 
 /// What presence records.
-#[derive(Clone)]
 pub struct PresenceMetrics {
     /// Users that came.
     pub joined: Counter,
@@ -176,9 +194,7 @@ pub struct PresenceMetrics {
 }
 
 impl PresenceMetrics {
-    /// The handles.
-    #[expect(clippy::new_without_default, reason = "registers with the recorder, which a default should not")]
-    pub fn new() -> Self {
+    fn new() -> Self {
         Self {
             joined: PRESENCE_CHANGES.counter_with(["joined"]),
             updated: PRESENCE_CHANGES.counter_with(["updated"]),

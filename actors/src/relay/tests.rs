@@ -451,6 +451,7 @@ fn connected() -> Connected {
         user: "u".into(),
         resumed: false,
         expires_at: None,
+        now: 1,
         server: "test".into(),
         limits,
         subscriptions: Vec::new(),
@@ -608,7 +609,7 @@ impl Pair {
             Step::Op => {
                 let request = post("alice", None, "x", self.line.reply(9, 1));
                 let mut fx = Effects::default();
-                self.entity.op(request, 1, 1, true, &mut fx);
+                self.entity.op(request, 1, true, &mut fx);
                 self.log.push((*fx.event.take().unwrap()).clone());
                 self.apply(fx);
             }

@@ -30,7 +30,7 @@ impl Session {
             Some(_) => self.refresh(&params, now),
         };
         match result {
-            Ok(first) => self.welcome(id, params, first),
+            Ok(first) => self.welcome(id, params, first, now),
             Err(error) => {
                 let fatal = self.identity.is_none();
                 self.refuse("connect", id.as_ref(), &error);
@@ -93,7 +93,7 @@ impl Session {
         self.seat.owner.get().map_or_else(|| "".into(), |owner| Arc::clone(&owner.client))
     }
 
-    fn welcome(&mut self, id: Option<RequestId>, params: Connect, first: bool) {
+    fn welcome(&mut self, id: Option<RequestId>, params: Connect, first: bool, now: Millis) {
         let Some(identity) = &self.identity else { return };
         let connected = Connected {
             session: name(self.env.instance, self.seat.key),
@@ -101,6 +101,7 @@ impl Session {
             client: self.client().as_ref().into(),
             user: identity.user.as_ref().into(),
             expires_at: identity.expires_at,
+            now,
             server: self.env.server.clone(),
             limits: self.env.bounds.told.clone(),
             subscriptions: Vec::new(),

@@ -14,6 +14,10 @@ export type Op = {
      */
     refusals: number;
     /**
+     * when it was first sent, by the server's clock
+     */
+    firstSent?: number;
+    /**
      * when it went out on the present connection
      */
     sentAt: number | null;
@@ -45,6 +49,7 @@ export type Op = {
  * @property {number | undefined} ifSeq
  * @property {number} attempts
  * @property {number} refusals answers that said "later"
+ * @property {number} [firstSent] when it was first sent, by the server's clock
  * @property {number | null} sentAt when it went out on the present connection
  * @property {boolean} doubtful it was sent, perhaps by an earlier page, and may have happened
  * @property {boolean} held it is being put down in the storage, and must not be sent yet

@@ -35,6 +35,8 @@ export declare class Ops {
         pipeline: number;
         maxRetries: number;
     }, clock: import("./types.js").Clock, changed: () => void);
+    /** @param {number | undefined} now the server's clock */
+    setClock(now: number | undefined): void;
     /** @returns {import("./types.js").PendingOp[]} */
     get pending(): import("./types.js").PendingOp[];
     get count(): number;

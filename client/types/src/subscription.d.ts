@@ -72,7 +72,7 @@ export declare class Subscription extends Emitter<SubscriptionEvents> {
      * @param {SubscriptionHooks} hooks
      */
     constructor(entity: string, options: import("./types.js").SubscribeOptions, hooks: SubscriptionHooks);
-    /** Who is here, when `presence` was asked for: null when it is not known, or more than 1000. @returns {Member[] | null} */
+    /** Who is here, when `presence` was asked for: null when it is not known, or a crowd. @returns {Member[] | null} */
     get members(): Member[] | null;
     /** Ends it here and at the server. */
     close(): void;

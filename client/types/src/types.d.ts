@@ -65,6 +65,10 @@ export type ConnectResult = {
     client: string;
     user: string;
     expires_at?: number;
+    /**
+     * the server's clock, in ms since the epoch
+     */
+    now: number;
     server: string;
     limits: Limits;
     /**
@@ -272,7 +276,7 @@ export type ConnectOptions = {
  * One user who is here, however many sessions they have; `meta` is the one set last.
  * @typedef {{user: string, meta: any, sessions: number}} Member
  */
-/** @typedef {{count: number, members?: Member[]}} PresenceList `members` is absent when there are more than 1000. */
+/** @typedef {{count: number, members?: Member[]}} PresenceList `members` is absent in a crowd: more than the kind lists, 1000 at most. */
 /** @typedef {{seq: number, epoch: string, at: number, result?: any, duplicate?: true}} SendResult */
 /** @typedef {{epoch: string, seq: number, state: any}} ReadResult */
 /** @typedef {{epoch: string, events: Event[], more: boolean}} HistoryResult */
@@ -302,6 +306,7 @@ export type ConnectOptions = {
  * @property {string} client
  * @property {string} user
  * @property {number} [expires_at]
+ * @property {number} now the server's clock, in ms since the epoch
  * @property {string} server
  * @property {Limits} limits
  * @property {true} [resumed] the connection took the place of the lost one, its presence included

@@ -1,6 +1,6 @@
 //! Where to connect, as whom, and how.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +17,9 @@ use super::Failure;
 
 /// How long a minted token is valid.
 const TOKEN_LASTS: Duration = Duration::from_secs(24 * 3600);
+/// Connections to a server on loopback that come from one address. It has 28,000 ports on Linux, half of which are found in no time;
+/// the search for each of the others goes through all of the first half.
+const EACH_ADDRESS: usize = 10_000;
 
 /// What identity connections present.
 pub enum Tokens {
@@ -97,13 +100,37 @@ impl Target {
         Ok(Self { uri, addresses, codec, tokens, connect_within: Duration::from_secs(30), receive_buffer: None })
     }
 
+    /// The host, as requests name it.
+    pub fn host(&self) -> &str {
+        self.uri.authority().map_or("", |authority| authority.as_str())
+    }
+
+    /// The path to ask for.
+    pub fn path(&self) -> &str {
+        self.uri.path()
+    }
+
     /// A TCP connection.
-    pub(super) async fn dial(&self) -> std::io::Result<TcpStream> {
+    ///
+    /// # Errors
+    /// That of the last address that was tried.
+    pub async fn dial(&self) -> std::io::Result<TcpStream> {
+        self.dial_nth(0).await
+    }
+
+    /// Connection number `n` of many, so many that one address of this machine has not enough ports for all.
+    ///
+    /// # Errors
+    /// That of the last address that was tried.
+    pub async fn dial_nth(&self, n: usize) -> std::io::Result<TcpStream> {
         let mut last = std::io::ErrorKind::AddrNotAvailable.into();
         for address in &self.addresses {
             let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
             if let Some(bytes) = self.receive_buffer {
                 socket.set_recv_buffer_size(bytes)?;
+            }
+            if let Some(source) = source(address.ip(), n) {
+                socket.bind(source)?;
             }
             match socket.connect(*address).await {
                 Ok(stream) => {
@@ -122,6 +149,13 @@ impl Target {
         request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(self.codec.subprotocol()));
         Ok(request)
     }
+}
+
+/// Where connection number `n` comes from, if not from where the system says. All of 127.0.0.0/8 is this machine, on Linux.
+fn source(to: IpAddr, n: usize) -> Option<SocketAddr> {
+    let beyond = u8::try_from(n / EACH_ADDRESS).ok().filter(|beyond| cfg!(target_os = "linux") && *beyond > 0)?;
+    let own = Ipv4Addr::new(127, 0, 0, beyond.checked_add(1)?);
+    (to.is_ipv4() && to.is_loopback()).then_some(SocketAddr::new(own.into(), 0))
 }
 
 #[cfg(test)]
@@ -150,6 +184,19 @@ mod tests {
             jsonwebtoken::decode(&token, &key, &jsonwebtoken::Validation::new(Algorithm::HS256)).expect("the key fits");
         assert_eq!(claims.claims["sub"], "alice");
         assert_eq!(claims.claims["capabilities"]["*"][0], "read");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn ten_thousand_connections_come_from_each_address() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("ws://{}/ws", listener.local_addr().expect("it is bound"));
+        let target = Target::new(&url, CodecKind::Json, Tokens::Anonymous).await.expect("it is a URL");
+        for (n, from) in [(0, "127.0.0.1"), (9_999, "127.0.0.1"), (10_000, "127.0.0.2"), (19_999, "127.0.0.2")] {
+            let dialled = target.dial_nth(n).await.expect("somebody listens");
+            assert_eq!(dialled.local_addr().expect("it is connected").ip().to_string(), from, "{n}");
+        }
+        assert_eq!(source("192.0.2.1".parse().expect("it is an address"), 10_000), None, "another machine is reached from anywhere");
     }
 
     #[test]

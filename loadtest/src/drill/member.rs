@@ -240,7 +240,14 @@ impl Member {
         };
         let name = Name::of(&self.user, r#type, body.as_str());
         let once = n.is_multiple_of(ONCE_IN);
-        let call = Call::Send(params::Send { entity: goal.id.clone(), r#type: r#type.into(), body, n: (!once).then_some(n), if_seq: None });
+        let call = Call::Send(params::Send {
+            entity: goal.id.clone(),
+            r#type: r#type.into(),
+            body,
+            n: (!once).then_some(n),
+            first_sent: None,
+            if_seq: None,
+        });
         self.unanswered.insert(n, Pending { call, target, name, effect, id: None, t, due: Some(now), standing: Standing::New, once });
         self.pause.waits(now);
     }

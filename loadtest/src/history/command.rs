@@ -45,6 +45,7 @@ pub fn run(args: &Args) -> Result<bool> {
         series: Vec::new(),
         server: None,
         sheets: Vec::new(),
+        graphs: Vec::new(),
         errors: BTreeMap::new(),
         violations: Vec::new(),
     };

@@ -77,21 +77,3 @@ async fn refusals_are_counted_and_their_wait_is_kept() {
     assert_eq!(acked, [0, 0]);
     assert_eq!(count(&board), board.sent_ever());
 }
-
-#[test]
-fn answers_may_come_in_any_order() {
-    let mut pending = Pending::default();
-    let asked = |intended| Asked { intended, turn: 0 };
-    for id in 2..6 {
-        pending.add(id, asked(id as u64 * 10));
-    }
-    assert_eq!(pending.remove(4), Some(asked(40)));
-    assert_eq!(pending.remove(4), None, "an answer counts once");
-    assert_eq!(pending.remove(2), Some(asked(20)));
-    assert_eq!(pending.remove(3), Some(asked(30)));
-    assert_eq!((pending.first, pending.count), (5, 1));
-    pending.add(6, asked(60));
-    assert_eq!(pending.remove(9), None);
-    assert_eq!(pending.remove(1), None);
-    assert_eq!((pending.remove(5), pending.remove(6), pending.count), (Some(asked(50)), Some(asked(60)), 0));
-}

@@ -1,7 +1,6 @@
 //! One connection: how it comes in, and the task that listens to it.
 
 use std::cell::RefCell;
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -16,21 +15,22 @@ use tokio::time::timeout;
 use super::dialect::Dialect;
 use super::ear::{Ear, Heard};
 use super::frame;
+use super::reader::read_once;
 use super::tally::{Lane, Tally};
+use super::upgrade::upgrade;
 
 /// How long a server may take to let a connection in.
 const COMES_IN_WITHIN: Duration = Duration::from_secs(30);
-/// One read takes at most so much; all connections of a thread share the buffer.
-const BUFFER: usize = 256 * 1024;
 /// A sender's ops in flight are at most so many.
 pub const MOST_IN_FLIGHT: usize = 1024;
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch { buffer: vec![0; BUFFER].into(), deliveries: Vec::new(), acks: Vec::new() });
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
+/// What one read brought; all connections of a thread share it.
+#[derive(Default)]
 struct Scratch {
-    buffer: Box<[u8]>,
     deliveries: Vec<u64>,
     acks: Vec<u64>,
 }
@@ -87,23 +87,7 @@ impl Line {
     async fn come_in(address: SocketAddr, dialect: Dialect, room: Option<&str>, token: Option<&str>) -> Result<Self> {
         let mut stream = TcpStream::connect(address).await.context("there is no TCP connection")?;
         stream.set_nodelay(true)?;
-        let request = format!(
-            "GET {} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-            dialect.path()
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let mut rest = Vec::with_capacity(1024);
-        let end = loop {
-            if let Some(end) = rest.windows(4).position(|window| window == b"\r\n\r\n") {
-                break end + 4;
-            }
-            more(&mut stream, &mut rest).await?;
-        };
-        if !rest.starts_with(b"HTTP/1.1 101") {
-            bail!("the server answers `{}`", String::from_utf8_lossy(&rest[..end.min(64)]).lines().next().unwrap_or_default());
-        }
-        rest.drain(..end);
+        let mut rest = upgrade(&mut stream, &address.to_string(), dialect.path(), None).await?;
         for step in dialect.steps(room, token)? {
             stream.write_all(&step.send).await?;
             await_text(&mut stream, &mut rest, step.until).await?;
@@ -127,37 +111,18 @@ impl Line {
 impl Scratch {
     /// Reads once and counts; false when the connection has ended.
     fn read(&mut self, stream: &TcpStream, rest: &mut Vec<u8>, ear: &mut Ear, tally: &Tally, account: Option<&Account>) -> bool {
-        let before = rest.len();
-        self.buffer[..before].copy_from_slice(rest);
-        let read = match stream.try_read(&mut self.buffer[before..]) {
-            Ok(0) => return false,
-            Ok(read) => read,
-            Err(error) => return error.kind() == ErrorKind::WouldBlock,
-        };
-        self.deliveries.clear();
-        self.acks.clear();
-        let input = &self.buffer[..before + read];
-        let (mut at, mut alive) = (0, true);
-        while let Some(frame) = frame::first(&input[at..]) {
-            at += frame.length;
-            match frame.opcode {
-                frame::CLOSE => alive = false,
-                frame::PING => {
-                    let mut pong = Vec::new();
-                    frame::push(frame::PONG, frame.payload, &mut pong);
-                    alive &= stream.try_write(&pong).is_ok();
-                }
-                frame::PONG => {}
-                _ => ear.hear(frame.payload, &mut |heard| match heard {
-                    Heard::Delivery(stamp) => self.deliveries.push(stamp),
-                    Heard::Ack(n) => self.acks.extend(account.map(|account| account.answered(n))),
-                    Heard::Reply(reply) => alive &= stream.try_write(&reply).is_ok(),
-                    Heard::Complaint(text) => tally.complaint(&text),
-                }),
-            }
-        }
-        rest.clear();
-        rest.extend_from_slice(&input[at..]);
+        let Self { deliveries, acks } = self;
+        deliveries.clear();
+        acks.clear();
+        let mut replied = true;
+        let read = read_once(stream, rest, &mut |payload| {
+            ear.hear(payload, &mut |heard| match heard {
+                Heard::Delivery(stamp) => deliveries.push(stamp),
+                Heard::Ack(n) => acks.extend(account.map(|account| account.answered(n))),
+                Heard::Reply(reply) => replied &= stream.try_write(&reply).is_ok(),
+                Heard::Complaint(text) => tally.complaint(&text),
+            });
+        });
         if !self.deliveries.is_empty() {
             tally.arrived(Lane::Delivery, &self.deliveries);
         }
@@ -165,8 +130,7 @@ impl Scratch {
             tally.arrived(Lane::Ack, &self.acks);
             account.freed.notify_one();
         }
-        // A frame that does not fit the buffer would never be complete.
-        alive && rest.len() < BUFFER
+        replied && read.is_ok()
     }
 }
 

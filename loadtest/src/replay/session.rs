@@ -145,7 +145,14 @@ impl Session {
     async fn say(&mut self, line: &Line, done: oneshot::Sender<Sent>) -> Result<(), Failure> {
         self.n += 1;
         let body = RawJson::from_value(line).expect("a string and a number serialize");
-        let op = params::Send { entity: self.stage.entity.clone(), r#type: "post".into(), body, n: Some(self.n), if_seq: None };
+        let op = params::Send {
+            entity: self.stage.entity.clone(),
+            r#type: "post".into(),
+            body,
+            n: Some(self.n),
+            first_sent: None,
+            if_seq: None,
+        };
         self.saying = Some(Saying { id: None, call: Call::Send(op), line: line.line, again_at: None, done });
         self.repeat().await
     }

@@ -3,12 +3,10 @@
 use std::fmt::Write;
 
 use super::Report;
-use super::plot::{Line, Scale, XAxis, plot, short};
+use super::plot::{COLOURS, DRAWING, Line, Scale, XAxis, plot, seconds};
 use super::table::number;
 
 const STYLE: &str = "
-:root{color-scheme:light dark;--fg:#1c2420;--soft:#5d6b64;--bg:#fbfcfb;--card:#fff;--edge:#dde4e0;--bad:#b3261e;--l0:#1b7f5c;--l1:#b4560f;--l2:#3d5fc4;--l3:#8a3ea8}
-@media(prefers-color-scheme:dark){:root{--fg:#e4ebe7;--soft:#9aaaa2;--bg:#121614;--card:#1a201d;--edge:#2e3833;--bad:#ff8a80;--l0:#4fc796;--l1:#f0a060;--l2:#8aa6ff;--l3:#d093ea}}
 body{font:15px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg);margin:0 auto;max-width:76rem;padding:1.5rem}
 h1{font-size:1.4rem;margin:0}h2{font-size:1.15rem;margin:0 0 .25rem}p{margin:.25rem 0;color:var(--soft)}
 section{background:var(--card);border:1px solid var(--edge);border-radius:10px;padding:1.25rem;margin:1.25rem 0}
@@ -17,15 +15,14 @@ section{background:var(--card);border:1px solid var(--edge);border-radius:10px;p
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.15rem .6rem;text-align:right;border-bottom:1px solid var(--edge);font-weight:400}
 td:first-child,th:first-child{text-align:left;padding-left:0}th{color:var(--soft)}
 .bad{color:var(--bad);font-weight:600}code{font-size:.85em;overflow-wrap:anywhere}
-svg{width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--soft)}svg text.t{font-size:13px;fill:var(--fg)}svg text.y{text-anchor:end}svg text.x{text-anchor:middle}
-svg path,svg polyline{fill:none;stroke-width:1.6}svg .g{stroke:var(--edge);stroke-width:1}.l0{stroke:var(--l0)}.l1{stroke:var(--l1)}.l2{stroke:var(--l2)}.l3{stroke:var(--l3)}
+svg{width:100%;max-width:44rem;height:auto}
 ";
 
 /// The page.
 pub fn page(reports: &[Report]) -> String {
     let mut out = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>Greenroom load test</title><style>{STYLE}</style><h1>Greenroom load test</h1>"
+         <title>Greenroom load test</title><style>{COLOURS}{STYLE}{DRAWING}</style><h1>Greenroom load test</h1>"
     );
     if let Some(report) = reports.first() {
         let machine = &report.machine;
@@ -68,6 +65,7 @@ fn section(out: &mut String, report: &Report) {
     report.sheets.iter().for_each(|sheet| out.push_str(&sheet.html()));
     out.push_str("<div class=\"plots\">");
     plots(out, report);
+    report.graphs.iter().for_each(|graph| out.push_str(&graph.html()));
     out.push_str("</div></section>");
 }
 
@@ -99,11 +97,7 @@ fn plots(out: &mut String, report: &Report) {
     let Some(last) = report.series.last().filter(|_| report.series.len() > 1) else { return };
     let end = last.at_s;
     let place = |at: f64| at / end;
-    let x = || XAxis {
-        title: "seconds",
-        place: &place,
-        ticks: (0..=4).map(|i| end * f64::from(i) / 4.0).map(|at| (at, short((at * 10.0).round() / 10.0))).collect(),
-    };
+    let x = || seconds(end, &place);
     let over_time = |of: &dyn Fn(&super::Sample) -> f64| report.series.iter().map(|s| (s.at_s, of(s))).collect::<Vec<_>>();
     let rates = [
         Line { name: "deliveries", points: over_time(&|s| s.deliveries_per_s) },

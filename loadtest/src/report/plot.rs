@@ -2,6 +2,19 @@
 
 use std::fmt::Write;
 
+use serde::Serialize;
+
+/// The colours, light and dark.
+pub const COLOURS: &str = "
+:root{color-scheme:light dark;--fg:#1c2420;--soft:#5d6b64;--bg:#fbfcfb;--card:#fff;--edge:#dde4e0;--bad:#b3261e;--l0:#1b7f5c;--l1:#b4560f;--l2:#3d5fc4;--l3:#8a3ea8;--l4:#7a6a10;--l5:#0e7490}
+@media(prefers-color-scheme:dark){:root{--fg:#e4ebe7;--soft:#9aaaa2;--bg:#121614;--card:#1a201d;--edge:#2e3833;--bad:#ff8a80;--l0:#4fc796;--l1:#f0a060;--l2:#8aa6ff;--l3:#d093ea;--l4:#d8c860;--l5:#5fd0e6}}
+";
+/// How lines and their labels look in them.
+pub const DRAWING: &str = "
+svg text{font:11px system-ui,sans-serif;fill:var(--soft)}svg text.t{font-size:13px;fill:var(--fg)}svg text.y{text-anchor:end}svg text.x{text-anchor:middle}
+svg path,svg polyline{fill:none;stroke-width:1.6}svg .g{stroke:var(--edge);stroke-width:1}.l0{stroke:var(--l0)}.l1{stroke:var(--l1)}.l2{stroke:var(--l2)}.l3{stroke:var(--l3)}.l4{stroke:var(--l4)}.l5{stroke:var(--l5)}
+";
+
 /// One line of a plot.
 pub struct Line<'a> {
     /// Its name, for the legend.
@@ -11,7 +24,8 @@ pub struct Line<'a> {
 }
 
 /// How an axis runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Scale {
     /// Evenly from 0.
     Linear,
@@ -25,6 +39,8 @@ const LEFT: f64 = 64.0;
 const RIGHT: f64 = 24.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 40.0;
+/// The page's colours for lines; further lines begin with the first again.
+const LINE_COLOURS: usize = 6;
 
 /// An axis: where a value lies, from 0 to 1, and the values to label.
 struct Axis {
@@ -87,12 +103,28 @@ pub fn plot(title: &str, lines: &[Line<'_>], y: Scale, x: &XAxis<'_>) -> String 
     let mut legend = LEFT;
     for (i, line) in lines.iter().enumerate() {
         let points: Vec<String> = line.points.iter().map(|(vx, vy)| format!("{:.1},{:.1}", px(*vx), py(*vy))).collect();
-        let _ = write!(svg, r#"<polyline class="l{}" points="{}"/>"#, i % 4, points.join(" "));
-        let _ = write!(svg, r#"<path class="l{}" d="M{legend} 30h16"/><text x="{}" y="34">{}</text>"#, i % 4, legend + 22.0, line.name);
+        let _ = write!(svg, r#"<polyline class="l{}" points="{}"/>"#, i % LINE_COLOURS, points.join(" "));
+        let _ = write!(
+            svg,
+            r#"<path class="l{}" d="M{legend} 30h16"/><text x="{}" y="34">{}</text>"#,
+            i % LINE_COLOURS,
+            legend + 22.0,
+            line.name
+        );
         legend += 40.0 + 6.5 * line.name.len() as f64;
     }
     svg.push_str("</svg>");
     svg
+}
+
+/// A plot as a file of its own. It brings its ground along, for the page that shows it may be light or dark.
+pub fn standalone(plot: &str) -> String {
+    let (head, rest) = plot.split_once('>').unwrap_or((plot, ""));
+    let head = head.replacen("<svg", r#"<svg xmlns="http://www.w3.org/2000/svg""#, 1);
+    format!(
+        "{head} width=\"{WIDTH}\" height=\"{HEIGHT}\"><style>{COLOURS}{DRAWING}rect{{fill:var(--card)}}</style>\
+         <rect width=\"100%\" height=\"100%\" rx=\"8\"/>{rest}\n"
+    )
 }
 
 /// The x axis: where a value lies, from 0 to 1, and what is written under it.
@@ -103,6 +135,12 @@ pub struct XAxis<'a> {
     pub place: &'a dyn Fn(f64) -> f64,
     /// The labelled values.
     pub ticks: Vec<(f64, String)>,
+}
+
+/// The axis of a run that lasted `end` seconds; `place` divides by that.
+pub fn seconds(end: f64, place: &dyn Fn(f64) -> f64) -> XAxis<'_> {
+    let ticks = (0..=4).map(|i| end * f64::from(i) / 4.0).map(|at| (at, short((at * 10.0).round() / 10.0))).collect();
+    XAxis { title: "seconds", place, ticks }
 }
 
 /// `1.5k`, `20M`, `0.1`.
@@ -136,6 +174,15 @@ mod tests {
             assert!(values.iter().all(|v| (0.0..=1.0).contains(&axis.at(*v))), "{values:?}");
             assert!(axis.ticks().len() >= 2, "{values:?}: {:?}", axis.ticks());
         }
+    }
+
+    #[test]
+    fn a_file_stands_alone() {
+        let x = XAxis { title: "s", place: &|v| v, ticks: Vec::new() };
+        let svg = standalone(&plot("p", &[Line { name: "a", points: vec![(0.0, 1.0), (1.0, 5.0)] }], Scale::Log, &x));
+        assert!(svg.starts_with(r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 560 256""#), "{svg}");
+        assert!(svg.contains("prefers-color-scheme:dark") && svg.contains("<polyline class=\"l0\""), "{svg}");
+        assert_eq!((svg.matches("<svg").count(), svg.matches("</svg>").count()), (1, 1));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::html::escape;
-use super::plot::{Line, Scale, XAxis, plot, short};
+use super::plot::{Line, Scale, XAxis, plot, short, standalone};
 use super::table::number;
 
 /// Of a plot with bars: its width, where bars begin, what is kept free behind them, and their distance.
@@ -95,6 +95,12 @@ impl Sheet {
         out
     }
 
+    /// Its plot of lines as an SVG file; none where it has none.
+    pub fn svg(&self) -> Option<String> {
+        let lines = if self.chart == Chart::Lines { self.lines() } else { String::new() };
+        (!lines.is_empty()).then(|| standalone(&lines))
+    }
+
     /// One column: a bar for each row that has a figure there.
     fn bars(&self, column: usize) -> String {
         let rows: Vec<_> = self.rows.iter().filter_map(|row| Some((row.name.as_str(), (*row.figures.get(column)?)?))).collect();
@@ -131,7 +137,13 @@ impl Sheet {
                 points: rows.iter().filter_map(|(x, figures)| Some((*x, figures.get(column).copied()??))).collect(),
             })
             .collect();
-        let ticks = (0..=4).map(|i| low * (high / low).powf(f64::from(i) / 4.0)).map(|x| (x, short(x.round()))).collect();
+        // A few that are far apart are labelled themselves.
+        let few = rows.len() <= 5 && rows.windows(2).all(|pair| pair[1].0 > pair[0].0 * 1.5);
+        let marks: Vec<_> = match few {
+            true => rows.iter().map(|(x, _)| *x).collect(),
+            false => (0..=4).map(|i| low * (high / low).powf(f64::from(i) / 4.0)).collect(),
+        };
+        let ticks = marks.into_iter().map(|x| (x, short(x.round()))).collect();
         plot(&self.title, &lines, Scale::Log, &XAxis { title: &self.columns[0], place: &place, ticks })
     }
 }

@@ -20,6 +20,7 @@ fn report() -> Report {
         series: vec![sample(1.0), sample(2.0)],
         server: None,
         sheets: Vec::new(),
+        graphs: Vec::new(),
         errors: BTreeMap::from([("rate_limited".to_owned(), 3)]),
         violations: Vec::new(),
     }

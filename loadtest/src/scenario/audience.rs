@@ -17,6 +17,9 @@ use crate::report::Report;
 use crate::run::{Opened, Run};
 use crate::stats::Lane;
 
+mod aside;
+pub mod slow;
+
 /// After so long without any delivery, what is missing is missing. The tests' server, in the same process, has nothing on the way.
 const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(5) };
 

@@ -12,18 +12,18 @@ use greenroom_protocol::{Call, EntityId};
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
+use tokio::time::sleep;
 
+use super::turns::in_turn;
 use crate::client::Conn;
 use crate::common::Common;
-use crate::peer::Pace;
 use crate::report::Report;
 use crate::run::{OPENING, Run};
 use crate::span::Span;
 use crate::stats::Lane;
 
 mod member;
-mod mirror;
+pub mod mirror;
 
 use member::{Order, Stage, live};
 
@@ -133,26 +133,17 @@ async fn churn(
     mut stopped: watch::Receiver<bool>,
 ) -> (Vec<mpsc::Sender<Order>>, u64) {
     let board = &stage.run.board;
-    let mut pace = Pace::open(board.now_us() as f64, args.rate);
-    let (mut next, mut went) = (0, 0);
-    while !*stopped.borrow() && !orders.is_empty() {
-        if pace.due(board.now_us()).is_none() {
-            let wake = TokioInstant::from_std(board.instant(pace.next()));
-            tokio::select! {
-                () = sleep_until(wake) => {}
-                _ = stopped.changed() => {}
-            }
-            continue;
-        }
+    let send_away = |index: usize| {
         let order = if fastrand::f64() < args.lost { Order::Lose } else { Order::Go };
         stage.counts.away.fetch_add(1, Relaxed);
         // Who has not even begun to obey the last order is passed over.
-        match orders[next].try_send(order) {
-            Ok(()) => went += 1,
-            Err(_) => drop(stage.counts.away.fetch_sub(1, Relaxed)),
+        let obeys = orders[index].try_send(order).is_ok();
+        if !obeys {
+            stage.counts.away.fetch_sub(1, Relaxed);
         }
-        next = (next + 1) % orders.len();
-    }
+        obeys
+    };
+    let went = in_turn(board, args.rate, orders.len(), &mut stopped, send_away).await;
     (orders, went)
 }
 
@@ -172,12 +163,7 @@ async fn agree(stage: &Stage, expected: usize, members: impl Iterator<Item = usi
     loop {
         let list = list(&stage.room, &mut checker).await?;
         let crowd = list.members.as_deref().map(mirror::crowd).transpose().context("a listed member has another meta than was set")?;
-        let agrees = |index: &usize| {
-            let mirror = stage.mirrors[*index].lock().expect("no holder panics");
-            // Between a crowd and a list there is a while in which only the one who asks is told who is here.
-            let same = crowd.as_ref().zip(mirror.here.as_ref()).is_none_or(|(server, member)| server.same(member));
-            mirror.count == list.count && same && crowd.is_some() == mirror.here.is_some()
-        };
+        let agrees = |index: &usize| stage.mirrors[*index].lock().expect("no holder panics").agrees(list.count, crowd.as_ref());
         let disagree = members.clone().filter(|index| !agrees(index)).count() as u64;
         let missing = list.count.abs_diff(expected as u64);
         if disagree == 0 && missing == 0 {

@@ -2,7 +2,6 @@
 //! every event once and in order, and their neighbours must not have felt it: what these see is measured before, while the
 //! slow ones stand still, while they catch up, and after, in one run.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -10,8 +9,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use self::aside::Aside;
 use self::laps::{Lap, Laps};
+use super::audience::slow::SlowReaders;
 use super::audience::{self, Audience};
 use crate::common::Common;
 use crate::peer::payload::What;
@@ -21,14 +20,8 @@ use crate::run::{OPENING, Run, subscribe};
 use crate::span::Span;
 use crate::stats::Lane;
 
-mod aside;
 mod laps;
 
-/// The receive buffer of a slow reader's socket: it does not grow, so that the server feels soon that nobody reads, but holds
-/// more than one segment of the loopback interface (64 KiB). With less, the kernel sends a little every 200 ms.
-const SLOW_RECEIVE_BUFFER: u32 = 256 * 1024;
-/// How often to look whether the slow readers have caught up.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Who is behind by no more than what is posted in this time has caught up.
 const ABREAST: Duration = Duration::from_millis(100);
 /// How long catching up may take, besides the length of the stall.
@@ -60,13 +53,6 @@ pub struct Args {
     pub kind: String,
 }
 
-/// What slow readers are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Read,
-    Stall,
-}
-
 /// Runs the scenario.
 ///
 /// # Errors
@@ -78,18 +64,7 @@ pub async fn run(args: Args) -> Result<Report> {
     let mut neighbours = Audience::default();
     neighbours.listen(&run, run.open(args.readers, OPENING, |i| (format!("reader-{i}"), vec![subscribe(&room)])).await?);
 
-    // Slow readers count on a board of their own: their latency says how long they stopped, not how fast the server is.
-    let mut slow_run = Run::new("slow-reader", &args.common).await?;
-    Arc::get_mut(&mut slow_run.target).expect("nobody else has it yet").receive_buffer = Some(SLOW_RECEIVE_BUFFER);
-    let opened = slow_run.open(args.slow, OPENING, |i| (format!("slow-{i}"), vec![subscribe(&room)])).await?;
-    let (mode, modes) = watch::channel(Mode::Read);
-    let aside = Aside::start()?;
-    let mut slow = Audience::default();
-    for opened in opened {
-        let peer = slow.seat(&slow_run, opened);
-        slow.spawn_on(aside.handle(), stall(peer, modes.clone()));
-    }
-
+    let slow = SlowReaders::open("slow-reader", &args.common, &room, args.slow).await?;
     let publisher = run.open_patiently(0, "publisher", Vec::new()).await?;
     let rate = args.events as f64 / args.stall.0.as_secs_f64();
     let plan = Plan {
@@ -104,61 +79,45 @@ pub async fn run(args: Args) -> Result<Report> {
     sleep(args.common.warmup.0).await;
 
     let mut laps = Ok(Laps::begin());
-    let window = run.measure(Lane::Delivery, async { laps = drive(&run, &args, rate, &mode, &neighbours, &slow).await }).await?;
+    let window = run.measure(Lane::Delivery, async { laps = drive(&run, &args, rate, &neighbours, &slow).await }).await?;
     let laps = laps?;
     stop.send_replace(true);
     let acked: u64 = publishing.await?.0.iter().sum();
     neighbours.settle(&run, acked * args.readers as u64).await;
-    slow.settle(&slow_run, acked * args.slow as u64).await;
+    slow.audience().settle(slow.run(), acked * args.slow as u64).await;
 
     let end = audience::ends(&run, &[room]).await?[0].seq;
-    let slow_verdict = slow.verdict(|_| end);
+    let slow_verdict = slow.audience().verdict(|_| end);
     let mut all = neighbours.verdict(|_| end);
     all += slow_verdict;
     let mut report = Report::new("slow-reader", &run, &args, window)?;
     laps.tell(&mut report);
     report.figures.add("slow_events_received", slow_verdict.seen as f64);
-    for (code, count) in slow_run.board.errors() {
-        *report.errors.entry(format!("slow_{code}")).or_default() += count;
-        // A reset hands a snapshot over where every event is wanted.
-        report.expect_none(count, &format!("times `{code}` at slow readers"));
-    }
+    slow.tell(&mut report);
     audience::judge_events(&mut report, all);
     run.progress.done();
     Ok(report)
 }
 
 /// Leads through the laps while the posts go on.
-async fn drive(run: &Run, args: &Args, rate: f64, mode: &watch::Sender<Mode>, neighbours: &Audience, slow: &Audience) -> Result<Laps> {
+async fn drive(run: &Run, args: &Args, rate: f64, neighbours: &Audience, slow: &SlowReaders) -> Result<Laps> {
     let mut laps = Laps::begin();
     sleep(args.common.duration.0).await;
     laps.end(Lap::Before, run).await?;
     let before = slow.reached();
-    mode.send_replace(Mode::Stall);
+    slow.stall();
     sleep(args.stall.0).await;
     laps.end(Lap::Stall, run).await?;
 
     let abreast = (rate * ABREAST.as_secs_f64()) as u64;
     let began = Instant::now();
-    mode.send_replace(Mode::Read);
-    while let (Some((slowest, _)), Some((_, fastest))) = (slow.reached(), neighbours.reached()) {
-        if slowest + abreast >= fastest || began.elapsed() > args.stall.0 + CATCH_UP_WITHIN {
-            break;
-        }
-        sleep(LOOK_EVERY).await;
-    }
+    slow.read_on();
+    let target = || neighbours.reached().map(|(_, fastest)| fastest.saturating_sub(abreast));
+    slow.reach(target, args.stall.0 + CATCH_UP_WITHIN).await;
     let caught_up = before.zip(slow.reached()).map_or(0, |((before, _), (after, _))| after - before);
     laps.caught_up(caught_up, began.elapsed());
     laps.end(Lap::CatchUp, run).await?;
     sleep(args.common.duration.0).await;
     laps.end(Lap::After, run).await?;
     Ok(laps)
-}
-
-/// Reads, stops reading when told to, and reads on.
-async fn stall(mut peer: Peer, mut modes: watch::Receiver<Mode>) {
-    // An error says that the scenario is over, and with it this task.
-    if peer.listen_until(modes.wait_for(|mode| *mode == Mode::Stall)).await && modes.wait_for(|mode| *mode == Mode::Read).await.is_ok() {
-        peer.listen().await;
-    }
 }

@@ -7,6 +7,9 @@ use crate::cli::Command;
 use crate::fake::{Fake, Fault};
 use crate::report::Report;
 
+/// Everything at once, in small.
+const MIXED: &str = "mixed --sessions 24 --rooms 4 --hot-followers 6 --posts 200 --hot-rate 100 --stall 100ms --away 20ms --slow 2";
+
 async fn run(server: &Fake, line: &str) -> Report {
     let url = server.url();
     let options = ["--url", &url, "--warmup", "50ms", "--duration", "300ms", "--no-progress"];
@@ -17,9 +20,12 @@ async fn run(server: &Fake, line: &str) -> Report {
         Command::Fanout(args) => Box::pin(super::fanout::run(args)).await,
         Command::Rooms(args) => Box::pin(super::rooms::run(args)).await,
         Command::Durable(args) => Box::pin(super::durable::run(args)).await,
+        Command::Entities(args) => Box::pin(super::entities::run(args)).await,
         Command::Churn(args) => Box::pin(super::churn::run(args)).await,
         Command::Presence(args) => Box::pin(super::presence::run(args)).await,
         Command::SlowReader(args) => Box::pin(super::slow_reader::run(args)).await,
+        Command::Mixed(args) => Box::pin(super::mixed::run(args)).await,
+        Command::Soak(args) => Box::pin(super::soak::run(args)).await,
         command => panic!("{command:?} is no scenario of this folder"),
     };
     report.expect("the scenario can be run")
@@ -34,6 +40,9 @@ async fn a_server_that_behaves_keeps_all_promises() {
     let table = [
         ("connect --connections 40 --rooms 3", "connect"),
         ("connect --connections 20 --rate 400", "connect"),
+        ("connect --connections 40 --rooms 3 --enter --codec msgpack", "presence"),
+        ("connect --connections 20 --rooms 3 --burst 50000 --burst-signal 4000 --settle 50ms", "connect"),
+        ("connect --connections 20 --rooms 3 --burst 50000 --settle 50ms --codec msgpack", "connect"),
         ("fanout --subscribers 20 --rate 200", "delivery"),
         ("fanout --subscribers 20 --rate 200 --durable --codec msgpack", "delivery"),
         ("rooms --rooms 4 --members 3 --rate 50", "delivery"),
@@ -46,6 +55,10 @@ async fn a_server_that_behaves_keeps_all_promises() {
         ("presence --members 30 --rate 50 --away 20ms", "told"),
         ("presence --members 30 --rate 50 --away 20ms --codec msgpack", "presence"),
         ("slow-reader --readers 3 --slow 2 --stall 150ms --events 30", "delivery"),
+        (MIXED, "post"),
+        ("mixed --sessions 24 --rooms 4 --hot-followers 6 --stall 100ms --away 20ms --codec msgpack", "told"),
+        ("entities --awake 30 --rate 200 --events 200 --small-events 20 --asleep-within 20ms", "cold stored"),
+        ("entities --phases awake --awake 30 --state post --codec msgpack --asleep-within 20ms", "waking"),
     ];
     for (line, lane) in table {
         let report = run(&Fake::start(Fault::None).await, line).await;
@@ -72,13 +85,19 @@ async fn deliveries_are_counted_one_by_one() {
 #[tokio::test]
 async fn faults_are_noticed() {
     let fanout = "fanout --subscribers 5 --rate 200 --durable";
+    // Of the 32, 24 are in rooms, 6 follow the hot room, and 2 read it slowly.
+    let still = format!("{MIXED} --churn 0");
     let table = [
         (Fault::Drop(4), fanout, "5 deliveries lost"),
         (Fault::Double(4), fanout, "5 deliveries doubled"),
         (Fault::Swap(4), fanout, "5 deliveries out of order"),
         (Fault::Drop(4), "rooms --rooms 2 --members 3 --rate 50 --durable", "6 deliveries lost"),
         (Fault::Drop(4), "slow-reader --readers 3 --slow 2 --stall 100ms --events 20", "5 deliveries lost"),
+        (Fault::Drop(4), still.as_str(), "32 deliveries lost"),
+        (Fault::Double(4), still.as_str(), "32 deliveries doubled"),
+        (Fault::Swap(4), still.as_str(), "32 deliveries out of order"),
         (Fault::Lose(4), "durable --rooms 2 --senders 2", "2 acknowledged ops are not in the state"),
+        (Fault::Lose(1), "entities --phases cold --rate 100 --asleep-within 1ms", "30 of the reads of stored entities had a wrong answer"),
         (Fault::Lose(4), "durable --rooms 2 --senders 2 --kind doc --op increment", "2 acknowledged ops are not in the state"),
     ];
     for (fault, line, want) in table {
@@ -106,4 +125,69 @@ async fn refusals_are_reported_by_their_code() {
     let report = run(&Fake::start(Fault::RateLimit).await, "durable --rooms 2 --senders 2").await;
     assert_eq!(report.errors.get("rate_limited").map(|n| *n as f64), Some(figure(&report, "sent")));
     assert_eq!(figure(&report, "unacknowledged"), figure(&report, "sent"));
+}
+
+#[tokio::test]
+async fn a_burst_reaches_every_connection() {
+    let report = run(&Fake::start(Fault::None).await, "connect --connections 10 --rooms 3 --burst 40000 --settle 50ms").await;
+    assert_eq!(figure(&report, "burst_deliveries"), 30.0, "three signals of 16 KiB each, at ten connections");
+    assert!(figure(&report, "burst_bytes_per_connection") > 3.0 * 16384.0);
+    let less = run(&Fake::start(Fault::DropSignal(2)).await, "connect --connections 10 --rooms 3 --burst 40000 --settle 50ms").await;
+    assert_eq!(less.violations, ["10 connections did not receive all of the burst"]);
+    let rest = run(&Fake::start(Fault::DropSignal(3)).await, "connect --connections 10 --rooms 9 --burst 40000 --settle 50ms").await;
+    assert_eq!(rest.violations, ["10 connections did not receive all of the burst"], "the last one is waited for as well");
+}
+
+#[tokio::test]
+async fn each_session_presents_a_token_of_its_own() {
+    let server = Fake::start(Fault::WantTokens).await;
+    let secret = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(secret.path(), "0123456789abcdef0123456789abcdef").expect("it can be written");
+    let line = "connect --connections 20 --rooms 3 --enter --burst 1000 --settle 50ms --secret";
+    let report = run(&server, &format!("{line} {}", secret.path().display())).await;
+    assert!(report.violations.is_empty(), "{:?} {:?}", report.violations, report.errors);
+    assert_eq!(figure(&report, "connections"), 20.0);
+}
+
+#[tokio::test]
+async fn sessions_that_cannot_enter_are_counted() {
+    let report = run(&Fake::start(Fault::ClosePresence).await, "connect --connections 7 --rooms 2 --enter").await;
+    assert_eq!(report.violations, ["7 sessions could not enter"]);
+}
+
+#[tokio::test]
+async fn classes_are_told_apart_and_none_is_left_out() {
+    let report = run(&Fake::start(Fault::None).await, MIXED).await;
+    let classes: Vec<_> = report.latencies.keys().map(String::as_str).collect();
+    assert_eq!(classes, ["ack", "connect", "hot", "post", "signal", "told"]);
+    assert!(figure(&report, "went") > 5.0 && figure(&report, "slow_missed") >= 1.0, "{:?}", report.figures);
+
+    let still = run(&Fake::start(Fault::None).await, &format!("{MIXED} --churn 0")).await;
+    for (sent, deliveries, each) in
+        [("signals_sent", "signal_deliveries", 5.0), ("posts_sent", "post_deliveries", 6.0), ("hot_posts", "hot_deliveries", 6.0)]
+    {
+        assert!(figure(&still, sent) > 10.0, "{sent}");
+        assert_eq!(figure(&still, deliveries), figure(&still, sent) * each, "{deliveries}");
+    }
+    let all = ["signal_deliveries", "post_deliveries", "hot_deliveries"].map(|name| figure(&still, name)).iter().sum::<f64>();
+    assert_eq!(figure(&still, "deliveries"), all);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_soak_tells_how_everything_went_over_time() {
+    let data = tempfile::tempdir().expect("a temporary directory");
+    std::fs::create_dir(data.path().join("wal")).expect("it can be made");
+    std::fs::write(data.path().join("wal/1.wal"), [0; 1000]).expect("it can be written");
+    let numbers = MIXED.trim_start_matches("mixed").replace("--stall 100ms", "--stall 20ms");
+    let line = format!("soak {numbers} --sample 100ms --stall-every 30ms --pid {} --data {}", std::process::id(), data.path().display());
+    let report = run(&Fake::start(Fault::None).await, &line).await;
+    assert!(report.violations.is_empty() && report.errors.is_empty(), "{:?} {:?}", report.violations, report.errors);
+    assert_eq!(figure(&report, "samples"), 3.0);
+    assert_eq!((figure(&report, "disk_bytes_max"), figure(&report, "disk_growth_percent")), (1000.0, 0.0));
+    assert!(report.figures.get("rss_growth_percent").is_some() && report.figures.get("p99_growth_percent").is_some());
+    assert!(figure(&report, "slow_stalls") >= 1.0 && figure(&report, "open_files_max") > 24.0, "{:?}", report.figures);
+    assert_eq!(figure(&report, "journal_events_kept"), figure(&report, "journal_events"), "this server trims nothing");
+    let p99 = report.graphs.iter().find(|graph| graph.title.starts_with("p99")).expect("latencies were looked at");
+    assert!(p99.lines.iter().any(|line| line.name == "post" && line.points.len() == 3), "{p99:?}");
 }

@@ -21,11 +21,17 @@ pub enum Lane {
     Presence,
     /// From the moment that a member enters until another one is told.
     Told,
+    /// A delivery of a signal, where classes of messages are told apart.
+    Signal,
+    /// A delivery of a post, where classes of messages are told apart.
+    Post,
+    /// A delivery of a post to the one room that many follow.
+    Hot,
 }
 
 impl Lane {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Delivery, Self::Ack, Self::Connect, Self::Presence, Self::Told];
+    pub const ALL: [Self; 8] = [Self::Delivery, Self::Ack, Self::Connect, Self::Presence, Self::Told, Self::Signal, Self::Post, Self::Hot];
 
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
@@ -35,6 +41,9 @@ impl Lane {
             Self::Connect => "connect",
             Self::Presence => "presence",
             Self::Told => "told",
+            Self::Signal => "signal",
+            Self::Post => "post",
+            Self::Hot => "hot",
         }
     }
 }

@@ -26,7 +26,7 @@ pub fn depth(text: &str) -> usize {
     deepest
 }
 
-/// Whether `text` nests deeper than `limit`. Short text, which cannot, is not scanned.
+/// Whether `text` nests deeper than `limit`. Text with fewer brackets than that cannot, and counting those is quick.
 pub fn deeper_than(text: &str, limit: usize) -> bool {
-    text.len() > limit && depth(text) > limit
+    text.bytes().filter(|b| matches!(b, b'{' | b'[')).count() > limit && depth(text) > limit
 }

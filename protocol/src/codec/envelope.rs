@@ -14,9 +14,15 @@ use crate::{Call, ErrorCode, Request, RequestId, WireError};
 
 mod members;
 mod params;
+mod straight;
 
 /// Reads one request.
 pub(super) fn read_request(text: &str) -> Result<Request, Malformed> {
+    straight::read(text).map_or_else(|| read_by_member(text), Ok)
+}
+
+/// Reads one request, member by member, and tells what is wrong with it.
+fn read_by_member(text: &str) -> Result<Request, Malformed> {
     let root: Root<'_> = serde_json::from_str(text).map_err(|e| match e.classify() {
         Category::Eof => parse_error("the message ends too early".into()),
         _ => parse_error(format!("not valid: {}", clip(&e.to_string()))),

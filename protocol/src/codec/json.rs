@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::message::{ClientMessage, Message};
 use super::server::{BadMessage, ServerMessage};
-use super::{Codec, Malformed, depth, envelope, server};
+use super::{Codec, Malformed, deeper_than, envelope, server};
 use crate::limits::MAX_DEPTH;
 use crate::{Call, ErrorCode, Request, RequestId, WireError};
 
@@ -18,7 +18,7 @@ impl Codec for Json {
 
     fn decode(bytes: &[u8]) -> Result<Request, Malformed> {
         let text = std::str::from_utf8(bytes).map_err(|e| parse_error(format!("not UTF-8 after {} bytes", e.valid_up_to())))?;
-        if depth::deeper_than(text, MAX_DEPTH) {
+        if deeper_than(text, MAX_DEPTH) {
             return Err(parse_error(format!("a message nests at most {MAX_DEPTH} levels deep")));
         }
         envelope::read_request(text)

@@ -36,6 +36,7 @@ fn subscribe(params: &Subscribe) -> Result<(), WireError> {
 fn send(params: &Send) -> Result<(), WireError> {
     name("type", &params.r#type, MAX_TYPE)?;
     integer("n", params.n, 1)?;
+    integer("first_sent", params.first_sent, 0)?;
     integer("if_seq", params.if_seq, 0)
 }
 

@@ -8,7 +8,7 @@ fn subscribe(name: &str) -> Subscribe {
 }
 
 fn send() -> Send {
-    Send { entity: entity("room:lobby"), r#type: "post".into(), body: body(), n: None, if_seq: None }
+    Send { entity: entity("room:lobby"), r#type: "post".into(), body: body(), n: None, first_sent: None, if_seq: None }
 }
 
 fn cases() -> Vec<(&'static str, Option<RequestId>, Call)> {
@@ -37,7 +37,11 @@ fn cases() -> Vec<(&'static str, Option<RequestId>, Call)> {
         ("subscribe, to nothing", number(i64::MIN), Call::Subscribe(nothing)),
         ("unsubscribe", number(3), Call::Unsubscribe(target())),
         ("send", number(4), Call::Send(send())),
-        ("send, numbered and conditional", number(5), Call::Send(Send { n: Some(9_007_199_254_740_991), if_seq: Some(0), ..send() })),
+        (
+            "send, numbered and conditional",
+            number(5),
+            Call::Send(Send { n: Some(9_007_199_254_740_991), first_sent: Some(1_763_800_000_000), if_seq: Some(0), ..send() }),
+        ),
         ("send, without an answer or a body", None, Call::Send(Send { body: RawJson::NULL, ..send() })),
         ("signal", None, Call::Signal(signal.clone())),
         ("signal, answered and without a key", text(""), Call::Signal(Signal { key: None, ..signal })),

@@ -64,6 +64,7 @@ fn results() {
         resumed: false,
         user: "alice".into(),
         expires_at: None,
+        now: 1_763_800_000_000,
         server: "greenroom/0.1.0".into(),
         limits,
         subscriptions: Vec::new(),

@@ -76,7 +76,9 @@ proptest! {
     #[test]
     fn depth_is_the_depth(value in value()) {
         let want = reference_depth(&value);
-        prop_assert_eq!(RawJson::from_text(value.to_string()).unwrap().depth(), want);
+        let body = RawJson::from_text(value.to_string()).unwrap();
+        prop_assert_eq!(body.depth(), want);
+        prop_assert!(!body.deeper_than(want) && (want == 0 || body.deeper_than(want - 1)));
         prop_assert_eq!(RawJson::from_text(serde_json::to_string_pretty(&value).unwrap()).unwrap().depth(), want);
     }
 }

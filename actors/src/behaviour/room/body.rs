@@ -46,7 +46,7 @@ impl Change {
         if !matches!(r#type, "post" | "edit" | "delete" | "react") {
             return Err(Rejection::new("unknown_op", "a room's ops are `post`, `edit`, `delete` and `react`"));
         }
-        if body.depth() > MAX_DEPTH {
+        if body.deeper_than(MAX_DEPTH) {
             return Err(invalid(format!("the body nests deeper than {MAX_DEPTH}")));
         }
         match r#type {

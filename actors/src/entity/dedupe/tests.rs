@@ -16,7 +16,7 @@ fn event(user: &str, client: &str, n: u64, seq: Seq) -> EventRecord {
 }
 
 fn known(dedupe: &Dedupe, user: &str, client: &str, made: Millis, n: u64) -> &'static str {
-    match dedupe.look_up(&user.into(), &client.into(), made, n) {
+    match dedupe.look_up(&user.into(), &client.into(), || made, n) {
         Known::New => "new",
         Known::Done(_) => "done",
         Known::Expired => "expired",
@@ -29,7 +29,7 @@ fn an_outcome_is_known_by_user_client_and_number() {
     assert_eq!(known(&dedupe, "alice", "a", 0, 4), "new", "even where a client's time is none");
     dedupe.record(&event("alice", "a", 4, 1));
     let done = Outcome { n: 4, seq: 1, at: 1001, result: Some(RawJson::from_text("4").unwrap()) };
-    assert_eq!(dedupe.look_up(&"alice".into(), &"a".into(), 0, 4), Known::Done(done));
+    assert_eq!(dedupe.look_up(&"alice".into(), &"a".into(), || 0, 4), Known::Done(done));
     for (user, client, n) in [("bob", "a", 4), ("alice", "b", 4), ("alice", "a", 3), ("alice", "a", 5)] {
         assert_eq!(known(&dedupe, user, client, 500, n), "new", "{user} {client} {n}");
     }
@@ -98,7 +98,7 @@ proptest! {
         let mut executed: Vec<EventRecord> = Vec::new();
         for (step, (client, n)) in ops.iter().enumerate() {
             let (name, key): (&str, (Arc<str>, Arc<str>)) = (names[*client], ("alice".into(), names[*client].into()));
-            match dedupe.look_up(&key.0, &key.1, made[*client], *n) {
+            match dedupe.look_up(&key.0, &key.1, || made[*client], *n) {
                 Known::New => {
                     prop_assert!(!executed.iter().any(|event| event.client.as_deref() == Some(name) && event.n == Some(*n)), "executed twice");
                     let event = event("alice", name, *n, executed.len() as u64 + 1);

@@ -56,7 +56,7 @@ impl Living {
     fn queue(&mut self) {
         let (entity, epoch) = (entity("room:a"), self.rig.entity.epoch().clone());
         for event in self.rig.written.drain(..) {
-            let text = serde_json::to_vec(&*event).unwrap().into();
+            let text = event.to_text().into();
             let progress = Arc::clone(&self.progress);
             self.queue.push(ToJournal::Event { entity: entity.clone(), epoch: epoch.clone(), seq: event.seq, text, progress });
         }

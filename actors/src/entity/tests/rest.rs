@@ -130,3 +130,27 @@ fn it_is_idle_when_nobody_would_miss_it() {
     rig.commit(1);
     assert!(rig.entity.idle());
 }
+
+#[test]
+fn a_crowd_of_senders_keeps_nobody_new_out() {
+    let mut rig = Rig::of(Kind { dedupe_clients: 2, ..kind() }, Loaded::default());
+    let ask = |rig: &mut Rig, user: &str, n, first_sent| {
+        let mut request = post(user, Some(n), "x", rig.line.reply(0, 1));
+        request.first_sent = first_sent;
+        rig.op(request)
+    };
+    let mut seq = 0;
+    for user in ["a", "b", "c"] {
+        // All of them, and whoever comes later, have client ids of long ago.
+        ask(&mut rig, user, 1, 4000);
+        seq += 1;
+        rig.commit(seq);
+    }
+    assert_eq!(ask(&mut rig, "d", 1, 0), ["#1 op_expired"], "it might be one of those who were forgotten");
+    assert_eq!(ask(&mut rig, "a", 1, 4000), ["#1 op_expired"], "which `a` is");
+    assert_eq!(ask(&mut rig, "d", 1, 5000), ["#1 op_expired"], "not after the forgotten one's op, which was at 5000");
+    rig.now = 6000;
+    assert_eq!(ask(&mut rig, "a", 1, u64::MAX), nothing(), "whoever lies has it twice");
+    rig.commit(4);
+    assert_eq!(ask(&mut rig, "e", 7, 5500), nothing(), "it cannot be one of them");
+}

@@ -76,6 +76,13 @@ impl Mirror {
         Ok(())
     }
 
+    /// Whether it holds what the server says: how many are here, and who, unless they are a crowd.
+    pub fn agrees(&self, count: u64, crowd: Option<&Crowd>) -> bool {
+        // Between a crowd and a list there is a while in which only the one who asks is told who is here.
+        let same = crowd.zip(self.here.as_ref()).is_none_or(|(server, member)| server.same(member));
+        self.count == count && same && crowd.is_some() == self.here.is_some()
+    }
+
     /// Takes a notification.
     pub fn hear(&mut self, change: PresenceChange, people: &People) -> Result<Heard, serde_json::Error> {
         let PresenceChange { joined, updated, left, count, members, .. } = change;

@@ -1,51 +1,62 @@
 //! Reading `params` by the method's type.
 
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error};
 use serde_json::value::RawValue;
 
 use super::clip;
 use crate::params::by_name::Object;
 use crate::{Call, ErrorCode, WireError};
 
-/// Reads the params of `method`; left out, they are `{}`.
-pub fn read(method: &str, params: Option<&RawValue>) -> Result<Call, WireError> {
-    let text = params.map_or("{}", RawValue::get);
-    Ok(match method {
-        "connect" => Call::Connect(object(text)?),
-        "subscribe" => Call::Subscribe(object(text)?),
-        "unsubscribe" => Call::Unsubscribe(object(text)?),
-        "send" => Call::Send(object(text)?),
-        "signal" => Call::Signal(object(text)?),
-        "read" => Call::Read(object(text)?),
-        "history" => Call::History(object(text)?),
-        "presence" => Call::Presence(object(text)?),
-        "ping" => Call::Ping(object(text)?),
-        _ => {
-            let (method, known) = (clip(method), Call::METHODS.join("`, `"));
-            return Err(WireError::new(ErrorCode::MethodNotFound, format!("no method `{method}`; there are `{known}`")));
+/// Reads the params of this method, one of [`Call::METHODS`].
+#[derive(Clone, Copy)]
+pub struct Params<'m>(pub &'m str);
+
+impl<'de> DeserializeSeed<'de> for Params<'_> {
+    type Value = Call;
+
+    fn deserialize<D: Deserializer<'de>>(self, params: D) -> Result<Call, D::Error> {
+        fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(params: D) -> Result<T, D::Error> {
+            Object::deserialize(params).map(|Object(params)| params)
         }
-    })
+        Ok(match self.0 {
+            "connect" => Call::Connect(object(params)?),
+            "subscribe" => Call::Subscribe(object(params)?),
+            "unsubscribe" => Call::Unsubscribe(object(params)?),
+            "send" => Call::Send(object(params)?),
+            "signal" => Call::Signal(object(params)?),
+            "read" => Call::Read(object(params)?),
+            "history" => Call::History(object(params)?),
+            "presence" => Call::Presence(object(params)?),
+            "ping" => Call::Ping(object(params)?),
+            _ => return Err(D::Error::custom("there is no such method")),
+        })
+    }
 }
 
-fn object<T: DeserializeOwned>(text: &str) -> Result<T, WireError> {
+/// Reads the params of `method`; left out, they are `{}`.
+pub fn read(method: &str, params: Option<&RawValue>) -> Result<Call, WireError> {
+    if !Call::METHODS.contains(&method) {
+        let (method, known) = (clip(method), Call::METHODS.join("`, `"));
+        return Err(WireError::new(ErrorCode::MethodNotFound, format!("no method `{method}`; there are `{known}`")));
+    }
+    let text = params.map_or("{}", RawValue::get);
     if !text.starts_with('{') {
         return Err(WireError::new(ErrorCode::InvalidParams, "params are an object, by name"));
     }
-    match serde_json::from_str::<Object<T>>(text) {
-        Ok(Object(params)) => Ok(params),
-        Err(_) => Err(explain::<T>(text)),
-    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    Params(method).deserialize(&mut json).map_err(|_| explain(method, text))
 }
 
 /// Reads once more, slowly, to find out which field is wrong.
-fn explain<T: DeserializeOwned>(text: &str) -> WireError {
+fn explain(method: &str, text: &str) -> WireError {
     let mut json = serde_json::Deserializer::from_str(text);
-    let message = match serde_path_to_error::deserialize::<_, Object<T>>(&mut json) {
+    let mut track = serde_path_to_error::Track::new();
+    let message = match Params(method).deserialize(serde_path_to_error::Deserializer::new(&mut json, &mut track)) {
         Ok(_) => "the params do not fit the method".to_owned(),
-        Err(e) => {
-            let (path, inner) = (e.path().to_string(), e.inner().to_string());
+        Err(error) => {
+            let (path, error) = (track.path().to_string(), error.to_string());
             // The place within the text means nothing to a caller whose library wrote it.
-            let what = inner.rsplit_once(" at line ").map_or(inner.as_str(), |(what, _)| what);
+            let what = error.rsplit_once(" at line ").map_or(error.as_str(), |(what, _)| what);
             match path.as_str() {
                 "." => format!("params: {}", clip(what)),
                 path => format!("`{}`: {}", clip(path), clip(what)),

@@ -1,0 +1,118 @@
+//! An entity: ops through the gate, and repeats that it knows.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use greenroom_actors::answer::Asker;
+use greenroom_actors::entity::{Effects, Entity, OpRequest, Sender, SubscribeRequest, ToEntity};
+use greenroom_actors::store::Loaded;
+use greenroom_protocol::RawJson;
+
+use crate::rig;
+
+/// Any time will do; ops bear it.
+const NOW: u64 = 1_763_800_000_000;
+
+/// Those who post, in turn: each a user with one client id.
+struct Posters {
+    asker: Asker,
+    clients: Vec<(Arc<str>, Arc<str>)>,
+    body: RawJson,
+    made: Cell<u64>,
+}
+
+impl Posters {
+    fn new(count: u64) -> Self {
+        let client = |i: u64| (format!("user-{i}").into(), ulid::Ulid::from_parts(NOW, i.into()).to_string().into());
+        Self { asker: rig::asker(rig::session(0)), clients: (0..count).map(client).collect(), body: rig::body(), made: Cell::new(0) }
+    }
+
+    /// The next poster's next post.
+    fn next(&self) -> OpRequest {
+        let made = self.made.replace(self.made.get() + 1);
+        self.post(made % self.clients.len() as u64, made / self.clients.len() as u64 + 1)
+    }
+
+    /// Post number `n` of one of them.
+    fn post(&self, who: u64, n: u64) -> OpRequest {
+        let (user, client) = self.clients[who as usize].clone();
+        OpRequest {
+            sender: Sender { user, client, moderator: false },
+            r#type: "post".into(),
+            body: self.body.clone(),
+            n: Some(n),
+            first_sent: 0,
+            if_seq: None,
+            reply: rig::reply(&self.asker, n as i64),
+            since: Instant::now(),
+        }
+    }
+}
+
+/// A room that one session in JSON follows, so that events are encoded.
+fn entity() -> Entity {
+    let mut entity =
+        Entity::wake(rig::room(0), Arc::new(rig::kind()), rig::encoder(), Loaded::default(), rig::epoch()).expect("an empty log is sound");
+    let asker = rig::asker(rig::session(1));
+    let request = SubscribeRequest { spec: rig::spec(asker.session), after: None, reply: rig::reply(&asker, 1) };
+    entity.take(ToEntity::Subscribe(Box::new(request)), &mut Effects::default());
+    entity
+}
+
+/// Takes ops one by one, and then learns that everything up to `seq` is on disk.
+fn decide(entity: &mut Entity, requests: Vec<OpRequest>, seq: u64) -> Vec<Effects> {
+    let mut effects = Vec::with_capacity(requests.len() + 1);
+    for request in requests {
+        let mut fx = Effects::default();
+        entity.op(request, NOW, true, &mut fx);
+        effects.push(fx);
+    }
+    let mut released = Effects::default();
+    entity.committed_through(seq, &mut released);
+    effects.push(released);
+    effects
+}
+
+/// One iteration decides so many numbered posts of 64 clients, and then learns that all are on disk: events and answers are
+/// encoded and released. Snapshots are made when they are due, and all that an entity remembers is full. What the journal and the
+/// relay would do is not in it.
+#[divan::bench(args = [1, 16, 256])]
+fn post(bencher: Bencher<'_, '_>, ops: usize) {
+    let (mut entity, posters, mut seq) = (entity(), Posters::new(64), 0);
+    for _ in 0..64 * rig::kind().dedupe_ops {
+        seq += 1;
+        decide(&mut entity, vec![posters.next()], seq);
+    }
+    let requests = || (0..ops).map(|_| posters.next()).collect::<Vec<_>>();
+    bencher.counter(ItemsCount::new(ops)).with_inputs(requests).bench_local_values(|requests| {
+        seq += ops as u64;
+        decide(&mut entity, requests, seq)
+    });
+}
+
+/// One iteration looks up one repeated op among the outcomes of 1,000 clients, and answers it with the first outcome.
+#[divan::bench]
+fn repeat(bencher: Bencher<'_, '_>) {
+    const CLIENTS: u64 = 1000;
+    const EACH: u64 = 8;
+    let (mut entity, posters) = (entity(), Posters::new(CLIENTS));
+    for seq in 1..=CLIENTS * EACH {
+        decide(&mut entity, vec![posters.next()], seq);
+    }
+    let turn = Cell::new(0);
+    bencher
+        .with_inputs(|| {
+            // A step that shares no factor with the number of clients meets them all, in no order that a cache would like.
+            let turn = turn.replace(turn.get() + 617);
+            posters.post(turn % CLIENTS, turn % EACH + 1)
+        })
+        .bench_local_values(|request| {
+            let mut fx = Effects::default();
+            entity.op(request, NOW, true, &mut fx);
+            assert!(fx.event.is_none(), "a repeat is no event");
+            fx
+        });
+}

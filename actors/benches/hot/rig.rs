@@ -1,0 +1,86 @@
+//! What the benchmarks share: a room configured as by default, and somebody who asks.
+
+use std::time::Duration;
+
+use greenroom_actors::answer::{Asked, Asker, Responder};
+use greenroom_actors::behaviour::BehaviourConfig;
+use greenroom_actors::behaviour::room::RoomConfig;
+use greenroom_actors::capability::Permissions;
+use greenroom_actors::frames::Encoder;
+use greenroom_actors::ids::{SessionKey, WorkerId};
+use greenroom_actors::kind::Kind;
+use greenroom_actors::relay::{RelayHandle, SubSpec};
+use greenroom_protocol::params::{EventPolicy, SignalPolicy};
+use greenroom_protocol::{CodecKind, EntityId, Epoch, RawJson, RequestId};
+
+/// Epoch of every log.
+pub fn epoch() -> Epoch {
+    Epoch::from_bits(7)
+}
+
+/// Room number `n`.
+pub fn room(n: usize) -> EntityId {
+    EntityId::parse(&format!("room:lobby-{n}")).expect("it is an entity id")
+}
+
+/// The body of a chat message, about 100 bytes.
+pub fn body() -> RawJson {
+    let text = "Did anybody see where the meeting notes of last Tuesday went? I could not find them.";
+    RawJson::from_value(&serde_json::json!({ "text": text })).expect("it serializes")
+}
+
+/// The session in slot `slot` of the only thread.
+pub fn session(slot: u32) -> SessionKey {
+    SessionKey { worker: WorkerId(0), slot, generation: 1 }
+}
+
+/// A plain subscription of a session.
+pub fn spec(session: SessionKey) -> SubSpec {
+    SubSpec { session, number: 1, events: EventPolicy::Replay, signals: SignalPolicy::DropOldest, presence: false }
+}
+
+/// Frames have a header of four bytes, as those of medium length have on a WebSocket.
+pub fn encoder() -> Encoder {
+    Encoder::new(|_, payload, out| {
+        out.reserve(payload.len() + 4);
+        out.extend_from_slice(&[0x81, 126]);
+        out.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+        out.extend_from_slice(payload);
+    })
+}
+
+/// Who asks in JSON. Its relay has ended, so that answers which nobody delivers go nowhere.
+pub fn asker(session: SessionKey) -> Asker {
+    let (relay, _) = RelayHandle::channel(1);
+    Asker { session, codec: CodecKind::Json, encoder: encoder(), relay }
+}
+
+/// The right to answer its request number `id`.
+pub fn reply(asker: &Asker, id: i64) -> Responder {
+    Responder::new(asker, Asked::Request("send", Some(RequestId::Number(id))))
+}
+
+/// A room as it is configured by default, with no rate limit to speak of.
+pub fn kind() -> Kind {
+    Kind {
+        name: "room",
+        behaviour: BehaviourConfig::Room(RoomConfig::default()),
+        default_permissions: Permissions::SEND,
+        anonymous_permissions: Permissions::NONE,
+        max_body_bytes: 32 * 1024,
+        ops_per_second: 1_000_000_000,
+        ops_burst: 1_000_000_000,
+        resume_events: 1000,
+        ring_events: 256,
+        ring_bytes: 64 * 1024,
+        keep_events: 0,
+        snapshot_every: 1000,
+        dedupe_clients: 1024,
+        dedupe_ops: 128,
+        max_present: 10_000,
+        presence_list: 1000,
+        presence_interval: Duration::from_millis(200),
+        idle_timeout: Duration::from_secs(60),
+        max_pending_ops: 8192,
+    }
+}

@@ -1,0 +1,138 @@
+//! What is written: the log of one entity that takes posts like those of `greenroom-loadtest durable`.
+
+use greenroom_actors::record::EventRecord;
+use greenroom_actors::store::{JournalRow, SnapshotRow};
+use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
+use surrealdb::types::{Object, Value};
+
+use super::Result;
+use super::rows::int;
+use super::variant::Snapshots;
+
+/// Stands for the seq and the number of an op while its text is made.
+const MARK: u64 = 9_007_199_254_740_991;
+
+/// A log that grows.
+pub struct Log {
+    entity: EntityId,
+    epoch: Epoch,
+    record: EventRecord,
+    /// The record as JSON, without the seq and the number that belong between the parts.
+    text: [String; 3],
+    next: Seq,
+    /// The state that snapshots hold, and when the next one is due.
+    state: RawJson,
+    due: Seq,
+}
+
+impl Log {
+    /// The log of the `index`th of `entities`, whose ops have bodies of `bytes` bytes. Snapshots of different entities fall due in turn.
+    ///
+    /// # Errors
+    /// Never, unless a record's JSON has another form than this expects.
+    pub fn new(lane: usize, index: usize, entities: usize, bytes: usize, snapshots: Option<Snapshots>) -> Result<Self> {
+        // `{"t":123456789012,"pad":""}` is what a body has besides the padding.
+        let pad = |seed: usize, length: usize| -> String {
+            let mut random = fastrand::Rng::with_seed(seed as u64);
+            std::iter::repeat_with(|| random.alphanumeric()).take(length).collect()
+        };
+        let record = EventRecord {
+            seq: MARK,
+            at: 1_764_000_000_000,
+            from: format!("sender-{index}").into(),
+            r#type: "post".into(),
+            body: RawJson::from_text(format!(r#"{{"t":123456789012,"pad":"{}"}}"#, pad(index, bytes.saturating_sub(27))))?,
+            client: Some(format!("01KAWZJ0G6T3V0M9Y2X{index:07}").into()),
+            n: Some(MARK),
+            result: None,
+        };
+        let text = serde_json::to_string(&record)?;
+        let parts: Vec<String> = text.split(&MARK.to_string()).map(str::to_owned).collect();
+        let text: [String; 3] = parts.try_into().map_err(|_| format!("`{text}` does not have a seq and a number"))?;
+        let (every, state) = snapshots.map_or((Seq::MAX, 0), |snapshots| (snapshots.every, snapshots.bytes));
+        Ok(Self {
+            entity: EntityId::parse(&format!("room:lobby-{lane}-{index}"))?,
+            epoch: Epoch::from_bits(index as u64),
+            record,
+            text,
+            next: 1,
+            state: RawJson::from_text(format!(r#"{{"messages":"{}"}}"#, pad(index, state)))?,
+            due: every.saturating_sub(every / entities as u64 * index as u64).max(1),
+        })
+    }
+
+    /// Takes `count` more ops, packed as the committer packs them.
+    pub fn pack(&mut self, count: usize) -> JournalRow {
+        let first_seq = self.next;
+        let mut events = String::from("[");
+        for i in 0..count {
+            if i > 0 {
+                events.push(',');
+            }
+            self.push_text(&mut events);
+        }
+        events.push(']');
+        JournalRow { entity: self.entity.clone(), epoch: self.epoch.clone(), first_seq, last_seq: self.next - 1, events }
+    }
+
+    /// Takes `count` more ops, each a text of its own.
+    pub fn texts(&mut self, count: usize) -> Vec<Value> {
+        let text = || {
+            let mut text = String::new();
+            self.push_text(&mut text);
+            Value::String(text)
+        };
+        std::iter::repeat_with(text).take(count).collect()
+    }
+
+    /// Takes one more op as an object. Its body stays text: the server passes bodies on unread.
+    pub fn object(&mut self) -> Object {
+        let EventRecord { at, from, r#type, body, client, .. } = &self.record;
+        let mut object = Object::new();
+        object.insert("seq", int(self.next));
+        object.insert("at", int(*at));
+        object.insert("from", from.as_ref().to_owned());
+        object.insert("type", r#type.as_ref().to_owned());
+        object.insert("body", body.as_str().to_owned());
+        object.insert("client", client.as_deref().map(str::to_owned));
+        object.insert("n", int(self.next));
+        self.next += 1;
+        object
+    }
+
+    /// A snapshot, where one is due.
+    pub fn snapshot(&mut self, snapshots: Snapshots) -> Option<SnapshotRow> {
+        let seq = self.next - 1;
+        (seq >= self.due).then(|| {
+            self.due = seq + snapshots.every;
+            SnapshotRow {
+                entity: self.entity.clone(),
+                epoch: self.epoch.clone(),
+                seq,
+                state: self.state.clone(),
+                dedupe: RawJson::NULL,
+                trim_through: 0,
+            }
+        })
+    }
+
+    /// A row without events, for shapes that hold them in another way than the server.
+    pub fn bare_row(&self) -> JournalRow {
+        JournalRow {
+            entity: self.entity.clone(),
+            epoch: self.epoch.clone(),
+            first_seq: self.next,
+            last_seq: self.next,
+            events: String::new(),
+        }
+    }
+
+    fn push_text(&mut self, to: &mut String) {
+        let seq = self.next.to_string();
+        let [start, middle, end] = &self.text;
+        for part in [start, &seq, middle, &seq, end] {
+            to.push_str(part);
+        }
+        self.next += 1;
+    }
+}
