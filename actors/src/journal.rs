@@ -12,18 +12,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use greenroom_protocol::{EntityId, Epoch, Seq};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::store::SnapshotRow;
 
 mod batch;
 mod committer;
+mod progress;
 #[cfg(test)]
 mod tests;
 
 #[cfg(test)]
 pub(crate) use batch::Gathered;
 pub use committer::{Committer, CommitterLimits, Health, Pause};
+pub use progress::{Committed, Progress, Watch};
 
 /// What the journal is told.
 #[derive(Debug)]
@@ -50,41 +52,6 @@ pub enum ToJournal {
     },
     /// Tell when everything queued before this is decided.
     Barrier(oneshot::Sender<()>),
-}
-
-/// How far one life of an entity is on disk.
-#[derive(Debug)]
-pub struct Progress(watch::Sender<Committed>);
-
-/// What a [`Progress`] shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Committed {
-    /// Everything up to here is on disk.
-    pub through: Seq,
-    /// A transaction failed, or this life is over: nothing more will be stored of it.
-    pub ended: bool,
-}
-
-impl Progress {
-    /// Progress of a life that begins at `through`, and the way to watch it.
-    pub fn new(through: Seq) -> (Arc<Self>, watch::Receiver<Committed>) {
-        let (sender, receiver) = watch::channel(Committed { through, ended: false });
-        (Arc::new(Self(sender)), receiver)
-    }
-
-    /// Ends this life: what it has queued is skipped from now on.
-    pub fn end(&self) {
-        self.0.send_modify(|committed| committed.ended = true);
-    }
-
-    /// Whether this life has ended.
-    pub fn ended(&self) -> bool {
-        self.0.borrow().ended
-    }
-
-    fn reach(&self, through: Seq) {
-        self.0.send_modify(|committed| committed.through = committed.through.max(through));
-    }
 }
 
 /// A way to append to the journal. Cheap to clone.

@@ -38,7 +38,16 @@ pub struct SnapshotRow {
     pub dedupe: RawJson,
     /// Events up to here may be deleted together with writing this snapshot; 0 for none.
     pub trim_through: Seq,
+    /// What an earlier snapshot of this life has deleted already: there is nothing to look for up to here but a row that goes on
+    /// behind it.
+    pub trim_from: Seq,
 }
+
+/// How many rows a store deletes with one snapshot, at least, where there are so many. The next one deletes on.
+pub const TRIM_ROWS: u64 = 1000;
+
+/// Most events in one row of the journal, so that the row which holds an event is found.
+pub const MAX_ROW_EVENTS: u64 = 4096;
 
 /// The number of a transaction under a lease: it commits only as the direct successor of `number - 1` of the same term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

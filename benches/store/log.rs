@@ -112,6 +112,7 @@ impl Log {
                 state: self.state.clone(),
                 dedupe: RawJson::NULL,
                 trim_through: 0,
+                trim_from: 0,
             }
         })
     }

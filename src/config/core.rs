@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use greenroom_actors::store::MAX_ROW_EVENTS;
 use serde::{Deserialize, Serialize};
 
 use super::Problems;
@@ -112,7 +113,9 @@ impl Default for JournalConfig {
 
 impl JournalConfig {
     pub(super) fn check(&self, problems: &mut Problems) {
-        problems.at_least("journal.batch_ops", self.batch_ops, 1);
+        problems.check((1..=MAX_ROW_EVENTS).contains(&(self.batch_ops as u64)), "journal.batch_ops", || {
+            format!("is {}; it must be from 1 to {MAX_ROW_EVENTS}", self.batch_ops)
+        });
         problems.at_least("journal.batch_bytes", self.batch_bytes, 64 * KIB);
         problems.check(self.queue_ops >= self.batch_ops, "journal.queue_ops", || {
             format!("is {}, below `journal.batch_ops` ({}): no batch could fill up", self.queue_ops, self.batch_ops)

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use greenroom_actors::store::{Batch, CommitError, Fence, Settled, StoreError};
+use greenroom_actors::store::{Batch, CommitError, Fence, Settled, StoreError, TRIM_ROWS};
 use surrealdb::types::{SurrealValue, Value, Variables};
 
 use super::failure::Failure;
@@ -17,9 +17,6 @@ const LEASE_IS: &str = "the lease is at ";
 
 /// How often a conflict with another transaction is worth another try.
 const CONFLICT_TRIES: u32 = 5;
-
-/// How many rows one snapshot may delete. The next one deletes on.
-const TRIM_ROWS: i64 = 1000;
 
 const READ_TERM: &str = "RETURN (SELECT VALUE term FROM ONLY lease:node) ?? 0";
 
@@ -57,7 +54,7 @@ const COMMIT_WITH_SNAPSHOTS: &str = commit!(
         epoch = $input.epoch, seq = $input.seq, state = $input.state, dedupe = $input.dedupe RETURN NONE;
     FOR $trim IN $trims {
         DELETE (
-            SELECT VALUE id FROM type::record('journal', [$trim.kind, $trim.id, 0]..=[$trim.kind, $trim.id, $trim.through])
+            SELECT VALUE id FROM type::record('journal', [$trim.kind, $trim.id, $trim.from]..=[$trim.kind, $trim.id, $trim.through])
             WHERE last_seq <= $trim.through LIMIT $trim_rows
         ) RETURN NONE;
     };"
@@ -110,7 +107,7 @@ pub(super) async fn commit(link: &Arc<Link>, batch: &Batch) -> Result<(), Commit
         let trims: Vec<Value> = batch.snapshots.iter().filter_map(Trim::new).map(Trim::into_value).collect();
         variables.insert("snapshots", snapshots);
         variables.insert("trims", trims);
-        variables.insert("trim_rows", TRIM_ROWS);
+        variables.insert("trim_rows", int(TRIM_ROWS));
         COMMIT_WITH_SNAPSHOTS
     };
     match link.query(statement, variables).await {

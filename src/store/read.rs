@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use greenroom_actors::record::EventRecord;
-use greenroom_actors::store::{Loaded, Page, StoreError};
-use greenroom_protocol::{EntityId, Seq};
+use greenroom_actors::store::{Loaded, MAX_ROW_EVENTS, Page, StoreError};
+use greenroom_protocol::{EntityId, Epoch, Seq};
 use surrealdb::types::{SurrealValue, Value, Variables};
 
 use super::failure::Failure;
@@ -20,7 +20,7 @@ use super::rows::{StoredRow, StoredSnapshot, Unpacker, corrupt, int, snapshot};
 const LOOK_BACK: u64 = 16;
 
 /// How far the search looks back, step by step, before it takes it that nothing is near.
-const STEPS: [u64; 2] = [256, 4096];
+const STEPS: [u64; 2] = [256, MAX_ROW_EVENTS];
 
 /// How many rows are read at once where their number is not known.
 const ROWS: i64 = 64;
@@ -54,19 +54,16 @@ pub(super) async fn load(link: &Arc<Link>, entity: &EntityId) -> Result<Loaded, 
     let snapshot = stored.map(|stored| snapshot(entity, stored)).transpose()?;
     let after = snapshot.as_ref().map_or(0, |snapshot| snapshot.seq);
 
-    let mut unpacker = Unpacker::new(entity, snapshot.as_ref().map(|snapshot| snapshot.epoch.clone()));
-    let mut tail = Vec::new();
     if after > 0 && !begins_by(&rows, after + 1) {
         rows.splice(0..0, log.row_before(after + 1).await?);
     }
-    for row in &rows {
-        tail.extend(unpacker.unpack(row)?.into_iter().filter(|event| event.seq > after));
-    }
+    let epoch = snapshot.as_ref().map(|snapshot| snapshot.epoch.clone());
+    let (tail, epoch) = log.unpack(rows, epoch, after).await?;
     match (&snapshot, tail.first()) {
         (Some(_), Some(first)) if first.seq != after + 1 => {
             Err(corrupt(entity, format_args!("event {} follows the snapshot at {after}", first.seq)))
         }
-        _ => Ok(Loaded { snapshot, epoch: unpacker.into_epoch(), tail }),
+        _ => Ok(Loaded { snapshot, epoch, tail }),
     }
 }
 
@@ -112,7 +109,7 @@ impl Log<'_> {
                 break;
             }
             // The first of these may begin behind what is trimmed, so it is no use to check it against what is before.
-            events.extend(self.unpack(rows, 0).await?);
+            events.extend(self.unpack(rows, None, 0).await?.0);
         }
         events.truncate(limit);
         Ok(events)
@@ -149,20 +146,28 @@ impl Log<'_> {
         if from > 0 && !begins_by(&rows, first) {
             rows.splice(0..0, self.row_before(first).await?);
         }
-        self.unpack(rows, after).await
+        Ok(self.unpack(rows, None, after).await?.0)
     }
 
-    /// The events in `rows` after `after`. This is the larger part of a read's work, and the caller's thread may have sockets
-    /// to serve: it is done on the database's threads.
-    async fn unpack(&self, rows: Vec<StoredRow>, after: Seq) -> Result<Vec<EventRecord>, StoreError> {
+    /// The events in `rows` after `after`, and the log's epoch where that is known. This is the larger part of a read's work, and
+    /// the caller's thread may have sockets to serve: it is done on the database's threads.
+    async fn unpack(
+        &self,
+        rows: Vec<StoredRow>,
+        epoch: Option<Epoch>,
+        after: Seq,
+    ) -> Result<(Vec<EventRecord>, Option<Epoch>), StoreError> {
+        if rows.is_empty() {
+            return Ok((Vec::new(), epoch));
+        }
         let entity = self.entity.clone();
         let unpack = move || {
-            let mut unpacker = Unpacker::new(&entity, None);
+            let mut unpacker = Unpacker::new(&entity, epoch);
             let mut events = Vec::new();
             for row in &rows {
                 events.extend(unpacker.unpack(row)?.into_iter().filter(|event| event.seq > after));
             }
-            Ok(events)
+            Ok((events, unpacker.into_epoch()))
         };
         self.link.compute(unpack).await.unwrap_or_else(|ended| Err(StoreError::Unavailable(ended)))
     }

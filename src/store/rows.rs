@@ -1,7 +1,7 @@
 //! Rows as SurrealDB holds them, to and from the core's types.
 
 use greenroom_actors::record::EventRecord;
-use greenroom_actors::store::{JournalRow, SnapshotRow, StoreError};
+use greenroom_actors::store::{JournalRow, MAX_ROW_EVENTS, SnapshotRow, StoreError};
 use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
 use surrealdb::types::{Array, RecordId, RecordIdKey, SurrealValue};
 
@@ -32,6 +32,7 @@ pub(super) struct SnapshotRecord {
 pub(super) struct Trim {
     kind: String,
     id: String,
+    from: i64,
     through: i64,
 }
 
@@ -79,7 +80,9 @@ impl SnapshotRecord {
 impl Trim {
     pub(super) fn new(row: &SnapshotRow) -> Option<Self> {
         let through = int(row.trim_through);
-        (through > 0).then(|| Self { kind: row.entity.kind().to_owned(), id: row.entity.id().to_owned(), through })
+        // What was deleted stays in the tables as a mark until they are compacted, and a scan steps over each of those.
+        let from = int(row.trim_from.saturating_sub(MAX_ROW_EVENTS));
+        (through > 0).then(|| Self { kind: row.entity.kind().to_owned(), id: row.entity.id().to_owned(), from, through })
     }
 }
 
@@ -94,6 +97,7 @@ pub(super) fn snapshot(entity: &EntityId, stored: StoredSnapshot) -> Result<Snap
         state: json("the snapshot's state", &state)?,
         dedupe: json("the snapshot's dedupe", &dedupe)?,
         trim_through: 0,
+        trim_from: 0,
     })
 }
 

@@ -54,7 +54,15 @@ fn row(name: &str, seqs: std::ops::RangeInclusive<Seq>) -> JournalRow {
 }
 
 fn snapshot(name: &str, seq: Seq, trim_through: Seq) -> SnapshotRow {
-    SnapshotRow { entity: entity(name), epoch: Epoch::from_bits(7), seq, state: RawJson::NULL, dedupe: RawJson::NULL, trim_through }
+    SnapshotRow {
+        entity: entity(name),
+        epoch: Epoch::from_bits(7),
+        seq,
+        state: RawJson::NULL,
+        dedupe: RawJson::NULL,
+        trim_through,
+        trim_from: 0,
+    }
 }
 
 /// Counts the transactions of one term.

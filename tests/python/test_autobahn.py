@@ -42,6 +42,7 @@ def expected(event):
 async def test_autobahns_cases(make_server, monkeypatch):
     server = make_server(
         "[limits]\nrequests_per_second = 1000000\nrequests_burst = 1000000\n"
+        "connections_per_address_per_second = 1000\nconnections_per_address_burst = 1000\n"
         "[socket]\nmax_message_bytes = '1MiB'\nmax_frame_bytes = '1MiB'\noutbox_bytes = '1MiB'\n",
         store="memory",
     )

@@ -17,8 +17,10 @@ use crate::entity::ToEntity;
 use crate::kind::{Kind, Kinds};
 use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
 
-/// How many entities are asked at a time whether they are idle: passivation never holds the thread for long.
+/// How many entities are asked at a time whether they are idle, at least: passivation never holds the thread for long.
 const SWEEP_SOME: usize = 256;
+/// All are asked within so many times, or those that are woken for a moment would pile up where there are many.
+const ROUND: usize = 100;
 
 /// What runs entities.
 pub trait Host {
@@ -241,7 +243,7 @@ impl<M> Slots<M> {
                 self.turns.push_back(entity);
             }
         }
-        for _ in 0..SWEEP_SOME.min(self.round.len()) {
+        for _ in 0..SWEEP_SOME.max(self.round.len() / ROUND).min(self.round.len()) {
             let Some((entity, incarnation)) = self.round.pop_front() else { break };
             let Some(slot) = self.slots.get_mut(&entity).filter(|slot| slot.incarnation == incarnation) else { continue };
             let timeout = self.kinds.get(entity.kind()).map_or(Duration::ZERO, |kind| kind.idle_timeout);

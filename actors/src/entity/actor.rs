@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, StreamHandler, WrapFuture};
-use futures_util::stream;
 use greenroom_protocol::{EntityId, Epoch};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use super::life::{End, Life, Todo};
 use super::messages::ToEntity;
@@ -139,7 +138,7 @@ impl EntityActor {
             None => {}
         }
         if let Some(watch) = watch {
-            ctx.add_stream(changes(watch));
+            ctx.add_stream(watch);
         }
         for message in waiting {
             self.take(message, ctx);
@@ -205,9 +204,12 @@ impl EntityActor {
 
     /// Sends to a relay. When its queue is full this entity does nothing else until there is room, and order is kept.
     fn send(&mut self, relay: usize, message: ToRelay, ctx: &mut Context<Self>) {
-        let waits = !self.outgoing.is_empty();
-        self.outgoing.push_back((relay, message));
-        if !waits {
+        if !self.outgoing.is_empty() {
+            return self.outgoing.push_back((relay, message));
+        }
+        let Some(handle) = self.env.relays.get(relay) else { return };
+        if let Err(message) = handle.try_send(message) {
+            self.outgoing.push_back((relay, message));
             self.flush(ctx);
         }
     }
@@ -222,6 +224,9 @@ impl EntityActor {
             return ctx.wait(async move { handle.send(message).await }.into_actor(self).map(|(), this, ctx| {
                 this.outgoing.pop_front();
                 this.flush(ctx);
+                if this.outgoing.is_empty() {
+                    this.outgoing.shrink_to_fit();
+                }
             }));
         }
     }
@@ -273,13 +278,4 @@ impl StreamHandler<Committed> for EntityActor {
     fn finished(&mut self, _: &mut Self::Context) {
         // The stream of a life that has ended; the next life has its own.
     }
-}
-
-/// A watch as a stream of its changes.
-fn changes(watch: watch::Receiver<Committed>) -> impl stream::Stream<Item = Committed> {
-    stream::unfold(watch, |mut watch| async move {
-        watch.changed().await.ok()?;
-        let committed = *watch.borrow_and_update();
-        Some((committed, watch))
-    })
 }

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use greenroom_protocol::{EntityId, Epoch, ErrorCode, WireError};
-use tokio::sync::watch;
 
 use super::messages::ToEntity;
 use super::state::{Effects, Entity, FetchFor, LostOp};
 use crate::answer::{overloaded, unavailable};
 use crate::clock::Millis;
 use crate::frames::Encoder;
-use crate::journal::{Committed, Journal, Progress, ToJournal};
+use crate::journal::{Committed, Journal, Progress, ToJournal, Watch};
 use crate::kind::Kind;
 use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
 use crate::record::EventRecord;
@@ -62,7 +61,7 @@ pub struct Todo {
     /// Load after this pause, and call [`Life::loaded`].
     pub load: Option<Duration>,
     /// Call [`Life::committed`] with what this shows from now on.
-    pub watch: Option<watch::Receiver<Committed>>,
+    pub watch: Option<Watch>,
     /// Take these, one after the other: they waited for the load.
     pub waiting: Vec<ToEntity>,
     /// Tell the directory that there is nothing to do any more, with the mark that it asked with.
@@ -226,11 +225,16 @@ impl Life {
     }
 
     /// A snapshot that finds no room in the queue is left out; the next one comes in its time.
-    fn queue_snapshot(&self, journal: &Journal, todo: &mut Todo) {
+    fn queue_snapshot(&mut self, journal: &Journal, todo: &mut Todo) {
         let Some(row) = todo.effects.snapshot.take() else { return };
         match (journal.reserve(), &self.progress) {
             (Some(permit), Some(progress)) => permit.send(ToJournal::Snapshot { row, progress: Arc::clone(progress) }),
-            _ => MAILBOX_REFUSALS.counter_with(["journal"]).increment(1),
+            _ => {
+                MAILBOX_REFUSALS.counter_with(["journal"]).increment(1);
+                if let Phase::Awake(entity) = &mut self.phase {
+                    entity.snapshot_left_out(&row);
+                }
+            }
         }
     }
 

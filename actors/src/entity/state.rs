@@ -25,7 +25,7 @@ use crate::metrics::{KindMetrics, record_rate_limited};
 use crate::presence::{News, Presence};
 use crate::record::EventRecord;
 use crate::relay::Part;
-use crate::store::{Loaded, Page, SnapshotRow};
+use crate::store::{Loaded, Page, SnapshotRow, TRIM_ROWS};
 
 mod effects;
 mod outputs;
@@ -76,6 +76,8 @@ pub struct Entity {
     presence: Presence,
     bucket: Bucket,
     snapshot_seq: Seq,
+    /// Up to where this life's snapshots have deleted events.
+    trimmed: Seq,
     bytes_since_snapshot: usize,
 }
 
@@ -133,6 +135,7 @@ impl Entity {
             presence: Presence::new(kind.max_present, kind.presence_list),
             bucket: Bucket::new(Rate::new(kind.ops_per_second, kind.ops_burst)),
             snapshot_seq,
+            trimmed: 0,
             bytes_since_snapshot: bytes,
             id,
             kind,
@@ -265,17 +268,28 @@ impl Entity {
             return;
         }
         let keep = self.kind.keep_events;
+        let trim_through = if keep == 0 { 0 } else { self.seq.saturating_sub(keep) };
         fx.snapshot = Some(Box::new(SnapshotRow {
             entity: self.id.clone(),
             epoch: self.epoch.clone(),
             seq: self.seq,
             state: self.behaviour.snapshot(),
             dedupe: self.dedupe.pack(),
-            trim_through: if keep == 0 { 0 } else { self.seq.saturating_sub(keep) },
+            trim_through,
+            trim_from: self.trimmed,
         }));
+        // Each row holds an event at least, so these were not too many for one snapshot.
+        if trim_through - self.trimmed.min(trim_through) <= TRIM_ROWS {
+            self.trimmed = trim_through;
+        }
         self.metrics.snapshots.increment(1);
         self.snapshot_seq = self.seq;
         self.bytes_since_snapshot = 0;
+    }
+
+    /// A snapshot was left out, and with it what it would have deleted.
+    pub fn snapshot_left_out(&mut self, row: &SnapshotRow) {
+        self.trimmed = row.trim_from;
     }
 
     /// Everything up to `through` is on disk: what waited for it goes out.

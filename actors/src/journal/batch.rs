@@ -66,7 +66,8 @@ impl Gathered {
             ToJournal::Snapshot { row, .. } => {
                 self.bytes += row.state.len() + row.dedupe.len();
                 match self.snapshots.iter_mut().find(|old| old.entity == row.entity) {
-                    Some(old) => *old = *row,
+                    // It deletes what the other one would have.
+                    Some(old) => *old = SnapshotRow { trim_from: old.trim_from.min(row.trim_from), ..*row },
                     None => self.snapshots.push(*row),
                 }
             }

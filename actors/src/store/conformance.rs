@@ -95,7 +95,7 @@ fn row(name: &str, events: &[EventRecord]) -> JournalRow {
 
 fn snapshot(name: &str, seq: Seq, trim_through: Seq) -> SnapshotRow {
     let (state, dedupe) = (raw(&format!(r#"{{"at":{seq}}}"#)), raw(&format!("[{seq}]")));
-    SnapshotRow { entity: entity(name), epoch: epoch(), seq, state, dedupe, trim_through }
+    SnapshotRow { entity: entity(name), epoch: epoch(), seq, state, dedupe, trim_through, trim_from: 0 }
 }
 
 async fn load(store: &dyn Store, name: &str) -> Loaded {
@@ -172,13 +172,14 @@ async fn snapshots_replace_and_trim(store: &dyn Store) {
     assert_eq!(page(store, "snapshots", Page::After { after: 0, limit: 100 }).await, events(5..=8), "whole rows up to 4 are trimmed");
     assert_eq!(page(store, "snapshots", Page::Before { before: 7, limit: 100 }).await, events(5..=6), "from either side");
 
-    writer.write(vec![row("snapshots", &events(9..=10))], vec![snapshot("snapshots", 9, 6)]).await;
+    writer.write(vec![row("snapshots", &events(9..=10))], vec![SnapshotRow { trim_from: 4, ..snapshot("snapshots", 9, 6) }]).await;
     let want = Loaded { snapshot: Some(snapshot("snapshots", 9, 0)), epoch: Some(epoch()), tail: events(10..=10) };
     assert_eq!(untrimmed(load(store, "snapshots").await), want, "a row and a snapshot within it, in one batch");
     let kept = page(store, "snapshots", Page::After { after: 6, limit: 100 }).await;
     assert_eq!(kept, events(7..=10), "what is behind `trim_through` stays, even in a row that begins before it");
 
-    writer.write(Vec::new(), vec![snapshot("snapshots", 10, 10)]).await;
+    let goes_on_behind = SnapshotRow { trim_from: 7, ..snapshot("snapshots", 10, 10) };
+    writer.write(Vec::new(), vec![goes_on_behind]).await;
     let want = Loaded { snapshot: Some(snapshot("snapshots", 10, 0)), epoch: Some(epoch()), tail: Vec::new() };
     assert_eq!(untrimmed(load(store, "snapshots").await), want, "a log can be trimmed to its snapshot alone");
     assert_eq!(page(store, "snapshots", Page::Before { before: 100, limit: 100 }).await, [], "and has no events then");
@@ -190,7 +191,7 @@ async fn snapshots_replace_and_trim(store: &dyn Store) {
 /// A store need not keep what was to be trimmed at the time.
 fn untrimmed(mut loaded: Loaded) -> Loaded {
     if let Some(snapshot) = &mut loaded.snapshot {
-        snapshot.trim_through = 0;
+        (snapshot.trim_through, snapshot.trim_from) = (0, 0);
     }
     loaded
 }

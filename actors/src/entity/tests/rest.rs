@@ -61,10 +61,19 @@ fn snapshots_come_when_the_events_outweigh_them() {
     }
     let seqs: Vec<_> = rig.snapshots.iter().map(|row| row.seq).collect();
     assert!((2..=4).contains(&seqs.len()), "three messages of state weigh a quarter of twelve events: {seqs:?}");
+    let mut trimmed = 0;
     for row in &rig.snapshots {
-        assert_eq!(row.trim_through, row.seq.saturating_sub(5));
+        assert_eq!((row.trim_from, row.trim_through), (trimmed, row.seq.saturating_sub(5)));
         assert_eq!(row.epoch, epoch());
+        trimmed = row.trim_through;
     }
+    rig.entity.snapshot_left_out(&rig.snapshots[1]);
+    rig.op(post("alice", None, "x", rig.line.reply(0, 1)));
+    rig.commit(41);
+    rig.entity.snapshot(&mut rig.fx);
+    rig.out();
+    let last = rig.snapshots.last().unwrap();
+    assert_eq!((last.seq, last.trim_from), (41, rig.snapshots[1].trim_from), "what one that was left out would have deleted");
     assert!(Rig::of(Kind { snapshot_every: 1000, ..kind() }, Loaded::default()).snapshots.is_empty());
 }
 

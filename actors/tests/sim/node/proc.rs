@@ -9,13 +9,13 @@ use std::task::{Context, Poll, Waker};
 
 use greenroom_actors::directory::ToDirectory;
 use greenroom_actors::entity::{CatchUp, End, FetchFor, Life, ToEntity, Todo};
-use greenroom_actors::journal::{Committed, Journal};
+use greenroom_actors::journal::{Committed, Journal, Watch};
 use greenroom_actors::kind::Kind;
 use greenroom_actors::record::EventRecord;
 use greenroom_actors::relay::{RelayHandle, ToRelay};
 use greenroom_actors::store::{Loaded, Store, StoreError};
 use greenroom_protocol::{EntityId, Epoch};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use super::Node;
 use super::host::{Letter, Mailbox};
@@ -56,7 +56,7 @@ pub struct Proc {
     incarnation: u64,
     pub life: Life,
     inbox: Mailbox,
-    watches: Vec<watch::Receiver<Committed>>,
+    watches: Vec<Watch>,
     tasks: Vec<Pin<Box<dyn Future<Output = Done>>>>,
     /// With when they ring.
     timers: Vec<(u64, Timer)>,
@@ -127,7 +127,7 @@ impl Proc {
     }
 
     pub(super) fn has_news(&self) -> bool {
-        self.watches.iter().any(|watch| watch.has_changed().unwrap_or(false))
+        self.watches.iter().any(Watch::has_changed)
     }
 
     /// When its first timer rings.
@@ -206,10 +206,7 @@ impl Node {
     }
 
     pub(super) fn news(&mut self, uid: u64, now: Now) {
-        let changed = self.procs.get_mut(&uid).and_then(|proc| {
-            let mut watches = proc.watches.iter_mut();
-            watches.find(|watch| watch.has_changed().unwrap_or(false)).map(|watch| *watch.borrow_and_update())
-        });
+        let changed = self.procs.get_mut(&uid).and_then(|proc| proc.watches.iter_mut().find_map(Watch::news));
         if let Some(committed) = changed {
             self.committed(uid, committed, now);
         }

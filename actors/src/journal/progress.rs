@@ -1,0 +1,127 @@
+//! How far one life of an entity is on disk: what the committer tells and the entity watches.
+//!
+//! One number, and one waker for the one who watches. tokio's watch channel does the same for any number of watchers, and takes 350
+//! bytes more for each entity that is awake, and several locks for each word.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
+use futures_util::task::AtomicWaker;
+use greenroom_protocol::Seq;
+
+/// What is told of a life. The committer and the entity may both end it.
+#[derive(Debug)]
+pub struct Progress {
+    /// The seq reached, doubled, and one more once the life has ended. Seqs are below 2^53.
+    told: AtomicU64,
+    watcher: AtomicWaker,
+}
+
+/// What a [`Progress`] shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// Everything up to here is on disk.
+    pub through: Seq,
+    /// A transaction failed, or this life is over: nothing more will be stored of it.
+    pub ended: bool,
+}
+
+/// The way to watch a [`Progress`]: a stream of what is new of it, which ends when the life has.
+#[derive(Debug)]
+pub struct Watch {
+    progress: Arc<Progress>,
+    seen: u64,
+}
+
+impl Progress {
+    /// Progress of a life that begins at `through`, and the way to watch it.
+    pub fn new(through: Seq) -> (Arc<Self>, Watch) {
+        let told = through << 1;
+        let progress = Arc::new(Self { told: AtomicU64::new(told), watcher: AtomicWaker::new() });
+        (Arc::clone(&progress), Watch { progress, seen: told })
+    }
+
+    /// Ends this life: what it has queued is skipped from now on.
+    pub fn end(&self) {
+        self.told.fetch_or(1, Ordering::AcqRel);
+        self.watcher.wake();
+    }
+
+    /// Whether this life has ended.
+    pub fn ended(&self) -> bool {
+        self.told.load(Ordering::Acquire) & 1 == 1
+    }
+
+    /// Everything up to `through` is on disk.
+    pub(super) fn reach(&self, through: Seq) {
+        // The last bit stays as it is, whoever sets it meanwhile.
+        let further = |told| (told >> 1 < through).then_some(through << 1 | told & 1);
+        if self.told.fetch_update(Ordering::AcqRel, Ordering::Acquire, further).is_ok() {
+            self.watcher.wake();
+        }
+    }
+}
+
+impl Watch {
+    /// What it shows now.
+    pub fn shows(&self) -> Committed {
+        let told = self.progress.told.load(Ordering::Acquire);
+        Committed { through: told >> 1, ended: told & 1 == 1 }
+    }
+
+    /// What it shows now, if that is new.
+    pub fn news(&mut self) -> Option<Committed> {
+        let told = self.progress.told.load(Ordering::Acquire);
+        (std::mem::replace(&mut self.seen, told) != told).then_some(Committed { through: told >> 1, ended: told & 1 == 1 })
+    }
+
+    /// Whether there is something new.
+    pub fn has_changed(&self) -> bool {
+        self.progress.told.load(Ordering::Acquire) != self.seen
+    }
+}
+
+impl Stream for Watch {
+    type Item = Committed;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Committed>> {
+        if self.seen & 1 == 1 {
+            return Poll::Ready(None);
+        }
+        // Registered before it looks: what is told after the look wakes it.
+        self.progress.watcher.register(cx.waker());
+        self.news().map_or(Poll::Pending, |news| Poll::Ready(Some(news)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_watcher_misses_nothing_and_hears_of_the_end() {
+        let (progress, mut watch) = Progress::new(7);
+        assert!(!watch.has_changed() && watch.news().is_none());
+        let committer = tokio::spawn(async move {
+            for through in 8..=10_000 {
+                progress.reach(through);
+                progress.reach(through - 1);
+            }
+            progress.end();
+            progress.reach(10_001);
+        });
+        let (mut last, mut ended) = (7, false);
+        while let Some(news) = watch.next().await {
+            assert!(news.through >= last && !ended, "{news:?} after {last}");
+            (last, ended) = (news.through, news.ended);
+        }
+        assert!(ended && last >= 10_000, "it ended at {last}");
+        committer.await.unwrap();
+        assert_eq!(watch.shows(), Committed { through: 10_001, ended: true }, "the end is not taken back");
+    }
+}
