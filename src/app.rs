@@ -26,7 +26,7 @@ use crate::admin::{self, Readiness, ReadinessHandle};
 use crate::auth::Authenticator;
 use crate::canary::{self, Canary};
 use crate::cli::Failure;
-use crate::config::Config;
+use crate::config::{Config, JournalConfig};
 use crate::metrics::{Exporter, UPKEEP_INTERVAL};
 use crate::origin::OriginPolicy;
 use crate::shutdown::{Shutdown, signal};
@@ -39,6 +39,8 @@ use crate::{accept, http, open_files, worker, ws};
 const BACKLOG: i32 = 4096;
 /// How often to look whether the store is beyond help.
 const STORE_CHECK: Duration = Duration::from_secs(2);
+/// tokio's timers count in these.
+const TIMER: Duration = Duration::from_millis(1);
 /// How long an HTTP connection without a request stays open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -65,7 +67,8 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
     let (relays, mut relay_queues): (Vec<_>, Vec<_>) = (0..=workers).map(|_| RelayHandle::channel(config.relay.queue)).unzip();
     let canary_queue = relay_queues.pop().expect("there is one more than workers");
     let (journal, journal_queue) = Journal::channel(config.journal.queue_ops);
-    let limits = CommitterLimits { batch_ops: config.journal.batch_ops, batch_bytes: config.journal.batch_bytes };
+    let JournalConfig { batch_ops, batch_bytes, linger, .. } = config.journal;
+    let limits = CommitterLimits { batch_ops, batch_bytes, linger };
     let (committer, health) = Committer::new(Arc::clone(&store), term, journal_queue, limits);
     spawn_committer(committer)?;
 
@@ -158,6 +161,16 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
 fn spawn_committer(committer: Committer) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::Runtime(format!("cannot start the committer: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let committer = committer.with_pause(Box::new(|length| {
+        Box::pin(async move {
+            if length < TIMER {
+                // There is nothing else on this thread to be held up.
+                std::thread::park_timeout(length);
+            } else {
+                tokio::time::sleep(length).await;
+            }
+        })
+    }));
     std::thread::Builder::new().name("committer".into()).spawn(move || runtime.block_on(committer.run())).map_err(failed)?;
     Ok(())
 }

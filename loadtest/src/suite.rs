@@ -22,6 +22,7 @@ const PRESETS: &[(&str, &[&str])] = &[
     ("rooms-durable", &["rooms", "--rooms", "100", "--members", "10", "--rate", "10", "--durable"]),
     ("durable", &["durable", "--rooms", "64", "--in-flight", "16"]),
     ("durable-hot", &["durable", "--hot", "--senders", "64", "--in-flight", "16"]),
+    ("durable-lone", &["durable", "--rooms", "1", "--senders", "1", "--in-flight", "1"]),
     ("durable-increment", &["durable", "--kind", "doc", "--op", "increment"]),
     ("churn", &["churn", "--rate", "200"]),
     ("presence", &["presence"]),

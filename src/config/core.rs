@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::Problems;
 use super::units::{self, KIB, MIB};
 
+/// The longest that a transaction may wait for more.
+const MAX_LINGER: Duration = Duration::from_millis(100);
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The listener for operators: `/metrics`, `/live`, `/ready`.
@@ -103,11 +105,14 @@ pub struct JournalConfig {
     /// Most bytes of bodies in one transaction.
     #[serde(with = "units::size")]
     pub batch_bytes: usize,
+    /// How long a transaction waits for more ops under load, at the most; zero for never.
+    #[serde(with = "units::duration")]
+    pub linger: Duration,
 }
 
 impl Default for JournalConfig {
     fn default() -> Self {
-        Self { queue_ops: 65536, batch_ops: 4096, batch_bytes: 4 * MIB }
+        Self { queue_ops: 65536, batch_ops: 4096, batch_bytes: 4 * MIB, linger: Duration::from_millis(4) }
     }
 }
 
@@ -117,6 +122,9 @@ impl JournalConfig {
             format!("is {}; it must be from 1 to {MAX_ROW_EVENTS}", self.batch_ops)
         });
         problems.at_least("journal.batch_bytes", self.batch_bytes, 64 * KIB);
+        problems.check(self.linger <= MAX_LINGER, "journal.linger", || {
+            format!("is {:?}; it must be at most {MAX_LINGER:?}, since everybody waits for it", self.linger)
+        });
         problems.check(self.queue_ops >= self.batch_ops, "journal.queue_ops", || {
             format!("is {}, below `journal.batch_ops` ({}): no batch could fill up", self.queue_ops, self.batch_ops)
         });

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -55,7 +56,7 @@ fn committer(store: &Arc<Takes>, text: &Bytes) -> Committer {
         let message = ToJournal::Event { entity, epoch: rig::epoch(), seq, text: text.clone(), progress };
         journal.reserve().expect("the queue has room for all").send(message);
     }
-    let limits = CommitterLimits { batch_ops: 4096, batch_bytes: 4 * 1024 * 1024 };
+    let limits = CommitterLimits { batch_ops: 4096, batch_bytes: 4 * 1024 * 1024, linger: Duration::ZERO };
     Committer::new(Arc::clone(store) as Arc<dyn Store>, 1, queue, limits).0
 }
 

@@ -16,6 +16,10 @@ use crate::store::{Batch, CommitError, Fence, Settled, Store};
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause before asking again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A transaction with so many ops is a sign of load. A lone op, or a few, never wait for others.
+const LOAD: usize = 32;
+/// How often it is looked whether more is still coming.
+const LINGER_STEP: Duration = Duration::from_micros(250);
 
 /// How much one transaction may hold.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +28,9 @@ pub struct CommitterLimits {
     pub batch_ops: usize,
     /// Bytes of events and snapshots; the message that reaches it is the last.
     pub batch_bytes: usize,
+    /// How long a transaction may wait for more under load. A row costs as much as a dozen ops in it, so that fewer transactions
+    /// with longer rows carry more.
+    pub linger: Duration,
 }
 
 /// A way to wait.
@@ -51,6 +58,8 @@ pub struct Committer {
     pause: Pause,
     term: u64,
     number: u64,
+    /// Ops of the latest transaction.
+    last_ops: usize,
 }
 
 impl Committer {
@@ -64,7 +73,7 @@ impl Committer {
         let (health, watch) = watch::channel(Health::Ok);
         let metrics = JournalMetrics::new();
         let pause: Pause = Box::new(|length| Box::pin(tokio::time::sleep(length)));
-        (Self { store, queue, waiting: VecDeque::new(), limits, health, metrics, pause, term, number: 1 }, watch)
+        (Self { store, queue, waiting: VecDeque::new(), limits, health, metrics, pause, term, number: 1, last_ops: 0 }, watch)
     }
 
     /// Waits in another way, for tests that have no clock.
@@ -80,6 +89,7 @@ impl Committer {
                 return;
             }
             self.waiting.extend(inbox.drain(..));
+            self.linger().await;
             // What has come meanwhile may ride along.
             while self.waiting.len() < self.limits.batch_ops {
                 let Ok(message) = self.queue.try_recv() else { break };
@@ -91,12 +101,26 @@ impl Committer {
         }
     }
 
+    /// Under load, lets more gather: as long as more comes, and there is room for it.
+    async fn linger(&mut self) {
+        let mut left = self.limits.linger;
+        while self.last_ops >= LOAD && !left.is_zero() && self.waiting.len() + self.queue.len() < self.limits.batch_ops {
+            let (before, step) = (self.queue.len(), left.min(LINGER_STEP));
+            (self.pause)(step).await;
+            left -= step;
+            if self.queue.len() == before {
+                return;
+            }
+        }
+    }
+
     fn gather(&mut self) -> Gathered {
         let mut gathered = Gathered::default();
         while gathered.bytes < self.limits.batch_bytes && gathered.ops < self.limits.batch_ops {
             let Some(message) = self.waiting.pop_front() else { break };
             gathered.add(message);
         }
+        self.last_ops = gathered.ops;
         gathered
     }
 

@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use greenroom_protocol::RawJson;
 
@@ -105,7 +106,7 @@ impl Rig {
     }
 
     async fn large() -> Self {
-        Self::new(CommitterLimits { batch_ops: 100, batch_bytes: 100_000 }).await
+        Self::new(CommitterLimits { batch_ops: 100, batch_bytes: 100_000, linger: Duration::ZERO }).await
     }
 
     fn queue(&self, messages: impl IntoIterator<Item = ToJournal>) {
@@ -147,9 +148,9 @@ async fn all_that_is_queued_is_one_transaction() {
 #[tokio::test]
 async fn a_batch_is_bounded_in_ops_and_bytes() {
     for (limits, commits) in [
-        (CommitterLimits { batch_ops: 2, batch_bytes: 100_000 }, 5),
-        (CommitterLimits { batch_ops: 100, batch_bytes: 1 }, 10),
-        (CommitterLimits { batch_ops: 100, batch_bytes: 100_000 }, 1),
+        (CommitterLimits { batch_ops: 2, batch_bytes: 100_000, linger: Duration::ZERO }, 5),
+        (CommitterLimits { batch_ops: 100, batch_bytes: 1, linger: Duration::ZERO }, 10),
+        (CommitterLimits { batch_ops: 100, batch_bytes: 100_000, linger: Duration::ZERO }, 1),
     ] {
         let mut rig = Rig::new(limits).await;
         let (progress, seen) = Progress::new(0);
@@ -161,9 +162,46 @@ async fn a_batch_is_bounded_in_ops_and_bytes() {
     }
 }
 
+/// Queues `first` events, and one more for each pause that the committer makes, up to `late`. Returns how many pauses and commits
+/// there were.
+async fn lingering(linger: Duration, first: u64, late: u64) -> (usize, u64) {
+    let store = MemoryStore::new();
+    let term = store.acquire().await.unwrap();
+    let (journal, queue) = Journal::channel(100);
+    let limits = CommitterLimits { batch_ops: 40, batch_bytes: 100_000, linger };
+    let (committer, _health) = Committer::new(Arc::new(store.clone()), term, queue, limits);
+    let (progress, seen) = Progress::new(0);
+    (1..=first).for_each(|seq| journal.reserve().unwrap().send(event("room:a", seq, &progress)));
+    let pauses = Arc::new(AtomicUsize::new(0));
+    let (counted, sender) = (Arc::clone(&pauses), journal.clone());
+    let pause: Pause = Box::new(move |_| {
+        let before = counted.fetch_add(1, Ordering::Relaxed) as u64;
+        if before < late {
+            sender.reserve().unwrap().send(event("room:a", first + 1 + before, &progress));
+        }
+        Box::pin(std::future::ready(()))
+    });
+    let committer = committer.with_pause(pause).run();
+    tokio::select! {
+        () = committer => unreachable!("its queue is open"),
+        () = journal.barrier() => {}
+    }
+    assert_eq!(shows(&seen), (first + late, false));
+    (pauses.load(Ordering::Relaxed), store.commits())
+}
+
+#[tokio::test]
+async fn under_load_a_transaction_waits_while_more_comes() {
+    let long = Duration::from_millis(100);
+    assert_eq!(lingering(long, 43, 4).await, (5, 2), "the second one takes what comes, until nothing does");
+    assert_eq!(lingering(Duration::from_micros(500), 43, 2).await, (2, 2), "but no longer than it may");
+    assert_eq!(lingering(long, 5, 0).await, (0, 1), "few ops wait for nobody");
+    assert_eq!(lingering(Duration::ZERO, 43, 0).await, (0, 2), "and nobody where it is off");
+}
+
 #[tokio::test]
 async fn after_a_failure_the_rest_of_that_life_is_skipped_and_others_go_on() {
-    let mut rig = Rig::new(CommitterLimits { batch_ops: 1, batch_bytes: 100_000 }).await;
+    let mut rig = Rig::new(CommitterLimits { batch_ops: 1, batch_bytes: 100_000, linger: Duration::ZERO }).await;
     let ((a, seen_a), (b, seen_b), (again, seen_again)) = (Progress::new(0), Progress::new(0), Progress::new(0));
     rig.store.faults().fail_commits(1);
     rig.queue([
@@ -182,7 +220,7 @@ async fn after_a_failure_the_rest_of_that_life_is_skipped_and_others_go_on() {
 #[tokio::test]
 async fn an_unknown_outcome_is_asked_after_until_it_is_known() {
     for (lost, written) in [(Lost::Written, true), (Lost::NotWritten, false), (Lost::OnItsWay, false)] {
-        let mut rig = Rig::new(CommitterLimits { batch_ops: 1, batch_bytes: 100_000 }).await;
+        let mut rig = Rig::new(CommitterLimits { batch_ops: 1, batch_bytes: 100_000, linger: Duration::ZERO }).await;
         let ((a, seen_a), (b, seen_b)) = (Progress::new(0), Progress::new(0));
         rig.store.faults().lose_answers(1, lost);
         rig.store.faults().fail_settles(3);

@@ -29,7 +29,7 @@ impl Rig {
         let (directory, mut queues) = Directory::channels(1, 100);
         let (handle, queue) = RelayHandle::channel(relay);
         let (journal, events) = Journal::channel(100);
-        let limits = CommitterLimits { batch_ops: 100, batch_bytes: 100_000 };
+        let limits = CommitterLimits { batch_ops: 100, batch_bytes: 100_000, linger: Duration::ZERO };
         let (committer, _) = Committer::new(Arc::new(store.clone()), term, events, limits);
         actix::spawn(committer.run());
         let env = EntityEnv {

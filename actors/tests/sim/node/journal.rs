@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use greenroom_actors::journal::{Committer, CommitterLimits, Health, Journal, Progress, ToJournal};
 use tokio::sync::{mpsc, watch};
@@ -32,7 +33,7 @@ pub(super) struct Writer {
 impl Writer {
     pub fn start(store: &SimStore, term: u64, sizes: Sizes, bug: Option<Bug>) -> Self {
         let (journal, queue) = Journal::channel(sizes.journal);
-        let limits = CommitterLimits { batch_ops: sizes.batch_ops, batch_bytes: sizes.batch_bytes };
+        let limits = CommitterLimits { batch_ops: sizes.batch_ops, batch_bytes: sizes.batch_bytes, linger: Duration::ZERO };
         let (committer, health) = Committer::new(Arc::new(store.clone()), term, queue, limits);
         let (clock, due) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(NEVER)));
         let (clock_of_pause, due_of_pause) = (Arc::clone(&clock), Arc::clone(&due));
