@@ -17,6 +17,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod upkeep;
 
 pub(crate) use actor::{Deliver, Stop};
 pub use actor::{EntityActor, EntityEnv};

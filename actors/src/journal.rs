@@ -14,7 +14,7 @@ use bytes::Bytes;
 use greenroom_protocol::{EntityId, Epoch, Seq};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::SnapshotRow;
+use crate::store::{SnapshotRow, Trim};
 
 mod batch;
 mod committer;
@@ -47,6 +47,13 @@ pub enum ToJournal {
     Snapshot {
         /// What to store.
         row: Box<SnapshotRow>,
+        /// Whose life it belongs to.
+        progress: Arc<Progress>,
+    },
+    /// Rows to delete; a snapshot that covers them was queued before.
+    Trim {
+        /// Which ones.
+        trim: Trim,
         /// Whose life it belongs to.
         progress: Arc<Progress>,
     },

@@ -36,15 +36,20 @@ pub struct SnapshotRow {
     pub state: RawJson,
     /// Outcomes of recent ops, as the core packs them.
     pub dedupe: RawJson,
-    /// Events up to here may be deleted together with writing this snapshot; 0 for none.
-    pub trim_through: Seq,
-    /// What an earlier snapshot of this life has deleted already: there is nothing to look for up to here but a row that goes on
-    /// behind it.
-    pub trim_from: Seq,
+    /// No row of the journal begins before this, because they are deleted: what looks for rows need not look there.
+    pub first_row: Seq,
 }
 
-/// How many rows a store deletes with one snapshot, at least, where there are so many. The next one deletes on.
-pub const TRIM_ROWS: u64 = 1000;
+/// Rows of the journal to delete: those that begin with `from` or later and end with `through` or before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trim {
+    /// Whose.
+    pub entity: EntityId,
+    /// No row begins before this.
+    pub from: Seq,
+    /// No later than the entity's snapshot, in this transaction or an earlier one.
+    pub through: Seq,
+}
 
 /// Most events in one row of the journal, so that the row which holds an event is found.
 pub const MAX_ROW_EVENTS: u64 = 4096;
@@ -69,6 +74,8 @@ pub struct Batch {
     pub rows: Vec<JournalRow>,
     /// At most one per entity.
     pub snapshots: Vec<SnapshotRow>,
+    /// What is deleted, after all of that is written.
+    pub trims: Vec<Trim>,
 }
 
 /// What the store has of an entity.

@@ -16,7 +16,8 @@ use super::shape::Shape;
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// The schema of the server's store.
-const SCHEMA: &str = include_str!("../../src/store/migrations/0001_journal.surql");
+const SCHEMA: &str =
+    concat!(include_str!("../../src/store/migrations/0001_journal.surql"), include_str!("../../src/store/migrations/0002_first_row.surql"));
 
 /// An embedded database and its threads.
 pub struct Engine {

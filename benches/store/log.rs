@@ -111,8 +111,7 @@ impl Log {
                 seq,
                 state: self.state.clone(),
                 dedupe: RawJson::NULL,
-                trim_through: 0,
-                trim_from: 0,
+                first_row: 0,
             }
         })
     }

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use greenroom_actors::store::{Batch, CommitError, Fence, Settled, StoreError, TRIM_ROWS};
+use greenroom_actors::store::{Batch, CommitError, Fence, Settled, StoreError};
 use surrealdb::types::{SurrealValue, Value, Variables};
 
 use super::failure::Failure;
 use super::link::Link;
-use super::rows::{JournalRecord, SnapshotRecord, Trim, bits, int};
+use super::rows::{JournalRecord, SnapshotRecord, TrimRecord, bits, int};
 
 /// Begins what is thrown when the lease is not where it should be; the lease's term and number follow.
 const LEASE_IS: &str = "the lease is at ";
@@ -47,16 +47,14 @@ macro_rules! commit {
 
 const COMMIT: &str = commit!("");
 
-/// `type::record` has SurrealDB push the `LIMIT` into the scan; without it the whole range is read first.
+/// Most transactions have neither, and parsing this costs.
 const COMMIT_WITH_SNAPSHOTS: &str = commit!(
     "
     INSERT INTO snapshot $snapshots ON DUPLICATE KEY UPDATE
-        epoch = $input.epoch, seq = $input.seq, state = $input.state, dedupe = $input.dedupe RETURN NONE;
+        epoch = $input.epoch, seq = $input.seq, state = $input.state, dedupe = $input.dedupe, first_row = $input.first_row RETURN NONE;
     FOR $trim IN $trims {
-        DELETE (
-            SELECT VALUE id FROM type::record('journal', [$trim.kind, $trim.id, $trim.from]..=[$trim.kind, $trim.id, $trim.through])
-            WHERE last_seq <= $trim.through LIMIT $trim_rows
-        ) RETURN NONE;
+        DELETE journal:[$trim.kind, $trim.id, $trim.from]..=[$trim.kind, $trim.id, $trim.through]
+            WHERE last_seq <= $trim.through RETURN NONE;
     };"
 );
 
@@ -100,14 +98,13 @@ pub(super) async fn commit(link: &Arc<Link>, batch: &Batch) -> Result<(), Commit
     let rows: Vec<Value> = batch.rows.iter().map(|row| JournalRecord::new(row).into_value()).collect();
     let mut variables = fence_variables(batch.fence);
     variables.insert("rows", rows);
-    let statement = if batch.snapshots.is_empty() {
+    let statement = if batch.snapshots.is_empty() && batch.trims.is_empty() {
         COMMIT
     } else {
         let snapshots: Vec<Value> = batch.snapshots.iter().map(|row| SnapshotRecord::new(row).into_value()).collect();
-        let trims: Vec<Value> = batch.snapshots.iter().filter_map(Trim::new).map(Trim::into_value).collect();
+        let trims: Vec<Value> = batch.trims.iter().map(|trim| TrimRecord::new(trim).into_value()).collect();
         variables.insert("snapshots", snapshots);
         variables.insert("trims", trims);
-        variables.insert("trim_rows", int(TRIM_ROWS));
         COMMIT_WITH_SNAPSHOTS
     };
     match link.query(statement, variables).await {

@@ -26,7 +26,7 @@ const STEPS: [u64; 2] = [256, MAX_ROW_EVENTS];
 const ROWS: i64 = 64;
 
 const LOAD: &str = "{
-    LET $snapshot = (SELECT VALUE [epoch, seq, state, dedupe] FROM ONLY snapshot:[$kind, $id]);
+    LET $snapshot = (SELECT VALUE [epoch, seq, state, dedupe, first_row ?? 0] FROM ONLY snapshot:[$kind, $id]);
     LET $from = IF $snapshot { $snapshot[1] + 1 - $look_back } ELSE { 0 };
     RETURN [
         $snapshot,

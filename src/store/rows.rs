@@ -1,7 +1,7 @@
 //! Rows as SurrealDB holds them, to and from the core's types.
 
 use greenroom_actors::record::EventRecord;
-use greenroom_actors::store::{JournalRow, MAX_ROW_EVENTS, SnapshotRow, StoreError};
+use greenroom_actors::store::{JournalRow, SnapshotRow, StoreError, Trim};
 use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
 use surrealdb::types::{Array, RecordId, RecordIdKey, SurrealValue};
 
@@ -24,12 +24,13 @@ pub(super) struct SnapshotRecord {
     seq: i64,
     state: String,
     dedupe: String,
+    first_row: i64,
 }
 
-/// What a snapshot allows to be deleted.
+/// Rows of the table `journal` to delete.
 #[derive(SurrealValue)]
 #[surreal(crate = "surrealdb::types")]
-pub(super) struct Trim {
+pub(super) struct TrimRecord {
     kind: String,
     id: String,
     from: i64,
@@ -39,8 +40,8 @@ pub(super) struct Trim {
 /// A row of the table `journal` as it is read: `[epoch, last_seq, events]`, to send no keys.
 pub(super) type StoredRow = (String, i64, String);
 
-/// A row of the table `snapshot` as it is read: `[epoch, seq, state, dedupe]`.
-pub(super) type StoredSnapshot = (String, i64, String, String);
+/// A row of the table `snapshot` as it is read: `[epoch, seq, state, dedupe, first_row]`.
+pub(super) type StoredSnapshot = (String, i64, String, String, i64);
 
 /// A seq or a number as SurrealDB's integer. What is beyond is beyond every log.
 pub(super) fn int(number: u64) -> i64 {
@@ -73,22 +74,21 @@ impl SnapshotRecord {
             seq: int(row.seq),
             state: row.state.as_str().to_owned(),
             dedupe: row.dedupe.as_str().to_owned(),
+            first_row: int(row.first_row),
         }
     }
 }
 
-impl Trim {
-    pub(super) fn new(row: &SnapshotRow) -> Option<Self> {
-        let through = int(row.trim_through);
-        // What was deleted stays in the tables as a mark until they are compacted, and a scan steps over each of those.
-        let from = int(row.trim_from.saturating_sub(MAX_ROW_EVENTS));
-        (through > 0).then(|| Self { kind: row.entity.kind().to_owned(), id: row.entity.id().to_owned(), from, through })
+impl TrimRecord {
+    pub(super) fn new(trim: &Trim) -> Self {
+        let (kind, id) = (trim.entity.kind().to_owned(), trim.entity.id().to_owned());
+        Self { kind, id, from: int(trim.from), through: int(trim.through) }
     }
 }
 
 /// Unpacks a snapshot.
 pub(super) fn snapshot(entity: &EntityId, stored: StoredSnapshot) -> Result<SnapshotRow, StoreError> {
-    let (epoch, seq, state, dedupe) = stored;
+    let (epoch, seq, state, dedupe, first_row) = stored;
     let json = |what, text: &str| RawJson::from_text(text).map_err(|error| corrupt(entity, format_args!("{what} is no JSON: {error}")));
     Ok(SnapshotRow {
         entity: entity.clone(),
@@ -96,8 +96,7 @@ pub(super) fn snapshot(entity: &EntityId, stored: StoredSnapshot) -> Result<Snap
         seq: seq_of(entity, seq)?,
         state: json("the snapshot's state", &state)?,
         dedupe: json("the snapshot's dedupe", &dedupe)?,
-        trim_through: 0,
-        trim_from: 0,
+        first_row: seq_of(entity, first_row)?,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use greenroom_actors::record::EventRecord;
-use greenroom_actors::store::{Batch, CommitError, Fence, JournalRow, Page, Settled, SnapshotRow, Store, StoreError, conformance};
+use greenroom_actors::store::{Batch, CommitError, Fence, JournalRow, Page, Settled, SnapshotRow, Store, StoreError, Trim, conformance};
 use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
 use surrealdb::types::Variables;
 
@@ -53,16 +53,12 @@ fn row(name: &str, seqs: std::ops::RangeInclusive<Seq>) -> JournalRow {
     }
 }
 
-fn snapshot(name: &str, seq: Seq, trim_through: Seq) -> SnapshotRow {
-    SnapshotRow {
-        entity: entity(name),
-        epoch: Epoch::from_bits(7),
-        seq,
-        state: RawJson::NULL,
-        dedupe: RawJson::NULL,
-        trim_through,
-        trim_from: 0,
-    }
+fn snapshot(name: &str, seq: Seq, first_row: Seq) -> SnapshotRow {
+    SnapshotRow { entity: entity(name), epoch: Epoch::from_bits(7), seq, state: RawJson::NULL, dedupe: RawJson::NULL, first_row }
+}
+
+fn trim(name: &str, from: Seq, through: Seq) -> Trim {
+    Trim { entity: entity(name), from, through }
 }
 
 /// Counts the transactions of one term.
@@ -79,7 +75,7 @@ impl<'a> Writer<'a> {
 
     fn batch(&mut self, rows: Vec<JournalRow>) -> Batch {
         self.last = Fence { number: self.last.number + 1, nonce: self.last.nonce + 10, ..self.last };
-        Batch { fence: self.last, rows, snapshots: Vec::new() }
+        Batch { fence: self.last, rows, snapshots: Vec::new(), trims: Vec::new() }
     }
 
     async fn write(&mut self, rows: Vec<JournalRow>) {

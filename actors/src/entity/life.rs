@@ -210,6 +210,9 @@ impl Life {
                     });
                 }
                 self.queue_snapshot(journal, todo);
+                if self.awake().is_some_and(Entity::trim_due) {
+                    self.queue_trim(journal);
+                }
             }
             ToEntity::Sleep { drain, mark } => {
                 let idle = entity.idle();
@@ -227,14 +230,20 @@ impl Life {
     /// A snapshot that finds no room in the queue is left out; the next one comes in its time.
     fn queue_snapshot(&mut self, journal: &Journal, todo: &mut Todo) {
         let Some(row) = todo.effects.snapshot.take() else { return };
-        match (journal.reserve(), &self.progress) {
-            (Some(permit), Some(progress)) => permit.send(ToJournal::Snapshot { row, progress: Arc::clone(progress) }),
-            _ => {
-                MAILBOX_REFUSALS.counter_with(["journal"]).increment(1);
-                if let Phase::Awake(entity) = &mut self.phase {
-                    entity.snapshot_left_out(&row);
-                }
+        match (journal.reserve(), &self.progress, &mut self.phase) {
+            (Some(permit), Some(progress), Phase::Awake(entity)) => {
+                permit.send(ToJournal::Snapshot { row, progress: Arc::clone(progress) });
+                entity.snapshot_queued();
             }
+            _ => MAILBOX_REFUSALS.counter_with(["journal"]).increment(1),
+        }
+    }
+
+    /// What finds no room in the queue is deleted another time.
+    fn queue_trim(&mut self, journal: &Journal) {
+        let (Phase::Awake(entity), Some(progress), Some(permit)) = (&mut self.phase, &self.progress, journal.reserve()) else { return };
+        if let Some(trim) = entity.trim() {
+            permit.send(ToJournal::Trim { trim, progress: Arc::clone(progress) });
         }
     }
 
@@ -297,6 +306,10 @@ impl Life {
         let Phase::Awake(entity) = &mut self.phase else { return };
         entity.snapshot(&mut todo.effects);
         self.queue_snapshot(journal, todo);
+        // Lives may be too short to delete anything in between. A server that stops has no time for it.
+        if !self.drain {
+            self.queue_trim(journal);
+        }
         todo.idle = Some(self.mark);
     }
 }

@@ -14,6 +14,7 @@ use super::audience::Audience;
 use super::dedupe::{Dedupe, Known, client_made};
 use super::messages::{CatchUp, OpRequest, SignalRequest, SubscribeRequest, ToEntity};
 use super::ring::Ring;
+use super::upkeep::Upkeep;
 use crate::answer::{Answer, Responder, overloaded, unavailable};
 use crate::behaviour::{Behaviour, Corrupt, Op};
 use crate::clock::Millis;
@@ -25,7 +26,7 @@ use crate::metrics::{KindMetrics, record_rate_limited};
 use crate::presence::{News, Presence};
 use crate::record::EventRecord;
 use crate::relay::Part;
-use crate::store::{Loaded, Page, SnapshotRow, TRIM_ROWS};
+use crate::store::{Loaded, Page, SnapshotRow, Trim};
 
 mod effects;
 mod outputs;
@@ -75,10 +76,7 @@ pub struct Entity {
     readers: Readers,
     presence: Presence,
     bucket: Bucket,
-    snapshot_seq: Seq,
-    /// Up to where this life's snapshots have deleted events.
-    trimmed: Seq,
-    bytes_since_snapshot: usize,
+    upkeep: Upkeep,
 }
 
 impl std::fmt::Debug for Entity {
@@ -134,9 +132,7 @@ impl Entity {
             readers: Readers::default(),
             presence: Presence::new(kind.max_present, kind.presence_list),
             bucket: Bucket::new(Rate::new(kind.ops_per_second, kind.ops_burst)),
-            snapshot_seq,
-            trimmed: 0,
-            bytes_since_snapshot: bytes,
+            upkeep: Upkeep::new(&id, snapshot.as_ref(), seq, bytes),
             id,
             kind,
             encoder,
@@ -236,8 +232,8 @@ impl Entity {
                 let record = Arc::new(EventRecord { seq, at, from: sender.user, r#type, body, client, n, result: accepted.result });
                 (self.seq, self.last_at) = (seq, at);
                 self.dedupe.record(&record);
-                self.bytes_since_snapshot += record.body.len();
                 self.pending_ops += 1;
+                self.upkeep.event(record.body.len(), self.pending_ops);
                 fx.event = Some(Arc::clone(&record));
                 self.gate.push_back((seq, Output::Event { record, reply, since }));
                 self.snapshot_if_due(fx);
@@ -256,40 +252,42 @@ impl Entity {
     }
 
     fn snapshot_if_due(&mut self, fx: &mut Effects) {
-        let due = self.seq - self.snapshot_seq >= self.kind.snapshot_every;
-        if due && self.bytes_since_snapshot >= SNAPSHOT_RATIO * (self.behaviour.size() + OUTCOME_BYTES * self.dedupe.len()) {
+        let weight = || SNAPSHOT_RATIO * (self.behaviour.size() + OUTCOME_BYTES * self.dedupe.len());
+        if self.upkeep.snapshot_due(self.seq, self.kind.snapshot_every, weight) {
             self.snapshot(fx);
         }
     }
 
     /// Puts the state into the journal's queue, if it has changed since the last time.
     pub fn snapshot(&mut self, fx: &mut Effects) {
-        if self.seq == self.snapshot_seq {
+        if self.seq == self.upkeep.snapshot() {
             return;
         }
-        let keep = self.kind.keep_events;
-        let trim_through = if keep == 0 { 0 } else { self.seq.saturating_sub(keep) };
         fx.snapshot = Some(Box::new(SnapshotRow {
             entity: self.id.clone(),
             epoch: self.epoch.clone(),
             seq: self.seq,
             state: self.behaviour.snapshot(),
             dedupe: self.dedupe.pack(),
-            trim_through,
-            trim_from: self.trimmed,
+            first_row: self.upkeep.snapshot_made(self.seq),
         }));
-        // Each row holds an event at least, so these were not too many for one snapshot.
-        if trim_through - self.trimmed.min(trim_through) <= TRIM_ROWS {
-            self.trimmed = trim_through;
-        }
         self.metrics.snapshots.increment(1);
-        self.snapshot_seq = self.seq;
-        self.bytes_since_snapshot = 0;
     }
 
-    /// A snapshot was left out, and with it what it would have deleted.
-    pub fn snapshot_left_out(&mut self, row: &SnapshotRow) {
-        self.trimmed = row.trim_from;
+    /// The latest snapshot is in the journal's queue.
+    pub fn snapshot_queued(&mut self) {
+        self.upkeep.snapshot_queued();
+    }
+
+    /// Whether it is time to delete something.
+    pub fn trim_due(&self) -> bool {
+        self.upkeep.trim_due(self.seq, self.kind.keep_events)
+    }
+
+    /// What is to be deleted next, if anything; it must be queued in the journal.
+    pub fn trim(&mut self) -> Option<Trim> {
+        let range = self.upkeep.trim(self.kind.keep_events)?;
+        Some(Trim { entity: self.id.clone(), from: *range.start(), through: *range.end() })
     }
 
     /// Everything up to `through` is on disk: what waited for it goes out.

@@ -9,7 +9,7 @@ use greenroom_protocol::{EntityId, Seq};
 use tokio::sync::oneshot;
 
 use super::{Progress, ToJournal};
-use crate::store::{JournalRow, SnapshotRow};
+use crate::store::{JournalRow, SnapshotRow, Trim};
 
 /// What one transaction writes, and whom to tell of it.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub struct Gathered {
     pub rows: Vec<JournalRow>,
     /// At most one snapshot per entity.
     pub snapshots: Vec<SnapshotRow>,
+    /// What it deletes.
+    pub trims: Vec<Trim>,
     /// The lives whose progress it is, with the seq it brings them to.
     pub tell: Vec<(Arc<Progress>, Seq)>,
     /// Who waits for everything before.
@@ -32,13 +34,14 @@ pub struct Gathered {
 impl Gathered {
     /// Whether the transaction would write nothing.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.snapshots.is_empty()
+        self.rows.is_empty() && self.snapshots.is_empty() && self.trims.is_empty()
     }
 
     /// Takes one message in; what belongs to a life that has ended is skipped.
     pub fn add(&mut self, message: ToJournal) {
         match message {
-            ToJournal::Event { progress, .. } | ToJournal::Snapshot { progress, .. } if progress.ended() => {}
+            ToJournal::Event { progress, .. } | ToJournal::Snapshot { progress, .. } | ToJournal::Trim { progress, .. }
+                if progress.ended() => {}
             ToJournal::Event { entity, epoch, seq, text, progress } => {
                 self.ops += 1;
                 self.bytes += text.len() + 1;
@@ -66,11 +69,14 @@ impl Gathered {
             ToJournal::Snapshot { row, .. } => {
                 self.bytes += row.state.len() + row.dedupe.len();
                 match self.snapshots.iter_mut().find(|old| old.entity == row.entity) {
-                    // It deletes what the other one would have.
-                    Some(old) => *old = SnapshotRow { trim_from: old.trim_from.min(row.trim_from), ..*row },
+                    Some(old) => *old = *row,
                     None => self.snapshots.push(*row),
                 }
             }
+            ToJournal::Trim { trim, .. } => match self.trims.last_mut() {
+                Some(last) if last.entity == trim.entity => last.through = trim.through,
+                _ => self.trims.push(trim),
+            },
             ToJournal::Barrier(done) => self.barriers.push(done),
         }
     }

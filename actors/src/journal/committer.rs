@@ -129,7 +129,8 @@ impl Committer {
             let fence = Fence { term: self.term, number: self.number, nonce: fastrand::u64(1..1 << 53) };
             let rows = std::mem::take(&mut gathered.rows);
             let snapshots = std::mem::take(&mut gathered.snapshots);
-            let batch = Batch { fence, rows, snapshots };
+            let trims = std::mem::take(&mut gathered.trims);
+            let batch = Batch { fence, rows, snapshots, trims };
             let committed = self.attempt(&batch, gathered.ops).await;
             for (progress, through) in &gathered.tell {
                 if committed { progress.reach(*through) } else { progress.end() }

@@ -33,18 +33,13 @@ fn event(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
 }
 
 fn snapshot(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
-    trimming_from(0, name, seq, progress)
-}
-
-fn trimming_from(trim_from: Seq, name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
     let row = SnapshotRow {
         entity: entity(name),
         epoch: epoch(),
         seq,
         state: RawJson::from_text("{}").unwrap(),
         dedupe: RawJson::from_text("{}").unwrap(),
-        trim_through: 0,
-        trim_from,
+        first_row: 0,
     };
     ToJournal::Snapshot { row: Box::new(row), progress: Arc::clone(progress) }
 }
@@ -53,7 +48,7 @@ fn trimming_from(trim_from: Seq, name: &str, seq: Seq, progress: &Arc<Progress>)
 fn an_entity_has_one_row_and_one_snapshot_in_a_batch() {
     let (a, b) = (Progress::new(0).0, Progress::new(4).0);
     let mut gathered = Gathered::default();
-    let (earlier, later) = (trimming_from(3, "room:a", 1, &a), trimming_from(9, "room:a", 2, &a));
+    let (earlier, later) = (snapshot("room:a", 1, &a), snapshot("room:a", 2, &a));
     for message in [event("room:a", 1, &a), event("room:b", 5, &b), event("room:a", 2, &a), earlier, later] {
         gathered.add(message);
     }
@@ -62,7 +57,6 @@ fn an_entity_has_one_row_and_one_snapshot_in_a_batch() {
     let events: Vec<EventRecord> = serde_json::from_str(&gathered.rows[0].events).unwrap();
     assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(gathered.snapshots.iter().map(|row| row.seq).collect::<Vec<_>>(), [2], "the later one counts");
-    assert_eq!(gathered.snapshots[0].trim_from, 3, "and deletes what the earlier one would have");
     assert_eq!(gathered.tell.iter().map(|(_, through)| *through).collect::<Vec<_>>(), [2, 5]);
     assert_eq!(gathered.ops, 3);
     let bytes: usize = gathered.rows.iter().map(|row| row.events.len() - 1).sum();

@@ -5,7 +5,7 @@
 
 use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
 
-use super::{Batch, CommitError, Fence, JournalRow, Loaded, Page, Settled, SnapshotRow, Store};
+use super::{Batch, CommitError, Fence, JournalRow, Loaded, Page, Settled, SnapshotRow, Store, Trim};
 use crate::record::EventRecord;
 
 /// Runs all rules.
@@ -17,7 +17,8 @@ pub async fn run(store: &dyn Store) {
     events_come_back(store).await;
     pages(store).await;
     a_batch_is_written_whole(store).await;
-    snapshots_replace_and_trim(store).await;
+    snapshots_replace(store).await;
+    rows_are_trimmed(store).await;
     bodies_are_kept_to_the_byte(store).await;
     numbers_follow_each_other(store).await;
     settling_uses_a_number_up(store).await;
@@ -43,8 +44,12 @@ impl<'a> Writer<'a> {
     }
 
     async fn write(&mut self, rows: Vec<JournalRow>, snapshots: Vec<SnapshotRow>) {
+        self.write_and_trim(rows, snapshots, Vec::new()).await;
+    }
+
+    async fn write_and_trim(&mut self, rows: Vec<JournalRow>, snapshots: Vec<SnapshotRow>, trims: Vec<Trim>) {
         let fence = self.next();
-        self.store.commit(&Batch { fence, rows, snapshots }).await.expect("a well-formed successor commits");
+        self.store.commit(&Batch { fence, rows, snapshots, trims }).await.expect("a well-formed successor commits");
     }
 }
 
@@ -93,9 +98,9 @@ fn row(name: &str, events: &[EventRecord]) -> JournalRow {
     }
 }
 
-fn snapshot(name: &str, seq: Seq, trim_through: Seq) -> SnapshotRow {
+fn snapshot(name: &str, seq: Seq) -> SnapshotRow {
     let (state, dedupe) = (raw(&format!(r#"{{"at":{seq}}}"#)), raw(&format!("[{seq}]")));
-    SnapshotRow { entity: entity(name), epoch: epoch(), seq, state, dedupe, trim_through, trim_from: 0 }
+    SnapshotRow { entity: entity(name), epoch: epoch(), seq, state, dedupe, first_row: seq / 2 }
 }
 
 async fn load(store: &dyn Store, name: &str) -> Loaded {
@@ -146,54 +151,55 @@ async fn a_batch_is_written_whole(store: &dyn Store) {
     // Names of which one begins the other: a range scan must not mix them up.
     let names = ["batch", "batch-2", "batch:2", "batch.a", "batc"];
     let rows = names.iter().zip(1..).map(|(name, last)| row(name, &events(1..=last))).collect();
-    writer.write(rows, vec![snapshot("batch", 1, 0)]).await;
+    writer.write(rows, vec![snapshot("batch", 1)]).await;
     for (name, last) in names.iter().zip(1..) {
         let got = page(store, name, Page::After { after: 0, limit: 100 }).await;
         assert_eq!(got, events(1..=last), "each entity of a batch has its own events: `{name}`");
     }
     let loaded = load(store, "batch").await;
-    assert_eq!((loaded.snapshot, loaded.tail), (Some(snapshot("batch", 1, 0)), Vec::new()), "a snapshot covers the row beside it");
+    assert_eq!((loaded.snapshot, loaded.tail), (Some(snapshot("batch", 1)), Vec::new()), "a snapshot covers the row beside it");
 }
 
-async fn snapshots_replace_and_trim(store: &dyn Store) {
+async fn snapshots_replace(store: &dyn Store) {
     let mut writer = Writer::acquire(store).await;
     writer.write(vec![row("snapshots", &events(1..=4))], Vec::new()).await;
     writer.write(vec![row("snapshots", &events(5..=8))], Vec::new()).await;
 
     // Seq 6 is in the middle of a row.
-    writer.write(Vec::new(), vec![snapshot("snapshots", 6, 0)]).await;
-    let want = Loaded { snapshot: Some(snapshot("snapshots", 6, 0)), epoch: Some(epoch()), tail: events(7..=8) };
-    assert_eq!(untrimmed(load(store, "snapshots").await), want, "the tail begins behind the snapshot, within a row");
-    assert_eq!(page(store, "snapshots", Page::After { after: 0, limit: 100 }).await, events(1..=8), "nothing was trimmed");
+    writer.write(Vec::new(), vec![snapshot("snapshots", 6)]).await;
+    let want = Loaded { snapshot: Some(snapshot("snapshots", 6)), epoch: Some(epoch()), tail: events(7..=8) };
+    assert_eq!(load(store, "snapshots").await, want, "the tail begins behind the snapshot, within a row");
+    assert_eq!(page(store, "snapshots", Page::After { after: 0, limit: 100 }).await, events(1..=8), "what it covers stays");
 
-    writer.write(Vec::new(), vec![snapshot("snapshots", 8, 4)]).await;
-    let want = Loaded { snapshot: Some(snapshot("snapshots", 8, 0)), epoch: Some(epoch()), tail: Vec::new() };
-    assert_eq!(untrimmed(load(store, "snapshots").await), want, "a newer snapshot replaces the older one");
-    assert_eq!(page(store, "snapshots", Page::After { after: 0, limit: 100 }).await, events(5..=8), "whole rows up to 4 are trimmed");
-    assert_eq!(page(store, "snapshots", Page::Before { before: 7, limit: 100 }).await, events(5..=6), "from either side");
-
-    writer.write(vec![row("snapshots", &events(9..=10))], vec![SnapshotRow { trim_from: 4, ..snapshot("snapshots", 9, 6) }]).await;
-    let want = Loaded { snapshot: Some(snapshot("snapshots", 9, 0)), epoch: Some(epoch()), tail: events(10..=10) };
-    assert_eq!(untrimmed(load(store, "snapshots").await), want, "a row and a snapshot within it, in one batch");
-    let kept = page(store, "snapshots", Page::After { after: 6, limit: 100 }).await;
-    assert_eq!(kept, events(7..=10), "what is behind `trim_through` stays, even in a row that begins before it");
-
-    let goes_on_behind = SnapshotRow { trim_from: 7, ..snapshot("snapshots", 10, 10) };
-    writer.write(Vec::new(), vec![goes_on_behind]).await;
-    let want = Loaded { snapshot: Some(snapshot("snapshots", 10, 0)), epoch: Some(epoch()), tail: Vec::new() };
-    assert_eq!(untrimmed(load(store, "snapshots").await), want, "a log can be trimmed to its snapshot alone");
-    assert_eq!(page(store, "snapshots", Page::Before { before: 100, limit: 100 }).await, [], "and has no events then");
-
-    writer.write(vec![row("snapshots", &events(11..=11))], Vec::new()).await;
-    assert_eq!(load(store, "snapshots").await.tail, events(11..=11), "and goes on");
+    writer.write(vec![row("snapshots", &events(9..=10))], vec![snapshot("snapshots", 9)]).await;
+    let want = Loaded { snapshot: Some(snapshot("snapshots", 9)), epoch: Some(epoch()), tail: events(10..=10) };
+    assert_eq!(load(store, "snapshots").await, want, "a newer one, within a row of the same batch, replaces the older one");
 }
 
-/// A store need not keep what was to be trimmed at the time.
-fn untrimmed(mut loaded: Loaded) -> Loaded {
-    if let Some(snapshot) = &mut loaded.snapshot {
-        (snapshot.trim_through, snapshot.trim_from) = (0, 0);
+async fn rows_are_trimmed(store: &dyn Store) {
+    let mut writer = Writer::acquire(store).await;
+    let trim = |from, through| vec![Trim { entity: entity("trimmed"), from, through }];
+    for seqs in [1..=4, 5..=5, 6..=8] {
+        writer.write(vec![row("trimmed", &events(seqs))], Vec::new()).await;
     }
-    loaded
+    writer.write(vec![row("trimmed-not", &events(1..=9))], Vec::new()).await;
+
+    writer.write_and_trim(Vec::new(), vec![snapshot("trimmed", 7)], trim(0, 3)).await;
+    assert_eq!(page(store, "trimmed", Page::After { after: 0, limit: 100 }).await, events(1..=8), "a row that goes on behind stays");
+    writer.write_and_trim(Vec::new(), Vec::new(), trim(1, 4)).await;
+    assert_eq!(page(store, "trimmed", Page::After { after: 0, limit: 100 }).await, events(5..=8), "one that ends within goes");
+    let both = [trim(5, 5), trim(6, 7)].concat();
+    writer.write_and_trim(vec![row("trimmed", &events(9..=9))], vec![snapshot("trimmed", 8)], both).await;
+    assert_eq!(page(store, "trimmed", Page::After { after: 0, limit: 100 }).await, events(6..=9), "several in one batch, beside a row");
+    assert_eq!(page(store, "trimmed", Page::Before { before: 8, limit: 100 }).await, events(6..=7), "from either side");
+
+    writer.write_and_trim(Vec::new(), vec![snapshot("trimmed", 9)], trim(5, 9)).await;
+    let want = Loaded { snapshot: Some(snapshot("trimmed", 9)), epoch: Some(epoch()), tail: Vec::new() };
+    assert_eq!(load(store, "trimmed").await, want, "a log can be trimmed to its snapshot alone");
+    assert_eq!(page(store, "trimmed", Page::Before { before: 100, limit: 100 }).await, [], "and has no events then");
+    writer.write(vec![row("trimmed", &events(10..=10))], Vec::new()).await;
+    assert_eq!(load(store, "trimmed").await.tail, events(10..=10), "and goes on");
+    assert_eq!(page(store, "trimmed-not", Page::After { after: 0, limit: 100 }).await, events(1..=9), "others are left alone");
 }
 
 async fn bodies_are_kept_to_the_byte(store: &dyn Store) {
@@ -202,7 +208,7 @@ async fn bodies_are_kept_to_the_byte(store: &dyn Store) {
     odd.body = raw(r#"{"b":1.10,"a":[1e3, 12345678901234567890123 , "\u00e9é👍\\\"'`$"],"a2":"-- ;\u0000"}"#);
     odd.from = "o'brien \"quoted\" ⟨x⟩".into();
     writer.write(vec![row("bytes", std::slice::from_ref(&odd))], Vec::new()).await;
-    let mut state = snapshot("bytes", 1, 0);
+    let mut state = snapshot("bytes", 1);
     state.state = odd.body.clone();
     writer.write(Vec::new(), vec![state.clone()]).await;
     assert_eq!(page(store, "bytes", Page::After { after: 0, limit: 1 }).await, [odd], "an event comes back as it was written");
@@ -211,7 +217,7 @@ async fn bodies_are_kept_to_the_byte(store: &dyn Store) {
 
 async fn numbers_follow_each_other(store: &dyn Store) {
     let mut writer = Writer::acquire(store).await;
-    let batch = |fence, seq| Batch { fence, rows: vec![row("numbers", &events(seq..=seq))], snapshots: Vec::new() };
+    let batch = |fence, seq| Batch { fence, rows: vec![row("numbers", &events(seq..=seq))], snapshots: Vec::new(), trims: Vec::new() };
     store.commit(&batch(writer.next(), 1)).await.expect("number 1 follows the acquisition");
     refused(store, &batch(fence(writer.term, 1), 2), "a number commits once").await;
     refused(store, &batch(fence(writer.term, 3), 2), "no number is left out").await;
@@ -222,7 +228,7 @@ async fn numbers_follow_each_other(store: &dyn Store) {
 
 async fn settling_uses_a_number_up(store: &dyn Store) {
     let mut writer = Writer::acquire(store).await;
-    let batch = |fence, seq| Batch { fence, rows: vec![row("settle", &events(seq..=seq))], snapshots: Vec::new() };
+    let batch = |fence, seq| Batch { fence, rows: vec![row("settle", &events(seq..=seq))], snapshots: Vec::new(), trims: Vec::new() };
 
     let written = writer.next();
     store.commit(&batch(written, 1)).await.expect("a successor commits");
@@ -246,7 +252,7 @@ async fn settling_uses_a_number_up(store: &dyn Store) {
 
 async fn a_newer_term_shuts_the_older_out(store: &dyn Store) {
     let mut older = Writer::acquire(store).await;
-    let batch = |fence, seq| Batch { fence, rows: vec![row("terms", &events(seq..=seq))], snapshots: Vec::new() };
+    let batch = |fence, seq| Batch { fence, rows: vec![row("terms", &events(seq..=seq))], snapshots: Vec::new(), trims: Vec::new() };
     let first = older.next();
     store.commit(&batch(first, 1)).await.expect("a successor commits");
     let on_its_way = older.next();

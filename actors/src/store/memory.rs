@@ -89,6 +89,9 @@ impl Disk {
         for snapshot in &batch.snapshots {
             self.logs.entry(snapshot.entity.clone()).or_default().replace_snapshot(snapshot.clone());
         }
+        for trim in &batch.trims {
+            self.logs.entry(trim.entity.clone()).or_default().trim(trim);
+        }
         self.commits += 1;
         Ok(())
     }

@@ -48,7 +48,8 @@ async fn what_is_trimmed_is_absent() {
     let mut writer = Writer::acquire(&store).await;
     let mut batch = writer.batch(Vec::new());
     // Within the third row, which stays.
-    batch.snapshots = vec![snapshot("trimmed", last - 2, 100)];
+    batch.snapshots = vec![snapshot("trimmed", last - 2, 0)];
+    batch.trims = vec![trim("trimmed", 0, 20), trim("trimmed", 0, 100)];
     store.commit(&batch).await.unwrap();
     let mut bounds = vec![30, 59, 60, 61, 62, 100, 250, last - 1, last, last + 1];
     bounds.extend(ENDS);
@@ -64,11 +65,12 @@ async fn a_tail_is_found_in_a_row_that_begins_long_before_the_snapshot() {
     for at in [5, 10, 11, 12, 900, 1009, 1010, 1011, last] {
         let mut writer = Writer::acquire(&store).await;
         let mut batch = writer.batch(Vec::new());
-        batch.snapshots = vec![snapshot("tail", at, 0)];
+        batch.snapshots = vec![snapshot("tail", at, at / 2)];
         store.commit(&batch).await.unwrap();
         let loaded = store.load(&entity("tail")).await.unwrap();
         let got: Vec<_> = loaded.tail.iter().map(|event| event.seq).collect();
         assert_eq!(got, (at + 1..=last).collect::<Vec<_>>(), "after {at}");
+        assert_eq!(loaded.snapshot.map(|row| row.first_row), Some(at / 2));
     }
 }
 
@@ -88,4 +90,21 @@ async fn a_gap_is_reported_and_not_served() {
     store.commit(&batch).await.unwrap();
     let want = StoreError::Corrupt("`room:late`: event 5 follows the snapshot at 3".into());
     assert_eq!(store.load(&entity("late")).await.unwrap_err(), want);
+}
+
+/// As a database of schema version 1 has them.
+#[tokio::test]
+async fn a_snapshot_that_does_not_say_where_rows_begin_is_read_and_replaced() {
+    let store = SurrealStore::open(&config("memory")).await.unwrap();
+    let last = log(&store, "old", &[4]).await;
+    let text = "CREATE snapshot:['room', 'old'] SET epoch = $epoch, seq = 2, state = 'null', dedupe = 'null' RETURN NONE";
+    let mut variables = Variables::new();
+    variables.insert("epoch", Epoch::from_bits(7).as_str());
+    store.link.query(text, variables).await.unwrap();
+    let loaded = store.load(&entity("old")).await.unwrap();
+    assert_eq!((loaded.snapshot, loaded.tail.len()), (Some(snapshot("old", 2, 0)), 2));
+    let mut batch = Writer::acquire(&store).await.batch(Vec::new());
+    batch.snapshots = vec![snapshot("old", last, 3)];
+    store.commit(&batch).await.unwrap();
+    assert_eq!(store.load(&entity("old")).await.unwrap().snapshot, Some(snapshot("old", last, 3)));
 }

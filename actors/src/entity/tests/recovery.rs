@@ -16,6 +16,8 @@ enum Step {
     Commit,
     /// A snapshot is queued.
     Snapshot,
+    /// What is due to be deleted is queued.
+    Trim,
     /// The process ends and begins anew.
     Crash,
 }
@@ -25,6 +27,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0u8..2, 1u64..20, 0usize..300).prop_map(|(user, n, size)| Step::Post { user, n, size }),
         3 => Just(Step::Commit),
         1 => Just(Step::Snapshot),
+        2 => Just(Step::Trim),
         1 => Just(Step::Crash),
     ]
 }
@@ -62,6 +65,7 @@ impl Living {
         }
         for row in self.rig.snapshots.drain(..) {
             self.queue.push(ToJournal::Snapshot { row: Box::new(row), progress: Arc::clone(&self.progress) });
+            self.rig.entity.snapshot_queued();
         }
     }
 
@@ -73,7 +77,7 @@ impl Living {
         }
         self.number += 1;
         let fence = Fence { term: self.term, number: self.number, nonce: self.number };
-        self.store.commit(&Batch { fence, rows: gathered.rows, snapshots: gathered.snapshots }).await.unwrap();
+        self.store.commit(&Batch { fence, rows: gathered.rows, snapshots: gathered.snapshots, trims: gathered.trims }).await.unwrap();
         for (_, through) in gathered.tell {
             self.rig.commit(through);
         }
@@ -113,6 +117,10 @@ async fn recovers(steps: Vec<Step>, kind: Kind) -> Result<(), TestCaseError> {
                 living.rig.entity.snapshot(&mut living.rig.fx);
                 living.rig.out();
                 living.queue();
+            }
+            Step::Trim => {
+                let progress = Arc::clone(&living.progress);
+                living.queue.extend(living.rig.entity.trim().map(|trim| ToJournal::Trim { trim, progress }));
             }
             Step::Crash => {
                 pending.clear();

@@ -61,20 +61,28 @@ fn snapshots_come_when_the_events_outweigh_them() {
     }
     let seqs: Vec<_> = rig.snapshots.iter().map(|row| row.seq).collect();
     assert!((2..=4).contains(&seqs.len()), "three messages of state weigh a quarter of twelve events: {seqs:?}");
-    let mut trimmed = 0;
-    for row in &rig.snapshots {
-        assert_eq!((row.trim_from, row.trim_through), (trimmed, row.seq.saturating_sub(5)));
-        assert_eq!(row.epoch, epoch());
-        trimmed = row.trim_through;
+    assert!(rig.snapshots.iter().all(|row| row.epoch == epoch() && row.first_row == 0));
+    assert!(Rig::of(Kind { snapshot_every: 1000, ..kind() }, Loaded::default()).snapshots.is_empty());
+}
+
+#[test]
+fn what_a_queued_snapshot_covers_is_deleted_but_for_what_is_kept() {
+    let mut rig = Rig::of(Kind { snapshot_every: 1000, keep_events: 5, ..kind() }, Loaded::default());
+    for n in 1..=20 {
+        rig.op(post("alice", None, "x", rig.line.reply(0, 1)));
+        rig.commit(n);
     }
-    rig.entity.snapshot_left_out(&rig.snapshots[1]);
-    rig.op(post("alice", None, "x", rig.line.reply(0, 1)));
-    rig.commit(41);
     rig.entity.snapshot(&mut rig.fx);
     rig.out();
-    let last = rig.snapshots.last().unwrap();
-    assert_eq!((last.seq, last.trim_from), (41, rig.snapshots[1].trim_from), "what one that was left out would have deleted");
-    assert!(Rig::of(Kind { snapshot_every: 1000, ..kind() }, Loaded::default()).snapshots.is_empty());
+    assert_eq!((rig.entity.trim_due(), rig.entity.trim()), (false, None), "the snapshot may be left out");
+    rig.entity.snapshot_queued();
+    assert!(rig.entity.trim_due());
+    let trims: Vec<_> = std::iter::from_fn(|| rig.entity.trim()).map(|trim| (trim.from, trim.through)).collect();
+    assert_eq!(trims, [(0, 8), (9, 15)]);
+    rig.op(post("alice", None, "x", rig.line.reply(0, 1)));
+    rig.entity.snapshot(&mut rig.fx);
+    rig.out();
+    assert_eq!(rig.snapshots.last().map(|row| row.first_row), Some(16), "a later life need not look before");
 }
 
 #[test]
@@ -84,7 +92,7 @@ fn a_snapshot_on_request_covers_all_and_is_made_once() {
     rig.out();
     rig.entity.snapshot(&mut rig.fx);
     rig.out();
-    assert_eq!(rig.snapshots.iter().map(|row| (row.seq, row.trim_through)).collect::<Vec<_>>(), [(3, 0)]);
+    assert_eq!(rig.snapshots.iter().map(|row| row.seq).collect::<Vec<_>>(), [3]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use greenroom_protocol::Seq;
 
 use crate::record::EventRecord;
-use crate::store::{JournalRow, Loaded, Page, SnapshotRow, StoreError};
+use crate::store::{JournalRow, Loaded, Page, SnapshotRow, StoreError, Trim};
 
 /// The journal rows of an entity by their first seq, and its latest snapshot.
 #[derive(Debug, Default)]
@@ -41,10 +41,11 @@ impl Log {
         if self.snapshot.as_ref().is_some_and(|old| old.epoch == new.epoch && old.seq > new.seq) {
             return;
         }
-        // What the snapshot does not cover is still needed, whatever `trim_through` says.
-        let through = new.trim_through.min(new.seq);
-        self.rows.retain(|_, row| row.last_seq > through);
         self.snapshot = Some(new);
+    }
+
+    pub(super) fn trim(&mut self, trim: &Trim) {
+        self.rows.retain(|first, row| *first < trim.from || row.last_seq > trim.through);
     }
 
     pub(super) fn load(&self) -> Result<Loaded, StoreError> {

@@ -21,7 +21,7 @@ fn batch(number: u64, seq: u64) -> Batch {
     };
     let events = serde_json::to_string(&[event]).unwrap();
     let row = JournalRow { entity: lobby(), epoch: Epoch::from_bits(1), first_seq: seq, last_seq: seq, events };
-    Batch { fence: Fence { term: 1, number, nonce: number * 7 }, rows: vec![row], snapshots: Vec::new() }
+    Batch { fence: Fence { term: 1, number, nonce: number * 7 }, rows: vec![row], snapshots: Vec::new(), trims: Vec::new() }
 }
 
 async fn acquired() -> MemoryStore {
