@@ -18,6 +18,7 @@ pub mod limits;
 pub mod metrics;
 pub mod outbox;
 pub mod presence;
+mod rare;
 pub mod record;
 pub mod relay;
 pub mod session;

@@ -89,7 +89,11 @@ struct Slot<M> {
     /// several times.
     sent: u64,
     /// A control message waits for room in its full mailbox: nothing goes past it.
-    blocked: bool,
+    blocked: Option<Box<Blocked>>,
+}
+
+#[derive(Debug, Default)]
+struct Blocked {
     /// The control messages behind that one.
     backlog: VecDeque<ToEntity>,
 }
@@ -159,7 +163,7 @@ impl<M> Slots<M> {
     fn deliver(&mut self, entity: &EntityId, message: ToEntity, now: Millis, host: &mut impl Host<Mailbox = M>) {
         let Some(slot) = self.slots.get_mut(entity) else { return };
         (slot.last_used, slot.sent) = (now, slot.sent + 1);
-        let refused = if slot.blocked { Err(Undelivered::Full(message)) } else { host.deliver(&slot.mailbox, message) };
+        let refused = if slot.blocked.is_some() { Err(Undelivered::Full(message)) } else { host.deliver(&slot.mailbox, message) };
         match refused {
             Ok(()) => {}
             Err(Undelivered::Full(message)) => {
@@ -191,7 +195,7 @@ impl<M> Slots<M> {
         self.next_incarnation += 1;
         let crashed = self.crashed.iter().position(|crashed| crashed == entity).map(|index| self.crashed.swap_remove(index));
         let mailbox = host.start(entity, kind, incarnation, crashed.is_some());
-        let slot = Slot { mailbox, incarnation, last_used: now, sent: 0, blocked: false, backlog: VecDeque::new() };
+        let slot = Slot { mailbox, incarnation, last_used: now, sent: 0, blocked: None };
         self.slots.insert(entity.clone(), slot);
         self.round.push_back((entity.clone(), incarnation));
         for earlier in self.postponed.remove(entity).into_iter().flatten() {
@@ -203,10 +207,9 @@ impl<M> Slots<M> {
     /// The first control message that waited for room has been handed over: the next one follows.
     pub fn worked_off(&mut self, entity: &EntityId, incarnation: u64, host: &mut impl Host<Mailbox = M>) {
         let Some(slot) = self.slots.get_mut(entity).filter(|slot| slot.incarnation == incarnation) else { return };
-        slot.blocked = false;
-        if let Some(message) = slot.backlog.pop_front() {
-            slot.blocked = true;
-            host.deliver_later(entity, incarnation, &slot.mailbox, message);
+        match slot.blocked.as_mut().and_then(|blocked| blocked.backlog.pop_front()) {
+            Some(message) => host.deliver_later(entity, incarnation, &slot.mailbox, message),
+            None => slot.blocked = None,
         }
     }
 
@@ -247,7 +250,7 @@ impl<M> Slots<M> {
             let Some((entity, incarnation)) = self.round.pop_front() else { break };
             let Some(slot) = self.slots.get_mut(&entity).filter(|slot| slot.incarnation == incarnation) else { continue };
             let timeout = self.kinds.get(entity.kind()).map_or(Duration::ZERO, |kind| kind.idle_timeout);
-            if u128::from(now.saturating_sub(slot.last_used)) >= timeout.as_millis() && !slot.blocked {
+            if u128::from(now.saturating_sub(slot.last_used)) >= timeout.as_millis() && slot.blocked.is_none() {
                 // One whose mailbox is full has something to do.
                 let _ = host.deliver(&slot.mailbox, ToEntity::Sleep { drain: false, mark: slot.sent });
             }
@@ -263,7 +266,7 @@ impl<M> Slots<M> {
         for (entity, incarnation) in &self.round {
             let Some(slot) = self.slots.get_mut(entity).filter(|slot| slot.incarnation == *incarnation) else { continue };
             let sleep = || ToEntity::Sleep { drain: true, mark: slot.sent };
-            if slot.blocked || host.deliver(&slot.mailbox, sleep()).is_err() {
+            if slot.blocked.is_some() || host.deliver(&slot.mailbox, sleep()).is_err() {
                 let sleep = sleep();
                 slot.later(entity, sleep, host);
             }
@@ -281,11 +284,12 @@ impl<M> Slots<M> {
 impl<M> Slot<M> {
     /// Delivers a control message when there is room, and after those that wait already.
     fn later(&mut self, entity: &EntityId, message: ToEntity, host: &mut impl Host<Mailbox = M>) {
-        if self.blocked {
-            self.backlog.push_back(message);
-        } else {
-            self.blocked = true;
-            host.deliver_later(entity, self.incarnation, &self.mailbox, message);
+        match &mut self.blocked {
+            Some(blocked) => blocked.backlog.push_back(message),
+            None => {
+                self.blocked = Some(Box::default());
+                host.deliver_later(entity, self.incarnation, &self.mailbox, message);
+            }
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::directory::{Directory, ToDirectory};
 use crate::frames::Encoder;
 use crate::journal::{Committed, Journal};
 use crate::kind::Kind;
-use crate::metrics::{self, KindMetrics};
+use crate::metrics;
+use crate::rare::Rare;
 use crate::relay::{RelayHandle, ToRelay};
 use crate::store::Store;
 
@@ -77,7 +78,6 @@ pub(crate) struct Stop;
 
 /// See [`entity`](super).
 pub struct EntityActor {
-    id: EntityId,
     env: Rc<EntityEnv>,
     incarnation: u64,
     life: Life,
@@ -86,25 +86,23 @@ pub struct EntityActor {
     /// The first load, counted from the moment on that it is decided.
     first_load: Option<Loading>,
     /// What did not fit into a relay's queue, and what came after it. While there is any, this entity does nothing else.
-    outgoing: VecDeque<(usize, ToRelay)>,
+    outgoing: Rare<VecDeque<(usize, ToRelay)>>,
     presence_timer: bool,
     /// The directory knows that it ends.
     asleep: bool,
-    metrics: Arc<KindMetrics>,
 }
 
 impl EntityActor {
     /// An entity that loads as soon as it is started. `after_crash` makes it wait for what its last life had queued.
     pub fn new(id: EntityId, kind: Arc<Kind>, env: Rc<EntityEnv>, incarnation: u64, after_crash: bool) -> Self {
-        let metrics = KindMetrics::of(kind.name);
-        let life = Life::new(id.clone(), kind, env.encoder, env.inbox);
+        let life = Life::new(id, kind, env.encoder, env.inbox);
         let first_load = Some(Loading::new(Rc::clone(&env)));
-        let outgoing = VecDeque::new();
-        Self { id, env, incarnation, life, after_crash, first_load, outgoing, presence_timer: false, asleep: false, metrics }
+        let outgoing = Rare::default();
+        Self { env, incarnation, life, after_crash, first_load, outgoing, presence_timer: false, asleep: false }
     }
 
     fn load(&mut self, ctx: &mut Context<Self>, barrier: bool) {
-        let (env, id) = (Rc::clone(&self.env), self.id.clone());
+        let (env, id) = (Rc::clone(&self.env), self.life.id().clone());
         let counted = self.first_load.take().unwrap_or_else(|| Loading::new(Rc::clone(&env)));
         let load = async move {
             let _counted = counted;
@@ -129,7 +127,7 @@ impl EntityActor {
         self.apply(effects, ctx);
         if lost {
             for relay in 0..self.env.relays.len() {
-                self.send(relay, ToRelay::Lost { entity: self.id.clone(), ended: false }, ctx);
+                self.send(relay, ToRelay::Lost { entity: self.life.id().clone(), ended: false }, ctx);
             }
         }
         match load {
@@ -144,8 +142,8 @@ impl EntityActor {
             self.take(message, ctx);
         }
         if let Some(mark) = idle {
-            let (entity, incarnation) = (self.id.clone(), self.incarnation);
-            self.env.directory.tell(&self.id, ToDirectory::Idle { entity, incarnation, mark });
+            let (entity, incarnation) = (self.life.id().clone(), self.incarnation);
+            self.env.directory.tell(self.life.id(), ToDirectory::Idle { entity, incarnation, mark });
         }
         match end {
             Some(End::Unloadable) => drop(ctx.run_later(RETRY_READ, |this, ctx| this.end(false, ctx))),
@@ -156,7 +154,7 @@ impl EntityActor {
 
     fn apply(&mut self, effects: Effects, ctx: &mut Context<Self>) {
         for (worker, parts) in effects.parts {
-            self.send(worker.0 as usize, ToRelay::Parts { entity: self.id.clone(), parts }, ctx);
+            self.send(worker.0 as usize, ToRelay::Parts { entity: self.life.id().clone(), parts }, ctx);
         }
         for fetch in effects.fetches {
             self.read(fetch, ctx);
@@ -175,7 +173,7 @@ impl EntityActor {
 
     /// Reads a page; paused subscriptions wait for their turn first, and give the thread a rest afterwards.
     fn read(&self, Fetch { page, purpose }: Fetch, ctx: &mut Context<Self>) {
-        let (env, id) = (Rc::clone(&self.env), self.id.clone());
+        let (env, id) = (Rc::clone(&self.env), self.life.id().clone());
         let read = async move {
             let turn = match purpose {
                 FetchFor::CatchUp(_) => Some(env.turns.take().await),
@@ -197,36 +195,43 @@ impl EntityActor {
 
     /// Ends by itself; the directory is told.
     fn end(&mut self, crashed: bool, ctx: &mut Context<Self>) {
-        self.env.directory.tell(&self.id, ToDirectory::Ended { entity: self.id.clone(), incarnation: self.incarnation, crashed });
+        self.tell_ended(crashed);
         self.asleep = true;
         ctx.stop();
+    }
+
+    fn tell_ended(&self, crashed: bool) {
+        let (entity, incarnation) = (self.life.id().clone(), self.incarnation);
+        self.env.directory.tell(self.life.id(), ToDirectory::Ended { entity, incarnation, crashed });
     }
 
     /// Sends to a relay. When its queue is full this entity does nothing else until there is room, and order is kept.
     fn send(&mut self, relay: usize, message: ToRelay, ctx: &mut Context<Self>) {
         if !self.outgoing.is_empty() {
-            return self.outgoing.push_back((relay, message));
+            return self.hold((relay, message));
         }
         let Some(handle) = self.env.relays.get(relay) else { return };
         if let Err(message) = handle.try_send(message) {
-            self.outgoing.push_back((relay, message));
+            self.hold((relay, message));
             self.flush(ctx);
         }
     }
 
+    fn hold(&mut self, message: (usize, ToRelay)) {
+        self.outgoing.change(VecDeque::new, |outgoing| outgoing.push_back(message));
+    }
+
     fn flush(&mut self, ctx: &mut Context<Self>) {
-        while let Some((relay, message)) = self.outgoing.pop_front() {
+        while let Some((relay, message)) = self.outgoing.change_if_any(VecDeque::pop_front).flatten() {
             let Some(handle) = self.env.relays.get(relay) else { continue };
             let Err(message) = handle.try_send(message) else { continue };
             let handle = handle.clone();
             // One that is still on its way keeps its place, so that nothing goes past it.
-            self.outgoing.push_front((usize::MAX, ToRelay::Lost { entity: self.id.clone(), ended: false }));
+            let on_its_way = (usize::MAX, ToRelay::Lost { entity: self.life.id().clone(), ended: false });
+            self.outgoing.change(VecDeque::new, |outgoing| outgoing.push_front(on_its_way));
             return ctx.wait(async move { handle.send(message).await }.into_actor(self).map(|(), this, ctx| {
-                this.outgoing.pop_front();
+                this.outgoing.change_if_any(VecDeque::pop_front);
                 this.flush(ctx);
-                if this.outgoing.is_empty() {
-                    this.outgoing.shrink_to_fit();
-                }
             }));
         }
     }
@@ -236,19 +241,19 @@ impl Actor for EntityActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.metrics.awake.increment(1);
+        self.life.metrics().awake.increment(1);
         self.load(ctx, self.after_crash);
     }
 }
 
 impl Drop for EntityActor {
     fn drop(&mut self) {
-        self.metrics.awake.decrement(1);
+        self.life.metrics().awake.decrement(1);
         if !self.asleep {
             // Only a panic ends an entity without the directory's knowledge.
             self.life.abandon();
             metrics::record_panic("entity");
-            self.env.directory.tell(&self.id, ToDirectory::Ended { entity: self.id.clone(), incarnation: self.incarnation, crashed: true });
+            self.tell_ended(true);
         }
     }
 }

@@ -93,6 +93,15 @@ impl Life {
         Self { id, kind, encoder, inbox, phase, progress: None, drain: false, mark: 0, metrics }
     }
 
+    /// Whose life it is.
+    pub fn id(&self) -> &EntityId {
+        &self.id
+    }
+
+    pub(super) fn metrics(&self) -> &KindMetrics {
+        &self.metrics
+    }
+
     /// The entity, while it is awake.
     pub fn awake(&self) -> Option<&Entity> {
         match &self.phase {

@@ -1,16 +1,14 @@
 //! An entity without its mailbox: input in, effects out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldhash::fast::RandomState;
 use greenroom_protocol::codec::Method;
 use greenroom_protocol::params::PresenceAction;
 use greenroom_protocol::results::{Empty, PresenceList, Sent, SnapshotReason, State, Subscribed};
 use greenroom_protocol::{CodecKind, EntityId, Epoch, ErrorCode, RawJson, Seq, WireError, limits, notify};
 
-use super::audience::Audience;
 use super::dedupe::{Dedupe, Known, client_made};
 use super::messages::{CatchUp, OpRequest, SignalRequest, SubscribeRequest, ToEntity};
 use super::ring::Ring;
@@ -23,20 +21,22 @@ use crate::ids::SessionKey;
 use crate::kind::Kind;
 use crate::limits::{Bucket, Rate, Refused};
 use crate::metrics::{KindMetrics, record_rate_limited};
-use crate::presence::{News, Presence};
+use crate::presence::News;
+use crate::rare::Rare;
 use crate::record::EventRecord;
 use crate::relay::Part;
 use crate::store::{Loaded, Page, SnapshotRow, Trim};
 
 mod effects;
 mod outputs;
+mod people;
 mod readers;
 mod reads;
 
 pub use effects::{Effects, Fetch, FetchFor};
 pub use outputs::LostOp;
 use outputs::Output;
-use readers::Readers;
+use people::People;
 
 /// A snapshot is written when the events since the last one outweigh it this many times, so that snapshots cost a
 /// bounded share of what is written.
@@ -69,12 +69,8 @@ pub struct Entity {
     /// Events among them.
     pending_ops: usize,
     ring: Ring,
-    audience: Audience,
-    /// Subscriptions whose gap is being read, by session: what is read for any other comes too late.
-    joining: HashMap<SessionKey, u32, RandomState>,
-    /// Paused subscriptions that wait for a page. They are in the audience.
-    readers: Readers,
-    presence: Presence,
+    /// Who follows, and who is present.
+    people: Rare<People>,
     bucket: Bucket,
     upkeep: Upkeep,
 }
@@ -83,8 +79,9 @@ impl std::fmt::Debug for Entity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut shown = f.debug_struct("Entity");
         shown.field("id", &self.id).field("seq", &self.seq).field("committed", &self.committed).field("gate", &self.gate.len());
-        shown.field("audience", &self.audience).field("joining", &self.joining).field("present", &self.presence.count());
-        shown.field("untold", &self.presence.is_dirty()).finish_non_exhaustive()
+        let People { audience, joining, presence, .. } = &*self.people;
+        shown.field("audience", audience).field("joining", joining).field("present", &presence.count());
+        shown.field("untold", &presence.is_dirty()).finish_non_exhaustive()
     }
 }
 
@@ -127,10 +124,7 @@ impl Entity {
             gate: VecDeque::new(),
             pending_ops: 0,
             ring,
-            audience: Audience::default(),
-            joining: HashMap::default(),
-            readers: Readers::default(),
-            presence: Presence::new(kind.max_present, kind.presence_list),
+            people: Rare::default(),
             bucket: Bucket::new(Rate::new(kind.ops_per_second, kind.ops_burst)),
             upkeep: Upkeep::new(&id, snapshot.as_ref(), seq, bytes),
             id,
@@ -156,12 +150,12 @@ impl Entity {
 
     /// Whether nobody would miss it.
     pub fn idle(&self) -> bool {
-        self.settled() && self.audience.is_empty() && self.joining.is_empty() && self.presence.is_idle()
+        self.settled() && self.people.nobody()
     }
 
     /// Who follows, with the number of the subscription, in no order.
     pub fn followers(&self) -> impl Iterator<Item = (SessionKey, u32)> + '_ {
-        self.audience.iter()
+        self.people.audience.iter()
     }
 
     /// Takes anything but an op.
@@ -180,12 +174,12 @@ impl Entity {
             ToEntity::Presence { action, meta, user, reply } => self.presence(action, meta, &user, reply, fx),
             ToEntity::CatchUp(request) => self.catch_up(request, fx),
             ToEntity::Adopt(adopt) => {
-                self.presence.adopt(adopt.from, adopt.to, &adopt.user, adopt.meta);
-                fx.presence_due |= self.presence.is_dirty();
+                self.with_people(|people| people.presence.adopt(adopt.from, adopt.to, &adopt.user, adopt.meta));
+                fx.presence_due |= self.people.presence.is_dirty();
             }
-            ToEntity::Leave(session) => fx.presence_due |= self.presence.leave(session),
+            ToEntity::Leave(session) => fx.presence_due |= self.leave_presence(session),
             ToEntity::Gone(session) => {
-                fx.presence_due |= self.presence.leave(session);
+                fx.presence_due |= self.leave_presence(session);
                 self.leave(session, u32::MAX, None, fx);
             }
             ToEntity::Sleep { .. } => {}
@@ -314,9 +308,10 @@ impl Entity {
     /// As for [`wake`](Self::wake); nothing has changed then.
     pub fn reload(&mut self, loaded: Loaded, lost: Vec<LostOp>, fx: &mut Effects) -> Result<(), Corrupt> {
         let fresh = Self::wake(self.id.clone(), Arc::clone(&self.kind), self.encoder, loaded, self.epoch.clone())?;
-        let presence = std::mem::take(&mut self.presence);
-        *self = Self { presence, ..fresh };
-        fx.presence_due |= self.presence.is_dirty();
+        let mut people = std::mem::take(&mut self.people);
+        people.change_if_any(People::forget_followers);
+        *self = Self { people, ..fresh };
+        fx.presence_due |= self.people.presence.is_dirty();
         for LostOp { record, reply } in lost {
             let found = match (&record.client, record.n) {
                 (Some(client), Some(n)) => self.dedupe.look_up(&record.from, client, || Millis::MAX, n),
@@ -336,11 +331,23 @@ impl Entity {
         Ok(())
     }
 
+    /// Changes who is here.
+    fn with_people<R>(&mut self, change: impl FnOnce(&mut People) -> R) -> R {
+        self.people.change(|| People::new(&self.kind), change)
+    }
+
+    /// Takes a session out of the presence; false where it was not in it.
+    fn leave_presence(&mut self, session: SessionKey) -> bool {
+        self.people.change_if_any(|people| people.presence.leave(session)).unwrap_or(false)
+    }
+
     /// Ends the session's subscriptions up to `through`, in their place among the outputs.
     fn leave(&mut self, session: SessionKey, through: u32, reply: Option<Responder>, fx: &mut Effects) {
-        if self.joining.get(&session).is_some_and(|number| *number <= through) {
-            self.joining.remove(&session);
-        }
+        self.people.change_if_any(|people| {
+            if people.joining.get(&session).is_some_and(|number| *number <= through) {
+                people.joining.remove(&session);
+            }
+        });
         self.put(Output::Left { session, through, reply }, fx);
     }
 
@@ -355,7 +362,7 @@ impl Entity {
         let key = signal_key(session, self.id.as_str(), &signal.r#type, signal.key.as_deref().unwrap_or_default());
         let params =
             notify::Signal { entity: signal.entity, from: user.as_ref().into(), r#type: signal.r#type, body: signal.body, key: signal.key };
-        let frames = self.encoder.notification(self.audience.wants(), Method::Signal, &params);
+        let frames = self.encoder.notification(self.people.audience.wants(), Method::Signal, &params);
         self.publish(fx, || Part::Signal { frames: frames.clone(), from: session, key });
         fx.answer(reply.ok(&Empty {}));
     }
@@ -363,10 +370,10 @@ impl Entity {
     fn presence(&mut self, action: PresenceAction, meta: Option<RawJson>, user: &Arc<str>, reply: Responder, fx: &mut Effects) {
         let session = reply.session();
         let members = match action {
-            PresenceAction::List => self.presence.list(),
+            PresenceAction::List => self.people.presence.list(),
             PresenceAction::Enter => {
                 let meta = meta.unwrap_or_else(RawJson::empty_object);
-                if let Err(full) = self.presence.enter(session, user, meta) {
+                if let Err(full) = self.with_people(|people| people.presence.enter(session, user, meta)) {
                     let error = WireError::new(ErrorCode::Overloaded, full.to_string()).reason("presence_full").retry_after_ms(5000);
                     return fx.answer(reply.error(error));
                 }
@@ -374,16 +381,16 @@ impl Entity {
                 None
             }
             PresenceAction::Leave => {
-                fx.presence_due |= self.presence.leave(session);
+                fx.presence_due |= self.leave_presence(session);
                 None
             }
         };
-        fx.answer(reply.ok(&PresenceList { count: self.presence.count() as u64, members }));
+        fx.answer(reply.ok(&PresenceList { count: self.people.presence.count() as u64, members }));
     }
 
     /// Tells who came and went since the last time.
     pub fn flush_presence(&mut self, fx: &mut Effects) {
-        let changes = match self.presence.take_news() {
+        let changes = match self.people.change_if_any(|people| people.presence.take_news()).flatten() {
             None => return,
             Some(News::Changes(changes)) => changes,
             Some(News::Count(count)) => return self.tell_presence(&self.who_is_here(PresenceList { count, members: None }), fx),
@@ -409,18 +416,18 @@ impl Entity {
     }
 
     fn tell_presence(&self, params: &notify::PresenceChange, fx: &mut Effects) {
-        let frames = self.encoder.notification(self.audience.wants(), Method::Presence, params);
+        let frames = self.encoder.notification(self.people.audience.wants(), Method::Presence, params);
         self.publish(fx, || Part::Presence(frames.clone()));
     }
 
     /// How long presence changes gather: the more users there are, the longer, so that telling all of them costs no more.
     pub fn presence_interval(&self) -> Duration {
-        let longer = self.presence.count() / limits::MAX_MEMBERS;
+        let longer = self.people.presence.count() / limits::MAX_MEMBERS;
         self.kind.presence_interval * u32::try_from(longer).unwrap_or(u32::MAX).saturating_add(1)
     }
 
     fn present(&self) -> PresenceList {
-        let (count, members) = self.presence.as_told();
+        let (count, members) = self.people.presence.as_told();
         PresenceList { count, members }
     }
 
@@ -432,7 +439,7 @@ impl Entity {
     }
 
     fn publish(&self, fx: &mut Effects, part: impl Fn() -> Part) {
-        for worker in self.audience.workers() {
+        for worker in self.people.audience.workers() {
             fx.part(worker, part());
         }
     }

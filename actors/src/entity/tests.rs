@@ -19,6 +19,7 @@ mod failing;
 mod gate;
 mod recovery;
 mod rest;
+mod size;
 mod subscribing;
 
 /// An entity and what it has queued for the journal.

@@ -100,7 +100,7 @@ impl Entity {
         match output {
             Output::Join(join) => self.join(*join, fx),
             Output::Left { session, through, reply } => {
-                self.audience.remove(session, through);
+                self.people.change_if_any(|people| people.audience.remove(session, through));
                 // Without an answer to give, the relay has ended the subscription already.
                 if let Some(reply) = reply {
                     fx.part(session.worker, Part::Left { session, through });
@@ -122,7 +122,7 @@ impl Entity {
     fn flush(&mut self, run: &mut Vec<Arc<EventRecord>>, answers: &mut Vec<Answer>, fx: &mut Effects) {
         if let (Some(first), Some(last)) = (run.first(), run.last()) {
             let (first, last) = (first.seq, last.seq);
-            let wants = self.audience.wants();
+            let wants = self.people.audience.wants();
             if !wants.none() {
                 let frames = self.event_frames(wants, run.iter());
                 self.publish(fx, || Part::Events { frames: frames.clone(), first, last });
@@ -167,7 +167,7 @@ impl Entity {
         };
         let presence = request.spec.presence.then(|| self.present());
         let (epoch, seq) = (self.epoch.clone(), self.committed);
-        self.audience.add(request.spec.session, request.spec.number, request.reply.codec());
+        self.with_people(|people| people.audience.add(request.spec.session, request.spec.number, request.reply.codec()));
         let answer =
             request.reply.subscribed(Subscribed { entity: self.id.clone(), epoch: epoch.clone(), seq, events, snapshot, reason, presence });
         fx.part(request.spec.session.worker, Part::Joined { spec: request.spec, epoch, seq, answer });
@@ -204,7 +204,7 @@ impl Entity {
             frame = both.into();
         }
         let spec = request.spec;
-        if !self.audience.contains(spec.session, spec.number) {
+        if !self.people.audience.contains(spec.session, spec.number) {
             // It has left, or subscribed again, since it asked.
             return;
         }

@@ -61,6 +61,11 @@ impl Readers {
         self.waiting.remove(index).map(|request| (request, self.limit))
     }
 
+    /// Whether nobody waits, and no page is being read.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && !self.reading
+    }
+
     /// The page has been read, or could not be.
     pub fn arrived(&mut self) {
         self.reading = false;

@@ -7,7 +7,8 @@ use greenroom_protocol::results::{Event, HistoryPage};
 use super::outputs::{Begin, Join, Output};
 use super::readers::Encoded;
 use super::{
-    CatchUp, Effects, Entity, EventRecord, Fetch, FetchFor, Page, Responder, Seq, SnapshotReason, SubscribeRequest, limits, unavailable,
+    CatchUp, Effects, Entity, EventRecord, Fetch, FetchFor, Page, People, Responder, Seq, SnapshotReason, SubscribeRequest, limits,
+    unavailable,
 };
 use crate::relay::SubSpec;
 use crate::store::StoreError;
@@ -22,7 +23,7 @@ const CATCH_UP_BYTES: usize = 64 * 1024;
 
 impl Entity {
     pub(super) fn subscribe(&mut self, request: SubscribeRequest, fx: &mut Effects) {
-        self.joining.remove(&request.spec.session);
+        self.people.change_if_any(|people| people.joining.remove(&request.spec.session));
         let Some(Position { epoch, seq: after }) = &request.after else {
             return self.subscribe_with_snapshot(request, SnapshotReason::NoPosition, fx);
         };
@@ -39,7 +40,7 @@ impl Entity {
         }
         // At most `resume_events`, which the configuration bounds.
         let limit = usize::try_from(self.committed - after).unwrap_or(usize::MAX);
-        self.joining.insert(request.spec.session, request.spec.number);
+        self.with_people(|people| people.joining.insert(request.spec.session, request.spec.number));
         fx.fetches.push(Fetch { page: Page::After { after, limit }, purpose: FetchFor::Subscribe(Box::new(request), after) });
     }
 
@@ -49,7 +50,7 @@ impl Entity {
     }
 
     pub(super) fn catch_up(&mut self, request: CatchUp, fx: &mut Effects) {
-        self.audience.add(request.spec.session, request.spec.number, request.codec);
+        self.with_people(|people| people.audience.add(request.spec.session, request.spec.number, request.codec));
         let Position { epoch, seq: after } = &request.after;
         let after = *after;
         if *epoch != self.epoch || after > self.seq {
@@ -59,14 +60,16 @@ impl Entity {
         if request.spec.events == EventPolicy::None || after >= self.committed || self.ring.after(after, self.committed).is_some() {
             return self.put(Output::Live(request), fx);
         }
-        self.readers.add(request);
+        self.with_people(|people| people.readers.add(request));
         self.read_on(fx);
     }
 
     /// Asks for the next page, if somebody waits for one and none is being read.
     fn read_on(&mut self, fx: &mut Effects) {
-        let follows = |request: &CatchUp| self.audience.contains(request.spec.session, request.spec.number);
-        if let Some((request, limit)) = self.readers.next(follows) {
+        let next = self.people.change_if_any(|People { readers, audience, .. }| {
+            readers.next(|request| audience.contains(request.spec.session, request.spec.number))
+        });
+        if let Some((request, limit)) = next.flatten() {
             let page = Page::After { after: request.after.seq, limit };
             fx.fetches.push(Fetch { page, purpose: FetchFor::CatchUp(request) });
         }
@@ -114,7 +117,7 @@ impl Entity {
         match (purpose, read) {
             (FetchFor::Subscribe(request, after), read) => self.subscribe_with(*request, after, read.ok(), fx),
             (FetchFor::CatchUp(request), Ok(read)) => {
-                self.readers.arrived();
+                self.people.change_if_any(|people| people.readers.arrived());
                 self.catch_up_with(request, read, fx);
                 self.read_on(fx);
             }
@@ -125,20 +128,22 @@ impl Entity {
             }
             (FetchFor::History(_, reply), Err(_)) => fx.answer(reply.error(unavailable())),
             (FetchFor::CatchUp(request), Err(_)) => {
-                self.readers.arrived();
                 fx.retries.push(request);
-                fx.retries.extend(self.readers.take_all());
+                self.people.change_if_any(|people| {
+                    people.readers.arrived();
+                    fx.retries.extend(people.readers.take_all());
+                });
             }
         }
     }
 
     fn subscribe_with(&mut self, request: SubscribeRequest, after: Seq, read: Option<Vec<EventRecord>>, fx: &mut Effects) {
         let SubSpec { session, number, .. } = request.spec;
-        if self.joining.get(&session) != Some(&number) {
+        if self.people.joining.get(&session) != Some(&number) {
             // The session has unsubscribed, or subscribed again, meanwhile.
             return fx.answer(request.reply.error(unavailable()));
         }
-        self.joining.remove(&session);
+        self.people.change_if_any(|people| people.joining.remove(&session));
         let Some(mut read) = read else { return fx.answer(request.reply.error(unavailable())) };
         read.retain(|event| event.seq <= self.committed);
         let bytes: usize = read.iter().map(|event| event.body.len()).sum();
@@ -152,12 +157,9 @@ impl Entity {
         let got = read.len();
         read.retain(|event| event.seq <= self.committed);
         let fits = within(CATCH_UP_BYTES, read.iter().map(|event| event.body.len()));
-        if fits < read.len() {
-            self.readers.adapt(got, fits);
-            read.truncate(fits);
-        } else {
-            self.readers.adapt(got, got);
-        }
+        let kept = if fits < read.len() { fits } else { got };
+        read.truncate(fits);
+        self.people.change_if_any(|people| people.readers.adapt(got, kept));
         let (Some(first), Some(last)) = (read.first().map(|event| event.seq), read.last().map(|event| event.seq)) else {
             return self.cannot_catch_up(request, fx);
         };
@@ -166,7 +168,7 @@ impl Entity {
         }
         let encode = |codec| Encoded::new(codec, first, read.len(), |index, out| self.append_event(codec, &read[index], out));
         let mut pages = vec![encode(request.codec)];
-        let others = self.readers.within(first, last, pages[0].len());
+        let others = self.people.change_if_any(|people| people.readers.within(first, last, pages[0].len())).unwrap_or_default();
         for other in &others {
             if pages.iter().all(|page| page.codec != other.codec) {
                 pages.push(Encoded::new(other.codec, first, read.len(), |index, out| self.append_event(other.codec, &read[index], out)));

@@ -1,0 +1,106 @@
+//! Who is at an entity. Nobody is at most of those that are awake, so this is in a box which these need not have.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use foldhash::fast::RandomState;
+
+use super::readers::Readers;
+use crate::entity::audience::Audience;
+use crate::ids::SessionKey;
+use crate::kind::Kind;
+use crate::presence::Presence;
+use crate::rare::Empty;
+
+/// All that an entity knows of the sessions that deal with it for longer than a request.
+#[derive(Debug, Default)]
+pub(super) struct People {
+    pub audience: Audience,
+    /// Subscriptions whose gap is being read, by session: what is read for any other comes too late.
+    pub joining: HashMap<SessionKey, u32, RandomState>,
+    /// Paused subscriptions that wait for a page. They are in the audience.
+    pub readers: Readers,
+    pub presence: Presence,
+}
+
+impl People {
+    /// Nobody, with the bounds of a kind.
+    pub fn new(kind: &Kind) -> Self {
+        Self { presence: Presence::new(kind.max_present, kind.presence_list), ..Self::default() }
+    }
+
+    /// Whether nobody would miss the entity. A page may still be on its way to somebody who has gone.
+    pub fn nobody(&self) -> bool {
+        self.audience.is_empty() && self.joining.is_empty() && self.presence.is_idle()
+    }
+
+    /// Forgets all but who is present.
+    pub fn forget_followers(&mut self) {
+        *self = Self { presence: std::mem::take(&mut self.presence), ..Self::default() };
+    }
+}
+
+impl Empty for People {
+    fn empty() -> &'static Self {
+        static EMPTY: LazyLock<People> = LazyLock::new(People::default);
+        &EMPTY
+    }
+
+    fn is_empty(&self) -> bool {
+        // What was learnt about the length of pages goes with the last one.
+        self.nobody() && self.readers.is_idle()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use greenroom_protocol::{CodecKind, Epoch, Position, RawJson};
+
+    use super::*;
+    use crate::entity::CatchUp;
+    use crate::testing::{kind, session, spec};
+
+    #[test]
+    fn everybody_counts_until_all_is_told() {
+        let mut people = People::new(&kind());
+        assert!(people.is_empty());
+
+        people.audience.add(session(1), 1, CodecKind::Json);
+        assert!(!people.is_empty());
+        people.audience.remove(session(1), 1);
+        assert!(people.is_empty());
+
+        people.joining.insert(session(1), 1);
+        assert!(!people.is_empty());
+        people.joining.clear();
+
+        let after = Position { epoch: Epoch::from_bits(7), seq: 3 };
+        people.readers.add(CatchUp { spec: spec(1, 1), codec: CodecKind::Json, after, presence: false });
+        assert!(!people.is_empty());
+        assert!(people.readers.next(|_| true).is_some());
+        assert!(!people.is_empty() && people.nobody(), "a page is on its way, and nobody waits for it any more");
+        people.readers.arrived();
+        assert!(people.is_empty());
+
+        people.presence.enter(session(1), &Arc::from("alice"), RawJson::NULL).unwrap();
+        assert!(!people.is_empty());
+        people.presence.take_news();
+        people.presence.leave(session(1));
+        assert!(!people.is_empty(), "it is not told yet");
+        people.presence.take_news();
+        assert!(people.is_empty());
+    }
+
+    #[test]
+    fn who_is_present_outlives_the_followers() {
+        let mut people = People::new(&kind());
+        people.audience.add(session(1), 1, CodecKind::Json);
+        people.joining.insert(session(2), 1);
+        people.presence.enter(session(1), &Arc::from("alice"), RawJson::NULL).unwrap();
+        people.forget_followers();
+        assert!(people.audience.is_empty() && people.joining.is_empty() && people.presence.contains(session(1)));
+        assert_eq!(people.presence.enter(session(2), &Arc::from("bob"), RawJson::NULL), Ok(()), "the kind's bounds stay");
+    }
+}
