@@ -41,7 +41,7 @@ pub(super) struct Upkeep {
     /// The end of the log when this life began.
     inherited: Seq,
     /// Most events that a row of this life can have.
-    longest_row: u64,
+    longest_row: u32,
 }
 
 impl Upkeep {
@@ -56,7 +56,8 @@ impl Upkeep {
     /// An event was decided, which makes `pending` that are not known to be on disk: no row can hold more.
     pub(super) fn event(&mut self, bytes: usize, pending: usize) {
         self.bytes += bytes;
-        self.longest_row = self.longest_row.max(pending as u64);
+        // No row has more than `MAX_ROW_EVENTS`.
+        self.longest_row = self.longest_row.max(pending.min(MAX_ROW_EVENTS as usize) as u32);
     }
 
     /// Whether `seq` is far enough from the latest snapshot: `every` events, and the bytes that `weight` tells.
@@ -96,7 +97,7 @@ impl Upkeep {
         self.trimmed += (excess / TRIM_SHARE).clamp(TRIM_MIN, TRIM_MAX).min(excess);
         let range = self.first_row..=self.trimmed;
         // The row that goes on behind the range stays. It holds the last seq of the range and the next one.
-        let longest = if self.trimmed < self.inherited { MAX_ROW_EVENTS } else { self.longest_row };
+        let longest = if self.trimmed < self.inherited { MAX_ROW_EVENTS } else { u64::from(self.longest_row) };
         self.first_row = self.first_row.max((self.trimmed + 2).saturating_sub(longest));
         Some(range)
     }
