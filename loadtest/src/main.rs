@@ -9,6 +9,7 @@ mod cli;
 mod client;
 mod common;
 mod compare;
+mod disk;
 mod drill;
 #[cfg(test)]
 mod fake;

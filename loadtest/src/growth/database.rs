@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -16,6 +15,7 @@ use super::bench::{self, Bench};
 use super::fill::Fill;
 use super::probe::Figures;
 use crate::client::Conn;
+use crate::disk::Disk;
 use crate::raw::Dialect;
 use crate::server::Setup;
 
@@ -108,7 +108,7 @@ async fn fill(args: &Args, events: u64) -> Result<Database> {
             break;
         }
     }
-    let bytes = size_of(&setup.data()).context("the data directory cannot be measured")?;
+    let bytes = Disk::look(&setup.data()).context("the data directory cannot be measured")?.bytes();
     Ok(Database { setup, fill_us: us / events as f64, settle_mib, bytes })
 }
 
@@ -141,30 +141,4 @@ async fn read(conn: &mut Conn, room: u64) -> Result<()> {
     let state: State = conn.ask(&Call::Read(Target { entity: entity.clone() })).await?;
     ensure!(state.seq >= EACH, "`{entity}` is at {} and has {EACH} events", state.seq);
     Ok(())
-}
-
-/// The bytes of all files below a directory.
-fn size_of(dir: &Path) -> std::io::Result<u64> {
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let of = entry.metadata()?;
-        bytes += if of.is_dir() { size_of(&entry.path())? } else { of.len() };
-    }
-    Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_directory_is_as_large_as_all_files_in_it() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        std::fs::create_dir(dir.path().join("tables")).expect("it can be written");
-        for (name, bytes) in [("log", 10), ("tables/0", 100), ("tables/1", 1_000)] {
-            std::fs::write(dir.path().join(name), vec![0; bytes]).expect("it can be written");
-        }
-        assert_eq!(size_of(dir.path()).expect("it can be read"), 1_110);
-    }
 }

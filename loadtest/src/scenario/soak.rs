@@ -15,7 +15,6 @@ use crate::report::Report;
 use crate::run::Run;
 use crate::span::Span;
 
-mod disk;
 mod findings;
 mod growth;
 mod open_files;

@@ -132,8 +132,8 @@ fn graphs(looks: &[Look]) -> Vec<Graph> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::disk::{Disk, Part};
     use super::*;
+    use crate::disk::{Disk, Part};
     use crate::stats::latency::Sharded;
 
     fn look(at_s: f64, post_us: u64, wal: u64) -> Look {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use tokio::time::Instant;
 
-use super::disk::Disk;
 use super::open_files::OpenFiles;
+use crate::disk::Disk;
 use crate::run::Run;
 use crate::server_use::Snapshot;
 use crate::stats::{Lane, Summary};

@@ -1,4 +1,4 @@
-//! What the server keeps on disk, by the parts of its data directory.
+//! What a server keeps on disk, by the parts of its data directory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
