@@ -22,6 +22,8 @@ pub struct Gathered {
     pub trims: Vec<Trim>,
     /// The lives whose progress it is, with the seq it brings them to.
     pub tell: Vec<(Arc<Progress>, Seq)>,
+    /// The lives whose snapshots and trims it holds. They need not be told of it unless it fails.
+    pub others: Vec<Arc<Progress>>,
     /// Who waits for everything before.
     pub barriers: Vec<oneshot::Sender<()>>,
     /// Events in `rows`.
@@ -66,16 +68,20 @@ impl Gathered {
                     }
                 }
             }
-            ToJournal::Snapshot { row, .. } => {
+            ToJournal::Snapshot { row, progress } => {
+                self.others.push(progress);
                 self.bytes += row.state.len() + row.dedupe.len();
                 match self.snapshots.iter_mut().find(|old| old.entity == row.entity) {
                     Some(old) => *old = *row,
                     None => self.snapshots.push(*row),
                 }
             }
-            ToJournal::Trim { trim, .. } => match self.trims.last_mut() {
+            ToJournal::Trim { trim, progress } => match self.trims.last_mut() {
                 Some(last) if last.entity == trim.entity => last.through = trim.through,
-                _ => self.trims.push(trim),
+                _ => {
+                    self.others.push(progress);
+                    self.trims.push(trim);
+                }
             },
             ToJournal::Barrier(done) => self.barriers.push(done),
         }

@@ -135,6 +135,10 @@ impl Committer {
             for (progress, through) in &gathered.tell {
                 if committed { progress.reach(*through) } else { progress.end() }
             }
+            if !committed {
+                // What they queue next may rely on a snapshot: rows that it covers are deleted.
+                gathered.others.iter().for_each(|progress| progress.end());
+            }
         }
         for barrier in gathered.barriers {
             // Whoever asked may have stopped waiting.

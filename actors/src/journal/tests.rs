@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::record::EventRecord;
 use crate::store::memory::{Lost, MemoryStore};
-use crate::store::{Page, Store};
+use crate::store::{Page, Store, Trim};
 use crate::testing::entity;
 
 fn epoch() -> Epoch {
@@ -44,6 +44,11 @@ fn snapshot(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
     ToJournal::Snapshot { row: Box::new(row), progress: Arc::clone(progress) }
 }
 
+/// The next of several that are queued at once.
+fn trim(name: &str, through: Seq, progress: &Arc<Progress>) -> ToJournal {
+    ToJournal::Trim { trim: Trim { entity: entity(name), from: 1, through }, progress: Arc::clone(progress) }
+}
+
 #[test]
 fn an_entity_has_one_row_and_one_snapshot_in_a_batch() {
     let (a, b) = (Progress::new(0).0, Progress::new(4).0);
@@ -73,6 +78,32 @@ fn what_belongs_to_an_ended_life_is_skipped() {
     }
     assert_eq!((gathered.rows.len(), gathered.snapshots.len(), gathered.ops), (1, 0, 1));
     assert!(Arc::ptr_eq(&gathered.tell[0].0, &new));
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_where_the_snapshot_that_covers_it_has_failed() {
+    for fails in [false, true] {
+        let mut rig = Rig::new(CommitterLimits { batch_ops: 1, batch_bytes: 1, linger: Duration::ZERO }).await;
+        let (progress, seen) = Progress::new(0);
+        rig.queue([event("room:a", 1, &progress), event("room:a", 2, &progress)]);
+        rig.queue([snapshot("room:a", 2, &progress), trim("room:a", 1, &progress), trim("room:a", 2, &progress)]);
+        // The rows are one transaction each, then comes the snapshot's.
+        rig.store.faults().pass_commits(2);
+        rig.store.faults().fail_commits(usize::from(fails));
+        rig.run().await;
+        assert_eq!(rig.seqs("room:a").await, if fails { vec![1, 2] } else { vec![] });
+        assert_eq!(shows(&seen), (2, fails), "the life begins anew from what is on disk");
+    }
+}
+
+#[tokio::test]
+async fn a_life_whose_rows_were_not_deleted_begins_anew() {
+    let mut rig = Rig::large().await;
+    let (progress, seen) = Progress::new(9);
+    rig.queue([trim("room:a", 4, &progress)]);
+    rig.store.faults().fail_commits(1);
+    rig.run().await;
+    assert_eq!(shows(&seen), (9, true), "it would not ask for them again");
 }
 
 /// A committer over a memory store, and what it waited.

@@ -139,7 +139,7 @@ impl Store for MemoryStore {
     async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
         let unknown = |why: &str| Err(CommitError::Unknown(why.into()));
         match self.faults.committing(batch).await {
-            None => self.disk().commit(batch),
+            None | Some(faults::Fate::Passes) => self.disk().commit(batch),
             Some(faults::Fate::Fails) => Err(CommitError::Failed("told to fail".into())),
             Some(faults::Fate::Loses(Lost::Written)) => {
                 self.disk().commit(batch)?;

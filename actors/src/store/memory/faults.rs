@@ -21,6 +21,7 @@ pub enum Lost {
 /// How a commit goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
+    Passes,
     Fails,
     Loses(Lost),
 }
@@ -65,6 +66,11 @@ impl Faults {
     /// The next `count` commits, after those already planned, fail with nothing written.
     pub fn fail_commits(&self, count: usize) {
         self.plan().commits.extend(std::iter::repeat_n(Fate::Fails, count));
+    }
+
+    /// The next `count` commits, after those already planned, go well.
+    pub fn pass_commits(&self, count: usize) {
+        self.plan().commits.extend(std::iter::repeat_n(Fate::Passes, count));
     }
 
     /// The next `count` commits, after those already planned, end with an unknown outcome, which is `lost`.
