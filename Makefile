@@ -167,6 +167,12 @@ bench-peers: loadtest/peers/node_modules/.package-lock.json ## Put other servers
 	  --baseline $(BASELINE_DIR)/release --python $(TOOLS_DIR)/peers/bin/python --nats $(NATS) \
 	  --json $(CARGO_TARGET_DIR)/compare.json --html $(CARGO_TARGET_DIR)/compare.html $(ARGS)
 
+bench-growth: ## What an operation costs as there is more of everything else: growth.json and growth.html beside the binaries; ARGS= is passed on
+	@.ci/deps build
+	cargo build --release --locked --bin greenroom --bin greenroom-loadtest
+	$(BIN)/greenroom-loadtest growth --server $(BIN)/greenroom --server-cpus 0 --client-cpus 1 \
+	  --json $(CARGO_TARGET_DIR)/growth.json --html $(CARGO_TARGET_DIR)/growth.html $(ARGS)
+
 bench-levers: deps-tools ## Take the levers of fan-out away one at a time, and measure each server beside the one that has them all; ARGS= is passed on
 	cargo build --release --locked --bin greenroom-loadtest
 	loadtest/levers/run --harness $(BIN)/greenroom-loadtest $(ARGS)
