@@ -36,8 +36,10 @@ pub struct SnapshotRow {
     pub state: RawJson,
     /// Outcomes of recent ops, as the core packs them.
     pub dedupe: RawJson,
-    /// No row of the journal begins before this, because they are deleted: what looks for rows need not look there.
-    pub first_row: Seq,
+    /// Rows of the journal that end here or before were deleted by transactions before this.
+    pub trimmed: Seq,
+    /// Most events that a row of the journal has which was written with this or before.
+    pub longest_row: u32,
 }
 
 /// Rows of the journal to delete: those that begin with `from` or later and end with `through` or before.
@@ -49,6 +51,8 @@ pub struct Trim {
     pub from: Seq,
     /// No later than the entity's snapshot, in this transaction or an earlier one.
     pub through: Seq,
+    /// How many rows that may be.
+    pub rows: u32,
 }
 
 /// Most events in one row of the journal, so that the row which holds an event is found.
@@ -87,6 +91,8 @@ pub struct Loaded {
     pub epoch: Option<Epoch>,
     /// The events after the snapshot, ascending and gapless.
     pub tail: Vec<EventRecord>,
+    /// Most events that a row has which the tail is in; 0 without a tail.
+    pub longest_row: u32,
 }
 
 /// Which events to read. Both bounds are exclusive.

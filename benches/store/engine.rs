@@ -17,7 +17,7 @@ const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// The schema of the server's store.
 const SCHEMA: &str =
-    concat!(include_str!("../../src/store/migrations/0001_journal.surql"), include_str!("../../src/store/migrations/0002_first_row.surql"));
+    concat!(include_str!("../../src/store/migrations/0001_journal.surql"), include_str!("../../src/store/migrations/0002_retention.surql"));
 
 /// An embedded database and its threads.
 pub struct Engine {

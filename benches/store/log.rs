@@ -111,7 +111,8 @@ impl Log {
                 seq,
                 state: self.state.clone(),
                 dedupe: RawJson::NULL,
-                first_row: 0,
+                trimmed: 0,
+                longest_row: 1,
             }
         })
     }

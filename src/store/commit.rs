@@ -51,7 +51,7 @@ const COMMIT: &str = commit!("");
 const COMMIT_WITH_SNAPSHOTS: &str = commit!(
     "
     INSERT INTO snapshot $snapshots ON DUPLICATE KEY UPDATE
-        epoch = $input.epoch, seq = $input.seq, state = $input.state, dedupe = $input.dedupe, first_row = $input.first_row RETURN NONE;
+        epoch = $input.epoch, seq = $input.seq, state = $input.state, dedupe = $input.dedupe, trimmed = $input.trimmed, longest_row = $input.longest_row RETURN NONE;
     FOR $trim IN $trims {
         DELETE journal:[$trim.kind, $trim.id, $trim.from]..=[$trim.kind, $trim.id, $trim.through]
             WHERE last_seq <= $trim.through RETURN NONE;

@@ -26,7 +26,7 @@ const STEPS: [u64; 2] = [256, MAX_ROW_EVENTS];
 const ROWS: i64 = 64;
 
 const LOAD: &str = "{
-    LET $snapshot = (SELECT VALUE [epoch, seq, state, dedupe, first_row ?? 0] FROM ONLY snapshot:[$kind, $id]);
+    LET $snapshot = (SELECT VALUE [epoch, seq, state, dedupe, trimmed ?? 0, longest_row ?? $longest_row] FROM ONLY snapshot:[$kind, $id]);
     LET $from = IF $snapshot { $snapshot[1] + 1 - $look_back } ELSE { 0 };
     RETURN [
         $snapshot,
@@ -49,6 +49,7 @@ pub(super) async fn load(link: &Arc<Link>, entity: &EntityId) -> Result<Loaded, 
     let log = Log { link, entity };
     let mut variables = log.range(0, u64::MAX);
     variables.insert("look_back", int(LOOK_BACK));
+    variables.insert("longest_row", int(MAX_ROW_EVENTS));
     let found = log.query(LOAD, variables).await?;
     let (stored, mut rows): (Option<StoredSnapshot>, Vec<StoredRow>) = log.decode(found)?;
     let snapshot = stored.map(|stored| snapshot(entity, stored)).transpose()?;
@@ -58,12 +59,12 @@ pub(super) async fn load(link: &Arc<Link>, entity: &EntityId) -> Result<Loaded, 
         rows.splice(0..0, log.row_before(after + 1).await?);
     }
     let epoch = snapshot.as_ref().map(|snapshot| snapshot.epoch.clone());
-    let (tail, epoch) = log.unpack(rows, epoch, after).await?;
+    let Unpacked { events: tail, epoch, longest_row } = log.unpack(rows, epoch, after).await?;
     match (&snapshot, tail.first()) {
         (Some(_), Some(first)) if first.seq != after + 1 => {
             Err(corrupt(entity, format_args!("event {} follows the snapshot at {after}", first.seq)))
         }
-        _ => Ok(Loaded { snapshot, epoch, tail }),
+        _ => Ok(Loaded { snapshot, epoch, tail, longest_row }),
     }
 }
 
@@ -88,6 +89,15 @@ fn begins_by(rows: &[StoredRow], seq: Seq) -> bool {
     !matches!(begins.next(), Some(Ok(first)) if first.seq > seq)
 }
 
+/// What is in some rows.
+struct Unpacked {
+    events: Vec<EventRecord>,
+    /// The log's, where that is known.
+    epoch: Option<Epoch>,
+    /// Most events of a row that any of `events` is from.
+    longest_row: u32,
+}
+
 /// One entity's rows.
 struct Log<'a> {
     link: &'a Arc<Link>,
@@ -109,7 +119,7 @@ impl Log<'_> {
                 break;
             }
             // The first of these may begin behind what is trimmed, so it is no use to check it against what is before.
-            events.extend(self.unpack(rows, None, 0).await?.0);
+            events.extend(self.unpack(rows, None, 0).await?.events);
         }
         events.truncate(limit);
         Ok(events)
@@ -146,28 +156,29 @@ impl Log<'_> {
         if from > 0 && !begins_by(&rows, first) {
             rows.splice(0..0, self.row_before(first).await?);
         }
-        Ok(self.unpack(rows, None, after).await?.0)
+        Ok(self.unpack(rows, None, after).await?.events)
     }
 
-    /// The events in `rows` after `after`, and the log's epoch where that is known. This is the larger part of a read's work, and
+    /// The events in `rows` after `after`. This is the larger part of a read's work, and
     /// the caller's thread may have sockets to serve: it is done on the database's threads.
-    async fn unpack(
-        &self,
-        rows: Vec<StoredRow>,
-        epoch: Option<Epoch>,
-        after: Seq,
-    ) -> Result<(Vec<EventRecord>, Option<Epoch>), StoreError> {
+    async fn unpack(&self, rows: Vec<StoredRow>, epoch: Option<Epoch>, after: Seq) -> Result<Unpacked, StoreError> {
         if rows.is_empty() {
-            return Ok((Vec::new(), epoch));
+            return Ok(Unpacked { events: Vec::new(), epoch, longest_row: 0 });
         }
         let entity = self.entity.clone();
         let unpack = move || {
             let mut unpacker = Unpacker::new(&entity, epoch);
-            let mut events = Vec::new();
+            let (mut events, mut longest) = (Vec::new(), 0);
             for row in &rows {
-                events.extend(unpacker.unpack(row)?.into_iter().filter(|event| event.seq > after));
+                let (before, row) = (events.len(), unpacker.unpack(row)?);
+                let length = row.len();
+                events.extend(row.into_iter().filter(|event| event.seq > after));
+                if events.len() > before {
+                    longest = longest.max(length);
+                }
             }
-            Ok((events, unpacker.into_epoch()))
+            let longest_row = u32::try_from(longest).unwrap_or(u32::MAX);
+            Ok(Unpacked { events, epoch: unpacker.into_epoch(), longest_row })
         };
         self.link.compute(unpack).await.unwrap_or_else(|ended| Err(StoreError::Unavailable(ended)))
     }

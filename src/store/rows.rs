@@ -24,7 +24,8 @@ pub(super) struct SnapshotRecord {
     seq: i64,
     state: String,
     dedupe: String,
-    first_row: i64,
+    trimmed: i64,
+    longest_row: i64,
 }
 
 /// Rows of the table `journal` to delete.
@@ -40,8 +41,8 @@ pub(super) struct TrimRecord {
 /// A row of the table `journal` as it is read: `[epoch, last_seq, events]`, to send no keys.
 pub(super) type StoredRow = (String, i64, String);
 
-/// A row of the table `snapshot` as it is read: `[epoch, seq, state, dedupe, first_row]`.
-pub(super) type StoredSnapshot = (String, i64, String, String, i64);
+/// A row of the table `snapshot` as it is read: `[epoch, seq, state, dedupe, trimmed, longest_row]`.
+pub(super) type StoredSnapshot = (String, i64, String, String, i64, i64);
 
 /// A seq or a number as SurrealDB's integer. What is beyond is beyond every log.
 pub(super) fn int(number: u64) -> i64 {
@@ -74,7 +75,8 @@ impl SnapshotRecord {
             seq: int(row.seq),
             state: row.state.as_str().to_owned(),
             dedupe: row.dedupe.as_str().to_owned(),
-            first_row: int(row.first_row),
+            trimmed: int(row.trimmed),
+            longest_row: i64::from(row.longest_row),
         }
     }
 }
@@ -88,7 +90,7 @@ impl TrimRecord {
 
 /// Unpacks a snapshot.
 pub(super) fn snapshot(entity: &EntityId, stored: StoredSnapshot) -> Result<SnapshotRow, StoreError> {
-    let (epoch, seq, state, dedupe, first_row) = stored;
+    let (epoch, seq, state, dedupe, trimmed, longest_row) = stored;
     let json = |what, text: &str| RawJson::from_text(text).map_err(|error| corrupt(entity, format_args!("{what} is no JSON: {error}")));
     Ok(SnapshotRow {
         entity: entity.clone(),
@@ -96,7 +98,8 @@ pub(super) fn snapshot(entity: &EntityId, stored: StoredSnapshot) -> Result<Snap
         seq: seq_of(entity, seq)?,
         state: json("the snapshot's state", &state)?,
         dedupe: json("the snapshot's dedupe", &dedupe)?,
-        first_row: seq_of(entity, first_row)?,
+        trimmed: seq_of(entity, trimmed)?,
+        longest_row: u32::try_from(longest_row).unwrap_or(u32::MAX),
     })
 }
 

@@ -53,12 +53,20 @@ fn row(name: &str, seqs: std::ops::RangeInclusive<Seq>) -> JournalRow {
     }
 }
 
-fn snapshot(name: &str, seq: Seq, first_row: Seq) -> SnapshotRow {
-    SnapshotRow { entity: entity(name), epoch: Epoch::from_bits(7), seq, state: RawJson::NULL, dedupe: RawJson::NULL, first_row }
+fn snapshot(name: &str, seq: Seq, trimmed: Seq) -> SnapshotRow {
+    SnapshotRow {
+        entity: entity(name),
+        epoch: Epoch::from_bits(7),
+        seq,
+        state: RawJson::NULL,
+        dedupe: RawJson::NULL,
+        trimmed,
+        longest_row: 7,
+    }
 }
 
 fn trim(name: &str, from: Seq, through: Seq) -> Trim {
-    Trim { entity: entity(name), from, through }
+    Trim { entity: entity(name), from, through, rows: 9 }
 }
 
 /// Counts the transactions of one term.

@@ -219,9 +219,6 @@ impl Life {
                     });
                 }
                 self.queue_snapshot(journal, todo);
-                if self.awake().is_some_and(Entity::trim_due) {
-                    self.queue_trim(journal);
-                }
             }
             ToEntity::Sleep { drain, mark } => {
                 let idle = entity.idle();
@@ -261,8 +258,10 @@ impl Life {
         if committed.ended {
             return self.fail(todo);
         }
-        if let Phase::Awake(entity) = &mut self.phase {
-            entity.committed_through(committed.through, &mut todo.effects);
+        if let Phase::Awake(entity) = &mut self.phase
+            && entity.committed_through(committed.through, &mut todo.effects)
+        {
+            self.queue_trim(journal);
         }
         self.sleep_if_drained(journal, todo);
     }
@@ -312,13 +311,14 @@ impl Life {
 
     /// Saves what should be saved and asks the directory to let it go; until then it goes on as before.
     fn sleep(&mut self, journal: &Journal, todo: &mut Todo) {
-        let Phase::Awake(entity) = &mut self.phase else { return };
-        entity.snapshot(&mut todo.effects);
-        self.queue_snapshot(journal, todo);
-        // Lives may be too short to delete anything in between. A server that stops has no time for it.
+        // Lives may be too short to delete anything in between. Before the snapshot, which says how far that has come; a server that
+        // stops has no time for it.
         if !self.drain {
             self.queue_trim(journal);
         }
+        let Phase::Awake(entity) = &mut self.phase else { return };
+        entity.snapshot(&mut todo.effects);
+        self.queue_snapshot(journal, todo);
         todo.idle = Some(self.mark);
     }
 }

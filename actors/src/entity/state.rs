@@ -91,9 +91,10 @@ impl Entity {
     /// # Errors
     /// Where what the store has does not fit the kind's behaviour.
     pub fn wake(id: EntityId, kind: Arc<Kind>, encoder: Encoder, loaded: Loaded, fresh: Epoch) -> Result<Self, Corrupt> {
-        let Loaded { snapshot, epoch, tail } = loaded;
+        let mut loaded = loaded;
+        let (tail, epoch) = (std::mem::take(&mut loaded.tail), loaded.epoch.take());
         let corrupt = |seq, error: serde_json::Error| Corrupt { seq, why: error.to_string() };
-        let (mut behaviour, mut dedupe, snapshot_seq) = match &snapshot {
+        let (mut behaviour, mut dedupe, snapshot_seq) = match &loaded.snapshot {
             Some(row) => {
                 let dedupe = Dedupe::unpack(kind.dedupe_clients, kind.dedupe_ops, &row.dedupe).map_err(|error| corrupt(row.seq, error))?;
                 (kind.behaviour.restore(row.seq, &row.state)?, dedupe, row.seq)
@@ -126,7 +127,7 @@ impl Entity {
             ring,
             people: Rare::default(),
             bucket: Bucket::new(Rate::new(kind.ops_per_second, kind.ops_burst)),
-            upkeep: Upkeep::new(&id, snapshot.as_ref(), seq, bytes),
+            upkeep: Upkeep::new(&id, &loaded, seq, bytes),
             id,
             kind,
             encoder,
@@ -257,13 +258,15 @@ impl Entity {
         if self.seq == self.upkeep.snapshot() {
             return;
         }
+        let (trimmed, longest_row) = self.upkeep.snapshot_made(self.seq);
         fx.snapshot = Some(Box::new(SnapshotRow {
             entity: self.id.clone(),
             epoch: self.epoch.clone(),
             seq: self.seq,
             state: self.behaviour.snapshot(),
             dedupe: self.dedupe.pack(),
-            first_row: self.upkeep.snapshot_made(self.seq),
+            trimmed,
+            longest_row,
         }));
         self.metrics.snapshots.increment(1);
     }
@@ -273,21 +276,16 @@ impl Entity {
         self.upkeep.snapshot_queued();
     }
 
-    /// Whether it is time to delete something.
-    pub fn trim_due(&self) -> bool {
-        self.upkeep.trim_due(self.seq, self.kind.keep_events)
-    }
-
     /// What is to be deleted next, if anything; it must be queued in the journal.
     pub fn trim(&mut self) -> Option<Trim> {
-        let range = self.upkeep.trim(self.kind.keep_events)?;
-        Some(Trim { entity: self.id.clone(), from: *range.start(), through: *range.end() })
+        self.upkeep.trim(&self.id, self.durable, self.kind.keep_events)
     }
 
-    /// Everything up to `through` is on disk: what waited for it goes out.
-    pub fn committed_through(&mut self, through: Seq, fx: &mut Effects) {
+    /// Everything up to `through` is on disk: what waited for it goes out. Tells whether it is time to delete something.
+    pub fn committed_through(&mut self, through: Seq, fx: &mut Effects) -> bool {
         self.durable = self.durable.max(through);
         self.release(fx);
+        self.upkeep.row_written(self.kind.keep_events)
     }
 
     /// A commit failed: forgets what is not on disk. The ops that waited are kept, to be looked up after `reload`.

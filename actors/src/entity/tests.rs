@@ -138,7 +138,7 @@ impl Rig {
 
     fn reload(&mut self, events: Vec<EventRecord>, lost: Vec<LostOp>) -> Vec<String> {
         let epoch = (!events.is_empty()).then(epoch);
-        self.entity.reload(Loaded { snapshot: None, epoch, tail: events }, lost, &mut self.fx).unwrap();
+        self.entity.reload(Loaded { snapshot: None, epoch, tail: events, longest_row: 1 }, lost, &mut self.fx).unwrap();
         self.out()
     }
 }

@@ -28,6 +28,8 @@ pub struct Gathered {
     pub barriers: Vec<oneshot::Sender<()>>,
     /// Events in `rows`.
     pub ops: usize,
+    /// Rows that `trims` delete, about.
+    pub trim_rows: usize,
     /// Bytes in `rows` and `snapshots`.
     pub bytes: usize,
     index: HashMap<EntityId, usize, RandomState>,
@@ -76,13 +78,11 @@ impl Gathered {
                     None => self.snapshots.push(*row),
                 }
             }
-            ToJournal::Trim { trim, progress } => match self.trims.last_mut() {
-                Some(last) if last.entity == trim.entity => last.through = trim.through,
-                _ => {
-                    self.others.push(progress);
-                    self.trims.push(trim);
-                }
-            },
+            ToJournal::Trim { trim, progress } => {
+                self.others.push(progress);
+                self.trim_rows += trim.rows as usize;
+                self.trims.push(trim);
+            }
             ToJournal::Barrier(done) => self.barriers.push(done),
         }
     }

@@ -39,14 +39,15 @@ fn snapshot(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
         seq,
         state: RawJson::from_text("{}").unwrap(),
         dedupe: RawJson::from_text("{}").unwrap(),
-        first_row: 0,
+        trimmed: 0,
+        longest_row: 0,
     };
     ToJournal::Snapshot { row: Box::new(row), progress: Arc::clone(progress) }
 }
 
 /// The next of several that are queued at once.
 fn trim(name: &str, through: Seq, progress: &Arc<Progress>) -> ToJournal {
-    ToJournal::Trim { trim: Trim { entity: entity(name), from: 1, through }, progress: Arc::clone(progress) }
+    ToJournal::Trim { trim: Trim { entity: entity(name), from: 1, through, rows: 100 }, progress: Arc::clone(progress) }
 }
 
 #[test]

@@ -616,7 +616,9 @@ impl Pair {
             Step::Commit => {
                 self.decided = self.log.len() as Seq;
                 let through = self.decided;
-                self.with(|entity, fx| entity.committed_through(through, fx));
+                self.with(|entity, fx| {
+                    entity.committed_through(through, fx);
+                });
             }
             Step::Relay => self.relay()?,
             Step::Entity => {
@@ -628,7 +630,7 @@ impl Pair {
             Step::Fail => {
                 let committed = usize::try_from(self.entity.committed()).unwrap();
                 self.log.truncate(committed);
-                let loaded = Loaded { snapshot: None, epoch: Some(epoch()), tail: self.log.clone() };
+                let loaded = Loaded { snapshot: None, epoch: Some(epoch()), tail: self.log.clone(), longest_row: 1 };
                 let lost = self.entity.fail();
                 self.with(|entity, fx| entity.reload(loaded, lost, fx).unwrap());
                 self.to_relay.push_back(Vec::new());

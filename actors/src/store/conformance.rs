@@ -100,7 +100,7 @@ fn row(name: &str, events: &[EventRecord]) -> JournalRow {
 
 fn snapshot(name: &str, seq: Seq) -> SnapshotRow {
     let (state, dedupe) = (raw(&format!(r#"{{"at":{seq}}}"#)), raw(&format!("[{seq}]")));
-    SnapshotRow { entity: entity(name), epoch: epoch(), seq, state, dedupe, first_row: seq / 2 }
+    SnapshotRow { entity: entity(name), epoch: epoch(), seq, state, dedupe, trimmed: seq / 2, longest_row: 5 }
 }
 
 async fn load(store: &dyn Store, name: &str) -> Loaded {
@@ -123,7 +123,7 @@ async fn events_come_back(store: &dyn Store) {
     let mut writer = Writer::acquire(store).await;
     writer.write(vec![row("events", &events(1..=3))], Vec::new()).await;
     writer.write(vec![row("events", &events(4..=4))], Vec::new()).await;
-    let want = Loaded { snapshot: None, epoch: Some(epoch()), tail: events(1..=4) };
+    let want = Loaded { snapshot: None, epoch: Some(epoch()), tail: events(1..=4), longest_row: 3 };
     assert_eq!(load(store, "events").await, want, "without a snapshot the tail is the whole log");
 }
 
@@ -167,18 +167,18 @@ async fn snapshots_replace(store: &dyn Store) {
 
     // Seq 6 is in the middle of a row.
     writer.write(Vec::new(), vec![snapshot("snapshots", 6)]).await;
-    let want = Loaded { snapshot: Some(snapshot("snapshots", 6)), epoch: Some(epoch()), tail: events(7..=8) };
+    let want = Loaded { snapshot: Some(snapshot("snapshots", 6)), epoch: Some(epoch()), tail: events(7..=8), longest_row: 4 };
     assert_eq!(load(store, "snapshots").await, want, "the tail begins behind the snapshot, within a row");
     assert_eq!(page(store, "snapshots", Page::After { after: 0, limit: 100 }).await, events(1..=8), "what it covers stays");
 
     writer.write(vec![row("snapshots", &events(9..=10))], vec![snapshot("snapshots", 9)]).await;
-    let want = Loaded { snapshot: Some(snapshot("snapshots", 9)), epoch: Some(epoch()), tail: events(10..=10) };
+    let want = Loaded { snapshot: Some(snapshot("snapshots", 9)), epoch: Some(epoch()), tail: events(10..=10), longest_row: 2 };
     assert_eq!(load(store, "snapshots").await, want, "a newer one, within a row of the same batch, replaces the older one");
 }
 
 async fn rows_are_trimmed(store: &dyn Store) {
     let mut writer = Writer::acquire(store).await;
-    let trim = |from, through| vec![Trim { entity: entity("trimmed"), from, through }];
+    let trim = |from, through| vec![Trim { entity: entity("trimmed"), from, through, rows: 1 }];
     for seqs in [1..=4, 5..=5, 6..=8] {
         writer.write(vec![row("trimmed", &events(seqs))], Vec::new()).await;
     }
@@ -194,7 +194,7 @@ async fn rows_are_trimmed(store: &dyn Store) {
     assert_eq!(page(store, "trimmed", Page::Before { before: 8, limit: 100 }).await, events(6..=7), "from either side");
 
     writer.write_and_trim(Vec::new(), vec![snapshot("trimmed", 9)], trim(5, 9)).await;
-    let want = Loaded { snapshot: Some(snapshot("trimmed", 9)), epoch: Some(epoch()), tail: Vec::new() };
+    let want = Loaded { snapshot: Some(snapshot("trimmed", 9)), epoch: Some(epoch()), tail: Vec::new(), longest_row: 0 };
     assert_eq!(load(store, "trimmed").await, want, "a log can be trimmed to its snapshot alone");
     assert_eq!(page(store, "trimmed", Page::Before { before: 100, limit: 100 }).await, [], "and has no events then");
     writer.write(vec![row("trimmed", &events(10..=10))], Vec::new()).await;

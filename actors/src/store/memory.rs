@@ -81,6 +81,10 @@ impl Disk {
         for row in &batch.rows {
             Log::check(self.logs.get(&row.entity), row).map_err(CommitError::Failed)?;
         }
+        for trim in &batch.trims {
+            let coming = batch.snapshots.iter().find(|row| row.entity == trim.entity);
+            Log::check_trim(self.logs.get(&trim.entity), coming, trim).map_err(CommitError::Failed)?;
+        }
         self.lease.number = batch.fence.number;
         self.lease.committed = Some(batch.fence.nonce);
         for row in &batch.rows {

@@ -70,7 +70,9 @@ async fn a_tail_is_found_in_a_row_that_begins_long_before_the_snapshot() {
         let loaded = store.load(&entity("tail")).await.unwrap();
         let got: Vec<_> = loaded.tail.iter().map(|event| event.seq).collect();
         assert_eq!(got, (at + 1..=last).collect::<Vec<_>>(), "after {at}");
-        assert_eq!(loaded.snapshot.map(|row| row.first_row), Some(at / 2));
+        assert_eq!(loaded.snapshot.map(|row| (row.trimmed, row.longest_row)), Some((at / 2, 7)));
+        let longest = if at < 1010 { 1000 } else { 3 };
+        assert!(at == last || loaded.longest_row >= longest, "{} for {longest} after {at}", loaded.longest_row);
     }
 }
 
@@ -94,7 +96,7 @@ async fn a_gap_is_reported_and_not_served() {
 
 /// As a database of schema version 1 has them.
 #[tokio::test]
-async fn a_snapshot_that_does_not_say_where_rows_begin_is_read_and_replaced() {
+async fn a_snapshot_that_does_not_say_how_far_rows_are_deleted_is_read_and_replaced() {
     let store = SurrealStore::open(&config("memory")).await.unwrap();
     let last = log(&store, "old", &[4]).await;
     let text = "CREATE snapshot:['room', 'old'] SET epoch = $epoch, seq = 2, state = 'null', dedupe = 'null' RETURN NONE";
@@ -102,7 +104,7 @@ async fn a_snapshot_that_does_not_say_where_rows_begin_is_read_and_replaced() {
     variables.insert("epoch", Epoch::from_bits(7).as_str());
     store.link.query(text, variables).await.unwrap();
     let loaded = store.load(&entity("old")).await.unwrap();
-    assert_eq!((loaded.snapshot, loaded.tail.len()), (Some(snapshot("old", 2, 0)), 2));
+    assert_eq!((loaded.snapshot, loaded.tail.len()), (Some(SnapshotRow { longest_row: 4096, ..snapshot("old", 2, 0) }), 2));
     let mut batch = Writer::acquire(&store).await.batch(Vec::new());
     batch.snapshots = vec![snapshot("old", last, 3)];
     store.commit(&batch).await.unwrap();

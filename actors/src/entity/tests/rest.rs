@@ -61,7 +61,7 @@ fn snapshots_come_when_the_events_outweigh_them() {
     }
     let seqs: Vec<_> = rig.snapshots.iter().map(|row| row.seq).collect();
     assert!((2..=4).contains(&seqs.len()), "three messages of state weigh a quarter of twelve events: {seqs:?}");
-    assert!(rig.snapshots.iter().all(|row| row.epoch == epoch() && row.first_row == 0));
+    assert!(rig.snapshots.iter().all(|row| row.epoch == epoch() && row.trimmed == 0));
     assert!(Rig::of(Kind { snapshot_every: 1000, ..kind() }, Loaded::default()).snapshots.is_empty());
 }
 
@@ -74,15 +74,14 @@ fn what_a_queued_snapshot_covers_is_deleted_but_for_what_is_kept() {
     }
     rig.entity.snapshot(&mut rig.fx);
     rig.out();
-    assert_eq!((rig.entity.trim_due(), rig.entity.trim()), (false, None), "the snapshot may be left out");
+    assert_eq!(rig.entity.trim(), None, "the snapshot may be left out");
     rig.entity.snapshot_queued();
-    assert!(rig.entity.trim_due());
     let trims: Vec<_> = std::iter::from_fn(|| rig.entity.trim()).map(|trim| (trim.from, trim.through)).collect();
-    assert_eq!(trims, [(0, 8), (9, 15)]);
+    assert_eq!(trims, [(1, 8), (9, 15)]);
     rig.op(post("alice", None, "x", rig.line.reply(0, 1)));
     rig.entity.snapshot(&mut rig.fx);
     rig.out();
-    assert_eq!(rig.snapshots.last().map(|row| row.first_row), Some(16), "a later life need not look before");
+    assert_eq!(rig.snapshots.last().map(|row| (row.trimmed, row.longest_row)), Some((15, 1)), "a later life goes on from there");
 }
 
 #[test]

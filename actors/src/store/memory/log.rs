@@ -44,6 +44,15 @@ impl Log {
         self.snapshot = Some(new);
     }
 
+    /// Whether a snapshot that is here, or that comes in the same batch, covers what is to be deleted.
+    pub(super) fn check_trim(log: Option<&Self>, coming: Option<&SnapshotRow>, trim: &Trim) -> Result<(), String> {
+        let covered = coming.or_else(|| log?.snapshot.as_ref()).map_or(0, |row| row.seq);
+        if trim.through > covered {
+            return Err(format!("`{}` is to be trimmed through {}, and its snapshot is at {covered}", trim.entity, trim.through));
+        }
+        Ok(())
+    }
+
     pub(super) fn trim(&mut self, trim: &Trim) {
         self.rows.retain(|first, row| *first < trim.from || row.last_seq > trim.through);
     }
@@ -55,7 +64,9 @@ impl Log {
             return Err(StoreError::Corrupt(format!("there is a gap behind seq {covered}")));
         }
         let epoch = self.snapshot.as_ref().map(|snapshot| &snapshot.epoch).or_else(|| self.rows.values().next_back().map(|row| &row.epoch));
-        Ok(Loaded { snapshot: self.snapshot.clone(), epoch: epoch.cloned(), tail })
+        let behind = self.rows.values().filter(|row| row.last_seq > covered);
+        let longest = behind.map(|row| row.last_seq + 1 - row.first_seq).max().unwrap_or(0);
+        Ok(Loaded { snapshot: self.snapshot.clone(), epoch: epoch.cloned(), tail, longest_row: u32::try_from(longest).unwrap_or(u32::MAX) })
     }
 
     pub(super) fn page(&self, page: Page) -> Result<Vec<EventRecord>, StoreError> {
