@@ -86,6 +86,9 @@ pub const COMMITS: Metric = Metric::counter(
     &["outcome"],
     "Transactions, by outcome: `ok`, `failed` (nothing was stored) or `unknown` (the answer was lost)",
 );
+/// Steps of retention.
+pub const TRIMS: Metric =
+    Metric::counter("greenroom_trims_total", &[], "Times that the oldest rows of an entity's journal were deleted, a few at a time");
 /// Ops that wait for a commit.
 pub const JOURNAL_QUEUE_OPS: Metric = Metric::gauge("greenroom_journal_queue_ops", &[], "Ops that wait for the committer");
 /// Bytes on their way to clients.
@@ -141,6 +144,7 @@ pub const TABLE: &[Metric] = &[
     COMMIT_BATCH_OPS,
     COMMIT_SECONDS,
     COMMITS,
+    TRIMS,
     JOURNAL_QUEUE_OPS,
     OUTBOX_BYTES,
     OUTBOX_OVERFLOWS,

@@ -154,7 +154,7 @@ impl Committer {
         match self.store.commit(batch).await {
             Ok(()) => {
                 self.number += 1;
-                self.metrics.committed(ops, begun.elapsed());
+                self.metrics.committed(ops, batch.trims.len(), begun.elapsed());
                 self.set_health(Health::Ok);
                 true
             }

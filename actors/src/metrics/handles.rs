@@ -111,6 +111,7 @@ pub struct JournalMetrics {
     ok: Counter,
     failed: Counter,
     unknown: Counter,
+    trims: Counter,
 }
 
 impl JournalMetrics {
@@ -124,13 +125,15 @@ impl JournalMetrics {
             ok: COMMITS.counter_with(["ok"]),
             failed: COMMITS.counter_with(["failed"]),
             unknown: COMMITS.counter_with(["unknown"]),
+            trims: TRIMS.counter_with([]),
         }
     }
 
-    /// A transaction with `ops` ops was made durable in `took`.
+    /// A transaction with `ops` ops, that deleted the oldest rows of `trims` journals, was made durable in `took`.
     #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 ops")]
-    pub fn committed(&self, ops: usize, took: Duration) {
+    pub fn committed(&self, ops: usize, trims: usize, took: Duration) {
         self.ok.increment(1);
+        self.trims.increment(trims as u64);
         self.batch_ops.record(ops as f64);
         self.seconds.record(took);
     }
