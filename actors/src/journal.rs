@@ -9,6 +9,7 @@
 //! * A transaction whose outcome is unknown is asked after until it is known; meanwhile everything waits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use greenroom_protocol::{EntityId, Epoch, Seq};
@@ -54,6 +55,8 @@ pub enum ToJournal {
     Trim {
         /// Which ones.
         trim: Trim,
+        /// Its share of what is deleted at once.
+        share: TrimShare,
         /// Whose life it belongs to.
         progress: Arc<Progress>,
     },
@@ -65,18 +68,52 @@ pub enum ToJournal {
 #[derive(Debug, Clone)]
 pub struct Journal {
     queue: mpsc::Sender<ToJournal>,
+    trimming: Arc<AtomicUsize>,
+}
+
+/// Most rows that are to be deleted at once, about: by what waits and by the transaction under way. Deleting one takes 55 to 80 µs,
+/// and all ops behind it wait.
+const TRIM_ROWS: usize = 256;
+
+/// A share of the rows that may be deleted at once; free again when it is dropped.
+#[derive(Debug)]
+pub struct TrimShare {
+    trimming: Arc<AtomicUsize>,
+    rows: usize,
+}
+
+impl TrimShare {
+    /// A share of so many rows.
+    #[must_use]
+    pub fn of(mut self, rows: u32) -> Self {
+        self.rows += rows as usize;
+        self.trimming.fetch_add(rows as usize, Ordering::Relaxed);
+        self
+    }
+}
+
+impl Drop for TrimShare {
+    fn drop(&mut self) {
+        self.trimming.fetch_sub(self.rows, Ordering::Relaxed);
+    }
 }
 
 impl Journal {
     /// A queue of `capacity` messages, and its other end for the committer.
     pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<ToJournal>) {
         let (queue, receiver) = mpsc::channel(capacity);
-        (Self { queue }, receiver)
+        (Self { queue, trimming: Arc::default() }, receiver)
     }
 
     /// Room for one message, if there is any.
     pub fn reserve(&self) -> Option<mpsc::Permit<'_, ToJournal>> {
         self.queue.try_reserve().ok()
+    }
+
+    /// A share of what may be deleted at once, of nothing yet; none while that is taken.
+    pub fn may_trim(&self) -> Option<TrimShare> {
+        let free = self.trimming.load(Ordering::Relaxed) < TRIM_ROWS;
+        free.then(|| TrimShare { trimming: Arc::clone(&self.trimming), rows: 0 })
     }
 
     /// Messages that wait.

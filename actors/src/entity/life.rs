@@ -245,11 +245,13 @@ impl Life {
         }
     }
 
-    /// What finds no room in the queue is deleted another time.
+    /// Where the journal has no room, or enough to delete, this is for another time.
     fn queue_trim(&mut self, journal: &Journal) {
-        let (Phase::Awake(entity), Some(progress), Some(permit)) = (&mut self.phase, &self.progress, journal.reserve()) else { return };
+        let (Phase::Awake(entity), Some(progress)) = (&mut self.phase, &self.progress) else { return };
+        let (Some(permit), Some(share)) = (journal.reserve(), journal.may_trim()) else { return };
         if let Some(trim) = entity.trim() {
-            permit.send(ToJournal::Trim { trim, progress: Arc::clone(progress) });
+            let share = share.of(trim.rows);
+            permit.send(ToJournal::Trim { trim, share, progress: Arc::clone(progress) });
         }
     }
 
@@ -311,9 +313,9 @@ impl Life {
 
     /// Saves what should be saved and asks the directory to let it go; until then it goes on as before.
     fn sleep(&mut self, journal: &Journal, todo: &mut Todo) {
-        // Lives may be too short to delete anything in between. Before the snapshot, which says how far that has come; a server that
-        // stops has no time for it.
-        if !self.drain {
+        let Phase::Awake(entity) = &self.phase else { return };
+        if entity.has_written() {
+            // Lives may be too short for much of it. Before the snapshot, which says how far this has come.
             self.queue_trim(journal);
         }
         let Phase::Awake(entity) = &mut self.phase else { return };

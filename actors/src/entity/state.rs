@@ -228,7 +228,7 @@ impl Entity {
                 (self.seq, self.last_at) = (seq, at);
                 self.dedupe.record(&record);
                 self.pending_ops += 1;
-                self.upkeep.event(record.body.len(), self.pending_ops);
+                self.upkeep.event(record.body.len());
                 fx.event = Some(Arc::clone(&record));
                 self.gate.push_back((seq, Output::Event { record, reply, since }));
                 self.snapshot_if_due(fx);
@@ -258,7 +258,7 @@ impl Entity {
         if self.seq == self.upkeep.snapshot() {
             return;
         }
-        let (trimmed, longest_row) = self.upkeep.snapshot_made(self.seq);
+        let (trimmed, longest_row) = self.upkeep.snapshot_made(self.seq, (self.seq - self.durable) as usize);
         fx.snapshot = Some(Box::new(SnapshotRow {
             entity: self.id.clone(),
             epoch: self.epoch.clone(),
@@ -276,16 +276,22 @@ impl Entity {
         self.upkeep.snapshot_queued();
     }
 
+    /// Whether this life has written anything.
+    pub fn has_written(&self) -> bool {
+        self.upkeep.has_rows()
+    }
+
     /// What is to be deleted next, if anything; it must be queued in the journal.
     pub fn trim(&mut self) -> Option<Trim> {
-        self.upkeep.trim(&self.id, self.durable, self.kind.keep_events)
+        self.upkeep.trim(&self.id, self.durable, self.seq, self.kind.keep_events)
     }
 
     /// Everything up to `through` is on disk: what waited for it goes out. Tells whether it is time to delete something.
     pub fn committed_through(&mut self, through: Seq, fx: &mut Effects) -> bool {
-        self.durable = self.durable.max(through);
+        let written = through.saturating_sub(self.durable);
+        self.durable += written;
         self.release(fx);
-        self.upkeep.row_written(self.kind.keep_events)
+        self.upkeep.row_written(written, self.kind.keep_events)
     }
 
     /// A commit failed: forgets what is not on disk. The ops that waited are kept, to be looked up after `reload`.

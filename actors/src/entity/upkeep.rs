@@ -1,22 +1,29 @@
 //! When an entity's next snapshot is due, and which rows of its journal are deleted next.
 //!
-//! Rows are deleted a few at a time while others are written, twice as fast: deleting a row costs more than writing one, and rooms
-//! that post at one rate would otherwise have it all done at one moment, with everybody's posts behind it. For the same reason the
-//! first snapshot of a life is early, by a share that the entity's name gives.
+//! Rows are deleted a few at a time while others are written: deleting a row costs more than writing one, and rooms that post at
+//! one rate would otherwise have it all done at one moment, with everybody's posts behind it. For the same reason the first
+//! snapshot of a life is early, by a share that the entity's name gives.
+//!
+//! How many events go at a time follows from how many are too many, so that whatever was missed is made up for: by lives of a
+//! row each, by a server that stopped, by a kind that has kept everything before.
 
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 use greenroom_protocol::{EntityId, Seq};
 
-use crate::store::{Loaded, Trim};
+use crate::store::{Loaded, MAX_ROW_EVENTS, Trim};
 
-/// After how many rows it is looked whether something can be deleted.
+/// It is looked whether something can be deleted after the first row of a life, and after so many more.
 const TRIM_EVERY: u32 = 4;
-/// How many rows of this life are deleted at a time, about: twice as many as were written since the last time.
-const TRIM_ROWS: u32 = 2 * TRIM_EVERY;
-/// Of earlier lives: so many events, as nobody remembers how many a row has.
-const TRIM_INHERITED: u32 = 4 * TRIM_EVERY;
+/// The part of the events too many that goes at a time: within [`TRIM_MIN`] and [`TRIM_MAX`].
+const TRIM_SHARE: u64 = 32;
+/// Four times what has come meanwhile, where rows have one event.
+const TRIM_MIN: u64 = 16;
+/// Should each of them be a row of its own, this takes less than a tenth of a second.
+const TRIM_MAX: u64 = 1024;
+/// Rows are not taken to be longer than this, or a step could delete far more of them than it says.
+const LONG_ROW: u64 = 16;
 /// The share of a snapshot's interval that all of it is.
 const WHOLE: u8 = 64;
 
@@ -33,7 +40,7 @@ pub(super) struct Upkeep {
     share: u8,
     /// Rows that end here or before are deleted, or queued to be.
     trimmed: Seq,
-    /// Most events that any row of the log can have.
+    /// Most events that any row on disk can have.
     longest_row: u32,
     /// The end of the log when this life began.
     inherited: Seq,
@@ -50,10 +57,9 @@ impl Upkeep {
         Self { snapshot, queued: snapshot, bytes, share, trimmed, longest_row, inherited: seq, rows: 0 }
     }
 
-    /// An event was decided, which makes `pending` that are not known to be on disk: no row can hold more.
-    pub(super) fn event(&mut self, bytes: usize, pending: usize) {
+    /// An event was decided.
+    pub(super) fn event(&mut self, bytes: usize) {
         self.bytes += bytes;
-        self.longest_row = self.longest_row.max(u32::try_from(pending).unwrap_or(u32::MAX));
     }
 
     /// Whether `seq` is far enough from the latest snapshot: `every` events, and the bytes that `weight` tells.
@@ -63,9 +69,11 @@ impl Upkeep {
         far && (self.bytes as u64).saturating_mul(whole) >= (weight() as u64).saturating_mul(share)
     }
 
-    /// A snapshot was made. Tells what it is to say of the journal: up to where rows are deleted, and how long they can be.
-    pub(super) fn snapshot_made(&mut self, seq: Seq) -> (Seq, u32) {
+    /// A snapshot was made, while `pending` events were not known to be on disk. Tells what it is to say of the journal: up to where
+    /// rows are deleted, and how long they can be.
+    pub(super) fn snapshot_made(&mut self, seq: Seq, pending: usize) -> (Seq, u32) {
         (self.snapshot, self.bytes, self.share) = (seq, 0, WHOLE);
+        self.row_of(pending as u64);
         (self.trimmed, self.longest_row)
     }
 
@@ -79,28 +87,38 @@ impl Upkeep {
         self.snapshot
     }
 
-    /// A row is on disk. Tells whether it is time to delete something, where `keep` events are kept behind a snapshot.
-    pub(super) fn row_written(&mut self, keep: u64) -> bool {
+    /// A row of `events` is on disk, or several. Tells whether it is time to delete something, where `keep` events are kept behind a
+    /// snapshot.
+    pub(super) fn row_written(&mut self, events: u64, keep: u64) -> bool {
+        self.row_of(events);
         self.rows = self.rows.saturating_add(1);
-        self.rows.is_multiple_of(TRIM_EVERY) && self.excess(keep) > 0
+        self.rows % TRIM_EVERY == 1 && self.excess(keep) > 0
     }
 
-    /// What of `entity` to delete next, while its log is on disk up to `durable`; it must be queued.
-    pub(super) fn trim(&mut self, entity: &EntityId, durable: Seq, keep: u64) -> Option<Trim> {
+    /// No row has more than [`MAX_ROW_EVENTS`].
+    fn row_of(&mut self, events: u64) {
+        self.longest_row = self.longest_row.max(events.min(MAX_ROW_EVENTS) as u32);
+    }
+
+    /// What of `entity` to delete next, while its log is on disk up to `durable`, and decided up to `seq`. It must be queued.
+    pub(super) fn trim(&mut self, entity: &EntityId, durable: Seq, seq: Seq, keep: u64) -> Option<Trim> {
         let excess = self.excess(keep);
         if excess == 0 {
             return None;
         }
-        let (events, rows) = if self.trimmed < self.inherited {
-            (u64::from(TRIM_INHERITED), TRIM_INHERITED)
-        } else {
-            let each = ((durable - self.inherited) / u64::from(self.rows.max(1))).max(1);
-            (each * u64::from(TRIM_ROWS), TRIM_ROWS)
-        };
+        // A row that is on disk without our knowledge holds some of what is pending.
+        self.row_of(seq - durable);
+        let events = (excess / TRIM_SHARE).clamp(TRIM_MIN, TRIM_MAX).min(excess);
+        let each = ((durable - self.inherited) / u64::from(self.rows.max(1))).clamp(1, LONG_ROW);
         // The row that goes on behind what was deleted last stayed. It holds the last seq of that and the next one.
         let from = (self.trimmed + 2).saturating_sub(u64::from(self.longest_row));
-        self.trimmed += events.min(excess);
-        Some(Trim { entity: entity.clone(), from, through: self.trimmed, rows })
+        self.trimmed += events;
+        Some(Trim { entity: entity.clone(), from, through: self.trimmed, rows: events.div_ceil(each) as u32 })
+    }
+
+    /// Whether this life has written anything.
+    pub(super) fn has_rows(&self) -> bool {
+        self.rows > 0
     }
 
     /// Events that are neither deleted nor to be kept.
@@ -132,12 +150,12 @@ mod tests {
     }
 
     fn snapshot_at(upkeep: &mut Upkeep, seq: Seq) {
-        upkeep.snapshot_made(seq);
+        upkeep.snapshot_made(seq, 0);
         upkeep.snapshot_queued();
     }
 
     fn trim(upkeep: &mut Upkeep, durable: Seq, keep: u64) -> Option<(Seq, Seq, u32)> {
-        upkeep.trim(&id("room:a"), durable, keep).map(|trim| (trim.from, trim.through, trim.rows))
+        upkeep.trim(&id("room:a"), durable, durable, keep).map(|trim| (trim.from, trim.through, trim.rows))
     }
 
     #[test]
@@ -153,46 +171,37 @@ mod tests {
         snapshot_at(&mut upkeep, 100);
         assert!(!upkeep.snapshot_due(1099, 1000, || 0) && upkeep.snapshot_due(1100, 1000, || 0), "later ones take all of it");
         assert!(!upkeep.snapshot_due(1100, 1000, || 1), "and the bytes");
-        upkeep.event(1, 1);
+        upkeep.event(1);
         assert!(upkeep.snapshot_due(1100, 1000, || 1));
     }
 
     #[test]
     fn what_no_snapshot_in_the_queue_covers_is_kept() {
         let mut upkeep = upkeep("room:a", &Loaded::default(), 0);
-        for _ in 1..=100 {
-            upkeep.row_written(5);
-        }
+        assert!((1..=100).all(|_| !upkeep.row_written(1, 5)), "there is no snapshot");
         assert_eq!(trim(&mut upkeep, 100, 5), None);
-        upkeep.snapshot_made(100);
+        upkeep.snapshot_made(100, 0);
         assert_eq!(trim(&mut upkeep, 100, 5), None, "it may have been left out");
         upkeep.snapshot_queued();
         assert_eq!(trim(&mut upkeep, 100, 0), None, "all is kept");
-        assert_eq!((101..=104).map(|_| upkeep.row_written(5)).collect::<Vec<_>>(), [false, false, false, true]);
-        assert_eq!((105..=108).map(|_| upkeep.row_written(100)).collect::<Vec<_>>(), [false; 4], "nothing to delete");
-        assert_eq!(trim(&mut upkeep, 104, 5), Some((1, 8, 8)));
-        assert_eq!(trim(&mut upkeep, 104, 85), Some((9, 15, 8)), "no more than may go, and rows have one event");
-        assert_eq!(trim(&mut upkeep, 104, 85), None);
+        assert_eq!((101..=105).map(|_| upkeep.row_written(1, 5)).collect::<Vec<_>>(), [true, false, false, false, true]);
+        assert!((106..=110).all(|_| !upkeep.row_written(1, 100)), "nothing to delete");
+        assert_eq!(trim(&mut upkeep, 110, 5), Some((1, 16, 16)));
+        assert_eq!(trim(&mut upkeep, 110, 80), Some((17, 20, 4)), "no more than may go, and rows have one event");
+        assert_eq!(trim(&mut upkeep, 110, 80), None);
     }
 
     #[test]
-    fn where_rows_are_long_more_events_go_at_a_time() {
+    fn a_step_follows_what_is_too_much_and_says_how_many_rows_that_may_be() {
         let mut upkeep = upkeep("room:a", &Loaded::default(), 0);
-        for _ in 1..=10 {
-            upkeep.row_written(5);
-        }
-        upkeep.event(1, 70);
-        snapshot_at(&mut upkeep, 500);
-        assert_eq!(trim(&mut upkeep, 500, 5), Some((0, 400, 8)), "eight rows of fifty");
-        assert_eq!(trim(&mut upkeep, 500, 5), Some((332, 495, 8)), "a row of seventy may begin there and end behind 400");
-    }
-
-    #[test]
-    fn what_earlier_lives_left_goes_in_small_pieces() {
-        let mut upkeep = upkeep("room:a", &Loaded { longest_row: 3, ..stored(1000, (90, 9)) }, 1000);
-        assert_eq!(trim(&mut upkeep, 1000, 10), Some((83, 106, 16)));
-        assert_eq!(trim(&mut upkeep, 1000, 10), Some((99, 122, 16)));
-        assert_eq!(upkeep.snapshot_made(1001), (122, 9), "a later life goes on from there");
+        (1..=10).for_each(|_| assert!(!upkeep.row_written(400, 5)));
+        snapshot_at(&mut upkeep, 4000);
+        assert_eq!(trim(&mut upkeep, 4000, 5), Some((0, 124, 8)), "rows have 400 events, and are taken to have 16");
+        assert_eq!(trim(&mut upkeep, 4000, 5), Some((0, 244, 8)), "a row of 400 may begin there and end behind 124");
+        let mut upkeep = Upkeep::new(&id("room:a"), &Loaded { longest_row: 3, ..stored(1_000_000, (90, 9)) }, 1_000_000, 0);
+        assert_eq!(trim(&mut upkeep, 1_000_000, 10), Some((83, 1114, 1024)), "of other lives nothing is known");
+        assert_eq!(upkeep.snapshot_made(1_000_001, 1), (1114, 9), "a later life goes on from there");
+        assert_eq!(upkeep.snapshot_made(1_000_001, 30), (1114, 30), "what is pending may become one row");
         assert_eq!(Upkeep::new(&id("room:a"), &Loaded { longest_row: 30, ..stored(1000, (90, 9)) }, 1000, 0).longest_row, 30);
     }
 
@@ -205,38 +214,43 @@ mod tests {
     }
 
     impl Disk {
-        /// A life with rows of these lengths and a snapshot after every so many, which does what an entity does.
+        /// A life with rows of these lengths and a snapshot after every so many, which does what an entity does. Without sleep it ends
+        /// in a crash.
         fn live(&mut self, lengths: &[u64], every: usize, keep: u64, sleeps: bool) {
             let covered = self.loaded.snapshot.as_ref().map_or(0, |row| row.seq);
             let tail = self.rows.iter().filter(|(_, last)| *last > covered).map(|(first, last)| last + 1 - first);
             self.loaded.longest_row = tail.max().unwrap_or(0) as u32;
             let mut upkeep = upkeep("room:a", &self.loaded, self.seq);
             for (i, length) in lengths.iter().enumerate() {
-                (1..=*length).for_each(|pending| upkeep.event(1, pending as usize));
                 self.rows.push((self.seq + 1, self.seq + length));
                 self.seq += length;
                 if i % every == every - 1 {
-                    self.snapshot(&mut upkeep);
+                    // Before it is known that the row is on disk.
+                    self.snapshot(&mut upkeep, *length);
                 }
-                if upkeep.row_written(keep) {
+                if upkeep.row_written(*length, keep) {
                     self.trim(&mut upkeep, keep);
                 }
             }
-            if sleeps {
+            if sleeps && upkeep.has_rows() {
                 self.trim(&mut upkeep, keep);
-                self.snapshot(&mut upkeep);
+                self.snapshot(&mut upkeep, 0);
             }
         }
 
-        fn snapshot(&mut self, upkeep: &mut Upkeep) {
-            self.loaded = stored(self.seq, upkeep.snapshot_made(self.seq));
+        fn snapshot(&mut self, upkeep: &mut Upkeep, pending: u64) {
+            self.loaded = stored(self.seq, upkeep.snapshot_made(self.seq, pending as usize));
             upkeep.snapshot_queued();
         }
 
         fn trim(&mut self, upkeep: &mut Upkeep, keep: u64) {
-            let Some(trim) = upkeep.trim(&id("room:a"), self.seq, keep) else { return };
+            let Some(trim) = upkeep.trim(&id("room:a"), self.seq, self.seq, keep) else { return };
             assert!(trim.through + keep <= self.loaded.snapshot.as_ref().unwrap().seq, "{trim:?}");
             self.rows.retain(|(first, last)| *first < trim.from || *last > trim.through);
+        }
+
+        fn events(&self) -> u64 {
+            self.rows.iter().map(|(first, last)| last + 1 - first).sum()
         }
     }
 
@@ -253,24 +267,34 @@ mod tests {
                 let begins = disk.rows.first().map_or(disk.seq + 1, |(first, _)| *first);
                 prop_assert!(disk.rows.iter().try_fold(begins, |next, (first, last)| (*first == next).then_some(last + 1)).is_some());
             }
-            // Then nothing but short lives, as many as it takes.
-            for _ in 0..2000 {
+            // Then nothing but lives of a row each, as many as it takes.
+            for _ in 0..1000 {
                 disk.live(&[1], 1, keep, true);
             }
-            let held: u64 = disk.rows.iter().map(|(first, last)| last + 1 - first).sum();
-            prop_assert!(held <= keep + 3, "{held} events of which {keep} are to be kept: {:?}", disk.rows);
+            prop_assert!(disk.events() <= keep + 3, "{} events of which {keep} are to be kept: {:?}", disk.events(), disk.rows);
         }
     }
 
     #[test]
-    fn short_lives_keep_up() {
-        for events in [1, 3, 4, 40] {
+    fn no_sort_of_life_leaves_more_and_more() {
+        // Rows of a life, whether it sleeps, and what it may hold besides what is to be kept.
+        let table: &[(&[u64], bool, u64)] = &[
+            (&[1], true, 3),
+            (&[1; 3], true, 10),
+            (&[1; 4], false, 40),
+            (&[1; 40], true, 100),
+            (&[50], true, 2_000),
+            (&[50; 4], true, 4_000),
+            (&[30; 200], true, 16_000),
+            (&[200; 50], false, 32_000),
+        ];
+        for (rows, sleeps, surplus) in table {
             let mut disk = Disk::default();
-            disk.live(&[30; 200], 7, 50, false);
-            for _ in 0..1000 {
-                disk.live(&vec![1; events], 1000, 50, true);
+            disk.live(&[30; 200], 7, 500, false);
+            for _ in 0..600 {
+                disk.live(rows, rows.len(), 500, *sleeps);
             }
-            assert!(disk.rows.len() as u64 <= 50 + 3 * events as u64 + 20, "{} rows in lives of {events}", disk.rows.len());
+            assert!(disk.events() <= 500 + surplus, "{} events after lives of {rows:?}", disk.events());
         }
     }
 }

@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use greenroom_protocol::{EntityId, Seq};
 use tokio::sync::oneshot;
 
-use super::{Progress, ToJournal};
+use super::{Progress, ToJournal, TrimShare};
 use crate::store::{JournalRow, SnapshotRow, Trim};
 
 /// What one transaction writes, and whom to tell of it.
@@ -28,8 +28,8 @@ pub struct Gathered {
     pub barriers: Vec<oneshot::Sender<()>>,
     /// Events in `rows`.
     pub ops: usize,
-    /// Rows that `trims` delete, about.
-    pub trim_rows: usize,
+    /// The shares of `trims`, until the transaction is over.
+    pub shares: Vec<TrimShare>,
     /// Bytes in `rows` and `snapshots`.
     pub bytes: usize,
     index: HashMap<EntityId, usize, RandomState>,
@@ -78,9 +78,9 @@ impl Gathered {
                     None => self.snapshots.push(*row),
                 }
             }
-            ToJournal::Trim { trim, progress } => {
+            ToJournal::Trim { trim, share, progress } => {
                 self.others.push(progress);
-                self.trim_rows += trim.rows as usize;
+                self.shares.push(share);
                 self.trims.push(trim);
             }
             ToJournal::Barrier(done) => self.barriers.push(done),

@@ -18,8 +18,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A transaction with so many ops is a sign of load. A lone op, or a few, never wait for others.
 const LOAD: usize = 32;
-/// Rows that one transaction deletes, about; the message that reaches it is the last. Deleting one takes 55 to 80 µs.
-const TRIM_ROWS: usize = 256;
 /// How often it is looked whether more is still coming.
 const LINGER_STEP: Duration = Duration::from_micros(250);
 
@@ -118,7 +116,7 @@ impl Committer {
 
     fn gather(&mut self) -> Gathered {
         let mut gathered = Gathered::default();
-        while gathered.bytes < self.limits.batch_bytes && gathered.ops < self.limits.batch_ops && gathered.trim_rows < TRIM_ROWS {
+        while gathered.bytes < self.limits.batch_bytes && gathered.ops < self.limits.batch_ops {
             let Some(message) = self.waiting.pop_front() else { break };
             gathered.add(message);
         }

@@ -47,7 +47,8 @@ fn snapshot(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
 
 /// The next of several that are queued at once.
 fn trim(name: &str, through: Seq, progress: &Arc<Progress>) -> ToJournal {
-    ToJournal::Trim { trim: Trim { entity: entity(name), from: 1, through, rows: 100 }, progress: Arc::clone(progress) }
+    let share = Journal::channel(1).0.may_trim().unwrap();
+    ToJournal::Trim { trim: Trim { entity: entity(name), from: 1, through, rows: 1 }, share, progress: Arc::clone(progress) }
 }
 
 #[test]
@@ -95,6 +96,23 @@ async fn nothing_is_deleted_where_the_snapshot_that_covers_it_has_failed() {
         assert_eq!(rig.seqs("room:a").await, if fails { vec![1, 2] } else { vec![] });
         assert_eq!(shows(&seen), (2, fails), "the life begins anew from what is on disk");
     }
+}
+
+#[tokio::test]
+async fn only_so_much_is_deleted_at_once() {
+    let mut rig = Rig::large().await;
+    let (progress, _) = Progress::new(9);
+    let journal = rig.journal.clone();
+    for rows in [100, 100, 1000] {
+        let share = journal.may_trim().expect("less than 256 rows are to be deleted").of(rows);
+        let trim = Trim { entity: entity("room:a"), from: 1, through: 0, rows };
+        rig.queue([ToJournal::Trim { trim, share, progress: Arc::clone(&progress) }]);
+    }
+    assert!(journal.may_trim().is_none());
+    let trimming = Arc::clone(&journal.trimming);
+    drop(journal);
+    rig.run().await;
+    assert_eq!(trimming.load(Ordering::Relaxed), 0, "the transaction is over");
 }
 
 #[tokio::test]

@@ -120,7 +120,8 @@ async fn recovers(steps: Vec<Step>, kind: Kind) -> Result<(), TestCaseError> {
             }
             Step::Trim => {
                 let progress = Arc::clone(&living.progress);
-                living.queue.extend(living.rig.entity.trim().map(|trim| ToJournal::Trim { trim, progress }));
+                let share = crate::journal::Journal::channel(1).0.may_trim().unwrap();
+                living.queue.extend(living.rig.entity.trim().map(|trim| ToJournal::Trim { trim, share, progress }));
             }
             Step::Crash => {
                 pending.clear();

@@ -1,7 +1,7 @@
 use greenroom_protocol::{Epoch, RawJson};
 
 use super::*;
-use crate::store::{JournalRow, conformance};
+use crate::store::{JournalRow, SnapshotRow, Trim, conformance};
 
 fn lobby() -> EntityId {
     EntityId::parse("room:lobby").unwrap()
@@ -37,6 +37,18 @@ async fn seqs(store: &MemoryStore) -> Vec<u64> {
 #[tokio::test]
 async fn keeps_the_contract() {
     conformance::run(&MemoryStore::new()).await;
+}
+
+#[tokio::test]
+async fn what_no_snapshot_covers_is_not_deleted() {
+    let store = acquired().await;
+    let trims = vec![Trim { entity: lobby(), from: 1, through: 1, rows: 1 }];
+    let refused = store.commit(&Batch { trims: trims.clone(), ..batch(1, 1) }).await;
+    assert!(matches!(refused, Err(CommitError::Failed(why)) if why.contains("through 1")));
+    assert_eq!(seqs(&store).await, [0; 0], "nothing of it is written");
+    let (state, dedupe) = (RawJson::NULL, RawJson::NULL);
+    let snapshot = SnapshotRow { entity: lobby(), epoch: Epoch::from_bits(1), seq: 1, state, dedupe, trimmed: 0, longest_row: 1 };
+    assert_eq!(store.commit(&Batch { trims, snapshots: vec![snapshot], ..batch(1, 1) }).await, Ok(()));
 }
 
 #[tokio::test]
