@@ -42,7 +42,7 @@ define header
 endef
 
 .PHONY: help run test lint fmt bench sim fuzz clean distclean
-.PHONY: deps deps-tools deps-peers check-fmt check-sizes check-levers check-features deny advisories test-k8s test-sdk test-rust test-python test-browser test-drill
+.PHONY: deps deps-tools deps-peers check-fmt check-sizes check-features deny advisories test-k8s test-sdk test-rust test-python test-browser test-drill
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -52,7 +52,7 @@ run: ## Build and start the server; ARGS="--help" passes arguments on. The first
 	cargo run --release --bin greenroom -- serve $(ARGS)
 
 # The cheap stages come first, so that a slip shows before the long build.
-test: check-fmt check-sizes check-levers check-features deny test-k8s test-sdk lint test-rust test-python test-browser test-drill ## Run every check and every test, installing what they need
+test: check-fmt check-sizes check-features deny test-k8s test-sdk lint test-rust test-python test-browser test-drill ## Run every check and every test, installing what they need
 	$(call header,everything passed)
 
 deps:
@@ -73,12 +73,6 @@ check-fmt: deps
 check-sizes:
 	$(call header,file sizes)
 	@.ci/file-sizes
-
-check-levers:
-	$(call header,patches of the levers)
-	@for patch in loadtest/levers/*.patch; do \
-	  git apply --check "$$patch" || { echo "check-levers: $$patch does not apply: docs/loadtest.md says how to mend it" >&2; exit 1; }; \
-	done
 
 check-features: deps-tools
 	$(call header,features)
@@ -172,10 +166,6 @@ bench-growth: ## What an operation costs as there is more of everything else: gr
 	cargo build --release --locked --bin greenroom --bin greenroom-loadtest
 	$(BIN)/greenroom-loadtest growth --server $(BIN)/greenroom --server-cpus 0 --client-cpus 1 \
 	  --json $(CARGO_TARGET_DIR)/growth.json --html $(CARGO_TARGET_DIR)/growth.html $(ARGS)
-
-bench-levers: deps-tools ## Take the levers of fan-out away one at a time, and measure each server beside the one that has them all; ARGS= is passed on
-	cargo build --release --locked --bin greenroom-loadtest
-	loadtest/levers/run --harness $(BIN)/greenroom-loadtest $(ARGS)
 
 # Its own list of what must be there first: no browser, but servers of other houses.
 loadtest/peers/node_modules/.package-lock.json: loadtest/peers/package-lock.json | deps-peers
