@@ -26,18 +26,22 @@ pub struct EventRecord {
     /// The client's number for the op.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<u64>,
+    /// The client's mark on the op, by which it recognizes the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Box<str>>,
     /// What the behaviour returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<RawJson>,
 }
 
-/// What the text of a record holds beside its sender, type, body and result, roughly and at the most.
+/// What the text of a record holds beside its sender, type, body, tag and result, roughly and at the most.
 const ENVELOPE: usize = 192;
 
 impl EventRecord {
     /// Its JSON.
     pub fn to_text(&self) -> Vec<u8> {
-        let lengths = [self.from.len(), self.r#type.len(), self.body.len(), self.result.as_ref().map_or(0, RawJson::len)];
+        let tag = self.tag.as_ref().map_or(0, |tag| tag.len());
+        let lengths = [self.from.len(), self.r#type.len(), self.body.len(), tag, self.result.as_ref().map_or(0, RawJson::len)];
         // Room for all of it at once: nearly every op of a busy server comes through here.
         let mut text = Vec::with_capacity(ENVELOPE + lengths.iter().sum::<usize>());
         serde_json::to_writer(&mut text, self).expect("a record is strings, numbers and JSON");
@@ -53,6 +57,7 @@ impl EventRecord {
             from: self.from.as_ref().into(),
             r#type: self.r#type.as_ref().into(),
             body: self.body.clone(),
+            tag: self.tag.as_deref().map(Into::into),
         }
     }
 }

@@ -204,6 +204,7 @@ pub(crate) fn post(user: &str, n: Option<u64>, text: &str, reply: Responder) -> 
         body: RawJson::from_text(format!(r#"{{"text":"{text}"}}"#)).unwrap(),
         n,
         first_sent: 0,
+        tag: None,
         if_seq: None,
         reply,
         since: Instant::now(),

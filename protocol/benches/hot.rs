@@ -24,7 +24,7 @@ fn body() -> RawJson {
 
 /// The bytes of a numbered `send` of a room post.
 fn request(codec: CodecKind) -> Vec<u8> {
-    let send = Send { entity: entity(), r#type: "post".into(), body: body(), n: Some(77), first_sent: None, if_seq: None };
+    let send = Send { entity: entity(), r#type: "post".into(), body: body(), n: Some(77), first_sent: None, if_seq: None, tag: None };
     let mut bytes = Vec::new();
     codec.encode_request(Some(&RequestId::Number(78)), &Call::Send(send), &mut bytes);
     bytes
@@ -52,8 +52,15 @@ fn decode_send(bencher: Bencher<'_, '_>, codec: CodecKind) {
 /// One iteration encodes one `event` notification.
 #[divan::bench(args = CodecKind::ALL)]
 fn encode_event(bencher: Bencher<'_, '_>, codec: CodecKind) {
-    let params =
-        Event { entity: Some(entity()), seq: 123_456, at: 1_763_800_000_000, from: "alice".into(), r#type: "post".into(), body: body() };
+    let params = Event {
+        entity: Some(entity()),
+        seq: 123_456,
+        at: 1_763_800_000_000,
+        from: "alice".into(),
+        r#type: "post".into(),
+        body: body(),
+        tag: None,
+    };
     encoding(bencher, codec, &Message::Notification { method: Method::Event, params: &params });
 }
 

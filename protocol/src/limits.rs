@@ -4,6 +4,8 @@
 pub const MAX_TYPE: usize = 64;
 /// Longest `key` of a signal, in bytes.
 pub const MAX_KEY: usize = 64;
+/// Longest `tag` of an op, in bytes.
+pub const MAX_TAG: usize = 64;
 /// Longest presence `meta`, in bytes of JSON.
 pub const MAX_META: usize = 1024;
 /// Longest string used as a request's id, in bytes.

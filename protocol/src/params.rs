@@ -110,6 +110,10 @@ pub struct Send {
     /// Reject unless the entity is at this seq.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_seq: Option<Seq>,
+    /// Chosen by the client, at random for each op: the event carries it, so that its sender recognizes it. 1 to 64 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = crate::limits::MAX_TAG))]
+    pub tag: Option<String>,
 }
 
 /// `signal`: a volatile message to the other subscribers.

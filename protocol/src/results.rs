@@ -110,6 +110,9 @@ pub struct Event {
     pub r#type: String,
     /// Its body.
     pub body: RawJson,
+    /// As its sender chose it, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
 }
 
 /// The result of `send`.

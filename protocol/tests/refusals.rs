@@ -146,6 +146,9 @@ fn params() {
         ("send", send("n", json!(1_u64 << 53)), InvalidParams, "`n` is 1 to 9007199254740991"),
         ("send", send("n", json!("1")), InvalidParams, "`n`"),
         ("send", send("if_seq", json!(1_u64 << 53)), InvalidParams, "`if_seq`"),
+        ("send", send("tag", json!("")), InvalidParams, "`tag` is empty"),
+        ("send", send("tag", json!("t".repeat(65))), InvalidParams, "`tag` is 1 to 64 bytes long, not 65"),
+        ("send", send("tag", json!(7)), InvalidParams, "`tag`"),
         ("signal", json!({ "entity": "a:b", "type": "" }), InvalidParams, "`type` is empty"),
         ("signal", json!({ "entity": "a:b", "type": "t", "key": "k".repeat(65) }), InvalidParams, "`key` is at most 64 bytes"),
         ("history", json!({ "entity": "a:b", "limit": 0 }), InvalidParams, "`limit` is 1 to 1000"),
@@ -172,7 +175,7 @@ fn params() {
 fn the_edges_are_inside() {
     let table = [
         ("ping", json!({})),
-        ("send", json!({ "entity": "a:b", "type": "t".repeat(64), "n": (1_u64 << 53) - 1, "if_seq": 0 })),
+        ("send", json!({ "entity": "a:b", "type": "t".repeat(64), "n": (1_u64 << 53) - 1, "if_seq": 0, "tag": "t".repeat(64) })),
         ("signal", json!({ "entity": "a:b", "type": "t", "key": "k".repeat(64) })),
         ("signal", json!({ "entity": "a:b", "type": "t", "key": "" })),
         ("history", json!({ "entity": "a:b", "limit": 1000, "before": 0 })),

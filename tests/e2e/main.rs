@@ -35,6 +35,7 @@ mod signals;
 mod slow_reader;
 mod startup;
 mod storage;
+mod tags;
 
 /// Runs a story over both codecs, one after the other.
 macro_rules! over_both_codecs {

@@ -46,6 +46,7 @@ impl Posters {
             n: Some(n),
             first_sent: 0,
             if_seq: None,
+            tag: None,
             reply: rig::reply(&self.asker, n as i64),
             since: Instant::now(),
         }

@@ -43,6 +43,7 @@ pub(super) fn holds(config: &BehaviourConfig, attempts: &[Attempt]) -> usize {
                     body,
                     client: None,
                     n: None,
+                    tag: None,
                     result: accepted.result,
                 });
                 snapshots.push(live.snapshot());

@@ -36,6 +36,8 @@ pub struct OpRequest {
     pub first_sent: Millis,
     /// The seq that the entity must be at.
     pub if_seq: Option<Seq>,
+    /// The client's mark on it, for the event.
+    pub tag: Option<Box<str>>,
     /// Where the answer goes.
     pub reply: Responder,
     /// When the session accepted it, for the latency histogram.

@@ -189,7 +189,7 @@ impl Entity {
 
     /// Decides on an op. `room` tells whether the journal has room for one event; it is needed when this returns true.
     pub fn op(&mut self, request: OpRequest, now: Millis, room: bool, fx: &mut Effects) {
-        let OpRequest { sender, r#type, body, n, first_sent, if_seq, reply, since } = request;
+        let OpRequest { sender, r#type, body, n, first_sent, if_seq, tag, reply, since } = request;
         if let Err(refused) = self.bucket.check(1) {
             record_rate_limited("entity");
             return self.refuse_op(reply, over_limit(refused), fx);
@@ -224,7 +224,7 @@ impl Entity {
         match self.behaviour.decide(&op) {
             Ok(accepted) => {
                 let client = n.is_some().then_some(sender.client);
-                let record = Arc::new(EventRecord { seq, at, from: sender.user, r#type, body, client, n, result: accepted.result });
+                let record = Arc::new(EventRecord { seq, at, from: sender.user, r#type, body, client, n, tag, result: accepted.result });
                 (self.seq, self.last_at) = (seq, at);
                 self.dedupe.record(&record);
                 self.pending_ops += 1;

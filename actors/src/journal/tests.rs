@@ -26,6 +26,7 @@ fn event(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
         body: RawJson::from_text("{}").unwrap(),
         client: None,
         n: None,
+        tag: None,
         result: None,
     };
     let text = record.to_text().into();

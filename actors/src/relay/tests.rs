@@ -47,6 +47,7 @@ fn event(seq: Seq, size: usize) -> Frames {
         from: "alice".into(),
         r#type: "post".into(),
         body: RawJson::from_text(format!(r#""{}""#, "x".repeat(size))).unwrap(),
+        tag: None,
     };
     encoder().notification(Wants::only(CodecKind::Json), Method::Event, &params)
 }

@@ -170,9 +170,10 @@ impl Session {
         let moderator = self.permissions(&params.entity).is_some_and(|allowed| allowed.contains(Permissions::MODERATE));
         let Some(Owner { client, .. }) = self.seat.owner.get() else { return };
         let sender = Sender { user: Arc::clone(&identity.user), client: Arc::clone(client), moderator };
-        let params::Send { entity, r#type, body, n, first_sent, if_seq } = params;
+        let params::Send { entity, r#type, body, n, first_sent, if_seq, tag } = params;
         let first_sent = first_sent.unwrap_or(0);
-        self.route(entity, ToEntity::Op(Box::new(OpRequest { sender, r#type: r#type.into(), body, n, first_sent, if_seq, reply, since })));
+        let (r#type, tag) = (r#type.into(), tag.map(Into::into));
+        self.route(entity, ToEntity::Op(Box::new(OpRequest { sender, r#type, body, n, first_sent, if_seq, tag, reply, since })));
     }
 
     fn signal(&self, params: params::Signal, reply: Responder) {

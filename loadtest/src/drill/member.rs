@@ -247,6 +247,7 @@ impl Member {
             n: (!once).then_some(n),
             first_sent: None,
             if_seq: None,
+            tag: None,
         });
         self.unanswered.insert(n, Pending { call, target, name, effect, id: None, t, due: Some(now), standing: Standing::New, once });
         self.pause.waits(now);

@@ -43,7 +43,7 @@ impl Payload {
             What::Signal => Call::Signal(params::Signal { entity, r#type: "load".into(), body, key: None }),
             What::Post | What::Increment => {
                 let r#type = if self.what == What::Post { "post" } else { "increment" }.into();
-                Call::Send(params::Send { entity, r#type, body, n: Some(self.made), first_sent: None, if_seq: None })
+                Call::Send(params::Send { entity, r#type, body, n: Some(self.made), first_sent: None, if_seq: None, tag: None })
             }
         };
         (turn, call)

@@ -152,6 +152,7 @@ impl Session {
             n: Some(self.n),
             first_sent: None,
             if_seq: None,
+            tag: None,
         };
         self.saying = Some(Saying { id: None, call: Call::Send(op), line: line.line, again_at: None, done });
         self.repeat().await

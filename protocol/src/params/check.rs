@@ -1,6 +1,6 @@
 //! The rules about params that their types do not express.
 
-use crate::limits::{MAX_HISTORY, MAX_INTEGER, MAX_KEY, MAX_META, MAX_SESSION, MAX_TYPE};
+use crate::limits::{MAX_HISTORY, MAX_INTEGER, MAX_KEY, MAX_META, MAX_SESSION, MAX_TAG, MAX_TYPE};
 use crate::params::{Connect, History, Presence, PresenceAction, Send, Signal, Subscribe};
 use crate::{Call, ErrorCode, WireError};
 
@@ -37,7 +37,8 @@ fn send(params: &Send) -> Result<(), WireError> {
     name("type", &params.r#type, MAX_TYPE)?;
     integer("n", params.n, 1)?;
     integer("first_sent", params.first_sent, 0)?;
-    integer("if_seq", params.if_seq, 0)
+    integer("if_seq", params.if_seq, 0)?;
+    params.tag.as_ref().map_or(Ok(()), |tag| name("tag", tag, MAX_TAG))
 }
 
 fn signal(params: &Signal) -> Result<(), WireError> {

@@ -43,6 +43,8 @@ fn notifications() {
     let goodbye = |reason, reconnect_after_ms| Goodbye { reason, closes_in_ms: 30_000, reconnect_after_ms };
 
     notification(&mut golden, "event", Method::Event, Event { entity: Some(entity("room:lobby")), ..event(59) });
+    let tagged = Event { entity: Some(entity("room:lobby")), tag: Some("f3a9".into()), ..event(60) };
+    notification(&mut golden, "event, tagged", Method::Event, tagged);
     notification(&mut golden, "signal", Method::Signal, signal.clone());
     notification(&mut golden, "signal, with a key", Method::Signal, Signal { key: Some("main".into()), ..signal });
     notification(&mut golden, "presence, nobody came or went", Method::Presence, nobody);

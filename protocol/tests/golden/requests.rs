@@ -8,7 +8,7 @@ fn subscribe(name: &str) -> Subscribe {
 }
 
 fn send() -> Send {
-    Send { entity: entity("room:lobby"), r#type: "post".into(), body: body(), n: None, first_sent: None, if_seq: None }
+    Send { entity: entity("room:lobby"), r#type: "post".into(), body: body(), n: None, first_sent: None, if_seq: None, tag: None }
 }
 
 fn cases() -> Vec<(&'static str, Option<RequestId>, Call)> {
@@ -42,6 +42,7 @@ fn cases() -> Vec<(&'static str, Option<RequestId>, Call)> {
             number(5),
             Call::Send(Send { n: Some(9_007_199_254_740_991), first_sent: Some(1_763_800_000_000), if_seq: Some(0), ..send() }),
         ),
+        ("send, tagged", number(5), Call::Send(Send { tag: Some("f3a9".into()), ..send() })),
         ("send, without an answer or a body", None, Call::Send(Send { body: RawJson::NULL, ..send() })),
         ("signal", None, Call::Signal(signal.clone())),
         ("signal, answered and without a key", text(""), Call::Signal(Signal { key: None, ..signal })),

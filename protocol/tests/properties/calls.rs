@@ -31,8 +31,8 @@ fn call() -> impl Strategy<Value = Call> {
     let target = || entity().prop_map(|entity| Target { entity });
     let connect = (of(json::string()), of(json::string()), of("[ -~é]{0,32}"), vec(subscribe(), 0..3), of(json::string()))
         .prop_map(|(token, client, session, subscriptions, version)| Connect { token, client, session, subscriptions, version });
-    let send = (entity(), "[a-z]{1,64}", body(), of(1..=MOST), of(0..=MOST), of(0..=MOST))
-        .prop_map(|(entity, r#type, body, n, first_sent, if_seq)| Send { entity, r#type, body, n, first_sent, if_seq });
+    let send = (entity(), "[a-z]{1,64}", body(), of(1..=MOST), of(0..=MOST), of(0..=MOST), of("[ -~]{1,64}"))
+        .prop_map(|(entity, r#type, body, n, first_sent, if_seq, tag)| Send { entity, r#type, body, n, first_sent, if_seq, tag });
     let signal =
         (entity(), "[a-z]{1,64}", body(), of("[ -~]{0,64}")).prop_map(|(entity, r#type, body, key)| Signal { entity, r#type, body, key });
     let history = (entity(), of(0..=MOST), any::<bool>(), of(1_u32..=1000)).prop_map(|(entity, at, before, limit)| {

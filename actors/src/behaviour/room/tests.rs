@@ -184,6 +184,7 @@ fn events_that_do_not_fit_are_corrupt() {
         body: raw(body),
         client: None,
         n: None,
+        tag: None,
         result: None,
     };
     let mut room = Room::new(RoomConfig::default());

@@ -11,6 +11,7 @@ fn event(user: &str, client: &str, n: u64, seq: Seq) -> EventRecord {
         body: RawJson::NULL,
         client: Some(client.into()),
         n: Some(n),
+        tag: None,
         result: n.is_multiple_of(2).then(|| RawJson::from_text(n.to_string()).unwrap()),
     }
 }

@@ -1,6 +1,8 @@
 //! History, snapshots, presence, sleep.
 
 use super::*;
+use crate::answer::{Answer, AnswerBody};
+use crate::relay::Part;
 
 #[test]
 fn history_goes_both_ways_in_memory_and_in_the_store() {
@@ -169,4 +171,67 @@ fn a_crowd_of_senders_keeps_nobody_new_out() {
     assert_eq!(ask(&mut rig, "a", 1, u64::MAX), nothing(), "whoever lies has it twice");
     rig.commit(4);
     assert_eq!(ask(&mut rig, "e", 7, 5500), nothing(), "it cannot be one of them");
+}
+
+/// An event of a tagged op carries the tag to everybody, whichever way it takes, and nothing else of who sent it.
+#[test]
+fn a_tag_comes_back_with_the_event() {
+    fn texts(fx: &Effects) -> Vec<String> {
+        let text = |frame: &bytes::Bytes| String::from_utf8_lossy(frame).into_owned();
+        let shown = |part: &Part| match part {
+            Part::Events { frames, .. } => text(frames.json.as_ref().unwrap()),
+            Part::Joined { answer: Answer { body: AnswerBody::Frame(Some(frame)), .. }, .. }
+            | Part::CaughtUp { frame: Some(frame), .. }
+            | Part::Answer(Answer { body: AnswerBody::Frame(Some(frame)), .. }) => text(frame),
+            other => format!("{other:?}"),
+        };
+        fx.parts.iter().flat_map(|(_, parts)| parts.iter().map(shown)).collect()
+    }
+    let has_tag = |texts: &[String], number: usize| {
+        let tagged: Vec<_> = texts.iter().filter(|text| text.contains(r#""tag":"f3a9""#)).collect();
+        assert_eq!(tagged.len(), number, "{texts:?}");
+        assert!(texts.iter().all(|text| !text.contains(&*client(1000))), "{texts:?}");
+    };
+    // One with all events in memory, one with none.
+    for ring_events in [4, 0] {
+        let mut rig = Rig::of(Kind { ring_events, ..kind() }, Loaded::default());
+        rig.subscribe(spec(1, 1), None);
+        let mut request = post("alice", Some(1), "hello", rig.line.reply(0, 1));
+        request.tag = Some("f3a9".into());
+        rig.op(request);
+        rig.entity.committed_through(1, &mut rig.fx);
+        has_tag(&texts(&rig.fx), 1);
+        rig.post(0, 2);
+        rig.entity.committed_through(2, &mut rig.fx);
+        has_tag(&texts(&rig.fx), 0);
+        rig.out();
+
+        // As the journal keeps it.
+        let kept: Vec<EventRecord> = rig.written.iter().map(|event| serde_json::from_slice(&event.to_text()).unwrap()).collect();
+        assert_eq!(kept.iter().map(|event| event.tag.as_deref()).collect::<Vec<_>>(), [Some("f3a9"), None]);
+        let loaded = Loaded { epoch: Some(epoch()), tail: kept.clone(), longest_row: 1, snapshot: None };
+        let mut again = Rig::of(Kind { ring_events, ..kind() }, loaded);
+        for rig in [&mut rig, &mut again] {
+            let read = |rig: &mut Rig| {
+                for Fetch { page, purpose } in std::mem::take(&mut rig.fx.fetches) {
+                    rig.entity.fetched(purpose, Ok(page_of(&kept, page)), &mut rig.fx);
+                }
+                let shown = texts(&rig.fx);
+                rig.out();
+                shown
+            };
+            let reply = rig.line.reply(2, 1);
+            let after = Some(Position { epoch: epoch(), seq: 0 });
+            rig.entity.take(ToEntity::Subscribe(Box::new(SubscribeRequest { spec: spec(2, 1), after, reply })), &mut rig.fx);
+            has_tag(&read(rig), 1);
+            let after = Position { epoch: epoch(), seq: 0 };
+            let request = CatchUp { spec: spec(2, 1), codec: CodecKind::Json, after, presence: false };
+            rig.entity.take(ToEntity::CatchUp(request), &mut rig.fx);
+            has_tag(&read(rig), 1);
+            let history = params::History { entity: entity("room:a"), before: None, after: None, limit: None };
+            let reply = rig.line.reply(0, 103);
+            rig.entity.take(ToEntity::History(history, reply), &mut rig.fx);
+            has_tag(&read(rig), 1);
+        }
+    }
 }

@@ -17,6 +17,7 @@ fn batch(number: u64, seq: u64) -> Batch {
         body: RawJson::from_text("{}").unwrap(),
         client: None,
         n: None,
+        tag: None,
         result: None,
     };
     let events = serde_json::to_string(&[event]).unwrap();

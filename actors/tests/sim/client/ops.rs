@@ -116,7 +116,7 @@ impl Client {
             (op.invoked, op.ulid) = (step, self.ulid.clone());
         }
         let (entity, body, n, if_seq) = (op.entity.clone(), op.body.clone(), Some(op.n), op.if_seq);
-        let call = Call::Send(params::Send { entity, r#type: op.r#type.into(), body, n, first_sent: None, if_seq });
+        let call = Call::Send(params::Send { entity, r#type: op.r#type.into(), body, n, first_sent: None, if_seq, tag: None });
         self.request(Asked::Send(index), &call)
     }
 
