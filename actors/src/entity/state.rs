@@ -258,7 +258,7 @@ impl Entity {
         if self.seq == self.upkeep.snapshot() {
             return;
         }
-        let (trimmed, longest_row) = self.upkeep.snapshot_made(self.seq, (self.seq - self.durable) as usize);
+        let (trimmed, longest_row) = self.upkeep.snapshot_made(self.seq, self.seq.saturating_sub(self.durable) as usize);
         fx.snapshot = Some(Box::new(SnapshotRow {
             entity: self.id.clone(),
             epoch: self.epoch.clone(),

@@ -107,7 +107,7 @@ impl Upkeep {
             return None;
         }
         // A row that is on disk without our knowledge holds some of what is pending.
-        self.row_of(seq - durable);
+        self.row_of(seq.saturating_sub(durable));
         let events = (excess / TRIM_SHARE).clamp(TRIM_MIN, TRIM_MAX).min(excess);
         let each = ((durable - self.inherited) / u64::from(self.rows.max(1))).clamp(1, LONG_ROW);
         // The row that goes on behind what was deleted last stayed. It holds the last seq of that and the next one.
