@@ -18,7 +18,7 @@ use greenroom_actors::relay::{ParkedLimits, RelayHandle};
 use greenroom_actors::session::{Authenticate, SessionBounds};
 use greenroom_actors::store::Store;
 use greenroom_protocol::WireError;
-use greenroom_protocol::results::SessionLimits;
+use greenroom_protocol::results::{Rates, SessionLimits};
 use tokio::sync::watch;
 
 use crate::address::TrustedProxies;
@@ -266,11 +266,17 @@ fn bounds(config: &Config, kinds: &Kinds) -> SessionBounds {
             max_subscriptions: count(config.socket.max_subscriptions),
             max_in_flight: count(config.socket.max_in_flight),
             ping_interval_ms: ms(config.socket.ping_interval),
+            rates: Rates {
+                requests: config.limits.requests().into(),
+                bytes: config.limits.bytes().into(),
+                user_requests: config.limits.user_requests().into(),
+            },
         },
         outbox_bytes: config.socket.outbox_bytes,
         connect_timeout_ms: ms(config.socket.connect_timeout),
         requests: config.limits.requests(),
         bytes: config.limits.bytes(),
+        user_requests: config.limits.user_requests(),
         abuse_after: config.limits.abuse_after,
         abuse_window_ms: ms(config.limits.abuse_window),
     }

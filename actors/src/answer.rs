@@ -15,6 +15,8 @@ use crate::relay::{RelayHandle, ToRelay};
 enum Question {
     /// A request; without an id nothing is sent, but it still counts as in flight until it is answered.
     Request(Option<RequestId>),
+    /// A request without an id to this entity: what is sent is that it was refused.
+    Silent(EntityId),
     /// One of the subscriptions inside a `connect`.
     Part { index: u16, entity: EntityId },
 }
@@ -46,6 +48,8 @@ pub enum Noted {
 pub enum Asked {
     /// A request, by method and id.
     Request(&'static str, Option<RequestId>),
+    /// A request without an id, by method and entity.
+    Silent(&'static str, EntityId),
     /// One of the subscriptions inside a `connect`.
     Part {
         /// Its place.
@@ -86,11 +90,13 @@ pub struct Answer {
     pub(crate) duty: Option<Box<Responder>>,
 }
 
-/// The two shapes of an answer.
+/// The shapes of an answer.
 #[derive(Debug)]
 pub enum AnswerBody {
     /// A framed reply; none where the request had no id.
     Frame(Option<Bytes>),
+    /// The error of a request without an id, and the entity it was sent to.
+    Refused(EntityId, Box<WireError>),
     /// The outcome of the subscription at this place of the session's `connect`.
     Part(u16, Box<SubscriptionOutcome>),
 }
@@ -100,6 +106,7 @@ impl Responder {
     pub fn new(to: &Asker, asked: Asked) -> Self {
         let (method, question) = match asked {
             Asked::Request(method, id) => (method, Question::Request(id)),
+            Asked::Silent(method, entity) => (method, Question::Silent(entity)),
             Asked::Part { index, entity } => ("subscribe", Question::Part { index, entity }),
         };
         Self {
@@ -134,6 +141,7 @@ impl Responder {
     pub fn ok<T: Serialize>(self, result: &T) -> Answer {
         let body = match &self.question {
             Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.encoder.result(self.codec, id, result))),
+            Some(Question::Silent(_)) => AnswerBody::Frame(None),
             _ => unreachable!("parts of a `connect` are subscriptions, answered by `subscribed`"),
         };
         self.answer(body)
@@ -146,7 +154,7 @@ impl Responder {
                 AnswerBody::Part(*index, Box::new(SubscriptionOutcome { entity: entity.clone(), result: Some(result), error: None }))
             }
             Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.encoder.result(self.codec, id, &result))),
-            None => AnswerBody::Frame(None),
+            Some(Question::Silent(_)) | None => AnswerBody::Frame(None),
         };
         self.answer(body)
     }
@@ -182,6 +190,7 @@ impl Responder {
                 AnswerBody::Part(*index, Box::new(SubscriptionOutcome { entity: entity.clone(), result: None, error: Some(error) }))
             }
             Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.encoder.error(self.codec, Some(id), &error))),
+            Some(Question::Silent(entity)) => AnswerBody::Refused(entity.clone(), Box::new(error)),
             None => AnswerBody::Frame(None),
         };
         Answer { to: self.to, body, method: self.method, error: code, refused: self.noted.clone(), duty: None }

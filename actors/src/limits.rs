@@ -42,6 +42,12 @@ impl Rate {
     }
 }
 
+impl From<Rate> for greenroom_protocol::results::Rate {
+    fn from(rate: Rate) -> Self {
+        Self { per_second: rate.per_second.get(), burst: rate.burst.get() }
+    }
+}
+
 /// The bucket has too few tokens; none were taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {

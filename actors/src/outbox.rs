@@ -274,7 +274,12 @@ impl Outbox {
         if self.close.get().is_none() {
             self.close.set(Some(code));
         }
-        // Whatever the pump waits for: a socket that takes nothing must not keep a connection from closing.
+        // A socket that takes nothing must not keep a connection from closing.
+        self.rouse();
+    }
+
+    /// Wakes the pump, whatever it waits for.
+    pub fn rouse(&self) {
         if let Some(waker) = &self.queue.borrow().waker {
             waker.wake_by_ref();
         }

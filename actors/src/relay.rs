@@ -18,6 +18,7 @@ use crate::ids::SessionKey;
 
 mod actor;
 mod parked;
+mod refusals;
 mod runs;
 mod seats;
 mod state;

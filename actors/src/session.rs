@@ -19,9 +19,10 @@ use crate::kind::Kinds;
 use crate::limits::{Keyed, Rate};
 use crate::relay::{Relay, RelayHandle};
 
-mod abuse;
 mod connect;
+mod head;
 mod name;
+mod patience;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -76,7 +77,9 @@ pub struct SessionBounds {
     pub requests: Rate,
     /// Bytes of messages.
     pub bytes: Rate,
-    /// Refusals by a rate limit within the window that end the session.
+    /// Requests of its user, over all the user's sessions.
+    pub user_requests: Rate,
+    /// Messages within the window that end the session, sent although it was told to wait.
     pub abuse_after: u32,
     /// That window, in ms.
     pub abuse_window_ms: u64,

@@ -87,6 +87,12 @@ pub(crate) fn shown(message: &ServerMessage) -> String {
             format!("{} {}{reason}", id(asked), error.data.code.as_str())
         }
         ServerMessage::Result { id: asked, result } => format!("{}{}", id(&Some(asked.clone())), words(&result.parse().unwrap())),
+        ServerMessage::Notification { method, params } if method == "refused" => {
+            let told: greenroom_protocol::notify::Refused = params.parse().unwrap();
+            let at = told.entity.map(|entity| format!(" {entity}")).unwrap_or_default();
+            let reason = told.error.data.reason.map(|reason| format!(" {reason}")).unwrap_or_default();
+            format!("refused {}{at} {}{reason} x{}", told.method, told.error.data.code.as_str(), told.count)
+        }
         ServerMessage::Notification { method, params } => format!("{method}{}", words(&params.parse().unwrap())),
     }
 }
@@ -115,6 +121,7 @@ fn words(value: &Value) -> String {
 pub(crate) fn answer(answer: &Answer) -> String {
     match &answer.body {
         AnswerBody::Frame(None) => "no answer wanted".into(),
+        AnswerBody::Refused(entity, error) => format!("{entity} {}", error.data.code.as_str()),
         AnswerBody::Frame(Some(frame)) => shown(&messages(CodecKind::Json, frame)[0]),
         AnswerBody::Part(index, outcome) => match (&outcome.result, &outcome.error) {
             (Some(result), _) => format!("part {index}{}", words(&serde_json::to_value(result).unwrap())),

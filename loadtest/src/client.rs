@@ -198,6 +198,7 @@ fn nobody() -> Connected {
         max_subscriptions: 0,
         max_in_flight: 0,
         ping_interval_ms: 0,
+        rates: greenroom_protocol::results::Rates::default(),
     };
     let (session, client, user, server) = Default::default();
     Connected { session, resumed: false, client, user, expires_at: None, now: 0, server, limits, subscriptions: Vec::new() }

@@ -8,7 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use greenroom_protocol::codec::{Message as Wire, Method};
 use greenroom_protocol::params::PresenceAction;
 use greenroom_protocol::results::{
-    Connected, Empty, Event, HistoryPage, Member, Pong, PresenceList, Sent, SessionLimits, SnapshotReason, State, Subscribed,
+    Connected, Empty, Event, HistoryPage, Member, Pong, PresenceList, Rates, Sent, SessionLimits, SnapshotReason, State, Subscribed,
     SubscriptionOutcome,
 };
 use greenroom_protocol::{Call, CodecKind, EntityId, Epoch, ErrorCode, RawJson, RequestId, WireError, notify, params};
@@ -393,6 +393,7 @@ fn hello(client: String, user: String, subscriptions: Vec<SubscriptionOutcome>) 
         max_subscriptions: 256,
         max_in_flight: 64,
         ping_interval_ms: 25000,
+        rates: Rates::default(),
     };
     let (session, client) = ("s".into(), client);
     Connected { session, resumed: false, client, user, expires_at: None, now: 0, server: "fake/0".into(), limits, subscriptions }

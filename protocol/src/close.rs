@@ -52,7 +52,7 @@ close_table! {
     TokenExpired = 4002, "token_expired", "token_expired";
     /// `connect` was refused.
     Unauthorized = 4003, "unauthorized", "unauthorized";
-    /// The client kept on exceeding a limit.
+    /// The client kept on sending although it was told to wait.
     RateLimited = 4008, "rate_limited", "rate_limited";
     /// The client took nothing for the write timeout, or overflowed a `disconnect` subscription.
     SlowConsumer = 4009, "slow_consumer", "slow_consumer";

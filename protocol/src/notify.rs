@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::results::Event;
 use crate::results::{Member, SnapshotReason};
-use crate::{EntityId, Epoch, RawJson, Seq};
+use crate::{EntityId, Epoch, RawJson, Seq, WireError};
 
 /// A volatile message from another subscriber.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -80,4 +80,18 @@ pub enum GoodbyeReason {
     TokenExpiring,
     /// The server stops.
     ShuttingDown,
+}
+
+/// Requests without an `id` were refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Refused {
+    /// Their method.
+    pub method: String,
+    /// The entity they were sent to; absent when they were sent to several, or to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity: Option<EntityId>,
+    /// The error that the latest of them would have been answered with.
+    pub error: WireError,
+    /// How many were refused for this reason since the last such notification.
+    pub count: u64,
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
+use crate::EntityId;
 use crate::params::{Connect, History, Ping, Presence, Send, Signal, Subscribe, Target};
 
 /// JSON-RPC's id: what the client wants to see again in the answer.
@@ -95,6 +96,19 @@ impl Call {
             Self::History(_) => "history",
             Self::Presence(_) => "presence",
             Self::Ping(_) => "ping",
+        }
+    }
+
+    /// The entity it is sent to; `connect` and `ping` are sent to none.
+    pub const fn entity(&self) -> Option<&EntityId> {
+        match self {
+            Self::Connect(_) | Self::Ping(_) => None,
+            Self::Subscribe(params) => Some(&params.entity),
+            Self::Unsubscribe(params) | Self::Read(params) => Some(&params.entity),
+            Self::Send(params) => Some(&params.entity),
+            Self::Signal(params) => Some(&params.entity),
+            Self::History(params) => Some(&params.entity),
+            Self::Presence(params) => Some(&params.entity),
         }
     }
 }

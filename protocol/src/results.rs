@@ -44,6 +44,29 @@ pub struct SessionLimits {
     pub max_in_flight: u32,
     /// How often the server pings an idle connection.
     pub ping_interval_ms: u64,
+    /// How much it may ask for.
+    pub rates: Rates,
+}
+
+/// A session's rate limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Rates {
+    /// Requests on this connection.
+    pub requests: Rate,
+    /// Bytes of messages on this connection.
+    pub bytes: Rate,
+    /// Requests of this user, over all its connections.
+    pub user_requests: Rate,
+}
+
+/// A token bucket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RateLimit")]
+pub struct Rate {
+    /// Tokens regained a second.
+    pub per_second: u32,
+    /// Tokens that a full bucket holds.
+    pub burst: u32,
 }
 
 /// The outcome of one subscription asked for within `connect`: exactly one of `result` and `error`.

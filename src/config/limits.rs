@@ -33,9 +33,9 @@ pub struct LimitsConfig {
     pub connections_per_address_burst: u32,
     /// Connections at once from one address; 0 is no limit.
     pub connections_per_address: usize,
-    /// Refusals within `abuse_window` after which a connection is closed.
+    /// Messages within `abuse_window`, sent although the client was told to wait, after which a connection is closed.
     pub abuse_after: u32,
-    /// How long refusals are remembered.
+    /// How long these are remembered.
     #[serde(with = "units::duration")]
     pub abuse_window: Duration,
     /// Proxies whose `X-Forwarded-For` is believed, as networks.

@@ -80,9 +80,10 @@ impl Stream for Input {
         if self.seat.outbox.closing().is_some() {
             return Poll::Ready(None);
         }
-        // A client that does not take answers gets no more of them: the pump wakes us when it has.
+        // A client that does not take answers gets no more of them: the pump wakes us when it has. One that sends far more than
+        // it may waits for the next second, which wakes the pump.
         // And the actor handles a few frames a turn only: what it has not yet handled must not pile up in its buffer.
-        if self.turn.taken.get() || self.seat.outbox.is_full() || self.turn.handled.get() < self.guard.whole() {
+        if self.turn.taken.get() || !self.seat.is_read() || self.turn.handled.get() < self.guard.whole() {
             self.turn.more.set(true);
             return Poll::Pending;
         }

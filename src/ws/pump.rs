@@ -121,7 +121,7 @@ impl Pump {
             return;
         }
         self.turn.begin();
-        if self.seat.outbox.is_full() && self.seat.outbox.closing().is_none() {
+        if !self.seat.is_read() && self.seat.outbox.closing().is_none() {
             // Requests that came with the last chunk wait, as those behind them do, until the client has taken answers.
             self.turn.more.set(true);
             return;
@@ -273,7 +273,7 @@ impl Future for Pump {
         if this.seat.outbox.take_starved() {
             this.env.relay.borrow_mut().drained(&this.seat);
         }
-        if this.turn.more.get() && !this.seat.outbox.is_full() {
+        if this.turn.more.get() && this.seat.is_read() {
             cx.waker().wake_by_ref();
         }
         match this.finish_close(cx) {

@@ -52,6 +52,7 @@ fn sweep(env: &SessionEnv, seat: &Seat, now: Millis, deadlines: Deadlines) {
     if seat.outbox.closing().is_some() {
         return;
     }
+    seat.next_second(&env.encoder);
     let since = |then: Millis| now.saturating_sub(then);
     let waiting = seat.outbox.bytes() + seat.unwritten.get() > 0;
     if now >= seat.connect_by.get() {

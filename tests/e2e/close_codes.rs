@@ -86,11 +86,14 @@ async fn provoke(code: CloseCode, codec: CodecKind, server: &Server) -> (u16, St
             client.closed().await
         }
         CloseCode::RateLimited => {
-            let mut client = server.open(codec).await;
-            for _ in 0..6 {
-                client.ask("ping", json!({})).await;
+            let mut client = server.client(codec).await;
+            // It asks again at once, whatever the answer says.
+            loop {
+                let id = client.ask("ping", json!({})).await;
+                if let Err(close) = client.try_answer(id).await {
+                    return close.expect("a close frame");
+                }
             }
-            client.closed().await
         }
         CloseCode::SlowConsumer => slow_reader::closed_for_reading_nothing(server, codec).await,
         CloseCode::PingTimeout => {

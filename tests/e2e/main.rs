@@ -20,6 +20,7 @@ mod full_disk;
 mod fuzz;
 mod handshake;
 mod history;
+mod honest_bursts;
 mod hostile;
 mod identity;
 mod irc;

@@ -5,13 +5,24 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use greenroom_protocol::codec::{Message, Method};
+use greenroom_protocol::notify::Refused;
 use greenroom_protocol::results::{Connected, SubscriptionOutcome};
-use greenroom_protocol::{CodecKind, EntityId, RawJson, RequestId};
+use greenroom_protocol::{CodecKind, EntityId, RawJson, RequestId, WireError};
 
+use super::refusals::Refusals;
 use crate::clock::Millis;
 use crate::entity::SubscribeRequest;
+use crate::frames::Encoder;
 use crate::ids::{SessionKey, WorkerId};
 use crate::outbox::Outbox;
+use crate::rare::{Empty, Rare};
+
+/// Requests that are refused for a rate within a second before no more are read until the next: what a flood costs is bounded,
+/// and who sends this much at once waits a little.
+const CHOKE_AFTER: u32 = 500;
+/// A message counts as one more request for each so many bytes.
+const OVER_BYTES: u32 = 4096;
 
 /// One session's place. Lives on one thread.
 #[derive(Debug)]
@@ -50,6 +61,10 @@ pub struct Seat {
     enters: Cell<u32>,
     /// What it follows, or is about to. Whatever the relay has of it is in here.
     pub follows: RefCell<Vec<Follow>>,
+    /// Requests without an id that were refused lately.
+    refusals: RefCell<Rare<Refusals>>,
+    /// What was refused for a rate since the last second, in requests; a long one counts as several.
+    over: Cell<u32>,
     /// The answer to `connect`, while its subscriptions are being gathered.
     pub gather: RefCell<Option<Box<Gather>>>,
 }
@@ -131,6 +146,8 @@ impl Seat {
             present: RefCell::default(),
             enters: Cell::new(0),
             follows: RefCell::default(),
+            refusals: RefCell::default(),
+            over: Cell::new(0),
             gather: RefCell::new(None),
         }
     }
@@ -213,6 +230,37 @@ impl Seat {
             self.taken.set(0);
         }
         now.saturating_sub(self.stuck.get())
+    }
+
+    /// Tells its client that a request without an id was refused, now or with others once a second.
+    pub fn refused(&self, encoder: &Encoder, method: &'static str, entity: Option<EntityId>, error: WireError) {
+        let told = self.refusals.borrow_mut().change(Refusals::default, |refusals| refusals.add(method, entity, error));
+        told.into_iter().for_each(|told| self.tell_refused(encoder, &told));
+    }
+
+    fn tell_refused(&self, encoder: &Encoder, told: &Refused) {
+        self.outbox.push(encoder.encode(self.codec, &Message::Notification { method: Method::Refused, params: told }));
+    }
+
+    /// A message of so many bytes was refused for a rate.
+    pub fn over_limit(&self, bytes: u32) {
+        self.over.set(self.over.get().saturating_add(1 + bytes / OVER_BYTES));
+    }
+
+    /// Whether requests are read: not while its client takes no answers, and not before the next second once so much was refused.
+    pub fn is_read(&self) -> bool {
+        !self.outbox.is_full() && self.over.get() < CHOKE_AFTER
+    }
+
+    /// A second is over: tells its client of what was refused, and reads on if it was choked.
+    pub fn next_second(&self, encoder: &Encoder) {
+        if self.over.replace(0) >= CHOKE_AFTER {
+            self.outbox.rouse();
+        }
+        if !self.refusals.borrow().is_empty() && !self.outbox.is_full() {
+            let due = self.refusals.borrow_mut().change_if_any(Refusals::due).unwrap_or_default();
+            due.iter().for_each(|told| self.tell_refused(encoder, told));
+        }
     }
 
     /// Counts one request as answered.

@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::codec::{Method, ServerMessage};
-use greenroom_protocol::results::{Connected, Empty, SessionLimits, SnapshotReason, Subscribed, SubscriptionOutcome};
+use greenroom_protocol::results::{Connected, Empty, Rates, SessionLimits, SnapshotReason, Subscribed, SubscriptionOutcome};
 use greenroom_protocol::{CodecKind, EntityId, Epoch, ErrorCode, RawJson, RequestId, Seq, WireError, notify};
 use proptest::prelude::*;
 
@@ -445,7 +445,14 @@ fn a_new_name_of_the_log_is_asked_about() {
 }
 
 fn connected() -> Connected {
-    let limits = SessionLimits { max_message_bytes: 1, max_body_bytes: 1, max_subscriptions: 1, max_in_flight: 1, ping_interval_ms: 1 };
+    let limits = SessionLimits {
+        max_message_bytes: 1,
+        max_body_bytes: 1,
+        max_subscriptions: 1,
+        max_in_flight: 1,
+        ping_interval_ms: 1,
+        rates: Rates::default(),
+    };
     Connected {
         session: "s".into(),
         client: "c".into(),

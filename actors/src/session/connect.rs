@@ -10,6 +10,7 @@ use greenroom_protocol::{EntityId, ErrorCode, RequestId, WireError};
 use ulid::Ulid;
 
 use super::Session;
+use super::head::Head;
 use crate::answer::{Asked, Responder};
 use crate::capability::Permissions;
 use crate::clock::Millis;
@@ -33,9 +34,9 @@ impl Session {
             Ok(first) => self.welcome(id, params, first, now),
             Err(error) => {
                 let fatal = self.identity.is_none();
-                self.refuse("connect", id.as_ref(), &error);
+                let expired = error.data.code == ErrorCode::TokenExpired;
+                self.refuse(Head::of_connect(id.as_ref()), error);
                 if fatal {
-                    let expired = error.data.code == ErrorCode::TokenExpired;
                     self.seat.outbox.close(if expired { CloseCode::TokenExpired } else { CloseCode::Unauthorized });
                 }
             }

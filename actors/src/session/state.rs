@@ -7,21 +7,25 @@ use std::time::Instant;
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::params::{self, PresenceAction};
 use greenroom_protocol::results::{Empty, Pong};
-use greenroom_protocol::{Call, CodecKind, EntityId, ErrorCode, RawJson, Request, RequestId, WireError, limits};
+use greenroom_protocol::{Call, CodecKind, EntityId, ErrorCode, Malformed, RawJson, Request, RequestId, WireError, limits};
 use serde::Serialize;
 
 use super::SessionEnv;
-use super::abuse::Abuse;
+use super::head::Head;
+use super::patience::{Excess, Patience, Scope, Told};
 use crate::answer::{Asked, Asker, Noted, Responder, overloaded};
 use crate::capability::Permissions;
 use crate::clock::Millis;
 use crate::entity::{OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
 use crate::identity::Identity;
 use crate::kind::Kind;
-use crate::limits::{Bucket, Refused};
+use crate::limits::{Bucket, Rate, Refused};
 use crate::metrics::{MAILBOX_REFUSALS, REQUESTS, SESSIONS, UNKNOWN_METHOD, record_rate_limited};
 use crate::outbox::Outbox;
 use crate::relay::{Owner, Seat, SubSpec};
+
+/// When to repeat a request that met the limit of unanswered ones: the next answer makes room, so soon.
+const RETRY_IN_FLIGHT_MS: u64 = 50;
 
 /// One connected client.
 pub struct Session {
@@ -30,7 +34,8 @@ pub struct Session {
     pub(super) identity: Option<Identity>,
     requests: Bucket,
     bytes: Bucket,
-    abuse: Abuse,
+    /// What it was told of its limits, once it has exceeded one.
+    patience: Option<Box<Patience>>,
     /// Subscriptions so far.
     subscriptions: u32,
 }
@@ -46,7 +51,7 @@ impl Session {
         drop(relay);
         let (requests, bytes) = (Bucket::new(bounds.requests), Bucket::new(bounds.bytes));
         SESSIONS.gauge_with([]).increment(1);
-        Self { seat, identity: None, requests, bytes, abuse: Abuse::default(), subscriptions: 0, env }
+        Self { seat, identity: None, requests, bytes, patience: None, subscriptions: 0, env }
     }
 
     /// Its place on the thread, for the socket's pump.
@@ -58,18 +63,18 @@ impl Session {
     pub fn receive(&mut self, payload: &[u8], now: Millis) {
         self.seat.heard.set(now);
         let decoded = self.seat.codec.decode(payload);
-        let (method, id) = match &decoded {
-            Ok(request) => (request.call.method(), request.id.clone()),
-            Err(malformed) => (UNKNOWN_METHOD, malformed.id.clone()),
-        };
-        let cost = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        let limited = [("requests", self.requests.check(1)), ("bytes", self.bytes.check(cost))];
-        if let Some((scope, Err(refused))) = limited.into_iter().find(|(_, checked)| checked.is_err()) {
-            return self.over_limit(method, id.as_ref(), scope, refused, now);
+        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        // Bytes first: signals over the other rate are dropped without more ado, so this one must speak for them.
+        let (bytes, requests) = (self.bytes.check(length), self.requests.check(1));
+        for (scope, cost, checked) in [(Scope::Bytes, length, bytes), (Scope::Requests, 1, requests)] {
+            if let Err(refused) = checked {
+                self.seat.over_limit(length);
+                return self.over_limit(Head::of(&decoded), scope, cost, refused, now);
+            }
         }
         match decoded {
             Ok(request) => self.call(request, now),
-            Err(malformed) => self.refuse(UNKNOWN_METHOD, malformed.id.as_ref(), &malformed.error),
+            Err(Malformed { id, error }) => self.refuse(Head { method: UNKNOWN_METHOD, id: id.as_ref(), entity: None }, error),
         }
     }
 
@@ -78,35 +83,40 @@ impl Session {
         self.seat.heard.set(now);
         let within = self.requests.check(1).is_ok();
         if !within {
-            record_rate_limited("requests");
-            self.count_refusal(now);
+            record_rate_limited(Scope::Requests.as_str());
+            // Its sender is not told, and no honest one sends so many.
+            self.ignored(now);
         }
         within
     }
 
     fn call(&mut self, request: Request, now: Millis) {
         let Request { id, call } = request;
-        let method = call.method();
         if let Call::Connect(params) = call {
             return self.connect(id, params, now);
         }
+        let head = Head::of_call(id.as_ref(), &call);
         let Some(identity) = &self.identity else {
-            let error = WireError::new(ErrorCode::NotConnected, "the first request must be `connect`");
-            return self.refuse(method, id.as_ref(), &error);
+            return self.refuse(head, WireError::new(ErrorCode::NotConnected, "the first request must be `connect`"));
         };
         if let Err(refused) = self.env.users.check(&identity.user, 1) {
-            return self.over_limit(method, id.as_ref(), "user", refused, now);
+            self.seat.over_limit(0);
+            return self.over_limit(head, Scope::User, 1, refused, now);
         }
         if matches!(call, Call::Ping(_)) {
-            return self.reply(method, id.as_ref(), &Pong { now });
+            return self.reply(head.method, id.as_ref(), &Pong { now });
         }
         let most = self.env.bounds.told.max_in_flight;
         if self.seat.in_flight.get() >= most {
             let error = WireError::new(ErrorCode::TooManyInFlight, format!("{most} requests are unanswered; wait for answers first"));
-            return self.refuse(method, id.as_ref(), &error);
+            return self.refuse(head, error.retry_after_ms(RETRY_IN_FLIGHT_MS));
         }
         self.seat.in_flight.set(self.seat.in_flight.get() + 1);
-        let reply = Responder::new(&self.asker(), Asked::Request(method, id));
+        let asked = match (id, call.entity()) {
+            (None, Some(entity)) => Asked::Silent(call.method(), entity.clone()),
+            (id, _) => Asked::Request(call.method(), id),
+        };
+        let reply = Responder::new(&self.asker(), asked);
         self.dispatch(call, reply);
     }
 
@@ -274,24 +284,40 @@ impl Session {
         None
     }
 
-    fn over_limit(&mut self, method: &'static str, id: Option<&RequestId>, scope: &'static str, refused: Refused, now: Millis) {
-        record_rate_limited(scope);
-        let error = match refused {
-            Refused::RetryAfter(after) => {
-                let ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-                WireError::new(ErrorCode::RateLimited, "over the rate limit; nothing was done").retry_after_ms(ms).reason(scope)
-            }
+    fn over_limit(&mut self, head: Head<'_>, scope: Scope, cost: u32, refused: Refused, now: Millis) {
+        record_rate_limited(scope.as_str());
+        let after = match refused {
+            Refused::RetryAfter(after) => after,
             Refused::TooBig { burst } => {
-                WireError::new(ErrorCode::TooLarge, format!("the request costs more than the limit's burst of {burst} allows"))
-                    .reason(scope)
+                let message = format!("the request costs more than the limit's burst of {burst} allows");
+                return self.refuse(head, WireError::new(ErrorCode::TooLarge, message).reason(scope.as_str()));
             }
         };
-        self.refuse(method, id, &error);
-        self.count_refusal(now);
+        let wait_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        let told = self.seat.outbox.bytes() + self.seat.unwritten.get() == 0;
+        let excess = Excess { scope, rate: self.rate(scope), cost, wait_ms, told };
+        let Told { retry_after_ms, ignored } = self.patience.get_or_insert_default().refuse(excess, now);
+        let error = WireError::new(ErrorCode::RateLimited, "over the rate limit; nothing was done");
+        self.refuse(head, error.retry_after_ms(retry_after_ms).reason(scope.as_str()));
+        // Signals may be dropped, and those who send one for every move of a pointer are no attackers.
+        if ignored && (scope == Scope::Bytes || !head.is_signal()) {
+            self.ignored(now);
+        }
     }
 
-    fn count_refusal(&mut self, now: Millis) {
-        if self.abuse.refused(now, self.env.bounds.abuse_after, self.env.bounds.abuse_window_ms) {
+    fn rate(&self, scope: Scope) -> Rate {
+        let bounds = &self.env.bounds;
+        match scope {
+            Scope::Requests => bounds.requests,
+            Scope::Bytes => bounds.bytes,
+            Scope::User => bounds.user_requests,
+        }
+    }
+
+    /// The client has sent a message although it was told to wait, or should have known.
+    fn ignored(&mut self, now: Millis) {
+        let bounds = &self.env.bounds;
+        if self.patience.get_or_insert_default().ignored(now, bounds.abuse_after, bounds.abuse_window_ms) {
             self.seat.outbox.close(CloseCode::RateLimited);
         }
     }
@@ -307,11 +333,15 @@ impl Session {
         }
     }
 
-    /// Answers with an error; one whose request could not be understood has no id.
-    pub(super) fn refuse(&self, method: &'static str, id: Option<&RequestId>, error: &WireError) {
+    /// Answers with an error; one whose request could not be understood has no id. Where no answer is wanted, the client is
+    /// told all the same.
+    pub(super) fn refuse(&self, head: Head<'_>, error: WireError) {
+        let Head { method, id, entity } = head;
         REQUESTS.counter_with([method, error.data.code.as_str()]).increment(1);
         if id.is_some() || method == UNKNOWN_METHOD {
-            self.seat.outbox.push(self.env.encoder.error(self.seat.codec, id, error));
+            self.seat.outbox.push(self.env.encoder.error(self.seat.codec, id, &error));
+        } else {
+            self.seat.refused(&self.env.encoder, method, entity.cloned(), error);
         }
     }
 }

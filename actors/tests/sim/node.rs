@@ -14,7 +14,7 @@ use greenroom_actors::limits::{Keyed, Rate};
 use greenroom_actors::relay::{ParkedLimits, Relay, RelayHandle, ToRelay};
 use greenroom_actors::session::{SessionBounds, SessionEnv};
 use greenroom_protocol::EntityId;
-use greenroom_protocol::results::SessionLimits;
+use greenroom_protocol::results::{Rates, SessionLimits};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::bugs::Bug;
@@ -173,11 +173,13 @@ fn bounds(rate: Rate, sizes: Sizes) -> SessionBounds {
             max_subscriptions: 16,
             max_in_flight: 16,
             ping_interval_ms: 25000,
+            rates: Rates::default(),
         },
         outbox_bytes: sizes.outbox,
         connect_timeout_ms: 10_000,
         requests: rate,
         bytes: rate,
+        user_requests: rate,
         abuse_after: 100,
         abuse_window_ms: 1000,
     }

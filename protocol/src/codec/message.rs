@@ -18,11 +18,13 @@ pub enum Method {
     Reset,
     /// The connection will be closed.
     Goodbye,
+    /// Requests without an id were refused.
+    Refused,
 }
 
 impl Method {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 5] = [Self::Event, Self::Signal, Self::Presence, Self::Reset, Self::Goodbye];
+    pub const ALL: [Self; 6] = [Self::Event, Self::Signal, Self::Presence, Self::Reset, Self::Goodbye, Self::Refused];
 
     /// The name on the wire; also a metric's label.
     pub const fn as_str(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Method {
             Self::Presence => "presence",
             Self::Reset => "reset",
             Self::Goodbye => "goodbye",
+            Self::Refused => "refused",
         }
     }
 }

@@ -42,6 +42,7 @@ pub fn notifications(g: &mut SchemaGenerator) -> Vec<Entry> {
         notification::<notify::PresenceChange>(g, Method::Presence, "users came, changed or went"),
         notification::<notify::Reset>(g, Method::Reset, "the subscription could not be continued: replace what you have"),
         notification::<notify::Goodbye>(g, Method::Goodbye, "the server will close this connection"),
+        notification::<notify::Refused>(g, Method::Refused, "requests without an id were refused"),
     ]
 }
 

@@ -2,7 +2,7 @@ use std::fmt::Debug;
 
 use greenroom_protocol::notify::*;
 use greenroom_protocol::results::SnapshotReason;
-use greenroom_protocol::{Message, Method, RawJson, ServerMessage};
+use greenroom_protocol::{ErrorCode, Message, Method, RawJson, ServerMessage, WireError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -54,5 +54,9 @@ fn notifications() {
     notification(&mut golden, "reset, epoch_changed", Method::Reset, reset(SnapshotReason::EpochChanged));
     notification(&mut golden, "goodbye, token_expiring", Method::Goodbye, goodbye(GoodbyeReason::TokenExpiring, None));
     notification(&mut golden, "goodbye, shutting_down", Method::Goodbye, goodbye(GoodbyeReason::ShuttingDown, Some(1500)));
+    let error = WireError::new(ErrorCode::RateLimited, "over the rate limit; nothing was done").retry_after_ms(500).reason("requests");
+    let refused = Refused { method: "signal".into(), entity: None, error, count: 12 };
+    notification(&mut golden, "refused, of several entities", Method::Refused, refused.clone());
+    notification(&mut golden, "refused", Method::Refused, Refused { entity: Some(entity("doc:plan-7")), count: 1, ..refused });
     golden.finish();
 }

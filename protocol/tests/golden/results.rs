@@ -57,6 +57,11 @@ fn results() {
         max_subscriptions: 256,
         max_in_flight: 64,
         ping_interval_ms: 25_000,
+        rates: Rates {
+            requests: Rate { per_second: 100, burst: 200 },
+            bytes: Rate { per_second: 262_144, burst: 1_048_576 },
+            user_requests: Rate { per_second: 200, burst: 400 },
+        },
     };
     let connected = Connected {
         session: "01JD8Z6Q3V5XKQW9T2N4M7B0CF".into(),

@@ -38,6 +38,10 @@ impl Relay {
                     seat.outbox.push(frame);
                 }
             }
+            AnswerBody::Refused(entity, error) => {
+                seat.answered();
+                seat.refused(&self.encoder, answer.method, Some(entity), *error);
+            }
             AnswerBody::Part(index, outcome) => {
                 if let Some(gather) = seat.gather.borrow_mut().as_mut() {
                     gather.bytes += weight(&outcome);

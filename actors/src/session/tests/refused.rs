@@ -1,0 +1,134 @@
+//! What is over a limit: who is told, and who is blamed.
+
+use super::*;
+
+const SIGNAL: &str = r#"{"entity":"room:a","type":"cursor","body":{}}"#;
+
+/// A session that may ask a hundred times a second, and has used its burst up.
+fn exhausted() -> Rig {
+    let mut rig = Rig::connected(SessionBounds { requests: Rate::new(1, 2), abuse_window_ms: 10_000, ..bounds() });
+    assert_eq!(rig.ask("ping", "{}"), ["#2"]);
+    rig
+}
+
+impl Rig {
+    /// Pings at this time. The answer stays in the outbox.
+    fn ping(&mut self, now: u64) {
+        self.session().receive(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, now);
+    }
+}
+
+#[test]
+fn a_burst_is_refused_and_forgiven() {
+    let mut rig = exhausted();
+    (0..1000).for_each(|_| rig.ping(2000));
+    assert_eq!(rig.closing(), None, "it could not know");
+    assert!(rig.got().iter().all(|got| got == "#1 rate_limited requests"));
+    // What was on its way arrives.
+    (0..1000).for_each(|_| rig.ping(2500));
+    assert_eq!(rig.closing(), None);
+}
+
+#[test]
+fn who_goes_on_although_told_to_wait_is_closed() {
+    let mut rig = exhausted();
+    (0..10).for_each(|_| rig.ping(2000));
+    rig.got();
+    rig.ping(2100);
+    rig.got();
+    (0..2).for_each(|_| rig.ping(4100));
+    assert_eq!(rig.closing(), None);
+    rig.ping(4100);
+    assert_eq!(rig.closing(), Some(CloseCode::RateLimited));
+}
+
+#[test]
+fn who_was_not_reached_is_not_blamed() {
+    let mut rig = exhausted();
+    (0..100).for_each(|_| rig.ping(2000));
+    // Nothing of this was written to its socket.
+    (0..100).for_each(|_| rig.ping(6000));
+    assert_eq!(rig.closing(), None);
+}
+
+#[test]
+fn a_flood_of_control_frames_is_abuse_at_once() {
+    let mut rig = exhausted();
+    assert_eq!([(); 3].map(|()| rig.session().control(2000)), [false; 3]);
+    assert_eq!(rig.closing(), Some(CloseCode::RateLimited));
+}
+
+#[test]
+fn signals_over_the_rate_are_dropped_reported_and_never_abuse() {
+    let mut rig = exhausted();
+    assert_eq!(rig.tell("signal", SIGNAL, 2000), ["refused signal room:a rate_limited requests x1"]);
+    for second in 0..100 {
+        for _ in 0..120 {
+            assert_eq!(rig.tell("signal", SIGNAL, 2000 + second * 1000), [""; 0]);
+        }
+        rig.next_second();
+        assert_eq!(rig.got(), ["refused signal room:a rate_limited requests x120"]);
+    }
+    assert_eq!(rig.closing(), None);
+}
+
+#[test]
+fn signals_over_the_rate_of_bytes_are_held_against_who_goes_on() {
+    let mut rig = Rig::connected(SessionBounds { bytes: Rate::new(1, 200), abuse_window_ms: 10_000, ..bounds() });
+    (0..100).for_each(|second| drop(rig.tell("signal", SIGNAL, 2000 + second * 100)));
+    assert_eq!(rig.closing(), Some(CloseCode::RateLimited));
+}
+
+#[test]
+fn requests_without_an_id_that_find_no_room_are_reported() {
+    let mut rig = Rig::connected(bounds());
+    let post = r#"{"entity":"room:a","type":"post","body":{}}"#;
+    for _ in 0..3 {
+        assert_eq!(rig.tell("send", post, 2000), [""; 0]);
+    }
+    assert_eq!(rig.tell("send", post, 2000), ["refused send room:a too_many_in_flight x1"]);
+    assert_eq!(rig.tell("send", post, 2000), [""; 0]);
+    assert_eq!(rig.tell("send", &post.replace("room:a", "room:b"), 2000), [""; 0]);
+    rig.next_second();
+    assert_eq!(rig.got(), ["refused send too_many_in_flight x2"]);
+    rig.next_second();
+    assert_eq!(rig.got(), [""; 0], "nothing more was refused");
+    // What an entity, or a queue on the way, refuses later is reported as well.
+    drop(rig.routed());
+    assert_eq!(rig.got(), ["refused send room:a unavailable x1"]);
+    assert_eq!(rig.in_flight(), 0);
+}
+
+#[test]
+fn a_hint_says_when_to_repeat_what_found_no_room() {
+    let mut rig = Rig::connected(bounds());
+    (0..3).for_each(|_| drop(rig.ask("read", r#"{"entity":"room:a"}"#)));
+    rig.session().receive(br#"{"jsonrpc":"2.0","id":9,"method":"read","params":{"entity":"room:a"}}"#, 2000);
+    let mut out = VecDeque::new();
+    let _ = rig.session().seat().outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 9, usize::MAX);
+    let messages: Vec<_> = out.iter().flat_map(|frame| messages(CodecKind::Json, frame)).collect();
+    let [greenroom_protocol::ServerMessage::Error { error, .. }] = &messages[..] else { panic!("{messages:?}") };
+    assert_eq!((error.data.code, error.data.retry_after_ms), (ErrorCode::TooManyInFlight, Some(50)));
+}
+
+#[test]
+fn a_flood_is_read_no_further_until_the_next_second() {
+    let mut rig = exhausted();
+    (0..499).for_each(|_| rig.ping(2000));
+    assert!(rig.session().seat().is_read());
+    rig.ping(2000);
+    assert!(!rig.session().seat().is_read());
+    rig.next_second();
+    assert!(rig.session().seat().is_read());
+}
+
+#[test]
+fn connect_tells_the_rates() {
+    let rates = Rates { requests: Rate::new(1, 2).into(), ..Rates::default() };
+    let mut rig = Rig::new(SessionBounds { told: SessionLimits { rates, ..bounds().told }, ..bounds() });
+    rig.session().receive(br#"{"jsonrpc":"2.0","id":1,"method":"connect","params":{"token":"alice"}}"#, 2000);
+    let mut out = VecDeque::new();
+    let _ = rig.session().seat().outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 9, usize::MAX);
+    let text = String::from_utf8_lossy(&out[0]).into_owned();
+    assert!(text.contains(r#""rates":{"requests":{"per_second":1,"burst":2},"#), "{text}");
+}
