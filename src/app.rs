@@ -13,7 +13,7 @@ use greenroom_actors::identity::Identity;
 use greenroom_actors::ids::WorkerId;
 use greenroom_actors::journal::{Committer, CommitterLimits, Health, Journal};
 use greenroom_actors::kind::Kinds;
-use greenroom_actors::limits::Keyed;
+use greenroom_actors::limits::{Accounts, Keyed};
 use greenroom_actors::relay::{ParkedLimits, RelayHandle};
 use greenroom_actors::session::{Authenticate, SessionBounds};
 use greenroom_actors::store::Store;
@@ -100,7 +100,7 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
         journal: journal.clone(),
         store,
         authenticate: Arc::new(Tokens(authenticator)),
-        users: Arc::new(Keyed::new(config.limits.user_requests())),
+        accounts: Arc::new(Accounts::new(config.limits.user(), config.limits.address())),
         bounds: bounds(&config, &kinds),
         parked: ParkedLimits {
             window: config.socket.resume_window,
@@ -269,14 +269,13 @@ fn bounds(config: &Config, kinds: &Kinds) -> SessionBounds {
             rates: Rates {
                 requests: config.limits.requests().into(),
                 bytes: config.limits.bytes().into(),
-                user_requests: config.limits.user_requests().into(),
+                user_requests: config.limits.user().requests.into(),
             },
         },
         outbox_bytes: config.socket.outbox_bytes,
         connect_timeout_ms: ms(config.socket.connect_timeout),
         requests: config.limits.requests(),
         bytes: config.limits.bytes(),
-        user_requests: config.limits.user_requests(),
         abuse_after: config.limits.abuse_after,
         abuse_window_ms: ms(config.limits.abuse_window),
     }

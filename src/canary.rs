@@ -74,7 +74,7 @@ async fn failing(health: &mut watch::Receiver<Health>) -> String {
 pub struct Canary {
     entity: EntityId,
     directory: Directory,
-    asker: Asker,
+    asker: Arc<Asker>,
     inbox: mpsc::Receiver<ToRelay>,
 }
 
@@ -82,7 +82,7 @@ impl Canary {
     /// A canary that receives `inbox` as if it were the relay of `worker`.
     pub fn new(directory: Directory, worker: WorkerId, relay: RelayHandle, inbox: mpsc::Receiver<ToRelay>) -> Self {
         let session = SessionKey { worker, slot: 0, generation: 1 };
-        let asker = Asker { session, codec: CodecKind::Json, encoder: Encoder::new(ws::frame), relay };
+        let asker = Arc::new(Asker::new(session, CodecKind::Json, Encoder::new(ws::frame), relay));
         let entity = EntityId::parse(&format!("{KIND}:node")).expect("the kind's name and `node` keep to the grammar");
         Self { entity, directory, asker, inbox }
     }

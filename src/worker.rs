@@ -10,7 +10,7 @@ use greenroom_actors::frames::Encoder;
 use greenroom_actors::ids::WorkerId;
 use greenroom_actors::journal::Journal;
 use greenroom_actors::kind::Kinds;
-use greenroom_actors::limits::Keyed;
+use greenroom_actors::limits::Accounts;
 use greenroom_actors::relay::{ParkedLimits, Relay, RelayActor, RelayHandle, ToRelay};
 use greenroom_actors::session::{Authenticate, SessionBounds, SessionEnv};
 use greenroom_actors::store::Store;
@@ -33,8 +33,8 @@ pub struct Shared {
     pub store: Arc<dyn Store>,
     /// Who checks identities.
     pub authenticate: Arc<dyn Authenticate>,
-    /// Requests of each user.
-    pub users: Arc<Keyed<Arc<str>>>,
+    /// What each user and each address may ask for.
+    pub accounts: Arc<Accounts>,
     /// Each session's bounds.
     pub bounds: SessionBounds,
     /// Bounds of each worker's lost sessions.
@@ -97,7 +97,7 @@ pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
         kinds: shared.kinds,
         encoder,
         authenticate: shared.authenticate,
-        users: shared.users,
+        accounts: shared.accounts,
         bounds: shared.bounds,
         server: concat!("greenroom/", env!("CARGO_PKG_VERSION")).into(),
     })

@@ -1,13 +1,16 @@
 //! How a request is answered, from whichever thread the answer comes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytes::Bytes;
 use greenroom_protocol::results::{Subscribed, SubscriptionOutcome};
 use greenroom_protocol::{CodecKind, EntityId, ErrorCode, RequestId, WireError};
 use serde::Serialize;
 
-use bytes::Bytes;
-
 use crate::frames::Encoder;
 use crate::ids::SessionKey;
+use crate::limits::Payer;
 use crate::relay::{RelayHandle, ToRelay};
 
 /// What an answer belongs to.
@@ -21,8 +24,8 @@ enum Question {
     Part { index: u16, entity: EntityId },
 }
 
-/// A session, as whoever answers it needs to know it.
-#[derive(Debug, Clone)]
+/// A session, as whoever answers it needs to know it. One for each session, shared by its requests.
+#[derive(Debug)]
 pub struct Asker {
     /// Which session.
     pub session: SessionKey,
@@ -32,6 +35,48 @@ pub struct Asker {
     pub encoder: Encoder,
     /// Serves its thread.
     pub relay: RelayHandle,
+    /// Who pays for what it asks; none for the server itself.
+    pub payer: Option<Payer>,
+    /// What its answers have cost and its own rate of requests has not paid for yet, in tokens.
+    owed: AtomicU32,
+}
+
+impl Asker {
+    /// A session that pays for nothing.
+    pub fn new(session: SessionKey, codec: CodecKind, encoder: Encoder, relay: RelayHandle) -> Self {
+        Self { session, codec, encoder, relay, payer: None, owed: AtomicU32::new(0) }
+    }
+
+    /// The same with somebody who pays.
+    #[must_use]
+    pub fn paid_by(self, payer: Payer) -> Self {
+        Self { payer: Some(payer), ..self }
+    }
+
+    /// What a request cost beyond the token that it was let in for. The session pays with its next requests, and its user now.
+    fn charge(&self, tokens: u32) {
+        if let Some(payer) = self.payer.as_ref().filter(|_| tokens > 0) {
+            payer.account().charge(tokens);
+            // Only what one session is answered within a moment adds up here.
+            self.owed.fetch_add(tokens, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes up to `most` tokens of what is owed.
+    pub fn take_owed(&self, most: u32) -> u32 {
+        let owed = self.owed.load(Ordering::Relaxed).min(most);
+        if owed > 0 {
+            self.owed.fetch_sub(owed, Ordering::Relaxed);
+        }
+        owed
+    }
+
+    /// Gives back what was taken and could not be paid.
+    pub fn owe(&self, tokens: u32) {
+        if tokens > 0 {
+            self.owed.fetch_add(tokens, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What a session has noted of a request that may be refused.
@@ -64,10 +109,7 @@ pub enum Asked {
 /// Dropping it unused, be it by a panic or with a full queue's message, answers `unavailable`: no request is ever left open.
 #[derive(Debug)]
 pub struct Responder {
-    to: SessionKey,
-    codec: CodecKind,
-    encoder: Encoder,
-    relay: RelayHandle,
+    to: Arc<Asker>,
     method: &'static str,
     question: Option<Question>,
     noted: Option<Box<Noted>>,
@@ -103,21 +145,13 @@ pub enum AnswerBody {
 
 impl Responder {
     /// For what `to` asks.
-    pub fn new(to: &Asker, asked: Asked) -> Self {
+    pub fn new(to: &Arc<Asker>, asked: Asked) -> Self {
         let (method, question) = match asked {
             Asked::Request(method, id) => (method, Question::Request(id)),
             Asked::Silent(method, entity) => (method, Question::Silent(entity)),
             Asked::Part { index, entity } => ("subscribe", Question::Part { index, entity }),
         };
-        Self {
-            to: to.session,
-            codec: to.codec,
-            encoder: to.encoder,
-            relay: to.relay.clone(),
-            method,
-            question: Some(question),
-            noted: None,
-        }
+        Self { to: Arc::clone(to), method, question: Some(question), noted: None }
     }
 
     /// The session has noted this already, and forgets it should the request be refused.
@@ -129,18 +163,28 @@ impl Responder {
 
     /// The session that asked.
     pub fn session(&self) -> SessionKey {
-        self.to
+        self.to.session
+    }
+
+    /// Who pays for the request.
+    pub fn payer(&self) -> Option<&Payer> {
+        self.to.payer.as_ref()
+    }
+
+    /// Charges whoever asked for what the request costs beyond an ordinary one, in tokens of the rate of requests.
+    pub fn charge(&self, tokens: u32) {
+        self.to.charge(tokens);
     }
 
     /// The codec that it speaks.
     pub fn codec(&self) -> CodecKind {
-        self.codec
+        self.to.codec
     }
 
     /// Answers a request with its result.
     pub fn ok<T: Serialize>(self, result: &T) -> Answer {
         let body = match &self.question {
-            Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.encoder.result(self.codec, id, result))),
+            Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.to.encoder.result(self.to.codec, id, result))),
             Some(Question::Silent(_)) => AnswerBody::Frame(None),
             _ => unreachable!("parts of a `connect` are subscriptions, answered by `subscribed`"),
         };
@@ -153,14 +197,14 @@ impl Responder {
             Some(Question::Part { index, entity }) => {
                 AnswerBody::Part(*index, Box::new(SubscriptionOutcome { entity: entity.clone(), result: Some(result), error: None }))
             }
-            Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.encoder.result(self.codec, id, &result))),
+            Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.to.encoder.result(self.to.codec, id, &result))),
             Some(Question::Silent(_)) | None => AnswerBody::Frame(None),
         };
         self.answer(body)
     }
 
     fn answer(self, body: AnswerBody) -> Answer {
-        Answer { to: self.to, body, method: self.method, error: None, refused: None, duty: Some(Box::new(self)) }
+        Answer { to: self.to.session, body, method: self.method, error: None, refused: None, duty: Some(Box::new(self)) }
     }
 
     /// Answers with an error.
@@ -172,15 +216,15 @@ impl Responder {
 
     /// Answers a request with its result at once, past everything that waits.
     pub fn send_ok<T: Serialize>(self, result: &T) {
-        let relay = self.relay.clone();
-        relay.send_or_spawn(ToRelay::Answer(self.ok(result)));
+        let to = Arc::clone(&self.to);
+        to.relay.send_or_spawn(ToRelay::Answer(self.ok(result)));
     }
 
     /// Sends an error at once, past everything that waits.
     pub fn send_error(mut self, error: WireError) {
         let answer = self.refuse(error);
         self.question = None;
-        self.relay.send_or_spawn(ToRelay::Answer(answer));
+        self.to.relay.send_or_spawn(ToRelay::Answer(answer));
     }
 
     fn refuse(&self, error: WireError) -> Answer {
@@ -189,11 +233,11 @@ impl Responder {
             Some(Question::Part { index, entity }) => {
                 AnswerBody::Part(*index, Box::new(SubscriptionOutcome { entity: entity.clone(), result: None, error: Some(error) }))
             }
-            Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.encoder.error(self.codec, Some(id), &error))),
+            Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.to.encoder.error(self.to.codec, Some(id), &error))),
             Some(Question::Silent(entity)) => AnswerBody::Refused(entity.clone(), Box::new(error)),
             None => AnswerBody::Frame(None),
         };
-        Answer { to: self.to, body, method: self.method, error: code, refused: self.noted.clone(), duty: None }
+        Answer { to: self.to.session, body, method: self.method, error: code, refused: self.noted.clone(), duty: None }
     }
 }
 
@@ -211,7 +255,7 @@ impl Drop for Responder {
     fn drop(&mut self) {
         if self.question.is_some() {
             let answer = self.refuse(unavailable());
-            self.relay.send_or_spawn(ToRelay::Answer(answer));
+            self.to.relay.send_or_spawn(ToRelay::Answer(answer));
         }
     }
 }

@@ -15,8 +15,10 @@ use governor::state::keyed::DashMapStateStore;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{NotUntil, Quota, RateLimiter};
 
+pub use account::{Account, Accounts, Allowance, KeptAwake, NotWoken, Payer};
 pub use clock::Monotonic;
 
+mod account;
 mod clock;
 #[cfg(test)]
 mod tests;

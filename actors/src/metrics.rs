@@ -116,7 +116,7 @@ pub const MAILBOX_REFUSALS: Metric = Metric::counter(
 pub const RATE_LIMITED: Metric = Metric::counter(
     "greenroom_rate_limited_total",
     &["scope"],
-    "Requests and connections refused by a rate limit, by scope: `requests`, `bytes`, `user`, `address` or `entity`",
+    "Requests and connections refused by a rate limit, by scope: `requests`, `bytes`, `user`, `address`, `entity`, `waking` or `awake`",
 );
 /// Who comes and goes.
 pub const PRESENCE_CHANGES: Metric =

@@ -16,7 +16,7 @@ use crate::frames::Encoder;
 use crate::identity::Identity;
 use crate::ids::WorkerId;
 use crate::kind::Kinds;
-use crate::limits::{Keyed, Rate};
+use crate::limits::{Accounts, Rate};
 use crate::relay::{Relay, RelayHandle};
 
 mod connect;
@@ -56,8 +56,8 @@ pub struct SessionEnv {
     pub encoder: Encoder,
     /// Who checks identities.
     pub authenticate: Arc<dyn Authenticate>,
-    /// Requests of each user, over all its sessions.
-    pub users: Arc<Keyed<Arc<str>>>,
+    /// What each user, and each address, may ask for over all of its sessions.
+    pub accounts: Arc<Accounts>,
     /// The bounds of each session.
     pub bounds: SessionBounds,
     /// The server's name and version, as `connect` tells it.
@@ -77,8 +77,6 @@ pub struct SessionBounds {
     pub requests: Rate,
     /// Bytes of messages.
     pub bytes: Rate,
-    /// Requests of its user, over all the user's sessions.
-    pub user_requests: Rate,
     /// Messages within the window that end the session, sent although it was told to wait.
     pub abuse_after: u32,
     /// That window, in ms.
@@ -95,6 +93,6 @@ impl SessionEnv {
     }
 
     fn asker(&self, session: crate::ids::SessionKey, codec: CodecKind) -> Asker {
-        Asker { session, codec, encoder: self.encoder, relay: self.relay_handle().clone() }
+        Asker::new(session, codec, self.encoder, self.relay_handle().clone())
     }
 }

@@ -17,6 +17,7 @@ use crate::entity::{OpRequest, Sender};
 use crate::frames::Encoder;
 use crate::ids::{SessionKey, WorkerId};
 use crate::kind::Kind;
+use crate::limits::Payer;
 use crate::relay::{Part, RelayHandle, SubSpec, ToRelay};
 
 pub(crate) fn entity(text: &str) -> EntityId {
@@ -185,8 +186,14 @@ impl Line {
     }
 
     pub(crate) fn reply(&self, slot: u32, id: i64) -> Responder {
-        let asker = Asker { session: session(slot), codec: CodecKind::Json, encoder: encoder(), relay: self.handle.clone() };
+        let asker = Arc::new(Asker::new(session(slot), CodecKind::Json, encoder(), self.handle.clone()));
         Responder::new(&asker, Asked::Request("send", Some(RequestId::Number(id))))
+    }
+
+    /// The same, for somebody who pays.
+    pub(crate) fn paid_reply(&self, slot: u32, id: i64, payer: &Payer) -> Responder {
+        let asker = Asker::new(session(slot), CodecKind::Json, encoder(), self.handle.clone()).paid_by(payer.clone());
+        Responder::new(&Arc::new(asker), Asked::Request("send", Some(RequestId::Number(id))))
     }
 
     /// What has come, in a few words.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenroom_actors::limits::Rate;
+use greenroom_actors::limits::{Allowance, Rate};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,22 @@ pub struct LimitsConfig {
     pub user_requests_per_second: u32,
     /// Requests in one burst of one user.
     pub user_requests_burst: u32,
+    /// Requests a second of all anonymous users of one address, who choose their own names.
+    pub anonymous_requests_per_second: u32,
+    /// Requests in one burst of them.
+    pub anonymous_requests_burst: u32,
+    /// Entities that one user may wake a second.
+    pub user_wakes_per_second: u32,
+    /// Entities that one user may wake in one burst.
+    pub user_wakes_burst: u32,
+    /// Entities that one user may keep awake at once.
+    pub user_awake: usize,
+    /// Entities that all users of one address may wake a second.
+    pub address_wakes_per_second: u32,
+    /// Entities that they may wake in one burst.
+    pub address_wakes_burst: u32,
+    /// Entities that they may keep awake at once.
+    pub address_awake: usize,
     /// New connections a second from one address.
     pub connections_per_address_per_second: u32,
     /// New connections in one burst from one address.
@@ -52,6 +68,14 @@ impl Default for LimitsConfig {
             bytes_burst: MIB,
             user_requests_per_second: 200,
             user_requests_burst: 400,
+            anonymous_requests_per_second: 200,
+            anonymous_requests_burst: 400,
+            user_wakes_per_second: 50,
+            user_wakes_burst: 512,
+            user_awake: 4096,
+            address_wakes_per_second: 500,
+            address_wakes_burst: 5000,
+            address_awake: 20_000,
             connections_per_address_per_second: 50,
             connections_per_address_burst: 200,
             connections_per_address: 0,
@@ -74,9 +98,22 @@ impl LimitsConfig {
         Rate::new(narrow(self.bytes_per_second), narrow(self.bytes_burst))
     }
 
-    /// The rate of one user's requests.
-    pub fn user_requests(&self) -> Rate {
-        Rate::new(self.user_requests_per_second, self.user_requests_burst)
+    /// What one user may do.
+    pub fn user(&self) -> Allowance {
+        Allowance {
+            requests: Rate::new(self.user_requests_per_second, self.user_requests_burst),
+            wakes: Rate::new(self.user_wakes_per_second, self.user_wakes_burst),
+            awake: self.user_awake,
+        }
+    }
+
+    /// What all sessions of an address may wake together, and what its anonymous users may ask for.
+    pub fn address(&self) -> Allowance {
+        Allowance {
+            requests: Rate::new(self.anonymous_requests_per_second, self.anonymous_requests_burst),
+            wakes: Rate::new(self.address_wakes_per_second, self.address_wakes_burst),
+            awake: self.address_awake,
+        }
     }
 
     /// The rate of one address' new connections.
@@ -89,6 +126,14 @@ impl LimitsConfig {
             ("requests_per_second", self.requests_per_second, "requests_burst", self.requests_burst),
             ("user_requests_per_second", self.user_requests_per_second, "user_requests_burst", self.user_requests_burst),
             (
+                "anonymous_requests_per_second",
+                self.anonymous_requests_per_second,
+                "anonymous_requests_burst",
+                self.anonymous_requests_burst,
+            ),
+            ("user_wakes_per_second", self.user_wakes_per_second, "user_wakes_burst", self.user_wakes_burst),
+            ("address_wakes_per_second", self.address_wakes_per_second, "address_wakes_burst", self.address_wakes_burst),
+            (
                 "connections_per_address_per_second",
                 self.connections_per_address_per_second,
                 "connections_per_address_burst",
@@ -99,6 +144,8 @@ impl LimitsConfig {
             problems.at_least(format!("limits.{rate_key}"), rate, 1);
             problems.at_least(format!("limits.{burst_key}"), burst, 1);
         }
+        problems.at_least("limits.user_awake", self.user_awake, 1);
+        problems.at_least("limits.address_awake", self.address_awake, 1);
         problems.at_least("limits.bytes_per_second", self.bytes_per_second, KIB);
         for (key, bytes) in [("limits.bytes_per_second", self.bytes_per_second), ("limits.bytes_burst", self.bytes_burst)] {
             problems.check(u32::try_from(bytes).is_ok(), key, || format!("is {}; it must be below 4096MiB", Bytes(bytes)));

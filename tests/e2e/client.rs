@@ -61,11 +61,24 @@ impl Client {
         Self::over(stream, codec).await
     }
 
+    /// As [`open`](Self::open), by way of a proxy that says where the client is.
+    pub async fn open_from(address: SocketAddr, codec: CodecKind, client: &'static str) -> Self {
+        let stream = within("the connection", TcpStream::connect(address)).await.expect("it listens");
+        Self::over_for(stream, codec, Some(client)).await
+    }
+
     async fn over(stream: TcpStream, codec: CodecKind) -> Self {
+        Self::over_for(stream, codec, None).await
+    }
+
+    async fn over_for(stream: TcpStream, codec: CodecKind, client: Option<&'static str>) -> Self {
         let address = stream.peer_addr().expect("it is connected");
         stream.set_nodelay(true).expect("a socket can be told");
         let mut request = format!("ws://{address}/ws").into_client_request().expect("the address makes a URL");
         request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(codec.subprotocol()));
+        if let Some(client) = client {
+            request.headers_mut().insert("x-forwarded-for", HeaderValue::from_static(client));
+        }
         let (socket, response) = within("the handshake", client_async(request, stream)).await.expect("the server lets it in");
         let agreed = response.headers().get("sec-websocket-protocol").expect("a subprotocol was offered");
         assert_eq!(agreed, codec.subprotocol());

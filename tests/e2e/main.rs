@@ -11,6 +11,7 @@ mod token;
 
 mod check;
 mod close_codes;
+mod costs;
 mod document;
 mod durability;
 mod error_codes;

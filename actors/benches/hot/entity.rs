@@ -18,7 +18,7 @@ const NOW: u64 = 1_763_800_000_000;
 
 /// Those who post, in turn: each a user with one client id.
 struct Posters {
-    asker: Asker,
+    asker: Arc<Asker>,
     clients: Vec<(Arc<str>, Arc<str>)>,
     body: RawJson,
     made: Cell<u64>,

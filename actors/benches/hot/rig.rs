@@ -1,5 +1,6 @@
 //! What the benchmarks share: a room configured as by default, and somebody who asks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use greenroom_actors::answer::{Asked, Asker, Responder};
@@ -50,13 +51,13 @@ pub fn encoder() -> Encoder {
 }
 
 /// Who asks in JSON. Its relay has ended, so that answers which nobody delivers go nowhere.
-pub fn asker(session: SessionKey) -> Asker {
+pub fn asker(session: SessionKey) -> Arc<Asker> {
     let (relay, _) = RelayHandle::channel(1);
-    Asker { session, codec: CodecKind::Json, encoder: encoder(), relay }
+    Arc::new(Asker::new(session, CodecKind::Json, encoder(), relay))
 }
 
 /// The right to answer its request number `id`.
-pub fn reply(asker: &Asker, id: i64) -> Responder {
+pub fn reply(asker: &Arc<Asker>, id: i64) -> Responder {
     Responder::new(asker, Asked::Request("send", Some(RequestId::Number(id))))
 }
 

@@ -15,10 +15,18 @@ use crate::answer::{overloaded, unavailable};
 use crate::clock::Millis;
 use crate::entity::ToEntity;
 use crate::kind::{Kind, Kinds};
-use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
+use crate::limits::{KeptAwake, NotWoken, Payer};
+use crate::metrics::{KindMetrics, MAILBOX_REFUSALS, record_rate_limited};
 
 /// How many entities are asked at a time whether they are idle, at least: passivation never holds the thread for long.
 const SWEEP_SOME: usize = 256;
+/// How many are looked at when there is no room for one more, and how many of them are asked to sleep: the longest unused.
+const MAKE_ROOM_AMONG: usize = 256;
+const MAKE_ROOM: usize = 64;
+/// This part of the entities that may be awake is left to payers who have few.
+const LEFT: usize = 8;
+/// When to ask again after too many were kept awake.
+const AWAKE_RETRY_MS: u64 = 5000;
 /// All are asked within so many times, or those that are woken for a moment would pile up where there are many.
 const ROUND: usize = 100;
 
@@ -75,6 +83,8 @@ pub struct Slots<M> {
     postponed: HashMap<EntityId, Vec<ToEntity>, RandomState>,
     /// The order in which it is tried again.
     turns: VecDeque<EntityId>,
+    /// When idle entities were last asked to make room.
+    room_made: Millis,
     draining: bool,
     /// Dropped when everybody sleeps.
     drained: Option<mpsc::Sender<()>>,
@@ -90,6 +100,8 @@ struct Slot<M> {
     sent: u64,
     /// A control message waits for room in its full mailbox: nothing goes past it.
     blocked: Option<Box<Blocked>>,
+    /// Who pays for its being awake.
+    kept: Option<KeptAwake>,
 }
 
 #[derive(Debug, Default)]
@@ -110,6 +122,7 @@ impl<M> Slots<M> {
             crashed: Vec::new(),
             postponed: HashMap::default(),
             turns: VecDeque::new(),
+            room_made: 0,
             draining: false,
             drained: None,
         }
@@ -142,8 +155,8 @@ impl<M> Slots<M> {
             if !wakes && !self.postponed.contains_key(&entity) {
                 return;
             }
-            if !self.wake(&entity, now, host) {
-                if let Some(control) = message.refuse(overloaded("directory")) {
+            if let Err(refused) = self.wake(&entity, message.payer(), now, host) {
+                if let Some(control) = message.refuse(refused) {
                     self.postpone(entity, control);
                 }
                 return;
@@ -163,6 +176,9 @@ impl<M> Slots<M> {
     fn deliver(&mut self, entity: &EntityId, message: ToEntity, now: Millis, host: &mut impl Host<Mailbox = M>) {
         let Some(slot) = self.slots.get_mut(entity) else { return };
         (slot.last_used, slot.sent) = (now, slot.sent + 1);
+        if let (Some(kept), Some(payer)) = (&mut slot.kept, message.payer()) {
+            kept.offer(payer);
+        }
         let refused = if slot.blocked.is_some() { Err(Undelivered::Full(message)) } else { host.deliver(&slot.mailbox, message) };
         match refused {
             Ok(()) => {}
@@ -180,28 +196,62 @@ impl<M> Slots<M> {
         }
     }
 
-    /// Starts an entity, and hands over what has waited for that; false when there are too many, or no such kind.
-    fn wake(&mut self, entity: &EntityId, now: Millis, host: &mut impl Host<Mailbox = M>) -> bool {
-        let Some(kind) = self.kinds.get(entity.kind()) else { return false };
-        if self.slots.len() >= self.limits.max_awake {
+    /// Starts an entity, and hands over what has waited for that; an error when there are too many, or no such kind.
+    fn wake(
+        &mut self,
+        entity: &EntityId,
+        payer: Option<&Payer>,
+        now: Millis,
+        host: &mut impl Host<Mailbox = M>,
+    ) -> Result<(), WireError> {
+        let Some(kind) = self.kinds.get(entity.kind()).cloned() else { return Err(overloaded("directory")) };
+        let most = self.limits.max_awake;
+        let crowded = self.slots.len() >= most - most / LEFT;
+        if crowded {
+            self.make_room(now, host);
+        }
+        if self.slots.len() >= most {
             MAILBOX_REFUSALS.counter_with(["directory"]).increment(1);
-            return false;
+            return Err(overloaded("directory"));
         }
         if host.loading() >= self.limits.max_loading {
             KindMetrics::of(kind.name).wake_refused();
-            return false;
+            return Err(overloaded("directory"));
         }
+        let kept = payer.map(|payer| payer.wake(crowded)).transpose().map_err(not_woken)?;
         let incarnation = self.next_incarnation;
         self.next_incarnation += 1;
         let crashed = self.crashed.iter().position(|crashed| crashed == entity).map(|index| self.crashed.swap_remove(index));
-        let mailbox = host.start(entity, kind, incarnation, crashed.is_some());
-        let slot = Slot { mailbox, incarnation, last_used: now, sent: 0, blocked: None };
+        let mailbox = host.start(entity, &kind, incarnation, crashed.is_some());
+        let slot = Slot { mailbox, incarnation, last_used: now, sent: 0, blocked: None, kept };
         self.slots.insert(entity.clone(), slot);
         self.round.push_back((entity.clone(), incarnation));
         for earlier in self.postponed.remove(entity).into_iter().flatten() {
             self.deliver(entity, earlier, now, host);
         }
-        true
+        Ok(())
+    }
+
+    /// Asks idle entities to sleep before their time, those that were not used for the longest first.
+    fn make_room(&mut self, now: Millis, host: &mut impl Host<Mailbox = M>) {
+        if std::mem::replace(&mut self.room_made, now) == now {
+            return;
+        }
+        let mut found = Vec::with_capacity(MAKE_ROOM_AMONG);
+        for _ in 0..MAKE_ROOM_AMONG.min(self.round.len()) {
+            let Some((entity, incarnation)) = self.round.pop_front() else { break };
+            let Some(slot) = self.slots.get(&entity).filter(|slot| slot.incarnation == incarnation) else { continue };
+            if slot.blocked.is_none() {
+                found.push((slot.last_used, entity.clone()));
+            }
+            self.round.push_back((entity, incarnation));
+        }
+        found.sort_unstable_by_key(|(last_used, _)| *last_used);
+        for (_, entity) in found.iter().take(MAKE_ROOM) {
+            let Some(slot) = self.slots.get(entity) else { continue };
+            // One whose mailbox is full has something to do.
+            let _ = host.deliver(&slot.mailbox, ToEntity::Sleep { drain: false, mark: slot.sent });
+        }
     }
 
     /// The first control message that waited for room has been handed over: the next one follows.
@@ -242,7 +292,7 @@ impl<M> Slots<M> {
     pub fn sweep(&mut self, now: Millis, host: &mut impl Host<Mailbox = M>) {
         for _ in 0..SWEEP_SOME.min(self.turns.len()) {
             let Some(entity) = self.turns.pop_front() else { break };
-            if self.postponed.contains_key(&entity) && !self.wake(&entity, now, host) {
+            if self.postponed.contains_key(&entity) && self.wake(&entity, None, now, host).is_err() {
                 self.turns.push_back(entity);
             }
         }
@@ -279,6 +329,20 @@ impl<M> Slots<M> {
             self.drained = None;
         }
     }
+}
+
+fn not_woken(refused: NotWoken) -> WireError {
+    let (scope, message, after) = match refused {
+        NotWoken::TooFast(after) => {
+            let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+            ("waking", "this user or address has woken many entities in a short time; nothing was done", after)
+        }
+        NotWoken::TooMany => {
+            ("awake", "this user or address keeps many entities awake; leave some, or ask for some that are in use", AWAKE_RETRY_MS)
+        }
+    };
+    record_rate_limited(scope);
+    WireError::new(ErrorCode::RateLimited, message).retry_after_ms(after).reason(scope)
 }
 
 impl<M> Slot<M> {

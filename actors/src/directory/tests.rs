@@ -6,6 +6,7 @@ use super::*;
 use crate::entity::{CatchUp, ToEntity};
 use crate::ids::SessionKey;
 use crate::kind::{Kind, Kinds};
+use crate::limits::{Accounts, Allowance, Payer, Rate};
 use crate::testing::{Line, entity, kind, session, spec};
 use greenroom_protocol::{CodecKind, Epoch, Position};
 
@@ -347,4 +348,77 @@ async fn what_must_not_be_lost_keeps_its_order_behind_a_full_queue() {
     tokio::task::yield_now().await;
     assert!(directory.route(room, gone(5)).is_ok(), "nobody waits any more");
     assert_eq!(slot(queues[0].recv().await), 5);
+}
+
+fn payers(wakes: u32, awake: usize) -> Accounts {
+    Accounts::alike(Allowance { requests: Rate::new(1000, 1000), wakes: Rate::new(1, wakes), awake })
+}
+
+fn somebody(accounts: &Accounts, last: u8) -> Payer {
+    accounts.payer(None, [192, 0, 2, last].into())
+}
+
+#[test]
+fn waking_is_paid_for_and_what_is_awake_is_free() {
+    let (mut rig, accounts) = (Rig::new(99, 99), payers(2, 9));
+    let (greedy, other) = (somebody(&accounts, 1), somebody(&accounts, 2));
+    let read = |rig: &mut Rig, id, to: &str, payer| {
+        let reply = rig.line.paid_reply(0, id, payer);
+        rig.route(to, ToEntity::Read(reply));
+    };
+    for (id, to) in ["room:a", "room:b", "room:a", "room:c", "room:b"].into_iter().enumerate() {
+        read(&mut rig, id as i64, to, &greedy);
+    }
+    assert_eq!(rig.line.take(), ["#3 rate_limited waking"]);
+    assert_eq!((rig.slots.awake(), greedy.account().awake()), (2, 2));
+    read(&mut rig, 9, "room:c", &other);
+    assert_eq!((rig.slots.awake(), other.account().awake()), (3, 1));
+    rig.idle("room:a", 1, 2);
+    rig.ended("room:b", 2, true);
+    assert_eq!(greedy.account().awake(), 0, "what sleeps, and what has ended, costs nothing");
+}
+
+#[test]
+fn nobody_keeps_more_awake_than_its_share_and_the_last_places_are_for_others() {
+    let (mut rig, accounts) = (Rig::new(16, 99), payers(99, 16));
+    let (greedy, newcomer, other) = (somebody(&accounts, 1), somebody(&accounts, 2), somebody(&accounts, 3));
+    let wake = |rig: &mut Rig, name: String, payer| {
+        let reply = rig.line.paid_reply(0, 1, payer);
+        rig.route(&name, ToEntity::Read(reply));
+        rig.line.take()
+    };
+    for index in 0..14 {
+        assert_eq!(wake(&mut rig, format!("room:{index}"), &greedy), [""; 0]);
+    }
+    assert_eq!(wake(&mut rig, "room:14".into(), &greedy), ["#1 rate_limited awake"]);
+    assert_eq!(wake(&mut rig, "room:14".into(), &newcomer), [""; 0]);
+    assert_eq!(wake(&mut rig, "room:15".into(), &newcomer), ["#1 rate_limited awake"], "one of sixteen, while there are few places");
+    assert_eq!(wake(&mut rig, "room:15".into(), &other), [""; 0]);
+    assert_eq!(rig.slots.awake(), 16);
+}
+
+#[test]
+fn the_longest_unused_are_asked_to_make_room() {
+    let mut rig = Rig::new(8, 99);
+    let kind = Kind { idle_timeout: std::time::Duration::from_secs(60), ..kind() };
+    rig.slots = Slots::new(Kinds::new([kind]), DirectoryLimits { max_awake: 100, max_loading: 999 });
+    for index in 0..100 {
+        rig.now += 1;
+        rig.read(&format!("room:{index}"));
+    }
+    rig.host.started.iter().for_each(|(.., mailbox)| *mailbox.room.borrow_mut() = 99);
+    for index in 0..20 {
+        rig.now += 1;
+        rig.read(&format!("room:{index}"));
+    }
+    let before: Vec<_> = (0..100).map(|index| rig.letters(index)).collect();
+    assert!(before.iter().flatten().all(|letter| letter == "read" || letter.starts_with("sleep")));
+    rig.now += 1;
+    rig.read("room:new");
+    assert_eq!(rig.line.take(), ["#1 overloaded directory"]);
+    let asked: Vec<_> = (0..100).filter(|index| rig.letters(*index).iter().any(|letter| letter.starts_with("sleep"))).collect();
+    assert_eq!(asked, (20..84).collect::<Vec<_>>());
+    rig.idle("room:20", 21, 1);
+    rig.read("room:new");
+    assert_eq!((rig.line.take(), rig.slots.awake()), (Vec::new(), 100), "one has made room");
 }

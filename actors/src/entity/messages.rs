@@ -8,6 +8,7 @@ use greenroom_protocol::{CodecKind, Position, RawJson, Seq, WireError};
 use crate::answer::Responder;
 use crate::clock::Millis;
 use crate::ids::SessionKey;
+use crate::limits::Payer;
 use crate::relay::SubSpec;
 
 /// Who sends an op.
@@ -164,6 +165,17 @@ impl ToEntity {
         };
         reply.send_error(error);
         None
+    }
+
+    /// Who pays for a request.
+    pub fn payer(&self) -> Option<&Payer> {
+        match self {
+            Self::Op(request) => request.reply.payer(),
+            Self::Subscribe(request) => request.reply.payer(),
+            Self::Signal(request) => request.reply.payer(),
+            Self::Unsubscribe { reply, .. } | Self::Read(reply) | Self::History(_, reply) | Self::Presence { reply, .. } => reply.payer(),
+            Self::CatchUp(_) | Self::Unfollow(..) | Self::Adopt(_) | Self::Leave(_) | Self::Gone(_) | Self::Sleep { .. } => None,
+        }
     }
 
     /// Whether this must not be lost, and nobody waits for an answer.

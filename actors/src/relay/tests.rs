@@ -352,7 +352,7 @@ fn a_refused_enter_is_undone_unless_another_stands() {
     let mut rig = Rig::new();
     let a = rig.seat();
     let (handle, mut queue) = RelayHandle::channel(10);
-    let asker = Asker { session: a.key, codec: CodecKind::Json, encoder: encoder(), relay: handle };
+    let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
     let enter = || {
         let number = a.enter(&rig.entity, RawJson::NULL);
         Responder::new(&asker, Asked::Request("presence", None)).noting(Noted::Enter(rig.entity.clone(), number))
@@ -384,7 +384,7 @@ fn a_connect_whose_answer_has_become_large_refuses_the_rest() {
     let a = rig.seat();
     a.in_flight.set(1);
     let (handle, mut queue) = RelayHandle::channel(10);
-    let asker = Asker { session: a.key, codec: CodecKind::Json, encoder: encoder(), relay: handle };
+    let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
     let reply = |index| Responder::new(&asker, Asked::Part { index, entity: rig.entity.clone() });
     let request = |index| {
         let number = u32::from(index) + 1;
@@ -477,7 +477,7 @@ fn connect_is_answered_first_and_once_all_its_subscriptions_are() {
     a.in_flight.set(1);
     rig.relay.borrow().gather(&a, gather(vec![None, None]), 1);
     let (handle, _queue) = RelayHandle::channel(1);
-    let asker = Asker { session: a.key, codec: CodecKind::Json, encoder: encoder(), relay: handle };
+    let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
     let part = |index| {
         let reply = Responder::new(&asker, Asked::Part { index, entity: rig.entity.clone() });
         ToRelay::Answer(reply.error(WireError::new(ErrorCode::Forbidden, "no")))
@@ -504,7 +504,7 @@ fn an_answer_counts_down_though_nobody_wants_to_see_it() {
     let a = rig.seat();
     a.in_flight.set(2);
     let (handle, _queue) = RelayHandle::channel(1);
-    let asker = Asker { session: a.key, codec: CodecKind::Json, encoder: encoder(), relay: handle };
+    let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
     for id in [None, Some(RequestId::Number(4))] {
         let reply = Responder::new(&asker, Asked::Request("signal", id));
         rig.relay.borrow_mut().receive(ToRelay::Answer(reply.ok(&Empty {})));
@@ -585,7 +585,7 @@ impl Pair {
     }
 
     fn reply(&self, seat: &Seat) -> Responder {
-        let asker = Asker { session: seat.key, codec: CodecKind::Json, encoder: encoder(), relay: self.line.handle.clone() };
+        let asker = Arc::new(Asker::new(seat.key, CodecKind::Json, encoder(), self.line.handle.clone()));
         Responder::new(&asker, Asked::Request("subscribe", Some(RequestId::Number(1))))
     }
 

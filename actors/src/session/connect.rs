@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::params::{self, Connect};
-use greenroom_protocol::results::Connected;
+use greenroom_protocol::results::{Connected, SessionLimits};
 use greenroom_protocol::{EntityId, ErrorCode, RequestId, WireError};
 use ulid::Ulid;
 
@@ -83,13 +83,6 @@ impl Session {
         Ok(false)
     }
 
-    fn adopt(&mut self, identity: crate::identity::Identity) {
-        self.seat.expires.set(identity.expires_at.unwrap_or(Millis::MAX));
-        self.seat.warned.set(false);
-        self.seat.connect_by.set(Millis::MAX);
-        self.identity = Some(identity);
-    }
-
     fn client(&self) -> Arc<str> {
         self.seat.owner.get().map_or_else(|| "".into(), |owner| Arc::clone(&owner.client))
     }
@@ -104,7 +97,7 @@ impl Session {
             expires_at: identity.expires_at,
             now,
             server: self.env.server.clone(),
-            limits: self.env.bounds.told.clone(),
+            limits: self.limits(),
             subscriptions: Vec::new(),
         };
         let resuming = first && params.session.is_some_and(|session| self.resume(&session));
@@ -116,6 +109,15 @@ impl Session {
         let ahead = self.subscriptions(params.subscriptions);
         let gather = Gather { id, connected, parts, ahead, bytes: 0, resuming };
         self.env.relay.borrow_mut().gather(&self.seat, gather, AT_ONCE);
+    }
+
+    /// Its limits, as its client is told: anonymous users share a rate that other users do not have.
+    fn limits(&self) -> SessionLimits {
+        let mut limits = self.env.bounds.told.clone();
+        if let Some(payer) = self.asker().and_then(|asker| asker.payer.as_ref()) {
+            limits.rates.user_requests = payer.account().rate().into();
+        }
+        limits
     }
 
     /// Asks for the place of another session. False where there can be none of that name.
@@ -130,8 +132,8 @@ impl Session {
 
     /// What the subscriptions of a `connect` ask of their entities; those that are refused are answered.
     fn subscriptions(&mut self, subscriptions: Vec<params::Subscribe>) -> VecDeque<(EntityId, Box<SubscribeRequest>)> {
-        let asker = self.asker();
         let mut ahead: VecDeque<(EntityId, Box<SubscribeRequest>)> = VecDeque::new();
+        let Some(asker) = self.asker().cloned() else { return ahead };
         for (index, subscription) in subscriptions.into_iter().enumerate() {
             // A message of bounded size cannot hold 2^16 subscriptions.
             let index = u16::try_from(index).unwrap_or(u16::MAX);

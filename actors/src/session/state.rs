@@ -1,5 +1,6 @@
 //! A session without its socket.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,13 +37,17 @@ pub struct Session {
     bytes: Bucket,
     /// What it was told of its limits, once it has exceeded one.
     patience: Option<Box<Patience>>,
+    /// Where it comes from, as limits count it.
+    address: IpAddr,
+    /// Itself, as those who answer it know it, once it has connected.
+    asker: Option<Arc<Asker>>,
     /// Subscriptions so far.
     subscriptions: u32,
 }
 
 impl Session {
-    /// A session of a socket that has just been accepted.
-    pub fn begin(env: Rc<SessionEnv>, codec: CodecKind, now: Millis) -> Self {
+    /// A session of a socket that has just been accepted from `address`, as limits count it.
+    pub fn begin(env: Rc<SessionEnv>, codec: CodecKind, address: IpAddr, now: Millis) -> Self {
         let bounds = &env.bounds;
         let connect_by = now.saturating_add(bounds.connect_timeout_ms);
         let mut relay = env.relay.borrow_mut();
@@ -51,7 +56,7 @@ impl Session {
         drop(relay);
         let (requests, bytes) = (Bucket::new(bounds.requests), Bucket::new(bounds.bytes));
         SESSIONS.gauge_with([]).increment(1);
-        Self { seat, identity: None, requests, bytes, patience: None, subscriptions: 0, env }
+        Self { seat, identity: None, requests, bytes, address, asker: None, patience: None, subscriptions: 0, env }
     }
 
     /// Its place on the thread, for the socket's pump.
@@ -65,8 +70,8 @@ impl Session {
         let decoded = self.seat.codec.decode(payload);
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         // Bytes first: signals over the other rate are dropped without more ado, so this one must speak for them.
-        let (bytes, requests) = (self.bytes.check(length), self.requests.check(1));
-        for (scope, cost, checked) in [(Scope::Bytes, length, bytes), (Scope::Requests, 1, requests)] {
+        let (bytes, (tokens, requests)) = (self.bytes.check(length), self.pay());
+        for (scope, cost, checked) in [(Scope::Bytes, length, bytes), (Scope::Requests, tokens, requests)] {
             if let Err(refused) = checked {
                 self.seat.over_limit(length);
                 return self.over_limit(Head::of(&decoded), scope, cost, refused, now);
@@ -76,6 +81,16 @@ impl Session {
             Ok(request) => self.call(request, now),
             Err(Malformed { id, error }) => self.refuse(Head { method: UNKNOWN_METHOD, id: id.as_ref(), entity: None }, error),
         }
+    }
+
+    /// Pays for one request, and for what earlier answers have cost. Returns how much that is.
+    fn pay(&self) -> (u32, Result<(), Refused>) {
+        let owed = self.asker.as_ref().map_or(0, |asker| asker.take_owed(self.env.bounds.requests.burst.get() - 1));
+        let paid = self.requests.check(1 + owed);
+        if paid.is_err() {
+            self.asker.iter().for_each(|asker| asker.owe(owed));
+        }
+        (1 + owed, paid)
     }
 
     /// Takes a ping or pong of the client, which costs as much as a request. False when that is over the limit.
@@ -96,10 +111,10 @@ impl Session {
             return self.connect(id, params, now);
         }
         let head = Head::of_call(id.as_ref(), &call);
-        let Some(identity) = &self.identity else {
+        let Some(asker) = self.asker.clone() else {
             return self.refuse(head, WireError::new(ErrorCode::NotConnected, "the first request must be `connect`"));
         };
-        if let Err(refused) = self.env.users.check(&identity.user, 1) {
+        if let Some(Err(refused)) = asker.payer.as_ref().map(|payer| payer.account().request(1)) {
             self.seat.over_limit(0);
             return self.over_limit(head, Scope::User, 1, refused, now);
         }
@@ -116,7 +131,7 @@ impl Session {
             (None, Some(entity)) => Asked::Silent(call.method(), entity.clone()),
             (id, _) => Asked::Request(call.method(), id),
         };
-        let reply = Responder::new(&self.asker(), asked);
+        let reply = Responder::new(&asker, asked);
         self.dispatch(call, reply);
     }
 
@@ -310,7 +325,7 @@ impl Session {
         match scope {
             Scope::Requests => bounds.requests,
             Scope::Bytes => bounds.bytes,
-            Scope::User => bounds.user_requests,
+            Scope::User => self.asker.as_ref().and_then(|asker| asker.payer.as_ref()).map_or(bounds.requests, |payer| payer.account().rate()),
         }
     }
 
@@ -322,8 +337,22 @@ impl Session {
         }
     }
 
-    pub(super) fn asker(&self) -> Asker {
-        self.env.asker(self.seat.key, self.seat.codec)
+    /// It acts for `identity` from now on. Who pays for it does not change any more.
+    pub(super) fn adopt(&mut self, identity: Identity) {
+        self.seat.expires.set(identity.expires_at.unwrap_or(Millis::MAX));
+        self.seat.warned.set(false);
+        self.seat.connect_by.set(Millis::MAX);
+        if self.asker.is_none() {
+            let user = (!identity.anonymous).then_some(&identity.user);
+            let payer = self.env.accounts.payer(user, self.address);
+            self.asker = Some(Arc::new(self.env.asker(self.seat.key, self.seat.codec).paid_by(payer)));
+        }
+        self.identity = Some(identity);
+    }
+
+    /// Itself, as those who answer it know it, once it has connected.
+    pub(super) fn asker(&self) -> Option<&Arc<Asker>> {
+        self.asker.as_ref()
     }
 
     pub(super) fn reply<T: Serialize>(&self, method: &'static str, id: Option<&RequestId>, result: &T) {

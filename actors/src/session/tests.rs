@@ -12,6 +12,7 @@ use crate::directory::ToDirectory;
 use crate::entity::ToEntity;
 use crate::ids::WorkerId;
 use crate::kind::Kind;
+use crate::limits::Allowance;
 use crate::relay::ToRelay;
 use crate::testing::{encoder, entity, kind, messages, shown};
 
@@ -37,6 +38,13 @@ impl Authenticate for Tokens {
     }
 }
 
+/// Where clients come from.
+const HERE: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+fn allowance(rate: u32) -> Allowance {
+    Allowance { requests: Rate::new(rate, rate), wakes: Rate::new(1000, 1000), awake: 1000 }
+}
+
 struct Rig {
     env: Rc<SessionEnv>,
     session: Option<Session>,
@@ -59,7 +67,6 @@ fn bounds() -> SessionBounds {
         connect_timeout_ms: 10_000,
         requests: Rate::new(1_000_000, 1_000_000),
         bytes: Rate::new(1_000_000, 1_000_000),
-        user_requests: Rate::new(1_000_000, 1_000_000),
         abuse_after: 3,
         abuse_window_ms: 1000,
     }
@@ -83,11 +90,11 @@ impl Rig {
             kinds: Kinds::new([kind(), closed]),
             encoder: encoder(),
             authenticate: Arc::new(Tokens),
-            users: Arc::new(Keyed::new(Rate::new(1_000_000, 1_000_000))),
+            accounts: Arc::new(Accounts::alike(allowance(1_000_000))),
             bounds,
             server: "test".into(),
         });
-        let session = Some(Session::begin(Rc::clone(&env), CodecKind::Json, 1000));
+        let session = Some(Session::begin(Rc::clone(&env), CodecKind::Json, HERE, 1000));
         Self { env, session, routed: queues.remove(0), answers, next: 0 }
     }
 
@@ -338,11 +345,45 @@ fn users_share_a_limit_over_their_sessions() {
     let env = Rc::get_mut(&mut rig.env);
     assert!(env.is_none(), "the session shares it");
     drop(rig.session.take());
-    Rc::get_mut(&mut rig.env).unwrap().users = Arc::new(Keyed::new(Rate::new(1, 1)));
-    rig.session = Some(Session::begin(Rc::clone(&rig.env), CodecKind::Json, 1000));
+    Rc::get_mut(&mut rig.env).unwrap().accounts = Arc::new(Accounts::alike(allowance(1)));
+    rig.session = Some(Session::begin(Rc::clone(&rig.env), CodecKind::Json, HERE, 1000));
     rig.ask("connect", r#"{"token":"alice"}"#);
     assert_eq!(rig.ask("ping", "{}"), ["#2"]);
     assert_eq!(rig.ask("ping", "{}"), ["#3 rate_limited user"]);
+}
+
+#[test]
+fn anonymous_users_share_a_limit_by_address() {
+    let mut rig = Rig::new(bounds());
+    drop(rig.session.take());
+    Rc::get_mut(&mut rig.env).unwrap().accounts = Arc::new(Accounts::alike(allowance(1)));
+    let mut first = |params: &str, address: [u8; 4]| {
+        rig.session = Some(Session::begin(Rc::clone(&rig.env), CodecKind::Json, address.into(), 1000));
+        rig.ask("connect", params);
+        rig.ask("ping", "{}").remove(0)
+    };
+    let mine = &format!(r#"{{"client":"{}"}}"#, crate::testing::client(1000));
+    assert_eq!(first("{}", [192, 0, 2, 1]), "#2");
+    assert_eq!(first(mine, [192, 0, 2, 1]), "#4 rate_limited user", "another name does not help");
+    assert_eq!(first(mine, [192, 0, 2, 2]), "#6");
+    assert_eq!(first(r#"{"token":"alice"}"#, [192, 0, 2, 1]), "#8", "who has a token is not held back by them");
+}
+
+#[test]
+fn what_an_answer_costs_is_paid_with_the_next_requests() {
+    let mut rig = Rig::connected(SessionBounds { requests: Rate::new(1, 20), ..bounds() });
+    rig.ask("read", r#"{"entity":"room:a"}"#);
+    for (_, message) in rig.routed() {
+        let ToEntity::Read(reply) = message else { panic!("it was a read") };
+        reply.charge(10);
+        reply.send_ok(&greenroom_protocol::results::Empty {});
+    }
+    rig.got();
+    // Of the burst `connect`, the read and its cost are 12.
+    for id in 3..11 {
+        assert_eq!(rig.ask("ping", "{}"), [format!("#{id}")]);
+    }
+    assert_eq!(rig.ask("ping", "{}"), ["#11 rate_limited requests"]);
 }
 
 #[test]

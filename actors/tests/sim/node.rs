@@ -10,7 +10,7 @@ use greenroom_actors::directory::{Directory, DirectoryLimits, Slots, ToDirectory
 use greenroom_actors::entity::{Entity, Life};
 use greenroom_actors::ids::{SessionKey, WorkerId};
 use greenroom_actors::kind::Kinds;
-use greenroom_actors::limits::{Keyed, Rate};
+use greenroom_actors::limits::{Accounts, Allowance, Rate};
 use greenroom_actors::relay::{ParkedLimits, Relay, RelayHandle, ToRelay};
 use greenroom_actors::session::{SessionBounds, SessionEnv};
 use greenroom_protocol::EntityId;
@@ -82,7 +82,7 @@ impl Node {
         let (directory, queues) = Directory::channels(sizes.workers, sizes.directory);
         let (relays, relay_queues): (Vec<_>, Vec<_>) = (0..sizes.workers).map(|_| RelayHandle::channel(sizes.relay)).unzip();
         let rate = Rate::new(1_000_000_000, 1_000_000_000);
-        let users = Arc::new(Keyed::new(rate));
+        let accounts = Arc::new(Accounts::alike(Allowance { requests: rate, wakes: rate, awake: 1_000_000 }));
         let grace = if bug == Some(Bug::NoGrace) { 0 } else { sizes.grace };
         let parked = ParkedLimits { window: Duration::from_millis(sizes.window), grace: Duration::from_millis(grace), most: 10 };
         let env = |worker: usize| {
@@ -96,7 +96,7 @@ impl Node {
                 kinds: kinds.clone(),
                 encoder: encoder(),
                 authenticate: Arc::new(Believes),
-                users: Arc::clone(&users),
+                accounts: Arc::clone(&accounts),
                 bounds: bounds(rate, sizes),
                 server: "sim".into(),
             })
@@ -179,7 +179,6 @@ fn bounds(rate: Rate, sizes: Sizes) -> SessionBounds {
         connect_timeout_ms: 10_000,
         requests: rate,
         bytes: rate,
-        user_requests: rate,
         abuse_after: 100,
         abuse_window_ms: 1000,
     }

@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 const BINARY = process.env.SERVER_BIN ?? join(homedir(), ".cache/greenroom/target/release/greenroom");
 const START_MS = 60_000;
 // Tests are in more of a hurry than people; limits have tests of their own.
-const LIMITS = ["requests", "bytes", "user_requests"].map((name) => `${name}_per_second = 100000000\n${name}_burst = 100000000\n`).join("");
+const LIMITS = ["requests", "bytes", "user_requests", "anonymous_requests", "user_wakes", "address_wakes"].map((name) => `${name}_per_second = 100000000\n${name}_burst = 100000000\n`).join("");
 const SECRET = "0123456789abcdef0123456789abcdef";
 
 // The developer's own settings must not change what is tested.

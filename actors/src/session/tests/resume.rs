@@ -11,7 +11,7 @@ impl Rig {
     /// Another connection to the same thread; the first one goes on as `lost`.
     fn another(&mut self) -> Option<Session> {
         self.next = 0;
-        self.session.replace(Session::begin(Rc::clone(&self.env), CodecKind::Json, 1000))
+        self.session.replace(Session::begin(Rc::clone(&self.env), CodecKind::Json, HERE, 1000))
     }
 
     fn hello(&mut self, params: &str) -> Connected {

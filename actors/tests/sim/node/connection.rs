@@ -50,7 +50,7 @@ impl Node {
     /// A client's new connection, with its first request under way.
     pub fn accept(&mut self, client: usize, codec: CodecKind, wire: &Wire, now: Now) -> u64 {
         let worker = self.rng.usize(..self.sizes.workers);
-        let session = Session::begin(Rc::clone(&self.envs[worker]), codec, now.wall);
+        let session = Session::begin(Rc::clone(&self.envs[worker]), codec, std::net::Ipv4Addr::LOCALHOST.into(), now.wall);
         let seat = Rc::clone(session.seat());
         self.next += 1;
         self.connections.insert(self.next, Connection { client, session, seat, worker, wire: Rc::clone(wire) });

@@ -1,0 +1,295 @@
+//! What one payer may ask for, over all of its sessions: a user, or all anonymous users of one address.
+//!
+//! Some requests cost more than was known when they were let in, such as one with a large answer. That is charged
+//! afterwards, so an account can be in debt; whoever acts for it waits until the debt is paid. Any thread may charge an
+//! account: its state is a few atomics.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use foldhash::HashMap;
+use governor::clock::Clock;
+
+use super::{Monotonic, Rate, Refused};
+
+#[cfg(test)]
+mod tests;
+
+/// The longest that anybody is in debt, whatever was asked for: 30 s, in ns.
+const MOST_DEBT: u64 = 30_000_000_000;
+/// Accounts that are opened at least between two cleanings.
+const UNCLEANED: usize = 1024;
+/// While entities are nearly as many as may be awake, an account may hold this part of its own limit.
+const CROWDED: usize = 16;
+
+/// What one account may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// Requests. Large answers and heavy ops count as several.
+    pub requests: Rate,
+    /// Entities that it may wake.
+    pub wakes: Rate,
+    /// Entities that it may keep awake at once.
+    pub awake: usize,
+}
+
+/// A token bucket that can be overdrawn. It holds the time at which it is full again, in ns.
+#[derive(Debug, Default)]
+struct Tab(AtomicU64);
+
+impl Tab {
+    fn check(&self, rate: Rate, cost: u32, now: u64) -> Result<(), Refused> {
+        if cost > rate.burst.get() {
+            return Err(Refused::TooBig { burst: rate.burst.get() });
+        }
+        let (price, most) = (time(rate, cost), now.saturating_add(time(rate, rate.burst.get())));
+        let pay = |full: u64| Some(full.max(now) + price).filter(|full| *full <= most);
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay) {
+            Ok(_) => Ok(()),
+            Err(full) => Err(Refused::RetryAfter(Duration::from_nanos((full.max(now) + price).saturating_sub(most)))),
+        }
+    }
+
+    fn charge(&self, rate: Rate, cost: u32, now: u64) {
+        let most = now.saturating_add(time(rate, rate.burst.get())).saturating_add(MOST_DEBT);
+        self.change(|full| (full.max(now) + time(rate, cost)).min(most));
+    }
+
+    fn refund(&self, rate: Rate, cost: u32) {
+        self.change(|full| full.saturating_sub(time(rate, cost)));
+    }
+
+    fn change(&self, change: impl Fn(u64) -> u64) {
+        // It never fails: the change is never declined.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full| Some(change(full)));
+    }
+
+    fn is_full(&self, now: u64) -> bool {
+        self.0.load(Ordering::Relaxed) <= now
+    }
+}
+
+/// How long `tokens` take to come back, in ns.
+fn time(rate: Rate, tokens: u32) -> u64 {
+    u64::from(tokens) * 1_000_000_000 / u64::from(rate.per_second.get())
+}
+
+fn now() -> u64 {
+    Monotonic.now().as_u64()
+}
+
+/// One payer's account.
+#[derive(Debug)]
+pub struct Account {
+    allowance: Allowance,
+    requests: Tab,
+    wakes: Tab,
+    awake: AtomicUsize,
+}
+
+impl Account {
+    fn new(allowance: Allowance) -> Self {
+        Self { allowance, requests: Tab::default(), wakes: Tab::default(), awake: AtomicUsize::new(0) }
+    }
+
+    /// Its rate of requests.
+    pub fn rate(&self) -> Rate {
+        self.allowance.requests
+    }
+
+    /// Takes `cost` tokens for a request, or none.
+    ///
+    /// # Errors
+    /// When they will be there, or that they never will.
+    pub fn request(&self, cost: u32) -> Result<(), Refused> {
+        self.requests.check(self.allowance.requests, cost, now())
+    }
+
+    /// Takes `cost` tokens for what a request turned out to cost, whether they are there or not.
+    pub fn charge(&self, cost: u32) {
+        self.requests.charge(self.allowance.requests, cost, now());
+    }
+
+    /// Entities that it keeps awake.
+    pub fn awake(&self) -> usize {
+        self.awake.load(Ordering::Relaxed)
+    }
+
+    /// Whether it keeps so many entities awake that others should take some over.
+    fn is_pressed(&self) -> bool {
+        self.awake() >= self.allowance.awake / 2
+    }
+
+    fn wake(&self, crowded: bool, now: u64) -> Result<(), NotWoken> {
+        let most = if crowded { self.allowance.awake / CROWDED } else { self.allowance.awake };
+        let more = |awake: usize| (awake < most).then_some(awake + 1);
+        self.awake.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_err(|_| NotWoken::TooMany)?;
+        self.wakes.check(self.allowance.wakes, 1, now).map_err(|refused| {
+            self.let_go();
+            match refused {
+                Refused::RetryAfter(after) => NotWoken::TooFast(after),
+                Refused::TooBig { .. } => unreachable!("a burst is at least 1"),
+            }
+        })
+    }
+
+    fn let_go(&self) {
+        self.awake.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn is_rested(&self, now: u64) -> bool {
+        self.requests.is_full(now) && self.wakes.is_full(now) && self.awake() == 0
+    }
+}
+
+/// Why an account may not wake an entity now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotWoken {
+    /// It woke too many in a short time; it may wake one after this time.
+    TooFast(Duration),
+    /// It keeps as many awake as it may.
+    TooMany,
+}
+
+/// Who pays for a session: its user, and the address that it comes from. Anonymous users pay as their address.
+#[derive(Debug, Clone)]
+pub struct Payer {
+    own: Arc<Account>,
+    /// None for anonymous users: it is `own`.
+    address: Option<Arc<Account>>,
+}
+
+impl Payer {
+    /// The account that requests are paid from.
+    pub fn account(&self) -> &Account {
+        &self.own
+    }
+
+    /// Pays for waking an entity and, as long as the result lives, for keeping it awake. `crowded`: nearly as many are awake
+    /// as may be, and the rest is for those who have few.
+    ///
+    /// # Errors
+    /// Why not; nothing was paid then.
+    pub fn wake(&self, crowded: bool) -> Result<KeptAwake, NotWoken> {
+        self.wake_at(crowded, now())
+    }
+
+    fn wake_at(&self, crowded: bool, now: u64) -> Result<KeptAwake, NotWoken> {
+        self.own.wake(crowded, now)?;
+        if let Some(address) = &self.address
+            && let Err(not) = address.wake(crowded, now)
+        {
+            self.own.let_go();
+            self.own.wakes.refund(self.own.allowance.wakes, 1);
+            return Err(not);
+        }
+        Ok(KeptAwake(self.clone()))
+    }
+}
+
+/// Counts an entity among those that a payer keeps awake.
+#[derive(Debug)]
+pub struct KeptAwake(Payer);
+
+impl KeptAwake {
+    /// Lets `other`, who uses the entity as well, keep it awake if this payer has many and the other one has not: nobody should
+    /// pay for ever for a room that others are in.
+    pub fn offer(&mut self, other: &Payer) {
+        if Arc::ptr_eq(&self.0.own, &other.own) || !self.0.own.is_pressed() || other.own.is_pressed() {
+            return;
+        }
+        let parts = [Some(&other.own), other.address.as_ref()];
+        for account in parts.into_iter().flatten() {
+            account.awake.fetch_add(1, Ordering::Relaxed);
+        }
+        *self = Self(other.clone());
+    }
+}
+
+impl Drop for KeptAwake {
+    fn drop(&mut self) {
+        self.0.own.let_go();
+        self.0.address.iter().for_each(|address| address.let_go());
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Holder {
+    User(Arc<str>),
+    Address(IpAddr),
+}
+
+/// Everybody's accounts. One for all threads.
+///
+/// An account that nobody acts for and that has paid everything is as good as a new one, and is forgotten: from time to time
+/// opening one also cleans up.
+#[derive(Debug)]
+pub struct Accounts {
+    user: Allowance,
+    address: Allowance,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    accounts: HashMap<Holder, Arc<Account>>,
+    until_cleaning: usize,
+}
+
+impl Accounts {
+    /// No accounts yet. `user` is what each user may do. `address` is what all sessions of an address may wake together, and
+    /// what its anonymous users may ask for, who count as one.
+    pub fn new(user: Allowance, address: Allowance) -> Self {
+        Self { user, address, open: Mutex::new(Open { accounts: HashMap::default(), until_cleaning: UNCLEANED }) }
+    }
+
+    /// The same limits for everybody.
+    pub fn alike(allowance: Allowance) -> Self {
+        Self::new(allowance, allowance)
+    }
+
+    /// Who pays for a session of `user` from `address`; without a user it is anonymous.
+    pub fn payer(&self, user: Option<&Arc<str>>, address: IpAddr) -> Payer {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.clean_if_due();
+        match user {
+            Some(user) => Payer {
+                own: open.account(Holder::User(Arc::clone(user)), self.user),
+                address: Some(open.account(Holder::Address(address), self.address)),
+            },
+            None => Payer { own: open.account(Holder::Address(address), self.address), address: None },
+        }
+    }
+
+    /// Accounts remembered now.
+    pub fn len(&self) -> usize {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).accounts.len()
+    }
+
+    /// Whether no account is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Open {
+    fn account(&mut self, holder: Holder, allowance: Allowance) -> Arc<Account> {
+        Arc::clone(self.accounts.entry(holder).or_insert_with(|| Arc::new(Account::new(allowance))))
+    }
+
+    /// Opening a session's accounts adds two at most, so counting that bounds them without a timer.
+    fn clean_if_due(&mut self) {
+        self.until_cleaning -= 1;
+        if self.until_cleaning == 0 {
+            self.clean(now());
+        }
+    }
+
+    fn clean(&mut self, now: u64) {
+        self.accounts.retain(|_, account| Arc::strong_count(account) > 1 || !account.is_rested(now));
+        self.accounts.shrink_to_fit();
+        self.until_cleaning = self.accounts.len().max(UNCLEANED);
+    }
+}
