@@ -46,7 +46,7 @@ pub struct KindConfig {
     pub max_reactors: Option<usize>,
     /// Document: the state before the first op.
     pub initial: Option<serde_json::Value>,
-    /// Document: largest state, in bytes of JSON.
+    /// Largest state, in bytes of JSON: a document takes nothing that goes beyond it, a room's oldest messages leave sooner.
     #[serde(with = "units::optional_size")]
     pub max_state_bytes: Option<usize>,
     /// Document: deepest nesting of the state.
@@ -126,7 +126,7 @@ impl KindConfig {
     pub const MAX_REACTIONS: usize = 32;
     /// Users on one message's emoji, unless configured.
     pub const MAX_REACTORS: usize = 1000;
-    /// Largest state of a document, unless configured.
+    /// Largest state, unless configured.
     pub const MAX_STATE_BYTES: usize = MIB;
     /// Deepest nesting of a document's state, unless configured.
     pub const MAX_DEPTH: usize = 64;
@@ -166,6 +166,7 @@ impl KindConfig {
         match self.behaviour.expect("a validated kind has a behaviour") {
             BehaviourName::Room => BehaviourConfig::Room(RoomConfig {
                 messages: self.messages.unwrap_or(Self::MESSAGES),
+                max_state_bytes: self.max_state_bytes.unwrap_or(Self::MAX_STATE_BYTES),
                 max_reactions: self.max_reactions.unwrap_or(Self::MAX_REACTIONS),
                 max_reactors: self.max_reactors.unwrap_or(Self::MAX_REACTORS),
             }),
@@ -227,17 +228,13 @@ impl KindConfig {
             ("max_reactions", self.max_reactions.is_some()),
             ("max_reactors", self.max_reactors.is_some()),
         ];
-        let document = [
-            ("initial", self.initial.is_some()),
-            ("max_state_bytes", self.max_state_bytes.is_some()),
-            ("max_depth", self.max_depth.is_some()),
-        ];
+        let document = [("initial", self.initial.is_some()), ("max_depth", self.max_depth.is_some())];
         let (foreign, owner) = match self.behaviour {
             None => return problems.add(key("behaviour"), "is not set; write \"room\" or \"document\""),
-            Some(BehaviourName::Room) => (document, "document"),
-            Some(BehaviourName::Document) => (room, "room"),
+            Some(BehaviourName::Room) => (&document[..], "document"),
+            Some(BehaviourName::Document) => (&room[..], "room"),
         };
-        for (field, _) in foreign.into_iter().filter(|(_, set)| *set) {
+        for (field, _) in foreign.iter().filter(|(_, set)| *set) {
             problems.add(key(field), format!("belongs to the behaviour \"{owner}\", which this kind does not have; leave it out"));
         }
         for (field, value) in [("messages", self.messages), ("max_reactions", self.max_reactions), ("max_reactors", self.max_reactors)] {

@@ -54,7 +54,8 @@ async fn in_flight_is_bounded(codec: CodecKind) {
 
 /// As many as `connect` allows at once, all for an entity that sleeps: none of them finds a queue full.
 async fn what_is_allowed_in_flight_is_taken(codec: CodecKind) {
-    let server = Server::builder().start().await;
+    // All of these clients come from one address, and are anonymous.
+    let server = Server::builder().with("limits.anonymous_requests_burst = 1000").start().await;
     for round in 0..10 {
         let mut raw = Raw::websocket(server.address, codec).await;
         let op = |n| json!({"entity": format!("doc:cold-{round}"), "n": n, "type": "increment", "body": {"path": "/a", "by": 1}});

@@ -64,8 +64,8 @@ impl Builder {
 
     /// Lifts the limits on rates, for stories that are about something else.
     pub fn unlimited(self) -> Self {
-        let rates =
-            ["requests", "user_requests", "anonymous_requests", "user_wakes", "address_wakes"].map(|scope| format!("limits.{scope}_per_second = 1000000\nlimits.{scope}_burst = 1000000"));
+        let rates = ["requests", "user_requests", "anonymous_requests", "user_wakes", "address_wakes"]
+            .map(|scope| format!("limits.{scope}_per_second = 1000000\nlimits.{scope}_burst = 1000000"));
         self.with(rates.join("\n"))
             .with("limits.bytes_per_second = \"1000MiB\"\nlimits.bytes_burst = \"1000MiB\"")
             .with("limits.user_awake = 1000000\nlimits.address_awake = 1000000")

@@ -26,6 +26,8 @@ mod tests;
 pub struct RoomConfig {
     /// Messages in the state.
     pub messages: usize,
+    /// Bytes of the state, roughly. Beyond them the oldest messages leave it sooner; one message always stays.
+    pub max_state_bytes: usize,
     /// Different emoji on one message.
     pub max_reactions: usize,
     /// Reactions on one message, added up over its emoji and users.
@@ -34,7 +36,7 @@ pub struct RoomConfig {
 
 impl Default for RoomConfig {
     fn default() -> Self {
-        Self { messages: 100, max_reactions: 32, max_reactors: 1000 }
+        Self { messages: 100, max_state_bytes: 1024 * 1024, max_reactions: 32, max_reactors: 1000 }
     }
 }
 
@@ -42,7 +44,7 @@ impl Default for RoomConfig {
 #[derive(Debug)]
 pub struct Room {
     config: RoomConfig,
-    /// Ascending by seq, at most `config.messages`.
+    /// Ascending by seq, within the bounds of `config`.
     messages: VecDeque<Message>,
     /// The sum of their sizes.
     bytes: usize,
@@ -119,11 +121,12 @@ impl Room {
             Change::Post(_) | Change::Delete { .. } => message.delete(),
         }
         self.bytes += message.size();
+        self.forget_oldest();
     }
 
     fn forget_oldest(&mut self) {
-        let too_many = self.messages.len().saturating_sub(self.config.messages);
-        for message in self.messages.drain(..too_many) {
+        while self.messages.len() > self.config.messages || (self.size() > self.config.max_state_bytes && self.messages.len() > 1) {
+            let Some(message) = self.messages.pop_front() else { break };
             self.bytes -= message.size();
         }
     }

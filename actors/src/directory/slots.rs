@@ -197,13 +197,7 @@ impl<M> Slots<M> {
     }
 
     /// Starts an entity, and hands over what has waited for that; an error when there are too many, or no such kind.
-    fn wake(
-        &mut self,
-        entity: &EntityId,
-        payer: Option<&Payer>,
-        now: Millis,
-        host: &mut impl Host<Mailbox = M>,
-    ) -> Result<(), WireError> {
+    fn wake(&mut self, entity: &EntityId, payer: Option<&Payer>, now: Millis, host: &mut impl Host<Mailbox = M>) -> Result<(), WireError> {
         let Some(kind) = self.kinds.get(entity.kind()).cloned() else { return Err(overloaded("directory")) };
         let most = self.limits.max_awake;
         let crowded = self.slots.len() >= most - most / LEFT;

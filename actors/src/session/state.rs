@@ -325,7 +325,9 @@ impl Session {
         match scope {
             Scope::Requests => bounds.requests,
             Scope::Bytes => bounds.bytes,
-            Scope::User => self.asker.as_ref().and_then(|asker| asker.payer.as_ref()).map_or(bounds.requests, |payer| payer.account().rate()),
+            Scope::User => {
+                self.asker.as_ref().and_then(|asker| asker.payer.as_ref()).map_or(bounds.requests, |payer| payer.account().rate())
+            }
         }
     }
 

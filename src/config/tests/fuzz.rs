@@ -121,7 +121,7 @@ proptest! {
     #[test]
     fn any_defaults(chosen in prop::collection::vec(any::<Index>(), 0..20)) {
         // These belong to documents, and the kind here is a room.
-        let foreign = ["kinds.NAME.initial", "kinds.NAME.max_state_bytes", "kinds.NAME.max_depth"];
+        let foreign = ["kinds.NAME.initial", "kinds.NAME.max_depth"];
         let known = defaults().into_iter().filter(|(key, _)| !foreign.contains(&key.as_str()));
         let all: Vec<(String, Json)> = known.filter_map(|(key, value)| Some((key.replace("kinds.NAME", "kinds.room"), value?))).collect();
         let plain = keys();

@@ -217,6 +217,22 @@ fn the_size_is_near_the_snapshots() {
     }
 }
 
+#[test]
+fn a_room_that_has_become_large_forgets_its_oldest_messages_and_refuses_nothing() {
+    let mut stage = Stage::new(RoomConfig { max_state_bytes: 10_000, ..Default::default() });
+    for _ in 0..50 {
+        stage.alice("post", &format!(r#"{{"text":"{}"}}"#, "x".repeat(1000))).unwrap();
+        assert!(stage.room.size() <= 10_000);
+    }
+    assert_eq!(stage.room.messages.len(), 9);
+    stage.alice("edit", &format!(r#"{{"seq":50,"body":{{"text":"{}"}}}}"#, "x".repeat(5000))).unwrap();
+    assert_eq!(stage.room.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), [46, 47, 48, 49, 50]);
+    stage.alice("post", &format!(r#"{{"text":"{}"}}"#, "x".repeat(20_000))).unwrap();
+    assert_eq!(stage.room.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), [52], "the last one stays");
+    let smaller = RoomConfig { max_state_bytes: 100, ..Default::default() };
+    assert_eq!(Room::restore(smaller, 52, &stage.room.snapshot()).unwrap().messages.len(), 1);
+}
+
 fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
     let body = prop_oneof![
         4 => "[a-z]{0,8}".prop_map(|text| format!(r#"{{"text":"{text}"}}"#)),
@@ -238,7 +254,7 @@ fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
 
 proptest! {
     #[test]
-    fn the_law_holds(attempts in attempts(), messages in 0..8usize) {
-        law::holds(&BehaviourConfig::Room(RoomConfig { messages, max_reactions: 3, max_reactors: 5 }), &attempts);
+    fn the_law_holds(attempts in attempts(), messages in 0..8usize, max_state_bytes in 0..2000usize) {
+        law::holds(&BehaviourConfig::Room(RoomConfig { messages, max_state_bytes, max_reactions: 3, max_reactors: 5 }), &attempts);
     }
 }
