@@ -73,8 +73,8 @@ export class Messages {
   }
 
   /** @param {Event} event */
-  #post({ seq, at, from, body }) {
-    this.#bySeq.set(seq, { seq, at, from, body });
+  #post({ seq, at, from, body, deleted }) {
+    this.#bySeq.set(seq, deleted ? { seq, at, from, body: null, deleted } : { seq, at, from, body });
   }
 
   /** @param {Event} event */
@@ -88,7 +88,9 @@ export class Messages {
       delete message.reactions;
     }
     if (type === "react") {
-      const who = new Set(message.reactions?.[body.emoji] ?? []);
+      // Anything may be an emoji, also the name of what every object has.
+      const own = message.reactions && Object.hasOwn(message.reactions, body.emoji);
+      const who = new Set(own ? message.reactions?.[body.emoji] : []);
       if (body.remove) who.delete(from);
       else who.add(from);
       message.reactions = { ...message.reactions, [body.emoji]: [...who] };

@@ -74,7 +74,7 @@ export class Adoption {
     const connection = new Connection(options, {
       ready: () => Promise.resolve(),
       params: (token) => ({ token, client: kept.client, version }),
-      hello: () => {},
+      hello: ({ now }) => ops.setClock(now),
       up: ({ client, user }, rpc) => {
         // They are for their own user to send, whenever that one comes back.
         if (kept.user !== undefined && kept.user !== user) void this.#leave(kept.key);

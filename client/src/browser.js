@@ -1,9 +1,9 @@
 /**
  * Ties a client to the page it lives in. In Node there is no page, and nothing happens.
- * @param {{wake: () => void, save: () => void, unsave: () => void}} hooks
+ * @param {{wake: () => void, offline: () => void, save: () => void, unsave: () => void}} hooks
  * @returns {() => void} unties it
  */
-export function followPage({ wake, save, unsave }) {
+export function followPage({ wake, offline, save, unsave }) {
   if (typeof window === "undefined" || typeof document === "undefined") return () => {};
   const visible = () => document.visibilityState === "visible" && wake();
   /** @param {PageTransitionEvent} event */
@@ -14,11 +14,13 @@ export function followPage({ wake, save, unsave }) {
     wake();
   };
   window.addEventListener("online", wake);
+  window.addEventListener("offline", offline);
   window.addEventListener("pageshow", shown);
   window.addEventListener("pagehide", save);
   document.addEventListener("visibilitychange", visible);
   return () => {
     window.removeEventListener("online", wake);
+    window.removeEventListener("offline", offline);
     window.removeEventListener("pageshow", shown);
     window.removeEventListener("pagehide", save);
     document.removeEventListener("visibilitychange", visible);

@@ -1,11 +1,18 @@
 import { GreenroomError, isRetryable } from "./errors.js";
+import { promised } from "./promised.js";
+
+// On top of what the server asks for, so that clients which it told the same do not come back as one.
+const JITTER = 0.25;
 
 /**
  * @typedef {object} Call
  * @property {string} method
  * @property {object} params
  * @property {boolean} patient waits as long as it takes and comes again after "later"
- * @property {any} timer
+ * @property {boolean} again comes again after "later" until its time is over
+ * @property {any} timer until its time is over
+ * @property {any} retry until it comes again
+ * @property {GreenroomError | null} refusal the last "later"
  * @property {(result: any) => void} resolve
  * @property {(error: GreenroomError) => void} reject
  */
@@ -39,18 +46,18 @@ export class Calls {
   /**
    * @param {string} method
    * @param {object} params
-   * @param {{patient?: boolean}} [options]
+   * @param {{patient?: boolean, again?: boolean}} [options]
    * @returns {Promise<any>}
    */
-  make(method, params, { patient = false } = {}) {
-    return new Promise((resolve, reject) => {
+  make(method, params, { patient = false, again = patient } = {}) {
+    return promised((resolve, reject) => {
       if (this.#closed) return reject(this.#closed);
       if (this.#open.size >= this.#max) return reject(new GreenroomError("queue_full", `${this.#max} calls are open already`));
       /** @type {Call} */
-      const call = { method, params, patient, timer: null, resolve, reject };
+      const call = { method, params, patient, again, timer: null, retry: null, refusal: null, resolve, reject };
       this.#open.add(call);
       if (!patient) {
-        const late = () => this.#settle(call, new GreenroomError("timeout", `no answer to \`${method}\` within ${this.#timeoutMs} ms`));
+        const late = () => this.#settle(call, call.refusal ?? new GreenroomError("timeout", `no answer to \`${method}\` within ${this.#timeoutMs} ms`));
         call.timer = this.#clock.setTimeout(late, this.#timeoutMs);
       }
       this.#send(call);
@@ -77,10 +84,12 @@ export class Calls {
   #send(call) {
     this.#rpc?.ask(call.method, call.params, (error, result) => {
       if (!this.#open.has(call) || error?.code === "disconnected") return;
-      if (error && call.patient && isRetryable(error)) {
+      if (error && call.again && isRetryable(error)) {
         const rpc = this.#rpc;
         const again = () => rpc === this.#rpc && this.#send(call);
-        call.timer = this.#clock.setTimeout(again, error.retryAfterMs ?? 1_000);
+        call.refusal = error;
+        const ms = error.retryAfterMs ?? 1_000;
+        call.retry = this.#clock.setTimeout(again, ms + this.#clock.random() * JITTER * ms);
         return;
       }
       this.#settle(call, error, result);
@@ -95,6 +104,7 @@ export class Calls {
   #settle(call, error, result) {
     if (!this.#open.delete(call)) return;
     this.#clock.clearTimeout(call.timer);
+    this.#clock.clearTimeout(call.retry);
     if (error) call.reject(error);
     else call.resolve(result);
   }

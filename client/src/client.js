@@ -1,4 +1,5 @@
 import { Adoption } from "./adoption.js";
+import { byteLength } from "./body.js";
 import { followPage } from "./browser.js";
 import { Calls } from "./calls.js";
 import { systemClock } from "./clock.js";
@@ -10,6 +11,8 @@ import { IndexedDbStorage } from "./indexeddb.js";
 import { Ops } from "./ops.js";
 import { put, take } from "./persist.js";
 import { Presences } from "./presence.js";
+import { promised } from "./promised.js";
+import { Signals } from "./signals.js";
 import { socketUrl } from "./socket.js";
 import { Subscriptions } from "./subscriptions.js";
 import { watchAnswers } from "./watch.js";
@@ -17,8 +20,8 @@ import { watchAnswers } from "./watch.js";
 /** The SDK's name and version, as the server's log shows them. */
 export const VERSION = "greenroom-js/0.1.0";
 
-// Signals are dropped rather than added to what a slow network has not taken yet.
-const MAX_SIGNAL_BACKLOG_BYTES = 262_144;
+// What `connect` takes besides what it carries: names and the envelope.
+const CONNECT_RESERVE_BYTES = 2_048;
 
 /**
  * @typedef {object} ClientEvents
@@ -59,6 +62,7 @@ export class Client extends Emitter {
   #ops;
   #calls;
   #presences;
+  #signals;
   #unwatch;
   #unfollow;
 
@@ -68,7 +72,7 @@ export class Client extends Emitter {
     const clock = (this.#clock = options.clock ?? systemClock);
     const maxPending = options.maxPending ?? 1_000;
     const answerTimeoutMs = options.answerTimeoutMs ?? 30_000;
-    this.#subscriptions = new Subscriptions(clock);
+    this.#subscriptions = new Subscriptions(clock, (tag) => this.#ops.saw(tag));
     const limits = { maxPending, pipeline: options.pipeline ?? 1, maxRetries: options.maxRetries ?? 10 };
     this.#ops = new Ops(limits, clock, () => this.#pendingChanged());
     this.#calls = new Calls(clock, maxPending, answerTimeoutMs);
@@ -87,7 +91,7 @@ export class Client extends Emitter {
     };
     this.#connection = new Connection(connection, {
       ready: () => this.#ready,
-      params: (token, rpc) => this.#params(token, rpc),
+      params: (token, rpc, carries) => this.#params(token, rpc, carries),
       hello: (result) => {
         this.hello = result;
         this.#client = result.client;
@@ -98,12 +102,13 @@ export class Client extends Emitter {
       down: () => this.#down(),
       drain: () => this.#ops.detach(),
       free: () => this.#ops.free(),
-      notification: (method, params) => this.#subscriptions.notification(method, params),
+      notification: (method, params) => this.#notification(method, params),
       state: (change) => this.#stateChanged(change),
       rtt: (ms) => this.emit("rtt", (this.rtt = ms)),
       message: (direction, data) => this.#message(direction, data),
       error: (error) => this.#failed(error),
     });
+    this.#signals = new Signals(this.#connection, clock);
     this.#client = options.client;
     if (options.firstN !== undefined) this.#ops.startAt(options.firstN);
     const { storage } = options;
@@ -114,6 +119,7 @@ export class Client extends Emitter {
     this.#unwatch = watchAnswers(clock, answerTimeoutMs, this.#ops, this.#connection);
     this.#unfollow = followPage({
       wake: () => this.#connection.wake(),
+      offline: () => this.#connection.offline(),
       save: () => this.#storage && put(this.#storage, this.#ops.save()),
       unsave: () => this.#storage && take(this.#storage),
     });
@@ -148,7 +154,7 @@ export class Client extends Emitter {
   /** @param {string} id `kind:id`, e.g. `room:lobby` */
   entity(id) {
     if (!/^[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9_.~@:/+=-]{1,128}$/.test(id)) {
-      throw new GreenroomError("invalid_argument", `\`${id}\` is no entity id; it looks like \`room:lobby\``);
+      throw new GreenroomError("invalid_argument", `\`${id}\` is not a valid entity id; it looks like \`room:lobby\``);
     }
     return new Entity(id, {
       ops: this.#ops,
@@ -156,7 +162,8 @@ export class Client extends Emitter {
       presences: this.#presences,
       subscriptions: this.#subscriptions,
       pending: () => this.pending,
-      signal: (params) => this.#signal(params),
+      signals: this.#signals,
+      isOwn: (tag) => this.#ops.owns(tag),
     });
   }
 
@@ -165,10 +172,10 @@ export class Client extends Emitter {
    * @returns {Promise<void>}
    */
   connected() {
-    return new Promise((resolve, reject) => {
+    return promised((resolve, reject) => {
       const settled = () => {
-        if (this.state === "connected") resolve();
-        else if (this.state === "closed") reject(this.error);
+        if (this.state === "connected") resolve(undefined);
+        else if (this.state === "closed") reject(this.error ?? closed());
         else return false;
         return true;
       };
@@ -182,9 +189,22 @@ export class Client extends Emitter {
     this.#connection.ping();
   }
 
-  /** Does not wait for the next attempt's time. */
+  /** Does not wait for the next attempt's time. While connected, the server is asked for a sign of life, soon to be given up without. */
   reconnect() {
     this.#connection.wake();
+  }
+
+  /**
+   * Asks the token function for a token now, and shows it to the server: after signing in again, or when rights have changed.
+   * Without a connection the next one does that. Rejects when `token` is no function, when it throws, and when the server refuses.
+   * @returns {Promise<void>}
+   */
+  refresh() {
+    return promised((resolve, reject) => {
+      if (this.state === "connected") return void this.#connection.refresh().then(resolve, reject);
+      this.reconnect();
+      this.connected().then(resolve, reject);
+    });
   }
 
   /**
@@ -195,7 +215,7 @@ export class Client extends Emitter {
    */
   close({ discard = false } = {}) {
     this.#discards = discard;
-    this.#connection.close(new GreenroomError("closed", "the client was closed"));
+    this.#connection.close(closed());
     return this.#ended;
   }
 
@@ -235,13 +255,43 @@ export class Client extends Emitter {
   /**
    * @param {string | undefined} token
    * @param {import("./rpc.js").Rpc} rpc
+   * @param {"all" | "subscriptions" | "nothing"} carries
    */
-  #params(token, rpc) {
-    const base = { token, client: this.#client, session: this.#session, version: VERSION };
+  #params(token, rpc, carries) {
     const max = this.hello?.limits.max_message_bytes ?? rpc.maxMessageBytes;
     rpc.maxMessageBytes = max;
-    const subscriptions = this.#subscriptions.connectParams(max, token?.length ?? 0);
-    return subscriptions.length > 0 ? { ...base, subscriptions } : base;
+    const room = carries === "nothing" ? 0 : max - CONNECT_RESERVE_BYTES - (token?.length ?? 0);
+    const subscriptions = this.#subscriptions.connectParams(room);
+    const left = room - byteLength(JSON.stringify(subscriptions));
+    const presence = this.#presences.connectParams(carries === "all" ? left : 0, this.#session !== undefined && this.#connection.failures === 0);
+    return {
+      token,
+      client: this.#client,
+      session: this.#session,
+      version: VERSION,
+      ...(subscriptions.length > 0 && { subscriptions }),
+      ...(presence.length > 0 && { presence }),
+    };
+  }
+
+  /**
+   * @param {string} method
+   * @param {any} params
+   */
+  #notification(method, params) {
+    if (method === "left") this.#presences.left(params.entity, params.reason ?? "forbidden");
+    else if (method === "refused") this.#refused(params);
+    else this.#subscriptions.notification(method, params);
+  }
+
+  /**
+   * What was sent without wanting an answer, which only signals are, was refused.
+   * @param {{method: string, entity?: string, error: import("./types.js").RpcErrorBody, count: number}} params
+   */
+  #refused({ method, entity, error: body, count }) {
+    const error = GreenroomError.fromRpc(body ?? { code: 0, message: "refused" });
+    error.refused = { method, entity, count };
+    this.#failed(error);
   }
 
   /**
@@ -252,13 +302,14 @@ export class Client extends Emitter {
   #up(result, rpc) {
     this.#subscriptions.attach(rpc, result.subscriptions ?? []);
     this.#calls.attach(rpc);
-    this.#presences.attach(result.resumed === true);
+    this.#presences.attach(result.resumed === true, result.presence);
     this.#ops.attach(rpc, { client: result.client, user: result.user });
     this.#adoption?.look();
   }
 
   #down() {
     this.#subscriptions.detach();
+    this.#signals.clear();
     this.#calls.detach();
     this.#ops.detach();
   }
@@ -268,7 +319,7 @@ export class Client extends Emitter {
     // Another connection has our session, say that of a tab which is our copy. To take it back would go on for ever.
     if (change.error?.code === "replaced") this.#session = undefined;
     if (change.state === "closed") {
-      const error = change.error ?? new GreenroomError("closed", "the client was closed");
+      const error = change.error ?? closed();
       this.#unwatch();
       this.#unfollow();
       this.#subscriptions.close(error.code === "closed" ? null : error);
@@ -294,12 +345,6 @@ export class Client extends Emitter {
     this.emit("error", error);
   }
 
-  /** @param {object} params */
-  #signal(params) {
-    if (this.#connection.buffered > MAX_SIGNAL_BACKLOG_BYTES) return false;
-    return this.#connection.rpc?.notify("signal", params) ?? false;
-  }
-
   /**
    * @param {"in" | "out"} direction
    * @param {string} data
@@ -309,6 +354,10 @@ export class Client extends Emitter {
     const shown = direction === "out" ? data.replace(/"token":"[^"]*"/, '"token":"…"') : data;
     this.emit("message", { direction, data: shown, at: this.#clock.now() });
   }
+}
+
+function closed() {
+  return new GreenroomError("closed", "the client was closed");
 }
 
 /**

@@ -1,21 +1,29 @@
 import { Backoff } from "./backoff.js";
-import { GreenroomError } from "./errors.js";
+import { GreenroomError, isConnectionLimit } from "./errors.js";
+import { explain } from "./explain.js";
 import { Heartbeat } from "./heartbeat.js";
+import { Pace } from "./pace.js";
+import { Renewal } from "./renewal.js";
 import { Rpc } from "./rpc.js";
 import { Socket } from "./socket.js";
+import { Tokens } from "./tokens.js";
 
 // A connection that lived this long was a good one: the next loss starts the backoff anew.
 const STABLE_MS = 10_000;
 // The server closed us for asking too much; coming straight back would be more of the same.
 const ABUSE_WAIT_MS = 5_000;
-// Refused twice in a row with a fresh token each time: another one will not help.
-const MAX_REFUSALS = 2;
+// How often it is asked, at most, why no connection can be opened.
+const EXPLAIN_EVERY_MS = 30_000;
+const EXPLAIN_WITHIN_MS = 5_000;
 
 const AUTH_CODES = new Set(["token_expired", "unauthorized"]);
 // Why a connection that did not end by itself ends: with the code of `CLOSE_DONE` the server ends the session at once, with any
 // other it keeps the session for the next connection to take over.
 const CLOSE_DONE = 1000;
 const CLOSE_RECONNECTING = 4900;
+// Closed by the server for a message that is too long. Before the answer to `connect` its limit is not known.
+const CLOSE_TOO_LONG = 1009;
+const CLOSE_ABUSE = 4008;
 
 /** The server's close codes that mean more than a lost connection. @type {Record<number, string>} */
 const CLOSE_REASONS = {
@@ -32,7 +40,8 @@ const FATAL_CODES = new Set(["invalid_params", "invalid_request", "method_not_fo
 /**
  * @typedef {object} Hooks what the connection asks of the client
  * @property {() => Promise<void>} ready resolves once `params` can be asked for
- * @property {(token: string | undefined, rpc: Rpc) => object} params the params of `connect`
+ * @property {(token: string | undefined, rpc: Rpc, carries: "all" | "subscriptions" | "nothing") => {presence?: object[], [name: string]: unknown}} params the
+ *   params of `connect`, and what they may carry besides who we are: all, no presence for an older server, or nothing that makes it long
  * @property {(result: import("./types.js").ConnectResult) => void} hello who we are, and until when
  * @property {(result: import("./types.js").ConnectResult, rpc: Rpc) => void} up
  * @property {() => void} down no answers will come from the last `rpc`
@@ -58,6 +67,8 @@ export class Connection {
   lastError = null;
   /** @type {Rpc | null} set while connected */
   rpc = null;
+  /** Attempts since the last connection that came to nothing: the server may have been started anew. */
+  failures = 0;
 
   #options;
   #hooks;
@@ -73,7 +84,16 @@ export class Connection {
   #timer = null;
   #attempt = 0;
   #upAt = 0;
-  #refusals = 0;
+  #pace;
+  #tokens;
+  #renewal;
+  /** @type {Promise<boolean> | null} */
+  #renewing = null;
+  /** @type {"all" | "subscriptions" | "nothing"} */
+  #carries = "all";
+  #explainedAt = -Infinity;
+  /** Ended when nobody wants to know any more why there was no connection. */
+  #explaining = new AbortController();
   /** @type {number | undefined} from `goodbye` */
   #reconnectAfterMs;
 
@@ -87,6 +107,9 @@ export class Connection {
     this.#hooks = hooks;
     this.#clock = options.clock;
     this.#backoff = new Backoff(options.backoff, options.clock.random);
+    this.#pace = new Pace(options.clock);
+    this.#tokens = new Tokens(options.token);
+    this.#renewal = new Renewal(options.clock, () => this.#renew().catch((error) => (this.#hooks.error(error), false)));
   }
 
   /** Opens a connection now, unless there is one or this is closed for good. */
@@ -99,7 +122,7 @@ export class Connection {
       () => this.#lost(new GreenroomError("timeout", "the server did not answer in time")),
       this.#options.connectTimeoutMs,
     );
-    const prepared = this.#hooks.ready().then(() => this.#token());
+    const prepared = this.#hooks.ready().then(() => this.#tokens.next());
     prepared.then(
       (token) => {
         if (attempt === this.#attempt && this.state === "connecting") this.#dial(token);
@@ -116,6 +139,25 @@ export class Connection {
     else this.open();
   }
 
+  /** The network is gone, which the socket would notice much later. */
+  offline() {
+    if (this.state === "connected" || this.state === "connecting") this.#lost(new GreenroomError("disconnected", "the network is offline"));
+  }
+
+  /**
+   * Asks for a token and shows it to the server, on a live connection.
+   * @returns {Promise<void>}
+   */
+  async refresh() {
+    if (!this.#tokens.renewable) throw new GreenroomError("invalid_argument", "only a `token` that is a function can be refreshed");
+    await this.#renew();
+  }
+
+  /** The pace at which signals may be sent. */
+  get pace() {
+    return this.#pace;
+  }
+
   /** Measures the round trip now. */
   ping() {
     this.#heartbeat?.ping();
@@ -128,6 +170,7 @@ export class Connection {
   close(error) {
     if (this.state === "closed") return;
     this.#teardown(CLOSE_DONE);
+    this.#explaining.abort();
     this.#attempt += 1;
     this.#enter("closed", error);
   }
@@ -153,18 +196,21 @@ export class Connection {
         stray: (error) => this.#hooks.error(error),
         free: () => this.#hooks.free(),
       },
+      this.#clock,
+      this.#pace,
       this.#options.maxQueue,
     );
     this.#line = rpc;
+    this.#tokens.show(token);
     try {
       this.#socket = new Socket(this.#options.url, this.#options.WebSocket, {
-        open: () => rpc.ask("connect", this.#hooks.params(token, rpc), (error, result) => this.#answered(error, result, rpc), { urgent: true }),
+        open: () => this.#connect(token, rpc),
         text: (data) => {
           this.#heartbeat?.heard();
           this.#hooks.message("in", data);
           rpc.receive(data);
         },
-        lost: (code, reason) => this.#closed(code, reason),
+        lost: (code, reason, failure) => this.#closed(code, reason, failure),
       });
     } catch (cause) {
       // The constructor throws for an address it can never open, such as `ws:` from an `https:` page.
@@ -173,19 +219,41 @@ export class Connection {
   }
 
   /**
-   * @param {GreenroomError | null} error
+   * @param {string | undefined} token
+   * @param {Rpc} rpc
+   */
+  #connect(token, rpc) {
+    const params = this.#hooks.params(token, rpc, this.#carries);
+    const answered = (/** @type {GreenroomError | null} */ error, /** @type {any} */ result) => {
+      if (rpc !== this.#line) return;
+      if (!error) return this.#answered(result, rpc);
+      // A server that does not know what `presence` is.
+      if (error.code !== "invalid_params" || !params.presence) return this.#lost(error);
+      this.#carries = "subscriptions";
+      this.#wait(error, 0);
+    };
+    rpc.ask("connect", params, answered, { urgent: true });
+  }
+
+  /**
    * @param {import("./types.js").ConnectResult} result
    * @param {Rpc} rpc
    */
-  #answered(error, result, rpc) {
-    if (rpc !== this.#line) return;
-    if (error) return this.#lost(error);
+  #answered(result, rpc) {
     this.#clock.clearTimeout(this.#timer);
-    rpc.capacity = Math.max(1, result.limits.max_in_flight - 2);
-    rpc.maxMessageBytes = result.limits.max_message_bytes;
+    const { limits } = result;
+    rpc.capacity = Math.max(1, limits.max_in_flight - 2);
+    rpc.maxMessageBytes = limits.max_message_bytes;
+    rpc.maxBodyBytes = limits.max_body_bytes ?? Infinity;
+    rpc.tags = limits.rates !== undefined;
+    this.#pace.set(limits.rates);
     this.rpc = rpc;
-    this.#refusals = 0;
-    this.#upAt = this.#clock.now();
+    this.failures = 0;
+    this.#tokens.accepted();
+    this.#renewal.accepted(result);
+    if (this.#carries === "nothing") this.#carries = "all";
+    this.#explaining.abort();
+    this.#upAt = this.#clock.monotonic();
     this.#heartbeat = new Heartbeat(this.#clock, rpc, result.limits.ping_interval_ms, {
       rtt: this.#hooks.rtt,
       dead: () => this.#lost(new GreenroomError("disconnected", "nothing was heard from the server for two ping intervals")),
@@ -198,7 +266,7 @@ export class Connection {
 
   /** @param {{reason: string, closes_in_ms: number, reconnect_after_ms?: number}} params */
   #goodbye(params) {
-    if (params.reason === "token_expiring") return void this.#refresh();
+    if (params.reason === "token_expiring") return this.#tokens.renewable ? this.#renewal.expiring(params.closes_in_ms) : undefined;
     this.#reconnectAfterMs = params.reconnect_after_ms;
     this.#hooks.drain();
     this.#clock.clearTimeout(this.#timer);
@@ -206,29 +274,43 @@ export class Connection {
     this.#timer = this.#clock.setTimeout(() => this.#lost(gone), params.closes_in_ms + 1_000);
   }
 
-  /** Shows a fresh token on the live connection. Without one the server closes with 4002 when the old one is past. */
-  async #refresh() {
-    const rpc = this.rpc;
-    if (!rpc || typeof this.#options.token !== "function") return;
-    try {
-      const token = await this.#token();
-      const result = await rpc.request("connect", { token }, { urgent: true });
-      if (rpc === this.rpc) this.#hooks.hello(result);
-    } catch (error) {
-      if (rpc === this.rpc) this.#hooks.error(toError(error));
-    }
+  /**
+   * Shows another token on the live connection, which only one call at a time does.
+   * @returns {Promise<boolean>} false when the token function returned the one that the server has
+   */
+  #renew() {
+    this.#renewing ??= this.#showAnother().finally(() => (this.#renewing = null));
+    return this.#renewing;
   }
 
-  async #token() {
-    const { token } = this.#options;
-    return (typeof token === "function" ? await token() : token) ?? undefined;
+  async #showAnother() {
+    const rpc = this.rpc;
+    const token = await this.#tokens.next().catch((error) => {
+      throw toError(error);
+    });
+    // Another connection shows what it is given.
+    if (!rpc || rpc !== this.rpc) return true;
+    if (this.#tokens.isShown(token)) return false;
+    try {
+      const result = await rpc.request("connect", { token }, { urgent: true });
+      if (rpc !== this.rpc) return true;
+      this.#tokens.show(token);
+      this.#renewal.accepted(result);
+      this.#hooks.hello(result);
+    } catch (error) {
+      if (rpc !== this.rpc) return true;
+      // The renewal asks again later.
+      if (isConnectionLimit(error)) return false;
+      throw error;
+    }
+    return true;
   }
 
   /** @param {unknown} cause */
   #tokenFailed(cause) {
+    const error = toError(cause);
     // The app may say that there is no use in asking again; anything else may be a network that is down.
-    if (cause instanceof GreenroomError && cause.code === "unauthorized") return this.close(cause);
-    const error = new GreenroomError("unauthorized", "the token function failed", { cause });
+    if (error === cause) return this.close(error);
     this.#hooks.error(error);
     this.#wait(error, this.#backoff.next());
   }
@@ -236,10 +318,36 @@ export class Connection {
   /**
    * @param {number} code
    * @param {string} reason
+   * @param {string | null} failure
    */
-  #closed(code, reason) {
+  #closed(code, reason, failure) {
+    const early = this.rpc === null;
+    if (code === CLOSE_ABUSE) this.#pace.refused(0);
+    if (code === CLOSE_TOO_LONG && early) {
+      const error = new GreenroomError("too_large", "the server closed the connection because `connect` was too long");
+      if (this.#carries === "nothing") return this.close(error);
+      this.#carries = "nothing";
+      return this.#wait(error, 0);
+    }
     const text = `the connection was closed (${code}${reason ? ` \`${reason}\`` : ""})`;
     this.#lost(new GreenroomError(CLOSE_REASONS[code] ?? "disconnected", text, { reason: reason || undefined }), code);
+    if (failure !== null) void this.#explain(failure);
+  }
+
+  /** @param {string} failure */
+  async #explain(failure) {
+    const now = this.#clock.monotonic();
+    const { lastError } = this;
+    if (this.state === "closed" || now - this.#explainedAt < EXPLAIN_EVERY_MS) return;
+    this.#explainedAt = now;
+    this.#explaining = new AbortController();
+    const { signal } = this.#explaining;
+    const timer = this.#clock.setTimeout(() => this.#explaining.abort(), EXPLAIN_WITHIN_MS);
+    const error = await explain(this.#options.url, failure, signal);
+    this.#clock.clearTimeout(timer);
+    if (!error || signal.aborted) return;
+    if (this.lastError === lastError) this.lastError = error;
+    this.#hooks.error(error);
   }
 
   /**
@@ -249,16 +357,16 @@ export class Connection {
    */
   #lost(error, closeCode) {
     if (this.state === "closed") return;
-    const stable = this.rpc !== null && this.#clock.now() - this.#upAt >= STABLE_MS;
+    if (this.rpc === null) this.failures += 1;
+    const stable = this.rpc !== null && this.#clock.monotonic() - this.#upAt >= STABLE_MS;
     if (stable) this.#backoff.reset();
     if (FATAL_CODES.has(error.code)) return this.close(error);
     if (AUTH_CODES.has(error.code)) {
-      this.#refusals += 1;
-      if (typeof this.#options.token !== "function" || this.#refusals >= MAX_REFUSALS) return this.close(error);
+      if (this.#tokens.refused(error.code)) return this.close(error);
       return this.#wait(error, stable ? 0 : this.#backoff.next());
     }
     const told = this.#reconnectAfterMs ?? error.retryAfterMs;
-    const atLeast = closeCode === 4008 ? ABUSE_WAIT_MS : 0;
+    const atLeast = closeCode === CLOSE_ABUSE ? ABUSE_WAIT_MS : 0;
     // What the server asks for is the least; the jitter on top keeps those whom it told the same from coming as one.
     this.#wait(error, (told ?? atLeast) + this.#backoff.next());
   }
@@ -277,6 +385,7 @@ export class Connection {
   /** @param {number} code what the server is told, if it can still be told */
   #teardown(code) {
     this.#clock.clearTimeout(this.#timer);
+    this.#renewal.stop();
     this.#heartbeat?.stop();
     this.#socket?.drop(code, code === CLOSE_RECONNECTING ? "reconnecting" : "");
     const line = this.#line;
@@ -304,7 +413,10 @@ export class Connection {
   }
 }
 
-/** @param {unknown} error */
+/**
+ * What a token function threw. Only what the app itself calls `unauthorized` is taken at its word.
+ * @param {unknown} error
+ */
 function toError(error) {
-  return error instanceof GreenroomError ? error : new GreenroomError("unauthorized", "the token function failed", { cause: error });
+  return error instanceof GreenroomError && error.code === "unauthorized" ? error : new GreenroomError("unauthorized", "the token function failed", { cause: error });
 }

@@ -11,9 +11,15 @@ const OPEN_MS = 5_000;
  * @property {string} [user]
  * @property {number} nextN every number below this may have been used
  * @property {number} usedAt when a page last took it
+ * @property {number | null} [connectedAt] the server's time at the first connection over which ops were sent that were put down before
+ *   it; null where the server did not tell it
  */
 
-/** @typedef {{key: string, n: number, entity: string, type: string, body: any, ifSeq?: number, bytes: number, at: number}} OpRow */
+/**
+ * An op. `firstSent` is the server's time when it was put down, null when that was not known; it and `tag` are absent in rows of an
+ * older version.
+ * @typedef {{key: string, n: number, entity: string, type: string, body: any, ifSeq?: number, tag?: string, firstSent?: number | null, bytes: number, at: number}} OpRow
+ */
 
 /**
  * @param {IDBDatabase} db

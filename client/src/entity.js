@@ -1,3 +1,5 @@
+import { promised } from "./promised.js";
+
 /**
  * One addressable thing, `kind:id`. A light handle: make as many as you like.
  */
@@ -8,7 +10,7 @@ export class Entity {
    * @param {string} id
    * @param {{ops: import("./ops.js").Ops, calls: import("./calls.js").Calls, presences: import("./presence.js").Presences,
    *   subscriptions: import("./subscriptions.js").Subscriptions, pending: () => import("./types.js").PendingOp[],
-   *   signal: (params: object) => boolean}} parts
+   *   signals: import("./signals.js").Signals, isOwn: (tag: string) => boolean}} parts
    */
   constructor(id, parts) {
     this.id = id;
@@ -16,13 +18,13 @@ export class Entity {
   }
 
   /**
-   * Starts to receive. An entity has one subscription: an earlier one of this client is closed.
+   * Starts to receive. Several subscriptions to one entity share what the server sends; each gets the state first, then all events.
    * @param {import("./types.js").SubscribeOptions} [options]
    */
   subscribe(options = {}) {
     const reads = {
       /** @param {number} after @param {number} limit */
-      history: (after, limit) => this.#parts.calls.make("history", { entity: this.id, after, limit }, { patient: true }),
+      history: (after, limit) => this.#history({ after, limit }, { patient: true }),
       read: () => this.#parts.calls.make("read", { entity: this.id }, { patient: true }),
     };
     return this.#parts.subscriptions.add(this.id, options, reads);
@@ -49,10 +51,11 @@ export class Entity {
    * @param {string} type
    * @param {any} body
    * @param {{key?: string}} [options] `key`: a newer one with the same type and key replaces an undelivered older one
-   * @returns {boolean} whether it was sent
+   * @returns {boolean} false when it was dropped. Where signals come faster than the server's rates allow, the latest of each key
+   *   waits for its turn, and those without a key are dropped
    */
   signal(type, body, { key } = {}) {
-    return this.#parts.signal({ entity: this.id, type, body, key });
+    return this.#parts.signals.send(this.id, type, body, key);
   }
 
   /**
@@ -69,7 +72,23 @@ export class Entity {
    * @returns {Promise<import("./types.js").HistoryResult>}
    */
   history({ before, after, limit } = {}) {
-    return this.#parts.calls.make("history", { entity: this.id, before, after, limit });
+    return this.#history({ before, after, limit });
+  }
+
+  /**
+   * @param {object} range
+   * @param {{patient?: boolean}} [options]
+   * @returns {Promise<import("./types.js").HistoryResult>}
+   */
+  #history(range, options) {
+    const { calls, isOwn } = this.#parts;
+    return promised((resolve, reject) => {
+      const mark = (/** @type {import("./types.js").HistoryResult} */ page) => {
+        for (const event of page.events) if (event.tag !== undefined && isOwn(event.tag)) event.own = true;
+        return page;
+      };
+      calls.make("history", { entity: this.id, ...range }, options).then(mark).then(resolve, reject);
+    });
   }
 
   /** Who is here. `enter` is repeated after a reconnect until `leave`. */

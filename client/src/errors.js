@@ -7,7 +7,8 @@ export class GreenroomError extends Error {
   /**
    * @param {string} code
    * @param {string} message
-   * @param {{retryAfterMs?: number, seq?: number, reason?: string, rpcCode?: number, op?: import("./types.js").PendingOp, cause?: unknown}} [details]
+   * @param {{retryAfterMs?: number, seq?: number, reason?: string, rpcCode?: number, status?: number,
+   *   op?: import("./types.js").PendingOp, refused?: {method: string, entity?: string, count: number}, cause?: unknown}} [details]
    */
   constructor(code, message, details = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -23,6 +24,10 @@ export class GreenroomError extends Error {
     this.rpcCode = details.rpcCode;
     /** In the client's event `error`: the op of an earlier page that failed. */
     this.op = details.op;
+    /** Why there is no connection: the HTTP status with which the server refused it, where that can be known. */
+    this.status = details.status;
+    /** In the client's event `error`: signals that the server refused, and how many it were. */
+    this.refused = details.refused;
   }
 
   /**
@@ -48,6 +53,17 @@ export class GreenroomError extends Error {
 
 // For each of these the server promises that the request may be made again and nothing happens twice.
 const RETRYABLE = new Set(["unavailable", "overloaded", "rate_limited", "too_many_in_flight", "shutting_down", "disconnected"]);
+
+/**
+ * Whether it was refused for a limit of the connection, not of one entity. Whatever is sent next would be refused as well, so
+ * the connection pauses, and nothing is counted against the request.
+ * @param {unknown} error
+ */
+export function isConnectionLimit(error) {
+  if (!(error instanceof GreenroomError)) return false;
+  if (error.code === "too_many_in_flight") return true;
+  return error.code === "rate_limited" && error.reason !== undefined && error.reason !== "entity";
+}
 
 /**
  * @param {unknown} error

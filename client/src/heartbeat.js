@@ -1,9 +1,11 @@
 const FIRST_PING_MS = 1_000;
+const PROBE_MS = 5_000;
 
 /**
- * Measures the round trip and notices a connection that died without saying so. A connection counts as dead when a ping
- * went unanswered for a whole interval in which nothing else was heard either: twice the interval after the last sign of
- * life. Going by the ping, not by the clock alone, keeps a background tab whose timers are throttled from false alarms.
+ * Measures the round trip and notices a connection that died without saying so. A ping that is not answered within an
+ * interval is repeated if anything else was heard meanwhile: the server may be busy, or only one direction may be cut. The
+ * connection counts as dead after the second, or after the first if nothing at all was heard. Going by the ping, not by the
+ * clock alone, keeps a background tab whose timers are throttled from false alarms.
  */
 export class Heartbeat {
   #clock;
@@ -12,9 +14,11 @@ export class Heartbeat {
   #intervalMs;
   /** @type {any} */
   #timer = null;
-  #heardAt = 0;
-  /** @type {number | null} when the unanswered ping was sent */
-  #askedAt = null;
+  /** Something arrived since the last ping was sent. */
+  #heard = true;
+  /** Pings that were sent since the last answer to one. */
+  #unanswered = 0;
+  #probing = false;
 
   /**
    * @param {import("./types.js").Clock} clock
@@ -33,33 +37,45 @@ export class Heartbeat {
 
   /** Something arrived. */
   heard() {
-    this.#heardAt = this.#clock.now();
+    this.#heard = true;
   }
 
-  /** Asks for a sign of life within `withinMs`, for when the network or the machine may have slept. */
-  probe(withinMs = 5_000) {
-    this.ping();
-    this.#wait(Math.min(withinMs, this.#intervalMs));
+  /**
+   * Asks for a sign of life soon, for when the network or the machine may have slept. Calling it again does not put off the
+   * verdict on a ping that is under way.
+   */
+  probe() {
+    if (this.#probing) return;
+    this.#probing = true;
+    // What was asked before is too old to tell anything.
+    this.#unanswered = 0;
+    this.#ask();
+    this.#wait(Math.min(PROBE_MS, this.#intervalMs));
   }
 
   /** Measures now, unless a measurement is under way. */
   ping() {
-    if (this.#askedAt !== null) return;
-    const askedAt = this.#clock.now();
-    this.#askedAt = askedAt;
-    this.#rpc.ask(
-      "ping",
-      undefined,
-      (error) => {
-        this.#askedAt = null;
-        if (!error) this.#hooks.rtt(this.#clock.now() - askedAt);
-      },
-      { urgent: true },
-    );
+    if (this.#unanswered === 0) this.#ask();
   }
 
   stop() {
     this.#clock.clearTimeout(this.#timer);
+  }
+
+  #ask() {
+    const askedAt = this.#clock.monotonic();
+    this.#unanswered += 1;
+    this.#heard = false;
+    this.#rpc.ask(
+      "ping",
+      undefined,
+      (error) => {
+        this.#unanswered = 0;
+        this.#probing = false;
+        if (!error) this.#hooks.rtt(this.#clock.monotonic() - askedAt);
+      },
+      { urgent: true },
+    );
   }
 
   /** @param {number} ms */
@@ -69,8 +85,8 @@ export class Heartbeat {
   }
 
   #tick() {
-    if (this.#askedAt !== null && this.#heardAt <= this.#askedAt) return this.#hooks.dead();
-    this.ping();
-    this.#wait(this.#intervalMs);
+    if (this.#unanswered > 1 || (this.#unanswered === 1 && !this.#heard)) return this.#hooks.dead();
+    this.#ask();
+    this.#wait(this.#probing ? Math.min(PROBE_MS, this.#intervalMs) : this.#intervalMs);
   }
 }

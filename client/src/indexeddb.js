@@ -188,12 +188,16 @@ export class Store {
     return transact(this.#db, block > 0 ? "readwrite" : "readonly", (clients, ops) => {
       const found = clients.get(key);
       const left = ops.index("key").getAll(key);
-      if (block > 0) {
-        found.onsuccess = () => {
-          if (found.result) clients.put({ ...found.result, nextN: found.result.nextN + block, usedAt: this.#options.clock.now() });
-        };
-      }
-      return () => found.result && { row: { ...found.result, nextN: found.result.nextN + block }, nextN: found.result.nextN, ops: left.result };
+      /** @type {ClientRow | undefined} */
+      let row;
+      left.onsuccess = () => {
+        if (!found.result) return;
+        row = { ...found.result, nextN: found.result.nextN + block };
+        // It dates the ops that are left, not those that are still to come.
+        if (!left.result.some(({ firstSent }) => firstSent === null)) delete row?.connectedAt;
+        if (block > 0) clients.put({ ...row, usedAt: this.#options.clock.now() });
+      };
+      return () => row && { row, nextN: found.result.nextN, ops: left.result };
     });
   }
 

@@ -28,7 +28,9 @@ export class KeptClient {
   #sizes = new Map();
   #bytes = 0;
   #told = false;
-  /** @type {{client: string, user: string} | null} the identity that is to be written */
+  /** Some op was put down when the server's time was not known. */
+  #early;
+  /** @type {{client: string, user: string, now: number | null} | null} the identity that is to be written */
   #wanted = null;
   /** @type {any} */
   #retry = null;
@@ -49,7 +51,19 @@ export class KeptClient {
     this.#options = options;
     /** What an earlier page left, in the order of its numbers. */
     this.left = ops;
+    this.#early = ops.some(({ firstSent }) => firstSent === null);
     for (const { n, bytes } of ops) this.#count(n, bytes);
+  }
+
+  /**
+   * A moment of the server's clock at which an op that was left had not been sent yet. Null: it never was; undefined: an older
+   * version left it, and nobody knows.
+   * @param {OpRow} op
+   */
+  firstSent({ firstSent }) {
+    if (firstSent !== null) return firstSent;
+    // Its page had no connection when it put it down. If it had one later, that was written first.
+    return this.#row.connectedAt === undefined ? null : (this.#row.connectedAt ?? undefined);
   }
 
   get key() {
@@ -71,17 +85,18 @@ export class KeptClient {
   }
 
   /**
-   * @param {{n: number, entity: string, type: string, body: any, ifSeq: number | undefined}} op
+   * @param {Pick<OpRow, "n" | "entity" | "type" | "body" | "ifSeq" | "tag" | "firstSent">} op
    * @param {(kept: boolean) => void} done once the transaction is complete, or when there will be none
    */
-  put({ n, entity, type, body, ifSeq }, done) {
+  put({ n, entity, type, body, ifSeq, tag, firstSent }, done) {
     const bytes = new TextEncoder().encode(JSON.stringify(body)).length + entity.length + type.length;
     if (this.#bytes + bytes > this.#options.maxBytes) {
       this.#fail(new GreenroomError("storage_failed", `${this.#options.maxBytes} bytes of ops are kept already`, { reason: "full" }));
       return done(false);
     }
     this.#count(n, bytes);
-    const row = { key: this.key, n, entity, type, body, ifSeq, bytes, at: this.#options.clock.now() };
+    if (firstSent === null) this.#early = true;
+    const row = { key: this.key, n, entity, type, body, ifSeq, tag, firstSent, bytes, at: this.#options.clock.now() };
     this.#add({
       apply: (_, ops) => void ops.put(row),
       done: (error) => {
@@ -101,16 +116,18 @@ export class KeptClient {
   /**
    * The server knows this client by these names from now on. Before `done`, no op that is kept may be sent: a later page would
    * repeat it under another client id, where it would happen a second time.
-   * @param {{client: string, user: string}} identity
+   * @param {{client: string, user: string, now: number | null}} identity and the server's time, before which nothing is sent that was put
+   *   down without knowing it
    * @param {() => void} done is not called when another identity came before it was written
    */
-  identify({ client, user }, done) {
-    if (this.#row.client === client && this.#row.user === user) {
+  identify({ client, user, now }, done) {
+    const dated = !this.#early || this.#row.connectedAt !== undefined;
+    if (this.#row.client === client && this.#row.user === user && dated) {
       this.#wanted = null;
       return done();
     }
-    const wanted = (this.#wanted = { client, user });
-    const row = { ...this.#row, client, user };
+    const wanted = (this.#wanted = { client, user, now });
+    const row = { ...this.#row, client, user, ...(dated ? {} : { connectedAt: now }) };
     this.#add({
       apply: (clients) => void clients.put(row),
       done: (error) => {

@@ -1,6 +1,10 @@
 import { Backoff } from "./backoff.js";
-import { GreenroomError, isRetryable } from "./errors.js";
-import { asJson, newOp, pendingOp } from "./op.js";
+import { byteLength, jsonBody } from "./body.js";
+import { GreenroomError, isConnectionLimit, isRetryable } from "./errors.js";
+import { newOp, pendingOp } from "./op.js";
+import { promised } from "./promised.js";
+import { ServerTime } from "./servertime.js";
+import { Tags } from "./tags.js";
 
 /** @typedef {import("./op.js").Op} Op */
 
@@ -22,6 +26,9 @@ export class Ops {
   /** @type {Map<string, Lane>} */
   #lanes = new Map();
   #count = 0;
+  /** How many of them have been seen as events already. */
+  #seen = 0;
+  #tags = new Tags();
   #nextN = 1;
   /** @type {import("./kept.js").KeptClient | null} */
   #keep = null;
@@ -33,8 +40,7 @@ export class Ops {
   #identity = null;
   /** @type {GreenroomError | null} */
   #closed = null;
-  /** @type {number | null} how far the server's clock is ahead of ours, in ms */
-  #ahead = null;
+  #serverTime;
   #pumping = false;
   #pumpAgain = false;
   #options;
@@ -50,23 +56,24 @@ export class Ops {
     this.#options = options;
     this.#clock = clock;
     this.#changed = changed;
+    this.#serverTime = new ServerTime(clock);
   }
 
   /** @param {number | undefined} now the server's clock */
   setClock(now) {
-    this.#ahead = now === undefined ? null : now - this.#clock.now();
+    this.#serverTime.set(now);
   }
 
-  /** @returns {import("./types.js").PendingOp[]} */
+  /** Those whose events have not been delivered. @returns {import("./types.js").PendingOp[]} */
   get pending() {
-    return [...this.#lanes.values()].flatMap((lane) => lane.ops.map(pendingOp));
+    return [...this.#lanes.values()].flatMap((lane) => lane.ops.filter(({ seen }) => !seen).map(pendingOp));
   }
 
   get count() {
-    return this.#count;
+    return this.#count - this.#seen;
   }
 
-  /** When the op that has waited longest for its answer was sent. */
+  /** When the op that has waited longest for its answer was sent, by the monotonic clock. */
   get oldestSentAt() {
     let oldest = Infinity;
     for (const { ops } of this.#lanes.values()) for (const op of ops) oldest = Math.min(oldest, op.sentAt ?? Infinity);
@@ -81,15 +88,15 @@ export class Ops {
    * @returns {Promise<import("./types.js").SendResult>}
    */
   add(entity, type, body, ifSeq) {
-    return new Promise((resolve, reject) => {
+    return promised((resolve, reject) => {
       if (this.#closed) return reject(this.#closed);
       if (this.#count >= this.#options.maxPending) {
         return reject(new GreenroomError("queue_full", `${this.#options.maxPending} ops are unanswered already`));
       }
       // A repeat must say what the first sending said, whatever the app does to its object in the meantime.
-      const copy = asJson(body);
+      const copy = jsonBody(body);
       if (copy instanceof GreenroomError) return reject(copy);
-      const op = newOp({ n: null, entity, type, body: copy, ifSeq, resolve, reject });
+      const op = newOp({ n: null, entity, type, body: copy, ifSeq, firstSent: null, resolve, reject });
       this.#push(op);
       if (this.#keep) this.#hold(op, this.#keep);
       this.#pump();
@@ -108,7 +115,7 @@ export class Ops {
     this.#rpc = rpc;
     if (this.#keep) {
       this.#identified = false;
-      this.#keep.identify(identity, () => {
+      this.#keep.identify({ ...identity, now: this.#serverTime.now }, () => {
         this.#identified = true;
         this.#pump();
       });
@@ -129,6 +136,26 @@ export class Ops {
     this.#pump();
   }
 
+  /**
+   * An event is about to be delivered: if it is one of these ops, that op is pending no longer, though its answer is yet to come.
+   * @param {string} tag
+   * @returns {boolean} whether this client sent it
+   */
+  saw(tag) {
+    const op = this.#tags.pending(tag);
+    if (op && !op.seen) {
+      op.seen = true;
+      this.#seen += 1;
+      this.#changed();
+    }
+    return this.owns(tag);
+  }
+
+  /** Whether this client sent the event with this tag. @param {string} tag */
+  owns(tag) {
+    return this.#tags.own(tag);
+  }
+
   /** @param {GreenroomError} error */
   close(error) {
     this.#closed = error;
@@ -137,8 +164,8 @@ export class Ops {
     const ops = [...this.#lanes.values()].flatMap((lane) => lane.ops.filter((op) => !(op.restored && op.kept)));
     for (const { timer } of this.#lanes.values()) this.#clock.clearTimeout(timer);
     this.#lanes.clear();
-    const changed = this.#count > 0;
-    this.#count = 0;
+    const changed = this.count > 0;
+    this.#count = this.#seen = 0;
     for (const op of ops) op.reject(error);
     if (changed) this.#changed();
   }
@@ -151,7 +178,9 @@ export class Ops {
       this.#lanes.set(op.entity, lane);
     }
     lane.ops.push(op);
+    this.#tags.add(op);
     this.#count += 1;
+    if (op.seen) this.#seen += 1;
     this.#changed();
   }
 
@@ -190,21 +219,41 @@ export class Ops {
    * @param {import("./rpc.js").Rpc} rpc
    */
   #send(lane, op, rpc) {
+    const unfit = this.#unfit(op, rpc);
+    if (unfit) return this.#settle(lane, op, unfit);
     op.n ??= this.#nextN++;
     op.doubtful = true;
     op.attempts += 1;
-    op.sentAt = this.#clock.now();
-    // What an earlier page left may have been sent before; when, nobody knows.
-    if (op.attempts === 1 && !op.restored && this.#ahead !== null) op.firstSent = Math.round(op.sentAt + this.#ahead);
+    op.sentAt = this.#clock.monotonic();
+    // When the server's time is not known now, nobody can tell later when this was.
+    if (op.firstSent === null) op.firstSent = this.#serverTime.now ?? undefined;
     const { entity, type, body, n, ifSeq, firstSent } = op;
-    rpc.ask("send", { entity, type, body, n, if_seq: ifSeq, first_sent: firstSent }, (error, result) => {
+    const tag = rpc.tags ? op.tag : undefined;
+    const answered = (/** @type {GreenroomError | null} */ error, /** @type {any} */ result) => {
       op.sentAt = null;
       if (!lane.ops.includes(op)) return;
       if (error?.code === "disconnected") return;
+      // It is sent again when the connection is free.
+      if (error && isConnectionLimit(error)) return;
       if (error && isRetryable(error) && op.refusals < this.#options.maxRetries) return this.#later(lane, op, error);
       if (!error) lane.backoff.reset();
       this.#settle(lane, op, error, result);
-    });
+    };
+    rpc.ask("send", { entity, type, body, n, if_seq: ifSeq, first_sent: firstSent, tag }, answered, { once: true });
+  }
+
+  /**
+   * Why it cannot be sent. An earlier page, or an older version, may have left what this one would not have taken.
+   * @param {Op} op
+   * @param {import("./rpc.js").Rpc} rpc
+   */
+  #unfit({ body, restored }, { maxBodyBytes = Infinity }) {
+    const copy = restored ? jsonBody(body) : body;
+    if (copy instanceof GreenroomError) return copy;
+    if (maxBodyBytes === Infinity) return null;
+    const text = JSON.stringify(body);
+    const bytes = text.length * 3 <= maxBodyBytes ? 0 : byteLength(text);
+    return bytes <= maxBodyBytes ? null : new GreenroomError("too_large", `the body has ${bytes} bytes, the server takes ${maxBodyBytes}`);
   }
 
   /**
@@ -230,13 +279,15 @@ export class Ops {
    */
   #settle(lane, op, error, result) {
     lane.ops.splice(lane.ops.indexOf(op), 1);
+    this.#tags.settled(op, !error);
+    if (op.seen) this.#seen -= 1;
     if (op.n !== null) this.#keep?.remove(op.n);
     if (lane.ops.length === 0 && this.#lanes.get(op.entity) === lane) {
       this.#clock.clearTimeout(lane.timer);
       this.#lanes.delete(op.entity);
     }
     this.#count -= 1;
-    this.#changed();
+    if (!op.seen) this.#changed();
     if (error) op.reject(error);
     else op.resolve(/** @type {import("./types.js").SendResult} */ (result));
     this.#pump();
@@ -255,7 +306,9 @@ export class Ops {
   #hold(op, keep) {
     const n = (op.n = keep.number());
     op.held = true;
-    keep.put({ n, entity: op.entity, type: op.type, body: op.body, ifSeq: op.ifSeq }, (kept) => {
+    const { entity, type, body, ifSeq, tag } = op;
+    // It cannot be sent before this moment, whichever page will send it.
+    keep.put({ n, entity, type, body, ifSeq, tag, firstSent: this.#serverTime.now }, (kept) => {
       op.held = false;
       op.kept = kept;
       if (!this.#lanes.get(op.entity)?.ops.includes(op)) return;
@@ -275,9 +328,10 @@ export class Ops {
     this.#keep = keep;
     const { client, user } = keep;
     if (client !== undefined && user !== undefined) this.#identity = { client, user };
-    for (const { n, entity, type, body, ifSeq } of keep.left.splice(0)) {
-      // Ops are sent only once the client has an identity.
-      this.#restore({ n, entity, type, body, ifSeq }, { doubtful: this.#identity !== null, kept: true }, failed);
+    for (const left of keep.left.splice(0)) {
+      const firstSent = keep.firstSent(left);
+      // Ops are sent only once the client has an identity, and the page that put them down had a connection.
+      this.#restore({ ...left, firstSent }, { doubtful: this.#identity !== null && firstSent !== null, kept: true }, failed);
     }
     for (const op of gathered) {
       this.#push(op);
@@ -289,12 +343,12 @@ export class Ops {
   #unload() {
     const ops = [...this.#lanes.values()].flatMap((lane) => lane.ops);
     this.#lanes.clear();
-    this.#count = 0;
+    this.#count = this.#seen = 0;
     return ops;
   }
 
   /**
-   * @param {{n: number | null, entity: string, type: string, body: any, ifSeq: number | undefined}} left
+   * @param {import("./op.js").LeftOp} left
    * @param {{doubtful: boolean, kept: boolean}} was
    * @param {(error: GreenroomError) => void} failed
    */
@@ -307,7 +361,8 @@ export class Ops {
   /** What it takes to go on after a reload. @returns {import("./persist.js").Saved | null} */
   save() {
     if (!this.#identity) return null;
-    const ops = [...this.#lanes.values()].flatMap((lane) => lane.ops.map(({ n, entity, type, body, ifSeq }) => ({ n, entity, type, body, ifSeq })));
+    const left = (/** @type {Op} */ { n, entity, type, body, ifSeq, tag, firstSent }) => ({ n, entity, type, body, ifSeq, tag, firstSent });
+    const ops = [...this.#lanes.values()].flatMap((lane) => lane.ops.map(left));
     return { ...this.#identity, nextN: this.#nextN, ops };
   }
 
@@ -321,7 +376,9 @@ export class Ops {
     this.#nextN = saved.nextN;
     const gathered = this.#unload();
     for (const op of saved.ops.slice(0, this.#options.maxPending)) {
-      this.#restore(op, { doubtful: op.n !== null, kept: false }, failed);
+      // What has no number was never sent.
+      const firstSent = op.n === null ? null : (op.firstSent ?? undefined);
+      this.#restore({ ...op, firstSent }, { doubtful: op.n !== null, kept: false }, failed);
     }
     for (const op of gathered) this.#push(op);
   }

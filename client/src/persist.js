@@ -4,7 +4,7 @@
  * @property {string} client
  * @property {string} user
  * @property {number} nextN
- * @property {{n: number | null, entity: string, type: string, body: any, ifSeq: number | undefined}[]} ops
+ * @property {import("./op.js").LeftOp[]} ops
  */
 
 const KEY = "greenroom.client";

@@ -13,20 +13,28 @@ export class Socket {
   /**
    * @param {string} url
    * @param {import("./types.js").WebSocketClass} WebSocketClass
-   * @param {{open: () => void, text: (data: string) => void, lost: (code: number, reason: string) => void}} handlers
+   * @param {{open: () => void, text: (data: string) => void, lost: (code: number, reason: string, failure: string | null) => void}} handlers
+   *   `failure` is not null when it never was open: what the socket said, or an empty text
    */
   constructor(url, WebSocketClass, handlers) {
     const ws = /** @type {import("./types.js").WebSocketLike} */ (new WebSocketClass(url, [SUBPROTOCOL]));
     this.#ws = ws;
-    ws.onopen = () => handlers.open();
+    let opened = false;
+    let failure = "";
+    ws.onopen = () => {
+      opened = true;
+      handlers.open();
+    };
     ws.onmessage = (event) => {
       if (typeof event.data === "string") handlers.text(event.data);
     };
     // A failed socket always closes too, and only the close has a code.
-    ws.onerror = () => {};
+    ws.onerror = (event) => {
+      failure = event?.message ?? event?.error?.message ?? "";
+    };
     ws.onclose = (event) => {
       this.#detach();
-      handlers.lost(event.code, event.reason);
+      handlers.lost(event.code, event.reason, opened ? null : failure);
     };
   }
 

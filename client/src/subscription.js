@@ -3,7 +3,6 @@ import { GreenroomError } from "./errors.js";
 import { Inbox } from "./inbox.js";
 
 /** @typedef {import("./types.js").Item} Item */
-/** @typedef {import("./types.js").Member} Member */
 /** @typedef {import("./types.js").Position} Position */
 
 /**
@@ -19,15 +18,15 @@ import { Inbox } from "./inbox.js";
 
 /**
  * @typedef {object} SubscriptionHooks
- * @property {() => void} gap an event is missing: ask again from the position
  * @property {() => void} close the app wants no more
+ * @property {() => import("./types.js").PresenceItem} presence who is here now
  * @property {(after: number, limit: number) => Promise<import("./types.js").HistoryResult>} history
  * @property {() => Promise<import("./types.js").ReadResult>} read
  */
 
 /**
- * What one app sees of one entity: each event once, in order, over as many connections as it takes. Read it as an async
- * iterable of items, or listen with `on`; both see all items. Listeners see them as they arrive; see `Inbox` for the bound
+ * What one part of an app sees of one entity: each event once, in order, over as many connections as it takes. Read it as an
+ * async iterable of items, or listen with `on`; both see all items. Listeners see them as they arrive; see `Inbox` for the bound
  * of the iterator and what happens there.
  *
  * @extends {Emitter<SubscriptionEvents>}
@@ -37,10 +36,6 @@ export class Subscription extends Emitter {
   state = "pending";
   /** @type {Position | null} everything up to here has been delivered */
   position;
-  /** @type {Map<string, Member> | null} who is here; null when unknown, or too many to be told */
-  #members = null;
-  #count = 0;
-  #options;
   #hooks;
   #inbox;
   /** @type {(value: this) => void} */
@@ -58,8 +53,8 @@ export class Subscription extends Emitter {
   constructor(entity, options, hooks) {
     super();
     this.entity = entity;
+    this.options = options;
     this.position = options.after ?? null;
-    this.#options = options;
     this.#hooks = hooks;
     this.ready = new Promise((resolve, reject) => {
       this.#ready = resolve;
@@ -75,22 +70,22 @@ export class Subscription extends Emitter {
         replays: () => options.events !== "none",
         history: hooks.history,
         read: hooks.read,
-        presence: () => (options.presence ? this.#presence() : null),
+        presence: () => (options.presence ? hooks.presence() : null),
       },
       options.after,
     );
   }
 
-  /** Who is here, when `presence` was asked for: null when it is not known, or a crowd. @returns {Member[] | null} */
+  /** Who is here, when `presence` was asked for: null when it is not known, or a crowd. */
   get members() {
-    return this.#members && [...this.#members.values()];
+    return this.options.presence ? this.#hooks.presence().members : null;
   }
 
-  /** Ends it here and at the server. */
+  /** Ends it here, and at the server when nobody else on this page reads the entity. */
   close() {
     if (this.state === "closed") return;
-    this.#hooks.close();
     this.end(null);
+    this.#hooks.close();
   }
 
   /** @returns {AsyncIterableIterator<Item>} leaving the loop closes the subscription */
@@ -109,70 +104,48 @@ export class Subscription extends Emitter {
 
   // What follows is called by the SDK, not by apps.
 
-  /** The params of `subscribe`, from where it stands. */
-  params() {
-    const { events, signals, presence } = this.#options;
-    return { entity: this.entity, after: this.position ?? undefined, events, signals, presence };
-  }
-
-  /** @param {import("./types.js").SubscribeResult} result */
-  answered({ epoch, seq, events, snapshot, reason, presence }) {
+  /** The items that bring it up to date have been delivered. */
+  live() {
     if (this.state === "closed") return;
-    const known = this.position;
     this.state = "live";
-    if (events) {
-      for (const event of events) this.#event(event);
-      this.position = { epoch, seq };
-    } else {
-      this.#replace(known ? "reset" : "snapshot", { epoch, seq, snapshot, reason });
-    }
-    if (presence) {
-      this.#members = presence.members ? byUser(presence.members) : null;
-      this.#count = presence.count;
-      this.#deliver(this.#presence());
-    }
     this.#ready(this);
   }
 
-  /** @param {import("./types.js").Event} event */
-  event(event) {
-    if (this.state !== "live" || !this.position) return;
-    if (event.seq <= this.position.seq) return;
-    if (event.seq !== this.position.seq + 1) {
-      this.state = "pending";
-      return this.#hooks.gap();
-    }
-    this.#event(event);
-  }
-
-  /** @param {{from: string, type: string, body: any, key?: string}} signal */
-  signal(signal) {
-    if (this.state !== "live") return;
-    this.#deliver({ ...signal, kind: "signal", entity: this.entity });
-  }
-
-  /** @param {{joined?: Member[], updated?: Member[], left?: string[], members?: Member[], count: number}} change */
-  presence({ joined = [], updated = [], left = [], members, count }) {
-    if (this.state !== "live") return;
-    // The whole list takes the place of what was known; a count alone says that they are too many to be listed.
-    if (members) this.#members = byUser(members);
-    else if (joined.length + updated.length + left.length === 0) this.#members = null;
-    for (const member of [...joined, ...updated]) this.#members?.set(member.user, member);
-    for (const user of left) this.#members?.delete(user);
-    this.#count = count;
-    this.#deliver({ ...this.#presence(), joined, updated, left });
-  }
-
-  /** @param {{epoch: string, seq: number, snapshot: any, reason: string}} reset */
-  reset(reset) {
-    if (this.state === "closed") return;
-    this.state = "live";
-    this.#replace("reset", reset);
-  }
-
-  /** The connection is gone. */
+  /** The connection is gone, or something is missing. */
   suspend() {
     if (this.state === "live") this.state = "pending";
+  }
+
+  /** How to read on without the others. */
+  get reads() {
+    return this.#hooks;
+  }
+
+  /** It cannot go on. @param {GreenroomError} error */
+  fail(error) {
+    this.end(error);
+    this.#hooks.close();
+  }
+
+  /** @param {import("./types.js").EventItem} item */
+  event(item) {
+    if (this.position) this.position = { epoch: this.position.epoch, seq: item.seq };
+    if (this.options.events !== "none") this.deliver(item);
+  }
+
+  /** @param {{epoch: string, seq: number, snapshot?: any, reason?: string}} state that takes the place of what the app has */
+  replace({ epoch, seq, snapshot, reason }) {
+    const kind = this.position ? "reset" : "snapshot";
+    this.position = { epoch, seq };
+    this.deliver({ kind, entity: this.entity, epoch, seq, snapshot, reason });
+  }
+
+  /** @param {Item} item */
+  deliver(item) {
+    if (this.state === "closed") return;
+    this.#inbox.push(item);
+    this.emit(item.kind, item);
+    this.emit("item", item);
   }
 
   /** @param {GreenroomError | null} error */
@@ -183,39 +156,4 @@ export class Subscription extends Emitter {
     this.#inbox.end(error);
     this.emit("close", error);
   }
-
-  /** @param {import("./types.js").Event} event */
-  #event(event) {
-    const { position } = this;
-    if (position && event.seq <= position.seq) return;
-    if (position) this.position = { epoch: position.epoch, seq: event.seq };
-    const { seq, at, from, type, body } = event;
-    this.#deliver({ kind: "event", entity: this.entity, seq, at, from, type, body });
-  }
-
-  /**
-   * @param {"snapshot" | "reset"} kind
-   * @param {{epoch: string, seq: number, snapshot?: any, reason?: string}} state
-   */
-  #replace(kind, { epoch, seq, snapshot, reason }) {
-    this.position = { epoch, seq };
-    this.#deliver({ kind, entity: this.entity, epoch, seq, snapshot, reason });
-  }
-
-  /** @returns {import("./types.js").PresenceItem} */
-  #presence() {
-    return { kind: "presence", entity: this.entity, count: this.#count, members: this.members, joined: [], updated: [], left: [] };
-  }
-
-  /** @param {Item} item */
-  #deliver(item) {
-    this.#inbox.push(item);
-    this.emit(item.kind, item);
-    this.emit("item", item);
-  }
-}
-
-/** @param {Member[]} members */
-function byUser(members) {
-  return new Map(members.map((member) => [member.user, member]));
 }

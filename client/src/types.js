@@ -9,8 +9,9 @@
  */
 
 /**
- * An accepted operation, in the order of `seq`. `from` is the sender's user.
- * @typedef {{seq: number, at: number, from: string, type: string, body: any}} Event
+ * An accepted operation, in the order of `seq`. `from` is the sender's user. `deleted`: the body, which is null, was deleted. `tag` was
+ * chosen by the sender's client; `own` says that this client is the sender.
+ * @typedef {{seq: number, at: number, from: string, type: string, body: any, deleted?: true, tag?: string, own?: true}} Event
  */
 
 /**
@@ -26,6 +27,10 @@
 
 /** @typedef {{epoch: string, events: Event[], more: boolean}} HistoryResult */
 
+/** @typedef {{per_second: number, burst: number}} Rate */
+
+/** @typedef {{requests?: Rate, bytes?: Rate, user_requests?: Rate}} Rates those that apply to this connection */
+
 /**
  * @typedef {object} Limits
  * @property {number} max_message_bytes
@@ -33,6 +38,7 @@
  * @property {number} max_subscriptions
  * @property {number} max_in_flight
  * @property {number} ping_interval_ms
+ * @property {Rates} [rates] absent where the server is older
  */
 
 /**
@@ -49,6 +55,8 @@
 
 /** @typedef {{entity: string, result?: SubscribeResult, error?: RpcErrorBody}} SubscriptionAnswer */
 
+/** @typedef {{entity: string, result?: {count: number}, error?: RpcErrorBody}} PresenceAnswer */
+
 /**
  * @typedef {object} ConnectResult
  * @property {string} session
@@ -60,6 +68,7 @@
  * @property {Limits} limits
  * @property {true} [resumed] the connection took the place of the lost one, its presence included
  * @property {SubscriptionAnswer[]} [subscriptions]
+ * @property {PresenceAnswer[]} [presence]
  */
 
 /**
@@ -125,7 +134,8 @@
 /**
  * Time and chance, so that tests can own both.
  * @typedef {object} Clock
- * @property {() => number} now
+ * @property {() => number} now the date, which a user or the network may set
+ * @property {() => number} monotonic milliseconds since some moment, which nobody sets: for durations
  * @property {(run: () => void, ms: number) => any} setTimeout
  * @property {(handle: any) => void} clearTimeout
  * @property {() => number} random in [0, 1)

@@ -12,7 +12,7 @@ export function watchAnswers(clock, answerTimeoutMs, ops, connection) {
   const every = answerTimeoutMs / 2;
   const look = () => {
     timer = clock.setTimeout(look, every);
-    const late = clock.now() - ops.oldestSentAt >= answerTimeoutMs;
+    const late = clock.monotonic() - ops.oldestSentAt >= answerTimeoutMs;
     if (late) connection.restart(new GreenroomError("timeout", "an op was not answered in time"));
   };
   let timer = clock.setTimeout(look, every);

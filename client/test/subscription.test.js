@@ -328,17 +328,6 @@ test("leaving the loop unsubscribes", async (t) => {
   assert.deepEqual((await peer.expect("unsubscribe")).params, { entity: LOBBY });
 });
 
-test("a second subscription to the same entity takes the place of the first", async (t) => {
-  const { client, sub, items, peer } = await live(t);
-  const other = client.entity(LOBBY).subscribe();
-  assert.equal(sub.state, "closed");
-  peer.reply(await peer.expect("subscribe"), snapshot(1));
-  const seen = next(other, "event");
-  peer.event(LOBBY, 2);
-  assert.equal((await seen).seq, 2);
-  assert.deepEqual(items.map(short), ["snapshot 0"]);
-});
-
 test("who entered enters again after a reconnect, with the latest meta; who left does not", async (t) => {
   const { server, clock, connect } = await story(t);
   const client = connect();

@@ -1,6 +1,7 @@
 /** A clock that stands still until it is told to go on, and dice that always show the same. */
 export class FakeClock {
   #now = 1_000_000;
+  #offset = 0;
   #timers = new Map();
   #next = 1;
 
@@ -8,7 +9,8 @@ export class FakeClock {
     this.dice = random;
   }
 
-  now = () => this.#now;
+  now = () => this.#now + this.#offset;
+  monotonic = () => this.#now;
   random = () => this.dice;
 
   setTimeout = (run, ms) => {
@@ -18,6 +20,16 @@ export class FakeClock {
   };
 
   clearTimeout = (handle) => void this.#timers.delete(handle);
+
+  /** Sets the date forward, or back when `ms` is negative. No time passes. */
+  step(ms) {
+    this.#offset += ms;
+  }
+
+  /** How many timers are set. */
+  get timers() {
+    return this.#timers.size;
+  }
 
   /** Lets `ms` pass; timers run in the order in which they are due. */
   advance(ms) {

@@ -6,7 +6,22 @@ export type Call = {
      * waits as long as it takes and comes again after "later"
      */
     patient: boolean;
+    /**
+     * comes again after "later" until its time is over
+     */
+    again: boolean;
+    /**
+     * until its time is over
+     */
     timer: any;
+    /**
+     * until it comes again
+     */
+    retry: any;
+    /**
+     * the last "later"
+     */
+    refusal: GreenroomError | null;
     resolve: (result: any) => void;
     reject: (error: GreenroomError) => void;
 };
@@ -15,7 +30,10 @@ export type Call = {
  * @property {string} method
  * @property {object} params
  * @property {boolean} patient waits as long as it takes and comes again after "later"
- * @property {any} timer
+ * @property {boolean} again comes again after "later" until its time is over
+ * @property {any} timer until its time is over
+ * @property {any} retry until it comes again
+ * @property {GreenroomError | null} refusal the last "later"
  * @property {(result: any) => void} resolve
  * @property {(error: GreenroomError) => void} reject
  */
@@ -34,11 +52,12 @@ export declare class Calls {
     /**
      * @param {string} method
      * @param {object} params
-     * @param {{patient?: boolean}} [options]
+     * @param {{patient?: boolean, again?: boolean}} [options]
      * @returns {Promise<any>}
      */
-    make(method: string, params: object, { patient }?: {
+    make(method: string, params: object, { patient, again }?: {
         patient?: boolean;
+        again?: boolean;
     }): Promise<any>;
     /** @param {import("./rpc.js").Rpc} rpc */
     attach(rpc: import("./rpc.js").Rpc): void;

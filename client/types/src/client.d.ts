@@ -61,8 +61,14 @@ export declare class Client extends Emitter<ClientEvents> {
     connected(): Promise<void>;
     /** Measures the round trip now, besides the regular times; the answer comes as the event `rtt`. */
     ping(): void;
-    /** Does not wait for the next attempt's time. */
+    /** Does not wait for the next attempt's time. While connected, the server is asked for a sign of life, soon to be given up without. */
     reconnect(): void;
+    /**
+     * Asks the token function for a token now, and shows it to the server: after signing in again, or when rights have changed.
+     * Without a connection the next one does that. Rejects when `token` is no function, when it throws, and when the server refuses.
+     * @returns {Promise<void>}
+     */
+    refresh(): Promise<void>;
     /**
      * Ends the connection for good. What still waits for an answer is rejected with `closed`; an op among it may have happened, and
      * one that is kept in IndexedDB will, when another page finds it there.

@@ -1,4 +1,5 @@
 import { GreenroomError } from "./errors.js";
+import { Pace } from "./pace.js";
 import { Rpc } from "./rpc.js";
 export type Hooks = {
     /**
@@ -6,9 +7,13 @@ export type Hooks = {
      */
     ready: () => Promise<void>;
     /**
-     * the params of `connect`
+     * the
+     * params of `connect`, and what they may carry besides who we are: all, no presence for an older server, or nothing that makes it long
      */
-    params: (token: string | undefined, rpc: Rpc) => object;
+    params: (token: string | undefined, rpc: Rpc, carries: "all" | "subscriptions" | "nothing") => {
+        presence?: object[];
+        [name: string]: unknown;
+    };
     /**
      * who we are, and until when
      */
@@ -35,7 +40,8 @@ export type Hooks = {
 /**
  * @typedef {object} Hooks what the connection asks of the client
  * @property {() => Promise<void>} ready resolves once `params` can be asked for
- * @property {(token: string | undefined, rpc: Rpc) => object} params the params of `connect`
+ * @property {(token: string | undefined, rpc: Rpc, carries: "all" | "subscriptions" | "nothing") => {presence?: object[], [name: string]: unknown}} params the
+ *   params of `connect`, and what they may carry besides who we are: all, no presence for an older server, or nothing that makes it long
  * @property {(result: import("./types.js").ConnectResult) => void} hello who we are, and until when
  * @property {(result: import("./types.js").ConnectResult, rpc: Rpc) => void} up
  * @property {() => void} down no answers will come from the last `rpc`
@@ -61,6 +67,8 @@ export declare class Connection {
     lastError: GreenroomError | null;
     /** @type {Rpc | null} set while connected */
     rpc: Rpc | null;
+    /** Attempts since the last connection that came to nothing: the server may have been started anew. */
+    failures: number;
     /**
      * @param {{url: string, token: import("./types.js").ConnectOptions["token"], WebSocket: import("./types.js").WebSocketClass,
      *   backoff: {baseMs?: number, capMs?: number}, clock: import("./types.js").Clock, connectTimeoutMs: number, maxQueue: number}} options
@@ -82,6 +90,15 @@ export declare class Connection {
     open(): void;
     /** Asks the server for a sign of life, or tries again at once: for when the network or the page came back. */
     wake(): void;
+    /** The network is gone, which the socket would notice much later. */
+    offline(): void;
+    /**
+     * Asks for a token and shows it to the server, on a live connection.
+     * @returns {Promise<void>}
+     */
+    refresh(): Promise<void>;
+    /** The pace at which signals may be sent. */
+    get pace(): Pace;
     /** Measures the round trip now. */
     ping(): void;
     /**

@@ -17,6 +17,11 @@ export type ClientRow = {
      * when a page last took it
      */
     usedAt: number;
+    /**
+     * the server's time at the first connection over which ops were sent that were put down before
+     * it; null where the server did not tell it
+     */
+    connectedAt?: number | null;
 };
 export type OpRow = {
     key: string;
@@ -25,6 +30,8 @@ export type OpRow = {
     type: string;
     body: any;
     ifSeq?: number;
+    tag?: string;
+    firstSent?: number | null;
     bytes: number;
     at: number;
 };

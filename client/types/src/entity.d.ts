@@ -8,7 +8,7 @@ export declare class Entity {
      * @param {string} id
      * @param {{ops: import("./ops.js").Ops, calls: import("./calls.js").Calls, presences: import("./presence.js").Presences,
      *   subscriptions: import("./subscriptions.js").Subscriptions, pending: () => import("./types.js").PendingOp[],
-     *   signal: (params: object) => boolean}} parts
+     *   signals: import("./signals.js").Signals, isOwn: (tag: string) => boolean}} parts
      */
     constructor(id: string, parts: {
         ops: import("./ops.js").Ops;
@@ -16,10 +16,11 @@ export declare class Entity {
         presences: import("./presence.js").Presences;
         subscriptions: import("./subscriptions.js").Subscriptions;
         pending: () => import("./types.js").PendingOp[];
-        signal: (params: object) => boolean;
+        signals: import("./signals.js").Signals;
+        isOwn: (tag: string) => boolean;
     });
     /**
-     * Starts to receive. An entity has one subscription: an earlier one of this client is closed.
+     * Starts to receive. Several subscriptions to one entity share what the server sends; each gets the state first, then all events.
      * @param {import("./types.js").SubscribeOptions} [options]
      */
     subscribe(options?: import("./types.js").SubscribeOptions): import("./subscription.js").Subscription;
@@ -40,7 +41,8 @@ export declare class Entity {
      * @param {string} type
      * @param {any} body
      * @param {{key?: string}} [options] `key`: a newer one with the same type and key replaces an undelivered older one
-     * @returns {boolean} whether it was sent
+     * @returns {boolean} false when it was dropped. Where signals come faster than the server's rates allow, the latest of each key
+     *   waits for its turn, and those without a key are dropped
      */
     signal(type: string, body: any, { key }?: {
         key?: string;

@@ -15,17 +15,32 @@ export declare class GreenroomError extends Error {
     rpcCode: number | undefined;
     /** In the client's event `error`: the op of an earlier page that failed. */
     op: import("./types.js").PendingOp | undefined;
+    /** Why there is no connection: the HTTP status with which the server refused it, where that can be known. */
+    status: number | undefined;
+    /** In the client's event `error`: signals that the server refused, and how many it were. */
+    refused: {
+        method: string;
+        entity?: string;
+        count: number;
+    } | undefined;
     /**
      * @param {string} code
      * @param {string} message
-     * @param {{retryAfterMs?: number, seq?: number, reason?: string, rpcCode?: number, op?: import("./types.js").PendingOp, cause?: unknown}} [details]
+     * @param {{retryAfterMs?: number, seq?: number, reason?: string, rpcCode?: number, status?: number,
+     *   op?: import("./types.js").PendingOp, refused?: {method: string, entity?: string, count: number}, cause?: unknown}} [details]
      */
     constructor(code: string, message: string, details?: {
         retryAfterMs?: number;
         seq?: number;
         reason?: string;
         rpcCode?: number;
+        status?: number;
         op?: import("./types.js").PendingOp;
+        refused?: {
+            method: string;
+            entity?: string;
+            count: number;
+        };
         cause?: unknown;
     });
     /**
@@ -36,6 +51,12 @@ export declare class GreenroomError extends Error {
     /** @param {import("./types.js").RpcErrorBody} body */
     static fromRpc(body: import("./types.js").RpcErrorBody): GreenroomError;
 }
+/**
+ * Whether it was refused for a limit of the connection, not of one entity. Whatever is sent next would be refused as well, so
+ * the connection pauses, and nothing is counted against the request.
+ * @param {unknown} error
+ */
+export declare function isConnectionLimit(error: unknown): boolean;
 /**
  * @param {unknown} error
  * @returns {error is GreenroomError}

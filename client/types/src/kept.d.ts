@@ -32,6 +32,12 @@ export declare class KeptClient {
         clock: import("./types.js").Clock;
         failed: (error: GreenroomError) => void;
     });
+    /**
+     * A moment of the server's clock at which an op that was left had not been sent yet. Null: it never was; undefined: an older
+     * version left it, and nobody knows.
+     * @param {OpRow} op
+     */
+    firstSent({ firstSent }: OpRow): number | null | undefined;
     get key(): string;
     /** The client id; absent until a server has given one. */
     get client(): string | undefined;
@@ -39,27 +45,23 @@ export declare class KeptClient {
     /** A number that no page has used under this client id. */
     number(): number;
     /**
-     * @param {{n: number, entity: string, type: string, body: any, ifSeq: number | undefined}} op
+     * @param {Pick<OpRow, "n" | "entity" | "type" | "body" | "ifSeq" | "tag" | "firstSent">} op
      * @param {(kept: boolean) => void} done once the transaction is complete, or when there will be none
      */
-    put({ n, entity, type, body, ifSeq }: {
-        n: number;
-        entity: string;
-        type: string;
-        body: any;
-        ifSeq: number | undefined;
-    }, done: (kept: boolean) => void): void;
+    put({ n, entity, type, body, ifSeq, tag, firstSent }: Pick<OpRow, "n" | "entity" | "type" | "body" | "ifSeq" | "tag" | "firstSent">, done: (kept: boolean) => void): void;
     /** The op is answered. If that cannot be written it is repeated by a later page, which the server answers as the repeat it is. @param {number} n */
     remove(n: number): void;
     /**
      * The server knows this client by these names from now on. Before `done`, no op that is kept may be sent: a later page would
      * repeat it under another client id, where it would happen a second time.
-     * @param {{client: string, user: string}} identity
+     * @param {{client: string, user: string, now: number | null}} identity and the server's time, before which nothing is sent that was put
+     *   down without knowing it
      * @param {() => void} done is not called when another identity came before it was written
      */
-    identify({ client, user }: {
+    identify({ client, user, now }: {
         client: string;
         user: string;
+        now: number | null;
     }, done: () => void): void;
     /** Takes all that is kept out of the database, the client id with it. */
     discard(): void;

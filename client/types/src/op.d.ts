@@ -1,4 +1,24 @@
-import { GreenroomError } from "./errors.js";
+/**
+ * @typedef {object} Op
+ * @property {number | null} n given when it is put down in the storage, or without one when it is first sent
+ * @property {string} entity
+ * @property {string} type
+ * @property {any} body
+ * @property {number | undefined} ifSeq
+ * @property {number} attempts
+ * @property {number} refusals answers that said "later"
+ * @property {string | undefined} tag names it to this client in the event that it becomes; an older version may have sent it without
+ * @property {number | null | undefined} firstSent when it was first sent by the server's clock, or for one that may have been sent by an
+ *   earlier page a moment before that; null before it is sent, undefined when nobody knows
+ * @property {number | null} sentAt when it went out on the present connection
+ * @property {boolean} doubtful it was sent, perhaps by an earlier page, and may have happened
+ * @property {boolean} held it is being put down in the storage, and must not be sent yet
+ * @property {boolean} kept the storage has it
+ * @property {boolean} restored an earlier page left it, so nobody here waits for its answer
+ * @property {boolean} seen its event has been delivered, though its answer has not come
+ * @property {(result: import("./types.js").SendResult) => void} resolve
+ * @property {(error: import("./errors.js").GreenroomError) => void} reject
+ */
 export type Op = {
     /**
      * given when it is put down in the storage, or without one when it is first sent
@@ -14,9 +34,14 @@ export type Op = {
      */
     refusals: number;
     /**
-     * when it was first sent, by the server's clock
+     * names it to this client in the event that it becomes; an older version may have sent it without
      */
-    firstSent?: number;
+    tag: string | undefined;
+    /**
+     * when it was first sent by the server's clock, or for one that may have been sent by an
+     * earlier page a moment before that; null before it is sent, undefined when nobody knows
+     */
+    firstSent: number | null | undefined;
     /**
      * when it went out on the present connection
      */
@@ -37,39 +62,33 @@ export type Op = {
      * an earlier page left it, so nobody here waits for its answer
      */
     restored: boolean;
+    /**
+     * its event has been delivered, though its answer has not come
+     */
+    seen: boolean;
     resolve: (result: import("./types.js").SendResult) => void;
-    reject: (error: GreenroomError) => void;
+    reject: (error: import("./errors.js").GreenroomError) => void;
+};
+export type LeftOp = {
+    n: number | null;
+    entity: string;
+    type: string;
+    body: any;
+    ifSeq?: number;
+    tag?: string;
+    firstSent?: number | null;
 };
 /**
- * @typedef {object} Op
- * @property {number | null} n given when it is put down in the storage, or without one when it is first sent
- * @property {string} entity
- * @property {string} type
- * @property {any} body
- * @property {number | undefined} ifSeq
- * @property {number} attempts
- * @property {number} refusals answers that said "later"
- * @property {number} [firstSent] when it was first sent, by the server's clock
- * @property {number | null} sentAt when it went out on the present connection
- * @property {boolean} doubtful it was sent, perhaps by an earlier page, and may have happened
- * @property {boolean} held it is being put down in the storage, and must not be sent yet
- * @property {boolean} kept the storage has it
- * @property {boolean} restored an earlier page left it, so nobody here waits for its answer
- * @property {(result: import("./types.js").SendResult) => void} resolve
- * @property {(error: GreenroomError) => void} reject
+ * What of an op outlives its page. `tag` and `firstSent` are absent in what older versions left.
+ * @typedef {{n: number | null, entity: string, type: string, body: any, ifSeq?: number, tag?: string, firstSent?: number | null}} LeftOp
  */
 /**
- * @param {Pick<Op, "n" | "entity" | "type" | "body" | "ifSeq" | "resolve" | "reject">} given
+ * @param {LeftOp & Pick<Op, "resolve" | "reject">} given
  * @returns {Op}
  */
-export declare function newOp(given: Pick<Op, "n" | "entity" | "type" | "body" | "ifSeq" | "resolve" | "reject">): Op;
+export declare function newOp({ n, entity, type, body, ifSeq, tag, firstSent, resolve, reject }: LeftOp & Pick<Op, "resolve" | "reject">): Op;
 /**
  * @param {Op} op
  * @returns {import("./types.js").PendingOp}
  */
 export declare function pendingOp({ n, entity, type, body, attempts, sentAt, doubtful, kept, restored }: Op): import("./types.js").PendingOp;
-/**
- * @param {any} body
- * @returns {any} its JSON form, or the error that it has none
- */
-export declare function asJson(body: any): any;

@@ -37,10 +37,10 @@ export declare class Ops {
     }, clock: import("./types.js").Clock, changed: () => void);
     /** @param {number | undefined} now the server's clock */
     setClock(now: number | undefined): void;
-    /** @returns {import("./types.js").PendingOp[]} */
+    /** Those whose events have not been delivered. @returns {import("./types.js").PendingOp[]} */
     get pending(): import("./types.js").PendingOp[];
     get count(): number;
-    /** When the op that has waited longest for its answer was sent. */
+    /** When the op that has waited longest for its answer was sent, by the monotonic clock. */
     get oldestSentAt(): number;
     /**
      * @param {string} entity
@@ -60,6 +60,14 @@ export declare class Ops {
     detach(): void;
     /** Room for another request. */
     free(): void;
+    /**
+     * An event is about to be delivered: if it is one of these ops, that op is pending no longer, though its answer is yet to come.
+     * @param {string} tag
+     * @returns {boolean} whether this client sent it
+     */
+    saw(tag: string): boolean;
+    /** Whether this client sent the event with this tag. @param {string} tag */
+    owns(tag: string): boolean;
     /** @param {GreenroomError} error */
     close(error: GreenroomError): void;
     /**

@@ -4,19 +4,13 @@
  * @property {string} client
  * @property {string} user
  * @property {number} nextN
- * @property {{n: number | null, entity: string, type: string, body: any, ifSeq: number | undefined}[]} ops
+ * @property {import("./op.js").LeftOp[]} ops
  */
 export type Saved = {
     client: string;
     user: string;
     nextN: number;
-    ops: {
-        n: number | null;
-        entity: string;
-        type: string;
-        body: any;
-        ifSeq: number | undefined;
-    }[];
+    ops: import("./op.js").LeftOp[];
 };
 /**
  * Takes the record out of the storage. It is taken, not read, because a browser copies `sessionStorage` when a tab is

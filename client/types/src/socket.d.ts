@@ -8,12 +8,13 @@ export declare class Socket {
     /**
      * @param {string} url
      * @param {import("./types.js").WebSocketClass} WebSocketClass
-     * @param {{open: () => void, text: (data: string) => void, lost: (code: number, reason: string) => void}} handlers
+     * @param {{open: () => void, text: (data: string) => void, lost: (code: number, reason: string, failure: string | null) => void}} handlers
+     *   `failure` is not null when it never was open: what the socket said, or an empty text
      */
     constructor(url: string, WebSocketClass: import("./types.js").WebSocketClass, handlers: {
         open: () => void;
         text: (data: string) => void;
-        lost: (code: number, reason: string) => void;
+        lost: (code: number, reason: string, failure: string | null) => void;
     });
     /** Bytes handed over that the network has not taken yet. */
     get buffered(): number;

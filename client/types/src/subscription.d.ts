@@ -1,7 +1,6 @@
 import { Emitter } from "./emitter.js";
 import { GreenroomError } from "./errors.js";
 export type Item = import("./types.js").Item;
-export type Member = import("./types.js").Member;
 export type Position = import("./types.js").Position;
 export type SubscriptionEvents = {
     snapshot: import("./types.js").SnapshotItem;
@@ -20,18 +19,17 @@ export type SubscriptionEvents = {
 };
 export type SubscriptionHooks = {
     /**
-     * an event is missing: ask again from the position
-     */
-    gap: () => void;
-    /**
      * the app wants no more
      */
     close: () => void;
+    /**
+     * who is here now
+     */
+    presence: () => import("./types.js").PresenceItem;
     history: (after: number, limit: number) => Promise<import("./types.js").HistoryResult>;
     read: () => Promise<import("./types.js").ReadResult>;
 };
 /** @typedef {import("./types.js").Item} Item */
-/** @typedef {import("./types.js").Member} Member */
 /** @typedef {import("./types.js").Position} Position */
 /**
  * @typedef {object} SubscriptionEvents
@@ -45,14 +43,14 @@ export type SubscriptionHooks = {
  */
 /**
  * @typedef {object} SubscriptionHooks
- * @property {() => void} gap an event is missing: ask again from the position
  * @property {() => void} close the app wants no more
+ * @property {() => import("./types.js").PresenceItem} presence who is here now
  * @property {(after: number, limit: number) => Promise<import("./types.js").HistoryResult>} history
  * @property {() => Promise<import("./types.js").ReadResult>} read
  */
 /**
- * What one app sees of one entity: each event once, in order, over as many connections as it takes. Read it as an async
- * iterable of items, or listen with `on`; both see all items. Listeners see them as they arrive; see `Inbox` for the bound
+ * What one part of an app sees of one entity: each event once, in order, over as many connections as it takes. Read it as an
+ * async iterable of items, or listen with `on`; both see all items. Listeners see them as they arrive; see `Inbox` for the bound
  * of the iterator and what happens there.
  *
  * @extends {Emitter<SubscriptionEvents>}
@@ -60,6 +58,7 @@ export type SubscriptionHooks = {
 export declare class Subscription extends Emitter<SubscriptionEvents> {
     #private;
     entity: string;
+    options: import("./types.js").SubscribeOptions;
     /** @type {"pending" | "live" | "closed"} `pending`: not answered yet, or being resumed */
     state: "pending" | "live" | "closed";
     /** @type {Position | null} everything up to here has been delivered */
@@ -72,48 +71,31 @@ export declare class Subscription extends Emitter<SubscriptionEvents> {
      * @param {SubscriptionHooks} hooks
      */
     constructor(entity: string, options: import("./types.js").SubscribeOptions, hooks: SubscriptionHooks);
-    /** Who is here, when `presence` was asked for: null when it is not known, or a crowd. @returns {Member[] | null} */
-    get members(): Member[] | null;
-    /** Ends it here and at the server. */
+    /** Who is here, when `presence` was asked for: null when it is not known, or a crowd. */
+    get members(): import("./types.js").Member[] | null;
+    /** Ends it here, and at the server when nobody else on this page reads the entity. */
     close(): void;
     /** @returns {AsyncIterableIterator<Item>} leaving the loop closes the subscription */
     [Symbol.asyncIterator](): AsyncIterableIterator<Item>;
-    /** The params of `subscribe`, from where it stands. */
-    params(): {
-        entity: string;
-        after: import("./types.js").Position | undefined;
-        events: "disconnect" | "none" | "replay" | undefined;
-        signals: "drop_oldest" | "latest" | "none" | undefined;
-        presence: boolean | undefined;
-    };
-    /** @param {import("./types.js").SubscribeResult} result */
-    answered({ epoch, seq, events, snapshot, reason, presence }: import("./types.js").SubscribeResult): void;
-    /** @param {import("./types.js").Event} event */
-    event(event: import("./types.js").Event): void;
-    /** @param {{from: string, type: string, body: any, key?: string}} signal */
-    signal(signal: {
-        from: string;
-        type: string;
-        body: any;
-        key?: string;
-    }): void;
-    /** @param {{joined?: Member[], updated?: Member[], left?: string[], members?: Member[], count: number}} change */
-    presence({ joined, updated, left, members, count }: {
-        joined?: Member[];
-        updated?: Member[];
-        left?: string[];
-        members?: Member[];
-        count: number;
-    }): void;
-    /** @param {{epoch: string, seq: number, snapshot: any, reason: string}} reset */
-    reset(reset: {
+    /** The items that bring it up to date have been delivered. */
+    live(): void;
+    /** The connection is gone, or something is missing. */
+    suspend(): void;
+    /** How to read on without the others. */
+    get reads(): SubscriptionHooks;
+    /** It cannot go on. @param {GreenroomError} error */
+    fail(error: GreenroomError): void;
+    /** @param {import("./types.js").EventItem} item */
+    event(item: import("./types.js").EventItem): void;
+    /** @param {{epoch: string, seq: number, snapshot?: any, reason?: string}} state that takes the place of what the app has */
+    replace({ epoch, seq, snapshot, reason }: {
         epoch: string;
         seq: number;
-        snapshot: any;
-        reason: string;
+        snapshot?: any;
+        reason?: string;
     }): void;
-    /** The connection is gone. */
-    suspend(): void;
+    /** @param {Item} item */
+    deliver(item: Item): void;
     /** @param {GreenroomError | null} error */
     end(error: GreenroomError | null): void;
 }

@@ -12,6 +12,9 @@ export type Event = {
     from: string;
     type: string;
     body: any;
+    deleted?: true;
+    tag?: string;
+    own?: true;
 };
 export type Member = {
     user: string;
@@ -39,12 +42,25 @@ export type HistoryResult = {
     events: Event[];
     more: boolean;
 };
+export type Rate = {
+    per_second: number;
+    burst: number;
+};
+export type Rates = {
+    requests?: Rate;
+    bytes?: Rate;
+    user_requests?: Rate;
+};
 export type Limits = {
     max_message_bytes: number;
     max_body_bytes: number;
     max_subscriptions: number;
     max_in_flight: number;
     ping_interval_ms: number;
+    /**
+     * absent where the server is older
+     */
+    rates?: Rates;
 };
 export type SubscribeResult = {
     entity: string;
@@ -58,6 +74,13 @@ export type SubscribeResult = {
 export type SubscriptionAnswer = {
     entity: string;
     result?: SubscribeResult;
+    error?: RpcErrorBody;
+};
+export type PresenceAnswer = {
+    entity: string;
+    result?: {
+        count: number;
+    };
     error?: RpcErrorBody;
 };
 export type ConnectResult = {
@@ -76,6 +99,7 @@ export type ConnectResult = {
      */
     resumed?: true;
     subscriptions?: SubscriptionAnswer[];
+    presence?: PresenceAnswer[];
 };
 export type RpcErrorBody = {
     code: number;
@@ -180,7 +204,14 @@ export type PendingOp = {
     restored: boolean;
 };
 export type Clock = {
+    /**
+     * the date, which a user or the network may set
+     */
     now: () => number;
+    /**
+     * milliseconds since some moment, which nobody sets: for durations
+     */
+    monotonic: () => number;
     setTimeout: (run: () => void, ms: number) => any;
     clearTimeout: (handle: any) => void;
     /**
@@ -269,8 +300,9 @@ export type ConnectOptions = {
  * @typedef {{epoch: string, seq: number}} Position
  */
 /**
- * An accepted operation, in the order of `seq`. `from` is the sender's user.
- * @typedef {{seq: number, at: number, from: string, type: string, body: any}} Event
+ * An accepted operation, in the order of `seq`. `from` is the sender's user. `deleted`: the body, which is null, was deleted. `tag` was
+ * chosen by the sender's client; `own` says that this client is the sender.
+ * @typedef {{seq: number, at: number, from: string, type: string, body: any, deleted?: true, tag?: string, own?: true}} Event
  */
 /**
  * One user who is here, however many sessions they have; `meta` is the one set last.
@@ -280,6 +312,8 @@ export type ConnectOptions = {
 /** @typedef {{seq: number, epoch: string, at: number, result?: any, duplicate?: true}} SendResult */
 /** @typedef {{epoch: string, seq: number, state: any}} ReadResult */
 /** @typedef {{epoch: string, events: Event[], more: boolean}} HistoryResult */
+/** @typedef {{per_second: number, burst: number}} Rate */
+/** @typedef {{requests?: Rate, bytes?: Rate, user_requests?: Rate}} Rates those that apply to this connection */
 /**
  * @typedef {object} Limits
  * @property {number} max_message_bytes
@@ -287,6 +321,7 @@ export type ConnectOptions = {
  * @property {number} max_subscriptions
  * @property {number} max_in_flight
  * @property {number} ping_interval_ms
+ * @property {Rates} [rates] absent where the server is older
  */
 /**
  * What `subscribe` answers: exactly one of `events` and `snapshot`.
@@ -300,6 +335,7 @@ export type ConnectOptions = {
  * @property {PresenceList} [presence]
  */
 /** @typedef {{entity: string, result?: SubscribeResult, error?: RpcErrorBody}} SubscriptionAnswer */
+/** @typedef {{entity: string, result?: {count: number}, error?: RpcErrorBody}} PresenceAnswer */
 /**
  * @typedef {object} ConnectResult
  * @property {string} session
@@ -311,6 +347,7 @@ export type ConnectOptions = {
  * @property {Limits} limits
  * @property {true} [resumed] the connection took the place of the lost one, its presence included
  * @property {SubscriptionAnswer[]} [subscriptions]
+ * @property {PresenceAnswer[]} [presence]
  */
 /**
  * @typedef {object} RpcErrorBody
@@ -368,7 +405,8 @@ export type ConnectOptions = {
 /**
  * Time and chance, so that tests can own both.
  * @typedef {object} Clock
- * @property {() => number} now
+ * @property {() => number} now the date, which a user or the network may set
+ * @property {() => number} monotonic milliseconds since some moment, which nobody sets: for durations
  * @property {(run: () => void, ms: number) => any} setTimeout
  * @property {(handle: any) => void} clearTimeout
  * @property {() => number} random in [0, 1)
