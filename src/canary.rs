@@ -125,7 +125,7 @@ impl Canary {
         let body = RawJson::from_value(&json!({"path": "", "value": {"at": clock::now()}})).expect("a literal serializes");
         let (r#type, since) = ("set".into(), Instant::now());
         self.ask("send", |reply| {
-            ToEntity::Op(Box::new(OpRequest { sender, r#type, body, n: None, first_sent: 0, if_seq: None, tag: None, reply, since }))
+            ToEntity::Op(Box::new(OpRequest { sender, r#type, body, n: None, first_sent: None, if_seq: None, tag: None, reply, since }))
         })?;
         self.wait(|part| matches!(part, Part::Events { last, .. } if *last > seq)).await?;
         Ok(())

@@ -10,6 +10,7 @@
 mod actor;
 mod audience;
 mod dedupe;
+mod identity;
 mod life;
 mod messages;
 mod ring;

@@ -1,6 +1,6 @@
 //! What few have: it takes a pointer until there is something in it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Deref;
 
 /// What a [`Rare`] can hold.
@@ -14,7 +14,7 @@ pub trait Empty: 'static {
 
 /// A `T` in a box of its own, which is there only while the `T` is not empty. It can be read at any time, and reads as an empty one
 /// where there is none.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rare<T>(Option<Box<T>>);
 
 impl<T> Default for Rare<T> {
@@ -57,6 +57,16 @@ impl<T: Empty> Deref for Rare<T> {
 }
 
 impl<T: 'static> Empty for VecDeque<T> {
+    fn empty() -> &'static Self {
+        const { &Self::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl<T: 'static> Empty for BTreeSet<T> {
     fn empty() -> &'static Self {
         const { &Self::new() }
     }

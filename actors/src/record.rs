@@ -26,6 +26,9 @@ pub struct EventRecord {
     /// The client's number for the op.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<u64>,
+    /// When the op began by the client's word, where that was after `at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Millis>,
     /// The client's mark on the op, by which it recognizes the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<Box<str>>,

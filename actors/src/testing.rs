@@ -217,7 +217,7 @@ pub(crate) fn post(user: &str, n: Option<u64>, text: &str, reply: Responder) -> 
         r#type: "post".into(),
         body: RawJson::from_text(format!(r#"{{"text":"{text}"}}"#)).unwrap(),
         n,
-        first_sent: 0,
+        first_sent: None,
         tag: None,
         if_seq: None,
         reply,

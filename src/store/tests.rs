@@ -39,6 +39,7 @@ fn event(seq: Seq) -> EventRecord {
         body: RawJson::from_text(format!(r#"{{"text":"{seq}"}}"#)).unwrap(),
         client: None,
         n: None,
+        began: None,
         tag: None,
         result: None,
     }

@@ -12,6 +12,7 @@ mod token;
 mod check;
 mod close_codes;
 mod costs;
+mod dedupe;
 mod document;
 mod durability;
 mod error_codes;

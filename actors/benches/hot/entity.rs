@@ -44,7 +44,7 @@ impl Posters {
             r#type: "post".into(),
             body: self.body.clone(),
             n: Some(n),
-            first_sent: 0,
+            first_sent: None,
             if_seq: None,
             tag: None,
             reply: rig::reply(&self.asker, n as i64),

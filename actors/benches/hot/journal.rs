@@ -72,6 +72,7 @@ fn commit_1024_events(bencher: Bencher<'_, '_>) {
         body: rig::body(),
         client: Some("01JD8Z3V7Q0000000000000000".into()),
         n: Some(1),
+        began: None,
         tag: None,
         result: None,
     };

@@ -43,6 +43,7 @@ pub(super) fn holds(config: &BehaviourConfig, attempts: &[Attempt]) -> usize {
                     body,
                     client: None,
                     n: None,
+                    began: None,
                     tag: None,
                     result: accepted.result,
                 });

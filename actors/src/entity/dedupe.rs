@@ -2,22 +2,34 @@
 //!
 //! A client numbers its ops. For each `(user, client)` the last `max_ops` outcomes are kept; a number at or below the
 //! highest forgotten one is expired: whether it was executed is no longer known, so it is not executed again.
-//! At most `max_clients` clients are kept. A client id is a ULID and so tells when it was made; when a client is
-//! forgotten, the time of its last op becomes the horizon, or that of its id where its clock was ahead of ours; ids made at or
-//! before the horizon that are not known are expired as a whole: they may be the forgotten ones. Newer ids cannot be, and neither
-//! can ops that were first sent later, by their client's word: who lies about that harms nobody else.
+//!
+//! At most `max_clients` clients are kept. When one is forgotten, the horizon moves up to its last op. What is asked by a
+//! stranger may be a repeat of a forgotten one's, unless it began after the horizon; and so may what is asked by a client that
+//! was met again, unless it began after the horizon that it was met behind.
+//!
+//! When an op began is the client's word: it says so, or its client id does, a ULID. The word is believed for this alone, and only
+//! as long as it stays the same: an op that began by its word at or before it was executed is behind the horizon once its client
+//! is forgotten. An op whose word is ahead of that time would not be, so its client is not forgotten before that time has
+//! come. Until then it counts apart, and there are at most `max_clients` such clients: one more has to wait. So the horizon is
+//! never ahead of the server's clock, and whatever a client says, it is its own ops that are refused or executed twice.
+//!
 //! Everything here follows from the journal, and is packed into snapshots.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use greenroom_protocol::{RawJson, Seq};
 use serde::{Deserialize, Serialize};
 
+use super::identity::op_hash;
 use crate::clock::Millis;
+use crate::rare::Rare;
 use crate::record::EventRecord;
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +42,8 @@ pub enum Known {
     Done(Outcome),
     /// It is too long ago to know.
     Expired,
+    /// It was not, but it began in the future, as too many others did. It may be executed after so many milliseconds.
+    TooEarly(Millis),
 }
 
 /// The outcome of an accepted op.
@@ -44,29 +58,38 @@ pub struct Outcome {
     /// What the behaviour returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<RawJson>,
+    /// Which op it is the outcome of. Earlier versions did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<NonZeroU64>,
 }
 
 type Key = (Arc<str>, Arc<str>);
 
 /// The outcomes that one entity remembers.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Dedupe {
     clients: HashMap<Key, Window, RandomState>,
     /// 0 before anybody was forgotten.
     horizon: Millis,
+    /// The clients that are not to be forgotten before a time, by that time.
+    ahead: Rare<BTreeSet<(Millis, Key)>>,
     /// The time of the last event, numbered or not.
     last_at: Millis,
     outcomes: usize,
-    max_clients: usize,
-    max_ops: usize,
+    max_clients: u32,
+    max_ops: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Window {
     /// By number. Nearly all come in that order.
     outcomes: VecDeque<Outcome>,
     /// The highest number forgotten.
     floor: u64,
+    /// The horizon when this client was met: it may be one that had been forgotten.
+    met_behind: Millis,
+    /// When all of its ops were executed and had begun, by its word.
+    over: Millis,
 }
 
 /// The packed form: what a snapshot keeps.
@@ -85,6 +108,12 @@ struct PackedClient {
     user: Arc<str>,
     client: Arc<str>,
     floor: u64,
+    /// Earlier versions did not keep it.
+    #[serde(default)]
+    met_behind: Option<Millis>,
+    /// Likewise.
+    #[serde(default)]
+    over: Millis,
     outcomes: VecDeque<Outcome>,
 }
 
@@ -98,31 +127,46 @@ impl Window {
     fn last_seq(&self) -> Seq {
         self.outcomes.iter().map(|outcome| outcome.seq).max().unwrap_or(0)
     }
-
-    fn last_at(&self) -> Millis {
-        self.outcomes.iter().map(|outcome| outcome.at).max().unwrap_or(0)
-    }
 }
 
 impl Dedupe {
     /// Remembers nothing yet.
     pub fn new(max_clients: usize, max_ops: usize) -> Self {
-        Self { max_clients: max_clients.max(1), max_ops: max_ops.max(1), ..Self::default() }
+        let bound = |most: usize| u32::try_from(most.max(1)).unwrap_or(u32::MAX);
+        Self { max_clients: bound(max_clients), max_ops: bound(max_ops), ..Self::default() }
     }
 
-    /// What is known of op `n` of `client`, which was not sent before what `begun` tells; it is asked for strangers only.
-    pub fn look_up(&self, user: &Arc<str>, client: &Arc<str>, begun: impl FnOnce() -> Millis, n: u64) -> Known {
-        let Some(window) = self.clients.get(&(Arc::clone(user), Arc::clone(client))) else {
-            // Until the first client is forgotten, nobody can be a forgotten one.
-            return if self.horizon > 0 && begun() <= self.horizon { Known::Expired } else { Known::New };
-        };
-        if n <= window.floor {
+    /// What is known at the time `now` of op `n` of `client`, which began at `began`, by its word.
+    pub fn look_up(&mut self, user: &Arc<str>, client: &Arc<str>, began: Millis, n: u64, now: Millis) -> Known {
+        let key = (Arc::clone(user), Arc::clone(client));
+        let window = self.clients.get(&key);
+        // Until the first client is forgotten, nobody can be a forgotten one.
+        let behind = window.map_or(self.horizon, |window| window.met_behind);
+        if let Some(window) = window {
+            if n <= window.floor {
+                return Known::Expired;
+            }
+            if let Ok(at) = window.outcomes.binary_search_by_key(&n, |outcome| outcome.n) {
+                return Known::Done(window.outcomes[at].clone());
+            }
+        }
+        if behind > 0 && began <= behind {
             return Known::Expired;
         }
-        match window.outcomes.binary_search_by_key(&n, |outcome| outcome.n) {
-            Ok(at) => Known::Done(window.outcomes[at].clone()),
-            Err(_) => Known::New,
+        let now = now.max(self.last_at);
+        let is_ahead = window.is_some_and(|window| window.over > now);
+        if began > now && !is_ahead && self.count_ahead(now) >= self.max_clients as usize {
+            return Known::TooEarly(began - now);
         }
+        Known::New
+    }
+
+    /// How many clients are not to be forgotten yet.
+    fn count_ahead(&mut self, now: Millis) -> usize {
+        while self.ahead.first().is_some_and(|(until, _)| *until <= now) {
+            self.ahead.change_if_any(BTreeSet::pop_first);
+        }
+        self.ahead.len()
     }
 
     /// The time of the last event: the next one is not dated before it, though a clock may have been set back.
@@ -140,32 +184,49 @@ impl Dedupe {
         self.last_at = self.last_at.max(event.at);
         let (Some(client), Some(n)) = (&event.client, event.n) else { return };
         let key = (Arc::clone(&event.from), Arc::clone(client));
-        if !self.clients.contains_key(&key) && self.clients.len() >= self.max_clients {
-            self.forget_oldest();
+        if !self.clients.contains_key(&key) && self.clients.len() - self.count_ahead(event.at) >= self.max_clients as usize {
+            self.forget_oldest(event.at);
         }
-        let window = self.clients.entry(key).or_default();
+        let horizon = self.horizon;
+        let window = self.clients.entry(key).or_insert_with(|| Window { met_behind: horizon, ..Window::default() });
         self.outcomes += 1;
         // Numbers grow, but holes may be filled late.
         let place = window.outcomes.partition_point(|outcome| outcome.n < n);
-        window.outcomes.insert(place, Outcome { n, seq: event.seq, at: event.at, result: event.result.clone() });
-        if window.outcomes.len() > self.max_ops
+        let hash = Some(op_hash(&event.r#type, &event.body));
+        window.outcomes.insert(place, Outcome { n, seq: event.seq, at: event.at, result: event.result.clone(), hash });
+        while window.outcomes.len() > self.max_ops as usize
             && let Some(lowest) = window.outcomes.pop_front()
         {
             self.outcomes -= 1;
             window.floor = window.floor.max(lowest.n);
         }
+        let before = window.over;
+        window.over = before.max(event.at);
+        if let Some(began) = event.began.filter(|began| *began > window.over) {
+            window.over = began;
+            let key = (Arc::clone(&event.from), Arc::clone(client));
+            self.ahead.change(BTreeSet::new, |ahead| {
+                let (_, key) = ahead.take(&(before, key.clone())).unwrap_or((before, key));
+                ahead.insert((began, key))
+            });
+        }
     }
 
-    /// Forgets the quieter half of the clients at once, so that the cost of finding them is spread over many ops.
-    fn forget_oldest(&mut self) {
-        let mut last: Vec<Seq> = self.clients.values().map(Window::last_seq).collect();
+    /// Forgets the quieter half of the clients that may be forgotten at once, so that the cost of finding them is spread over
+    /// many ops.
+    fn forget_oldest(&mut self, now: Millis) {
+        let may_go = |window: &Window| window.over <= now;
+        let mut last: Vec<Seq> = self.clients.values().filter(|window| may_go(window)).map(Window::last_seq).collect();
+        if last.is_empty() {
+            return;
+        }
         let middle = last.len() / 2;
         let (_, &mut cut, _) = last.select_nth_unstable(middle);
         let (horizon, outcomes) = (&mut self.horizon, &mut self.outcomes);
-        self.clients.retain(|(_, client), window| {
-            let keep = window.last_seq() > cut;
+        self.clients.retain(|_, window| {
+            let keep = window.last_seq() > cut || !may_go(window);
             if !keep {
-                *horizon = (*horizon).max(window.last_at()).max(client_made(client));
+                *horizon = (*horizon).max(window.over);
                 *outcomes -= window.outcomes.len();
             }
             keep
@@ -178,6 +239,8 @@ impl Dedupe {
             user: Arc::clone(user),
             client: Arc::clone(client),
             floor: window.floor,
+            met_behind: Some(window.met_behind),
+            over: window.over,
             outcomes: window.outcomes.clone(),
         });
         let mut packed = Packed { horizon: self.horizon, last_at: self.last_at, clients: clients.collect() };
@@ -192,11 +255,19 @@ impl Dedupe {
     pub fn unpack(max_clients: usize, max_ops: usize, packed: &RawJson) -> Result<Self, serde_json::Error> {
         let packed: Packed = serde_json::from_str(packed.as_str())?;
         let mut dedupe = Self { horizon: packed.horizon, last_at: packed.last_at, ..Self::new(max_clients, max_ops) };
-        for PackedClient { user, client, floor, mut outcomes } in packed.clients {
+        for PackedClient { user, client, floor, met_behind, over, mut outcomes } in packed.clients {
             // Earlier versions packed them in the order in which they came.
             outcomes.make_contiguous().sort_by_key(|outcome| outcome.n);
             dedupe.outcomes += outcomes.len();
-            dedupe.clients.insert((user, client), Window { outcomes, floor });
+            // Where that is not known, one whose first number is missing may have been forgotten before.
+            let is_whole = floor > 0 || outcomes.front().is_some_and(|outcome| outcome.n == 1);
+            let met_behind = met_behind.unwrap_or(if is_whole { 0 } else { packed.horizon });
+            let over = outcomes.iter().map(|outcome| outcome.at).max().unwrap_or(0).max(over);
+            let key = (user, client);
+            if over > packed.last_at {
+                dedupe.ahead.change(BTreeSet::new, |ahead| ahead.insert((over, key.clone())));
+            }
+            dedupe.clients.insert(key, Window { outcomes, floor, met_behind, over });
         }
         Ok(dedupe)
     }

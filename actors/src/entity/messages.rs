@@ -33,8 +33,8 @@ pub struct OpRequest {
     pub body: RawJson,
     /// The client's number for it.
     pub n: Option<u64>,
-    /// When the client says that it first sent it; 0 where it does not.
-    pub first_sent: Millis,
+    /// When the client says that it first sent it; without that its client id's time counts.
+    pub first_sent: Option<Millis>,
     /// The seq that the entity must be at.
     pub if_seq: Option<Seq>,
     /// The client's mark on it, for the event.

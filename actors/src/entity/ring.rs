@@ -51,7 +51,18 @@ mod tests {
 
     fn event(seq: Seq, body: usize) -> Arc<EventRecord> {
         let body = RawJson::from_value(&"x".repeat(body)).expect("a string is JSON");
-        Arc::new(EventRecord { seq, at: 0, from: "a".into(), r#type: "t".into(), body, client: None, n: None, tag: None, result: None })
+        Arc::new(EventRecord {
+            seq,
+            at: 0,
+            from: "a".into(),
+            r#type: "t".into(),
+            body,
+            client: None,
+            n: None,
+            began: None,
+            tag: None,
+            result: None,
+        })
     }
 
     proptest! {

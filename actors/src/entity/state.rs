@@ -10,6 +10,7 @@ use greenroom_protocol::results::{Empty, PresenceList, Sent, SnapshotReason, Sta
 use greenroom_protocol::{CodecKind, EntityId, Epoch, ErrorCode, RawJson, Seq, WireError, limits, notify};
 
 use super::dedupe::{Dedupe, Known, client_made};
+use super::identity::op_hash;
 use super::messages::{CatchUp, OpRequest, SignalRequest, SubscribeRequest, ToEntity};
 use super::ring::Ring;
 use super::upkeep::Upkeep;
@@ -194,16 +195,23 @@ impl Entity {
             record_rate_limited("entity");
             return self.refuse_op(reply, over_limit(refused), fx);
         }
+        let mut began = None;
         if let Some(n) = n {
-            let begun = || client_made(&sender.client).max(first_sent.min(now));
-            match self.dedupe.look_up(&sender.user, &sender.client, begun, n) {
+            let word = first_sent.unwrap_or_else(|| client_made(&sender.client));
+            began = Some(word);
+            match self.dedupe.look_up(&sender.user, &sender.client, word, n, now) {
                 Known::New => {}
+                Known::Done(outcome) if outcome.hash.is_some_and(|hash| hash != op_hash(&r#type, &body)) => {
+                    self.metrics.refused(ErrorCode::InvalidParams);
+                    return self.put(Output::Refusal(reply, Box::new(n_reused(n))), fx);
+                }
                 Known::Done(outcome) => {
                     self.metrics.duplicate.increment(1);
                     let sent =
                         Sent { seq: outcome.seq, epoch: self.epoch.clone(), at: outcome.at, result: outcome.result, duplicate: true };
                     return self.put(Output::Repeat(reply, Box::new(sent)), fx);
                 }
+                Known::TooEarly(wait) => return self.refuse_op(reply, too_early(wait), fx),
                 Known::Expired => {
                     // What was forgotten for an op that is not on disk is known again should that fail.
                     self.metrics.refused(ErrorCode::OpExpired);
@@ -224,7 +232,9 @@ impl Entity {
         match self.behaviour.decide(&op) {
             Ok(accepted) => {
                 let client = n.is_some().then_some(sender.client);
-                let record = Arc::new(EventRecord { seq, at, from: sender.user, r#type, body, client, n, tag, result: accepted.result });
+                let began = began.filter(|began| *began > at);
+                let result = accepted.result;
+                let record = Arc::new(EventRecord { seq, at, from: sender.user, r#type, body, client, n, began, tag, result });
                 (self.seq, self.last_at) = (seq, at);
                 self.dedupe.record(&record);
                 self.pending_ops += 1;
@@ -318,7 +328,7 @@ impl Entity {
         fx.presence_due |= self.people.presence.is_dirty();
         for LostOp { record, reply } in lost {
             let found = match (&record.client, record.n) {
-                (Some(client), Some(n)) => self.dedupe.look_up(&record.from, client, || Millis::MAX, n),
+                (Some(client), Some(n)) => self.dedupe.look_up(&record.from, client, Millis::MAX, n, Millis::MAX),
                 _ => Known::Expired,
             };
             fx.answer(match found {
@@ -326,7 +336,7 @@ impl Entity {
                     self.metrics.accepted.increment(1);
                     reply.ok(&Sent { seq: done.seq, epoch: self.epoch.clone(), at: done.at, result: done.result, duplicate: false })
                 }
-                Known::New | Known::Expired => {
+                Known::New | Known::Expired | Known::TooEarly(_) => {
                     self.metrics.refused(ErrorCode::Unavailable);
                     reply.error(unavailable())
                 }
@@ -463,4 +473,17 @@ fn op_expired(n: u64) -> WireError {
     let message =
         format!("op {n} is older than what this entity remembers: its outcome is not known any more and it is not executed again");
     WireError::new(ErrorCode::OpExpired, message)
+}
+
+fn n_reused(n: u64) -> WireError {
+    let message = format!("`n` {n} was used for another op of this client: its type or its body differ; choose a new number for a new op");
+    WireError::new(ErrorCode::InvalidParams, message).reason("n_reused")
+}
+
+/// The longest time that a client whose ops began in the future is told to wait.
+const LONGEST_WAIT: Millis = 60_000;
+
+fn too_early(wait: Millis) -> WireError {
+    let message = "too many clients date their ops ahead of the server's clock; repeat the op with the same `n` later";
+    WireError::new(ErrorCode::Overloaded, message).retry_after_ms(wait.min(LONGEST_WAIT)).reason("dated_ahead")
 }

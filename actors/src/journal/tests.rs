@@ -26,6 +26,7 @@ fn event(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
         body: RawJson::from_text("{}").unwrap(),
         client: None,
         n: None,
+        began: None,
         tag: None,
         result: None,
     };

@@ -196,7 +196,6 @@ impl Session {
         let Some(Owner { client, .. }) = self.seat.owner.get() else { return };
         let sender = Sender { user: Arc::clone(&identity.user), client: Arc::clone(client), moderator };
         let params::Send { entity, r#type, body, n, first_sent, if_seq, tag } = params;
-        let first_sent = first_sent.unwrap_or(0);
         let (r#type, tag) = (r#type.into(), tag.map(Into::into));
         self.route(entity, ToEntity::Op(Box::new(OpRequest { sender, r#type, body, n, first_sent, if_seq, tag, reply, since })));
     }

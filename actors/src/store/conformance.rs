@@ -79,6 +79,7 @@ fn event(seq: Seq) -> EventRecord {
         body: raw(&format!(r#"{{"text":"message {seq}"}}"#)),
         client: seq.is_multiple_of(2).then(|| "01J0000000000000000000000A".into()),
         n: seq.is_multiple_of(2).then_some(seq),
+        began: seq.is_multiple_of(4).then_some(seq + 2000),
         tag: seq.is_multiple_of(5).then(|| "mark".into()),
         result: seq.is_multiple_of(3).then(|| raw("7")),
     }

@@ -59,6 +59,8 @@ pub struct Client {
     pub codec: CodecKind,
     /// How far its clock is ahead of the server's, in ms.
     skew: i64,
+    /// It says of its ops when it first sent them.
+    says_when: bool,
     connected: bool,
     /// The session of the last connection that it knows of, and how that was lost.
     session: Option<String>,
@@ -101,6 +103,7 @@ impl Client {
             ulid: String::new(),
             codec,
             skew,
+            says_when: index % 2 == 1,
             connected: false,
             session: None,
             lost: None,

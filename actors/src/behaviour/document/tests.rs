@@ -231,7 +231,18 @@ fn a_state_over_a_lowered_limit_can_shrink_and_replays() {
     send(&mut document, "increment", r#"{"path":"/n","by":1}"#).expect("it does not grow");
     send(&mut document, "merge", r#"{"n":null}"#).expect("it shrinks");
     let body = raw(r#"{"path":"/b","value":"0123456789"}"#);
-    let event = EventRecord { seq: 7, at: 1, from: "a".into(), r#type: "set".into(), body, client: None, n: None, tag: None, result: None };
+    let event = EventRecord {
+        seq: 7,
+        at: 1,
+        from: "a".into(),
+        r#type: "set".into(),
+        body,
+        client: None,
+        n: None,
+        began: None,
+        tag: None,
+        result: None,
+    };
     document.apply(&event).expect("what was accepted stays accepted");
     assert_eq!(document.apply(&EventRecord { r#type: "post".into(), ..event }).unwrap_err().seq, 7);
 }

@@ -184,6 +184,7 @@ fn events_that_do_not_fit_are_corrupt() {
         body: raw(body),
         client: None,
         n: None,
+        began: None,
         tag: None,
         result: None,
     };

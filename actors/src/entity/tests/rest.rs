@@ -154,7 +154,7 @@ fn a_crowd_of_senders_keeps_nobody_new_out() {
     let mut rig = Rig::of(Kind { dedupe_clients: 2, ..kind() }, Loaded::default());
     let ask = |rig: &mut Rig, user: &str, n, first_sent| {
         let mut request = post(user, Some(n), "x", rig.line.reply(0, 1));
-        request.first_sent = first_sent;
+        request.first_sent = (first_sent > 0).then_some(first_sent);
         rig.op(request)
     };
     let mut seq = 0;
@@ -234,4 +234,24 @@ fn a_tag_comes_back_with_the_event() {
             has_tag(&read(rig), 1);
         }
     }
+}
+
+#[test]
+fn what_is_dated_ahead_waits_and_a_used_number_is_not_used_again() {
+    let mut rig = Rig::of(Kind { dedupe_clients: 1, ..kind() }, Loaded::default());
+    let ask = |rig: &mut Rig, user: &str, text: &str, first_sent| {
+        let mut request = post(user, Some(1), text, rig.line.reply(0, 1));
+        request.first_sent = Some(first_sent);
+        rig.op(request)
+    };
+    assert_eq!(ask(&mut rig, "early", "x", 9000), nothing());
+    rig.commit(1);
+    assert_eq!(rig.written[0].began, Some(9000));
+    assert_eq!(ask(&mut rig, "other", "x", 9000), ["#1 overloaded dated_ahead"], "nothing was done");
+    assert_eq!(ask(&mut rig, "honest", "x", 5000), nothing());
+    assert_eq!(ask(&mut rig, "early", "y", 9000), nothing(), "a refusal waits for what it depends on");
+    assert_eq!(rig.commit(2), ["#1 seq 2", "#1 invalid_params n_reused"]);
+    assert_eq!(ask(&mut rig, "early", "x", 9000), ["#1 seq 1 duplicate"]);
+    rig.now = 9000;
+    assert_eq!(ask(&mut rig, "other", "x", 9000), nothing());
 }

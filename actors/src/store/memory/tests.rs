@@ -17,6 +17,7 @@ fn batch(number: u64, seq: u64) -> Batch {
         body: RawJson::from_text("{}").unwrap(),
         client: None,
         n: None,
+        began: None,
         tag: None,
         result: None,
     };

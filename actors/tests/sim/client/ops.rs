@@ -29,6 +29,8 @@ pub struct Op {
     r#type: &'static str,
     body: RawJson,
     if_seq: Option<Seq>,
+    /// When it was first sent, by the server's clock. Some clients say it.
+    first_sent: Option<u64>,
     /// Sent on this connection and not answered.
     in_flight: bool,
     pub attempts: u32,
@@ -92,6 +94,7 @@ impl Client {
             r#type,
             body,
             if_seq,
+            first_sent: None,
             in_flight: false,
             attempts: 0,
             nowhere: true,
@@ -107,16 +110,17 @@ impl Client {
         open.find(|(_, op)| op.attempts > 0 || !self.outlived).map(|(index, _)| index)
     }
 
-    pub fn send(&mut self, index: usize, step: u64) -> Vec<u8> {
+    pub fn send(&mut self, index: usize, step: u64, clock: u64) -> Vec<u8> {
         let op = &mut self.ops[index];
         op.in_flight = true;
         op.attempts += 1;
         self.stats.ops += 1;
         if op.attempts == 1 {
             (op.invoked, op.ulid) = (step, self.ulid.clone());
+            op.first_sent = self.says_when.then(|| clock.saturating_add_signed(self.skew));
         }
         let (entity, body, n, if_seq) = (op.entity.clone(), op.body.clone(), Some(op.n), op.if_seq);
-        let call = Call::Send(params::Send { entity, r#type: op.r#type.into(), body, n, first_sent: None, if_seq, tag: None });
+        let call = Call::Send(params::Send { entity, r#type: op.r#type.into(), body, n, first_sent: op.first_sent, if_seq, tag: None });
         self.request(Asked::Send(index), &call)
     }
 

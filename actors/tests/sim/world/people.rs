@@ -74,7 +74,7 @@ impl World {
             return;
         }
         if let Some(op) = self.clients[client].unsent() {
-            let request = self.clients[client].send(op, self.step);
+            let request = self.clients[client].send(op, self.step, self.clock.now().wall);
             self.post(client, request);
         }
         if !self.clients[client].is_connected() {
