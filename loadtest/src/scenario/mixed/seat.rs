@@ -75,7 +75,10 @@ mod tests {
     use super::*;
 
     fn answer(seq: u64, events: Option<&[u64]>) -> Subscribed {
-        let event = |seq: &u64| Event { entity: None, seq: *seq, at: 1, from: "ann".into(), r#type: "post".into(), body: RawJson::NULL };
+        let event = |seq: &u64| {
+            let (from, r#type, body) = ("ann".into(), "post".into(), RawJson::NULL);
+            Event { entity: None, seq: *seq, at: 1, from, r#type, body, tag: None }
+        };
         Subscribed {
             entity: "room:a".parse().expect("it is an entity id"),
             epoch: Epoch::from_bits(7),
