@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
-use greenroom_protocol::results::{Subscribed, SubscriptionOutcome};
+use greenroom_protocol::results::{PresenceList, PresenceOutcome, Subscribed, SubscriptionOutcome};
 use greenroom_protocol::{CodecKind, EntityId, ErrorCode, RequestId, WireError};
 use serde::Serialize;
 
@@ -21,7 +21,9 @@ enum Question {
     /// A request without an id to this entity: what is sent is that it was refused.
     Silent(EntityId),
     /// One of the subscriptions inside a `connect`.
-    Part { index: u16, entity: EntityId },
+    Subscription { index: u16, entity: EntityId },
+    /// One of the presence entries inside a `connect`.
+    Presence { index: u16, entity: EntityId },
 }
 
 /// A session, as whoever answers it needs to know it. One for each session, shared by its requests.
@@ -79,13 +81,15 @@ impl Asker {
     }
 }
 
-/// What a session has noted of a request that may be refused.
+/// What a session has noted of a request, to be looked at when it is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Noted {
     /// A subscription with this number.
     Follow(EntityId, u32),
     /// That it is present, by the enter with this number.
     Enter(EntityId, u32),
+    /// That the answer shows something of this entity.
+    Read(EntityId),
 }
 
 /// What an answer will be to.
@@ -96,10 +100,17 @@ pub enum Asked {
     /// A request without an id, by method and entity.
     Silent(&'static str, EntityId),
     /// One of the subscriptions inside a `connect`.
-    Part {
+    Subscription {
         /// Its place.
         index: u16,
         /// What it follows.
+        entity: EntityId,
+    },
+    /// One of the presence entries inside a `connect`.
+    Presence {
+        /// Its place.
+        index: u16,
+        /// Where it enters.
         entity: EntityId,
     },
 }
@@ -126,7 +137,7 @@ pub struct Answer {
     pub method: &'static str,
     /// The error it carries, for metrics.
     pub error: Option<ErrorCode>,
-    /// What the session is to forget, since it was refused.
+    /// What the session has noted of a request that was refused.
     pub refused: Option<Box<Noted>>,
     /// The duty that this fulfils when it reaches the relay: should a panic drop it on the way, the answer is `unavailable`.
     pub(crate) duty: Option<Box<Responder>>,
@@ -140,7 +151,9 @@ pub enum AnswerBody {
     /// The error of a request without an id, and the entity it was sent to.
     Refused(EntityId, Box<WireError>),
     /// The outcome of the subscription at this place of the session's `connect`.
-    Part(u16, Box<SubscriptionOutcome>),
+    Subscription(u16, Box<SubscriptionOutcome>),
+    /// The outcome of the presence entry at this place of the session's `connect`.
+    Presence(u16, Box<PresenceOutcome>),
 }
 
 impl Responder {
@@ -149,12 +162,18 @@ impl Responder {
         let (method, question) = match asked {
             Asked::Request(method, id) => (method, Question::Request(id)),
             Asked::Silent(method, entity) => (method, Question::Silent(entity)),
-            Asked::Part { index, entity } => ("subscribe", Question::Part { index, entity }),
+            Asked::Subscription { index, entity } => ("subscribe", Question::Subscription { index, entity }),
+            Asked::Presence { index, entity } => ("presence", Question::Presence { index, entity }),
         };
         Self { to: Arc::clone(to), method, question: Some(question), noted: None }
     }
 
-    /// The session has noted this already, and forgets it should the request be refused.
+    /// Whether it answers a part of a `connect`.
+    pub fn is_part(&self) -> bool {
+        matches!(self.question, Some(Question::Subscription { .. } | Question::Presence { .. }))
+    }
+
+    /// The session has noted this, and looks at it when the request is answered.
     #[must_use]
     pub fn noting(mut self, noted: Noted) -> Self {
         self.noted = Some(Box::new(noted));
@@ -186,7 +205,7 @@ impl Responder {
         let body = match &self.question {
             Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.to.encoder.result(self.to.codec, id, result))),
             Some(Question::Silent(_)) => AnswerBody::Frame(None),
-            _ => unreachable!("parts of a `connect` are subscriptions, answered by `subscribed`"),
+            _ => unreachable!("parts of a `connect` are answered by `subscribed` and `present`"),
         };
         self.answer(body)
     }
@@ -194,13 +213,26 @@ impl Responder {
     /// Answers a subscription, whether asked for by `subscribe` or within `connect`.
     pub fn subscribed(self, result: Subscribed) -> Answer {
         let body = match &self.question {
-            Some(Question::Part { index, entity }) => {
-                AnswerBody::Part(*index, Box::new(SubscriptionOutcome { entity: entity.clone(), result: Some(result), error: None }))
-            }
+            Some(Question::Subscription { index, entity }) => AnswerBody::Subscription(
+                *index,
+                Box::new(SubscriptionOutcome { entity: entity.clone(), result: Some(result), error: None }),
+            ),
             Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.to.encoder.result(self.to.codec, id, &result))),
-            Some(Question::Silent(_)) | None => AnswerBody::Frame(None),
+            Some(Question::Silent(_) | Question::Presence { .. }) | None => AnswerBody::Frame(None),
         };
         self.answer(body)
+    }
+
+    /// Answers `presence`, whether asked for by a request or within `connect`.
+    pub fn present(self, result: PresenceList) -> Answer {
+        match &self.question {
+            Some(Question::Presence { index, entity }) => {
+                let outcome = PresenceOutcome { entity: entity.clone(), result: Some(result), error: None };
+                let body = AnswerBody::Presence(*index, Box::new(outcome));
+                self.answer(body)
+            }
+            _ => self.ok(&result),
+        }
     }
 
     fn answer(self, body: AnswerBody) -> Answer {
@@ -227,11 +259,19 @@ impl Responder {
         self.to.relay.send_or_spawn(ToRelay::Answer(answer));
     }
 
+    /// Drops it without an answer: the session has ended.
+    pub(crate) fn discard(mut self) {
+        self.question = None;
+    }
+
     fn refuse(&self, error: WireError) -> Answer {
         let code = Some(error.data.code);
         let body = match &self.question {
-            Some(Question::Part { index, entity }) => {
-                AnswerBody::Part(*index, Box::new(SubscriptionOutcome { entity: entity.clone(), result: None, error: Some(error) }))
+            Some(Question::Subscription { index, entity }) => {
+                AnswerBody::Subscription(*index, Box::new(SubscriptionOutcome { entity: entity.clone(), result: None, error: Some(error) }))
+            }
+            Some(Question::Presence { index, entity }) => {
+                AnswerBody::Presence(*index, Box::new(PresenceOutcome { entity: entity.clone(), result: None, error: Some(error) }))
             }
             Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.to.encoder.error(self.to.codec, Some(id), &error))),
             Some(Question::Silent(entity)) => AnswerBody::Refused(entity.clone(), Box::new(error)),
@@ -242,12 +282,25 @@ impl Responder {
 }
 
 impl Answer {
-    /// It has reached the relay: whoever asked is answered.
-    pub(crate) fn arrived(&mut self) {
-        if let Some(duty) = &mut self.duty {
+    /// It has reached the relay: whoever asked is answered. Returns what the session has noted of the request.
+    pub(crate) fn arrived(&mut self) -> Option<Box<Noted>> {
+        let noted = self.duty.take().and_then(|mut duty| {
             duty.question = None;
+            duty.noted.take()
+        });
+        noted.or_else(|| self.refused.take())
+    }
+
+    /// Turns a result into an error, on its way.
+    pub(crate) fn withdraw(&mut self, error: WireError) {
+        if let Some(duty) = self.duty.take() {
+            *self = duty.error(error);
         }
-        self.duty = None;
+    }
+
+    /// What the session has noted of a request that was not refused.
+    pub(crate) fn noted(&self) -> Option<&Noted> {
+        self.duty.as_ref().filter(|_| self.error.is_none())?.noted.as_deref()
     }
 }
 

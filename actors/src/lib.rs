@@ -21,6 +21,7 @@ pub mod presence;
 mod rare;
 pub mod record;
 pub mod relay;
+pub mod rights;
 pub mod session;
 pub mod store;
 

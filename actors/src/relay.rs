@@ -17,6 +17,7 @@ use crate::frames::Frames;
 use crate::ids::SessionKey;
 
 mod actor;
+mod gather;
 mod parked;
 mod refusals;
 mod runs;
@@ -27,8 +28,9 @@ mod tests;
 
 pub use actor::RelayActor;
 pub(crate) use actor::batches;
+pub use gather::{Ask, Gather};
 pub use parked::ParkedLimits;
-pub use seats::{Follow, Gather, Owner, Present, Seat, SeatCounts};
+pub use seats::{Follow, Owner, Present, Seat, SeatCounts};
 pub use state::Relay;
 
 /// What a relay is told.

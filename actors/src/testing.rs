@@ -5,20 +5,22 @@ use std::time::{Duration, Instant};
 
 use greenroom_protocol::codec::ServerMessage;
 use greenroom_protocol::params::{EventPolicy, SignalPolicy};
-use greenroom_protocol::{CodecKind, EntityId, RawJson, RequestId};
+use greenroom_protocol::{CodecKind, EntityId, RawJson, RequestId, WireError};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::answer::{Answer, AnswerBody, Asked, Asker, Responder};
 use crate::behaviour::BehaviourConfig;
 use crate::behaviour::room::RoomConfig;
-use crate::capability::Permissions;
+use crate::capability::{Capabilities, Permissions};
 use crate::entity::{OpRequest, Sender};
 use crate::frames::Encoder;
+use crate::identity::Identity;
 use crate::ids::{SessionKey, WorkerId};
-use crate::kind::Kind;
+use crate::kind::{Kind, Kinds};
 use crate::limits::Payer;
 use crate::relay::{Part, RelayHandle, SubSpec, ToRelay};
+use crate::rights::Rights;
 
 pub(crate) fn entity(text: &str) -> EntityId {
     EntityId::parse(text).unwrap()
@@ -26,6 +28,12 @@ pub(crate) fn entity(text: &str) -> EntityId {
 
 pub(crate) fn session(slot: u32) -> SessionKey {
     SessionKey { worker: WorkerId(0), slot, generation: 1 }
+}
+
+/// What somebody with a token and without capabilities may do.
+pub(crate) fn rights() -> Rights {
+    let identity = Identity { user: "alice".into(), expires_at: None, capabilities: Capabilities::default(), anonymous: false };
+    Rights { identity, kinds: Kinds::new([kind()]), most_subscriptions: 100 }
 }
 
 /// A room with small bounds and no rate limit to speak of.
@@ -124,10 +132,15 @@ pub(crate) fn answer(answer: &Answer) -> String {
         AnswerBody::Frame(None) => "no answer wanted".into(),
         AnswerBody::Refused(entity, error) => format!("{entity} {}", error.data.code.as_str()),
         AnswerBody::Frame(Some(frame)) => shown(&messages(CodecKind::Json, frame)[0]),
-        AnswerBody::Part(index, outcome) => match (&outcome.result, &outcome.error) {
-            (Some(result), _) => format!("part {index}{}", words(&serde_json::to_value(result).unwrap())),
-            (_, error) => format!("part {index} {}", error.as_ref().unwrap().data.code.as_str()),
-        },
+        AnswerBody::Subscription(index, outcome) => part_of_connect(*index, outcome.result.as_ref(), outcome.error.as_ref()),
+        AnswerBody::Presence(index, outcome) => part_of_connect(*index, outcome.result.as_ref(), outcome.error.as_ref()),
+    }
+}
+
+fn part_of_connect<T: serde::Serialize>(index: u16, result: Option<&T>, error: Option<&WireError>) -> String {
+    match (result, error) {
+        (Some(result), _) => format!("part {index}{}", words(&serde_json::to_value(result).unwrap())),
+        (_, error) => format!("part {index} {}", error.unwrap().data.code.as_str()),
     }
 }
 
@@ -150,7 +163,7 @@ pub(crate) fn part(part: &Part) -> String {
 /// The message, as its relay would take it: what it answers is answered.
 pub(crate) fn arrived(mut message: ToRelay) -> ToRelay {
     match &mut message {
-        ToRelay::Answer(answer) => answer.arrived(),
+        ToRelay::Answer(answer) => drop(answer.arrived()),
         ToRelay::Parts { parts, .. } => {
             for part in parts {
                 if let Part::Answer(answer) | Part::Joined { answer, .. } = part {

@@ -84,7 +84,7 @@ impl Conn {
         let token = target.tokens.token(user).map_err(|e| Failure::NotUnderstood(e.to_string()))?;
         let version = Some(concat!("greenroom-loadtest/", env!("CARGO_PKG_VERSION")).to_owned());
         let mut conn = Self { socket, codec: target.codec, next_id: 1, hello: nobody() };
-        let call = Call::Connect(Connect { token, client, session, subscriptions, version });
+        let call = Call::Connect(Connect { token, client, session, subscriptions, version, ..Connect::default() });
         let mut hello: Connected = conn.ask(&call).await?;
         let outcomes = std::mem::take(&mut hello.subscriptions);
         conn.hello = hello;
@@ -201,7 +201,8 @@ fn nobody() -> Connected {
         rates: greenroom_protocol::results::Rates::default(),
     };
     let (session, client, user, server) = Default::default();
-    Connected { session, resumed: false, client, user, expires_at: None, now: 0, server, limits, subscriptions: Vec::new() }
+    let (subscriptions, presence) = (Vec::new(), Vec::new());
+    Connected { session, resumed: false, client, user, expires_at: None, now: 0, server, limits, subscriptions, presence }
 }
 
 #[cfg(test)]

@@ -396,5 +396,6 @@ fn hello(client: String, user: String, subscriptions: Vec<SubscriptionOutcome>) 
         rates: Rates::default(),
     };
     let (session, client) = ("s".into(), client);
-    Connected { session, resumed: false, client, user, expires_at: None, now: 0, server: "fake/0".into(), limits, subscriptions }
+    let server = "fake/0".into();
+    Connected { session, resumed: false, client, user, expires_at: None, now: 0, server, limits, subscriptions, presence: Vec::new() }
 }

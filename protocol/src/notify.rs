@@ -60,6 +60,32 @@ pub struct Reset {
     pub reason: SnapshotReason,
 }
 
+/// The server has ended a subscription; the connection stays open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Unsubscribed {
+    /// The entity that is not followed any more.
+    pub entity: EntityId,
+    /// Why.
+    pub reason: EndReason,
+}
+
+/// The server has ended this session's own presence; the connection stays open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Left {
+    /// The entity that the session is not present in any more.
+    pub entity: EntityId,
+    /// Why.
+    pub reason: EndReason,
+}
+
+/// Why the server ends a subscription or a presence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The session's identity no longer has the permission.
+    Forbidden,
+}
+
 /// The server will close this connection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Goodbye {

@@ -27,6 +27,9 @@ pub struct Connect {
     /// Subscriptions to make (or make again) in the same round trip.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "by_name::list")]
     pub subscriptions: Vec<Subscribe>,
+    /// Where to be present, in the same round trip: as by `presence` with the action `enter`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "by_name::list")]
+    pub presence: Vec<Enter>,
     /// Name and version of the client's software, for logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
@@ -175,6 +178,18 @@ pub struct Presence {
     #[serde(default)]
     pub action: PresenceAction,
     /// With `enter`: a JSON object of at most 1 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    pub meta: Option<RawJson>,
+}
+
+/// One entity to be present in, within `connect`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Enter {
+    /// The entity to enter.
+    pub entity: EntityId,
+    /// A JSON object of at most 1 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub meta: Option<RawJson>,

@@ -29,6 +29,9 @@ pub struct Connected {
     /// The outcome of each of the request's `subscriptions`, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subscriptions: Vec<SubscriptionOutcome>,
+    /// The outcome of each entry of the request's `presence`, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub presence: Vec<PresenceOutcome>,
 }
 
 /// What a session must keep to.
@@ -77,6 +80,19 @@ pub struct SubscriptionOutcome {
     /// What `subscribe` would have answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Subscribed>,
+    /// The error it would have answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<WireError>,
+}
+
+/// The outcome of one presence entry asked for within `connect`: exactly one of `result` and `error`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PresenceOutcome {
+    /// The entity meant.
+    pub entity: EntityId,
+    /// What `presence` with the action `enter` would have answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<PresenceList>,
     /// The error it would have answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<WireError>,

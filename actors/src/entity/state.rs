@@ -399,7 +399,7 @@ impl Entity {
                 None
             }
         };
-        fx.answer(reply.ok(&PresenceList { count: self.people.presence.count() as u64, members }));
+        fx.answer(reply.present(PresenceList { count: self.people.presence.count() as u64, members }));
     }
 
     /// Tells who came and went since the last time.

@@ -1,22 +1,25 @@
 //! A session's place on its thread: what the relay, the session and the socket's pump share of it.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use greenroom_protocol::codec::{Message, Method};
 use greenroom_protocol::notify::Refused;
-use greenroom_protocol::results::{Connected, SubscriptionOutcome};
-use greenroom_protocol::{CodecKind, EntityId, RawJson, RequestId, WireError};
+use greenroom_protocol::{CodecKind, EntityId, RawJson, WireError};
 
+use super::gather::Gather;
 use super::refusals::Refusals;
+use crate::answer::{Responder, overloaded};
+use crate::capability::Permissions;
 use crate::clock::Millis;
-use crate::entity::SubscribeRequest;
 use crate::frames::Encoder;
 use crate::ids::{SessionKey, WorkerId};
+use crate::kind::Kind;
+use crate::metrics::MAILBOX_REFUSALS;
 use crate::outbox::Outbox;
 use crate::rare::{Empty, Rare};
+use crate::rights::Rights;
 
 /// Requests that are refused for a rate within a second before no more are read until the next: what a flood costs is bounded,
 /// and who sends this much at once waits a little.
@@ -55,16 +58,22 @@ pub struct Seat {
     pub owner: OnceCell<Owner>,
     /// Its client has said that it goes, and does not come back.
     pub left: Cell<bool>,
+    /// Who it acts for and what that one may do, once it has connected; the latest counts.
+    rights: RefCell<Option<Rc<Rights>>>,
     /// Where it has entered, or is about to.
     pub present: RefCell<Vec<Present>>,
     /// Enters so far, so that what is told of an earlier one is told apart.
     enters: Cell<u32>,
+    /// How many there had been when a presence was last ended by the server.
+    ended_enters: Cell<u32>,
     /// What it follows, or is about to. Whatever the relay has of it is in here.
     pub follows: RefCell<Vec<Follow>>,
     /// Requests without an id that were refused lately.
     refusals: RefCell<Rare<Refusals>>,
     /// What was refused for a rate since the last second, in requests; a long one counts as several.
     over: Cell<u32>,
+    /// Subscriptions so far, numbered in the order in which entities are asked.
+    subscriptions: Cell<u32>,
     /// The answer to `connect`, while its subscriptions are being gathered.
     pub gather: RefCell<Option<Box<Gather>>>,
 }
@@ -99,30 +108,24 @@ impl Present {
     }
 }
 
-/// One subscription of a session.
+/// A session's subscription to one entity.
 #[derive(Debug, Clone)]
 pub struct Follow {
     /// What it follows.
     pub entity: EntityId,
     /// The latest subscription to it that was asked for.
     pub number: u32,
+    /// Those before this one have ended, even if their answers are still on their way.
+    since: u32,
+    /// Subscriptions to it that are not answered yet.
+    open: u32,
 }
 
-/// An answer to `connect` in the making.
-#[derive(Debug)]
-pub struct Gather {
-    /// What to answer to.
-    pub id: Option<RequestId>,
-    /// The answer, all but `subscriptions`.
-    pub connected: Connected,
-    /// The subscriptions' outcomes so far.
-    pub parts: Vec<Option<SubscriptionOutcome>>,
-    /// Subscriptions that are still to be asked for, so that few answers are in the making at once.
-    pub ahead: VecDeque<(EntityId, Box<SubscribeRequest>)>,
-    /// Bytes of the outcomes so far, roughly.
-    pub bytes: usize,
-    /// Another thread is asked for the session whose place this one takes.
-    pub resuming: bool,
+impl Follow {
+    /// Whether any subscription to it has not ended.
+    pub fn stands(&self) -> bool {
+        self.number >= self.since
+    }
 }
 
 impl Seat {
@@ -143,52 +146,119 @@ impl Seat {
             warned: Cell::new(false),
             owner: OnceCell::new(),
             left: Cell::new(false),
+            rights: RefCell::default(),
             present: RefCell::default(),
             enters: Cell::new(0),
+            ended_enters: Cell::new(0),
             follows: RefCell::default(),
             refusals: RefCell::default(),
             over: Cell::new(0),
+            subscriptions: Cell::new(0),
             gather: RefCell::new(None),
         }
     }
 
+    /// Who it acts for and what that one may do; `None` until it has connected.
+    pub fn rights(&self) -> Option<Rc<Rights>> {
+        self.rights.borrow().clone()
+    }
+
+    /// From now on it acts by these rights.
+    pub fn set_rights(&self, rights: Rights) {
+        self.rights.replace(Some(Rc::new(rights)));
+    }
+
+    /// The entity's kind, if the session may do `needed`; otherwise the request is answered.
+    pub fn allowed(&self, entity: &EntityId, needed: Permissions, reply: Responder) -> Option<(Arc<Kind>, Responder)> {
+        let rights = self.rights.borrow();
+        match rights.as_ref()?.check(entity, needed) {
+            Ok(kind) => Some((Arc::clone(kind), reply)),
+            Err(error) => {
+                reply.send_error(error);
+                None
+            }
+        }
+    }
+
+    /// Whether the session may read `entity`, and there is room for what may be a large answer; otherwise it is answered.
+    pub fn readable(&self, entity: &EntityId, reply: Responder) -> Option<Responder> {
+        let (_, reply) = self.allowed(entity, Permissions::READ, reply)?;
+        if self.outbox.all_are_full() {
+            MAILBOX_REFUSALS.counter_with(["outboxes"]).increment(1);
+            reply.send_error(overloaded("outboxes"));
+            return None;
+        }
+        Some(reply)
+    }
+
     /// The number of the latest subscription to `entity`, if it follows that or is about to.
     pub fn following(&self, entity: &EntityId) -> Option<u32> {
-        self.follows.borrow().iter().find(|follow| follow.entity == *entity).map(|follow| follow.number)
+        self.follows.borrow().iter().find(|follow| follow.entity == *entity && follow.stands()).map(|follow| follow.number)
     }
 
-    /// Notes a subscription to `entity`; of several the latest counts.
-    pub fn follow(&self, entity: &EntityId, number: u32) {
+    /// Notes that it asks to follow `entity`, and numbers that. `None` if it follows `most` others.
+    pub fn follow(&self, entity: &EntityId, most: usize) -> Option<u32> {
         let mut follows = self.follows.borrow_mut();
+        let full = follows.len() >= most;
+        let number = self.subscriptions.get() + 1;
         match follows.iter_mut().find(|follow| follow.entity == *entity) {
-            Some(follow) => follow.number = follow.number.max(number),
-            None => follows.push(Follow { entity: entity.clone(), number }),
+            Some(follow) => (follow.number, follow.open) = (number, follow.open + 1),
+            None if full => return None,
+            None => follows.push(Follow { entity: entity.clone(), number, since: number, open: 1 }),
         }
+        self.subscriptions.set(number);
+        Some(number)
     }
 
-    /// Forgets the subscription to `entity` with this number, for an `earlier` one or for none; a later one stays.
-    pub fn unfollow(&self, entity: &EntityId, number: u32, earlier: Option<u32>) {
+    /// It has asked to follow `entity` as its subscription with this number.
+    #[cfg(test)]
+    pub(super) fn follow_by(&self, entity: &EntityId, number: u32) {
+        self.subscriptions.set(number - 1);
+        self.follow(entity, usize::MAX);
+    }
+
+    /// Whether the subscription to `entity` with this number has not ended.
+    pub fn follows_by(&self, entity: &EntityId, number: u32) -> bool {
+        self.follows.borrow().iter().any(|follow| follow.entity == *entity && follow.since <= number)
+    }
+
+    /// A request to follow `entity` is answered, and `followed` says whether there is a subscription now.
+    pub fn follow_answered(&self, entity: &EntityId, followed: bool) {
         let mut follows = self.follows.borrow_mut();
-        let Some(index) = follows.iter().position(|follow| follow.entity == *entity && follow.number == number) else { return };
-        match earlier {
-            Some(earlier) => follows[index].number = earlier,
-            None => drop(follows.swap_remove(index)),
+        let Some(index) = follows.iter().position(|follow| follow.entity == *entity) else { return };
+        follows[index].open = follows[index].open.saturating_sub(1);
+        if follows[index].open == 0 && !followed {
+            follows.swap_remove(index);
         }
     }
 
-    /// Notes that it enters `entity`, or says something new of itself there. Returns the number of this enter.
-    pub fn enter(&self, entity: &EntityId, meta: RawJson) -> u32 {
+    /// Its subscriptions to `entity` up to the one with this number have ended. What is not answered yet still has its place.
+    pub fn unfollow(&self, entity: &EntityId, through: u32) {
+        let mut follows = self.follows.borrow_mut();
+        let Some(index) = follows.iter().position(|follow| follow.entity == *entity) else { return };
+        let follow = &mut follows[index];
+        follow.since = follow.since.max(through.saturating_add(1));
+        if !follow.stands() && follow.open == 0 {
+            follows.swap_remove(index);
+        }
+    }
+
+    /// Notes that it enters `entity`, or says something new of itself there. Returns the number of this enter; `None` if it
+    /// is present in `most` others.
+    pub fn enter(&self, entity: &EntityId, meta: RawJson, most: usize) -> Option<u32> {
         let number = self.enters.get() + 1;
-        self.enters.set(number);
         let mut all = self.present.borrow_mut();
+        let full = all.len() >= most;
         match all.iter_mut().find(|present| present.entity == *entity) {
             Some(present) => {
                 present.meta = meta;
                 present.standing += 1;
             }
+            None if full => return None,
             None => all.push(Present { entity: entity.clone(), meta, since: number, standing: 1 }),
         }
-        number
+        self.enters.set(number);
+        Some(number)
     }
 
     /// The enter with this number was refused. True: so it is not there, whatever its entity was told meanwhile.
@@ -204,9 +274,24 @@ impl Seat {
         none_stands
     }
 
-    /// Notes that it has left `entity`.
-    pub fn leave(&self, entity: &EntityId) {
-        self.present.borrow_mut().retain(|present| present.entity != *entity);
+    /// Notes that it has left `entity`; false if it was not there.
+    pub fn leave(&self, entity: &EntityId) -> bool {
+        let mut present = self.present.borrow_mut();
+        let before = present.len();
+        present.retain(|present| present.entity != *entity);
+        present.len() < before
+    }
+
+    /// The server ends its presence in `entity`.
+    pub fn take_out(&self, entity: &EntityId) {
+        self.leave(entity);
+        self.ended_enters.set(self.enters.get());
+    }
+
+    /// Whether the server has ended what the enter with this number began, or may have.
+    pub fn was_taken_out(&self, entity: &EntityId, number: u32) -> bool {
+        let stands = |present: &Present| present.entity == *entity && present.since <= number;
+        number <= self.ended_enters.get() && !self.present.borrow().iter().any(stands)
     }
 
     /// The socket has taken `bytes`. It is stuck no more once that makes `enough`.

@@ -14,6 +14,7 @@ use super::parked::{Parked, ParkedLimits};
 use super::runs::{Gathered, Run};
 use super::seats::{Follow, Seat, SeatCounts, Seats};
 use super::{Part, SubSpec, ToRelay};
+use crate::answer::Noted;
 use crate::clock::Millis;
 use crate::directory::Directory;
 use crate::entity::{CatchUp, ToEntity};
@@ -23,6 +24,7 @@ use crate::metrics::{DeliveryMetrics, RequestMetrics};
 use crate::outbox::Outboxes;
 
 mod answers;
+mod asks;
 mod places;
 mod signals;
 
@@ -260,7 +262,10 @@ impl Relay {
             // The session ended before its entity knew of it.
             return self.directory.route_control(entity, ToEntity::Unfollow(spec.session, spec.number));
         };
-        seat.follow(entity, spec.number);
+        if answers::withheld(seat, &Noted::Follow(entity.clone(), spec.number)).is_some() {
+            // It has lost the right to it since, and is answered so.
+            return self.directory.route_control(entity, ToEntity::Unfollow(spec.session, spec.number));
+        }
         self.adopt(entity, &epoch);
         let sub = Sub { spec, epoch: epoch.clone(), last: seq, flow: Flow::Live, presence_stale: false };
         let audience = self.audiences.entry(entity.clone()).or_insert_with(|| Audience { epoch, subs: Vec::with_capacity(1) });
@@ -283,19 +288,22 @@ impl Relay {
 
     fn left(&mut self, entity: &EntityId, session: SessionKey, through: u32) {
         if let Some(seat) = self.seats.get(session) {
-            seat.follows.borrow_mut().retain(|follow| follow.entity != *entity || follow.number > through);
+            seat.unfollow(entity, through);
         }
         self.drop_sub(entity, session, through);
     }
 
-    fn drop_sub(&mut self, entity: &EntityId, session: SessionKey, through: u32) {
-        let Some(audience) = self.audiences.get_mut(entity) else { return };
-        if let Some(index) = audience.subs.iter().position(|sub| sub.spec.session == session && sub.spec.number <= through) {
+    /// Forgets a session's subscription if its number is at most `through`; false if there is none.
+    fn drop_sub(&mut self, entity: &EntityId, session: SessionKey, through: u32) -> bool {
+        let Some(audience) = self.audiences.get_mut(entity) else { return false };
+        let found = audience.subs.iter().position(|sub| sub.spec.session == session && sub.spec.number <= through);
+        if let Some(index) = found {
             audience.subs.swap_remove(index);
         }
         if audience.subs.is_empty() {
             self.audiences.remove(entity);
         }
+        found.is_some()
     }
 
     /// A seat's outbox has drained: its paused subscriptions read on.

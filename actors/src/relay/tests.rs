@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::codec::{Method, ServerMessage};
 use greenroom_protocol::results::{Connected, Empty, Rates, SessionLimits, SnapshotReason, Subscribed, SubscriptionOutcome};
-use greenroom_protocol::{CodecKind, EntityId, Epoch, ErrorCode, RawJson, RequestId, Seq, WireError, notify};
+use greenroom_protocol::{CodecKind, EntityId, Epoch, ErrorCode, RawJson, RequestId, Seq, WireError, notify, params};
 use proptest::prelude::*;
 
 use super::*;
@@ -73,6 +73,10 @@ impl Rig {
     }
 
     fn joins(&self, spec: SubSpec, seq: Seq) {
+        let seat = self.relay.borrow().seats().find(|seat| seat.key == spec.session).cloned();
+        if let Some(seat) = seat.filter(|seat| seat.following(&self.entity) < Some(spec.number)) {
+            seat.follow_by(&self.entity, spec.number);
+        }
         let answer = Answer {
             to: spec.session,
             body: crate::answer::AnswerBody::Frame(None),
@@ -330,10 +334,10 @@ fn an_entity_that_begins_anew_is_told_who_is_present() {
     for (seat, user) in [(&here, "alice"), (&lost, "bob"), (&elsewhere, "carol")] {
         seat.owner.set(Owner { user: user.into(), client: "c".into() }).unwrap();
     }
-    here.enter(&rig.entity, RawJson::from_text("1").unwrap());
-    here.enter(&rig.entity, RawJson::from_text("2").unwrap());
-    lost.enter(&rig.entity, RawJson::from_text("3").unwrap());
-    elsewhere.enter(&testing::entity("room:b"), RawJson::NULL);
+    here.enter(&rig.entity, RawJson::from_text("1").unwrap(), 9);
+    here.enter(&rig.entity, RawJson::from_text("2").unwrap(), 9);
+    lost.enter(&rig.entity, RawJson::from_text("3").unwrap(), 9);
+    elsewhere.enter(&testing::entity("room:b"), RawJson::NULL, 9);
     rig.relay.borrow_mut().unseat(&lost, true);
     assert_eq!(rig.asked(), [""; 0]);
     let lost = |ended| ToRelay::Lost { entity: testing::entity("room:a"), ended };
@@ -354,7 +358,7 @@ fn a_refused_enter_is_undone_unless_another_stands() {
     let (handle, mut queue) = RelayHandle::channel(10);
     let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
     let enter = || {
-        let number = a.enter(&rig.entity, RawJson::NULL);
+        let number = a.enter(&rig.entity, RawJson::NULL, 9).unwrap();
         Responder::new(&asker, Asked::Request("presence", None)).noting(Noted::Enter(rig.entity.clone(), number))
     };
     let (first, second) = (enter(), enter());
@@ -385,14 +389,12 @@ fn a_connect_whose_answer_has_become_large_refuses_the_rest() {
     a.in_flight.set(1);
     let (handle, mut queue) = RelayHandle::channel(10);
     let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
-    let reply = |index| Responder::new(&asker, Asked::Part { index, entity: rig.entity.clone() });
-    let request = |index| {
-        let number = u32::from(index) + 1;
-        let reply = reply(index).noting(Noted::Follow(rig.entity.clone(), number));
-        (rig.entity.clone(), Box::new(SubscribeRequest { spec: spec(&a, number), after: None, reply }))
-    };
-    let ahead = (1..3).map(request).collect();
-    let first = request(0).1.reply.subscribed(Subscribed {
+    a.set_rights(testing::rights());
+    rig.relay.borrow().gather(&a, gather(&asker, &rig.entity, 10));
+    let asked = subscribes(&mut rig);
+    assert_eq!(asked.len(), 8);
+    let mut asked = asked.into_iter();
+    let first = asked.next().unwrap().reply.subscribed(Subscribed {
         entity: rig.entity.clone(),
         epoch: epoch(),
         seq: 1,
@@ -401,8 +403,8 @@ fn a_connect_whose_answer_has_become_large_refuses_the_rest() {
         reason: Some(SnapshotReason::NoPosition),
         presence: None,
     });
-    rig.relay.borrow().gather(&a, Gather { ahead, ..gather(vec![None, None, None]) }, 0);
     rig.relay.borrow_mut().receive(ToRelay::Answer(first));
+    drop(asked);
     while let Ok(answer) = queue.try_recv() {
         rig.relay.borrow_mut().receive(answer);
     }
@@ -412,14 +414,24 @@ fn a_connect_whose_answer_has_become_large_refuses_the_rest() {
     let [ServerMessage::Result { result, .. }] = &messages(CodecKind::Json, &out[0])[..] else { panic!() };
     let codes: Vec<_> =
         result.parse::<Connected>().unwrap().subscriptions.into_iter().map(|outcome| outcome.error.map(|error| error.data.code)).collect();
-    assert_eq!(codes, [None, Some(ErrorCode::Overloaded), Some(ErrorCode::Overloaded)]);
+    assert_eq!((codes[0], codes[7]), (None, Some(ErrorCode::Unavailable)));
+    assert_eq!(codes[8..], [Some(ErrorCode::Overloaded), Some(ErrorCode::Overloaded)]);
+}
+
+/// The subscriptions that were asked of entities.
+fn subscribes(rig: &mut Rig) -> Vec<SubscribeRequest> {
+    let mut all = Vec::new();
+    while let Ok(ToDirectory::Route(_, ToEntity::Subscribe(request))) = rig.routed.try_recv() {
+        all.push(*request);
+    }
+    all
 }
 
 #[test]
 fn leaving_ends_what_was_asked_for_before_it_alone() {
     let mut rig = Rig::new();
     let a = rig.seat();
-    a.follow(&rig.entity, 3);
+    [2, 3].iter().for_each(|number| a.follow_by(&rig.entity, *number));
     rig.joins(spec(&a, 2), 0);
     rig.parts(vec![Part::Left { session: a.key, through: 2 }]);
     assert_eq!(rig.relay.borrow().followers(&rig.entity).count(), 0);
@@ -463,11 +475,18 @@ fn connected() -> Connected {
         server: "test".into(),
         limits,
         subscriptions: Vec::new(),
+        presence: Vec::new(),
     }
 }
 
-fn gather(parts: Vec<Option<SubscriptionOutcome>>) -> Gather {
-    Gather { id: Some(RequestId::Number(1)), connected: connected(), parts, ahead: VecDeque::new(), bytes: 0, resuming: false }
+/// A `connect` that asks for so many subscriptions to the same entity.
+fn gather(asker: &Arc<Asker>, entity: &EntityId, subscriptions: u16) -> Gather {
+    let ahead = (0..subscriptions).map(|index| {
+        let (events, signals) = Default::default();
+        let subscribe = params::Subscribe { entity: entity.clone(), after: None, events, signals, presence: false };
+        (Ask::Subscribe(subscribe), Responder::new(asker, Asked::Subscription { index, entity: entity.clone() }))
+    });
+    Gather::new(Some(RequestId::Number(1)), connected(), ahead.collect(), false)
 }
 
 #[test]
@@ -475,11 +494,12 @@ fn connect_is_answered_first_and_once_all_its_subscriptions_are() {
     let rig = Rig::new();
     let a = rig.seat();
     a.in_flight.set(1);
-    rig.relay.borrow().gather(&a, gather(vec![None, None]), 1);
+    a.set_rights(testing::rights());
     let (handle, _queue) = RelayHandle::channel(1);
     let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
+    rig.relay.borrow().gather(&a, gather(&asker, &rig.entity, 2));
     let part = |index| {
-        let reply = Responder::new(&asker, Asked::Part { index, entity: rig.entity.clone() });
+        let reply = Responder::new(&asker, Asked::Subscription { index, entity: rig.entity.clone() });
         ToRelay::Answer(reply.error(WireError::new(ErrorCode::Forbidden, "no")))
     };
     rig.relay.borrow_mut().receive(part(1));
@@ -552,7 +572,6 @@ struct Pair {
     line: testing::Line,
     to_relay: VecDeque<Vec<Part>>,
     seats: [Rc<Seat>; 2],
-    number: u32,
     log: Vec<crate::record::EventRecord>,
     decided: Seq,
     /// Where each session's client stands, by its seat.
@@ -566,7 +585,7 @@ impl Pair {
         let entity = Entity::wake(rig.entity.clone(), Arc::new(kind), encoder(), Loaded::default(), epoch()).unwrap();
         let seats = [rig.seat(), rig.seat()];
         let (to_relay, log) = (VecDeque::new(), Vec::new());
-        Self { rig, entity, line: testing::Line::new(), to_relay, seats, number: 0, log, decided: 0, positions: BTreeMap::new() }
+        Self { rig, entity, line: testing::Line::new(), to_relay, seats, log, decided: 0, positions: BTreeMap::new() }
     }
 
     fn apply(&mut self, fx: Effects) {
@@ -596,9 +615,8 @@ impl Pair {
     fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
         match step {
             Step::Subscribe(who) => {
-                self.number += 1;
-                let (seat, number) = (&self.seats[who], self.number);
-                seat.follow(&self.rig.entity, number);
+                let seat = &self.seats[who];
+                let number = seat.follow(&self.rig.entity, 1).unwrap();
                 let after =
                     self.positions.get(&seat.key).copied().flatten().map(|seq| greenroom_protocol::Position { epoch: epoch(), seq });
                 let request = SubscribeRequest { spec: spec(seat, number), after, reply: self.reply(seat) };

@@ -4,36 +4,33 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use greenroom_protocol::close::CloseCode;
-use greenroom_protocol::params::{self, Connect};
+use greenroom_protocol::params::{self, Connect, PresenceAction};
 use greenroom_protocol::results::{Connected, SessionLimits};
-use greenroom_protocol::{EntityId, ErrorCode, RequestId, WireError};
+use greenroom_protocol::{ErrorCode, RequestId, WireError};
 use ulid::Ulid;
 
 use super::Session;
 use super::head::Head;
 use crate::answer::{Asked, Responder};
-use crate::capability::Permissions;
 use crate::clock::Millis;
-use crate::entity::SubscribeRequest;
-use crate::relay::{Gather, Owner, Resume, ToRelay};
+use crate::identity::Identity;
+use crate::relay::{Ask, Gather, Owner, Resume, ToRelay};
 use crate::session::name::{name, parse};
 
 /// How far a client's clock may be ahead, in ms.
 const CLOCK_SKEW_MS: u64 = 60_000;
 
-/// Subscriptions of one `connect` that are asked for at once: so many answers may be in the making.
-const AT_ONCE: usize = 8;
-
 impl Session {
     pub(super) fn connect(&mut self, id: Option<RequestId>, params: Connect, now: Millis) {
-        let result = match &self.identity {
+        let rights = self.seat.rights();
+        let result = match &rights {
             None => self.admit(&params, now),
-            Some(_) => self.refresh(&params, now),
+            Some(rights) => self.refresh(&rights.identity, &params, now),
         };
         match result {
             Ok(first) => self.welcome(id, params, first, now),
             Err(error) => {
-                let fatal = self.identity.is_none();
+                let fatal = rights.is_none();
                 let expired = error.data.code == ErrorCode::TokenExpired;
                 self.refuse(Head::of_connect(id.as_ref()), error);
                 if fatal {
@@ -56,11 +53,11 @@ impl Session {
         Ok(true)
     }
 
-    fn refresh(&mut self, params: &Connect, now: Millis) -> Result<bool, WireError> {
-        if !params.subscriptions.is_empty() {
+    fn refresh(&mut self, old: &Identity, params: &Connect, now: Millis) -> Result<bool, WireError> {
+        if !params.subscriptions.is_empty() || !params.presence.is_empty() {
             return Err(WireError::new(
                 ErrorCode::InvalidParams,
-                "this connection is connected already; `subscriptions` belong to the first `connect`",
+                "this connection is connected already; `subscriptions` and `presence` belong to the first `connect`",
             ));
         }
         let client = self.client();
@@ -68,18 +65,14 @@ impl Session {
             return Err(WireError::new(ErrorCode::InvalidParams, "`client` cannot change on a live connection; open a new one"));
         }
         let fresh = self.env.authenticate.authenticate(params.token.as_deref(), &client, now)?;
-        if self.identity.as_ref().is_some_and(|old| old.user != fresh.user) {
+        if old.user != fresh.user {
             return Err(WireError::new(
                 ErrorCode::Unauthorized,
                 "the token is for another `sub` than this connection's; open a new connection for it",
             ));
         }
         self.adopt(fresh);
-        let follows = self.seat.follows.borrow();
-        if follows.iter().any(|follow| self.permissions(&follow.entity).is_none_or(|allowed| !allowed.contains(Permissions::READ))) {
-            // With fewer rights than before the client begins anew.
-            self.seat.outbox.close(CloseCode::Unauthorized);
-        }
+        self.env.relay.borrow_mut().revise(&self.seat);
         Ok(false)
     }
 
@@ -88,27 +81,26 @@ impl Session {
     }
 
     fn welcome(&mut self, id: Option<RequestId>, params: Connect, first: bool, now: Millis) {
-        let Some(identity) = &self.identity else { return };
+        let Some(rights) = self.seat.rights() else { return };
         let connected = Connected {
             session: name(self.env.instance, self.seat.key),
             resumed: false,
             client: self.client().as_ref().into(),
-            user: identity.user.as_ref().into(),
-            expires_at: identity.expires_at,
+            user: rights.identity.user.as_ref().into(),
+            expires_at: rights.identity.expires_at,
             now,
             server: self.env.server.clone(),
             limits: self.limits(),
             subscriptions: Vec::new(),
+            presence: Vec::new(),
         };
         let resuming = first && params.session.is_some_and(|session| self.resume(&session));
-        if params.subscriptions.is_empty() && !resuming {
+        if params.subscriptions.is_empty() && params.presence.is_empty() && !resuming {
             return self.reply("connect", id.as_ref(), &connected);
         }
         self.seat.in_flight.set(self.seat.in_flight.get() + 1);
-        let parts = params.subscriptions.iter().map(|_| None).collect();
-        let ahead = self.subscriptions(params.subscriptions);
-        let gather = Gather { id, connected, parts, ahead, bytes: 0, resuming };
-        self.env.relay.borrow_mut().gather(&self.seat, gather, AT_ONCE);
+        let ahead = self.ahead(params.subscriptions, params.presence);
+        self.env.relay.borrow().gather(&self.seat, Gather::new(id, connected, ahead, resuming));
     }
 
     /// Its limits, as its client is told: anonymous users share a rate that other users do not have.
@@ -130,18 +122,21 @@ impl Session {
         true
     }
 
-    /// What the subscriptions of a `connect` ask of their entities; those that are refused are answered.
-    fn subscriptions(&mut self, subscriptions: Vec<params::Subscribe>) -> VecDeque<(EntityId, Box<SubscribeRequest>)> {
-        let mut ahead: VecDeque<(EntityId, Box<SubscribeRequest>)> = VecDeque::new();
-        let Some(asker) = self.asker().cloned() else { return ahead };
-        for (index, subscription) in subscriptions.into_iter().enumerate() {
-            // A message of bounded size cannot hold 2^16 subscriptions.
-            let index = u16::try_from(index).unwrap_or(u16::MAX);
-            let reply = Responder::new(&asker, Asked::Part { index, entity: subscription.entity.clone() });
-            let room = ahead.len() < self.most_subscriptions() || ahead.iter().any(|(entity, _)| *entity == subscription.entity);
-            ahead.extend(self.subscription(subscription, room, reply));
-        }
-        ahead
+    /// What a `connect` asks of entities, to be asked for one after the other.
+    fn ahead(&self, subscriptions: Vec<params::Subscribe>, presence: Vec<params::Enter>) -> VecDeque<(Ask, Responder)> {
+        let Some(asker) = self.asker() else { return VecDeque::new() };
+        // A message of bounded size cannot hold 2^16 entries.
+        let place = |index| u16::try_from(index).unwrap_or(u16::MAX);
+        let subscriptions = subscriptions.into_iter().enumerate().map(|(index, subscribe)| {
+            let asked = Asked::Subscription { index: place(index), entity: subscribe.entity.clone() };
+            (Ask::Subscribe(subscribe), Responder::new(asker, asked))
+        });
+        let presence = presence.into_iter().enumerate().map(|(index, params::Enter { entity, meta })| {
+            let asked = Asked::Presence { index: place(index), entity: entity.clone() };
+            let enter = params::Presence { entity, action: PresenceAction::Enter, meta };
+            (Ask::Presence(enter), Responder::new(asker, asked))
+        });
+        subscriptions.chain(presence).collect()
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use greenroom_protocol::close::CloseCode;
-use greenroom_protocol::params::{self, PresenceAction};
-use greenroom_protocol::results::{Empty, Pong};
-use greenroom_protocol::{Call, CodecKind, EntityId, ErrorCode, Malformed, RawJson, Request, RequestId, WireError, limits};
+use greenroom_protocol::params;
+use greenroom_protocol::results::Pong;
+use greenroom_protocol::{Call, CodecKind, EntityId, ErrorCode, Malformed, Request, RequestId, WireError};
 use serde::Serialize;
 
 use super::SessionEnv;
@@ -17,13 +17,14 @@ use super::patience::{Excess, Patience, Scope, Told};
 use crate::answer::{Asked, Asker, Noted, Responder, overloaded};
 use crate::capability::Permissions;
 use crate::clock::Millis;
-use crate::entity::{OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
+use crate::entity::{OpRequest, Sender, SignalRequest, ToEntity};
 use crate::identity::Identity;
 use crate::kind::Kind;
 use crate::limits::{Bucket, Rate, Refused};
 use crate::metrics::{MAILBOX_REFUSALS, REQUESTS, SESSIONS, UNKNOWN_METHOD, record_rate_limited};
 use crate::outbox::Outbox;
-use crate::relay::{Owner, Seat, SubSpec};
+use crate::relay::{Ask, Owner, Seat};
+use crate::rights::Rights;
 
 /// When to repeat a request that met the limit of unanswered ones: the next answer makes room, so soon.
 const RETRY_IN_FLIGHT_MS: u64 = 50;
@@ -32,7 +33,6 @@ const RETRY_IN_FLIGHT_MS: u64 = 50;
 pub struct Session {
     pub(super) env: Rc<SessionEnv>,
     pub(super) seat: Rc<Seat>,
-    pub(super) identity: Option<Identity>,
     requests: Bucket,
     bytes: Bucket,
     /// What it was told of its limits, once it has exceeded one.
@@ -41,8 +41,6 @@ pub struct Session {
     address: IpAddr,
     /// Itself, as those who answer it know it, once it has connected.
     asker: Option<Arc<Asker>>,
-    /// Subscriptions so far.
-    subscriptions: u32,
 }
 
 impl Session {
@@ -56,7 +54,7 @@ impl Session {
         drop(relay);
         let (requests, bytes) = (Bucket::new(bounds.requests), Bucket::new(bounds.bytes));
         SESSIONS.gauge_with([]).increment(1);
-        Self { seat, identity: None, requests, bytes, address, asker: None, patience: None, subscriptions: 0, env }
+        Self { seat, requests, bytes, address, asker: None, patience: None, env }
     }
 
     /// Its place on the thread, for the socket's pump.
@@ -114,6 +112,10 @@ impl Session {
         let Some(asker) = self.asker.clone() else {
             return self.refuse(head, WireError::new(ErrorCode::NotConnected, "the first request must be `connect`"));
         };
+        if now >= self.seat.expires.get() {
+            // The sweep has not come to it yet.
+            return self.seat.outbox.close(CloseCode::TokenExpired);
+        }
         if let Some(Err(refused)) = asker.payer.as_ref().map(|payer| payer.account().request(1)) {
             self.seat.over_limit(0);
             return self.over_limit(head, Scope::User, 1, refused, now);
@@ -138,129 +140,47 @@ impl Session {
     fn dispatch(&mut self, call: Call, reply: Responder) {
         match call {
             Call::Connect(_) | Call::Ping(_) => unreachable!("answered by the caller"),
-            Call::Subscribe(params) => {
-                let room = self.seat.following(&params.entity).is_some() || self.seat.follows.borrow().len() < self.most_subscriptions();
-                let Some((entity, request)) = self.subscription(params, room, reply) else { return };
-                self.seat.follow(&entity, request.spec.number);
-                self.route(entity, ToEntity::Subscribe(request));
-            }
-            Call::Unsubscribe(params) => match self.seat.following(&params.entity) {
-                Some(through) => self.route(params.entity, ToEntity::Unsubscribe { through, reply }),
-                None => reply.send_ok(&Empty {}),
-            },
+            Call::Subscribe(params) => self.ask(Ask::Subscribe(params), reply),
+            Call::Unsubscribe(params) => self.ask(Ask::Unsubscribe(params.entity), reply),
+            Call::Presence(params) => self.ask(Ask::Presence(params), reply),
             Call::Send(params) => self.send(params, reply),
             Call::Signal(params) => self.signal(params, reply),
             Call::Read(params) => {
-                let Some(reply) = self.readable(&params.entity, reply) else { return };
+                let Some(reply) = self.seat.readable(&params.entity, reply) else { return };
+                let reply = reply.noting(Noted::Read(params.entity.clone()));
                 self.route(params.entity, ToEntity::Read(reply));
             }
             Call::History(params) => {
-                let Some(reply) = self.readable(&params.entity, reply) else { return };
+                let Some(reply) = self.seat.readable(&params.entity, reply) else { return };
+                let reply = reply.noting(Noted::Read(params.entity.clone()));
                 self.route(params.entity.clone(), ToEntity::History(params, reply));
             }
-            Call::Presence(params) => self.presence(params, reply),
         }
     }
 
-    /// What a subscription asks of its entity; none where it is refused, be it that there is no `room` for one more.
-    pub(super) fn subscription(
-        &mut self,
-        params: params::Subscribe,
-        room: bool,
-        reply: Responder,
-    ) -> Option<(EntityId, Box<SubscribeRequest>)> {
-        let reply = self.readable(&params.entity, reply)?;
-        if !room {
-            let message = format!("this session has {} subscriptions; unsubscribe from one first", self.most_subscriptions());
-            reply.send_error(WireError::new(ErrorCode::TooManySubscriptions, message));
-            return None;
-        }
-        self.subscriptions += 1;
-        let number = self.subscriptions;
-        let params::Subscribe { entity, after, events, signals, presence } = params;
-        let spec = SubSpec { session: self.seat.key, number, events, signals, presence };
-        let reply = reply.noting(Noted::Follow(entity.clone(), number));
-        Some((entity, Box::new(SubscribeRequest { spec, after, reply })))
-    }
-
-    pub(super) fn most_subscriptions(&self) -> usize {
-        self.env.bounds.told.max_subscriptions as usize
+    fn ask(&self, ask: Ask, reply: Responder) {
+        self.env.relay.borrow().ask(&self.seat, ask, reply);
     }
 
     fn send(&self, params: params::Send, reply: Responder) {
         let since = Instant::now();
-        let Some((kind, reply)) = self.allowed(&params.entity, Permissions::SEND, reply) else { return };
+        let Some((kind, reply)) = self.seat.allowed(&params.entity, Permissions::SEND, reply) else { return };
         let Some(reply) = fits(&kind, params.body.len(), reply) else { return };
-        let Some(identity) = &self.identity else { return };
-        let moderator = self.permissions(&params.entity).is_some_and(|allowed| allowed.contains(Permissions::MODERATE));
+        let Some(rights) = self.seat.rights() else { return };
+        let moderator = rights.may(&params.entity, Permissions::MODERATE);
         let Some(Owner { client, .. }) = self.seat.owner.get() else { return };
-        let sender = Sender { user: Arc::clone(&identity.user), client: Arc::clone(client), moderator };
+        let sender = Sender { user: Arc::clone(&rights.identity.user), client: Arc::clone(client), moderator };
         let params::Send { entity, r#type, body, n, first_sent, if_seq, tag } = params;
         let (r#type, tag) = (r#type.into(), tag.map(Into::into));
         self.route(entity, ToEntity::Op(Box::new(OpRequest { sender, r#type, body, n, first_sent, if_seq, tag, reply, since })));
     }
 
     fn signal(&self, params: params::Signal, reply: Responder) {
-        let Some((kind, reply)) = self.allowed(&params.entity, Permissions::SIGNAL, reply) else { return };
+        let Some((kind, reply)) = self.seat.allowed(&params.entity, Permissions::SIGNAL, reply) else { return };
         let Some(reply) = fits(&kind, params.body.len(), reply) else { return };
-        let Some(identity) = &self.identity else { return };
-        let request = SignalRequest { session: self.seat.key, user: Arc::clone(&identity.user), signal: params, reply };
+        let Some(rights) = self.seat.rights() else { return };
+        let request = SignalRequest { session: self.seat.key, user: Arc::clone(&rights.identity.user), signal: params, reply };
         self.route(request.signal.entity.clone(), ToEntity::Signal(Box::new(request)));
-    }
-
-    fn presence(&mut self, params: params::Presence, reply: Responder) {
-        let params::Presence { entity, action, meta } = params;
-        let needed = if action == PresenceAction::Enter { Permissions::PRESENCE } else { Permissions::READ };
-        let Some((_, reply)) = self.allowed(&entity, needed, reply) else { return };
-        if let Some(meta) = &meta {
-            if action != PresenceAction::Enter || !meta.as_str().starts_with('{') {
-                return reply
-                    .send_error(WireError::new(ErrorCode::InvalidParams, "`meta` is a JSON object and goes with the action `enter`"));
-            }
-            if meta.len() > limits::MAX_META {
-                let message = format!("`meta` has {} bytes of JSON; at most {} are allowed", meta.len(), limits::MAX_META);
-                return reply.send_error(WireError::new(ErrorCode::TooLarge, message));
-            }
-        }
-        let reply = match action {
-            PresenceAction::Enter => {
-                let Some(reply) = self.enter(&entity, meta.as_ref(), reply) else { return };
-                reply
-            }
-            PresenceAction::Leave => {
-                self.seat.leave(&entity);
-                reply
-            }
-            PresenceAction::List => reply,
-        };
-        let Some(identity) = &self.identity else { return };
-        let user = Arc::clone(&identity.user);
-        self.route(entity, ToEntity::Presence { action, meta, user, reply });
-    }
-
-    /// Notes that it enters `entity`; none where it may not, which is then answered.
-    fn enter(&self, entity: &EntityId, meta: Option<&RawJson>, reply: Responder) -> Option<Responder> {
-        let most = self.most_subscriptions();
-        let known = self.seat.present.borrow().iter().any(|present| present.entity == *entity);
-        if !known && self.seat.present.borrow().len() >= most {
-            let message = format!("this session is present in {most} entities; leave one first");
-            reply.send_error(WireError::new(ErrorCode::TooManySubscriptions, message));
-            return None;
-        }
-        let meta = meta.cloned().unwrap_or_else(RawJson::empty_object);
-        let number = self.seat.enter(entity, meta);
-        Some(reply.noting(Noted::Enter(entity.clone(), number)))
-    }
-
-    /// Whether the identity may read `entity`, and there is room for what may be a large answer; otherwise it is answered.
-    fn readable(&self, entity: &EntityId, reply: Responder) -> Option<Responder> {
-        let (_, reply) = self.allowed(entity, Permissions::READ, reply)?;
-        if self.seat.outbox.all_are_full() {
-            MAILBOX_REFUSALS.counter_with(["outboxes"]).increment(1);
-            reply.send_error(overloaded("outboxes"));
-            return None;
-        }
-        Some(reply)
     }
 
     fn route(&self, entity: EntityId, message: ToEntity) {
@@ -270,32 +190,6 @@ impl Session {
                 self.env.directory.route_control(&entity, control);
             }
         }
-    }
-
-    /// What the identity may do with `entity`; none where there is no such kind.
-    pub(super) fn permissions(&self, entity: &EntityId) -> Option<Permissions> {
-        let kind = self.env.kinds.get(entity.kind())?;
-        let identity = self.identity.as_ref()?;
-        let by_default = if identity.anonymous { kind.anonymous_permissions } else { kind.default_permissions };
-        Some(by_default.union(identity.capabilities.permissions(entity)))
-    }
-
-    /// The entity's kind if the identity may do `needed`; otherwise the request is answered.
-    fn allowed(&self, entity: &EntityId, needed: Permissions, reply: Responder) -> Option<(Arc<Kind>, Responder)> {
-        let Some(kind) = self.env.kinds.get(entity.kind()) else {
-            let mut known: Vec<_> = self.env.kinds.iter().map(|kind| kind.name).collect();
-            known.sort_unstable();
-            let message = format!("there is no kind `{}`; configured are: {}", entity.kind(), known.join(", "));
-            reply.send_error(WireError::new(ErrorCode::UnknownKind, message));
-            return None;
-        };
-        if self.permissions(entity).is_some_and(|allowed| allowed.contains(needed)) {
-            return Some((Arc::clone(kind), reply));
-        }
-        let names: Vec<_> = needed.names().collect();
-        let message = format!("`{entity}` needs the permission `{}`, which this identity does not have", names.join("`, `"));
-        reply.send_error(WireError::new(ErrorCode::Forbidden, message));
-        None
     }
 
     fn over_limit(&mut self, head: Head<'_>, scope: Scope, cost: u32, refused: Refused, now: Millis) {
@@ -348,7 +242,8 @@ impl Session {
             let payer = self.env.accounts.payer(user, self.address);
             self.asker = Some(Arc::new(self.env.asker(self.seat.key, self.seat.codec).paid_by(payer)));
         }
-        self.identity = Some(identity);
+        let most_subscriptions = self.env.bounds.told.max_subscriptions as usize;
+        self.seat.set_rights(Rights { identity, kinds: self.env.kinds.clone(), most_subscriptions });
     }
 
     /// Itself, as those who answer it know it, once it has connected.

@@ -217,6 +217,7 @@ impl Client {
             token: Some(self.name.clone()),
             client: Some(self.ulid.clone()),
             subscriptions: wanted.clone(),
+            presence: Vec::new(),
             version: None,
         });
         self.request(Asked::Connect(wanted), &call)

@@ -16,6 +16,10 @@ pub enum Method {
     Presence,
     /// A subscription could not be continued.
     Reset,
+    /// The server has ended a subscription.
+    Unsubscribed,
+    /// The server has ended the session's own presence.
+    Left,
     /// The connection will be closed.
     Goodbye,
     /// Requests without an id were refused.
@@ -24,7 +28,8 @@ pub enum Method {
 
 impl Method {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 6] = [Self::Event, Self::Signal, Self::Presence, Self::Reset, Self::Goodbye, Self::Refused];
+    pub const ALL: [Self; 8] =
+        [Self::Event, Self::Signal, Self::Presence, Self::Reset, Self::Unsubscribed, Self::Left, Self::Goodbye, Self::Refused];
 
     /// The name on the wire; also a metric's label.
     pub const fn as_str(self) -> &'static str {
@@ -33,6 +38,8 @@ impl Method {
             Self::Signal => "signal",
             Self::Presence => "presence",
             Self::Reset => "reset",
+            Self::Unsubscribed => "unsubscribed",
+            Self::Left => "left",
             Self::Goodbye => "goodbye",
             Self::Refused => "refused",
         }

@@ -2,7 +2,7 @@
 
 use crate::limits::{MAX_HISTORY, MAX_INTEGER, MAX_KEY, MAX_META, MAX_SESSION, MAX_TAG, MAX_TYPE};
 use crate::params::{Connect, History, Presence, PresenceAction, Send, Signal, Subscribe};
-use crate::{Call, ErrorCode, WireError};
+use crate::{Call, ErrorCode, RawJson, WireError};
 
 /// Checks what a request asks against the protocol's limits.
 ///
@@ -25,7 +25,10 @@ fn connect(params: &Connect) -> Result<(), WireError> {
         Some(session) if session.len() > MAX_SESSION => {
             invalid(format!("`session` is at most {MAX_SESSION} bytes long, not {}", session.len()))
         }
-        _ => params.subscriptions.iter().try_for_each(subscribe),
+        _ => {
+            params.subscriptions.iter().try_for_each(subscribe)?;
+            params.presence.iter().try_for_each(|enter| meta(enter.meta.as_ref()))
+        }
     }
 }
 
@@ -62,10 +65,14 @@ fn history(params: &History) -> Result<(), WireError> {
 }
 
 fn presence(params: &Presence) -> Result<(), WireError> {
-    let Some(meta) = &params.meta else { return Ok(()) };
-    if params.action != PresenceAction::Enter {
+    if params.meta.is_some() && params.action != PresenceAction::Enter {
         return invalid("`meta` goes with the action `enter` alone".into());
     }
+    meta(params.meta.as_ref())
+}
+
+fn meta(meta: Option<&RawJson>) -> Result<(), WireError> {
+    let Some(meta) = meta else { return Ok(()) };
     if !meta.is_object() {
         return invalid("`meta` is an object".into());
     }

@@ -41,6 +41,8 @@ pub fn notifications(g: &mut SchemaGenerator) -> Vec<Entry> {
         notification::<notify::Signal>(g, Method::Signal, "another subscriber sent a volatile message"),
         notification::<notify::PresenceChange>(g, Method::Presence, "users came, changed or went"),
         notification::<notify::Reset>(g, Method::Reset, "the subscription could not be continued: replace what you have"),
+        notification::<notify::Unsubscribed>(g, Method::Unsubscribed, "the server has ended a subscription"),
+        notification::<notify::Left>(g, Method::Left, "the server has ended this session's own presence"),
         notification::<notify::Goodbye>(g, Method::Goodbye, "the server will close this connection"),
         notification::<notify::Refused>(g, Method::Refused, "requests without an id were refused"),
     ]

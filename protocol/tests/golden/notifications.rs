@@ -52,6 +52,9 @@ fn notifications() {
     notification(&mut golden, "presence, the whole list", Method::Presence, whole);
     notification(&mut golden, "reset, too_old", Method::Reset, reset(SnapshotReason::TooOld));
     notification(&mut golden, "reset, epoch_changed", Method::Reset, reset(SnapshotReason::EpochChanged));
+    let (ended, reason) = (entity("room:lobby"), EndReason::Forbidden);
+    notification(&mut golden, "unsubscribed", Method::Unsubscribed, Unsubscribed { entity: ended.clone(), reason });
+    notification(&mut golden, "left", Method::Left, Left { entity: ended, reason });
     notification(&mut golden, "goodbye, token_expiring", Method::Goodbye, goodbye(GoodbyeReason::TokenExpiring, None));
     notification(&mut golden, "goodbye, shutting_down", Method::Goodbye, goodbye(GoodbyeReason::ShuttingDown, Some(1500)));
     let error = WireError::new(ErrorCode::RateLimited, "over the rate limit; nothing was done").retry_after_ms(500).reason("requests");

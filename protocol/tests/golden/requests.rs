@@ -23,6 +23,10 @@ fn cases() -> Vec<(&'static str, Option<RequestId>, Call)> {
         client: Some("01JD8Z6Q3V5XKQW9T2N4M7B0CE".into()),
         session: Some("01JD8Z6Q3V5XKQW9T2N4M7B0CF".into()),
         subscriptions: vec![everything.clone(), nothing.clone()],
+        presence: vec![
+            Enter { entity: entity("room:lobby"), meta: Some(RawJson::from_text(r#"{"name":"Alice"}"#).unwrap()) },
+            Enter { entity: entity("doc:plan-7"), meta: None },
+        ],
         version: Some("sdk/0.1.0".into()),
     };
     let target = || Target { entity: entity("room:lobby") };

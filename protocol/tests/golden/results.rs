@@ -73,6 +73,7 @@ fn results() {
         server: "greenroom/0.1.0".into(),
         limits,
         subscriptions: Vec::new(),
+        presence: Vec::new(),
     };
     let outcomes = vec![
         SubscriptionOutcome { entity: entity("room:lobby"), result: Some(subscribed.clone()), error: None },
@@ -82,6 +83,14 @@ fn results() {
             error: Some(WireError::new(ErrorCode::Forbidden, "no `read` on `doc:x`")),
         },
     ];
+    let entered = vec![
+        PresenceOutcome { entity: entity("room:lobby"), result: Some(PresenceList { count: 2, members: None }), error: None },
+        PresenceOutcome {
+            entity: entity("doc:x"),
+            result: None,
+            error: Some(WireError::new(ErrorCode::Forbidden, "no `presence` on `doc:x`")),
+        },
+    ];
     let sent = Sent { seq: 59, epoch: epoch(), at: 1_763_800_000_000, result: None, duplicate: false };
     let list = PresenceList { count: 1, members: Some(vec![member("alice")]) };
 
@@ -89,7 +98,7 @@ fn results() {
     result(
         &mut golden,
         "connect, with everything",
-        Connected { resumed: true, expires_at: Some(1_763_800_000_000), subscriptions: outcomes, ..connected },
+        Connected { resumed: true, expires_at: Some(1_763_800_000_000), subscriptions: outcomes, presence: entered, ..connected },
     );
     result(&mut golden, "subscribe, events", subscribed.clone());
     result(&mut golden, "subscribe, nothing missed", Subscribed { events: Some(Vec::new()), ..subscribed.clone() });

@@ -29,8 +29,11 @@ fn body() -> impl Strategy<Value = RawJson> {
 
 fn call() -> impl Strategy<Value = Call> {
     let target = || entity().prop_map(|entity| Target { entity });
-    let connect = (of(json::string()), of(json::string()), of("[ -~é]{0,32}"), vec(subscribe(), 0..3), of(json::string()))
-        .prop_map(|(token, client, session, subscriptions, version)| Connect { token, client, session, subscriptions, version });
+    let enter = (entity(), of(Just(RawJson::empty_object()))).prop_map(|(entity, meta)| Enter { entity, meta });
+    let lists = (vec(subscribe(), 0..3), vec(enter, 0..3));
+    let connect = (of(json::string()), of(json::string()), of("[ -~é]{0,32}"), lists, of(json::string())).prop_map(
+        |(token, client, session, (subscriptions, presence), version)| Connect { token, client, session, subscriptions, presence, version },
+    );
     let send = (entity(), "[a-z]{1,64}", body(), of(1..=MOST), of(0..=MOST), of(0..=MOST), of("[ -~]{1,64}"))
         .prop_map(|(entity, r#type, body, n, first_sent, if_seq, tag)| Send { entity, r#type, body, n, first_sent, if_seq, tag });
     let signal =

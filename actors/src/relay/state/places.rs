@@ -6,6 +6,7 @@ use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::{EntityId, RawJson};
 
 use super::{Relay, Seat};
+use crate::capability::Permissions;
 use crate::clock::Millis;
 use crate::entity::{Adopt, ToEntity};
 use crate::metrics::{SESSIONS_PARKED, SESSIONS_RESUMED};
@@ -22,6 +23,9 @@ impl Relay {
         let follows: Vec<_> = seat.follows.take().into_iter().map(|follow| follow.entity).collect();
         for entity in &follows {
             self.drop_sub(entity, seat.key, u32::MAX);
+        }
+        if let Some(gather) = seat.gather.take() {
+            gather.discard();
         }
         let present = seat.present.take();
         match seat.owner.get().filter(|_| park && self.parked.is_open()) {
@@ -72,6 +76,10 @@ impl Relay {
                 // The client has noticed before the server did that its connection is lost.
                 seat.left.set(true);
                 seat.outbox.close(CloseCode::Replaced);
+                if let Some(gather) = seat.gather.take() {
+                    // What it has not asked for yet is for the new session to ask.
+                    gather.discard();
+                }
                 let present = seat.present.take();
                 let evicted = self.parked.add_replaced(from, to, owner.clone(), present.clone(), self.this_second());
                 self.leave(evicted);
@@ -103,11 +111,14 @@ impl Relay {
         };
         let found = present.is_some();
         for Present { entity, meta, .. } in present.into_iter().flatten() {
-            seat.enter(&entity, meta);
+            let allowed = seat.rights().is_some_and(|rights| rights.may(&entity, Permissions::PRESENCE));
+            if !allowed || seat.enter(&entity, meta, usize::MAX).is_none() {
+                self.take_out(&seat, entity);
+            }
         }
         if let Some(gather) = seat.gather.borrow_mut().as_mut() {
-            gather.resuming = false;
-            gather.connected.resumed = found;
+            gather.resumed(found);
+            self.ask_on(&seat, gather);
         }
         self.answer_connect(&seat);
     }

@@ -183,3 +183,54 @@ fn few_subscriptions_of_a_connect_are_asked_for_at_once() {
     }
     assert_eq!(total, 30);
 }
+
+#[test]
+fn presence_that_the_new_token_does_not_allow_is_given_up() {
+    let mut rig = Rig::new(bounds());
+    let entitled = r#"alice/{\"closed:*\":[\"presence\"]}"#;
+    let hello = rig.hello(&format!(r#"{{"token":"{entitled}","client":"{CLIENT}"}}"#));
+    for entity in ["closed:x", "room:a"] {
+        rig.ask("presence", &format!(r#"{{"entity":"{entity}","action":"enter"}}"#));
+    }
+    let _unanswered = rig.routed();
+    drop(rig.another());
+    assert_eq!(rig.ask("connect", &again(&hello.session)), ["#1", "left reason forbidden"]);
+    assert_eq!(rig.told(), ["closed:x: 1 takes the place of 0", "room:a: 1 takes the place of 0", "closed:x: 1 leaves"]);
+    let present: Vec<_> = rig.session().seat().present.borrow().iter().map(|present| present.entity.clone()).collect();
+    assert_eq!(present, [entity("room:a")]);
+}
+
+#[test]
+fn what_a_resumed_session_asks_of_its_presence_waits_until_it_has_it() {
+    let (mut rig, session, _kept) = present();
+    drop(rig.another());
+    rig.told();
+    let params = again(&session).replace('}', r#","presence":[{"entity":"room:a","meta":{"at":"home"}}]}"#);
+    let connect = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"connect","params":{params}}}"#);
+    let leave = r#"{"jsonrpc":"2.0","id":2,"method":"presence","params":{"entity":"room:a","action":"leave"}}"#;
+    rig.session().receive(connect.as_bytes(), 2000);
+    rig.session().receive(leave.as_bytes(), 2000);
+    assert_eq!(rig.told(), [""; 0], "the other session's thread is asked first");
+    rig.got();
+    let (asked, _kept) = rig.asked();
+    assert!(asked[0].contains("Adopt"), "{asked:?}");
+    assert_eq!(asked[1..], ["room:a: enter", "room:a: leave"]);
+    assert!(rig.session().seat().present.borrow().is_empty());
+}
+
+#[test]
+fn what_a_replaced_session_has_not_asked_for_is_left_to_the_new_one() {
+    let mut many = bounds();
+    many.told.max_subscriptions = 100;
+    let mut rig = Rig::new(many);
+    let rooms: Vec<_> = (0..20).map(|index| format!(r#"{{"entity":"room:{index}"}}"#)).collect();
+    rig.ask("connect", &format!(r#"{{"token":"alice","client":"{CLIENT}","presence":[{}]}}"#, rooms.join(",")));
+    let (first, asked) = rig.asked();
+    let session = crate::session::name::name(7, rig.session().seat().key);
+    let _old = rig.another();
+    assert!(rig.hello(&again(&session)).resumed);
+    assert_eq!((first.len(), rig.told().len()), (8, 8), "it takes the places that the old one had asked for");
+    drop(asked);
+    rig.got();
+    assert_eq!(rig.told(), [""; 0]);
+}

@@ -1,0 +1,145 @@
+//! What sessions ask that concerns the places they have: to follow, to be present, and to be so no more.
+
+use std::sync::Arc;
+
+use greenroom_protocol::codec::{Message, Method};
+use greenroom_protocol::notify::{EndReason, Left, Unsubscribed};
+use greenroom_protocol::params::{self, PresenceAction};
+use greenroom_protocol::results::{Empty, PresenceList};
+use greenroom_protocol::{EntityId, ErrorCode, RawJson, WireError};
+
+use super::{Relay, Seat};
+use crate::answer::{Noted, Responder, overloaded};
+use crate::capability::Permissions;
+use crate::entity::{SubscribeRequest, ToEntity};
+use crate::metrics::MAILBOX_REFUSALS;
+use crate::relay::gather::{Ask, Gather};
+use crate::relay::{Follow, SubSpec};
+use crate::rights::Rights;
+
+impl Relay {
+    /// Takes what a session asks, in its turn behind what its `connect` asks.
+    pub fn ask(&self, seat: &Seat, ask: Ask, reply: Responder) {
+        let mut gather = seat.gather.borrow_mut();
+        let now = match gather.as_mut() {
+            Some(gather) => gather.behind(ask, reply),
+            None => Some((ask, reply)),
+        };
+        drop(gather);
+        if let Some((ask, reply)) = now {
+            self.ask_now(seat, ask, reply);
+        }
+    }
+
+    /// Asks for what a `connect` may ask for now.
+    pub(super) fn ask_on(&self, seat: &Seat, gather: &mut Gather) {
+        while let Some((ask, reply, too_large)) = gather.next() {
+            if too_large {
+                reply.send_error(overloaded("connect"));
+            } else {
+                self.ask_now(seat, ask, reply);
+            }
+        }
+    }
+
+    fn ask_now(&self, seat: &Seat, ask: Ask, reply: Responder) {
+        let Some(rights) = seat.rights() else { return };
+        match ask {
+            Ask::Subscribe(params) => self.subscribe(seat, &rights, params, reply),
+            Ask::Unsubscribe(entity) => match seat.following(&entity) {
+                Some(through) => self.route(entity, ToEntity::Unsubscribe { through, reply }),
+                None => reply.send_ok(&Empty {}),
+            },
+            Ask::Presence(params) => self.be_present(seat, &rights, params, reply),
+        }
+    }
+
+    fn subscribe(&self, seat: &Seat, rights: &Rights, params: params::Subscribe, reply: Responder) {
+        let Some(reply) = seat.readable(&params.entity, reply) else { return };
+        let most = rights.most_subscriptions;
+        let params::Subscribe { entity, after, events, signals, presence } = params;
+        let Some(number) = seat.follow(&entity, most) else {
+            let message = format!("this session has {most} subscriptions; unsubscribe from one first");
+            return reply.send_error(WireError::new(ErrorCode::TooManySubscriptions, message));
+        };
+        let spec = SubSpec { session: seat.key, number, events, signals, presence };
+        let reply = reply.noting(Noted::Follow(entity.clone(), number));
+        self.route(entity, ToEntity::Subscribe(Box::new(SubscribeRequest { spec, after, reply })));
+    }
+
+    fn be_present(&self, seat: &Seat, rights: &Rights, params: params::Presence, reply: Responder) {
+        let params::Presence { entity, action, meta } = params;
+        let needed = match action {
+            PresenceAction::List => Permissions::READ,
+            PresenceAction::Enter => Permissions::PRESENCE,
+            // Whoever may enter may always leave.
+            PresenceAction::Leave => Permissions::NONE,
+        };
+        if let Err(error) = rights.check(&entity, needed) {
+            return reply.send_error(error);
+        }
+        let reply = match action {
+            PresenceAction::List => reply.noting(Noted::Read(entity.clone())),
+            PresenceAction::Enter => {
+                let (most, meta) = (rights.most_subscriptions, meta.clone().unwrap_or_else(RawJson::empty_object));
+                let Some(number) = seat.enter(&entity, meta, most) else {
+                    let message = format!("this session is present in {most} entities; leave one first");
+                    return reply.send_error(WireError::new(ErrorCode::TooManySubscriptions, message));
+                };
+                reply.noting(Noted::Enter(entity.clone(), number))
+            }
+            PresenceAction::Leave => {
+                let allowed = rights.permissions(&entity);
+                if !seat.leave(&entity) && !allowed.contains(Permissions::READ) && !allowed.contains(Permissions::PRESENCE) {
+                    // It is not there, and may not know who is: its entity need not wake for this.
+                    return reply.send_ok(&PresenceList { count: 0, members: None });
+                }
+                reply
+            }
+        };
+        let user = Arc::clone(&rights.identity.user);
+        self.route(entity, ToEntity::Presence { action, meta, user, reply });
+    }
+
+    fn route(&self, entity: EntityId, message: ToEntity) {
+        if let Err(message) = self.directory.route(entity.clone(), message) {
+            MAILBOX_REFUSALS.counter_with(["directory"]).increment(1);
+            if let Some(control) = message.refuse(overloaded("directory")) {
+                self.directory.route_control(&entity, control);
+            }
+        }
+    }
+
+    /// The session's rights have changed. What it has and may not have any more ends, and it is told which.
+    pub fn revise(&mut self, seat: &Seat) {
+        let Some(rights) = seat.rights() else { return };
+        let unreadable = |follow: &&Follow| follow.stands() && !rights.may(&follow.entity, Permissions::READ);
+        let ended: Vec<_> = seat.follows.borrow().iter().filter(unreadable).cloned().collect();
+        for Follow { entity, number, .. } in ended {
+            let known = self.drop_sub(&entity, seat.key, number);
+            seat.unfollow(&entity, number);
+            // It comes behind whatever the session has asked of the entity.
+            self.directory.route_control(&entity, ToEntity::Unfollow(seat.key, number));
+            // A subscription that has not begun is answered instead.
+            if known {
+                let params = Unsubscribed { entity, reason: EndReason::Forbidden };
+                self.tell(seat, Method::Unsubscribed, &params);
+            }
+        }
+        let present: Vec<_> = seat.present.borrow().iter().map(|present| present.entity.clone()).collect();
+        for entity in present.into_iter().filter(|entity| !rights.may(entity, Permissions::PRESENCE)) {
+            self.take_out(seat, entity);
+        }
+    }
+
+    /// Ends a presence that the session may not have any more.
+    pub(super) fn take_out(&self, seat: &Seat, entity: EntityId) {
+        seat.take_out(&entity);
+        self.directory.route_control(&entity, ToEntity::Leave(seat.key));
+        self.tell(seat, Method::Left, &Left { entity, reason: EndReason::Forbidden });
+    }
+
+    fn tell<T: serde::Serialize>(&self, seat: &Seat, method: Method, params: &T) {
+        seat.outbox.push(self.encoder.encode(seat.codec, &Message::Notification { method, params }));
+    }
+}
