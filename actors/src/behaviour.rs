@@ -106,6 +106,14 @@ impl BehaviourConfig {
         }
     }
 
+    /// Whether a moderator may do this op without the permission `send`.
+    pub fn is_for_moderators(&self, op: &str) -> bool {
+        match self {
+            Self::Room(_) => room::FOR_MODERATORS.contains(&op),
+            Self::Document(_) => false,
+        }
+    }
+
     /// The state that `snapshot` shows.
     ///
     /// # Errors

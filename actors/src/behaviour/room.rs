@@ -21,6 +21,9 @@ mod message;
 #[cfg(test)]
 mod tests;
 
+/// The ops that act on what others wrote: a moderator may do them without the permission `send`.
+pub const FOR_MODERATORS: &[&str] = &["edit", "delete"];
+
 /// The settings of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomConfig {

@@ -164,10 +164,13 @@ impl Session {
 
     fn send(&self, params: params::Send, reply: Responder) {
         let since = Instant::now();
-        let Some((kind, reply)) = self.seat.allowed(&params.entity, Permissions::SEND, reply) else { return };
-        let Some(reply) = fits(&kind, params.body.len(), reply) else { return };
         let Some(rights) = self.seat.rights() else { return };
         let moderator = rights.may(&params.entity, Permissions::MODERATE);
+        let kind = self.env.kinds.get(params.entity.kind());
+        let moderates = moderator && kind.is_some_and(|kind| kind.behaviour.is_for_moderators(&params.r#type));
+        let needed = if moderates { Permissions::MODERATE } else { Permissions::SEND };
+        let Some((kind, reply)) = self.seat.allowed(&params.entity, needed, reply) else { return };
+        let Some(reply) = fits(&kind, params.body.len(), reply) else { return };
         let Some(Owner { client, .. }) = self.seat.owner.get() else { return };
         let sender = Sender { user: Arc::clone(&rights.identity.user), client: Arc::clone(client), moderator };
         let params::Send { entity, r#type, body, n, first_sent, if_seq, tag } = params;

@@ -269,6 +269,24 @@ fn permissions_are_checked_by_method() {
 }
 
 #[test]
+fn moderators_need_no_permission_to_send() {
+    let mut rig = Rig::new(bounds());
+    rig.ask("connect", r#"{"token":"alice/{\"closed:*\":[\"moderate\"]}"}"#);
+    for (op, allowed) in [("edit", true), ("delete", true), ("post", false), ("react", false), ("nosuch", false)] {
+        let answer = rig.ask("send", &format!(r#"{{"entity":"closed:x","type":"{op}","body":{{}}}}"#));
+        let routed = rig.routed();
+        assert_eq!((answer.is_empty(), routed.len()), (allowed, usize::from(allowed)), "{op}: {answer:?}");
+        assert!(routed.iter().all(|(_, message)| matches!(message, ToEntity::Op(request) if request.sender.moderator)));
+        drop(routed);
+        rig.got();
+    }
+    rig.ask("connect", r#"{"token":"alice"}"#);
+    let id = rig.next + 1;
+    let answer = rig.ask("send", r#"{"entity":"closed:x","type":"delete","body":{}}"#);
+    assert_eq!(answer, [format!("#{id} forbidden")]);
+}
+
+#[test]
 fn the_anonymous_have_their_own_defaults() {
     let mut rig = Rig::new(bounds());
     rig.ask("connect", "{}");
