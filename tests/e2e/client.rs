@@ -111,6 +111,19 @@ impl Client {
         Ok(id)
     }
 
+    /// Sends requests in one write, without waiting for answers. Returns their ids.
+    pub async fn ask_together(&mut self, requests: Vec<(&str, Value)>) -> Vec<u64> {
+        let mut ids = Vec::new();
+        for (method, params) in requests {
+            let message = encode(self.codec, &json!({"jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params}));
+            within("a request is buffered", self.socket.feed(message)).await.expect("the connection stands");
+            ids.push(self.next_id);
+            self.next_id += 1;
+        }
+        within("requests are taken", self.socket.flush()).await.expect("the connection stands");
+        ids
+    }
+
     /// Sends a request that wants no answer.
     pub async fn tell(&mut self, method: &str, params: Value) {
         self.say(&json!({"jsonrpc": "2.0", "method": method, "params": params})).await;
