@@ -137,7 +137,11 @@ pub enum Part {
         seq: Seq,
         /// Whether live events follow from there; otherwise there is more to read.
         live: bool,
+        /// Whether the presence list is among the frames.
+        presence: bool,
     },
+    /// A paused subscription asked to read on, and a later one of its session has its place.
+    Replaced(SubSpec),
     /// An answer in its place among the events.
     Answer(Answer),
 }

@@ -156,6 +156,7 @@ pub(crate) fn part(part: &Part) -> String {
             let told: Vec<_> = frame.iter().flat_map(|frame| messages(CodecKind::Json, frame)).map(|message| shown(&message)).collect();
             format!("{} goes from {after} to {seq}{}: {}", spec.session.slot, if *live { " live" } else { "" }, told.join(", "))
         }
+        Part::Replaced(spec) => format!("{} is replaced", spec.session.slot),
         Part::Answer(to) => answer(to),
     }
 }

@@ -84,6 +84,8 @@ pub struct Left {
 pub enum EndReason {
     /// The session's identity no longer has the permission.
     Forbidden,
+    /// The subscription could not be continued: subscribe again, with the position.
+    Unavailable,
 }
 
 /// The server will close this connection.

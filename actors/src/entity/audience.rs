@@ -53,6 +53,11 @@ impl Audience {
         self.followers.get(&session).is_some_and(|follower| follower.number == number)
     }
 
+    /// Whether this session follows by a later subscription.
+    pub fn has_later(&self, session: SessionKey, number: u32) -> bool {
+        self.followers.get(&session).is_some_and(|follower| follower.number > number)
+    }
+
     /// Everybody, with the subscription's number, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (SessionKey, u32)> + '_ {
         self.followers.iter().map(|(session, follower)| (*session, follower.number))

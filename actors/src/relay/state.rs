@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use greenroom_protocol::close::CloseCode;
+use greenroom_protocol::notify::EndReason;
 use greenroom_protocol::params::EventPolicy;
 use greenroom_protocol::{EntityId, Epoch, Position, Seq};
 
@@ -205,6 +206,7 @@ impl Relay {
             }
             Part::Left { session, through } => self.left(entity, session, through),
             caught_up @ Part::CaughtUp { .. } => self.caught_up(entity, caught_up),
+            Part::Replaced(spec) => self.replaced(entity, spec),
             Part::Answer(answer) => self.deliver(answer),
         }
     }
@@ -318,7 +320,7 @@ impl Relay {
     }
 
     fn caught_up(&mut self, entity: &EntityId, part: Part) {
-        let Part::CaughtUp { spec, frame, epoch, after, seq, live } = part else { return };
+        let Part::CaughtUp { spec, frame, epoch, after, seq, live, presence } = part else { return };
         self.adopt(entity, &epoch);
         let SubSpec { session, number, .. } = spec;
         let find = |sub: &&mut Sub| sub.spec.session == session && sub.spec.number == number;
@@ -328,6 +330,15 @@ impl Relay {
             return self.directory.route_control(entity, ToEntity::Unfollow(session, number));
         };
         if sub.flow != Flow::Reading || sub.last != after {
+            // It comes late. Its list is asked for again: by who reads already, once that is answered.
+            sub.presence_stale |= presence;
+            if sub.presence_stale && sub.flow == Flow::Live {
+                if seat.outbox.is_full() {
+                    seat.outbox.starve();
+                } else {
+                    self.directory.route_control(entity, catch_up(sub, seat));
+                }
+            }
             return;
         }
         if let Some(frame) = frame {
@@ -344,6 +355,17 @@ impl Relay {
             seat.outbox.starve();
         } else {
             self.directory.route_control(entity, catch_up(sub, seat));
+        }
+    }
+
+    /// A later subscription has the place of the one that asked to read on. If that is news here, entity and relay disagree, and
+    /// nothing more would come: the subscription ends with notice.
+    fn replaced(&mut self, entity: &EntityId, spec: SubSpec) {
+        let waits = |sub: &&Sub| sub.spec.session == spec.session && sub.spec.number == spec.number && sub.flow == Flow::Reading;
+        let Some(seat) = self.seats.get(spec.session).cloned() else { return };
+        if self.audiences.get(entity).is_some_and(|audience| audience.subs.iter().any(|sub| waits(&sub))) {
+            tracing::error!(%entity, number = spec.number, "an entity and a relay disagree about a subscription");
+            self.end_subscription(&seat, entity.clone(), spec.number, EndReason::Unavailable);
         }
     }
 

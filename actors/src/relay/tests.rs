@@ -89,8 +89,12 @@ impl Rig {
     }
 
     fn caught_up(&self, spec: SubSpec, after: Seq, seq: Seq, live: bool) {
+        self.caught_up_with(spec, after, seq, live, false);
+    }
+
+    fn caught_up_with(&self, spec: SubSpec, after: Seq, seq: Seq, live: bool, presence: bool) {
         let frame = (after + 1..=seq).flat_map(|seq| event(seq, 1).json.unwrap()).collect::<Vec<_>>();
-        self.parts(vec![Part::CaughtUp { spec, frame: Some(frame.into()), epoch: epoch(), after, seq, live }]);
+        self.parts(vec![Part::CaughtUp { spec, frame: Some(frame.into()), epoch: epoch(), after, seq, live, presence }]);
     }
 
     /// What was asked of the entity, in a few words.
@@ -185,6 +189,39 @@ fn reading_on_pauses_too() {
     let _ = a.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 100, usize::MAX);
     rig.drained(&a);
     assert_eq!(rig.asked(), ["0 reads after 2"]);
+}
+
+#[test]
+fn a_presence_list_that_comes_late_is_asked_for_again() {
+    let mut rig = Rig::new();
+    let a = rig.seat();
+    rig.joins(SubSpec { presence: true, ..spec(&a, 1) }, 4);
+    let spec = SubSpec { presence: true, ..spec(&a, 1) };
+    rig.parts(vec![events(7, 1)]);
+    rig.relay.borrow_mut().receive(ToRelay::Lost { entity: rig.entity.clone(), ended: true });
+    assert_eq!(rig.asked(), ["0 reads after 4", "0 reads after 4 with presence"]);
+    rig.caught_up_with(spec, 4, 7, true, false);
+    rig.caught_up_with(spec, 4, 7, true, true);
+    assert_eq!(rig.asked(), ["0 reads after 7 with presence"], "what came with the second answer was left out");
+    assert_eq!(got(&a).len(), 3);
+}
+
+#[test]
+fn a_subscription_that_its_entity_has_replaced_ends_with_notice() {
+    let mut rig = Rig::new();
+    let a = rig.seat();
+    rig.joins(spec(&a, 1), 0);
+    rig.parts(vec![Part::Replaced(spec(&a, 1))]);
+    assert_eq!(got(&a), [""; 0], "it has not asked");
+    rig.parts(vec![events(7, 1)]);
+    rig.joins(spec(&a, 2), 7);
+    rig.parts(vec![Part::Replaced(spec(&a, 1))]);
+    assert_eq!(got(&a), [""; 0], "it was replaced here too");
+    rig.parts(vec![events(9, 1)]);
+    rig.parts(vec![Part::Replaced(spec(&a, 2))]);
+    assert_eq!(got(&a), ["unsubscribed reason unavailable"]);
+    assert_eq!(rig.asked(), ["0 reads after 0", "0 reads after 7", "0 unfollows 2"]);
+    assert_eq!((rig.relay.borrow().followers(&rig.entity).count(), a.following(&rig.entity)), (0, None));
 }
 
 #[test]

@@ -54,6 +54,8 @@ fn notifications() {
     notification(&mut golden, "reset, epoch_changed", Method::Reset, reset(SnapshotReason::EpochChanged));
     let (ended, reason) = (entity("room:lobby"), EndReason::Forbidden);
     notification(&mut golden, "unsubscribed", Method::Unsubscribed, Unsubscribed { entity: ended.clone(), reason });
+    let unavailable = Unsubscribed { entity: ended.clone(), reason: EndReason::Unavailable };
+    notification(&mut golden, "unsubscribed, unavailable", Method::Unsubscribed, unavailable);
     notification(&mut golden, "left", Method::Left, Left { entity: ended, reason });
     notification(&mut golden, "goodbye, token_expiring", Method::Goodbye, goodbye(GoodbyeReason::TokenExpiring, None));
     notification(&mut golden, "goodbye, shutting_down", Method::Goodbye, goodbye(GoodbyeReason::ShuttingDown, Some(1500)));

@@ -195,6 +195,15 @@ impl Entity {
         self.caught_up(&request, frame.into(), self.committed, true, fx);
     }
 
+    /// A paused subscription has left, or the session has subscribed again, since it asked to read on. Its relay was told so, or
+    /// is about to be when a commit has failed. It must not wait for ever if it believes otherwise.
+    pub(super) fn forgo(&self, request: &CatchUp, fx: &mut Effects) {
+        let spec = request.spec;
+        if self.people.audience.has_later(spec.session, spec.number) {
+            fx.part(spec.session.worker, Part::Replaced(spec));
+        }
+    }
+
     /// Hands a paused subscription what it missed, the presence list included.
     pub(super) fn caught_up(&mut self, request: &CatchUp, mut frame: Bytes, seq: Seq, live: bool, fx: &mut Effects) {
         if request.presence {
@@ -205,11 +214,10 @@ impl Entity {
         }
         let spec = request.spec;
         if !self.people.audience.contains(spec.session, spec.number) {
-            // It has left, or subscribed again, since it asked.
-            return;
+            return self.forgo(request, fx);
         }
         let frame = (!frame.is_empty()).then_some(frame);
         let (epoch, after): (Epoch, Seq) = (self.epoch.clone(), request.after.seq);
-        fx.part(spec.session.worker, Part::CaughtUp { spec, frame, epoch, after, seq, live });
+        fx.part(spec.session.worker, Part::CaughtUp { spec, frame, epoch, after, seq, live, presence: request.presence });
     }
 }

@@ -79,7 +79,7 @@ mod tests {
         let after = Position { epoch: Epoch::from_bits(7), seq: 3 };
         people.readers.add(CatchUp { spec: spec(1, 1), codec: CodecKind::Json, after, presence: false });
         assert!(!people.is_empty());
-        assert!(people.readers.next(|_| true).is_some());
+        assert!(people.readers.next().is_some());
         assert!(!people.is_empty() && people.nobody(), "a page is on its way, and nobody waits for it any more");
         people.readers.arrived();
         assert!(people.is_empty());

@@ -39,21 +39,31 @@ impl Default for Readers {
 }
 
 impl Readers {
-    /// Adds a reader; its newest request counts.
-    pub fn add(&mut self, request: CatchUp) {
-        match self.waiting.iter_mut().find(|waiting| waiting.spec.session == request.spec.session) {
-            Some(waiting) => *waiting = request,
-            None => self.waiting.push_back(request),
+    /// Adds a reader. Of several requests of a session the one that has come the furthest counts: a retry may come behind a
+    /// newer one. Whoever asked for the presence list gets it.
+    pub fn add(&mut self, mut request: CatchUp) {
+        let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.spec.session == request.spec.session) else {
+            return self.waiting.push_back(request);
+        };
+        let came = |request: &CatchUp| (request.spec.number, request.after.seq);
+        if came(&request) >= came(waiting) {
+            std::mem::swap(waiting, &mut request);
         }
+        waiting.presence |= request.presence;
     }
 
-    /// Whose page is to be read now, and how many events; [`arrived`](Self::arrived) is due afterwards. Who does not follow any
-    /// more is forgotten.
-    pub fn next(&mut self, follows: impl Fn(&CatchUp) -> bool) -> Option<(CatchUp, usize)> {
+    /// Takes out who does not follow any more.
+    pub fn forget(&mut self, follows: impl Fn(&CatchUp) -> bool) -> Vec<CatchUp> {
+        let (follow, gone) = std::mem::take(&mut self.waiting).into_iter().partition::<VecDeque<_>, _>(follows);
+        self.waiting = follow;
+        gone.into()
+    }
+
+    /// Whose page is to be read now, and how many events; [`arrived`](Self::arrived) is due afterwards.
+    pub fn next(&mut self) -> Option<(CatchUp, usize)> {
         if self.reading {
             return None;
         }
-        self.waiting.retain(follows);
         let (behind, _) = self.waiting.iter().enumerate().min_by_key(|(_, request)| request.after.seq)?;
         self.pages += 1;
         let index = if self.pages.is_multiple_of(LONGEST_EVERY) { 0 } else { behind };
@@ -148,7 +158,7 @@ mod tests {
     }
 
     fn next(readers: &mut Readers) -> Option<(u32, Seq)> {
-        readers.next(|_| true).map(|(request, _)| (request.spec.session.slot, request.after.seq))
+        readers.next().map(|(request, _)| (request.spec.session.slot, request.after.seq))
     }
 
     #[test]
@@ -193,9 +203,22 @@ mod tests {
     fn a_reader_has_one_place_and_only_while_it_follows() {
         let mut readers = Readers::default();
         [at(1, 5), at(2, 6), at(1, 7)].into_iter().for_each(|request| readers.add(request));
-        let next = readers.next(|request| request.spec.session.slot == 1).map(|(request, _)| request.after.seq);
-        assert_eq!(next, Some(7));
+        let gone: Vec<_> = readers.forget(|request| request.spec.session.slot == 1).iter().map(|gone| gone.after.seq).collect();
+        assert_eq!((gone, readers.next().map(|(request, _)| request.after.seq)), (vec![6], Some(7)));
         assert_eq!(readers.take_all().count(), 0);
+    }
+
+    #[test]
+    fn a_retry_does_not_take_the_place_of_a_newer_request() {
+        let mut readers = Readers::default();
+        readers.add(CatchUp { presence: true, ..at(1, 20) });
+        readers.add(at(1, 10));
+        let next = readers.next().map(|(request, _)| (request.after.seq, request.presence));
+        assert_eq!(next, Some((20, true)), "the relay would take the older one's page for a late one, and wait for ever");
+        let newer = CatchUp { spec: spec(1, 2), ..at(1, 3) };
+        readers.add(at(1, 30));
+        readers.add(newer);
+        assert_eq!(readers.take_all().map(|request| request.spec.number).collect::<Vec<_>>(), [2]);
     }
 
     #[test]

@@ -67,9 +67,12 @@ impl Entity {
     /// Asks for the next page, if somebody waits for one and none is being read.
     fn read_on(&mut self, fx: &mut Effects) {
         let next = self.people.change_if_any(|People { readers, audience, .. }| {
-            readers.next(|request| audience.contains(request.spec.session, request.spec.number))
+            let gone = readers.forget(|request| audience.contains(request.spec.session, request.spec.number));
+            (gone, readers.next())
         });
-        if let Some((request, limit)) = next.flatten() {
+        let Some((gone, next)) = next else { return };
+        gone.iter().for_each(|request| self.forgo(request, fx));
+        if let Some((request, limit)) = next {
             let page = Page::After { after: request.after.seq, limit };
             fx.fetches.push(Fetch { page, purpose: FetchFor::CatchUp(request) });
         }

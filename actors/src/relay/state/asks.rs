@@ -116,19 +116,23 @@ impl Relay {
         let unreadable = |follow: &&Follow| follow.stands() && !rights.may(&follow.entity, Permissions::READ);
         let ended: Vec<_> = seat.follows.borrow().iter().filter(unreadable).cloned().collect();
         for Follow { entity, number, .. } in ended {
-            let known = self.drop_sub(&entity, seat.key, number);
-            seat.unfollow(&entity, number);
-            // It comes behind whatever the session has asked of the entity.
-            self.directory.route_control(&entity, ToEntity::Unfollow(seat.key, number));
-            // A subscription that has not begun is answered instead.
-            if known {
-                let params = Unsubscribed { entity, reason: EndReason::Forbidden };
-                self.tell(seat, Method::Unsubscribed, &params);
-            }
+            self.end_subscription(seat, entity, number, EndReason::Forbidden);
         }
         let present: Vec<_> = seat.present.borrow().iter().map(|present| present.entity.clone()).collect();
         for entity in present.into_iter().filter(|entity| !rights.may(entity, Permissions::PRESENCE)) {
             self.take_out(seat, entity);
+        }
+    }
+
+    /// Ends a session's subscriptions up to the one with this number.
+    pub(super) fn end_subscription(&mut self, seat: &Seat, entity: EntityId, number: u32, reason: EndReason) {
+        let begun = self.drop_sub(&entity, seat.key, number);
+        seat.unfollow(&entity, number);
+        // It comes behind whatever the session has asked of the entity.
+        self.directory.route_control(&entity, ToEntity::Unfollow(seat.key, number));
+        // One that has not begun is answered instead.
+        if begun {
+            self.tell(seat, Method::Unsubscribed, &Unsubscribed { entity, reason });
         }
     }
 
