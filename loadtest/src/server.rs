@@ -23,7 +23,7 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 const PORT_TRIES: usize = 100;
 
 /// Limits so high that they are not what is measured, and room for slow readers to catch up from. `--server-env` may say otherwise.
-const ENVIRONMENT: [(&str, &str); 16] = [
+const ENVIRONMENT: [(&str, &str); 24] = [
     ("GREENROOM_LIMITS__REQUESTS_PER_SECOND", "1000000"),
     ("GREENROOM_LIMITS__REQUESTS_BURST", "1000000"),
     ("GREENROOM_LIMITS__BYTES_PER_SECOND", "1024MiB"),
