@@ -22,7 +22,7 @@ const OPEN_MS = 5_000;
  */
 
 /**
- * @param {IDBDatabase} db
+ * @param {import("./dom.js").Database} db
  * @param {number} from the version that is there, 0 for none
  */
 function migrate(db, from) {
@@ -34,10 +34,10 @@ function migrate(db, from) {
 
 /**
  * Opens the database, or rejects when that takes too long: another page with an older schema may hold it open.
- * @param {IDBFactory} factory
+ * @param {import("./dom.js").Factory} factory
  * @param {string} name
  * @param {import("./types.js").Clock} clock
- * @returns {Promise<IDBDatabase>}
+ * @returns {Promise<import("./dom.js").Database>}
  */
 export function openDatabase(factory, name, clock) {
   return new Promise((resolve, reject) => {
@@ -64,9 +64,9 @@ export function openDatabase(factory, name, clock) {
  * One transaction over both stores. Resolves when it is on disk (`strict`: a number that was sent must not be used again after a
  * power cut either), with what the function that `work` returned then gives.
  * @template T
- * @param {IDBDatabase} db
+ * @param {import("./dom.js").Database} db
  * @param {"readonly" | "readwrite"} mode
- * @param {(clients: IDBObjectStore, ops: IDBObjectStore) => () => T} work
+ * @param {(clients: import("./dom.js").ObjectStore, ops: import("./dom.js").ObjectStore) => () => T} work
  * @returns {Promise<T>}
  */
 export function transact(db, mode, work) {

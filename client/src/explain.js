@@ -7,7 +7,7 @@ const SHOWN = 300;
  * same address. Between sites a browser does not tell that either, unless the server allows it.
  * @param {string} url
  * @param {string} detail what the socket said itself, if anything
- * @param {AbortSignal} signal
+ * @param {import("./dom.js").Signal} signal
  * @returns {Promise<GreenroomError | null>} null when nothing is known, or nobody wants to know any more
  */
 export async function explain(url, detail, signal) {
@@ -24,6 +24,10 @@ export async function explain(url, detail, signal) {
     return told(`the server answers HTTP ${response.status}${body ? `: ${body}` : ""}`, response.status, undefined);
   } catch (cause) {
     if (signal.aborted) return null;
+    // Between sites the answer is not shown, but that there is one can be known.
+    const reached = typeof location === "object" && (await fetch(address, { mode: "no-cors", credentials: "omit", signal }).catch(() => null));
+    if (signal.aborted) return null;
+    if (reached) return told(detail || refused(), statusIn(detail), undefined);
     const deep = /** @type {any} */ (cause)?.cause;
     const reason = deep?.code ?? deep?.message ?? "";
     return told([detail || "no answer", reason].filter(Boolean).join(", "), statusIn(detail), cause);

@@ -19,8 +19,8 @@ const RELOAD_MS = 500;
  * @typedef {object} IndexedDbOptions
  * @property {string} [name] the database's name (default `greenroom`); give each account of one browser its own
  * @property {number} [maxBytes] of unanswered ops, for each page (default 8 MiB); their number is bounded by `maxPending`
- * @property {IDBFactory} [indexedDB] for tests
- * @property {LockManager} [locks] for tests
+ * @property {import("./dom.js").Factory} [indexedDB] for tests
+ * @property {import("./dom.js").Locks} [locks] for tests
  * @property {StorageLike | null} [session] for tests; the tab's `sessionStorage`
  */
 
@@ -47,7 +47,7 @@ export class IndexedDbStorage {
   #locks;
 
   /**
-   * @param {IDBFactory} factory
+   * @param {import("./dom.js").Factory} factory
    * @param {IndexedDbOptions} options
    */
   constructor(factory, { name = "greenroom", maxBytes = 8 * 1024 * 1024, locks, session }) {
@@ -89,8 +89,8 @@ export class Store {
   #options;
 
   /**
-   * @param {IDBDatabase} db
-   * @param {LockManager} locks
+   * @param {import("./dom.js").Database} db
+   * @param {import("./dom.js").Locks} locks
    * @param {{name: string, url: string, maxBytes: number, session: StorageLike | null, clock: import("./types.js").Clock,
    *   failed: (error: GreenroomError) => void}} options `url` without what changes from one connection to the next
    */

@@ -8,7 +8,7 @@ const RETRY_MS = 1_000;
 /** @typedef {import("./database.js").ClientRow} ClientRow */
 /** @typedef {import("./database.js").OpRow} OpRow */
 
-/** @typedef {{apply: (clients: IDBObjectStore, ops: IDBObjectStore) => void, done: (error: unknown) => void}} Job */
+/** @typedef {{apply: (clients: import("./dom.js").ObjectStore, ops: import("./dom.js").ObjectStore) => void, done: (error: unknown) => void}} Job */
 
 /**
  * A client id in the database, owned by this page: the ops that were put down under it, and who it is to the server.
@@ -38,7 +38,7 @@ export class KeptClient {
   #idle = [];
 
   /**
-   * @param {IDBDatabase} db
+   * @param {import("./dom.js").Database} db
    * @param {{row: ClientRow, nextN: number, ops: OpRow[]}} taken
    * @param {() => void} release gives the lock back
    * @param {{maxBytes: number, clock: import("./types.js").Clock, failed: (error: GreenroomError) => void}} options

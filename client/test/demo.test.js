@@ -72,3 +72,24 @@ test("what the server would reject throws, and no op reaches a prototype", () =>
   applyOp({}, "merge", JSON.parse('{"__proto__": {"polluted": 1}}'));
   assert.equal({}.polluted, undefined);
 });
+
+test("anything may be an emoji, also what every object has", () => {
+  for (const emoji of ["constructor", "__proto__", "toString", "hasOwnProperty", "👍"]) {
+    const messages = new Messages();
+    messages.replace(JSON.parse('{"messages": [{"seq": 1, "at": 1, "from": "ann", "body": {"text": "one"}, "reactions": {"❤": ["eve"]}}]}'));
+    messages.apply(change(2, "react", { seq: 1, emoji }, "bob"));
+    messages.apply(change(3, "react", { seq: 1, emoji }, "eve"));
+    assert.deepEqual(Object.entries(messages.get(1).reactions), [["❤", ["eve"]], [emoji, ["bob", "eve"]]], emoji);
+    messages.apply(change(4, "react", { seq: 1, emoji, remove: true }, "bob"));
+    messages.apply(change(5, "react", { seq: 1, emoji, remove: true }, "eve"));
+    assert.deepEqual(Object.entries(messages.get(1).reactions), [["❤", ["eve"]]], emoji);
+    assert.equal({}.bob, undefined);
+  }
+});
+
+test("a post whose body was deleted is shown as a deleted message, and other remains change nothing", () => {
+  const messages = new Messages();
+  messages.replace({ messages: [] });
+  messages.prepend([{ ...post(1, null), body: null, deleted: true }, { ...change(2, "edit", null), body: null, deleted: true }, post(3, "c")]);
+  assert.deepEqual(texts(messages), [[1, "deleted"], [3, "c"]]);
+});

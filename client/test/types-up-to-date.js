@@ -17,7 +17,7 @@ const contents = (root) =>
 
 const fresh = mkdtempSync(join(tmpdir(), "greenroom-types-"));
 try {
-  execFileSync("npx", ["tsc", "-p", "tsconfig.types.json", "--outDir", fresh], { cwd: client, stdio: "inherit" });
+  execFileSync(process.execPath, [join(client, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.types.json", "--outDir", fresh], { cwd: client, stdio: "inherit" });
   const [want, have] = [contents(fresh), contents(join(client, "types"))];
   const stale = [...new Set([...want.keys(), ...have.keys()])].filter((name) => want.get(name) !== have.get(name));
   if (want.size === 0 || stale.length > 0) {

@@ -37,19 +37,19 @@ export type OpRow = {
 };
 /**
  * Opens the database, or rejects when that takes too long: another page with an older schema may hold it open.
- * @param {IDBFactory} factory
+ * @param {import("./dom.js").Factory} factory
  * @param {string} name
  * @param {import("./types.js").Clock} clock
- * @returns {Promise<IDBDatabase>}
+ * @returns {Promise<import("./dom.js").Database>}
  */
-export declare function openDatabase(factory: IDBFactory, name: string, clock: import("./types.js").Clock): Promise<IDBDatabase>;
+export declare function openDatabase(factory: import("./dom.js").Factory, name: string, clock: import("./types.js").Clock): Promise<import("./dom.js").Database>;
 /**
  * One transaction over both stores. Resolves when it is on disk (`strict`: a number that was sent must not be used again after a
  * power cut either), with what the function that `work` returned then gives.
  * @template T
- * @param {IDBDatabase} db
+ * @param {import("./dom.js").Database} db
  * @param {"readonly" | "readwrite"} mode
- * @param {(clients: IDBObjectStore, ops: IDBObjectStore) => () => T} work
+ * @param {(clients: import("./dom.js").ObjectStore, ops: import("./dom.js").ObjectStore) => () => T} work
  * @returns {Promise<T>}
  */
-export declare function transact<T>(db: IDBDatabase, mode: "readonly" | "readwrite", work: (clients: IDBObjectStore, ops: IDBObjectStore) => () => T): Promise<T>;
+export declare function transact<T>(db: import("./dom.js").Database, mode: "readonly" | "readwrite", work: (clients: import("./dom.js").ObjectStore, ops: import("./dom.js").ObjectStore) => () => T): Promise<T>;

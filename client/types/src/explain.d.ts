@@ -4,7 +4,7 @@ import { GreenroomError } from "./errors.js";
  * same address. Between sites a browser does not tell that either, unless the server allows it.
  * @param {string} url
  * @param {string} detail what the socket said itself, if anything
- * @param {AbortSignal} signal
+ * @param {import("./dom.js").Signal} signal
  * @returns {Promise<GreenroomError | null>} null when nothing is known, or nobody wants to know any more
  */
-export declare function explain(url: string, detail: string, signal: AbortSignal): Promise<GreenroomError | null>;
+export declare function explain(url: string, detail: string, signal: import("./dom.js").Signal): Promise<GreenroomError | null>;

@@ -14,11 +14,11 @@ export type IndexedDbOptions = {
     /**
      * for tests
      */
-    indexedDB?: IDBFactory;
+    indexedDB?: import("./dom.js").Factory;
     /**
      * for tests
      */
-    locks?: LockManager;
+    locks?: import("./dom.js").Locks;
     /**
      * for tests; the tab's `sessionStorage`
      */
@@ -28,8 +28,8 @@ export type IndexedDbOptions = {
  * @typedef {object} IndexedDbOptions
  * @property {string} [name] the database's name (default `greenroom`); give each account of one browser its own
  * @property {number} [maxBytes] of unanswered ops, for each page (default 8 MiB); their number is bounded by `maxPending`
- * @property {IDBFactory} [indexedDB] for tests
- * @property {LockManager} [locks] for tests
+ * @property {import("./dom.js").Factory} [indexedDB] for tests
+ * @property {import("./dom.js").Locks} [locks] for tests
  * @property {StorageLike | null} [session] for tests; the tab's `sessionStorage`
  */
 /**
@@ -48,10 +48,10 @@ export declare class IndexedDbStorage {
     /** @type {StorageLike | null} */
     session: StorageLike | null;
     /**
-     * @param {IDBFactory} factory
+     * @param {import("./dom.js").Factory} factory
      * @param {IndexedDbOptions} options
      */
-    constructor(factory: IDBFactory, { name, maxBytes, locks, session }: IndexedDbOptions);
+    constructor(factory: import("./dom.js").Factory, { name, maxBytes, locks, session }: IndexedDbOptions);
     /**
      * For the SDK. Rejects with `storage_failed` where ops cannot be kept.
      * @param {string} url
@@ -65,12 +65,12 @@ export declare class IndexedDbStorage {
 export declare class Store {
     #private;
     /**
-     * @param {IDBDatabase} db
-     * @param {LockManager} locks
+     * @param {import("./dom.js").Database} db
+     * @param {import("./dom.js").Locks} locks
      * @param {{name: string, url: string, maxBytes: number, session: StorageLike | null, clock: import("./types.js").Clock,
      *   failed: (error: GreenroomError) => void}} options `url` without what changes from one connection to the next
      */
-    constructor(db: IDBDatabase, locks: LockManager, options: {
+    constructor(db: import("./dom.js").Database, locks: import("./dom.js").Locks, options: {
         name: string;
         url: string;
         maxBytes: number;

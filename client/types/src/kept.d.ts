@@ -2,12 +2,12 @@ import { GreenroomError } from "./errors.js";
 export type ClientRow = import("./database.js").ClientRow;
 export type OpRow = import("./database.js").OpRow;
 export type Job = {
-    apply: (clients: IDBObjectStore, ops: IDBObjectStore) => void;
+    apply: (clients: import("./dom.js").ObjectStore, ops: import("./dom.js").ObjectStore) => void;
     done: (error: unknown) => void;
 };
 /** @typedef {import("./database.js").ClientRow} ClientRow */
 /** @typedef {import("./database.js").OpRow} OpRow */
-/** @typedef {{apply: (clients: IDBObjectStore, ops: IDBObjectStore) => void, done: (error: unknown) => void}} Job */
+/** @typedef {{apply: (clients: import("./dom.js").ObjectStore, ops: import("./dom.js").ObjectStore) => void, done: (error: unknown) => void}} Job */
 /**
  * A client id in the database, owned by this page: the ops that were put down under it, and who it is to the server.
  * Writes are gathered: while one transaction runs, the next fills up. At most `maxBytes` of ops are kept, besides the bound
@@ -18,12 +18,12 @@ export declare class KeptClient {
     /** What an earlier page left, in the order of its numbers. */
     left: import("./database.js").OpRow[];
     /**
-     * @param {IDBDatabase} db
+     * @param {import("./dom.js").Database} db
      * @param {{row: ClientRow, nextN: number, ops: OpRow[]}} taken
      * @param {() => void} release gives the lock back
      * @param {{maxBytes: number, clock: import("./types.js").Clock, failed: (error: GreenroomError) => void}} options
      */
-    constructor(db: IDBDatabase, { row, nextN, ops }: {
+    constructor(db: import("./dom.js").Database, { row, nextN, ops }: {
         row: ClientRow;
         nextN: number;
         ops: OpRow[];
