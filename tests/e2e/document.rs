@@ -37,6 +37,9 @@ async fn every_op_does_what_it_says(codec: CodecKind) {
             json!({"items": ["b", "c", "a"], "likes": -1}),
             None,
         ),
+        ("set", json!({"path": "/items/0", "value": "B"}), json!({"items": ["B", "c", "a"], "likes": -1}), None),
+        ("set", json!({"path": "/items/3", "value": "d"}), json!({"items": ["B", "c", "a", "d"], "likes": -1}), None),
+        ("set", json!({"path": "/items/-", "value": "e"}), json!({"items": ["B", "c", "a", "d", "e"], "likes": -1}), None),
         ("set", json!({"path": "", "value": [1.5, true, null]}), json!([1.5, true, null]), None),
     ];
     for (n, (r#type, body, state, result)) in (1..).zip(steps) {

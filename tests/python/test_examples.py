@@ -90,6 +90,11 @@ async def test_the_ops_of_a_room(server, codec, name):
 DOCUMENT = [
     ("set", '`{"path": "/a", "value": …}`', {"path": "/a", "value": [1]}, {"a": [1]}, None),
     ("set", 'path `""` replaces the document', {"path": "", "value": {"b": 1}}, {"b": 1}, None),
+    ("set", "replaces what is there, also an element of an array", {"path": "/b", "value": [1, 2]}, {"b": [1, 2]}, None),
+    ("set", "replaces what is there, also an element of an array", {"path": "/b/0", "value": 9}, {"b": [9, 2]}, None),
+    ("set", "at an array's end (`-` or its length) an element", {"path": "/b/-", "value": 3}, {"b": [9, 2, 3]}, None),
+    ("set", "at an array's end (`-` or its length) an element", {"path": "/b/3", "value": 4}, {"b": [9, 2, 3, 4]}, None),
+    ("set", "replaces what is there, also an element of an array", {"path": "/b", "value": 1}, {"b": 1}, None),
     ("increment", '`{"path": "/likes", "by": 1}`', {"path": "/likes", "by": 1}, {"b": 1, "likes": 1}, 1),
     ("increment", "`by` is a number", {"path": "/likes", "by": -0.5}, {"b": 1, "likes": 0.5}, 0.5),
     ("merge", "an RFC 7386 merge patch", {"b": None, "c": {"d": True}}, {"likes": 0.5, "c": {"d": True}}, None),

@@ -4,6 +4,7 @@
 //! `greenroom-loadtest` cost as a whole is in docs/benchmarks.md; these tell which part of it has changed.
 
 mod capability;
+mod document;
 mod entity;
 mod journal;
 mod outbox;

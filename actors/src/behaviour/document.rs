@@ -1,8 +1,7 @@
 //! A JSON document: patches, merges, and single values set or counted up.
 //!
-//! Every op works in place and in proportion to what it touches, never to the document: an increment costs its path.
-//! Edits keep what undoes them (`edit.rs`), the size is carried along (`tree.rs`), and the text is made when somebody
-//! asks for it.
+//! Every op works in place and in proportion to what it brings, never to the document: an increment costs its path. Edits keep what
+//! undoes them (`edit.rs`), sizes and depths are carried along (`node.rs`), and the text is made when somebody asks for it.
 
 use std::cell::OnceCell;
 
@@ -18,6 +17,7 @@ use tree::Tree;
 
 mod edit;
 mod merge;
+mod node;
 mod number;
 mod ops;
 mod parse;
@@ -103,7 +103,7 @@ impl Document {
     }
 
     /// Does an op, or nothing. Events of the past are not held to limits, which may have been others then.
-    fn change(&mut self, r#type: &str, body: &RawJson, limits: Option<Limits>) -> Result<Option<RawJson>, Rejection> {
+    fn change(&mut self, r#type: &str, body: &RawJson, limits: Option<Limits>) -> Result<Accepted, Rejection> {
         if body.deeper_than(MAX_DEPTH) {
             return Err(Rejection::new("too_deep", format!("the body nests deeper than {MAX_DEPTH}")));
         }
@@ -111,12 +111,14 @@ impl Document {
         let mut edit = Edit::begin(&mut self.tree, limits);
         match change.perform(&mut edit).and_then(|result| edit.check_size().map(|()| result)) {
             Ok(result) => {
+                let work = edit.work();
                 self.snapshot.take();
-                Ok(result)
+                Ok(Accepted { result, work })
             }
             Err(rejection) => {
+                let work = edit.work();
                 edit.roll_back();
-                Err(rejection)
+                Err(rejection.after(work))
             }
         }
     }
@@ -124,8 +126,7 @@ impl Document {
 
 impl Behaviour for Document {
     fn decide(&mut self, op: &Op<'_>) -> Result<Accepted, Rejection> {
-        let result = self.change(op.r#type, op.body, Some(self.limits))?;
-        Ok(Accepted { result })
+        self.change(op.r#type, op.body, Some(self.limits))
     }
 
     fn apply(&mut self, event: &EventRecord) -> Result<(), Corrupt> {

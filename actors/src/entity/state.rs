@@ -15,7 +15,7 @@ use super::messages::{CatchUp, OpRequest, SignalRequest, SubscribeRequest, ToEnt
 use super::ring::Ring;
 use super::upkeep::Upkeep;
 use crate::answer::{Answer, Responder, overloaded, unavailable};
-use crate::behaviour::{Behaviour, Corrupt, Op};
+use crate::behaviour::{Behaviour, Corrupt, ORDINARY_WORK, Op};
 use crate::clock::Millis;
 use crate::frames::{Encoder, Frames, Wants, signal_key};
 use crate::ids::SessionKey;
@@ -229,7 +229,10 @@ impl Entity {
         }
         let (seq, at) = (self.seq + 1, now.max(self.last_at));
         let op = Op { r#type: &r#type, body: &body, from: &sender.user, moderator: sender.moderator, seq, at };
-        match self.behaviour.decide(&op) {
+        let decided = self.behaviour.decide(&op);
+        let work = decided.as_ref().map_or_else(|refusal| refusal.work, |accepted| accepted.work);
+        reply.charge(u32::try_from(work / ORDINARY_WORK).unwrap_or(u32::MAX));
+        match decided {
             Ok(accepted) => {
                 let client = n.is_some().then_some(sender.client);
                 let began = began.filter(|began| *began > at);

@@ -15,6 +15,7 @@ use crate::store::{Loaded, SnapshotRow, StoreError};
 use crate::testing::{Line, client, encoder, entity, kind, part, post, session, spec};
 
 mod catching_up;
+mod charging;
 mod failing;
 mod gate;
 mod recovery;

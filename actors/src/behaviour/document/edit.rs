@@ -3,14 +3,18 @@
 //! json-patch's own `patch` is not used for this: a `move` whose target does not exist loses the value there, taking
 //! back a `move` to the root panics, and a chain of `copy` can double the document for each of its few bytes. Its types
 //! and its merge are used, and the tests compare results with it.
+//!
+//! A step costs its path and what it brings, however large what it moves, copies, replaces or removes is: `node.rs` knows the
+//! extent of each and shares copies. What is left, elements of arrays that move and shared ones that are cloned, is counted and limited.
 
 use greenroom_protocol::ErrorCode;
 use json_patch::jsonptr::{Pointer, PointerBuf};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Rejection;
-use super::number;
-use super::tree::{NoPlace, Part, Tree, depth, shown};
+use super::merge::{Back, merge, take_back, without_nulls};
+use super::node::Node;
+use super::tree::{AtIndex, NoPlace, Tree, shown};
 
 /// What a document may grow to.
 #[derive(Debug, Clone, Copy)]
@@ -20,16 +24,24 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// How many bytes one op may copy, move and remove, and array elements it may shift: a patch is short text that
-    /// can ask for long work.
+    /// How much [work](crate::behaviour::ORDINARY_WORK) one op may make: a patch is short text that can ask for long work. It is
+    /// enough for cloning every level of the largest state once, be it because an earlier op has copied it.
     fn max_work(&self) -> usize {
         const FLOOR: usize = 64 * 1024;
-        self.max_state_bytes.saturating_mul(16).max(FLOOR)
+        self.max_state_bytes.saturating_mul(4).max(FLOOR)
     }
 
     /// What a state may grow to between the steps of one op.
     fn max_bytes_between(&self) -> usize {
         self.max_state_bytes.saturating_mul(2)
+    }
+
+    /// Whether `node` may stand `level` deep in the document.
+    pub(super) fn check_depth(&self, level: usize, node: &Node) -> Result<(), Rejection> {
+        if level + node.extent().depth > self.max_depth {
+            return Err(Rejection::new("too_deep", format!("the state would nest deeper than {}", self.max_depth)));
+        }
+        Ok(())
     }
 }
 
@@ -37,9 +49,10 @@ impl Limits {
 #[derive(Debug)]
 enum Undo {
     Inserted { at: PointerBuf },
-    Replaced { at: PointerBuf, old: Part },
-    Removed { at: PointerBuf, old: Part },
-    Moved { from: PointerBuf, to: PointerBuf, replaced: Option<Part> },
+    Replaced { at: PointerBuf, old: Node },
+    Removed { at: PointerBuf, old: Node },
+    Moved { from: PointerBuf, to: PointerBuf, replaced: Option<Node> },
+    Merged(Vec<Back>),
 }
 
 /// A change on its way. Whoever drops it keeps the steps done so far; [`roll_back`](Self::roll_back) undoes them.
@@ -57,36 +70,47 @@ impl<'a> Edit<'a> {
         Self { size_before: tree.size(), tree, limits, work: 0, undo: Vec::new() }
     }
 
-    pub(super) fn get(&self, at: &Pointer) -> Option<&Value> {
+    pub(super) fn get(&self, at: &Pointer) -> Option<&Node> {
         self.tree.get(at)
     }
 
     /// RFC 6902 `add`.
     pub(super) fn add(&mut self, at: &Pointer, value: Value) -> Result<(), Rejection> {
-        self.check_depth(at, &value)?;
-        self.spend(self.tree.shifted(at))?;
-        let (at, old) = self.tree.insert(at, Part::new(value)).map_err(|(why, _)| failed(why))?;
+        self.put(at, value.into(), AtIndex::Insert)
+    }
+
+    /// What is at `at`, or what is added there where nothing is, becomes `value`.
+    pub(super) fn set(&mut self, at: &Pointer, value: Value) -> Result<(), Rejection> {
+        self.put(at, value.into(), AtIndex::Replace)
+    }
+
+    fn put(&mut self, at: &Pointer, node: Node, index: AtIndex) -> Result<(), Rejection> {
+        self.check_depth(at, &node)?;
+        if index == AtIndex::Insert {
+            self.spend(self.tree.moving(at))?;
+        }
+        let (at, old) = self.tree.put(at, node, index, &mut self.work).map_err(failed)?;
         self.undo.push(match old {
             Some(old) => Undo::Replaced { at, old },
             None => Undo::Inserted { at },
         });
-        self.check_size_between()
+        self.check_between()
     }
 
     /// RFC 6902 `remove`.
     pub(super) fn remove(&mut self, at: &Pointer) -> Result<(), Rejection> {
-        self.spend(self.tree.shifted(at))?;
-        let old = self.tree.remove(at).map_err(failed)?;
+        self.spend(self.tree.moving(at))?;
+        let old = self.tree.remove(at, &mut self.work).map_err(failed)?;
         self.undo.push(Undo::Removed { at: at.to_buf(), old });
-        Ok(())
+        self.check_between()
     }
 
     /// RFC 6902 `replace`.
-    pub(super) fn replace(&mut self, at: &Pointer, value: Value) -> Result<(), Rejection> {
-        self.check_depth(at, &value)?;
-        let old = self.tree.replace(at, Part::new(value)).map_err(|(why, _)| failed(why))?;
+    pub(super) fn replace(&mut self, at: &Pointer, node: Node) -> Result<(), Rejection> {
+        self.check_depth(at, &node)?;
+        let old = self.tree.replace(at, node, &mut self.work).map_err(failed)?;
         self.undo.push(Undo::Replaced { at: at.to_buf(), old });
-        self.check_size_between()
+        self.check_between()
     }
 
     /// RFC 6902 `move`.
@@ -94,19 +118,19 @@ impl<'a> Edit<'a> {
         if to.starts_with(from) && to != from {
             return Err(Rejection::new("patch_failed", format!("`{}` cannot move into itself", shown(from))));
         }
-        self.spend(self.tree.shifted(from))?;
-        let part = self.tree.remove(from).map_err(failed)?;
-        let inserted = match self.check_depth(to, &part.value).and_then(|()| self.spend(part.len + self.tree.shifted(to))) {
-            Ok(()) => self.tree.insert(to, part).map_err(|(why, part)| (failed(why), part)),
-            Err(rejection) => Err((rejection, part)),
-        };
-        match inserted {
+        self.spend(self.tree.moving(from))?;
+        let node = self.tree.remove(from, &mut self.work).map_err(failed)?;
+        // In case there is no such place; it does not cost a copy, and is gone before anything else changes.
+        let old = node.clone();
+        let moved = self.check_depth(to, &node).and_then(|()| self.spend(self.tree.moving(to)));
+        match moved.and_then(|()| self.tree.put(to, node, AtIndex::Insert, &mut self.work).map_err(failed)) {
             Ok((to, replaced)) => {
+                drop(old);
                 self.undo.push(Undo::Moved { from: from.to_buf(), to, replaced });
-                Ok(())
+                self.check_between()
             }
-            Err((rejection, part)) => {
-                self.undo.push(Undo::Removed { at: from.to_buf(), old: part });
+            Err(rejection) => {
+                self.undo.push(Undo::Removed { at: from.to_buf(), old });
                 Err(rejection)
             }
         }
@@ -114,81 +138,101 @@ impl<'a> Edit<'a> {
 
     /// RFC 6902 `copy`.
     pub(super) fn copy(&mut self, from: &Pointer, to: &Pointer) -> Result<(), Rejection> {
-        let source = self.tree.get(from).ok_or_else(|| Rejection::new("patch_failed", format!("there is nothing at `{}`", shown(from))))?;
-        let len = super::tree::text_len(source);
-        self.spend(len)?;
-        let value = self.tree.get(from).cloned().unwrap_or_default();
-        self.add(to, value)
+        let Some(source) = self.tree.get(from) else {
+            return Err(Rejection::new("patch_failed", format!("there is nothing at `{}`", shown(from))));
+        };
+        self.put(to, source.clone(), AtIndex::Insert)
     }
 
     /// RFC 6902 `test`.
     pub(super) fn test(&self, at: &Pointer, expected: &Value) -> Result<(), Rejection> {
         match self.tree.get(at) {
-            Some(value) if same(value, expected) => Ok(()),
+            Some(node) if node.same(expected) => Ok(()),
             Some(_) => Err(Rejection::new("test_failed", format!("`{}` has another value", shown(at)))),
             None => Err(Rejection::new("test_failed", format!("there is nothing at `{}`", shown(at)))),
         }
+    }
+
+    /// RFC 7386, into the whole document.
+    pub(super) fn merge(&mut self, patch: Value) -> Result<(), Rejection> {
+        let root = PointerBuf::new();
+        let members: Map<_, _> = match patch {
+            Value::Object(members) if self.tree.root_mut().is_object() => members,
+            patch => return self.put(&root, without_nulls(patch).into(), AtIndex::Replace),
+        };
+        let Some(object) = self.tree.root_mut().object_mut(&mut self.work) else { return Ok(()) };
+        let mut back = Vec::new();
+        let merged = merge(object, members, 0, self.limits, &mut self.work, &mut back);
+        self.undo.push(Undo::Merged(back));
+        merged?;
+        self.check_between()
     }
 
     /// The limit that holds when all steps are done. What does not grow the state is never too large, so that a state
     /// over a limit that was lowered can be cut down.
     pub(super) fn check_size(&self) -> Result<(), Rejection> {
         match self.limits {
-            Some(limits) if self.tree.size() > limits.max_state_bytes.max(self.size_before) => {
-                Err(too_large(format!("the state would have {} bytes; {} are allowed", self.tree.size(), limits.max_state_bytes)))
-            }
+            Some(limits) if self.tree.size() > limits.max_state_bytes.max(self.size_before) => Err(self.grown(limits)),
             _ => Ok(()),
         }
+    }
+
+    /// What was done so far; see [`ORDINARY_WORK`](crate::behaviour::ORDINARY_WORK).
+    pub(super) fn work(&self) -> usize {
+        self.work
     }
 
     /// Takes all steps back.
     pub(super) fn roll_back(self) {
         const FITS: &str = "undone in reverse, each step meets the state that it left";
+        let (tree, work) = (self.tree, &mut 0);
         for step in self.undo.into_iter().rev() {
             match step {
                 Undo::Inserted { at } => {
-                    self.tree.remove(&at).expect(FITS);
+                    tree.remove(&at, work).expect(FITS);
                 }
                 Undo::Replaced { at, old } => {
-                    self.tree.replace(&at, old).map_err(|(why, _)| why).expect(FITS);
+                    tree.replace(&at, old, work).expect(FITS);
                 }
                 Undo::Removed { at, old } => {
-                    self.tree.insert(&at, old).map_err(|(why, _)| why).expect(FITS);
+                    tree.put(&at, old, AtIndex::Insert, work).expect(FITS);
                 }
                 Undo::Moved { from, to, replaced } => {
-                    let part = match replaced {
-                        Some(old) => self.tree.replace(&to, old).map_err(|(why, _)| why).expect(FITS),
-                        None => self.tree.remove(&to).expect(FITS),
+                    let node = match replaced {
+                        Some(old) => tree.replace(&to, old, work).expect(FITS),
+                        None => tree.remove(&to, work).expect(FITS),
                     };
-                    self.tree.insert(&from, part).map_err(|(why, _)| why).expect(FITS);
+                    tree.put(&from, node, AtIndex::Insert, work).expect(FITS);
                 }
+                Undo::Merged(back) => take_back(tree.root_mut().object_mut(work).expect(FITS), back),
             }
         }
     }
 
-    fn check_depth(&self, at: &Pointer, value: &Value) -> Result<(), Rejection> {
+    fn check_depth(&self, at: &Pointer, node: &Node) -> Result<(), Rejection> {
+        self.limits.map_or(Ok(()), |limits| limits.check_depth(at.count(), node))
+    }
+
+    /// The limits that hold after each step.
+    fn check_between(&self) -> Result<(), Rejection> {
         match self.limits {
-            Some(limits) if at.count() + depth(value) > limits.max_depth => {
-                Err(Rejection::new("too_deep", format!("the state would nest deeper than {}", limits.max_depth)))
-            }
+            Some(limits) if self.tree.size() > limits.max_bytes_between().max(self.size_before) => Err(self.grown(limits)),
+            Some(limits) if self.work > limits.max_work() => Err(too_much_work()),
             _ => Ok(()),
         }
     }
 
-    fn check_size_between(&self) -> Result<(), Rejection> {
-        match self.limits {
-            Some(limits) if self.tree.size() > limits.max_bytes_between().max(self.size_before) => {
-                Err(too_large(format!("the state would have {} bytes; {} are allowed", self.tree.size(), limits.max_state_bytes)))
-            }
-            _ => Ok(()),
-        }
+    fn grown(&self, limits: Limits) -> Rejection {
+        too_large(format!("the state would have {} bytes; {} are allowed", self.tree.size(), limits.max_state_bytes))
     }
 
     fn spend(&mut self, work: usize) -> Result<(), Rejection> {
-        self.work = self.work.saturating_add(work);
         match self.limits {
-            Some(limits) if self.work > limits.max_work() => Err(too_large("the op copies and moves too much; make several of it".into())),
-            _ => Ok(()),
+            Some(limits) if self.work + work > limits.max_work() => Err(too_much_work()),
+            _ => {
+                self.work += work;
+                Ok(())
+            }
         }
     }
 }
@@ -197,16 +241,10 @@ fn failed(NoPlace(why): NoPlace) -> Rejection {
     Rejection::new("patch_failed", why)
 }
 
-fn too_large(message: String) -> Rejection {
-    Rejection { code: ErrorCode::TooLarge, reason: "too_large", message: message.into() }
+fn too_much_work() -> Rejection {
+    too_large("the op copies and moves too much; make several of it".into())
 }
 
-/// RFC 6902's equality: numbers by value, objects without order.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => number::same(a, b),
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Object(a), Value::Object(b)) => a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b))),
-        (a, b) => a == b,
-    }
+fn too_large(message: String) -> Rejection {
+    Rejection { code: ErrorCode::TooLarge, reason: "too_large", message: message.into(), work: 0 }
 }

@@ -1,35 +1,83 @@
 //! RFC 7386: JSON Merge Patch.
 
-use json_patch::jsonptr::{Pointer, PointerBuf};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Rejection;
-use super::edit::Edit;
+use super::edit::Limits;
+use super::node::{Node, Object};
 
-/// Merges `patch` into the document.
-pub(super) fn perform(patch: Value, edit: &mut Edit<'_>) -> Result<(), Rejection> {
-    merge(&PointerBuf::new(), patch, edit)
+/// What takes the merging of one member back.
+#[derive(Debug)]
+pub(super) struct Back {
+    key: String,
+    was: Was,
 }
 
-/// Merges `patch` into what is at `at`. The stack grows with the patch's depth, which is limited.
-fn merge(at: &Pointer, patch: Value, edit: &mut Edit<'_>) -> Result<(), Rejection> {
-    let members = match patch {
-        Value::Object(members) if edit.get(at).is_some_and(Value::is_object) => members,
-        patch => return edit.add(at, without_nulls(patch)),
-    };
+#[derive(Debug)]
+enum Was {
+    /// Not there.
+    Nothing,
+    /// This.
+    This(Node),
+    /// An object, of which these members were others.
+    Other(Vec<Back>),
+}
+
+/// Merges `members` into `object`, which is `level` deep in the document, up to the first that is not allowed, and notes what takes
+/// back what was done. The stack grows with the patch's depth, which is limited.
+pub(super) fn merge(
+    object: &mut Object,
+    members: Map<String, Value>,
+    level: usize,
+    limits: Option<Limits>,
+    work: &mut usize,
+    back: &mut Vec<Back>,
+) -> Result<(), Rejection> {
     for (key, value) in members {
-        let below = at.with_trailing_token(key.as_str());
-        if !value.is_null() {
-            merge(&below, value, edit)?;
-        } else if edit.get(&below).is_some() {
-            edit.remove(&below)?;
+        let value = match value {
+            Value::Null => {
+                if let Some(old) = object.remove(&key) {
+                    back.push(Back { key, was: Was::This(old) });
+                }
+                continue;
+            }
+            Value::Object(inner) if object.get(&key).is_some_and(Node::is_object) => {
+                let mut within = Vec::new();
+                let done = object.change(&key, |node| match node.object_mut(work) {
+                    Some(object) => merge(object, inner, level + 1, limits, work, &mut within),
+                    None => Ok(()),
+                });
+                back.push(Back { key, was: Was::Other(within) });
+                done.unwrap_or(Ok(()))?;
+                continue;
+            }
+            value => value,
+        };
+        let node = Node::from(without_nulls(value));
+        if let Some(limits) = limits {
+            limits.check_depth(level + 1, &node)?;
         }
+        let was = object.insert(&key, node).map_or(Was::Nothing, Was::This);
+        back.push(Back { key, was });
     }
     Ok(())
 }
 
+/// Takes a merge into `object` back.
+pub(super) fn take_back(object: &mut Object, back: Vec<Back>) {
+    for Back { key, was } in back.into_iter().rev() {
+        match was {
+            Was::Nothing => drop(object.remove(&key)),
+            Was::This(old) => drop(object.insert(&key, old)),
+            Was::Other(within) => {
+                object.change(&key, |node| node.object_mut(&mut 0).map(|object| take_back(object, within)));
+            }
+        }
+    }
+}
+
 /// What a patch amounts to where there is nothing to merge it into.
-fn without_nulls(patch: Value) -> Value {
+pub(super) fn without_nulls(patch: Value) -> Value {
     if !patch.is_object() {
         return patch;
     }

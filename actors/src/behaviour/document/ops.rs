@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
 use super::edit::Edit;
-use super::{Rejection, merge, number, parse, patch};
+use super::node::Node;
+use super::{Rejection, number, parse, patch};
 
 /// A well-formed op.
 #[derive(Debug)]
@@ -66,8 +67,8 @@ impl Change {
     pub(super) fn perform(self, edit: &mut Edit<'_>) -> Result<Option<RawJson>, Rejection> {
         match self {
             Self::Patch(operations) => patch::perform(operations, edit).map(|()| None),
-            Self::Merge(value) => merge::perform(value, edit).map(|()| None),
-            Self::Set { path, value } => edit.add(&path, value).map(|()| None),
+            Self::Merge(value) => edit.merge(value).map(|()| None),
+            Self::Set { path, value } => edit.set(&path, value).map(|()| None),
             Self::Increment { path, by } => {
                 let value = Value::Number(increment(&path, by, edit)?);
                 Ok(Some(RawJson::from_value(&value).expect("a number is JSON")))
@@ -79,18 +80,18 @@ impl Change {
 fn increment(path: &PointerBuf, by: Number, edit: &mut Edit<'_>) -> Result<Number, Rejection> {
     let not_a_number = |message: String| Rejection::new("not_a_number", message);
     match edit.get(path) {
-        Some(Value::Number(old)) => {
+        Some(Node::Number(old)) => {
             let beyond =
                 || not_a_number(format!("{old} + {by} is beyond what a number holds: 2^53 - 1 for integers, about 1.8e308 for floats"));
             let new = number::add(old, &by).ok_or_else(beyond)?;
-            edit.replace(path, Value::Number(new.clone()))?;
+            edit.replace(path, Node::Number(new.clone()))?;
             Ok(new)
         }
         Some(_) => Err(not_a_number(format!("there is no number at `{}`", super::tree::shown(path)))),
         None => {
             // Missing members count as 0; a missing element of an array has no place to be counted in.
             let above = path.parent().and_then(|above| edit.get(above));
-            if !matches!(above, Some(Value::Object(_))) {
+            if !matches!(above, Some(Node::Object(_))) {
                 let message = format!("there is neither a number at `{}` nor an object to put it in", super::tree::shown(path));
                 return Err(Rejection::new("patch_failed", message));
             }

@@ -11,7 +11,7 @@ pub(super) fn perform(Patch(operations): Patch, edit: &mut Edit<'_>) -> Result<(
         let done = match operation {
             PatchOperation::Add(op) => edit.add(&op.path, op.value),
             PatchOperation::Remove(op) => edit.remove(&op.path),
-            PatchOperation::Replace(op) => edit.replace(&op.path, op.value),
+            PatchOperation::Replace(op) => edit.replace(&op.path, op.value.into()),
             PatchOperation::Move(op) => edit.relocate(&op.from, &op.path),
             PatchOperation::Copy(op) => edit.copy(&op.from, &op.path),
             PatchOperation::Test(op) => edit.test(&op.path, &op.value),

@@ -1,141 +1,164 @@
-//! A JSON value that knows the length of its text while single places of it change.
-
-use std::io;
+//! A document's value, and the places in it.
 
 use greenroom_protocol::RawJson;
 use json_patch::jsonptr::{Pointer, PointerBuf, Token};
-use serde::Serialize;
 use serde_json::Value;
 
-/// A value together with the length of its text, measured once.
-#[derive(Debug)]
-pub(super) struct Part {
-    pub(super) value: Value,
-    pub(super) len: usize,
-}
-
-impl Part {
-    pub(super) fn new(value: Value) -> Self {
-        let len = text_len(&value);
-        Self { value, len }
-    }
-}
+use super::node::Node;
 
 /// A place that the tree does not have, and why.
 #[derive(Debug)]
 pub(super) struct NoPlace(pub(super) String);
 
-/// The value at its root, and the length of its text without white space.
+/// What an index below the length of an array means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AtIndex {
+    /// The element there and those after it make room, as RFC 6902's `add` wants it.
+    Insert,
+    /// The element there is replaced.
+    Replace,
+}
+
+/// The value at its root. Changes add what they cost to `work`, in units of [`ORDINARY_WORK`](crate::behaviour::ORDINARY_WORK).
 #[derive(Debug)]
 pub(super) struct Tree {
-    root: Value,
-    size: usize,
+    root: Node,
 }
 
 impl Tree {
     pub(super) fn new(root: Value) -> Self {
-        let size = text_len(&root);
-        Self { root, size }
+        Self { root: root.into() }
     }
 
+    /// The length of the text without white space.
     pub(super) fn size(&self) -> usize {
-        self.size
+        self.root.extent().len
+    }
+
+    /// How deep arrays and objects nest: 0 for a scalar.
+    #[cfg(test)]
+    pub(super) fn depth(&self) -> usize {
+        self.root.extent().depth
     }
 
     pub(super) fn to_text(&self) -> RawJson {
         RawJson::from_value(&self.root).expect("a JSON value has string keys and finite numbers")
     }
 
-    pub(super) fn get(&self, at: &Pointer) -> Option<&Value> {
-        self.root.pointer(at.as_str())
+    pub(super) fn root_mut(&mut self) -> &mut Node {
+        &mut self.root
     }
 
-    /// Puts `part` where `at` points: an object's member is added or replaced, an array makes room for it, `-` is an
-    /// array's end, and the root is replaced. Gives back what was replaced, and the place with `-` resolved.
-    /// Where there is no such place, `part` comes back.
-    pub(super) fn insert(&mut self, at: &Pointer, part: Part) -> Result<(PointerBuf, Option<Part>), (NoPlace, Part)> {
+    pub(super) fn get(&self, at: &Pointer) -> Option<&Node> {
+        at.tokens().try_fold(&self.root, |node, token| match node {
+            Node::Object(object) => object.get(&token.decoded()),
+            Node::Array(array) => array.get(element(&token, array.len())?),
+            _ => None,
+        })
+    }
+
+    /// Puts `node` where `at` points: an object's member is added or replaced, `-` is an array's end, and the root is replaced. Gives
+    /// back what was replaced, and the place with `-` resolved.
+    pub(super) fn put(
+        &mut self,
+        at: &Pointer,
+        node: Node,
+        index: AtIndex,
+        work: &mut usize,
+    ) -> Result<(PointerBuf, Option<Node>), NoPlace> {
         let Some((above, last)) = at.split_back() else {
-            return Ok((PointerBuf::new(), Some(self.swap_root(part))));
+            return Ok((PointerBuf::new(), Some(std::mem::replace(&mut self.root, node))));
         };
-        match self.root.pointer_mut(above.as_str()) {
-            Some(Value::Object(members)) => {
-                let comma = usize::from(!members.is_empty());
-                let key = last.decoded();
-                let new = part.len;
-                if let Some(slot) = members.get_mut(key.as_ref()) {
-                    let old = std::mem::replace(slot, part.value);
-                    let old = Part::new(old);
-                    self.size = self.size - old.len + new;
-                    return Ok((at.to_buf(), Some(old)));
-                }
-                self.size += comma + text_len(&key) + 1 + new;
-                members.insert(key.into_owned(), part.value);
-                Ok((at.to_buf(), None))
+        match self.get(above) {
+            Some(Node::Object(_)) => {
+                let old = self.change(above, work, |above, work| above.object_mut(work)?.insert(&last.decoded(), node)).flatten();
+                Ok((at.to_buf(), old))
             }
-            Some(Value::Array(elements)) => {
-                let Ok(Ok(index)) = last.to_index().map(|index| index.for_len_incl(elements.len())) else {
-                    return Err((no_index(above, &last, elements.len(), true), part));
-                };
-                self.size += usize::from(!elements.is_empty()) + part.len;
-                elements.insert(index, part.value);
-                Ok((above.with_trailing_token(Token::from(index)), None))
+            Some(Node::Array(array)) => {
+                let Some(place) = place(&last, array.len()) else { return Err(no_index(above, &last, array.len(), true)) };
+                let replaces = index == AtIndex::Replace && place < array.len();
+                let old = self.change(above, work, |above, work| {
+                    let array = above.array_mut(work)?;
+                    if replaces {
+                        return array.change(place, |slot| std::mem::replace(slot, node));
+                    }
+                    array.insert(place, node);
+                    None
+                });
+                Ok((above.with_trailing_token(Token::from(place)), old.flatten()))
             }
-            Some(_) => Err((NoPlace(format!("there is neither an object nor an array at `{}`", shown(above))), part)),
-            None => Err((nothing(above), part)),
+            Some(_) => Err(NoPlace(format!("there is neither an object nor an array at `{}`", shown(above)))),
+            None => Err(nothing(above)),
         }
     }
 
     /// Takes out what is where `at` points; the root cannot be taken.
-    pub(super) fn remove(&mut self, at: &Pointer) -> Result<Part, NoPlace> {
+    pub(super) fn remove(&mut self, at: &Pointer, work: &mut usize) -> Result<Node, NoPlace> {
         let Some((above, last)) = at.split_back() else {
             return Err(NoPlace("the whole document can be replaced, not removed".into()));
         };
-        match self.root.pointer_mut(above.as_str()) {
-            Some(Value::Object(members)) => {
-                let key = last.decoded();
-                let part = Part::new(members.remove(key.as_ref()).ok_or_else(|| nothing(at))?);
-                self.size -= text_len(&key) + 1 + part.len + usize::from(!members.is_empty());
-                Ok(part)
-            }
-            Some(Value::Array(elements)) => match last.to_index().map(|index| index.for_len(elements.len())) {
-                Ok(Ok(index)) => {
-                    let part = Part::new(elements.remove(index));
-                    self.size -= part.len + usize::from(!elements.is_empty());
-                    Ok(part)
-                }
-                _ => Err(no_index(above, &last, elements.len(), false)),
-            },
-            _ => Err(nothing(at)),
-        }
-    }
-
-    /// Exchanges what is where `at` points for `part`, which comes back where there is nothing.
-    pub(super) fn replace(&mut self, at: &Pointer, part: Part) -> Result<Part, (NoPlace, Part)> {
-        let Some(slot) = self.root.pointer_mut(at.as_str()) else {
-            return Err((nothing(at), part));
-        };
-        let new = part.len;
-        let old = Part::new(std::mem::replace(slot, part.value));
-        self.size = self.size - old.len + new;
-        Ok(old)
-    }
-
-    /// How many elements of an array move when something is inserted or removed at `at`.
-    pub(super) fn shifted(&self, at: &Pointer) -> usize {
-        let Some((above, last)) = at.split_back() else { return 0 };
         match self.get(above) {
-            Some(Value::Array(elements)) => {
-                last.to_index().map_or(0, |index| elements.len().saturating_sub(index.for_len_unchecked(elements.len())))
+            Some(Node::Array(array)) => {
+                let Some(index) = element(&last, array.len()) else { return Err(no_index(above, &last, array.len(), false)) };
+                self.change(above, work, |above, work| above.array_mut(work)?.remove(index)).flatten()
             }
-            _ => 0,
+            Some(Node::Object(object)) if object.get(&last.decoded()).is_some() => {
+                self.change(above, work, |above, work| above.object_mut(work)?.remove(&last.decoded())).flatten()
+            }
+            _ => None,
+        }
+        .ok_or_else(|| nothing(at))
+    }
+
+    /// Exchanges what is where `at` points for `node`.
+    pub(super) fn replace(&mut self, at: &Pointer, node: Node, work: &mut usize) -> Result<Node, NoPlace> {
+        if self.get(at).is_none() {
+            return Err(nothing(at));
+        }
+        self.change(at, work, |slot, _| std::mem::replace(slot, node)).ok_or_else(|| nothing(at))
+    }
+
+    /// What it costs that elements of an array move when something is inserted or removed at `at`.
+    pub(super) fn moving(&self, at: &Pointer) -> usize {
+        match at.split_back() {
+            Some((above, last)) => match self.get(above) {
+                Some(Node::Array(array)) => place(&last, array.len()).map_or(0, |index| array.moving(index)),
+                _ => 0,
+            },
+            None => 0,
         }
     }
 
-    fn swap_root(&mut self, part: Part) -> Part {
-        let old = Part { value: std::mem::replace(&mut self.root, part.value), len: self.size };
-        self.size = part.len;
-        old
+    /// Lets `change` change what is at `at`, and all above it take note.
+    fn change<R>(&mut self, at: &Pointer, work: &mut usize, change: impl FnOnce(&mut Node, &mut usize) -> R) -> Option<R> {
+        descend(&mut self.root, &mut at.tokens(), work, change)
     }
+}
+
+/// The stack grows with the depth of what is there, which is limited.
+fn descend<'t, R>(
+    node: &mut Node,
+    tokens: &mut impl Iterator<Item = Token<'t>>,
+    work: &mut usize,
+    change: impl FnOnce(&mut Node, &mut usize) -> R,
+) -> Option<R> {
+    let Some(token) = tokens.next() else { return Some(change(node, work)) };
+    if node.is_object() {
+        return node.object_mut(work)?.change(&token.decoded(), |below| descend(below, tokens, work, change)).flatten();
+    }
+    let array = node.array_mut(work)?;
+    let index = element(&token, array.len())?;
+    array.change(index, |below| descend(below, tokens, work, change)).flatten()
+}
+
+/// The element that a token names.
+fn element(token: &Token<'_>, len: usize) -> Option<usize> {
+    token.to_index().ok()?.for_len(len).ok()
+}
+
+/// The place in an array that a token names, its end included.
+fn place(token: &Token<'_>, len: usize) -> Option<usize> {
+    token.to_index().ok()?.for_len_incl(len).ok()
 }
 
 fn nothing(at: &Pointer) -> NoPlace {
@@ -156,33 +179,4 @@ pub(super) fn shown(at: &Pointer) -> String {
         text.push('…');
     }
     text
-}
-
-/// How deep arrays and objects nest: 0 for a scalar.
-pub(super) fn depth(value: &Value) -> usize {
-    match value {
-        Value::Array(elements) => 1 + elements.iter().map(depth).max().unwrap_or(0),
-        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
-        _ => 0,
-    }
-}
-
-/// The length of the JSON text of `value`.
-pub(super) fn text_len<T: Serialize + ?Sized>(value: &T) -> usize {
-    struct Count(usize);
-
-    impl io::Write for Count {
-        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-            self.0 += text.len();
-            Ok(text.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    let mut count = Count(0);
-    serde_json::to_writer(&mut count, value).expect("a JSON value has string keys, and counting does not fail");
-    count.0
 }

@@ -54,6 +54,13 @@ fn state(initial: &Value) -> Document {
     Document::new(DocumentConfig { initial: RawJson::from_value(initial).unwrap(), max_state_bytes: 1 << 20, max_depth: 100 })
 }
 
+/// What the document says of its size and depth is what measuring it anew says.
+fn measured(document: &Document) -> bool {
+    let text = document.snapshot();
+    let anew = Tree::new(parse::parse(text.as_str()).unwrap());
+    document.size() == text.len() && document.tree.depth() == text.depth() && anew.depth() == text.depth() && anew.size() == text.len()
+}
+
 fn attempt() -> impl Strategy<Value = Attempt> {
     prop_oneof![
         3 => patch().prop_map(|patch| Attempt::new("patch", patch.to_string())),
@@ -76,7 +83,24 @@ proptest! {
         prop_assert_eq!(outcome.is_ok(), applied.is_ok(), "{:?} {:?}", outcome, applied);
         let after: Value = document.snapshot().parse().unwrap();
         prop_assert_eq!(after, if applied.is_ok() { want } else { initial });
-        prop_assert_eq!(document.size(), document.snapshot().len());
+        prop_assert!(measured(&document));
+    }
+
+    /// Several ops in a row meet what earlier ones have shared and measured.
+    #[test]
+    fn rows_of_patches_do_as_json_patch_does(initial in value(), patches in prop::collection::vec(patch(), 0..8)) {
+        let mut document = state(&initial);
+        let mut want = initial;
+        for patch in patches {
+            let outcome = send(&mut document, "patch", &patch.to_string());
+            let mut next = want.clone();
+            if json_patch::patch_unsafe(&mut next, &serde_json::from_value::<json_patch::Patch>(patch).unwrap()).is_ok() {
+                prop_assert!(outcome.is_ok());
+                want = next;
+            }
+            prop_assert_eq!(document.snapshot().parse::<Value>().unwrap(), want.clone());
+            prop_assert!(measured(&document));
+        }
     }
 
     #[test]
@@ -86,7 +110,7 @@ proptest! {
         let mut want = initial;
         json_patch::merge(&mut want, &patch);
         prop_assert_eq!(document.snapshot().parse::<Value>().unwrap(), want);
-        prop_assert_eq!(document.size(), document.snapshot().len());
+        prop_assert!(measured(&document));
     }
 
     #[test]
