@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 mod auth;
 mod core;
 mod environment;
+mod initial;
 mod kinds;
 mod limits;
 mod load;

@@ -21,7 +21,7 @@ pub const ORDINARY_WORK: usize = 64 * 1024;
 pub struct Op<'a> {
     /// The behaviour's name for the op.
     pub r#type: &'a str,
-    /// Its body: valid JSON, within the kind's `max_body_bytes`, not yet looked into.
+    /// Its body: JSON that every parser reads alike ([`RawJson::check`]), within the kind's `max_body_bytes`, not yet looked into.
     pub body: &'a RawJson,
     /// The sender's user.
     pub from: &'a str,

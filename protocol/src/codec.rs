@@ -13,13 +13,17 @@ mod json;
 mod message;
 mod msgpack;
 mod server;
+mod sound;
+mod unescape;
 
 pub use json::Json;
 pub use message::{Message, Method};
 pub use msgpack::MsgPack;
 pub use server::{BadMessage, ServerMessage};
+pub use sound::Flaw;
 
 pub(crate) use depth::{deeper_than, depth};
+pub(crate) use sound::check;
 
 /// Turns messages into bytes and back.
 pub trait Codec {

@@ -39,13 +39,13 @@ macro_rules! error_table {
 }
 
 error_table! {
-    /// Not JSON or MessagePack, too deep, or bad UTF-8.
+    /// Not JSON or MessagePack.
     ParseError = -32700, "parse_error";
     /// Not a JSON-RPC 2.0 request, or a batch.
     InvalidRequest = -32600, "invalid_request";
     /// No such method.
     MethodNotFound = -32601, "method_not_found";
-    /// Wrong type, missing or unknown field, bad entity id.
+    /// Wrong type, missing or unknown field, bad entity id, too deep, or not a value that parsers read alike.
     InvalidParams = -32602, "invalid_params";
     /// A bug on our side.
     Internal = -32603, "internal";
@@ -103,7 +103,8 @@ pub struct ErrorData {
     /// With `conflict`: the entity's current seq.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<Seq>,
-    /// With `rejected`: the behaviour's reason; with `rate_limited`: the scope.
+    /// With `rejected`: the behaviour's reason; with `rate_limited`: the scope; with `invalid_params`: what is
+    /// wrong with a value, where a program may want to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'static, str>>,
 }

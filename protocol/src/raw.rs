@@ -12,7 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 /// Cloning shares the text. Only serde_json can serialize it; for MessagePack the codec transcodes the text.
 ///
 /// The text follows JSON's grammar, but what it spells may still fit no Rust type: `1e999` and `"\ud800"` are
-/// JSON. So [`RawJson::parse`] can fail even for a `serde_json::Value`.
+/// JSON. So [`RawJson::parse`] can fail even for a `serde_json::Value`. No codec lets such values in: see [`RawJson::check`].
 // `None` is the text `null`, so that `NULL` can be a constant.
 #[derive(Clone)]
 pub struct RawJson(Option<Arc<RawValue>>);
@@ -73,6 +73,14 @@ impl RawJson {
     /// Where it does not have the shape of `T`, is nested deeper than 128, or spells a number or a string that `T` cannot hold.
     pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.as_str())
+    }
+
+    /// Whether every parser reads the same from the text.
+    ///
+    /// # Errors
+    /// A number beyond a double, half of a surrogate pair, or a key that is twice in one object.
+    pub fn check(&self) -> Result<(), crate::codec::Flaw> {
+        crate::codec::check(self.as_str())
     }
 
     /// Whether arrays and objects nest deeper than `limit` in the text.

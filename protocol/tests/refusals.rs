@@ -27,6 +27,12 @@ fn assert_refused(got: &Malformed, id: Option<i64>, code: ErrorCode, words: &str
 #[test]
 fn json_text() {
     let deep = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"send","params":{{"body":{}{}}}}}"#, "[".repeat(63), "]".repeat(63));
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let deep_last = format!(r#"{{"method":"send","params":{{"body":{}}},"jsonrpc":"2.0","id":1}}"#, nested(63));
+    let deep_method = format!(r#"{{"jsonrpc":"2.0","id":1,"method":{}}}"#, nested(64));
+    let deep_id = format!(r#"{{"jsonrpc":"2.0","id":{},"method":"ping"}}"#, nested(64));
+    let very_deep = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"send","params":{{"body":{}}}}}"#, nested(1_000_000));
+    let deep_batch = nested(1_000_000);
     let endless = "[".repeat(1_000_000);
     let long = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","{}":1}}"#, "x".repeat(10_000));
     let table: &[(&[u8], Option<i64>, ErrorCode, &str)] = &[
@@ -37,11 +43,21 @@ fn json_text() {
         (b"{\"a\":1,}", None, ParseError, "not valid"),
         (b"{'a':1}", None, ParseError, "not valid"),
         (b"\xff", None, ParseError, "UTF-8"),
-        (b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"p\xc3\"}", None, ParseError, "UTF-8 after 35 bytes"),
-        (br#"{"jsonrpc":"2.0","id":1,"method":"ping"} x"#, None, ParseError, "trailing"),
-        (br#"{"jsonrpc":"2.0","id":1,"method":"ping"}{}"#, None, ParseError, "trailing"),
-        (deep.as_bytes(), None, ParseError, "64 levels"),
-        (endless.as_bytes(), None, ParseError, "64 levels"),
+        (b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"p\xc3\"}", Some(1), ParseError, "UTF-8 after 35 bytes"),
+        (br#"{"jsonrpc":"2.0","id":1,"method":"ping"} x"#, Some(1), ParseError, "trailing"),
+        (br#"{"jsonrpc":"2.0","id":1,"method":"ping"}{}"#, Some(1), ParseError, "trailing"),
+        (br#"{"id":1,"method":"ping","params":{]"#, Some(1), ParseError, "not valid"),
+        (br#"{"id":1,"method":"ping","params":{"#, Some(1), ParseError, "too early"),
+        (br#"{"method":"ping","params":{],"id":1}"#, None, ParseError, "not valid"),
+        (br#"{"id":1,"id":2,"params":{]"#, None, ParseError, "not valid"),
+        (br#"{"id":{},"params":{]"#, None, ParseError, "not valid"),
+        (deep.as_bytes(), Some(1), InvalidParams, "64 levels"),
+        (deep_last.as_bytes(), Some(1), InvalidParams, "64 levels"),
+        (deep_method.as_bytes(), Some(1), InvalidRequest, "`method`"),
+        (deep_id.as_bytes(), None, InvalidRequest, "`id`"),
+        (very_deep.as_bytes(), Some(1), InvalidParams, "64 levels"),
+        (deep_batch.as_bytes(), None, InvalidRequest, "batches"),
+        (endless.as_bytes(), None, ParseError, "too early"),
         (br#"{"jsonrpc":"2.0","jsonrpc":"2.0","id":1,"method":"ping"}"#, Some(1), InvalidRequest, "`jsonrpc` is there twice"),
         (br#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"ping"}"#, Some(1), InvalidRequest, "`method` is there twice"),
         (br#"{"jsonrpc":"2.0","id":1,"params":{},"method":"ping","params":{}}"#, Some(1), InvalidRequest, "`params` is there twice"),
@@ -211,33 +227,111 @@ fn the_edges_are_inside() {
 fn msgpack_bytes() {
     let ping = rmp_serde::to_vec(&json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" })).unwrap();
     let trailing = [ping.as_slice(), b"\xc0"].concat();
-    let body = |bytes: &[u8]| [b"\x81\xa4body".as_slice(), bytes].concat();
     let endless = [0x91].repeat(1_000_000);
-    let table: &[(&[u8], &str)] = &[
-        (b"", "too early"),
-        (&ping[..ping.len() - 1], "too early"),
-        (&trailing, "1 bytes follow"),
-        (b"\xdd\xff\xff\xff\xff", "too early"),
-        (b"\xdf\xff\xff\xff\xff", "too early"),
-        (b"\xdb\xff\xff\xff\xff", "too early"),
-        (b"\xc1", "`0xc1`"),
-        (&body(b"\xc4\x01a"), "`bin`"),
-        (&body(b"\xc7\x01\x01a"), "`ext`"),
-        (&body(b"\xd4\x01a"), "`ext`"),
-        (&body(&[&[0xcb], f64::NAN.to_be_bytes().as_slice()].concat()), "NaN and infinity"),
-        (&body(&[&[0xcb], f64::INFINITY.to_be_bytes().as_slice()].concat()), "NaN and infinity"),
-        (&body(&[&[0xca], f32::NEG_INFINITY.to_be_bytes().as_slice()].concat()), "NaN and infinity"),
-        (&body(b"\x81\x01\x01"), "keys of maps are strings"),
-        (&body(b"\x81\xc0\x01"), "keys of maps are strings"),
-        (&body(b"\x81\xc4\x01a\x01"), "keys of maps are strings"),
-        (&body(b"\xa1\xff"), "not UTF-8"),
-        (&endless, "64 levels"),
+    let table: &[(&[u8], Option<i64>, &str)] = &[
+        (b"", None, "too early"),
+        (&ping[..ping.len() - 1], Some(1), "too early"),
+        (b"\x82\xa6method\xa4ping\xa2id", None, "too early"),
+        (&trailing, Some(1), "1 bytes follow"),
+        (b"\xdd\xff\xff\xff\xff", None, "too early"),
+        (b"\xdf\xff\xff\xff\xff", None, "too early"),
+        (b"\xdb\xff\xff\xff\xff", None, "too early"),
+        (b"\xdf\xff\xff\xff\xff\xa2id\x01\xa6params\xdf\xff\xff\xff\xff", Some(1), "too early"),
+        (b"\xc1", None, "`0xc1`"),
+        (&endless, None, "64 levels"),
     ];
-    for (bytes, words) in table {
+    for (bytes, id, words) in table {
         println!("{:02x?}", &bytes[..bytes.len().min(40)]);
-        assert_refused(&refusal(CodecKind::MsgPack, bytes), None, ParseError, words);
+        assert_refused(&refusal(CodecKind::MsgPack, bytes), *id, ParseError, words);
     }
     let Call::Ping(_) = CodecKind::MsgPack.decode(&ping).unwrap().call else { panic!("not a ping") };
+}
+
+/// What MessagePack can spell and JSON cannot is wrong with the member that has it, and the answer bears the id.
+#[test]
+fn msgpack_beyond_json() {
+    let float = |marker: u8, bytes: &[u8]| [&[marker], bytes].concat();
+    let deep = [[0x91].repeat(63).as_slice(), &[0xc0]].concat();
+    let table: &[(&[u8], &str, &str)] = &[
+        (b"\xc4\x01a", "`bin`", "not_json"),
+        (b"\xc5\x00\x01a", "`bin`", "not_json"),
+        (b"\xc6\x00\x00\x00\x01a", "`bin`", "not_json"),
+        (b"\xc7\x01\x01a", "`ext`", "not_json"),
+        (b"\xc8\x00\x01\x01a", "`ext`", "not_json"),
+        (b"\xc9\x00\x00\x00\x01\x01a", "`ext`", "not_json"),
+        (b"\xd4\x01a", "`ext`", "not_json"),
+        (b"\xd7\xff01234567", "`ext`", "not_json"),
+        (b"\xd8\x010123456789abcdef", "`ext`", "not_json"),
+        (&float(0xcb, &f64::NAN.to_be_bytes()), "NaN and infinity", "number_out_of_range"),
+        (&float(0xcb, &f64::INFINITY.to_be_bytes()), "NaN and infinity", "number_out_of_range"),
+        (&float(0xca, &f32::NEG_INFINITY.to_be_bytes()), "NaN and infinity", "number_out_of_range"),
+        (b"\x81\x01\x01", "keys of maps are strings", "not_json"),
+        (b"\x81\xc0\x01", "keys of maps are strings", "not_json"),
+        (b"\x81\xc4\x01a\x01", "keys of maps are strings", "not_json"),
+        (b"\xa1\xff", "not UTF-8", "invalid_string"),
+        (b"\xa3\xed\xa0\x80", "not UTF-8", "invalid_string"),
+        (&deep, "64 levels", "too_deep"),
+        (b"\x82\xa1a\x01\xa1a\x02", "the key `a` twice", "duplicate_key"),
+    ];
+    let pair = |key: &str, value: &[u8]| [&[0xa0 + key.len() as u8], key.as_bytes(), value].concat();
+    let (version, id, method) = (pair("jsonrpc", b"\xa32.0"), pair("id", b"\x07"), pair("method", b"\xa4send"));
+    for (value, words, reason) in table {
+        println!("{:02x?}", &value[..value.len().min(40)]);
+        let params = [b"\x83".as_slice(), &pair("entity", b"\xa3a:b"), &pair("type", b"\xa1t"), &pair("body", value)].concat();
+        let params = pair("params", &params);
+        for members in [[&version, &id, &method, &params], [&params, &method, &id, &version]] {
+            let message = [b"\x84".to_vec(), members.map(Vec::as_slice).concat()].concat();
+            let got = refusal(CodecKind::MsgPack, &message);
+            assert_refused(&got, Some(7), InvalidParams, words);
+            assert_eq!(got.error.data.reason.as_deref(), Some(*reason));
+        }
+        if *reason == "duplicate_key" {
+            continue;
+        }
+        // Elsewhere it is no request, and the id itself is none.
+        let message = [b"\x84".as_slice(), &version, &id, &method, &pair("x", value)].concat();
+        assert_refused(&refusal(CodecKind::MsgPack, &message), Some(7), InvalidRequest, "");
+        let message = [b"\x83".as_slice(), &version, &pair("id", value), &method].concat();
+        assert_refused(&refusal(CodecKind::MsgPack, &message), None, InvalidRequest, "");
+        let message = [b"\x84".as_slice(), &version, &id, &id, &pair("method", value)].concat();
+        assert_refused(&refusal(CodecKind::MsgPack, &message), None, InvalidRequest, "");
+    }
+}
+
+/// What the grammar allows and parsers read differently, wherever a value of the client's is passed on.
+#[test]
+fn values_that_parsers_read_differently() {
+    let table = [
+        ("1e400", "number_out_of_range", "`1e400` is beyond"),
+        ("[0,{\"a\":-1E309}]", "number_out_of_range", "beyond what a double holds"),
+        (r#"["\ud800"]"#, "invalid_string", r"`\ud800`"),
+        (r#"{"\udfff":1}"#, "invalid_string", "surrogate"),
+        (r#"{"a":1,"b":{"x":1,"\u0078":2}}"#, "duplicate_key", "the key `x` twice"),
+    ];
+    for (value, reason, words) in table {
+        let requests = [
+            ("send", format!(r#"{{"entity":"a:b","type":"t","body":{value}}}"#), "`body`"),
+            ("send", format!(r#"{{"entity":"a:b","type":"edit","body":{{"seq":1,"body":{value}}}}}"#), "`body`"),
+            ("send", format!(r#"{{"entity":"a:b","type":"patch","body":[{{"op":"add","path":"/a","value":{value}}}]}}"#), "`body`"),
+            ("signal", format!(r#"{{"entity":"a:b","type":"t","body":{value}}}"#), "`body`"),
+            ("presence", format!(r#"{{"entity":"a:b","action":"enter","meta":{{"m":{value}}}}}"#), "`meta`"),
+        ];
+        for (method, params, field) in requests {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"{method}","params":{params}}}"#);
+            println!("{text}");
+            let got = refusal(CodecKind::Json, text.as_bytes());
+            assert_refused(&got, Some(7), InvalidParams, words);
+            assert!(got.error.message.starts_with(field), "{got:?}");
+            assert_eq!(got.error.data.reason.as_deref(), Some(reason));
+        }
+    }
+    // In a patch, a pointer is a string like any other.
+    let text =
+        br#"{"jsonrpc":"2.0","id":7,"method":"send","params":{"entity":"a:b","type":"patch","body":[{"op":"remove","path":"/\ud800"}]}}"#;
+    assert_refused(&refusal(CodecKind::Json, text), Some(7), InvalidParams, "surrogate");
+    // Elsewhere params are typed, and were refused before.
+    let text = br#"{"jsonrpc":"2.0","id":"\ud800","method":"ping"}"#;
+    assert_refused(&refusal(CodecKind::Json, text), None, InvalidRequest, "`id`");
 }
 
 /// The same message in both codecs, the MessagePack not made by ours.

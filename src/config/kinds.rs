@@ -45,6 +45,7 @@ pub struct KindConfig {
     /// Room: users on one message's emoji, added up over its emoji.
     pub max_reactors: Option<usize>,
     /// Document: the state before the first op.
+    #[serde(deserialize_with = "super::initial::finite")]
     pub initial: Option<serde_json::Value>,
     /// Largest state, in bytes of JSON: a document takes nothing that goes beyond it, a room's oldest messages leave sooner.
     #[serde(with = "units::optional_size")]

@@ -279,6 +279,8 @@ fn kinds_that_cannot_work_are_refused() {
         ("[kinds.a]\nbehaviour = 'room'\nmessages = 0", "`kinds.a.messages` is 0; it must be at least 1"),
         ("[kinds.a]\nbehaviour = 'document'\nmax_depth = 101", "`kinds.a.max_depth` is 101; it must be from 1 to 100"),
         ("[kinds.a]\nbehaviour = 'document'\nmax_depth = 1\ninitial = {a = {}}", "`kinds.a.initial` is nested 2 deep"),
+        ("[kinds.a]\nbehaviour = 'document'\ninitial = {a = [1.5, inf]}", "`kinds.a.initial` is refused: there is infinity or NaN in it"),
+        ("[kinds.a]\nbehaviour = 'document'\ninitial = -nan", "`kinds.a.initial` is refused: there is infinity or NaN in it"),
         ("[kinds.a]\nbehaviour = 'room'\ndefault_permissions = ['write']", "`kinds.a.default_permissions` holds an unknown word: `write`"),
         ("[kinds.a]\nbehaviour = 'room'\nmax_body_bytes = '64KiB'", "`kinds.a.max_body_bytes` is 64KiB, but a message"),
         ("[kinds.a]\nbehaviour = 'room'\ndedupe_ops = 63", "`kinds.a.dedupe_ops` is 63, below `socket.max_in_flight` (64)"),

@@ -9,6 +9,7 @@ mod raw;
 mod server;
 mod token;
 
+mod bodies;
 mod check;
 mod close_codes;
 mod costs;

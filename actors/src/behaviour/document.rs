@@ -58,6 +58,7 @@ impl DocumentConfig {
         if self.initial.deeper_than(limits.max_depth) {
             return Err(format!("`initial` nests deeper than `max_depth`, which is {}", limits.max_depth));
         }
+        self.initial.check().map_err(|flaw| format!("`initial`: {flaw}"))?;
         let tree = Tree::new(parse::parse(self.initial.as_str()).map_err(|error| format!("`initial`: {error}"))?);
         if tree.size() > limits.max_state_bytes {
             return Err(format!("`initial` is larger than `max_state_bytes`, which is {}", limits.max_state_bytes));

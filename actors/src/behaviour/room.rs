@@ -90,6 +90,12 @@ impl Room {
         (!self.messages[at].is_deleted()).then_some(at)
     }
 
+    /// What `change` costs beyond the reading of its body: a reaction is looked for among those there are.
+    fn work(&self, change: &Change) -> usize {
+        let Change::React { seq, emoji, .. } = change else { return 0 };
+        self.find(*seq).map_or(0, |place| self.messages[place].reaction_work(emoji))
+    }
+
     /// Whether `op` may do `change`, which then cannot fail.
     fn check(&self, op: &Op<'_>, change: &Change) -> Result<(), Rejection> {
         let Some(seq) = change.target() else { return Ok(()) };
@@ -142,9 +148,10 @@ fn not_found(seq: Seq) -> Rejection {
 impl Behaviour for Room {
     fn decide(&mut self, op: &Op<'_>) -> Result<Accepted, Rejection> {
         let change = Change::parse(op.r#type, op.body)?;
-        self.check(op, &change)?;
+        let work = self.work(&change);
+        self.check(op, &change).map_err(|rejection| rejection.after(work))?;
         self.commit(change, op.from, op.seq, op.at);
-        Ok(Accepted::default())
+        Ok(Accepted { work, ..Accepted::default() })
     }
 
     fn apply(&mut self, event: &EventRecord) -> Result<(), Corrupt> {

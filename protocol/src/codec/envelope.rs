@@ -1,14 +1,14 @@
 //! Reading a request from JSON text: JSON-RPC's rules first, then the method's.
 //!
-//! The caller has checked how deep the text nests.
+//! A message that nests too deep is read member by member, which takes no recursion, so that its answer bears its id.
 
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use self::members::{Members, Root};
-use super::Malformed;
 use super::json::parse_error;
-use crate::limits::MAX_REQUEST_ID;
+use super::{Malformed, deeper_than};
+use crate::limits::{MAX_DEPTH, MAX_REQUEST_ID};
 use crate::params::check;
 use crate::{Call, ErrorCode, Request, RequestId, WireError};
 
@@ -18,22 +18,33 @@ mod straight;
 
 /// Reads one request.
 pub(super) fn read_request(text: &str) -> Result<Request, Malformed> {
+    if deeper_than(text, MAX_DEPTH) { read_by_member(text) } else { read_shallow(text) }
+}
+
+/// Reads one request that is known not to nest too deep.
+pub(super) fn read_shallow(text: &str) -> Result<Request, Malformed> {
     straight::read(text).map_or_else(|| read_by_member(text), Ok)
 }
 
 /// Reads one request, member by member, and tells what is wrong with it.
 fn read_by_member(text: &str) -> Result<Request, Malformed> {
-    let root: Root<'_> = serde_json::from_str(text).map_err(|e| match e.classify() {
-        Category::Eof => parse_error("the message ends too early".into()),
-        _ => parse_error(format!("not valid: {}", clip(&e.to_string()))),
+    let mut members = Members::default();
+    let mut json = serde_json::Deserializer::from_str(text);
+    let root = Root::read(&mut json, &mut members).and_then(|root| json.end().map(|()| root)).map_err(|e| {
+        let error = match e.classify() {
+            Category::Eof => parse_error("the message ends too early".into()),
+            _ => parse_error(format!("not valid: {}", clip(&e.to_string()))),
+        };
+        // It may have come before what is wrong.
+        Malformed { id: read_id(&members).ok().flatten(), ..error }
     })?;
-    let members = match root {
-        Root::Object(members) => members,
+    match root {
+        Root::Object => {}
         Root::Array => {
             return Err(invalid_request(None, "batches are not supported: send each request as a message of its own"));
         }
         Root::Scalar(what) => return Err(invalid_request(None, format!("a request is an object, not {what}"))),
-    };
+    }
     let id = read_id(&members)?;
     match read_call(&members) {
         Ok(call) => Ok(Request { id, call }),
@@ -50,11 +61,13 @@ fn read_id(members: &Members<'_>) -> Result<Option<RequestId>, Malformed> {
     if members.twice == Some("id") {
         return Err(invalid_request(None, "`id` is there twice"));
     }
-    match serde_json::from_str::<RequestId>(raw.get()) {
-        Ok(RequestId::Text(text)) if text.len() > MAX_REQUEST_ID => Err(invalid_request(None, RULE)),
-        Ok(id) => Ok(Some(id)),
-        Err(_) => Err(invalid_request(None, RULE)),
-    }
+    id_of(raw.get()).map(Some).ok_or_else(|| invalid_request(None, RULE))
+}
+
+/// The id that JSON text spells.
+pub(super) fn id_of(text: &str) -> Option<RequestId> {
+    let short = |id: &RequestId| !matches!(id, RequestId::Text(text) if text.len() > MAX_REQUEST_ID);
+    serde_json::from_str(text).ok().filter(short)
 }
 
 fn read_call(members: &Members<'_>) -> Result<Call, WireError> {
@@ -71,6 +84,10 @@ fn read_call(members: &Members<'_>) -> Result<Call, WireError> {
     let Some(method) = members.method.and_then(string) else {
         return invalid("`method` must be there and be a string".into());
     };
+    if members.params.is_some_and(|params| deeper_than(params.get(), MAX_DEPTH - 1)) {
+        let message = format!("params: a message nests at most {MAX_DEPTH} levels deep");
+        return Err(WireError::new(ErrorCode::InvalidParams, message).reason("too_deep"));
+    }
     let call = params::read(&method, members.params)?;
     check(&call)?;
     Ok(call)

@@ -4,8 +4,7 @@ use serde::Serialize;
 
 use super::message::{ClientMessage, Message};
 use super::server::{BadMessage, ServerMessage};
-use super::{Codec, Malformed, deeper_than, envelope, server};
-use crate::limits::MAX_DEPTH;
+use super::{Codec, Malformed, envelope, server};
 use crate::{Call, ErrorCode, Request, RequestId, WireError};
 
 /// Messages as JSON text.
@@ -17,11 +16,15 @@ impl Codec for Json {
     const IS_TEXT: bool = true;
 
     fn decode(bytes: &[u8]) -> Result<Request, Malformed> {
-        let text = std::str::from_utf8(bytes).map_err(|e| parse_error(format!("not UTF-8 after {} bytes", e.valid_up_to())))?;
-        if deeper_than(text, MAX_DEPTH) {
-            return Err(parse_error(format!("a message nests at most {MAX_DEPTH} levels deep")));
+        match std::str::from_utf8(bytes) {
+            Ok(text) => envelope::read_request(text),
+            Err(error) => {
+                // What comes before it may say what to answer to.
+                let text = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
+                let id = envelope::read_request(text).map_or_else(|malformed| malformed.id, |request| request.id);
+                Err(Malformed { id, ..parse_error(format!("not UTF-8 after {} bytes", error.valid_up_to())) })
+            }
         }
-        envelope::read_request(text)
     }
 
     fn encode<T: Serialize + ?Sized>(message: &Message<'_, T>, out: &mut Vec<u8>) {
@@ -45,7 +48,7 @@ pub(super) fn write(message: &impl Serialize, out: &mut Vec<u8>) {
     serde_json::to_writer(out, message).expect("the protocol's own types serialize to JSON");
 }
 
-/// A message that could not be read at all, so that there is no id.
+/// A message that could not be read to its end, and has no id before that.
 pub(super) fn parse_error(message: String) -> Malformed {
     Malformed { id: None, error: WireError::new(ErrorCode::ParseError, message) }
 }

@@ -5,13 +5,14 @@
 
 use serde::Serialize;
 
-use super::json::{parse_error, write};
+use super::json::write;
 use super::message::{ClientMessage, Message};
 use super::server::{BadMessage, ServerMessage};
 use super::{Codec, Malformed, envelope, server};
 use crate::limits::MAX_DEPTH;
 use crate::{Call, Request, RequestId};
 
+mod outline;
 mod pack;
 mod unpack;
 
@@ -27,8 +28,10 @@ impl Codec for MsgPack {
     const IS_TEXT: bool = false;
 
     fn decode(bytes: &[u8]) -> Result<Request, Malformed> {
-        let text = unpack::to_json(bytes, MAX_DEPTH).map_err(|e| parse_error(e.to_string()))?;
-        envelope::read_request(&text)
+        match unpack::to_json(bytes, MAX_DEPTH) {
+            Ok(text) => envelope::read_shallow(&text),
+            Err(fault) => Err(outline::explain(bytes, &fault)),
+        }
     }
 
     fn encode<T: Serialize + ?Sized>(message: &Message<'_, T>, out: &mut Vec<u8>) {

@@ -41,14 +41,15 @@ fn send(params: &Send) -> Result<(), WireError> {
     integer("n", params.n, 1)?;
     integer("first_sent", params.first_sent, 0)?;
     integer("if_seq", params.if_seq, 0)?;
-    params.tag.as_ref().map_or(Ok(()), |tag| name("tag", tag, MAX_TAG))
+    params.tag.as_ref().map_or(Ok(()), |tag| name("tag", tag, MAX_TAG))?;
+    sound("body", &params.body)
 }
 
 fn signal(params: &Signal) -> Result<(), WireError> {
     name("type", &params.r#type, MAX_TYPE)?;
     match &params.key {
         Some(key) if key.len() > MAX_KEY => invalid(format!("`key` is at most {MAX_KEY} bytes long, not {}", key.len())),
-        _ => Ok(()),
+        _ => sound("body", &params.body),
     }
 }
 
@@ -79,7 +80,12 @@ fn meta(meta: Option<&RawJson>) -> Result<(), WireError> {
     if meta.len() > MAX_META {
         return Err(WireError::new(ErrorCode::TooLarge, format!("`meta` is at most {MAX_META} bytes of JSON, not {}", meta.len())));
     }
-    Ok(())
+    sound("meta", meta)
+}
+
+/// Values that are passed on to others, who are to read the same from them.
+fn sound(field: &str, value: &RawJson) -> Result<(), WireError> {
+    value.check().map_err(|flaw| WireError::new(ErrorCode::InvalidParams, format!("`{field}`: {flaw}")).reason(flaw.reason()))
 }
 
 fn name(field: &str, text: &str, most: usize) -> Result<(), WireError> {

@@ -27,10 +27,13 @@ fn json_that_was_found() {
         ("{}\0".to_owned(), Err(ParseError)),
         (ping("NaN"), Err(ParseError)),
         (ping("0x1"), Err(ParseError)),
-        // Bodies pass as they are, whatever Rust could hold of them.
-        (send("1e999"), one.clone()),
-        (send(r#""\ud800""#), one.clone()),
-        (send("{\"a\":1,\"a\":2}"), one.clone()),
+        // Bodies pass as they are, unless parsers would read them differently.
+        (send("1e999"), Err(InvalidParams)),
+        (send(r#""\ud800""#), Err(InvalidParams)),
+        (send("{\"a\":1,\"a\":2}"), Err(InvalidParams)),
+        (send("{\"a\":1,\"\\u0061\":2}"), Err(InvalidParams)),
+        (send(r#""\ud83d\ude00""#), one.clone()),
+        (send("1e-999"), one.clone()),
         (send("18446744073709551616"), one),
         (send(r#""\ux""#), Err(ParseError)),
         (r#"{"jsonrpc":"2.0","id":1,"method":"read","params":["room:a"]}"#.to_owned(), Err(InvalidParams)),
@@ -44,26 +47,27 @@ fn json_that_was_found() {
 
 #[test]
 fn messagepack_that_was_found() {
-    let table: &[(&str, &[u8])] = &[
-        ("nothing", b""),
-        ("the byte that is never used", b"\xc1"),
-        ("a map of 2^32 - 1 members", b"\xdf\xff\xff\xff\xff"),
-        ("an array of 2^32 - 1 members", b"\xdd\xff\xff\xff\xff"),
-        ("a string of 2^32 - 1 bytes", b"\xdb\xff\xff\xff\xff"),
-        ("binary of 2^32 - 1 bytes", b"\xc6\xff\xff\xff\xff"),
-        ("an extension", b"\xd4\x01\x00"),
-        ("a time", b"\xd6\xff\x00\x00\x00\x00"),
-        ("not a number", b"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00"),
-        ("infinity", b"\xca\x7f\x80\x00\x00"),
-        ("a string that is not UTF-8", b"\xa1\xff"),
-        ("a key that is a number", b"\x81\x01\x01"),
-        ("more than one value", b"\x80\x80"),
+    let table: &[(&str, &[u8], ErrorCode)] = &[
+        ("nothing", b"", ParseError),
+        ("the byte that is never used", b"\xc1", ParseError),
+        ("the byte that is never used, within", b"\x82\xa2id\x01\xa6params\xc1", ParseError),
+        ("a map of 2^32 - 1 members", b"\xdf\xff\xff\xff\xff", ParseError),
+        ("an array of 2^32 - 1 members", b"\xdd\xff\xff\xff\xff", ParseError),
+        ("a string of 2^32 - 1 bytes", b"\xdb\xff\xff\xff\xff", ParseError),
+        ("binary of 2^32 - 1 bytes", b"\xc6\xff\xff\xff\xff", ParseError),
+        ("more than one value", b"\x80\x80", ParseError),
+        ("an extension", b"\xd4\x01\x00", InvalidRequest),
+        ("a time", b"\xd6\xff\x00\x00\x00\x00", InvalidRequest),
+        ("not a number", b"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00", InvalidRequest),
+        ("infinity", b"\xca\x7f\x80\x00\x00", InvalidRequest),
+        ("a string that is not UTF-8", b"\xa1\xff", InvalidRequest),
+        ("a key that is a number", b"\x81\x01\x01", InvalidRequest),
     ];
-    for (name, bytes) in table {
-        assert_eq!(verdict(CodecKind::MsgPack, bytes), Err(ParseError), "{name}");
+    for (name, bytes, code) in table {
+        assert_eq!(verdict(CodecKind::MsgPack, bytes), Err(*code), "{name}");
     }
     let bottomless = [&[0x91; 100_000][..], &[0xc0]].concat();
-    assert_eq!(verdict(CodecKind::MsgPack, &bottomless), Err(ParseError));
+    assert_eq!(verdict(CodecKind::MsgPack, &bottomless), Err(InvalidRequest));
 }
 
 #[test]

@@ -9,3 +9,4 @@ mod findings;
 mod hostile;
 mod json;
 mod names;
+mod sound;

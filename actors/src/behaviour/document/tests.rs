@@ -297,7 +297,13 @@ fn settings_are_checked() {
     let config = |initial: &str| DocumentConfig { initial: raw(initial), max_state_bytes: 10, max_depth: 1 };
     assert_eq!(config("[1]").check(), Ok(()));
     assert_eq!(DocumentConfig::default().check(), Ok(()));
-    for (initial, want) in [("[[]]", "nests deeper"), (r#""0123456789""#, "larger"), ("1e999", "out of range")] {
+    for (initial, want) in [
+        ("[[]]", "nests deeper"),
+        (r#""0123456789""#, "larger"),
+        ("1e999", "beyond what a double holds"),
+        (r#"{"\ud800":1}"#, "surrogate"),
+        (r#"{"a":1,"\u0061":1}"#, "twice"),
+    ] {
         let error = config(initial).check().unwrap_err();
         assert!(error.contains(want), "{error}");
     }

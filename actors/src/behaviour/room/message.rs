@@ -29,7 +29,13 @@ pub(super) struct Message {
 
 /// Emoji in the order of their first use, each with its users in the order they came: few enough to search in line.
 #[derive(Debug, Clone, Default)]
-struct Reactions(Vec<(Box<str>, Vec<Box<str>>)>);
+struct Reactions {
+    all: Vec<(Box<str>, Vec<Box<str>>)>,
+    /// Users, added up over the emoji.
+    users: usize,
+    /// Roughly their bytes of JSON.
+    bytes: usize,
+}
 
 impl Message {
     pub(super) fn new(seq: Seq, at: Millis, from: &str, body: RawJson) -> Self {
@@ -54,7 +60,7 @@ impl Message {
 
     /// Whether there is room for a reaction, or it is there already.
     pub(super) fn admits(&self, emoji: &str, user: &str, config: &RoomConfig) -> Result<(), Rejection> {
-        let Reactions(all) = &self.reactions;
+        let Reactions { all, users, .. } = &self.reactions;
         let known = all.iter().find(|(known, _)| known.as_ref() == emoji);
         if known.is_some_and(|(_, users)| users.iter().any(|known| known.as_ref() == user)) {
             return Ok(());
@@ -63,29 +69,47 @@ impl Message {
         if known.is_none() && all.len() >= config.max_reactions {
             return full(format!("a message takes {} different emoji", config.max_reactions));
         }
-        if all.iter().map(|(_, users)| users.len()).sum::<usize>() >= config.max_reactors {
+        if *users >= config.max_reactors {
             return full(format!("a message takes {} reactions", config.max_reactors));
         }
         Ok(())
     }
 
+    /// What it costs to find a reaction, in units of [`ORDINARY_WORK`](crate::behaviour::ORDINARY_WORK).
+    pub(super) fn reaction_work(&self, emoji: &str) -> usize {
+        const PER_USER: usize = 4;
+        let Reactions { all, .. } = &self.reactions;
+        all.len() + all.iter().find(|(known, _)| known.as_ref() == emoji).map_or(0, |(_, users)| PER_USER * users.len())
+    }
+
     /// Adds a reaction; the same one twice is one.
     pub(super) fn react(&mut self, emoji: &str, user: &str) {
-        let Reactions(all) = &mut self.reactions;
-        match all.iter_mut().find(|(known, _)| known.as_ref() == emoji) {
-            None => all.push((emoji.into(), vec![user.into()])),
-            Some((_, users)) if users.iter().any(|known| known.as_ref() == user) => {}
-            Some((_, users)) => users.push(user.into()),
+        let reactions = &mut self.reactions;
+        let at = reactions.all.iter().position(|(known, _)| known.as_ref() == emoji).unwrap_or_else(|| {
+            reactions.all.push((emoji.into(), Vec::new()));
+            reactions.bytes += emoji_bytes(emoji);
+            reactions.all.len() - 1
+        });
+        let (_, users) = &mut reactions.all[at];
+        if !users.iter().any(|known| known.as_ref() == user) {
+            users.push(user.into());
+            reactions.users += 1;
+            reactions.bytes += user_bytes(user);
         }
     }
 
     /// Takes a reaction back; one that is not there is no error.
     pub(super) fn unreact(&mut self, emoji: &str, user: &str) {
-        let Reactions(all) = &mut self.reactions;
-        let Some(at) = all.iter().position(|(known, _)| known.as_ref() == emoji) else { return };
-        all[at].1.retain(|known| known.as_ref() != user);
-        if all[at].1.is_empty() {
-            all.remove(at);
+        let reactions = &mut self.reactions;
+        let Some(at) = reactions.all.iter().position(|(known, _)| known.as_ref() == emoji) else { return };
+        let (_, users) = &mut reactions.all[at];
+        let Some(place) = users.iter().position(|known| known.as_ref() == user) else { return };
+        users.remove(place);
+        reactions.users -= 1;
+        reactions.bytes -= user_bytes(user);
+        if users.is_empty() {
+            reactions.all.remove(at);
+            reactions.bytes -= emoji_bytes(emoji);
         }
     }
 
@@ -93,21 +117,29 @@ impl Message {
     pub(super) fn size(&self) -> usize {
         // The names of the fields, with numbers of usual length.
         const FRAME: usize = 64;
-        let Reactions(all) = &self.reactions;
-        let reactions = all.iter().map(|(emoji, users)| emoji.len() + 6 + users.iter().map(|user| user.len() + 3).sum::<usize>());
-        FRAME + self.from.len() + self.body.len() + reactions.sum::<usize>()
+        FRAME + self.from.len() + self.body.len() + self.reactions.bytes
     }
+}
+
+/// Roughly the bytes of JSON of an emoji without its users.
+fn emoji_bytes(emoji: &str) -> usize {
+    emoji.len() + 6
+}
+
+/// The same of a user.
+fn user_bytes(user: &str) -> usize {
+    user.len() + 3
 }
 
 impl Reactions {
     fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 }
 
 impl Serialize for Reactions {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(emoji, users)| (emoji, users)))
+        serializer.collect_map(self.all.iter().map(|(emoji, users)| (emoji, users)))
     }
 }
 
@@ -123,11 +155,13 @@ impl<'de> Deserialize<'de> for Reactions {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Reactions, A::Error> {
-                let mut all = Vec::new();
-                while let Some(reaction) = map.next_entry()? {
-                    all.push(reaction);
+                let mut reactions = Reactions::default();
+                while let Some((emoji, users)) = map.next_entry::<Box<str>, Vec<Box<str>>>()? {
+                    reactions.users += users.len();
+                    reactions.bytes += emoji_bytes(&emoji) + users.iter().map(|user| user_bytes(user)).sum::<usize>();
+                    reactions.all.push((emoji, users));
                 }
-                Ok(Reactions(all))
+                Ok(reactions)
             }
         }
 

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::behaviour::BehaviourConfig;
+use crate::behaviour::ORDINARY_WORK;
 use crate::behaviour::law::{self, Attempt};
 
 fn raw(text: &str) -> RawJson {
@@ -23,7 +24,7 @@ impl Stage {
     fn sends(&mut self, from: &str, moderator: bool, r#type: &str, body: &str) -> Result<(), Rejection> {
         let op = Op { r#type, body: &raw(body), from, moderator, seq: self.seq + 1, at: 100 + self.seq + 1 };
         let accepted = self.room.decide(&op)?;
-        assert_eq!(accepted, Accepted::default());
+        assert!(accepted.result.is_none() && accepted.work < ORDINARY_WORK);
         self.seq += 1;
         Ok(())
     }
@@ -155,6 +156,22 @@ fn reactions_are_bounded() {
     react("bob", "c", true).expect("taking back what is not there");
     react("alice", "b", true).unwrap();
     react("bob", "c", false).expect("there is room again");
+}
+
+/// A message of a room that allows very many reactions.
+#[test]
+fn a_reaction_costs_what_it_is_looked_for_among() {
+    let mut stage = Stage::new(RoomConfig { max_reactors: 100_000, ..Default::default() });
+    stage.alice("post", "{}").unwrap();
+    let users: Vec<_> = (0..50_000).map(|i| format!("\"u{i}\"")).collect();
+    let state = stage.room.snapshot().as_str().replace("}]}", &format!(r#","reactions":{{"x":[{}]}}}}]}}"#, users.join(",")));
+    let mut room = Room::restore(stage.room.config.clone(), 1, &raw(&state)).unwrap();
+    assert!(room.size().abs_diff(room.snapshot().len()) <= 64, "the size is the snapshot's");
+    let body = raw(r#"{"seq":1,"emoji":"x"}"#);
+    let op = Op { r#type: "react", body: &body, from: "alice", moderator: false, seq: 2, at: 2 };
+    assert!(room.decide(&op).unwrap().work >= 3 * ORDINARY_WORK);
+    let body = raw(r#"{"seq":1,"emoji":"y"}"#);
+    assert!(room.decide(&Op { body: &body, ..op }).unwrap().work < ORDINARY_WORK);
 }
 
 #[test]

@@ -6,9 +6,9 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::value::RawValue;
 
 /// What the outermost value is.
-pub enum Root<'a> {
+pub enum Root {
     /// Hopefully a request.
-    Object(Members<'a>),
+    Object,
     /// Hopefully a batch.
     Array,
     /// Anything else, with its name.
@@ -28,23 +28,24 @@ pub struct Members<'a> {
     pub unknown: Option<String>,
 }
 
-impl<'de> Deserialize<'de> for Root<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RootVisitor)
+impl Root {
+    /// Reads a message. Where that fails, `members` has what came before.
+    pub fn read<'de, D: Deserializer<'de>>(deserializer: D, members: &mut Members<'de>) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RootVisitor(members))
     }
 }
 
-struct RootVisitor;
+struct RootVisitor<'m, 'de>(&'m mut Members<'de>);
 
-impl<'de> Visitor<'de> for RootVisitor {
-    type Value = Root<'de>;
+impl<'de> Visitor<'de> for RootVisitor<'_, 'de> {
+    type Value = Root;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a request")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Root<'de>, A::Error> {
-        let mut members = Members::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Root, A::Error> {
+        let Self(members) = self;
         while let Some(name) = map.next_key::<Name>()? {
             let (slot, name) = match name {
                 Name::Jsonrpc => (&mut members.jsonrpc, "jsonrpc"),
@@ -61,35 +62,35 @@ impl<'de> Visitor<'de> for RootVisitor {
                 members.twice = Some(name);
             }
         }
-        Ok(Root::Object(members))
+        Ok(Root::Object)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Root<'de>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Root, A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Root::Array)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Root<'de>, E> {
+    fn visit_bool<E>(self, _: bool) -> Result<Root, E> {
         Ok(Root::Scalar("a boolean"))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Root<'de>, E> {
+    fn visit_i64<E>(self, _: i64) -> Result<Root, E> {
         Ok(Root::Scalar("a number"))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Root<'de>, E> {
+    fn visit_u64<E>(self, _: u64) -> Result<Root, E> {
         Ok(Root::Scalar("a number"))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Root<'de>, E> {
+    fn visit_f64<E>(self, _: f64) -> Result<Root, E> {
         Ok(Root::Scalar("a number"))
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Root<'de>, E> {
+    fn visit_str<E>(self, _: &str) -> Result<Root, E> {
         Ok(Root::Scalar("a string"))
     }
 
-    fn visit_unit<E>(self) -> Result<Root<'de>, E> {
+    fn visit_unit<E>(self) -> Result<Root, E> {
         Ok(Root::Scalar("null"))
     }
 }

@@ -31,6 +31,18 @@ pub enum BadPack {
     Utf8,
 }
 
+impl BadPack {
+    /// A stable word for programs, where the message is whole.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::TooDeep(_) => "too_deep",
+            Self::NotFinite => "number_out_of_range",
+            Self::Utf8 => "invalid_string",
+            Self::Short | Self::Trailing(_) | Self::Type(_) | Self::Key => "not_json",
+        }
+    }
+}
+
 /// Reads one value, and nothing after it, that nests at most `max_depth` deep.
 pub fn to_json(bytes: &[u8], max_depth: usize) -> Result<String, BadPack> {
     let mut unpacker = Unpacker { rest: bytes, out: Vec::with_capacity(bytes.len() + bytes.len() / 4), max_depth };

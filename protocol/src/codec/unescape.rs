@@ -43,7 +43,8 @@ fn code_point(rest: &mut &str) -> char {
     char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
-fn hex4(text: &str) -> Option<u32> {
+/// The number that four hexadecimal digits at the beginning spell.
+pub fn hex4(text: &str) -> Option<u32> {
     u32::from_str_radix(text.get(..4)?, 16).ok()
 }
 
