@@ -273,6 +273,7 @@ fn bounds(config: &Config, kinds: &Kinds) -> SessionBounds {
             },
         },
         outbox_bytes: config.socket.outbox_bytes,
+        expiry_warning_ms: ms(config.auth.expiry_warning),
         connect_timeout_ms: ms(config.socket.connect_timeout),
         requests: config.limits.requests(),
         bytes: config.limits.bytes(),

@@ -122,7 +122,7 @@ impl Canary {
         let joined = self.wait(|part| matches!(part, Part::Joined { .. })).await?;
         let Part::Joined { seq, .. } = joined else { return Err("the entity answered something else".into()) };
         let sender = Sender { user: KIND.into(), client: Arc::from(""), moderator: false };
-        let body = RawJson::from_value(&json!({"path": "", "value": {"at": clock::now()}})).expect("a literal serializes");
+        let body = RawJson::from_value(&json!({"path": "", "value": {"at": clock::wall()}})).expect("a literal serializes");
         let (r#type, since) = ("set".into(), Instant::now());
         self.ask("send", |reply| {
             ToEntity::Op(Box::new(OpRequest { sender, r#type, body, n: None, first_sent: None, if_seq: None, tag: None, reply, since }))

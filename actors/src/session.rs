@@ -26,8 +26,10 @@ mod patience;
 mod state;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use state::Session;
+pub use watch::Deadlines;
 
 /// Checks who somebody is.
 pub trait Authenticate: Send + Sync + 'static {
@@ -71,6 +73,8 @@ pub struct SessionBounds {
     pub told: SessionLimits,
     /// Bytes that wait for its socket before events pause.
     pub outbox_bytes: usize,
+    /// How long before a token's end its client is warned, in ms. Never before a third of the token's time is over.
+    pub expiry_warning_ms: u64,
     /// How long it has to `connect`, in ms.
     pub connect_timeout_ms: u64,
     /// Requests.

@@ -13,6 +13,7 @@ use crate::answer::{Answer, AnswerBody, Asked, Asker, Responder};
 use crate::behaviour::BehaviourConfig;
 use crate::behaviour::room::RoomConfig;
 use crate::capability::{Capabilities, Permissions};
+use crate::clock::{Mono, Now};
 use crate::entity::{OpRequest, Sender};
 use crate::frames::Encoder;
 use crate::identity::Identity;
@@ -34,6 +35,11 @@ pub(crate) fn session(slot: u32) -> SessionKey {
 pub(crate) fn rights() -> Rights {
     let identity = Identity { user: "alice".into(), expires_at: None, capabilities: Capabilities::default(), anonymous: false };
     Rights { identity, kinds: Kinds::new([kind()]), most_subscriptions: 100 }
+}
+
+/// So many milliseconds after both clocks' beginning.
+pub(crate) fn at(ms: u64) -> Now {
+    Now { wall: ms, mono: Mono::at(ms) }
 }
 
 /// A room with small bounds and no rate limit to speak of.

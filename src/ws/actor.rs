@@ -45,7 +45,7 @@ impl SessionActor {
     fn fragment(&mut self, item: Item) {
         // A fragment costs as much as a request, or empty ones would cost nothing. One over the limit is still taken, since
         // the message needs it; too many of them end the session.
-        self.session.control(clock::now());
+        self.session.control(clock::mono());
         match item {
             Item::FirstText(part) => self.fragments = Some((true, part.to_vec())),
             Item::FirstBinary(part) => self.fragments = Some((false, part.to_vec())),
@@ -83,13 +83,13 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
             Ok(Message::Binary(payload)) => self.message(false, &payload),
             Ok(Message::Continuation(item)) => self.fragment(item),
             Ok(Message::Ping(payload)) => {
-                if self.session.control(clock::now()) {
+                if self.session.control(clock::mono()) {
                     // Not by way of the context, which would put it behind the answers to what came in the same chunk.
                     self.session.seat().outbox.push(frame::pong(&payload));
                 }
             }
             Ok(Message::Pong(_)) => {
-                self.session.control(clock::now());
+                self.session.control(clock::mono());
             }
             Ok(Message::Close(reason)) => {
                 // Whoever says goodbye does not come back; any other code is a connection that its client gives up.

@@ -13,7 +13,7 @@ const SHORT: usize = 125;
 const MAX_REASON: usize = 123;
 
 /// An empty ping.
-pub const PING: Bytes = Bytes::from_static(&[FIN | 0x9, 0]);
+pub static PING: Bytes = Bytes::from_static(&[FIN | 0x9, 0]);
 
 /// Appends `payload` as one data frame of the codec's type.
 pub fn frame(codec: CodecKind, payload: &[u8], out: &mut Vec<u8>) {

@@ -136,7 +136,7 @@ pub async fn upgrade(gate: Arc<Gate>, env: Rc<SessionEnv>, request: Request, mut
     let parts = framed.into_parts();
     // A copy: to keep the buffer itself, even empty, would cost each connection 8 KiB.
     let first = Bytes::copy_from_slice(&parts.read_buf);
-    let session = Session::begin(Rc::clone(&env), accepted.codec, admission.address, clock::now());
+    let session = Session::begin(Rc::clone(&env), accepted.codec, admission.address, clock::mono());
     let pump = Pump::new(parts.io, session, env, first, gate.limits.frames, gate.limits.write_min_bytes);
     actix_rt::spawn(async move {
         let code = pump.await;

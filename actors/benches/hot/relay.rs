@@ -8,6 +8,7 @@ use std::task::{Context, Waker};
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use greenroom_actors::clock::Mono;
 use greenroom_actors::directory::Directory;
 use greenroom_actors::entity::{Effects, Entity, SubscribeRequest, ToEntity};
 use greenroom_actors::frames::{Frames, Wants};
@@ -41,7 +42,7 @@ fn relay() -> Rc<RefCell<Relay>> {
     let all = relay.borrow().outboxes();
     for _ in 0..SEATS {
         let outbox = |key| Outbox::new(key, 256 * 1024, Rc::clone(&all));
-        let seat = relay.borrow_mut().seat(|key| Seat::new(key, CodecKind::Json, outbox(key), 0, u64::MAX));
+        let seat = relay.borrow_mut().seat(|key| Seat::new(key, CodecKind::Json, outbox(key), Mono::ZERO, Mono::NEVER));
         let asker = rig::asker(seat.key);
         let request = SubscribeRequest { spec: rig::spec(seat.key), after: None, reply: rig::reply(&asker, 1) };
         let mut fx = Effects::default();

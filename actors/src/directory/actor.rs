@@ -108,13 +108,13 @@ impl Actor for DirectoryActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         let queue = self.queue.take().expect("an actor is started once");
         ctx.add_stream(batches(queue, BATCH));
-        ctx.run_interval(SWEEP_EVERY, |this, ctx| this.step(ctx, |slots, host| slots.sweep(clock::now(), host)));
+        ctx.run_interval(SWEEP_EVERY, |this, ctx| this.step(ctx, |slots, host| slots.sweep(clock::mono(), host)));
     }
 }
 
 impl StreamHandler<Vec<ToDirectory>> for DirectoryActor {
     fn handle(&mut self, messages: Vec<ToDirectory>, ctx: &mut Self::Context) {
-        let now = clock::now();
+        let now = clock::mono();
         self.step(ctx, |slots, host| messages.into_iter().for_each(|message| slots.receive(message, now, host)));
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::{DirectoryLimits, ToDirectory};
 use crate::answer::{overloaded, unavailable};
-use crate::clock::Millis;
+use crate::clock::Mono;
 use crate::entity::ToEntity;
 use crate::kind::{Kind, Kinds};
 use crate::limits::{KeptAwake, NotWoken, Payer};
@@ -84,7 +84,7 @@ pub struct Slots<M> {
     /// The order in which it is tried again.
     turns: VecDeque<EntityId>,
     /// When idle entities were last asked to make room.
-    room_made: Millis,
+    room_made: Mono,
     draining: bool,
     /// Dropped when everybody sleeps.
     drained: Option<mpsc::Sender<()>>,
@@ -94,7 +94,7 @@ pub struct Slots<M> {
 struct Slot<M> {
     mailbox: M,
     incarnation: u64,
-    last_used: Millis,
+    last_used: Mono,
     /// Messages sent to it so far. An entity may sleep only if none was sent since it was asked, which it may have been
     /// several times.
     sent: u64,
@@ -122,7 +122,7 @@ impl<M> Slots<M> {
             crashed: Vec::new(),
             postponed: HashMap::default(),
             turns: VecDeque::new(),
-            room_made: 0,
+            room_made: Mono::ZERO,
             draining: false,
             drained: None,
         }
@@ -134,7 +134,7 @@ impl<M> Slots<M> {
     }
 
     /// Takes what the shard is told.
-    pub fn receive(&mut self, message: ToDirectory, now: Millis, host: &mut impl Host<Mailbox = M>) {
+    pub fn receive(&mut self, message: ToDirectory, now: Mono, host: &mut impl Host<Mailbox = M>) {
         match message {
             ToDirectory::Route(entity, message) => self.route(entity, message, now, host),
             ToDirectory::Idle { entity, incarnation, mark } => self.idle(&entity, incarnation, mark, host),
@@ -143,7 +143,7 @@ impl<M> Slots<M> {
         }
     }
 
-    fn route(&mut self, entity: EntityId, message: ToEntity, now: Millis, host: &mut impl Host<Mailbox = M>) {
+    fn route(&mut self, entity: EntityId, message: ToEntity, now: Mono, host: &mut impl Host<Mailbox = M>) {
         if self.draining {
             let error = WireError::new(ErrorCode::ShuttingDown, "the server stops; reconnect").retry_after_ms(1000);
             return drop(message.refuse(error));
@@ -173,7 +173,7 @@ impl<M> Slots<M> {
         waiting.push(control);
     }
 
-    fn deliver(&mut self, entity: &EntityId, message: ToEntity, now: Millis, host: &mut impl Host<Mailbox = M>) {
+    fn deliver(&mut self, entity: &EntityId, message: ToEntity, now: Mono, host: &mut impl Host<Mailbox = M>) {
         let Some(slot) = self.slots.get_mut(entity) else { return };
         (slot.last_used, slot.sent) = (now, slot.sent + 1);
         if let (Some(kept), Some(payer)) = (&mut slot.kept, message.payer()) {
@@ -197,7 +197,7 @@ impl<M> Slots<M> {
     }
 
     /// Starts an entity, and hands over what has waited for that; an error when there are too many, or no such kind.
-    fn wake(&mut self, entity: &EntityId, payer: Option<&Payer>, now: Millis, host: &mut impl Host<Mailbox = M>) -> Result<(), WireError> {
+    fn wake(&mut self, entity: &EntityId, payer: Option<&Payer>, now: Mono, host: &mut impl Host<Mailbox = M>) -> Result<(), WireError> {
         let Some(kind) = self.kinds.get(entity.kind()).cloned() else { return Err(overloaded("directory")) };
         let most = self.limits.max_awake;
         let crowded = self.slots.len() >= most - most / LEFT;
@@ -227,7 +227,7 @@ impl<M> Slots<M> {
     }
 
     /// Asks idle entities to sleep before their time, those that were not used for the longest first.
-    fn make_room(&mut self, now: Millis, host: &mut impl Host<Mailbox = M>) {
+    fn make_room(&mut self, now: Mono, host: &mut impl Host<Mailbox = M>) {
         if std::mem::replace(&mut self.room_made, now) == now {
             return;
         }
@@ -283,7 +283,7 @@ impl<M> Slots<M> {
     }
 
     /// Asks some of the entities whether they are idle, and tries again what could not be delivered. Called from time to time.
-    pub fn sweep(&mut self, now: Millis, host: &mut impl Host<Mailbox = M>) {
+    pub fn sweep(&mut self, now: Mono, host: &mut impl Host<Mailbox = M>) {
         for _ in 0..SWEEP_SOME.min(self.turns.len()) {
             let Some(entity) = self.turns.pop_front() else { break };
             if self.postponed.contains_key(&entity) && self.wake(&entity, None, now, host).is_err() {
@@ -294,7 +294,7 @@ impl<M> Slots<M> {
             let Some((entity, incarnation)) = self.round.pop_front() else { break };
             let Some(slot) = self.slots.get_mut(&entity).filter(|slot| slot.incarnation == incarnation) else { continue };
             let timeout = self.kinds.get(entity.kind()).map_or(Duration::ZERO, |kind| kind.idle_timeout);
-            if u128::from(now.saturating_sub(slot.last_used)) >= timeout.as_millis() && slot.blocked.is_none() {
+            if u128::from(now.since(slot.last_used)) >= timeout.as_millis() && slot.blocked.is_none() {
                 // One whose mailbox is full has something to do.
                 let _ = host.deliver(&slot.mailbox, ToEntity::Sleep { drain: false, mark: slot.sent });
             }

@@ -3,6 +3,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::*;
+use crate::clock::Mono;
 use crate::entity::{CatchUp, ToEntity};
 use crate::ids::SessionKey;
 use crate::kind::{Kind, Kinds};
@@ -95,7 +96,7 @@ impl Rig {
     }
 
     fn tell(&mut self, message: ToDirectory) {
-        self.slots.receive(message, self.now, &mut self.host);
+        self.slots.receive(message, Mono::at(self.now), &mut self.host);
     }
 
     fn route(&mut self, to: &str, message: ToEntity) {
@@ -116,7 +117,7 @@ impl Rig {
     }
 
     fn sweep(&mut self) {
-        self.slots.sweep(self.now, &mut self.host);
+        self.slots.sweep(Mono::at(self.now), &mut self.host);
     }
 
     fn mailbox(&self, index: usize) -> Mailbox {

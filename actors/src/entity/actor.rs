@@ -190,7 +190,7 @@ impl EntityActor {
     }
 
     fn take(&mut self, message: ToEntity, ctx: &mut Context<Self>) {
-        self.step(ctx, |life, journal, todo| life.take(message, clock::now(), journal, todo));
+        self.step(ctx, |life, journal, todo| life.take(message, clock::wall(), journal, todo));
     }
 
     /// Ends by itself; the directory is told.

@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use greenroom_protocol::EntityId;
 
 use super::seats::{Owner, Present};
-use crate::clock::Millis;
+use crate::clock::Mono;
 use crate::ids::SessionKey;
 
 /// How long, and how many.
@@ -27,7 +27,7 @@ struct Lost {
     key: SessionKey,
     owner: Owner,
     present: Vec<Present>,
-    since: Millis,
+    since: Mono,
     /// Who has its place: itself, or the session that took it last. That one may have been lost before its client heard of it,
     /// so the client may ask again.
     holder: SessionKey,
@@ -72,12 +72,12 @@ impl Parked {
     }
 
     /// Parks a session. At the bound another gives way, and its presence ends.
-    pub fn add(&mut self, key: SessionKey, owner: Owner, present: Vec<Present>, now: Millis) -> Vec<Leaves> {
+    pub fn add(&mut self, key: SessionKey, owner: Owner, present: Vec<Present>, now: Mono) -> Vec<Leaves> {
         self.insert(Lost { key, owner, present, since: now, holder: key, left: false })
     }
 
     /// Remembers a session whose place was taken by `holder` before it was lost.
-    pub fn add_replaced(&mut self, key: SessionKey, holder: SessionKey, owner: Owner, present: Vec<Present>, now: Millis) -> Vec<Leaves> {
+    pub fn add_replaced(&mut self, key: SessionKey, holder: SessionKey, owner: Owner, present: Vec<Present>, now: Mono) -> Vec<Leaves> {
         self.insert(Lost { key, owner, present, since: now, holder, left: true })
     }
 
@@ -104,8 +104,8 @@ impl Parked {
     }
 
     /// Ends the presence of those whose grace is over, and forgets those whose window is.
-    pub fn sweep(&mut self, now: Millis) -> Vec<Leaves> {
-        let over = |since: Millis, length: Duration| u128::from(now.saturating_sub(since)) >= length.as_millis();
+    pub fn sweep(&mut self, now: Mono) -> Vec<Leaves> {
+        let over = |since: Mono, length: Duration| u128::from(now.since(since)) >= length.as_millis();
         let mut leaves = Vec::new();
         while let Some(first) = self.lost.first_entry()
             && over(first.get().since, self.limits.window)
@@ -164,56 +164,56 @@ mod tests {
     #[test]
     fn presence_ends_with_the_grace_and_the_rest_with_the_window() {
         let mut parked = Parked::new(LIMITS);
-        assert_eq!(parked.add(session(1), owner("a"), present("room:a"), 1000), []);
-        assert_eq!(parked.add(session(2), owner("b"), present("room:b"), 1005), []);
-        assert_eq!(parked.sweep(1009), []);
+        assert_eq!(parked.add(session(1), owner("a"), present("room:a"), Mono::at(1000)), []);
+        assert_eq!(parked.add(session(2), owner("b"), present("room:b"), Mono::at(1005)), []);
+        assert_eq!(parked.sweep(Mono::at(1009)), []);
         assert_eq!(parked.present_in(&entity("room:a")).count(), 1);
-        assert_eq!(parked.sweep(1012), leaves(1, "room:a"));
+        assert_eq!(parked.sweep(Mono::at(1012)), leaves(1, "room:a"));
         assert_eq!(parked.present_in(&entity("room:a")).count(), 0);
-        assert_eq!(parked.sweep(1050), leaves(2, "room:b"));
-        assert_eq!(parked.sweep(1099), []);
+        assert_eq!(parked.sweep(Mono::at(1050)), leaves(2, "room:b"));
+        assert_eq!(parked.sweep(Mono::at(1099)), []);
         assert_eq!(
             parked.resume(session(1), &owner("a"), session(3)),
             Some((session(1), present("room:a"))),
             "known until the window ends"
         );
-        assert_eq!(parked.sweep(1105), [], "whoever has left does not leave again");
+        assert_eq!(parked.sweep(Mono::at(1105)), [], "whoever has left does not leave again");
         assert_eq!((parked.len(), parked.resume(session(2), &owner("b"), session(3))), (0, None));
     }
 
     #[test]
     fn only_its_owner_takes_a_place_and_may_ask_again() {
         let mut parked = Parked::new(LIMITS);
-        parked.add(session(1), owner("a"), present("room:a"), 0);
+        parked.add(session(1), owner("a"), present("room:a"), Mono::at(0));
         assert_eq!(parked.resume(session(1), &owner("b"), session(2)), None);
         assert_eq!(parked.resume(session(1), &Owner { client: "d".into(), ..owner("a") }, session(2)), None);
         assert_eq!(parked.resume(session(1), &owner("a"), session(2)), Some((session(1), present("room:a"))));
         assert_eq!(parked.present_in(&entity("room:a")).count(), 0, "it is another's now");
         let again = parked.resume(session(1), &owner("a"), session(3));
         assert_eq!(again, Some((session(2), present("room:a"))), "whoever has the place gives it up");
-        assert_eq!(parked.sweep(1000), []);
-        parked.add_replaced(session(4), session(5), owner("a"), present("room:a"), 1000);
-        assert_eq!(parked.sweep(1050), []);
+        assert_eq!(parked.sweep(Mono::at(1000)), []);
+        parked.add_replaced(session(4), session(5), owner("a"), present("room:a"), Mono::at(1000));
+        assert_eq!(parked.sweep(Mono::at(1050)), []);
         assert_eq!(parked.resume(session(4), &owner("a"), session(6)), Some((session(5), present("room:a"))));
     }
 
     #[test]
     fn the_first_gives_way_at_the_bound() {
         let mut parked = Parked::new(LIMITS);
-        parked.add(session(1), owner("a"), present("room:a"), 0);
-        parked.add(session(2), owner("b"), present("room:b"), 0);
-        assert_eq!(parked.add(session(3), owner("c"), Vec::new(), 0), leaves(1, "room:a"));
+        parked.add(session(1), owner("a"), present("room:a"), Mono::at(0));
+        parked.add(session(2), owner("b"), present("room:b"), Mono::at(0));
+        assert_eq!(parked.add(session(3), owner("c"), Vec::new(), Mono::at(0)), leaves(1, "room:a"));
         assert_eq!((parked.len(), parked.resume(session(1), &owner("a"), session(9))), (2, None));
         let mut shut = Parked::new(ParkedLimits { window: Duration::ZERO, ..LIMITS });
-        assert_eq!(shut.add(session(1), owner("a"), present("room:a"), 0), leaves(1, "room:a"));
+        assert_eq!(shut.add(session(1), owner("a"), present("room:a"), Mono::at(0)), leaves(1, "room:a"));
     }
 
     #[test]
     fn a_grace_beyond_the_window_ends_with_it() {
         let mut parked = Parked::new(ParkedLimits { grace: Duration::from_secs(1), ..LIMITS });
-        parked.add(session(1), owner("a"), present("room:a"), 0);
-        assert_eq!(parked.sweep(99), []);
-        assert_eq!(parked.sweep(100), leaves(1, "room:a"));
+        parked.add(session(1), owner("a"), present("room:a"), Mono::at(0));
+        assert_eq!(parked.sweep(Mono::at(99)), []);
+        assert_eq!(parked.sweep(Mono::at(100)), leaves(1, "room:a"));
         assert_eq!(parked.len(), 0);
     }
 }

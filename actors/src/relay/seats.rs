@@ -12,7 +12,7 @@ use super::gather::Gather;
 use super::refusals::Refusals;
 use crate::answer::{Responder, overloaded};
 use crate::capability::Permissions;
-use crate::clock::Millis;
+use crate::clock::{Millis, Mono};
 use crate::frames::Encoder;
 use crate::ids::{SessionKey, WorkerId};
 use crate::kind::Kind;
@@ -39,21 +39,21 @@ pub struct Seat {
     /// Requests not answered yet.
     pub in_flight: Cell<u32>,
     /// When its client last sent anything.
-    pub heard: Cell<Millis>,
-    /// Since when its socket has not taken what counts as progress, as the sweep has seen it; `Millis::MAX` while it does.
-    pub stuck: Cell<Millis>,
+    pub heard: Cell<Mono>,
+    /// Since when its socket has not taken what counts as progress, as the sweep has seen it; `Mono::NEVER` while it does.
+    pub stuck: Cell<Mono>,
     /// Bytes that it has taken since.
     pub taken: Cell<usize>,
     /// Bytes taken from the outbox and not yet by the socket.
     pub unwritten: Cell<usize>,
     /// When its identity expires; `Millis::MAX` for never or not yet known.
     pub expires: Cell<Millis>,
-    /// By when it must have connected; `Millis::MAX` once it has.
-    pub connect_by: Cell<Millis>,
+    /// When to warn its client of that; `Millis::MAX` for never, or once it was.
+    pub warn_at: Cell<Millis>,
+    /// By when it must have connected; `Mono::NEVER` once it has.
+    pub connect_by: Cell<Mono>,
     /// When it was last pinged.
-    pub pinged: Cell<Millis>,
-    /// Whether it was warned that its identity expires.
-    pub warned: Cell<bool>,
+    pub pinged: Cell<Mono>,
     /// Whose it is, once it has connected.
     pub owner: OnceCell<Owner>,
     /// Its client has said that it goes, and does not come back.
@@ -130,20 +130,20 @@ impl Follow {
 
 impl Seat {
     /// A fresh session's place; it must connect by `connect_by`.
-    pub fn new(key: SessionKey, codec: CodecKind, outbox: Outbox, now: Millis, connect_by: Millis) -> Self {
+    pub fn new(key: SessionKey, codec: CodecKind, outbox: Outbox, now: Mono, connect_by: Mono) -> Self {
         Self {
             key,
             codec,
             outbox,
             in_flight: Cell::new(0),
             heard: Cell::new(now),
-            stuck: Cell::new(Millis::MAX),
+            stuck: Cell::new(Mono::NEVER),
             taken: Cell::new(0),
             unwritten: Cell::new(0),
             expires: Cell::new(Millis::MAX),
+            warn_at: Cell::new(Millis::MAX),
             connect_by: Cell::new(connect_by),
             pinged: Cell::new(now),
-            warned: Cell::new(false),
             owner: OnceCell::new(),
             left: Cell::new(false),
             rights: RefCell::default(),
@@ -304,17 +304,17 @@ impl Seat {
 
     /// There is nothing that its socket could take, or it has taken enough.
     pub fn unstick(&self) {
-        self.stuck.set(Millis::MAX);
+        self.stuck.set(Mono::NEVER);
         self.taken.set(0);
     }
 
     /// For how long its socket has not taken enough of what waits, in ms; the first look counts from `now`.
-    pub fn stuck_for(&self, now: Millis) -> u64 {
-        if self.stuck.get() == Millis::MAX {
+    pub fn stuck_for(&self, now: Mono) -> u64 {
+        if self.stuck.get() == Mono::NEVER {
             self.stuck.set(now);
             self.taken.set(0);
         }
-        now.saturating_sub(self.stuck.get())
+        now.since(self.stuck.get())
     }
 
     /// Tells its client that a request without an id was refused, now or with others once a second.

@@ -16,7 +16,7 @@ use super::runs::{Gathered, Run};
 use super::seats::{Follow, Seat, SeatCounts, Seats};
 use super::{Part, SubSpec, ToRelay};
 use crate::answer::Noted;
-use crate::clock::Millis;
+use crate::clock::Mono;
 use crate::directory::Directory;
 use crate::entity::{CatchUp, ToEntity};
 use crate::frames::{Encoder, Frames};
@@ -37,7 +37,7 @@ pub struct Relay {
     seats: Seats,
     parked: Parked,
     /// The time of the last sweep.
-    now: Millis,
+    now: Mono,
     /// What the gauge was last told of them.
     told_parked: f64,
     outboxes: Rc<Outboxes>,
@@ -98,7 +98,7 @@ impl Relay {
         Rc::new(RefCell::new(Self {
             seats: Seats::new(worker),
             parked: Parked::new(parked),
-            now: 0,
+            now: Mono::ZERO,
             told_parked: 0.0,
             outboxes: Outboxes::new(outbox_bytes),
             touched: Vec::new(),

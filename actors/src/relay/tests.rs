@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::answer::{Asked, Asker, Noted, Responder};
+use crate::clock::Mono;
 use crate::directory::{Directory, ToDirectory};
 use crate::entity::{Effects, Entity, SubscribeRequest, ToEntity};
 use crate::frames::{Wants, signal_key};
@@ -65,7 +66,7 @@ impl Rig {
 
     fn seat(&self) -> Rc<Seat> {
         let all = self.relay.borrow().outboxes();
-        self.relay.borrow_mut().seat(|key| Seat::new(key, CodecKind::Json, Outbox::new(key, LIMIT, all), 0, u64::MAX))
+        self.relay.borrow_mut().seat(|key| Seat::new(key, CodecKind::Json, Outbox::new(key, LIMIT, all), Mono::ZERO, Mono::NEVER))
     }
 
     fn parts(&self, parts: Vec<Part>) {
@@ -272,7 +273,7 @@ proptest! {
             let seats: Vec<_> = (0..4).map(|slot| {
                 let all = rig.relay.borrow().outboxes();
                 let codec = CodecKind::ALL[slot % 2];
-                rig.relay.borrow_mut().seat(|key| Seat::new(key, codec, Outbox::new(key, 100_000, all), 0, u64::MAX))
+                rig.relay.borrow_mut().seat(|key| Seat::new(key, codec, Outbox::new(key, 100_000, all), Mono::ZERO, Mono::NEVER))
             }).collect();
             for room in &rooms {
                 for (seat, signals) in seats.iter().zip([SignalPolicy::DropOldest, SignalPolicy::DropOldest, SignalPolicy::Latest, SignalPolicy::None]) {
@@ -382,7 +383,7 @@ fn an_entity_that_begins_anew_is_told_who_is_present() {
     assert_eq!(rig.asked(), [""; 0], "it has only read its state again");
     rig.relay.borrow_mut().receive(lost(true));
     assert_eq!(rig.asked(), ["0 is 0 at 2 now", "1 is 1 at 3 now"]);
-    rig.relay.borrow_mut().sweep(16_000);
+    rig.relay.borrow_mut().sweep(Mono::at(16_000));
     assert_eq!(rig.asked(), ["1 leaves"]);
     rig.relay.borrow_mut().receive(lost(true));
     assert_eq!(rig.asked(), ["0 is 0 at 2 now"]);

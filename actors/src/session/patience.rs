@@ -4,7 +4,7 @@
 //! room. Once a client has been told it needs a moment to stop. Only what it sends after that moment, and before the time that
 //! it was told last, is held against it.
 
-use crate::clock::Millis;
+use crate::clock::Mono;
 use crate::limits::Rate;
 
 /// How long after it was told a client may still be sending what it had decided to send. Its round trip is included.
@@ -38,20 +38,20 @@ impl Scope {
 #[derive(Debug, Clone, Copy)]
 struct Notice {
     /// When the first of those refused may come back.
-    first: Millis,
+    first: Mono,
     /// Tokens that the others need.
     others: u64,
     /// The latest time to come back that was named.
-    until: Millis,
+    until: Mono,
     /// By when the client's socket had taken the first refusal.
-    told: Option<Millis>,
+    told: Option<Mono>,
 }
 
 /// What a session was told, and how often it did not care.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Patience {
     notices: [Option<Notice>; 3],
-    window_began: Millis,
+    window_began: Mono,
     ignored: u32,
 }
 
@@ -79,12 +79,18 @@ pub struct Told {
     pub ignored: bool,
 }
 
+impl Default for Patience {
+    fn default() -> Self {
+        Self { notices: [None; 3], window_began: Mono::ZERO, ignored: 0 }
+    }
+}
+
 impl Patience {
     /// Refuses a request.
-    pub fn refuse(&mut self, excess: Excess, now: Millis) -> Told {
+    pub fn refuse(&mut self, excess: Excess, now: Mono) -> Told {
         let Excess { scope, rate, cost, wait_ms, told } = excess;
         let place = &mut self.notices[scope as usize];
-        let alone = now.saturating_add(wait_ms);
+        let alone = now.after(wait_ms);
         let Some(notice) = place.as_mut().filter(|notice| now < notice.until) else {
             *place = Some(Notice { first: alone, others: 0, until: alone, told: None });
             return Told { retry_after_ms: wait_ms, ignored: false };
@@ -93,16 +99,16 @@ impl Patience {
             notice.told.get_or_insert(now);
         }
         notice.others += u64::from(cost);
-        let turn = notice.first + notice.others * 1000 / u64::from(rate.per_second.get());
-        let due = turn.min(now.saturating_add(LONGEST_MS)).max(alone);
+        let turn = notice.first.after(notice.others * 1000 / u64::from(rate.per_second.get()));
+        let due = turn.min(now.after(LONGEST_MS)).max(alone);
         notice.until = notice.until.max(due);
-        let ignored = notice.told.is_some_and(|told| now.saturating_sub(told) >= REACTION_MS);
-        Told { retry_after_ms: due - now, ignored }
+        let ignored = notice.told.is_some_and(|told| now.since(told) >= REACTION_MS);
+        Told { retry_after_ms: due.since(now), ignored }
     }
 
     /// Counts a message that was sent regardless. True when there were `after` of them within `window_ms`.
-    pub fn ignored(&mut self, now: Millis, after: u32, window_ms: u64) -> bool {
-        if now.saturating_sub(self.window_began) >= window_ms {
+    pub fn ignored(&mut self, now: Mono, after: u32, window_ms: u64) -> bool {
+        if now.since(self.window_began) >= window_ms {
             (self.window_began, self.ignored) = (now, 0);
         }
         self.ignored += 1;
@@ -122,43 +128,43 @@ mod tests {
     #[test]
     fn ignoring_is_counted_within_a_window() {
         let mut patience = Patience::default();
-        let closes: Vec<bool> = [1000, 1001, 1002, 12_000, 12_001, 12_002].map(|now| patience.ignored(now, 3, 10_000)).into();
+        let closes: Vec<bool> = [1000, 1001, 1002, 12_000, 12_001, 12_002].map(|now| patience.ignored(Mono::at(now), 3, 10_000)).into();
         assert_eq!(closes, [false, false, true, false, false, true]);
-        assert!(!patience.ignored(22_000, 3, 10_000), "a new window counts from one");
+        assert!(!patience.ignored(Mono::at(22_000), 3, 10_000), "a new window counts from one");
     }
 
     #[test]
     fn each_of_a_surplus_is_told_another_time() {
         let mut patience = Patience::default();
-        let told: Vec<u64> = (0..600).map(|_| patience.refuse(excess(7, false), 1000).retry_after_ms).collect();
+        let told: Vec<u64> = (0..600).map(|_| patience.refuse(excess(7, false), Mono::at(1000)).retry_after_ms).collect();
         assert_eq!(told[..4], [7, 17, 27, 37]);
         assert_eq!(told[599], 5000, "nobody is sent away for longer");
         let lone = Excess { wait_ms: 9000, ..excess(0, false) };
-        assert_eq!(patience.refuse(lone, 1000).retry_after_ms, 9000, "unless it needs that long by itself");
+        assert_eq!(patience.refuse(lone, Mono::at(1000)).retry_after_ms, 9000, "unless it needs that long by itself");
     }
 
     #[test]
     fn only_what_is_sent_while_told_to_wait_counts() {
         let mut patience = Patience::default();
         // A thousand at once, none of which could know.
-        (0..1000).for_each(|_| assert!(!patience.refuse(excess(10, false), 0).ignored));
+        (0..1000).for_each(|_| assert!(!patience.refuse(excess(10, false), Mono::at(0)).ignored));
         // The socket has taken the refusals. What follows may have been on its way.
-        assert!(!patience.refuse(excess(10, true), 100).ignored);
-        assert!(!patience.refuse(excess(10, true), 2099).ignored);
-        assert!(patience.refuse(excess(10, true), 2100).ignored, "by now it knows");
+        assert!(!patience.refuse(excess(10, true), Mono::at(100)).ignored);
+        assert!(!patience.refuse(excess(10, true), Mono::at(2099)).ignored);
+        assert!(patience.refuse(excess(10, true), Mono::at(2100)).ignored, "by now it knows");
         // It waits as told, and is refused again: somebody else has taken the tokens.
         let later = 2100 + 5000;
-        assert!(!patience.refuse(excess(10, true), later).ignored);
-        assert!(!Patience::default().refuse(excess(10, true), 0).ignored);
+        assert!(!patience.refuse(excess(10, true), Mono::at(later)).ignored);
+        assert!(!Patience::default().refuse(excess(10, true), Mono::at(0)).ignored);
         let other = Excess { scope: Scope::User, ..excess(10, true) };
-        assert!(!patience.refuse(other, later + 5).ignored, "another limit is another matter");
+        assert!(!patience.refuse(other, Mono::at(later + 5)).ignored, "another limit is another matter");
     }
 
     /// 300 at once where 200 fit: whoever comes back as told is taken, and nobody is blamed.
     #[test]
     fn who_comes_back_as_told_finds_room() {
         let mut patience = Patience::default();
-        let mut due: Vec<u64> = (0..100).map(|_| patience.refuse(excess(10, false), 0).retry_after_ms).collect();
+        let mut due: Vec<u64> = (0..100).map(|_| patience.refuse(excess(10, false), Mono::at(0)).retry_after_ms).collect();
         due.sort_unstable();
         due.dedup();
         assert_eq!(due.len(), 100, "no two come back together");
@@ -170,7 +176,7 @@ mod tests {
         let mut patience = Patience::default();
         // At 120 a second every sixth finds no token and would find one a little later.
         for sixth in 0..1000 {
-            assert!(!patience.refuse(excess(2, true), sixth * 50).ignored);
+            assert!(!patience.refuse(excess(2, true), Mono::at(sixth * 50)).ignored);
         }
     }
 }

@@ -16,7 +16,7 @@ use super::head::Head;
 use super::patience::{Excess, Patience, Scope, Told};
 use crate::answer::{Asked, Asker, Noted, Responder, overloaded};
 use crate::capability::Permissions;
-use crate::clock::Millis;
+use crate::clock::{Millis, Mono, Now};
 use crate::entity::{OpRequest, Sender, SignalRequest, ToEntity};
 use crate::identity::Identity;
 use crate::kind::Kind;
@@ -45,9 +45,9 @@ pub struct Session {
 
 impl Session {
     /// A session of a socket that has just been accepted from `address`, as limits count it.
-    pub fn begin(env: Rc<SessionEnv>, codec: CodecKind, address: IpAddr, now: Millis) -> Self {
+    pub fn begin(env: Rc<SessionEnv>, codec: CodecKind, address: IpAddr, now: Mono) -> Self {
         let bounds = &env.bounds;
-        let connect_by = now.saturating_add(bounds.connect_timeout_ms);
+        let connect_by = now.after(bounds.connect_timeout_ms);
         let mut relay = env.relay.borrow_mut();
         let all = relay.outboxes();
         let seat = relay.seat(|key| Seat::new(key, codec, Outbox::new(key, bounds.outbox_bytes, all), now, connect_by));
@@ -63,16 +63,16 @@ impl Session {
     }
 
     /// Takes one message of the client.
-    pub fn receive(&mut self, payload: &[u8], now: Millis) {
-        self.seat.heard.set(now);
+    pub fn receive(&mut self, payload: &[u8], now: Now) {
+        self.seat.heard.set(now.mono);
         let decoded = self.seat.codec.decode(payload);
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         // Bytes first: signals over the other rate are dropped without more ado, so this one must speak for them.
-        let (bytes, (tokens, requests)) = (self.bytes.check(length), self.pay());
-        for (scope, cost, checked) in [(Scope::Bytes, length, bytes), (Scope::Requests, tokens, requests)] {
+        let (bytes, requests) = (self.bytes.check(length), self.pay());
+        for (scope, cost, checked) in [(Scope::Bytes, length, bytes), (Scope::Requests, 1, requests)] {
             if let Err(refused) = checked {
                 self.seat.over_limit(length);
-                return self.over_limit(Head::of(&decoded), scope, cost, refused, now);
+                return self.over_limit(Head::of(&decoded), scope, cost, refused, now.mono);
             }
         }
         match decoded {
@@ -81,18 +81,18 @@ impl Session {
         }
     }
 
-    /// Pays for one request, and for what earlier answers have cost. Returns how much that is.
-    fn pay(&self) -> (u32, Result<(), Refused>) {
+    /// Pays for one request, and for what earlier answers have cost.
+    fn pay(&self) -> Result<(), Refused> {
         let owed = self.asker.as_ref().map_or(0, |asker| asker.take_owed(self.env.bounds.requests.burst.get() - 1));
         let paid = self.requests.check(1 + owed);
         if paid.is_err() {
             self.asker.iter().for_each(|asker| asker.owe(owed));
         }
-        (1 + owed, paid)
+        paid
     }
 
     /// Takes a ping or pong of the client, which costs as much as a request. False when that is over the limit.
-    pub fn control(&mut self, now: Millis) -> bool {
+    pub fn control(&mut self, now: Mono) -> bool {
         self.seat.heard.set(now);
         let within = self.requests.check(1).is_ok();
         if !within {
@@ -103,25 +103,25 @@ impl Session {
         within
     }
 
-    fn call(&mut self, request: Request, now: Millis) {
+    fn call(&mut self, request: Request, now: Now) {
         let Request { id, call } = request;
         if let Call::Connect(params) = call {
-            return self.connect(id, params, now);
+            return self.connect(id, params, now.wall);
         }
         let head = Head::of_call(id.as_ref(), &call);
         let Some(asker) = self.asker.clone() else {
             return self.refuse(head, WireError::new(ErrorCode::NotConnected, "the first request must be `connect`"));
         };
-        if now >= self.seat.expires.get() {
+        if now.wall >= self.seat.expires.get() {
             // The sweep has not come to it yet.
             return self.seat.outbox.close(CloseCode::TokenExpired);
         }
         if let Some(Err(refused)) = asker.payer.as_ref().map(|payer| payer.account().request(1)) {
             self.seat.over_limit(0);
-            return self.over_limit(head, Scope::User, 1, refused, now);
+            return self.over_limit(head, Scope::User, 1, refused, now.mono);
         }
         if matches!(call, Call::Ping(_)) {
-            return self.reply(head.method, id.as_ref(), &Pong { now });
+            return self.reply(head.method, id.as_ref(), &Pong { now: now.wall });
         }
         let most = self.env.bounds.told.max_in_flight;
         if self.seat.in_flight.get() >= most {
@@ -195,7 +195,7 @@ impl Session {
         }
     }
 
-    fn over_limit(&mut self, head: Head<'_>, scope: Scope, cost: u32, refused: Refused, now: Millis) {
+    fn over_limit(&mut self, head: Head<'_>, scope: Scope, cost: u32, refused: Refused, now: Mono) {
         record_rate_limited(scope.as_str());
         let after = match refused {
             Refused::RetryAfter(after) => after,
@@ -228,7 +228,7 @@ impl Session {
     }
 
     /// The client has sent a message although it was told to wait, or should have known.
-    fn ignored(&mut self, now: Millis) {
+    fn ignored(&mut self, now: Mono) {
         let bounds = &self.env.bounds;
         if self.patience.get_or_insert_default().ignored(now, bounds.abuse_after, bounds.abuse_window_ms) {
             self.seat.outbox.close(CloseCode::RateLimited);
@@ -236,10 +236,15 @@ impl Session {
     }
 
     /// It acts for `identity` from now on. Who pays for it does not change any more.
-    pub(super) fn adopt(&mut self, identity: Identity) {
-        self.seat.expires.set(identity.expires_at.unwrap_or(Millis::MAX));
-        self.seat.warned.set(false);
-        self.seat.connect_by.set(Millis::MAX);
+    pub(super) fn adopt(&mut self, identity: Identity, now: Millis) {
+        let expires = identity.expires_at.unwrap_or(Millis::MAX);
+        // A token that ends when the last one did is the same, or no better: its client was warned.
+        if self.seat.expires.replace(expires) != expires {
+            let lifetime = expires.saturating_sub(now);
+            let warn_after = (lifetime / 3).max(lifetime.saturating_sub(self.env.bounds.expiry_warning_ms));
+            self.seat.warn_at.set(if expires == Millis::MAX { Millis::MAX } else { now.saturating_add(warn_after) });
+        }
+        self.seat.connect_by.set(Mono::NEVER);
         if self.asker.is_none() {
             let user = (!identity.anonymous).then_some(&identity.user);
             let payer = self.env.accounts.payer(user, self.address);

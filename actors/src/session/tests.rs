@@ -8,18 +8,20 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::capability::{Capabilities, Permissions};
+use crate::clock::{Millis, Mono};
 use crate::directory::ToDirectory;
 use crate::entity::ToEntity;
 use crate::ids::WorkerId;
 use crate::kind::Kind;
 use crate::limits::Allowance;
 use crate::relay::{Part, ToRelay};
-use crate::testing::{encoder, entity, kind, messages, shown};
+use crate::testing::{at, encoder, entity, kind, messages, shown};
 
 mod pipelining;
 mod refused;
 mod resume;
 mod revoking;
+mod watch;
 
 /// Tokens are `user`, `user/read` or `user@expiry`; without one a client is anonymous.
 struct Tokens;
@@ -66,6 +68,7 @@ fn bounds() -> SessionBounds {
             rates: Rates::default(),
         },
         outbox_bytes: 100_000,
+        expiry_warning_ms: 30_000,
         connect_timeout_ms: 10_000,
         requests: Rate::new(1_000_000, 1_000_000),
         bytes: Rate::new(1_000_000, 1_000_000),
@@ -96,7 +99,7 @@ impl Rig {
             bounds,
             server: "test".into(),
         });
-        let session = Some(Session::begin(Rc::clone(&env), CodecKind::Json, HERE, 1000));
+        let session = Some(Session::begin(Rc::clone(&env), CodecKind::Json, HERE, Mono::at(1000)));
         Self { env, session, routed: queues.remove(0), answers, next: 0 }
     }
 
@@ -114,14 +117,14 @@ impl Rig {
     fn ask(&mut self, method: &str, params: &str) -> Vec<String> {
         self.next += 1;
         let request = format!(r#"{{"jsonrpc":"2.0","id":{},"method":"{method}","params":{params}}}"#, self.next);
-        self.session().receive(request.as_bytes(), 2000);
+        self.session().receive(request.as_bytes(), at(2000));
         self.got()
     }
 
     /// Asks without an id, and tells what comes at once.
     fn tell(&mut self, method: &str, params: &str, now: u64) -> Vec<String> {
         let request = format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#);
-        self.session().receive(request.as_bytes(), now);
+        self.session().receive(request.as_bytes(), at(now));
         self.got()
     }
 
@@ -199,10 +202,10 @@ fn connect_comes_first() {
     let mut rig = Rig::new(bounds());
     assert_eq!(rig.ask("ping", "{}"), ["#1 not_connected"]);
     assert_eq!(rig.closing(), None);
-    assert_eq!(rig.session().seat().connect_by.get(), 11_000);
+    assert_eq!(rig.session().seat().connect_by.get(), Mono::at(11_000));
     assert_eq!(rig.ask("connect", r#"{"token":"alice@9000"}"#), ["#2"]);
     let seat = Rc::clone(rig.session().seat());
-    assert_eq!((seat.connect_by.get(), seat.expires.get()), (Millis::MAX, 9000));
+    assert_eq!((seat.connect_by.get(), seat.expires.get()), (Mono::NEVER, 9000));
     assert_eq!(rig.ask("ping", "{}"), ["#3"]);
 }
 
@@ -224,10 +227,10 @@ fn a_refused_connect_closes() {
 #[test]
 fn a_live_session_is_refreshed_and_stays_who_it_is() {
     let mut rig = Rig::connected(bounds());
-    rig.session().seat().warned.set(true);
+    rig.session().seat().warn_at.set(Millis::MAX);
     assert_eq!(rig.ask("connect", r#"{"token":"alice@7000"}"#), ["#2"]);
     let seat = Rc::clone(rig.session().seat());
-    assert_eq!((seat.expires.get(), seat.warned.get()), (7000, false));
+    assert_eq!((seat.expires.get(), seat.warn_at.get()), (7000, 2000 + 5000 / 3));
     for (params, error) in [
         (r#"{"token":"bob"}"#, "unauthorized"),
         (r#"{"token":"bad"}"#, "unauthorized"),
@@ -380,7 +383,7 @@ fn rate_limits_are_told() {
     let mut rig = Rig::connected(SessionBounds { requests: Rate::new(1, 2), ..bounds() });
     assert_eq!(rig.ask("ping", "{}"), ["#2"]);
     assert_eq!(rig.ask("ping", "{}"), ["#3 rate_limited requests"]);
-    assert!(!rig.session().control(2000), "a ping of the socket counts as well");
+    assert!(!rig.session().control(Mono::at(2000)), "a ping of the socket counts as well");
 
     let mut rig = Rig::connected(SessionBounds { bytes: Rate::new(1, 200), ..bounds() });
     let long = format!(r#"{{"entity":"room:a","type":"post","body":"{}"}}"#, "x".repeat(300));
@@ -394,7 +397,7 @@ fn users_share_a_limit_over_their_sessions() {
     assert!(env.is_none(), "the session shares it");
     drop(rig.session.take());
     Rc::get_mut(&mut rig.env).unwrap().accounts = Arc::new(Accounts::alike(allowance(1)));
-    rig.session = Some(Session::begin(Rc::clone(&rig.env), CodecKind::Json, HERE, 1000));
+    rig.session = Some(Session::begin(Rc::clone(&rig.env), CodecKind::Json, HERE, Mono::at(1000)));
     rig.ask("connect", r#"{"token":"alice"}"#);
     assert_eq!(rig.ask("ping", "{}"), ["#2"]);
     assert_eq!(rig.ask("ping", "{}"), ["#3 rate_limited user"]);
@@ -406,7 +409,7 @@ fn anonymous_users_share_a_limit_by_address() {
     drop(rig.session.take());
     Rc::get_mut(&mut rig.env).unwrap().accounts = Arc::new(Accounts::alike(allowance(1)));
     let mut first = |params: &str, address: [u8; 4]| {
-        rig.session = Some(Session::begin(Rc::clone(&rig.env), CodecKind::Json, address.into(), 1000));
+        rig.session = Some(Session::begin(Rc::clone(&rig.env), CodecKind::Json, address.into(), Mono::at(1000)));
         rig.ask("connect", params);
         rig.ask("ping", "{}").remove(0)
     };
@@ -437,9 +440,9 @@ fn what_an_answer_costs_is_paid_with_the_next_requests() {
 #[test]
 fn what_is_no_message_is_answered_and_a_request_without_an_id_is_reported() {
     let mut rig = Rig::connected(bounds());
-    rig.session().receive(b"{", 2000);
+    rig.session().receive(b"{", at(2000));
     assert_eq!(rig.got(), ["None parse_error"]);
-    rig.session().receive(br#"{"jsonrpc":"2.0","method":"read","params":{"entity":"nosuch:a"}}"#, 2000);
+    rig.session().receive(br#"{"jsonrpc":"2.0","method":"read","params":{"entity":"nosuch:a"}}"#, at(2000));
     assert_eq!(rig.got(), ["refused read nosuch:a unknown_kind x1"]);
     assert_eq!(rig.in_flight(), 0);
 }

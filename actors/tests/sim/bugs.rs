@@ -25,6 +25,8 @@ pub enum Bug {
     DrainWithoutBarrier,
     /// A lost session's presence ends at once.
     NoGrace,
+    /// Sessions measure what lasts by the clock on the wall.
+    DurationsByTheWallClock,
     /// A node that has lost its lease takes it again and writes.
     StaleLeaseWrites,
 }
@@ -90,4 +92,13 @@ fn a_stale_lease_that_writes_is_found() {
 #[test]
 fn presence_without_its_grace_is_found() {
     found(Bug::NoGrace, 5000, &["was said to have left"]);
+}
+
+#[test]
+fn durations_by_the_wall_clock_are_found() {
+    found(
+        Bug::DurationsByTheWallClock,
+        200,
+        &["closed with Some(PingTimeout)", "closed with Some(ConnectTimeout)", "was said to have left"],
+    );
 }

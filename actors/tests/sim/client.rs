@@ -65,8 +65,6 @@ pub struct Client {
     /// The session of the last connection that it knows of, and how that was lost.
     session: Option<String>,
     lost: Option<Loss>,
-    /// How often the clock had been set forward when it connected.
-    jumps: u64,
     /// The most that it was told on one subscription how often somebody left.
     lefts: BTreeMap<(EntityId, String), u64>,
     /// Connections so far.
@@ -107,7 +105,6 @@ impl Client {
             connected: false,
             session: None,
             lost: None,
-            jumps: 0,
             lefts: BTreeMap::new(),
             line: 0,
             next_id: 0,

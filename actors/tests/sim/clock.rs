@@ -1,6 +1,6 @@
 //! Time, moved by the seed: one clock that only goes on, for timers, and the one on the wall, which is set at times.
 
-use greenroom_actors::clock::Millis;
+use greenroom_actors::clock::{self, Millis, Mono};
 
 /// When every run begins, in ms since the Unix epoch.
 const BEGIN: Millis = 1_800_000_000_000;
@@ -12,6 +12,13 @@ pub struct Now {
     pub wall: Millis,
     /// As timers know it.
     pub mono: Millis,
+}
+
+impl Now {
+    /// As sessions know it.
+    pub fn clock(self) -> clock::Now {
+        clock::Now { wall: self.wall, mono: Mono::at(self.mono) }
+    }
 }
 
 /// See the module's head.

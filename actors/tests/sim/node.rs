@@ -176,6 +176,7 @@ fn bounds(rate: Rate, sizes: Sizes) -> SessionBounds {
             rates: Rates::default(),
         },
         outbox_bytes: sizes.outbox,
+        expiry_warning_ms: 30_000,
         connect_timeout_ms: 10_000,
         requests: rate,
         bytes: rate,

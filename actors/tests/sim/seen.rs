@@ -67,7 +67,7 @@ counters! {
     connections_cut half_open wires_held wires_lost slow_closed
     entities_crashed panics_between panics_in_encode nodes_crashed
     drained drain_cut_short takeovers fenced
-    clock_back clock_forward timers
+    clock_back clock_forward timers pings
     resumed signals presence_told presence_checked reads events resets
 }
 

@@ -23,8 +23,6 @@ pub struct Truth {
     /// How long the presence of a lost session lasts at least, in ms.
     pub grace: u64,
     pub now: Now,
-    /// How often the clock was set forward, which shortens what is timed.
-    pub jumps: u64,
     /// The ops that are on disk, by client id and number.
     written: BTreeSet<(String, u64)>,
 }
@@ -39,7 +37,6 @@ impl Truth {
             forgets: sizes.forgets(),
             grace: sizes.grace.min(sizes.window),
             now,
-            jumps: 0,
             written: BTreeSet::new(),
         }
     }

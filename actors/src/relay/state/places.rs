@@ -7,7 +7,7 @@ use greenroom_protocol::{EntityId, RawJson};
 
 use super::{Relay, Seat};
 use crate::capability::Permissions;
-use crate::clock::Millis;
+use crate::clock::Mono;
 use crate::entity::{Adopt, ToEntity};
 use crate::metrics::{SESSIONS_PARKED, SESSIONS_RESUMED};
 use crate::relay::parked::Leaves;
@@ -45,15 +45,15 @@ impl Relay {
     }
 
     /// It is `now`: ends what lost sessions may keep no longer. To be called once a second; nothing is timed finer.
-    pub fn sweep(&mut self, now: Millis) {
+    pub fn sweep(&mut self, now: Mono) {
         self.now = now;
         let leaves = self.parked.sweep(now);
         self.leave(leaves);
     }
 
     /// The end of the second that began with the last sweep: no grace is shorter than it should be.
-    fn this_second(&self) -> Millis {
-        self.now.saturating_add(1000)
+    fn this_second(&self) -> Mono {
+        self.now.after(1000)
     }
 
     /// Tells how many are parked, and entities whose presence has ended.

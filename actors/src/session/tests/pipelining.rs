@@ -147,8 +147,8 @@ fn a_session_that_ends_asks_for_nothing_more() {
 fn what_comes_after_the_token_has_expired_is_not_done() {
     let mut rig = Rig::new(roomy());
     let connect = br#"{"jsonrpc":"2.0","id":1,"method":"connect","params":{"token":"alice@2000"}}"#;
-    rig.session().receive(connect, 1999);
+    rig.session().receive(connect, at(1999));
     let read = br#"{"jsonrpc":"2.0","id":2,"method":"read","params":{"entity":"room:a"}}"#;
-    rig.session().receive(read, 2000);
+    rig.session().receive(read, at(2000));
     assert_eq!((rig.asked().0.len(), rig.closing()), (0, Some(CloseCode::TokenExpired)), "though nobody has swept yet");
 }

@@ -14,7 +14,7 @@ fn exhausted() -> Rig {
 impl Rig {
     /// Pings at this time. The answer stays in the outbox.
     fn ping(&mut self, now: u64) {
-        self.session().receive(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, now);
+        self.session().receive(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, at(now));
     }
 }
 
@@ -54,7 +54,7 @@ fn who_was_not_reached_is_not_blamed() {
 #[test]
 fn a_flood_of_control_frames_is_abuse_at_once() {
     let mut rig = exhausted();
-    assert_eq!([(); 3].map(|()| rig.session().control(2000)), [false; 3]);
+    assert_eq!([(); 3].map(|()| rig.session().control(Mono::at(2000))), [false; 3]);
     assert_eq!(rig.closing(), Some(CloseCode::RateLimited));
 }
 
@@ -103,7 +103,7 @@ fn requests_without_an_id_that_find_no_room_are_reported() {
 fn a_hint_says_when_to_repeat_what_found_no_room() {
     let mut rig = Rig::connected(bounds());
     (0..3).for_each(|_| drop(rig.ask("read", r#"{"entity":"room:a"}"#)));
-    rig.session().receive(br#"{"jsonrpc":"2.0","id":9,"method":"read","params":{"entity":"room:a"}}"#, 2000);
+    rig.session().receive(br#"{"jsonrpc":"2.0","id":9,"method":"read","params":{"entity":"room:a"}}"#, at(2000));
     let mut out = VecDeque::new();
     let _ = rig.session().seat().outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 9, usize::MAX);
     let messages: Vec<_> = out.iter().flat_map(|frame| messages(CodecKind::Json, frame)).collect();
@@ -126,7 +126,7 @@ fn a_flood_is_read_no_further_until_the_next_second() {
 fn connect_tells_the_rates() {
     let rates = Rates { requests: Rate::new(1, 2).into(), ..Rates::default() };
     let mut rig = Rig::new(SessionBounds { told: SessionLimits { rates, ..bounds().told }, ..bounds() });
-    rig.session().receive(br#"{"jsonrpc":"2.0","id":1,"method":"connect","params":{"token":"alice"}}"#, 2000);
+    rig.session().receive(br#"{"jsonrpc":"2.0","id":1,"method":"connect","params":{"token":"alice"}}"#, at(2000));
     let mut out = VecDeque::new();
     let _ = rig.session().seat().outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 9, usize::MAX);
     let text = String::from_utf8_lossy(&out[0]).into_owned();

@@ -11,13 +11,13 @@ impl Rig {
     /// Another connection to the same thread; the first one goes on as `lost`.
     fn another(&mut self) -> Option<Session> {
         self.next = 0;
-        self.session.replace(Session::begin(Rc::clone(&self.env), CodecKind::Json, HERE, 1000))
+        self.session.replace(Session::begin(Rc::clone(&self.env), CodecKind::Json, HERE, Mono::at(1000)))
     }
 
     fn hello(&mut self, params: &str) -> Connected {
         self.next += 1;
         let request = format!(r#"{{"jsonrpc":"2.0","id":{},"method":"connect","params":{params}}}"#, self.next);
-        self.session().receive(request.as_bytes(), 2000);
+        self.session().receive(request.as_bytes(), at(2000));
         while let Ok(message) = self.answers.try_recv() {
             self.env.relay.borrow_mut().receive(message);
         }
@@ -70,7 +70,7 @@ fn a_lost_session_is_resumed_with_its_presence() {
     let hello = rig.hello(&again(&session));
     assert!(hello.resumed && hello.session != session);
     assert_eq!(rig.told(), ["room:a: 1 takes the place of 0"]);
-    rig.env.relay.borrow_mut().sweep(1_000_000);
+    rig.env.relay.borrow_mut().sweep(Mono::at(1_000_000));
     assert_eq!(rig.told(), [""; 0], "the place is taken");
     rig.session().seat().left.set(true);
     drop(rig.session.take());
@@ -98,7 +98,7 @@ fn a_client_that_lost_the_answer_asks_again() {
     drop(rig.another());
     assert!(rig.hello(&again(&session)).resumed);
     assert_eq!(rig.told(), ["room:a: 1 takes the place of 0", "room:a: 0 takes the place of 1"]);
-    rig.env.relay.borrow_mut().sweep(16_000);
+    rig.env.relay.borrow_mut().sweep(Mono::at(16_000));
     assert_eq!(rig.told(), ["room:a: 1 leaves"], "which changes nothing: it is not there any more");
 }
 
@@ -107,11 +107,11 @@ fn the_grace_and_the_window_end() {
     let (mut rig, session, _kept) = present();
     drop(rig.another());
     rig.told();
-    rig.env.relay.borrow_mut().sweep(16_000);
+    rig.env.relay.borrow_mut().sweep(Mono::at(16_000));
     assert_eq!(rig.told(), ["room:a: 0 leaves"]);
     assert!(rig.hello(&again(&session)).resumed, "it may come back all the same");
     assert_eq!(rig.told(), ["room:a: 1 takes the place of 0"]);
-    rig.env.relay.borrow_mut().sweep(121_000);
+    rig.env.relay.borrow_mut().sweep(Mono::at(121_000));
     drop(rig.another());
     rig.told();
     assert!(!rig.hello(&again(&session)).resumed, "two minutes are over");
@@ -208,8 +208,8 @@ fn what_a_resumed_session_asks_of_its_presence_waits_until_it_has_it() {
     let params = again(&session).replace('}', r#","presence":[{"entity":"room:a","meta":{"at":"home"}}]}"#);
     let connect = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"connect","params":{params}}}"#);
     let leave = r#"{"jsonrpc":"2.0","id":2,"method":"presence","params":{"entity":"room:a","action":"leave"}}"#;
-    rig.session().receive(connect.as_bytes(), 2000);
-    rig.session().receive(leave.as_bytes(), 2000);
+    rig.session().receive(connect.as_bytes(), at(2000));
+    rig.session().receive(leave.as_bytes(), at(2000));
     assert_eq!(rig.told(), [""; 0], "the other session's thread is asked first");
     rig.got();
     let (asked, _kept) = rig.asked();

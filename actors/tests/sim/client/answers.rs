@@ -9,9 +9,6 @@ use super::{Asked, Client};
 use crate::net::Wire;
 use crate::truth::Truth;
 
-/// How far a client's clock may be ahead of the server's, in ms.
-const CLOCK_SKEW: u64 = 60_000;
-
 impl Client {
     /// Takes one message of the server, and says what is wrong with it.
     pub fn receive(&mut self, payload: &[u8], truth: &Truth) -> Result<(), String> {
@@ -77,14 +74,8 @@ impl Client {
             _ if again => Ok(()),
             // What came behind a `connect` that is refused. The close follows.
             _ if code == ErrorCode::NotConnected => Ok(()),
-            // The server's clock was set back behind the client's birth.
-            Asked::Connect(_) if code == ErrorCode::InvalidParams && self.is_from_the_future(truth) => Ok(()),
             other => Err(format!("{other:?} was refused: {error:?}")),
         }
-    }
-
-    fn is_from_the_future(&self, truth: &Truth) -> bool {
-        self.ulid.parse::<ulid::Ulid>().is_ok_and(|ulid| ulid.timestamp_ms() > truth.earliest + CLOCK_SKEW)
     }
 
     fn state(&mut self, entity: &EntityId, floor: Seq, state: &State, truth: &Truth) -> Result<(), String> {
@@ -98,7 +89,7 @@ impl Client {
     }
 
     /// The node has closed the connection: whether it may.
-    pub fn closed(&mut self, code: Option<CloseCode>, wire: &Wire, truth: &Truth) -> Result<(), String> {
+    pub fn closed(&mut self, code: Option<CloseCode>, wire: &Wire) -> Result<(), String> {
         let allowed = match code {
             None => true,
             Some(CloseCode::ShuttingDown) => self.goodbye,
@@ -106,7 +97,6 @@ impl Client {
                 self.stats.slow_closed += 1;
                 self.may_be_slow
             }
-            Some(CloseCode::Unauthorized) => self.is_from_the_future(truth),
             Some(_) => false,
         };
         self.disconnected(wire);

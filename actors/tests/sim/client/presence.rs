@@ -60,11 +60,10 @@ impl Client {
     pub(super) fn came_back(&mut self, resumed: bool, truth: &Truth) {
         self.stats.resumed += u64::from(resumed);
         let lost = self.lost.take();
-        let jumps = std::mem::replace(&mut self.jumps, truth.jumps);
-        // What may have ended the presence meanwhile: the grace, a clock that was set forward, or an attempt that was lost itself.
+        // What may have ended the presence meanwhile: the grace, or an attempt that was lost itself.
         let kept = lost.is_some_and(|lost| {
             let away = lost.wire.borrow().lost_at.map(|at| truth.now.mono - at.mono);
-            lost.attempts == 1 && truth.jumps == jumps && away.is_none_or(|away| away < truth.grace)
+            lost.attempts == 1 && away.is_none_or(|away| away < truth.grace)
         });
         for place in self.places.values_mut() {
             if !resumed {

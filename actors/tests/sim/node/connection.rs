@@ -5,13 +5,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use bytes::Bytes;
+use greenroom_actors::clock;
 use greenroom_actors::relay::Seat;
-use greenroom_actors::session::{Authenticate, Session};
+use greenroom_actors::session::{Authenticate, Deadlines, Session};
 use greenroom_protocol::{CodecKind, WireError};
 
 use super::Node;
+use crate::bugs::Bug;
 use crate::clock::Now;
 use crate::net::Wire;
+
+/// The frame of a ping: a message of no bytes, and so is a pong.
+pub const PING: &[u8] = &[0; 4];
+/// No run is as long as that, by the clock that only goes on, but for pings.
+pub const DEADLINES: Deadlines = Deadlines { ping_interval: 1000, idle_timeout: 60_000, write_timeout: 60_000 };
 
 /// See the module's head.
 pub struct Connection {
@@ -50,28 +58,37 @@ impl Node {
     /// A client's new connection, with its first request under way.
     pub fn accept(&mut self, client: usize, codec: CodecKind, wire: &Wire, now: Now) -> u64 {
         let worker = self.rng.usize(..self.sizes.workers);
-        let session = Session::begin(Rc::clone(&self.envs[worker]), codec, std::net::Ipv4Addr::LOCALHOST.into(), now.wall);
+        let session = Session::begin(Rc::clone(&self.envs[worker]), codec, std::net::Ipv4Addr::LOCALHOST.into(), self.clock(now).mono);
         let seat = Rc::clone(session.seat());
         self.next += 1;
         self.connections.insert(self.next, Connection { client, session, seat, worker, wire: Rc::clone(wire) });
         self.next
     }
 
+    /// The time as sessions know it.
+    pub(super) fn clock(&self, now: Now) -> clock::Now {
+        let clock = now.clock();
+        if self.bug == Some(Bug::DurationsByTheWallClock) { clock::Now { mono: clock::Mono::at(now.wall), ..clock } } else { clock }
+    }
+
     /// Ends a connection, be it that its client has gone, or that it is to be closed, or lost.
     pub fn hang_up(&mut self, id: u64, now: Now) {
         let Some(connection) = self.connections.remove(&id) else { return };
         // The time of its loss is the time of the last sweep.
-        self.envs[connection.worker].relay.borrow_mut().sweep(now.wall);
+        self.envs[connection.worker].relay.borrow_mut().sweep(self.clock(now).mono);
         let mut wire = connection.wire.borrow_mut();
         wire.lost_at.get_or_insert(now);
         connection.seat.left.set(connection.seat.left.get() || (wire.client_gone && wire.left));
     }
 
     pub(super) fn receive(&mut self, id: u64, now: Now) {
+        let now = self.clock(now);
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let request = connection.wire.borrow_mut().up.pop_front();
-        if let Some(request) = request {
-            connection.session.receive(&request, now.wall);
+        match request {
+            Some(pong) if pong.is_empty() => drop(connection.session.control(now.mono)),
+            Some(request) => connection.session.receive(&request, now),
+            None => {}
         }
     }
 
@@ -79,6 +96,7 @@ impl Node {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let mut taken = VecDeque::new();
         let _ = connection.seat.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut taken, 2, 4096);
+        connection.seat.took(taken.iter().map(Bytes::len).sum(), 1);
         connection.wire.borrow_mut().down.extend(taken);
         if connection.seat.outbox.take_starved() {
             self.envs[connection.worker].relay.borrow_mut().drained(&connection.seat);

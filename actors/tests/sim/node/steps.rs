@@ -1,5 +1,8 @@
 //! What a node can do next, and doing it.
 
+use bytes::Bytes;
+
+use super::connection::{DEADLINES, PING};
 use super::{Node, host::Later};
 use crate::clock::Now;
 
@@ -86,13 +89,13 @@ impl Node {
             Step::Directory(shard) => {
                 if let Ok(message) = self.shards[shard].1.try_recv() {
                     self.note(&message);
-                    self.with_shard(shard, now, |slots, host| slots.receive(message, host.now.wall, host));
+                    self.with_shard(shard, now, |slots, host| slots.receive(message, host.now.clock().mono, host));
                 }
             }
             Step::Sweep(shard) => {
                 if shard < self.shards.len() {
-                    self.envs[shard].relay.borrow_mut().sweep(now.wall);
-                    self.with_shard(shard, now, |slots, host| slots.sweep(host.now.wall, host));
+                    self.envs[shard].sweep(self.clock(now), DEADLINES, &Bytes::from_static(PING));
+                    self.with_shard(shard, now, |slots, host| slots.sweep(host.now.clock().mono, host));
                 }
             }
             Step::Letter(uid) => self.letter(uid, now),

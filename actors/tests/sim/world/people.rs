@@ -137,11 +137,18 @@ impl World {
         let blame = |why| format!("client {client}: {why}");
         let Some(frame) = frame else {
             self.lines[client] = None;
-            return self.clients[client].closed(code, &wire, &self.truth).map_err(blame);
+            return self.clients[client].closed(code, &wire).map_err(blame);
         };
         let mut rest = &frame[..];
         while let Some((length, more)) = rest.split_first_chunk::<4>() {
             let (payload, more) = more.split_at(u32::from_be_bytes(*length) as usize);
+            if payload.is_empty() {
+                // A ping.
+                self.seen.pings += 1;
+                self.post(client, Vec::new());
+                rest = more;
+                continue;
+            }
             self.trace.push(format!("{}: client {client} gets {}", self.step, String::from_utf8_lossy(payload)));
             self.clients[client].receive(payload, &self.truth).map_err(blame)?;
             rest = more;

@@ -1,0 +1,129 @@
+//! What ends a connection, by which clock.
+
+use bytes::Bytes;
+use greenroom_protocol::ServerMessage;
+
+use super::*;
+use crate::clock::Now;
+use crate::session::Deadlines;
+
+/// A frame without a message.
+const PING: &[u8] = &[0; 4];
+const DEADLINES: Deadlines = Deadlines { ping_interval: 25_000, idle_timeout: 60_000, write_timeout: 30_000 };
+const HOUR: u64 = 3_600_000;
+
+impl Rig {
+    /// A sweep, and what it says to the client.
+    fn sweep(&mut self, wall: u64, mono: u64) -> Vec<String> {
+        self.env.sweep(Now { wall, mono: Mono::at(mono) }, DEADLINES, &Bytes::from_static(PING));
+        let mut out = VecDeque::new();
+        let _ = self.session().seat().outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+        let said = |frame: &Bytes| match messages(CodecKind::Json, &frame[..]).pop() {
+            Some(ServerMessage::Notification { params, .. }) => params.as_str().to_owned(),
+            other => format!("{other:?}"),
+        };
+        out.iter().map(|frame| if *frame == PING { "ping".into() } else { said(frame) }).collect()
+    }
+
+    /// One sweep a second, from after `from` through `to` by the clock that nobody sets. The other one is `ahead` of it.
+    fn seconds(&mut self, from: u64, to: u64, ahead: u64) -> Vec<String> {
+        (from + 1..=to).flat_map(|second| self.sweep(ahead + second * 1000, second * 1000)).collect()
+    }
+}
+
+/// A client with a token that ends in ten hours, by a clock that shows one hour.
+fn connected() -> Rig {
+    let mut rig = Rig::new(bounds());
+    let connect = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"connect","params":{{"token":"alice@{}"}}}}"#, 10 * HOUR);
+    rig.session().receive(connect.as_bytes(), Now { wall: HOUR, mono: Mono::at(2000) });
+    assert_eq!(rig.got(), ["#1"]);
+    rig
+}
+
+#[test]
+fn a_clock_that_is_set_forward_closes_nobody() {
+    let mut rig = connected();
+    assert_eq!(rig.seconds(2, 20, HOUR), [""; 0]);
+    assert_eq!(rig.seconds(20, 40, 2 * HOUR), ["ping"], "at its time");
+    assert_eq!(rig.closing(), None);
+    let mut new = Rig::new(bounds());
+    assert_eq!(new.seconds(1, 10, 2 * HOUR), [""; 0]);
+    assert_eq!(new.closing(), None, "it has time to connect");
+}
+
+#[test]
+fn a_clock_that_is_set_back_stops_nothing() {
+    let mut rig = connected();
+    assert_eq!(rig.seconds(2, 61, 0), ["ping", "ping"]);
+    assert_eq!(rig.closing(), None);
+    rig.seconds(61, 62, 0);
+    assert_eq!(rig.closing(), Some(CloseCode::PingTimeout));
+    let mut new = Rig::new(bounds());
+    new.seconds(1, 11, 0);
+    assert_eq!(new.closing(), Some(CloseCode::ConnectTimeout));
+}
+
+#[test]
+fn a_token_ends_by_the_clock_on_the_wall() {
+    let mut rig = connected();
+    rig.sweep(10 * HOUR - 1, 3000);
+    assert_eq!(rig.closing(), None);
+    rig.sweep(10 * HOUR, 3000);
+    assert_eq!(rig.closing(), Some(CloseCode::TokenExpired));
+}
+
+#[test]
+fn a_socket_that_takes_nothing_has_its_time_by_the_clock_that_goes_on() {
+    let mut rig = connected();
+    rig.session().seat().unwritten.set(1);
+    assert_eq!(rig.seconds(2, 30, 2 * HOUR), [""; 0]);
+    assert_eq!(rig.seconds(30, 32, 0), [""; 0]);
+    assert_eq!(rig.closing(), None);
+    rig.seconds(32, 33, 0);
+    assert_eq!(rig.closing(), Some(CloseCode::SlowConsumer));
+}
+
+/// With a token for so long, at the time 0 by both clocks: what each second's sweep says.
+fn warned(lifetime: u64, refresh: &str) -> Vec<(u64, String)> {
+    let mut rig = Rig::new(bounds());
+    let connect = |rig: &mut Rig, token: &str, second: u64| {
+        let connect = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"connect","params":{{"token":"{token}"}}}}"#);
+        rig.session().receive(connect.as_bytes(), at(second * 1000));
+        assert_eq!(rig.got(), ["#1"]);
+    };
+    connect(&mut rig, &format!("alice@{}", lifetime * 1000), 0);
+    let mut said = Vec::new();
+    for second in 1..lifetime {
+        for message in rig.sweep(second * 1000, second * 1000).into_iter().filter(|message| message != "ping") {
+            said.push((second, message));
+            connect(&mut rig, refresh, second);
+        }
+        assert!(rig.session().control(Mono::at(second * 1000)));
+    }
+    said
+}
+
+fn expiring(closes_in_ms: u64) -> String {
+    format!(r#"{{"reason":"token_expiring","closes_in_ms":{closes_in_ms}}}"#)
+}
+
+#[test]
+fn a_token_is_warned_of_once() {
+    assert_eq!(warned(100, "alice@100000"), [(70, expiring(30_000))], "the function that gives tokens gave the same one again");
+    assert_eq!(warned(100, "alice@1000000"), [(70, expiring(30_000))], "the next one lasts longer");
+    assert_eq!(warned(100, "alice"), [(70, expiring(30_000))]);
+}
+
+#[test]
+fn a_short_token_is_warned_of_after_a_third_of_its_time() {
+    assert_eq!(warned(24, "alice@24000"), [(8, expiring(16_000))]);
+    // Each new one is another token.
+    assert_eq!(warned(24, "alice@23000"), [(8, expiring(16_000)), (13, expiring(10_000))]);
+}
+
+#[test]
+fn an_id_from_the_future_is_taken() {
+    let mut rig = Rig::new(bounds());
+    assert_eq!(rig.ask("connect", r#"{"token":"alice","client":"7ZZZZZZZZZZZZZZZZZZZZZZZZZ"}"#), ["#1"]);
+    assert_eq!(rig.closing(), None);
+}

@@ -1,0 +1,63 @@
+//! What is looked for on every connection once a second: who is silent, who takes nothing, whose token ends.
+
+use bytes::Bytes;
+use greenroom_protocol::close::CloseCode;
+use greenroom_protocol::codec::{Message, Method};
+use greenroom_protocol::notify::{Goodbye, GoodbyeReason};
+
+use super::SessionEnv;
+use crate::clock::{Millis, Now};
+use crate::relay::Seat;
+
+/// How long things may take, in ms.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// Silence after which a client is pinged.
+    pub ping_interval: u64,
+    /// Silence after which it is gone.
+    pub idle_timeout: u64,
+    /// How long its socket may not take enough.
+    pub write_timeout: u64,
+}
+
+impl SessionEnv {
+    /// Looks at every session of the thread, and at those that were lost. To be called once a second; `ping` is the transport's frame.
+    pub fn sweep(&self, now: Now, deadlines: Deadlines, ping: &Bytes) {
+        let mut relay = self.relay.borrow_mut();
+        relay.seats().filter(|seat| seat.outbox.closing().is_none()).for_each(|seat| self.look(seat, now, deadlines, ping));
+        relay.sweep(now.mono);
+    }
+
+    fn look(&self, seat: &Seat, now: Now, deadlines: Deadlines, ping: &Bytes) {
+        seat.next_second(&self.encoder);
+        let Now { wall, mono } = now;
+        let waiting = seat.outbox.bytes() + seat.unwritten.get() > 0;
+        if mono >= seat.connect_by.get() {
+            return seat.outbox.close(CloseCode::ConnectTimeout);
+        }
+        if wall >= seat.expires.get() {
+            return seat.outbox.close(CloseCode::TokenExpired);
+        }
+        if waiting && seat.stuck_for(mono) >= deadlines.write_timeout {
+            return seat.outbox.close(CloseCode::SlowConsumer);
+        }
+        if !waiting && mono.since(seat.heard.get()) >= deadlines.idle_timeout {
+            return seat.outbox.close(CloseCode::PingTimeout);
+        }
+        if !waiting && mono.since(seat.heard.get().max(seat.pinged.get())) >= deadlines.ping_interval {
+            seat.pinged.set(mono);
+            seat.outbox.push(ping.clone());
+        }
+        self.warn_of_expiry(seat, wall);
+    }
+
+    /// Once for each token.
+    fn warn_of_expiry(&self, seat: &Seat, wall: Millis) {
+        if wall >= seat.warn_at.get() {
+            seat.warn_at.set(Millis::MAX);
+            let closes_in_ms = seat.expires.get().saturating_sub(wall);
+            let params = Goodbye { reason: GoodbyeReason::TokenExpiring, closes_in_ms, reconnect_after_ms: None };
+            seat.outbox.push(self.encoder.encode(seat.codec, &Message::Notification { method: Method::Goodbye, params: &params }));
+        }
+    }
+}
