@@ -75,12 +75,61 @@ impl User {
     }
 }
 
+/// A user and whose meta is shown: that of the session which set it last, of those that are here.
+#[derive(Debug)]
+struct Here {
+    shown: User,
+    by: SessionKey,
+    /// What the others have set, the latest last: at most [`OTHERS`] of them. Few users have several sessions.
+    others: Vec<(SessionKey, RawJson)>,
+}
+
+/// How many of a user's metas are kept besides the one that is shown. Once all sessions whose meta is known have left, the last
+/// one stays.
+const OTHERS: usize = 16;
+
+impl Here {
+    fn new(by: SessionKey, meta: RawJson) -> Self {
+        Self { shown: User { meta, sessions: 0 }, by, others: Vec::new() }
+    }
+
+    /// Shows what `session` has set now.
+    fn show(&mut self, session: SessionKey, meta: RawJson) {
+        let before = std::mem::replace(&mut self.shown.meta, meta);
+        if self.by == session {
+            return;
+        }
+        self.others.retain(|(other, _)| *other != session);
+        if self.others.len() == OTHERS {
+            self.others.remove(0);
+        }
+        self.others.push((std::mem::replace(&mut self.by, session), before));
+    }
+
+    /// Forgets what `session` has set.
+    fn hide(&mut self, session: SessionKey) {
+        if self.by != session {
+            self.others.retain(|(other, _)| *other != session);
+        } else if let Some((by, meta)) = self.others.pop() {
+            (self.by, self.shown.meta) = (by, meta);
+        }
+    }
+
+    /// Session `to` is what `from` was.
+    fn rename(&mut self, from: SessionKey, to: SessionKey) {
+        let others = self.others.iter_mut().map(|(other, _)| other);
+        for session in std::iter::once(&mut self.by).chain(others).filter(|session| **session == from) {
+            *session = to;
+        }
+    }
+}
+
 /// Who is here. Bounded by `max_users`; sessions are bounded by the connections that there are.
 #[derive(Debug, Default)]
 pub struct Presence {
     max_users: usize,
     most_told: usize,
-    users: HashMap<Arc<str>, User>,
+    users: HashMap<Arc<str>, Here>,
     sessions: HashMap<SessionKey, Arc<str>>,
     /// What was last told of the users who changed since: `None` for those who were not here. A user who came and went
     /// in between is not in it, so that it has at most `max_users` entries for each side of the change.
@@ -113,7 +162,7 @@ impl Presence {
         if known.is_some_and(|known| known == user) {
             self.remember(user);
             let entry = self.users.get_mut(user).expect("a session's user is here");
-            entry.meta = meta;
+            entry.show(session, meta);
             return Ok(());
         }
         if !self.users.contains_key(user) && self.users.len() >= self.max_users {
@@ -124,9 +173,9 @@ impl Presence {
         self.remember(user);
         // The table's own copy of the name, so that a user's sessions share one.
         let name = self.users.get_key_value(user).map_or_else(|| user.clone(), |(name, _)| name.clone());
-        let entry = self.users.entry(name.clone()).or_insert(User { meta: RawJson::NULL, sessions: 0 });
-        entry.meta = meta;
-        entry.sessions += 1;
+        let entry = self.users.entry(name.clone()).or_insert_with(|| Here::new(session, RawJson::NULL));
+        entry.show(session, meta);
+        entry.shown.sessions += 1;
         self.sessions.insert(session, name);
         if self.users.len() > self.most_told && self.crowd.is_none() {
             self.crowd = Some(Crowd { told: None, stirred: true });
@@ -142,6 +191,7 @@ impl Presence {
             && !self.contains(to)
             && let Some(name) = self.sessions.remove(&from)
         {
+            self.users.get_mut(&name).expect("a session's user is here").rename(from, to);
             self.sessions.insert(to, name);
             return;
         }
@@ -159,8 +209,9 @@ impl Presence {
         let Some(user) = self.sessions.remove(&session) else { return false };
         self.remember(&user);
         let entry = self.users.get_mut(&user).expect("a session's user is here");
-        entry.sessions -= 1;
-        if entry.sessions == 0 {
+        entry.hide(session);
+        entry.shown.sessions -= 1;
+        if entry.shown.sessions == 0 {
             self.users.remove(&user);
             if self.before.get(&user) == Some(&None) {
                 self.before.remove(&user);
@@ -195,7 +246,7 @@ impl Presence {
         if let Some(crowd) = &self.crowd {
             return (crowd.told.unwrap_or(self.users.len()) as u64, None);
         }
-        let same = self.users.iter().filter(|(name, _)| !self.before.contains_key(*name)).map(|(name, user)| user.member(name));
+        let same = self.users.iter().filter(|(name, _)| !self.before.contains_key(*name)).map(|(name, user)| user.shown.member(name));
         let changed = self.before.iter().filter_map(|(name, before)| Some(before.as_ref()?.member(name)));
         let mut members: Vec<Member> = same.chain(changed).collect();
         members.sort_unstable_by(|a, b| a.user.cmp(&b.user));
@@ -203,7 +254,7 @@ impl Presence {
     }
 
     fn everybody(&self) -> Vec<Member> {
-        let mut members: Vec<Member> = self.users.iter().map(|(name, user)| user.member(name)).collect();
+        let mut members: Vec<Member> = self.users.iter().map(|(name, user)| user.shown.member(name)).collect();
         members.sort_unstable_by(|a, b| a.user.cmp(&b.user));
         members
     }
@@ -230,8 +281,8 @@ impl Presence {
         let mut parts = PresenceChangeParts { count: self.users.len() as u64, ..Default::default() };
         for (name, before) in self.before.drain() {
             match (before, self.users.get(&name)) {
-                (None, Some(now)) => parts.joined.push(now.member(&name)),
-                (Some(before), Some(now)) if before != *now => parts.updated.push(now.member(&name)),
+                (None, Some(now)) => parts.joined.push(now.shown.member(&name)),
+                (Some(before), Some(now)) if before != now.shown => parts.updated.push(now.shown.member(&name)),
                 (Some(_), None) => parts.left.push(name.as_ref().into()),
                 (Some(_), Some(_)) | (None, None) => {}
             }
@@ -252,7 +303,7 @@ impl Presence {
         if let Some(crowd) = &mut self.crowd {
             crowd.stirred = true;
         } else if !self.before.contains_key(user) {
-            self.before.insert(user.clone(), self.users.get(user).cloned());
+            self.before.insert(user.clone(), self.users.get(user).map(|user| user.shown.clone()));
         }
     }
 }

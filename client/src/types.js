@@ -15,7 +15,7 @@
  */
 
 /**
- * One user who is here, however many sessions they have; `meta` is the one set last.
+ * One user who is here, however many sessions they have; `meta` is the one set last by a session that is here.
  * @typedef {{user: string, meta: any, sessions: number}} Member
  */
 

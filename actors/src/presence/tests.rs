@@ -51,9 +51,37 @@ fn joins_updates_and_leaves_are_told_once() {
     assert!(!presence.leave(session(3)), "it left already");
     assert!(presence.leave(session(1)));
     let told = changes(&mut presence).unwrap();
-    assert_eq!(told.updated, [member("alice", 3, 1)], "the meta set last stays, whoever set it");
+    assert_eq!(told.updated, [member("alice", 2, 1)], "what a session has set goes with it");
     assert_eq!((told.left, told.count), (vec!["bob".to_owned()], 1));
-    assert_eq!(presence.list(), Some(vec![member("alice", 3, 1)]));
+    assert_eq!(presence.list(), Some(vec![member("alice", 2, 1)]));
+}
+
+#[test]
+fn shown_is_what_was_set_last_by_a_session_that_is_here() {
+    let mut presence = Presence::new(10, 10);
+    let shown = |presence: &Presence| presence.list().unwrap()[0].meta.clone();
+    for n in 1..=3 {
+        presence.enter(session(n), &user("alice"), meta(n)).unwrap();
+    }
+    presence.enter(session(1), &user("alice"), meta(11)).unwrap();
+    presence.leave(session(2));
+    assert_eq!(shown(&presence), meta(11), "another one has gone");
+    presence.adopt(session(1), session(7), &user("alice"), meta(11));
+    presence.adopt(session(3), session(8), &user("alice"), meta(3));
+    presence.leave(session(7));
+    assert_eq!(shown(&presence), meta(3), "sessions that took the place of others have what those had set");
+    presence.leave(session(8));
+    assert_eq!(presence.count(), 0);
+
+    // Of many sessions only so many are known; what was set last stays when no other is.
+    for n in 1..100 {
+        presence.enter(session(n), &user("alice"), meta(n)).unwrap();
+    }
+    for n in (2..100).rev() {
+        presence.leave(session(n));
+    }
+    let oldest = 99 - u32::try_from(OTHERS).unwrap();
+    assert_eq!(presence.list(), Some(vec![member("alice", oldest, 1)]));
 }
 
 #[test]
@@ -155,7 +183,8 @@ proptest! {
     #[test]
     fn changes_lead_to_the_list(steps in prop::collection::vec(step(), 0..80), most_told in 0..4usize) {
         let mut presence = Presence::new(3, most_told);
-        let mut model: BTreeMap<&str, (u32, Vec<u32>)> = BTreeMap::new();
+        // Each user's sessions and what they have set, in the order of setting.
+        let mut model: BTreeMap<&str, Vec<(u32, u32)>> = BTreeMap::new();
         let mut mirror: Option<BTreeMap<String, Member>> = Some(BTreeMap::new());
         let mut mirror_count = 0;
         for step in steps.into_iter().chain([Step::Flush]) {
@@ -165,24 +194,20 @@ proptest! {
                     prop_assert_eq!(presence.enter(session(slot), &user(name), meta(n)).is_ok(), fits);
                     if fits {
                         // A session that comes as another user leaves as the first one.
-                        for (other, (_, slots)) in &mut model {
-                            slots.retain(|known| *other == name || *known != slot);
+                        for sessions in model.values_mut() {
+                            sessions.retain(|(known, _)| *known != slot);
                         }
-                        let (known, slots) = model.entry(name).or_default();
-                        *known = n;
-                        if !slots.contains(&slot) {
-                            slots.push(slot);
-                        }
-                        model.retain(|_, (_, slots)| !slots.is_empty());
+                        model.entry(name).or_default().push((slot, n));
+                        model.retain(|_, sessions| !sessions.is_empty());
                     }
                 }
                 Step::Leave { slot } => {
-                    let was_here = model.values().any(|(_, slots)| slots.contains(&slot));
+                    let was_here = model.values().flatten().any(|(known, _)| *known == slot);
                     prop_assert_eq!(presence.leave(session(slot)), was_here);
-                    for (_, slots) in model.values_mut() {
-                        slots.retain(|known| *known != slot);
+                    for sessions in model.values_mut() {
+                        sessions.retain(|(known, _)| *known != slot);
                     }
-                    model.retain(|_, (_, slots)| !slots.is_empty());
+                    model.retain(|_, sessions| !sessions.is_empty());
                 }
                 Step::Flush => {
                     match presence.take_news() {
@@ -220,7 +245,7 @@ proptest! {
                 prop_assert_eq!(count, members.len() as u64);
                 prop_assert_eq!(&known.values().cloned().collect::<Vec<_>>(), &members, "whoever subscribes now knows what all others know");
             }
-            let want: Vec<_> = model.iter().map(|(name, (n, slots))| member(name, *n, slots.len() as u32)).collect();
+            let want: Vec<_> = model.iter().map(|(name, sessions)| member(name, sessions.last().unwrap().1, sessions.len() as u32)).collect();
             prop_assert_eq!(presence.everybody(), want);
             prop_assert_eq!(presence.count(), model.len());
         }

@@ -305,7 +305,7 @@ export type ConnectOptions = {
  * @typedef {{seq: number, at: number, from: string, type: string, body: any, deleted?: true, tag?: string, own?: true}} Event
  */
 /**
- * One user who is here, however many sessions they have; `meta` is the one set last.
+ * One user who is here, however many sessions they have; `meta` is the one set last by a session that is here.
  * @typedef {{user: string, meta: any, sessions: number}} Member
  */
 /** @typedef {{count: number, members?: Member[]}} PresenceList `members` is absent in a crowd: more than the kind lists, 1000 at most. */
