@@ -20,10 +20,10 @@ export class Server {
   #process;
 
   /** A running server that is gone, with its data, when the test is. */
-  static async start(t, config = "") {
+  static async start(t, config = "", { limits = LIMITS } = {}) {
     const server = new Server();
     server.directory = await mkdtemp(join(tmpdir(), "greenroom-test-"));
-    await writeFile(join(server.directory, "greenroom.toml"), `[auth]\nsecret = "${SECRET}"\nanonymous = true\nleeway = "0s"\n[limits]\n${LIMITS}${config}`);
+    await writeFile(join(server.directory, "greenroom.toml"), `[auth]\nsecret = "${SECRET}"\nanonymous = true\nleeway = "0s"\n[limits]\n${limits}${config}`);
     t.after(async () => {
       if (server.running) await server.kill();
       await rm(server.directory, { recursive: true });
