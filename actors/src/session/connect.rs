@@ -58,7 +58,7 @@ impl Session {
             ));
         }
         let client = self.client();
-        if params.client.as_ref().is_some_and(|other| **other != *client) {
+        if params.client.as_ref().is_some_and(|other| spelled(other).as_deref() != Some(&*client)) {
             return Err(WireError::new(ErrorCode::InvalidParams, "`client` cannot change on a live connection; open a new one"));
         }
         let fresh = self.env.authenticate.authenticate(params.token.as_deref(), &client, now)?;
@@ -141,11 +141,16 @@ impl Session {
 /// was set back since, ours or the one it was made by.
 fn check_client(client: &str) -> Result<Arc<str>, WireError> {
     let ulid = "`client` is a ULID: 26 characters of Crockford's base 32, 7ZZZ… at most; leave it out to be given one";
-    // Beyond 128 bits the parser would drop the topmost, and two ids would be one.
-    let id: Ulid = Some(client)
-        .filter(|client| client.as_bytes().first() <= Some(&b'7'))
-        .and_then(|client| client.parse().ok())
-        .ok_or_else(|| WireError::new(ErrorCode::InvalidParams, ulid))?;
-    // One spelling for one id.
+    let id = parsed(client).ok_or_else(|| WireError::new(ErrorCode::InvalidParams, ulid))?;
     Ok(id.to_string().into())
+}
+
+/// The one spelling of a client id that everything compares and keeps, since a ULID may be written in either case.
+fn spelled(client: &str) -> Option<String> {
+    parsed(client).map(|id| id.to_string())
+}
+
+fn parsed(client: &str) -> Option<Ulid> {
+    // Beyond 128 bits the parser would drop the topmost, and two ids would be one.
+    Some(client).filter(|client| client.as_bytes().first() <= Some(&b'7')).and_then(|client| client.parse().ok())
 }

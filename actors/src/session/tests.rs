@@ -246,6 +246,20 @@ fn a_live_session_is_refreshed_and_stays_who_it_is() {
 }
 
 #[test]
+fn a_client_id_is_the_same_in_either_case() {
+    let id = "01hf3v9qk7zxw8mnpt5rbyd2ce";
+    for (first, again) in [(id.to_owned(), id.to_uppercase()), (id.to_uppercase(), id.to_owned()), (id.to_owned(), id.to_owned())] {
+        let mut rig = Rig::new(bounds());
+        assert_eq!(rig.ask("connect", &format!(r#"{{"token":"alice","client":"{first}"}}"#)), ["#1"]);
+        assert_eq!(&*rig.session().seat().owner.get().unwrap().client, id.to_uppercase(), "one spelling is kept");
+        assert_eq!(rig.ask("connect", &format!(r#"{{"token":"alice","client":"{again}"}}"#)), ["#2"], "{first} then {again}");
+        let other = again.replace('9', "8");
+        assert_eq!(rig.ask("connect", &format!(r#"{{"token":"alice","client":"{other}"}}"#)), ["#3 invalid_params"]);
+        assert_eq!(rig.ask("connect", r#"{"token":"alice","client":"not one"}"#), ["#4 invalid_params"]);
+    }
+}
+
+#[test]
 fn permissions_are_checked_by_method() {
     let mut rig = Rig::new(bounds());
     rig.ask("connect", r#"{"token":"alice/{\"closed:r\":[\"read\"],\"closed:g\":[\"signal\"],\"closed:s\":[\"send\"]}"}"#);
