@@ -94,7 +94,8 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
     let shutdown = Shutdown::new();
     let kinds = config.kinds();
     let shared = Shared {
-        kinds: Kinds::new(kinds.iter().map(|kind| (**kind).clone()).chain([canary::kind()])),
+        kinds: kinds.clone(),
+        all_kinds: Kinds::new(kinds.iter().map(|kind| (**kind).clone()).chain([canary::kind()])),
         directory: directory.clone(),
         relays: relays.clone(),
         journal: journal.clone(),

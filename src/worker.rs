@@ -21,8 +21,10 @@ use crate::ws;
 /// What all workers are started with.
 #[derive(Clone)]
 pub struct Shared {
-    /// The kinds there are.
+    /// The kinds that clients may ask for.
     pub kinds: Kinds,
+    /// Those and the server's own.
+    pub all_kinds: Kinds,
     /// The way to entities.
     pub directory: Directory,
     /// The way to every thread's sessions, by worker.
@@ -82,7 +84,7 @@ pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
         turns: Turns::new(shared.catch_up_percent),
     };
     DirectoryActor::start_on_thread(Shard {
-        kinds: shared.kinds.clone(),
+        kinds: shared.all_kinds,
         env: Rc::new(env),
         limits: DirectoryLimits { max_awake: shared.max_awake, max_loading: shared.cold_starts + shared.cold_start_queue },
         queue: seed.directory,

@@ -49,6 +49,17 @@ impl EntityId {
         Ok(Self { text: text.into(), colon: colon as u8 })
     }
 
+    /// The only entity of a kind that the server keeps for itself: `.kind:id`. The dot is not in the grammar, so no client, token
+    /// or configuration can name it, whatever it is called.
+    ///
+    /// # Panics
+    /// When what follows the dot is not an entity id: both are constants of the caller.
+    pub fn internal(kind: &'static str, id: &'static str) -> Self {
+        let name = kind.strip_prefix('.').expect("an internal kind begins with a dot");
+        let inner = Self::parse(&format!("{name}:{id}")).expect("an internal entity is named like any other behind the dot");
+        Self { text: format!(".{}", inner.text).into(), colon: inner.colon + 1 }
+    }
+
     /// The configured family this entity belongs to.
     pub fn kind(&self) -> &str {
         &self.text[..self.colon as usize]
@@ -151,5 +162,15 @@ mod tests {
             let got = got.as_ref().map(|e| (e.kind(), e.id())).map_err(Clone::clone);
             assert_eq!(got, want, "{text}");
         }
+    }
+
+    #[test]
+    fn an_internal_entity_cannot_be_named_from_outside() {
+        let internal = EntityId::internal(".canary", "node");
+        assert_eq!((internal.kind(), internal.id(), internal.as_str()), (".canary", "node", ".canary:node"));
+        assert!(!is_kind(internal.kind()));
+        assert_eq!(EntityId::parse(internal.as_str()), Err(BadEntityId::Kind));
+        let quoted = serde_json::to_string(&internal).unwrap();
+        assert!(serde_json::from_str::<EntityId>(&quoted).is_err());
     }
 }

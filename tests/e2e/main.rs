@@ -10,6 +10,7 @@ mod server;
 mod token;
 
 mod bodies;
+mod canary;
 mod check;
 mod close_codes;
 mod costs;
