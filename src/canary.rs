@@ -2,7 +2,7 @@
 //! once when a transaction fails.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use greenroom_actors::answer::{Asked, Asker, Responder};
 use greenroom_actors::behaviour::BehaviourConfig;
@@ -124,9 +124,9 @@ impl Canary {
         let Part::Joined { seq, .. } = joined else { return Err("the entity answered something else".into()) };
         let sender = Sender { user: "canary".into(), client: Arc::from(""), moderator: false };
         let body = RawJson::from_value(&json!({"path": "", "value": {"at": clock::wall()}})).expect("a literal serializes");
-        let (r#type, since) = ("set".into(), Instant::now());
+        let r#type = "set".into();
         self.ask("send", |reply| {
-            ToEntity::Op(Box::new(OpRequest { sender, r#type, body, n: None, first_sent: None, if_seq: None, tag: None, reply, since }))
+            ToEntity::Op(Box::new(OpRequest { sender, r#type, body, n: None, first_sent: None, if_seq: None, tag: None, reply }))
         })?;
         self.wait(|part| matches!(part, Part::Events { last, .. } if *last > seq)).await?;
         Ok(())

@@ -7,10 +7,12 @@ use metrics::Unit;
 
 mod declare;
 mod handles;
+#[cfg(test)]
+pub(crate) mod recorded;
 mod requests;
 
 pub use declare::{Metric, MetricType};
-pub use handles::{DeliveryMetrics, JournalMetrics, KindMetrics, PresenceMetrics, record_panic, record_rate_limited};
+pub use handles::{DeliveryMetrics, JournalMetrics, KindMetrics, PresenceMetrics, Stored, record_panic, record_rate_limited};
 pub use requests::{RequestMetrics, UNKNOWN_METHOD};
 
 /// Seconds from a fast in-memory answer to the longest a client waits.
@@ -52,8 +54,11 @@ pub const COLD_START_SECONDS: Metric = Metric::histogram(
     "Time to load an entity, its wait for a turn included",
 );
 /// Loads that wait for a turn.
-pub const COLD_STARTS_WAITING: Metric =
-    Metric::gauge("greenroom_cold_starts_waiting", &[], "Entities that wait for their turn to be loaded");
+pub const COLD_STARTS_WAITING: Metric = Metric::gauge(
+    "greenroom_cold_starts_waiting",
+    &[],
+    "Entities that wait for their turn to be loaded; those that are being loaded do not count",
+);
 /// Ops by what became of them.
 pub const OPS: Metric = Metric::counter(
     "greenroom_ops_total",
@@ -98,7 +103,13 @@ pub const OUTBOX_BYTES: Metric =
 pub const OUTBOX_OVERFLOWS: Metric = Metric::counter(
     "greenroom_outbox_overflows_total",
     &["policy"],
-    "Times an outbox was full, by what was then done: `replay`, `disconnect`, `drop_oldest` or `latest`",
+    "Times an outbox was full, by what was then done: `replay`, `disconnect` or `drop_oldest`",
+);
+/// Signals that gave way to newer ones.
+pub const SIGNALS_REPLACED: Metric = Metric::counter(
+    "greenroom_signals_replaced_total",
+    &[],
+    "Signals that waited in an outbox and gave way to a newer one with the same key (policy `latest`)",
 );
 /// Pages read for paused subscriptions.
 pub const CATCH_UP_PAGES: Metric = Metric::counter(
@@ -148,6 +159,7 @@ pub const TABLE: &[Metric] = &[
     JOURNAL_QUEUE_OPS,
     OUTBOX_BYTES,
     OUTBOX_OVERFLOWS,
+    SIGNALS_REPLACED,
     CATCH_UP_PAGES,
     MAILBOX_REFUSALS,
     RATE_LIMITED,

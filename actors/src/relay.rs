@@ -129,6 +129,8 @@ pub enum Part {
         spec: SubSpec,
         /// Their frames, for the session's codec.
         frame: Option<Bytes>,
+        /// How many events are in there: none where a snapshot takes their place.
+        events: u64,
         /// The log.
         epoch: Epoch,
         /// The position that they continue from; what continues from another one comes too late.

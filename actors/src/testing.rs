@@ -1,7 +1,7 @@
 //! What the tests of several modules share.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use greenroom_protocol::codec::ServerMessage;
 use greenroom_protocol::params::{EventPolicy, SignalPolicy};
@@ -241,6 +241,5 @@ pub(crate) fn post(user: &str, n: Option<u64>, text: &str, reply: Responder) -> 
         tag: None,
         if_seq: None,
         reply,
-        since: Instant::now(),
     }
 }

@@ -33,11 +33,8 @@ async fn nobody_reaches_the_canary(codec: CodecKind) {
 /// A kind may have the name that the canary's once had, and is what was configured.
 #[tokio::test]
 async fn a_kind_of_the_canarys_old_name_is_the_operators() {
-    let mut server = Server::builder()
-        .with("kinds.greenroom-canary.behaviour = \"room\"")
-        .with("kinds.room.behaviour = \"room\"")
-        .start()
-        .await;
+    let mut server =
+        Server::builder().with("kinds.greenroom-canary.behaviour = \"room\"").with("kinds.room.behaviour = \"room\"").start().await;
     let mut client = server.client(CodecKind::Json).await;
     client.subscribe("greenroom-canary:node").await;
     client.send("greenroom-canary:node", 1, "post", json!({"text": "mine"})).await;

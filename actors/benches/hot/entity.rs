@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Instant;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -48,7 +47,6 @@ impl Posters {
             if_seq: None,
             tag: None,
             reply: rig::reply(&self.asker, n as i64),
-            since: Instant::now(),
         }
     }
 }

@@ -54,7 +54,6 @@ struct Loading(Rc<EntityEnv>);
 impl Loading {
     fn new(env: Rc<EntityEnv>) -> Self {
         env.loading.set(env.loading.get() + 1);
-        metrics::COLD_STARTS_WAITING.gauge_with([]).increment(1);
         Self(env)
     }
 }
@@ -62,6 +61,21 @@ impl Loading {
 impl Drop for Loading {
     fn drop(&mut self) {
         self.0.loading.set(self.0.loading.get() - 1);
+    }
+}
+
+/// Counts a load until its turn comes.
+struct Waiting;
+
+impl Waiting {
+    fn new() -> Self {
+        metrics::COLD_STARTS_WAITING.gauge_with([]).increment(1);
+        Self
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
         metrics::COLD_STARTS_WAITING.gauge_with([]).decrement(1);
     }
 }
@@ -104,10 +118,12 @@ impl EntityActor {
     fn load(&mut self, ctx: &mut Context<Self>, barrier: bool) {
         let (env, id) = (Rc::clone(&self.env), self.life.id().clone());
         let counted = self.first_load.take().unwrap_or_else(|| Loading::new(Rc::clone(&env)));
+        let waiting = Waiting::new();
         let load = async move {
             let _counted = counted;
             // The semaphore is never closed.
             let _turn = env.cold_starts.acquire().await;
+            drop(waiting);
             if barrier {
                 env.journal.barrier().await;
             }

@@ -41,8 +41,6 @@ pub struct OpRequest {
     pub tag: Option<Box<str>>,
     /// Where the answer goes.
     pub reply: Responder,
-    /// When the session accepted it, for the latency histogram.
-    pub since: std::time::Instant,
 }
 
 /// A request to follow.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use greenroom_protocol::codec::Method;
 use greenroom_protocol::params::PresenceAction;
@@ -190,7 +190,7 @@ impl Entity {
 
     /// Decides on an op. `room` tells whether the journal has room for one event; it is needed when this returns true.
     pub fn op(&mut self, request: OpRequest, now: Millis, room: bool, fx: &mut Effects) {
-        let OpRequest { sender, r#type, body, n, first_sent, if_seq, tag, reply, since } = request;
+        let OpRequest { sender, r#type, body, n, first_sent, if_seq, tag, reply } = request;
         if let Err(refused) = self.bucket.check(1) {
             record_rate_limited("entity");
             return self.refuse_op(reply, over_limit(refused), fx);
@@ -243,7 +243,7 @@ impl Entity {
                 self.pending_ops += 1;
                 self.upkeep.event(record.body.len());
                 fx.event = Some(Arc::clone(&record));
-                self.gate.push_back((seq, Output::Event { record, reply, since }));
+                self.gate.push_back((seq, Output::Event { record, reply, since: Instant::now() }));
                 self.snapshot_if_due(fx);
             }
             Err(refusal) => {
@@ -281,7 +281,6 @@ impl Entity {
             trimmed,
             longest_row,
         }));
-        self.metrics.snapshots.increment(1);
     }
 
     /// The latest snapshot is in the journal's queue.

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::ToJournal;
 use super::batch::Gathered;
-use crate::metrics::JournalMetrics;
+use crate::metrics::{JournalMetrics, Stored};
 use crate::store::{Batch, CommitError, Fence, Settled, Store};
 
 /// The first pause before asking again how a transaction ended; it doubles up to [`LONGEST_PAUSE`].
@@ -148,11 +148,12 @@ impl Committer {
 
     /// Whether the batch is on disk; waits until that is known.
     async fn attempt(&mut self, batch: &Batch, ops: usize) -> bool {
+        let holds = Stored { ops, snapshots: batch.snapshots.len(), trims: batch.trims.len() };
         let begun = Instant::now();
         match self.store.commit(batch).await {
             Ok(()) => {
                 self.number += 1;
-                self.metrics.committed(ops, batch.trims.len(), begun.elapsed());
+                self.metrics.committed(holds, begun.elapsed());
                 self.set_health(Health::Ok);
                 true
             }
@@ -171,7 +172,11 @@ impl Committer {
                 self.metrics.unknown(begun.elapsed());
                 tracing::warn!(%why, ops, "a transaction's outcome is unknown; asking the store");
                 self.set_health(Health::Failing(why));
-                self.settle(batch.fence).await
+                let stored = self.settle(batch.fence).await;
+                if stored {
+                    self.metrics.stored(holds);
+                }
+                stored
             }
         }
     }

@@ -8,6 +8,7 @@ use super::batch::Gathered;
 use tokio::sync::watch;
 
 use super::*;
+use crate::metrics::recorded::Recorded;
 use crate::record::EventRecord;
 use crate::store::memory::{Lost, MemoryStore};
 use crate::store::{Page, Store, Trim};
@@ -330,4 +331,40 @@ async fn a_barrier_behind_an_ended_committer_holds_nobody() {
     let (journal, queue) = Journal::channel(1);
     drop(queue);
     journal.barrier().await;
+}
+
+/// What a transaction did not store is not counted as stored, whichever way it ended.
+#[tokio::test]
+async fn what_was_not_stored_does_not_count() {
+    use crate::metrics::{COMMIT_BATCH_OPS, COMMIT_SECONDS, COMMITS, SNAPSHOTS, TRIMS};
+    type Fails = fn(&MemoryStore);
+    // How it ends, and then: ops, snapshots, trims that count, and transactions.
+    let table: [(&str, Fails, [f64; 4]); 5] = [
+        ("stored", |_| {}, [2.0, 1.0, 1.0, 1.0]),
+        ("failed", |store| store.faults().fail_commits(1), [0.0, 0.0, 0.0, 1.0]),
+        ("lost, not written", |store| store.faults().lose_answers(1, Lost::NotWritten), [0.0, 0.0, 0.0, 1.0]),
+        ("lost, written", |store| store.faults().lose_answers(1, Lost::Written), [2.0, 1.0, 1.0, 1.0]),
+        ("nothing to store", |_| {}, [0.0; 4]),
+    ];
+    for (how, fails, [ops, snapshots, trims, transactions]) in table {
+        let recorded = Recorded::default();
+        let _set = metrics::set_default_local_recorder(&recorded);
+        let mut rig = Rig::large().await;
+        fails(&rig.store);
+        if how == "nothing to store" {
+            // A barrier is no transaction, and neither is what a life that has ended leaves in the queue.
+            let (ended, _) = Progress::new(0);
+            ended.end();
+            rig.queue([event("room:a", 1, &ended), ToJournal::Barrier(oneshot::channel().0)]);
+        } else {
+            let (progress, _) = Progress::new(0);
+            rig.queue([event("room:a", 1, &progress), event("room:a", 2, &progress)]);
+            rig.queue([snapshot("room:a", 2, &progress), trim("room:a", 1, &progress)]);
+        }
+        assert_eq!(recorded.value(&SNAPSHOTS), 0.0, "{how}: it is only queued");
+        rig.run().await;
+        assert_eq!(recorded.observed(&COMMIT_BATCH_OPS).iter().sum::<f64>(), ops, "{how}");
+        assert_eq!((recorded.value(&SNAPSHOTS), recorded.value(&TRIMS)), (snapshots, trims), "{how}");
+        assert_eq!((recorded.value(&COMMITS), recorded.observed(&COMMIT_SECONDS).len()), (transactions, transactions as usize), "{how}");
+    }
 }

@@ -27,8 +27,6 @@ pub struct KindMetrics {
     op_seconds: Histogram,
     cold_starts: Counter,
     cold_start_seconds: Histogram,
-    /// Snapshots stored.
-    pub snapshots: Counter,
     pages: Counter,
     /// Who comes and goes.
     pub presence: PresenceMetrics,
@@ -58,7 +56,6 @@ impl KindMetrics {
             op_seconds: OP_SECONDS.histogram_with([kind]),
             cold_starts: COLD_STARTS.counter_with([kind, "ok"]),
             cold_start_seconds: COLD_START_SECONDS.histogram_with([kind]),
-            snapshots: SNAPSHOTS.counter_with([]),
             pages: CATCH_UP_PAGES.counter_with([]),
             presence: PresenceMetrics::new(),
         }
@@ -101,6 +98,17 @@ impl KindMetrics {
     }
 }
 
+/// What one transaction holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Stored {
+    /// Ops.
+    pub ops: usize,
+    /// Snapshots.
+    pub snapshots: usize,
+    /// Journals whose oldest rows it deletes.
+    pub trims: usize,
+}
+
 /// What the committer and the queue before it record.
 #[derive(Clone)]
 pub struct JournalMetrics {
@@ -112,6 +120,7 @@ pub struct JournalMetrics {
     failed: Counter,
     unknown: Counter,
     trims: Counter,
+    snapshots: Counter,
 }
 
 impl JournalMetrics {
@@ -126,16 +135,23 @@ impl JournalMetrics {
             failed: COMMITS.counter_with(["failed"]),
             unknown: COMMITS.counter_with(["unknown"]),
             trims: TRIMS.counter_with([]),
+            snapshots: SNAPSHOTS.counter_with([]),
         }
     }
 
-    /// A transaction with `ops` ops, that deleted the oldest rows of `trims` journals, was made durable in `took`.
-    #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 ops")]
-    pub fn committed(&self, ops: usize, trims: usize, took: Duration) {
+    /// A transaction was made durable in `took`.
+    pub fn committed(&self, stored: Stored, took: Duration) {
         self.ok.increment(1);
-        self.trims.increment(trims as u64);
-        self.batch_ops.record(ops as f64);
         self.seconds.record(took);
+        self.stored(stored);
+    }
+
+    /// What a transaction holds is on disk. Where its answer was lost, this is known only later.
+    #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 ops")]
+    pub fn stored(&self, Stored { ops, snapshots, trims }: Stored) {
+        self.batch_ops.record(ops as f64);
+        self.snapshots.increment(snapshots as u64);
+        self.trims.increment(trims as u64);
     }
 
     /// A transaction failed, and stored nothing.
@@ -166,7 +182,7 @@ pub struct DeliveryMetrics {
     pub disconnected: Counter,
     /// Signals dropped for newer ones.
     pub dropped_oldest: Counter,
-    /// Signals replaced by newer ones with the same key.
+    /// Waiting signals whose place newer ones with the same key took.
     pub replaced: Counter,
 }
 
@@ -181,7 +197,7 @@ impl DeliveryMetrics {
             paused: OUTBOX_OVERFLOWS.counter_with(["replay"]),
             disconnected: OUTBOX_OVERFLOWS.counter_with(["disconnect"]),
             dropped_oldest: OUTBOX_OVERFLOWS.counter_with(["drop_oldest"]),
-            replaced: OUTBOX_OVERFLOWS.counter_with(["latest"]),
+            replaced: SIGNALS_REPLACED.counter_with([]),
         }
     }
 }

@@ -320,7 +320,7 @@ impl Relay {
     }
 
     fn caught_up(&mut self, entity: &EntityId, part: Part) {
-        let Part::CaughtUp { spec, frame, epoch, after, seq, live, presence } = part else { return };
+        let Part::CaughtUp { spec, frame, events, epoch, after, seq, live, presence } = part else { return };
         self.adopt(entity, &epoch);
         let SubSpec { session, number, .. } = spec;
         let find = |sub: &&mut Sub| sub.spec.session == session && sub.spec.number == number;
@@ -342,7 +342,7 @@ impl Relay {
             return;
         }
         if let Some(frame) = frame {
-            self.metrics.events.increment(seq.saturating_sub(sub.last));
+            self.metrics.events.increment(events);
             seat.outbox.push(frame);
         }
         (sub.epoch, sub.last) = (epoch, seq);

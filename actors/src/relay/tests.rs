@@ -18,6 +18,7 @@ use crate::entity::{Effects, Entity, SubscribeRequest, ToEntity};
 use crate::frames::{Wants, signal_key};
 use crate::ids::WorkerId;
 use crate::kind::Kind;
+use crate::metrics::recorded::Recorded;
 use crate::outbox::Outbox;
 use crate::store::Loaded;
 use crate::testing::{self, encoder, kind, messages, post, shown};
@@ -89,13 +90,20 @@ impl Rig {
         self.parts(vec![Part::Joined { spec, epoch: epoch(), seq, answer }]);
     }
 
+    /// Something that brings a paused subscription from `after` to `seq` without a single event: a snapshot, or who is present.
+    fn reset(&self, spec: SubSpec, after: Seq, seq: Seq) {
+        let frame = Some(event(seq, 1).json.unwrap());
+        self.parts(vec![Part::CaughtUp { spec, frame, events: 0, epoch: epoch(), after, seq, live: true, presence: false }]);
+    }
+
     fn caught_up(&self, spec: SubSpec, after: Seq, seq: Seq, live: bool) {
         self.caught_up_with(spec, after, seq, live, false);
     }
 
     fn caught_up_with(&self, spec: SubSpec, after: Seq, seq: Seq, live: bool, presence: bool) {
         let frame = (after + 1..=seq).flat_map(|seq| event(seq, 1).json.unwrap()).collect::<Vec<_>>();
-        self.parts(vec![Part::CaughtUp { spec, frame: Some(frame.into()), epoch: epoch(), after, seq, live, presence }]);
+        let (frame, events) = (Some(frame.into()), seq - after);
+        self.parts(vec![Part::CaughtUp { spec, frame, events, epoch: epoch(), after, seq, live, presence }]);
     }
 
     /// What was asked of the entity, in a few words.
@@ -344,6 +352,38 @@ fn late_messages_for_who_has_gone_reach_nobody() {
     assert_eq!(rig.asked(), ["0 unfollows 1"]);
     rig.parts(vec![events(4, 1)]);
     assert_eq!((got(&b), rig.relay.borrow().followers(&rig.entity).count()), (Vec::new(), 0));
+}
+
+#[test]
+fn only_what_is_put_into_an_outbox_counts_as_delivered() {
+    use crate::metrics::{EVENTS_DELIVERED, OUTBOX_OVERFLOWS, SIGNALS_DELIVERED, SIGNALS_REPLACED};
+    let recorded = Recorded::default();
+    metrics::with_local_recorder(&recorded, || {
+        let mut rig = Rig::new();
+        let (a, deaf) = (rig.seat(), rig.seat());
+        rig.joins(SubSpec { signals: SignalPolicy::Latest, ..spec(&a, 1) }, 0);
+        rig.joins(SubSpec { events: EventPolicy::None, signals: SignalPolicy::None, ..spec(&deaf, 1) }, 0);
+        let signal = |rig: &Rig, bytes: usize| {
+            let frames = Frames { json: Some(vec![0; bytes].into()), msgpack: None };
+            rig.parts(vec![Part::Signal { frames, from: deaf.key, key: 1 }]);
+        };
+        let counted = || [&EVENTS_DELIVERED, &SIGNALS_DELIVERED, &SIGNALS_REPLACED, &OUTBOX_OVERFLOWS].map(|metric| recorded.value(metric));
+        rig.parts(vec![events(1, 1)]);
+        signal(&rig, 4);
+        assert_eq!(counted(), [1.0, 1.0, 0.0, 0.0], "who follows neither gets neither");
+        signal(&rig, 4);
+        assert_eq!(counted(), [1.0, 1.0, 1.0, 0.0], "a newer signal took a waiting one's place, in an outbox with room");
+        a.outbox.push(vec![0; LIMIT].into());
+        rig.parts(vec![events(2, 1), events(3, 1)]);
+        assert_eq!(counted(), [1.0, 1.0, 1.0, 1.0], "it pauses once, and what it did not get is not delivered");
+        let _ = a.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut VecDeque::new(), 100, usize::MAX);
+        rig.drained(&a);
+        rig.asked();
+        rig.reset(SubSpec { signals: SignalPolicy::Latest, ..spec(&a, 1) }, 1, 3);
+        assert_eq!(counted(), [1.0, 1.0, 1.0, 1.0], "a snapshot is no event, whatever it stands for");
+        rig.parts(vec![events(4, 1)]);
+        assert_eq!(counted()[0], 2.0);
+    });
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::head::Head;
 use crate::answer::{Asked, Responder};
 use crate::clock::Millis;
 use crate::identity::Identity;
+use crate::metrics::SESSIONS;
 use crate::relay::{Ask, Gather, Owner, Resume, ToRelay};
 use crate::session::name::{name, parse};
 
@@ -47,6 +48,7 @@ impl Session {
         // It is set once: a session that has an identity is refreshed.
         let _ = self.seat.owner.set(Owner { user: Arc::clone(&identity.user), client });
         self.adopt(identity, now);
+        SESSIONS.gauge_with([]).increment(1);
         Ok(true)
     }
 

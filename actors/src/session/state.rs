@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::params;
@@ -53,7 +52,6 @@ impl Session {
         let seat = relay.seat(|key| Seat::new(key, codec, Outbox::new(key, bounds.outbox_bytes, all), now, connect_by));
         drop(relay);
         let (requests, bytes) = (Bucket::new(bounds.requests), Bucket::new(bounds.bytes));
-        SESSIONS.gauge_with([]).increment(1);
         Self { seat, requests, bytes, address, asker: None, patience: None, env }
     }
 
@@ -163,7 +161,6 @@ impl Session {
     }
 
     fn send(&self, params: params::Send, reply: Responder) {
-        let since = Instant::now();
         let Some(rights) = self.seat.rights() else { return };
         let moderator = rights.may(&params.entity, Permissions::MODERATE);
         let kind = self.env.kinds.get(params.entity.kind());
@@ -175,7 +172,7 @@ impl Session {
         let sender = Sender { user: Arc::clone(&rights.identity.user), client: Arc::clone(client), moderator };
         let params::Send { entity, r#type, body, n, first_sent, if_seq, tag } = params;
         let (r#type, tag) = (r#type.into(), tag.map(Into::into));
-        self.route(entity, ToEntity::Op(Box::new(OpRequest { sender, r#type, body, n, first_sent, if_seq, tag, reply, since })));
+        self.route(entity, ToEntity::Op(Box::new(OpRequest { sender, r#type, body, n, first_sent, if_seq, tag, reply })));
     }
 
     fn signal(&self, params: params::Signal, reply: Responder) {
@@ -282,7 +279,9 @@ impl Session {
 impl Drop for Session {
     /// However it ends: its seat is free again and its entities hear of it.
     fn drop(&mut self) {
-        SESSIONS.gauge_with([]).decrement(1);
+        if self.seat.owner.get().is_some() {
+            SESSIONS.gauge_with([]).decrement(1);
+        }
         let park = !self.seat.left.get() && self.seat.outbox.closing().is_none_or(may_come_back) && !std::thread::panicking();
         self.env.relay.borrow_mut().unseat(&self.seat, park);
     }

@@ -14,6 +14,8 @@ use crate::entity::ToEntity;
 use crate::ids::WorkerId;
 use crate::kind::Kind;
 use crate::limits::Allowance;
+use crate::metrics::SESSIONS;
+use crate::metrics::recorded::Recorded;
 use crate::relay::{Part, ToRelay};
 use crate::testing::{at, encoder, entity, kind, messages, shown};
 
@@ -222,6 +224,29 @@ fn a_refused_connect_closes() {
         let mut rig = Rig::new(bounds());
         assert_eq!(rig.ask("connect", &format!(r#"{{"client":"{client}"}}"#)), ["#1 invalid_params"], "{client}");
     }
+}
+
+#[test]
+fn a_socket_is_no_session_until_it_is_admitted() {
+    let recorded = Recorded::default();
+    metrics::with_local_recorder(&recorded, || {
+        let sessions = || recorded.value(&SESSIONS);
+        let mut silent = Rig::new(bounds());
+        silent.ask("ping", "{}");
+        let mut refused = Rig::new(bounds());
+        refused.ask("connect", r#"{"token":"bad"}"#);
+        assert_eq!(sessions(), 0.0, "neither has connected");
+        let mut admitted = Rig::connected(bounds());
+        assert_eq!(sessions(), 1.0);
+        admitted.ask("connect", r#"{"token":"alice@7000"}"#);
+        admitted.ask("connect", r#"{"token":"bad"}"#);
+        assert_eq!(sessions(), 1.0, "it is still one");
+        silent.session = None;
+        refused.session = None;
+        assert_eq!(sessions(), 1.0, "sockets that never were sessions end");
+        admitted.session = None;
+        assert_eq!(sessions(), 0.0);
+    });
 }
 
 #[test]

@@ -10,6 +10,8 @@ use crate::directory::Directory;
 use crate::entity::{SubscribeRequest, Turns};
 use crate::journal::{Committer, CommitterLimits, Journal};
 use crate::kind::Kind;
+use crate::metrics::recorded::Recorded;
+use crate::metrics::{COLD_START_SECONDS, COLD_STARTS, COLD_STARTS_WAITING, ENTITIES_AWAKE, OP_SECONDS};
 use crate::relay::RelayHandle;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
@@ -126,4 +128,61 @@ async fn an_entity_that_cannot_be_loaded_says_so_and_is_tried_again() {
     assert_eq!(rig.next(1).await, ["lost"], "whoever follows it follows anew");
     rig.op(1);
     assert_eq!(rig.next(1).await, ["#1 seq 1"]);
+}
+
+/// Lets the other tasks of the thread go on until it is so.
+async fn until(what: &str, so: impl Fn() -> bool) {
+    let wait = async {
+        while !so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap_or_else(|_| panic!("not so: {what}"));
+}
+
+#[actix::test]
+async fn what_is_being_loaded_does_not_wait_for_its_turn() {
+    let recorded = Recorded::default();
+    let _set = ::metrics::set_default_local_recorder(&recorded);
+    let waiting = || recorded.value(&COLD_STARTS_WAITING);
+    let mut rig = Rig::start(10).await;
+    let faults = rig.store.faults();
+    faults.stall_reads();
+    rig.op(1);
+    faults.reads_stalled(1).await;
+    assert_eq!((waiting(), recorded.value(&ENTITIES_AWAKE)), (0.0, 1.0), "it has its turn");
+    let other = rig.line.reply(0, 2);
+    assert!(rig.directory.route(entity("room:b"), ToEntity::Read(other)).is_ok());
+    until("the other one waits: there is one turn", || waiting() == 1.0).await;
+    faults.release_reads();
+    assert_eq!(rig.next(2).await.len(), 2);
+    assert_eq!(waiting(), 0.0);
+    assert_eq!(recorded.observed(&COLD_START_SECONDS).len(), 2);
+    rig.op(2);
+    assert_eq!(rig.next(1).await, ["#2 seq 2"]);
+    assert_eq!((waiting(), recorded.value(&COLD_STARTS), recorded.observed(&COLD_START_SECONDS).len()), (0.0, 2.0, 2), "it was awake");
+}
+
+#[actix::test]
+async fn an_ops_time_begins_when_its_entity_has_accepted_it() {
+    let recorded = Recorded::default();
+    let _set = ::metrics::set_default_local_recorder(&recorded);
+    let mut rig = Rig::start(10).await;
+    let faults = rig.store.faults();
+    faults.stall_reads();
+    rig.op(1);
+    faults.reads_stalled(1).await;
+    // The op waits for its entity to be loaded. Its time has not begun.
+    let loaded = std::time::Instant::now();
+    faults.release_reads();
+    assert_eq!(rig.next(1).await, ["#1 seq 1"]);
+    let most = loaded.elapsed().as_secs_f64();
+    let observed = recorded.observed(&OP_SECONDS);
+    assert!(observed.len() == 1 && observed[0] <= most, "{observed:?}, and the load was over {most} s before the answer");
+    rig.op(1);
+    assert_eq!(rig.next(1).await, ["#1 seq 1 duplicate"]);
+    faults.fail_commits(1);
+    rig.op(2);
+    assert_eq!(rig.next(1).await, ["#2 unavailable"]);
+    assert_eq!(recorded.observed(&OP_SECONDS).len(), 1, "neither a repeat nor a failure was acknowledged");
 }

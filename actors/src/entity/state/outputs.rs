@@ -112,7 +112,7 @@ impl Entity {
                 let params = notify::Reset { entity: self.id.clone(), epoch: self.epoch.clone(), seq: self.committed, snapshot, reason };
                 let mut frame = Vec::new();
                 self.encoder.append(request.codec, &Message::Notification { method: Method::Reset, params: &params }, &mut frame);
-                self.caught_up(&request, frame.into(), self.committed, true, fx);
+                self.caught_up(&request, (frame.into(), 0), self.committed, true, fx);
             }
             _ => unreachable!("the caller has taken the others"),
         }
@@ -183,16 +183,17 @@ impl Entity {
     }
 
     fn live(&mut self, request: CatchUp, fx: &mut Effects) {
-        let mut frame = Vec::new();
+        let (mut frame, mut count) = (Vec::new(), 0);
         if request.spec.events != EventPolicy::None {
             let Some(events) = self.ring.after(request.after.seq.min(self.committed), self.committed) else {
                 // What was in memory when this was queued has been pushed out since: begin anew.
                 return self.catch_up(request, fx);
             };
             let events: Vec<_> = events.cloned().collect();
+            count = events.len() as u64;
             events.iter().for_each(|event| self.append_event(request.codec, event, &mut frame));
         }
-        self.caught_up(&request, frame.into(), self.committed, true, fx);
+        self.caught_up(&request, (frame.into(), count), self.committed, true, fx);
     }
 
     /// A paused subscription has left, or the session has subscribed again, since it asked to read on. Its relay was told so, or
@@ -204,8 +205,9 @@ impl Entity {
         }
     }
 
-    /// Hands a paused subscription what it missed, the presence list included.
-    pub(super) fn caught_up(&mut self, request: &CatchUp, mut frame: Bytes, seq: Seq, live: bool, fx: &mut Effects) {
+    /// Hands a paused subscription what it missed, the presence list included: a frame, and how many events are in it.
+    pub(super) fn caught_up(&mut self, request: &CatchUp, missed: (Bytes, u64), seq: Seq, live: bool, fx: &mut Effects) {
+        let (mut frame, events) = missed;
         if request.presence {
             let params = self.who_is_here(self.present());
             let mut both = Vec::from(frame);
@@ -218,6 +220,6 @@ impl Entity {
         }
         let frame = (!frame.is_empty()).then_some(frame);
         let (epoch, after): (Epoch, Seq) = (self.epoch.clone(), request.after.seq);
-        fx.part(spec.session.worker, Part::CaughtUp { spec, frame, epoch, after, seq, live, presence: request.presence });
+        fx.part(spec.session.worker, Part::CaughtUp { spec, frame, events, epoch, after, seq, live, presence: request.presence });
     }
 }

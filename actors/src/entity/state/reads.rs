@@ -180,7 +180,8 @@ impl Entity {
         self.metrics.page_read();
         for reader in std::iter::once(request).chain(others) {
             let frame = pages.iter().find(|page| page.codec == reader.codec).map(|page| page.after(reader.after.seq));
-            self.caught_up(&reader, frame.unwrap_or_default(), last, false, fx);
+            let missed = (frame.unwrap_or_default(), last.saturating_sub(reader.after.seq));
+            self.caught_up(&reader, missed, last, false, fx);
         }
     }
 
