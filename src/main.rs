@@ -1,12 +1,10 @@
 //! The binary `greenroom`.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::cli::{Cli, Command, Failure};
-use crate::config::{Config, LogFormat};
 
 mod accept;
 mod address;
@@ -18,6 +16,7 @@ mod canary;
 mod cli;
 mod config;
 mod http;
+mod logging;
 mod metrics;
 mod open_files;
 mod origin;
@@ -40,7 +39,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => {
             let loaded = args.load()?;
-            start_logging(&loaded.config);
+            logging::start(&loaded.config.log);
             if let Err(error) = configured {
                 tracing::warn!(%error, "the allocator keeps its defaults: the store opens and closes slower, and takes more memory");
             }
@@ -53,14 +52,5 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Check(args) => system.block_on(cli::check::run(&args, &mut std::io::stdout(), async |store| {
             store::check(store).await.map_err(|error| error.to_string())
         })),
-    }
-}
-
-fn start_logging(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::new(&config.log.filter);
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    match config.log.format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().init(),
     }
 }

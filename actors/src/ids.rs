@@ -14,3 +14,10 @@ pub struct SessionKey {
     /// Tells the sessions apart that had the same slot one after the other.
     pub generation: u32,
 }
+
+impl std::fmt::Display for SessionKey {
+    /// As in the session's name on the wire, less what tells this process from others.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}-{}", self.worker.0, self.slot, self.generation)
+    }
+}

@@ -16,6 +16,7 @@ pub mod journal;
 pub mod kind;
 pub mod limits;
 pub mod metrics;
+pub mod notices;
 pub mod outbox;
 pub mod presence;
 mod rare;
@@ -24,6 +25,7 @@ pub mod relay;
 pub mod rights;
 pub mod session;
 pub mod store;
+mod trail;
 
 #[cfg(test)]
 mod testing;

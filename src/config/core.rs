@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Problems;
 use super::units::{self, KIB, MIB};
+use crate::logging;
 
 /// The longest that a transaction may wait for more.
 const MAX_LINGER: Duration = Duration::from_millis(100);
@@ -56,7 +57,7 @@ impl Default for LogConfig {
 
 impl LogConfig {
     pub(super) fn check(&self, problems: &mut Problems) {
-        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&self.filter) {
+        if let Err(error) = logging::filter(&self.filter) {
             problems.add("log.filter", format!("is `{}`: {error}; write a level, or pairs such as \"info,greenroom=debug\"", self.filter));
         }
     }

@@ -30,6 +30,7 @@ mod identity;
 mod irc;
 mod leases;
 mod limits;
+mod logs;
 mod messages;
 mod metrics;
 mod pipelining;

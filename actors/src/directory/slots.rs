@@ -17,6 +17,7 @@ use crate::entity::ToEntity;
 use crate::kind::{Kind, Kinds};
 use crate::limits::{KeptAwake, NotWoken, Payer};
 use crate::metrics::{KindMetrics, MAILBOX_REFUSALS, record_rate_limited};
+use crate::trail;
 
 /// How many entities are asked at a time whether they are idle, at least: passivation never holds the thread for long.
 const SWEEP_SOME: usize = 256;
@@ -176,6 +177,10 @@ impl<M> Slots<M> {
     fn deliver(&mut self, entity: &EntityId, message: ToEntity, now: Mono, host: &mut impl Host<Mailbox = M>) {
         let Some(slot) = self.slots.get_mut(entity) else { return };
         (slot.last_used, slot.sent) = (now, slot.sent + 1);
+        if let ToEntity::Op(op) = &message {
+            let ids = || trail::Ids { session: Some(op.reply.session()), user: Some(&op.sender.user), n: op.n, seq: None };
+            trail::at("from the directory to its entity", entity, ids);
+        }
         if let (Some(kept), Some(payer)) = (&mut slot.kept, message.payer()) {
             kept.offer(payer);
         }

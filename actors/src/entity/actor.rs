@@ -137,6 +137,7 @@ impl EntityActor {
 
     /// Lets something happen to the life, and does what it says.
     fn step(&mut self, ctx: &mut Context<Self>, happen: impl FnOnce(&mut Life, &Journal, &mut Todo)) {
+        let _span = tracing::debug_span!("entity", id = %self.life.id()).entered();
         let mut todo = Todo::default();
         happen(&mut self.life, &self.env.journal, &mut todo);
         let Todo { effects, lost, load, watch, waiting, idle, end } = todo;

@@ -17,6 +17,7 @@ use crate::kind::Kind;
 use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
 use crate::record::EventRecord;
 use crate::store::{Loaded, StoreError};
+use crate::trail;
 
 /// The first pause before loading again after a failed commit; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -127,6 +128,7 @@ impl Life {
                 match woken {
                     Ok(entity) => {
                         self.metrics.woken(since.elapsed());
+                        tracing::debug!(seq = entity.committed(), took = ?since.elapsed(), waiting = waiting.len(), "woken");
                         self.begin(Box::new(entity), todo);
                         todo.waiting = waiting;
                     }
@@ -209,6 +211,8 @@ impl Life {
                 let permit = journal.reserve();
                 entity.op(*request, now, permit.is_some(), &mut todo.effects);
                 if let (Some(permit), Some(event), Some(progress)) = (permit, todo.effects.event.take(), &self.progress) {
+                    let ids = || trail::Ids { session: None, user: Some(&event.from), n: event.n, seq: Some(event.seq) };
+                    trail::at("from its entity to the journal", &self.id, ids);
                     let text = event.to_text();
                     permit.send(ToJournal::Event {
                         entity: self.id.clone(),
@@ -321,6 +325,7 @@ impl Life {
         let Phase::Awake(entity) = &mut self.phase else { return };
         entity.snapshot(&mut todo.effects);
         self.queue_snapshot(journal, todo);
+        tracing::debug!(drain = self.drain, "may sleep");
         todo.idle = Some(self.mark);
     }
 }

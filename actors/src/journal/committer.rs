@@ -11,6 +11,7 @@ use super::ToJournal;
 use super::batch::Gathered;
 use crate::metrics::{JournalMetrics, Stored};
 use crate::store::{Batch, CommitError, Fence, Settled, Store};
+use crate::trail;
 
 /// The first pause before asking again how a transaction ended; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -132,6 +133,11 @@ impl Committer {
             let trims = std::mem::take(&mut gathered.trims);
             let batch = Batch { fence, rows, snapshots, trims };
             let committed = self.attempt(&batch, gathered.ops).await;
+            if committed {
+                for row in &batch.rows {
+                    trail::at("on disk", &row.entity, || trail::Ids { seq: Some(row.last_seq), ..trail::Ids::default() });
+                }
+            }
             for (progress, through) in &gathered.tell {
                 if committed { progress.reach(*through) } else { progress.end() }
             }

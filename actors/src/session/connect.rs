@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::params::{self, Connect, PresenceAction};
@@ -15,6 +16,7 @@ use crate::answer::{Asked, Responder};
 use crate::clock::Millis;
 use crate::identity::Identity;
 use crate::metrics::SESSIONS;
+use crate::notices::NOTICES;
 use crate::relay::{Ask, Gather, Owner, Resume, ToRelay};
 use crate::session::name::{name, parse};
 
@@ -29,6 +31,9 @@ impl Session {
             Ok(first) => self.welcome(id, params, first, now),
             Err(error) => {
                 let fatal = rights.is_none();
+                if let Some(left_out) = NOTICES.admit("connect", Instant::now()) {
+                    tracing::info!(code = error.data.code.as_str(), left_out, why = ?error.message, "a `connect` is refused");
+                }
                 let expired = error.data.code == ErrorCode::TokenExpired;
                 self.refuse(Head::of_connect(id.as_ref()), error);
                 if fatal {
@@ -93,6 +98,7 @@ impl Session {
             subscriptions: Vec::new(),
             presence: Vec::new(),
         };
+        tracing::debug!(first, user = ?rights.identity.user, "connected");
         let resuming = first && params.session.is_some_and(|session| self.resume(&session));
         if params.subscriptions.is_empty() && params.presence.is_empty() && !resuming {
             return self.reply("connect", id.as_ref(), &connected);

@@ -24,6 +24,8 @@ use crate::metrics::{MAILBOX_REFUSALS, REQUESTS, SESSIONS, UNKNOWN_METHOD, recor
 use crate::outbox::Outbox;
 use crate::relay::{Ask, Owner, Seat};
 use crate::rights::Rights;
+use crate::session::name::name;
+use crate::trail;
 
 /// When to repeat a request that met the limit of unanswered ones: the next answer makes room, so soon.
 const RETRY_IN_FLIGHT_MS: u64 = 50;
@@ -60,8 +62,15 @@ impl Session {
         &self.seat
     }
 
+    /// What lines about this session carry.
+    pub(super) fn span(&self) -> tracing::Span {
+        let user = || self.seat.owner.get().map(|owner| &*owner.user);
+        tracing::debug_span!("session", id = name(self.env.instance, self.seat.key), user = user())
+    }
+
     /// Takes one message of the client.
     pub fn receive(&mut self, payload: &[u8], now: Now) {
+        let _span = self.span().entered();
         self.seat.heard.set(now.mono);
         let decoded = self.seat.codec.decode(payload);
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
@@ -169,6 +178,8 @@ impl Session {
         let Some((kind, reply)) = self.seat.allowed(&params.entity, needed, reply) else { return };
         let Some(reply) = fits(&kind, params.body.len(), reply) else { return };
         let Some(Owner { client, .. }) = self.seat.owner.get() else { return };
+        let ids = || trail::Ids { session: Some(self.seat.key), user: Some(&rights.identity.user), n: params.n, seq: None };
+        trail::at("from its session to the directory", &params.entity, ids);
         let sender = Sender { user: Arc::clone(&rights.identity.user), client: Arc::clone(client), moderator };
         let params::Send { entity, r#type, body, n, first_sent, if_seq, tag } = params;
         let (r#type, tag) = (r#type.into(), tag.map(Into::into));
@@ -268,6 +279,7 @@ impl Session {
     pub(super) fn refuse(&self, head: Head<'_>, error: WireError) {
         let Head { method, id, entity } = head;
         REQUESTS.counter_with([method, error.data.code.as_str()]).increment(1);
+        tracing::debug!(method, code = error.data.code.as_str(), "a request is refused");
         if id.is_some() || method == UNKNOWN_METHOD {
             self.seat.outbox.push(self.env.encoder.error(self.seat.codec, id, &error));
         } else {
@@ -279,6 +291,8 @@ impl Session {
 impl Drop for Session {
     /// However it ends: its seat is free again and its entities hear of it.
     fn drop(&mut self) {
+        let _span = self.span().entered();
+        tracing::debug!(code = self.seat.outbox.closing().map(CloseCode::as_str), "ended");
         if self.seat.owner.get().is_some() {
             SESSIONS.gauge_with([]).decrement(1);
         }

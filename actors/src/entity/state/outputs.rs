@@ -7,6 +7,8 @@ use bytes::Bytes;
 use greenroom_protocol::codec::Message;
 use greenroom_protocol::params::EventPolicy;
 
+use crate::trail;
+
 use super::{
     Answer, CatchUp, CodecKind, Effects, Empty, Entity, Epoch, EventRecord, Frames, Method, Part, RawJson, Responder, Sent, Seq,
     SessionKey, SnapshotReason, State, SubscribeRequest, Subscribed, Wants, WireError, notify, unavailable,
@@ -76,6 +78,11 @@ impl Entity {
                     self.pending_ops -= 1;
                     self.committed = record.seq;
                     self.metrics.acknowledged(since.elapsed());
+                    let ids = || {
+                        let (session, user) = (Some(reply.session()), Some(&*record.from));
+                        trail::Ids { session, user, n: record.n, seq: Some(record.seq) }
+                    };
+                    trail::at("released to its sender and the subscribers", &self.id, ids);
                     let sent =
                         Sent { seq: record.seq, epoch: self.epoch.clone(), at: record.at, result: record.result.clone(), duplicate: false };
                     answers.push(reply.ok(&sent));

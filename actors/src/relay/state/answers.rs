@@ -27,6 +27,9 @@ impl Relay {
         }
         let noted = answer.arrived();
         self.requests.answered(answer.method, answer.error);
+        if let Some(code) = answer.error {
+            tracing::debug!(session = %answer.to, method = answer.method, code = code.as_str(), "a request is refused");
+        }
         let Some(seat) = seat else { return };
         if let Some(noted) = noted {
             self.settle(seat, *noted, answer.error);

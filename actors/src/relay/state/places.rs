@@ -91,6 +91,7 @@ impl Relay {
             },
         };
         SESSIONS_RESUMED.counter_with([outcome]).increment(1);
+        tracing::debug!(%from, %to, user = ?owner.user, outcome, "a session is to be resumed");
         let present = taken.map(|(holder, present)| {
             for Present { entity, meta, .. } in present.iter().cloned() {
                 let adopt = Adopt { from: holder, to, user: Arc::clone(&owner.user), meta };
