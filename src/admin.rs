@@ -5,12 +5,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{Server, ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
+use actix_web::http::uri::Authority;
+use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, HttpResponse, HttpServer, Responder, web};
 use tokio::sync::watch;
 
 use crate::metrics::{Exporter, READY};
+use crate::origin::is_loopback_name;
 
 /// The content type of Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -66,8 +70,10 @@ pub struct Admin {
 /// # Errors
 /// When it cannot listen there.
 pub fn serve(address: SocketAddr, exporter: Exporter, readiness: watch::Receiver<Readiness>) -> io::Result<Admin> {
+    let loopback = address.ip().to_canonical().is_loopback();
     let server = HttpServer::new(move || {
         App::new()
+            .wrap(from_fn(move |request, next| known_by_its_name(loopback, request, next)))
             .app_data(web::Data::new(exporter.clone()))
             .app_data(web::Data::new(readiness.clone()))
             .route("/metrics", web::get().to(metrics))
@@ -84,6 +90,23 @@ pub fn serve(address: SocketAddr, exporter: Exporter, readiness: watch::Receiver
     let address = server.addrs().first().copied().unwrap_or(address);
     let server = server.run();
     Ok(Admin { address, handle: server.handle(), server })
+}
+
+/// Refuses requests to a loopback address under a name that somebody else's DNS may have let point there: a web page under that name
+/// could read what is here.
+async fn known_by_its_name(
+    loopback: bool,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let host = request.headers().get(HOST).map(|host| host.to_str().unwrap_or(""));
+    let names = [host, request.uri().authority().map(Authority::as_str)];
+    if loopback && names.into_iter().flatten().any(|name| !is_loopback_name(name)) {
+        let message =
+            "this listener answers only to loopback names such as `localhost`; set `metrics.listen` to a private address of this machine\n";
+        return Ok(request.into_response(HttpResponse::Forbidden().content_type("text/plain; charset=utf-8").body(message)));
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
 }
 
 async fn metrics(exporter: web::Data<Exporter>) -> impl Responder {

@@ -53,7 +53,9 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     let exporter = Exporter::install().map_err(|error| Failure::Runtime(error.to_string()))?;
-    let authenticator = Authenticator::new(&config.auth, config.is_loopback()).map_err(|error| Failure::Config(error.to_string()))?;
+    let admission = config.admission();
+    let authenticator = Authenticator::new(&config.auth, admission.anonymous).map_err(|error| Failure::Config(error.to_string()))?;
+    tracing::info!("who is admitted: {}", authenticator.admits(&admission.why));
     let listener = listen(config.listen, config.socket.send_buffer_bytes)?;
     let address = listener.local_addr().map_err(|error| Failure::Runtime(format!("no local address: {error}")))?;
     let database = SurrealStore::open_patiently(&config.store).await.map_err(|error| Failure::Runtime(error.to_string()))?;
@@ -251,7 +253,8 @@ fn gate(config: &Config) -> Result<Arc<Gate>, Failure> {
         frames,
         write_min_bytes: config.socket.write_min_bytes,
     };
-    let origins = OriginPolicy::new(&config.socket.allowed_origins).map_err(|error| Failure::Config(error.to_string()))?;
+    let origins =
+        OriginPolicy::new(&config.socket.allowed_origins, config.is_loopback()).map_err(|error| Failure::Config(error.to_string()))?;
     let proxies = TrustedProxies::new(config.limits.trusted_proxies.clone());
     Ok(Gate::new(limits, origins, proxies, Keyed::new(config.limits.connections())))
 }

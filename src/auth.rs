@@ -37,14 +37,14 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// Loads the keys that `config` names. `listen_is_loopback` decides over anonymous access where that is `auto`.
+    /// Loads the keys that `config` names. `anonymous` tells whether one may come without a token.
     ///
     /// # Errors
     /// Which file cannot be read, or holds no usable key.
-    pub fn new(config: &AuthConfig, listen_is_loopback: bool) -> Result<Self, AuthConfigError> {
+    pub fn new(config: &AuthConfig, anonymous: bool) -> Result<Self, AuthConfigError> {
         Ok(Self {
             keys: Keys::load(config)?,
-            anonymous: config.allows_anonymous(listen_is_loopback),
+            anonymous,
             checks: claims::Checks {
                 issuer: config.issuer.clone(),
                 audience: config.audience.clone(),
@@ -54,14 +54,20 @@ impl Authenticator {
         })
     }
 
-    /// Whether `connect` without a token is admitted.
-    pub fn allows_anonymous(&self) -> bool {
-        self.anonymous
-    }
-
     /// How many keys tokens may be signed with.
     pub fn key_count(&self) -> usize {
         self.keys.len()
+    }
+
+    /// Who is let in, in a few words for the operator.
+    pub fn admits(&self, why: &str) -> String {
+        let tokens = match self.key_count() {
+            0 => "no tokens".to_owned(),
+            1 => "tokens by 1 key".to_owned(),
+            keys => format!("tokens by {keys} keys"),
+        };
+        let anonymous = if self.anonymous { "allowed" } else { "refused" };
+        format!("{tokens}; anonymous users {anonymous}: {why}")
     }
 
     /// Who `token` speaks for at the time `now`; without one an anonymous user named after `client`, where that is allowed.

@@ -24,7 +24,7 @@ pub mod units;
 
 #[cfg(test)]
 pub use auth::Anonymous;
-pub use auth::{Algorithm, AuthConfig, MIN_SECRET_BYTES};
+pub use auth::{Admission, Algorithm, AuthConfig, MIN_SECRET_BYTES};
 pub use core::{DirectoryConfig, DrainConfig, JournalConfig, LogConfig, LogFormat, MetricsConfig, RelayConfig};
 pub use kinds::KindConfig;
 pub use limits::LimitsConfig;
@@ -93,6 +93,16 @@ impl Config {
         self.listen.ip().to_canonical().is_loopback()
     }
 
+    /// Whether one may connect without a token, and why.
+    pub fn admission(&self) -> Admission {
+        let signs = [
+            (!self.is_loopback(), "`listen` is not a loopback address"),
+            (!self.limits.trusted_proxies.is_empty(), "`limits.trusted_proxies` is set"),
+            (!self.socket.allowed_origins.is_empty(), "`socket.allowed_origins` is set"),
+        ];
+        self.auth.admission(signs.iter().find(|(shown, _)| *shown).map(|(_, sign)| *sign))
+    }
+
     /// The number of worker threads to start.
     pub fn worker_count(&self) -> usize {
         match self.workers {
@@ -125,7 +135,7 @@ impl Config {
         self.log.check(&mut problems);
         self.store.check(&mut problems);
         self.socket.check(&mut problems);
-        self.auth.check(self.is_loopback(), &mut problems);
+        self.auth.check(&self.admission(), &mut problems);
         self.limits.check(&self.socket, &mut problems);
         self.directory.check(&mut problems);
         self.journal.check(&mut problems);

@@ -1,7 +1,10 @@
 //! The demo page and the SDK, as files inside the binary.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, UPGRADE, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::header::HeaderValue;
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::{HttpRequest, HttpResponse, Route, guard, web};
 use rust_embed::RustEmbed;
 
@@ -22,11 +25,13 @@ struct Files;
 /// `/`, `/demo/…` and `/client/…`.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
+        .service(web::resource("/{any:.*}").guard(guard::fn_guard(wants_upgrade)).to(|| async { upgrade_with_body() }))
         .route("/", read().to(|request: HttpRequest| async move { file(&request, "demo/index.html") }))
         .route("/demo/{path:.*}", read().to(demo))
         .route("/client/{path:.*}", read().to(sdk))
         .route("/favicon.ico", read().to(|request: HttpRequest| async move { file(&request, "demo/icon.svg") }))
         .route(ws::PATH, read().to(|| async { upgrade_required() }))
+        .route("/ws/", read().to(|| async { upgrade_required() }))
         .default_service(web::to(|| async { HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("not found\n") }));
 }
 
@@ -35,20 +40,35 @@ fn read() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
-/// For who looks at the socket's address with a browser: with the header `Upgrade` the request does not come here.
+/// For somebody who looks at the socket's address with a browser: with the header `Upgrade` the request does not come here.
 fn upgrade_required() -> HttpResponse {
-    HttpResponse::build(StatusCode::UPGRADE_REQUIRED)
-        .insert_header((UPGRADE, "websocket"))
-        .content_type("text/plain; charset=utf-8")
-        .body("this is where WebSocket connections are made; docs/protocol.md says how\n")
+    HttpResponse::build(StatusCode::UPGRADE_REQUIRED).insert_header((UPGRADE, "websocket")).content_type("text/plain; charset=utf-8").body(
+        "this is where WebSocket connections are made; docs/protocol.md says how. If this was to be one, the header \
+             `Upgrade: websocket` is missing: a proxy on the way has to pass `Upgrade` and `Connection` on\n",
+    )
+}
+
+/// A request for an upgrade comes here only if it has a body in chunks; all others are taken over before.
+fn wants_upgrade(context: &guard::GuardContext<'_>) -> bool {
+    let upgrade = context.head().headers().get(UPGRADE);
+    upgrade.is_some_and(|to| to.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket"))
+}
+
+fn upgrade_with_body() -> HttpResponse {
+    let refused = ws::Refused::new("handshake", StatusCode::BAD_REQUEST, ws::NO_BODY);
+    refused.note(None);
+    HttpResponse::build(refused.status).force_close().content_type("text/plain; charset=utf-8").body(format!("{}\n", refused.message))
 }
 
 async fn demo(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
     file(&request, &format!("demo/{path}"))
 }
 
+/// The SDK may be imported by pages of other hosts. Whether these may connect is another question.
 async fn sdk(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
-    file(&request, &path)
+    let mut response = file(&request, &path);
+    response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
 }
 
 fn file(request: &HttpRequest, path: &str) -> HttpResponse {

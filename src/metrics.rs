@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use greenroom_actors::metrics::{self as core, Metric, MetricType};
-use metrics::{Counter, Gauge};
+use metrics::Gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Sockets that are open.
@@ -129,18 +129,9 @@ impl ConnectionMetrics {
         Self { open: CONNECTIONS.gauge_with([]) }
     }
 
-    /// Nobody was let in, for `reason`.
-    pub fn refused(&self, reason: &'static str) {
-        self.counter(&CONNECTIONS_REFUSED, reason).increment(1);
-    }
-
     /// A connection ended, for `reason`.
     pub fn closed(&self, reason: &'static str) {
-        self.counter(&CLOSES, reason).increment(1);
-    }
-
-    fn counter(&self, metric: &Metric, reason: &'static str) -> Counter {
-        metric.counter_with([reason])
+        CLOSES.counter_with([reason]).increment(1);
     }
 }
 

@@ -16,6 +16,6 @@ mod upgrade;
 
 pub use frame::frame;
 pub use guard::FrameLimits;
-pub use handshake::PATH;
+pub use handshake::{NO_BODY, PATH, Refused};
 pub use sweep::sweep_every_second;
 pub use upgrade::{Gate, GateLimits, upgrade};

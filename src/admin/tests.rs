@@ -39,6 +39,25 @@ async fn operators_see_life_readiness_and_metrics() {
     assert_eq!(get(address, "/ready").await.0, 503);
     assert_eq!(get(address, "/").await.0, 404);
 
+    let asked = |host: &'static str| {
+        let raw = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        tokio::task::spawn_blocking(move || {
+            use std::io::{Read, Write};
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.write_all(raw.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        })
+    };
+    for (host, status) in
+        [("evil.test:9464", 403), ("localhost.evil.test", 403), ("0.0.0.0:9464", 403), ("LOCALHOST:9464", 200), ("[::1]", 200)]
+    {
+        let answer = asked(host).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer:.200}");
+        assert_eq!(answer.contains("greenroom_ready"), status == 200, "{host}");
+    }
+
     admin.handle.stop(true).await;
     running.await.unwrap().unwrap();
 }

@@ -331,22 +331,15 @@ fn keys_that_cannot_be_used_stop_the_start() {
 
 #[test]
 fn anonymous_users_come_where_they_may() {
-    let admitted = |anonymous, loopback| {
-        Authenticator::new(&AuthConfig { anonymous, ..with_secret() }, loopback).unwrap().authenticate(None, CLIENT, NOW)
-    };
-    for (anonymous, loopback, allowed) in
-        [(Anonymous::Auto, true, true), (Anonymous::Auto, false, false), (Anonymous::Yes, false, true), (Anonymous::No, true, false)]
-    {
-        assert_eq!(admitted(anonymous, loopback).is_ok(), allowed, "{anonymous:?} {loopback}");
-    }
-    assert_eq!(admitted(Anonymous::No, true), Err(AuthError::TokenRequired));
-    let identity = admitted(Anonymous::Yes, true).unwrap();
+    let admitted = |anonymous| Authenticator::new(&with_secret(), anonymous).unwrap().authenticate(None, CLIENT, NOW);
+    assert_eq!(admitted(false), Err(AuthError::TokenRequired));
+    let identity = admitted(true).unwrap();
     assert!(identity.anonymous && identity.expires_at.is_none() && identity.capabilities.is_empty());
 }
 
 #[test]
 fn an_anonymous_user_who_comes_back_is_the_same() {
-    let open = Authenticator::new(&AuthConfig { anonymous: Anonymous::Yes, ..AuthConfig::default() }, false).unwrap();
+    let open = Authenticator::new(&AuthConfig::default(), true).unwrap();
     let user = |client: &str| open.authenticate(None, client, NOW).unwrap().user;
     assert_eq!(user(CLIENT), user(CLIENT));
     assert_ne!(user(CLIENT), user("01KAMZ6ZV8QJ5C1X3W0Y7RTB2P"));
@@ -356,8 +349,8 @@ fn an_anonymous_user_who_comes_back_is_the_same() {
 
 #[test]
 fn nobody_becomes_anonymous_by_a_bad_token() {
-    let open = Authenticator::new(&AuthConfig { anonymous: Anonymous::Yes, ..with_secret() }, true).unwrap();
+    let open = Authenticator::new(&with_secret(), true).unwrap();
     assert_eq!(open.authenticate(Some("garbage"), CLIENT, NOW), Err(AuthError::Malformed));
-    let keyless = Authenticator::new(&AuthConfig { anonymous: Anonymous::Yes, ..AuthConfig::default() }, true).unwrap();
+    let keyless = Authenticator::new(&AuthConfig::default(), true).unwrap();
     assert_eq!(keyless.authenticate(Some(&hs256().sign(&claims()).unwrap()), CLIENT, NOW), Err(AuthError::TokensOff));
 }

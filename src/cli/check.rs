@@ -34,8 +34,9 @@ pub(super) async fn report(
         line(out, "note", "environment", &format!("`{name}` is no key and is ignored"))?;
     }
     line(out, "ok", "kinds", &kinds(config))?;
-    match Authenticator::new(&config.auth, config.is_loopback()) {
-        Ok(authenticator) => line(out, "ok", "access", &access(&authenticator))?,
+    let admission = config.admission();
+    match Authenticator::new(&config.auth, admission.anonymous) {
+        Ok(authenticator) => line(out, "ok", "access", &authenticator.admits(&admission.why))?,
         Err(error) => {
             line(out, "FAIL", "access", &error.to_string())?;
             return Err(Failure::Config(error.to_string()));
@@ -59,14 +60,4 @@ fn kinds(config: &Config) -> String {
     let mut names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
     names.sort_unstable();
     names.join(", ")
-}
-
-fn access(authenticator: &Authenticator) -> String {
-    let tokens = match authenticator.key_count() {
-        0 => "no tokens".to_owned(),
-        1 => "tokens by 1 key".to_owned(),
-        keys => format!("tokens by {keys} keys"),
-    };
-    let anonymous = if authenticator.allows_anonymous() { "allowed" } else { "refused" };
-    format!("{tokens}; anonymous users {anonymous}")
 }

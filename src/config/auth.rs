@@ -61,13 +61,23 @@ impl Default for AuthConfig {
 }
 
 impl AuthConfig {
-    /// Whether `connect` without a token is admitted, when the server listens where `loopback` says.
-    pub fn allows_anonymous(&self, loopback: bool) -> bool {
-        match self.anonymous {
-            Anonymous::Auto => loopback,
-            Anonymous::Yes => true,
-            Anonymous::No => false,
-        }
+    /// Whether `connect` without a token is admitted, and why. `others` is what else of the configuration shows that not only this
+    /// machine's user comes here.
+    pub(super) fn admission(&self, others: Option<&str>) -> Admission {
+        let (anonymous, why) = match self.anonymous {
+            Anonymous::Yes => (true, "`auth.anonymous` is true".to_owned()),
+            Anonymous::No => (false, "`auth.anonymous` is false".to_owned()),
+            Anonymous::Auto => {
+                let key = self.key_sources().first().map(|key| format!("`{key}` is set"));
+                match key.or(others.map(str::to_owned)) {
+                    Some(sign) => (false, format!("`auth.anonymous` is \"auto\" and {sign}")),
+                    None => {
+                        (true, "`auth.anonymous` is \"auto\", and nothing shows that others than this machine's user come here".to_owned())
+                    }
+                }
+            }
+        };
+        Admission { anonymous, why }
     }
 
     /// The keys of the configuration that name a source of token keys.
@@ -81,23 +91,20 @@ impl AuthConfig {
         sources.into_iter().filter_map(|(key, set)| set.then_some(key)).collect()
     }
 
-    pub(super) fn check(&self, loopback: bool, problems: &mut Problems) {
+    pub(super) fn check(&self, admission: &Admission, problems: &mut Problems) {
         let sources = self.key_sources();
         if let [first, others @ ..] = sources.as_slice()
             && !others.is_empty()
         {
             problems.add(*first, format!("and `{}` are both set; tokens are checked with one of them", others.join("`, `")));
         }
-        if sources.is_empty() && !self.allows_anonymous(loopback) {
-            let why = match self.anonymous {
-                Anonymous::Auto => "is \"auto\", which admits anonymous users only where `listen` is a loopback address",
-                Anonymous::Yes | Anonymous::No => "is false",
-            };
+        if sources.is_empty() && !admission.anonymous {
+            let why = admission.why.strip_prefix("`auth.anonymous` ").unwrap_or(&admission.why);
             problems.add(
                 "auth.anonymous",
                 format!(
-                    "{why}, and no key for tokens is configured, so nobody could connect; set `auth.secret_file`, `auth.public_key_file` or \
-                     `auth.jwks_file`, or `auth.anonymous = true` to admit everybody"
+                    "{why}, so that users without a token are not admitted, and no key for tokens is configured: nobody could connect; set \
+                     `auth.secret_file`, `auth.public_key_file` or `auth.jwks_file`, or `auth.anonymous = true` to admit everybody"
                 ),
             );
         }
@@ -129,6 +136,15 @@ impl AuthConfig {
     }
 }
 
+/// Whether one may connect without a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// Whether one may.
+    pub anonymous: bool,
+    /// Which keys of the configuration say so.
+    pub why: String,
+}
+
 /// How a token is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Algorithm {
@@ -149,7 +165,8 @@ pub enum Algorithm {
 /// Whether `connect` without a token is admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anonymous {
-    /// Only when listening on loopback.
+    /// Only while nothing shows that others than this machine's user come here: not beyond loopback, and not with a key for tokens, a
+    /// trusted proxy or an allowed origin.
     Auto,
     /// Always.
     Yes,

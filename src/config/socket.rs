@@ -148,7 +148,7 @@ impl SocketConfig {
         problems.at_least("socket.max_parked", self.max_parked, 1);
         problems.at_least("socket.max_subscriptions", self.max_subscriptions, 1);
         problems.at_least("socket.max_in_flight", self.max_in_flight, 1);
-        if let Err(error) = OriginPolicy::new(&self.allowed_origins) {
+        if let Err(error) = OriginPolicy::new(&self.allowed_origins, false) {
             problems.add("socket.allowed_origins", error.to_string());
         }
     }

@@ -178,6 +178,7 @@ fn all_that_cannot_work_is_told_at_once() {
         "socket.idle_timeout",
         "socket.outbox_bytes",
         "socket.allowed_origins",
+        "auth.anonymous",
         "auth.leeway",
         "limits.bytes_burst",
     ];
@@ -196,12 +197,39 @@ fn a_public_address_wants_a_decision_about_access() {
     assert!(errors[0].starts_with("`auth.anonymous` is \"auto\""), "{errors:?}");
     assert!(file("[auth]\nanonymous = false").errors()[0].starts_with("`auth.anonymous` is false"));
 
-    let open = environment(&[("GREENROOM_LISTEN", "0.0.0.0:8080"), ("GREENROOM_AUTH__ANONYMOUS", "true")]).config();
-    assert!(!open.is_loopback() && open.auth.allows_anonymous(open.is_loopback()));
-    let keyed =
-        environment(&[("GREENROOM_LISTEN", "0.0.0.0:8080"), ("GREENROOM_AUTH__SECRET", "0123456789abcdef0123456789abcdef")]).config();
-    assert!(!keyed.auth.allows_anonymous(keyed.is_loopback()));
-    assert!(Config::default().auth.allows_anonymous(Config::default().is_loopback()));
+    assert!(environment(&[("GREENROOM_LISTEN", "0.0.0.0:8080"), ("GREENROOM_AUTH__ANONYMOUS", "true")]).config().admission().anonymous);
+}
+
+#[test]
+fn auto_admits_anonymous_users_only_while_nobody_else_can_be_meant() {
+    const SECRET: (&str, &str) = ("GREENROOM_AUTH__SECRET", "0123456789abcdef0123456789abcdef");
+    type Row = (&'static [(&'static str, &'static str)], bool, &'static str);
+    let table: &[Row] = &[
+        (&[], true, "nothing shows"),
+        (&[("GREENROOM_LISTEN", "127.0.0.1:0")], true, "nothing shows"),
+        (&[("GREENROOM_LISTEN", "[::1]:8080")], true, "nothing shows"),
+        (&[SECRET], false, "`auth.secret` is set"),
+        (&[("GREENROOM_AUTH__SECRET_FILE", "secret")], false, "`auth.secret_file` is set"),
+        (&[("GREENROOM_AUTH__PUBLIC_KEY_FILE", "key"), ("GREENROOM_AUTH__ALGORITHM", "ES256")], false, "`auth.public_key_file` is set"),
+        (&[("GREENROOM_AUTH__JWKS_FILE", "keys")], false, "`auth.jwks_file` is set"),
+        (&[SECRET, ("GREENROOM_LISTEN", "0.0.0.0:8080")], false, "`auth.secret` is set"),
+        (&[SECRET, ("GREENROOM_AUTH__ANONYMOUS", "true")], true, "`auth.anonymous` is true"),
+        (&[SECRET, ("GREENROOM_AUTH__ANONYMOUS", "false")], false, "`auth.anonymous` is false"),
+    ];
+    for (variables, anonymous, why) in table {
+        let admission = Setup { environment: variables, ..Setup::default() }.config().admission();
+        assert_eq!(admission.anonymous, *anonymous, "{variables:?}");
+        assert!(admission.why.contains(why), "{variables:?}: {}", admission.why);
+    }
+    // Without a key these admit nobody, which is a mistake and is called one.
+    for (name, value, why) in [
+        ("GREENROOM_LIMITS__TRUSTED_PROXIES", "127.0.0.1/32", "`limits.trusted_proxies` is set"),
+        ("GREENROOM_SOCKET__ALLOWED_ORIGINS", "https://app.example.org", "`socket.allowed_origins` is set"),
+        ("GREENROOM_LISTEN", "0.0.0.0:8080", "`listen` is not a loopback address"),
+    ] {
+        let errors = Setup { environment: vec![(name, value)].leak(), ..Setup::default() }.errors();
+        assert!(errors.len() == 1 && errors[0].starts_with("`auth.anonymous` is \"auto\"") && errors[0].contains(why), "{errors:?}");
+    }
 }
 
 #[test]

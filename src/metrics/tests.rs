@@ -93,7 +93,7 @@ fn connections_are_counted_by_reason() {
     let text = local(|| {
         let connections = ConnectionMetrics::new();
         connections.open.increment(2);
-        connections.refused("origin");
+        crate::ws::Refused::new("origin", actix_http::StatusCode::FORBIDDEN, "no").note(None);
         connections.closed("slow_consumer");
     });
     for line in [

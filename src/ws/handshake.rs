@@ -1,10 +1,15 @@
 //! What a client must bring to be let in, and what it gets otherwise.
 
+use std::net::IpAddr;
+use std::time::Instant;
+
 use actix_http::header::{self, HeaderValue};
 use actix_http::{Response, StatusCode, ws};
+use greenroom_actors::notices::NOTICES;
 use greenroom_protocol::CodecKind;
 
-use crate::origin::OriginPolicy;
+use crate::metrics::CONNECTIONS_REFUSED;
+use crate::origin::{Claimed, OriginPolicy};
 
 /// Where the socket is.
 pub const PATH: &str = "/ws";
@@ -24,6 +29,15 @@ impl Refused {
     /// A refusal.
     pub fn new(reason: &'static str, status: StatusCode, message: impl Into<String>) -> Self {
         Self { reason, status, message: message.into() }
+    }
+
+    /// Counts it, and writes a line about it unless there were too many. The message holds nothing of the client's that is not escaped.
+    pub fn note(&self, address: Option<IpAddr>) {
+        CONNECTIONS_REFUSED.counter_with([self.reason]).increment(1);
+        if let Some(left_out) = NOTICES.admit(self.reason, Instant::now()) {
+            let (reason, status, address) = (self.reason, self.status.as_u16(), address.map(tracing::field::display));
+            tracing::info!(reason, status, address, left_out, why = %self.message, "a connection is refused");
+        }
     }
 
     /// The answer, ready to be sent before the connection closes.
@@ -54,29 +68,27 @@ pub struct Accepted {
     pub response: Response<()>,
 }
 
+/// Whether the socket is at this path. Some clients and proxies add a slash.
+pub fn is_socket(path: &str) -> bool {
+    path.strip_suffix('/').unwrap_or(path) == PATH
+}
+
 /// Checks an upgrade request.
 ///
 /// # Errors
 /// The answer for a request that is not let in.
 pub fn check(head: &actix_http::RequestHead, origins: &OriginPolicy) -> Result<Accepted, Refused> {
-    if head.uri.path() != PATH {
-        return Err(Refused::new("handshake", StatusCode::NOT_FOUND, format!("the WebSocket is at {PATH}")));
-    }
     let bad = |message: String| Refused::new("handshake", StatusCode::BAD_REQUEST, message);
-    let mut builder = ws::handshake(head).map_err(|error| {
-        let status = match error {
-            ws::HandshakeError::GetMethodRequired => StatusCode::METHOD_NOT_ALLOWED,
-            ws::HandshakeError::UnsupportedVersion => StatusCode::UPGRADE_REQUIRED,
-            _ => StatusCode::BAD_REQUEST,
-        };
-        Refused::new("handshake", status, format!("no WebSocket handshake (RFC 6455, version 13): {error}"))
-    })?;
-    let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let origin = head.headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or(""));
-    if !origins.allows(origin, text(header::HOST)) {
-        let message = "pages of this origin may not connect; the operator lists origins in `socket.allowed_origins`";
-        return Err(Refused::new("origin", StatusCode::FORBIDDEN, message));
+    if has_body(head) {
+        return Err(bad(NO_BODY.into()));
     }
+    if !is_socket(head.uri.path()) {
+        let path: String = head.uri.path().chars().take(100).flat_map(char::escape_debug).collect();
+        let message = format!("there is no WebSocket at `{path}`; it is at `{PATH}`");
+        return Err(Refused::new("handshake", StatusCode::NOT_FOUND, message));
+    }
+    let mut builder = ws::handshake(head).map_err(|error| not_a_handshake(&error))?;
+    origins.check(claimed(head)).map_err(|stranger| Refused::new("origin", StatusCode::FORBIDDEN, stranger.to_string()))?;
     let mut offered = head
         .headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
@@ -96,4 +108,34 @@ pub fn check(head: &actix_http::RequestHead, origins: &OriginPolicy) -> Result<A
     };
     let response = builder.message_body(()).map_err(|error| bad(error.to_string()))?;
     Ok(Accepted { codec, response })
+}
+
+/// What an upgrade request with a body is told.
+pub const NO_BODY: &str = "not a WebSocket handshake: the request has a body, which would be taken for frames; \
+     send neither `Content-Length` nor `Transfer-Encoding`";
+
+/// Whether a body follows. What comes behind the head of an upgrade request is read as frames, so there must be none.
+fn has_body(head: &actix_http::RequestHead) -> bool {
+    let lengths = head.headers.get_all(header::CONTENT_LENGTH);
+    lengths.into_iter().any(|length| length.as_bytes().trim_ascii() != b"0") || head.headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+/// What the request says of its page and of us. What is no text is not left out, but is like nothing that is allowed.
+fn claimed(head: &actix_http::RequestHead) -> Claimed<'_> {
+    let text = |name| head.headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or(""));
+    Claimed { origin: text(header::ORIGIN), host: text(header::HOST), target: head.uri.authority().map(actix_http::uri::Authority::as_str) }
+}
+
+fn not_a_handshake(error: &ws::HandshakeError) -> Refused {
+    let (status, what) = match error {
+        ws::HandshakeError::GetMethodRequired => (StatusCode::METHOD_NOT_ALLOWED, "the method must be GET"),
+        ws::HandshakeError::UnsupportedVersion => (StatusCode::UPGRADE_REQUIRED, "`Sec-WebSocket-Version: 13` is required"),
+        ws::HandshakeError::NoVersionHeader => (StatusCode::BAD_REQUEST, "`Sec-WebSocket-Version: 13` is required"),
+        ws::HandshakeError::NoConnectionUpgrade => {
+            (StatusCode::BAD_REQUEST, "`Connection: Upgrade` is required; a proxy on the way may have taken it out")
+        }
+        ws::HandshakeError::BadWebsocketKey => (StatusCode::BAD_REQUEST, "`Sec-WebSocket-Key` is required"),
+        ws::HandshakeError::NoWebsocketUpgrade => (StatusCode::BAD_REQUEST, "`Upgrade: websocket` is required"),
+    };
+    Refused::new("handshake", status, format!("not a WebSocket handshake (RFC 6455): {what}"))
 }

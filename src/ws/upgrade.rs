@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use actix_codec::{AsyncRead, AsyncWrite, Framed};
 use actix_http::body::BodySize;
@@ -13,7 +14,9 @@ use bytes::Bytes;
 use futures_util::SinkExt;
 use greenroom_actors::clock;
 use greenroom_actors::limits::Keyed;
+use greenroom_actors::notices::NOTICES;
 use greenroom_actors::session::{Session, SessionEnv};
+use greenroom_protocol::close::CloseCode;
 use tokio::net::TcpStream;
 
 use super::guard::FrameLimits;
@@ -52,6 +55,8 @@ pub struct Gate {
 struct Admission {
     gate: Arc<Gate>,
     address: IpAddr,
+    /// Whether the gauge counts it. It is not to move for a connection that is refused.
+    shown: bool,
 }
 
 impl Gate {
@@ -71,17 +76,21 @@ impl Gate {
         self.open.load(Ordering::Relaxed)
     }
 
-    fn check(self: &Arc<Self>, request: &Request) -> Result<(Accepted, Admission), Refused> {
+    /// Whose connection it is, as limits per address count.
+    fn address(&self, request: &Request) -> IpAddr {
+        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+        // A header that is no text must not vanish: what stands left of it would be believed.
+        let forwarded: Vec<_> =
+            request.head().headers().get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        limit_key(self.proxies.client(peer, forwarded.iter().map(AsRef::as_ref)))
+    }
+
+    fn check(self: &Arc<Self>, request: &Request, address: IpAddr) -> Result<(Accepted, Admission), Refused> {
         let accepted = handshake::check(request.head(), &self.origins)?;
         let busy = |reason, message: &str| Refused::new(reason, StatusCode::SERVICE_UNAVAILABLE, message);
         if self.shut.load(Ordering::Relaxed) {
             return Err(busy("shutting_down", "the server stops; reconnect"));
         }
-        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-        // A header that is no text must not vanish: what stands left of it would be believed.
-        let forwarded: Vec<_> =
-            request.head().headers().get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
-        let address = limit_key(self.proxies.client(peer, forwarded.iter().map(AsRef::as_ref)));
         if self.rate.check(&address, 1).is_err() {
             greenroom_actors::metrics::record_rate_limited("address");
             let message = "too many connections from this address in a short time; wait a second";
@@ -94,8 +103,7 @@ impl Gate {
         // From here on dropping the admission undoes both counts.
         *self.by_address.entry(address).or_insert(0) += 1;
         let before = self.open.fetch_add(1, Ordering::Relaxed);
-        self.metrics.open.increment(1);
-        let admission = Admission { gate: Arc::clone(self), address };
+        let mut admission = Admission { gate: Arc::clone(self), address, shown: false };
         if before >= self.limits.max_connections {
             return Err(Refused::new(
                 "limit",
@@ -108,6 +116,8 @@ impl Gate {
             let message = "this address has as many connections as it may; close one first";
             return Err(Refused::new("address", StatusCode::TOO_MANY_REQUESTS, message));
         }
+        admission.shown = true;
+        self.metrics.open.increment(1);
         Ok(admission)
     }
 }
@@ -115,7 +125,9 @@ impl Gate {
 impl Drop for Admission {
     fn drop(&mut self) {
         self.gate.open.fetch_sub(1, Ordering::Relaxed);
-        self.gate.metrics.open.decrement(1);
+        if self.shown {
+            self.gate.metrics.open.decrement(1);
+        }
         if let Some(mut count) = self.gate.by_address.get_mut(&self.address) {
             *count -= 1;
         }
@@ -125,10 +137,11 @@ impl Drop for Admission {
 
 /// Answers the handshake and, where it is right, starts the connection's task on this thread.
 pub async fn upgrade(gate: Arc<Gate>, env: Rc<SessionEnv>, request: Request, mut framed: Framed<TcpStream, h1::Codec>) -> io::Result<()> {
-    let (accepted, admission) = match gate.check(&request) {
+    let address = gate.address(&request);
+    let (accepted, admission) = match gate.check(&request, address) {
         Ok(accepted) => accepted,
         Err(refused) => {
-            gate.metrics.refused(refused.reason);
+            refused.note(Some(address));
             return refuse(&mut framed, &refused).await;
         }
     };
@@ -137,12 +150,31 @@ pub async fn upgrade(gate: Arc<Gate>, env: Rc<SessionEnv>, request: Request, mut
     // A copy: to keep the buffer itself, even empty, would cost each connection 8 KiB.
     let first = Bytes::copy_from_slice(&parts.read_buf);
     let session = Session::begin(Rc::clone(&env), accepted.codec, admission.address, clock::mono());
+    let seat = Rc::clone(session.seat());
     let pump = Pump::new(parts.io, session, env, first, gate.limits.frames, gate.limits.write_min_bytes);
     actix_rt::spawn(async move {
         let code = pump.await;
         admission.gate.metrics.closed(code.as_str());
+        note_close(code, admission.address, seat.owner.get().map(|owner| &*owner.user));
     });
     Ok(())
+}
+
+/// Writes a line about a connection that was closed for what its client did, unless there were too many.
+fn note_close(code: CloseCode, address: IpAddr, user: Option<&str>) {
+    let reason = match code {
+        CloseCode::Unauthorized
+        | CloseCode::RateLimited
+        | CloseCode::ConnectTimeout
+        | CloseCode::ProtocolError
+        | CloseCode::UnsupportedData
+        | CloseCode::InvalidUtf8
+        | CloseCode::TooBig => code.as_str(),
+        _ => return,
+    };
+    if let Some(left_out) = NOTICES.admit(reason, Instant::now()) {
+        tracing::info!(reason, %address, user, left_out, "a connection is closed");
+    }
 }
 
 async fn refuse<T: AsyncRead + AsyncWrite + Unpin>(framed: &mut Framed<T, h1::Codec>, refused: &Refused) -> io::Result<()> {

@@ -12,7 +12,7 @@ async fn anonymous_users_of_an_address_share_a_rate() {
     const BURST: usize = 30;
     let server = Server::builder()
         .with(format!("limits.anonymous_requests_per_second = 1\nlimits.anonymous_requests_burst = {BURST}"))
-        .with("limits.trusted_proxies = [\"127.0.0.0/8\"]")
+        .with("auth.anonymous = true\nlimits.trusted_proxies = [\"127.0.0.0/8\"]")
         .start()
         .await;
     let pings = join_all((0..10).map(async |_| {

@@ -39,7 +39,7 @@ async fn what_is_no_handshake_is_told_so() {
 
 #[tokio::test]
 async fn the_codec_is_agreed_on() {
-    let server = Server::builder().with("socket.allowed_origins = [\"https://app.example\"]").start().await;
+    let server = Server::builder().with("auth.anonymous = true\nsocket.allowed_origins = [\"https://app.example\"]").start().await;
     for (offered, agreed) in [
         ("greenroom.v1.msgpack", Some("greenroom.v1.msgpack")),
         ("chat, greenroom.v1.json, greenroom.v1.msgpack", Some("greenroom.v1.json")),

@@ -167,7 +167,10 @@ async fn connections_are_bounded() {
 
 #[tokio::test]
 async fn connections_per_address_are_bounded() {
-    let server = Server::builder().with("limits.connections_per_address = 2\nlimits.trusted_proxies = [\"127.0.0.0/8\"]").start().await;
+    let server = Server::builder()
+        .with("auth.anonymous = true\nlimits.connections_per_address = 2\nlimits.trusted_proxies = [\"127.0.0.0/8\"]")
+        .start()
+        .await;
     let from = async |address: &str| {
         let mut raw = Raw::connect(server.address).await;
         raw.write(upgrade(&[("X-Forwarded-For", address)]).as_bytes()).await;

@@ -10,6 +10,7 @@ mod server;
 mod token;
 
 mod bodies;
+mod admission;
 mod canary;
 mod check;
 mod close_codes;
@@ -35,6 +36,7 @@ mod messages;
 mod metrics;
 mod pipelining;
 mod presence;
+mod refusals;
 mod resume;
 mod revoking;
 mod room;

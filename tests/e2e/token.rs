@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::server::{Server, command, within};
 
-/// The configuration that makes and checks tokens.
-pub const SECRET: &str = "auth.secret = \"a-secret-of-these-tests-and-of-nothing-else\"";
+/// The configuration that makes and checks tokens, beside which anonymous users are admitted.
+pub const SECRET: &str = "auth.secret = \"a-secret-of-these-tests-and-of-nothing-else\"\nauth.anonymous = true";
 
 /// A token from `greenroom token` with these flags, signed by the configuration in `directory`.
 pub async fn mint(directory: &Path, flags: &[&str]) -> String {
