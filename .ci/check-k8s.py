@@ -109,7 +109,7 @@ def check_references(path, objects):
             if mount["name"] not in volumes:
                 problem(path, f"no volume `{mount['name']}`")
         check_restricted(path, pod, container)
-        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        for probe in ("livenessProbe", "readinessProbe"):
             if container[probe]["httpGet"]["port"] not in ports:
                 problem(path, f"{probe}: no container port is named `{container[probe]['httpGet']['port']}`")
 

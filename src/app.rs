@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_http::{HttpService, KeepAlive};
 use actix_service::{fn_service, map_config};
-use actix_web::dev::AppConfig;
+use actix_web::dev::{AppConfig, ServerHandle};
 use greenroom_actors::clock::Millis;
 use greenroom_actors::directory::Directory;
 use greenroom_actors::identity::Identity;
@@ -22,7 +22,7 @@ use greenroom_protocol::results::{Rates, SessionLimits};
 use tokio::sync::watch;
 
 use crate::address::TrustedProxies;
-use crate::admin::{self, Readiness, ReadinessHandle};
+use crate::admin::{self, Admin, Readiness, ReadinessHandle};
 use crate::auth::Authenticator;
 use crate::canary::{self, Canary};
 use crate::cli::Failure;
@@ -57,6 +57,9 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
     let authenticator = Authenticator::new(&config.auth, admission.anonymous).map_err(|error| Failure::Config(error.to_string()))?;
     tracing::info!("who is admitted: {}", authenticator.admits(&admission.why));
     let listener = listen(config.listen, config.socket.send_buffer_bytes)?;
+    // Before the store is opened, which may take minutes: whoever watches the process sees that it lives, and is not ready.
+    let (readiness, ready) = ReadinessHandle::new(Readiness::not_ready("starting"));
+    let (admin_address, admin_handle) = start_admin(&config, exporter.clone(), ready)?.unzip();
     let address = listener.local_addr().map_err(|error| Failure::Runtime(format!("no local address: {error}")))?;
     let database = SurrealStore::open_patiently(&config.store).await.map_err(|error| Failure::Runtime(error.to_string()))?;
     let database = Arc::new(database);
@@ -74,16 +77,6 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
     let (committer, health) = Committer::new(Arc::clone(&store), term, journal_queue, limits);
     spawn_committer(committer)?;
 
-    let (readiness, ready) = ReadinessHandle::new(Readiness::not_ready("starting"));
-    let admin = match config.metrics.listen {
-        Some(listen) => Some(admin::serve(listen, exporter.clone(), ready).map_err(|error| cannot_listen(listen, &error))?),
-        None => None,
-    };
-    let admin_address = admin.as_ref().map(|admin| admin.address);
-    let admin_handle = admin.map(|admin| {
-        actix_rt::spawn(admin.server);
-        admin.handle
-    });
     actix_rt::spawn(async move {
         let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
         loop {
@@ -158,6 +151,19 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
         }
         Some(why) => Err(Failure::Runtime(why)),
     }
+}
+
+/// Starts the operators' listener, if there is one.
+fn start_admin(
+    config: &Config,
+    exporter: Exporter,
+    ready: watch::Receiver<Readiness>,
+) -> Result<Option<(SocketAddr, ServerHandle)>, Failure> {
+    let Some(listen) = config.metrics.listen else { return Ok(None) };
+    let Admin { address, server, handle } = admin::serve(listen, exporter, ready).map_err(|error| cannot_listen(listen, &error))?;
+    tracing::info!(%address, "`/live`, `/ready` and `/metrics` are served");
+    actix_rt::spawn(server);
+    Ok(Some((address, handle)))
 }
 
 /// The committer has a thread of its own, so that no session waits for it and it for no session.

@@ -110,6 +110,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Everything that is wrong with a configuration and what it names.
+    pub fn of_config(failures: Vec<String>) -> Self {
+        ConfigError(failures).into()
+    }
+
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {

@@ -28,7 +28,9 @@ pub use auth::{Admission, Algorithm, AuthConfig, MIN_SECRET_BYTES};
 pub use core::{DirectoryConfig, DrainConfig, JournalConfig, LogConfig, LogFormat, MetricsConfig, RelayConfig};
 pub use kinds::KindConfig;
 pub use limits::LimitsConfig;
-pub use load::{ConfigError, Loaded, Overrides, load};
+#[cfg(test)]
+pub use load::Found;
+pub use load::{ConfigError, Loaded, Overrides, Survey, load, survey};
 pub use problems::Problems;
 pub use secret::{Secret, read_secret};
 pub use socket::SocketConfig;
@@ -118,6 +120,12 @@ impl Config {
         let defaults = KindConfig::default_kinds();
         let kinds = if self.kinds.is_empty() { &defaults } else { &self.kinds };
         Kinds::new(kinds.iter().map(|(name, kind)| kind.to_kind(name)))
+    }
+
+    /// The names of the kinds, sorted.
+    pub fn kind_names(&self) -> Vec<String> {
+        let names = |kinds: &BTreeMap<String, KindConfig>| kinds.keys().cloned().collect();
+        if self.kinds.is_empty() { names(&KindConfig::default_kinds()) } else { names(&self.kinds) }
     }
 
     /// Looks for everything that cannot work.

@@ -85,13 +85,27 @@ impl SurrealStore {
     }
 }
 
-/// Finds out whether [`SurrealStore::open`] would succeed, and says what there is. Migrations are all that it writes.
+/// Finds out whether [`SurrealStore::open`] would succeed, and says what there is. Where there is no data it makes none, and where a
+/// server is running on it, it leaves it alone. Migrations are all that it writes.
 ///
 /// # Errors
 /// As for `open`.
 pub async fn check(config: &StoreConfig) -> Result<String, OpenError> {
     let target = config.target().map_err(OpenError::Url)?;
-    SurrealStore::open(config).await?.close().await;
+    if let StoreUrl::SurrealKv(directory) = &target
+        && !directory.exists()
+    {
+        lock::can_be_created(directory)?;
+        return Ok("there is no data yet; `greenroom serve` makes the directory".into());
+    }
+    match SurrealStore::open(config).await {
+        Ok(store) => store.close().await,
+        Err(OpenError::InUse { holder, .. }) => {
+            let holder = holder.map(|number| format!(" (number {number})")).unwrap_or_default();
+            return Ok(format!("a running process{holder} has it open, so nothing in it was looked at"));
+        }
+        Err(error) => return Err(error),
+    }
     let what = match target {
         StoreUrl::SurrealKv(_) => "SurrealKV, flushed with every commit".to_owned(),
         StoreUrl::Memory => "in memory, gone with the process".to_owned(),

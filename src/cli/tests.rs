@@ -2,7 +2,7 @@ use clap::{CommandFactory, Parser};
 
 use super::*;
 use crate::auth::Authenticator;
-use crate::config::{AuthConfig, Config, Secret};
+use crate::config::{AuthConfig, Config, Found, Secret, Survey};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const NOW: u64 = 1_763_800_000_123;
@@ -128,22 +128,23 @@ fn usage_errors_say_what_would_be_right() {
 }
 
 /// What `check` prints and how it ends, with a store that answers `store`.
-async fn check(config: Config, store: Result<&str, &str>) -> (String, Result<(), Failure>) {
-    let loaded = Loaded { config, file: None, ignored: vec!["GREENROOM_LISTN".into()] };
+async fn check(config: Config, problems: &[(&str, &str)], store: Result<&str, &str>) -> (String, Result<(), Failure>) {
+    let loaded = Some(Loaded { config, file: None, ignored: vec!["GREENROOM_LISTN".into()] });
+    let problems = problems.iter().map(|(key, text)| Found { key: (*key).into(), text: (*text).into() }).collect();
     let mut out = Vec::new();
-    let outcome = check::report(&loaded, &mut out, async |_| store.map(Into::into).map_err(Into::into)).await;
+    let outcome = check::report(&Survey { loaded, problems }, &mut out, async |_| store.map(Into::into).map_err(Into::into)).await;
     (String::from_utf8(out).unwrap(), outcome)
 }
 
 #[actix_web::test]
 async fn check_reports_each_part() {
-    let (report, outcome) = check(Config::default(), Ok("schema 1")).await;
+    let (report, outcome) = check(Config::default(), &[], Ok("schema 1")).await;
     assert_eq!(outcome, Ok(()));
     for part in [
         "no file, defaults",
         "`GREENROOM_LISTN` is no key",
         "doc, room",
-        "no tokens; anonymous users allowed",
+        "no tokens; anonymous users allowed: `auth.anonymous` is \"auto\"",
         "`surrealkv://./data`: schema 1",
     ] {
         assert!(report.contains(part), "{part}: {report}");
@@ -152,12 +153,59 @@ async fn check_reports_each_part() {
 
 #[actix_web::test]
 async fn check_tells_configuration_and_store_apart() {
-    let (report, outcome) = check(Config::default(), Err("it is in use")).await;
+    let (report, outcome) = check(Config::default(), &[], Err("it is in use")).await;
     assert!(report.contains("FAIL  store"), "{report}");
     assert_eq!(outcome.unwrap_err().code(), 1);
+}
 
+#[actix_web::test]
+async fn check_reports_all_mistakes_at_once() {
     let auth = AuthConfig { jwks_file: Some("/no/such/file".into()), ..AuthConfig::default() };
-    let (report, outcome) = check(Config { auth, ..Config::default() }, Ok("schema 1")).await;
-    assert!(report.contains("FAIL  access") && !report.contains("schema 1"), "{report}");
+    let config = Config { auth, ..Config::default() };
+    let (report, outcome) = check(config, &[("socket.max_in_flight", "`socket.max_in_flight` is 0")], Err("it is in use")).await;
+    let failure = outcome.unwrap_err();
+    assert_eq!(failure.code(), 2);
+    for part in ["`socket.max_in_flight` is 0", "/no/such/file", "it is in use"] {
+        assert!(report.contains(part) && failure.to_string().contains(part), "{part}: {report}{failure}");
+    }
+    let (report, outcome) =
+        check(Config::default(), &[("store.url", "`store.url` is `x`"), ("auth.leeway", "`auth.leeway` is 1h")], Ok("fine")).await;
+    assert!(!report.contains("fine") && !report.contains("access"), "what rests on a wrong value is not looked at: {report}");
     assert_eq!(outcome.unwrap_err().code(), 2);
+}
+
+#[test]
+fn a_token_names_kinds_that_there_are() {
+    let known = ["doc".to_owned(), "room".to_owned()];
+    for (pattern, fine) in [
+        ("*", true),
+        ("room:*", true),
+        ("room:a", true),
+        ("ro*", true),
+        ("doc:plan-*", true),
+        ("rom:*", false),
+        ("rooms*", false),
+        ("roo:a", false),
+        ("greenroom-canary:node", false),
+    ] {
+        let args = token_args(&["--sub", "a", "--allow", &format!("{pattern}=read")]);
+        let checked = token::check_kinds(&args, &known);
+        assert_eq!(checked.is_ok(), fine, "{pattern}");
+        assert!(checked.err().is_none_or(|why| why.contains(pattern) && why.contains("`doc`, `room`")));
+    }
+}
+
+#[test]
+fn a_token_that_no_server_takes_is_not_made() {
+    let grants = |count: usize, length: usize| {
+        (0..count).flat_map(|i| ["--allow".to_owned(), format!("room:{i:03}{}=read", "x".repeat(length))]).collect::<Vec<_>>()
+    };
+    let mint = |count, length| {
+        let grants = grants(count, length);
+        let line: Vec<&str> = ["--sub", "alice"].into_iter().chain(grants.iter().map(String::as_str)).collect();
+        token::mint(&token_args(&line), &with_secret(), NOW)
+    };
+    assert!(mint(256, 60).unwrap().len() > 24 * 1024, "the most patterns, of a usual length");
+    assert!(mint(257, 1).unwrap_err().to_string().contains("more than 256"));
+    assert!(mint(256, 125).unwrap_err().to_string().contains("servers take 32768"));
 }

@@ -10,9 +10,9 @@ use greenroom_actors::clock::Millis;
 use greenroom_protocol::limits::MAX_USER;
 
 use super::{ConfigArgs, Failure};
-use crate::auth::ANONYMOUS_PREFIX;
 use crate::auth::mint::{Claims, Signer};
-use crate::config::{Algorithm, AuthConfig, MIN_SECRET_BYTES, read_secret};
+use crate::auth::{ANONYMOUS_PREFIX, MAX_TOKEN_BYTES};
+use crate::config::{Algorithm, AuthConfig, Loaded, MIN_SECRET_BYTES, read_secret};
 
 /// Longest life of a token that is made here: ten years.
 const MAX_TTL: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -60,7 +60,26 @@ pub struct TokenArgs {
 /// What is missing or wrong.
 pub fn run(args: &TokenArgs, now: Millis) -> Result<String, Failure> {
     let file = ConfigArgs { config: args.config.clone(), ..ConfigArgs::default() };
-    mint(args, &file.load()?.config.auth, now)
+    let Loaded { config, file, .. } = file.load()?;
+    if let Some(file) = file {
+        check_kinds(args, &config.kind_names()).map_err(|why| Failure::Config(format!("{why}, says `{}`", file.display())))?;
+    }
+    mint(args, &config.auth, now)
+}
+
+/// That each pattern can match something, where a configuration says which kinds there are.
+pub(super) fn check_kinds(args: &TokenArgs, known: &[String]) -> Result<(), String> {
+    for (pattern, _) in &args.allow {
+        let matches = match pattern.split_once(':') {
+            Some((kind, _)) => known.iter().any(|known| known == kind),
+            // Without a colon it is a `*`, or the beginning of a kind's name and a `*`.
+            None => known.iter().any(|known| known.starts_with(pattern.trim_end_matches('*'))),
+        };
+        if !matches {
+            return Err(format!("`--allow` names `{pattern}`, but there is no such kind; there are `{}`", known.join("`, `")));
+        }
+    }
+    Ok(())
 }
 
 /// As [`run`], for a configuration that was read.
@@ -70,6 +89,8 @@ pub(super) fn mint(args: &TokenArgs, config: &AuthConfig, now: Millis) -> Result
     for (pattern, names) in &args.allow {
         capabilities.entry(pattern.clone()).or_default().extend(names.iter().cloned());
     }
+    Capabilities::new(capabilities.keys().map(|pattern| (pattern, Permissions::NONE)))
+        .map_err(|error| Failure::Config(error.to_string()))?;
     let iat = now / 1000;
     let claims = Claims {
         sub: args.sub.clone(),
@@ -80,7 +101,12 @@ pub(super) fn mint(args: &TokenArgs, config: &AuthConfig, now: Millis) -> Result
         capabilities,
     };
     let signer = signer(args, config)?.with_kid(args.kid.clone());
-    signer.sign(&claims).map_err(|error| Failure::Config(error.to_string()))
+    let token = signer.sign(&claims).map_err(|error| Failure::Config(error.to_string()))?;
+    if token.len() > MAX_TOKEN_BYTES {
+        let message = format!("the token has {} bytes, and servers take {MAX_TOKEN_BYTES}; use fewer or shorter patterns", token.len());
+        return Err(Failure::Config(message));
+    }
+    Ok(token)
 }
 
 fn signer(args: &TokenArgs, config: &AuthConfig) -> Result<Signer, Failure> {

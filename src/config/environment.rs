@@ -8,7 +8,10 @@ use super::{Config, KindConfig};
 /// What the variables' names start with.
 pub const PREFIX: &str = "GREENROOM_";
 
-/// Variables that others read, not the configuration: the tests' data, and the file of the configuration itself.
+/// Names the file of the configuration, as `--config` does.
+pub const FILE_VARIABLE: &str = "GREENROOM_CONFIG";
+
+/// Variables that are no keys and are read elsewhere: the tests' data, and the file of the configuration itself.
 const NOT_KEYS: [&str; 2] = ["DATA", "CONFIG"];
 
 /// Keys with values as text, and where each came from.

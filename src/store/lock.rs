@@ -1,13 +1,17 @@
 //! The data directory, held by one process at a time.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use super::OpenError;
 
 /// The name of the lock file in the data directory.
 pub(super) const LOCK_FILE: &str = "greenroom.lock";
+
+/// What a data directory's mode is: everything for its user, nothing for others.
+const PRIVATE: u32 = 0o700;
 
 /// The lock on a data directory. The system releases it with the process, however that ends.
 #[derive(Debug)]
@@ -24,9 +28,11 @@ impl DirectoryLock {
         let unusable = |what: &'static str| {
             move |error: std::io::Error| OpenError::Directory { directory: directory.to_owned(), what, reason: error.to_string() }
         };
-        std::fs::create_dir_all(directory).map_err(unusable("create"))?;
+        create(directory).map_err(unusable("create"))?;
+        keep_private(directory);
         let path = directory.join(LOCK_FILE);
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(unusable("write to"))?;
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let mut file = open.map_err(unusable("write to"))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -41,6 +47,57 @@ impl DirectoryLock {
         // Only the text is the holder's number: longer ones of earlier holders must not shine through.
         file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(unusable("write to"))?;
         Ok(Self { _file: file })
+    }
+}
+
+/// Whether a directory that is missing could be made: whether something can be made in the nearest parent that exists. Leaves nothing.
+///
+/// # Errors
+/// Why not.
+pub(super) fn can_be_created(directory: &Path) -> Result<(), OpenError> {
+    let here = Path::new(".");
+    let parents = directory.ancestors().skip(1).map(|parent| if parent.as_os_str().is_empty() { here } else { parent });
+    let parent = parents.into_iter().find(|parent| parent.exists()).unwrap_or(here);
+    let probe = parent.join(format!(".greenroom-check-{}", std::process::id()));
+    DirBuilder::new().mode(PRIVATE).create(&probe).and_then(|()| std::fs::remove_dir(&probe)).map_err(|error| OpenError::Directory {
+        directory: directory.to_owned(),
+        what: "create",
+        reason: error.to_string(),
+    })
+}
+
+/// Makes the directory where it is missing, for nobody but this user: what others may do with its parents is not ours to say.
+fn create(directory: &Path) -> io::Result<()> {
+    if let Some(parent) = directory.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    match DirBuilder::new().mode(PRIVATE).create(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
+        made => made,
+    }
+}
+
+/// Takes a directory that others of this machine can read away from them. Its files cannot be reached then, whatever their own modes.
+fn keep_private(directory: &Path) {
+    let tightened = std::fs::metadata(directory).and_then(|metadata| {
+        let mode = metadata.permissions().mode() & 0o7777;
+        let others = mode & 0o077;
+        if others != 0 {
+            std::fs::set_permissions(directory, Permissions::from_mode(mode & !0o077))?;
+        }
+        Ok((others != 0).then_some(mode))
+    });
+    match tightened {
+        Ok(None) => {}
+        Ok(Some(mode)) => {
+            let mode = format!("{mode:04o}");
+            tracing::info!(directory = %directory.display(), mode, "the data directory was open to others and is private now");
+        }
+        // Another user's directory, or a volume that has no modes: it may be meant so.
+        Err(error) => {
+            let directory = directory.display();
+            tracing::warn!(%directory, %error, "others may read the data directory, and its mode cannot be changed");
+        }
     }
 }
 
@@ -66,5 +123,22 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let text = DirectoryLock::take(file.path()).unwrap_err().to_string();
         assert!(text.contains("cannot create the data directory") && text.contains(&file.path().display().to_string()), "{text}");
+    }
+
+    #[test]
+    fn nobody_else_reads_a_data_directory() {
+        let parent = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let made = parent.path().join("between").join("made");
+        let lock = DirectoryLock::take(&made).unwrap();
+        assert_eq!((mode(&made), mode(&made.join(LOCK_FILE))), (0o700, 0o600));
+        assert_ne!(mode(&parent.path().join("between")), 0o700, "its parents are made as usual");
+        drop(lock);
+        for before in [0o755, 0o777, 0o750, 0o701] {
+            std::fs::set_permissions(&made, Permissions::from_mode(before)).unwrap();
+            drop(DirectoryLock::take(&made).unwrap());
+            assert_eq!(mode(&made), 0o700, "after {before:o}");
+        }
+        drop(DirectoryLock::take(Path::new(&format!("{}/", made.display()))).unwrap());
     }
 }

@@ -34,6 +34,7 @@ mod limits;
 mod logs;
 mod messages;
 mod metrics;
+mod operators;
 mod pipelining;
 mod presence;
 mod refusals;
