@@ -14,6 +14,7 @@ use greenroom_actors::ids::WorkerId;
 use greenroom_actors::journal::{Committer, CommitterLimits, Health, Journal};
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::{Accounts, Keyed};
+use greenroom_actors::metrics::JOURNAL_QUEUE_OPS;
 use greenroom_actors::relay::{ParkedLimits, RelayHandle};
 use greenroom_actors::session::{Authenticate, SessionBounds};
 use greenroom_actors::store::Store;
@@ -72,6 +73,7 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
     let (relays, mut relay_queues): (Vec<_>, Vec<_>) = (0..=workers).map(|_| RelayHandle::channel(config.relay.queue)).unzip();
     let canary_queue = relay_queues.pop().expect("there is one more than workers");
     let (journal, journal_queue) = Journal::channel(config.journal.queue_ops);
+    sample_queue(&exporter, journal.clone());
     let JournalConfig { batch_ops, batch_bytes, linger, .. } = config.journal;
     let limits = CommitterLimits { batch_ops, batch_bytes, linger };
     let (committer, health) = Committer::new(Arc::clone(&store), term, journal_queue, limits);
@@ -151,6 +153,13 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
         }
         Some(why) => Err(Failure::Runtime(why)),
     }
+}
+
+/// The queue's length as it is at each scrape: a committer that hangs in a transaction could not tell it.
+fn sample_queue(exporter: &Exporter, journal: Journal) {
+    let waiting = JOURNAL_QUEUE_OPS.gauge_with([]);
+    #[expect(clippy::cast_precision_loss, reason = "a queue holds far fewer than 2^52 messages")]
+    exporter.sample(move || waiting.set(journal.waiting() as f64));
 }
 
 /// Starts the operators' listener, if there is one.

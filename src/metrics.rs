@@ -1,5 +1,6 @@
 //! The server's metrics, and the recorder that all crates' metrics end up in.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use greenroom_actors::metrics::{self as core, Metric, MetricType};
@@ -57,7 +58,11 @@ pub fn all() -> impl Iterator<Item = &'static Metric> {
 pub struct Exporter {
     handle: PrometheusHandle,
     process: metrics_process::Collector,
+    samplers: Arc<Mutex<Vec<Sampler>>>,
 }
+
+/// Records what is looked at only when somebody asks.
+type Sampler = Box<dyn Fn() + Send>;
 
 impl Exporter {
     /// Installs the recorder of this process. To be called once, before anything is recorded: handles that were made earlier
@@ -79,18 +84,28 @@ impl Exporter {
         process.describe();
         BUILD_INFO.gauge_with([env!("CARGO_PKG_VERSION")]).set(1.0);
         READY.gauge_with([]).set(0.0);
-        Self { handle, process }
+        Self { handle, process, samplers: Arc::default() }
     }
 
     /// One that shares no recorder with the process.
     #[cfg(test)]
     pub(crate) fn for_tests(handle: PrometheusHandle) -> Self {
-        Self { handle, process: metrics_process::Collector::default() }
+        Self { handle, process: metrics_process::Collector::default(), samplers: Arc::default() }
+    }
+
+    /// Calls `sampler` before each scrape.
+    pub fn sample(&self, sampler: impl Fn() + Send + 'static) {
+        self.samplers().push(Box::new(sampler));
+    }
+
+    fn samplers(&self) -> MutexGuard<'_, Vec<Sampler>> {
+        self.samplers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The text of a scrape, in Prometheus' format.
     pub fn render(&self) -> String {
         self.process.collect();
+        self.samplers().iter().for_each(|sampler| sampler());
         self.handle.render()
     }
 

@@ -95,7 +95,8 @@ pub const COMMITS: Metric = Metric::counter(
 pub const TRIMS: Metric =
     Metric::counter("greenroom_trims_total", &[], "Times that the oldest rows of an entity's journal were deleted, a few at a time");
 /// Ops that wait for a commit.
-pub const JOURNAL_QUEUE_OPS: Metric = Metric::gauge("greenroom_journal_queue_ops", &[], "Ops that wait for the committer");
+pub const JOURNAL_QUEUE_OPS: Metric =
+    Metric::gauge("greenroom_journal_queue_ops", &[], "Ops, snapshots and deletions that wait for the committer");
 /// Bytes on their way to clients.
 pub const OUTBOX_BYTES: Metric =
     Metric::gauge_of("greenroom_outbox_bytes", &[], Unit::Bytes, "Bytes queued for sockets, shared frames counted once per outbox");

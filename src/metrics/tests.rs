@@ -104,3 +104,64 @@ fn connections_are_counted_by_reason() {
         assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
     }
 }
+
+/// Each metric with a test in which what it counts does not happen and it does not move: its file and its name.
+const STILL: &[(&str, &str, &str)] = &[
+    ("greenroom_connections", E2E, "metrics_stand_still"),
+    ("greenroom_connections_pending", E2E, "metrics_stand_still"),
+    ("greenroom_connections_refused_total", E2E, "metrics_stand_still"),
+    ("greenroom_closes_total", E2E, "metrics_stand_still"),
+    ("greenroom_sessions", SESSION, "a_socket_is_no_session_until_it_is_admitted"),
+    ("greenroom_sessions_parked", E2E, "metrics_stand_still"),
+    ("greenroom_sessions_resumed_total", E2E, "metrics_stand_still"),
+    ("greenroom_requests_total", E2E, "metrics_stand_still"),
+    ("greenroom_rate_limited_total", E2E, "metrics_stand_still"),
+    ("greenroom_entities_awake", E2E, "metrics_stand_still"),
+    ("greenroom_cold_starts_total", E2E, "metrics_stand_still"),
+    ("greenroom_cold_start_seconds", E2E, "metrics_stand_still"),
+    ("greenroom_cold_starts_waiting", DIRECTORY, "what_is_being_loaded_does_not_wait_for_its_turn"),
+    ("greenroom_ops_total", E2E, "metrics_stand_still"),
+    ("greenroom_op_seconds", DIRECTORY, "an_ops_time_begins_when_its_entity_has_accepted_it"),
+    ("greenroom_presence_changes_total", E2E, "metrics_stand_still"),
+    ("greenroom_snapshots_total", JOURNAL, "what_was_not_stored_does_not_count"),
+    ("greenroom_actor_panics_total", E2E, "metrics_stand_still"),
+    ("greenroom_journal_queue_ops", E2E, "metrics_stand_still"),
+    ("greenroom_commit_batch_ops", JOURNAL, "what_was_not_stored_does_not_count"),
+    ("greenroom_commit_seconds", JOURNAL, "what_was_not_stored_does_not_count"),
+    ("greenroom_commits_total", JOURNAL, "what_was_not_stored_does_not_count"),
+    ("greenroom_trims_total", JOURNAL, "what_was_not_stored_does_not_count"),
+    ("greenroom_events_delivered_total", RELAY, "only_what_is_put_into_an_outbox_counts_as_delivered"),
+    ("greenroom_signals_delivered_total", RELAY, "only_what_is_put_into_an_outbox_counts_as_delivered"),
+    ("greenroom_signals_replaced_total", RELAY, "only_what_is_put_into_an_outbox_counts_as_delivered"),
+    ("greenroom_outbox_overflows_total", RELAY, "only_what_is_put_into_an_outbox_counts_as_delivered"),
+    ("greenroom_outbox_bytes", E2E, "metrics_stand_still"),
+    ("greenroom_catch_up_pages_total", E2E, "metrics_stand_still"),
+    ("greenroom_mailbox_refusals_total", E2E, "metrics_stand_still"),
+    ("greenroom_ready", E2E, "metrics_stand_still"),
+    ("greenroom_build_info", E2E, "metrics_stand_still"),
+];
+const E2E: &str = include_str!("../../tests/e2e/still.rs");
+const SESSION: &str = include_str!("../../actors/src/session/tests.rs");
+const DIRECTORY: &str = include_str!("../../actors/src/directory/actor/tests.rs");
+const JOURNAL: &str = include_str!("../../actors/src/journal/tests.rs");
+const RELAY: &str = include_str!("../../actors/src/relay/tests.rs");
+/// Where the constants of metrics are declared.
+const DECLARED: &str = include_str!("../../actors/src/metrics.rs");
+
+/// What a process measures of itself is not counted here.
+#[test]
+fn every_metric_has_a_test_in_which_it_stands_still() {
+    for metric in documented().into_keys().filter(|metric| !PROCESS.contains(metric)) {
+        let row = STILL.iter().find(|(known, ..)| *known == metric);
+        let Some((_, file, test)) = row else { panic!("{metric}: add a test in which what it counts does not happen, and its row here") };
+        let (_, body) = file.split_once(&format!("fn {test}(")).unwrap_or_else(|| panic!("{metric}: there is no test `{test}`"));
+        if *file == E2E {
+            assert!(E2E.contains(&format!("(\"{metric}")), "{metric} has no row among those of `{test}`");
+            continue;
+        }
+        let (before, _) = DECLARED.split_once(&format!("\"{metric}\"")).expect("a metric is declared");
+        let constant = before.rsplit_once("pub const ").and_then(|(_, rest)| rest.split(':').next()).expect("by a constant");
+        let body = body.split("\n}\n").next().unwrap_or_default();
+        assert!(body.contains(constant), "`{test}` says nothing of {constant}");
+    }
+}

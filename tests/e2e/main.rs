@@ -9,8 +9,8 @@ mod raw;
 mod server;
 mod token;
 
-mod bodies;
 mod admission;
+mod bodies;
 mod canary;
 mod check;
 mod close_codes;
@@ -45,6 +45,7 @@ mod shutdown;
 mod signals;
 mod slow_reader;
 mod startup;
+mod still;
 mod storage;
 mod tags;
 

@@ -97,7 +97,6 @@ impl Committer {
                 self.waiting.push_back(message);
             }
             let gathered = self.gather();
-            self.metrics.queue_ops.set(as_f64(self.queue.len() + self.waiting.len()));
             self.commit(gathered).await;
         }
     }
@@ -221,9 +220,4 @@ impl Committer {
             changed
         });
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a queue holds far fewer than 2^52 messages")]
-fn as_f64(count: usize) -> f64 {
-    count as f64
 }

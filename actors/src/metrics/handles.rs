@@ -112,8 +112,6 @@ pub struct Stored {
 /// What the committer and the queue before it record.
 #[derive(Clone)]
 pub struct JournalMetrics {
-    /// Ops that wait.
-    pub queue_ops: Gauge,
     batch_ops: Histogram,
     seconds: Histogram,
     ok: Counter,
@@ -128,7 +126,6 @@ impl JournalMetrics {
     #[expect(clippy::new_without_default, reason = "registers with the recorder, which a default should not")]
     pub fn new() -> Self {
         Self {
-            queue_ops: JOURNAL_QUEUE_OPS.gauge_with([]),
             batch_ops: COMMIT_BATCH_OPS.histogram_with([]),
             seconds: COMMIT_SECONDS.histogram_with([]),
             ok: COMMITS.counter_with(["ok"]),
