@@ -12,8 +12,8 @@ pub mod document;
 mod law;
 pub mod room;
 
-/// Work that is in the price of every op, beyond the reading of its body. A unit is about 3 ns: a few elements of
-/// an array moved, or part of one cloned. The sender of an op pays one more request of its rate for each time that this fits into its work.
+/// Work that is in the price of every op, beyond the reading of its body. A unit is about 3 ns: an element of an
+/// array moved, or part of one cloned. The sender of an op pays one more request of its rate for each time that this fits into its work.
 pub const ORDINARY_WORK: usize = 64 * 1024;
 
 /// An op, as its behaviour sees it.

@@ -11,7 +11,7 @@
  */
 export function applyOp(state, type, body) {
   if (type === "merge") return merge(state, body);
-  if (type === "set") return patch(state, [{ op: "add", path: body.path, value: body.value }]);
+  if (type === "set") return set(state, body.path, body.value);
   if (type === "patch") return patch(state, body);
   if (type === "increment") return increment(state, body.path, body.by);
   throw new Error(`unknown op \`${type}\``);
@@ -49,6 +49,25 @@ function patch(state, operations) {
       result = add(remove(result, from), path, moved);
     } else if (op === "copy") result = add(result, path, structuredClone(get(result, from)));
     else if (op !== "test") throw new Error(`unknown patch operation \`${op}\``);
+  }
+  return result;
+}
+
+/**
+ * Replaces what is there, an element of an array as well, or adds what is not.
+ * @param {any} state
+ * @param {string} path
+ * @param {any} value
+ */
+function set(state, path, value) {
+  if (path === "") return value;
+  const result = structuredClone(state);
+  const { parent, key } = locate(result, path);
+  if (!Array.isArray(parent)) put(parent, key, value);
+  else {
+    const index = key === "-" ? parent.length : Number(key);
+    if (!(index <= parent.length)) throw new Error(`the array has no place \`${path}\``);
+    parent[index] = value;
   }
   return result;
 }

@@ -51,6 +51,9 @@ test("document ops apply as the server applies them", () => {
     [{ a: [1] }, "merge", { a: [2, null] }, { a: [2, null] }],
     [{}, "set", { path: "/a~1b", value: 1 }, { "a/b": 1 }],
     [{ a: 1 }, "set", { path: "", value: [1] }, [1]],
+    [{ a: [1, 2] }, "set", { path: "/a/0", value: 9 }, { a: [9, 2] }],
+    [{ a: [1, 2] }, "set", { path: "/a/-", value: 3 }, { a: [1, 2, 3] }],
+    [{ a: [1, 2] }, "set", { path: "/a/2", value: 3 }, { a: [1, 2, 3] }],
     [{ likes: 2 }, "increment", { path: "/likes", by: 3 }, { likes: 5 }],
     [{}, "increment", { path: "/likes", by: 1 }, { likes: 1 }],
     [{ a: [1, 3] }, "patch", [{ op: "add", path: "/a/1", value: 2 }, { op: "add", path: "/a/-", value: 4 }], { a: [1, 2, 3, 4] }],
@@ -69,6 +72,7 @@ test("what the server would reject throws, and no op reaches a prototype", () =>
   assert.throws(() => applyOp({}, "patch", [{ op: "remove", path: "/gone" }]));
   assert.throws(() => applyOp({ a: "x" }, "increment", { path: "/a", by: 1 }));
   assert.throws(() => applyOp({}, "set", { path: "/__proto__/polluted", value: 1 }));
+  assert.throws(() => applyOp({ a: [1] }, "set", { path: "/a/2", value: 1 }));
   applyOp({}, "merge", JSON.parse('{"__proto__": {"polluted": 1}}'));
   assert.equal({}.polluted, undefined);
 });

@@ -315,6 +315,7 @@ fn values_that_parsers_read_differently() {
             ("send", format!(r#"{{"entity":"a:b","type":"patch","body":[{{"op":"add","path":"/a","value":{value}}}]}}"#), "`body`"),
             ("signal", format!(r#"{{"entity":"a:b","type":"t","body":{value}}}"#), "`body`"),
             ("presence", format!(r#"{{"entity":"a:b","action":"enter","meta":{{"m":{value}}}}}"#), "`meta`"),
+            ("connect", format!(r#"{{"presence":[{{"entity":"a:a"}},{{"entity":"a:b","meta":{{"m":{value}}}}}]}}"#), "`meta`"),
         ];
         for (method, params, field) in requests {
             let text = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"{method}","params":{params}}}"#);

@@ -25,8 +25,14 @@ async fn every_error_is_provoked() {
             match Box::pin(provoke(*code, codec)).await {
                 Provoked::By(error) => {
                     assert_eq!((&error["data"]["code"], &error["code"]), (&json!(code.as_str()), &json!(code.number())), "{error}");
-                    let again =
-                        matches!(code, ErrorCode::RateLimited | ErrorCode::Overloaded | ErrorCode::Unavailable | ErrorCode::ShuttingDown);
+                    let again = matches!(
+                        code,
+                        ErrorCode::RateLimited
+                            | ErrorCode::Overloaded
+                            | ErrorCode::TooManyInFlight
+                            | ErrorCode::Unavailable
+                            | ErrorCode::ShuttingDown
+                    );
                     assert_eq!(error["data"]["retry_after_ms"].as_u64().is_some_and(|ms| ms > 0), again, "{error}");
                 }
                 Provoked::Excused(why) => assert!(!why.is_empty()),

@@ -13,8 +13,6 @@ use serde_json::{Number, Value};
 const PER_ELEMENT: usize = 7;
 /// The same for a member of a shared object.
 const PER_MEMBER: usize = 24;
-/// So many elements move for a unit.
-const PER_UNIT: usize = 4;
 
 /// A value in a document.
 #[derive(Debug, Clone)]
@@ -129,9 +127,9 @@ impl Array {
         self.elements.get(index)
     }
 
-    /// What it costs to move those elements that make room or close up when one comes or goes at `index`.
+    /// What it costs that elements make room or close up when one comes or goes at `index`: one for each, undoing included.
     pub(super) fn moving(&self, index: usize) -> usize {
-        index.min(self.elements.len().saturating_sub(index)) / PER_UNIT
+        index.min(self.elements.len().saturating_sub(index))
     }
 
     /// Makes room for `node` at `index`, which is at most the length.
