@@ -92,6 +92,8 @@ export class Connection {
   /** @type {"all" | "subscriptions" | "nothing"} */
   #carries = "all";
   #explainedAt = -Infinity;
+  /** There was a connection, so the address and the origin are right. */
+  #met = false;
   /** Ended when nobody wants to know any more why there was no connection. */
   #explaining = new AbortController();
   /** @type {number | undefined} from `goodbye` */
@@ -249,6 +251,7 @@ export class Connection {
     this.#pace.set(limits.rates);
     this.rpc = rpc;
     this.failures = 0;
+    this.#met = true;
     this.#tokens.accepted();
     this.#renewal.accepted(result);
     if (this.#carries === "nothing") this.#carries = "all";
@@ -339,6 +342,8 @@ export class Connection {
     const now = this.#clock.monotonic();
     const { lastError } = this;
     if (this.state === "closed" || now - this.#explainedAt < EXPLAIN_EVERY_MS) return;
+    // In a page there is nothing more to learn then, and the browser's console would show each attempt.
+    if (this.#met && typeof location === "object") return;
     this.#explainedAt = now;
     this.#explaining = new AbortController();
     const { signal } = this.#explaining;

@@ -25,7 +25,7 @@ export async function explain(url, detail, signal) {
   } catch (cause) {
     if (signal.aborted) return null;
     // Between sites the answer is not shown, but that there is one can be known.
-    const reached = typeof location === "object" && (await fetch(address, { mode: "no-cors", credentials: "omit", signal }).catch(() => null));
+    const reached = typeof location === "object" && new URL(address).origin !== location.origin && (await fetch(address, { mode: "no-cors", credentials: "omit", signal }).catch(() => null));
     if (signal.aborted) return null;
     if (reached) return told(detail || refused(), statusIn(detail), undefined);
     const deep = /** @type {any} */ (cause)?.cause;

@@ -80,3 +80,40 @@ test("whoever closes the client does not want to know any more", async (t) => {
   await gone;
   assert.deepEqual([errors, failed.error.code], [[], "closed"]);
 });
+
+test("a page does not ask again once it has been connected", async (t) => {
+  let requests = 0;
+  const url = await http(t, (_, response) => {
+    requests += 1;
+    response.writeHead(404).end("not here");
+  });
+  globalThis.location = new URL(url.replace("ws", "http"));
+  t.after(() => delete globalThis.location);
+  const clock = new FakeClock(0);
+  let attempts = 0;
+  // Connected at first, then refused.
+  class Socket {
+    readyState = 1;
+    bufferedAmount = 0;
+    constructor() {
+      attempts += 1;
+      queueMicrotask(() => (attempts > 1 ? this.onclose({ code: 1006, reason: "" }) : this.onopen()));
+      Socket.last = this;
+    }
+    send(text) {
+      const { id } = JSON.parse(text);
+      const limits = { max_message_bytes: 1e5, max_in_flight: 9, ping_interval_ms: 1e6 };
+      queueMicrotask(() => this.onmessage({ data: JSON.stringify({ id, result: { session: "s", client: "c", user: "u", limits } }) }));
+    }
+    close() {}
+  }
+  const made = client(t, url, { WebSocket: Socket, clock });
+  await made.connected();
+  Socket.last.onclose({ code: 1006, reason: "" });
+  clock.advance(0);
+  await next(made, "state", ({ state }) => state === "waiting");
+  await inState(client(t, url, { WebSocket: Silent }), "waiting");
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(attempts > 1);
+  assert.equal(requests, 0);
+});
