@@ -240,15 +240,22 @@ fn start_workers(
     Ok(server.run())
 }
 
+/// Bytes that the system takes for a connection before it has sent them.
+#[cfg(target_os = "linux")]
+const NOT_SENT: u32 = 4 * 1024;
+
 fn listen(address: SocketAddr, send_buffer: usize) -> Result<TcpListener, Failure> {
     let bind = || {
         let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         if send_buffer > 0 {
-            // What is accepted inherits it.
+            // Sockets that are accepted inherit it.
             socket.set_send_buffer_size(send_buffer)?;
         }
+        // So is this. Otherwise the system tells us that a slow client reads only after each third of that buffer.
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_notsent_lowat(NOT_SENT)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         Ok(TcpListener::from(socket))
@@ -262,12 +269,8 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
 
 fn gate(config: &Config) -> Result<Arc<Gate>, Failure> {
     let frames = ws::FrameLimits { max_frame: config.socket.max_frame_bytes as u64, max_message: config.socket.max_message_bytes as u64 };
-    let limits = GateLimits {
-        max_connections: config.socket.max_connections,
-        max_per_address: config.limits.connections_per_address,
-        frames,
-        write_min_bytes: config.socket.write_min_bytes,
-    };
+    let limits =
+        GateLimits { max_connections: config.socket.max_connections, max_per_address: config.limits.connections_per_address, frames };
     let origins =
         OriginPolicy::new(&config.socket.allowed_origins, config.is_loopback()).map_err(|error| Failure::Config(error.to_string()))?;
     let proxies = TrustedProxies::new(config.limits.trusted_proxies.clone());

@@ -115,6 +115,8 @@ pub struct Outbox {
     /// While set, `take` hands out nothing: an answer that must come first is still being gathered.
     held: Cell<bool>,
     starved: Cell<bool>,
+    /// Bytes that the socket has taken past the pump and that nobody has asked about.
+    flushed: Cell<usize>,
 }
 
 /// What became of pushed signals.
@@ -132,7 +134,7 @@ impl Outbox {
     /// An empty outbox of session `key`, bounded at `limit` bytes, and together with `all` of its thread.
     pub fn new(key: SessionKey, limit: usize, all: Rc<Outboxes>) -> Self {
         let (close, held, starved) = (Cell::new(None), Cell::new(false), Cell::new(false));
-        Self { key, queue: RefCell::default(), limit, all, close, held, starved }
+        Self { key, queue: RefCell::default(), limit, all, close, held, starved, flushed: Cell::new(0) }
     }
 
     /// Lets frames go straight to the socket while the pump has nothing to do; without a sink, no more.
@@ -219,6 +221,7 @@ impl Outbox {
             count += 1;
         }
         let Some(mut written) = sink.try_write(&slices[..count]) else { return };
+        self.flushed.set(self.flushed.get() + written);
         queue.bytes -= written;
         self.all.give_back(written);
         while let Some(frame) = queue.frames.front_mut() {
@@ -276,6 +279,11 @@ impl Outbox {
         }
         // A socket that takes nothing must not keep a connection from closing.
         self.rouse();
+    }
+
+    /// Bytes that the socket has taken past the pump since this was last asked.
+    pub fn take_flushed(&self) -> usize {
+        self.flushed.take()
     }
 
     /// Wakes the pump, whatever it waits for.

@@ -49,8 +49,6 @@ pub struct Pump {
     actor: Option<ActorStream>,
     /// Wakes that are for the actor: most are for the writing half, since something was put into the outbox.
     actor_side: Side,
-    /// Bytes taken that count as progress.
-    enough: usize,
     /// What is being written.
     writing: VecDeque<Bytes>,
     closing: Option<Closing>,
@@ -97,14 +95,14 @@ impl Drop for Pump {
 
 impl Pump {
     /// A pump for a socket whose handshake is done; `first` came with it.
-    pub fn new(io: TcpStream, session: Session, env: Rc<SessionEnv>, first: Bytes, limits: FrameLimits, enough: usize) -> Self {
+    pub fn new(io: TcpStream, session: Session, env: Rc<SessionEnv>, first: Bytes, limits: FrameLimits) -> Self {
         let (read, write) = io.into_split();
         let (io, seat, turn) = (Rc::new(Socket(write)), Rc::clone(session.seat()), Rc::new(Turn::default()));
         seat.outbox.attach(Some(Rc::clone(&io) as Rc<dyn Sink>));
         let input = Input::new(read, Rc::clone(&seat), Rc::clone(&turn), first, limits);
         let codec = actix_http::ws::Codec::new().max_size(usize::try_from(limits.max_frame).unwrap_or(usize::MAX));
         let actor: ActorStream = Box::pin(WebsocketContext::with_codec(SessionActor::new(session, Rc::clone(&turn)), input, codec));
-        Self { io, seat, env, turn, actor: Some(actor), actor_side: Side::new(), enough, writing: VecDeque::new(), closing: None }
+        Self { io, seat, env, turn, actor: Some(actor), actor_side: Side::new(), writing: VecDeque::new(), closing: None }
     }
 
     /// Why the connection closes, once it does.
@@ -154,7 +152,7 @@ impl Pump {
                 self.frame_close();
             }
             if self.writing.is_empty() {
-                self.seat.unstick();
+                self.seat.drained();
                 self.seat.unwritten.set(0);
                 self.writing.shrink_to(0);
                 return Poll::Pending;
@@ -180,7 +178,7 @@ impl Pump {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(written) => {
                     self.consume(written);
-                    self.seat.took(written, self.enough);
+                    self.seat.took(written);
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

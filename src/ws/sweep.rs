@@ -17,6 +17,7 @@ pub async fn sweep_every_second(env: Rc<SessionEnv>, config: Rc<Config>) {
         ping_interval: ms(config.socket.ping_interval),
         idle_timeout: ms(config.socket.idle_timeout),
         write_timeout: ms(config.socket.write_timeout),
+        write_min_bytes: config.socket.write_min_bytes,
     };
     let outbox_bytes = DeliveryMetrics::new().outbox_bytes;
     let mut told = 0.0;

@@ -35,8 +35,6 @@ pub struct GateLimits {
     pub max_per_address: usize,
     /// What one connection may send.
     pub frames: FrameLimits,
-    /// Bytes that one connection must take within the write timeout, if that much waits for it.
-    pub write_min_bytes: usize,
 }
 
 /// Who is let in. One for all threads.
@@ -151,7 +149,7 @@ pub async fn upgrade(gate: Arc<Gate>, env: Rc<SessionEnv>, request: Request, mut
     let first = Bytes::copy_from_slice(&parts.read_buf);
     let session = Session::begin(Rc::clone(&env), accepted.codec, admission.address, clock::mono());
     let seat = Rc::clone(session.seat());
-    let pump = Pump::new(parts.io, session, env, first, gate.limits.frames, gate.limits.write_min_bytes);
+    let pump = Pump::new(parts.io, session, env, first, gate.limits.frames);
     actix_rt::spawn(async move {
         let code = pump.await;
         admission.gate.metrics.closed(code.as_str());

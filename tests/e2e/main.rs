@@ -35,6 +35,7 @@ mod logs;
 mod messages;
 mod metrics;
 mod operators;
+mod paced_reader;
 mod pipelining;
 mod presence;
 mod refusals;

@@ -24,6 +24,8 @@ use crate::rights::Rights;
 /// Requests that are refused for a rate within a second before no more are read until the next: what a flood costs is bounded,
 /// and who sends this much at once waits a little.
 const CHOKE_AFTER: u32 = 500;
+/// For how many write timeouts at most a socket is ahead when it has taken much at once.
+pub const AHEAD: u64 = 4;
 /// A message counts as one more request for each so many bytes.
 const OVER_BYTES: u32 = 4096;
 
@@ -40,10 +42,14 @@ pub struct Seat {
     pub in_flight: Cell<u32>,
     /// When its client last sent anything.
     pub heard: Cell<Mono>,
-    /// Since when its socket has not taken what counts as progress, as the sweep has seen it; `Mono::NEVER` while it does.
-    pub stuck: Cell<Mono>,
-    /// Bytes that it has taken since.
-    pub taken: Cell<usize>,
+    /// Until when its client is known to have been busy reading: silence counts from then.
+    pub busy: Cell<Mono>,
+    /// From when its socket owes progress; in the future if it is ahead.
+    owes_from: Cell<Mono>,
+    /// Nothing waited for it at some time since this was last asked.
+    drained: Cell<bool>,
+    /// Bytes that it has taken and that are not counted yet.
+    taken: Cell<usize>,
     /// Bytes taken from the outbox and not yet by the socket.
     pub unwritten: Cell<usize>,
     /// When its identity expires; `Millis::MAX` for never or not yet known.
@@ -137,7 +143,9 @@ impl Seat {
             outbox,
             in_flight: Cell::new(0),
             heard: Cell::new(now),
-            stuck: Cell::new(Mono::NEVER),
+            busy: Cell::new(now),
+            owes_from: Cell::new(now),
+            drained: Cell::new(true),
             taken: Cell::new(0),
             unwritten: Cell::new(0),
             expires: Cell::new(Millis::MAX),
@@ -294,27 +302,32 @@ impl Seat {
         number <= self.ended_enters.get() && !self.present.borrow().iter().any(stands)
     }
 
-    /// The socket has taken `bytes`. It is stuck no more once that makes `enough`.
-    pub fn took(&self, bytes: usize, enough: usize) {
+    /// The socket has taken `bytes`.
+    pub fn took(&self, bytes: usize) {
         self.taken.set(self.taken.get() + bytes);
-        if self.taken.get() >= enough {
-            self.unstick();
-        }
     }
 
-    /// There is nothing that its socket could take, or it has taken enough.
-    pub fn unstick(&self) {
-        self.stuck.set(Mono::NEVER);
-        self.taken.set(0);
+    /// There is nothing that its socket could take.
+    pub fn drained(&self) {
+        self.drained.set(true);
     }
 
-    /// For how long its socket has not taken enough of what waits, in ms; the first look counts from `now`.
-    pub fn stuck_for(&self, now: Mono) -> u64 {
-        if self.stuck.get() == Mono::NEVER {
-            self.stuck.set(now);
-            self.taken.set(0);
+    /// For how long, in ms, its socket has not taken its due of what is `waiting`: `due` bytes in each `timeout`. What it takes beyond
+    /// that counts for up to [`AHEAD`] timeouts, since systems pass on only in large steps what their programs read slowly. To be asked
+    /// once a second.
+    pub fn behind(&self, now: Mono, waiting: bool, due: usize, timeout: u64) -> u64 {
+        let (due, taken) = (due.max(1), self.taken.get() + self.outbox.take_flushed());
+        self.taken.set(taken % due);
+        let owes = waiting && !self.drained.replace(false);
+        let since = if owes { self.owes_from.get() } else { self.owes_from.get().max(now) };
+        let earned = timeout.saturating_mul((taken / due) as u64);
+        let since = since.after(earned).min(now.after(timeout.saturating_mul(AHEAD)));
+        self.owes_from.set(since);
+        if waiting {
+            // By then it will have read what the systems hold.
+            self.busy.set(now.max(since));
         }
-        now.since(self.stuck.get())
+        now.since(since)
     }
 
     /// Tells its client that a request without an id was refused, now or with others once a second.

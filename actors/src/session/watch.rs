@@ -18,6 +18,8 @@ pub struct Deadlines {
     pub idle_timeout: u64,
     /// How long its socket may not take enough.
     pub write_timeout: u64,
+    /// How many bytes are enough, if as many wait.
+    pub write_min_bytes: usize,
 }
 
 impl SessionEnv {
@@ -31,20 +33,21 @@ impl SessionEnv {
     fn look(&self, seat: &Seat, now: Now, deadlines: Deadlines, ping: &Bytes) {
         seat.next_second(&self.encoder);
         let Now { wall, mono } = now;
-        let waiting = seat.outbox.bytes() + seat.unwritten.get() > 0;
         if mono >= seat.connect_by.get() {
             return seat.outbox.close(CloseCode::ConnectTimeout);
         }
         if wall >= seat.expires.get() {
             return seat.outbox.close(CloseCode::TokenExpired);
         }
-        if waiting && seat.stuck_for(mono) >= deadlines.write_timeout {
+        let waiting = seat.outbox.bytes() + seat.unwritten.get() > 0;
+        if seat.behind(mono, waiting, deadlines.write_min_bytes, deadlines.write_timeout) >= deadlines.write_timeout {
             return seat.outbox.close(CloseCode::SlowConsumer);
         }
-        if !waiting && mono.since(seat.heard.get()) >= deadlines.idle_timeout {
+        // A ping is answered when what was sent before it has been read.
+        if mono.since(seat.heard.get().max(seat.busy.get())) >= deadlines.idle_timeout {
             return seat.outbox.close(CloseCode::PingTimeout);
         }
-        if !waiting && mono.since(seat.heard.get().max(seat.pinged.get())) >= deadlines.ping_interval {
+        if mono.since(seat.heard.get().max(seat.pinged.get())) >= deadlines.ping_interval {
             seat.pinged.set(mono);
             seat.outbox.push(ping.clone());
         }

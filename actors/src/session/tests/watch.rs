@@ -9,7 +9,7 @@ use crate::session::Deadlines;
 
 /// A frame without a message.
 const PING: &[u8] = &[0; 4];
-const DEADLINES: Deadlines = Deadlines { ping_interval: 25_000, idle_timeout: 60_000, write_timeout: 30_000 };
+const DEADLINES: Deadlines = Deadlines { ping_interval: 25_000, idle_timeout: 60_000, write_timeout: 30_000, write_min_bytes: 16_384 };
 const HOUR: u64 = 3_600_000;
 
 impl Rig {
@@ -76,7 +76,7 @@ fn a_token_ends_by_the_clock_on_the_wall() {
 fn a_socket_that_takes_nothing_has_its_time_by_the_clock_that_goes_on() {
     let mut rig = connected();
     rig.session().seat().unwritten.set(1);
-    assert_eq!(rig.seconds(2, 30, 2 * HOUR), [""; 0]);
+    assert_eq!(rig.seconds(2, 30, 2 * HOUR), ["ping"]);
     assert_eq!(rig.seconds(30, 32, 0), [""; 0]);
     assert_eq!(rig.closing(), None);
     rig.seconds(32, 33, 0);
@@ -126,4 +126,72 @@ fn an_id_from_the_future_is_taken() {
     let mut rig = Rig::new(bounds());
     assert_eq!(rig.ask("connect", r#"{"token":"alice","client":"7ZZZZZZZZZZZZZZZZZZZZZZZZZ"}"#), ["#1"]);
     assert_eq!(rig.closing(), None);
+}
+
+/// A client with much to read, whose system takes so many bytes now and each so many seconds. Returns in which second it is closed.
+fn reads(bytes: usize, every: u64) -> Option<u64> {
+    let mut rig = connected();
+    rig.session().seat().unwritten.set(1_000_000);
+    (1u64..2000).find(|second| {
+        if *second == 1 || second % every == 0 {
+            rig.session().seat().took(bytes);
+        }
+        rig.sweep(HOUR, 2000 + second * 1000);
+        rig.session().control(Mono::at(2000 + second * 1000));
+        rig.closing() == Some(CloseCode::SlowConsumer)
+    })
+}
+
+#[test]
+fn who_reads_slowly_in_large_steps_is_kept() {
+    const KIB: usize = 1024;
+    for (bytes, every) in [(KIB, 1), (16 * KIB, 26), (32 * KIB, 53), (64 * KIB, 107), (80 * KIB, 140)] {
+        assert_eq!(reads(bytes, every), None, "{bytes} bytes each {every} s");
+    }
+    assert_eq!(reads(KIB / 4, 1), Some(31), "too slow");
+    assert_eq!(reads(0, 1), Some(31));
+    assert_eq!(reads(10_000 * KIB, 1500), Some(151), "it had its time");
+}
+
+#[test]
+fn much_at_once_buys_some_time_and_no_more() {
+    let mut rig = connected();
+    rig.session().seat().unwritten.set(1);
+    rig.session().seat().took(10_000_000);
+    rig.seconds(2, 3 + 149, HOUR);
+    assert_eq!(rig.closing(), None);
+    rig.seconds(3 + 149, 3 + 150, HOUR);
+    assert_eq!(rig.closing(), Some(CloseCode::SlowConsumer));
+}
+
+#[test]
+fn what_was_taken_before_counts_for_who_stops() {
+    let mut rig = connected();
+    for second in 3..20 {
+        // All of it is taken at once, by the system of a client that reads little of it.
+        rig.session().seat().took(8 * 1024);
+        rig.sweep(HOUR, second * 1000);
+    }
+    rig.session().seat().unwritten.set(1);
+    rig.seconds(19, 19 + 147, HOUR);
+    assert_eq!(rig.closing(), None);
+    rig.seconds(19 + 147, 19 + 151, HOUR);
+    assert_eq!(rig.closing(), Some(CloseCode::SlowConsumer));
+}
+
+#[test]
+fn who_has_caught_up_has_time_to_answer_a_ping() {
+    let mut rig = connected();
+    rig.session().seat().unwritten.set(1);
+    let pings = rig.seconds(2, 32, HOUR).len();
+    assert_eq!(pings, 1, "it is pinged while it reads");
+    rig.session().seat().took(32 * 1024);
+    assert_eq!(rig.seconds(32, 70, HOUR), ["ping"]);
+    assert_eq!(rig.closing(), None, "it reads");
+    // All is with its system now, of which it has still to read what that took at once.
+    rig.session().seat().unwritten.set(0);
+    rig.seconds(70, 70 + 59, HOUR);
+    assert_eq!(rig.closing(), None);
+    rig.seconds(70 + 59, 70 + 150, HOUR);
+    assert_eq!(rig.closing(), Some(CloseCode::PingTimeout));
 }

@@ -19,7 +19,7 @@ use crate::net::Wire;
 /// The frame of a ping: a message of no bytes, and so is a pong.
 pub const PING: &[u8] = &[0; 4];
 /// No run is as long as that, by the clock that only goes on, but for pings.
-pub const DEADLINES: Deadlines = Deadlines { ping_interval: 1000, idle_timeout: 60_000, write_timeout: 60_000 };
+pub const DEADLINES: Deadlines = Deadlines { ping_interval: 1000, idle_timeout: 60_000, write_timeout: 60_000, write_min_bytes: 1 };
 
 /// See the module's head.
 pub struct Connection {
@@ -96,7 +96,7 @@ impl Node {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let mut taken = VecDeque::new();
         let _ = connection.seat.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut taken, 2, 4096);
-        connection.seat.took(taken.iter().map(Bytes::len).sum(), 1);
+        connection.seat.took(taken.iter().map(Bytes::len).sum());
         connection.wire.borrow_mut().down.extend(taken);
         if connection.seat.outbox.take_starved() {
             self.envs[connection.worker].relay.borrow_mut().drained(&connection.seat);
