@@ -12,14 +12,16 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::answer::{Asked, Asker, Noted, Responder};
+use crate::capability::Permissions;
 use crate::clock::Mono;
 use crate::directory::{Directory, ToDirectory};
 use crate::entity::{Effects, Entity, SubscribeRequest, ToEntity};
 use crate::frames::{Wants, signal_key};
 use crate::ids::WorkerId;
-use crate::kind::Kind;
+use crate::kind::{Kind, Kinds};
 use crate::metrics::recorded::Recorded;
 use crate::outbox::Outbox;
+use crate::rights::Rights;
 use crate::store::Loaded;
 use crate::testing::{self, encoder, kind, messages, post, shown};
 
@@ -198,6 +200,23 @@ fn reading_on_pauses_too() {
     let _ = a.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 100, usize::MAX);
     rig.drained(&a);
     assert_eq!(rig.asked(), ["0 reads after 2"]);
+}
+
+#[test]
+fn a_paused_subscription_ends_with_its_right() {
+    let mut rig = Rig::new();
+    let a = rig.seat();
+    rig.joins(spec(&a, 1), 0);
+    rig.parts(vec![events(1, LIMIT), events(2, 1)]);
+    got(&a);
+    rig.drained(&a);
+    let nothing = Kind { default_permissions: Permissions::NONE, ..kind() };
+    a.set_rights(Rights { kinds: Kinds::new([nothing]), ..testing::rights() });
+    rig.relay.borrow_mut().revise(&a);
+    rig.caught_up(spec(&a, 1), 1, 2, true);
+    rig.parts(vec![events(3, 1)]);
+    assert_eq!(got(&a), ["unsubscribed reason forbidden"], "nothing of what it has missed comes any more");
+    assert_eq!(rig.asked(), ["0 reads after 1", "0 unfollows 1", "0 unfollows 1"]);
 }
 
 #[test]

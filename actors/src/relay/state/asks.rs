@@ -33,7 +33,10 @@ impl Relay {
 
     /// Asks for what a `connect` may ask for now.
     pub(super) fn ask_on(&self, seat: &Seat, gather: &mut Gather) {
-        while let Some((ask, reply, too_large)) = gather.next() {
+        // Nobody waits for the rest of a connection that closes.
+        while seat.outbox.closing().is_none()
+            && let Some((ask, reply, too_large)) = gather.next()
+        {
             if too_large {
                 reply.send_error(overloaded("connect"));
             } else {

@@ -144,6 +144,15 @@ fn a_session_that_ends_asks_for_nothing_more() {
 }
 
 #[test]
+fn a_connection_that_closes_asks_for_nothing_more() {
+    let mut rig = Rig::new(roomy());
+    rig.ask("connect", &format!(r#"{{"token":"alice@9000","subscriptions":{}}}"#, rooms(30)));
+    let (_, asked) = rig.asked();
+    rig.session().seat().outbox.close(CloseCode::TokenExpired);
+    assert_eq!(rig.grant(asked).0, [""; 0], "its token has expired meanwhile");
+}
+
+#[test]
 fn what_comes_after_the_token_has_expired_is_not_done() {
     let mut rig = Rig::new(roomy());
     let connect = br#"{"jsonrpc":"2.0","id":1,"method":"connect","params":{"token":"alice@2000"}}"#;
