@@ -29,6 +29,14 @@ pub enum Bug {
     DurationsByTheWallClock,
     /// A node that has lost its lease takes it again and writes.
     StaleLeaseWrites,
+    /// The rights of a newer token are not looked at.
+    OldRights,
+    /// A subscription is numbered when it is asked for, and not when its entity is.
+    NumberedTooSoon,
+    /// A request of a paused subscription to read on is dropped without a word.
+    ForgetsWhoReads,
+    /// A relay goes on when a subscription has ended.
+    GoesOnAfterTheEnd,
 }
 
 /// Runs seeds until one fails, which must be within `most`, for one of these reasons.
@@ -101,4 +109,24 @@ fn durations_by_the_wall_clock_are_found() {
         200,
         &["closed with Some(PingTimeout)", "closed with Some(ConnectTimeout)", "was said to have left"],
     );
+}
+
+#[test]
+fn rights_that_outlive_their_token_are_found() {
+    found(Bug::OldRights, 50, &["does not cover"]);
+}
+
+#[test]
+fn numbers_given_too_soon_are_found() {
+    found(Bug::NumberedTooSoon, 50, &["not at rest", "no subscription", "was not told", "the entity knows", "rests at"]);
+}
+
+#[test]
+fn a_reader_that_is_forgotten_is_found() {
+    found(Bug::ForgetsWhoReads, 50, &["rests at", "not at rest", "sees Crowd"]);
+}
+
+#[test]
+fn a_subscription_that_goes_on_after_its_end_is_found() {
+    found(Bug::GoesOnAfterTheEnd, 50, &["without a subscription", "nobody wants", "the entity knows"]);
 }

@@ -13,6 +13,7 @@ use follow::Follow;
 pub use follow::Terms;
 pub use presence::Crowd;
 use presence::Place;
+use rights::Rights;
 use signals::Heard;
 
 mod answers;
@@ -21,6 +22,7 @@ mod follow;
 mod notified;
 mod ops;
 mod presence;
+mod rights;
 mod signals;
 
 pub use checks::check_ops;
@@ -37,7 +39,10 @@ struct Loss {
 /// What a request was about.
 #[derive(Debug, Clone)]
 enum Asked {
-    Connect(Vec<params::Subscribe>),
+    /// With what it asks for.
+    Connect(Vec<params::Subscribe>, Vec<EntityId>),
+    /// A newer token.
+    Refresh,
     Subscribe(params::Subscribe),
     Unsubscribe(EntityId),
     Send(usize),
@@ -45,7 +50,20 @@ enum Asked {
     Read(EntityId, Seq),
     History(params::History),
     Presence(EntityId, PresenceAction),
-    Signal,
+    Signal(EntityId),
+}
+
+impl Asked {
+    /// What it is about.
+    fn entity<'a>(&'a self, ops: &'a [Op]) -> Option<&'a EntityId> {
+        match self {
+            Self::Connect(..) | Self::Refresh => None,
+            Self::Subscribe(params) => Some(&params.entity),
+            Self::Send(op) => Some(&ops[*op].entity),
+            Self::History(params) => Some(&params.entity),
+            Self::Unsubscribe(entity) | Self::Read(entity, _) | Self::Presence(entity, _) | Self::Signal(entity) => Some(entity),
+        }
+    }
 }
 
 /// See the module's head.
@@ -76,6 +94,7 @@ pub struct Client {
     /// The last lists of who is present that it has asked for.
     lists: BTreeMap<EntityId, Crowd>,
     wants_lists: bool,
+    pub(super) rights: Rights,
     pub ops: Vec<Op>,
     /// The highest seq seen of an entity, by whatever answer.
     seen: BTreeMap<EntityId, Seq>,
@@ -113,6 +132,7 @@ impl Client {
             places: BTreeMap::new(),
             lists: BTreeMap::new(),
             wants_lists: false,
+            rights: Rights::full(),
             ops: Vec::new(),
             seen: BTreeMap::new(),
             said: 0,
@@ -139,11 +159,17 @@ impl Client {
 
     /// The connection is gone: what was asked on it is not answered any more.
     pub fn disconnected(&mut self, wire: &Wire) {
+        // That it is out may have been on its way.
+        let uncertain = self.places.iter_mut().filter(|(entity, _)| self.rights.may_end(entity));
+        uncertain.for_each(|(_, place)| place.may_have_ended());
         if self.connected {
             self.lost = Some(Loss { wire: Rc::clone(wire), attempts: 0 });
             self.places.values_mut().for_each(Place::disconnected);
+        } else {
+            self.places.values_mut().for_each(Place::not_answered);
         }
         self.connected = false;
+        self.rights.disconnected();
         self.outstanding.clear();
         let follows = std::mem::take(&mut self.follows);
         for (entity, mut follow) in follows {
@@ -168,6 +194,7 @@ impl Client {
     pub fn is_settled(&self) -> bool {
         self.connected
             && self.outstanding.is_empty()
+            && !self.is_outdated()
             && self.ops.iter().all(|op| op.answered.is_some())
             && self.unsettled().is_none()
             && self.unplaced().is_none()
@@ -209,15 +236,17 @@ impl Client {
         }
         let wanted: Vec<_> = self.follows.iter().filter_map(|(entity, follow)| follow.request(entity)).collect();
         self.may_be_slow = wanted.iter().any(|wanted| wanted.events == EventPolicy::Disconnect);
+        // Every other connection carries its presence with it.
+        let places = if self.line.is_multiple_of(2) { self.places_to_take() } else { Vec::new() };
         let call = Call::Connect(params::Connect {
             session: self.session.clone(),
-            token: Some(self.name.clone()),
+            token: Some(self.show_token()),
             client: Some(self.ulid.clone()),
             subscriptions: wanted.clone(),
-            presence: Vec::new(),
+            presence: places.iter().map(|entity| params::Enter { entity: entity.clone(), meta: None }).collect(),
             version: None,
         });
-        self.request(Asked::Connect(wanted), &call)
+        self.request(Asked::Connect(wanted, places), &call)
     }
 
     /// Must show at least `floor`.

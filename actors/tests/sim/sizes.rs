@@ -34,6 +34,8 @@ pub struct Sizes {
     pub dedupe_clients: usize,
     pub dedupe_ops: usize,
     pub max_present: usize,
+    pub most_subscriptions: u32,
+    pub most_in_flight: u32,
     /// In ms.
     pub presence_interval: u64,
     /// In ms.
@@ -71,6 +73,8 @@ impl Sizes {
             dedupe_clients: window(rng),
             dedupe_ops: window(rng),
             max_present: if rng.u8(..4) == 0 { rng.usize(1..4) } else { AMPLE },
+            most_subscriptions: if rng.u8(..4) == 0 { rng.u32(1..4) } else { 16 },
+            most_in_flight: rng.u32(4..17),
             presence_interval: rng.u64(..200),
             idle_timeout: rng.u64(..3) * rng.u64(..2000),
             window: rng.u64(..4) * 1300,
@@ -89,7 +93,7 @@ impl Sizes {
         let room = Kind {
             name: "room",
             behaviour: BehaviourConfig::Room(RoomConfig { messages: 3, ..RoomConfig::default() }),
-            default_permissions: Permissions::ALL,
+            default_permissions: Permissions::NONE,
             anonymous_permissions: Permissions::NONE,
             max_body_bytes: 4096,
             ops_per_second: 1_000_000_000,

@@ -183,6 +183,7 @@ impl World {
                 self.truth.judge(&entity, from, &self.clients)?;
             }
         }
+        self.nodes.iter().try_for_each(|running| running.node.within_limits())?;
         self.ledger.take_surprises().into_iter().next().map_or(Ok(()), Err)
     }
 }

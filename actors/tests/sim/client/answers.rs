@@ -1,6 +1,7 @@
 //! What a client makes of answers.
 
 use greenroom_protocol::close::CloseCode;
+use greenroom_protocol::params::{self, PresenceAction};
 use greenroom_protocol::results::{Connected, State};
 use greenroom_protocol::{EntityId, ErrorCode, RawJson, RequestId, Seq, ServerMessage, WireError};
 
@@ -14,63 +15,119 @@ impl Client {
     pub fn receive(&mut self, payload: &[u8], truth: &Truth) -> Result<(), String> {
         match self.codec.decode_server(payload).map_err(|error| error.to_string())? {
             ServerMessage::Result { id, result } => {
-                let asked = self.take(&id)?;
-                self.answered(asked, &result, truth)
+                let (id, asked) = self.take(&id)?;
+                self.answered(id, asked, &result, truth)
             }
             ServerMessage::Error { id, error } => {
                 let id = id.ok_or_else(|| format!("an error without an id: {error:?}"))?;
-                let asked = self.take(&id)?;
-                self.refused(asked, &error, truth)
+                let (id, asked) = self.take(&id)?;
+                self.refused(id, asked, &error, truth)
             }
             ServerMessage::Notification { method, params } => self.notified(&method, &params, truth),
         }
     }
 
-    fn take(&mut self, id: &RequestId) -> Result<Asked, String> {
+    fn take(&mut self, id: &RequestId) -> Result<(i64, Asked), String> {
         let RequestId::Number(id) = id else { return Err(format!("an answer to {id:?}, which was not asked")) };
-        self.outstanding.remove(id).ok_or_else(|| format!("a second answer to request {id}"))
+        self.outstanding.remove(id).map(|asked| (*id, asked)).ok_or_else(|| format!("a second answer to request {id}"))
     }
 
-    fn answered(&mut self, asked: Asked, result: &RawJson, truth: &Truth) -> Result<(), String> {
+    /// Nothing of an entity may come that the token does not cover.
+    fn covered(&self, entity: &EntityId) -> Result<(), String> {
+        if self.rights.lacks(entity) { Err(format!("a result of `{entity}`, which its token does not cover any more")) } else { Ok(()) }
+    }
+
+    fn answered(&mut self, id: i64, asked: Asked, result: &RawJson, truth: &Truth) -> Result<(), String> {
         match asked {
-            Asked::Connect(wanted) => {
-                let connected: Connected = parse(result)?;
-                self.connected = true;
-                self.came_back(connected.resumed, truth);
-                self.session = Some(connected.session);
-                if connected.subscriptions.len() != wanted.len() {
-                    return Err("`connect` has not answered all subscriptions".into());
-                }
-                for (params, outcome) in wanted.into_iter().zip(connected.subscriptions) {
-                    if outcome.entity != params.entity {
-                        return Err(format!("`connect` answered `{}` in place of `{}`", outcome.entity, params.entity));
-                    }
-                    if let Some(subscribed) = outcome.result {
-                        self.subscribed(&params, &subscribed, truth)?;
-                    }
-                }
+            Asked::Connect(wanted, places) => self.welcomed(id, wanted, places, parse(result)?, truth)?,
+            Asked::Refresh => self.rights_changed(id)?,
+            Asked::Subscribe(params) => {
+                self.covered(&params.entity)?;
+                self.subscribed(&params, &parse(result)?, truth)?;
             }
-            Asked::Subscribe(params) => self.subscribed(&params, &parse(result)?, truth)?,
             Asked::Unsubscribe(entity) => self.unsubscribed(entity),
             Asked::Send(op) => self.acknowledged(op, &parse(result)?, truth)?,
-            Asked::Read(entity, floor) => self.state(&entity, floor, &parse(result)?, truth)?,
-            Asked::History(params) => check_history(&params, &parse(result)?, &truth.logs)?,
-            Asked::Presence(entity, action) => self.placed(&entity, action, &parse(result)?)?,
-            Asked::Signal => {}
+            Asked::Read(entity, floor) => {
+                self.covered(&entity)?;
+                self.state(&entity, floor, &parse(result)?, truth)?;
+            }
+            Asked::History(params) => {
+                self.covered(&params.entity)?;
+                check_history(&params, &parse(result)?, &truth.logs)?;
+            }
+            Asked::Presence(entity, action) => {
+                if action != PresenceAction::Leave {
+                    self.covered(&entity)?;
+                }
+                self.placed(&entity, action, &parse(result)?)?;
+            }
+            Asked::Signal(_) => {}
         }
         Ok(())
     }
 
-    fn refused(&mut self, asked: Asked, error: &WireError, truth: &Truth) -> Result<(), String> {
+    fn welcomed(
+        &mut self,
+        id: i64,
+        wanted: Vec<params::Subscribe>,
+        places: Vec<EntityId>,
+        connected: Connected,
+        truth: &Truth,
+    ) -> Result<(), String> {
+        self.rights_changed(id)?;
+        self.connected = true;
+        self.rights.admitted(self.next_id);
+        self.came_back(connected.resumed, truth);
+        self.session = Some(connected.session);
+        if connected.subscriptions.len() != wanted.len() || connected.presence.len() != places.len() {
+            return Err("`connect` has not answered all that it was asked for".into());
+        }
+        for (params, outcome) in wanted.into_iter().zip(connected.subscriptions) {
+            if outcome.entity != params.entity {
+                return Err(format!("`connect` answered `{}` in place of `{}`", outcome.entity, params.entity));
+            }
+            match (outcome.result, outcome.error) {
+                (Some(subscribed), None) => {
+                    self.covered(&params.entity)?;
+                    self.subscribed(&params, &subscribed, truth)?;
+                }
+                (None, Some(error)) => self.refused(id, Asked::Subscribe(params), &error, truth)?,
+                other => return Err(format!("`{}`: {other:?}", params.entity)),
+            }
+        }
+        for (entity, outcome) in places.into_iter().zip(connected.presence) {
+            match (outcome.result, outcome.error) {
+                (Some(list), None) if outcome.entity == entity => {
+                    self.covered(&entity)?;
+                    self.placed(&entity, PresenceAction::Enter, &list)?;
+                }
+                (None, Some(error)) if outcome.entity == entity => {
+                    self.refused(id, Asked::Presence(entity, PresenceAction::Enter), &error, truth)?;
+                }
+                other => return Err(format!("`{entity}`: {other:?}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, id: i64, asked: Asked, error: &WireError, truth: &Truth) -> Result<(), String> {
         let code = error.data.code;
+        if code == ErrorCode::Forbidden && asked.entity(&self.ops).is_none_or(|entity| !self.rights.may_be_refused(id, entity)) {
+            return Err(format!("{asked:?} was refused, and its token covers that: {error:?}"));
+        }
         self.waits_until = truth.now.mono + error.data.retry_after_ms.unwrap_or(0);
-        let again = matches!(code, ErrorCode::Unavailable | ErrorCode::Overloaded | ErrorCode::TooManyInFlight | ErrorCode::ShuttingDown);
+        let again = matches!(
+            code,
+            ErrorCode::Unavailable | ErrorCode::Overloaded | ErrorCode::TooManyInFlight | ErrorCode::ShuttingDown | ErrorCode::Forbidden
+        );
+        let too_many = code == ErrorCode::TooManySubscriptions;
         match asked {
             Asked::Send(op) => self.op_refused(op, error, truth),
-            Asked::Presence(entity, action) if again => {
+            Asked::Presence(entity, action) if again || (too_many && action == PresenceAction::Enter) => {
                 self.not_placed(&entity, action, error);
                 Ok(())
             }
+            Asked::Subscribe(params) if too_many => self.cannot_follow(&params.entity),
             _ if again => Ok(()),
             // What came behind a `connect` that is refused. The close follows.
             _ if code == ErrorCode::NotConnected => Ok(()),

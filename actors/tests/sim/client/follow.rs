@@ -75,7 +75,9 @@ impl Client {
             _ => None,
         };
         let busy = |entity: &EntityId| self.outstanding.values().any(|asked| about(asked).as_ref() == Some(entity));
-        self.follows.iter().find(|(entity, follow)| follow.wanted != follow.live && !busy(entity)).map(|(entity, _)| entity.clone())
+        let may = |entity: &EntityId, follow: &Follow| follow.wanted.is_none() || self.rights.may_ask(entity);
+        let mut open = self.follows.iter().filter(|(entity, follow)| follow.wanted != follow.live && !busy(entity) && may(entity, follow));
+        open.next().map(|(entity, _)| entity.clone())
     }
 
     /// Asks for what is wanted of the entity.
@@ -136,6 +138,20 @@ impl Client {
         follow.position = Some(Position { epoch: result.epoch.clone(), seq: result.seq });
         self.saw(entity, result.seq);
         Ok(())
+    }
+
+    /// Asks for the end of a subscription, whether it has one or not.
+    pub fn drop_subscription(&mut self, entity: &EntityId) -> Vec<u8> {
+        self.want(entity, None);
+        self.request(Asked::Unsubscribe(entity.clone()), &Call::Unsubscribe(params::Target { entity: entity.clone() }))
+    }
+
+    /// It has as many subscriptions as it may.
+    pub(super) fn cannot_follow(&mut self, entity: &EntityId) -> Result<(), String> {
+        let follow = self.follows.entry(entity.clone()).or_default();
+        follow.wanted = None;
+        self.stats.too_many += 1;
+        if follow.live.is_some() { Err(format!("one subscription too many, and it follows `{entity}`")) } else { Ok(()) }
     }
 
     pub(super) fn unsubscribed(&mut self, entity: EntityId) {

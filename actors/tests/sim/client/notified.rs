@@ -15,6 +15,8 @@ impl Client {
             "reset" => self.reset(parse(params)?, truth),
             "signal" => self.signalled(&parse(params)?, truth),
             "presence" => self.crowd_changed(&parse(params)?),
+            "unsubscribed" => self.subscription_ended(&parse(params)?),
+            "left" => self.presence_ended(&parse(params)?),
             "goodbye" => {
                 self.goodbye = true;
                 Ok(())

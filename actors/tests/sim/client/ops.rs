@@ -105,7 +105,8 @@ impl Client {
 
     /// An op that is to be sent, for the first time or again.
     pub fn unsent(&self) -> Option<usize> {
-        let mut open = self.ops.iter().enumerate().filter(|(_, op)| op.answered.is_none() && !op.in_flight);
+        let may = |op: &Op| op.answered.is_none() && !op.in_flight && self.rights.may_ask(&op.entity);
+        let mut open = self.ops.iter().enumerate().filter(|(_, op)| may(op));
         // Under a name that is of no use only what was begun under it is asked again.
         open.find(|(_, op)| op.attempts > 0 || !self.outlived).map(|(index, _)| index)
     }
@@ -154,7 +155,7 @@ impl Client {
                 op.nowhere = false;
                 return Ok(());
             }
-            ErrorCode::Overloaded | ErrorCode::TooManyInFlight | ErrorCode::ShuttingDown => {
+            ErrorCode::Overloaded | ErrorCode::TooManyInFlight | ErrorCode::ShuttingDown | ErrorCode::Forbidden => {
                 self.stats.overloaded += u64::from(error.data.code == ErrorCode::Overloaded);
                 if written && op.nowhere {
                     return Err(format!("op {} is in the log, and all that was said of it is that nothing was done", op.n));

@@ -42,6 +42,31 @@ impl Crowd {
 }
 
 impl Place {
+    /// Whether it is there, and has not asked to leave.
+    pub(super) fn is_settled_inside(&self) -> bool {
+        self.inside == Some(true) && !self.asked
+    }
+
+    /// The server has ended it.
+    pub(super) fn was_ended(&mut self) {
+        self.inside = Some(false);
+        self.exits += 1;
+    }
+
+    /// The server may have ended it.
+    pub(super) fn may_have_ended(&mut self) {
+        self.inside = self.inside.filter(|inside| !inside);
+        self.exits += 1;
+    }
+
+    /// The connection ended before its `connect` was answered, which may have entered.
+    pub(super) fn not_answered(&mut self) {
+        if std::mem::take(&mut self.asked) {
+            self.inside = None;
+            self.exits += 1;
+        }
+    }
+
     pub(super) fn disconnected(&mut self) {
         // What was asked and not answered may have been done.
         self.inside = self.inside.filter(|_| !self.asked);
@@ -77,7 +102,16 @@ impl Client {
 
     /// Where it is not where it wants to be, and has not asked for that.
     pub fn unplaced(&self) -> Option<EntityId> {
-        self.places.iter().find(|(_, place)| !place.asked && place.inside != Some(place.wanted)).map(|(entity, _)| entity.clone())
+        let may = |entity: &EntityId, place: &Place| !place.wanted || self.rights.may_ask(entity);
+        let mut open =
+            self.places.iter().filter(|(entity, place)| !place.asked && place.inside != Some(place.wanted) && may(entity, place));
+        open.next().map(|(entity, _)| entity.clone())
+    }
+
+    /// Where a `connect` enters.
+    pub(super) fn places_to_take(&mut self) -> Vec<EntityId> {
+        let wanted = self.places.iter_mut().filter(|(_, place)| place.wanted);
+        wanted.map(|(entity, place)| (place.asked = true, entity.clone()).1).collect()
     }
 
     pub fn settle_place(&mut self, entity: &EntityId) -> Vec<u8> {
@@ -137,10 +171,11 @@ impl Client {
         match (error.data.code, action) {
             (ErrorCode::Overloaded, PresenceAction::Enter) => {}
             // It leaves all the same.
-            (ErrorCode::Overloaded, _) => place.inside = Some(false),
+            (ErrorCode::Overloaded | ErrorCode::Forbidden, _) => place.inside = Some(false),
+            (ErrorCode::TooManySubscriptions, _) => {}
             _ => place.inside = None,
         }
-        if error.data.reason.as_deref() == Some("presence_full") {
+        if error.data.reason.as_deref() == Some("presence_full") || error.data.code == ErrorCode::TooManySubscriptions {
             place.wanted = false;
         }
     }

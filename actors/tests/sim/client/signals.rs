@@ -36,7 +36,7 @@ impl Client {
         truth.said.insert((said.by, said.line), said.k);
         let body = RawJson::from_value(&said).expect("numbers are JSON");
         let signal = params::Signal { entity: entity.clone(), r#type: "typing".into(), body, key };
-        self.request(Asked::Signal, &Call::Signal(signal))
+        self.request(Asked::Signal(entity.clone()), &Call::Signal(signal))
     }
 
     pub(super) fn signalled(&mut self, signal: &notify::Signal, truth: &Truth) -> Result<(), String> {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
+use greenroom_actors::capability::{Capabilities, Permissions};
 use greenroom_actors::clock;
+use greenroom_actors::identity::Identity;
 use greenroom_actors::relay::Seat;
 use greenroom_actors::session::{Authenticate, Deadlines, Session};
 use greenroom_protocol::{CodecKind, WireError};
@@ -104,16 +106,15 @@ impl Node {
     }
 }
 
-/// An authenticator that believes everybody.
-pub(super) struct Believes;
+/// An authenticator that believes everybody: a token is a user and the entities it covers, `user1|room:a,doc:c`.
+pub(super) struct Believes(pub Option<Bug>);
 
 impl Authenticate for Believes {
-    fn authenticate(&self, token: Option<&str>, _: &str, _: u64) -> Result<greenroom_actors::identity::Identity, WireError> {
-        Ok(greenroom_actors::identity::Identity {
-            user: Arc::from(token.unwrap_or("nobody")),
-            expires_at: None,
-            capabilities: greenroom_actors::capability::Capabilities::default(),
-            anonymous: false,
-        })
+    fn authenticate(&self, token: Option<&str>, _: &str, _: u64) -> Result<Identity, WireError> {
+        let (user, entities) = token.and_then(|token| token.split_once('|')).unwrap_or(("nobody", ""));
+        let covered = if self.0 == Some(Bug::OldRights) { "*" } else { entities };
+        let grants = covered.split(',').filter(|entity| !entity.is_empty()).map(|entity| (entity, Permissions::ALL));
+        let capabilities = Capabilities::new(grants).expect("these are entity ids");
+        Ok(Identity { user: Arc::from(user), expires_at: None, capabilities, anonymous: false })
     }
 }

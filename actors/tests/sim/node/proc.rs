@@ -193,7 +193,9 @@ impl Node {
         let Some(proc) = self.procs.get_mut(&uid) else { return };
         let letter = proc.inbox.borrow_mut().letters.pop_front();
         match letter {
-            Some(Letter::Take(message)) => {
+            Some(Letter::Take(ToEntity::CatchUp(_))) if self.bug == Some(Bug::ForgetsWhoReads) && self.rng.bool() => {}
+            Some(Letter::Take(mut message)) => {
+                self.number_too_soon(&mut message);
                 self.note(&message);
                 self.take(uid, message, now);
             }

@@ -1,6 +1,6 @@
 //! Planted bugs on the way from entities to a relay.
 
-use greenroom_actors::entity::FetchFor;
+use greenroom_actors::entity::{FetchFor, ToEntity};
 use greenroom_actors::relay::{Part, ToRelay};
 
 use super::Node;
@@ -30,9 +30,19 @@ impl Node {
                     }
                 }
             }
+            Some(Bug::GoesOnAfterTheEnd) => parts.retain(|part| !matches!(part, Part::Left { .. })),
             _ => {}
         }
         ToRelay::Parts { entity, parts }
+    }
+
+    /// A `subscribe` that came behind a `connect` has a number from before what that asks for.
+    pub(super) fn number_too_soon(&self, message: &mut ToEntity) {
+        if let (Some(Bug::NumberedTooSoon), ToEntity::Subscribe(request)) = (self.bug, message)
+            && !request.reply.is_part()
+        {
+            request.spec.number = 1;
+        }
     }
 }
 

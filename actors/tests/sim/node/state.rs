@@ -1,6 +1,6 @@
 //! What can be seen of a node from outside.
 
-use super::{Entity, Node};
+use super::{Connection, Entity, Node};
 use crate::seen::Wait;
 
 impl Node {
@@ -32,6 +32,18 @@ impl Node {
         for connection in self.connections.values() {
             if connection.seat.in_flight.get() != 0 {
                 return Err(format!("{} requests of client {} count as in flight", connection.seat.in_flight.get(), connection.client));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every session keeps to what it may have at once.
+    pub fn within_limits(&self) -> Result<(), String> {
+        let (most, most_in_flight) = (self.sizes.most_subscriptions as usize, self.sizes.most_in_flight);
+        for Connection { client, seat, .. } in self.connections.values() {
+            let (follows, present, in_flight) = (seat.follows.borrow().len(), seat.present.borrow().len(), seat.in_flight.get());
+            if follows > most || present > most || in_flight > most_in_flight {
+                return Err(format!("client {client} has {follows} subscriptions, {present} presence entries, {in_flight} in flight"));
             }
         }
         Ok(())

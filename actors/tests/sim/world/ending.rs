@@ -31,6 +31,7 @@ impl World {
         // Everybody wants everything now, and must come to have it.
         for client in &mut self.clients {
             client.want_all(&mut self.rng);
+            client.regain_rights();
         }
         if self.rng.u8(..3) == 0 {
             self.drain();

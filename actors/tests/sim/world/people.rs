@@ -22,7 +22,7 @@ impl World {
     }
 
     fn whim(&mut self, client: usize, entity: &EntityId) {
-        let kind = self.rng.u8(..16);
+        let kind = self.rng.u8(..18);
         match kind {
             0..6 => return self.clients[client].new_op(entity, &mut self.rng),
             6 | 7 => {
@@ -31,6 +31,17 @@ impl World {
             }
             8 => return self.clients[client].want(entity, None),
             9 | 10 => return self.clients[client].place(entity, kind == 9),
+            16 => {
+                self.clients[client].change_rights(&mut self.rng);
+                let request = self.clients[client].refresh();
+                return self.post(client, request);
+            }
+            17 if self.clients[client].in_flight() < 7 => {
+                // Be it that the connection is not even answered yet.
+                self.seen.pipelined += u64::from(!self.clients[client].is_connected());
+                let request = self.clients[client].drop_subscription(entity);
+                return self.post(client, request);
+            }
             _ => {}
         }
         if !self.clients[client].is_connected() || self.clients[client].in_flight() > 6 {
@@ -77,9 +88,15 @@ impl World {
             let request = self.clients[client].send(op, self.step, self.clock.now().wall);
             self.post(client, request);
         }
-        if !self.clients[client].is_connected() {
+        let connected = self.clients[client].is_connected();
+        if !connected && (self.resting || self.rng.u8(..4) > 0) {
             return;
         }
+        if self.clients[client].is_outdated() {
+            let request = self.clients[client].refresh();
+            self.post(client, request);
+        }
+        self.seen.pipelined += u64::from(!connected);
         if let Some(entity) = self.clients[client].unsettled() {
             let request = self.clients[client].settle(&entity);
             self.post(client, request);
