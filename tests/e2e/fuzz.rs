@@ -57,7 +57,8 @@ fn traffic(rng: &mut Rng) -> Vec<Value> {
         request(10, "unsubscribe", json!({"entity": room})),
         request(11, "ping", json!({})),
     ];
-    let mut chosen = vec![request(1, "connect", json!({"subscriptions": [{"entity": room}]}))];
+    let mut chosen =
+        vec![request(1, "connect", json!({"subscriptions": [{"entity": room}], "presence": [{"entity": room, "meta": {"a": 1}}]}))];
     chosen.extend((0..rng.usize(1..6)).map(|_| all[rng.usize(..all.len())].clone()));
     chosen
 }
