@@ -4,14 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
-use greenroom_protocol::results::{PresenceList, PresenceOutcome, Subscribed, SubscriptionOutcome};
-use greenroom_protocol::{CodecKind, EntityId, ErrorCode, RequestId, WireError};
+use greenroom_protocol::results::{PresenceList, PresenceOutcome, State, Subscribed, SubscriptionOutcome};
+use greenroom_protocol::{CodecKind, EntityId, ErrorCode, RawJson, RequestId, WireError};
 use serde::Serialize;
 
-use crate::frames::Encoder;
+use crate::budget::{Budget, Reservation, Standing};
+use crate::frames::{Encoder, Pieces};
 use crate::ids::SessionKey;
 use crate::limits::Payer;
+use crate::metrics::MAILBOX_REFUSALS;
 use crate::relay::{RelayHandle, ToRelay};
+
+/// So many bytes of an answer cost as much as a request.
+const TOKEN_BYTES: usize = 16 * 1024;
 
 /// What an answer belongs to.
 #[derive(Debug)]
@@ -39,6 +44,8 @@ pub struct Asker {
     pub relay: RelayHandle,
     /// Who pays for what it asks; none for the server itself.
     pub payer: Option<Payer>,
+    /// What its thread has for answers; none for the server itself.
+    budget: Option<Arc<Budget>>,
     /// What its answers have cost and its own rate of requests has not paid for yet, in tokens.
     owed: AtomicU32,
 }
@@ -46,13 +53,19 @@ pub struct Asker {
 impl Asker {
     /// A session that pays for nothing.
     pub fn new(session: SessionKey, codec: CodecKind, encoder: Encoder, relay: RelayHandle) -> Self {
-        Self { session, codec, encoder, relay, payer: None, owed: AtomicU32::new(0) }
+        Self { session, codec, encoder, relay, payer: None, budget: None, owed: AtomicU32::new(0) }
     }
 
     /// The same with somebody who pays.
     #[must_use]
     pub fn paid_by(self, payer: Payer) -> Self {
         Self { payer: Some(payer), ..self }
+    }
+
+    /// The same with answers that are reserved from `budget`.
+    #[must_use]
+    pub fn within(self, budget: Arc<Budget>) -> Self {
+        Self { budget: Some(budget), ..self }
     }
 
     /// What a request cost beyond the token that it was let in for. The session pays with its next requests, and its user now.
@@ -124,6 +137,9 @@ pub struct Responder {
     method: &'static str,
     question: Option<Question>,
     noted: Option<Box<Noted>>,
+    /// The answer may be large, and whoever asks is so far with what it asked for before.
+    large: Option<Standing>,
+    reserved: Option<Reservation>,
 }
 
 /// An answer on its way to the relay of its session's thread.
@@ -139,6 +155,8 @@ pub struct Answer {
     pub error: Option<ErrorCode>,
     /// What the session has noted of a request that was refused.
     pub refused: Option<Box<Noted>>,
+    /// It counted among the session's large answers that are being made.
+    pub large: bool,
     /// The duty that this fulfils when it reaches the relay: should a panic drop it on the way, the answer is `unavailable`.
     pub(crate) duty: Option<Box<Responder>>,
 }
@@ -148,6 +166,8 @@ pub struct Answer {
 pub enum AnswerBody {
     /// A framed reply; none where the request had no id.
     Frame(Option<Bytes>),
+    /// A framed reply around a value that other replies share.
+    Around(Box<Pieces>),
     /// The error of a request without an id, and the entity it was sent to.
     Refused(EntityId, Box<WireError>),
     /// The outcome of the subscription at this place of the session's `connect`.
@@ -165,7 +185,7 @@ impl Responder {
             Asked::Subscription { index, entity } => ("subscribe", Question::Subscription { index, entity }),
             Asked::Presence { index, entity } => ("presence", Question::Presence { index, entity }),
         };
-        Self { to: Arc::clone(to), method, question: Some(question), noted: None }
+        Self { to: Arc::clone(to), method, question: Some(question), noted: None, large: None, reserved: None }
     }
 
     /// Whether it answers a part of a `connect`.
@@ -183,6 +203,28 @@ impl Responder {
     /// The session that asked.
     pub fn session(&self) -> SessionKey {
         self.to.session
+    }
+
+    /// The answer may be large: it is to be [reserved](Self::reserve) before it is made.
+    #[must_use]
+    pub fn large(mut self, standing: Standing) -> Self {
+        self.large = Some(standing);
+        self
+    }
+
+    /// Counts about `bytes` of an answer before it is made, in place of what was reserved for it before.
+    ///
+    /// # Errors
+    /// What to answer instead: there is no room for so much.
+    pub fn reserve(&mut self, bytes: usize) -> Result<(), WireError> {
+        self.reserved = None;
+        let Some(budget) = &self.to.budget else { return Ok(()) };
+        self.reserved = Reservation::new(budget, bytes, self.large.unwrap_or(Standing::Behind));
+        if self.reserved.is_none() {
+            MAILBOX_REFUSALS.counter_with(["outboxes"]).increment(1);
+            return Err(overloaded("outboxes"));
+        }
+        Ok(())
     }
 
     /// Who pays for the request.
@@ -208,6 +250,39 @@ impl Responder {
             _ => unreachable!("parts of a `connect` are answered by `subscribed` and `present`"),
         };
         self.answer(body)
+    }
+
+    /// Answers a request with its result; the same with `null` for its last member is `open`, and that member, in the codec of the
+    /// session, `value`. Where that fits together, the value is shared with other answers.
+    fn ok_around<T: Serialize>(self, result: &T, open: &T, value: &Bytes) -> Result<Answer, Self> {
+        let Some(Question::Request(Some(id))) = &self.question else { return Err(self) };
+        let Some(pieces) = self.to.encoder.result_around(self.to.codec, id, open, value) else { return Err(self) };
+        debug_assert_eq!(pieces.len(), self.to.encoder.result(self.to.codec, id, result).len());
+        Ok(self.answer(AnswerBody::Around(Box::new(pieces))))
+    }
+
+    /// Answers `read`. `share` gives the state in the codec of the session.
+    pub fn state(self, state: &State, share: impl FnOnce(CodecKind, &RawJson) -> Option<Bytes>) -> Answer {
+        let Some(value) = share(self.codec(), &state.state) else { return self.ok(state) };
+        let open = State { epoch: state.epoch.clone(), seq: state.seq, state: RawJson::NULL };
+        self.ok_around(state, &open, &value).unwrap_or_else(|reply| reply.ok(state))
+    }
+
+    /// Answers a subscription, whether asked for by `subscribe` or within `connect`.
+    /// `share` gives the snapshot in the codec of the session.
+    pub fn subscribed_sharing(self, result: Subscribed, share: impl FnOnce(CodecKind, &RawJson) -> Option<Bytes>) -> Answer {
+        let value = result.snapshot.as_ref().and_then(|snapshot| share(self.codec(), snapshot));
+        let whole = match value {
+            Some(value) if !self.is_part() => {
+                let open = Subscribed { snapshot: Some(RawJson::NULL), ..result.clone() };
+                match self.ok_around(&result, &open, &value) {
+                    Ok(answer) => return answer,
+                    Err(reply) => reply,
+                }
+            }
+            _ => self,
+        };
+        whole.subscribed(result)
     }
 
     /// Answers a subscription, whether asked for by `subscribe` or within `connect`.
@@ -236,7 +311,19 @@ impl Responder {
     }
 
     fn answer(self, body: AnswerBody) -> Answer {
-        Answer { to: self.to.session, body, method: self.method, error: None, refused: None, duty: Some(Box::new(self)) }
+        let bytes = match &body {
+            AnswerBody::Frame(frame) => frame.as_ref().map_or(0, Bytes::len),
+            AnswerBody::Around(pieces) => pieces.len(),
+            AnswerBody::Subscription(..) | AnswerBody::Presence(..) | AnswerBody::Refused(..) => 0,
+        };
+        let bytes = bytes.max(self.reserved.as_ref().map_or(0, Reservation::bytes));
+        self.charge(u32::try_from(bytes / TOKEN_BYTES).unwrap_or(u32::MAX));
+        let large = self.is_large();
+        Answer { to: self.to.session, body, method: self.method, error: None, refused: None, large, duty: Some(Box::new(self)) }
+    }
+
+    fn is_large(&self) -> bool {
+        self.large.is_some() && !self.is_part()
     }
 
     /// Answers with an error.
@@ -277,7 +364,15 @@ impl Responder {
             Some(Question::Silent(entity)) => AnswerBody::Refused(entity.clone(), Box::new(error)),
             None => AnswerBody::Frame(None),
         };
-        Answer { to: self.to.session, body, method: self.method, error: code, refused: self.noted.clone(), duty: None }
+        Answer {
+            to: self.to.session,
+            body,
+            method: self.method,
+            error: code,
+            refused: self.noted.clone(),
+            large: self.is_large(),
+            duty: None,
+        }
     }
 }
 

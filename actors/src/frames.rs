@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::ids::SessionKey;
 
-/// Wraps one encoded message the way the transport wants it, at the end of `out`.
-pub type FrameFn = fn(codec: CodecKind, payload: &[u8], out: &mut Vec<u8>);
+/// Wraps one encoded message the way the transport wants it, at the end of `out`. So many bytes `more` follow by themselves.
+pub type FrameFn = fn(codec: CodecKind, payload: &[u8], more: usize, out: &mut Vec<u8>);
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -36,7 +36,7 @@ impl Encoder {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             codec.encode(message, scratch);
-            (self.frame)(codec, scratch, out);
+            (self.frame)(codec, scratch, 0, out);
             scratch.shrink_to(KEEP_SCRATCH);
         });
     }
@@ -53,6 +53,17 @@ impl Encoder {
         self.encode(codec, &Message::Result { id, result })
     }
 
+    /// Encodes a request's result around `value`, which takes the place of the `null` that `result` ends with.
+    pub fn result_around<T: Serialize>(&self, codec: CodecKind, id: &RequestId, result: &T, value: &Bytes) -> Option<Pieces> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            let rest = codec.encode_open(&Message::Result { id, result }, scratch)?;
+            let mut head = Vec::new();
+            (self.frame)(codec, scratch, value.len() + rest.len(), &mut head);
+            Some(Pieces([head.into(), value.clone(), Bytes::from_static(rest)]))
+        })
+    }
+
     /// Encodes a request's error.
     pub fn error(&self, codec: CodecKind, id: Option<&RequestId>, error: &WireError) -> Bytes {
         self.encode::<()>(codec, &Message::Error { id, error })
@@ -65,6 +76,22 @@ impl Encoder {
             json: wants.json.then(|| self.encode(CodecKind::Json, &message)),
             msgpack: wants.msgpack.then(|| self.encode(CodecKind::MsgPack, &message)),
         }
+    }
+}
+
+/// One message in pieces that follow each other: its own beginning, a value that it shares with others, and the end.
+#[derive(Debug, Clone)]
+pub struct Pieces(pub [Bytes; 3]);
+
+impl Pieces {
+    /// Bytes of all pieces.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    /// Whether there is nothing in them.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod behaviour;
+pub mod budget;
 pub mod capability;
 pub mod clock;
 pub mod directory;

@@ -98,8 +98,12 @@ pub const TRIMS: Metric =
 pub const JOURNAL_QUEUE_OPS: Metric =
     Metric::gauge("greenroom_journal_queue_ops", &[], "Ops, snapshots and deletions that wait for the committer");
 /// Bytes on their way to clients.
-pub const OUTBOX_BYTES: Metric =
-    Metric::gauge_of("greenroom_outbox_bytes", &[], Unit::Bytes, "Bytes queued for sockets, shared frames counted once per outbox");
+pub const OUTBOX_BYTES: Metric = Metric::gauge_of(
+    "greenroom_outbox_bytes",
+    &[],
+    Unit::Bytes,
+    "Bytes queued for sockets or being written, and of answers being made; shared ones count once per outbox",
+);
 /// Outboxes that were full.
 pub const OUTBOX_OVERFLOWS: Metric = Metric::counter(
     "greenroom_outbox_overflows_total",

@@ -2,18 +2,20 @@
 //!
 //! Owned by one thread: the relay and the session push, the socket's pump takes. Bounded in bytes: events past the
 //! bound pause their subscription and are read from the journal later, signals drop an older signal, replies are
-//! always taken (a session has a bounded number of requests in flight, and the pump stops reading requests while
-//! the outbox is over its bound).
+//! always taken: their bytes were reserved before they were made, and no more requests are read while the outbox is over its
+//! bound or several large answers are being made.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
 use greenroom_protocol::close::CloseCode;
 
+use crate::budget::{Budget, Standing};
 use crate::ids::SessionKey;
 
 /// An empty queue keeps room for this many frames; more is given back.
@@ -23,6 +25,9 @@ const FLUSH_FRAMES: usize = 16;
 /// How far back a `latest` signal looks for the one it replaces.
 const REPLACE_WITHIN: usize = 256;
 
+/// Large answers that one client may wait for at once, before no more of its requests are read.
+const MAKING: u32 = 8;
+
 /// An outbox over its share holds this part of its own limit at least.
 const SHARE: usize = 16;
 
@@ -30,7 +35,7 @@ const SHARE: usize = 16;
 #[derive(Debug)]
 pub struct Outboxes {
     used: Cell<usize>,
-    limit: usize,
+    budget: Arc<Budget>,
     gathering: Cell<bool>,
     touched: RefCell<Vec<SessionKey>>,
 }
@@ -38,17 +43,22 @@ pub struct Outboxes {
 impl Outboxes {
     /// Nothing of `limit` bytes is used yet.
     pub fn new(limit: usize) -> Rc<Self> {
-        Rc::new(Self { used: Cell::new(0), limit, gathering: Cell::new(false), touched: RefCell::default() })
+        Rc::new(Self { used: Cell::new(0), budget: Budget::new(limit), gathering: Cell::new(false), touched: RefCell::default() })
     }
 
     /// Whether the limit is reached: who asks for something large is refused, and events pause sooner.
     pub fn are_full(&self) -> bool {
-        self.used.get() >= self.limit
+        self.budget.is_full()
     }
 
-    /// Bytes in all outboxes.
+    /// Bytes that wait for sockets, those being written and answers being made included.
     pub fn used(&self) -> usize {
-        self.used.get()
+        self.budget.used()
+    }
+
+    /// What answers reserve their bytes from.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// From now on nobody's pump is woken: who has something new is noted, for [`Outbox::flush`].
@@ -63,11 +73,16 @@ impl Outboxes {
     }
 
     fn add(&self, bytes: usize) {
-        self.used.set(self.used.get() + bytes);
+        self.set(self.used.get() + bytes);
     }
 
     fn give_back(&self, bytes: usize) {
-        self.used.set(self.used.get() - bytes);
+        self.set(self.used.get() - bytes);
+    }
+
+    fn set(&self, used: usize) {
+        self.used.set(used);
+        self.budget.holds(used);
     }
 }
 
@@ -117,6 +132,11 @@ pub struct Outbox {
     starved: Cell<bool>,
     /// Bytes that the socket has taken past the pump and that nobody has asked about.
     flushed: Cell<usize>,
+    /// Bytes taken by the pump that its socket has not taken, and of an answer that is being gathered: they count for all
+    /// outboxes, and not for this one.
+    aside: Cell<usize>,
+    /// Answers that may be large and are not here yet.
+    making: Cell<u32>,
 }
 
 /// What became of pushed signals.
@@ -134,7 +154,8 @@ impl Outbox {
     /// An empty outbox of session `key`, bounded at `limit` bytes, and together with `all` of its thread.
     pub fn new(key: SessionKey, limit: usize, all: Rc<Outboxes>) -> Self {
         let (close, held, starved) = (Cell::new(None), Cell::new(false), Cell::new(false));
-        Self { key, queue: RefCell::default(), limit, all, close, held, starved, flushed: Cell::new(0) }
+        let (aside, making) = (Cell::new(0), Cell::new(0));
+        Self { key, queue: RefCell::default(), limit, all, close, held, starved, flushed: Cell::new(0), aside, making }
     }
 
     /// Lets frames go straight to the socket while the pump has nothing to do; without a sink, no more.
@@ -157,9 +178,46 @@ impl Outbox {
         self.bytes() >= self.bound()
     }
 
-    /// Whether all outboxes of the thread together hold what they may.
-    pub fn all_are_full(&self) -> bool {
-        self.all.are_full()
+    /// Whether the client has taken all that it has asked for.
+    pub fn standing(&self) -> Standing {
+        if self.bytes() == 0 && self.aside.get() == 0 && self.making.get() == 0 { Standing::Clear } else { Standing::Behind }
+    }
+
+    /// Whether there is room for any answer at all, over all outboxes of the thread.
+    pub fn has_room(&self) -> bool {
+        self.all.budget.has_room(1, self.standing())
+    }
+
+    /// An answer that may be large is asked for.
+    pub fn making(&self) {
+        self.making.set(self.making.get() + 1);
+    }
+
+    /// It is here, or never will be.
+    pub fn made(&self) {
+        let busy = self.is_busy();
+        self.making.set(self.making.get().saturating_sub(1));
+        if busy {
+            self.rouse();
+        }
+    }
+
+    /// Whether so many large answers are being made that no more should be asked for.
+    pub fn is_busy(&self) -> bool {
+        self.making.get() >= MAKING
+    }
+
+    /// Counts bytes that wait for the client outside of this queue.
+    pub fn set_aside(&self, bytes: usize) {
+        self.aside.set(self.aside.get() + bytes);
+        self.all.add(bytes);
+    }
+
+    /// They wait no more.
+    pub fn take_aside(&self, bytes: usize) {
+        let bytes = bytes.min(self.aside.get());
+        self.aside.set(self.aside.get() - bytes);
+        self.all.give_back(bytes);
     }
 
     /// Its own limit, or less while all together hold too much.
@@ -316,7 +374,8 @@ impl Outbox {
         self.starved.get() && self.bytes() <= self.bound() / 2 && self.starved.replace(false)
     }
 
-    /// Moves waiting frames to `out` until that holds `max_frames` or about `max_bytes`; pending while there are none.
+    /// Moves waiting frames to `out` until that holds `max_frames` or about `max_bytes`; pending while there are none. What is
+    /// taken counts for all outboxes until [`take_aside`](Self::take_aside) says that the socket has it.
     pub fn poll_take(&self, cx: &mut Context<'_>, out: &mut VecDeque<Bytes>, max_frames: usize, max_bytes: usize) -> Poll<()> {
         let mut queue = self.queue.borrow_mut();
         if !queue.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -332,7 +391,7 @@ impl Outbox {
         if queue.frames.is_empty() && queue.frames.capacity() > KEEP_FRAMES {
             queue.frames.shrink_to(KEEP_FRAMES);
         }
-        self.all.give_back(taken);
+        self.aside.set(self.aside.get() + taken);
         if taken > 0 {
             return Poll::Ready(());
         }
@@ -349,7 +408,7 @@ impl std::fmt::Debug for Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.all.give_back(self.bytes());
+        self.all.give_back(self.bytes() + self.aside.get());
     }
 }
 
@@ -409,7 +468,25 @@ mod tests {
         assert_eq!(modest.push_signals(Bytes::from_static(b"s"), 1, Some(1)), REPLACED);
         assert_eq!(all.used(), 3);
         drain(&modest);
+        assert_eq!(all.used(), 3, "the pump has it, and the socket has not");
+        modest.take_aside(2);
+        assert_eq!(all.used(), 1);
+        drop(modest);
         assert_eq!(all.used(), 0);
+    }
+
+    #[test]
+    fn several_large_answers_are_made_at_once_and_no_more() {
+        let (outbox, wakes) = (outbox(100), std::sync::Arc::new(Wakes::default()));
+        let _ = outbox.poll_take(&mut Context::from_waker(&Waker::from(std::sync::Arc::clone(&wakes))), &mut VecDeque::new(), 1, 1);
+        assert_eq!(outbox.standing(), Standing::Clear);
+        (0..MAKING).for_each(|_| outbox.making());
+        assert!(outbox.is_busy() && outbox.standing() == Standing::Behind);
+        outbox.made();
+        assert!(!outbox.is_busy());
+        assert_eq!(wakes.0.load(std::sync::atomic::Ordering::Relaxed), 1, "whoever waits to read on is told");
+        outbox.made();
+        assert_eq!(wakes.0.load(std::sync::atomic::Ordering::Relaxed), 1);
     }
 
     #[test]
@@ -496,6 +573,7 @@ mod tests {
         let rest = |outbox: &Outbox| {
             let mut out = VecDeque::new();
             let _ = outbox.poll_take(&mut Context::from_waker(&waker), &mut out, 9, 100);
+            outbox.take_aside(usize::MAX);
             out.iter().flat_map(|frame| frame.to_vec()).collect::<Vec<u8>>()
         };
         let sink = Rc::new(Takes(Cell::new(Some(100)), RefCell::default()));

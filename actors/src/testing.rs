@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::answer::{Answer, AnswerBody, Asked, Asker, Responder};
 use crate::behaviour::BehaviourConfig;
 use crate::behaviour::room::RoomConfig;
+use crate::budget::{Budget, Standing};
 use crate::capability::{Capabilities, Permissions};
 use crate::clock::{Mono, Now};
 use crate::entity::{OpRequest, Sender};
@@ -73,8 +74,8 @@ pub(crate) fn spec(slot: u32, number: u32) -> SubSpec {
 
 /// Frames are their length and the message.
 pub(crate) fn encoder() -> Encoder {
-    Encoder::new(|_, payload, out| {
-        out.extend(u32::try_from(payload.len()).unwrap().to_be_bytes());
+    Encoder::new(|_, payload, more, out| {
+        out.extend(u32::try_from(payload.len() + more).unwrap().to_be_bytes());
         out.extend(payload);
     })
 }
@@ -137,6 +138,7 @@ pub(crate) fn answer(answer: &Answer) -> String {
     match &answer.body {
         AnswerBody::Frame(None) => "no answer wanted".into(),
         AnswerBody::Refused(entity, error) => format!("{entity} {}", error.data.code.as_str()),
+        AnswerBody::Around(pieces) => shown(&messages(CodecKind::Json, &pieces.0.concat())[0]),
         AnswerBody::Frame(Some(frame)) => shown(&messages(CodecKind::Json, frame)[0]),
         AnswerBody::Subscription(index, outcome) => part_of_connect(*index, outcome.result.as_ref(), outcome.error.as_ref()),
         AnswerBody::Presence(index, outcome) => part_of_connect(*index, outcome.result.as_ref(), outcome.error.as_ref()),
@@ -214,6 +216,15 @@ impl Line {
     pub(crate) fn paid_reply(&self, slot: u32, id: i64, payer: &Payer) -> Responder {
         let asker = Asker::new(session(slot), CodecKind::Json, encoder(), self.handle.clone()).paid_by(payer.clone());
         Responder::new(&Arc::new(asker), Asked::Request("send", Some(RequestId::Number(id))))
+    }
+
+    /// The same for an answer that may be large.
+    pub(crate) fn budgeted_reply(&self, budget: &Arc<Budget>, payer: Option<&Payer>, standing: Standing) -> Responder {
+        let mut asker = Asker::new(session(0), CodecKind::Json, encoder(), self.handle.clone()).within(Arc::clone(budget));
+        if let Some(payer) = payer {
+            asker = asker.paid_by(payer.clone());
+        }
+        Responder::new(&Arc::new(asker), Asked::Request("read", Some(RequestId::Number(1)))).large(standing)
     }
 
     /// What has come, in a few words.

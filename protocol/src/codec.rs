@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::{Call, Request, RequestId, WireError};
+use crate::{Call, RawJson, Request, RequestId, WireError};
 
 mod depth;
 mod envelope;
@@ -106,6 +106,31 @@ impl CodecKind {
         match self {
             Self::Json => Json::encode(message, out),
             Self::MsgPack => MsgPack::encode(message, out),
+        }
+    }
+
+    /// Encodes a message that ends with the value `null`, all but that value, and returns what follows the value: so one copy of a
+    /// large value serves many messages. None, with `out` as it was, where the message ends otherwise.
+    pub fn encode_open(self, message: &Message<'_, impl Serialize + ?Sized>, out: &mut Vec<u8>) -> Option<&'static [u8]> {
+        let begin = out.len();
+        self.encode(message, out);
+        let (null, rest): (&[u8], &'static [u8]) = match self {
+            Self::Json => (b"null}}", b"}}"),
+            Self::MsgPack => (&[0xc0], b""),
+        };
+        if out.len() >= begin + null.len() && out.ends_with(null) {
+            out.truncate(out.len() - null.len());
+            return Some(rest);
+        }
+        out.truncate(begin);
+        None
+    }
+
+    /// Appends one JSON value by itself.
+    pub fn encode_value(self, value: &RawJson, out: &mut Vec<u8>) {
+        match self {
+            Self::Json => out.extend_from_slice(value.as_str().as_bytes()),
+            Self::MsgPack => msgpack::value(value.as_str(), out),
         }
     }
 

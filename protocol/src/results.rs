@@ -122,15 +122,15 @@ pub struct Subscribed {
     /// The events it missed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<Event>>,
-    /// The state at `seq`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub snapshot: Option<RawJson>,
     /// Why there is a snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<SnapshotReason>,
     /// Who is here, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence: Option<PresenceList>,
+    /// The state at `seq`. Last, so that one encoded state serves many answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<RawJson>,
 }
 
 /// An accepted op as subscribers see it. `entity` is absent inside results that name it already.
@@ -178,7 +178,7 @@ pub struct State {
     pub epoch: Epoch,
     /// The position of `state`.
     pub seq: Seq,
-    /// The committed state.
+    /// The committed state. Last, as in [`Subscribed`].
     pub state: RawJson,
 }
 

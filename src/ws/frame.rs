@@ -15,19 +15,20 @@ const MAX_REASON: usize = 123;
 /// An empty ping.
 pub static PING: Bytes = Bytes::from_static(&[FIN | 0x9, 0]);
 
-/// Appends `payload` as one data frame of the codec's type.
-pub fn frame(codec: CodecKind, payload: &[u8], out: &mut Vec<u8>) {
+/// Appends `payload` as one data frame of the codec's type; so many bytes `more` of it follow by themselves.
+pub fn frame(codec: CodecKind, payload: &[u8], more: usize, out: &mut Vec<u8>) {
     let opcode = if codec.is_text() { TEXT } else { BINARY };
     out.reserve(payload.len() + 10);
     out.push(FIN | opcode);
-    if payload.len() <= SHORT {
-        out.push(payload.len() as u8);
-    } else if let Ok(length) = u16::try_from(payload.len()) {
+    let length = payload.len() + more;
+    if length <= SHORT {
+        out.push(length as u8);
+    } else if let Ok(length) = u16::try_from(length) {
         out.push(126);
         out.extend_from_slice(&length.to_be_bytes());
     } else {
         out.push(127);
-        out.extend_from_slice(&(payload.len() as u64).to_be_bytes());
+        out.extend_from_slice(&(length as u64).to_be_bytes());
     }
     out.extend_from_slice(payload);
 }
@@ -69,8 +70,10 @@ mod tests {
         for length in [0, 1, 125, 126, 65_535, 65_536, 100_000] {
             let payload = vec![b'x'; length];
             let (mut text, mut binary) = (Vec::new(), Vec::new());
-            frame(CodecKind::Json, &payload, &mut text);
-            frame(CodecKind::MsgPack, &payload, &mut binary);
+            frame(CodecKind::Json, &payload, 0, &mut text);
+            let (head, rest) = payload.split_at(length / 3);
+            frame(CodecKind::MsgPack, head, rest.len(), &mut binary);
+            binary.extend_from_slice(rest);
             assert_eq!(read(&text), Frame::Text(payload.clone().into()), "{length}");
             assert_eq!(read(&binary), Frame::Binary(payload.into()), "{length}");
         }

@@ -188,6 +188,7 @@ impl Pump {
     }
 
     fn consume(&mut self, mut written: usize) {
+        self.seat.outbox.take_aside(written);
         while let Some(front) = self.writing.front_mut() {
             if written < front.len() {
                 front.advance(written);

@@ -26,7 +26,7 @@ pub async fn sweep_every_second(env: Rc<SessionEnv>, config: Rc<Config>) {
         tick.tick().await;
         env.sweep(clock::now(), deadlines, &PING);
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 bytes")]
-        let bytes = env.relay.borrow().counts().outbox_bytes as f64;
+        let bytes = env.relay.borrow().outboxes().used() as f64;
         // One gauge for all threads: each adds what has changed on its own.
         outbox_bytes.increment(bytes - told);
         told = bytes;

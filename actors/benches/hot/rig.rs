@@ -42,10 +42,10 @@ pub fn spec(session: SessionKey) -> SubSpec {
 
 /// Frames have a header of four bytes, as those of medium length have on a WebSocket.
 pub fn encoder() -> Encoder {
-    Encoder::new(|_, payload, out| {
+    Encoder::new(|_, payload, more, out| {
         out.reserve(payload.len() + 4);
         out.extend_from_slice(&[0x81, 126]);
-        out.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+        out.extend_from_slice(&((payload.len() + more) as u16).to_be_bytes());
         out.extend_from_slice(payload);
     })
 }

@@ -12,14 +12,16 @@ use crate::record::EventRecord;
 pub struct Ring {
     events: VecDeque<Arc<EventRecord>>,
     bytes: usize,
-    max_events: usize,
-    max_bytes: usize,
+    /// Half the size of a `usize`, since there is one for each entity.
+    max_events: u32,
+    max_bytes: u32,
 }
 
 impl Ring {
     /// An empty ring.
     pub fn new(max_events: usize, max_bytes: usize) -> Self {
-        Self { events: VecDeque::new(), bytes: 0, max_events, max_bytes }
+        let narrow = |bound| u32::try_from(bound).unwrap_or(u32::MAX);
+        Self { events: VecDeque::new(), bytes: 0, max_events: narrow(max_events), max_bytes: narrow(max_bytes) }
     }
 
     /// Adds the next event and forgets the oldest past the bounds.
@@ -27,7 +29,7 @@ impl Ring {
         debug_assert!(self.events.back().is_none_or(|last| last.seq + 1 == event.seq), "events come without gaps");
         self.bytes += event.body.len();
         self.events.push_back(event);
-        while self.events.len() > self.max_events || self.bytes > self.max_bytes {
+        while self.events.len() > self.max_events as usize || self.bytes > self.max_bytes as usize {
             let Some(old) = self.events.pop_front() else { break };
             self.bytes -= old.body.len();
         }

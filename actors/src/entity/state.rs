@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use greenroom_protocol::codec::Method;
 use greenroom_protocol::params::PresenceAction;
-use greenroom_protocol::results::{Empty, PresenceList, Sent, SnapshotReason, State, Subscribed};
+use greenroom_protocol::results::{Empty, Member, PresenceList, Sent, SnapshotReason, State, Subscribed};
 use greenroom_protocol::{CodecKind, EntityId, Epoch, ErrorCode, RawJson, Seq, WireError, limits, notify};
 
 use super::dedupe::{Dedupe, Known, client_made};
@@ -33,11 +33,13 @@ mod outputs;
 mod people;
 mod readers;
 mod reads;
+mod shared;
 
 pub use effects::{Effects, Fetch, FetchFor};
 pub use outputs::LostOp;
 use outputs::Output;
 use people::People;
+use shared::SharedState;
 
 /// A snapshot is written when the events since the last one outweigh it this many times, so that snapshots cost a
 /// bounded share of what is written.
@@ -73,6 +75,7 @@ pub struct Entity {
     /// Who follows, and who is present.
     people: Rare<People>,
     bucket: Bucket,
+    shared: SharedState,
     upkeep: Upkeep,
 }
 
@@ -128,6 +131,7 @@ impl Entity {
             ring,
             people: Rare::default(),
             bucket: Bucket::new(Rate::new(kind.ops_per_second, kind.ops_burst)),
+            shared: SharedState::default(),
             upkeep: Upkeep::new(&id, &loaded, seq, bytes),
             id,
             kind,
@@ -168,7 +172,10 @@ impl Entity {
             ToEntity::Unsubscribe { through, reply } => self.leave(reply.session(), through, Some(reply), fx),
             ToEntity::Unfollow(session, through) => self.leave(session, through, None, fx),
             ToEntity::Signal(request) => self.signal(*request, fx),
-            ToEntity::Read(reply) => {
+            ToEntity::Read(mut reply) => {
+                if let Err(no_room) = reply.reserve(self.behaviour.size()) {
+                    return fx.answer(reply.error(no_room));
+                }
                 let state = State { epoch: self.epoch.clone(), seq: self.seq, state: self.behaviour.snapshot() };
                 self.put(Output::Read(reply, Box::new(state)), fx);
             }
@@ -239,6 +246,7 @@ impl Entity {
                 let result = accepted.result;
                 let record = Arc::new(EventRecord { seq, at, from: sender.user, r#type, body, client, n, began, tag, result });
                 (self.seq, self.last_at) = (seq, at);
+                self.shared.forget();
                 self.dedupe.record(&record);
                 self.pending_ops += 1;
                 self.upkeep.event(record.body.len());
@@ -383,10 +391,16 @@ impl Entity {
         fx.answer(reply.ok(&Empty {}));
     }
 
-    fn presence(&mut self, action: PresenceAction, meta: Option<RawJson>, user: &Arc<str>, reply: Responder, fx: &mut Effects) {
+    fn presence(&mut self, action: PresenceAction, meta: Option<RawJson>, user: &Arc<str>, mut reply: Responder, fx: &mut Effects) {
         let session = reply.session();
         let members = match action {
-            PresenceAction::List => self.people.presence.list(),
+            PresenceAction::List => {
+                let members = self.people.presence.list();
+                if let Err(no_room) = reply.reserve(members.iter().flatten().map(weight).sum()) {
+                    return fx.answer(reply.error(no_room));
+                }
+                members
+            }
             PresenceAction::Enter => {
                 let meta = meta.unwrap_or_else(RawJson::empty_object);
                 if let Err(full) = self.with_people(|people| people.presence.enter(session, user, meta)) {
@@ -459,6 +473,12 @@ impl Entity {
             fx.part(worker, part());
         }
     }
+}
+
+/// Bytes of a member in a list, roughly.
+fn weight(member: &Member) -> usize {
+    const FRAME: usize = 40;
+    FRAME + member.user.len() + member.meta.len()
 }
 
 fn over_limit(refused: Refused) -> WireError {

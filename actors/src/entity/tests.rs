@@ -19,6 +19,7 @@ mod charging;
 mod failing;
 mod gate;
 mod recovery;
+mod reserving;
 mod rest;
 mod size;
 mod subscribing;

@@ -87,6 +87,11 @@ impl Gather {
         self.resuming && matches!(ask, Ask::Presence(_))
     }
 
+    /// Bytes of the outcomes so far, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// One of the subscriptions is answered.
     pub(super) fn subscribed(&mut self, index: u16, outcome: SubscriptionOutcome) {
         self.asked = self.asked.saturating_sub(1);

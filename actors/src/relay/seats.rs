@@ -191,12 +191,16 @@ impl Seat {
     /// Whether the session may read `entity`, and there is room for what may be a large answer; otherwise it is answered.
     pub fn readable(&self, entity: &EntityId, reply: Responder) -> Option<Responder> {
         let (_, reply) = self.allowed(entity, Permissions::READ, reply)?;
-        if self.outbox.all_are_full() {
+        if !self.outbox.has_room() {
             MAILBOX_REFUSALS.counter_with(["outboxes"]).increment(1);
             reply.send_error(overloaded("outboxes"));
             return None;
         }
-        Some(reply)
+        let standing = self.outbox.standing();
+        if !reply.is_part() {
+            self.outbox.making();
+        }
+        Some(reply.large(standing))
     }
 
     /// The number of the latest subscription to `entity`, if it follows that or is about to.
@@ -345,9 +349,10 @@ impl Seat {
         self.over.set(self.over.get().saturating_add(1 + bytes / OVER_BYTES));
     }
 
-    /// Whether requests are read: not while its client takes no answers, and not before the next second once so much was refused.
+    /// Whether requests are read: not while its client takes no answers or several large ones are being made, and not before the
+    /// next second once so much was refused.
     pub fn is_read(&self) -> bool {
-        !self.outbox.is_full() && self.over.get() < CHOKE_AFTER
+        !self.outbox.is_full() && !self.outbox.is_busy() && self.over.get() < CHOKE_AFTER
     }
 
     /// A second is over: tells its client of what was refused, and reads on if it was choked.

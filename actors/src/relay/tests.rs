@@ -87,6 +87,7 @@ impl Rig {
             method: "subscribe",
             error: None,
             refused: None,
+            large: false,
             duty: None,
         };
         self.parts(vec![Part::Joined { spec, epoch: epoch(), seq, answer }]);
@@ -305,7 +306,7 @@ proptest! {
             for room in &rooms {
                 for (seat, signals) in seats.iter().zip([SignalPolicy::DropOldest, SignalPolicy::DropOldest, SignalPolicy::Latest, SignalPolicy::None]) {
                     let spec = SubSpec { signals, ..spec(seat, 1) };
-                    let answer = Answer { to: seat.key, body: crate::answer::AnswerBody::Frame(None), method: "subscribe", error: None, refused: None, duty: None };
+                    let answer = Answer { to: seat.key, body: crate::answer::AnswerBody::Frame(None), method: "subscribe", error: None, refused: None, large: false, duty: None };
                     rig.relay.borrow_mut().receive(ToRelay::Parts { entity: room.clone(), parts: vec![Part::Joined { spec, epoch: epoch(), seq: 0, answer }] });
                 }
             }
@@ -546,8 +547,15 @@ fn a_new_name_of_the_log_is_asked_about() {
     let mut rig = Rig::new();
     let (a, b) = (rig.seat(), rig.seat());
     rig.joins(spec(&a, 1), 0);
-    let answer =
-        Answer { to: b.key, body: crate::answer::AnswerBody::Frame(None), method: "subscribe", error: None, refused: None, duty: None };
+    let answer = Answer {
+        to: b.key,
+        body: crate::answer::AnswerBody::Frame(None),
+        method: "subscribe",
+        error: None,
+        refused: None,
+        large: false,
+        duty: None,
+    };
     rig.parts(vec![Part::Joined { spec: spec(&b, 1), epoch: Epoch::from_bits(8), seq: 0, answer }, events(1, 1)]);
     assert_eq!(rig.asked(), ["0 reads after 0"], "the old name's position may mean nothing now");
     assert_eq!((got(&a).len(), got(&b).len()), (0, 1));

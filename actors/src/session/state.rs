@@ -14,6 +14,7 @@ use super::SessionEnv;
 use super::head::Head;
 use super::patience::{Excess, Patience, Scope, Told};
 use crate::answer::{Asked, Asker, Noted, Responder, overloaded};
+use crate::budget::Budget;
 use crate::capability::Permissions;
 use crate::clock::{Millis, Mono, Now};
 use crate::entity::{OpRequest, Sender, SignalRequest, ToEntity};
@@ -243,6 +244,10 @@ impl Session {
         }
     }
 
+    fn budget(&self) -> Arc<Budget> {
+        Arc::clone(self.env.relay.borrow().outboxes().budget())
+    }
+
     /// It acts for `identity` from now on. Who pays for it does not change any more.
     pub(super) fn adopt(&mut self, identity: Identity, now: Millis) {
         let expires = identity.expires_at.unwrap_or(Millis::MAX);
@@ -256,7 +261,7 @@ impl Session {
         if self.asker.is_none() {
             let user = (!identity.anonymous).then_some(&identity.user);
             let payer = self.env.accounts.payer(user, self.address);
-            self.asker = Some(Arc::new(self.env.asker(self.seat.key, self.seat.codec).paid_by(payer)));
+            self.asker = Some(Arc::new(self.env.asker(self.seat.key, self.seat.codec).paid_by(payer).within(self.budget())));
         }
         let most_subscriptions = self.env.bounds.told.max_subscriptions as usize;
         self.seat.set_rights(Rights { identity, kinds: self.env.kinds.clone(), most_subscriptions });

@@ -47,6 +47,11 @@ impl Authenticate for Tokens {
 /// Where clients come from.
 const HERE: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
+fn parked() -> crate::relay::ParkedLimits {
+    let second = std::time::Duration::from_secs(1);
+    crate::relay::ParkedLimits { window: 120 * second, grace: 15 * second, most: 10_000 }
+}
+
 fn allowance(rate: u32) -> Allowance {
     Allowance { requests: Rate::new(rate, rate), wakes: Rate::new(1000, 1000), awake: 1000 }
 }
@@ -89,7 +94,7 @@ impl Rig {
         let (relay_handle, answers) = RelayHandle::channel(100);
         let closed = Kind { name: "closed", default_permissions: Permissions::NONE, anonymous_permissions: Permissions::NONE, ..kind() };
         let env = Rc::new(SessionEnv {
-            relay: Relay::new(WorkerId(0), directory.clone(), encoder()),
+            relay: Relay::with_bounds(WorkerId(0), directory.clone(), encoder(), parked(), 1_000_000),
             relays: vec![relay_handle],
             worker: WorkerId(0),
             instance: 7,
@@ -136,6 +141,7 @@ impl Rig {
         }
         let mut out = VecDeque::new();
         let _ = self.session().seat().outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+        self.session().seat().outbox.take_aside(usize::MAX);
         out.iter().flat_map(|frame| messages(CodecKind::Json, frame)).map(|message| shown(&message)).collect()
     }
 
@@ -523,4 +529,56 @@ async fn a_leave_that_finds_the_directory_full_arrives_later() {
     assert_eq!(rig.ask("presence", r#"{"entity":"room:a","action":"leave"}"#), ["#3 overloaded directory"]);
     assert!(matches!(rig.routed.recv().await, Some(ToDirectory::Route(_, ToEntity::Read(_)))));
     assert!(matches!(rig.routed.recv().await, Some(ToDirectory::Route(_, ToEntity::Leave(_)))));
+}
+
+#[test]
+fn several_large_answers_are_asked_for_and_then_no_more_is_read() {
+    let mut rig = Rig::connected(SessionBounds { told: SessionLimits { max_in_flight: 64, ..bounds().told }, ..bounds() });
+    let large = [
+        ("read", r#"{"entity":"room:a"}"#),
+        ("history", r#"{"entity":"room:a"}"#),
+        ("subscribe", r#"{"entity":"room:a"}"#),
+        ("presence", r#"{"entity":"room:a"}"#),
+    ];
+    for (method, params) in large.iter().cycle().take(8) {
+        assert!(rig.session().seat().is_read());
+        rig.ask(method, params);
+    }
+    assert!(!rig.session().seat().is_read(), "eight are being made");
+    let asked = rig.routed();
+    assert_eq!(asked.len(), 8);
+    // However one of them ends, another may be asked for.
+    drop(asked);
+    rig.got();
+    assert!(rig.session().seat().is_read());
+    for _ in 0..20 {
+        rig.ask("presence", r#"{"entity":"room:a","action":"leave"}"#);
+        rig.ask("read", r#"{"entity":"closed:a"}"#);
+        rig.got();
+    }
+    assert!(rig.session().seat().is_read(), "what is small, or refused, does not count");
+}
+
+#[test]
+fn who_takes_no_answers_is_refused_before_anybody_else() {
+    let mut rig = Rig::connected(bounds());
+    let outboxes = rig.env.relay.borrow().outboxes();
+    let all = crate::budget::Reservation::new(outboxes.budget(), 900_000, crate::budget::Standing::Clear);
+    assert!(all.is_some(), "the test's limit is a million");
+    rig.session().seat().outbox.push(bytes::Bytes::from_static(&[0; 4]));
+    rig.session().receive(br#"{"jsonrpc":"2.0","id":2,"method":"read","params":{"entity":"room:a"}}"#, at(2000));
+    assert!(rig.routed().is_empty(), "something waits for it, and little is left");
+    rig.session().receive(br#"{"jsonrpc":"2.0","id":3,"method":"presence","params":{"entity":"room:a"}}"#, at(2000));
+    assert!(rig.routed().is_empty(), "a list of who is present may be large as well");
+    let mut out = VecDeque::new();
+    while let Ok(answer) = rig.answers.try_recv() {
+        rig.env.relay.borrow_mut().receive(answer);
+    }
+    let outbox = &rig.session.as_ref().unwrap().seat().outbox;
+    let _ = outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+    outbox.take_aside(usize::MAX);
+    let told: Vec<_> = out.iter().skip(1).flat_map(|frame| messages(CodecKind::Json, frame)).map(|message| shown(&message)).collect();
+    assert_eq!(told, ["#2 overloaded outboxes", "#3 overloaded outboxes"]);
+    rig.ask("read", r#"{"entity":"room:a"}"#);
+    assert_eq!(rig.routed().len(), 1, "nothing waits for it now");
 }

@@ -18,7 +18,7 @@ struct OnPurpose;
 
 /// Frames are their length and the message.
 pub fn encoder() -> Encoder {
-    Encoder::new(|_, payload, out| {
+    Encoder::new(|_, payload, more, out| {
         match FUSE.get() {
             // Once: what unwinds encodes refusals. And not while a request is dropped, since nobody is left then to answer it.
             Some(0) if !payload.windows(UNAVAILABLE.len()).any(|part| part == UNAVAILABLE) => {
@@ -27,7 +27,7 @@ pub fn encoder() -> Encoder {
             }
             left => FUSE.set(left.map(|left| left.saturating_sub(1))),
         }
-        out.extend(u32::try_from(payload.len()).expect("messages are short").to_be_bytes());
+        out.extend(u32::try_from(payload.len() + more).expect("messages are short").to_be_bytes());
         out.extend(payload);
     })
 }

@@ -48,6 +48,11 @@ impl Codec for MsgPack {
     }
 }
 
+/// Appends one JSON value.
+pub(super) fn value(json: &str, out: &mut Vec<u8>) {
+    pack::from_json(json, out);
+}
+
 fn transcode(message: &impl Serialize, out: &mut Vec<u8>) {
     let mut json = Vec::with_capacity(256);
     write(message, &mut json);

@@ -9,9 +9,10 @@ use greenroom_protocol::params::EventPolicy;
 
 use crate::trail;
 
+use super::reads::EVENT_BYTES;
 use super::{
     Answer, CatchUp, CodecKind, Effects, Empty, Entity, Epoch, EventRecord, Frames, Method, Part, RawJson, Responder, Sent, Seq,
-    SessionKey, SnapshotReason, State, SubscribeRequest, Subscribed, Wants, WireError, notify, unavailable,
+    SessionKey, SnapshotReason, State, SubscribeRequest, Subscribed, Wants, WireError, notify, unavailable, weight,
 };
 
 /// Something that goes out when everything before it is on disk.
@@ -90,7 +91,7 @@ impl Entity {
                 }
                 Output::Repeat(reply, sent) => answers.push(reply.ok(&*sent)),
                 Output::Refusal(reply, error) => answers.push(reply.error(*error)),
-                Output::Read(reply, state) => answers.push(reply.ok(&*state)),
+                Output::Read(reply, state) => answers.push(reply.state(&state, |codec, state| self.shared.get(codec, state))),
                 in_order => {
                     self.flush(&mut run, &mut answers, fx);
                     self.release_in_order(in_order, fx);
@@ -155,7 +156,7 @@ impl Entity {
     }
 
     fn join(&mut self, join: Join, fx: &mut Effects) {
-        let Join { request, begin } = join;
+        let Join { mut request, begin } = join;
         let (events, snapshot, reason) = match begin {
             Begin::Snapshot(state, reason) => (None, Some(state), Some(reason)),
             Begin::Events { read, after } => {
@@ -168,15 +169,20 @@ impl Entity {
                     }
                     return self.subscribe_with_snapshot(request, SnapshotReason::TooOld, fx);
                 };
-                let events = read.iter().map(EventRecord::to_wire).chain(rest.map(|event| event.to_wire())).collect();
+                let events: Vec<_> = read.iter().map(EventRecord::to_wire).chain(rest.map(|event| event.to_wire())).collect();
                 (Some(events), None, None)
             }
         };
         let presence = request.spec.presence.then(|| self.present());
+        let members = presence.iter().flat_map(|list| list.members.iter().flatten()).map(weight).sum::<usize>();
+        let missed = events.iter().flatten().map(|event| event.body.len() + EVENT_BYTES).sum::<usize>();
+        if let Err(no_room) = request.reply.reserve(snapshot.as_ref().map_or(0, RawJson::len) + missed + members) {
+            return fx.answer(request.reply.error(no_room));
+        }
         let (epoch, seq) = (self.epoch.clone(), self.committed);
         self.with_people(|people| people.audience.add(request.spec.session, request.spec.number, request.reply.codec()));
-        let answer =
-            request.reply.subscribed(Subscribed { entity: self.id.clone(), epoch: epoch.clone(), seq, events, snapshot, reason, presence });
+        let subscribed = Subscribed { entity: self.id.clone(), epoch: epoch.clone(), seq, events, reason, presence, snapshot };
+        let answer = request.reply.subscribed_sharing(subscribed, |codec, state| self.shared.get(codec, state));
         fx.part(request.spec.session.worker, Part::Joined { spec: request.spec, epoch, seq, answer });
     }
 

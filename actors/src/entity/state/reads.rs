@@ -17,6 +17,8 @@ use crate::store::StoreError;
 const RESUME_BYTES: usize = 1024 * 1024;
 /// Bytes of bodies in a `history` page; one event may exceed it.
 const PAGE_BYTES: usize = 256 * 1024;
+/// What an event weighs beside its body, roughly.
+pub(super) const EVENT_BYTES: usize = 100;
 /// Bytes of bodies that a paused subscription is given at once; one event may exceed it. So little, because the thread
 /// serves nobody else while it encodes them.
 const CATCH_UP_BYTES: usize = 64 * 1024;
@@ -44,7 +46,10 @@ impl Entity {
         fx.fetches.push(Fetch { page: Page::After { after, limit }, purpose: FetchFor::Subscribe(Box::new(request), after) });
     }
 
-    pub(super) fn subscribe_with_snapshot(&mut self, request: SubscribeRequest, reason: SnapshotReason, fx: &mut Effects) {
+    pub(super) fn subscribe_with_snapshot(&mut self, mut request: SubscribeRequest, reason: SnapshotReason, fx: &mut Effects) {
+        if let Err(no_room) = request.reply.reserve(self.behaviour.size()) {
+            return fx.answer(request.reply.error(no_room));
+        }
         let begin = Begin::Snapshot(self.behaviour.snapshot(), reason);
         self.put(Output::Join(Box::new(Join { request, begin })), fx);
     }
@@ -101,7 +106,7 @@ impl Entity {
         fx.fetches.push(Fetch { page, purpose: FetchFor::History(params.clone(), reply) });
     }
 
-    fn history_page(&self, params: &params::History, reply: Responder, mut events: Vec<Event>, fx: &mut Effects) {
+    fn history_page(&self, params: &params::History, mut reply: Responder, mut events: Vec<Event>, fx: &mut Effects) {
         let bytes = |event: &Event| event.body.len();
         let more = if params.after.is_some() {
             let keep = within(PAGE_BYTES, events.iter().map(bytes));
@@ -112,6 +117,9 @@ impl Entity {
             events.drain(..events.len() - keep);
             events.first().is_some_and(|first| first.seq > 1)
         };
+        if let Err(no_room) = reply.reserve(events.iter().map(|event| event.body.len() + EVENT_BYTES).sum()) {
+            return fx.answer(reply.error(no_room));
+        }
         fx.answer(reply.ok(&HistoryPage { epoch: self.epoch.clone(), events, more }));
     }
 

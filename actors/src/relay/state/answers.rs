@@ -34,12 +34,19 @@ impl Relay {
         if let Some(noted) = noted {
             self.settle(seat, *noted, answer.error);
         }
+        if answer.large {
+            seat.outbox.made();
+        }
         match answer.body {
             AnswerBody::Frame(frame) => {
                 seat.answered();
                 if let Some(frame) = frame {
                     seat.outbox.push(frame);
                 }
+            }
+            AnswerBody::Around(pieces) => {
+                seat.answered();
+                pieces.0.into_iter().filter(|piece| !piece.is_empty()).for_each(|piece| seat.outbox.push(piece));
             }
             AnswerBody::Refused(entity, error) => {
                 seat.answered();
@@ -53,7 +60,9 @@ impl Relay {
     /// A part of a `connect` is answered: the next one is asked for.
     fn gathered(&self, seat: &Seat, take: impl FnOnce(&mut Gather)) {
         if let Some(gather) = seat.gather.borrow_mut().as_mut() {
+            let before = gather.bytes();
             take(gather);
+            seat.outbox.set_aside(gather.bytes() - before);
             self.ask_on(seat, gather);
         }
         self.answer_connect(seat);
@@ -86,6 +95,7 @@ impl Relay {
         let mut waiting = seat.gather.borrow_mut();
         let Some(gather) = waiting.take_if(|gather| gather.is_complete()) else { return };
         drop(waiting);
+        seat.outbox.take_aside(gather.bytes());
         let (id, connected) = gather.finish();
         seat.answered();
         self.requests.answered("connect", None);

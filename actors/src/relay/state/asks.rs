@@ -82,7 +82,10 @@ impl Relay {
             return reply.send_error(error);
         }
         let reply = match action {
-            PresenceAction::List => reply.noting(Noted::Read(entity.clone())),
+            PresenceAction::List => {
+                let Some(reply) = seat.readable(&entity, reply) else { return };
+                reply.noting(Noted::Read(entity.clone()))
+            }
             PresenceAction::Enter => {
                 let (most, meta) = (rights.most_subscriptions, meta.clone().unwrap_or_else(RawJson::empty_object));
                 let Some(number) = seat.enter(&entity, meta, most) else {

@@ -99,6 +99,7 @@ impl Node {
         let mut taken = VecDeque::new();
         let _ = connection.seat.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut taken, 2, 4096);
         connection.seat.took(taken.iter().map(Bytes::len).sum());
+        connection.seat.outbox.take_aside(taken.iter().map(Bytes::len).sum());
         connection.wire.borrow_mut().down.extend(taken);
         if connection.seat.outbox.take_starved() {
             self.envs[connection.worker].relay.borrow_mut().drained(&connection.seat);
