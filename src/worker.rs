@@ -18,6 +18,9 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::ws;
 
+/// Pages that are read at a time on each worker for `subscribe` and `history`: each is about a megabyte at the most.
+const READS: usize = 32;
+
 /// What all workers are started with.
 #[derive(Clone)]
 pub struct Shared {
@@ -79,6 +82,7 @@ pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
         directory: shared.directory.clone(),
         encoder,
         cold_starts: Rc::new(Semaphore::new(shared.cold_starts)),
+        reads: Semaphore::new(READS),
         inbox: shared.entity_inbox,
         loading: Cell::new(0),
         turns: Turns::new(shared.catch_up_percent),

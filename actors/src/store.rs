@@ -7,6 +7,9 @@ use crate::record::EventRecord;
 
 pub mod conformance;
 pub mod memory;
+mod within;
+
+pub use within::events_within;
 
 /// What one entity adds to its log in one transaction.
 #[derive(Debug, Clone, PartialEq)]

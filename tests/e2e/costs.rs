@@ -2,8 +2,9 @@
 
 use futures_util::future::join_all;
 use greenroom_protocol::CodecKind;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::client::Client;
 use crate::limits::{burst, request};
 use crate::raw::Raw;
 use crate::server::Server;
@@ -35,7 +36,7 @@ async fn anonymous_users_of_an_address_share_a_rate() {
     assert!((BURST..=BURST + regained).contains(&answered), "{answered} of 100 pings were answered");
     assert_eq!(server.sample("greenroom_closes_total{reason=\"rate_limited\"}").await, 0.0, "to be told to wait is no abuse");
 
-    let mut neighbour = crate::client::Client::open_from(server.address, CodecKind::Json, "198.51.100.7").await;
+    let mut neighbour = Client::open_from(server.address, CodecKind::Json, "198.51.100.7").await;
     neighbour.ok("connect", json!({})).await;
     neighbour.ok("ping", json!({})).await;
 }
@@ -110,4 +111,114 @@ async fn answers_nobody_takes_cost_little_and_newcomers_are_served() {
     drop(deaf);
     server.until(WAITING, |bytes| bytes == 0.0).await;
     server.assert_serves().await;
+}
+
+/// CPU time of the server, in seconds.
+async fn cpu(server: &Server) -> f64 {
+    server.sample("process_cpu_seconds_total").await
+}
+
+/// Asks the same again and again; the CPU time of one time, in microseconds. `each` gives the parameters of a turn.
+async fn cost_of(server: &Server, client: &mut Client, method: &str, times: u64, each: impl Fn(u64) -> Value) -> f64 {
+    const AT_ONCE: u64 = 16;
+    let before = cpu(server).await;
+    for first in (0..times).step_by(AT_ONCE as usize) {
+        let mut ids = Vec::new();
+        for turn in first..(first + AT_ONCE).min(times) {
+            ids.push(client.ask(method, each(turn)).await);
+        }
+        for id in ids {
+            // What is refused has a cost as well.
+            let _ = client.answer(id).await;
+        }
+    }
+    (cpu(server).await - before) * 1e6 / times as f64
+}
+
+/// The worst known input of each request, against an ordinary op: it may cost as many of them as it pays tokens for, a token for
+/// each request, each 16 KiB of an answer, and each part of its own bytes that the rates allow with one request.
+#[tokio::test]
+async fn no_request_costs_much_more_than_it_pays_for() {
+    // Generous: builds that are not optimized, and machines with other work, are to pass.
+    const MARGIN: f64 = 12.0;
+    // `bytes_per_second` and `requests_per_second` by default: 256 KiB and 100.
+    const BYTES: f64 = 256.0 * 1024.0 / 100.0;
+    let server = Server::builder()
+        .unlimited()
+        .with("kinds.room = {behaviour = \"room\", ops_per_second = 1000000, ops_burst = 1000000, ring_events = 8}")
+        .with("kinds.doc = {behaviour = \"document\", ops_per_second = 1000000, ops_burst = 1000000}")
+        .start()
+        .await;
+    let mut client = server.client(CodecKind::Json).await;
+    let post = |entity: &'static str, bytes: usize| {
+        let text = "x".repeat(bytes);
+        move |_| json!({"entity": entity, "type": "post", "body": {"text": text}})
+    };
+    let ordinary = cost_of(&server, &mut client, "send", 1024, post("room:ordinary", 100)).await;
+    cost_of(&server, &mut client, "send", 1000, post("room:long", 200)).await;
+    cost_of(&server, &mut client, "send", 40, post("room:large", 32_000)).await;
+    let epoch = client.ok("read", json!({"entity": "room:long"})).await["epoch"].clone();
+    let mut crowd = Vec::new();
+    for _ in 0..50 {
+        let mut member = server.client(CodecKind::MsgPack).await;
+        member.ok("presence", json!({"entity": "room:crowd", "action": "enter", "meta": {"about": "x".repeat(1000)}})).await;
+        crowd.push(member);
+    }
+    let whole = |entity: &str| json!({"entity": entity});
+    let from_start = json!({"entity": "room:long", "after": {"epoch": epoch, "seq": 0}});
+    let meta = json!({"entity": "room:crowd", "action": "enter", "meta": {"about": "x".repeat(1000)}});
+    let signal = json!({"entity": "room:large", "type": "cursor", "body": "x".repeat(32_000)});
+    // Each with the bytes of its answer and of its own message.
+    let rows = [
+        ("ping", 256, 0, 100, json!({})),
+        ("read", 256, 1_000_000, 100, whole("room:large")),
+        ("history", 128, 256_000, 100, json!({"entity": "room:long", "after": 0, "limit": 1000})),
+        ("history", 128, 256_000, 100, json!({"entity": "room:large", "limit": 1000})),
+        ("subscribe", 128, 300_000, 100, from_start),
+        ("subscribe", 256, 1_000_000, 100, whole("room:large")),
+        ("unsubscribe", 512, 0, 100, whole("room:large")),
+        ("presence", 256, 55_000, 100, whole("room:crowd")),
+        ("presence", 256, 0, 1100, meta),
+        ("presence", 256, 0, 100, json!({"entity": "room:crowd", "action": "leave"})),
+        ("signal", 256, 0, 32_100, signal),
+        ("connect", 256, 0, 100, json!({})),
+        ("nosuch", 256, 0, 60_000, json!({"text": "x".repeat(60_000)})),
+        ("send", 256, 0, 32_100, json!({"entity": "room:large", "type": "post", "body": {"text": "x".repeat(32_000)}})),
+        ("send", 256, 0, 20_000, json!({"entity": "doc:deep", "type": "set", "body": {"path": "/a".repeat(10_000), "value": 1}})),
+    ];
+    eprintln!("an ordinary op: {ordinary:.0} us");
+    for (method, times, answer, own, params) in rows {
+        let cost = cost_of(&server, &mut client, method, times, |_| params.clone()).await;
+        let tokens = 1.0 + f64::from(answer) / 16_384.0 + f64::from(own) / BYTES;
+        let shown: String = params.to_string().chars().take(60).collect();
+        eprintln!("{method} {shown}: {cost:.0} us for {tokens:.0} tokens");
+        // The clock of the process has steps of 10 ms.
+        let step = 20_000.0 / times as f64;
+        assert!(cost <= MARGIN * tokens * ordinary + step, "{method} {shown} costs {cost} us, an ordinary op {ordinary}");
+    }
+}
+
+/// One message names 256 rooms that nobody has written to, and its user is present in each of them.
+#[tokio::test]
+async fn an_entity_nobody_has_written_to_costs_little() {
+    const CLIENTS: usize = 20;
+    const ROOMS: usize = 256;
+    let server = Server::builder().unlimited().with("socket.max_message_bytes = \"64KiB\"").start().await;
+    // The allocator's first pages are nobody's.
+    server.join(CodecKind::Json, connect_to(0, ROOMS)).await;
+    let before = server.sample(MEMORY).await;
+    let mut clients = Vec::new();
+    for client in 1..=CLIENTS {
+        let (client, hello) = server.join(CodecKind::Json, connect_to(client, ROOMS)).await;
+        assert_eq!(hello["presence"].as_array().map(Vec::len), Some(ROOMS));
+        clients.push(client);
+    }
+    let each = (server.sample(MEMORY).await - before) / (CLIENTS * ROOMS) as f64;
+    eprintln!("{each:.0} bytes for each room with one user present");
+    assert!(each < 8000.0, "{each} bytes for each room");
+}
+
+fn connect_to(client: usize, rooms: usize) -> Value {
+    let entries: Vec<_> = (0..rooms).map(|room| json!({"entity": format!("room:empty-{client}-{room}")})).collect();
+    json!({"presence": entries})
 }

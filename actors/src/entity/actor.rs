@@ -22,7 +22,7 @@ use crate::kind::Kind;
 use crate::metrics;
 use crate::rare::Rare;
 use crate::relay::{RelayHandle, ToRelay};
-use crate::store::Store;
+use crate::store::{Store, events_within};
 
 /// How long after a failed read or load the next one may come.
 const RETRY_READ: Duration = Duration::from_secs(1);
@@ -40,6 +40,8 @@ pub struct EntityEnv {
     pub encoder: Encoder,
     /// How many entities may load at a time on this thread.
     pub cold_starts: Rc<Semaphore>,
+    /// How many pages may be read at a time on this thread for `subscribe` and `history`.
+    pub reads: Semaphore,
     /// How many messages wait for a load, and the capacity of the mailbox after it.
     pub inbox: usize,
     /// How many entities of this thread load, or wait for their turn to.
@@ -192,11 +194,17 @@ impl EntityActor {
     fn read(&self, Fetch { page, purpose }: Fetch, ctx: &mut Context<Self>) {
         let (env, id) = (Rc::clone(&self.env), self.life.id().clone());
         let read = async move {
-            let turn = match purpose {
-                FetchFor::CatchUp(_) => Some(env.turns.take().await),
-                FetchFor::Subscribe(..) | FetchFor::History(..) => None,
-            };
-            (env.store.events(&id, page).await, purpose, turn)
+            match purpose {
+                FetchFor::CatchUp(_) => {
+                    let turn = env.turns.take().await;
+                    (env.store.events(&id, page).await, purpose, Some(turn))
+                }
+                FetchFor::Subscribe(..) | FetchFor::History(..) => {
+                    // The semaphore is never closed.
+                    let _turn = env.reads.acquire().await;
+                    (events_within(&*env.store, &id, page, purpose.most_bytes()).await, purpose, None)
+                }
+            }
         };
         ctx.spawn(read.into_actor(self).map(|(read, purpose, turn), this, ctx| {
             this.step(ctx, |life, _, todo| life.fetched(purpose, read, todo));

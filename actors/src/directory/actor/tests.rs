@@ -35,6 +35,7 @@ impl Rig {
         let (committer, _) = Committer::new(Arc::new(store.clone()), term, events, limits);
         actix::spawn(committer.run());
         let env = EntityEnv {
+            reads: tokio::sync::Semaphore::new(2),
             relays: vec![handle.clone()],
             journal,
             store: Arc::new(store.clone()),

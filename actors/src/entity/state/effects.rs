@@ -5,6 +5,7 @@ use std::sync::Arc;
 use greenroom_protocol::Seq;
 use greenroom_protocol::params;
 
+use super::reads::{CATCH_UP_BYTES, PAGE_BYTES, RESUME_BYTES};
 use crate::answer::{Answer, Responder};
 use crate::entity::messages::{CatchUp, SubscribeRequest};
 use crate::ids::WorkerId;
@@ -47,6 +48,17 @@ pub enum FetchFor {
     CatchUp(CatchUp),
     /// A `history` request, with the number of events asked for.
     History(params::History, Responder),
+}
+
+impl FetchFor {
+    /// Bytes of bodies beyond which no more of the page is of use.
+    pub fn most_bytes(&self) -> usize {
+        match self {
+            Self::Subscribe(..) => RESUME_BYTES + 1,
+            Self::CatchUp(_) => CATCH_UP_BYTES,
+            Self::History(..) => PAGE_BYTES,
+        }
+    }
 }
 
 impl Effects {

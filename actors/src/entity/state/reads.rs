@@ -14,14 +14,14 @@ use crate::relay::SubSpec;
 use crate::store::StoreError;
 
 /// Bytes of bodies that a subscriber's gap may have; beyond them a snapshot is the shorter way.
-const RESUME_BYTES: usize = 1024 * 1024;
+pub(super) const RESUME_BYTES: usize = 1024 * 1024;
 /// Bytes of bodies in a `history` page; one event may exceed it.
-const PAGE_BYTES: usize = 256 * 1024;
+pub(super) const PAGE_BYTES: usize = 256 * 1024;
 /// What an event weighs beside its body, roughly.
 pub(super) const EVENT_BYTES: usize = 100;
 /// Bytes of bodies that a paused subscription is given at once; one event may exceed it. So little, because the thread
 /// serves nobody else while it encodes them.
-const CATCH_UP_BYTES: usize = 64 * 1024;
+pub(super) const CATCH_UP_BYTES: usize = 64 * 1024;
 
 impl Entity {
     pub(super) fn subscribe(&mut self, request: SubscribeRequest, fx: &mut Effects) {

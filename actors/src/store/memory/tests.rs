@@ -180,3 +180,55 @@ async fn rows_that_do_not_continue_the_log_are_refused_with_the_whole_batch() {
     assert!(matches!(store.commit(&torn).await, Err(CommitError::Failed(_))));
     assert_eq!(store.commit(&batch(2, 2)).await, Ok(()));
 }
+
+/// Remembers what was asked of it, and how much it gave.
+struct Counts(MemoryStore, std::sync::Mutex<Vec<usize>>);
+
+#[async_trait::async_trait]
+impl Store for Counts {
+    async fn acquire(&self) -> Result<u64, StoreError> {
+        self.0.acquire().await
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
+        self.0.commit(batch).await
+    }
+
+    async fn settle(&self, fence: Fence) -> Result<crate::store::Settled, CommitError> {
+        self.0.settle(fence).await
+    }
+
+    async fn load(&self, entity: &EntityId) -> Result<Loaded, StoreError> {
+        self.0.load(entity).await
+    }
+
+    async fn events(&self, entity: &EntityId, page: Page) -> Result<Vec<EventRecord>, StoreError> {
+        let events = self.0.events(entity, page).await?;
+        self.1.lock().unwrap().push(events.len());
+        Ok(events)
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_large_events_is_not_read_whole() {
+    for (body, most, reads) in [(10, 100_000, vec![32, 968]), (1000, 100_000, vec![32, 68]), (30_000, 100_000, vec![32])] {
+        let store = Counts(acquired().await, std::sync::Mutex::default());
+        let text = RawJson::from_value(&"x".repeat(body)).unwrap();
+        for seq in 1..=1000 {
+            let mut batch = batch(seq, seq);
+            batch.rows[0].events = batch.rows[0].events.replace("{}", text.as_str());
+            store.commit(&batch).await.unwrap();
+        }
+        let read: usize = reads.iter().sum();
+        for (page, want) in [
+            (Page::After { after: 0, limit: 1000 }, (1..=1000).take(read).collect::<Vec<_>>()),
+            (Page::Before { before: 1001, limit: 1000 }, (1..=1000).skip(1000 - read).collect()),
+        ] {
+            let got = crate::store::events_within(&store, &lobby(), page, most).await.unwrap();
+            assert_eq!(got.iter().map(|event| event.seq).collect::<Vec<_>>(), want, "{body} {page:?}");
+            assert_eq!(std::mem::take(&mut *store.1.lock().unwrap()), reads, "{body} {page:?}");
+        }
+        let short = crate::store::events_within(&store, &lobby(), Page::After { after: 990, limit: 1000 }, most).await.unwrap();
+        assert_eq!(short.len(), 10);
+    }
+}
