@@ -62,8 +62,8 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
     let (readiness, ready) = ReadinessHandle::new(Readiness::not_ready("starting"));
     let (admin_address, admin_handle) = start_admin(&config, exporter.clone(), ready)?.unzip();
     let address = listener.local_addr().map_err(|error| Failure::Runtime(format!("no local address: {error}")))?;
-    let database = SurrealStore::open_patiently(&config.store).await.map_err(|error| Failure::Runtime(error.to_string()))?;
-    let database = Arc::new(database);
+    let database = open_store(&config).await?;
+    let kinds = config.kinds();
     let store: Arc<dyn Store> = database.clone();
     let term = store.acquire().await.map_err(|error| Failure::Runtime(format!("cannot take the lease: {error}")))?;
 
@@ -89,7 +89,6 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
 
     let gate = gate(&config)?;
     let shutdown = Shutdown::new();
-    let kinds = config.kinds();
     let shared = Shared {
         kinds: kinds.clone(),
         all_kinds: Kinds::new(kinds.iter().map(|kind| (**kind).clone()).chain([canary::kind()])),
@@ -173,6 +172,15 @@ fn start_admin(
     tracing::info!(%address, "`/live`, `/ready` and `/metrics` are served");
     actix_rt::spawn(server);
     Ok(Some((address, handle)))
+}
+
+async fn open_store(config: &Config) -> Result<Arc<SurrealStore>, Failure> {
+    let store = SurrealStore::open_patiently(&config.store).await.map_err(|error| Failure::Runtime(error.to_string()))?;
+    if let Err(error) = store.keep_behaviours(&config.kinds()).await {
+        store.close().await;
+        return Err(Failure::Config(error.to_string()));
+    }
+    Ok(Arc::new(store))
 }
 
 /// The committer has a thread of its own, so that no session waits for it and it for no session.

@@ -49,8 +49,8 @@ fn run(command: Command) -> Result<(), Failure> {
             system.block_on(app::serve(loaded.config))
         }
         Command::Token(args) => cli::token::run(&args, greenroom_actors::clock::wall()).map(|token| println!("{token}")),
-        Command::Check(args) => system.block_on(cli::check::run(&args, &mut std::io::stdout(), async |store| {
-            store::check(store).await.map_err(|error| error.to_string())
+        Command::Check(args) => system.block_on(cli::check::run(&args, &mut std::io::stdout(), async |store, kinds| {
+            store::check(store, kinds).await.map_err(|error| error.to_string())
         })),
     }
 }

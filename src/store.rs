@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use greenroom_actors::kind::Kinds;
 use greenroom_actors::record::EventRecord;
 use greenroom_actors::store::{Batch, CommitError, Fence, Loaded, Page, Settled, Store, StoreError};
 use greenroom_protocol::EntityId;
@@ -17,6 +18,7 @@ mod commit;
 mod connection;
 mod error;
 mod failure;
+mod kinds;
 mod link;
 mod lock;
 mod log;
@@ -29,6 +31,7 @@ mod signin;
 mod tests;
 
 pub use error::OpenError;
+use kinds::Unnoted;
 use link::Link;
 
 /// The pause before a server that could not be reached is tried again.
@@ -37,6 +40,7 @@ const KNOCK_EVERY: Duration = Duration::from_millis(250);
 /// A [`Store`] over SurrealDB. Dropping it closes the database in the background; [`close`](Self::close) waits for that.
 pub struct SurrealStore {
     link: Arc<Link>,
+    unnoted: Unnoted,
 }
 
 impl SurrealStore {
@@ -47,7 +51,7 @@ impl SurrealStore {
     /// # Errors
     /// What is wrong, and what would be right.
     pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
-        Ok(Self { link: Link::open(config).await? })
+        Ok(Self { link: Link::open(config).await?, unnoted: Unnoted::default() })
     }
 
     /// As [`open`](Self::open), but a server that cannot be reached is tried again for another `store.timeout`: it may have been
@@ -73,6 +77,15 @@ impl SurrealStore {
         }
     }
 
+    /// Wants the stored entities of each kind to have the behaviour that is configured, and notes the behaviours of those that
+    /// come from now on.
+    ///
+    /// # Errors
+    /// Which kind has another behaviour, and what to do.
+    pub async fn keep_behaviours(&self, kinds: &Kinds) -> Result<(), OpenError> {
+        self.unnoted.take_up(&self.link, kinds).await
+    }
+
     /// Why nothing will work before the process is started again: an engine on disk that could not be opened anew after a
     /// failed write, as on a full disk, keeps its files locked.
     pub fn dead(&self) -> Option<String> {
@@ -89,8 +102,8 @@ impl SurrealStore {
 /// server is running on it, it leaves it alone. Migrations are all that it writes.
 ///
 /// # Errors
-/// As for `open`.
-pub async fn check(config: &StoreConfig) -> Result<String, OpenError> {
+/// As for `open`, or where the entities of a kind have another behaviour.
+pub async fn check(config: &StoreConfig, kinds: &Kinds) -> Result<String, OpenError> {
     let target = config.target().map_err(OpenError::Url)?;
     if let StoreUrl::SurrealKv(directory) = &target
         && !directory.exists()
@@ -99,7 +112,11 @@ pub async fn check(config: &StoreConfig) -> Result<String, OpenError> {
         return Ok("there is no data yet; `greenroom serve` makes the directory".into());
     }
     match SurrealStore::open(config).await {
-        Ok(store) => store.close().await,
+        Ok(store) => {
+            let kept = store.keep_behaviours(kinds).await;
+            store.close().await;
+            kept?;
+        }
         Err(OpenError::InUse { holder, .. }) => {
             let holder = holder.map(|number| format!(" (number {number})")).unwrap_or_default();
             return Ok(format!("a running process{holder} has it open, so nothing in it was looked at"));
@@ -121,7 +138,7 @@ impl Store for SurrealStore {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
-        commit::commit(&self.link, batch).await
+        commit::commit(&self.link, batch, &self.unnoted).await
     }
 
     async fn settle(&self, fence: Fence) -> Result<Settled, CommitError> {

@@ -1,6 +1,6 @@
 //! What lives on each worker thread: a relay, a directory shard, and the sessions that its sockets bring.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -86,6 +86,7 @@ pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
         inbox: shared.entity_inbox,
         loading: Cell::new(0),
         turns: Turns::new(shared.catch_up_percent),
+        corrupt: RefCell::default(),
     };
     DirectoryActor::start_on_thread(Shard {
         kinds: shared.all_kinds,

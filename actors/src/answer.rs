@@ -413,6 +413,11 @@ pub fn unavailable() -> WireError {
     WireError::new(ErrorCode::Unavailable, "the outcome is not known; repeat the request, ops with the same `n`").retry_after_ms(1000)
 }
 
+/// The error of a request to an entity whose stored form makes no sense.
+pub fn corrupt() -> WireError {
+    WireError::new(ErrorCode::Corrupt, "what is stored of this entity cannot be read; whoever runs the server finds the reason in its log")
+}
+
 /// The error of a request that met a full queue.
 pub fn overloaded(queue: &'static str) -> WireError {
     WireError::new(ErrorCode::Overloaded, "a queue is full and nothing was done; repeat the request later")

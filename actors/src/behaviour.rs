@@ -112,6 +112,23 @@ pub enum BehaviourConfig {
 }
 
 impl BehaviourConfig {
+    /// The behaviour's name, as configurations have it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Room(_) => "room",
+            Self::Document(_) => "document",
+        }
+    }
+
+    /// The name of the behaviour that has ops of this type. No two have one in common.
+    pub fn name_by_op(r#type: &str) -> Option<&'static str> {
+        match r#type {
+            "post" | "edit" | "delete" | "react" | "purge" => Some("room"),
+            "set" | "merge" | "patch" | "increment" => Some("document"),
+            _ => None,
+        }
+    }
+
     /// The state of an entity that has no events yet.
     pub fn create(&self) -> Box<dyn Behaviour> {
         match self {

@@ -22,7 +22,7 @@ mod upkeep;
 
 pub(crate) use actor::{Deliver, Stop};
 pub use actor::{EntityActor, EntityEnv};
-pub use life::{End, Life, Todo};
+pub use life::{Life, Todo};
 pub use messages::{Adopt, CatchUp, OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
 pub use state::{Effects, Entity, Fetch, FetchFor};
 pub use turns::Turns;

@@ -43,7 +43,13 @@ pub const ENTITIES_AWAKE: Metric = Metric::gauge("greenroom_entities_awake", &["
 pub const COLD_STARTS: Metric = Metric::counter(
     "greenroom_cold_starts_total",
     &["kind", "outcome"],
-    "Entities woken from the store, by outcome: `ok`, `failed` (the store or its data) or `refused` (too many wait)",
+    "Entities woken from the store, by outcome: `ok`, `failed` (the store does not answer) or `refused` (too many wait)",
+);
+/// Reads of what makes no sense.
+pub const CORRUPT_READS: Metric = Metric::counter(
+    "greenroom_corrupt_reads_total",
+    &["kind"],
+    "Reads of an entity whose rows in the store make no sense; the log names each entity once",
 );
 /// How long a load takes.
 pub const COLD_START_SECONDS: Metric = Metric::histogram(
@@ -151,6 +157,7 @@ pub const TABLE: &[Metric] = &[
     REQUESTS,
     ENTITIES_AWAKE,
     COLD_STARTS,
+    CORRUPT_READS,
     COLD_START_SECONDS,
     COLD_STARTS_WAITING,
     OPS,

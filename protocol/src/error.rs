@@ -79,6 +79,8 @@ error_table! {
     Unavailable = -32030, "unavailable";
     /// The server stops.
     ShuttingDown = -32031, "shutting_down";
+    /// What is stored of the entity cannot be read.
+    Corrupt = -32032, "corrupt";
 }
 
 /// A JSON-RPC error object.

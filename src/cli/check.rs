@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use greenroom_actors::kind::Kinds;
+
 use super::{ConfigArgs, Failure};
 use crate::auth::Authenticator;
 use crate::config::{Loaded, StoreConfig, Survey};
@@ -16,7 +18,7 @@ use crate::config::{Loaded, StoreConfig, Survey};
 pub async fn run(
     args: &ConfigArgs,
     out: &mut impl Write,
-    check_store: impl AsyncFnOnce(&StoreConfig) -> Result<String, String>,
+    check_store: impl AsyncFnOnce(&StoreConfig, &Kinds) -> Result<String, String>,
 ) -> Result<(), Failure> {
     report(&crate::config::survey(&args.overrides()), out, check_store).await
 }
@@ -25,7 +27,7 @@ pub async fn run(
 pub(super) async fn report(
     survey: &Survey,
     out: &mut impl Write,
-    check_store: impl AsyncFnOnce(&StoreConfig) -> Result<String, String>,
+    check_store: impl AsyncFnOnce(&StoreConfig, &Kinds) -> Result<String, String>,
 ) -> Result<(), Failure> {
     let Survey { loaded, problems } = survey;
     let mut failures: Vec<String> = problems.iter().map(|problem| problem.text.clone()).collect();
@@ -55,7 +57,12 @@ pub(super) async fn report(
             }
         }
     }
-    let store = if sound("store") { Some(check_store(&config.store).await) } else { None };
+    let store = if sound("store") {
+        let kinds = if sound("kinds") { config.kinds() } else { Kinds::default() };
+        Some(check_store(&config.store, &kinds).await)
+    } else {
+        None
+    };
     match &store {
         None => {}
         Some(Ok(found)) => line(out, "ok", "store", &format!("`{}`: {found}", config.store.url))?,

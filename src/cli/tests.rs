@@ -132,7 +132,7 @@ async fn check(config: Config, problems: &[(&str, &str)], store: Result<&str, &s
     let loaded = Some(Loaded { config, file: None, ignored: vec!["GREENROOM_LISTN".into()] });
     let problems = problems.iter().map(|(key, text)| Found { key: (*key).into(), text: (*text).into() }).collect();
     let mut out = Vec::new();
-    let outcome = check::report(&Survey { loaded, problems }, &mut out, async |_| store.map(Into::into).map_err(Into::into)).await;
+    let outcome = check::report(&Survey { loaded, problems }, &mut out, async |_, _| store.map(Into::into).map_err(Into::into)).await;
     (String::from_utf8(out).unwrap(), outcome)
 }
 

@@ -9,6 +9,7 @@ use greenroom_actors::store::{Batch, CommitError, Fence, Settled, StoreError};
 use surrealdb::types::{SurrealValue, Value, Variables};
 
 use super::failure::Failure;
+use super::kinds::Unnoted;
 use super::link::Link;
 use super::rows::{JournalRecord, SnapshotRecord, TrimRecord, bits, int};
 
@@ -31,13 +32,13 @@ const ACQUIRE: &str = "{
 }";
 
 macro_rules! commit {
-    ($rest:literal) => {
+    ($($rest:literal)*) => {
         concat!(
             "{
     LET $own = (UPDATE lease:node SET number = $number, nonce = $nonce WHERE term = $term AND number = $number - 1 RETURN VALUE number);
     IF array::len($own) != 1 { THROW 'the lease is at ' + <string> ((SELECT VALUE [term, number] FROM ONLY lease:node) ?? [0, 0]) };
     INSERT INTO journal $rows RETURN NONE;",
-            $rest,
+            $($rest,)*
             "
     RETURN NONE;
 }"
@@ -45,17 +46,30 @@ macro_rules! commit {
     };
 }
 
-const COMMIT: &str = commit!("");
-
-/// Most transactions have neither, and parsing this costs.
-const COMMIT_WITH_SNAPSHOTS: &str = commit!(
-    "
+macro_rules! commit_with_snapshots {
+    ($($rest:literal)*) => {
+        commit!(
+            "
     INSERT INTO snapshot $snapshots ON DUPLICATE KEY UPDATE
         epoch = $input.epoch, seq = $input.seq, state = $input.state, dedupe = $input.dedupe, trimmed = $input.trimmed, longest_row = $input.longest_row RETURN NONE;
     FOR $trim IN $trims {
         DELETE journal:[$trim.kind, $trim.id, $trim.from]..=[$trim.kind, $trim.id, $trim.through]
             WHERE last_seq <= $trim.through RETURN NONE;
     };"
+            $($rest)*
+        )
+    };
+}
+
+const COMMIT: &str = commit!();
+
+/// Most transactions have neither, and parsing this costs.
+const COMMIT_WITH_SNAPSHOTS: &str = commit_with_snapshots!();
+
+/// The first that writes entities of a kind.
+const COMMIT_WITH_KINDS: &str = commit_with_snapshots!(
+    "
+    INSERT IGNORE INTO kind $kinds RETURN NONE;"
 );
 
 /// Writes in any case: what it answers is then on disk, whatever became of the flush of the transaction in question.
@@ -94,21 +108,30 @@ pub(super) async fn acquire(link: &Arc<Link>) -> Result<u64, StoreError> {
 }
 
 /// Writes a batch.
-pub(super) async fn commit(link: &Arc<Link>, batch: &Batch) -> Result<(), CommitError> {
+pub(super) async fn commit(link: &Arc<Link>, batch: &Batch, unnoted: &Unnoted) -> Result<(), CommitError> {
+    let kinds = unnoted.rows(batch);
     let rows: Vec<Value> = batch.rows.iter().map(|row| JournalRecord::new(row).into_value()).collect();
     let mut variables = fence_variables(batch.fence);
     variables.insert("rows", rows);
-    let statement = if batch.snapshots.is_empty() && batch.trims.is_empty() {
+    let statement = if batch.snapshots.is_empty() && batch.trims.is_empty() && kinds.is_empty() {
         COMMIT
     } else {
         let snapshots: Vec<Value> = batch.snapshots.iter().map(|row| SnapshotRecord::new(row).into_value()).collect();
         let trims: Vec<Value> = batch.trims.iter().map(|trim| TrimRecord::new(trim).into_value()).collect();
         variables.insert("snapshots", snapshots);
         variables.insert("trims", trims);
-        COMMIT_WITH_SNAPSHOTS
+        if kinds.is_empty() {
+            COMMIT_WITH_SNAPSHOTS
+        } else {
+            variables.insert("kinds", kinds);
+            COMMIT_WITH_KINDS
+        }
     };
     match link.query(statement, variables).await {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            unnoted.written(batch);
+            Ok(())
+        }
         Err(Failure::Thrown(text)) => Err(match lease_in(&text) {
             Some((term, _)) if term != int(batch.fence.term) => CommitError::Fenced(text),
             _ => CommitError::Failed(text),
@@ -171,7 +194,7 @@ mod tests {
 
     #[test]
     fn every_statement_throws_what_is_understood() {
-        for statement in [ACQUIRE, COMMIT, COMMIT_WITH_SNAPSHOTS, SETTLE] {
+        for statement in [ACQUIRE, COMMIT, COMMIT_WITH_SNAPSHOTS, COMMIT_WITH_KINDS, SETTLE] {
             assert!(statement.contains(&format!("THROW '{LEASE_IS}' + <string>")), "{statement}");
         }
         assert_eq!(lease_in("An error occurred: the lease is at [4, 17]"), Some((4, 17)));

@@ -73,6 +73,25 @@ pub enum OpenError {
         /// What to do.
         hint: &'static str,
     },
+    /// What is noted of kinds could not be read.
+    #[error("cannot read which behaviour the stored kinds have: {reason}")]
+    Kinds {
+        /// What the database says.
+        reason: String,
+    },
+    /// The entities of a kind were written with another behaviour.
+    #[error(
+        "the entities of the kind `{kind}` in this store have the behaviour \"{stored}\", and it is configured as \"{configured}\", which cannot \
+         read them; set `kinds.{kind}.behaviour = \"{stored}\"` again, and give what is new a kind with another name"
+    )]
+    Behaviour {
+        /// The kind.
+        kind: String,
+        /// What its entities have.
+        stored: String,
+        /// What is configured.
+        configured: &'static str,
+    },
     /// A later version of Greenroom has been here.
     #[error(
         "the store has schema version {found}, and this binary knows versions up to {known}; start a newer Greenroom, \

@@ -13,7 +13,11 @@ use super::{OpenError, signin};
 use crate::config::{StoreConfig, StoreUrl};
 
 /// What leads from version 0 to 1, from 1 to 2, and so on. Never edit one that has been released: add another.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_journal.surql"), include_str!("migrations/0002_retention.surql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_journal.surql"),
+    include_str!("migrations/0002_retention.surql"),
+    include_str!("migrations/0003_kinds.surql"),
+];
 
 /// The schema version that this binary reads and writes.
 pub(super) const VERSION: u64 = MIGRATIONS.len() as u64;

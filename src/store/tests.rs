@@ -10,6 +10,7 @@ use surrealdb::types::Variables;
 use super::failure::Failure;
 use super::{OpenError, SurrealStore, check, schema};
 use crate::config::{StoreConfig, StoreUrl};
+use greenroom_actors::kind::Kinds;
 
 mod embedded;
 mod errors;

@@ -127,5 +127,6 @@ async fn provoke(code: ErrorCode, codec: CodecKind) -> Provoked {
         ErrorCode::TooManyInFlight => Provoked::By(crate::limits::too_many_in_flight(codec).await),
         ErrorCode::Unavailable => Provoked::By(crate::storage::remote::unavailable(codec).await),
         ErrorCode::ShuttingDown => Provoked::By(crate::storage::stop::shutting_down(codec).await.0),
+        ErrorCode::Corrupt => Provoked::By(crate::kinds::corrupt(codec).await),
     }
 }

@@ -29,6 +29,7 @@ mod honest_bursts;
 mod hostile;
 mod identity;
 mod irc;
+mod kinds;
 mod leases;
 mod limits;
 mod logs;

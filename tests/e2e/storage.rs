@@ -4,7 +4,7 @@
 //! there twice. The faults are the system's own: a frozen file system, a power cut, failing system calls, a real SurrealDB server that is
 //! stopped or killed, and a wire in between that is held or cut. What the user may not do is said and skipped.
 
-mod database;
+pub mod database;
 mod disk;
 mod embedded;
 mod load;

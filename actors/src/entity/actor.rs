@@ -1,7 +1,7 @@
 //! The mailbox of an entity.
 
-use std::cell::Cell;
-use std::collections::VecDeque;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler,
 use greenroom_protocol::{EntityId, Epoch};
 use tokio::sync::Semaphore;
 
-use super::life::{End, Life, Todo};
+use super::life::{Life, Todo};
 use super::messages::ToEntity;
 use super::state::{Effects, Fetch, FetchFor};
 use super::turns::Turns;
@@ -26,6 +26,8 @@ use crate::store::{Store, events_within};
 
 /// How long after a failed read or load the next one may come.
 const RETRY_READ: Duration = Duration::from_secs(1);
+/// Most entities of a thread that the log has as unreadable. The metric counts on.
+const MOST_REPORTS: usize = 1000;
 /// What every entity of a thread needs.
 pub struct EntityEnv {
     /// The relays of all threads, by worker.
@@ -48,6 +50,16 @@ pub struct EntityEnv {
     pub loading: Cell<usize>,
     /// When paused subscriptions read on.
     pub turns: Turns,
+    /// The entities of this thread that could not be read, as far as the log has them.
+    pub corrupt: RefCell<HashSet<EntityId>>,
+}
+
+impl EntityEnv {
+    /// Whether the log is to say that `entity` cannot be read: the first time, and not of too many.
+    fn is_first_report(&self, entity: &EntityId) -> bool {
+        let mut known = self.corrupt.borrow_mut();
+        known.len() < MOST_REPORTS && known.insert(entity.clone())
+    }
 }
 
 /// Counts a load for as long as it lives.
@@ -164,14 +176,17 @@ impl EntityActor {
             let (entity, incarnation) = (self.life.id().clone(), self.incarnation);
             self.env.directory.tell(self.life.id(), ToDirectory::Idle { entity, incarnation, mark });
         }
-        match end {
-            Some(End::Unloadable) => drop(ctx.run_later(RETRY_READ, |this, ctx| this.end(false, ctx))),
-            Some(End::Crashed) => self.end(true, ctx),
-            None => {}
+        if end {
+            ctx.run_later(RETRY_READ, Self::end);
         }
     }
 
     fn apply(&mut self, effects: Effects, ctx: &mut Context<Self>) {
+        if let Some(why) = effects.corrupt
+            && self.env.is_first_report(self.life.id())
+        {
+            tracing::error!(entity = %self.life.id(), %why, "what is stored of an entity cannot be read; this is said once");
+        }
         for (worker, parts) in effects.parts {
             self.send(worker.0 as usize, ToRelay::Parts { entity: self.life.id().clone(), parts }, ctx);
         }
@@ -219,8 +234,8 @@ impl EntityActor {
     }
 
     /// Ends by itself; the directory is told.
-    fn end(&mut self, crashed: bool, ctx: &mut Context<Self>) {
-        self.tell_ended(crashed);
+    fn end(&mut self, ctx: &mut Context<Self>) {
+        self.tell_ended(false);
         self.asleep = true;
         ctx.stop();
     }

@@ -5,17 +5,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use greenroom_protocol::params::PresenceAction;
+use greenroom_protocol::results::{Empty, PresenceList};
 use greenroom_protocol::{EntityId, Epoch, ErrorCode, WireError};
 
 use super::messages::ToEntity;
 use super::state::{Effects, Entity, FetchFor, LostOp};
-use crate::answer::{overloaded, unavailable};
+use crate::answer::{corrupt, overloaded, unavailable};
 use crate::clock::Millis;
 use crate::frames::Encoder;
 use crate::journal::{Committed, Journal, Progress, ToJournal, Watch};
 use crate::kind::Kind;
 use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
 use crate::record::EventRecord;
+use crate::relay::Part;
 use crate::store::{Loaded, StoreError};
 use crate::trail;
 
@@ -48,6 +51,8 @@ enum Phase {
     Awake(Box<Entity>),
     /// A commit failed: its state is being read again. The ops whose commit failed wait.
     Reloading { entity: Box<Entity>, lost: Vec<LostOp>, pause: Duration },
+    /// What is stored of it cannot be read: it refuses everything, and does not ask the store again before it has slept.
+    Corrupt,
     /// Nothing more.
     Ended,
 }
@@ -67,17 +72,9 @@ pub struct Todo {
     pub waiting: Vec<ToEntity>,
     /// Tell the directory that there is nothing to do any more, with the mark that it asked with.
     pub idle: Option<u64>,
-    /// End, and tell the directory.
-    pub end: Option<End>,
-}
-
-/// How a life ends by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// It could not load. It should refuse what comes for a while before it ends, so that nobody tries again at once.
-    Unloadable,
-    /// What the store has of it does not fit any more.
-    Crashed,
+    /// It could not load: end, and tell the directory. It should refuse what comes for a while before, so that nobody tries again
+    /// at once.
+    pub end: bool,
 }
 
 impl std::fmt::Debug for Life {
@@ -122,17 +119,17 @@ impl Life {
     pub fn loaded(&mut self, loaded: Result<Loaded, StoreError>, fresh: Epoch, journal: &Journal, todo: &mut Todo) {
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Loading { waiting, since } => {
-                let woken = loaded.map_err(|error| error.to_string()).and_then(|loaded| {
-                    Entity::wake(self.id.clone(), Arc::clone(&self.kind), self.encoder, loaded, fresh).map_err(|error| error.to_string())
-                });
+                let woken = loaded.map(|loaded| Entity::wake(self.id.clone(), Arc::clone(&self.kind), self.encoder, loaded, fresh));
                 match woken {
-                    Ok(entity) => {
+                    Ok(Ok(entity)) => {
                         self.metrics.woken(since.elapsed());
                         tracing::debug!(seq = entity.committed(), took = ?since.elapsed(), waiting = waiting.len(), "woken");
                         self.begin(Box::new(entity), todo);
                         todo.waiting = waiting;
                     }
-                    Err(why) => self.unloadable(&why, waiting, todo),
+                    Ok(Err(why)) => self.corrupt(why.to_string(), waiting, todo),
+                    Err(why @ StoreError::Corrupt(_)) => self.corrupt(why.to_string(), waiting, todo),
+                    Err(why @ StoreError::Unavailable(_)) => self.unloadable(&why, waiting, todo),
                 }
             }
             Phase::Reloading { entity, lost, pause } => self.reloaded(loaded, entity, lost, pause, journal, todo),
@@ -147,7 +144,7 @@ impl Life {
         todo.watch = Some(watch);
     }
 
-    fn unloadable(&mut self, why: &str, waiting: Vec<ToEntity>, todo: &mut Todo) {
+    fn unloadable(&mut self, why: &StoreError, waiting: Vec<ToEntity>, todo: &mut Todo) {
         self.metrics.wake_failed();
         tracing::error!(entity = %self.id, %why, "an entity cannot be loaded");
         let error = WireError::new(ErrorCode::Unavailable, "the entity cannot be loaded now").retry_after_ms(1000);
@@ -155,7 +152,35 @@ impl Life {
             // Who follows does so anew when the directory has told the relays.
             let _ = message.refuse(error.clone());
         }
-        todo.end = Some(End::Unloadable);
+        todo.end = true;
+    }
+
+    /// To read it again would give the same.
+    fn corrupt(&mut self, why: String, waiting: Vec<ToEntity>, todo: &mut Todo) {
+        self.metrics.corrupt();
+        todo.effects.corrupt = Some(why);
+        self.phase = Phase::Corrupt;
+        for message in waiting {
+            self.take_corrupt(message, todo);
+        }
+    }
+
+    fn take_corrupt(&mut self, message: ToEntity, todo: &mut Todo) {
+        let fx = &mut todo.effects;
+        match message {
+            // Nobody follows what cannot be read, and nobody is there.
+            ToEntity::Unsubscribe { through, reply } => {
+                let session = reply.session();
+                fx.part(session.worker, Part::Left { session, through });
+                fx.answer(reply.ok(&Empty {}));
+            }
+            ToEntity::Presence { action: PresenceAction::Leave, reply, .. } => {
+                fx.answer(reply.ok(&PresenceList { count: 0, members: None }));
+            }
+            ToEntity::CatchUp(request) => fx.part(request.spec.session.worker, Part::Replaced(request.spec)),
+            ToEntity::Sleep { mark, .. } => todo.idle = Some(mark),
+            other => drop(other.refuse(corrupt())),
+        }
     }
 
     fn reloaded(
@@ -169,6 +194,7 @@ impl Life {
     ) {
         let loaded = match loaded {
             Ok(loaded) => loaded,
+            Err(why @ StoreError::Corrupt(_)) => return self.corrupt_again(why.to_string(), todo),
             Err(why) => {
                 tracing::warn!(entity = %self.id, %why, "an entity cannot be read again yet");
                 self.phase = Phase::Reloading { entity, lost, pause: (pause * 2).min(LONGEST_PAUSE) };
@@ -177,14 +203,21 @@ impl Life {
             }
         };
         if let Err(why) = entity.reload(loaded, lost, &mut todo.effects) {
-            tracing::error!(entity = %self.id, %why, "an entity's state cannot be read");
-            todo.end = Some(End::Crashed);
-            return;
+            return self.corrupt_again(why.to_string(), todo);
         }
         self.begin(entity, todo);
         // Followers may have missed what a commit of unknown outcome stored: they read on from where they are.
         todo.lost = true;
         self.sleep_if_drained(journal, todo);
+    }
+
+    /// It was awake: who followed it is told.
+    fn corrupt_again(&mut self, why: String, todo: &mut Todo) {
+        self.corrupt(why, Vec::new(), todo);
+        todo.lost = true;
+        if self.drain {
+            todo.idle = Some(self.mark);
+        }
     }
 
     /// Takes a message, whatever the phase.
@@ -200,6 +233,7 @@ impl Life {
                 Some(ToEntity::CatchUp(_)) | None => {}
                 Some(control) => entity.take(control, &mut todo.effects),
             },
+            Phase::Corrupt => self.take_corrupt(message, todo),
             Phase::Ended => drop(message.refuse(unavailable())),
         }
     }

@@ -41,7 +41,7 @@ use outputs::Output;
 use people::People;
 use shared::SharedState;
 
-/// A snapshot is written when the events since the last one outweigh it this many times, so that snapshots cost a
+/// A snapshot waits until the events since the last one outweigh it this many times, within bounds, so that snapshots cost a
 /// bounded share of what is written.
 const SNAPSHOT_RATIO: usize = 4;
 /// Most members in one presence notification.

@@ -16,6 +16,7 @@ use crate::testing::{Line, client, encoder, entity, kind, part, post, session, s
 
 mod catching_up;
 mod charging;
+mod corrupt;
 mod failing;
 mod gate;
 mod recovery;

@@ -24,6 +24,8 @@ const TRIM_MIN: u64 = 16;
 const TRIM_MAX: u64 = 1024;
 /// Rows are not taken to be longer than this, or a step could delete far more of them than it says.
 const LONG_ROW: u64 = 16;
+/// After so many times its interval a snapshot is due however large it is.
+const AT_THE_LATEST: u64 = 8;
 /// The share of a snapshot's interval that all of it is.
 const WHOLE: u8 = 64;
 
@@ -62,11 +64,13 @@ impl Upkeep {
         self.bytes += bytes;
     }
 
-    /// Whether `seq` is far enough from the latest snapshot: `every` events, and the bytes that `weight` tells.
+    /// Whether `seq` is far enough from the latest snapshot: `every` events and the bytes that `weight` tells, or, however large the
+    /// state is, [`AT_THE_LATEST`] times `every`: nothing can be deleted that no snapshot covers.
     pub(super) fn snapshot_due(&self, seq: Seq, every: u64, weight: impl FnOnce() -> usize) -> bool {
         let (share, whole) = (u64::from(self.share), u64::from(WHOLE));
         let far = (seq - self.snapshot).saturating_mul(whole) >= every.saturating_mul(share);
-        far && (self.bytes as u64).saturating_mul(whole) >= (weight() as u64).saturating_mul(share)
+        let late = || seq - self.snapshot >= every.saturating_mul(AT_THE_LATEST);
+        far && (late() || (self.bytes as u64).saturating_mul(whole) >= (weight() as u64).saturating_mul(share))
     }
 
     /// A snapshot was made, while `pending` events were not known to be on disk. Tells what it is to say of the journal: up to where
@@ -173,6 +177,8 @@ mod tests {
         assert!(!upkeep.snapshot_due(1100, 1000, || 1), "and the bytes");
         upkeep.event(1);
         assert!(upkeep.snapshot_due(1100, 1000, || 1));
+        let large = || usize::MAX / 2;
+        assert!(!upkeep.snapshot_due(8099, 1000, large) && upkeep.snapshot_due(8100, 1000, large), "nor is a large state put off for ever");
     }
 
     #[test]

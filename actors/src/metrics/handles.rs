@@ -92,6 +92,11 @@ impl KindMetrics {
         COLD_STARTS.counter_with([self.kind, "failed"]).increment(1);
     }
 
+    /// What the store has of an entity cannot be read.
+    pub fn corrupt(&self) {
+        CORRUPT_READS.counter_with([self.kind]).increment(1);
+    }
+
     /// An entity was not loaded because too many others wait.
     pub fn wake_refused(&self) {
         COLD_STARTS.counter_with([self.kind, "refused"]).increment(1);

@@ -56,7 +56,10 @@ async fn credentials_are_checked_and_explained() {
     let text = SurrealStore::open(&nobody).await.err().unwrap().to_string();
     assert!(text.contains("set `store.username` and `store.password_file`"), "{text}");
 
-    assert_eq!(check(&server.config()).await.unwrap(), "a SurrealDB server, namespace `greenroom`, database `greenroom`; schema version 2");
+    assert_eq!(
+        check(&server.config(), &Kinds::default()).await.unwrap(),
+        "a SurrealDB server, namespace `greenroom`, database `greenroom`; schema version 3"
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Shard, entities, journal and store together, as actors on one thread.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::task::{Context as TaskContext, Waker};
 
 use tokio::sync::Semaphore;
@@ -45,6 +45,7 @@ impl Rig {
             inbox: 10,
             loading: Cell::new(0),
             turns: Turns::new(100),
+            corrupt: RefCell::default(),
         };
         let kinds = Kinds::new([Kind { idle_timeout: Duration::from_secs(3600), ..kind() }]);
         let limits = DirectoryLimits { max_awake: 10, max_loading: 10 };

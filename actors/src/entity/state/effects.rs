@@ -28,6 +28,8 @@ pub struct Effects {
     pub retries: Vec<CatchUp>,
     /// Call `flush_presence` after the entity's `presence_interval`.
     pub presence_due: bool,
+    /// What the store has of it cannot be read: tell the operator why, once.
+    pub corrupt: Option<String>,
 }
 
 /// A page that is not in memory.

@@ -10,6 +10,7 @@ use super::{
     CatchUp, Effects, Entity, EventRecord, Fetch, FetchFor, Page, People, Responder, Seq, SnapshotReason, SubscribeRequest, limits,
     unavailable,
 };
+use crate::answer::corrupt;
 use crate::relay::SubSpec;
 use crate::store::StoreError;
 
@@ -124,7 +125,16 @@ impl Entity {
     }
 
     /// A page has been read.
-    pub fn fetched(&mut self, purpose: FetchFor, read: Result<Vec<EventRecord>, StoreError>, fx: &mut Effects) {
+    pub fn fetched(&mut self, purpose: FetchFor, mut read: Result<Vec<EventRecord>, StoreError>, fx: &mut Effects) {
+        if let Err(StoreError::Corrupt(why)) = &read {
+            self.metrics.corrupt();
+            fx.corrupt = Some(why.clone());
+            match purpose {
+                FetchFor::History(_, reply) => return fx.answer(reply.error(corrupt())),
+                // To read it again would give the same; the state is whole.
+                FetchFor::Subscribe(..) | FetchFor::CatchUp(_) => read = Ok(Vec::new()),
+            }
+        }
         match (purpose, read) {
             (FetchFor::Subscribe(request, after), read) => self.subscribe_with(*request, after, read.ok(), fx),
             (FetchFor::CatchUp(request), Ok(read)) => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use greenroom_actors::directory::ToDirectory;
-use greenroom_actors::entity::{CatchUp, End, FetchFor, Life, ToEntity, Todo};
+use greenroom_actors::entity::{CatchUp, FetchFor, Life, ToEntity, Todo};
 use greenroom_actors::journal::{Committed, Journal, Watch};
 use greenroom_actors::kind::Kind;
 use greenroom_actors::record::EventRecord;
@@ -318,10 +318,8 @@ impl Node {
             let (entity, incarnation) = (proc.id.clone(), proc.incarnation);
             self.directory.tell(&proc.id, ToDirectory::Idle { entity, incarnation, mark });
         }
-        match end {
-            Some(End::Unloadable) => proc.timers.push((now.mono + RETRY_READ, Timer::End)),
-            Some(End::Crashed) => self.end(uid, true),
-            None => {}
+        if end {
+            proc.timers.push((now.mono + RETRY_READ, Timer::End));
         }
     }
 
