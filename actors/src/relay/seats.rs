@@ -317,15 +317,21 @@ impl Seat {
     }
 
     /// For how long, in ms, its socket has not taken its due of what is `waiting`: `due` bytes in each `timeout`. What it takes beyond
-    /// that counts for up to [`AHEAD`] timeouts, since systems pass on only in large steps what their programs read slowly. To be asked
-    /// once a second.
+    /// that counts for up to [`AHEAD`] timeouts, since systems pass on only in large steps what their programs read slowly. Of what was
+    /// taken while nothing had to wait only the last second counts: the system may hold a burst, but it has passed on what came before.
+    /// To be asked once a second.
     pub fn behind(&self, now: Mono, waiting: bool, due: usize, timeout: u64) -> u64 {
         let (due, taken) = (due.max(1), self.taken.get() + self.outbox.take_flushed());
-        self.taken.set(taken % due);
         let owes = waiting && !self.drained.replace(false);
-        let since = if owes { self.owes_from.get() } else { self.owes_from.get().max(now) };
         let earned = timeout.saturating_mul((taken / due) as u64);
-        let since = since.after(earned).min(now.after(timeout.saturating_mul(AHEAD)));
+        let since = if owes {
+            self.taken.set(taken % due);
+            self.owes_from.get().after(earned)
+        } else {
+            self.taken.set(0);
+            self.owes_from.get().max(now.after(earned))
+        };
+        let since = since.min(now.after(timeout.saturating_mul(AHEAD)));
         self.owes_from.set(since);
         if waiting {
             // By then it will have read what the systems hold.

@@ -164,19 +164,26 @@ fn much_at_once_buys_some_time_and_no_more() {
     assert_eq!(rig.closing(), Some(CloseCode::SlowConsumer));
 }
 
-#[test]
-fn what_was_taken_before_counts_for_who_stops() {
+/// A client whose system takes all of what comes for some seconds, so many bytes in each, and then nothing. Returns how many seconds
+/// later it is closed.
+fn stops_after(bytes: usize) -> Option<u64> {
     let mut rig = connected();
     for second in 3..20 {
-        // All of it is taken at once, by the system of a client that reads little of it.
-        rig.session().seat().took(8 * 1024);
+        rig.session().seat().took(bytes);
         rig.sweep(HOUR, second * 1000);
     }
     rig.session().seat().unwritten.set(1);
-    rig.seconds(19, 19 + 147, HOUR);
-    assert_eq!(rig.closing(), None);
-    rig.seconds(19 + 147, 19 + 151, HOUR);
-    assert_eq!(rig.closing(), Some(CloseCode::SlowConsumer));
+    (1u64..1000).find(|later| {
+        rig.sweep(HOUR, (19 + later) * 1000);
+        rig.closing() == Some(CloseCode::SlowConsumer)
+    })
+}
+
+#[test]
+fn of_what_was_taken_at_once_the_last_second_counts() {
+    assert_eq!(stops_after(8 * 1024), Some(31), "a client that kept up is gone as soon as any other");
+    assert_eq!(stops_after(16 * 1024), Some(60), "its system may hold as much");
+    assert_eq!(stops_after(1024 * 1024), Some(150));
 }
 
 #[test]
