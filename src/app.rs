@@ -34,7 +34,7 @@ use crate::shutdown::{Shutdown, signal};
 use crate::store::SurrealStore;
 use crate::worker::{Seed, Shared};
 use crate::ws::{Gate, GateLimits};
-use crate::{accept, http, open_files, worker, ws};
+use crate::{accept, erasures, http, open_files, worker, ws};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -95,7 +95,7 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
         directory: directory.clone(),
         relays: relays.clone(),
         journal: journal.clone(),
-        store,
+        store: Arc::clone(&store),
         authenticate: Arc::new(Tokens(authenticator)),
         accounts: Arc::new(Accounts::new(config.limits.user(), config.limits.address())),
         bounds: bounds(&config, &kinds),
@@ -120,6 +120,7 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
 
     let canary = Canary::new(directory.clone(), WorkerId(workers as u16), relays[workers].clone(), canary_queue);
     let canary = actix_rt::spawn(canary.run(readiness.clone(), health.clone()));
+    let erasures = actix_rt::spawn(erasures::wake(Arc::clone(&store), directory.clone()));
     announce(&config, address, admin_address);
 
     let failed = tokio::select! {
@@ -130,7 +131,7 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
         why = lost_lease(health) => Some(format!("the lease is lost, another process writes to this store: {why}")),
         why = dead_store(&database) => Some(format!("the store cannot be used any more: {why}")),
     };
-    canary.abort();
+    [canary, erasures].iter().for_each(tokio::task::JoinHandle::abort);
     readiness.set(Readiness::not_ready("shutting down"));
     gate.shut();
     // Not accepting any more. To stop here would end the worker threads, and with them the sessions that are still to hear

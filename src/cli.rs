@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{ConfigError, Loaded, LogFormat, Overrides};
 
 pub mod check;
+pub mod rewrite;
 #[cfg(test)]
 mod tests;
 pub mod token;
@@ -43,6 +44,8 @@ pub enum Command {
     Token(token::TokenArgs),
     /// Look for mistakes in the configuration, and whether the store can be used
     Check(ConfigArgs),
+    /// Give the embedded database new files, so that deleted bytes leave the disk; the server must be stopped
+    Rewrite(ConfigArgs),
 }
 
 /// Where the configuration is, and what the command line changes in it.

@@ -15,6 +15,7 @@ mod auth;
 mod canary;
 mod cli;
 mod config;
+mod erasures;
 mod http;
 mod logging;
 mod metrics;
@@ -49,6 +50,7 @@ fn run(command: Command) -> Result<(), Failure> {
             system.block_on(app::serve(loaded.config))
         }
         Command::Token(args) => cli::token::run(&args, greenroom_actors::clock::wall()).map(|token| println!("{token}")),
+        Command::Rewrite(args) => system.block_on(cli::rewrite::run(&args, &mut std::io::stdout())),
         Command::Check(args) => system.block_on(cli::check::run(&args, &mut std::io::stdout(), async |store, kinds| {
             store::check(store, kinds).await.map_err(|error| error.to_string())
         })),

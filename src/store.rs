@@ -23,16 +23,19 @@ mod link;
 mod lock;
 mod log;
 mod read;
+mod rewrite;
 mod rows;
 mod runtime;
 mod schema;
 mod signin;
+mod swap;
 #[cfg(test)]
 mod tests;
 
 pub use error::OpenError;
 use kinds::Unnoted;
 use link::Link;
+pub use rewrite::{RewriteError, rewrite};
 
 /// The pause before a server that could not be reached is tried again.
 const KNOCK_EVERY: Duration = Duration::from_millis(250);
@@ -151,5 +154,9 @@ impl Store for SurrealStore {
 
     async fn events(&self, entity: &EntityId, page: Page) -> Result<Vec<EventRecord>, StoreError> {
         read::events(&self.link, entity, page).await
+    }
+
+    async fn erasing(&self, after: Option<&EntityId>, limit: usize) -> Result<Vec<EntityId>, StoreError> {
+        read::erasing(&self.link, after, limit).await
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use greenroom_protocol::{ErrorCode, RawJson, Seq};
 
 use crate::clock::Millis;
-use crate::record::EventRecord;
+use crate::record::{Erased, EventRecord};
 
 pub mod document;
 #[cfg(test)]
@@ -40,6 +40,17 @@ pub struct Accepted {
     pub result: Option<RawJson>,
     /// What it cost; see [`ORDINARY_WORK`].
     pub work: usize,
+}
+
+/// What an op has erased: the body that some message showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Erases {
+    /// The message: the seq of the event that posted it.
+    pub message: Seq,
+    /// Whether other events may carry a body of it too, such as its edits.
+    pub elsewhere: bool,
+    /// Whether stored snapshots are to forget it at once, and not only when the next one replaces them.
+    pub purge: bool,
 }
 
 /// The op is refused, and the state is as it was.
@@ -81,7 +92,8 @@ pub struct Corrupt {
 /// The logic of a kind.
 ///
 /// An event's body is its op's body. Law, property-tested: replaying the accepted events through
-/// [`apply`](Self::apply), from any snapshot on the way, gives the state that [`decide`](Self::decide) built.
+/// [`apply`](Self::apply), from any snapshot on the way, gives the state that [`decide`](Self::decide) built. This holds also
+/// when events whose message is erased later have lost their body, all of them or some.
 pub trait Behaviour: std::fmt::Debug {
     /// Accepts `op` and changes the state, or refuses it and changes nothing.
     ///
@@ -94,6 +106,16 @@ pub trait Behaviour: std::fmt::Debug {
     /// # Errors
     /// Where the event does not fit the state.
     fn apply(&mut self, event: &EventRecord) -> Result<(), Corrupt>;
+
+    /// What `op` would erase if it were accepted, as far as its type and body tell.
+    fn erases(&self, _op: &Op<'_>) -> Option<Erases> {
+        None
+    }
+
+    /// The message whose body `event` carries, and how large it is.
+    fn carries(&self, _event: &EventRecord) -> Option<Erased> {
+        None
+    }
 
     /// The state, as subscribers get it and as the store keeps it.
     fn snapshot(&self) -> RawJson;

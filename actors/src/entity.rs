@@ -10,6 +10,7 @@
 mod actor;
 mod audience;
 mod dedupe;
+mod eraser;
 mod identity;
 mod life;
 mod messages;
@@ -22,7 +23,8 @@ mod upkeep;
 
 pub(crate) use actor::{Deliver, Stop};
 pub use actor::{EntityActor, EntityEnv};
-pub use life::{Life, Todo};
+pub use eraser::PagesOut;
+pub use life::{Life, Rewriting, Todo};
 pub use messages::{Adopt, CatchUp, OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
 pub use state::{Effects, Entity, Fetch, FetchFor};
 pub use turns::Turns;

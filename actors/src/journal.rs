@@ -15,7 +15,7 @@ use bytes::Bytes;
 use greenroom_protocol::{EntityId, Epoch, Seq};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::{SnapshotRow, Trim};
+use crate::store::{Erasure, Rewrite, SnapshotRow, Trim};
 
 mod batch;
 mod committer;
@@ -41,6 +41,8 @@ pub enum ToJournal {
         seq: Seq,
         /// Its record as JSON.
         text: Bytes,
+        /// What it has erased.
+        erasure: Option<Box<Erasure>>,
         /// Whom to tell.
         progress: Arc<Progress>,
     },
@@ -59,6 +61,17 @@ pub enum ToJournal {
         share: TrimShare,
         /// Whose life it belongs to.
         progress: Arc<Progress>,
+    },
+    /// Bodies to erase, of events that are on disk.
+    Rewrite {
+        /// Which ones.
+        rewrite: Rewrite,
+        /// Its share of what is deleted at once.
+        share: TrimShare,
+        /// Whose life it belongs to.
+        progress: Arc<Progress>,
+        /// Told when it is on disk; dropped when it is not.
+        written: oneshot::Sender<()>,
     },
     /// Tell when everything queued before this is decided.
     Barrier(oneshot::Sender<()>),
@@ -110,7 +123,7 @@ impl Journal {
         self.queue.try_reserve().ok()
     }
 
-    /// A share of what may be deleted at once, of nothing yet; none while that is taken.
+    /// A share of what may be deleted or rewritten at once, of nothing yet; none while that is taken.
     pub fn may_trim(&self) -> Option<TrimShare> {
         let free = self.trimming.load(Ordering::Relaxed) < TRIM_ROWS;
         free.then(|| TrimShare { trimming: Arc::clone(&self.trimming), rows: 0 })

@@ -122,6 +122,9 @@ pub const SIGNALS_REPLACED: Metric = Metric::counter(
     &[],
     "Signals that waited in an outbox and gave way to a newer one with the same key (policy `latest`)",
 );
+/// Messages whose bodies are gone.
+pub const ERASURES: Metric =
+    Metric::counter("greenroom_erasures_total", &[], "Deleted and purged messages whose bodies were erased from the journal");
 /// Pages read for paused subscriptions.
 pub const CATCH_UP_PAGES: Metric = Metric::counter(
     "greenroom_catch_up_pages_total",
@@ -173,6 +176,7 @@ pub const TABLE: &[Metric] = &[
     OUTBOX_OVERFLOWS,
     SIGNALS_REPLACED,
     CATCH_UP_PAGES,
+    ERASURES,
     MAILBOX_REFUSALS,
     RATE_LIMITED,
     PRESENCE_CHANGES,

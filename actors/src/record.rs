@@ -18,8 +18,11 @@ pub struct EventRecord {
     pub from: Arc<str>,
     /// The behaviour's name for it.
     pub r#type: Box<str>,
-    /// Its body.
+    /// Its body; null once it is deleted.
     pub body: RawJson,
+    /// What its body was, where it was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<Box<Erased>>,
     /// The sender's client id, where the op was numbered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<Arc<str>>,
@@ -35,6 +38,15 @@ pub struct EventRecord {
     /// What the behaviour returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<RawJson>,
+}
+
+/// A body that was deleted, as far as replaying the log has to know it: the state may have been bounded by its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erased {
+    /// The message that it was of: the seq of the event that posted it.
+    pub message: Seq,
+    /// How many bytes the message had with it.
+    pub bytes: usize,
 }
 
 /// What the text of a record holds beside its sender, type, body, tag and result, roughly and at the most.
@@ -60,7 +72,14 @@ impl EventRecord {
             from: self.from.as_ref().into(),
             r#type: self.r#type.as_ref().into(),
             body: self.body.clone(),
+            deleted: self.deleted.is_some(),
             tag: self.tag.as_deref().map(Into::into),
         }
+    }
+
+    /// The same event without its body and its tag. What it takes to answer a repeat of its op stays.
+    #[must_use]
+    pub fn tombstone(&self, erased: Erased) -> Self {
+        Self { body: RawJson::NULL, deleted: Some(Box::new(erased)), tag: None, ..self.clone() }
     }
 }

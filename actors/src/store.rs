@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
 
-use crate::record::EventRecord;
+use crate::record::{Erased, EventRecord};
 
 pub mod conformance;
 pub mod memory;
@@ -24,6 +24,31 @@ pub struct JournalRow {
     pub last_seq: Seq,
     /// A JSON array of [`EventRecord`]s, gapless from `first_seq` to `last_seq`.
     pub events: String,
+}
+
+impl JournalRow {
+    /// Replaces these events by their tombstones.
+    ///
+    /// # Errors
+    /// Where the row does not hold events.
+    pub fn erase(&mut self, erased: &[(Seq, Erased)]) -> Result<(), serde_json::Error> {
+        self.events = erase(&self.events, erased)?;
+        Ok(())
+    }
+}
+
+/// A row's events, with these replaced by their tombstones.
+///
+/// # Errors
+/// Where the row does not hold events.
+pub fn erase(events: &str, erased: &[(Seq, Erased)]) -> Result<String, serde_json::Error> {
+    let mut events: Vec<EventRecord> = serde_json::from_str(events)?;
+    for event in &mut events {
+        if let Some((_, body)) = erased.iter().find(|(seq, _)| *seq == event.seq) {
+            *event = event.tombstone(*body);
+        }
+    }
+    serde_json::to_string(&events)
 }
 
 /// An entity's state at a seq. A newer one replaces it.
@@ -58,6 +83,31 @@ pub struct Trim {
     pub rows: u32,
 }
 
+/// A body that is to be erased from the journal. It is stored with the event that asks for it, and stays until that is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Erasure {
+    /// The message whose bodies they are: the seq of the event that posted it.
+    pub message: Seq,
+    /// The event that asks for it.
+    pub by: Seq,
+    /// Whether stored snapshots are to forget it too.
+    pub purge: bool,
+}
+
+/// Bodies to erase now, of events that are on disk. An event that is not there any more is none to erase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Whose.
+    pub entity: EntityId,
+    /// Of these events, ascending; at most [`REWRITE_EVENTS`].
+    pub events: Vec<(Seq, Erased)>,
+    /// The messages whose erasures are done with this.
+    pub done: Vec<Seq>,
+}
+
+/// Most events of a [`Rewrite`].
+pub const REWRITE_EVENTS: usize = 64;
+
 /// Most events in one row of the journal, so that the row which holds an event is found.
 pub const MAX_ROW_EVENTS: u64 = 4096;
 
@@ -83,6 +133,10 @@ pub struct Batch {
     pub snapshots: Vec<SnapshotRow>,
     /// What is deleted, after all of that is written.
     pub trims: Vec<Trim>,
+    /// What is to be erased from now on; another one of the same message is replaced.
+    pub erasures: Vec<(EntityId, Erasure)>,
+    /// What is erased, of rows that earlier transactions wrote.
+    pub rewrites: Vec<Rewrite>,
 }
 
 /// What the store has of an entity.
@@ -96,6 +150,8 @@ pub struct Loaded {
     pub tail: Vec<EventRecord>,
     /// Most events that a row has which the tail is in; 0 without a tail.
     pub longest_row: u32,
+    /// What is still to be erased, by message.
+    pub erasures: Vec<Erasure>,
 }
 
 /// Which events to read. Both bounds are exclusive.
@@ -184,4 +240,10 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// As for `load`.
     async fn events(&self, entity: &EntityId, page: Page) -> Result<Vec<EventRecord>, StoreError>;
+
+    /// The first `limit` entities behind `after`, in an order that stays the same, of which something is still to be erased.
+    ///
+    /// # Errors
+    /// As for `load`.
+    async fn erasing(&self, after: Option<&EntityId>, limit: usize) -> Result<Vec<EntityId>, StoreError>;
 }

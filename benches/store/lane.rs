@@ -115,7 +115,8 @@ impl Lane {
     fn make(&mut self) -> (Batch, Vec<Value>) {
         self.number += 1;
         let fence = Fence { term: 1, number: self.number, nonce: fastrand::u64(1..1 << 53) };
-        let mut batch = Batch { fence, rows: Vec::new(), snapshots: Vec::new(), trims: Vec::new() };
+        let mut batch =
+            Batch { fence, rows: Vec::new(), snapshots: Vec::new(), trims: Vec::new(), erasures: Vec::new(), rewrites: Vec::new() };
         let mut rows = Vec::new();
         for log in &mut self.logs {
             if self.variant.shape.is_servers() {

@@ -42,6 +42,7 @@ impl Log {
             from: format!("sender-{index}").into(),
             r#type: "post".into(),
             body: RawJson::from_text(format!(r#"{{"t":123456789012,"pad":"{}"}}"#, pad(index, bytes.saturating_sub(27))))?,
+            deleted: None,
             client: Some(format!("01KAWZJ0G6T3V0M9Y2X{index:07}").into()),
             n: Some(MARK),
             began: None,

@@ -60,7 +60,8 @@ export class Messages {
     const added = events.filter(({ type, seq }) => type === "post" && !this.#bySeq.has(seq));
     for (const post of added) this.#post(post);
     const fresh = new Set(added.map(({ seq }) => seq));
-    const changes = events.filter(({ type, body }) => type !== "post" && (fresh.has(body?.seq) || !this.#bySeq.has(body?.seq)));
+    // An edit of a message that was deleted later has no body any more, and nothing to change.
+    const changes = events.filter(({ type, body }) => type !== "post" && body !== null && (fresh.has(body?.seq) || !this.#bySeq.has(body?.seq)));
     /** @type {Map<number, Event[]>} */
     const byTarget = new Map();
     for (const change of changes) byTarget.set(change.body?.seq, [...(byTarget.get(change.body?.seq) ?? []), change]);
@@ -80,9 +81,10 @@ export class Messages {
   /** @param {Event} event */
   #change({ type, at, from, body }) {
     const message = this.#bySeq.get(body?.seq);
-    if (!message) return;
+    // What is deleted stays so, though its page may have changes from before.
+    if (!message || message.deleted) return;
     if (type === "edit") Object.assign(message, { body: body.body, edited_at: at });
-    if (type === "delete") {
+    if (type === "delete" || type === "purge") {
       message.deleted = true;
       message.body = null;
       delete message.reactions;

@@ -44,6 +44,21 @@ test("history read backwards gives what reading forwards would have given", () =
   }
 });
 
+test("tombstones are deleted messages, wherever they come from", () => {
+  const gone = (seq, type) => ({ seq, at: seq, from: "ann", type, body: null, deleted: true });
+  const events = [post(1, "a"), gone(2, "post"), gone(3, "edit"), change(4, "react", { seq: 2, emoji: "🎉" }, "bob"), change(5, "delete", { seq: 2 })];
+  const live = new Messages();
+  for (const event of [...events, change(6, "purge", { seq: 1 }), gone(7, "edit")]) live.apply(event);
+  assert.deepEqual(texts(live), [[1, "deleted"], [2, "deleted"]]);
+  for (const size of [1, 2, 3, 5]) {
+    const messages = new Messages();
+    messages.replace({ messages: [] });
+    for (let end = events.length; end > 0; end -= size) messages.prepend(events.slice(Math.max(0, end - size), end));
+    assert.deepEqual(texts(messages), [[1, "a"], [2, "deleted"]], `pages of ${size}`);
+    assert.equal(messages.get(2).reactions, undefined);
+  }
+});
+
 test("document ops apply as the server applies them", () => {
   const cases = [
     [{}, "merge", { items: { a: { text: "x" } } }, { items: { a: { text: "x" } } }],

@@ -59,6 +59,7 @@ fn encode_event(bencher: Bencher<'_, '_>, codec: CodecKind) {
         from: "alice".into(),
         r#type: "post".into(),
         body: body(),
+        deleted: false,
         tag: None,
     };
     encoding(bencher, codec, &Message::Notification { method: Method::Event, params: &params });

@@ -147,8 +147,11 @@ pub struct Event {
     pub from: String,
     /// The behaviour's name for it.
     pub r#type: String,
-    /// Its body.
+    /// Its body; null once it is deleted.
     pub body: RawJson,
+    /// Present, and true, when the body was deleted. The event keeps its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
     /// As its sender chose it, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,

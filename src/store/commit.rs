@@ -5,13 +5,15 @@
 
 use std::sync::Arc;
 
-use greenroom_actors::store::{Batch, CommitError, Fence, Settled, StoreError};
+use greenroom_actors::store::{Batch, CommitError, Fence, Rewrite, Settled, StoreError, erase};
+use greenroom_protocol::Seq;
 use surrealdb::types::{SurrealValue, Value, Variables};
 
 use super::failure::Failure;
 use super::kinds::Unnoted;
 use super::link::Link;
-use super::rows::{JournalRecord, SnapshotRecord, TrimRecord, bits, int};
+use super::read;
+use super::rows::{ErasureRecord, JournalRecord, RewriteRecord, SnapshotRecord, TrimRecord, bits, done, int};
 
 /// Begins what is thrown when the lease is not where it should be; the lease's term and number follow.
 const LEASE_IS: &str = "the lease is at ";
@@ -72,6 +74,15 @@ const COMMIT_WITH_KINDS: &str = commit_with_snapshots!(
     INSERT IGNORE INTO kind $kinds RETURN NONE;"
 );
 
+/// Fewer still erase something.
+const COMMIT_WITH_ERASURES: &str = commit_with_snapshots!(
+    "
+    FOR $row IN $rewritten { UPDATE $row.id SET events = $row.events RETURN NONE };
+    FOR $id IN $done { DELETE $id RETURN NONE };
+    INSERT INTO erasure $erasures ON DUPLICATE KEY UPDATE by = $input.by, purge = purge OR $input.purge RETURN NONE;
+    INSERT IGNORE INTO kind $kinds RETURN NONE;"
+);
+
 /// Writes in any case: what it answers is then on disk, whatever became of the flush of the transaction in question.
 const SETTLE: &str = "{
     LET $lease = (SELECT term, number, nonce FROM ONLY lease:node) ?? { term: 0, number: 0, nonce: 0 };
@@ -113,14 +124,29 @@ pub(super) async fn commit(link: &Arc<Link>, batch: &Batch, unnoted: &Unnoted) -
     let rows: Vec<Value> = batch.rows.iter().map(|row| JournalRecord::new(row).into_value()).collect();
     let mut variables = fence_variables(batch.fence);
     variables.insert("rows", rows);
-    let statement = if batch.snapshots.is_empty() && batch.trims.is_empty() && kinds.is_empty() {
+    let erases = !batch.erasures.is_empty() || !batch.rewrites.is_empty();
+    if erases {
+        let mut rewritten = Vec::new();
+        for rewrite in &batch.rewrites {
+            rewritten.extend(rewrite_rows(link, rewrite).await?.into_iter().map(SurrealValue::into_value));
+        }
+        let done: Vec<Value> = batch.rewrites.iter().flat_map(done).map(SurrealValue::into_value).collect();
+        let erasures = batch.erasures.iter().map(|(entity, erasure)| ErasureRecord::new(entity, erasure).into_value());
+        variables.insert("rewritten", rewritten);
+        variables.insert("done", done);
+        variables.insert("erasures", erasures.collect::<Vec<Value>>());
+    }
+    let statement = if batch.snapshots.is_empty() && batch.trims.is_empty() && !erases && kinds.is_empty() {
         COMMIT
     } else {
         let snapshots: Vec<Value> = batch.snapshots.iter().map(|row| SnapshotRecord::new(row).into_value()).collect();
         let trims: Vec<Value> = batch.trims.iter().map(|trim| TrimRecord::new(trim).into_value()).collect();
         variables.insert("snapshots", snapshots);
         variables.insert("trims", trims);
-        if kinds.is_empty() {
+        if erases {
+            variables.insert("kinds", kinds);
+            COMMIT_WITH_ERASURES
+        } else if kinds.is_empty() {
             COMMIT_WITH_SNAPSHOTS
         } else {
             variables.insert("kinds", kinds);
@@ -139,6 +165,30 @@ pub(super) async fn commit(link: &Arc<Link>, batch: &Batch, unnoted: &Unnoted) -
         Err(Failure::NotSent(text) | Failure::Refused(text)) => Err(CommitError::Failed(text)),
         Err(Failure::Lost(text)) => Err(CommitError::Unknown(text)),
     }
+}
+
+/// The rows of a rewrite as they are to be. Nobody else writes them before this transaction does: commits do not overlap, and
+/// who has taken the lease meanwhile makes this one fail.
+async fn rewrite_rows(link: &Arc<Link>, rewrite: &Rewrite) -> Result<Vec<RewriteRecord>, CommitError> {
+    let Rewrite { entity, events: erased, .. } = rewrite;
+    let seqs: Vec<Seq> = erased.iter().map(|(seq, _)| *seq).collect();
+    let rows = match read::rows_with(link, entity, &seqs).await {
+        Ok(rows) => rows,
+        Err(StoreError::Unavailable(why)) => return Err(CommitError::Failed(format!("cannot read what is to be erased: {why}"))),
+        Err(StoreError::Corrupt(why)) => return Ok(unreadable(why)),
+    };
+    let (entity, erased) = (entity.clone(), erased.clone());
+    let work = move || -> Result<Vec<RewriteRecord>, serde_json::Error> {
+        rows.into_iter().map(|(first, events)| Ok(RewriteRecord::new(&entity, first, erase(&events, &erased)?))).collect()
+    };
+    let rewritten = link.compute(work).await.map_err(CommitError::Failed)?;
+    Ok(rewritten.unwrap_or_else(|error| unreadable(error.to_string())))
+}
+
+/// Other entities' ops are in the same transaction, so what cannot be read does not fail it. Its entity cannot be loaded either.
+fn unreadable(why: String) -> Vec<RewriteRecord> {
+    tracing::error!(%why, "a deleted body cannot be erased: the journal's row cannot be read");
+    Vec::new()
 }
 
 /// Finds out what became of the transaction with this fence, and uses its number up.
@@ -194,7 +244,7 @@ mod tests {
 
     #[test]
     fn every_statement_throws_what_is_understood() {
-        for statement in [ACQUIRE, COMMIT, COMMIT_WITH_SNAPSHOTS, COMMIT_WITH_KINDS, SETTLE] {
+        for statement in [ACQUIRE, COMMIT, COMMIT_WITH_SNAPSHOTS, COMMIT_WITH_KINDS, COMMIT_WITH_ERASURES, SETTLE] {
             assert!(statement.contains(&format!("THROW '{LEASE_IS}' + <string>")), "{statement}");
         }
         assert_eq!(lease_in("An error occurred: the lease is at [4, 17]"), Some((4, 17)));

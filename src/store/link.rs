@@ -5,6 +5,7 @@
 //! trust its log after a failed write until it is opened again. So a connection that casts doubt on itself is given up here,
 //! and the next call opens another.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::lock::DirectoryLock;
-use super::{OpenError, schema};
+use super::{OpenError, schema, swap};
 use crate::config::{StoreConfig, StoreUrl};
 
 /// The first pause after a connection could not be opened.
@@ -59,7 +60,11 @@ impl Link {
     pub(super) async fn open(config: &StoreConfig) -> Result<Arc<Self>, OpenError> {
         let target = config.target().map_err(OpenError::Url)?;
         let lock = match &target {
-            StoreUrl::SurrealKv(directory) => Some(DirectoryLock::take(directory)?),
+            StoreUrl::SurrealKv(directory) => {
+                let lock = DirectoryLock::take(directory)?;
+                finish_rewrite(directory)?;
+                Some(lock)
+            }
             StoreUrl::Memory | StoreUrl::Server(_) => None,
         };
         let connection = connect(config, &target).await?;
@@ -200,8 +205,20 @@ impl Link {
     }
 }
 
+/// A rewrite that was interrupted with its new files complete goes on here.
+fn finish_rewrite(directory: &Path) -> Result<(), OpenError> {
+    match swap::finish(directory) {
+        Ok(false) => Ok(()),
+        Ok(true) => {
+            tracing::info!(directory = %directory.display(), "finished a rewrite of the store that was interrupted");
+            Ok(())
+        }
+        Err(error) => Err(OpenError::Directory { directory: directory.to_owned(), what: "finish rewriting", reason: error.to_string() }),
+    }
+}
+
 /// Opens a connection whose schema is the one that this binary knows.
-async fn connect(config: &StoreConfig, target: &StoreUrl) -> Result<Arc<Connection>, OpenError> {
+pub(super) async fn connect(config: &StoreConfig, target: &StoreUrl) -> Result<Arc<Connection>, OpenError> {
     let connection = Arc::new(Connection::open(config, target).await?);
     schema::migrate(&connection, config, target).await?;
     Ok(connection)

@@ -14,7 +14,7 @@ use surrealdb::types::{SurrealValue, Value, Variables};
 
 use super::failure::Failure;
 use super::link::Link;
-use super::rows::{StoredRow, StoredSnapshot, Unpacker, corrupt, int, snapshot};
+use super::rows::{StoredErasure, StoredRow, StoredSnapshot, Unpacker, corrupt, erasure, int, snapshot};
 
 /// How far before the first event wanted a read begins. Where rows are short this spares the search.
 const LOOK_BACK: u64 = 16;
@@ -30,7 +30,8 @@ const LOAD: &str = "{
     LET $from = IF $snapshot { $snapshot[1] + 1 - $look_back } ELSE { 0 };
     RETURN [
         $snapshot,
-        (SELECT VALUE [epoch, last_seq, events] FROM journal:[$kind, $id, $from]..=[$kind, $id, $to])
+        (SELECT VALUE [epoch, last_seq, events] FROM journal:[$kind, $id, $from]..=[$kind, $id, $to]),
+        (SELECT VALUE [id[2], by, purge] FROM erasure:[$kind, $id, 0]..=[$kind, $id, $to])
     ];
 }";
 
@@ -42,6 +43,8 @@ const FIRST_ROWS: &str =
 
 const FIRST_KEY: &str = "SELECT VALUE id[2] FROM type::record('journal', [$kind, $id, $from]..=[$kind, $id, $to]) LIMIT 1";
 
+const ERASING: &str = "SELECT VALUE [id[0], id[1]] FROM type::record('erasure', [$kind, $id, $from]..) LIMIT $rows";
+
 const LAST_KEY: &str = "RETURN array::last((SELECT VALUE id[2] FROM journal:[$kind, $id, $from]..=[$kind, $id, $to]))";
 
 /// Reads what is needed to wake an entity.
@@ -51,7 +54,7 @@ pub(super) async fn load(link: &Arc<Link>, entity: &EntityId) -> Result<Loaded, 
     variables.insert("look_back", int(LOOK_BACK));
     variables.insert("longest_row", int(MAX_ROW_EVENTS));
     let found = log.query(LOAD, variables).await?;
-    let (stored, mut rows): (Option<StoredSnapshot>, Vec<StoredRow>) = log.decode(found)?;
+    let (stored, mut rows, erasures): (Option<StoredSnapshot>, Vec<StoredRow>, Vec<StoredErasure>) = log.decode(found)?;
     let snapshot = stored.map(|stored| snapshot(entity, stored)).transpose()?;
     let after = snapshot.as_ref().map_or(0, |snapshot| snapshot.seq);
 
@@ -64,8 +67,50 @@ pub(super) async fn load(link: &Arc<Link>, entity: &EntityId) -> Result<Loaded, 
         (Some(_), Some(first)) if first.seq != after + 1 => {
             Err(corrupt(entity, format_args!("event {} follows the snapshot at {after}", first.seq)))
         }
-        _ => Ok(Loaded { snapshot, epoch, tail, longest_row }),
+        _ => {
+            let erasures = erasures.into_iter().map(|stored| erasure(entity, stored)).collect::<Result<_, _>>()?;
+            Ok(Loaded { snapshot, epoch, tail, longest_row, erasures })
+        }
     }
+}
+
+/// The rows that hold these events, each with its first seq and its events.
+pub(super) async fn rows_with(link: &Arc<Link>, entity: &EntityId, seqs: &[Seq]) -> Result<Vec<(Seq, String)>, StoreError> {
+    let log = Log { link, entity };
+    let (Some(first), Some(last)) = (seqs.first(), seqs.last()) else { return Ok(Vec::new()) };
+    let mut rows = log.rows_around(*first, *last).await?;
+    let mut found = Vec::new();
+    for (_, end, events) in rows.drain(..) {
+        let Some(begin) = first_seq(&events) else {
+            return Err(corrupt(entity, format_args!("the row up to {end} does not hold events")));
+        };
+        if seqs.iter().any(|seq| begin <= *seq && int(*seq) <= end) {
+            found.push((begin, events));
+        }
+    }
+    Ok(found)
+}
+
+/// Entities of which something is to be erased.
+pub(super) async fn erasing(link: &Arc<Link>, after: Option<&EntityId>, limit: usize) -> Result<Vec<EntityId>, StoreError> {
+    let unavailable = |failure: Failure| StoreError::Unavailable(failure.to_string());
+    let (kind, id) = after.map_or(("", ""), |after| (after.kind(), after.id()));
+    let mut found: Vec<EntityId> = Vec::new();
+    let mut variables = Variables::new();
+    variables.insert("kind", kind);
+    variables.insert("id", id);
+    // Behind all of the entity that was found last.
+    variables.insert("from", if after.is_some() { i64::MAX } else { 0 });
+    variables.insert("rows", int(limit as u64));
+    let rows = link.query(ERASING, variables).await.map_err(unavailable)?;
+    let rows = Vec::<(String, String)>::from_value(rows).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    for (kind, id) in rows {
+        let entity = EntityId::parse(&format!("{kind}:{id}")).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        if found.last() != Some(&entity) {
+            found.push(entity);
+        }
+    }
+    Ok(found)
 }
 
 /// Reads a page of events, ascending.
@@ -80,13 +125,18 @@ pub(super) async fn events(link: &Arc<Link>, entity: &EntityId, page: Page) -> R
 
 /// Whether the first of `rows` begins with `seq` or before it. What cannot be read is found out when it is unpacked.
 fn begins_by(rows: &[StoredRow], seq: Seq) -> bool {
+    let Some((_, _, events)) = rows.first() else { return false };
+    first_seq(events).is_none_or(|first| first <= seq)
+}
+
+/// With which seq a row begins.
+fn first_seq(events: &str) -> Option<Seq> {
     #[derive(serde::Deserialize)]
     struct Begin {
         seq: Seq,
     }
-    let Some((_, _, events)) = rows.first() else { return false };
     let mut begins = serde_json::Deserializer::from_str(events.trim_start_matches('[')).into_iter::<Begin>();
-    !matches!(begins.next(), Some(Ok(first)) if first.seq > seq)
+    begins.next()?.ok().map(|first| first.seq)
 }
 
 /// What is in some rows.
@@ -150,13 +200,18 @@ impl Log<'_> {
 
     /// The events after `after`, up to the end of the row that holds `through`.
     async fn events_after(&self, after: Seq, through: Seq) -> Result<Vec<EventRecord>, StoreError> {
-        let first = after.saturating_add(1);
+        let rows = self.rows_around(after.saturating_add(1), through).await?;
+        Ok(self.unpack(rows, None, after).await?.events)
+    }
+
+    /// The rows that begin up to `through`, from the one that holds `first` on, and perhaps some before it.
+    async fn rows_around(&self, first: Seq, through: Seq) -> Result<Vec<StoredRow>, StoreError> {
         let from = first.saturating_sub(LOOK_BACK);
         let mut rows: Vec<StoredRow> = self.decode(self.query(RANGE, self.range(from, through)).await?)?;
         if from > 0 && !begins_by(&rows, first) {
             rows.splice(0..0, self.row_before(first).await?);
         }
-        Ok(self.unpack(rows, None, after).await?.events)
+        Ok(rows)
     }
 
     /// The events in `rows` after `after`. This is the larger part of a read's work, and

@@ -1,7 +1,7 @@
 //! Rows as SurrealDB holds them, to and from the core's types.
 
 use greenroom_actors::record::EventRecord;
-use greenroom_actors::store::{JournalRow, SnapshotRow, StoreError, Trim};
+use greenroom_actors::store::{Erasure, JournalRow, Rewrite, SnapshotRow, StoreError, Trim};
 use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
 use surrealdb::types::{Array, RecordId, RecordIdKey, SurrealValue};
 
@@ -38,6 +38,26 @@ pub(super) struct TrimRecord {
     through: i64,
 }
 
+/// A row of the table `erasure`.
+#[derive(SurrealValue)]
+#[surreal(crate = "surrealdb::types")]
+pub(super) struct ErasureRecord {
+    id: RecordId,
+    by: i64,
+    purge: bool,
+}
+
+/// A row of the table `journal` with other events in it.
+#[derive(SurrealValue)]
+#[surreal(crate = "surrealdb::types")]
+pub(super) struct RewriteRecord {
+    id: RecordId,
+    events: String,
+}
+
+/// A row of the table `erasure` as it is read: `[message, by, purge]`.
+pub(super) type StoredErasure = (i64, i64, bool);
+
 /// A row of the table `journal` as it is read: `[epoch, last_seq, events]`, to send no keys.
 pub(super) type StoredRow = (String, i64, String);
 
@@ -54,11 +74,16 @@ pub(super) fn bits(nonce: u64) -> i64 {
     nonce.cast_signed()
 }
 
+/// The key of what belongs to an entity's event.
+fn event_key(table: &'static str, entity: &EntityId, seq: Seq) -> RecordId {
+    let key = vec![entity.kind().into_value(), entity.id().into_value(), int(seq).into_value()];
+    RecordId::new(table, RecordIdKey::Array(Array::from(key)))
+}
+
 impl JournalRecord {
     pub(super) fn new(row: &JournalRow) -> Self {
-        let key = vec![row.entity.kind().into_value(), row.entity.id().into_value(), int(row.first_seq).into_value()];
         Self {
-            id: RecordId::new("journal", RecordIdKey::Array(Array::from(key))),
+            id: event_key("journal", &row.entity, row.first_seq),
             epoch: row.epoch.as_str().to_owned(),
             last_seq: int(row.last_seq),
             events: row.events.clone(),
@@ -86,6 +111,28 @@ impl TrimRecord {
         let (kind, id) = (trim.entity.kind().to_owned(), trim.entity.id().to_owned());
         Self { kind, id, from: int(trim.from), through: int(trim.through) }
     }
+}
+
+impl ErasureRecord {
+    pub(super) fn new(entity: &EntityId, erasure: &Erasure) -> Self {
+        Self { id: event_key("erasure", entity, erasure.message), by: int(erasure.by), purge: erasure.purge }
+    }
+}
+
+impl RewriteRecord {
+    pub(super) fn new(entity: &EntityId, first_seq: Seq, events: String) -> Self {
+        Self { id: event_key("journal", entity, first_seq), events }
+    }
+}
+
+/// The rows of the table `erasure` that are done with a rewrite.
+pub(super) fn done(rewrite: &Rewrite) -> impl Iterator<Item = RecordId> + '_ {
+    rewrite.done.iter().map(|message| event_key("erasure", &rewrite.entity, *message))
+}
+
+/// Unpacks what is still to be erased.
+pub(super) fn erasure(entity: &EntityId, (message, by, purge): StoredErasure) -> Result<Erasure, StoreError> {
+    Ok(Erasure { message: seq_of(entity, message)?, by: seq_of(entity, by)?, purge })
 }
 
 /// Unpacks a snapshot.

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_journal.surql"),
     include_str!("migrations/0002_retention.surql"),
     include_str!("migrations/0003_kinds.surql"),
+    include_str!("migrations/0004_erasures.surql"),
 ];
 
 /// The schema version that this binary reads and writes.

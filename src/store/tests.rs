@@ -38,6 +38,7 @@ fn event(seq: Seq) -> EventRecord {
         from: "alice".into(),
         r#type: "post".into(),
         body: RawJson::from_text(format!(r#"{{"text":"{seq}"}}"#)).unwrap(),
+        deleted: None,
         client: None,
         n: None,
         began: None,
@@ -86,7 +87,7 @@ impl<'a> Writer<'a> {
 
     fn batch(&mut self, rows: Vec<JournalRow>) -> Batch {
         self.last = Fence { number: self.last.number + 1, nonce: self.last.nonce + 10, ..self.last };
-        Batch { fence: self.last, rows, snapshots: Vec::new(), trims: Vec::new() }
+        Batch { fence: self.last, rows, snapshots: Vec::new(), trims: Vec::new(), erasures: Vec::new(), rewrites: Vec::new() }
     }
 
     async fn write(&mut self, rows: Vec<JournalRow>) {

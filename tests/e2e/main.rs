@@ -18,6 +18,7 @@ mod costs;
 mod dedupe;
 mod document;
 mod durability;
+mod erasure;
 mod error_codes;
 mod exactly_once;
 mod frames;

@@ -44,6 +44,10 @@ impl Store for Takes {
     async fn events(&self, _: &EntityId, _: Page) -> Result<Vec<EventRecord>, StoreError> {
         Ok(Vec::new())
     }
+
+    async fn erasing(&self, _: Option<&EntityId>, _: usize) -> Result<Vec<EntityId>, StoreError> {
+        Ok(Vec::new())
+    }
 }
 
 /// A committer before a queue of 1,024 events, 16 of each entity, which came in turn.
@@ -53,7 +57,7 @@ fn committer(store: &Arc<Takes>, text: &Bytes) -> Committer {
     for event in 0..EVENTS {
         let (entity, progress) = &lives[(event % ENTITIES) as usize];
         let (entity, progress, seq) = (entity.clone(), Arc::clone(progress), event / ENTITIES + 1);
-        let message = ToJournal::Event { entity, epoch: rig::epoch(), seq, text: text.clone(), progress };
+        let message = ToJournal::Event { entity, epoch: rig::epoch(), seq, text: text.clone(), erasure: None, progress };
         journal.reserve().expect("the queue has room for all").send(message);
     }
     let limits = CommitterLimits { batch_ops: 4096, batch_bytes: 4 * 1024 * 1024, linger: Duration::ZERO };
@@ -70,6 +74,7 @@ fn commit_1024_events(bencher: Bencher<'_, '_>) {
         from: "alice".into(),
         r#type: "post".into(),
         body: rig::body(),
+        deleted: None,
         client: Some("01JD8Z3V7Q0000000000000000".into()),
         n: Some(1),
         began: None,

@@ -26,12 +26,14 @@ pub(super) fn holds(config: &BehaviourConfig, attempts: &[Attempt]) -> usize {
     let mut live = config.create();
     let mut events: Vec<EventRecord> = Vec::new();
     let mut snapshots = vec![live.snapshot()];
+    let mut erased = Vec::new();
     for attempt in attempts {
         let body = RawJson::from_text(&attempt.body).unwrap();
         let seq = events.len() as u64 + 1;
         let at = 1000 + seq;
         let before = (live.snapshot(), live.size());
         let op = Op { r#type: &attempt.r#type, body: &body, from: attempt.from, moderator: attempt.moderator, seq, at };
+        let erases = live.erases(&op);
         match live.decide(&op) {
             Err(rejection) => assert_eq!((live.snapshot(), live.size()), before, "{attempt:?} was refused: {rejection:?}"),
             Ok(accepted) => {
@@ -41,6 +43,7 @@ pub(super) fn holds(config: &BehaviourConfig, attempts: &[Attempt]) -> usize {
                     from: attempt.from.into(),
                     r#type: attempt.r#type.as_str().into(),
                     body,
+                    deleted: None,
                     client: None,
                     n: None,
                     began: None,
@@ -48,6 +51,7 @@ pub(super) fn holds(config: &BehaviourConfig, attempts: &[Attempt]) -> usize {
                     result: accepted.result,
                 });
                 snapshots.push(live.snapshot());
+                erased.extend(erases.map(|erases| erases.message));
             }
         }
     }
@@ -58,6 +62,15 @@ pub(super) fn holds(config: &BehaviourConfig, attempts: &[Attempt]) -> usize {
             replayed.apply(event).unwrap();
         }
         assert_eq!((replayed.snapshot(), replayed.size()), (live.snapshot(), live.size()), "replayed from {seq}");
+        for step in 1..=3 {
+            let mut replayed = config.restore(seq as u64, snapshot).unwrap();
+            for event in &events[seq..] {
+                let body = live.carries(event).filter(|body| erased.contains(&body.message) && event.seq % step == 0);
+                let tombstone = body.map(|body| event.tombstone(body));
+                replayed.apply(tombstone.as_ref().unwrap_or(event)).unwrap();
+            }
+            assert_eq!((replayed.snapshot(), replayed.size()), (live.snapshot(), live.size()), "replayed from {seq}, erased");
+        }
     }
     events.len()
 }

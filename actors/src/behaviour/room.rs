@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use greenroom_protocol::{RawJson, Seq};
 use serde::{Deserialize, Serialize};
 
-use super::{Accepted, Behaviour, Corrupt, Op, Rejection};
+use super::{Accepted, Behaviour, Corrupt, Erases, Op, Rejection};
 use crate::clock::Millis;
-use crate::record::EventRecord;
+use crate::record::{Erased, EventRecord};
 
 use body::Change;
 use message::Message;
@@ -99,6 +99,9 @@ impl Room {
     /// Whether `op` may do `change`, which then cannot fail.
     fn check(&self, op: &Op<'_>, change: &Change) -> Result<(), Rejection> {
         let Some(seq) = change.target() else { return Ok(()) };
+        if let Change::Purge { .. } = change {
+            return self.check_purge(op, seq);
+        }
         let message = &self.messages[self.find(seq).ok_or_else(|| not_found(seq))?];
         match change {
             Change::Edit { .. } | Change::Delete { .. } if !op.moderator && message.from.as_ref() != op.from => {
@@ -109,17 +112,26 @@ impl Room {
         }
     }
 
+    /// A purge reaches messages that have left the state, and those that are deleted.
+    fn check_purge(&self, op: &Op<'_>, seq: Seq) -> Result<(), Rejection> {
+        if !op.moderator {
+            return Err(Rejection::new("not_moderator", "only moderators may purge a message; its author may delete it"));
+        }
+        let known = self.messages.front().is_some_and(|oldest| oldest.seq <= seq);
+        let is_message = self.messages.binary_search_by_key(&seq, |message| message.seq).is_ok();
+        if seq == 0 || seq >= op.seq || (known && !is_message) {
+            return Err(Rejection::new("message_not_found", format!("{seq} is not the seq of a message: give the seq of its `post`")));
+        }
+        Ok(())
+    }
+
     /// Does `change`. A message that has left the state, which a setting changed since the event can cause, is none of
     /// the state's business.
     fn commit(&mut self, change: Change, from: &str, seq: Seq, at: Millis) {
-        self.snapshot.take();
         if let Change::Post(body) = change {
-            let message = Message::new(seq, at, from, body);
-            self.bytes += message.size();
-            self.messages.push_back(message);
-            self.forget_oldest();
-            return;
+            return self.post(Message::new(seq, at, from, body));
         }
+        self.snapshot.take();
         let Some(place) = change.target().and_then(|target| self.find(target)) else { return };
         let message = &mut self.messages[place];
         self.bytes -= message.size();
@@ -127,9 +139,31 @@ impl Room {
             Change::Edit { body, .. } => message.edit(body, at),
             Change::React { emoji, remove: false, .. } => message.react(&emoji, from),
             Change::React { emoji, remove: true, .. } => message.unreact(&emoji, from),
-            Change::Post(_) | Change::Delete { .. } => message.delete(),
+            Change::Post(_) | Change::Delete { .. } | Change::Purge { .. } => message.delete(),
         }
         self.bytes += message.size();
+        self.forget_oldest();
+    }
+
+    /// What it said is not known any more. Until the log comes to its deletion the message takes the room that it took.
+    fn apply_erased(&mut self, event: &EventRecord, erased: Erased) {
+        let Erased { message, bytes } = erased;
+        if message == event.seq {
+            return self.post(Message::erased(event.seq, event.at, &event.from, bytes));
+        }
+        if let Some(place) = self.find(message) {
+            self.snapshot.take();
+            self.bytes -= self.messages[place].size();
+            self.messages[place].edit_erased(bytes, event.at);
+            self.bytes += self.messages[place].size();
+            self.forget_oldest();
+        }
+    }
+
+    fn post(&mut self, message: Message) {
+        self.snapshot.take();
+        self.bytes += message.size();
+        self.messages.push_back(message);
         self.forget_oldest();
     }
 
@@ -159,9 +193,36 @@ impl Behaviour for Room {
         if self.messages.back().is_some_and(|last| last.seq >= event.seq) {
             return Err(corrupt("the state is further already".into()));
         }
+        if let Some(erased) = &event.deleted {
+            self.apply_erased(event, **erased);
+            return Ok(());
+        }
         let change = Change::parse(&event.r#type, &event.body).map_err(|rejection| corrupt(rejection.message.into_owned()))?;
         self.commit(change, &event.from, event.seq, event.at);
         Ok(())
+    }
+
+    fn erases(&self, op: &Op<'_>) -> Option<Erases> {
+        let purge = match op.r#type {
+            "delete" => false,
+            "purge" => true,
+            _ => return None,
+        };
+        let message = Change::parse(op.r#type, op.body).ok()?.target()?;
+        // What is not in the state any more may have been edited.
+        let elsewhere = self.find(message).is_none_or(|place| self.messages[place].is_edited());
+        Some(Erases { message, elsewhere, purge })
+    }
+
+    fn carries(&self, event: &EventRecord) -> Option<Erased> {
+        if !matches!(event.r#type.as_ref(), "post" | "edit") {
+            return None;
+        }
+        match Change::parse(&event.r#type, &event.body).ok()? {
+            Change::Post(body) => Some(Erased { message: event.seq, bytes: body.len() }),
+            Change::Edit { seq, body } => Some(Erased { message: seq, bytes: body.len() }),
+            _ => None,
+        }
     }
 
     fn snapshot(&self) -> RawJson {

@@ -152,7 +152,7 @@ impl<M> Slots<M> {
         if !self.slots.contains_key(&entity) {
             // An entity that sleeps has neither followers nor members. One that has ended otherwise is told of them anew, and so
             // is one that a session comes back to after it had left.
-            let wakes = !message.is_control() || matches!(message, ToEntity::CatchUp(_) | ToEntity::Adopt(_));
+            let wakes = !message.is_control() || matches!(message, ToEntity::CatchUp(_) | ToEntity::Adopt(_) | ToEntity::Erase);
             if !wakes && !self.postponed.contains_key(&entity) {
                 return;
             }

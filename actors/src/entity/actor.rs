@@ -10,7 +10,7 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler,
 use greenroom_protocol::{EntityId, Epoch};
 use tokio::sync::Semaphore;
 
-use super::life::{Life, Todo};
+use super::life::{Life, Rewriting, Todo};
 use super::messages::ToEntity;
 use super::state::{Effects, Fetch, FetchFor};
 use super::turns::Turns;
@@ -154,7 +154,7 @@ impl EntityActor {
         let _span = tracing::debug_span!("entity", id = %self.life.id()).entered();
         let mut todo = Todo::default();
         happen(&mut self.life, &self.env.journal, &mut todo);
-        let Todo { effects, lost, load, watch, waiting, idle, end } = todo;
+        let Todo { effects, lost, load, watch, rewriting, waiting, idle, end } = todo;
         self.apply(effects, ctx);
         if lost {
             for relay in 0..self.env.relays.len() {
@@ -168,6 +168,9 @@ impl EntityActor {
         }
         if let Some(watch) = watch {
             ctx.add_stream(watch);
+        }
+        if let Some(rewriting) = rewriting {
+            self.await_rewriting(rewriting, ctx);
         }
         for message in waiting {
             self.take(message, ctx);
@@ -196,6 +199,9 @@ impl EntityActor {
         for request in effects.retries {
             ctx.run_later(RETRY_READ, move |this, ctx| this.take(ToEntity::CatchUp(request), ctx));
         }
+        if effects.erase_later {
+            ctx.run_later(RETRY_READ, |this, ctx| this.take(ToEntity::Erase, ctx));
+        }
         if effects.presence_due && !self.presence_timer {
             self.presence_timer = true;
             ctx.run_later(self.life.presence_interval(), |this, ctx| {
@@ -206,11 +212,11 @@ impl EntityActor {
     }
 
     /// Reads a page; paused subscriptions wait for their turn first, and give the thread a rest afterwards.
-    fn read(&self, Fetch { page, purpose }: Fetch, ctx: &mut Context<Self>) {
+    fn read(&self, Fetch { page, purpose, out }: Fetch, ctx: &mut Context<Self>) {
         let (env, id) = (Rc::clone(&self.env), self.life.id().clone());
         let read = async move {
             match purpose {
-                FetchFor::CatchUp(_) => {
+                FetchFor::CatchUp(_) | FetchFor::Erase => {
                     let turn = env.turns.take().await;
                     (env.store.events(&id, page).await, purpose, Some(turn))
                 }
@@ -221,10 +227,19 @@ impl EntityActor {
                 }
             }
         };
-        ctx.spawn(read.into_actor(self).map(|(read, purpose, turn), this, ctx| {
-            this.step(ctx, |life, _, todo| life.fetched(purpose, read, todo));
+        ctx.spawn(read.into_actor(self).map(move |(read, purpose, turn), this, ctx| {
+            this.step(ctx, |life, journal, todo| life.fetched(purpose, read, journal, todo));
+            drop(out);
             if let Some(turn) = turn {
                 turn.rest();
+            }
+        }));
+    }
+
+    fn await_rewriting(&self, rewriting: Rewriting, ctx: &mut Context<Self>) {
+        ctx.spawn(rewriting.written().into_actor(self).map(|written, this, ctx| {
+            if let Some(progress) = written {
+                this.step(ctx, |life, _, todo| life.rewritten(&progress, todo));
             }
         }));
     }

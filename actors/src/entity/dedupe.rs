@@ -192,7 +192,8 @@ impl Dedupe {
         self.outcomes += 1;
         // Numbers grow, but holes may be filled late.
         let place = window.outcomes.partition_point(|outcome| outcome.n < n);
-        let hash = Some(op_hash(&event.r#type, &event.body));
+        // Without its body nobody knows it any more.
+        let hash = event.deleted.is_none().then(|| op_hash(&event.r#type, &event.body));
         window.outcomes.insert(place, Outcome { n, seq: event.seq, at: event.at, result: event.result.clone(), hash });
         while window.outcomes.len() > self.max_ops as usize
             && let Some(lowest) = window.outcomes.pop_front()

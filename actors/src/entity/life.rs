@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use greenroom_protocol::params::PresenceAction;
 use greenroom_protocol::results::{Empty, PresenceList};
 use greenroom_protocol::{EntityId, Epoch, ErrorCode, WireError};
+use tokio::sync::oneshot;
 
 use super::messages::ToEntity;
 use super::state::{Effects, Entity, FetchFor, LostOp};
@@ -68,6 +69,8 @@ pub struct Todo {
     pub load: Option<Duration>,
     /// Call [`Life::committed`] with what this shows from now on.
     pub watch: Option<Watch>,
+    /// Wait for this, and call [`Life::rewritten`] with what it gives, if anything.
+    pub rewriting: Option<Rewriting>,
     /// Take these, one after the other: they waited for the load.
     pub waiting: Vec<ToEntity>,
     /// Tell the directory that there is nothing to do any more, with the mark that it asked with.
@@ -75,6 +78,20 @@ pub struct Todo {
     /// It could not load: end, and tell the directory. It should refuse what comes for a while before, so that nobody tries again
     /// at once.
     pub end: bool,
+}
+
+/// What waits until erased bodies are gone from the disk.
+#[derive(Debug)]
+pub struct Rewriting {
+    written: oneshot::Receiver<()>,
+    progress: Arc<Progress>,
+}
+
+impl Rewriting {
+    /// Resolves when it is decided: to the life that it was for, where it is on disk.
+    pub async fn written(self) -> Option<Arc<Progress>> {
+        self.written.await.is_ok().then_some(self.progress)
+    }
 }
 
 impl std::fmt::Debug for Life {
@@ -137,7 +154,8 @@ impl Life {
         }
     }
 
-    fn begin(&mut self, entity: Box<Entity>, todo: &mut Todo) {
+    fn begin(&mut self, mut entity: Box<Entity>, todo: &mut Todo) {
+        entity.erase_on(&mut todo.effects);
         let (progress, watch) = Progress::new(entity.committed());
         self.progress = Some(progress);
         self.phase = Phase::Awake(entity);
@@ -253,6 +271,7 @@ impl Life {
                         epoch: entity.epoch().clone(),
                         seq: event.seq,
                         text: text.into(),
+                        erasure: todo.effects.erasure.take(),
                         progress: Arc::clone(progress),
                     });
                 }
@@ -272,14 +291,39 @@ impl Life {
     }
 
     /// A snapshot that finds no room in the queue is left out; the next one comes in its time.
-    fn queue_snapshot(&mut self, journal: &Journal, todo: &mut Todo) {
-        let Some(row) = todo.effects.snapshot.take() else { return };
+    fn queue_snapshot(&mut self, journal: &Journal, todo: &mut Todo) -> bool {
+        let Some(row) = todo.effects.snapshot.take() else { return true };
         match (journal.reserve(), &self.progress, &mut self.phase) {
             (Some(permit), Some(progress), Phase::Awake(entity)) => {
                 permit.send(ToJournal::Snapshot { row, progress: Arc::clone(progress) });
                 entity.snapshot_queued();
+                true
             }
-            _ => MAILBOX_REFUSALS.counter_with(["journal"]).increment(1),
+            _ => {
+                MAILBOX_REFUSALS.counter_with(["journal"]).increment(1);
+                false
+            }
+        }
+    }
+
+    /// What is to be erased follows the snapshot that it needs. Where the journal has no room for both, this is for another time.
+    fn queue_rewrite(&mut self, journal: &Journal, todo: &mut Todo) {
+        let covered = self.queue_snapshot(journal, todo);
+        let Some(rewrite) = todo.effects.rewrite.take() else { return };
+        let (Phase::Awake(entity), Some(progress)) = (&mut self.phase, &self.progress) else { return };
+        let (true, Some(permit), Some(share)) = (covered, journal.reserve(), journal.may_trim()) else {
+            return entity.erase_later(&mut todo.effects);
+        };
+        let share = share.of(u32::try_from(rewrite.events.len()).unwrap_or(u32::MAX));
+        let (written, decided) = oneshot::channel();
+        permit.send(ToJournal::Rewrite { rewrite: *rewrite, share, progress: Arc::clone(progress), written });
+        todo.rewriting = Some(Rewriting { written: decided, progress: Arc::clone(progress) });
+    }
+
+    /// What was to be erased is gone from the disk, for a life with this progress.
+    pub fn rewritten(&mut self, progress: &Arc<Progress>, todo: &mut Todo) {
+        if let (Phase::Awake(entity), true) = (&mut self.phase, self.progress.as_ref().is_some_and(|own| Arc::ptr_eq(own, progress))) {
+            entity.rewritten(&mut todo.effects);
         }
     }
 
@@ -318,10 +362,11 @@ impl Life {
     }
 
     /// A page has been read.
-    pub fn fetched(&mut self, purpose: FetchFor, read: Result<Vec<EventRecord>, StoreError>, todo: &mut Todo) {
+    pub fn fetched(&mut self, purpose: FetchFor, read: Result<Vec<EventRecord>, StoreError>, journal: &Journal, todo: &mut Todo) {
         // In other phases what waited for it is answered `unavailable`, and who follows does so anew.
         if let Phase::Awake(entity) = &mut self.phase {
             entity.fetched(purpose, read, &mut todo.effects);
+            self.queue_rewrite(journal, todo);
         }
     }
 

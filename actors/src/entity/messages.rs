@@ -134,6 +134,8 @@ pub enum ToEntity {
     Leave(SessionKey),
     /// A session has ended.
     Gone(SessionKey),
+    /// Go on erasing what is still to be erased.
+    Erase,
     /// Go to sleep if there is nothing to do.
     Sleep {
         /// Even if somebody follows, and as soon as everything is on disk.
@@ -153,6 +155,8 @@ impl ToEntity {
                 reply.send_error(error);
                 return Some(Self::Leave(session));
             }
+            // It is said again from time to time.
+            Self::Erase => return None,
             Self::Op(request) => request.reply,
             Self::Subscribe(request) => request.reply,
             Self::Signal(request) => request.reply,
@@ -172,12 +176,17 @@ impl ToEntity {
             Self::Subscribe(request) => request.reply.payer(),
             Self::Signal(request) => request.reply.payer(),
             Self::Unsubscribe { reply, .. } | Self::Read(reply) | Self::History(_, reply) | Self::Presence { reply, .. } => reply.payer(),
-            Self::CatchUp(_) | Self::Unfollow(..) | Self::Adopt(_) | Self::Leave(_) | Self::Gone(_) | Self::Sleep { .. } => None,
+            Self::CatchUp(_) | Self::Unfollow(..) | Self::Adopt(_) | Self::Leave(_) | Self::Gone(_) | Self::Erase | Self::Sleep { .. } => {
+                None
+            }
         }
     }
 
     /// Whether this must not be lost, and nobody waits for an answer.
     pub fn is_control(&self) -> bool {
-        matches!(self, Self::CatchUp(_) | Self::Unfollow(..) | Self::Adopt(_) | Self::Leave(_) | Self::Gone(_) | Self::Sleep { .. })
+        matches!(
+            self,
+            Self::CatchUp(_) | Self::Unfollow(..) | Self::Adopt(_) | Self::Leave(_) | Self::Gone(_) | Self::Erase | Self::Sleep { .. }
+        )
     }
 }

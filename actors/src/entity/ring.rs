@@ -5,33 +5,37 @@ use std::sync::Arc;
 
 use greenroom_protocol::Seq;
 
-use crate::record::EventRecord;
+use crate::kind::Kind;
+use crate::record::{Erased, EventRecord};
 
 /// The last events, bounded in number and in bytes of bodies. Gapless.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Ring {
     events: VecDeque<Arc<EventRecord>>,
     bytes: usize,
-    /// Half the size of a `usize`, since there is one for each entity.
-    max_events: u32,
-    max_bytes: u32,
 }
 
 impl Ring {
-    /// An empty ring.
-    pub fn new(max_events: usize, max_bytes: usize) -> Self {
-        let narrow = |bound| u32::try_from(bound).unwrap_or(u32::MAX);
-        Self { events: VecDeque::new(), bytes: 0, max_events: narrow(max_events), max_bytes: narrow(max_bytes) }
-    }
-
-    /// Adds the next event and forgets the oldest past the bounds.
-    pub fn push(&mut self, event: Arc<EventRecord>) {
+    /// Adds the next event and forgets the oldest past the bounds of the kind.
+    pub fn push(&mut self, event: Arc<EventRecord>, kind: &Kind) {
         debug_assert!(self.events.back().is_none_or(|last| last.seq + 1 == event.seq), "events come without gaps");
         self.bytes += event.body.len();
         self.events.push_back(event);
-        while self.events.len() > self.max_events as usize || self.bytes > self.max_bytes as usize {
+        while self.events.len() > kind.ring_events || self.bytes > kind.ring_bytes {
             let Some(old) = self.events.pop_front() else { break };
             self.bytes -= old.body.len();
+        }
+    }
+
+    /// Replaces those events from `first` on by their tombstones whose body is `hidden`.
+    pub fn hide(&mut self, first: Seq, hidden: impl Fn(&EventRecord) -> Option<Erased>) {
+        let begin = self.events.partition_point(|event| event.seq < first);
+        for event in self.events.range_mut(begin..) {
+            if let Some(body) = hidden(event) {
+                self.bytes -= event.body.len();
+                *event = Arc::new(event.tombstone(body));
+                self.bytes += event.body.len();
+            }
         }
     }
 
@@ -50,6 +54,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::kind;
 
     fn event(seq: Seq, body: usize) -> Arc<EventRecord> {
         let body = RawJson::from_value(&"x".repeat(body)).expect("a string is JSON");
@@ -59,6 +64,7 @@ mod tests {
             from: "a".into(),
             r#type: "t".into(),
             body,
+            deleted: None,
             client: None,
             n: None,
             began: None,
@@ -72,11 +78,11 @@ mod tests {
         fn gives_all_after_a_position_or_nothing(
             sizes in proptest::collection::vec(0usize..40, 0..40), start in 0u64..5, max_events in 0usize..12, max_bytes in 0usize..200, after in 0u64..60,
         ) {
-            let mut ring = Ring::new(max_events, max_bytes);
+            let (mut ring, kind) = (Ring::default(), Kind { ring_events: max_events, ring_bytes: max_bytes, ..kind() });
             let mut now = start;
             for size in sizes {
                 now += 1;
-                ring.push(event(now, size));
+                ring.push(event(now, size), &kind);
             }
             let after = after.min(now);
             if let Some(events) = ring.after(after, now) {

@@ -10,6 +10,7 @@ use greenroom_protocol::results::{Empty, Member, PresenceList, Sent, SnapshotRea
 use greenroom_protocol::{CodecKind, EntityId, Epoch, ErrorCode, RawJson, Seq, WireError, limits, notify};
 
 use super::dedupe::{Dedupe, Known, client_made};
+use super::eraser::{Eraser, PagesOut};
 use super::identity::op_hash;
 use super::messages::{CatchUp, OpRequest, SignalRequest, SubscribeRequest, ToEntity};
 use super::ring::Ring;
@@ -29,6 +30,7 @@ use crate::relay::Part;
 use crate::store::{Loaded, Page, SnapshotRow, Trim};
 
 mod effects;
+mod erasing;
 mod outputs;
 mod people;
 mod readers;
@@ -77,6 +79,10 @@ pub struct Entity {
     bucket: Bucket,
     shared: SharedState,
     upkeep: Upkeep,
+    /// What is deleted, while the journal may still show it.
+    eraser: Rare<Eraser>,
+    /// The pages that are being read.
+    out: PagesOut,
 }
 
 impl std::fmt::Debug for Entity {
@@ -105,7 +111,7 @@ impl Entity {
             }
             None => (kind.behaviour.create(), Dedupe::new(kind.dedupe_clients, kind.dedupe_ops), 0),
         };
-        let mut ring = Ring::new(kind.ring_events, kind.ring_bytes);
+        let mut ring = Ring::default();
         let (mut seq, mut bytes) = (snapshot_seq, 0);
         for event in tail {
             if event.seq != seq + 1 {
@@ -115,9 +121,10 @@ impl Entity {
             dedupe.record(&event);
             seq = event.seq;
             bytes += event.body.len();
-            ring.push(Arc::new(event));
+            ring.push(Arc::new(event), &kind);
         }
-        Ok(Self {
+        let erasures = std::mem::take(&mut loaded.erasures);
+        let mut woken = Self {
             metrics: KindMetrics::of(kind.name),
             epoch: epoch.unwrap_or(fresh),
             behaviour,
@@ -133,10 +140,14 @@ impl Entity {
             bucket: Bucket::new(Rate::new(kind.ops_per_second, kind.ops_burst)),
             shared: SharedState::default(),
             upkeep: Upkeep::new(&id, &loaded, seq, bytes),
+            eraser: Rare::default(),
+            out: PagesOut::default(),
             id,
             kind,
             encoder,
-        })
+        };
+        woken.still_to_erase(&erasures);
+        Ok(woken)
     }
 
     /// The log's identity.
@@ -156,7 +167,7 @@ impl Entity {
 
     /// Whether nobody would miss it.
     pub fn idle(&self) -> bool {
-        self.settled() && self.people.nobody()
+        self.settled() && self.people.nobody() && self.eraser.is_done()
     }
 
     /// Who follows, with the number of the subscription, in no order.
@@ -191,6 +202,7 @@ impl Entity {
                 fx.presence_due |= self.leave_presence(session);
                 self.leave(session, u32::MAX, None, fx);
             }
+            ToEntity::Erase => self.erase_on(fx),
             ToEntity::Sleep { .. } => {}
         }
     }
@@ -236,6 +248,10 @@ impl Entity {
         }
         let (seq, at) = (self.seq + 1, now.max(self.last_at));
         let op = Op { r#type: &r#type, body: &body, from: &sender.user, moderator: sender.moderator, seq, at };
+        let erases = self.behaviour.erases(&op);
+        if erases.is_some() && self.erases_enough() {
+            return self.refuse_op(reply, overloaded("erasing"), fx);
+        }
         let decided = self.behaviour.decide(&op);
         let work = decided.as_ref().map_or_else(|refusal| refusal.work, |accepted| accepted.work);
         reply.charge(u32::try_from(work / ORDINARY_WORK).unwrap_or(u32::MAX));
@@ -244,13 +260,15 @@ impl Entity {
                 let client = n.is_some().then_some(sender.client);
                 let began = began.filter(|began| *began > at);
                 let result = accepted.result;
-                let record = Arc::new(EventRecord { seq, at, from: sender.user, r#type, body, client, n, began, tag, result });
+                let record =
+                    Arc::new(EventRecord { seq, at, from: sender.user, r#type, body, deleted: None, client, n, began, tag, result });
                 (self.seq, self.last_at) = (seq, at);
                 self.shared.forget();
                 self.dedupe.record(&record);
                 self.pending_ops += 1;
                 self.upkeep.event(record.body.len());
                 fx.event = Some(Arc::clone(&record));
+                fx.erasure = erases.map(|erases| self.is_erased(erases, seq));
                 self.gate.push_back((seq, Output::Event { record, reply, since: Instant::now() }));
                 self.snapshot_if_due(fx);
             }
@@ -276,9 +294,13 @@ impl Entity {
 
     /// Puts the state into the journal's queue, if it has changed since the last time.
     pub fn snapshot(&mut self, fx: &mut Effects) {
-        if self.seq == self.upkeep.snapshot() {
-            return;
+        if self.seq != self.upkeep.snapshot() {
+            self.snapshot_again(fx);
         }
+    }
+
+    /// Puts the state into the journal's queue, whether or not that was tried before.
+    fn snapshot_again(&mut self, fx: &mut Effects) {
         let (trimmed, longest_row) = self.upkeep.snapshot_made(self.seq, self.seq.saturating_sub(self.durable) as usize);
         fx.snapshot = Some(Box::new(SnapshotRow {
             entity: self.id.clone(),
@@ -311,6 +333,7 @@ impl Entity {
         let written = through.saturating_sub(self.durable);
         self.durable += written;
         self.release(fx);
+        self.erase_on(fx);
         self.upkeep.row_written(written, self.kind.keep_events)
     }
 
@@ -378,7 +401,7 @@ impl Entity {
     /// As if the ring had moved past all that it holds.
     #[cfg(test)]
     pub(super) fn forget_ring(&mut self) {
-        self.ring = Ring::new(0, 0);
+        self.ring = Ring::default();
     }
 
     fn signal(&mut self, request: SignalRequest, fx: &mut Effects) {

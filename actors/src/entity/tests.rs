@@ -17,6 +17,7 @@ use crate::testing::{Line, client, encoder, entity, kind, part, post, session, s
 mod catching_up;
 mod charging;
 mod corrupt;
+mod erasing;
 mod failing;
 mod gate;
 mod recovery;
@@ -133,7 +134,7 @@ impl Rig {
 
     /// Answers the oldest read from a log that holds `events`.
     fn fetch_from(&mut self, events: Result<Vec<EventRecord>, StoreError>) -> Vec<String> {
-        let Fetch { page, purpose } = self.fetches.remove(0);
+        let Fetch { page, purpose, out: _out } = self.fetches.remove(0);
         let read = events.map(|events| page_of(&events, page));
         self.entity.fetched(purpose, read, &mut self.fx);
         self.out()
@@ -141,7 +142,9 @@ impl Rig {
 
     fn reload(&mut self, events: Vec<EventRecord>, lost: Vec<LostOp>) -> Vec<String> {
         let epoch = (!events.is_empty()).then(epoch);
-        self.entity.reload(Loaded { snapshot: None, epoch, tail: events, longest_row: 1 }, lost, &mut self.fx).unwrap();
+        self.entity
+            .reload(Loaded { snapshot: None, epoch, tail: events, longest_row: 1, erasures: Vec::new() }, lost, &mut self.fx)
+            .unwrap();
         self.out()
     }
 }

@@ -36,8 +36,8 @@ pub(super) struct Upkeep {
     snapshot: Seq,
     /// The seq of the latest snapshot that is in the journal's queue, or on disk.
     queued: Seq,
-    /// Bytes of events since the latest snapshot.
-    bytes: usize,
+    /// Bytes of events since the latest snapshot, up to 4 GiB.
+    bytes: u32,
     /// How much of the interval makes the next snapshot due, in parts of [`WHOLE`].
     share: u8,
     /// Rows that end here or before are deleted, or queued to be.
@@ -56,12 +56,13 @@ impl Upkeep {
         let (snapshot, trimmed, longest) = loaded.snapshot.as_ref().map_or((0, 0, 1), |row| (row.seq, row.trimmed, row.longest_row));
         let share = 1 + (FixedState::default().hash_one(id) % u64::from(WHOLE)) as u8;
         let longest_row = longest.max(loaded.longest_row);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         Self { snapshot, queued: snapshot, bytes, share, trimmed, longest_row, inherited: seq, rows: 0 }
     }
 
     /// An event was decided.
     pub(super) fn event(&mut self, bytes: usize) {
-        self.bytes += bytes;
+        self.bytes = self.bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
     /// Whether `seq` is far enough from the latest snapshot: `every` events and the bytes that `weight` tells, or, however large the
@@ -70,7 +71,7 @@ impl Upkeep {
         let (share, whole) = (u64::from(self.share), u64::from(WHOLE));
         let far = (seq - self.snapshot).saturating_mul(whole) >= every.saturating_mul(share);
         let late = || seq - self.snapshot >= every.saturating_mul(AT_THE_LATEST);
-        far && (late() || (self.bytes as u64).saturating_mul(whole) >= (weight() as u64).saturating_mul(share))
+        far && (late() || u64::from(self.bytes).saturating_mul(whole) >= (weight() as u64).saturating_mul(share))
     }
 
     /// A snapshot was made, while `pending` events were not known to be on disk. Tells what it is to say of the journal: up to where
@@ -89,6 +90,11 @@ impl Upkeep {
     /// The seq of the latest snapshot.
     pub(super) fn snapshot(&self) -> Seq {
         self.snapshot
+    }
+
+    /// The seq of the latest snapshot that is in the journal's queue, or on disk.
+    pub(super) fn queued(&self) -> Seq {
+        self.queued
     }
 
     /// A row of `events` is on disk, or several. Tells whether it is time to delete something, where `keep` events are kept behind a

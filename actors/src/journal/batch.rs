@@ -9,7 +9,7 @@ use greenroom_protocol::{EntityId, Seq};
 use tokio::sync::oneshot;
 
 use super::{Progress, ToJournal, TrimShare};
-use crate::store::{JournalRow, SnapshotRow, Trim};
+use crate::store::{Erasure, JournalRow, Rewrite, SnapshotRow, Trim};
 
 /// What one transaction writes, and whom to tell of it.
 #[derive(Debug, Default)]
@@ -20,15 +20,21 @@ pub struct Gathered {
     pub snapshots: Vec<SnapshotRow>,
     /// What it deletes.
     pub trims: Vec<Trim>,
+    /// What is to be erased from now on.
+    pub erasures: Vec<(EntityId, Erasure)>,
+    /// What it erases.
+    pub rewrites: Vec<Rewrite>,
+    /// Who is told of those when they are on disk.
+    pub written: Vec<oneshot::Sender<()>>,
     /// The lives whose progress it is, with the seq it brings them to.
     pub tell: Vec<(Arc<Progress>, Seq)>,
-    /// The lives whose snapshots and trims it holds. They need not be told of it unless it fails.
+    /// The lives whose snapshots, trims and rewrites it holds. They need not be told of it unless it fails.
     pub others: Vec<Arc<Progress>>,
     /// Who waits for everything before.
     pub barriers: Vec<oneshot::Sender<()>>,
     /// Events in `rows`.
     pub ops: usize,
-    /// The shares of `trims`, until the transaction is over.
+    /// The shares of `trims` and `rewrites`, until the transaction is over.
     pub shares: Vec<TrimShare>,
     /// Bytes in `rows` and `snapshots`.
     pub bytes: usize,
@@ -38,15 +44,19 @@ pub struct Gathered {
 impl Gathered {
     /// Whether the transaction would write nothing.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.snapshots.is_empty() && self.trims.is_empty()
+        self.rows.is_empty() && self.snapshots.is_empty() && self.trims.is_empty() && self.rewrites.is_empty()
     }
 
     /// Takes one message in; what belongs to a life that has ended is skipped.
     pub fn add(&mut self, message: ToJournal) {
         match message {
-            ToJournal::Event { progress, .. } | ToJournal::Snapshot { progress, .. } | ToJournal::Trim { progress, .. }
+            ToJournal::Event { progress, .. }
+            | ToJournal::Snapshot { progress, .. }
+            | ToJournal::Trim { progress, .. }
+            | ToJournal::Rewrite { progress, .. }
                 if progress.ended() => {}
-            ToJournal::Event { entity, epoch, seq, text, progress } => {
+            ToJournal::Event { entity, epoch, seq, text, erasure, progress } => {
+                self.erasures.extend(erasure.map(|erasure| (entity.clone(), *erasure)));
                 self.ops += 1;
                 self.bytes += text.len() + 1;
                 let text = std::str::from_utf8(&text).expect("entities queue JSON, which is UTF-8");
@@ -82,6 +92,12 @@ impl Gathered {
                 self.others.push(progress);
                 self.shares.push(share);
                 self.trims.push(trim);
+            }
+            ToJournal::Rewrite { rewrite, share, progress, written } => {
+                self.others.push(progress);
+                self.shares.push(share);
+                self.rewrites.push(rewrite);
+                self.written.push(written);
             }
             ToJournal::Barrier(done) => self.barriers.push(done),
         }

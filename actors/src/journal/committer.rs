@@ -130,7 +130,8 @@ impl Committer {
             let rows = std::mem::take(&mut gathered.rows);
             let snapshots = std::mem::take(&mut gathered.snapshots);
             let trims = std::mem::take(&mut gathered.trims);
-            let batch = Batch { fence, rows, snapshots, trims };
+            let (erasures, rewrites) = (std::mem::take(&mut gathered.erasures), std::mem::take(&mut gathered.rewrites));
+            let batch = Batch { fence, rows, snapshots, trims, erasures, rewrites };
             let committed = self.attempt(&batch, gathered.ops).await;
             if committed {
                 for row in &batch.rows {
@@ -140,7 +141,12 @@ impl Committer {
             for (progress, through) in &gathered.tell {
                 if committed { progress.reach(*through) } else { progress.end() }
             }
-            if !committed {
+            if committed {
+                // Who asked may have ended meanwhile.
+                for written in gathered.written.drain(..) {
+                    let _ = written.send(());
+                }
+            } else {
                 // What they queue next may rely on a snapshot: rows that it covers are deleted.
                 gathered.others.iter().for_each(|progress| progress.end());
             }

@@ -25,6 +25,7 @@ fn event(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
         from: "alice".into(),
         r#type: "post".into(),
         body: RawJson::from_text("{}").unwrap(),
+        deleted: None,
         client: None,
         n: None,
         began: None,
@@ -32,7 +33,7 @@ fn event(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
         result: None,
     };
     let text = record.to_text().into();
-    ToJournal::Event { entity: entity(name), epoch: epoch(), seq, text, progress: Arc::clone(progress) }
+    ToJournal::Event { entity: entity(name), epoch: epoch(), seq, text, erasure: None, progress: Arc::clone(progress) }
 }
 
 fn snapshot(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {

@@ -28,6 +28,7 @@ pub struct KindMetrics {
     cold_starts: Counter,
     cold_start_seconds: Histogram,
     pages: Counter,
+    erased: Counter,
     /// Who comes and goes.
     pub presence: PresenceMetrics,
 }
@@ -57,6 +58,7 @@ impl KindMetrics {
             cold_starts: COLD_STARTS.counter_with([kind, "ok"]),
             cold_start_seconds: COLD_START_SECONDS.histogram_with([kind]),
             pages: CATCH_UP_PAGES.counter_with([]),
+            erased: ERASURES.counter_with([]),
             presence: PresenceMetrics::new(),
         }
     }
@@ -70,6 +72,11 @@ impl KindMetrics {
     /// A page was read for paused subscriptions.
     pub fn page_read(&self) {
         self.pages.increment(1);
+    }
+
+    /// The bodies of so many messages are gone from the journal.
+    pub fn erased(&self, messages: usize) {
+        self.erased.increment(messages as u64);
     }
 
     /// An op was answered with an error.

@@ -52,6 +52,7 @@ fn event(seq: Seq, size: usize) -> Frames {
         r#type: "post".into(),
         body: RawJson::from_text(format!(r#""{}""#, "x".repeat(size))).unwrap(),
         tag: None,
+        deleted: false,
     };
     encoder().notification(Wants::only(CodecKind::Json), Method::Event, &params)
 }
@@ -761,7 +762,7 @@ impl Pair {
             Step::Fail => {
                 let committed = usize::try_from(self.entity.committed()).unwrap();
                 self.log.truncate(committed);
-                let loaded = Loaded { snapshot: None, epoch: Some(epoch()), tail: self.log.clone(), longest_row: 1 };
+                let loaded = Loaded { snapshot: None, epoch: Some(epoch()), tail: self.log.clone(), longest_row: 1, erasures: Vec::new() };
                 let lost = self.entity.fail();
                 self.with(|entity, fx| entity.reload(loaded, lost, fx).unwrap());
                 self.to_relay.push_back(Vec::new());

@@ -5,8 +5,8 @@
 
 use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
 
-use super::{Batch, CommitError, Fence, JournalRow, Loaded, Page, Settled, SnapshotRow, Store, Trim};
-use crate::record::EventRecord;
+use super::{Batch, CommitError, Erasure, Fence, JournalRow, Loaded, Page, Rewrite, Settled, SnapshotRow, Store, Trim};
+use crate::record::{Erased, EventRecord};
 
 /// Runs all rules.
 ///
@@ -20,6 +20,8 @@ pub async fn run(store: &dyn Store) {
     snapshots_replace(store).await;
     rows_are_trimmed(store).await;
     bodies_are_kept_to_the_byte(store).await;
+    bodies_are_erased(store).await;
+    erasures_are_kept_until_they_are_done(store).await;
     numbers_follow_each_other(store).await;
     settling_uses_a_number_up(store).await;
     a_newer_term_shuts_the_older_out(store).await;
@@ -49,7 +51,18 @@ impl<'a> Writer<'a> {
 
     async fn write_and_trim(&mut self, rows: Vec<JournalRow>, snapshots: Vec<SnapshotRow>, trims: Vec<Trim>) {
         let fence = self.next();
-        self.store.commit(&Batch { fence, rows, snapshots, trims }).await.expect("a well-formed successor commits");
+        self.store
+            .commit(&Batch { fence, rows, snapshots, trims, erasures: Vec::new(), rewrites: Vec::new() })
+            .await
+            .expect("a well-formed successor commits");
+    }
+}
+
+impl Writer<'_> {
+    async fn erase(&mut self, rewrites: Vec<Rewrite>, erasures: Vec<(EntityId, Erasure)>) {
+        let fence = self.next();
+        let (rows, snapshots, trims) = Default::default();
+        self.store.commit(&Batch { fence, rows, snapshots, trims, erasures, rewrites }).await.expect("a well-formed successor commits");
     }
 }
 
@@ -77,6 +90,7 @@ fn event(seq: Seq) -> EventRecord {
         from: "alice".into(),
         r#type: "post".into(),
         body: raw(&format!(r#"{{"text":"message {seq}"}}"#)),
+        deleted: None,
         client: seq.is_multiple_of(2).then(|| "01J0000000000000000000000A".into()),
         n: seq.is_multiple_of(2).then_some(seq),
         began: seq.is_multiple_of(4).then_some(seq + 2000),
@@ -125,7 +139,7 @@ async fn events_come_back(store: &dyn Store) {
     let mut writer = Writer::acquire(store).await;
     writer.write(vec![row("events", &events(1..=3))], Vec::new()).await;
     writer.write(vec![row("events", &events(4..=4))], Vec::new()).await;
-    let want = Loaded { snapshot: None, epoch: Some(epoch()), tail: events(1..=4), longest_row: 3 };
+    let want = Loaded { snapshot: None, epoch: Some(epoch()), tail: events(1..=4), longest_row: 3, erasures: Vec::new() };
     assert_eq!(load(store, "events").await, want, "without a snapshot the tail is the whole log");
 }
 
@@ -169,12 +183,24 @@ async fn snapshots_replace(store: &dyn Store) {
 
     // Seq 6 is in the middle of a row.
     writer.write(Vec::new(), vec![snapshot("snapshots", 6)]).await;
-    let want = Loaded { snapshot: Some(snapshot("snapshots", 6)), epoch: Some(epoch()), tail: events(7..=8), longest_row: 4 };
+    let want = Loaded {
+        snapshot: Some(snapshot("snapshots", 6)),
+        epoch: Some(epoch()),
+        tail: events(7..=8),
+        longest_row: 4,
+        erasures: Vec::new(),
+    };
     assert_eq!(load(store, "snapshots").await, want, "the tail begins behind the snapshot, within a row");
     assert_eq!(page(store, "snapshots", Page::After { after: 0, limit: 100 }).await, events(1..=8), "what it covers stays");
 
     writer.write(vec![row("snapshots", &events(9..=10))], vec![snapshot("snapshots", 9)]).await;
-    let want = Loaded { snapshot: Some(snapshot("snapshots", 9)), epoch: Some(epoch()), tail: events(10..=10), longest_row: 2 };
+    let want = Loaded {
+        snapshot: Some(snapshot("snapshots", 9)),
+        epoch: Some(epoch()),
+        tail: events(10..=10),
+        longest_row: 2,
+        erasures: Vec::new(),
+    };
     assert_eq!(load(store, "snapshots").await, want, "a newer one, within a row of the same batch, replaces the older one");
 }
 
@@ -196,7 +222,8 @@ async fn rows_are_trimmed(store: &dyn Store) {
     assert_eq!(page(store, "trimmed", Page::Before { before: 8, limit: 100 }).await, events(6..=7), "from either side");
 
     writer.write_and_trim(Vec::new(), vec![snapshot("trimmed", 9)], trim(5, 9)).await;
-    let want = Loaded { snapshot: Some(snapshot("trimmed", 9)), epoch: Some(epoch()), tail: Vec::new(), longest_row: 0 };
+    let want =
+        Loaded { snapshot: Some(snapshot("trimmed", 9)), epoch: Some(epoch()), tail: Vec::new(), longest_row: 0, erasures: Vec::new() };
     assert_eq!(load(store, "trimmed").await, want, "a log can be trimmed to its snapshot alone");
     assert_eq!(page(store, "trimmed", Page::Before { before: 100, limit: 100 }).await, [], "and has no events then");
     writer.write(vec![row("trimmed", &events(10..=10))], Vec::new()).await;
@@ -217,9 +244,79 @@ async fn bodies_are_kept_to_the_byte(store: &dyn Store) {
     assert_eq!(load(store, "bytes").await.snapshot, Some(state), "and so does a state");
 }
 
+fn body(seq: Seq) -> Erased {
+    Erased { message: seq, bytes: 7 }
+}
+
+fn rewrite(name: &str, seqs: &[Seq], done: &[Seq]) -> Rewrite {
+    Rewrite { entity: entity(name), events: seqs.iter().map(|seq| (*seq, body(*seq))).collect(), done: done.to_vec() }
+}
+
+/// Rows of 1 to 40, 41, 42 to 60: within rows, over several, beside others.
+async fn bodies_are_erased(store: &dyn Store) {
+    let mut writer = Writer::acquire(store).await;
+    for seqs in [1..=40, 41..=41, 42..=60] {
+        writer.write(vec![row("erased", &events(seqs))], Vec::new()).await;
+    }
+    writer.write(vec![row("erased-not", &events(1..=60))], Vec::new()).await;
+    let mut odd = event(61);
+    odd.body = raw(r#"{"b":1.10,"a":[1e3, 12345678901234567890123 , "\u00e9👍"]}"#);
+    writer.write(vec![row("erased", &[odd.clone(), event(62)])], vec![snapshot("erased", 55)]).await;
+    let mut want = [events(1..=60), vec![odd, event(62)]].concat();
+    for seqs in [vec![39], vec![1, 40, 41, 42], vec![60, 62], vec![], vec![41]] {
+        for seq in &seqs {
+            want[*seq as usize - 1] = want[*seq as usize - 1].tombstone(body(*seq));
+        }
+        writer.erase(vec![rewrite("erased", &seqs, &[])], Vec::new()).await;
+        assert_eq!(page(store, "erased", Page::After { after: 0, limit: 100 }).await, want, "{seqs:?} have lost their bodies alone");
+    }
+    assert_eq!(load(store, "erased").await.tail, want[55..], "and so does a load");
+    let trim = vec![Trim { entity: entity("erased"), from: 1, through: 41, rows: 2 }];
+    writer.write_and_trim(Vec::new(), Vec::new(), trim).await;
+    writer.erase(vec![rewrite("erased", &[2, 43], &[])], Vec::new()).await;
+    want[42] = want[42].tombstone(body(43));
+    assert_eq!(page(store, "erased", Page::After { after: 0, limit: 100 }).await, want[41..], "what is trimmed does not come back");
+    writer.write(vec![row("erased", &events(63..=63))], Vec::new()).await;
+    assert_eq!(page(store, "erased-not", Page::After { after: 0, limit: 100 }).await, events(1..=60), "others are left alone");
+}
+
+async fn erasures_are_kept_until_they_are_done(store: &dyn Store) {
+    let mut writer = Writer::acquire(store).await;
+    let [first, second] = ["notes-a", "notes-b"];
+    let note = |message, by, purge| Erasure { message, by, purge };
+    writer.write(vec![row(first, &events(1..=9)), row(second, &events(1..=9))], Vec::new()).await;
+    writer
+        .erase(Vec::new(), vec![(entity(first), note(3, 4, false)), (entity(first), note(5, 6, true)), (entity(second), note(1, 9, true))])
+        .await;
+    assert_eq!(load(store, first).await.erasures, [note(3, 4, false), note(5, 6, true)], "they are loaded");
+    let found = async |after: Option<&str>, limit| {
+        let after = after.map(entity);
+        let found = store.erasing(after.as_ref(), limit).await.expect("erasing answers");
+        found.into_iter().map(|entity| entity.id().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(None, 10).await, [first, second], "and found");
+    assert_eq!(found(Some(first), 10).await, [second]);
+    assert_eq!(found(Some(second), 10).await, [""; 0]);
+    assert_eq!(found(None, 1).await, [first]);
+    writer.erase(vec![rewrite(first, &[3], &[3, 7])], vec![(entity(first), note(5, 8, true))]).await;
+    assert_eq!(load(store, first).await.erasures, [note(5, 8, true)], "what is done is forgotten, what is asked for again replaced");
+    let again = vec![(entity(second), note(1, 10, true))];
+    writer.erase(vec![rewrite(second, &[1], &[1])], again).await;
+    assert_eq!(load(store, second).await.erasures, [note(1, 10, true)], "in one transaction the earlier is done and the later stays");
+    writer.erase(vec![rewrite(first, &[], &[5]), rewrite(second, &[], &[1])], Vec::new()).await;
+    assert_eq!(found(None, 10).await, [""; 0]);
+}
+
 async fn numbers_follow_each_other(store: &dyn Store) {
     let mut writer = Writer::acquire(store).await;
-    let batch = |fence, seq| Batch { fence, rows: vec![row("numbers", &events(seq..=seq))], snapshots: Vec::new(), trims: Vec::new() };
+    let batch = |fence, seq| Batch {
+        fence,
+        rows: vec![row("numbers", &events(seq..=seq))],
+        snapshots: Vec::new(),
+        trims: Vec::new(),
+        erasures: Vec::new(),
+        rewrites: Vec::new(),
+    };
     store.commit(&batch(writer.next(), 1)).await.expect("number 1 follows the acquisition");
     refused(store, &batch(fence(writer.term, 1), 2), "a number commits once").await;
     refused(store, &batch(fence(writer.term, 3), 2), "no number is left out").await;
@@ -230,7 +327,14 @@ async fn numbers_follow_each_other(store: &dyn Store) {
 
 async fn settling_uses_a_number_up(store: &dyn Store) {
     let mut writer = Writer::acquire(store).await;
-    let batch = |fence, seq| Batch { fence, rows: vec![row("settle", &events(seq..=seq))], snapshots: Vec::new(), trims: Vec::new() };
+    let batch = |fence, seq| Batch {
+        fence,
+        rows: vec![row("settle", &events(seq..=seq))],
+        snapshots: Vec::new(),
+        trims: Vec::new(),
+        erasures: Vec::new(),
+        rewrites: Vec::new(),
+    };
 
     let written = writer.next();
     store.commit(&batch(written, 1)).await.expect("a successor commits");
@@ -254,7 +358,14 @@ async fn settling_uses_a_number_up(store: &dyn Store) {
 
 async fn a_newer_term_shuts_the_older_out(store: &dyn Store) {
     let mut older = Writer::acquire(store).await;
-    let batch = |fence, seq| Batch { fence, rows: vec![row("terms", &events(seq..=seq))], snapshots: Vec::new(), trims: Vec::new() };
+    let batch = |fence, seq| Batch {
+        fence,
+        rows: vec![row("terms", &events(seq..=seq))],
+        snapshots: Vec::new(),
+        trims: Vec::new(),
+        erasures: Vec::new(),
+        rewrites: Vec::new(),
+    };
     let first = older.next();
     store.commit(&batch(first, 1)).await.expect("a successor commits");
     let on_its_way = older.next();

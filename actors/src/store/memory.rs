@@ -81,6 +81,9 @@ impl Disk {
         for row in &batch.rows {
             Log::check(self.logs.get(&row.entity), row).map_err(CommitError::Failed)?;
         }
+        for rewrite in &batch.rewrites {
+            Log::check_rewrite(self.logs.get(&rewrite.entity), rewrite).map_err(CommitError::Failed)?;
+        }
         for trim in &batch.trims {
             let coming = batch.snapshots.iter().find(|row| row.entity == trim.entity);
             Log::check_trim(self.logs.get(&trim.entity), coming, trim).map_err(CommitError::Failed)?;
@@ -92,6 +95,12 @@ impl Disk {
         }
         for snapshot in &batch.snapshots {
             self.logs.entry(snapshot.entity.clone()).or_default().replace_snapshot(snapshot.clone());
+        }
+        for rewrite in &batch.rewrites {
+            self.logs.entry(rewrite.entity.clone()).or_default().rewrite(rewrite);
+        }
+        for (entity, erasure) in &batch.erasures {
+            self.logs.entry(entity.clone()).or_default().erasures.insert(erasure.message, *erasure);
         }
         for trim in &batch.trims {
             self.logs.entry(trim.entity.clone()).or_default().trim(trim);
@@ -167,5 +176,15 @@ impl Store for MemoryStore {
     async fn events(&self, entity: &EntityId, page: Page) -> Result<Vec<EventRecord>, StoreError> {
         self.faults.reading().await?;
         self.disk().logs.get(entity).map_or_else(|| Ok(Vec::new()), |log| log.page(page))
+    }
+
+    async fn erasing(&self, after: Option<&EntityId>, limit: usize) -> Result<Vec<EntityId>, StoreError> {
+        self.faults.reading().await?;
+        let disk = self.disk();
+        let mut found: Vec<_> = disk.logs.iter().filter(|(_, log)| !log.erasures.is_empty()).map(|(entity, _)| entity.clone()).collect();
+        found.retain(|entity| after.is_none_or(|after| entity.as_str() > after.as_str()));
+        found.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        found.truncate(limit);
+        Ok(found)
     }
 }

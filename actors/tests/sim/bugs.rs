@@ -11,6 +11,10 @@ pub enum Bug {
     OutcomesNotStored,
     /// Snapshots are stored without the horizon behind which clients are forgotten.
     HorizonNotStored,
+    /// Deleted bodies are not erased from the journal, though the store says so.
+    ErasedNowhere,
+    /// What is still to be erased is forgotten by the next life.
+    ErasuresForgotten,
     /// A subscription begins behind events that are released with it.
     GapOnSubscribe,
     /// What a paused subscription missed is handed to the one that has replaced it.
@@ -60,6 +64,16 @@ fn forgetting_the_outcomes_of_ops_is_found() {
 #[test]
 fn forgetting_the_horizon_is_found() {
     found(Bug::HorizonNotStored, 1000, &["more than once", "too old for that"]);
+}
+
+#[test]
+fn deleted_bodies_in_the_journal_are_found() {
+    found(Bug::ErasedNowhere, 10, &["shows what is deleted"]);
+}
+
+#[test]
+fn a_life_that_forgets_what_to_erase_is_found() {
+    found(Bug::ErasuresForgotten, 100, &["shows what is deleted", "not at rest"]);
 }
 
 #[test]

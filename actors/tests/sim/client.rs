@@ -89,6 +89,11 @@ pub struct Client {
     line: u64,
     next_id: i64,
     outstanding: BTreeMap<i64, Asked>,
+    /// What anybody had been shown when a request was made, as far as its node must know of it.
+    floors: BTreeMap<i64, BTreeMap<EntityId, Seq>>,
+    /// The same for a request made now, and for the one that is being answered.
+    pub shown: BTreeMap<EntityId, Seq>,
+    floor: BTreeMap<EntityId, Seq>,
     follows: BTreeMap<EntityId, Follow>,
     places: BTreeMap<EntityId, Place>,
     /// The last lists of who is present that it has asked for.
@@ -128,6 +133,9 @@ impl Client {
             line: 0,
             next_id: 0,
             outstanding: BTreeMap::new(),
+            floors: BTreeMap::new(),
+            shown: BTreeMap::new(),
+            floor: BTreeMap::new(),
             follows: BTreeMap::new(),
             places: BTreeMap::new(),
             lists: BTreeMap::new(),
@@ -171,6 +179,7 @@ impl Client {
         self.connected = false;
         self.rights.disconnected();
         self.outstanding.clear();
+        self.floors.clear();
         let follows = std::mem::take(&mut self.follows);
         for (entity, mut follow) in follows {
             self.ends_watching(&entity, &mut follow);
@@ -215,6 +224,10 @@ impl Client {
         self.seen.get(entity).copied().unwrap_or(0)
     }
 
+    fn floor_of(&self, entity: &EntityId) -> Seq {
+        self.floor.get(entity).copied().unwrap_or(0)
+    }
+
     fn saw(&mut self, entity: &EntityId, seq: Seq) {
         let seen = self.seen.entry(entity.clone()).or_default();
         *seen = (*seen).max(seq);
@@ -223,6 +236,7 @@ impl Client {
     fn request(&mut self, asked: Asked, call: &Call) -> Vec<u8> {
         self.next_id += 1;
         self.outstanding.insert(self.next_id, asked);
+        self.floors.insert(self.next_id, self.shown.clone());
         let mut out = Vec::new();
         self.codec.encode_request(Some(&RequestId::Number(self.next_id)), call, &mut out);
         out

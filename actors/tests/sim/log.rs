@@ -28,6 +28,8 @@ pub struct Log {
     /// The state after so many events.
     states: Vec<RawJson>,
     behaviour: Box<dyn Behaviour>,
+    /// The messages that are deleted, each with the event that has deleted it first.
+    deleted: BTreeMap<Seq, Seq>,
 }
 
 /// The logs of all entities.
@@ -38,7 +40,7 @@ impl Logs {
     pub fn new(entities: &[EntityId], kinds: &Kinds) -> Self {
         let log = |entity: &EntityId| {
             let behaviour = kinds.get(entity.kind()).expect("the kind is configured").behaviour.create();
-            Log { epoch: None, events: Vec::new(), states: vec![behaviour.snapshot()], behaviour }
+            Log { epoch: None, events: Vec::new(), states: vec![behaviour.snapshot()], behaviour, deleted: BTreeMap::new() }
         };
         Self(entities.iter().map(|entity| (entity.clone(), log(entity))).collect())
     }
@@ -59,6 +61,9 @@ impl Logs {
                 }
                 log.behaviour.apply(&event).map_err(|error| error.to_string())?;
                 log.states.push(log.behaviour.snapshot());
+                if let ("delete" | "purge", Some(message)) = (&*event.r#type, target(&event)) {
+                    log.deleted.entry(message).or_insert(event.seq);
+                }
                 log.events.push(event);
             }
             if log.events.len() > known {
@@ -79,6 +84,28 @@ impl Log {
         self.events.len() as Seq
     }
 
+    /// The event that has deleted what `event` says.
+    pub fn deleted_by(&self, event: &EventRecord) -> Option<Seq> {
+        self.deleted.get(&self.behaviour.carries(event)?.message).copied()
+    }
+
+    /// Whether the disk shows nothing of what is deleted.
+    pub fn is_erased(&self, entity: &EntityId, disk: &MemoryStore) -> Result<(), String> {
+        let kept = now(disk.events(entity, Page::After { after: 0, limit: usize::MAX })).map_err(|error| error.to_string())?;
+        if let Some(event) = kept.iter().find(|event| event.deleted.is_none() && self.deleted_by(event).is_some()) {
+            return Err(format!("`{entity}`: event {} is on disk and shows what is deleted", event.seq));
+        }
+        let snapshot = now(disk.load(entity)).map_err(|error| error.to_string())?.snapshot;
+        let state = snapshot.as_ref().map_or("", |row| row.state.as_str());
+        for purge in self.events.iter().filter(|event| &*event.r#type == "purge") {
+            let purged = target(purge).and_then(|message| self.event(message)).filter(|event| &*event.r#type == "post");
+            if purged.is_some_and(|event| state.contains(event.body.as_str())) {
+                return Err(format!("`{entity}`: what event {} has purged is in the snapshot and shows what is deleted", purge.seq));
+            }
+        }
+        Ok(())
+    }
+
     /// The event at `seq`, if it is on disk.
     pub fn event(&self, seq: Seq) -> Option<&EventRecord> {
         self.events.get(usize::try_from(seq.checked_sub(1)?).ok()?)
@@ -88,4 +115,13 @@ impl Log {
     pub fn state(&self, seq: Seq) -> Option<&RawJson> {
         self.states.get(usize::try_from(seq).ok()?)
     }
+}
+
+/// The message that an event is about.
+fn target(event: &EventRecord) -> Option<Seq> {
+    #[derive(serde::Deserialize)]
+    struct Target {
+        seq: Seq,
+    }
+    event.body.parse::<Target>().ok().map(|target| target.seq)
 }

@@ -48,7 +48,7 @@ pub struct Node {
     pub store: SimStore,
     sizes: Sizes,
     bug: Option<Bug>,
-    directory: Directory,
+    pub directory: Directory,
     shards: Vec<(Slots<Mailbox>, mpsc::Receiver<ToDirectory>)>,
     cold_starts: Vec<Arc<Semaphore>>,
     /// When paused subscriptions read on, by shard.

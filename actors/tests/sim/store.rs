@@ -205,6 +205,9 @@ impl SimStore {
             }
             _ => dedupe.clone(),
         };
+        if self.bug == Some(Bug::ErasedNowhere) {
+            batch.rewrites.iter_mut().for_each(|rewrite| rewrite.events.clear());
+        }
         batch.snapshots.iter_mut().for_each(|row| row.dedupe = strip(&row.dedupe));
     }
 
@@ -266,7 +269,10 @@ impl Store for SimStore {
         if ticket.turn().await == Fate::Fails {
             self.disk.faults().fail_reads(1);
         }
-        let done = self.disk.load(entity).await;
+        let mut done = self.disk.load(entity).await;
+        if let (Ok(loaded), Some(Bug::ErasuresForgotten)) = (&mut done, self.bug) {
+            loaded.erasures.clear();
+        }
         ticket.answer().await;
         done
     }
@@ -279,5 +285,9 @@ impl Store for SimStore {
         let done = self.disk.events(entity, page).await;
         ticket.answer().await;
         done
+    }
+
+    async fn erasing(&self, after: Option<&EntityId>, limit: usize) -> Result<Vec<EntityId>, StoreError> {
+        self.disk.erasing(after, limit).await
     }
 }

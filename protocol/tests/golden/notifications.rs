@@ -45,6 +45,8 @@ fn notifications() {
     notification(&mut golden, "event", Method::Event, Event { entity: Some(entity("room:lobby")), ..event(59) });
     let tagged = Event { entity: Some(entity("room:lobby")), tag: Some("f3a9".into()), ..event(60) };
     notification(&mut golden, "event, tagged", Method::Event, tagged);
+    let deleted = Event { entity: Some(entity("room:lobby")), body: RawJson::NULL, deleted: true, ..event(61) };
+    notification(&mut golden, "event, deleted", Method::Event, deleted);
     notification(&mut golden, "signal", Method::Signal, signal.clone());
     notification(&mut golden, "signal, with a key", Method::Signal, Signal { key: Some("main".into()), ..signal });
     notification(&mut golden, "presence, nobody came or went", Method::Presence, nobody);

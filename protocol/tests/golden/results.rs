@@ -10,7 +10,7 @@ use crate::{Golden, check, entity, epoch};
 /// One event as results hold it.
 pub fn event(seq: u64) -> Event {
     let body = RawJson::from_text(r#"{"text":"hi"}"#).unwrap();
-    Event { entity: None, seq, at: 1_763_800_000_000, from: "alice".into(), r#type: "post".into(), body, tag: None }
+    Event { entity: None, seq, at: 1_763_800_000_000, from: "alice".into(), r#type: "post".into(), body, deleted: false, tag: None }
 }
 
 pub fn member(user: &str) -> Member {

@@ -18,7 +18,7 @@ async fn a_second_process_is_refused() {
     assert!(text.contains("another process") && text.contains("uses the data directory"), "{text}");
     store.close().await;
     drop(store);
-    assert_eq!(check(&config, &Kinds::default()).await.unwrap(), "SurrealKV, flushed with every commit; schema version 3");
+    assert_eq!(check(&config, &Kinds::default()).await.unwrap(), "SurrealKV, flushed with every commit; schema version 4");
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn a_newer_schema_is_refused_with_both_versions() {
     store.close().await;
     drop(store);
     let text = refusal(&config).await;
-    assert!(text.contains("schema version 99") && text.contains("versions up to 3"), "{text}");
+    assert!(text.contains("schema version 99") && text.contains("versions up to 4"), "{text}");
 }
 
 #[tokio::test]

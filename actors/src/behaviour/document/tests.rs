@@ -244,6 +244,7 @@ fn a_state_over_a_lowered_limit_can_shrink_and_replays() {
         from: "a".into(),
         r#type: "set".into(),
         body,
+        deleted: None,
         client: None,
         n: None,
         began: None,

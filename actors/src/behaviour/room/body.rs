@@ -15,6 +15,7 @@ pub(super) enum Change {
     Post(RawJson),
     Edit { seq: Seq, body: RawJson },
     Delete { seq: Seq },
+    Purge { seq: Seq },
     React { seq: Seq, emoji: Box<str>, remove: bool },
 }
 
@@ -27,7 +28,7 @@ struct EditBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DeleteBody {
+struct SeqBody {
     seq: Seq,
 }
 
@@ -43,8 +44,8 @@ struct ReactBody {
 impl Change {
     /// Reads an op or an event. A message's own body is not looked into beyond its being an object.
     pub(super) fn parse(r#type: &str, body: &RawJson) -> Result<Self, Rejection> {
-        if !matches!(r#type, "post" | "edit" | "delete" | "react") {
-            return Err(Rejection::new("unknown_op", "a room's ops are `post`, `edit`, `delete` and `react`"));
+        if !matches!(r#type, "post" | "edit" | "delete" | "purge" | "react") {
+            return Err(Rejection::new("unknown_op", "a room's ops are `post`, `edit`, `delete`, `purge` and `react`"));
         }
         if body.deeper_than(MAX_DEPTH) {
             return Err(invalid(format!("the body nests deeper than {MAX_DEPTH}")));
@@ -55,9 +56,9 @@ impl Change {
                 let EditBody { seq, body } = fields(body, r#"{"seq": 12, "body": {…}}"#)?;
                 Ok(Self::Edit { seq, body: message_body(body)? })
             }
-            "delete" => {
-                let DeleteBody { seq } = fields(body, r#"{"seq": 12}"#)?;
-                Ok(Self::Delete { seq })
+            "delete" | "purge" => {
+                let SeqBody { seq } = fields(body, r#"{"seq": 12}"#)?;
+                Ok(if r#type == "delete" { Self::Delete { seq } } else { Self::Purge { seq } })
             }
             _ => {
                 let ReactBody { seq, emoji, remove } = fields(body, r#"{"seq": 12, "emoji": "👍", "remove"?: true}"#)?;
@@ -73,7 +74,7 @@ impl Change {
     pub(super) fn target(&self) -> Option<Seq> {
         match self {
             Self::Post(_) => None,
-            Self::Edit { seq, .. } | Self::Delete { seq } | Self::React { seq, .. } => Some(*seq),
+            Self::Edit { seq, .. } | Self::Delete { seq } | Self::Purge { seq } | Self::React { seq, .. } => Some(*seq),
         }
     }
 }

@@ -19,6 +19,9 @@ pub(super) struct Message {
     pub(super) from: Box<str>,
     /// `null` once deleted.
     body: RawJson,
+    /// The size of the body, where it is not known any more. No snapshot shows such a message: its deletion follows in the log.
+    #[serde(skip)]
+    erased: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     edited_at: Option<Millis>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -39,7 +42,16 @@ struct Reactions {
 
 impl Message {
     pub(super) fn new(seq: Seq, at: Millis, from: &str, body: RawJson) -> Self {
-        Self { seq, at, from: from.into(), body, edited_at: None, deleted: false, reactions: Reactions::default() }
+        Self { seq, at, from: from.into(), body, erased: None, edited_at: None, deleted: false, reactions: Reactions::default() }
+    }
+
+    /// One whose body of so many bytes is not known any more.
+    pub(super) fn erased(seq: Seq, at: Millis, from: &str, bytes: usize) -> Self {
+        Self { erased: Some(bytes), ..Self::new(seq, at, from, RawJson::NULL) }
+    }
+
+    pub(super) fn is_edited(&self) -> bool {
+        self.edited_at.is_some()
     }
 
     pub(super) fn is_deleted(&self) -> bool {
@@ -47,13 +59,19 @@ impl Message {
     }
 
     pub(super) fn edit(&mut self, body: RawJson, at: Millis) {
-        self.body = body;
+        (self.body, self.erased) = (body, None);
         self.edited_at = Some(at);
+    }
+
+    /// It was edited, and what to is not known any more.
+    pub(super) fn edit_erased(&mut self, bytes: usize, at: Millis) {
+        self.edit(RawJson::NULL, at);
+        self.erased = Some(bytes);
     }
 
     /// Keeps the message's place, and nothing of what it said.
     pub(super) fn delete(&mut self) {
-        self.body = RawJson::NULL;
+        (self.body, self.erased) = (RawJson::NULL, None);
         self.deleted = true;
         self.reactions = Reactions::default();
     }
@@ -117,7 +135,7 @@ impl Message {
     pub(super) fn size(&self) -> usize {
         // The names of the fields, with numbers of usual length.
         const FRAME: usize = 64;
-        FRAME + self.from.len() + self.body.len() + self.reactions.bytes
+        FRAME + self.from.len() + self.erased.unwrap_or_else(|| self.body.len()) + self.reactions.bytes
     }
 }
 

@@ -103,6 +103,30 @@ fn messages_out_of_reach() {
 }
 
 #[test]
+fn a_purge_reaches_what_the_state_has_forgotten() {
+    let mut stage = Stage::new(RoomConfig { messages: 2, ..Default::default() });
+    for _ in 0..3 {
+        stage.alice("post", "{}").unwrap();
+    }
+    stage.alice("edit", r#"{"seq":3,"body":{}}"#).unwrap();
+    assert_eq!(reason(stage.alice("purge", r#"{"seq":3}"#)), "not_moderator", "not even its author");
+    stage.sends("mod", true, "purge", r#"{"seq":1}"#).expect("it may be in the journal");
+    stage.sends("mod", true, "purge", r#"{"seq":3}"#).unwrap();
+    let left =
+        r#"{"seq":2,"at":102,"from":"alice","body":{}},{"seq":3,"at":103,"from":"alice","body":null,"edited_at":104,"deleted":true}"#;
+    stage.shows(left);
+    stage.sends("mod", true, "purge", r#"{"seq":3}"#).expect("one that is deleted already");
+    stage.shows(left);
+    // Never was, an edit, a purge, not there yet.
+    for seq in [0, 4, 5, 8, u64::MAX] {
+        assert_eq!(reason(stage.sends("mod", true, "purge", &format!(r#"{{"seq":{seq}}}"#))), "message_not_found", "{seq}");
+    }
+    for body in ["{}", r#"{"seq":1,"why":"x"}"#, "[1]", r#"{"seq":"1"}"#] {
+        assert_eq!(reason(stage.sends("mod", true, "purge", body)), "invalid_body", "{body}");
+    }
+}
+
+#[test]
 fn malformed_ops() {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(64), "]".repeat(64));
     let very_deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
@@ -199,6 +223,7 @@ fn events_that_do_not_fit_are_corrupt() {
         from: "a".into(),
         r#type: r#type.into(),
         body: raw(body),
+        deleted: None,
         client: None,
         n: None,
         began: None,
@@ -262,6 +287,7 @@ fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
         4 => body.clone().prop_map(|body| Attempt::new("post", body)),
         2 => (seq.clone(), body).prop_map(|(seq, body)| Attempt::new("edit", format!(r#"{{"seq":{seq},"body":{body}}}"#))),
         1 => seq.clone().prop_map(|seq| Attempt::new("delete", format!(r#"{{"seq":{seq}}}"#))),
+        1 => seq.clone().prop_map(|seq| Attempt::new("purge", format!(r#"{{"seq":{seq}}}"#))),
         4 => (seq, "[a-e]", any::<bool>())
             .prop_map(|(seq, emoji, remove)| Attempt::new("react", format!(r#"{{"seq":{seq},"emoji":"{emoji}","remove":{remove}}}"#))),
         1 => ("[a-z]{0,6}", "[0-9]{1,3}").prop_map(|(op, body)| Attempt::new(&op, body.trim_start_matches('0').to_owned() + "0")),

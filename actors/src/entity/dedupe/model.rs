@@ -114,6 +114,7 @@ impl World {
             from: "alice".into(),
             r#type: "post".into(),
             body: RawJson::NULL,
+            deleted: None,
             client: Some(client_id(client)),
             n: Some(n),
             began: Some(word).filter(|began| *began > at),

@@ -9,6 +9,7 @@ fn event(user: &str, client: &str, n: u64, seq: Seq) -> EventRecord {
         from: user.into(),
         r#type: "post".into(),
         body: RawJson::NULL,
+        deleted: None,
         client: Some(client.into()),
         n: Some(n),
         began: None,

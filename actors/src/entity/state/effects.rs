@@ -7,19 +7,26 @@ use greenroom_protocol::params;
 
 use super::reads::{CATCH_UP_BYTES, PAGE_BYTES, RESUME_BYTES};
 use crate::answer::{Answer, Responder};
+use crate::entity::eraser::PagesOut;
 use crate::entity::messages::{CatchUp, SubscribeRequest};
 use crate::ids::WorkerId;
 use crate::record::EventRecord;
 use crate::relay::Part;
-use crate::store::{Page, SnapshotRow};
+use crate::store::{Erasure, Page, Rewrite, SnapshotRow};
 
 /// What an entity wants done, in no particular order but that of each worker's parts.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Queue this event in the journal.
     pub event: Option<Arc<EventRecord>>,
+    /// What the event has erased.
+    pub erasure: Option<Box<Erasure>>,
     /// Queue this snapshot in the journal, after the event.
     pub snapshot: Option<Box<SnapshotRow>>,
+    /// Queue this in the journal, after the snapshot.
+    pub rewrite: Option<Box<Rewrite>>,
+    /// Take `ToEntity::Erase` after a while.
+    pub erase_later: bool,
     /// Send these to the relays of these threads, in order.
     pub parts: Vec<(WorkerId, Vec<Part>)>,
     /// Read these pages.
@@ -39,6 +46,8 @@ pub struct Fetch {
     pub page: Page,
     /// What it is for.
     pub purpose: FetchFor,
+    /// To be kept until the entity has been handed the page.
+    pub out: PagesOut,
 }
 
 /// What a page is for.
@@ -50,6 +59,8 @@ pub enum FetchFor {
     CatchUp(CatchUp),
     /// A `history` request, with the number of events asked for.
     History(params::History, Responder),
+    /// Bodies that are to be erased.
+    Erase,
 }
 
 impl FetchFor {
@@ -57,7 +68,7 @@ impl FetchFor {
     pub fn most_bytes(&self) -> usize {
         match self {
             Self::Subscribe(..) => RESUME_BYTES + 1,
-            Self::CatchUp(_) => CATCH_UP_BYTES,
+            Self::CatchUp(_) | Self::Erase => CATCH_UP_BYTES,
             Self::History(..) => PAGE_BYTES,
         }
     }

@@ -130,12 +130,14 @@ impl Entity {
     fn flush(&mut self, run: &mut Vec<Arc<EventRecord>>, answers: &mut Vec<Answer>, fx: &mut Effects) {
         if let (Some(first), Some(last)) = (run.first(), run.last()) {
             let (first, last) = (first.seq, last.seq);
+            self.hide_in_run(run);
             let wants = self.people.audience.wants();
             if !wants.none() {
                 let frames = self.event_frames(wants, run.iter());
                 self.publish(fx, || Part::Events { frames: frames.clone(), first, last });
             }
-            run.drain(..).for_each(|event| self.ring.push(event));
+            run.drain(..).for_each(|event| self.ring.push(event, &self.kind));
+            self.hide_what_was_deleted(first, last);
         }
         answers.drain(..).for_each(|answer| fx.answer(answer));
     }
@@ -159,7 +161,8 @@ impl Entity {
         let Join { mut request, begin } = join;
         let (events, snapshot, reason) = match begin {
             Begin::Snapshot(state, reason) => (None, Some(state), Some(reason)),
-            Begin::Events { read, after } => {
+            Begin::Events { mut read, after } => {
+                self.hide(&mut read);
                 let after = read.last().map_or(after, |event| event.seq);
                 let Some(rest) = self.ring.after(after, self.committed) else {
                     // The ring has moved past what was read: a snapshot is the shorter way now, unless the session has
@@ -169,7 +172,7 @@ impl Entity {
                     }
                     return self.subscribe_with_snapshot(request, SnapshotReason::TooOld, fx);
                 };
-                let events: Vec<_> = read.iter().map(EventRecord::to_wire).chain(rest.map(|event| event.to_wire())).collect();
+                let events: Vec<_> = read.iter().map(EventRecord::to_wire).chain(rest.map(|event| self.shown(event).to_wire())).collect();
                 (Some(events), None, None)
             }
         };
@@ -202,8 +205,9 @@ impl Entity {
                 // What was in memory when this was queued has been pushed out since: begin anew.
                 return self.catch_up(request, fx);
             };
-            let events: Vec<_> = events.cloned().collect();
+            let mut events: Vec<_> = events.cloned().collect();
             count = events.len() as u64;
+            self.hide_in_run(&mut events);
             events.iter().for_each(|event| self.append_event(request.codec, event, &mut frame));
         }
         self.caught_up(&request, (frame.into(), count), self.committed, true, fx);

@@ -44,7 +44,11 @@ impl Entity {
         // At most `resume_events`, which the configuration bounds.
         let limit = usize::try_from(self.committed - after).unwrap_or(usize::MAX);
         self.with_people(|people| people.joining.insert(request.spec.session, request.spec.number));
-        fx.fetches.push(Fetch { page: Page::After { after, limit }, purpose: FetchFor::Subscribe(Box::new(request), after) });
+        fx.fetches.push(Fetch {
+            page: Page::After { after, limit },
+            purpose: FetchFor::Subscribe(Box::new(request), after),
+            out: self.out.one(),
+        });
     }
 
     pub(super) fn subscribe_with_snapshot(&mut self, mut request: SubscribeRequest, reason: SnapshotReason, fx: &mut Effects) {
@@ -80,7 +84,7 @@ impl Entity {
         gone.iter().for_each(|request| self.forgo(request, fx));
         if let Some((request, limit)) = next {
             let page = Page::After { after: request.after.seq, limit };
-            fx.fetches.push(Fetch { page, purpose: FetchFor::CatchUp(request) });
+            fx.fetches.push(Fetch { page, purpose: FetchFor::CatchUp(request), out: self.out.one() });
         }
     }
 
@@ -104,7 +108,7 @@ impl Entity {
             Some(after) => Page::After { after, limit },
             None => Page::Before { before: through + 1, limit },
         };
-        fx.fetches.push(Fetch { page, purpose: FetchFor::History(params.clone(), reply) });
+        fx.fetches.push(Fetch { page, purpose: FetchFor::History(params.clone(), reply), out: self.out.one() });
     }
 
     fn history_page(&self, params: &params::History, mut reply: Responder, mut events: Vec<Event>, fx: &mut Effects) {
@@ -133,9 +137,14 @@ impl Entity {
                 FetchFor::History(_, reply) => return fx.answer(reply.error(corrupt())),
                 // To read it again would give the same; the state is whole.
                 FetchFor::Subscribe(..) | FetchFor::CatchUp(_) => read = Ok(Vec::new()),
+                FetchFor::Erase => {}
             }
         }
+        if let (Ok(events), false) = (&mut read, matches!(purpose, FetchFor::Erase)) {
+            self.hide(events);
+        }
         match (purpose, read) {
+            (FetchFor::Erase, read) => self.erase_in(read, fx),
             (FetchFor::Subscribe(request, after), read) => self.subscribe_with(*request, after, read.ok(), fx),
             (FetchFor::CatchUp(request), Ok(read)) => {
                 self.people.change_if_any(|people| people.readers.arrived());

@@ -78,7 +78,7 @@ fn event(seq: Seq, r#type: &str) -> EventRecord {
 }
 
 fn tail(events: Vec<EventRecord>) -> Loaded {
-    Loaded { tail: events, epoch: Some(epoch()), longest_row: 1, snapshot: None }
+    Loaded { tail: events, epoch: Some(epoch()), longest_row: 1, snapshot: None, erasures: Vec::new() }
 }
 
 #[test]

@@ -66,7 +66,14 @@ impl Living {
         for event in self.rig.written.drain(..) {
             let text = event.to_text().into();
             let progress = Arc::clone(&self.progress);
-            self.queue.push(ToJournal::Event { entity: entity.clone(), epoch: epoch.clone(), seq: event.seq, text, progress });
+            self.queue.push(ToJournal::Event {
+                entity: entity.clone(),
+                epoch: epoch.clone(),
+                seq: event.seq,
+                text,
+                erasure: None,
+                progress,
+            });
         }
         for row in self.rig.snapshots.drain(..) {
             self.queue.push(ToJournal::Snapshot { row: Box::new(row), progress: Arc::clone(&self.progress) });
@@ -82,8 +89,9 @@ impl Living {
         }
         self.number += 1;
         let fence = Fence { term: self.term, number: self.number, nonce: self.number };
-        self.store.commit(&Batch { fence, rows: gathered.rows, snapshots: gathered.snapshots, trims: gathered.trims }).await.unwrap();
-        for (_, through) in gathered.tell {
+        let Gathered { rows, snapshots, trims, erasures, rewrites, tell, .. } = gathered;
+        self.store.commit(&Batch { fence, rows, snapshots, trims, erasures, rewrites }).await.unwrap();
+        for (_, through) in tell {
             self.rig.commit(through);
         }
     }

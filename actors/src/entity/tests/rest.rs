@@ -209,11 +209,11 @@ fn a_tag_comes_back_with_the_event() {
         // As the journal keeps it.
         let kept: Vec<EventRecord> = rig.written.iter().map(|event| serde_json::from_slice(&event.to_text()).unwrap()).collect();
         assert_eq!(kept.iter().map(|event| event.tag.as_deref()).collect::<Vec<_>>(), [Some("f3a9"), None]);
-        let loaded = Loaded { epoch: Some(epoch()), tail: kept.clone(), longest_row: 1, snapshot: None };
+        let loaded = Loaded { epoch: Some(epoch()), tail: kept.clone(), longest_row: 1, snapshot: None, erasures: Vec::new() };
         let mut again = Rig::of(Kind { ring_events, ..kind() }, loaded);
         for rig in [&mut rig, &mut again] {
             let read = |rig: &mut Rig| {
-                for Fetch { page, purpose } in std::mem::take(&mut rig.fx.fetches) {
+                for Fetch { page, purpose, .. } in std::mem::take(&mut rig.fx.fetches) {
                     rig.entity.fetched(purpose, Ok(page_of(&kept, page)), &mut rig.fx);
                 }
                 let shown = texts(&rig.fx);

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use greenroom_protocol::Seq;
 
 use crate::record::EventRecord;
-use crate::store::{JournalRow, Loaded, Page, SnapshotRow, StoreError, Trim};
+use crate::store::{Erasure, JournalRow, Loaded, Page, REWRITE_EVENTS, Rewrite, SnapshotRow, StoreError, Trim};
 
 /// The journal rows of an entity by their first seq, and its latest snapshot.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     rows: BTreeMap<Seq, JournalRow>,
     snapshot: Option<SnapshotRow>,
+    /// What is to be erased, by message.
+    pub(super) erasures: BTreeMap<Seq, Erasure>,
 }
 
 impl Log {
@@ -57,6 +59,27 @@ impl Log {
         self.rows.retain(|first, row| *first < trim.from || row.last_seq > trim.through);
     }
 
+    /// Whether a rewrite is as small as it should be, and of what is on disk.
+    pub(super) fn check_rewrite(log: Option<&Self>, rewrite: &Rewrite) -> Result<(), String> {
+        let Some((last, _)) = rewrite.events.last() else { return Ok(()) };
+        let end = log.map_or(0, Self::last_seq);
+        if !rewrite.events.is_sorted_by_key(|(seq, _)| *seq) || rewrite.events.len() > REWRITE_EVENTS || *last > end {
+            return Err(format!("`{}` is to be rewritten at {:?}, and ends at {end}", rewrite.entity, rewrite.events));
+        }
+        Ok(())
+    }
+
+    pub(super) fn rewrite(&mut self, rewrite: &Rewrite) {
+        for row in self.rows.values_mut() {
+            if rewrite.events.iter().any(|(seq, _)| (row.first_seq..=row.last_seq).contains(seq)) {
+                row.erase(&rewrite.events).expect("rows are checked when they are written");
+            }
+        }
+        for message in &rewrite.done {
+            self.erasures.remove(message);
+        }
+    }
+
     pub(super) fn load(&self) -> Result<Loaded, StoreError> {
         let covered = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.seq);
         let tail = self.page(Page::After { after: covered, limit: usize::MAX })?;
@@ -66,7 +89,13 @@ impl Log {
         let epoch = self.snapshot.as_ref().map(|snapshot| &snapshot.epoch).or_else(|| self.rows.values().next_back().map(|row| &row.epoch));
         let behind = self.rows.values().filter(|row| row.last_seq > covered);
         let longest = behind.map(|row| row.last_seq + 1 - row.first_seq).max().unwrap_or(0);
-        Ok(Loaded { snapshot: self.snapshot.clone(), epoch: epoch.cloned(), tail, longest_row: u32::try_from(longest).unwrap_or(u32::MAX) })
+        Ok(Loaded {
+            snapshot: self.snapshot.clone(),
+            epoch: epoch.cloned(),
+            tail,
+            longest_row: u32::try_from(longest).unwrap_or(u32::MAX),
+            erasures: self.erasures.values().copied().collect(),
+        })
     }
 
     pub(super) fn page(&self, page: Page) -> Result<Vec<EventRecord>, StoreError> {

@@ -15,6 +15,7 @@ fn batch(number: u64, seq: u64) -> Batch {
         from: "alice".into(),
         r#type: "post".into(),
         body: RawJson::from_text("{}").unwrap(),
+        deleted: None,
         client: None,
         n: None,
         began: None,
@@ -23,7 +24,14 @@ fn batch(number: u64, seq: u64) -> Batch {
     };
     let events = serde_json::to_string(&[event]).unwrap();
     let row = JournalRow { entity: lobby(), epoch: Epoch::from_bits(1), first_seq: seq, last_seq: seq, events };
-    Batch { fence: Fence { term: 1, number, nonce: number * 7 }, rows: vec![row], snapshots: Vec::new(), trims: Vec::new() }
+    Batch {
+        fence: Fence { term: 1, number, nonce: number * 7 },
+        rows: vec![row],
+        snapshots: Vec::new(),
+        trims: Vec::new(),
+        erasures: Vec::new(),
+        rewrites: Vec::new(),
+    }
 }
 
 async fn acquired() -> MemoryStore {
@@ -206,6 +214,10 @@ impl Store for Counts {
         let events = self.0.events(entity, page).await?;
         self.1.lock().unwrap().push(events.len());
         Ok(events)
+    }
+
+    async fn erasing(&self, after: Option<&EntityId>, limit: usize) -> Result<Vec<EntityId>, StoreError> {
+        self.0.erasing(after, limit).await
     }
 }
 

@@ -29,6 +29,7 @@ impl Client {
 
     fn take(&mut self, id: &RequestId) -> Result<(i64, Asked), String> {
         let RequestId::Number(id) = id else { return Err(format!("an answer to {id:?}, which was not asked")) };
+        self.floor = self.floors.remove(id).unwrap_or_default();
         self.outstanding.remove(id).map(|asked| (*id, asked)).ok_or_else(|| format!("a second answer to request {id}"))
     }
 
@@ -53,7 +54,7 @@ impl Client {
             }
             Asked::History(params) => {
                 self.covered(&params.entity)?;
-                check_history(&params, &parse(result)?, &truth.logs)?;
+                check_history(&params, &parse(result)?, self.floor_of(&params.entity), &truth.logs)?;
             }
             Asked::Presence(entity, action) => {
                 if action != PresenceAction::Leave {

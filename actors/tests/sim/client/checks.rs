@@ -13,14 +13,21 @@ pub(super) fn parse<'a, T: serde::Deserialize<'a>>(json: &'a RawJson) -> Result<
     json.parse().map_err(|error| format!("{error}: {}", json.as_str()))
 }
 
-/// Whether `events` are what is on disk from `after` on.
-pub(super) fn check_run(log: &Log, after: Seq, events: &[Event], what: &str) -> Result<(), String> {
+/// Whether `events` are what is on disk from `after` on, and say nothing of what was deleted up to `floor`.
+pub(super) fn check_run(log: &Log, after: Seq, events: &[Event], floor: Seq, what: &str) -> Result<(), String> {
     for (event, seq) in events.iter().zip(after + 1..) {
         if event.seq != seq {
             return Err(format!("{what}: event {} where {seq} was due", event.seq));
         }
         let written = log.event(seq).ok_or_else(|| format!("{what}: event {seq} is not on disk"))?;
-        if written.body != event.body || *written.from != *event.from || written.at != event.at {
+        let deleted = log.deleted_by(written);
+        if !event.deleted && deleted.is_some_and(|by| by <= floor) {
+            return Err(format!("{what}: event {seq} shows what is deleted by event {deleted:?}, which was seen before at {floor}"));
+        }
+        if event.deleted && (deleted.is_none() || event.body != RawJson::NULL) {
+            return Err(format!("{what}: event {seq} is {event:?}, and nobody has deleted it"));
+        }
+        if (!event.deleted && written.body != event.body) || *written.from != *event.from || written.at != event.at {
             return Err(format!("{what}: event {seq} is {event:?}, and {written:?} on disk"));
         }
     }
@@ -35,10 +42,10 @@ pub(super) fn check_state(log: &Log, seq: Seq, state: &RawJson, what: &str) -> R
     }
 }
 
-pub(super) fn check_history(params: &params::History, page: &HistoryPage, logs: &Logs) -> Result<(), String> {
+pub(super) fn check_history(params: &params::History, page: &HistoryPage, floor: Seq, logs: &Logs) -> Result<(), String> {
     let log = &logs.0[&params.entity];
     let Some(first) = page.events.first() else { return Ok(()) };
-    check_run(log, first.seq - 1, &page.events, "history")?;
+    check_run(log, first.seq - 1, &page.events, floor, "history")?;
     let last = first.seq + page.events.len() as Seq - 1;
     let fits = params.before.is_none_or(|before| last < before) && params.after.is_none_or(|after| first.seq > after);
     if !fits || page.events.len() > params.limit.unwrap_or(100) as usize {

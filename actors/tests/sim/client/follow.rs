@@ -100,7 +100,7 @@ impl Client {
                 let Some(after) = after.as_ref().filter(|after| after.epoch == result.epoch) else {
                     return Err(format!("{what}: events of another log"));
                 };
-                check_run(log, after.seq, events, &what)?;
+                check_run(log, after.seq, events, self.floor_of(entity), &what)?;
                 if after.seq + events.len() as Seq != result.seq {
                     return Err(format!("{what}: {} events bring it to {}", events.len(), result.seq));
                 }

@@ -32,7 +32,7 @@ impl Client {
         let Some(position) = follow.position.as_mut().filter(|_| wanted) else {
             return Err(format!("event {} of `{entity}` without a subscription to events", event.seq));
         };
-        check_run(&truth.logs.0[&entity], position.seq, std::slice::from_ref(event), &format!("`{entity}` live"))?;
+        check_run(&truth.logs.0[&entity], position.seq, std::slice::from_ref(event), 0, &format!("`{entity}` live"))?;
         position.seq = event.seq;
         self.stats.events += 1;
         self.saw(&entity, event.seq);

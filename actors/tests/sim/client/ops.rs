@@ -79,6 +79,7 @@ impl Client {
             ("room", 0) => ("delete", json!({"seq": latest})),
             ("room", 1) => ("react", json!({"seq": latest, "emoji": "+"})),
             ("room", 2) => ("edit", json!({"seq": latest, "body": post})),
+            ("room", 3) if rng.bool() => ("purge", json!({"seq": rng.u64(..=self.seen(entity))})),
             ("room", _) => ("post", post),
             (_, 0..4) => ("increment", json!({"path": "/count", "by": n})),
             (_, 4) => ("merge", json!({by: post})),

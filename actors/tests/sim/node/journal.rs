@@ -95,8 +95,8 @@ impl Writer {
         let Some(permit) = behind.reserve() else { return };
         let Ok(message) = queue.try_recv() else { return };
         permit.send(match message {
-            ToJournal::Event { entity, epoch, seq, text, progress } if progress.ended() => {
-                ToJournal::Event { entity, epoch, seq, text, progress: Progress::new(seq - 1).0 }
+            ToJournal::Event { entity, epoch, seq, text, erasure, progress } if progress.ended() => {
+                ToJournal::Event { entity, epoch, seq, text, erasure, progress: Progress::new(seq - 1).0 }
             }
             other => other,
         });

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use greenroom_actors::directory::ToDirectory;
-use greenroom_actors::entity::{CatchUp, FetchFor, Life, ToEntity, Todo};
-use greenroom_actors::journal::{Committed, Journal, Watch};
+use greenroom_actors::entity::{CatchUp, FetchFor, Life, PagesOut, ToEntity, Todo};
+use greenroom_actors::journal::{Committed, Journal, Progress, Watch};
 use greenroom_actors::kind::Kind;
 use greenroom_actors::record::EventRecord;
 use greenroom_actors::relay::{RelayHandle, ToRelay};
@@ -30,12 +30,14 @@ const RETRY_READ: u64 = 1000;
 
 enum Done {
     Loaded(Result<Loaded, StoreError>),
-    Fetched(FetchFor, Result<Vec<EventRecord>, StoreError>),
+    Fetched(FetchFor, Result<Vec<EventRecord>, StoreError>, PagesOut),
+    Rewritten(Option<Arc<Progress>>),
 }
 
 enum Timer {
     Load,
     Retry(CatchUp),
+    Erase,
     Presence,
     End,
 }
@@ -180,10 +182,13 @@ impl Node {
                     let fresh = Epoch::from_bits(self.rng.u64(..));
                     self.step(uid, now, |life, journal, todo| life.loaded(loaded, fresh, journal, todo));
                 }
-                Some(Done::Fetched(mut purpose, read)) => {
+                Some(Done::Fetched(mut purpose, read, out)) => {
                     self.misdirect(uid, &mut purpose);
-                    self.step(uid, now, |life, _, todo| life.fetched(purpose, read, todo));
+                    self.step(uid, now, |life, journal, todo| life.fetched(purpose, read, journal, todo));
+                    drop(out);
                 }
+                Some(Done::Rewritten(Some(progress))) => self.step(uid, now, |life, _, todo| life.rewritten(&progress, todo)),
+                Some(Done::Rewritten(None)) => {}
                 None => {}
             }
         }
@@ -222,6 +227,7 @@ impl Node {
         match proc.timers.remove(index).1 {
             Timer::Load => proc.load(&self.store, &self.writer.journal, &self.cold_starts[proc.shard], false),
             Timer::Retry(request) => self.take(uid, ToEntity::CatchUp(request), now),
+            Timer::Erase => self.take(uid, ToEntity::Erase, now),
             Timer::Presence => self.step(uid, now, |life, _, todo| life.flush_presence(todo)),
             Timer::End => self.end(uid, false),
         }
@@ -269,7 +275,7 @@ impl Node {
 
     fn carry_out(&mut self, uid: u64, now: Now, todo: Todo, lives: &mut impl FnMut() -> bool) {
         let Some(proc) = self.procs.get_mut(&uid) else { return };
-        let Todo { effects, lost, load, watch, waiting, idle, end } = todo;
+        let Todo { effects, lost, load, watch, rewriting, waiting, idle, end } = todo;
         for (worker, parts) in effects.parts {
             if !lives() {
                 return;
@@ -287,16 +293,20 @@ impl Node {
             }
             let (store, id) = (self.store.clone(), proc.id.clone());
             // Those who are slow wait for each other.
-            let turn = matches!(fetch.purpose, FetchFor::CatchUp(_)).then(|| Arc::clone(&self.turns[proc.shard]));
+            let turn = matches!(fetch.purpose, FetchFor::CatchUp(_) | FetchFor::Erase).then(|| Arc::clone(&self.turns[proc.shard]));
             proc.tasks.push(Box::pin(async move {
                 let _turn = match &turn {
                     Some(turn) => Some(turn.acquire().await),
                     None => None,
                 };
-                Done::Fetched(fetch.purpose, store.events(&id, fetch.page).await)
+                Done::Fetched(fetch.purpose, store.events(&id, fetch.page).await, fetch.out)
             }));
         }
         proc.timers.extend(effects.retries.into_iter().map(|request| (now.mono + RETRY_READ, Timer::Retry(request))));
+        proc.timers.extend(effects.erase_later.then_some((now.mono + RETRY_READ, Timer::Erase)));
+        if let Some(rewriting) = rewriting {
+            proc.tasks.push(Box::pin(async move { Done::Rewritten(rewriting.written().await) }));
+        }
         if effects.presence_due && !proc.timers.iter().any(|(_, timer)| matches!(timer, Timer::Presence)) {
             proc.timers.push((now.mono + self.sizes.presence_interval, Timer::Presence));
         }

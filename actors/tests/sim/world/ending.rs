@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use greenroom_actors::entity::ToEntity;
+use greenroom_actors::store::Store;
+
 use super::World;
 use crate::client::{Client, Crowd, check_ops};
+use crate::log::now;
 use crate::sizes::entities;
 use crate::store::Way;
 
@@ -66,6 +70,9 @@ impl World {
                 quiet = 0;
             }
             if !worked {
+                if self.erase_rest() {
+                    quiet = 0;
+                }
                 quiet += 1;
                 if quiet > QUIET_SWEEPS {
                     return Ok(());
@@ -75,6 +82,15 @@ impl World {
                 self.sweep_all();
             }
         }
+    }
+
+    /// Wakes what has something left to erase, as the server does from time to time.
+    fn erase_rest(&mut self) -> bool {
+        let left = now(self.disk.erasing(None, 100)).expect("reads are not told to fail");
+        for (running, entity) in self.nodes.last().into_iter().flat_map(|running| left.iter().map(move |entity| (running, entity))) {
+            running.node.directory.route_control(entity, ToEntity::Erase);
+        }
+        !left.is_empty()
     }
 
     pub(super) fn converged(&mut self) -> Result<(), String> {
@@ -87,6 +103,7 @@ impl World {
             }
         }
         check_ops(&self.clients, &self.truth.logs)?;
+        self.truth.logs.0.iter().try_for_each(|(entity, log)| log.is_erased(entity, &self.disk))?;
         self.nodes.iter().try_for_each(|running| running.node.agreement())?;
         self.clients.iter_mut().for_each(Client::want_lists);
         self.rest()?;

@@ -15,6 +15,7 @@ impl World {
             return self.dial(client);
         }
         let entity = self.rng.choice(entities()).expect("there are entities");
+        self.tell_floors(client);
         if self.rng.u8(..3) > 0 {
             self.whim(client, &entity);
         }
@@ -67,6 +68,12 @@ impl World {
         self.post(client, request);
     }
 
+    /// What its next requests must not show any more is what was deleted by then.
+    fn tell_floors(&mut self, client: usize) {
+        let shown = entities().into_iter().map(|entity| (entity.clone(), self.floor(client, &entity))).collect();
+        self.clients[client].shown = shown;
+    }
+
     /// The least that a read must show which begins now: all that anybody was shown before. A node whose lease is over may
     /// not know of that any more.
     fn floor(&self, client: usize, entity: &EntityId) -> u64 {
@@ -76,6 +83,7 @@ impl World {
 
     /// Sends what is still to be sent. Ops may follow `connect` at once.
     pub(super) fn catch_up(&mut self, client: usize) {
+        self.tell_floors(client);
         if self.clients[client].wants_new_name() {
             return self.hang_up(client);
         }
@@ -121,6 +129,8 @@ impl World {
             self.clients[client].rename(now.wall, random);
         }
         let Some(running) = self.nodes.last_mut().filter(|running| !running.node.is_draining()) else { return };
+        let shown = entities().into_iter().map(|entity| (entity.clone(), Truth::shown(&entity, &self.clients))).collect();
+        self.clients[client].shown = if running.term == self.newest { shown } else { std::collections::BTreeMap::new() };
         let (first, codec) = (self.clients[client].connect(), self.clients[client].codec);
         let wire = Link::with_first(first);
         running.node.accept(client, codec, &wire, now);

@@ -1,0 +1,243 @@
+//! The files of a rewritten database take the place of the old ones.
+//!
+//! All of it happens within the data directory, which may be a mount point. A rename is atomic, and a file says which of them are
+//! under way, so whoever opens the directory next can finish what a crash has interrupted: [`finish`].
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use super::lock::LOCK_FILE;
+
+/// Where the new files are made.
+const NEW: &str = "rewriting";
+/// Where the old ones go until the new ones are in their place.
+const OLD: &str = "replaced";
+/// What is under way.
+const STATE: &str = "rewrite.state";
+const NEXT_STATE: &str = "rewrite.state.new";
+
+/// What is under way, as the state file says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The old files go to [`OLD`].
+    Out,
+    /// The new ones come from [`NEW`].
+    In,
+    /// [`OLD`] is removed.
+    Tidy,
+}
+
+impl Phase {
+    const ALL: [Self; 3] = [Self::Out, Self::In, Self::Tidy];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Out => "moving the old files out",
+            Self::In => "moving the new files in",
+            Self::Tidy => "removing the old files",
+        }
+    }
+}
+
+/// Where to make the new files.
+pub(super) fn new_directory(directory: &Path) -> PathBuf {
+    directory.join(NEW)
+}
+
+/// Removes the new files of a rewrite that was interrupted before they were complete.
+///
+/// # Errors
+/// Where that is not possible, or old files of unknown origin are in the way.
+pub(super) fn discard(directory: &Path) -> io::Result<()> {
+    if directory.join(OLD).exists() {
+        let why = format!("`{OLD}` is in the way; Greenroom uses that name when it rewrites the database");
+        return Err(io::Error::new(ErrorKind::AlreadyExists, why));
+    }
+    remove(&directory.join(NEW))
+}
+
+/// The new files are complete: puts them into the place of the old ones.
+///
+/// # Errors
+/// Where that is not possible; [`finish`] goes on from there.
+pub(super) fn begin(directory: &Path) -> io::Result<()> {
+    flush_all(&directory.join(NEW))?;
+    enter(directory, Phase::Out)?;
+    finish(directory).map(drop)
+}
+
+/// Finishes what [`begin`] has begun, if anything. Tells whether there was something.
+///
+/// # Errors
+/// Where that is not possible; it may be tried again.
+pub(super) fn finish(directory: &Path) -> io::Result<bool> {
+    finish_with(directory, &mut || Ok(()))
+}
+
+/// As [`finish`], with something to do before each change, for tests: an error ends it there.
+fn finish_with(directory: &Path, before: &mut impl FnMut() -> io::Result<()>) -> io::Result<bool> {
+    let mut found = false;
+    while let Some(phase) = phase(directory)? {
+        found = true;
+        let (old, new) = (directory.join(OLD), directory.join(NEW));
+        match phase {
+            Phase::Out => {
+                fs::create_dir_all(&old)?;
+                for name in names(directory)? {
+                    before()?;
+                    fs::rename(directory.join(&name), old.join(&name))?;
+                }
+                flush(&old)?;
+                flush(directory)?;
+                before()?;
+                enter(directory, Phase::In)?;
+            }
+            Phase::In => {
+                for name in names(&new)? {
+                    before()?;
+                    fs::rename(new.join(&name), directory.join(&name))?;
+                }
+                flush(directory)?;
+                before()?;
+                enter(directory, Phase::Tidy)?;
+            }
+            Phase::Tidy => {
+                before()?;
+                remove(&old)?;
+                before()?;
+                remove(&new)?;
+                flush(directory)?;
+                before()?;
+                fs::remove_file(directory.join(STATE))?;
+                flush(directory)?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn phase(directory: &Path) -> io::Result<Option<Phase>> {
+    match fs::read_to_string(directory.join(STATE)) {
+        Ok(text) => match Phase::ALL.into_iter().find(|phase| phase.word() == text.trim()) {
+            Some(phase) => Ok(Some(phase)),
+            None => Err(io::Error::new(ErrorKind::InvalidData, format!("`{STATE}` says `{}`, which no rewrite does", text.trim()))),
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn enter(directory: &Path, phase: Phase) -> io::Result<()> {
+    let next = directory.join(NEXT_STATE);
+    let mut file = File::create(&next)?;
+    writeln!(file, "{}", phase.word())?;
+    file.sync_all()?;
+    fs::rename(next, directory.join(STATE))?;
+    flush(directory)
+}
+
+/// What is in a directory, but for what belongs to the rewriting.
+fn names(directory: &Path) -> io::Result<Vec<std::ffi::OsString>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        if ![LOCK_FILE, NEW, OLD, STATE, NEXT_STATE].iter().any(|own| name == *own) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn flush(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn flush_all(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() { flush_all(&path)? } else { flush(&path)? }
+    }
+    flush(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(path: &Path, text: &str) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// A directory with two old files, one new one that both have, and one that only the new ones have.
+    fn prepared() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path();
+        for (name, text) in
+            [(LOCK_FILE, "7"), ("wal/0", "old"), ("only-old", "old"), ("rewriting/wal/0", "new"), ("rewriting/vlog/0", "new")]
+        {
+            write(&data.join(name), text);
+        }
+        directory
+    }
+
+    fn assert_swapped(data: &Path) {
+        let mut names: Vec<_> = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, [LOCK_FILE, "vlog", "wal"]);
+        for file in ["wal/0", "vlog/0"] {
+            assert_eq!(fs::read_to_string(data.join(file)).unwrap(), "new", "{file}");
+        }
+    }
+
+    #[test]
+    fn new_files_take_the_place_of_old_ones() {
+        let directory = prepared();
+        begin(directory.path()).unwrap();
+        assert_swapped(directory.path());
+        assert!(!finish(directory.path()).unwrap(), "there is nothing left to finish");
+    }
+
+    #[test]
+    fn whatever_interrupts_it_it_is_finished_later() {
+        let mut interrupted = 0;
+        loop {
+            let directory = prepared();
+            enter(directory.path(), Phase::Out).unwrap();
+            // It is interrupted before one change, and again before the next one.
+            for extra in 0..2 {
+                let mut left = interrupted + extra;
+                let mut before = || {
+                    left -= 1;
+                    if left < 0 { Err(io::Error::other("a crash")) } else { Ok(()) }
+                };
+                if finish_with(directory.path(), &mut before).is_ok() {
+                    assert!(interrupted >= 8, "only {interrupted} changes");
+                    return assert_swapped(directory.path());
+                }
+            }
+            assert!(finish(directory.path()).unwrap());
+            assert_swapped(directory.path());
+            interrupted += 1;
+        }
+    }
+
+    #[test]
+    fn what_was_not_complete_is_discarded() {
+        let directory = prepared();
+        assert!(!finish(directory.path()).unwrap(), "nothing is begun");
+        discard(directory.path()).unwrap();
+        assert!(!directory.path().join(NEW).exists());
+        assert_eq!(fs::read_to_string(directory.path().join("wal/0")).unwrap(), "old");
+        fs::create_dir(directory.path().join(OLD)).unwrap();
+        assert!(discard(directory.path()).unwrap_err().to_string().contains(OLD));
+    }
+}
