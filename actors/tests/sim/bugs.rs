@@ -73,7 +73,7 @@ fn deleted_bodies_in_the_journal_are_found() {
 
 #[test]
 fn a_life_that_forgets_what_to_erase_is_found() {
-    found(Bug::ErasuresForgotten, 100, &["shows what is deleted", "not at rest"]);
+    found(Bug::ErasuresForgotten, 1000, &["shows what is deleted", "not at rest"]);
 }
 
 #[test]

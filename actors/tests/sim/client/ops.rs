@@ -76,10 +76,10 @@ impl Client {
         let latest = self.seen(entity).saturating_sub(rng.u64(..3));
         let post = json!({"by": by, "n": n, "pad": pad});
         let (r#type, body) = match (entity.kind(), rng.u8(..8)) {
+            ("room", 0) if n.is_multiple_of(3) => ("purge", json!({"seq": rng.u64(..=self.seen(entity))})),
             ("room", 0) => ("delete", json!({"seq": latest})),
             ("room", 1) => ("react", json!({"seq": latest, "emoji": "+"})),
             ("room", 2) => ("edit", json!({"seq": latest, "body": post})),
-            ("room", 3) if rng.bool() => ("purge", json!({"seq": rng.u64(..=self.seen(entity))})),
             ("room", _) => ("post", post),
             (_, 0..4) => ("increment", json!({"path": "/count", "by": n})),
             (_, 4) => ("merge", json!({by: post})),
