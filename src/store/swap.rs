@@ -206,27 +206,31 @@ mod tests {
         assert!(!finish(directory.path()).unwrap(), "there is nothing left to finish");
     }
 
+    /// Goes on until before the change number `last`. Tells whether it was all done by then.
+    fn finish_until(directory: &Path, last: usize) -> bool {
+        let mut changes = 0..last;
+        finish_with(directory, &mut || changes.next().map(drop).ok_or_else(|| io::Error::other("a crash"))).is_ok()
+    }
+
     #[test]
     fn whatever_interrupts_it_it_is_finished_later() {
-        let mut interrupted = 0;
-        loop {
+        let begun = || {
             let directory = prepared();
             enter(directory.path(), Phase::Out).unwrap();
-            // It is interrupted before one change, and again before the next one.
-            for extra in 0..2 {
-                let mut left = interrupted + extra;
-                let mut before = || {
-                    left -= 1;
-                    if left < 0 { Err(io::Error::other("a crash")) } else { Ok(()) }
-                };
-                if finish_with(directory.path(), &mut before).is_ok() {
-                    assert!(interrupted >= 8, "only {interrupted} changes");
-                    return assert_swapped(directory.path());
+            directory
+        };
+        let changes = (0..).find(|last| finish_until(begun().path(), *last)).unwrap();
+        assert!(changes >= 8, "only {changes} changes");
+        // It is interrupted before one change, again some changes later, and then left alone.
+        for first in 0..changes {
+            for second in 0..=changes {
+                let directory = begun();
+                assert!(!finish_until(directory.path(), first));
+                if !finish_until(directory.path(), second) {
+                    assert!(finish(directory.path()).unwrap());
                 }
+                assert_swapped(directory.path());
             }
-            assert!(finish(directory.path()).unwrap());
-            assert_swapped(directory.path());
-            interrupted += 1;
         }
     }
 
