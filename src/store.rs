@@ -141,7 +141,9 @@ impl Store for SurrealStore {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
-        commit::commit(&self.link, batch, &self.unnoted).await
+        commit::commit(&self.link, batch, self.unnoted.rows(batch)).await?;
+        self.unnoted.written(batch);
+        Ok(())
     }
 
     async fn settle(&self, fence: Fence) -> Result<Settled, CommitError> {

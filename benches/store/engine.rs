@@ -16,8 +16,11 @@ use super::shape::Shape;
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// The schema of the server's store.
-const SCHEMA: &str =
-    concat!(include_str!("../../src/store/migrations/0001_journal.surql"), include_str!("../../src/store/migrations/0002_retention.surql"));
+const SCHEMA: &str = concat!(
+    include_str!("../../src/store/migrations/0001_journal.surql"),
+    include_str!("../../src/store/migrations/0002_retention.surql"),
+    include_str!("../../src/store/migrations/0003_kinds.surql")
+);
 
 /// An embedded database and its threads.
 pub struct Engine {

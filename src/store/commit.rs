@@ -10,7 +10,6 @@ use greenroom_protocol::Seq;
 use surrealdb::types::{SurrealValue, Value, Variables};
 
 use super::failure::Failure;
-use super::kinds::Unnoted;
 use super::link::Link;
 use super::read;
 use super::rows::{ErasureRecord, JournalRecord, RewriteRecord, SnapshotRecord, TrimRecord, bits, done, int};
@@ -118,9 +117,8 @@ pub(super) async fn acquire(link: &Arc<Link>) -> Result<u64, StoreError> {
     }
 }
 
-/// Writes a batch.
-pub(super) async fn commit(link: &Arc<Link>, batch: &Batch, unnoted: &Unnoted) -> Result<(), CommitError> {
-    let kinds = unnoted.rows(batch);
+/// Writes a batch, and these rows of the table `kind` with it.
+pub(super) async fn commit(link: &Arc<Link>, batch: &Batch, kinds: Vec<Value>) -> Result<(), CommitError> {
     let rows: Vec<Value> = batch.rows.iter().map(|row| JournalRecord::new(row).into_value()).collect();
     let mut variables = fence_variables(batch.fence);
     variables.insert("rows", rows);
@@ -154,10 +152,7 @@ pub(super) async fn commit(link: &Arc<Link>, batch: &Batch, unnoted: &Unnoted) -
         }
     };
     match link.query(statement, variables).await {
-        Ok(_) => {
-            unnoted.written(batch);
-            Ok(())
-        }
+        Ok(_) => Ok(()),
         Err(Failure::Thrown(text)) => Err(match lease_in(&text) {
             Some((term, _)) if term != int(batch.fence.term) => CommitError::Fenced(text),
             _ => CommitError::Failed(text),
