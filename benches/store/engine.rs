@@ -19,7 +19,8 @@ const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 const SCHEMA: &str = concat!(
     include_str!("../../src/store/migrations/0001_journal.surql"),
     include_str!("../../src/store/migrations/0002_retention.surql"),
-    include_str!("../../src/store/migrations/0003_kinds.surql")
+    include_str!("../../src/store/migrations/0003_kinds.surql"),
+    include_str!("../../src/store/migrations/0004_erasures.surql")
 );
 
 /// An embedded database and its threads.
