@@ -16,6 +16,7 @@ use crate::config::{StoreConfig, StoreUrl};
 
 mod commit;
 mod connection;
+mod erase;
 mod error;
 mod failure;
 mod kinds;
@@ -32,6 +33,7 @@ mod swap;
 #[cfg(test)]
 mod tests;
 
+use commit::Beside;
 pub use error::OpenError;
 use kinds::Unnoted;
 use link::Link;
@@ -141,7 +143,8 @@ impl Store for SurrealStore {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
-        commit::commit(&self.link, batch, self.unnoted.rows(batch)).await?;
+        let rewritten = erase::rewritten(&self.link, &batch.rewrites).await?;
+        commit::commit(&self.link, batch, Beside { kinds: self.unnoted.rows(batch), rewritten }).await?;
         self.unnoted.written(batch);
         Ok(())
     }

@@ -36,7 +36,7 @@ impl Link {
     /// # Errors
     /// Where it says nothing.
     pub async fn said(self: &Arc<Self>, batch: &Batch) -> Result<Said> {
-        commit::commit(self, batch, Vec::new()).await?;
+        commit::commit(self, batch, commit::Beside::default()).await?;
         let said = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok(said.ok_or("the server's commit sends nothing to its link")?)
     }

@@ -5,14 +5,12 @@
 
 use std::sync::Arc;
 
-use greenroom_actors::store::{Batch, CommitError, Fence, Rewrite, Settled, StoreError, erase};
-use greenroom_protocol::Seq;
+use greenroom_actors::store::{Batch, CommitError, Fence, Settled, StoreError};
 use surrealdb::types::{SurrealValue, Value, Variables};
 
 use super::failure::Failure;
 use super::link::Link;
-use super::read;
-use super::rows::{ErasureRecord, JournalRecord, RewriteRecord, SnapshotRecord, TrimRecord, bits, done, int};
+use super::rows::{ErasureRecord, JournalRecord, SnapshotRecord, TrimRecord, bits, done, int};
 
 /// Begins what is thrown when the lease is not where it should be; the lease's term and number follow.
 const LEASE_IS: &str = "the lease is at ";
@@ -117,17 +115,23 @@ pub(super) async fn acquire(link: &Arc<Link>) -> Result<u64, StoreError> {
     }
 }
 
-/// Writes a batch, and these rows of the table `kind` with it.
-pub(super) async fn commit(link: &Arc<Link>, batch: &Batch, kinds: Vec<Value>) -> Result<(), CommitError> {
+/// What a transaction writes that is not in its batch.
+#[derive(Default)]
+pub(super) struct Beside {
+    /// New rows of the table `kind`.
+    pub kinds: Vec<Value>,
+    /// Rows of the journal as the batch's rewrites want them.
+    pub rewritten: Vec<Value>,
+}
+
+/// Writes a batch.
+pub(super) async fn commit(link: &Arc<Link>, batch: &Batch, beside: Beside) -> Result<(), CommitError> {
+    let Beside { kinds, rewritten } = beside;
     let rows: Vec<Value> = batch.rows.iter().map(|row| JournalRecord::new(row).into_value()).collect();
     let mut variables = fence_variables(batch.fence);
     variables.insert("rows", rows);
     let erases = !batch.erasures.is_empty() || !batch.rewrites.is_empty();
     if erases {
-        let mut rewritten = Vec::new();
-        for rewrite in &batch.rewrites {
-            rewritten.extend(rewrite_rows(link, rewrite).await?.into_iter().map(SurrealValue::into_value));
-        }
         let done: Vec<Value> = batch.rewrites.iter().flat_map(done).map(SurrealValue::into_value).collect();
         let erasures = batch.erasures.iter().map(|(entity, erasure)| ErasureRecord::new(entity, erasure).into_value());
         variables.insert("rewritten", rewritten);
@@ -160,30 +164,6 @@ pub(super) async fn commit(link: &Arc<Link>, batch: &Batch, kinds: Vec<Value>) -
         Err(Failure::NotSent(text) | Failure::Refused(text)) => Err(CommitError::Failed(text)),
         Err(Failure::Lost(text)) => Err(CommitError::Unknown(text)),
     }
-}
-
-/// The rows of a rewrite as they are to be. Nobody else writes them before this transaction does: commits do not overlap, and
-/// who has taken the lease meanwhile makes this one fail.
-async fn rewrite_rows(link: &Arc<Link>, rewrite: &Rewrite) -> Result<Vec<RewriteRecord>, CommitError> {
-    let Rewrite { entity, events: erased, .. } = rewrite;
-    let seqs: Vec<Seq> = erased.iter().map(|(seq, _)| *seq).collect();
-    let rows = match read::rows_with(link, entity, &seqs).await {
-        Ok(rows) => rows,
-        Err(StoreError::Unavailable(why)) => return Err(CommitError::Failed(format!("cannot read what is to be erased: {why}"))),
-        Err(StoreError::Corrupt(why)) => return Ok(unreadable(why)),
-    };
-    let (entity, erased) = (entity.clone(), erased.clone());
-    let work = move || -> Result<Vec<RewriteRecord>, serde_json::Error> {
-        rows.into_iter().map(|(first, events)| Ok(RewriteRecord::new(&entity, first, erase(&events, &erased)?))).collect()
-    };
-    let rewritten = link.compute(work).await.map_err(CommitError::Failed)?;
-    Ok(rewritten.unwrap_or_else(|error| unreadable(error.to_string())))
-}
-
-/// Other entities' ops are in the same transaction, so what cannot be read does not fail it. Its entity cannot be loaded either.
-fn unreadable(why: String) -> Vec<RewriteRecord> {
-    tracing::error!(%why, "a deleted body cannot be erased: the journal's row cannot be read");
-    Vec::new()
 }
 
 /// Finds out what became of the transaction with this fence, and uses its number up.

@@ -38,7 +38,11 @@ async fn one_entry_per_user(codec: CodecKind) {
     assert_eq!(listed, json!({"count": 1, "members": [member(json!({"at": "sofa"}), 2)]}));
 
     one.ok("presence", json!({"entity": ROOM, "action": "leave"})).await;
-    assert_eq!(bob.expect("presence").await["updated"], json!([member(json!({"at": "phone"}), 1)]), "what the other one had set is gone with it");
+    assert_eq!(
+        bob.expect("presence").await["updated"],
+        json!([member(json!({"at": "phone"}), 1)]),
+        "what the other one had set is gone with it"
+    );
     two.close().await;
     assert_eq!(bob.expect("presence").await, json!({"entity": ROOM, "left": ["alice"], "count": 0}));
     assert_eq!(bob.ok("presence", json!({"entity": ROOM, "action": "list"})).await, json!({"count": 0, "members": []}));
