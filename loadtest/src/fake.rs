@@ -299,7 +299,16 @@ impl Session {
         }
         let body = if self.fault == Fault::Alter(seq) { json(&serde_json::json!({ "text": "?", "line": 0 })) } else { op.body.clone() };
         let from = self.user();
-        let event = Event { entity: Some(op.entity.clone()), seq, at: 1, from, r#type: op.r#type.clone(), body, tag: op.tag.clone() };
+        let event = Event {
+            entity: Some(op.entity.clone()),
+            seq,
+            at: 1,
+            from,
+            r#type: op.r#type.clone(),
+            body,
+            tag: op.tag.clone(),
+            deleted: false,
+        };
         room.next += 1;
         if self.fault != Fault::Lose(seq) {
             room.events.push(event.clone());

@@ -106,7 +106,16 @@ mod tests {
 
     fn event() -> Event {
         let entity = Some("room:seq-9".parse().expect("it is an entity id"));
-        Event { entity, seq: 12, at: 1_763_800_000_000, from: "anon-1".into(), r#type: "post".into(), body: body(), tag: None }
+        Event {
+            entity,
+            seq: 12,
+            at: 1_763_800_000_000,
+            from: "anon-1".into(),
+            r#type: "post".into(),
+            body: body(),
+            tag: None,
+            deleted: false,
+        }
     }
 
     #[test]

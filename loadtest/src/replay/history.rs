@@ -99,7 +99,7 @@ mod tests {
 
     fn event(seq: Seq, body: &Line) -> Event {
         let body = RawJson::from_value(body).expect("it serializes");
-        Event { entity: None, seq, at: 0, from: "a".into(), r#type: "post".into(), body, tag: None }
+        Event { entity: None, seq, at: 0, from: "a".into(), r#type: "post".into(), body, tag: None, deleted: false }
     }
 
     #[test]

@@ -77,7 +77,7 @@ mod tests {
     fn answer(seq: u64, events: Option<&[u64]>) -> Subscribed {
         let event = |seq: &u64| {
             let (from, r#type, body) = ("ann".into(), "post".into(), RawJson::NULL);
-            Event { entity: None, seq: *seq, at: 1, from, r#type, body, tag: None }
+            Event { entity: None, seq: *seq, at: 1, from, r#type, body, tag: None, deleted: false }
         };
         Subscribed {
             entity: "room:a".parse().expect("it is an entity id"),
