@@ -126,6 +126,33 @@ fn a_purge_reaches_what_the_state_has_forgotten() {
     }
 }
 
+/// A large message drives others out of a state that is bounded in bytes, also when its body is erased before the log is read again.
+#[test]
+fn what_an_erased_body_has_driven_out_does_not_come_back() {
+    let config = RoomConfig { max_state_bytes: 2000, ..Default::default() };
+    for edited in [false, true] {
+        let (small, large) = (r#"{"text":"small"}"#.to_owned(), format!(r#"{{"text":"{}"}}"#, "x".repeat(1900)));
+        let posted = if edited { &small } else { &large };
+        let mut ops = vec![("post", small.clone()), ("post", small.clone()), ("post", posted.clone())];
+        if edited {
+            ops.push(("edit", format!(r#"{{"seq":3,"body":{large}}}"#)));
+        }
+        ops.push(("delete", r#"{"seq":3}"#.to_owned()));
+        let (mut room, mut again) = (Room::new(config.clone()), Room::new(config.clone()));
+        for (seq, (r#type, body)) in (1..).zip(&ops) {
+            let (body, at) = (raw(body), 100 + seq);
+            room.decide(&Op { r#type, body: &body, from: "alice", moderator: false, seq, at }).unwrap();
+            let (from, r#type) = ("alice".into(), (*r#type).into());
+            let event =
+                EventRecord { seq, at, from, r#type, body, deleted: None, client: None, n: None, began: None, tag: None, result: None };
+            let body = room.carries(&event).filter(|body| body.message == 3);
+            again.apply(&body.map_or(event.clone(), |body| event.tombstone(body))).unwrap();
+        }
+        assert_eq!(room.messages.len(), 1, "the large one had the room for itself");
+        assert_eq!((again.snapshot(), again.size()), (room.snapshot(), room.size()), "edited: {edited}");
+    }
+}
+
 #[test]
 fn malformed_ops() {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(64), "]".repeat(64));
