@@ -14,6 +14,9 @@ enum Choice {
     Tasks,
 }
 
+/// The longest that nothing is looked after, in ms: connections are swept meanwhile, or they would all be silent for too long.
+const LONGEST_WAIT: u64 = 1000;
+
 impl World {
     /// Lets one thing happen, if need be the next timer. False when there is none.
     pub(super) fn work(&mut self) -> Result<bool, String> {
@@ -52,7 +55,7 @@ impl World {
         let patience = self.clients.iter().map(|client| client.waits_until).filter(|until| *until > now);
         let timers = self.nodes.iter().filter_map(|running| running.node.next_timer());
         let Some(due) = timers.chain(patience).min() else { return Ok(false) };
-        self.clock.pass_until(due);
+        self.clock.pass_until(due.min(now + LONGEST_WAIT));
         self.poll()?;
         Ok(true)
     }
