@@ -69,7 +69,7 @@ impl Asker {
     }
 
     /// What a request cost beyond the token that it was let in for. The session pays with its next requests, and its user now.
-    fn charge(&self, tokens: u32) {
+    pub fn charge(&self, tokens: u32) {
         if let Some(payer) = self.payer.as_ref().filter(|_| tokens > 0) {
             payer.account().charge(tokens);
             // Only what one session is answered within a moment adds up here.

@@ -51,7 +51,7 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info,surrealdb=warn,surrealkv=error,actix_server=warn".into() }
+        Self { format: LogFormat::Text, filter: "info,surrealdb=warn,surrealkv=error,actix_server=warn,actix_http=off".into() }
     }
 }
 

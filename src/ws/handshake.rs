@@ -122,7 +122,12 @@ fn has_body(head: &actix_http::RequestHead) -> bool {
 
 /// What the request says of its page and of us. What is no text is not left out, but is like nothing that is allowed.
 fn claimed(head: &actix_http::RequestHead) -> Claimed<'_> {
-    let text = |name| head.headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or(""));
+    // Nor is what comes twice: others may go by the other one.
+    let text = |name| {
+        let mut values = head.headers.get_all(name);
+        let first = values.next()?;
+        Some(first.to_str().ok().filter(|_| values.next().is_none()).unwrap_or(""))
+    };
     Claimed { origin: text(header::ORIGIN), host: text(header::HOST), target: head.uri.authority().map(actix_http::uri::Authority::as_str) }
 }
 

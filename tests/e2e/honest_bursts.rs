@@ -111,6 +111,37 @@ async fn signals_over_the_rate_are_dropped(codec: CodecKind) {
     listener.expect("signal").await;
 }
 
+/// Each of a thousand is repeated at its own time, as the protocol allows.
+async fn a_thousand_that_come_back_each_at_its_own_time(codec: CodecKind) {
+    let server = Server::builder().start().await;
+    let mut client = server.client(codec).await;
+    let mut open = std::collections::BTreeSet::new();
+    let mut due = std::collections::BTreeSet::new();
+    for _ in 0..1000 {
+        open.insert(client.ask("ping", json!({})).await);
+    }
+    while !open.is_empty() || !due.is_empty() {
+        let next = due.first().copied();
+        tokio::select! {
+            biased;
+            // The time that it was told is what is waited for.
+            () = tokio::time::sleep_until(next.map_or_else(tokio::time::Instant::now, |(at, _)| at)), if next.is_some() => {
+                due.pop_first();
+                open.insert(client.ask("ping", json!({})).await);
+            }
+            answer = client.try_any_answer(), if !open.is_empty() => {
+                let (id, answer) = answer.unwrap_or_else(|close| panic!("closed with {close:?}"));
+                open.remove(&id);
+                if let Err(error) = answer {
+                    let wait = error["data"]["retry_after_ms"].as_u64().unwrap_or_else(|| panic!("{error}"));
+                    due.insert((tokio::time::Instant::now() + std::time::Duration::from_millis(wait), id));
+                }
+            }
+        }
+    }
+    assert_eq!(server.sample("greenroom_closes_total{reason=\"rate_limited\"}").await, 0.0);
+}
+
 async fn who_ignores_the_wait_is_closed(codec: CodecKind) {
     let server =
         Server::builder().with("limits.requests_per_second = 10\nlimits.requests_burst = 10\nlimits.abuse_after = 20").start().await;
@@ -129,5 +160,6 @@ mod codecs {
     crate::over_both_codecs!(following_and_entering_250_rooms_at_once);
     crate::over_both_codecs!(what_is_refused_without_an_id_is_counted);
     crate::over_both_codecs!(signals_over_the_rate_are_dropped);
+    crate::over_both_codecs!(a_thousand_that_come_back_each_at_its_own_time);
     crate::over_both_codecs!(who_ignores_the_wait_is_closed);
 }

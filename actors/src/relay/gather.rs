@@ -38,6 +38,8 @@ pub struct Gather {
     ahead: VecDeque<(Ask, Responder)>,
     /// Entries that are asked for and not answered yet.
     asked: usize,
+    /// Entries that are not answered yet.
+    open: usize,
     /// Bytes of the outcomes so far, roughly.
     bytes: usize,
     /// Another thread is asked for the session whose place this one takes.
@@ -48,7 +50,7 @@ impl Gather {
     /// Nothing is asked for yet. `ahead` has an entry for each of the answer's `subscriptions` and `presence`.
     pub fn new(id: Option<RequestId>, connected: Connected, ahead: VecDeque<(Ask, Responder)>, resuming: bool) -> Self {
         let presence = ahead.iter().filter(|(ask, _)| matches!(ask, Ask::Presence(_))).count();
-        let subscriptions = ahead.len() - presence;
+        let (open, subscriptions) = (ahead.len(), ahead.len() - presence);
         Self {
             id,
             connected,
@@ -56,6 +58,7 @@ impl Gather {
             presence: (0..presence).map(|_| None).collect(),
             ahead,
             asked: 0,
+            open,
             bytes: 0,
             resuming,
         }
@@ -97,7 +100,7 @@ impl Gather {
         self.asked = self.asked.saturating_sub(1);
         self.bytes += weight(&outcome);
         if let Some(place) = self.subscriptions.get_mut(usize::from(index)) {
-            *place = Some(outcome);
+            self.open -= usize::from(place.replace(outcome).is_none());
         }
     }
 
@@ -105,7 +108,7 @@ impl Gather {
     pub(super) fn entered(&mut self, index: u16, outcome: PresenceOutcome) {
         self.asked = self.asked.saturating_sub(1);
         if let Some(place) = self.presence.get_mut(usize::from(index)) {
-            *place = Some(outcome);
+            self.open -= usize::from(place.replace(outcome).is_none());
         }
     }
 
@@ -117,7 +120,7 @@ impl Gather {
 
     /// Whether everything is answered that the `connect` asked for.
     pub(super) fn is_complete(&self) -> bool {
-        !self.resuming && self.subscriptions.iter().all(Option::is_some) && self.presence.iter().all(Option::is_some)
+        !self.resuming && self.open == 0
     }
 
     /// What to answer to, and the answer.

@@ -355,10 +355,15 @@ impl Seat {
         self.over.set(self.over.get().saturating_add(1 + bytes / OVER_BYTES));
     }
 
+    /// Whether so much was refused within this second that no more is read until the next.
+    pub fn is_choked(&self) -> bool {
+        self.over.get() >= CHOKE_AFTER
+    }
+
     /// Whether requests are read: not while its client takes no answers or several large ones are being made, and not before the
     /// next second once so much was refused.
     pub fn is_read(&self) -> bool {
-        !self.outbox.is_full() && !self.outbox.is_busy() && self.over.get() < CHOKE_AFTER
+        !self.outbox.is_full() && !self.outbox.is_busy() && !self.is_choked()
     }
 
     /// A second is over: tells its client of what was refused, and reads on if it was choked.

@@ -20,6 +20,9 @@ use crate::notices::NOTICES;
 use crate::relay::{Ask, Gather, Owner, Resume, ToRelay};
 use crate::session::name::{name, parse};
 
+/// Entries of a `connect` that cost as much as one more request.
+const ENTRIES_PER_TOKEN: u32 = 16;
+
 impl Session {
     pub(super) fn connect(&mut self, id: Option<RequestId>, params: Connect, now: Millis) {
         let rights = self.seat.rights();
@@ -105,6 +108,9 @@ impl Session {
         }
         self.seat.in_flight.set(self.seat.in_flight.get() + 1);
         let ahead = self.ahead(params.subscriptions, params.presence);
+        if let Some(asker) = self.asker() {
+            asker.charge(u32::try_from(ahead.len()).unwrap_or(u32::MAX) / ENTRIES_PER_TOKEN);
+        }
         self.env.relay.borrow().gather(&self.seat, Gather::new(id, connected, ahead, resuming));
     }
 

@@ -20,7 +20,7 @@ use crate::clock::{Millis, Mono, Now};
 use crate::entity::{OpRequest, Sender, SignalRequest, ToEntity};
 use crate::identity::Identity;
 use crate::kind::Kind;
-use crate::limits::{Bucket, Rate, Refused};
+use crate::limits::{Account, Bucket, Payer, Rate, Refused};
 use crate::metrics::{MAILBOX_REFUSALS, REQUESTS, SESSIONS, UNKNOWN_METHOD, record_rate_limited};
 use crate::outbox::Outbox;
 use crate::relay::{Ask, Owner, Seat};
@@ -83,6 +83,11 @@ impl Session {
                 return self.over_limit(Head::of(&decoded), scope, cost, refused, now.mono);
             }
         }
+        // Whatever it is: a newer token and what is no request cost its user as much as any other.
+        if let Some(Err(refused)) = self.account().map(|account| account.request(1)) {
+            self.seat.over_limit(0);
+            return self.over_limit(Head::of(&decoded), Scope::User, 1, refused, now.mono);
+        }
         match decoded {
             Ok(request) => self.call(request, now),
             Err(Malformed { id, error }) => self.refuse(Head { method: UNKNOWN_METHOD, id: id.as_ref(), entity: None }, error),
@@ -123,10 +128,6 @@ impl Session {
         if now.wall >= self.seat.expires.get() {
             // The sweep has not come to it yet.
             return self.seat.outbox.close(CloseCode::TokenExpired);
-        }
-        if let Some(Err(refused)) = asker.payer.as_ref().map(|payer| payer.account().request(1)) {
-            self.seat.over_limit(0);
-            return self.over_limit(head, Scope::User, 1, refused, now.mono);
         }
         if matches!(call, Call::Ping(_)) {
             return self.reply(head.method, id.as_ref(), &Pong { now: now.wall });
@@ -215,7 +216,7 @@ impl Session {
         };
         let wait_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
         let told = self.seat.outbox.bytes() + self.seat.unwritten.get() == 0;
-        let excess = Excess { scope, rate: self.rate(scope), cost, wait_ms, told };
+        let excess = Excess { scope, rate: self.rate(scope), cost, wait_ms, told, unread: self.seat.is_choked() };
         let Told { retry_after_ms, ignored } = self.patience.get_or_insert_default().refuse(excess, now);
         let error = WireError::new(ErrorCode::RateLimited, "over the rate limit; nothing was done");
         self.refuse(head, error.retry_after_ms(retry_after_ms).reason(scope.as_str()));
@@ -230,9 +231,7 @@ impl Session {
         match scope {
             Scope::Requests => bounds.requests,
             Scope::Bytes => bounds.bytes,
-            Scope::User => {
-                self.asker.as_ref().and_then(|asker| asker.payer.as_ref()).map_or(bounds.requests, |payer| payer.account().rate())
-            }
+            Scope::User => self.account().map_or(bounds.requests, Account::rate),
         }
     }
 
@@ -265,6 +264,11 @@ impl Session {
         }
         let most_subscriptions = self.env.bounds.told.max_subscriptions as usize;
         self.seat.set_rights(Rights { identity, kinds: self.env.kinds.clone(), most_subscriptions });
+    }
+
+    /// What its requests are paid from, once it has connected.
+    fn account(&self) -> Option<&Account> {
+        self.asker.as_ref()?.payer.as_ref().map(Payer::account)
     }
 
     /// Itself, as those who answer it know it, once it has connected.

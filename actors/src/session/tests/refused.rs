@@ -6,7 +6,12 @@ const SIGNAL: &str = r#"{"entity":"room:a","type":"cursor","body":{}}"#;
 
 /// A session that may ask a hundred times a second, and has used its burst up.
 fn exhausted() -> Rig {
-    let mut rig = Rig::connected(SessionBounds { requests: Rate::new(1, 2), abuse_window_ms: 10_000, ..bounds() });
+    let mut rig = Rig::connected(SessionBounds {
+        requests: Rate::new(1, 2),
+        bytes: Rate::new(u32::MAX, u32::MAX),
+        abuse_window_ms: 10_000,
+        ..bounds()
+    });
     assert_eq!(rig.ask("ping", "{}"), ["#2"]);
     rig
 }
@@ -36,7 +41,8 @@ fn who_goes_on_although_told_to_wait_is_closed() {
     rig.got();
     rig.ping(2100);
     rig.got();
-    (0..2).for_each(|_| rig.ping(4100));
+    // Two may be those that were told to come back by now.
+    (0..4).for_each(|_| rig.ping(4100));
     assert_eq!(rig.closing(), None);
     rig.ping(4100);
     assert_eq!(rig.closing(), Some(CloseCode::RateLimited));
@@ -62,7 +68,8 @@ fn a_flood_of_control_frames_is_abuse_at_once() {
 fn signals_over_the_rate_are_dropped_reported_and_never_abuse() {
     let mut rig = exhausted();
     assert_eq!(rig.tell("signal", SIGNAL, 2000), ["refused signal room:a rate_limited requests x1"]);
-    for second in 0..100 {
+    // Few enough that no token is regained meanwhile.
+    for second in 0..5 {
         for _ in 0..120 {
             assert_eq!(rig.tell("signal", SIGNAL, 2000 + second * 1000), [""; 0]);
         }

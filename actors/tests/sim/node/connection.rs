@@ -21,7 +21,7 @@ use crate::net::Wire;
 /// The frame of a ping: a message of no bytes, and so is a pong.
 pub const PING: &[u8] = &[0; 4];
 /// No run is as long as that, by the clock that only goes on, but for pings.
-pub const DEADLINES: Deadlines = Deadlines { ping_interval: 1000, idle_timeout: 60_000, write_timeout: 60_000, write_min_bytes: 1 };
+pub const DEADLINES: Deadlines = Deadlines { ping_interval: 1000, idle_timeout: 300_000, write_timeout: 300_000, write_min_bytes: 1 };
 
 /// See the module's head.
 pub struct Connection {
