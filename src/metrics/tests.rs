@@ -123,6 +123,8 @@ const STILL: &[(&str, &str, &str)] = &[
     ("greenroom_ops_total", E2E, "metrics_stand_still"),
     ("greenroom_op_seconds", DIRECTORY, "an_ops_time_begins_when_its_entity_has_accepted_it"),
     ("greenroom_presence_changes_total", E2E, "metrics_stand_still"),
+    ("greenroom_erasures_total", E2E, "metrics_stand_still"),
+    ("greenroom_corrupt_reads_total", E2E, "metrics_stand_still"),
     ("greenroom_snapshots_total", JOURNAL, "what_was_not_stored_does_not_count"),
     ("greenroom_actor_panics_total", E2E, "metrics_stand_still"),
     ("greenroom_journal_queue_ops", E2E, "metrics_stand_still"),

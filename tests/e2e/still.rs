@@ -35,6 +35,8 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("greenroom_op_seconds_count", "kind=\"room\"", "a repeat and a rejection"),
     ("greenroom_ops_total", "kind=\"room\",outcome=\"accepted\"", "a repeat and a rejection"),
     ("greenroom_presence_changes_total", "", "reading and signalling"),
+    ("greenroom_erasures_total", "", "a repeat and a rejection"),
+    ("greenroom_corrupt_reads_total", "", "an op, a signal and a subscription"),
     ("greenroom_actor_panics_total", "", "a message that cannot be read"),
     ("greenroom_journal_queue_ops", "", "reading and signalling"),
     ("greenroom_outbox_bytes", "", "reading and signalling"),

@@ -43,8 +43,8 @@ struct Notice {
     first: Mono,
     /// Tokens that the others need.
     others: u64,
-    /// When the first of them was refused.
-    began: Mono,
+    /// Some of what it had sent was left unread for a while.
+    unread: bool,
     /// Tokens of those that were refused again although they may have come back as told.
     again: u64,
     /// The latest time to come back that was named.
@@ -100,19 +100,19 @@ impl Patience {
         let place = &mut self.notices[scope as usize];
         let alone = now.after(wait_ms);
         let Some(notice) = place.as_mut().filter(|notice| now < notice.until) else {
-            *place = Some(Notice { first: alone, others: 0, began: now, again: 0, until: alone, told: None });
+            *place = Some(Notice { first: alone, others: 0, unread, again: 0, until: alone, told: None });
             return Told { retry_after_ms: wait_ms, ignored: false };
         };
-        if unread && now.since(notice.began) < UNREAD_MS {
-            notice.told = None;
-        } else if told {
+        if told {
             notice.told.get_or_insert(now);
         }
+        notice.unread |= unread;
         notice.others += u64::from(cost);
         let turn = notice.first.after(notice.others * 1000 / u64::from(rate.per_second.get()));
         let due = turn.min(now.after(LONGEST_MS)).max(alone);
         notice.until = notice.until.max(due);
-        let knows = notice.told.is_some_and(|told| now.since(told) >= REACTION_MS);
+        let reaction = if notice.unread { UNREAD_MS } else { REACTION_MS };
+        let knows = notice.told.is_some_and(|told| now.since(told) >= reaction);
         // Each that was told a time by now may be the one that has come back, and met others who took its token.
         let told_to_come = (now.since(notice.first) * u64::from(rate.per_second.get()) / 1000 + 1).min(notice.others);
         notice.again += if knows { u64::from(cost) } else { 0 };
