@@ -10,7 +10,7 @@ use crate::limits::Rate;
 /// How long after it was told a client may still be sending what it had decided to send. Its round trip is included.
 const REACTION_MS: u64 = 2000;
 /// How long what it sent before may still be unread, when more came than is read at once.
-const UNREAD_MS: u64 = 10_000;
+const UNREAD_MS: u64 = 5000;
 /// The longest wait that is named, unless a single request has to wait longer.
 const LONGEST_MS: u64 = 60_000;
 
