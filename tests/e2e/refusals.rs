@@ -135,7 +135,14 @@ async fn refusals_leave_a_few_lines_and_say_how_many_more_there_were() {
 async fn a_flood_is_named_with_its_user_and_address() {
     let server = Server::builder().with("limits.requests_per_second = 1\nlimits.requests_burst = 2\nlimits.abuse_after = 3").start().await;
     let mut client = server.client(CodecKind::Json).await;
-    let flood = async { while let Ok(()) = client.try_ask("ping", json!({})).await.map(|_| ()) {} };
+    let flood = async {
+        loop {
+            let id = client.ask("ping", json!({})).await;
+            if client.try_answer(id).await.is_err() {
+                break;
+            }
+        }
+    };
     within("it is closed", flood).await;
     server.until("greenroom_closes_total{reason=\"rate_limited\"}", |closed| closed == 1.0).await;
     let log = server.log();
