@@ -29,7 +29,7 @@ async def test_connects_result_has_the_members_of_the_example(server, name):
     example = json.loads(fences()[0].replace("…", "x"))
     token = server.token("alice", "room:*=read,send")
     subscriptions = [{"entity": f"room:{name}"}, {"entity": "castle:x"}]
-    async with connected(server, params={"token": token, "subscriptions": subscriptions, "version": "test/1"}) as client:
+    async with connected(server, params={"token": token, "subscriptions": subscriptions, "presence": [{"entity": f"room:{name}"}], "version": "test/1"}) as client:
         hello = client.hello
         # This session has taken nobody's place, which the example's has.
         assert set(hello) == set(example) - {"resumed"}
@@ -77,7 +77,7 @@ async def test_the_ops_of_a_room(server, codec, name):
             sent = await client.call("send", entity=room, type=op, body=body, n=n)
             assert sent["seq"] == n
             event = await client.notification("event")
-            assert set(event) == members(quoted('`{"entity", "seq", "at", "from", "type", "body"}`'))[0]
+            assert set(event) == members(quoted('`{"entity", "seq", "at", "from", "type", "body", "tag"?, "deleted"?: true}`'))[0]
             assert (event["type"], event["body"], event["from"]) == (op, body, "alice")
             message = (await client.call("read", entity=room))["state"]["messages"][-1]
             for member, value in expected.items():
