@@ -29,7 +29,7 @@ mod tests;
 mod watch;
 
 pub use state::Session;
-pub use watch::Deadlines;
+pub use watch::{Deadlines, Pinger};
 
 /// Checks who somebody is.
 pub trait Authenticate: Send + Sync + 'static {

@@ -88,8 +88,8 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
                     self.session.seat().outbox.push(frame::pong(&payload));
                 }
             }
-            Ok(Message::Pong(_)) => {
-                self.session.control(clock::mono());
+            Ok(Message::Pong(payload)) => {
+                self.session.probed(frame::number(&payload), clock::mono());
             }
             Ok(Message::Close(reason)) => {
                 // Whoever says goodbye does not come back; any other code is a connection that its client gives up.

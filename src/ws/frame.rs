@@ -13,7 +13,7 @@ const SHORT: usize = 125;
 const MAX_REASON: usize = 123;
 
 /// An empty ping.
-pub static PING: Bytes = Bytes::from_static(&[FIN | 0x9, 0]);
+static PING: Bytes = Bytes::from_static(&[FIN | 0x9, 0]);
 
 /// Appends `payload` as one data frame of the codec's type; so many bytes `more` of it follow by themselves.
 pub fn frame(codec: CodecKind, payload: &[u8], more: usize, out: &mut Vec<u8>) {
@@ -31,6 +31,19 @@ pub fn frame(codec: CodecKind, payload: &[u8], more: usize, out: &mut Vec<u8>) {
         out.extend_from_slice(&(length as u64).to_be_bytes());
     }
     out.extend_from_slice(payload);
+}
+
+/// A ping: an empty one, or one with a number.
+pub fn ping(number: Option<u32>) -> Bytes {
+    match number {
+        None => PING.clone(),
+        Some(number) => Bytes::copy_from_slice(&[&[FIN | 0x9, 4], &number.to_be_bytes()[..]].concat()),
+    }
+}
+
+/// The number that a pong answers; 0 for none.
+pub fn number(payload: &[u8]) -> u32 {
+    payload.try_into().map_or(0, u32::from_be_bytes)
 }
 
 /// A pong with a ping's payload, which is no longer than a control frame may be.
@@ -83,7 +96,9 @@ mod tests {
     fn close_has_code_and_reason() {
         let Frame::Close(Some(reason)) = read(&close(4009, "slow_consumer")) else { panic!("no close frame") };
         assert_eq!((u16::from(reason.code), reason.description.as_deref()), (4009, Some("slow_consumer")));
-        assert_eq!(read(&PING), Frame::Ping(Bytes::new()));
+        assert_eq!(read(&ping(None)), Frame::Ping(Bytes::new()));
+        let Frame::Ping(payload) = read(&ping(Some(70_000))) else { panic!("it is a ping") };
+        assert_eq!([number(&payload), number(b""), number(b"12345")], [70_000, 0, 0]);
         assert_eq!(read(&pong(b"x")), Frame::Pong(Bytes::from_static(b"x")));
     }
 }

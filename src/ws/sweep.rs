@@ -7,7 +7,7 @@ use greenroom_actors::clock;
 use greenroom_actors::metrics::DeliveryMetrics;
 use greenroom_actors::session::{Deadlines, SessionEnv};
 
-use super::frame::PING;
+use super::frame::ping;
 use crate::config::Config;
 
 /// Sweeps until the thread ends.
@@ -24,7 +24,7 @@ pub async fn sweep_every_second(env: Rc<SessionEnv>, config: Rc<Config>) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         tick.tick().await;
-        env.sweep(clock::now(), deadlines, &PING);
+        env.sweep(clock::now(), deadlines, ping);
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 bytes")]
         let bytes = env.relay.borrow().outboxes().used() as f64;
         // One gauge for all threads: each adds what has changed on its own.

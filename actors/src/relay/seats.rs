@@ -78,6 +78,10 @@ pub struct Seat {
     refusals: RefCell<Rare<Refusals>>,
     /// What was refused for a rate since the last second, in requests; a long one counts as several.
     over: Cell<u32>,
+    /// The next probe: a ping whose answer shows that its client has read what came before it.
+    probe: Cell<u32>,
+    /// It is to be sent.
+    probing: Cell<bool>,
     /// Subscriptions so far, numbered in the order in which entities are asked.
     subscriptions: Cell<u32>,
     /// The answer to `connect`, while its subscriptions are being gathered.
@@ -161,6 +165,8 @@ impl Seat {
             follows: RefCell::default(),
             refusals: RefCell::default(),
             over: Cell::new(0),
+            probe: Cell::new(1),
+            probing: Cell::new(false),
             subscriptions: Cell::new(0),
             gather: RefCell::new(None),
         }
@@ -353,6 +359,24 @@ impl Seat {
     /// A message of so many bytes was refused for a rate.
     pub fn over_limit(&self, bytes: u32) {
         self.over.set(self.over.get().saturating_add(1 + bytes / OVER_BYTES));
+    }
+
+    /// The next probe, which will be sent within a second.
+    pub fn next_probe(&self) -> u32 {
+        self.probing.set(true);
+        self.probe.get()
+    }
+
+    /// The number of the probe to send, if one is wanted.
+    pub fn take_probe(&self) -> Option<u32> {
+        let number = self.probing.replace(false).then(|| self.probe.get())?;
+        self.probe.set(number + 1);
+        Some(number)
+    }
+
+    /// Whether it was sent this probe.
+    pub fn was_sent(&self, probe: u32) -> bool {
+        probe < self.probe.get()
     }
 
     /// Whether so much was refused within this second that no more is read until the next.

@@ -116,6 +116,13 @@ impl Session {
         within
     }
 
+    /// Takes the answer to a probe, which is free the first time.
+    pub fn probed(&mut self, probe: u32, now: Mono) -> bool {
+        self.seat.heard.set(now);
+        let answered = self.seat.was_sent(probe) && self.patience.as_mut().is_some_and(|patience| patience.answered(probe, now));
+        answered || self.control(now)
+    }
+
     fn call(&mut self, request: Request, now: Now) {
         let Request { id, call } = request;
         if let Call::Connect(params) = call {
@@ -215,8 +222,7 @@ impl Session {
             }
         };
         let wait_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-        let told = self.seat.outbox.bytes() + self.seat.unwritten.get() == 0;
-        let excess = Excess { scope, rate: self.rate(scope), cost, wait_ms, told, unread: self.seat.is_choked() };
+        let excess = Excess { scope, rate: self.rate(scope), cost, wait_ms, probe: self.seat.next_probe() };
         let Told { retry_after_ms, ignored } = self.patience.get_or_insert_default().refuse(excess, now);
         let error = WireError::new(ErrorCode::RateLimited, "over the rate limit; nothing was done");
         self.refuse(head, error.retry_after_ms(retry_after_ms).reason(scope.as_str()));

@@ -9,6 +9,9 @@ use super::SessionEnv;
 use crate::clock::{Millis, Now};
 use crate::relay::Seat;
 
+/// Makes a ping, which carries the number of a probe if it is one.
+pub type Pinger = fn(Option<u32>) -> Bytes;
+
 /// How long things may take, in ms.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
@@ -23,14 +26,15 @@ pub struct Deadlines {
 }
 
 impl SessionEnv {
-    /// Looks at every session of the thread, and at those that were lost. To be called once a second; `ping` is the transport's frame.
-    pub fn sweep(&self, now: Now, deadlines: Deadlines, ping: &Bytes) {
+    /// Looks at every session of the thread, and at those that were lost. To be called once a second; `ping` makes the transport's frame: a plain one, or
+    /// one with the number of a probe.
+    pub fn sweep(&self, now: Now, deadlines: Deadlines, ping: Pinger) {
         let mut relay = self.relay.borrow_mut();
         relay.seats().filter(|seat| seat.outbox.closing().is_none()).for_each(|seat| self.look(seat, now, deadlines, ping));
         relay.sweep(now.mono);
     }
 
-    fn look(&self, seat: &Seat, now: Now, deadlines: Deadlines, ping: &Bytes) {
+    fn look(&self, seat: &Seat, now: Now, deadlines: Deadlines, ping: Pinger) {
         seat.next_second(&self.encoder);
         let Now { wall, mono } = now;
         if mono >= seat.connect_by.get() {
@@ -49,7 +53,10 @@ impl SessionEnv {
         }
         if mono.since(seat.heard.get().max(seat.pinged.get())) >= deadlines.ping_interval {
             seat.pinged.set(mono);
-            seat.outbox.push(ping.clone());
+            seat.outbox.push(ping(None));
+        }
+        if let Some(probe) = seat.take_probe() {
+            seat.outbox.push(ping(Some(probe)));
         }
         self.warn_of_expiry(seat, wall);
     }

@@ -17,6 +17,12 @@ fn exhausted() -> Rig {
 }
 
 impl Rig {
+    /// It is sent a probe, and answers it.
+    fn knows(&mut self, now: u64) {
+        let probe = self.session().seat().take_probe().expect("one is wanted");
+        assert!(self.session().probed(probe, Mono::at(now)));
+    }
+
     /// Pings at this time. The answer stays in the outbox.
     fn ping(&mut self, now: u64) {
         self.session().receive(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, at(now));
@@ -39,21 +45,38 @@ fn who_goes_on_although_told_to_wait_is_closed() {
     let mut rig = exhausted();
     (0..10).for_each(|_| rig.ping(2000));
     rig.got();
-    rig.ping(2100);
+    assert_eq!(rig.sweep(2000, 2000), ["probe 1"]);
+    assert_eq!(rig.sweep(2000, 3000), [""; 0], "one is enough");
+    rig.session().probed(1, Mono::at(3100));
+    (0..10).for_each(|_| rig.ping(5099));
     rig.got();
-    // Two may be those that were told to come back by now.
-    (0..4).for_each(|_| rig.ping(4100));
+    // Three may be those that were told to come back by now.
+    (0..5).for_each(|_| rig.ping(5100));
     assert_eq!(rig.closing(), None);
-    rig.ping(4100);
+    rig.ping(5100);
     assert_eq!(rig.closing(), Some(CloseCode::RateLimited));
 }
 
 #[test]
-fn who_was_not_reached_is_not_blamed() {
+fn who_has_not_read_it_is_not_blamed() {
     let mut rig = exhausted();
     (0..100).for_each(|_| rig.ping(2000));
-    // Nothing of this was written to its socket.
+    rig.got();
+    assert_eq!(rig.sweep(2000, 2000), ["probe 1"]);
+    // It has not answered, so it sent these before it knew.
     (0..100).for_each(|_| rig.ping(6000));
+    assert_eq!(rig.closing(), None);
+}
+
+/// Each answer is free once, and only if it was asked for.
+#[test]
+fn pongs_that_nobody_asked_for_are_paid() {
+    let mut rig = exhausted();
+    assert!(!rig.session().probed(1, Mono::at(2000)), "there was no probe");
+    rig.ping(2000);
+    rig.sweep(2000, 2000);
+    assert!(rig.session().probed(1, Mono::at(2000)));
+    assert!(!rig.session().probed(1, Mono::at(2000)), "it has answered that one");
     assert_eq!(rig.closing(), None);
 }
 
@@ -68,6 +91,7 @@ fn a_flood_of_control_frames_is_abuse_at_once() {
 fn signals_over_the_rate_are_dropped_reported_and_never_abuse() {
     let mut rig = exhausted();
     assert_eq!(rig.tell("signal", SIGNAL, 2000), ["refused signal room:a rate_limited requests x1"]);
+    rig.knows(2000);
     // Few enough that no token is regained meanwhile.
     for second in 0..5 {
         for _ in 0..120 {
@@ -82,7 +106,9 @@ fn signals_over_the_rate_are_dropped_reported_and_never_abuse() {
 #[test]
 fn signals_over_the_rate_of_bytes_are_held_against_who_goes_on() {
     let mut rig = Rig::connected(SessionBounds { bytes: Rate::new(1, 200), abuse_window_ms: 10_000, ..bounds() });
-    (0..100).for_each(|second| drop(rig.tell("signal", SIGNAL, 2000 + second * 100)));
+    (0..10).for_each(|_| drop(rig.tell("signal", SIGNAL, 2000)));
+    rig.knows(2000);
+    (0..100).for_each(|tenth| drop(rig.tell("signal", SIGNAL, 2000 + tenth * 100)));
     assert_eq!(rig.closing(), Some(CloseCode::RateLimited));
 }
 

@@ -9,20 +9,30 @@ use crate::session::Deadlines;
 
 /// A frame without a message.
 const PING: &[u8] = &[0; 4];
+
+/// A ping; that of a probe has its number instead.
+fn ping(probe: Option<u32>) -> Bytes {
+    probe.map_or(Bytes::from_static(PING), |number| Bytes::from(format!("probe {number}")))
+}
 const DEADLINES: Deadlines = Deadlines { ping_interval: 25_000, idle_timeout: 60_000, write_timeout: 30_000, write_min_bytes: 16_384 };
 const HOUR: u64 = 3_600_000;
 
 impl Rig {
     /// A sweep, and what it says to the client.
-    fn sweep(&mut self, wall: u64, mono: u64) -> Vec<String> {
-        self.env.sweep(Now { wall, mono: Mono::at(mono) }, DEADLINES, &Bytes::from_static(PING));
+    pub(super) fn sweep(&mut self, wall: u64, mono: u64) -> Vec<String> {
+        self.env.sweep(Now { wall, mono: Mono::at(mono) }, DEADLINES, ping);
         let mut out = VecDeque::new();
         let _ = self.session().seat().outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
         let said = |frame: &Bytes| match messages(CodecKind::Json, &frame[..]).pop() {
             Some(ServerMessage::Notification { params, .. }) => params.as_str().to_owned(),
             other => format!("{other:?}"),
         };
-        out.iter().map(|frame| if *frame == PING { "ping".into() } else { said(frame) }).collect()
+        let shown = |frame: &Bytes| match &frame[..] {
+            PING => "ping".into(),
+            probe if probe.starts_with(b"probe") => String::from_utf8_lossy(probe).into_owned(),
+            _ => said(frame),
+        };
+        out.iter().map(shown).collect()
     }
 
     /// One sweep a second, from after `from` through `to` by the clock that nobody sets. The other one is `ahead` of it.

@@ -94,7 +94,7 @@ impl Node {
             }
             Step::Sweep(shard) => {
                 if shard < self.shards.len() {
-                    self.envs[shard].sweep(self.clock(now), DEADLINES, &Bytes::from_static(PING));
+                    self.envs[shard].sweep(self.clock(now), DEADLINES, |_| Bytes::from_static(PING));
                     self.with_shard(shard, now, |slots, host| slots.sweep(host.now.clock().mono, host));
                 }
             }
