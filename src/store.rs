@@ -104,7 +104,8 @@ impl SurrealStore {
 }
 
 /// Finds out whether [`SurrealStore::open`] would succeed, and says what there is. Where there is no data it makes none, and where a
-/// server is running on it, it leaves it alone. Migrations are all that it writes.
+/// server is running on it, it leaves it alone. All that it writes are migrations; it also makes the directory private and finishes a
+/// rewrite that was interrupted, as `open` does.
 ///
 /// # Errors
 /// As for `open`, or where the entities of a kind have another behaviour.

@@ -15,7 +15,7 @@ use crate::limits::Payer;
 use crate::metrics::MAILBOX_REFUSALS;
 use crate::relay::{RelayHandle, ToRelay};
 
-/// So many bytes of an answer cost as much as a request.
+/// Each time this number of bytes fits into an answer, it costs as much as one more request.
 const TOKEN_BYTES: usize = 16 * 1024;
 
 /// What an answer belongs to.
@@ -77,7 +77,7 @@ impl Asker {
         }
     }
 
-    /// Takes up to `most` tokens of what is owed.
+    /// Takes up to `most` tokens off what is owed, for the caller to pay.
     pub fn take_owed(&self, most: u32) -> u32 {
         let owed = self.owed.load(Ordering::Relaxed).min(most);
         if owed > 0 {
@@ -137,7 +137,7 @@ pub struct Responder {
     method: &'static str,
     question: Option<Question>,
     noted: Option<Box<Noted>>,
-    /// The answer may be large, and whoever asks is so far with what it asked for before.
+    /// Set if the answer may be large: whether whoever asks has taken its earlier answers.
     large: Option<Standing>,
     reserved: Option<Reservation>,
 }
@@ -212,10 +212,10 @@ impl Responder {
         self
     }
 
-    /// Counts about `bytes` of an answer before it is made, in place of what was reserved for it before.
+    /// Reserves about `bytes` for an answer before it is made; this replaces what was reserved for it earlier.
     ///
     /// # Errors
-    /// What to answer instead: there is no room for so much.
+    /// What to answer instead, if there is no room for it.
     pub fn reserve(&mut self, bytes: usize) -> Result<(), WireError> {
         self.reserved = None;
         let Some(budget) = &self.to.budget else { return Ok(()) };

@@ -1,13 +1,13 @@
 //! Bytes on their way to the clients of one thread: what its outboxes hold, and what answers to them are being made of
 //! elsewhere.
 //!
-//! An answer is counted before it is made, so nobody makes what nobody has room for. The last eighth is for those for whom
-//! nothing waits: who takes no answers cannot keep newcomers from theirs.
+//! An answer is counted before it is made, so nothing is made that there is no room for. The last eighth is for those for whom
+//! nothing waits, so clients that take no answers cannot keep newcomers from theirs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// This part of the bytes is left to those for whom nothing waits.
+/// One in this number of the bytes is reserved for those for whom nothing waits.
 const LEFT: usize = 8;
 
 /// See the module's head. The thread that owns the outboxes says what they hold; any thread may reserve.
@@ -33,7 +33,7 @@ impl Budget {
         Arc::new(Self { limit, queued: AtomicUsize::new(0), making: AtomicUsize::new(0) })
     }
 
-    /// The outboxes hold so many bytes.
+    /// Sets how many bytes the outboxes hold.
     pub(crate) fn holds(&self, bytes: usize) {
         self.queued.store(bytes, Ordering::Relaxed);
     }
@@ -48,8 +48,8 @@ impl Budget {
         self.used() >= self.limit
     }
 
-    /// Whether somebody of this standing may use so many bytes more. One for whom nothing waits may, however many they are, as
-    /// long as the limit is not reached: it would never get an answer that is larger than that.
+    /// Whether somebody of this standing may use `bytes` more. One for whom nothing waits may, however large `bytes` is, as long as
+    /// the limit is not reached: otherwise it would never get an answer that is larger than the limit.
     pub fn has_room(&self, bytes: usize, standing: Standing) -> bool {
         match standing {
             Standing::Clear => !self.is_full(),
@@ -74,7 +74,7 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Reserves `bytes`; none where there is no room.
+    /// Reserves `bytes`; returns `None` if there is no room.
     pub fn new(budget: &Arc<Budget>, bytes: usize, standing: Standing) -> Option<Self> {
         budget.has_room(bytes, standing).then(|| {
             // Those who reserve at the same moment may go over the limit together, by one answer each.

@@ -19,7 +19,7 @@ impl Mono {
     /// After everything.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// So many milliseconds after [`ZERO`](Self::ZERO).
+    /// `ms` milliseconds after [`ZERO`](Self::ZERO).
     pub const fn at(ms: u64) -> Self {
         Self(ms)
     }

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::ids::SessionKey;
 
-/// Wraps one encoded message the way the transport wants it, at the end of `out`. So many bytes `more` follow by themselves.
+/// Wraps one encoded message the way the transport wants it, at the end of `out`. The frame's last `more` bytes are sent
+/// separately.
 pub type FrameFn = fn(codec: CodecKind, payload: &[u8], more: usize, out: &mut Vec<u8>);
 
 thread_local! {
@@ -18,6 +19,9 @@ thread_local! {
 
 /// Scratch space beyond this is given back after a message.
 const KEEP_SCRATCH: usize = 64 * 1024;
+
+/// What an event weighs beside its body, in bytes, roughly.
+pub(crate) const EVENT_BYTES: usize = 100;
 
 /// Turns messages into framed bytes.
 #[derive(Debug, Clone, Copy)]

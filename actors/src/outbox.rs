@@ -97,7 +97,7 @@ pub trait Sink {
 enum Class {
     /// Must arrive: replies, events, presence.
     Kept,
-    /// So many signals, which may be dropped.
+    /// A number of signals, which may be dropped.
     Signals(u32),
     /// One that may be dropped, and replaced by a newer one with the same key.
     Latest(u64),
@@ -142,11 +142,11 @@ pub struct Outbox {
 /// What became of pushed signals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SignalPush {
-    /// So many wait for the socket now that did not before.
+    /// How many wait for the socket now that did not before.
     pub queued: u64,
-    /// So many took the place of an older one.
+    /// How many took the place of an older one.
     pub replaced: u64,
-    /// So many were dropped, of those that waited or of these.
+    /// How many were dropped, of those that waited or of these.
     pub dropped: u64,
 }
 

@@ -45,7 +45,7 @@ pub struct EventRecord {
 pub struct Erased {
     /// The message that it was of: the seq of the event that posted it.
     pub message: Seq,
-    /// How many bytes the message had with it.
+    /// How many bytes it had.
     pub bytes: usize,
 }
 

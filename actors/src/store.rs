@@ -83,10 +83,10 @@ pub struct Trim {
     pub rows: u32,
 }
 
-/// A body that is to be erased from the journal. It is stored with the event that asks for it, and stays until that is done.
+/// A message whose bodies are to be erased from the journal. It is stored with the event that asks for it, until that is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Erasure {
-    /// The message whose bodies they are: the seq of the event that posted it.
+    /// The seq of the event that posted the message.
     pub message: Seq,
     /// The event that asks for it.
     pub by: Seq,
@@ -94,7 +94,7 @@ pub struct Erasure {
     pub purge: bool,
 }
 
-/// Bodies to erase now, of events that are on disk. An event that is not there any more is none to erase.
+/// Bodies to erase now, of events that are on disk. An event that is no longer there is skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rewrite {
     /// Whose.

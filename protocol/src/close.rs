@@ -54,7 +54,7 @@ close_table! {
     Unauthorized = 4003, "unauthorized", "unauthorized";
     /// The client kept on sending although it was told to wait.
     RateLimited = 4008, "rate_limited", "rate_limited";
-    /// The client took nothing for the write timeout, or overflowed a `disconnect` subscription.
+    /// The client took too little of what waited for it within the write timeout, or overflowed a `disconnect` subscription.
     SlowConsumer = 4009, "slow_consumer", "slow_consumer";
     /// The client sent nothing, not even a pong, for the idle timeout.
     PingTimeout = 4010, "ping_timeout", "ping_timeout";

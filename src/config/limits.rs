@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::units::{self, Bytes, KIB, MIB};
 use super::{Problems, SocketConfig};
 
-/// Rates are token buckets: so many a second, and a burst on top after a rest. An entity's own rate belongs to its kind.
+/// Rates are token buckets: a number of tokens a second, and a burst after a rest. An entity's own rate belongs to its kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {

@@ -15,7 +15,7 @@ const MAX_REASON: usize = 123;
 /// An empty ping.
 static PING: Bytes = Bytes::from_static(&[FIN | 0x9, 0]);
 
-/// Appends `payload` as one data frame of the codec's type; so many bytes `more` of it follow by themselves.
+/// Appends `payload` as one data frame of the codec's type. The frame's last `more` bytes are sent separately.
 pub fn frame(codec: CodecKind, payload: &[u8], more: usize, out: &mut Vec<u8>) {
     let opcode = if codec.is_text() { TEXT } else { BINARY };
     out.reserve(payload.len() + 10);

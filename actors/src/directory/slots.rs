@@ -21,14 +21,14 @@ use crate::trail;
 
 /// How many entities are asked at a time whether they are idle, at least: passivation never holds the thread for long.
 const SWEEP_SOME: usize = 256;
-/// How many are looked at when there is no room for one more, and how many of them are asked to sleep: the longest unused.
+/// How many are looked at once only the last places are free, and how many of them are asked to sleep: the longest unused.
 const MAKE_ROOM_AMONG: usize = 256;
 const MAKE_ROOM: usize = 64;
-/// This part of the entities that may be awake is left to payers who have few.
+/// One in this number of the places for entities that are awake is reserved for payers who keep few awake.
 const LEFT: usize = 8;
 /// When to ask again after too many were kept awake.
 const AWAKE_RETRY_MS: u64 = 5000;
-/// All are asked within so many times, or those that are woken for a moment would pile up where there are many.
+/// All entities are asked within this number of sweeps; otherwise those that are woken for a moment would pile up.
 const ROUND: usize = 100;
 
 /// What runs entities.

@@ -26,8 +26,9 @@ use crate::store::{Store, events_within};
 
 /// How long after a failed read or load the next one may come.
 const RETRY_READ: Duration = Duration::from_secs(1);
-/// Most entities of a thread that the log has as unreadable. The metric counts on.
+/// Most entities of a thread that are reported as unreadable in the log. The metric counts all of them.
 const MOST_REPORTS: usize = 1000;
+
 /// What every entity of a thread needs.
 pub struct EntityEnv {
     /// The relays of all threads, by worker.
@@ -50,12 +51,12 @@ pub struct EntityEnv {
     pub loading: Cell<usize>,
     /// When paused subscriptions read on.
     pub turns: Turns,
-    /// The entities of this thread that could not be read, as far as the log has them.
+    /// The entities of this thread that were reported as unreadable in the log.
     pub corrupt: RefCell<HashSet<EntityId>>,
 }
 
 impl EntityEnv {
-    /// Whether the log is to say that `entity` cannot be read: the first time, and not of too many.
+    /// Whether to report in the log that `entity` cannot be read: once, and not for more than [`MOST_REPORTS`] entities.
     fn is_first_report(&self, entity: &EntityId) -> bool {
         let mut known = self.corrupt.borrow_mut();
         known.len() < MOST_REPORTS && known.insert(entity.clone())

@@ -42,7 +42,7 @@ pub enum Known {
     Done(Outcome),
     /// It is too long ago to know.
     Expired,
-    /// It was not, but it began in the future, as too many others did. It may be executed after so many milliseconds.
+    /// It was not, but it began in the future, as too many others did. It may be executed after this many milliseconds.
     TooEarly(Millis),
 }
 

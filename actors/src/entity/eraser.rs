@@ -66,7 +66,7 @@ struct Job {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
     Idle,
-    /// A page is being read that begins with this seq and has so many events, since the log was on disk up to `durable`.
+    /// A page of at most `limit` events is being read from this seq on. It was asked for when the log was on disk up to `durable`.
     Reads {
         from: Seq,
         limit: usize,
@@ -145,12 +145,12 @@ impl Eraser {
         Some(Page::After { after: from - 1, limit })
     }
 
-    /// The page could not be read, or its erasing not be queued.
+    /// The page could not be read, or its rewriting could not be queued.
     pub(super) fn failed(&mut self) {
         self.phase = Phase::Idle;
     }
 
-    /// The page was read: it has these seqs, and bodies of these messages.
+    /// The page was read: it has these seqs, and `bodies` tells whether any of them still has a body that is to be erased.
     pub(super) fn found(&mut self, seqs: &[Seq], bodies: bool) -> Found {
         let Phase::Reads { from, limit, durable } = self.phase else { return Found::Nothing };
         // A page that is not full is the last one, for what was asked for before it was read.
@@ -174,7 +174,7 @@ impl Eraser {
         Found::Erase { done, snapshot }
     }
 
-    /// What was found is erased on disk. Tells how many messages are done with it.
+    /// What was found is erased on disk. Returns how many messages are done with it.
     pub(super) fn written(&mut self, out: &mut PagesOut) -> usize {
         let Phase::Writes { to, jobs } = std::mem::replace(&mut self.phase, Phase::Idle) else { return 0 };
         let mut done = Vec::new();

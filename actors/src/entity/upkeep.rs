@@ -14,7 +14,7 @@ use greenroom_protocol::{EntityId, Seq};
 
 use crate::store::{Loaded, MAX_ROW_EVENTS, Trim};
 
-/// It is looked whether something can be deleted after the first row of a life, and after so many more.
+/// Checks for deletable rows after the first row of a life, and then after every `TRIM_EVERY` rows.
 const TRIM_EVERY: u32 = 4;
 /// The part of the events too many that goes at a time: within [`TRIM_MIN`] and [`TRIM_MAX`].
 const TRIM_SHARE: u64 = 32;
@@ -24,7 +24,7 @@ const TRIM_MIN: u64 = 16;
 const TRIM_MAX: u64 = 1024;
 /// Rows are not taken to be longer than this, or a step could delete far more of them than it says.
 const LONG_ROW: u64 = 16;
-/// After so many times its interval a snapshot is due however large it is.
+/// A snapshot is due after this multiple of its interval, however large it is.
 const AT_THE_LATEST: u64 = 8;
 /// The share of a snapshot's interval that all of it is.
 const WHOLE: u8 = 64;
@@ -51,7 +51,7 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
-    /// For a life that begins with what was `loaded`, at `seq`, with so many bytes of events behind the snapshot.
+    /// For a life that begins with what was `loaded`, at `seq`, with `bytes` of events behind the snapshot.
     pub(super) fn new(id: &EntityId, loaded: &Loaded, seq: Seq, bytes: usize) -> Self {
         let (snapshot, trimmed, longest) = loaded.snapshot.as_ref().map_or((0, 0, 1), |row| (row.seq, row.trimmed, row.longest_row));
         let share = 1 + (FixedState::default().hash_one(id) % u64::from(WHOLE)) as u8;

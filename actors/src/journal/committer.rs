@@ -17,9 +17,9 @@ use crate::trail;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause before asking again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// A transaction with so many ops is a sign of load. A lone op, or a few, never wait for others.
+/// A transaction with at least this number of ops is a sign of load. A lone op, or a few, never wait for others.
 const LOAD: usize = 32;
-/// How often it is looked whether more is still coming.
+/// How often to check whether more is still coming.
 const LINGER_STEP: Duration = Duration::from_micros(250);
 
 /// How much one transaction may hold.

@@ -19,9 +19,9 @@ mod tests;
 
 /// The longest that anybody is in debt, whatever was asked for: 30 s, in ns.
 const MOST_DEBT: u64 = 30_000_000_000;
-/// Accounts that are opened at least between two cleanings.
+/// Fewest sessions that are opened between two cleanings.
 const UNCLEANED: usize = 1024;
-/// While entities are nearly as many as may be awake, an account may hold this part of its own limit.
+/// While nearly as many entities are awake as may be, an account may keep only one in this number of its own limit awake.
 const CROWDED: usize = 16;
 
 /// What one account may do.

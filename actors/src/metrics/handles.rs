@@ -74,7 +74,7 @@ impl KindMetrics {
         self.pages.increment(1);
     }
 
-    /// The bodies of so many messages are gone from the journal.
+    /// The bodies of this number of messages are gone from the journal.
     pub fn erased(&self, messages: usize) {
         self.erased.increment(messages as u64);
     }

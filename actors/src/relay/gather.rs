@@ -6,13 +6,12 @@ use greenroom_protocol::results::{Connected, PresenceOutcome, SubscriptionOutcom
 use greenroom_protocol::{EntityId, RawJson, RequestId, params};
 
 use crate::answer::Responder;
+use crate::frames::EVENT_BYTES;
 
 /// Entries of one `connect` that are asked for at once, so that few answers are in the making.
 const AT_ONCE: usize = 8;
 /// Bytes that the answer to one `connect` gathers, before the rest of its subscriptions is refused.
 const CONNECT_BYTES: usize = 4 * 1024 * 1024;
-/// What an event weighs beside its body, roughly.
-const EVENT_BYTES: usize = 100;
 
 /// What a session asks that must stay in order with what its `connect` asks.
 #[derive(Debug)]

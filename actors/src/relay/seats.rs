@@ -21,12 +21,12 @@ use crate::outbox::Outbox;
 use crate::rare::{Empty, Rare};
 use crate::rights::Rights;
 
-/// Requests that are refused for a rate within a second before no more are read until the next: what a flood costs is bounded,
-/// and who sends this much at once waits a little.
+/// After this number of requests refused for a rate within a second, no more are read until the next. This bounds what a flood
+/// costs; a client that sends as much at once waits a little.
 const CHOKE_AFTER: u32 = 500;
 /// For how many write timeouts at most a socket is ahead when it has taken much at once.
 pub const AHEAD: u64 = 4;
-/// A message counts as one more request for each so many bytes.
+/// A message counts as one more request for each full multiple of this number of bytes.
 const OVER_BYTES: u32 = 4096;
 
 /// One session's place. Lives on one thread.
@@ -356,7 +356,7 @@ impl Seat {
         self.outbox.push(encoder.encode(self.codec, &Message::Notification { method: Method::Refused, params: told }));
     }
 
-    /// A message of so many bytes was refused for a rate.
+    /// A message of `bytes` was refused for a rate.
     pub fn over_limit(&self, bytes: u32) {
         self.over.set(self.over.get().saturating_add(1 + bytes / OVER_BYTES));
     }

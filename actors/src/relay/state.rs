@@ -29,7 +29,7 @@ mod asks;
 mod places;
 mod signals;
 
-/// Room for so many sessions is kept from one batch to the next.
+/// Room for this number of sessions is kept from one batch to the next.
 const KEEP_TOUCHED: usize = 4096;
 
 /// One thread's relay, shared by the actor that receives and the sessions on the same thread.

@@ -19,15 +19,15 @@ pub struct Deadlines {
     pub ping_interval: u64,
     /// Silence after which it is gone.
     pub idle_timeout: u64,
-    /// How long its socket may not take enough.
+    /// How long its socket may take too little.
     pub write_timeout: u64,
     /// How many bytes are enough, if as many wait.
     pub write_min_bytes: usize,
 }
 
 impl SessionEnv {
-    /// Looks at every session of the thread, and at those that were lost. To be called once a second; `ping` makes the transport's frame: a plain one, or
-    /// one with the number of a probe.
+    /// Looks at every session of the thread, and at those that were lost. To be called once a second. `ping` makes the transport's
+    /// frame.
     pub fn sweep(&self, now: Now, deadlines: Deadlines, ping: Pinger) {
         let mut relay = self.relay.borrow_mut();
         relay.seats().filter(|seat| seat.outbox.closing().is_none()).for_each(|seat| self.look(seat, now, deadlines, ping));

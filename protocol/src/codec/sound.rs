@@ -116,7 +116,7 @@ fn escape(text: &str) -> Result<usize, Flaw> {
 
 /// The length of the number that `text` begins with.
 fn number(text: &str) -> Result<usize, Flaw> {
-    // So many digits are within a double whatever they are, unless there is an exponent.
+    // A number of at most this length is within a double whatever its digits are, unless there is an exponent.
     const SHORT: usize = 300;
     let (mut len, mut exponent) = (0, false);
     for byte in text.bytes() {

@@ -28,7 +28,7 @@ fn candidate(rng: &mut Rng) -> String {
     id.into_iter().collect()
 }
 
-/// 26 characters of the alphabet in either case, of whose bits there are 128. A time in the future counts as now.
+/// 26 characters of the alphabet in either case, of whose bits there are 128. Its time may be in the future.
 fn is_one(id: &str) -> bool {
     let upper = id.to_ascii_uppercase();
     id.len() == 26 && upper.chars().all(|letter| ALPHABET.contains(letter)) && upper.as_bytes()[0] <= b'7'

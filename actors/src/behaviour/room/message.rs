@@ -45,7 +45,7 @@ impl Message {
         Self { seq, at, from: from.into(), body, erased: None, edited_at: None, deleted: false, reactions: Reactions::default() }
     }
 
-    /// One whose body of so many bytes is not known any more.
+    /// One whose body is not known any more; it had `bytes`.
     pub(super) fn erased(seq: Seq, at: Millis, from: &str, bytes: usize) -> Self {
         Self { erased: Some(bytes), ..Self::new(seq, at, from, RawJson::NULL) }
     }

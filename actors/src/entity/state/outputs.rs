@@ -7,9 +7,9 @@ use bytes::Bytes;
 use greenroom_protocol::codec::Message;
 use greenroom_protocol::params::EventPolicy;
 
+use crate::frames::EVENT_BYTES;
 use crate::trail;
 
-use super::reads::EVENT_BYTES;
 use super::{
     Answer, CatchUp, CodecKind, Effects, Empty, Entity, Epoch, EventRecord, Frames, Method, Part, RawJson, Responder, Sent, Seq,
     SessionKey, SnapshotReason, State, SubscribeRequest, Subscribed, Wants, WireError, notify, unavailable, weight,

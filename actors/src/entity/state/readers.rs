@@ -16,7 +16,7 @@ const MOST_EVENTS: usize = 128;
 const FIRST_EVENTS: usize = 64;
 /// Fewest events that are asked for, however large the last ones were.
 const FEWEST_EVENTS: usize = 4;
-/// Each so many pages, one is for the reader who has waited the longest.
+/// One page in this number is for the reader who has waited the longest.
 const LONGEST_EVERY: u64 = 16;
 /// Bytes of frames that one page may become in outboxes, over all its readers; one reader may exceed it.
 const HAND_OUT_BYTES: usize = 1024 * 1024;

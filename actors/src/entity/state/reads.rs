@@ -11,6 +11,7 @@ use super::{
     unavailable,
 };
 use crate::answer::corrupt;
+use crate::frames::EVENT_BYTES;
 use crate::relay::SubSpec;
 use crate::store::StoreError;
 
@@ -18,8 +19,6 @@ use crate::store::StoreError;
 pub(super) const RESUME_BYTES: usize = 1024 * 1024;
 /// Bytes of bodies in a `history` page; one event may exceed it.
 pub(super) const PAGE_BYTES: usize = 256 * 1024;
-/// What an event weighs beside its body, roughly.
-pub(super) const EVENT_BYTES: usize = 100;
 /// Bytes of bodies that a paused subscription is given at once; one event may exceed it. So little, because the thread
 /// serves nobody else while it encodes them.
 pub(super) const CATCH_UP_BYTES: usize = 64 * 1024;

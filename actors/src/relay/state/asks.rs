@@ -18,7 +18,7 @@ use crate::relay::{Follow, SubSpec};
 use crate::rights::Rights;
 
 impl Relay {
-    /// Takes what a session asks, in its turn behind what its `connect` asks.
+    /// Takes a session's request. If its `connect` still has something to ask for, the request waits behind that.
     pub fn ask(&self, seat: &Seat, ask: Ask, reply: Responder) {
         let mut gather = seat.gather.borrow_mut();
         let now = match gather.as_mut() {
@@ -75,7 +75,7 @@ impl Relay {
         let needed = match action {
             PresenceAction::List => Permissions::READ,
             PresenceAction::Enter => Permissions::PRESENCE,
-            // Whoever may enter may always leave.
+            // Leaving is always allowed, also after the right to enter has ended.
             PresenceAction::Leave => Permissions::NONE,
         };
         if let Err(error) = rights.check(&entity, needed) {
