@@ -37,6 +37,8 @@ pub enum Command {
     Presence(scenario::presence::Args),
     /// Readers that stop for a while must still get everything, and must not slow their neighbours down
     SlowReader(scenario::slow_reader::Args),
+    /// One user asks for the dearest of each request as often as it may; what that costs, and what its neighbours feel
+    Greedy(scenario::greedy::Args),
     /// Everything at once: typing, posts, coming and going, one hot room, one slow reader; each class has its own latency
     Mixed(scenario::mixed::Args),
     /// A moderate mixed load for half an hour; what becomes of memory, files and latency meanwhile
@@ -98,6 +100,7 @@ pub fn perform(command: Command) -> Result<Report> {
         Command::Churn(args) => block_on(threads, scenario::churn::run(args)),
         Command::Presence(args) => block_on(threads, scenario::presence::run(args)),
         Command::SlowReader(args) => block_on(threads, scenario::slow_reader::run(args)),
+        Command::Greedy(args) => block_on(threads, scenario::greedy::run(args)),
         Command::Mixed(args) => block_on(threads, scenario::mixed::run(args)),
         Command::Soak(args) => block_on(threads, scenario::soak::run(args)),
         Command::Replay(args) => block_on(threads, replay::run(args)),
@@ -119,6 +122,7 @@ pub fn common(command: &Command) -> Option<&Common> {
         Command::Churn(args) => &args.common,
         Command::Presence(args) => &args.common,
         Command::SlowReader(args) => &args.common,
+        Command::Greedy(args) => &args.common,
         Command::Mixed(args) => &args.common,
         Command::Soak(args) => &args.common,
         Command::Replay(args) => &args.common,

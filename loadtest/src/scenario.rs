@@ -6,6 +6,8 @@ pub mod connect;
 pub mod durable;
 pub mod entities;
 pub mod fanout;
+pub mod greedy;
+mod line;
 pub mod mixed;
 pub mod presence;
 pub mod rooms;

@@ -38,6 +38,7 @@ const NAMED: &[(&str, &[&str])] = &[
     (CONNECT_AUTH, &["connect", "--connections", "19000", "--rooms", "100", "--at-once", "256", "--enter", "--idle", "51s"]),
     ("connect-burst", &["connect", "--connections", "5000", "--rooms", "100", "--burst", "1048576"]),
     (ENTITIES, &["entities", "--run", ENTITIES, "--asleep-within", "4m"]),
+    (GREEDY, &["greedy"]),
     ("entities-all", &["entities", "--phases", "cold", "--all"]),
     (SOAK, &["soak", "--data", DATA]),
     ("find-max-fanout", &["find-max", "--load", "fanout"]),
@@ -48,8 +49,9 @@ const NAMED: &[(&str, &[&str])] = &[
     ("find-max-ops-hot", &["find-max", "--load", "ops-hot", "--from", "4000"]),
 ];
 
-/// The preset whose sessions present tokens, to a server that lets nobody in without one.
+/// The presets whose sessions present tokens, to a server that lets nobody in without one.
 const CONNECT_AUTH: &str = "connect-auth";
+const GREEDY: &str = "greedy";
 
 /// What the servers of some presets need besides what all of them get. A process may have 20,000 open files in many places, of
 /// which a server keeps 400 for itself.
@@ -147,7 +149,7 @@ fn prepare(server: &ServerArgs, name: &str, common: &mut Common) -> Result<Setup
         setup.set(name, value);
     }
     // Whoever brings a configuration, or tokens, knows what the server's secret is.
-    if name == CONNECT_AUTH && server.server_config.is_none() && common.secret.is_none() && common.token.is_none() {
+    if [CONNECT_AUTH, GREEDY].contains(&name) && server.server_config.is_none() && common.secret.is_none() && common.token.is_none() {
         common.secret = Some(setup.demand_tokens()?);
     }
     Ok(setup)
@@ -225,6 +227,7 @@ fn identify(command: &mut Command, from: &Common) {
         Command::Verify(args) => &mut args.common,
         Command::Drill(args) => &mut args.common,
         Command::Presence(args) => &mut args.common,
+        Command::Greedy(args) => &mut args.common,
         Command::Mixed(args) => &mut args.common,
         Command::Soak(args) => &mut args.common,
         Command::FindMax(args) => &mut args.common,
@@ -260,8 +263,13 @@ mod tests {
 
     #[test]
     fn a_server_that_demands_tokens_comes_with_a_secret() {
-        let table =
-            [("", CONNECT_AUTH, true), ("", "connect", false), ("--secret own", CONNECT_AUTH, false), ("--token own", CONNECT_AUTH, false)];
+        let table = [
+            ("", CONNECT_AUTH, true),
+            ("", GREEDY, true),
+            ("", "connect", false),
+            ("--secret own", CONNECT_AUTH, false),
+            ("--token own", CONNECT_AUTH, false),
+        ];
         for (options, name, demands) in table {
             let line = format!("greenroom-loadtest suite --server x {options}");
             let Command::Suite(mut args) = Cli::try_parse_from(line.split_whitespace()).expect("the line is a command").command else {

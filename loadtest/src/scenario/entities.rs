@@ -19,7 +19,6 @@ mod awake;
 mod cold;
 mod crew;
 mod findings;
-mod line;
 mod neighbour;
 mod recovery;
 mod rest;

@@ -24,6 +24,7 @@ async fn run(server: &Fake, line: &str) -> Report {
         Command::Churn(args) => Box::pin(super::churn::run(args)).await,
         Command::Presence(args) => Box::pin(super::presence::run(args)).await,
         Command::SlowReader(args) => Box::pin(super::slow_reader::run(args)).await,
+        Command::Greedy(args) => Box::pin(super::greedy::run(args)).await,
         Command::Mixed(args) => Box::pin(super::mixed::run(args)).await,
         Command::Soak(args) => Box::pin(super::soak::run(args)).await,
         command => panic!("{command:?} is no scenario of this folder"),
@@ -190,4 +191,20 @@ async fn a_soak_tells_how_everything_went_over_time() {
     assert_eq!(figure(&report, "journal_events_kept"), figure(&report, "journal_events"), "this server trims nothing");
     let p99 = report.graphs.iter().find(|graph| graph.title.starts_with("p99")).expect("latencies were looked at");
     assert!(p99.lines.iter().any(|line| line.name == "post" && line.points.len() == 3), "{p99:?}");
+}
+
+#[tokio::test]
+async fn a_greedy_user_is_shown_beside_its_neighbours() {
+    for codec in ["json", "msgpack"] {
+        let line = format!("greedy --connections 1 --neighbours 2 --codec {codec} --only ping,read:,send");
+        let report = run(&Fake::start(Fault::None).await, &line).await;
+        assert!(report.violations.is_empty() && report.errors.is_empty(), "{:?} {:?}", report.violations, report.errors);
+        let rows = &report.sheets[0].rows;
+        assert_eq!(rows.len(), 7, "{codec}");
+        for row in rows {
+            let [answered, refused] = [0, 1].map(|column| row.figures[column].unwrap_or(f64::NAN));
+            assert!(answered > 0.0 && refused == 0.0, "{codec} {row:?}");
+            assert!(row.figures[4..].iter().all(|p99| p99.is_some_and(|p99| p99 > 0.0)), "{codec} {row:?}");
+        }
+    }
 }

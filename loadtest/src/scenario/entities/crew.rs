@@ -8,11 +8,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Stage;
-use super::line::{Tally, ask};
 use super::visit::{Share, Visit};
 use crate::client::Conn;
 use crate::peer::Pace;
 use crate::run::OPENING;
+use crate::scenario::line::{Tally, ask};
 use crate::stats::Summary;
 use crate::stats::latency::Sharded;
 

@@ -13,9 +13,9 @@ use tokio::task::JoinHandle;
 
 use super::Stage;
 use super::findings::Findings;
-use super::line::{Errand, Tally, ask};
 use super::visit::post;
 use crate::peer::Pace;
+use crate::scenario::line::{Errand, Tally, ask};
 use crate::stats::Summary;
 use crate::stats::latency::Sharded;
 

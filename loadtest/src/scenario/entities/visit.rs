@@ -9,7 +9,7 @@ use greenroom_protocol::{Call, EntityId, RawJson, params};
 use serde::Deserialize;
 
 use super::Stage;
-use super::line::Errand;
+use crate::scenario::line::Errand;
 use crate::stats::Lane;
 use crate::stats::latency::Sharded;
 
