@@ -144,8 +144,8 @@ impl Store for SurrealStore {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
-        let rewritten = erase::rewritten(&self.link, &batch.rewrites).await?;
-        commit::commit(&self.link, batch, Beside { kinds: self.unnoted.rows(batch), rewritten }).await?;
+        let (rewritten, done) = erase::rewritten(&self.link, &batch.rewrites).await?;
+        commit::commit(&self.link, batch, Beside { kinds: self.unnoted.rows(batch), rewritten, done }).await?;
         self.unnoted.written(batch);
         Ok(())
     }

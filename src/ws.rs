@@ -4,6 +4,7 @@
 //! the handshake (docs/adr/0002): `pump` owns the socket, `input` reads it for the session's actor, and everything the
 //! client receives goes through the session's outbox.
 
+mod acks;
 mod actor;
 mod frame;
 mod guard;

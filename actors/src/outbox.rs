@@ -90,6 +90,11 @@ impl Outboxes {
 pub trait Sink {
     /// Writes what the socket takes at once, in order; none where it takes nothing now, or has failed. The pump finds out which.
     fn try_write(&self, frames: &[IoSlice<'_>]) -> Option<usize>;
+
+    /// For how long, in ms, the peer's system has acknowledged nothing although it was sent something; 0 where that is not known.
+    fn unanswered_ms(&self) -> u64 {
+        0
+    }
 }
 
 /// What a frame is, for the policies at the bound.
@@ -161,6 +166,11 @@ impl Outbox {
     /// Lets frames go straight to the socket while the pump has nothing to do; without a sink, no more.
     pub fn attach(&self, sink: Option<Rc<dyn Sink>>) {
         self.queue.borrow_mut().sink = sink;
+    }
+
+    /// For how long, in ms, its socket's peer has acknowledged nothing although it was sent something.
+    pub fn unanswered_ms(&self) -> u64 {
+        self.queue.borrow().sink.as_ref().map_or(0, |sink| sink.unanswered_ms())
     }
 
     /// The pump is at work: what is pushed now need not wake it.

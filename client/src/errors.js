@@ -54,6 +54,9 @@ export class GreenroomError extends Error {
 // For each of these the server promises that the request may be made again and nothing happens twice.
 const RETRYABLE = new Set(["unavailable", "overloaded", "rate_limited", "too_many_in_flight", "shutting_down", "disconnected"]);
 
+// Of the reasons of `rate_limited`, those that concern whatever is sent next. Others concern an entity, or those that sleep.
+const CONNECTION_RATES = new Set(["requests", "bytes", "user"]);
+
 /**
  * Whether it was refused for a limit of the connection, not of one entity. Whatever is sent next would be refused as well, so
  * the connection pauses, and nothing is counted against the request.
@@ -62,7 +65,7 @@ const RETRYABLE = new Set(["unavailable", "overloaded", "rate_limited", "too_man
 export function isConnectionLimit(error) {
   if (!(error instanceof GreenroomError)) return false;
   if (error.code === "too_many_in_flight") return true;
-  return error.code === "rate_limited" && error.reason !== undefined && error.reason !== "entity";
+  return error.code === "rate_limited" && error.reason !== undefined && CONNECTION_RATES.has(error.reason);
 }
 
 /**

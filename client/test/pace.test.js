@@ -54,6 +54,22 @@ for (const [name, { method = name, run, answer }] of Object.entries(asks)) {
   }
 }
 
+for (const reason of ["entity", "waking", "awake"]) {
+  test(`what is refused for \`${reason}\` is made again, and holds up nothing else`, async (t) => {
+    const { clock, client, peer, heard } = await connected(t);
+    const ready = room(client).subscribe().ready;
+    const told = heard("rate_limited");
+    peer.fail(await peer.expect("subscribe"), "rate_limited", { reason, retry_after_ms: 2_000 });
+    await told;
+    const sent = client.entity("doc:other").send("set", {});
+    peer.reply(await peer.expect("send"), asks.send.answer);
+    await sent;
+    clock.advance(2_000);
+    peer.reply(await peer.expect("subscribe"), snapshot(LOBBY));
+    await ready;
+  });
+}
+
 test("an unsubscribe that is refused is made again, whatever it was refused for", async (t) => {
   const { clock, client, peer, heard } = await connected(t);
   const sub = room(client).subscribe();

@@ -10,7 +10,7 @@ use surrealdb::types::{SurrealValue, Value, Variables};
 
 use super::failure::Failure;
 use super::link::Link;
-use super::rows::{ErasureRecord, JournalRecord, SnapshotRecord, TrimRecord, bits, done, int};
+use super::rows::{ErasureRecord, JournalRecord, SnapshotRecord, TrimRecord, bits, int};
 
 /// Begins what is thrown when the lease is not where it should be; the lease's term and number follow.
 const LEASE_IS: &str = "the lease is at ";
@@ -122,17 +122,18 @@ pub(super) struct Beside {
     pub kinds: Vec<Value>,
     /// Rows of the journal as the batch's rewrites want them.
     pub rewritten: Vec<Value>,
+    /// Rows of the table `erasure` that are done with.
+    pub done: Vec<Value>,
 }
 
 /// Writes a batch.
 pub(super) async fn commit(link: &Arc<Link>, batch: &Batch, beside: Beside) -> Result<(), CommitError> {
-    let Beside { kinds, rewritten } = beside;
+    let Beside { kinds, rewritten, done } = beside;
     let rows: Vec<Value> = batch.rows.iter().map(|row| JournalRecord::new(row).into_value()).collect();
     let mut variables = fence_variables(batch.fence);
     variables.insert("rows", rows);
     let erases = !batch.erasures.is_empty() || !batch.rewrites.is_empty();
     if erases {
-        let done: Vec<Value> = batch.rewrites.iter().flat_map(done).map(SurrealValue::into_value).collect();
         let erasures = batch.erasures.iter().map(|(entity, erasure)| ErasureRecord::new(entity, erasure).into_value());
         variables.insert("rewritten", rewritten);
         variables.insert("done", done);

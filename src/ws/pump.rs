@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::{Sleep, sleep};
 
+use super::acks::unanswered_ms;
 use super::actor::SessionActor;
 use super::frame;
 use super::guard::FrameLimits;
@@ -84,6 +85,10 @@ impl Socket {
 impl Sink for Socket {
     fn try_write(&self, frames: &[IoSlice<'_>]) -> Option<usize> {
         self.write(frames).ok()
+    }
+
+    fn unanswered_ms(&self) -> u64 {
+        unanswered_ms(self.stream())
     }
 }
 

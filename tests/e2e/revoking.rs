@@ -97,6 +97,7 @@ async fn a_moderator_needs_no_permission_to_send(codec: CodecKind) {
     eve.fails("send", json!({"entity": "room:a", "n": 1, "type": "post", "body": {}}), "forbidden").await;
     eve.send("room:a", 2, "edit", json!({"seq": 1, "body": {"text": "yes"}})).await;
     eve.send("room:a", 3, "delete", json!({"seq": 1})).await;
+    eve.send("room:a", 4, "purge", json!({"seq": 1})).await;
     assert_eq!(bob.read("room:a").await["messages"][0]["deleted"], true);
 }
 

@@ -22,7 +22,7 @@ mod message;
 mod tests;
 
 /// The ops that act on what others wrote: a moderator may do them without the permission `send`.
-pub const FOR_MODERATORS: &[&str] = &["edit", "delete"];
+pub const FOR_MODERATORS: &[&str] = &["edit", "delete", "purge"];
 
 /// The settings of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]

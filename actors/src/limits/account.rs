@@ -123,7 +123,7 @@ impl Account {
     }
 
     fn wake(&self, crowded: bool, now: u64) -> Result<(), NotWoken> {
-        let most = if crowded { self.allowance.awake / CROWDED } else { self.allowance.awake };
+        let most = if crowded { (self.allowance.awake / CROWDED).max(1) } else { self.allowance.awake };
         let more = |awake: usize| (awake < most).then_some(awake + 1);
         self.awake.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_err(|_| NotWoken::TooMany)?;
         self.wakes.check(self.allowance.wakes, 1, now).map_err(|refused| {

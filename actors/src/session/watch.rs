@@ -47,6 +47,14 @@ impl SessionEnv {
         if seat.behind(mono, waiting, deadlines.write_min_bytes, deadlines.write_timeout) >= deadlines.write_timeout {
             return seat.outbox.close(CloseCode::SlowConsumer);
         }
+        if waiting && seat.outbox.unanswered_ms() >= deadlines.write_timeout {
+            // It does not read slowly: its system is not there any more.
+            return seat.outbox.close(CloseCode::SlowConsumer);
+        }
+        if !seat.is_read() {
+            // Its pongs may wait with whatever else it has sent.
+            seat.busy.set(seat.busy.get().max(mono));
+        }
         // A ping is answered when what was sent before it has been read.
         if mono.since(seat.heard.get().max(seat.busy.get())) >= deadlines.idle_timeout {
             return seat.outbox.close(CloseCode::PingTimeout);

@@ -93,6 +93,46 @@ fn a_socket_that_takes_nothing_has_its_time_by_the_clock_that_goes_on() {
     assert_eq!(rig.closing(), Some(CloseCode::SlowConsumer));
 }
 
+/// A socket that takes nothing, with a peer that has acknowledged nothing for so long.
+struct Unanswered(u64);
+
+impl crate::outbox::Sink for Unanswered {
+    fn try_write(&self, _: &[std::io::IoSlice<'_>]) -> Option<usize> {
+        None
+    }
+
+    fn unanswered_ms(&self) -> u64 {
+        self.0
+    }
+}
+
+/// What its socket took before gives a slow reader more time, but nobody who is not there.
+#[test]
+fn a_peer_that_acknowledges_nothing_is_gone_whatever_it_took_before() {
+    for (unanswered, waiting, closing) in [(29_999, 1, None), (30_000, 1, Some(CloseCode::SlowConsumer)), (30_000, 0, None), (0, 1, None)] {
+        let mut rig = connected();
+        let seat = Rc::clone(rig.session().seat());
+        seat.outbox.attach(Some(Rc::new(Unanswered(unanswered))));
+        seat.unwritten.set(waiting);
+        seat.took(10_000_000);
+        rig.seconds(2, 3, 0);
+        assert_eq!(rig.closing(), closing, "{unanswered} ms, {waiting} bytes wait");
+    }
+}
+
+/// Pongs wait with whatever else a client has sent, while nothing is read because large answers are being made.
+#[test]
+fn who_is_not_read_is_not_silent() {
+    let mut rig = connected();
+    let seat = Rc::clone(rig.session().seat());
+    (0..64).for_each(|_| seat.outbox.making());
+    rig.seconds(2, 300, 0);
+    assert_eq!(rig.closing(), None);
+    (0..64).for_each(|_| seat.outbox.made());
+    rig.seconds(300, 361, 0);
+    assert_eq!(rig.closing(), Some(CloseCode::PingTimeout));
+}
+
 /// With a token for so long, at the time 0 by both clocks: what each second's sweep says.
 fn warned(lifetime: u64, refresh: &str) -> Vec<(u64, String)> {
     let mut rig = Rig::new(bounds());

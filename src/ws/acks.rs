@@ -1,0 +1,40 @@
+//! What the system knows of the other end of a connection.
+
+use tokio::net::TcpStream;
+
+#[cfg(target_os = "linux")]
+nix::sockopt_impl!(TcpInfo, GetOnly, nix::libc::IPPROTO_TCP, nix::libc::TCP_INFO, nix::libc::tcp_info);
+
+/// For how long, in ms, the peer's system has acknowledged nothing although it was sent something. 0 where it owes nothing: a
+/// program that does not read has a system that takes what fits and answers when it is asked for more room. 0 also where that is
+/// not known: elsewhere than on Linux.
+pub fn unanswered_ms(socket: &TcpStream) -> u64 {
+    #[cfg(target_os = "linux")]
+    if let Ok(info) = nix::sys::socket::getsockopt(socket, TcpInfo) {
+        // The first question for room may be on its way.
+        let owes = info.tcpi_unacked > 0 || info.tcpi_probes > 1;
+        return if owes { info.tcpi_last_ack_recv.into() } else { 0 };
+    }
+    let _ = socket;
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::unanswered_ms;
+
+    #[tokio::test]
+    async fn a_program_that_reads_nothing_is_not_unreachable() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (_peer, _) = listener.accept().await.unwrap();
+        assert_eq!(unanswered_ms(&socket), 0);
+        socket.write_all(b"hello").await.unwrap();
+        while unanswered_ms(&socket) > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
