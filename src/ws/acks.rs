@@ -2,21 +2,28 @@
 
 use tokio::net::TcpStream;
 
-#[cfg(target_os = "linux")]
-nix::sockopt_impl!(TcpInfo, GetOnly, nix::libc::IPPROTO_TCP, nix::libc::TCP_INFO, nix::libc::tcp_info);
-
 /// For how long, in ms, the peer's system has acknowledged nothing although it was sent something. 0 where it owes nothing: a
 /// program that does not read has a system that takes what fits and answers when it is asked for more room. 0 also where that is
 /// not known: elsewhere than on Linux.
+#[cfg(target_os = "linux")]
 pub fn unanswered_ms(socket: &TcpStream) -> u64 {
-    #[cfg(target_os = "linux")]
-    if let Ok(info) = nix::sys::socket::getsockopt(socket, TcpInfo) {
+    nix::sys::socket::getsockopt(socket, linux::TcpInfo).map_or(0, |info| {
         // The first question for room may be on its way.
         let owes = info.tcpi_unacked > 0 || info.tcpi_probes > 1;
-        return if owes { info.tcpi_last_ack_recv.into() } else { 0 };
-    }
-    let _ = socket;
+        if owes { info.tcpi_last_ack_recv.into() } else { 0 }
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+pub const fn unanswered_ms(_: &TcpStream) -> u64 {
     0
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use nix::{getsockopt_impl, libc, sockopt_impl};
+
+    sockopt_impl!(TcpInfo, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, libc::tcp_info);
 }
 
 #[cfg(test)]
