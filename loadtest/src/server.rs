@@ -78,6 +78,7 @@ pub struct Setup {
     dir: TempDir,
     /// Environment besides what every server gets.
     environment: Vec<(String, String)>,
+    limits_count: bool,
 }
 
 /// The addresses of a server.
@@ -100,7 +101,12 @@ impl Setup {
     /// Where there is no room for one.
     pub fn new(args: &ServerArgs) -> Result<Self> {
         let dir = TempDir::with_prefix("greenroom-loadtest-").context("there is no temporary directory")?;
-        Ok(Self { args: args.clone(), dir, environment: Vec::new() })
+        Ok(Self { args: args.clone(), dir, environment: Vec::new(), limits_count: false })
+    }
+
+    /// Leaves the server's limits as they are by default: they are what is measured.
+    pub fn let_limits_count(&mut self) {
+        self.limits_count = true;
     }
 
     /// Sets one more variable of the server's environment, which `--server-env` may set otherwise.
@@ -151,7 +157,9 @@ impl Setup {
             // A file of the operator's own is taken as it is.
             command.arg("--config").arg(config);
         } else {
-            command.envs(ENVIRONMENT);
+            if !self.limits_count {
+                command.envs(ENVIRONMENT);
+            }
             command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         }
         // That one is for this harness.

@@ -148,6 +148,9 @@ fn prepare(server: &ServerArgs, name: &str, common: &mut Common) -> Result<Setup
     for (name, value) in ENVIRONMENT.iter().filter(|(preset, _)| *preset == name).flat_map(|(_, environment)| *environment) {
         setup.set(name, value);
     }
+    if name == GREEDY {
+        setup.let_limits_count();
+    }
     // Whoever brings a configuration, or tokens, knows what the server's secret is.
     if [CONNECT_AUTH, GREEDY].contains(&name) && server.server_config.is_none() && common.secret.is_none() && common.token.is_none() {
         common.secret = Some(setup.demand_tokens()?);
