@@ -66,6 +66,16 @@ impl<T: 'static> Empty for VecDeque<T> {
     }
 }
 
+impl<T: 'static> Empty for Vec<T> {
+    fn empty() -> &'static Self {
+        const { &Self::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
 impl<T: 'static> Empty for BTreeSet<T> {
     fn empty() -> &'static Self {
         const { &Self::new() }
