@@ -8,12 +8,13 @@ use foldhash::fast::RandomState;
 /// Most entries of a list: to look through them all costs no more than to hash a key.
 const LISTED: usize = 8;
 
-/// A map from `K` to `V`. A table of one entry has room for three and takes several times as much.
+/// A map from `K` to `V`, of the size of a list. A table of one entry has room for three and takes several times as much.
 #[derive(Debug, Clone)]
 pub enum Few<K, V> {
     /// In no order.
     List(Vec<(K, V)>),
     /// It has had more than [`LISTED`], and stays a table.
+    #[expect(clippy::box_collection, reason = "a table's own fields are larger than a list's, and few have one")]
     Table(Box<HashMap<K, V, RandomState>>),
 }
 

@@ -78,7 +78,7 @@ impl User {
 
 /// A user and whose meta is shown: that of the session which set it last, of those that are here.
 #[derive(Debug)]
-struct Here {
+pub(crate) struct Here {
     shown: User,
     by: SessionKey,
     /// What the others have set, the latest last: at most [`OTHERS`] of them. Few users have several sessions.

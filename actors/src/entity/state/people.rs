@@ -58,6 +58,7 @@ mod tests {
 
     use super::*;
     use crate::entity::CatchUp;
+    use crate::presence::Here;
     use crate::testing::{kind, session, spec};
 
     #[test]
@@ -91,6 +92,13 @@ mod tests {
         assert!(!people.is_empty(), "it is not told yet");
         people.presence.take_news();
         assert!(people.is_empty());
+    }
+
+    #[test]
+    fn one_user_takes_little() {
+        // What a user says of itself and both names are the client's.
+        let all = size_of::<People>() + size_of::<(Arc<str>, Here)>() + size_of::<(SessionKey, Arc<str>)>();
+        assert!(all <= 264, "{all} bytes");
     }
 
     #[test]

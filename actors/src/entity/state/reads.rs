@@ -34,7 +34,7 @@ impl Entity {
         if *epoch != self.epoch || after > self.seq {
             return self.subscribe_with_snapshot(request, SnapshotReason::EpochChanged, fx);
         }
-        if self.seq - after > self.kind.resume_events {
+        if self.seq - after > self.nature.kind.resume_events {
             return self.subscribe_with_snapshot(request, SnapshotReason::TooOld, fx);
         }
         if after >= self.committed || self.ring.after(after, self.committed).is_some() {
@@ -138,7 +138,7 @@ impl Entity {
     /// A page has been read.
     pub fn fetched(&mut self, purpose: FetchFor, mut read: Result<Vec<EventRecord>, StoreError>, fx: &mut Effects) {
         if let Err(StoreError::Corrupt(why)) = &read {
-            self.metrics.corrupt();
+            self.nature.metrics.corrupt();
             fx.corrupt = Some(why.clone());
             match purpose {
                 FetchFor::History(_, reply) => return fx.answer(reply.error(corrupt())),
@@ -211,7 +211,7 @@ impl Entity {
                 pages.push(Encoded::new(other.codec, first, read.len(), |index, out| self.append_event(other.codec, &read[index], out)));
             }
         }
-        self.metrics.page_read();
+        self.nature.metrics.page_read();
         for reader in std::iter::once(request).chain(others) {
             let frame = pages.iter().find(|page| page.codec == reader.codec).map(|page| page.after(reader.after.seq));
             let missed = (frame.unwrap_or_default(), last.saturating_sub(reader.after.seq));
