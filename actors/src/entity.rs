@@ -14,6 +14,7 @@ mod eraser;
 mod identity;
 mod life;
 mod messages;
+mod nature;
 mod ring;
 mod state;
 #[cfg(test)]

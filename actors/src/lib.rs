@@ -10,6 +10,7 @@ pub mod capability;
 pub mod clock;
 pub mod directory;
 pub mod entity;
+mod few;
 pub mod frames;
 pub mod identity;
 pub mod ids;

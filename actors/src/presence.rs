@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashMapExt};
 use greenroom_protocol::RawJson;
 use greenroom_protocol::results::Member;
 
+use crate::few::Few;
 use crate::ids::SessionKey;
+use crate::rare::Rare;
 
 #[cfg(test)]
 mod tests;
@@ -77,11 +78,11 @@ impl User {
 
 /// A user and whose meta is shown: that of the session which set it last, of those that are here.
 #[derive(Debug)]
-struct Here {
+pub(crate) struct Here {
     shown: User,
     by: SessionKey,
     /// What the others have set, the latest last: at most [`OTHERS`] of them. Few users have several sessions.
-    others: Vec<(SessionKey, RawJson)>,
+    others: Rare<Vec<(SessionKey, RawJson)>>,
 }
 
 /// How many of a user's metas are kept besides the one that is shown. Once all sessions whose meta is known have left, the last
@@ -90,7 +91,7 @@ const OTHERS: usize = 16;
 
 impl Here {
     fn new(by: SessionKey, meta: RawJson) -> Self {
-        Self { shown: User { meta, sessions: 0 }, by, others: Vec::new() }
+        Self { shown: User { meta, sessions: 0 }, by, others: Rare::default() }
     }
 
     /// Shows what `session` has set now.
@@ -99,43 +100,45 @@ impl Here {
         if self.by == session {
             return;
         }
-        self.others.retain(|(other, _)| *other != session);
-        if self.others.len() == OTHERS {
-            self.others.remove(0);
-        }
-        self.others.push((std::mem::replace(&mut self.by, session), before));
+        let last = (std::mem::replace(&mut self.by, session), before);
+        self.others.change(Vec::new, |others| {
+            others.retain(|(other, _)| *other != session);
+            if others.len() == OTHERS {
+                others.remove(0);
+            }
+            others.push(last);
+        });
     }
 
     /// Forgets what `session` has set.
     fn hide(&mut self, session: SessionKey) {
         if self.by != session {
-            self.others.retain(|(other, _)| *other != session);
-        } else if let Some((by, meta)) = self.others.pop() {
+            self.others.change_if_any(|others| others.retain(|(other, _)| *other != session));
+        } else if let Some((by, meta)) = self.others.change_if_any(Vec::pop).flatten() {
             (self.by, self.shown.meta) = (by, meta);
         }
     }
 
     /// Session `to` is what `from` was.
     fn rename(&mut self, from: SessionKey, to: SessionKey) {
-        let others = self.others.iter_mut().map(|(other, _)| other);
-        for session in std::iter::once(&mut self.by).chain(others).filter(|session| **session == from) {
-            *session = to;
-        }
+        let renamed = |session: &mut SessionKey| *session = if *session == from { to } else { *session };
+        renamed(&mut self.by);
+        self.others.change_if_any(|others| others.iter_mut().for_each(|(other, _)| renamed(other)));
     }
 }
 
 /// Who is here. Bounded by `max_users`; sessions are bounded by the connections that there are.
 #[derive(Debug, Default)]
 pub struct Presence {
-    max_users: usize,
-    most_told: usize,
-    users: HashMap<Arc<str>, Here>,
-    sessions: HashMap<SessionKey, Arc<str>>,
+    max_users: u32,
+    most_told: u32,
+    users: Few<Arc<str>, Here>,
+    sessions: Few<SessionKey, Arc<str>>,
     /// What was last told of the users who changed since: `None` for those who were not here. A user who came and went
     /// in between is not in it, so that it has at most `max_users` entries for each side of the change.
-    before: HashMap<Arc<str>, Option<User>>,
+    before: Few<Arc<str>, Option<User>>,
     /// They are too many to tell who they are. `before` is empty then.
-    crowd: Option<Crowd>,
+    crowd: Option<Box<Crowd>>,
 }
 
 /// What is known of how much of a crowd was told.
@@ -150,7 +153,8 @@ struct Crowd {
 impl Presence {
     /// Nobody is here; at most `max_users` can be, and more than `most_told` are a crowd.
     pub fn new(max_users: usize, most_told: usize) -> Self {
-        Self { max_users, most_told, ..Self::default() }
+        let bound = |most: usize| u32::try_from(most).unwrap_or(u32::MAX);
+        Self { max_users: bound(max_users), most_told: bound(most_told), ..Self::default() }
     }
 
     /// Adds `session` of `user`, or sets the user's meta anew.
@@ -165,21 +169,25 @@ impl Presence {
             entry.show(session, meta);
             return Ok(());
         }
-        if !self.users.contains_key(user) && self.users.len() >= self.max_users {
-            return Err(Full { max_users: self.max_users });
+        let max_users = self.max_users as usize;
+        if !self.users.contains_key(user) && self.users.len() >= max_users {
+            return Err(Full { max_users });
         }
         // A session has one user; should it ever come back as another, the first one is not left behind.
         self.leave(session);
         self.remember(user);
         // The table's own copy of the name, so that a user's sessions share one.
         let name = self.users.get_key_value(user).map_or_else(|| user.clone(), |(name, _)| name.clone());
-        let entry = self.users.entry(name.clone()).or_insert_with(|| Here::new(session, RawJson::NULL));
+        if !self.users.contains_key(&name) {
+            self.users.insert(name.clone(), Here::new(session, RawJson::NULL));
+        }
+        let entry = self.users.get_mut(&name).expect("it has entered");
         entry.show(session, meta);
         entry.shown.sessions += 1;
         self.sessions.insert(session, name);
-        if self.users.len() > self.most_told && self.crowd.is_none() {
-            self.crowd = Some(Crowd { told: None, stirred: true });
-            self.before = HashMap::new();
+        if self.users.len() > self.most_told as usize && self.crowd.is_none() {
+            self.crowd = Some(Box::new(Crowd { told: None, stirred: true }));
+            self.before = Few::new();
         }
         Ok(())
     }
@@ -268,7 +276,7 @@ impl Presence {
     pub fn take_news(&mut self) -> Option<News> {
         let count = self.users.len();
         let Some(crowd) = &mut self.crowd else { return self.take_changes().map(News::Changes) };
-        if count <= self.most_told * 3 / 4 {
+        if count <= self.most_told as usize * 3 / 4 {
             self.crowd = None;
             return Some(News::List(self.everybody()));
         }
@@ -279,7 +287,8 @@ impl Presence {
 
     fn take_changes(&mut self) -> Option<PresenceChangeParts> {
         let mut parts = PresenceChangeParts { count: self.users.len() as u64, ..Default::default() };
-        for (name, before) in self.before.drain() {
+        // A crowd that came and went would otherwise leave its table behind.
+        for (name, before) in std::mem::take(&mut self.before).into_entries() {
             match (before, self.users.get(&name)) {
                 (None, Some(now)) => parts.joined.push(now.shown.member(&name)),
                 (Some(before), Some(now)) if before != now.shown => parts.updated.push(now.shown.member(&name)),
@@ -287,8 +296,6 @@ impl Presence {
                 (Some(_), Some(_)) | (None, None) => {}
             }
         }
-        // A crowd that came and went would otherwise leave its table behind.
-        self.before.shrink_to(64);
         if parts.joined.is_empty() && parts.updated.is_empty() && parts.left.is_empty() {
             return None;
         }

@@ -23,6 +23,12 @@ impl<T> Default for Rare<T> {
     }
 }
 
+impl<T: Empty> From<T> for Rare<T> {
+    fn from(value: T) -> Self {
+        Self((!value.is_empty()).then(|| Box::new(value)))
+    }
+}
+
 impl<T: Empty> Rare<T> {
     /// Changes it; where there is none, what `make` gives is changed.
     pub fn change<R>(&mut self, make: impl FnOnce() -> T, change: impl FnOnce(&mut T) -> R) -> R {
@@ -57,6 +63,16 @@ impl<T: Empty> Deref for Rare<T> {
 }
 
 impl<T: 'static> Empty for VecDeque<T> {
+    fn empty() -> &'static Self {
+        const { &Self::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl<T: 'static> Empty for Vec<T> {
     fn empty() -> &'static Self {
         const { &Self::new() }
     }

@@ -43,15 +43,36 @@ impl Default for RoomConfig {
     }
 }
 
+/// The settings as each room has them: small, and up to 4 G.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    messages: u32,
+    max_state_bytes: u32,
+    max_reactions: u32,
+    max_reactors: u32,
+}
+
+impl From<RoomConfig> for Bounds {
+    fn from(config: RoomConfig) -> Self {
+        let bound = |most: usize| u32::try_from(most).unwrap_or(u32::MAX);
+        Self {
+            messages: bound(config.messages),
+            max_state_bytes: bound(config.max_state_bytes),
+            max_reactions: bound(config.max_reactions),
+            max_reactors: bound(config.max_reactors),
+        }
+    }
+}
+
 /// A room's state.
 #[derive(Debug)]
 pub struct Room {
-    config: RoomConfig,
-    /// Ascending by seq, within the bounds of `config`.
+    bounds: Bounds,
+    /// Ascending by seq, within the bounds.
     messages: VecDeque<Message>,
     /// The sum of their sizes.
     bytes: usize,
-    /// The snapshot, from the first time it is asked for to the next change.
+    /// The snapshot, from the first time it is asked for to the next change; not kept while there are no messages.
     snapshot: OnceCell<RawJson>,
 }
 
@@ -65,7 +86,7 @@ struct Snapshot<M> {
 impl Room {
     /// A room without messages.
     pub fn new(config: RoomConfig) -> Self {
-        Self { config, messages: VecDeque::new(), bytes: 0, snapshot: OnceCell::new() }
+        Self { bounds: config.into(), messages: VecDeque::new(), bytes: 0, snapshot: OnceCell::new() }
     }
 
     /// The room that `state` shows.
@@ -79,7 +100,7 @@ impl Room {
             return Err(corrupt("the messages are not in order".into()));
         }
         let bytes = messages.iter().map(Message::size).sum();
-        let mut room = Self { config, messages, bytes, snapshot: OnceCell::new() };
+        let mut room = Self { bounds: config.into(), messages, bytes, snapshot: OnceCell::new() };
         // The setting may be smaller now than when the snapshot was made.
         room.forget_oldest();
         Ok(room)
@@ -107,7 +128,7 @@ impl Room {
             Change::Edit { .. } | Change::Delete { .. } if !op.moderator && message.from.as_ref() != op.from => {
                 Err(Rejection::new("not_author", format!("message {seq} is another user's; its author and moderators may change it")))
             }
-            Change::React { emoji, remove: false, .. } => message.admits(emoji, op.from, &self.config),
+            Change::React { emoji, remove: false, .. } => message.admits(emoji, op.from, &self.bounds),
             _ => Ok(()),
         }
     }
@@ -168,7 +189,9 @@ impl Room {
     }
 
     fn forget_oldest(&mut self) {
-        while self.messages.len() > self.config.messages || (self.size() > self.config.max_state_bytes && self.messages.len() > 1) {
+        while self.messages.len() > self.bounds.messages as usize
+            || (self.size() > self.bounds.max_state_bytes as usize && self.messages.len() > 1)
+        {
             let Some(message) = self.messages.pop_front() else { break };
             self.bytes -= message.size();
         }
@@ -227,6 +250,9 @@ impl Behaviour for Room {
 
     fn snapshot(&self) -> RawJson {
         let make = || RawJson::from_value(&Snapshot { messages: &self.messages }).expect("messages have string keys and valid bodies");
+        if self.messages.is_empty() {
+            return make();
+        }
         self.snapshot.get_or_init(make).clone()
     }
 

@@ -63,14 +63,12 @@ impl EntityEnv {
     }
 }
 
-/// Counts a load for as long as it lives.
+/// A load that is counted for as long as this lives.
 struct Loading(Rc<EntityEnv>);
 
-impl Loading {
-    fn new(env: Rc<EntityEnv>) -> Self {
-        env.loading.set(env.loading.get() + 1);
-        Self(env)
-    }
+/// Counts one more load.
+fn count(env: &EntityEnv) {
+    env.loading.set(env.loading.get() + 1);
 }
 
 impl Drop for Loading {
@@ -112,8 +110,8 @@ pub struct EntityActor {
     life: Life,
     /// Whether to wait for what the last life had queued before the first load.
     after_crash: bool,
-    /// The first load, counted from the moment on that it is decided.
-    first_load: Option<Loading>,
+    /// The first load is still to begin. It is counted from the moment on that it is decided.
+    first_load: bool,
     /// What did not fit into a relay's queue, and what came after it. While there is any, this entity does nothing else.
     outgoing: Rare<VecDeque<(usize, ToRelay)>>,
     presence_timer: bool,
@@ -125,14 +123,17 @@ impl EntityActor {
     /// An entity that loads as soon as it is started. `after_crash` makes it wait for what its last life had queued.
     pub fn new(id: EntityId, kind: Arc<Kind>, env: Rc<EntityEnv>, incarnation: u64, after_crash: bool) -> Self {
         let life = Life::new(id, kind, env.encoder, env.inbox);
-        let first_load = Some(Loading::new(Rc::clone(&env)));
+        count(&env);
         let outgoing = Rare::default();
-        Self { env, incarnation, life, after_crash, first_load, outgoing, presence_timer: false, asleep: false }
+        Self { env, incarnation, life, after_crash, first_load: true, outgoing, presence_timer: false, asleep: false }
     }
 
     fn load(&mut self, ctx: &mut Context<Self>, barrier: bool) {
         let (env, id) = (Rc::clone(&self.env), self.life.id().clone());
-        let counted = self.first_load.take().unwrap_or_else(|| Loading::new(Rc::clone(&env)));
+        if !std::mem::take(&mut self.first_load) {
+            count(&env);
+        }
+        let counted = Loading(Rc::clone(&env));
         let waiting = Waiting::new();
         let load = async move {
             let _counted = counted;
@@ -304,6 +305,9 @@ impl Actor for EntityActor {
 
 impl Drop for EntityActor {
     fn drop(&mut self) {
+        if self.first_load {
+            drop(Loading(Rc::clone(&self.env)));
+        }
         self.life.metrics().awake.decrement(1);
         if !self.asleep {
             // Only a panic ends an entity without the directory's knowledge.

@@ -1,17 +1,15 @@
 //! Who follows an entity, and which threads and codecs its frames are needed for.
 
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
 use greenroom_protocol::CodecKind;
 
+use crate::few::Few;
 use crate::frames::Wants;
 use crate::ids::{SessionKey, WorkerId};
 
 /// The followers by session; counted by thread and codec, so that publishing asks nobody in particular.
 #[derive(Debug, Default)]
 pub struct Audience {
-    followers: HashMap<SessionKey, Follower, RandomState>,
+    followers: Few<SessionKey, Follower>,
     threads: Vec<Thread>,
 }
 
@@ -85,6 +83,8 @@ impl Audience {
     fn count(&mut self, worker: WorkerId, codec: CodecKind) -> &mut u32 {
         let index = worker.0 as usize;
         if index >= self.threads.len() {
+            // A `Vec` would begin with room for four.
+            self.threads.reserve_exact(index + 1 - self.threads.len());
             self.threads.resize(index + 1, Thread::default());
         }
         match codec {

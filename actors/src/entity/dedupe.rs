@@ -17,7 +17,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::num::NonZeroU64;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use foldhash::fast::RandomState;
 use greenroom_protocol::{RawJson, Seq};
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::op_hash;
 use crate::clock::Millis;
-use crate::rare::Rare;
+use crate::rare::{Empty, Rare};
 use crate::record::EventRecord;
 
 #[cfg(test)]
@@ -120,6 +120,18 @@ struct PackedClient {
 /// When a client id was made: a ULID begins with the time. The session has checked that it is one.
 pub(super) fn client_made(client: &str) -> Millis {
     client.parse::<ulid::Ulid>().map_or(0, |id| id.timestamp_ms())
+}
+
+impl Empty for Dedupe {
+    fn empty() -> &'static Self {
+        static EMPTY: LazyLock<Dedupe> = LazyLock::new(Dedupe::default);
+        &EMPTY
+    }
+
+    /// Whether nothing was ever asked: then every op is new.
+    fn is_empty(&self) -> bool {
+        self.clients.is_empty() && self.last_at == 0 && self.horizon == 0
+    }
 }
 
 impl Window {

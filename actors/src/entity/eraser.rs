@@ -195,9 +195,9 @@ impl Eraser {
         count
     }
 
-    /// Whether one of these events asked for something.
+    /// Whether one of these events asked for something. What was asked for again is hidden from the first time on.
     pub(super) fn asked_within(&self, first: Seq, last: Seq) -> bool {
-        self.jobs.values().any(|job| (first..=last).contains(&job.asked))
+        self.jobs.values().any(|job| [job.by, job.asked].iter().any(|seq| (first..=last).contains(seq)))
     }
 
     /// Forgets what no page can show any more.

@@ -2,6 +2,7 @@
 //!
 //! Input in, [`Todo`] out; nothing here waits. The actor does what it says, and so does the simulation.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use greenroom_protocol::{EntityId, Epoch, ErrorCode, WireError};
 use tokio::sync::oneshot;
 
 use super::messages::ToEntity;
+use super::nature::Nature;
 use super::state::{Effects, Entity, FetchFor, LostOp};
 use crate::answer::{corrupt, overloaded, unavailable};
 use crate::clock::Millis;
@@ -30,32 +32,42 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// One life of an entity, from its load to its sleep or end.
 pub struct Life {
-    id: EntityId,
-    kind: Arc<Kind>,
-    encoder: Encoder,
-    /// How many messages wait for the load.
-    inbox: usize,
+    nature: Rc<Nature>,
     phase: Phase,
-    progress: Option<Arc<Progress>>,
     /// The server stops: it sleeps as soon as everything is on disk.
     drain: bool,
     /// What it was last asked to sleep with.
     mark: u64,
-    metrics: Arc<KindMetrics>,
 }
 
 #[derive(Debug)]
 enum Phase {
     /// Waits for its turn to load, and for the store.
-    Loading { waiting: Vec<ToEntity>, since: Instant },
+    Loading(Box<Loading>),
     /// Lives.
     Awake(Box<Entity>),
     /// A commit failed: its state is being read again. The ops whose commit failed wait.
-    Reloading { entity: Box<Entity>, lost: Vec<LostOp>, pause: Duration },
+    Reloading(Box<Reloading>),
     /// What is stored of it cannot be read: it refuses everything, and does not ask the store again before it has slept.
     Corrupt,
     /// Nothing more.
     Ended,
+}
+
+/// What there is of a life before it is awake.
+#[derive(Debug)]
+struct Loading {
+    waiting: Vec<ToEntity>,
+    /// How many may wait.
+    inbox: usize,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Reloading {
+    entity: Box<Entity>,
+    lost: Vec<LostOp>,
+    pause: Duration,
 }
 
 /// What is to be done for a life, in this order.
@@ -96,25 +108,24 @@ impl Rewriting {
 
 impl std::fmt::Debug for Life {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Life").field("id", &self.id).field("phase", &self.phase).finish_non_exhaustive()
+        f.debug_struct("Life").field("id", &self.nature.id).field("phase", &self.phase).finish_non_exhaustive()
     }
 }
 
 impl Life {
     /// A life that begins with a load, for which its shell cares.
     pub fn new(id: EntityId, kind: Arc<Kind>, encoder: Encoder, inbox: usize) -> Self {
-        let metrics = KindMetrics::of(kind.name);
-        let phase = Phase::Loading { waiting: Vec::new(), since: Instant::now() };
-        Self { id, kind, encoder, inbox, phase, progress: None, drain: false, mark: 0, metrics }
+        let phase = Phase::Loading(Box::new(Loading { waiting: Vec::new(), inbox, since: Instant::now() }));
+        Self { nature: Rc::new(Nature::new(id, kind, encoder)), phase, drain: false, mark: 0 }
     }
 
     /// Whose life it is.
     pub fn id(&self) -> &EntityId {
-        &self.id
+        &self.nature.id
     }
 
     pub(super) fn metrics(&self) -> &KindMetrics {
-        &self.metrics
+        &self.nature.metrics
     }
 
     /// The entity, while it is awake.
@@ -127,7 +138,12 @@ impl Life {
 
     /// It ends without notice: what it has queued is skipped.
     pub fn abandon(&self) {
-        if let Some(progress) = &self.progress {
+        let entity = match &self.phase {
+            Phase::Awake(entity) => entity,
+            Phase::Reloading(reloading) => &reloading.entity,
+            Phase::Loading(_) | Phase::Corrupt | Phase::Ended => return,
+        };
+        if let Some(progress) = &entity.progress {
             progress.end();
         }
     }
@@ -135,11 +151,12 @@ impl Life {
     /// The load has ended. A log that the store does not know is called `fresh`.
     pub fn loaded(&mut self, loaded: Result<Loaded, StoreError>, fresh: Epoch, journal: &Journal, todo: &mut Todo) {
         match std::mem::replace(&mut self.phase, Phase::Ended) {
-            Phase::Loading { waiting, since } => {
-                let woken = loaded.map(|loaded| Entity::wake(self.id.clone(), Arc::clone(&self.kind), self.encoder, loaded, fresh));
+            Phase::Loading(loading) => {
+                let Loading { waiting, since, .. } = *loading;
+                let woken = loaded.map(|loaded| Entity::wake_as(Rc::clone(&self.nature), loaded, fresh));
                 match woken {
                     Ok(Ok(entity)) => {
-                        self.metrics.woken(since.elapsed());
+                        self.nature.metrics.woken(since.elapsed());
                         tracing::debug!(seq = entity.committed(), took = ?since.elapsed(), waiting = waiting.len(), "woken");
                         self.begin(Box::new(entity), todo);
                         todo.waiting = waiting;
@@ -149,22 +166,19 @@ impl Life {
                     Err(why @ StoreError::Unavailable(_)) => self.unloadable(&why, waiting, todo),
                 }
             }
-            Phase::Reloading { entity, lost, pause } => self.reloaded(loaded, entity, lost, pause, journal, todo),
+            Phase::Reloading(reloading) => self.reloaded(loaded, *reloading, journal, todo),
             other => self.phase = other,
         }
     }
 
     fn begin(&mut self, mut entity: Box<Entity>, todo: &mut Todo) {
         entity.erase_on(&mut todo.effects);
-        let (progress, watch) = Progress::new(entity.committed());
-        self.progress = Some(progress);
         self.phase = Phase::Awake(entity);
-        todo.watch = Some(watch);
     }
 
     fn unloadable(&mut self, why: &StoreError, waiting: Vec<ToEntity>, todo: &mut Todo) {
-        self.metrics.wake_failed();
-        tracing::error!(entity = %self.id, %why, "an entity cannot be loaded");
+        self.nature.metrics.wake_failed();
+        tracing::error!(entity = %self.nature.id, %why, "an entity cannot be loaded");
         let error = WireError::new(ErrorCode::Unavailable, "the entity cannot be loaded now").retry_after_ms(1000);
         for message in waiting {
             // Who follows does so anew when the directory has told the relays.
@@ -175,7 +189,7 @@ impl Life {
 
     /// To read it again would give the same.
     fn corrupt(&mut self, why: String, waiting: Vec<ToEntity>, todo: &mut Todo) {
-        self.metrics.corrupt();
+        self.nature.metrics.corrupt();
         todo.effects.corrupt = Some(why);
         self.phase = Phase::Corrupt;
         for message in waiting {
@@ -201,21 +215,14 @@ impl Life {
         }
     }
 
-    fn reloaded(
-        &mut self,
-        loaded: Result<Loaded, StoreError>,
-        mut entity: Box<Entity>,
-        lost: Vec<LostOp>,
-        pause: Duration,
-        journal: &Journal,
-        todo: &mut Todo,
-    ) {
+    fn reloaded(&mut self, loaded: Result<Loaded, StoreError>, reloading: Reloading, journal: &Journal, todo: &mut Todo) {
+        let Reloading { mut entity, lost, pause } = reloading;
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(why @ StoreError::Corrupt(_)) => return self.corrupt_again(why.to_string(), todo),
             Err(why) => {
-                tracing::warn!(entity = %self.id, %why, "an entity cannot be read again yet");
-                self.phase = Phase::Reloading { entity, lost, pause: (pause * 2).min(LONGEST_PAUSE) };
+                tracing::warn!(entity = %self.nature.id, %why, "an entity cannot be read again yet");
+                self.phase = Phase::Reloading(Box::new(Reloading { entity, lost, pause: (pause * 2).min(LONGEST_PAUSE) }));
                 todo.load = Some(pause);
                 return;
             }
@@ -241,15 +248,15 @@ impl Life {
     /// Takes a message, whatever the phase.
     pub fn take(&mut self, message: ToEntity, now: Millis, journal: &Journal, todo: &mut Todo) {
         match &mut self.phase {
-            Phase::Loading { waiting, .. } if waiting.len() < self.inbox || message.is_control() => waiting.push(message),
+            Phase::Loading(loading) if loading.waiting.len() < loading.inbox || message.is_control() => loading.waiting.push(message),
             // A leave is not dropped: what it leaves may be waiting before it.
-            Phase::Loading { waiting, .. } => waiting.extend(message.refuse(overloaded("entity"))),
+            Phase::Loading(loading) => loading.waiting.extend(message.refuse(overloaded("entity"))),
             Phase::Awake(_) => self.take_awake(message, now, journal, todo),
-            Phase::Reloading { entity, .. } => match message.refuse(unavailable()) {
+            Phase::Reloading(reloading) => match message.refuse(unavailable()) {
                 Some(ToEntity::Sleep { drain, mark }) => self.asked(drain, mark),
                 // The relays are told to follow anew after the reload.
                 Some(ToEntity::CatchUp(_)) | None => {}
-                Some(control) => entity.take(control, &mut todo.effects),
+                Some(control) => reloading.entity.take(control, &mut todo.effects),
             },
             Phase::Corrupt => self.take_corrupt(message, todo),
             Phase::Ended => drop(message.refuse(unavailable())),
@@ -262,17 +269,17 @@ impl Life {
             ToEntity::Op(request) => {
                 let permit = journal.reserve();
                 entity.op(*request, now, permit.is_some(), &mut todo.effects);
-                if let (Some(permit), Some(event), Some(progress)) = (permit, todo.effects.event.take(), &self.progress) {
+                if let (Some(permit), Some(event)) = (permit, todo.effects.event.take()) {
                     let ids = || trail::Ids { session: None, user: Some(&event.from), n: event.n, seq: Some(event.seq) };
-                    trail::at("from its entity to the journal", &self.id, ids);
+                    trail::at("from its entity to the journal", &self.nature.id, ids);
                     let text = event.to_text();
                     permit.send(ToJournal::Event {
-                        entity: self.id.clone(),
+                        entity: self.nature.id.clone(),
                         epoch: entity.epoch().clone(),
                         seq: event.seq,
                         text: text.into(),
                         erasure: todo.effects.erasure.take(),
-                        progress: Arc::clone(progress),
+                        progress: progress(entity, todo),
                     });
                 }
                 self.queue_snapshot(journal, todo);
@@ -293,9 +300,9 @@ impl Life {
     /// A snapshot that finds no room in the queue is left out; the next one comes in its time.
     fn queue_snapshot(&mut self, journal: &Journal, todo: &mut Todo) -> bool {
         let Some(row) = todo.effects.snapshot.take() else { return true };
-        match (journal.reserve(), &self.progress, &mut self.phase) {
-            (Some(permit), Some(progress), Phase::Awake(entity)) => {
-                permit.send(ToJournal::Snapshot { row, progress: Arc::clone(progress) });
+        match (journal.reserve(), &mut self.phase) {
+            (Some(permit), Phase::Awake(entity)) => {
+                permit.send(ToJournal::Snapshot { row, progress: progress(entity, todo) });
                 entity.snapshot_queued();
                 true
             }
@@ -310,30 +317,33 @@ impl Life {
     fn queue_rewrite(&mut self, journal: &Journal, todo: &mut Todo) {
         let covered = self.queue_snapshot(journal, todo);
         let Some(rewrite) = todo.effects.rewrite.take() else { return };
-        let (Phase::Awake(entity), Some(progress)) = (&mut self.phase, &self.progress) else { return };
+        let Phase::Awake(entity) = &mut self.phase else { return };
         let (true, Some(permit), Some(share)) = (covered, journal.reserve(), journal.may_trim()) else {
             return entity.erase_later(&mut todo.effects);
         };
         let share = share.of(u32::try_from(rewrite.events.len()).unwrap_or(u32::MAX));
         let (written, decided) = oneshot::channel();
-        permit.send(ToJournal::Rewrite { rewrite: *rewrite, share, progress: Arc::clone(progress), written });
-        todo.rewriting = Some(Rewriting { written: decided, progress: Arc::clone(progress) });
+        let progress = progress(entity, todo);
+        todo.rewriting = Some(Rewriting { written: decided, progress: Arc::clone(&progress) });
+        permit.send(ToJournal::Rewrite { rewrite: *rewrite, share, progress, written });
     }
 
     /// What was to be erased is gone from the disk, for a life with this progress.
     pub fn rewritten(&mut self, progress: &Arc<Progress>, todo: &mut Todo) {
-        if let (Phase::Awake(entity), true) = (&mut self.phase, self.progress.as_ref().is_some_and(|own| Arc::ptr_eq(own, progress))) {
+        if let Phase::Awake(entity) = &mut self.phase
+            && entity.progress.as_ref().is_some_and(|own| Arc::ptr_eq(own, progress))
+        {
             entity.rewritten(&mut todo.effects);
         }
     }
 
     /// Where the journal has no room, or enough to delete, this is for another time.
-    fn queue_trim(&mut self, journal: &Journal) {
-        let (Phase::Awake(entity), Some(progress)) = (&mut self.phase, &self.progress) else { return };
+    fn queue_trim(&mut self, journal: &Journal, todo: &mut Todo) {
+        let Phase::Awake(entity) = &mut self.phase else { return };
         let (Some(permit), Some(share)) = (journal.reserve(), journal.may_trim()) else { return };
         if let Some(trim) = entity.trim() {
             let share = share.of(trim.rows);
-            permit.send(ToJournal::Trim { trim, share, progress: Arc::clone(progress) });
+            permit.send(ToJournal::Trim { trim, share, progress: progress(entity, todo) });
         }
     }
 
@@ -345,7 +355,7 @@ impl Life {
         if let Phase::Awake(entity) = &mut self.phase
             && entity.committed_through(committed.through, &mut todo.effects)
         {
-            self.queue_trim(journal);
+            self.queue_trim(journal, todo);
         }
         self.sleep_if_drained(journal, todo);
     }
@@ -354,7 +364,7 @@ impl Life {
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Awake(mut entity) => {
                 let lost = entity.fail();
-                self.phase = Phase::Reloading { entity, lost, pause: FIRST_PAUSE };
+                self.phase = Phase::Reloading(Box::new(Reloading { entity, lost, pause: FIRST_PAUSE }));
                 todo.load = Some(Duration::ZERO);
             }
             other => self.phase = other,
@@ -372,7 +382,7 @@ impl Life {
 
     /// How long presence changes gather.
     pub fn presence_interval(&self) -> Duration {
-        self.awake().map_or(self.kind.presence_interval, Entity::presence_interval)
+        self.awake().map_or(self.nature.kind.presence_interval, Entity::presence_interval)
     }
 
     /// The presence interval is over.
@@ -399,7 +409,7 @@ impl Life {
         let Phase::Awake(entity) = &self.phase else { return };
         if entity.has_written() {
             // Lives may be too short for much of it. Before the snapshot, which says how far this has come.
-            self.queue_trim(journal);
+            self.queue_trim(journal, todo);
         }
         let Phase::Awake(entity) = &mut self.phase else { return };
         entity.snapshot(&mut todo.effects);
@@ -407,4 +417,15 @@ impl Life {
         tracing::debug!(drain = self.drain, "may sleep");
         todo.idle = Some(self.mark);
     }
+}
+
+/// How far what this life of `entity` has queued is on disk. The first who asks begins it: most that are awake never write anything.
+fn progress(entity: &mut Entity, todo: &mut Todo) -> Arc<Progress> {
+    let committed = entity.committed();
+    let begun = entity.progress.get_or_insert_with(|| {
+        let (progress, watch) = Progress::new(committed);
+        todo.watch = Some(watch);
+        progress
+    });
+    Arc::clone(begun)
 }

@@ -6,16 +6,22 @@ use std::sync::Arc;
 use greenroom_protocol::Seq;
 
 use crate::kind::Kind;
+use crate::rare::Empty;
 use crate::record::{Erased, EventRecord};
 
 /// The last events, bounded in number and in bytes of bodies. Gapless.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ring {
     events: VecDeque<Arc<EventRecord>>,
     bytes: usize,
 }
 
 impl Ring {
+    /// There were no events yet.
+    pub const fn new() -> Self {
+        Self { events: VecDeque::new(), bytes: 0 }
+    }
+
     /// Adds the next event and forgets the oldest past the bounds of the kind.
     pub fn push(&mut self, event: Arc<EventRecord>, kind: &Kind) {
         debug_assert!(self.events.back().is_none_or(|last| last.seq + 1 == event.seq), "events come without gaps");
@@ -45,6 +51,16 @@ impl Ring {
         // Below the first event kept, there is a gap.
         let skip = usize::try_from((after + 1).checked_sub(first)?).ok()?;
         Some(self.events.iter().skip(skip))
+    }
+}
+
+impl Empty for Ring {
+    fn empty() -> &'static Self {
+        const { &Self::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.events.is_empty()
     }
 }
 
@@ -78,7 +94,7 @@ mod tests {
         fn gives_all_after_a_position_or_nothing(
             sizes in proptest::collection::vec(0usize..40, 0..40), start in 0u64..5, max_events in 0usize..12, max_bytes in 0usize..200, after in 0u64..60,
         ) {
-            let (mut ring, kind) = (Ring::default(), Kind { ring_events: max_events, ring_bytes: max_bytes, ..kind() });
+            let (mut ring, kind) = (Ring::new(), Kind { ring_events: max_events, ring_bytes: max_bytes, ..kind() });
             let mut now = start;
             for size in sizes {
                 now += 1;

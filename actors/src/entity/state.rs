@@ -1,6 +1,7 @@
 //! An entity without its mailbox: input in, effects out.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use super::dedupe::{Dedupe, Known, client_made};
 use super::eraser::{Eraser, PagesOut};
 use super::identity::op_hash;
 use super::messages::{CatchUp, OpRequest, SignalRequest, SubscribeRequest, ToEntity};
+use super::nature::Nature;
 use super::ring::Ring;
 use super::upkeep::Upkeep;
 use crate::answer::{Answer, Responder, overloaded, unavailable};
@@ -20,9 +22,10 @@ use crate::behaviour::{Behaviour, Corrupt, ORDINARY_WORK, Op};
 use crate::clock::Millis;
 use crate::frames::{Encoder, Frames, Wants, signal_key};
 use crate::ids::SessionKey;
+use crate::journal::Progress;
 use crate::kind::Kind;
 use crate::limits::{Bucket, Rate, Refused};
-use crate::metrics::{KindMetrics, record_rate_limited};
+use crate::metrics::record_rate_limited;
 use crate::presence::News;
 use crate::rare::Rare;
 use crate::record::EventRecord;
@@ -53,13 +56,10 @@ const OUTCOME_BYTES: usize = 64;
 
 /// One entity, awake.
 pub struct Entity {
-    id: EntityId,
-    kind: Arc<Kind>,
-    encoder: Encoder,
-    metrics: Arc<KindMetrics>,
+    nature: Rc<Nature>,
     epoch: Epoch,
     behaviour: Box<dyn Behaviour>,
-    dedupe: Dedupe,
+    dedupe: Rare<Dedupe>,
     /// The last event decided. What is not committed of it nobody has seen.
     seq: Seq,
     /// The last event on disk.
@@ -73,7 +73,7 @@ pub struct Entity {
     gate: VecDeque<(Seq, Output)>,
     /// Events among them.
     pending_ops: usize,
-    ring: Ring,
+    ring: Rare<Ring>,
     /// Who follows, and who is present.
     people: Rare<People>,
     bucket: Bucket,
@@ -83,12 +83,14 @@ pub struct Entity {
     eraser: Rare<Eraser>,
     /// The pages that are being read.
     out: PagesOut,
+    /// How far what this life has queued is on disk; none before it has queued anything.
+    pub(super) progress: Option<Arc<Progress>>,
 }
 
 impl std::fmt::Debug for Entity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut shown = f.debug_struct("Entity");
-        shown.field("id", &self.id).field("seq", &self.seq).field("committed", &self.committed).field("gate", &self.gate.len());
+        shown.field("id", &self.nature.id).field("seq", &self.seq).field("committed", &self.committed).field("gate", &self.gate.len());
         let People { audience, joining, presence, .. } = &*self.people;
         shown.field("audience", audience).field("joining", joining).field("present", &presence.count());
         shown.field("untold", &presence.is_dirty()).finish_non_exhaustive()
@@ -101,31 +103,37 @@ impl Entity {
     /// # Errors
     /// Where what the store has does not fit the kind's behaviour.
     pub fn wake(id: EntityId, kind: Arc<Kind>, encoder: Encoder, loaded: Loaded, fresh: Epoch) -> Result<Self, Corrupt> {
+        Self::wake_as(Rc::new(Nature::new(id, kind, encoder)), loaded, fresh)
+    }
+
+    /// See [`wake`](Self::wake).
+    pub(super) fn wake_as(nature: Rc<Nature>, loaded: Loaded, fresh: Epoch) -> Result<Self, Corrupt> {
         let mut loaded = loaded;
+        let kind = &nature.kind;
+        let no_outcomes = || Dedupe::new(kind.dedupe_clients, kind.dedupe_ops);
         let (tail, epoch) = (std::mem::take(&mut loaded.tail), loaded.epoch.take());
         let corrupt = |seq, error: serde_json::Error| Corrupt { seq, why: error.to_string() };
         let (mut behaviour, mut dedupe, snapshot_seq) = match &loaded.snapshot {
             Some(row) => {
                 let dedupe = Dedupe::unpack(kind.dedupe_clients, kind.dedupe_ops, &row.dedupe).map_err(|error| corrupt(row.seq, error))?;
-                (kind.behaviour.restore(row.seq, &row.state)?, dedupe, row.seq)
+                (kind.behaviour.restore(row.seq, &row.state)?, Rare::from(dedupe), row.seq)
             }
-            None => (kind.behaviour.create(), Dedupe::new(kind.dedupe_clients, kind.dedupe_ops), 0),
+            None => (kind.behaviour.create(), Rare::default(), 0),
         };
-        let mut ring = Ring::default();
+        let mut ring = Rare::<Ring>::default();
         let (mut seq, mut bytes) = (snapshot_seq, 0);
         for event in tail {
             if event.seq != seq + 1 {
                 return Err(Corrupt { seq, why: format!("event {} follows event {seq}", event.seq) });
             }
             behaviour.apply(&event)?;
-            dedupe.record(&event);
+            dedupe.change(no_outcomes, |dedupe| dedupe.record(&event));
             seq = event.seq;
             bytes += event.body.len();
-            ring.push(Arc::new(event), &kind);
+            ring.change(Ring::new, |ring| ring.push(Arc::new(event), kind));
         }
         let erasures = std::mem::take(&mut loaded.erasures);
         let mut woken = Self {
-            metrics: KindMetrics::of(kind.name),
             epoch: epoch.unwrap_or(fresh),
             behaviour,
             last_at: dedupe.last_at(),
@@ -139,12 +147,11 @@ impl Entity {
             people: Rare::default(),
             bucket: Bucket::new(Rate::new(kind.ops_per_second, kind.ops_burst)),
             shared: SharedState::default(),
-            upkeep: Upkeep::new(&id, &loaded, seq, bytes),
+            upkeep: Upkeep::new(&nature.id, &loaded, seq, bytes),
             eraser: Rare::default(),
             out: PagesOut::default(),
-            id,
-            kind,
-            encoder,
+            progress: None,
+            nature,
         };
         woken.still_to_erase(&erasures);
         Ok(woken)
@@ -218,14 +225,14 @@ impl Entity {
         if let Some(n) = n {
             let word = first_sent.unwrap_or_else(|| client_made(&sender.client));
             began = Some(word);
-            match self.dedupe.look_up(&sender.user, &sender.client, word, n, now) {
+            match self.look_up(&sender.user, &sender.client, word, n, now) {
                 Known::New => {}
                 Known::Done(outcome) if outcome.hash.is_some_and(|hash| hash != op_hash(&r#type, &body)) => {
-                    self.metrics.refused(ErrorCode::InvalidParams);
+                    self.nature.metrics.refused(ErrorCode::InvalidParams);
                     return self.put(Output::Refusal(reply, Box::new(n_reused(n))), fx);
                 }
                 Known::Done(outcome) => {
-                    self.metrics.duplicate.increment(1);
+                    self.nature.metrics.duplicate.increment(1);
                     let sent =
                         Sent { seq: outcome.seq, epoch: self.epoch.clone(), at: outcome.at, result: outcome.result, duplicate: true };
                     return self.put(Output::Repeat(reply, Box::new(sent)), fx);
@@ -233,17 +240,17 @@ impl Entity {
                 Known::TooEarly(wait) => return self.refuse_op(reply, too_early(wait), fx),
                 Known::Expired => {
                     // What was forgotten for an op that is not on disk is known again should that fail.
-                    self.metrics.refused(ErrorCode::OpExpired);
+                    self.nature.metrics.refused(ErrorCode::OpExpired);
                     return self.put(Output::Refusal(reply, Box::new(op_expired(n))), fx);
                 }
             }
         }
-        if !room || self.pending_ops >= self.kind.max_pending_ops {
+        if !room || self.pending_ops >= self.nature.kind.max_pending_ops {
             return self.refuse_op(reply, overloaded("journal"), fx);
         }
         if if_seq.is_some_and(|wanted| wanted != self.seq) {
             let error = WireError::new(ErrorCode::Conflict, format!("the entity is at seq {}, not at `if_seq`", self.seq)).at_seq(self.seq);
-            self.metrics.refused(ErrorCode::Conflict);
+            self.nature.metrics.refused(ErrorCode::Conflict);
             return self.put(Output::Refusal(reply, Box::new(error)), fx);
         }
         let (seq, at) = (self.seq + 1, now.max(self.last_at));
@@ -264,7 +271,8 @@ impl Entity {
                     Arc::new(EventRecord { seq, at, from: sender.user, r#type, body, deleted: None, client, n, began, tag, result });
                 (self.seq, self.last_at) = (seq, at);
                 self.shared.forget();
-                self.dedupe.record(&record);
+                let kind = &self.nature.kind;
+                self.dedupe.change(|| Dedupe::new(kind.dedupe_clients, kind.dedupe_ops), |dedupe| dedupe.record(&record));
                 self.pending_ops += 1;
                 self.upkeep.event(record.body.len());
                 fx.event = Some(Arc::clone(&record));
@@ -273,21 +281,26 @@ impl Entity {
                 self.snapshot_if_due(fx);
             }
             Err(refusal) => {
-                self.metrics.refused(refusal.code);
+                self.nature.metrics.refused(refusal.code);
                 let error = WireError::new(refusal.code, refusal.message).reason(refusal.reason);
                 self.put(Output::Refusal(reply, Box::new(error)), fx);
             }
         }
     }
 
+    /// What is known of an op; nobody has asked for anything where there is nothing to look it up in.
+    fn look_up(&mut self, user: &Arc<str>, client: &Arc<str>, began: Millis, n: u64, now: Millis) -> Known {
+        self.dedupe.change_if_any(|dedupe| dedupe.look_up(user, client, began, n, now)).unwrap_or(Known::New)
+    }
+
     fn refuse_op(&self, reply: Responder, error: WireError, fx: &mut Effects) {
-        self.metrics.refused(error.data.code);
+        self.nature.metrics.refused(error.data.code);
         fx.answer(reply.error(error));
     }
 
     fn snapshot_if_due(&mut self, fx: &mut Effects) {
         let weight = || SNAPSHOT_RATIO * (self.behaviour.size() + OUTCOME_BYTES * self.dedupe.len());
-        if self.upkeep.snapshot_due(self.seq, self.kind.snapshot_every, weight) {
+        if self.upkeep.snapshot_due(self.seq, self.nature.kind.snapshot_every, weight) {
             self.snapshot(fx);
         }
     }
@@ -303,7 +316,7 @@ impl Entity {
     fn snapshot_again(&mut self, fx: &mut Effects) {
         let (trimmed, longest_row) = self.upkeep.snapshot_made(self.seq, self.seq.saturating_sub(self.durable) as usize);
         fx.snapshot = Some(Box::new(SnapshotRow {
-            entity: self.id.clone(),
+            entity: self.nature.id.clone(),
             epoch: self.epoch.clone(),
             seq: self.seq,
             state: self.behaviour.snapshot(),
@@ -325,7 +338,7 @@ impl Entity {
 
     /// What is to be deleted next, if anything; it must be queued in the journal.
     pub fn trim(&mut self) -> Option<Trim> {
-        self.upkeep.trim(&self.id, self.durable, self.seq, self.kind.keep_events)
+        self.upkeep.trim(&self.nature.id, self.durable, self.seq, self.nature.kind.keep_events)
     }
 
     /// Everything up to `through` is on disk: what waited for it goes out. Tells whether it is time to delete something.
@@ -334,7 +347,7 @@ impl Entity {
         self.durable += written;
         self.release(fx);
         self.erase_on(fx);
-        self.upkeep.row_written(written, self.kind.keep_events)
+        self.upkeep.row_written(written, self.nature.kind.keep_events)
     }
 
     /// A commit failed: forgets what is not on disk. The ops that waited are kept, to be looked up after `reload`.
@@ -354,23 +367,23 @@ impl Entity {
     /// # Errors
     /// As for [`wake`](Self::wake); nothing has changed then.
     pub fn reload(&mut self, loaded: Loaded, lost: Vec<LostOp>, fx: &mut Effects) -> Result<(), Corrupt> {
-        let fresh = Self::wake(self.id.clone(), Arc::clone(&self.kind), self.encoder, loaded, self.epoch.clone())?;
+        let fresh = Self::wake_as(Rc::clone(&self.nature), loaded, self.epoch.clone())?;
         let mut people = std::mem::take(&mut self.people);
         people.change_if_any(People::forget_followers);
         *self = Self { people, ..fresh };
         fx.presence_due |= self.people.presence.is_dirty();
         for LostOp { record, reply } in lost {
             let found = match (&record.client, record.n) {
-                (Some(client), Some(n)) => self.dedupe.look_up(&record.from, client, Millis::MAX, n, Millis::MAX),
+                (Some(client), Some(n)) => self.look_up(&record.from, client, Millis::MAX, n, Millis::MAX),
                 _ => Known::Expired,
             };
             fx.answer(match found {
                 Known::Done(done) => {
-                    self.metrics.accepted.increment(1);
+                    self.nature.metrics.accepted.increment(1);
                     reply.ok(&Sent { seq: done.seq, epoch: self.epoch.clone(), at: done.at, result: done.result, duplicate: false })
                 }
                 Known::New | Known::Expired | Known::TooEarly(_) => {
-                    self.metrics.refused(ErrorCode::Unavailable);
+                    self.nature.metrics.refused(ErrorCode::Unavailable);
                     reply.error(unavailable())
                 }
             });
@@ -380,7 +393,7 @@ impl Entity {
 
     /// Changes who is here.
     fn with_people<R>(&mut self, change: impl FnOnce(&mut People) -> R) -> R {
-        self.people.change(|| People::new(&self.kind), change)
+        self.people.change(|| People::new(&self.nature.kind), change)
     }
 
     /// Takes a session out of the presence; false where it was not in it.
@@ -401,15 +414,15 @@ impl Entity {
     /// As if the ring had moved past all that it holds.
     #[cfg(test)]
     pub(super) fn forget_ring(&mut self) {
-        self.ring = Ring::default();
+        self.ring = Rare::default();
     }
 
     fn signal(&mut self, request: SignalRequest, fx: &mut Effects) {
         let SignalRequest { session, user, signal, reply } = request;
-        let key = signal_key(session, self.id.as_str(), &signal.r#type, signal.key.as_deref().unwrap_or_default());
+        let key = signal_key(session, self.nature.id.as_str(), &signal.r#type, signal.key.as_deref().unwrap_or_default());
         let params =
             notify::Signal { entity: signal.entity, from: user.as_ref().into(), r#type: signal.r#type, body: signal.body, key: signal.key };
-        let frames = self.encoder.notification(self.people.audience.wants(), Method::Signal, &params);
+        let frames = self.nature.encoder.notification(self.people.audience.wants(), Method::Signal, &params);
         self.publish(fx, || Part::Signal { frames: frames.clone(), from: session, key });
         fx.answer(reply.ok(&Empty {}));
     }
@@ -452,12 +465,12 @@ impl Entity {
                 return self.tell_presence(&self.who_is_here(list), fx);
             }
         };
-        self.metrics.presence.joined.increment(changes.joined.len() as u64);
-        self.metrics.presence.updated.increment(changes.updated.len() as u64);
-        self.metrics.presence.left.increment(changes.left.len() as u64);
+        self.nature.metrics.presence.joined.increment(changes.joined.len() as u64);
+        self.nature.metrics.presence.updated.increment(changes.updated.len() as u64);
+        self.nature.metrics.presence.left.increment(changes.left.len() as u64);
         for part in changes.split(PRESENCE_MEMBERS) {
             let params = notify::PresenceChange {
-                entity: self.id.clone(),
+                entity: self.nature.id.clone(),
                 joined: part.joined,
                 updated: part.updated,
                 left: part.left,
@@ -469,14 +482,14 @@ impl Entity {
     }
 
     fn tell_presence(&self, params: &notify::PresenceChange, fx: &mut Effects) {
-        let frames = self.encoder.notification(self.people.audience.wants(), Method::Presence, params);
+        let frames = self.nature.encoder.notification(self.people.audience.wants(), Method::Presence, params);
         self.publish(fx, || Part::Presence(frames.clone()));
     }
 
     /// How long presence changes gather: the more users there are, the longer, so that telling all of them costs no more.
     pub fn presence_interval(&self) -> Duration {
         let longer = self.people.presence.count() / limits::MAX_MEMBERS;
-        self.kind.presence_interval * u32::try_from(longer).unwrap_or(u32::MAX).saturating_add(1)
+        self.nature.kind.presence_interval * u32::try_from(longer).unwrap_or(u32::MAX).saturating_add(1)
     }
 
     fn present(&self) -> PresenceList {
@@ -488,7 +501,7 @@ impl Entity {
     fn who_is_here(&self, list: PresenceList) -> notify::PresenceChange {
         let PresenceList { count, members } = list;
         let (joined, updated, left) = Default::default();
-        notify::PresenceChange { entity: self.id.clone(), joined, updated, left, count, members }
+        notify::PresenceChange { entity: self.nature.id.clone(), joined, updated, left, count, members }
     }
 
     fn publish(&self, fx: &mut Effects, part: impl Fn() -> Part) {

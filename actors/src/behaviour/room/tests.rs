@@ -212,11 +212,12 @@ fn reactions_are_bounded() {
 /// A message of a room that allows very many reactions.
 #[test]
 fn a_reaction_costs_what_it_is_looked_for_among() {
-    let mut stage = Stage::new(RoomConfig { max_reactors: 100_000, ..Default::default() });
+    let config = RoomConfig { max_reactors: 100_000, ..Default::default() };
+    let mut stage = Stage::new(config.clone());
     stage.alice("post", "{}").unwrap();
     let users: Vec<_> = (0..50_000).map(|i| format!("\"u{i}\"")).collect();
     let state = stage.room.snapshot().as_str().replace("}]}", &format!(r#","reactions":{{"x":[{}]}}}}]}}"#, users.join(",")));
-    let mut room = Room::restore(stage.room.config.clone(), 1, &raw(&state)).unwrap();
+    let mut room = Room::restore(config, 1, &raw(&state)).unwrap();
     assert!(room.size().abs_diff(room.snapshot().len()) <= 64, "the size is the snapshot's");
     let body = raw(r#"{"seq":1,"emoji":"x"}"#);
     let op = Op { r#type: "react", body: &body, from: "alice", moderator: false, seq: 2, at: 2 };

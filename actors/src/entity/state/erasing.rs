@@ -81,7 +81,7 @@ impl Entity {
 
     fn hide_in_ring(&mut self) {
         let mut ring = std::mem::take(&mut self.ring);
-        ring.hide(self.eraser.first(), |event| self.hidden(event));
+        ring.change_if_any(|ring| ring.hide(self.eraser.first(), |event| self.hidden(event)));
         self.ring = ring;
     }
 
@@ -102,7 +102,7 @@ impl Entity {
                 if snapshot > self.upkeep.queued() {
                     self.snapshot_again(fx);
                 }
-                fx.rewrite = Some(Box::new(Rewrite { entity: self.id.clone(), events: bodies, done }));
+                fx.rewrite = Some(Box::new(Rewrite { entity: self.nature.id.clone(), events: bodies, done }));
             }
             Some(Found::Nothing) | None => self.erase_on(fx),
         }
@@ -112,7 +112,7 @@ impl Entity {
     pub fn rewritten(&mut self, fx: &mut Effects) {
         let out = &mut self.out;
         let done = self.eraser.change_if_any(|eraser| eraser.written(out)).unwrap_or(0);
-        self.metrics.erased(done);
+        self.nature.metrics.erased(done);
         self.erase_on(fx);
     }
 

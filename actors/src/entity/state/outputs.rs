@@ -11,7 +11,7 @@ use crate::frames::EVENT_BYTES;
 use crate::trail;
 
 use super::{
-    Answer, CatchUp, CodecKind, Effects, Empty, Entity, Epoch, EventRecord, Frames, Method, Part, RawJson, Responder, Sent, Seq,
+    Answer, CatchUp, CodecKind, Effects, Empty, Entity, Epoch, EventRecord, Frames, Method, Part, RawJson, Responder, Ring, Sent, Seq,
     SessionKey, SnapshotReason, State, SubscribeRequest, Subscribed, Wants, WireError, notify, unavailable, weight,
 };
 
@@ -78,12 +78,12 @@ impl Entity {
                 Output::Event { record, reply, since } => {
                     self.pending_ops -= 1;
                     self.committed = record.seq;
-                    self.metrics.acknowledged(since.elapsed());
+                    self.nature.metrics.acknowledged(since.elapsed());
                     let ids = || {
                         let (session, user) = (Some(reply.session()), Some(&*record.from));
                         trail::Ids { session, user, n: record.n, seq: Some(record.seq) }
                     };
-                    trail::at("released to its sender and the subscribers", &self.id, ids);
+                    trail::at("released to its sender and the subscribers", &self.nature.id, ids);
                     let sent =
                         Sent { seq: record.seq, epoch: self.epoch.clone(), at: record.at, result: record.result.clone(), duplicate: false };
                     answers.push(reply.ok(&sent));
@@ -117,9 +117,10 @@ impl Entity {
             }
             Output::Live(request) => self.live(request, fx),
             Output::Reset(request, snapshot, reason) => {
-                let params = notify::Reset { entity: self.id.clone(), epoch: self.epoch.clone(), seq: self.committed, snapshot, reason };
+                let params =
+                    notify::Reset { entity: self.nature.id.clone(), epoch: self.epoch.clone(), seq: self.committed, snapshot, reason };
                 let mut frame = Vec::new();
-                self.encoder.append(request.codec, &Message::Notification { method: Method::Reset, params: &params }, &mut frame);
+                self.nature.encoder.append(request.codec, &Message::Notification { method: Method::Reset, params: &params }, &mut frame);
                 self.caught_up(&request, (frame.into(), 0), self.committed, true, fx);
             }
             _ => unreachable!("the caller has taken the others"),
@@ -136,7 +137,7 @@ impl Entity {
                 let frames = self.event_frames(wants, run.iter());
                 self.publish(fx, || Part::Events { frames: frames.clone(), first, last });
             }
-            run.drain(..).for_each(|event| self.ring.push(event, &self.kind));
+            self.ring.change(Ring::new, |ring| run.drain(..).for_each(|event| ring.push(event, &self.nature.kind)));
             self.hide_what_was_deleted(first, last);
         }
         answers.drain(..).for_each(|answer| fx.answer(answer));
@@ -153,8 +154,8 @@ impl Entity {
 
     pub(super) fn append_event(&self, codec: CodecKind, event: &EventRecord, out: &mut Vec<u8>) {
         let mut params = event.to_wire();
-        params.entity = Some(self.id.clone());
-        self.encoder.append(codec, &Message::Notification { method: Method::Event, params: &params }, out);
+        params.entity = Some(self.nature.id.clone());
+        self.nature.encoder.append(codec, &Message::Notification { method: Method::Event, params: &params }, out);
     }
 
     fn join(&mut self, join: Join, fx: &mut Effects) {
@@ -184,7 +185,7 @@ impl Entity {
         }
         let (epoch, seq) = (self.epoch.clone(), self.committed);
         self.with_people(|people| people.audience.add(request.spec.session, request.spec.number, request.reply.codec()));
-        let subscribed = Subscribed { entity: self.id.clone(), epoch: epoch.clone(), seq, events, reason, presence, snapshot };
+        let subscribed = Subscribed { entity: self.nature.id.clone(), epoch: epoch.clone(), seq, events, reason, presence, snapshot };
         let answer = request.reply.subscribed_sharing(subscribed, |codec, state| self.shared.get(codec, state));
         fx.part(request.spec.session.worker, Part::Joined { spec: request.spec, epoch, seq, answer });
     }
@@ -228,7 +229,7 @@ impl Entity {
         if request.presence {
             let params = self.who_is_here(self.present());
             let mut both = Vec::from(frame);
-            self.encoder.append(request.codec, &Message::Notification { method: Method::Presence, params: &params }, &mut both);
+            self.nature.encoder.append(request.codec, &Message::Notification { method: Method::Presence, params: &params }, &mut both);
             frame = both.into();
         }
         let spec = request.spec;

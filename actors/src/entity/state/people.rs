@@ -1,25 +1,23 @@
 //! Who is at an entity. Nobody is at most of those that are awake, so this is in a box which these need not have.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
-
-use foldhash::fast::RandomState;
 
 use super::readers::Readers;
 use crate::entity::audience::Audience;
+use crate::few::Few;
 use crate::ids::SessionKey;
 use crate::kind::Kind;
 use crate::presence::Presence;
-use crate::rare::Empty;
+use crate::rare::{Empty, Rare};
 
 /// All that an entity knows of the sessions that deal with it for longer than a request.
 #[derive(Debug, Default)]
 pub(super) struct People {
     pub audience: Audience,
     /// Subscriptions whose gap is being read, by session: what is read for any other comes too late.
-    pub joining: HashMap<SessionKey, u32, RandomState>,
+    pub joining: Few<SessionKey, u32>,
     /// Paused subscriptions that wait for a page. They are in the audience.
-    pub readers: Readers,
+    pub readers: Rare<Readers>,
     pub presence: Presence,
 }
 
@@ -60,6 +58,7 @@ mod tests {
 
     use super::*;
     use crate::entity::CatchUp;
+    use crate::presence::Here;
     use crate::testing::{kind, session, spec};
 
     #[test]
@@ -74,14 +73,16 @@ mod tests {
 
         people.joining.insert(session(1), 1);
         assert!(!people.is_empty());
-        people.joining.clear();
+        people.joining.remove(&session(1));
 
         let after = Position { epoch: Epoch::from_bits(7), seq: 3 };
-        people.readers.add(CatchUp { spec: spec(1, 1), codec: CodecKind::Json, after, presence: false });
+        people
+            .readers
+            .change(Readers::new, |readers| readers.add(CatchUp { spec: spec(1, 1), codec: CodecKind::Json, after, presence: false }));
         assert!(!people.is_empty());
-        assert!(people.readers.next().is_some());
+        assert!(people.readers.change_if_any(Readers::next).flatten().is_some());
         assert!(!people.is_empty() && people.nobody(), "a page is on its way, and nobody waits for it any more");
-        people.readers.arrived();
+        people.readers.change_if_any(Readers::arrived);
         assert!(people.is_empty());
 
         people.presence.enter(session(1), &Arc::from("alice"), RawJson::NULL).unwrap();
@@ -91,6 +92,13 @@ mod tests {
         assert!(!people.is_empty(), "it is not told yet");
         people.presence.take_news();
         assert!(people.is_empty());
+    }
+
+    #[test]
+    fn one_user_takes_little() {
+        // What a user says of itself and both names are the client's.
+        let all = size_of::<People>() + size_of::<(Arc<str>, Here)>() + size_of::<(SessionKey, Arc<str>)>();
+        assert!(all <= 264, "{all} bytes");
     }
 
     #[test]

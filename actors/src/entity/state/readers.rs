@@ -10,6 +10,7 @@ use bytes::Bytes;
 use greenroom_protocol::{CodecKind, Seq};
 
 use crate::entity::messages::CatchUp;
+use crate::rare::Empty;
 
 /// Most events in a page, and with how many the first one is tried.
 const MOST_EVENTS: usize = 128;
@@ -32,13 +33,12 @@ pub(super) struct Readers {
     limit: usize,
 }
 
-impl Default for Readers {
-    fn default() -> Self {
+impl Readers {
+    /// Nobody has waited yet.
+    pub const fn new() -> Self {
         Self { waiting: VecDeque::new(), reading: false, pages: 0, limit: FIRST_EVENTS }
     }
-}
 
-impl Readers {
     /// Adds a reader. Of several requests of a session the one that has come the furthest counts: a retry may come behind a
     /// newer one. Whoever asked for the presence list gets it.
     pub fn add(&mut self, mut request: CatchUp) {
@@ -112,6 +112,17 @@ impl Readers {
     }
 }
 
+impl Empty for Readers {
+    fn empty() -> &'static Self {
+        const { &Self::new() }
+    }
+
+    /// Where nothing was learnt of pages either.
+    fn is_empty(&self) -> bool {
+        self.is_idle() && self.pages == 0
+    }
+}
+
 /// A page's events, encoded one after the other.
 pub(super) struct Encoded {
     pub codec: CodecKind,
@@ -163,7 +174,7 @@ mod tests {
 
     #[test]
     fn pages_are_for_the_furthest_behind() {
-        let mut readers = Readers::default();
+        let mut readers = Readers::new();
         [at(1, 50), at(2, 90), at(3, 10), at(4, 20)].into_iter().for_each(|request| readers.add(request));
         let mut order = Vec::new();
         while let Some((slot, _)) = next(&mut readers) {
@@ -176,7 +187,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_ever() {
-        let mut readers = Readers::default();
+        let mut readers = Readers::new();
         readers.add(at(1, 1000));
         let mut behind = 0;
         let pages = (1..).find(|_| {
@@ -191,7 +202,7 @@ mod tests {
 
     #[test]
     fn who_is_within_the_page_shares_it() {
-        let mut readers = Readers::default();
+        let mut readers = Readers::new();
         [at(1, 9), at(2, 10), at(3, 15), at(4, 20), at(5, 21)].into_iter().for_each(|request| readers.add(request));
         let found = |readers: &mut Readers, bytes| readers.within(11, 20, bytes).iter().map(|r| r.spec.session.slot).collect::<Vec<_>>();
         assert_eq!(found(&mut readers, HAND_OUT_BYTES / 2), [2], "a page goes into two outboxes if it is half of what may be handed out");
@@ -201,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_reader_has_one_place_and_only_while_it_follows() {
-        let mut readers = Readers::default();
+        let mut readers = Readers::new();
         [at(1, 5), at(2, 6), at(1, 7)].into_iter().for_each(|request| readers.add(request));
         let gone: Vec<_> = readers.forget(|request| request.spec.session.slot == 1).iter().map(|gone| gone.after.seq).collect();
         assert_eq!((gone, readers.next().map(|(request, _)| request.after.seq)), (vec![6], Some(7)));
@@ -210,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_retry_does_not_take_the_place_of_a_newer_request() {
-        let mut readers = Readers::default();
+        let mut readers = Readers::new();
         readers.add(CatchUp { presence: true, ..at(1, 20) });
         readers.add(at(1, 10));
         let next = readers.next().map(|(request, _)| (request.after.seq, request.presence));
@@ -223,7 +234,7 @@ mod tests {
 
     #[test]
     fn pages_are_as_long_as_events_are_short() {
-        let mut readers = Readers::default();
+        let mut readers = Readers::new();
         readers.adapt(64, 64);
         assert_eq!(readers.limit, 128);
         readers.adapt(100, 100);

@@ -5,7 +5,7 @@ use greenroom_protocol::params::{self, EventPolicy};
 use greenroom_protocol::results::{Event, HistoryPage};
 
 use super::outputs::{Begin, Join, Output};
-use super::readers::Encoded;
+use super::readers::{Encoded, Readers};
 use super::{
     CatchUp, Effects, Entity, EventRecord, Fetch, FetchFor, Page, People, Responder, Seq, SnapshotReason, SubscribeRequest, limits,
     unavailable,
@@ -33,7 +33,7 @@ impl Entity {
         if *epoch != self.epoch || after > self.seq {
             return self.subscribe_with_snapshot(request, SnapshotReason::EpochChanged, fx);
         }
-        if self.seq - after > self.kind.resume_events {
+        if self.seq - after > self.nature.kind.resume_events {
             return self.subscribe_with_snapshot(request, SnapshotReason::TooOld, fx);
         }
         if after >= self.committed || self.ring.after(after, self.committed).is_some() {
@@ -69,17 +69,24 @@ impl Entity {
         if request.spec.events == EventPolicy::None || after >= self.committed || self.ring.after(after, self.committed).is_some() {
             return self.put(Output::Live(request), fx);
         }
-        self.with_people(|people| people.readers.add(request));
+        self.with_people(|people| people.readers.change(Readers::new, |readers| readers.add(request)));
         self.read_on(fx);
+    }
+
+    /// Changes who waits for a page, if anybody has since somebody came.
+    fn with_readers<R>(&mut self, change: impl FnOnce(&mut Readers) -> R) -> Option<R> {
+        self.people.change_if_any(|people| people.readers.change_if_any(change)).flatten()
     }
 
     /// Asks for the next page, if somebody waits for one and none is being read.
     fn read_on(&mut self, fx: &mut Effects) {
         let next = self.people.change_if_any(|People { readers, audience, .. }| {
-            let gone = readers.forget(|request| audience.contains(request.spec.session, request.spec.number));
-            (gone, readers.next())
+            readers.change_if_any(|readers| {
+                let gone = readers.forget(|request| audience.contains(request.spec.session, request.spec.number));
+                (gone, readers.next())
+            })
         });
-        let Some((gone, next)) = next else { return };
+        let Some((gone, next)) = next.flatten() else { return };
         gone.iter().for_each(|request| self.forgo(request, fx));
         if let Some((request, limit)) = next {
             let page = Page::After { after: request.after.seq, limit };
@@ -130,7 +137,7 @@ impl Entity {
     /// A page has been read.
     pub fn fetched(&mut self, purpose: FetchFor, mut read: Result<Vec<EventRecord>, StoreError>, fx: &mut Effects) {
         if let Err(StoreError::Corrupt(why)) = &read {
-            self.metrics.corrupt();
+            self.nature.metrics.corrupt();
             fx.corrupt = Some(why.clone());
             match purpose {
                 FetchFor::History(_, reply) => return fx.answer(reply.error(corrupt())),
@@ -146,7 +153,7 @@ impl Entity {
             (FetchFor::Erase, read) => self.erase_in(read, fx),
             (FetchFor::Subscribe(request, after), read) => self.subscribe_with(*request, after, read.ok(), fx),
             (FetchFor::CatchUp(request), Ok(read)) => {
-                self.people.change_if_any(|people| people.readers.arrived());
+                self.with_readers(Readers::arrived);
                 self.catch_up_with(request, read, fx);
                 self.read_on(fx);
             }
@@ -158,9 +165,9 @@ impl Entity {
             (FetchFor::History(_, reply), Err(_)) => fx.answer(reply.error(unavailable())),
             (FetchFor::CatchUp(request), Err(_)) => {
                 fx.retries.push(request);
-                self.people.change_if_any(|people| {
-                    people.readers.arrived();
-                    fx.retries.extend(people.readers.take_all());
+                self.with_readers(|readers| {
+                    readers.arrived();
+                    fx.retries.extend(readers.take_all());
                 });
             }
         }
@@ -188,7 +195,7 @@ impl Entity {
         let fits = within(CATCH_UP_BYTES, read.iter().map(|event| event.body.len()));
         let kept = if fits < read.len() { fits } else { got };
         read.truncate(fits);
-        self.people.change_if_any(|people| people.readers.adapt(got, kept));
+        self.with_readers(|readers| readers.adapt(got, kept));
         let (Some(first), Some(last)) = (read.first().map(|event| event.seq), read.last().map(|event| event.seq)) else {
             return self.cannot_catch_up(request, fx);
         };
@@ -197,13 +204,13 @@ impl Entity {
         }
         let encode = |codec| Encoded::new(codec, first, read.len(), |index, out| self.append_event(codec, &read[index], out));
         let mut pages = vec![encode(request.codec)];
-        let others = self.people.change_if_any(|people| people.readers.within(first, last, pages[0].len())).unwrap_or_default();
+        let others = self.with_readers(|readers| readers.within(first, last, pages[0].len())).unwrap_or_default();
         for other in &others {
             if pages.iter().all(|page| page.codec != other.codec) {
                 pages.push(Encoded::new(other.codec, first, read.len(), |index, out| self.append_event(other.codec, &read[index], out)));
             }
         }
-        self.metrics.page_read();
+        self.nature.metrics.page_read();
         for reader in std::iter::once(request).chain(others) {
             let frame = pages.iter().find(|page| page.codec == reader.codec).map(|page| page.after(reader.after.seq));
             let missed = (frame.unwrap_or_default(), last.saturating_sub(reader.after.seq));

@@ -401,6 +401,17 @@ fn a_page_from_before_that_comes_after_is_hidden_still() {
 }
 
 #[test]
+fn what_is_deleted_twice_is_hidden_from_the_first_time_on() {
+    let mut stage = with_messages(2, kind());
+    stage.happens(&Step::Delete(1), 2).unwrap();
+    stage.happens(&Step::Purge(1), 3).unwrap();
+    // The delete is on disk, and the purge is not.
+    stage.commit(1).unwrap();
+    assert_eq!(stage.deleted, [1]);
+    stage.happens(&Step::History { before: None, after: None, limit: 4 }, 4).unwrap();
+}
+
+#[test]
 fn only_so_much_is_erased_at_once() {
     let messages = 300;
     let behaviour = crate::behaviour::BehaviourConfig::Room(crate::behaviour::room::RoomConfig { messages: 1000, ..Default::default() });
