@@ -215,7 +215,7 @@ async fn an_entity_nobody_has_written_to_costs_little() {
     }
     let each = (server.sample(MEMORY).await - before) / (CLIENTS * ROOMS) as f64;
     eprintln!("{each:.0} bytes for each room with one user present");
-    assert!(each < 8000.0, "{each} bytes for each room");
+    assert!(each < 6000.0, "{each} bytes for each room");
 }
 
 fn connect_to(client: usize, rooms: usize) -> Value {
