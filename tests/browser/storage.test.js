@@ -76,6 +76,8 @@ for (const [how, end] of Object.entries(ends)) {
     const pending = await allKept(first, 3);
     assert.deepEqual(pending.map(({ body, state, inFlight }) => [body.k, state, inFlight]), [[1, "sent", true], [2, "queued", false], [3, "queued", false]]);
     await end(first);
+    // Its page may be gone before its socket is.
+    await all.proxy.left();
     all.proxy.hold(false);
 
     const second = await tab(all);

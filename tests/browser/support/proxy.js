@@ -39,6 +39,12 @@ export class Proxy {
     }
   }
 
+  /** Until the WebSockets that there are have been closed by their clients. */
+  async left() {
+    const sockets = [...this.#pairs].filter((pair) => pair.upgraded).map(([client]) => client);
+    await Promise.all(sockets.map((client) => client.closed || once(client, "close")));
+  }
+
   #pass(client) {
     this.accepted += 1;
     const server = connect(Number(this.#target.port), this.#target.hostname);
@@ -52,6 +58,7 @@ export class Proxy {
     const forward = (from, to, direction) => {
       from.on("data", (chunk) => {
         if (!this.#pairs.has(pair)) return;
+        pair.upgraded ||= direction === "up" && chunk.includes("Upgrade: websocket");
         if (this.cutAt(direction, chunk)) return this.cut();
         to.write(chunk);
       });
