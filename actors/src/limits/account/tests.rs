@@ -110,3 +110,12 @@ fn accounts_are_kept_while_they_matter() {
     (0..3 * UNCLEANED).for_each(|user| drop(accounts.payer(Some(&user.to_string().into()), address(1))));
     assert!(accounts.len() <= UNCLEANED + 1, "{}", accounts.len());
 }
+
+#[test]
+fn a_small_limit_is_not_none_when_places_run_out() {
+    let accounts = Accounts::alike(Allowance { awake: 1, ..allowance() });
+    let payer = accounts.payer(None, address(1));
+    let kept = payer.wake_at(true, SECOND);
+    assert!(kept.is_ok());
+    assert!(matches!(payer.wake_at(true, SECOND), Err(NotWoken::TooMany)));
+}
