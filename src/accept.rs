@@ -1,8 +1,10 @@
-//! Connections that are no WebSockets yet, or never will be: how long they may last, whatever they do.
+//! Connections that are no WebSockets yet, or never will be: how long they may last, whatever they
+//! do.
 //!
-//! actix-http limits the time for the first request's head. It does not limit a body, a second head, or an answer that nobody
-//! reads, so a client could hold a connection open by any of them. How many there may be at once is the workers' own limit
-//! ([`per_worker`]): a connection counts there until its upgrade, and then in the gate of `ws`.
+//! actix-http limits the time for the first request's head. It does not limit a body, a second
+//! head, or an answer that nobody reads, so a client could hold a connection open by any of them.
+//! How many there may be at once is the workers' own limit ([`per_worker`]): a connection counts
+//! there until its upgrade, and then in the gate of `ws`.
 
 use std::time::Duration;
 
@@ -14,7 +16,8 @@ use tokio::time::timeout;
 
 use crate::metrics::CONNECTIONS_PENDING;
 
-/// Ends what `http` makes of a socket after `lifetime`. A WebSocket has been handed over by then, and is not concerned.
+/// Ends what `http` makes of a socket after `lifetime`. A WebSocket has been handed over by then,
+/// and is not concerned.
 pub fn bounded<F>(
     http: F,
     lifetime: Duration,
@@ -34,7 +37,8 @@ where
     })
 }
 
-/// What each of `workers` may hold so that all of them hold about `max_pending`, and each one at least.
+/// What each of `workers` may hold so that all of them hold about `max_pending`, and each one at
+/// least.
 pub fn per_worker(max_pending: usize, workers: usize) -> usize {
     max_pending.div_ceil(workers)
 }

@@ -22,9 +22,14 @@ impl TrustedProxies {
 
     /// The client's address: the right-most that no trusted proxy vouches for.
     ///
-    /// Each proxy appends the address that it saw, so only what trusted proxies appended, from the right, can be believed;
-    /// what stands further left a client may have invented. `forwarded_for` are the headers' values in their order.
-    pub fn client<'a>(&self, peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
+    /// Each proxy appends the address that it saw, so only what trusted proxies appended, from the
+    /// right, can be believed; what stands further left a client may have invented. `forwarded_for`
+    /// are the headers' values in their order.
+    pub fn client<'a>(
+        &self,
+        peer: IpAddr,
+        forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
+    ) -> IpAddr {
         let mut client = peer.to_canonical();
         for hop in forwarded_for.rev().flat_map(|value| value.rsplit(',')) {
             if !self.contains(client) {
@@ -42,11 +47,15 @@ impl TrustedProxies {
 fn parse_hop(hop: &str) -> Option<IpAddr> {
     let hop = hop.trim();
     let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
-    let address = bare.parse::<IpAddr>().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))?;
+    let address = bare
+        .parse::<IpAddr>()
+        .ok()
+        .or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))?;
     Some(address.to_canonical())
 }
 
-/// What limits per address count by: an IPv4 address, or the /64 of an IPv6 address, since one subscriber has all of that.
+/// What limits per address count by: an IPv4 address, or the /64 of an IPv6 address, since one
+/// subscriber has all of that.
 pub fn limit_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
@@ -66,21 +75,48 @@ mod tests {
     }
 
     fn proxies(networks: &[&str]) -> TrustedProxies {
-        TrustedProxies::new(networks.iter().map(|network| network.parse().unwrap()).collect::<Vec<IpNet>>())
+        TrustedProxies::new(
+            networks.iter().map(|network| network.parse().unwrap()).collect::<Vec<IpNet>>(),
+        )
     }
 
     #[test]
     fn the_right_most_untrusted_address_is_the_client() {
         let trusted = proxies(&["10.0.0.0/8", "fd00::/8"]);
         for (peer, headers, client, why) in [
-            ("203.0.113.9", &["198.51.100.1"][..], "203.0.113.9", "an untrusted peer cannot forward"),
+            (
+                "203.0.113.9",
+                &["198.51.100.1"][..],
+                "203.0.113.9",
+                "an untrusted peer cannot forward",
+            ),
             ("10.0.0.1", &[], "10.0.0.1", "no header"),
             ("10.0.0.1", &["198.51.100.1"], "198.51.100.1", "one proxy"),
-            ("10.0.0.1", &["1.1.1.1, 198.51.100.1"], "198.51.100.1", "the client's own invention stands further left"),
+            (
+                "10.0.0.1",
+                &["1.1.1.1, 198.51.100.1"],
+                "198.51.100.1",
+                "the client's own invention stands further left",
+            ),
             ("10.0.0.1", &["198.51.100.1, 10.0.0.2"], "198.51.100.1", "two proxies"),
-            ("10.0.0.1", &["1.1.1.1", "198.51.100.1", "10.0.0.2,10.0.0.3"], "198.51.100.1", "several headers are one list"),
-            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3", "all trusted: the far end is the client"),
-            ("10.0.0.1", &["1.1.1.1, unknown"], "10.0.0.1", "nothing is believed beyond what cannot be read"),
+            (
+                "10.0.0.1",
+                &["1.1.1.1", "198.51.100.1", "10.0.0.2,10.0.0.3"],
+                "198.51.100.1",
+                "several headers are one list",
+            ),
+            (
+                "10.0.0.1",
+                &["10.0.0.3, 10.0.0.2"],
+                "10.0.0.3",
+                "all trusted: the far end is the client",
+            ),
+            (
+                "10.0.0.1",
+                &["1.1.1.1, unknown"],
+                "10.0.0.1",
+                "nothing is believed beyond what cannot be read",
+            ),
             ("10.0.0.1", &["198.51.100.1, garbage, 10.0.0.2"], "10.0.0.2", "the same further on"),
             ("10.0.0.1", &[""], "10.0.0.1", "an empty header"),
             ("10.0.0.1", &["198.51.100.1:4711"], "198.51.100.1", "with a port"),
@@ -95,7 +131,10 @@ mod tests {
 
     #[test]
     fn nobody_is_trusted_by_default() {
-        assert_eq!(TrustedProxies::default().client(ip("127.0.0.1"), ["1.1.1.1"].into_iter()), ip("127.0.0.1"));
+        assert_eq!(
+            TrustedProxies::default().client(ip("127.0.0.1"), ["1.1.1.1"].into_iter()),
+            ip("127.0.0.1")
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The listener for operators: `/metrics`, `/live` and `/ready`, apart from the clients' so that it can be kept private.
+//! The listener for operators: `/metrics`, `/live` and `/ready`, apart from the clients' so that it
+//! can be kept private.
 
 use std::borrow::Cow;
 use std::io;
@@ -69,7 +70,11 @@ pub struct Admin {
 ///
 /// # Errors
 /// When it cannot listen there.
-pub fn serve(address: SocketAddr, exporter: Exporter, readiness: watch::Receiver<Readiness>) -> io::Result<Admin> {
+pub fn serve(
+    address: SocketAddr,
+    exporter: Exporter,
+    readiness: watch::Receiver<Readiness>,
+) -> io::Result<Admin> {
     let loopback = address.ip().to_canonical().is_loopback();
     let server = HttpServer::new(move || {
         App::new()
@@ -92,8 +97,8 @@ pub fn serve(address: SocketAddr, exporter: Exporter, readiness: watch::Receiver
     Ok(Admin { address, handle: server.handle(), server })
 }
 
-/// Refuses requests to a loopback address under a name that somebody else's DNS may have let point there: a web page under that name
-/// could read what is here.
+/// Refuses requests to a loopback address under a name that somebody else's DNS may have let point
+/// there: a web page under that name could read what is here.
 async fn known_by_its_name(
     loopback: bool,
     request: ServiceRequest,
@@ -102,9 +107,10 @@ async fn known_by_its_name(
     let host = request.headers().get(HOST).map(|host| host.to_str().unwrap_or(""));
     let names = [host, request.uri().authority().map(Authority::as_str)];
     if loopback && names.into_iter().flatten().any(|name| !is_loopback_name(name)) {
-        let message =
-            "this listener answers only to loopback names such as `localhost`; set `metrics.listen` to a private address of this machine\n";
-        return Ok(request.into_response(HttpResponse::Forbidden().content_type("text/plain; charset=utf-8").body(message)));
+        let message = "this listener answers only to loopback names such as `localhost`; set `metrics.listen` to a private address of this machine\n";
+        return Ok(request.into_response(
+            HttpResponse::Forbidden().content_type("text/plain; charset=utf-8").body(message),
+        ));
     }
     Ok(next.call(request).await?.map_into_boxed_body())
 }
@@ -115,14 +121,19 @@ async fn metrics(exporter: web::Data<Exporter>) -> impl Responder {
 
 /// That this answers is the answer: the process runs.
 async fn live() -> impl Responder {
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(serde_json::json!({"status": "live"}))
+    HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(serde_json::json!({"status": "live"}))
 }
 
 async fn ready(readiness: web::Data<watch::Receiver<Readiness>>) -> impl Responder {
     let now = readiness.borrow().clone();
     let (mut response, body) = match now {
         Readiness::Ready => (HttpResponse::Ok(), serde_json::json!({"status": "ready"})),
-        Readiness::NotReady(reason) => (HttpResponse::ServiceUnavailable(), serde_json::json!({"status": "not_ready", "reason": reason})),
+        Readiness::NotReady(reason) => (
+            HttpResponse::ServiceUnavailable(),
+            serde_json::json!({"status": "not_ready", "reason": reason}),
+        ),
     };
     response.insert_header((CACHE_CONTROL, "no-store")).json(body)
 }

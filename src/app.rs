@@ -49,28 +49,39 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 ///
 /// # Errors
 /// What keeps the server from starting, or from going on.
+#[expect(clippy::too_many_lines, reason = "the one place that wires, in order")]
 pub async fn serve(mut config: Config) -> Result<(), Failure> {
-    if let Some(warning) = open_files::limit().and_then(|limit| open_files::fit(&mut config.socket, limit)) {
+    if let Some(warning) =
+        open_files::limit().and_then(|limit| open_files::fit(&mut config.socket, limit))
+    {
         tracing::warn!("{warning}");
     }
     let exporter = Exporter::install().map_err(|error| Failure::Runtime(error.to_string()))?;
     let admission = config.admission();
-    let authenticator = Authenticator::new(&config.auth, admission.anonymous).map_err(|error| Failure::Config(error.to_string()))?;
+    let authenticator = Authenticator::new(&config.auth, admission.anonymous)
+        .map_err(|error| Failure::Config(error.to_string()))?;
     tracing::info!("who is admitted: {}", authenticator.admits(&admission.why));
     let listener = listen(config.listen, config.socket.send_buffer_bytes)?;
-    // Before the store is opened, which may take minutes: whoever watches the process sees that it lives, and is not ready.
+    // Before the store is opened, which may take minutes: whoever watches the process sees that it
+    // lives, and is not ready.
     let (readiness, ready) = ReadinessHandle::new(Readiness::not_ready("starting"));
     let (admin_address, admin_handle) = start_admin(&config, exporter.clone(), ready)?.unzip();
-    let address = listener.local_addr().map_err(|error| Failure::Runtime(format!("no local address: {error}")))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::Runtime(format!("no local address: {error}")))?;
     let database = open_store(&config).await?;
     let kinds = config.kinds();
     let store: Arc<dyn Store> = database.clone();
-    let term = store.acquire().await.map_err(|error| Failure::Runtime(format!("cannot take the lease: {error}")))?;
+    let term = store
+        .acquire()
+        .await
+        .map_err(|error| Failure::Runtime(format!("cannot take the lease: {error}")))?;
 
     let workers = config.worker_count();
     let (directory, directory_queues) = Directory::channels(workers, config.directory.inbox);
     // One relay a worker, and the canary's.
-    let (relays, mut relay_queues): (Vec<_>, Vec<_>) = (0..=workers).map(|_| RelayHandle::channel(config.relay.queue)).unzip();
+    let (relays, mut relay_queues): (Vec<_>, Vec<_>) =
+        (0..=workers).map(|_| RelayHandle::channel(config.relay.queue)).unzip();
     let canary_queue = relay_queues.pop().expect("there is one more than workers");
     let (journal, journal_queue) = Journal::channel(config.journal.queue_ops);
     sample_queue(&exporter, journal.clone());
@@ -113,12 +124,28 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
         max_awake: config.directory.max_awake.div_ceil(workers),
     };
     let ids = (0..).map(WorkerId);
-    let seeds = ids.zip(relay_queues).zip(directory_queues).map(|((id, relay), directory)| Seed { id, relay, directory });
-    let server = start_workers(&config, listener, shared, seeds.collect(), Arc::clone(&gate), shutdown.clone())?;
+    let seeds = ids.zip(relay_queues).zip(directory_queues).map(|((id, relay), directory)| Seed {
+        id,
+        relay,
+        directory,
+    });
+    let server = start_workers(
+        &config,
+        listener,
+        shared,
+        seeds.collect(),
+        Arc::clone(&gate),
+        shutdown.clone(),
+    )?;
     let server_handle = server.handle();
     actix_rt::spawn(server);
 
-    let canary = Canary::new(directory.clone(), WorkerId(workers as u16), relays[workers].clone(), canary_queue);
+    let canary = Canary::new(
+        directory.clone(),
+        WorkerId(workers as u16),
+        relays[workers].clone(),
+        canary_queue,
+    );
     let canary = actix_rt::spawn(canary.run(readiness.clone(), health.clone()));
     let erasures = actix_rt::spawn(erasures::wake(Arc::clone(&store), directory.clone()));
     announce(&config, address, admin_address);
@@ -134,12 +161,14 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
     [canary, erasures].iter().for_each(tokio::task::JoinHandle::abort);
     readiness.set(Readiness::not_ready("shutting down"));
     gate.shut();
-    // Not accepting any more. To stop here would end the worker threads, and with them the sessions that are still to hear
-    // their answers: the connections there are have been taken over, so the server does not wait for them.
+    // Not accepting any more. To stop here would end the worker threads, and with them the sessions
+    // that are still to hear their answers: the connections there are have been taken over, so the
+    // server does not wait for them.
     server_handle.pause().await;
     let deadline = shutdown.drain(&config.drain, &directory, &journal, &gate).await;
     server_handle.stop(false).await;
-    // Everything is on disk; closing writes it in another form, which the next start can do as well.
+    // Everything is on disk; closing writes it in another form, which the next start can do as
+    // well.
     if tokio::time::timeout_at(deadline, database.close()).await.is_err() {
         tracing::warn!("the store is not closed in time: the next start reads its log");
     }
@@ -155,7 +184,8 @@ pub async fn serve(mut config: Config) -> Result<(), Failure> {
     }
 }
 
-/// The queue's length as it is at each scrape: a committer that hangs in a transaction could not tell it.
+/// The queue's length as it is at each scrape: a committer that hangs in a transaction could not
+/// tell it.
 fn sample_queue(exporter: &Exporter, journal: Journal) {
     let waiting = JOURNAL_QUEUE_OPS.gauge_with([]);
     #[expect(clippy::cast_precision_loss, reason = "a queue holds far fewer than 2^52 messages")]
@@ -169,14 +199,17 @@ fn start_admin(
     ready: watch::Receiver<Readiness>,
 ) -> Result<Option<(SocketAddr, ServerHandle)>, Failure> {
     let Some(listen) = config.metrics.listen else { return Ok(None) };
-    let Admin { address, server, handle } = admin::serve(listen, exporter, ready).map_err(|error| cannot_listen(listen, &error))?;
+    let Admin { address, server, handle } =
+        admin::serve(listen, exporter, ready).map_err(|error| cannot_listen(listen, &error))?;
     tracing::info!(%address, "`/live`, `/ready` and `/metrics` are served");
     actix_rt::spawn(server);
     Ok(Some((address, handle)))
 }
 
 async fn open_store(config: &Config) -> Result<Arc<SurrealStore>, Failure> {
-    let store = SurrealStore::open_patiently(&config.store).await.map_err(|error| Failure::Runtime(error.to_string()))?;
+    let store = SurrealStore::open_patiently(&config.store)
+        .await
+        .map_err(|error| Failure::Runtime(error.to_string()))?;
     if let Err(error) = store.keep_behaviours(&config.kinds()).await {
         store.close().await;
         return Err(Failure::Config(error.to_string()));
@@ -186,8 +219,10 @@ async fn open_store(config: &Config) -> Result<Arc<SurrealStore>, Failure> {
 
 /// The committer has a thread of its own, so that no session waits for it and it for no session.
 fn spawn_committer(committer: Committer) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::Runtime(format!("cannot start the committer: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let failed =
+        |error: std::io::Error| Failure::Runtime(format!("cannot start the committer: {error}"));
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let committer = committer.with_pause(Box::new(|length| {
         Box::pin(async move {
             if length < TIMER {
@@ -198,7 +233,10 @@ fn spawn_committer(committer: Committer) -> Result<(), Failure> {
             }
         })
     }));
-    std::thread::Builder::new().name("committer".into()).spawn(move || runtime.block_on(committer.run())).map_err(failed)?;
+    std::thread::Builder::new()
+        .name("committer".into())
+        .spawn(move || runtime.block_on(committer.run()))
+        .map_err(failed)?;
     Ok(())
 }
 
@@ -213,29 +251,41 @@ fn start_workers(
     let workers = seeds.len();
     let seeds = Arc::new(Mutex::new(seeds));
     let config = config.clone();
-    let (handshake_timeout, http_timeout) = (config.socket.handshake_timeout, config.socket.http_timeout);
+    let (handshake_timeout, http_timeout) =
+        (config.socket.handshake_timeout, config.socket.http_timeout);
     let max_pending = accept::per_worker(config.socket.max_pending, workers);
     let factory = move || {
-        // Workers start one after the other, each on its own thread. One that is started again has lost its sessions'
-        // relay and its entities' directory: only the process as a whole can begin anew.
+        // Workers start one after the other, each on its own thread. One that is started again has
+        // lost its sessions' relay and its entities' directory: only the process as a whole can
+        // begin anew.
         let seed = seeds.lock().ok().and_then(|mut seeds| seeds.pop());
         let Some(seed) = seed else {
-            tracing::error!("a worker thread has failed; the process ends so that its supervisor starts it again");
+            tracing::error!(
+                "a worker thread has failed; the process ends so that its supervisor starts it again"
+            );
             std::process::exit(70);
         };
         let env = worker::start(shared.clone(), seed);
-        actix_rt::spawn(ws::sweep_every_second(std::rc::Rc::clone(&env), std::rc::Rc::new(config.clone())));
-        actix_rt::spawn(shutdown.clone().say_goodbye(std::rc::Rc::clone(&env), config.drain.clone()));
+        actix_rt::spawn(ws::sweep_every_second(
+            std::rc::Rc::clone(&env),
+            std::rc::Rc::new(config.clone()),
+        ));
+        actix_rt::spawn(
+            shutdown.clone().say_goodbye(std::rc::Rc::clone(&env), config.drain.clone()),
+        );
         let gate = Arc::clone(&gate);
         let http = HttpService::build()
             .client_request_timeout(handshake_timeout)
             .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
             .tcp_nodelay(true)
             .upgrade(fn_service(move |(request, framed)| {
-                let upgrade = ws::upgrade(Arc::clone(&gate), std::rc::Rc::clone(&env), request, framed);
+                let upgrade =
+                    ws::upgrade(Arc::clone(&gate), std::rc::Rc::clone(&env), request, framed);
                 async { upgrade.await.map_err(actix_web::error::ErrorInternalServerError) }
             }))
-            .finish(map_config(actix_web::App::new().configure(http::routes), |()| AppConfig::default()))
+            .finish(map_config(actix_web::App::new().configure(http::routes), |()| {
+                AppConfig::default()
+            }))
             .tcp();
         accept::bounded(http, http_timeout)
     };
@@ -255,14 +305,19 @@ const NOT_SENT: u32 = 4 * 1024;
 
 fn listen(address: SocketAddr, send_buffer: usize) -> Result<TcpListener, Failure> {
     let bind = || {
-        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+        let socket = socket2::Socket::new(
+            socket2::Domain::for_address(address),
+            socket2::Type::STREAM,
+            Some(socket2::Protocol::TCP),
+        )?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         if send_buffer > 0 {
             // Sockets that are accepted inherit it.
             socket.set_send_buffer_size(send_buffer)?;
         }
-        // So is this. Otherwise the system tells us that a slow client reads only after each third of that buffer.
+        // So is this. Otherwise the system tells us that a slow client reads only after each third
+        // of that buffer.
         #[cfg(target_os = "linux")]
         socket.set_tcp_notsent_lowat(NOT_SENT)?;
         socket.bind(&address.into())?;
@@ -273,15 +328,23 @@ fn listen(address: SocketAddr, send_buffer: usize) -> Result<TcpListener, Failur
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
-    Failure::Runtime(format!("cannot listen on `{address}`: {error}; stop what listens there, or choose another address"))
+    Failure::Runtime(format!(
+        "cannot listen on `{address}`: {error}; stop what listens there, or choose another address"
+    ))
 }
 
 fn gate(config: &Config) -> Result<Arc<Gate>, Failure> {
-    let frames = ws::FrameLimits { max_frame: config.socket.max_frame_bytes as u64, max_message: config.socket.max_message_bytes as u64 };
-    let limits =
-        GateLimits { max_connections: config.socket.max_connections, max_per_address: config.limits.connections_per_address, frames };
-    let origins =
-        OriginPolicy::new(&config.socket.allowed_origins, config.is_loopback()).map_err(|error| Failure::Config(error.to_string()))?;
+    let frames = ws::FrameLimits {
+        max_frame: config.socket.max_frame_bytes as u64,
+        max_message: config.socket.max_message_bytes as u64,
+    };
+    let limits = GateLimits {
+        max_connections: config.socket.max_connections,
+        max_per_address: config.limits.connections_per_address,
+        frames,
+    };
+    let origins = OriginPolicy::new(&config.socket.allowed_origins, config.is_loopback())
+        .map_err(|error| Failure::Config(error.to_string()))?;
     let proxies = TrustedProxies::new(config.limits.trusted_proxies.clone());
     Ok(Gate::new(limits, origins, proxies, Keyed::new(config.limits.connections())))
 }
@@ -350,7 +413,14 @@ fn announce(config: &Config, address: SocketAddr, admin: Option<SocketAddr>) {
 struct Tokens(Authenticator);
 
 impl Authenticate for Tokens {
-    fn authenticate(&self, token: Option<&str>, client: &str, now: Millis) -> Result<Identity, WireError> {
-        self.0.authenticate(token, client, now).map_err(|error| WireError::new(error.code(), error.to_string()))
+    fn authenticate(
+        &self,
+        token: Option<&str>,
+        client: &str,
+        now: Millis,
+    ) -> Result<Identity, WireError> {
+        self.0
+            .authenticate(token, client, now)
+            .map_err(|error| WireError::new(error.code(), error.to_string()))
     }
 }

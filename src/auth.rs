@@ -1,7 +1,7 @@
 //! From a token, or none, to an identity.
 //!
-//! The configuration decides how a token must be signed, never the token: a key is bound to its algorithm when it is
-//! loaded. No message repeats a token or a key.
+//! The configuration decides how a token must be signed, never the token: a key is bound to its
+//! algorithm when it is loaded. No message repeats a token or a key.
 
 use std::sync::Arc;
 
@@ -23,8 +23,8 @@ mod tests;
 pub use error::{AuthConfigError, AuthError};
 use keys::Keys;
 
-/// Longest token that is looked at, in bytes. It holds the 256 patterns of capabilities that there may be where they have 70 bytes on
-/// average, and fits into a message of the default size.
+/// Longest token that is looked at, in bytes. It holds the 256 patterns of capabilities that there
+/// may be where they have 70 bytes on average, and fits into a message of the default size.
 pub const MAX_TOKEN_BYTES: usize = 32 * 1024;
 /// What anonymous users' names start with, and no token's `sub` may.
 pub const ANONYMOUS_PREFIX: &str = "anon-";
@@ -71,13 +71,19 @@ impl Authenticator {
         format!("{tokens}; anonymous users {anonymous}: {why}")
     }
 
-    /// Who `token` speaks for at the time `now`; without one an anonymous user named after `client`, where that is allowed.
+    /// Who `token` speaks for at the time `now`; without one an anonymous user named after
+    /// `client`, where that is allowed.
     ///
     /// A token that is presented has to be good: nobody becomes anonymous by a bad one.
     ///
     /// # Errors
     /// Why nobody is let in; [`AuthError::code`] says which error the client gets.
-    pub fn authenticate(&self, token: Option<&str>, client: &str, now: Millis) -> Result<Identity, AuthError> {
+    pub fn authenticate(
+        &self,
+        token: Option<&str>,
+        client: &str,
+        now: Millis,
+    ) -> Result<Identity, AuthError> {
         match token {
             Some(token) => self.checks.identity(&self.verified(token)?, now),
             None if self.anonymous => Ok(anonymous(client)),
@@ -99,17 +105,20 @@ impl Authenticator {
             return Err(AuthError::Malformed);
         }
         let key = self.keys.find(header.kid.as_deref()).ok_or(AuthError::UnknownKey)?;
-        let data = jsonwebtoken::decode(token, &key.decoding, &key.validation).map_err(|error| match error.kind() {
-            ErrorKind::InvalidAlgorithm => AuthError::WrongAlgorithm,
-            ErrorKind::InvalidSignature => AuthError::BadSignature,
-            _ => AuthError::Malformed,
-        })?;
+        let data = jsonwebtoken::decode(token, &key.decoding, &key.validation).map_err(
+            |error| match error.kind() {
+                ErrorKind::InvalidAlgorithm => AuthError::WrongAlgorithm,
+                ErrorKind::InvalidSignature => AuthError::BadSignature,
+                _ => AuthError::Malformed,
+            },
+        )?;
         Ok(data.claims)
     }
 }
 
-/// A user nobody vouches for, named after its client id: who comes back with the id is the same user again, and its ops
-/// count as the same client's. The id has 80 random bits and is shown to nobody else; its hash cannot be turned back.
+/// A user nobody vouches for, named after its client id: who comes back with the id is the same
+/// user again, and its ops count as the same client's. The id has 80 random bits and is shown to
+/// nobody else; its hash cannot be turned back.
 fn anonymous(client: &str) -> Identity {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, client.as_bytes());
     let name: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();

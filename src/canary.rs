@@ -1,5 +1,5 @@
-//! The canary: one op through a real entity, to its commit and its event, again and again. Readiness follows it, and ends at
-//! once when a transaction fails.
+//! The canary: one op through a real entity, to its commit and its event, again and again.
+//! Readiness follows it, and ends at once when a transaction fails.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,12 +25,13 @@ use tokio::time::{sleep, timeout};
 use crate::admin::{Readiness, ReadinessHandle};
 use crate::ws;
 
-/// The kind that only the canary uses. Its dot is outside the grammar of names, so nobody can ask for the canary's entity or
-/// configure a kind of this name; sessions do not know the kind either.
+/// The kind that only the canary uses. Its dot is outside the grammar of names, so nobody can ask
+/// for the canary's entity or configure a kind of this name; sessions do not know the kind either.
 const KIND: &str = ".canary";
 /// How often it flies.
 const EVERY: Duration = Duration::from_secs(5);
-/// How often while the node is not ready, so that it is found ready soon after the cause has passed.
+/// How often while the node is not ready, so that it is found ready soon after the cause has
+/// passed.
 const WHILE_NOT_READY: Duration = Duration::from_millis(500);
 /// How long one flight may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -81,7 +82,12 @@ pub struct Canary {
 
 impl Canary {
     /// A canary that receives `inbox` as if it were the relay of `worker`.
-    pub fn new(directory: Directory, worker: WorkerId, relay: RelayHandle, inbox: mpsc::Receiver<ToRelay>) -> Self {
+    pub fn new(
+        directory: Directory,
+        worker: WorkerId,
+        relay: RelayHandle,
+        inbox: mpsc::Receiver<ToRelay>,
+    ) -> Self {
         let session = SessionKey { worker, slot: 0, generation: 1 };
         let asker = Arc::new(Asker::new(session, CodecKind::Json, Encoder::new(ws::frame), relay));
         let entity = EntityId::internal(KIND, "node");
@@ -117,34 +123,63 @@ impl Canary {
     async fn fly(&mut self) -> Result<(), String> {
         // What an earlier flight left behind is of no interest.
         while self.inbox.try_recv().is_ok() {}
-        let spec =
-            SubSpec { session: self.asker.session, number: 0, events: EventPolicy::Replay, signals: SignalPolicy::None, presence: false };
-        self.ask("subscribe", |reply| ToEntity::Subscribe(Box::new(SubscribeRequest { spec, after: None, reply })))?;
+        let spec = SubSpec {
+            session: self.asker.session,
+            number: 0,
+            events: EventPolicy::Replay,
+            signals: SignalPolicy::None,
+            presence: false,
+        };
+        self.ask("subscribe", |reply| {
+            ToEntity::Subscribe(Box::new(SubscribeRequest { spec, after: None, reply }))
+        })?;
         let joined = self.wait(|part| matches!(part, Part::Joined { .. })).await?;
-        let Part::Joined { seq, .. } = joined else { return Err("the entity answered something else".into()) };
+        let Part::Joined { seq, .. } = joined else {
+            return Err("the entity answered something else".into());
+        };
         let sender = Sender { user: "canary".into(), client: Arc::from(""), moderator: false };
-        let body = RawJson::from_value(&json!({"path": "", "value": {"at": clock::wall()}})).expect("a literal serializes");
+        let body = RawJson::from_value(&json!({"path": "", "value": {"at": clock::wall()}}))
+            .expect("a literal serializes");
         let r#type = "set".into();
         self.ask("send", |reply| {
-            ToEntity::Op(Box::new(OpRequest { sender, r#type, body, n: None, first_sent: None, if_seq: None, tag: None, reply }))
+            ToEntity::Op(Box::new(OpRequest {
+                sender,
+                r#type,
+                body,
+                n: None,
+                first_sent: None,
+                if_seq: None,
+                tag: None,
+                reply,
+            }))
         })?;
         self.wait(|part| matches!(part, Part::Events { last, .. } if *last > seq)).await?;
         Ok(())
     }
 
-    fn ask(&self, method: &'static str, make: impl FnOnce(Responder) -> ToEntity) -> Result<(), String> {
+    fn ask(
+        &self,
+        method: &'static str,
+        make: impl FnOnce(Responder) -> ToEntity,
+    ) -> Result<(), String> {
         // Without an id there is no frame to make, but errors are seen all the same.
         let reply = Responder::new(&self.asker, Asked::Request(method, None));
-        self.directory.route(self.entity.clone(), make(reply)).map_err(|_| "the directory's queue is full".into())
+        self.directory
+            .route(self.entity.clone(), make(reply))
+            .map_err(|_| "the directory's queue is full".into())
     }
 
     /// The first part that is `wanted`; an error that comes before it ends the wait.
     async fn wait(&mut self, wanted: impl Fn(&Part) -> bool) -> Result<Part, String> {
         loop {
-            let failed = |code: greenroom_protocol::ErrorCode| format!("an op was answered `{}`", code.as_str());
+            let failed = |code: greenroom_protocol::ErrorCode| {
+                format!("an op was answered `{}`", code.as_str())
+            };
             match self.inbox.recv().await {
                 None => return Err("the relay's queue is gone".into()),
-                Some(ToRelay::Answer(answer)) => answer.error.map_or(Ok(()), |code| Err(failed(code)))?,
+                Some(ToRelay::Answer(answer)) => {
+                    answer.error.map_or(Ok(()), |code| Err(failed(code)))?;
+                }
                 // Sessions do not know this relay.
                 Some(ToRelay::Resume(_) | ToRelay::Resumed(_)) => {}
                 Some(ToRelay::Lost { .. }) => return Err("the canary's entity restarted".into()),

@@ -44,7 +44,8 @@ pub enum Command {
     Token(token::TokenArgs),
     /// Look for mistakes in the configuration, and whether the store can be used
     Check(ConfigArgs),
-    /// Give the embedded database new files, so that deleted bytes leave the disk; the server must be stopped
+    /// Give the embedded database new files, so that deleted bytes leave the disk; the server must
+    /// be stopped
     Rewrite(ConfigArgs),
 }
 
@@ -96,7 +97,8 @@ impl ConfigArgs {
             ("log.filter", "--log", self.log.clone()),
             ("log.format", "--log-format", format),
         ];
-        let flags = flags.into_iter().filter_map(|(key, flag, value)| Some((key, flag, value?))).collect();
+        let flags =
+            flags.into_iter().filter_map(|(key, flag, value)| Some((key, flag, value?))).collect();
         Overrides { file: self.config.clone(), flags }
     }
 }

@@ -1,7 +1,8 @@
 //! The configuration: plain structs, one per part.
 //!
-//! Each value comes from the last of these that names it: the defaults, the file (`greenroom.toml`), the environment
-//! (`GREENROOM_SOCKET__PING_INTERVAL` for `socket.ping_interval`), the command line. Unknown keys are errors.
+//! Each value comes from the last of these that names it: the defaults, the file
+//! (`greenroom.toml`), the environment (`GREENROOM_SOCKET__PING_INTERVAL` for
+//! `socket.ping_interval`), the command line. Unknown keys are errors.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,7 +26,9 @@ pub mod units;
 #[cfg(test)]
 pub use auth::Anonymous;
 pub use auth::{Admission, Algorithm, AuthConfig, MIN_SECRET_BYTES};
-pub use core::{DirectoryConfig, DrainConfig, JournalConfig, LogConfig, LogFormat, MetricsConfig, RelayConfig};
+pub use core::{
+    DirectoryConfig, DrainConfig, JournalConfig, LogConfig, LogFormat, MetricsConfig, RelayConfig,
+};
 pub use kinds::KindConfig;
 pub use limits::LimitsConfig;
 #[cfg(test)]
@@ -138,7 +141,10 @@ impl Config {
             format!("is {}, more than any machine has cores; use 0 for one per core", self.workers)
         });
         if self.metrics.listen == Some(self.listen) && self.listen.port() != 0 {
-            problems.add("metrics.listen", format!("is `{0}`, as is `listen`; choose another port", self.listen));
+            problems.add(
+                "metrics.listen",
+                format!("is `{0}`, as is `listen`; choose another port", self.listen),
+            );
         }
         self.log.check(&mut problems);
         self.store.check(&mut problems);

@@ -1,5 +1,5 @@
-//! Has entities go on with what they were erasing when the last process ended, or when they ended themselves: nobody else may ask
-//! for them for a long time.
+//! Has entities go on with what they were erasing when the last process ended, or when they ended
+//! themselves: nobody else may ask for them for a long time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,8 @@ const SOME: usize = 64;
 /// The pause before the next ones.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Wakes entities of which something is still to be erased, a few at a time, for as long as it is polled.
+/// Wakes entities of which something is still to be erased, a few at a time, for as long as it is
+/// polled.
 pub async fn wake(store: Arc<dyn Store>, directory: Directory) {
     let mut last = None;
     loop {

@@ -3,7 +3,8 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderValue;
 use actix_web::http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    IF_NONE_MATCH, UPGRADE, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::{HttpRequest, HttpResponse, Route, guard, web};
 use rust_embed::RustEmbed;
@@ -11,8 +12,7 @@ use rust_embed::RustEmbed;
 use crate::ws;
 
 /// The page may load only what this server sends, and talk only to it.
-const POLICY: &str =
-    "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What the directory `client/` ships.
 #[derive(RustEmbed)]
@@ -25,14 +25,26 @@ struct Files;
 /// `/`, `/demo/…` and `/client/…`.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(web::resource("/{any:.*}").guard(guard::fn_guard(wants_upgrade)).to(|| async { upgrade_with_body() }))
-        .route("/", read().to(|request: HttpRequest| async move { file(&request, "demo/index.html") }))
+        .service(
+            web::resource("/{any:.*}")
+                .guard(guard::fn_guard(wants_upgrade))
+                .to(|| async { upgrade_with_body() }),
+        )
+        .route(
+            "/",
+            read().to(|request: HttpRequest| async move { file(&request, "demo/index.html") }),
+        )
         .route("/demo/{path:.*}", read().to(demo))
         .route("/client/{path:.*}", read().to(sdk))
-        .route("/favicon.ico", read().to(|request: HttpRequest| async move { file(&request, "demo/icon.svg") }))
+        .route(
+            "/favicon.ico",
+            read().to(|request: HttpRequest| async move { file(&request, "demo/icon.svg") }),
+        )
         .route(ws::PATH, read().to(|| async { upgrade_required() }))
         .route("/ws/", read().to(|| async { upgrade_required() }))
-        .default_service(web::to(|| async { HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("not found\n") }));
+        .default_service(web::to(|| async {
+            HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("not found\n")
+        }));
 }
 
 /// GET, and HEAD, whose body actix-http leaves out.
@@ -40,7 +52,8 @@ fn read() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
-/// For somebody who looks at the socket's address with a browser: with the header `Upgrade` the request does not come here.
+/// For somebody who looks at the socket's address with a browser: with the header `Upgrade` the
+/// request does not come here.
 fn upgrade_required() -> HttpResponse {
     HttpResponse::build(StatusCode::UPGRADE_REQUIRED).insert_header((UPGRADE, "websocket")).content_type("text/plain; charset=utf-8").body(
         "this is where WebSocket connections are made; docs/protocol.md says how. If this was to be one, the header \
@@ -48,7 +61,8 @@ fn upgrade_required() -> HttpResponse {
     )
 }
 
-/// A request for an upgrade comes here only if it has a body in chunks; all others are taken over before.
+/// A request for an upgrade comes here only if it has a body in chunks; all others are taken over
+/// before.
 fn wants_upgrade(context: &guard::GuardContext<'_>) -> bool {
     let upgrade = context.head().headers().get(UPGRADE);
     upgrade.is_some_and(|to| to.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket"))
@@ -57,7 +71,10 @@ fn wants_upgrade(context: &guard::GuardContext<'_>) -> bool {
 fn upgrade_with_body() -> HttpResponse {
     let refused = ws::Refused::new("handshake", StatusCode::BAD_REQUEST, ws::NO_BODY);
     refused.note(None);
-    HttpResponse::build(refused.status).force_close().content_type("text/plain; charset=utf-8").body(format!("{}\n", refused.message))
+    HttpResponse::build(refused.status)
+        .force_close()
+        .content_type("text/plain; charset=utf-8")
+        .body(format!("{}\n", refused.message))
 }
 
 async fn demo(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
@@ -73,10 +90,21 @@ async fn sdk(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
 
 fn file(request: &HttpRequest, path: &str) -> HttpResponse {
     let Some(found) = Files::get(path) else {
-        return HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("not found\n");
+        return HttpResponse::NotFound()
+            .content_type("text/plain; charset=utf-8")
+            .body("not found\n");
     };
-    let tag = format!("\"{}\"", found.metadata.sha256_hash()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-    let known = request.headers().get(IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes());
+    let tag = format!(
+        "\"{}\"",
+        found.metadata.sha256_hash()[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    );
+    let known = request
+        .headers()
+        .get(IF_NONE_MATCH)
+        .is_some_and(|value| value.as_bytes() == tag.as_bytes());
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((CONTENT_TYPE, content_type(path)))

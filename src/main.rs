@@ -49,10 +49,14 @@ fn run(command: Command) -> Result<(), Failure> {
             }
             system.block_on(app::serve(loaded.config))
         }
-        Command::Token(args) => cli::token::run(&args, greenroom_actors::clock::wall()).map(|token| println!("{token}")),
+        Command::Token(args) => {
+            cli::token::run(&args, greenroom_actors::clock::wall()).map(|token| println!("{token}"))
+        }
         Command::Rewrite(args) => system.block_on(cli::rewrite::run(&args, &mut std::io::stdout())),
-        Command::Check(args) => system.block_on(cli::check::run(&args, &mut std::io::stdout(), async |store, kinds| {
-            store::check(store, kinds).await.map_err(|error| error.to_string())
-        })),
+        Command::Check(args) => {
+            system.block_on(cli::check::run(&args, &mut std::io::stdout(), async |store, kinds| {
+                store::check(store, kinds).await.map_err(|error| error.to_string())
+            }))
+        }
     }
 }

@@ -8,10 +8,14 @@ use metrics::Gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Sockets that are open.
-pub const CONNECTIONS: Metric = Metric::gauge("greenroom_connections", &[], "Open WebSocket connections");
+pub const CONNECTIONS: Metric =
+    Metric::gauge("greenroom_connections", &[], "Open WebSocket connections");
 /// Sockets that are no WebSockets, or not yet.
-pub const CONNECTIONS_PENDING: Metric =
-    Metric::gauge("greenroom_connections_pending", &[], "Open connections that are no WebSockets, or not yet: handshakes, and plain HTTP");
+pub const CONNECTIONS_PENDING: Metric = Metric::gauge(
+    "greenroom_connections_pending",
+    &[],
+    "Open connections that are no WebSockets, or not yet: handshakes, and plain HTTP",
+);
 /// Connections that were not let in.
 pub const CONNECTIONS_REFUSED: Metric = Metric::counter(
     "greenroom_connections_refused_total",
@@ -27,12 +31,18 @@ pub const CLOSES: Metric = Metric::counter(
 /// Whether traffic should come here.
 pub const READY: Metric = Metric::gauge("greenroom_ready", &[], "1 when `/ready` says so, else 0");
 /// Which build runs.
-pub const BUILD_INFO: Metric = Metric::gauge("greenroom_build_info", &["version"], "Always 1; the label says which version runs");
+pub const BUILD_INFO: Metric = Metric::gauge(
+    "greenroom_build_info",
+    &["version"],
+    "Always 1; the label says which version runs",
+);
 
 /// Every metric of this crate, in the order of the documentation.
-pub const TABLE: &[Metric] = &[CONNECTIONS, CONNECTIONS_PENDING, CONNECTIONS_REFUSED, CLOSES, READY, BUILD_INFO];
+pub const TABLE: &[Metric] =
+    &[CONNECTIONS, CONNECTIONS_PENDING, CONNECTIONS_REFUSED, CLOSES, READY, BUILD_INFO];
 
-/// What the crate `metrics-process` adds, which has the names that Prometheus' own client libraries use.
+/// What the crate `metrics-process` adds, which has the names that Prometheus' own client libraries
+/// use.
 #[cfg(test)]
 pub const PROCESS: &[&str] = &[
     "process_cpu_seconds_total",
@@ -45,7 +55,8 @@ pub const PROCESS: &[&str] = &[
     "process_virtual_memory_max_bytes",
 ];
 
-/// How often [`Exporter::run_upkeep`] has to be called, so that observations do not pile up between scrapes.
+/// How often [`Exporter::run_upkeep`] has to be called, so that observations do not pile up between
+/// scrapes.
 pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// All that was declared: the server's metrics, then the core's.
@@ -65,8 +76,8 @@ pub struct Exporter {
 type Sampler = Box<dyn Fn() + Send>;
 
 impl Exporter {
-    /// Installs the recorder of this process. To be called once, before anything is recorded: handles that were made earlier
-    /// record nothing.
+    /// Installs the recorder of this process. To be called once, before anything is recorded:
+    /// handles that were made earlier record nothing.
     ///
     /// # Errors
     /// When there is a recorder already.
@@ -109,8 +120,8 @@ impl Exporter {
         self.handle.render()
     }
 
-    /// Sorts recent observations into their histograms. To be called every [`UPKEEP_INTERVAL`], since otherwise they are
-    /// kept one by one until the next scrape.
+    /// Sorts recent observations into their histograms. To be called every [`UPKEEP_INTERVAL`],
+    /// since otherwise they are kept one by one until the next scrape.
     pub fn run_upkeep(&self) {
         self.handle.run_upkeep();
     }
@@ -124,9 +135,9 @@ pub struct InstallError;
 /// A recorder that makes histograms, not summaries: only they can be added up over nodes.
 fn builder() -> PrometheusBuilder {
     all().fold(PrometheusBuilder::new(), |builder, metric| match metric.r#type {
-        MetricType::Histogram(buckets) => {
-            builder.set_buckets_for_metric(Matcher::Full(metric.name.into()), buckets).expect("a declared histogram has buckets")
-        }
+        MetricType::Histogram(buckets) => builder
+            .set_buckets_for_metric(Matcher::Full(metric.name.into()), buckets)
+            .expect("a declared histogram has buckets"),
         MetricType::Counter | MetricType::Gauge => builder,
     })
 }

@@ -38,7 +38,11 @@ mod tests {
     use super::*;
 
     fn fitted(connections: usize, pending: usize, limit: usize) -> (usize, usize, bool) {
-        let mut socket = SocketConfig { max_connections: connections, max_pending: pending, ..SocketConfig::default() };
+        let mut socket = SocketConfig {
+            max_connections: connections,
+            max_pending: pending,
+            ..SocketConfig::default()
+        };
         let warning = fit(&mut socket, limit);
         (socket.max_connections, socket.max_pending, warning.is_some())
     }

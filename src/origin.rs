@@ -1,7 +1,8 @@
 //! Which web pages may open a socket.
 //!
-//! A browser says in `Origin` which page opens a socket, and sends the user's cookies and its network position along.
-//! Programs that are no browsers send no `Origin`, and could write anything there: they are not what this guards against.
+//! A browser says in `Origin` which page opens a socket, and sends the user's cookies and its
+//! network position along. Programs that are no browsers send no `Origin`, and could write anything
+//! there: they are not what this guards against.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -18,7 +19,8 @@ pub struct BadOrigin(String);
 pub enum OriginPolicy {
     /// Those that this host served.
     SameHost,
-    /// Those that this host served, under a loopback name: a name that points here in somebody else's DNS is not one.
+    /// Those that this host served, under a loopback name: a name that points here in somebody
+    /// else's DNS is not one.
     Loopback,
     /// Those in the list, in lower case and without a default port.
     Listed(HashSet<String>),
@@ -55,7 +57,8 @@ pub enum Stranger {
 }
 
 impl OriginPolicy {
-    /// Reads `socket.allowed_origins`: empty means the same host, and on `loopback` a loopback name of it; `*` means any.
+    /// Reads `socket.allowed_origins`: empty means the same host, and on `loopback` a loopback name
+    /// of it; `*` means any.
     ///
     /// # Errors
     /// The first entry that is no origin.
@@ -66,8 +69,11 @@ impl OriginPolicy {
         if allowed.iter().any(|entry| entry == "*") {
             return Ok(Self::Any);
         }
-        let normal =
-            allowed.iter().map(|entry| Origin::parse(entry).map(|origin| origin.to_string()).ok_or_else(|| BadOrigin(entry.clone())));
+        let normal = allowed.iter().map(|entry| {
+            Origin::parse(entry)
+                .map(|origin| origin.to_string())
+                .ok_or_else(|| BadOrigin(entry.clone()))
+        });
         Ok(Self::Listed(normal.collect::<Result<_, _>>()?))
     }
 
@@ -80,7 +86,8 @@ impl OriginPolicy {
     pub fn check(&self, claimed: Claimed<'_>) -> Result<(), Stranger> {
         let Claimed { origin, host, target } = claimed;
         if *self == Self::Loopback {
-            // A browser sends the name that it resolved. Each that is given counts, and one has to be.
+            // A browser sends the name that it resolved. Each that is given counts, and one has to
+            // be.
             let foreign = [host, target].into_iter().flatten().find(|name| !is_loopback_name(name));
             if foreign.is_some() || (host.is_none() && target.is_none()) {
                 return Err(Stranger::Host(shown(foreign.unwrap_or(""))));
@@ -92,15 +99,17 @@ impl OriginPolicy {
             (_, None) => false,
             (Self::Listed(allowed), Some(origin)) => allowed.contains(&origin.to_string()),
             (Self::SameHost | Self::Loopback, Some(origin)) => {
-                (host.is_some() || target.is_some()) && [host, target].into_iter().flatten().all(|name| origin.is_host(name))
+                (host.is_some() || target.is_some())
+                    && [host, target].into_iter().flatten().all(|name| origin.is_host(name))
             }
         };
         if allowed { Ok(()) } else { Err(Stranger::Origin(shown(text))) }
     }
 }
 
-/// Whether `authority`, a host with or without a port, can only mean this machine: `localhost`, a name below it, an address of
-/// 127.0.0.0/8, or `[::1]`. Somebody else's DNS can let any other name point here.
+/// Whether `authority`, a host with or without a port, can only mean this machine: `localhost`, a
+/// name below it, an address of 127.0.0.0/8, or `[::1]`. Somebody else's DNS can let any other name
+/// point here.
 pub fn is_loopback_name(authority: &str) -> bool {
     let Some((host, _)) = split_authority(authority) else { return false };
     if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
@@ -108,7 +117,9 @@ pub fn is_loopback_name(authority: &str) -> bool {
     }
     // A name may end with the dot of the root.
     let host = host.strip_suffix('.').unwrap_or(&host);
-    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// What a foreign string contributes to a message of ours.
@@ -128,15 +139,19 @@ impl Origin {
     fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+            && scheme
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
         let scheme = scheme.to_ascii_lowercase();
         let authority = normal_authority(&scheme, authority)?;
         is_scheme.then_some(Self { scheme, authority })
     }
 
-    /// Whether a page of this origin came from `host`. A proxy may have ended TLS, so the scheme cannot be compared.
+    /// Whether a page of this origin came from `host`. A proxy may have ended TLS, so the scheme
+    /// cannot be compared.
     fn is_host(&self, host: &str) -> bool {
-        matches!(self.scheme.as_str(), "http" | "https") && normal_authority(&self.scheme, host).as_deref() == Some(&self.authority)
+        matches!(self.scheme.as_str(), "http" | "https")
+            && normal_authority(&self.scheme, host).as_deref() == Some(&self.authority)
     }
 }
 
@@ -174,12 +189,16 @@ fn split_authority(text: &str) -> Option<(String, Option<u16>)> {
             None => (text, None),
         },
     };
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'[' | b']' | b':');
+    let plain = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'[' | b']' | b':')
+    };
     if host.is_empty() || !host.bytes().all(plain) {
         return None;
     }
     let port = port
-        .map(|port| port.parse::<u16>().ok().filter(|_| port.bytes().all(|byte| byte.is_ascii_digit())))
+        .map(|port| {
+            port.parse::<u16>().ok().filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))
+        })
         .map_or(Some(None), |port| port.map(Some))?;
     Some((host.to_ascii_lowercase(), port))
 }
@@ -189,7 +208,8 @@ mod tests {
     use super::*;
 
     fn listed(entries: &[&str]) -> OriginPolicy {
-        OriginPolicy::new(&entries.iter().map(ToString::to_string).collect::<Vec<_>>(), false).unwrap()
+        OriginPolicy::new(&entries.iter().map(ToString::to_string).collect::<Vec<_>>(), false)
+            .unwrap()
     }
 
     fn allows(policy: &OriginPolicy, origin: Option<&str>, host: Option<&str>) -> bool {
@@ -222,14 +242,20 @@ mod tests {
 
     #[test]
     fn what_is_no_browser_is_let_in() {
-        for policy in [OriginPolicy::new(&[], false).unwrap(), listed(&["https://a.test"]), listed(&["*"])] {
+        for policy in
+            [OriginPolicy::new(&[], false).unwrap(), listed(&["https://a.test"]), listed(&["*"])]
+        {
             assert!(allows(&policy, None, Some("example.org")));
         }
     }
 
     #[test]
     fn a_list_is_exact() {
-        let policy = listed(&["https://App.example.org:443", "http://localhost:3000", "capacitor://localhost"]);
+        let policy = listed(&[
+            "https://App.example.org:443",
+            "http://localhost:3000",
+            "capacitor://localhost",
+        ]);
         for (origin, allowed) in [
             ("https://app.example.org", true),
             ("HTTPS://app.example.org", true),
@@ -346,7 +372,10 @@ mod tests {
             assert_eq!(got.is_ok(), allowed, "{origin:?} at {host:?}, {target:?}: {got:?}");
         }
         let listed = OriginPolicy::new(&["https://app.example.org".to_owned()], true).unwrap();
-        assert!(allows(&listed, Some("https://app.example.org"), Some("app.example.org")), "with a list the operator has decided");
+        assert!(
+            allows(&listed, Some("https://app.example.org"), Some("app.example.org")),
+            "with a list the operator has decided"
+        );
     }
 
     #[test]
@@ -358,7 +387,10 @@ mod tests {
             Claimed { origin: Some(&long), host: Some("localhost"), target: None },
         ] {
             let message = policy.check(claimed).unwrap_err().to_string();
-            assert!(message.contains("evil.test") && message.contains("socket.allowed_origins"), "{message}");
+            assert!(
+                message.contains("evil.test") && message.contains("socket.allowed_origins"),
+                "{message}"
+            );
             assert!(message.len() < 500 && !message.contains(char::is_control), "{message}");
         }
     }

@@ -38,19 +38,32 @@ impl Shutdown {
         if told.wait_for(|told| *told).await.is_err() {
             return;
         }
-        let [after, spread] =
-            [config.reconnect_after, config.reconnect_spread].map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        let [after, spread] = [config.reconnect_after, config.reconnect_spread]
+            .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         for seat in env.relay.borrow().seats() {
             let reconnect_after_ms = Some(after.saturating_add(fastrand::u64(0..=spread)));
-            let params = Goodbye { reason: GoodbyeReason::ShuttingDown, closes_in_ms: 0, reconnect_after_ms };
-            seat.outbox.push(env.encoder.encode(seat.codec, &Message::Notification { method: Method::Goodbye, params: &params }));
+            let params = Goodbye {
+                reason: GoodbyeReason::ShuttingDown,
+                closes_in_ms: 0,
+                reconnect_after_ms,
+            };
+            seat.outbox.push(env.encoder.encode(
+                seat.codec,
+                &Message::Notification { method: Method::Goodbye, params: &params },
+            ));
             seat.outbox.close(CloseCode::ShuttingDown);
         }
     }
 
-    /// Puts all entities to sleep, flushes the journal and lets the sessions go. Returns when the deadline is, so that closing
-    /// the store gets what is left of it.
-    pub async fn drain(&self, config: &DrainConfig, directory: &Directory, journal: &Journal, gate: &Gate) -> Instant {
+    /// Puts all entities to sleep, flushes the journal and lets the sessions go. Returns when the
+    /// deadline is, so that closing the store gets what is left of it.
+    pub async fn drain(
+        &self,
+        config: &DrainConfig,
+        directory: &Directory,
+        journal: &Journal,
+        gate: &Gate,
+    ) -> Instant {
         let deadline = Instant::now() + config.deadline;
         let last_words = LAST_WORDS.min(config.deadline / 4);
         // A store that stalls must not take the time in which clients are told where they are.

@@ -1,7 +1,9 @@
-//! Storage in SurrealDB: embedded, on disk (SurrealKV) or in memory, or a server behind a WebSocket.
+//! Storage in SurrealDB: embedded, on disk (SurrealKV) or in memory, or a server behind a
+//! WebSocket.
 //!
-//! [`SurrealStore`] is what the core knows as a [`Store`]. A call goes to the [`Link`], which has a [`connection::Connection`]
-//! or opens one, and runs there as one statement on the database's own threads. `docs/storage.md` describes the tables.
+//! [`SurrealStore`] is what the core knows as a [`Store`]. A call goes to the [`Link`], which has a
+//! [`connection::Connection`] or opens one, and runs there as one statement on the database's own
+//! threads. `docs/storage.md` describes the tables.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::record::EventRecord;
-use greenroom_actors::store::{Batch, CommitError, Fence, Loaded, Page, Settled, Store, StoreError};
+use greenroom_actors::store::{
+    Batch, CommitError, Fence, Loaded, Page, Settled, Store, StoreError,
+};
 use greenroom_protocol::EntityId;
 
 use crate::config::{StoreConfig, StoreUrl};
@@ -42,7 +46,8 @@ pub use rewrite::{RewriteError, rewrite};
 /// The pause before a server that could not be reached is tried again.
 const KNOCK_EVERY: Duration = Duration::from_millis(250);
 
-/// A [`Store`] over SurrealDB. Dropping it closes the database in the background; [`close`](Self::close) waits for that.
+/// A [`Store`] over SurrealDB. Dropping it closes the database in the background;
+/// [`close`](Self::close) waits for that.
 pub struct SurrealStore {
     link: Arc<Link>,
     unnoted: Unnoted,
@@ -51,7 +56,8 @@ pub struct SurrealStore {
 impl SurrealStore {
     /// Opens what `store.url` names and brings its schema up to date.
     ///
-    /// A server must answer within `store.timeout`. An embedded database may take longer, since it reads its log.
+    /// A server must answer within `store.timeout`. An embedded database may take longer, since it
+    /// reads its log.
     ///
     /// # Errors
     /// What is wrong, and what would be right.
@@ -59,8 +65,9 @@ impl SurrealStore {
         Ok(Self { link: Link::open(config).await?, unnoted: Unnoted::default() })
     }
 
-    /// As [`open`](Self::open), but a server that cannot be reached is tried again for another `store.timeout`: it may have been
-    /// started together with this process, and be up in a moment. What will not pass by waiting is told at once.
+    /// As [`open`](Self::open), but a server that cannot be reached is tried again for another
+    /// `store.timeout`: it may have been started together with this process, and be up in a moment.
+    /// What will not pass by waiting is told at once.
     ///
     /// # Errors
     /// As for `open`.
@@ -82,8 +89,8 @@ impl SurrealStore {
         }
     }
 
-    /// Wants the stored entities of each kind to have the behaviour that is configured, and notes the behaviours of those that
-    /// come from now on.
+    /// Wants the stored entities of each kind to have the behaviour that is configured, and notes
+    /// the behaviours of those that come from now on.
     ///
     /// # Errors
     /// Which kind has another behaviour, and what to do.
@@ -91,21 +98,23 @@ impl SurrealStore {
         self.unnoted.take_up(&self.link, kinds).await
     }
 
-    /// Why nothing will work before the process is started again: an engine on disk that could not be opened anew after a
-    /// failed write, as on a full disk, keeps its files locked.
+    /// Why nothing will work before the process is started again: an engine on disk that could not
+    /// be opened anew after a failed write, as on a full disk, keeps its files locked.
     pub fn dead(&self) -> Option<String> {
         self.link.dead()
     }
 
-    /// Closes the database and waits until its files are closed. Calls after this one open it again.
+    /// Closes the database and waits until its files are closed. Calls after this one open it
+    /// again.
     pub async fn close(&self) {
         self.link.close().await;
     }
 }
 
-/// Finds out whether [`SurrealStore::open`] would succeed, and says what there is. Where there is no data it makes none, and where a
-/// server is running on it, it leaves it alone. All that it writes are migrations; it also makes the directory private and finishes a
-/// rewrite that was interrupted, as `open` does.
+/// Finds out whether [`SurrealStore::open`] would succeed, and says what there is. Where there is
+/// no data it makes none, and where a server is running on it, it leaves it alone. All that it
+/// writes are migrations; it also makes the directory private and finishes a rewrite that was
+/// interrupted, as `open` does.
 ///
 /// # Errors
 /// As for `open`, or where the entities of a kind have another behaviour.
@@ -125,14 +134,19 @@ pub async fn check(config: &StoreConfig, kinds: &Kinds) -> Result<String, OpenEr
         }
         Err(OpenError::InUse { holder, .. }) => {
             let holder = holder.map(|number| format!(" (number {number})")).unwrap_or_default();
-            return Ok(format!("a running process{holder} has it open, so nothing in it was looked at"));
+            return Ok(format!(
+                "a running process{holder} has it open, so nothing in it was looked at"
+            ));
         }
         Err(error) => return Err(error),
     }
     let what = match target {
         StoreUrl::SurrealKv(_) => "SurrealKV, flushed with every commit".to_owned(),
         StoreUrl::Memory => "in memory, gone with the process".to_owned(),
-        StoreUrl::Server(_) => format!("a SurrealDB server, namespace `{}`, database `{}`", config.namespace, config.database),
+        StoreUrl::Server(_) => format!(
+            "a SurrealDB server, namespace `{}`, database `{}`",
+            config.namespace, config.database
+        ),
     };
     Ok(format!("{what}; schema version {}", schema::VERSION))
 }
@@ -145,7 +159,12 @@ impl Store for SurrealStore {
 
     async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
         let (rewritten, done) = erase::rewritten(&self.link, &batch.rewrites).await?;
-        commit::commit(&self.link, batch, Beside { kinds: self.unnoted.rows(batch), rewritten, done }).await?;
+        commit::commit(
+            &self.link,
+            batch,
+            Beside { kinds: self.unnoted.rows(batch), rewritten, done },
+        )
+        .await?;
         self.unnoted.written(batch);
         Ok(())
     }
@@ -162,7 +181,11 @@ impl Store for SurrealStore {
         read::events(&self.link, entity, page).await
     }
 
-    async fn erasing(&self, after: Option<&EntityId>, limit: usize) -> Result<Vec<EntityId>, StoreError> {
+    async fn erasing(
+        &self,
+        after: Option<&EntityId>,
+        limit: usize,
+    ) -> Result<Vec<EntityId>, StoreError> {
         read::erasing(&self.link, after, limit).await
     }
 }

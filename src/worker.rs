@@ -1,4 +1,5 @@
-//! What lives on each worker thread: a relay, a directory shard, and the sessions that its sockets bring.
+//! What lives on each worker thread: a relay, a directory shard, and the sessions that its sockets
+//! bring.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -18,7 +19,8 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::ws;
 
-/// Pages that are read at a time on each worker for `subscribe` and `history`: each is about a megabyte at the most.
+/// Pages that are read at a time on each worker for `subscribe` and `history`: each is about a
+/// megabyte at the most.
 const READS: usize = 32;
 
 /// What all workers are started with.
@@ -73,7 +75,13 @@ pub struct Seed {
 /// Starts a worker's actors on the current thread.
 pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
     let encoder = Encoder::new(ws::frame);
-    let relay = Relay::with_bounds(seed.id, shared.directory.clone(), encoder, shared.parked, shared.outbox_bytes);
+    let relay = Relay::with_bounds(
+        seed.id,
+        shared.directory.clone(),
+        encoder,
+        shared.parked,
+        shared.outbox_bytes,
+    );
     RelayActor::start_on_thread(Rc::clone(&relay), seed.relay);
     let env = EntityEnv {
         relays: shared.relays.clone(),
@@ -91,7 +99,10 @@ pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
     DirectoryActor::start_on_thread(Shard {
         kinds: shared.all_kinds,
         env: Rc::new(env),
-        limits: DirectoryLimits { max_awake: shared.max_awake, max_loading: shared.cold_starts + shared.cold_start_queue },
+        limits: DirectoryLimits {
+            max_awake: shared.max_awake,
+            max_loading: shared.cold_starts + shared.cold_start_queue,
+        },
         queue: seed.directory,
     });
     Rc::new(SessionEnv {

@@ -1,8 +1,8 @@
 //! The WebSocket: from an HTTP upgrade to a session, and its frames to the socket.
 //!
-//! Only this directory names actix-web-actors (see docs/adr/0001). The connection is taken over from actix-http after
-//! the handshake (docs/adr/0002): `pump` owns the socket, `input` reads it for the session's actor, and everything the
-//! client receives goes through the session's outbox.
+//! Only this directory names actix-web-actors (see docs/adr/0001). The connection is taken over
+//! from actix-http after the handshake (docs/adr/0002): `pump` owns the socket, `input` reads it
+//! for the session's actor, and everything the client receives goes through the session's outbox.
 
 mod acks;
 mod actor;

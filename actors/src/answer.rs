@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
-use greenroom_protocol::results::{PresenceList, PresenceOutcome, State, Subscribed, SubscriptionOutcome};
+use greenroom_protocol::results::{
+    PresenceList, PresenceOutcome, State, Subscribed, SubscriptionOutcome,
+};
 use greenroom_protocol::{CodecKind, EntityId, ErrorCode, RawJson, RequestId, WireError};
 use serde::Serialize;
 
@@ -21,7 +23,8 @@ const TOKEN_BYTES: usize = 16 * 1024;
 /// What an answer belongs to.
 #[derive(Debug)]
 enum Question {
-    /// A request; without an id nothing is sent, but it still counts as in flight until it is answered.
+    /// A request; without an id nothing is sent, but it still counts as in flight until it is
+    /// answered.
     Request(Option<RequestId>),
     /// A request without an id to this entity: what is sent is that it was refused.
     Silent(EntityId),
@@ -52,7 +55,12 @@ pub struct Asker {
 
 impl Asker {
     /// A session that pays for nothing.
-    pub fn new(session: SessionKey, codec: CodecKind, encoder: Encoder, relay: RelayHandle) -> Self {
+    pub fn new(
+        session: SessionKey,
+        codec: CodecKind,
+        encoder: Encoder,
+        relay: RelayHandle,
+    ) -> Self {
         Self { session, codec, encoder, relay, payer: None, budget: None, owed: AtomicU32::new(0) }
     }
 
@@ -68,7 +76,8 @@ impl Asker {
         Self { budget: Some(budget), ..self }
     }
 
-    /// What a request cost beyond the token that it was let in for. The session pays with its next requests, and its user now.
+    /// What a request cost beyond the token that it was let in for. The session pays with its next
+    /// requests, and its user now.
     pub fn charge(&self, tokens: u32) {
         if let Some(payer) = self.payer.as_ref().filter(|_| tokens > 0) {
             payer.account().charge(tokens);
@@ -130,7 +139,8 @@ pub enum Asked {
 
 /// The right, and the duty, to answer one request.
 ///
-/// Dropping it unused, be it by a panic or with a full queue's message, answers `unavailable`: no request is ever left open.
+/// Dropping it unused, be it by a panic or with a full queue's message, answers `unavailable`: no
+/// request is ever left open.
 #[derive(Debug)]
 pub struct Responder {
     to: Arc<Asker>,
@@ -157,7 +167,8 @@ pub struct Answer {
     pub refused: Option<Box<Noted>>,
     /// It counted among the session's large answers that are being made.
     pub large: bool,
-    /// The duty that this fulfils when it reaches the relay: should a panic drop it on the way, the answer is `unavailable`.
+    /// The duty that this fulfils when it reaches the relay: should a panic drop it on the way, the
+    /// answer is `unavailable`.
     pub(crate) duty: Option<Box<Responder>>,
 }
 
@@ -182,10 +193,19 @@ impl Responder {
         let (method, question) = match asked {
             Asked::Request(method, id) => (method, Question::Request(id)),
             Asked::Silent(method, entity) => (method, Question::Silent(entity)),
-            Asked::Subscription { index, entity } => ("subscribe", Question::Subscription { index, entity }),
+            Asked::Subscription { index, entity } => {
+                ("subscribe", Question::Subscription { index, entity })
+            }
             Asked::Presence { index, entity } => ("presence", Question::Presence { index, entity }),
         };
-        Self { to: Arc::clone(to), method, question: Some(question), noted: None, large: None, reserved: None }
+        Self {
+            to: Arc::clone(to),
+            method,
+            question: Some(question),
+            noted: None,
+            large: None,
+            reserved: None,
+        }
     }
 
     /// Whether it answers a part of a `connect`.
@@ -212,7 +232,8 @@ impl Responder {
         self
     }
 
-    /// Reserves about `bytes` for an answer before it is made; this replaces what was reserved for it earlier.
+    /// Reserves about `bytes` for an answer before it is made; this replaces what was reserved for
+    /// it earlier.
     ///
     /// # Errors
     /// What to answer instead, if there is no room for it.
@@ -232,7 +253,8 @@ impl Responder {
         self.to.payer.as_ref()
     }
 
-    /// Charges whoever asked for what the request costs beyond an ordinary one, in tokens of the rate of requests.
+    /// Charges whoever asked for what the request costs beyond an ordinary one, in tokens of the
+    /// rate of requests.
     pub fn charge(&self, tokens: u32) {
         self.to.charge(tokens);
     }
@@ -245,24 +267,33 @@ impl Responder {
     /// Answers a request with its result.
     pub fn ok<T: Serialize>(self, result: &T) -> Answer {
         let body = match &self.question {
-            Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.to.encoder.result(self.to.codec, id, result))),
+            Some(Question::Request(id)) => AnswerBody::Frame(
+                id.as_ref().map(|id| self.to.encoder.result(self.to.codec, id, result)),
+            ),
             Some(Question::Silent(_)) => AnswerBody::Frame(None),
             _ => unreachable!("parts of a `connect` are answered by `subscribed` and `present`"),
         };
         self.answer(body)
     }
 
-    /// Answers a request with its result; the same with `null` for its last member is `open`, and that member, in the codec of the
-    /// session, `value`. Where that fits together, the value is shared with other answers.
+    /// Answers a request with its result; the same with `null` for its last member is `open`, and
+    /// that member, in the codec of the session, `value`. Where that fits together, the value is
+    /// shared with other answers.
     fn ok_around<T: Serialize>(self, result: &T, open: &T, value: &Bytes) -> Result<Answer, Self> {
         let Some(Question::Request(Some(id))) = &self.question else { return Err(self) };
-        let Some(pieces) = self.to.encoder.result_around(self.to.codec, id, open, value) else { return Err(self) };
+        let Some(pieces) = self.to.encoder.result_around(self.to.codec, id, open, value) else {
+            return Err(self);
+        };
         debug_assert_eq!(pieces.len(), self.to.encoder.result(self.to.codec, id, result).len());
         Ok(self.answer(AnswerBody::Around(Box::new(pieces))))
     }
 
     /// Answers `read`. `share` gives the state in the codec of the session.
-    pub fn state(self, state: &State, share: impl FnOnce(CodecKind, &RawJson) -> Option<Bytes>) -> Answer {
+    pub fn state(
+        self,
+        state: &State,
+        share: impl FnOnce(CodecKind, &RawJson) -> Option<Bytes>,
+    ) -> Answer {
         let Some(value) = share(self.codec(), &state.state) else { return self.ok(state) };
         let open = State { epoch: state.epoch.clone(), seq: state.seq, state: RawJson::NULL };
         self.ok_around(state, &open, &value).unwrap_or_else(|reply| reply.ok(state))
@@ -270,7 +301,11 @@ impl Responder {
 
     /// Answers a subscription, whether asked for by `subscribe` or within `connect`.
     /// `share` gives the snapshot in the codec of the session.
-    pub fn subscribed_sharing(self, result: Subscribed, share: impl FnOnce(CodecKind, &RawJson) -> Option<Bytes>) -> Answer {
+    pub fn subscribed_sharing(
+        self,
+        result: Subscribed,
+        share: impl FnOnce(CodecKind, &RawJson) -> Option<Bytes>,
+    ) -> Answer {
         let value = result.snapshot.as_ref().and_then(|snapshot| share(self.codec(), snapshot));
         let whole = match value {
             Some(value) if !self.is_part() => {
@@ -290,9 +325,15 @@ impl Responder {
         let body = match &self.question {
             Some(Question::Subscription { index, entity }) => AnswerBody::Subscription(
                 *index,
-                Box::new(SubscriptionOutcome { entity: entity.clone(), result: Some(result), error: None }),
+                Box::new(SubscriptionOutcome {
+                    entity: entity.clone(),
+                    result: Some(result),
+                    error: None,
+                }),
             ),
-            Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.to.encoder.result(self.to.codec, id, &result))),
+            Some(Question::Request(id)) => AnswerBody::Frame(
+                id.as_ref().map(|id| self.to.encoder.result(self.to.codec, id, &result)),
+            ),
             Some(Question::Silent(_) | Question::Presence { .. }) | None => AnswerBody::Frame(None),
         };
         self.answer(body)
@@ -302,7 +343,8 @@ impl Responder {
     pub fn present(self, result: PresenceList) -> Answer {
         match &self.question {
             Some(Question::Presence { index, entity }) => {
-                let outcome = PresenceOutcome { entity: entity.clone(), result: Some(result), error: None };
+                let outcome =
+                    PresenceOutcome { entity: entity.clone(), result: Some(result), error: None };
                 let body = AnswerBody::Presence(*index, Box::new(outcome));
                 self.answer(body)
             }
@@ -319,7 +361,15 @@ impl Responder {
         let bytes = bytes.max(self.reserved.as_ref().map_or(0, Reservation::bytes));
         self.charge(u32::try_from(bytes / TOKEN_BYTES).unwrap_or(u32::MAX));
         let large = self.is_large();
-        Answer { to: self.to.session, body, method: self.method, error: None, refused: None, large, duty: Some(Box::new(self)) }
+        Answer {
+            to: self.to.session,
+            body,
+            method: self.method,
+            error: None,
+            refused: None,
+            large,
+            duty: Some(Box::new(self)),
+        }
     }
 
     fn is_large(&self) -> bool {
@@ -354,13 +404,25 @@ impl Responder {
     fn refuse(&self, error: WireError) -> Answer {
         let code = Some(error.data.code);
         let body = match &self.question {
-            Some(Question::Subscription { index, entity }) => {
-                AnswerBody::Subscription(*index, Box::new(SubscriptionOutcome { entity: entity.clone(), result: None, error: Some(error) }))
-            }
-            Some(Question::Presence { index, entity }) => {
-                AnswerBody::Presence(*index, Box::new(PresenceOutcome { entity: entity.clone(), result: None, error: Some(error) }))
-            }
-            Some(Question::Request(id)) => AnswerBody::Frame(id.as_ref().map(|id| self.to.encoder.error(self.to.codec, Some(id), &error))),
+            Some(Question::Subscription { index, entity }) => AnswerBody::Subscription(
+                *index,
+                Box::new(SubscriptionOutcome {
+                    entity: entity.clone(),
+                    result: None,
+                    error: Some(error),
+                }),
+            ),
+            Some(Question::Presence { index, entity }) => AnswerBody::Presence(
+                *index,
+                Box::new(PresenceOutcome {
+                    entity: entity.clone(),
+                    result: None,
+                    error: Some(error),
+                }),
+            ),
+            Some(Question::Request(id)) => AnswerBody::Frame(
+                id.as_ref().map(|id| self.to.encoder.error(self.to.codec, Some(id), &error)),
+            ),
             Some(Question::Silent(entity)) => AnswerBody::Refused(entity.clone(), Box::new(error)),
             None => AnswerBody::Frame(None),
         };
@@ -377,7 +439,8 @@ impl Responder {
 }
 
 impl Answer {
-    /// It has reached the relay: whoever asked is answered. Returns what the session has noted of the request.
+    /// It has reached the relay: whoever asked is answered. Returns what the session has noted of
+    /// the request.
     pub(crate) fn arrived(&mut self) -> Option<Box<Noted>> {
         let noted = self.duty.take().and_then(|mut duty| {
             duty.question = None;
@@ -410,17 +473,27 @@ impl Drop for Responder {
 
 /// The error of a request whose outcome is not known, or that nobody could take up.
 pub fn unavailable() -> WireError {
-    WireError::new(ErrorCode::Unavailable, "the outcome is not known; repeat the request, ops with the same `n`").retry_after_ms(1000)
+    WireError::new(
+        ErrorCode::Unavailable,
+        "the outcome is not known; repeat the request, ops with the same `n`",
+    )
+    .retry_after_ms(1000)
 }
 
 /// The error of a request to an entity whose stored form makes no sense.
 pub fn corrupt() -> WireError {
-    WireError::new(ErrorCode::Corrupt, "what is stored of this entity cannot be read; whoever runs the server finds the reason in its log")
+    WireError::new(
+        ErrorCode::Corrupt,
+        "what is stored of this entity cannot be read; whoever runs the server finds the reason in its log",
+    )
 }
 
 /// The error of a request that met a full queue.
 pub fn overloaded(queue: &'static str) -> WireError {
-    WireError::new(ErrorCode::Overloaded, "a queue is full and nothing was done; repeat the request later")
-        .retry_after_ms(500)
-        .reason(queue)
+    WireError::new(
+        ErrorCode::Overloaded,
+        "a queue is full and nothing was done; repeat the request later",
+    )
+    .retry_after_ms(500)
+    .reason(queue)
 }

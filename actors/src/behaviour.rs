@@ -12,8 +12,9 @@ pub mod document;
 mod law;
 pub mod room;
 
-/// Work that is in the price of every op, beyond the reading of its body. A unit is about 3 ns: an element of an
-/// array moved, or part of one cloned. The sender of an op pays one more request of its rate for each time that this fits into its work.
+/// Work that is in the price of every op, beyond the reading of its body. A unit is about 3 ns: an
+/// element of an array moved, or part of one cloned. The sender of an op pays one more request of
+/// its rate for each time that this fits into its work.
 pub const ORDINARY_WORK: usize = 64 * 1024;
 
 /// An op, as its behaviour sees it.
@@ -21,7 +22,8 @@ pub const ORDINARY_WORK: usize = 64 * 1024;
 pub struct Op<'a> {
     /// The behaviour's name for the op.
     pub r#type: &'a str,
-    /// Its body: JSON that every parser reads alike ([`RawJson::check`]), within the kind's `max_body_bytes`, not yet looked into.
+    /// Its body: JSON that every parser reads alike ([`RawJson::check`]), within the kind's
+    /// `max_body_bytes`, not yet looked into.
     pub body: &'a RawJson,
     /// The sender's user.
     pub from: &'a str,
@@ -49,7 +51,8 @@ pub struct Erases {
     pub message: Seq,
     /// Whether other events may carry a body of it too, such as its edits.
     pub elsewhere: bool,
-    /// Whether stored snapshots are to forget it at once, and not only when the next one replaces them.
+    /// Whether stored snapshots are to forget it at once, and not only when the next one replaces
+    /// them.
     pub purge: bool,
 }
 
@@ -92,8 +95,9 @@ pub struct Corrupt {
 /// The logic of a kind.
 ///
 /// An event's body is its op's body. Law, property-tested: replaying the accepted events through
-/// [`apply`](Self::apply), from any snapshot on the way, gives the state that [`decide`](Self::decide) built. This holds also
-/// when events whose message is erased later have lost their body, all of them or some.
+/// [`apply`](Self::apply), from any snapshot on the way, gives the state that
+/// [`decide`](Self::decide) built. This holds also when events whose message is erased later have
+/// lost their body, all of them or some.
 pub trait Behaviour: std::fmt::Debug {
     /// Accepts `op` and changes the state, or refuses it and changes nothing.
     ///
@@ -174,7 +178,9 @@ impl BehaviourConfig {
     pub fn restore(&self, seq: Seq, state: &RawJson) -> Result<Box<dyn Behaviour>, Corrupt> {
         Ok(match self {
             Self::Room(config) => Box::new(room::Room::restore(config.clone(), seq, state)?),
-            Self::Document(config) => Box::new(document::Document::restore(config.clone(), seq, state)?),
+            Self::Document(config) => {
+                Box::new(document::Document::restore(config.clone(), seq, state)?)
+            }
         })
     }
 }

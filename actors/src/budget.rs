@@ -1,8 +1,9 @@
-//! Bytes on their way to the clients of one thread: what its outboxes hold, and what answers to them are being made of
-//! elsewhere.
+//! Bytes on their way to the clients of one thread: what its outboxes hold, and what answers to
+//! them are being made of elsewhere.
 //!
-//! An answer is counted before it is made, so nothing is made that there is no room for. The last eighth is for those for whom
-//! nothing waits, so clients that take no answers cannot keep newcomers from theirs.
+//! An answer is counted before it is made, so nothing is made that there is no room for. The last
+//! eighth is for those for whom nothing waits, so clients that take no answers cannot keep
+//! newcomers from theirs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// One in this number of the bytes is reserved for those for whom nothing waits.
 const LEFT: usize = 8;
 
-/// See the module's head. The thread that owns the outboxes says what they hold; any thread may reserve.
+/// See the module's head. The thread that owns the outboxes says what they hold; any thread may
+/// reserve.
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,
@@ -48,8 +50,9 @@ impl Budget {
         self.used() >= self.limit
     }
 
-    /// Whether somebody of this standing may use `bytes` more. One for whom nothing waits may, however large `bytes` is, as long as
-    /// the limit is not reached: otherwise it would never get an answer that is larger than the limit.
+    /// Whether somebody of this standing may use `bytes` more. One for whom nothing waits may,
+    /// however large `bytes` is, as long as the limit is not reached: otherwise it would never get
+    /// an answer that is larger than the limit.
     pub fn has_room(&self, bytes: usize, standing: Standing) -> bool {
         match standing {
             Standing::Clear => !self.is_full(),
@@ -66,7 +69,8 @@ impl Budget {
     }
 }
 
-/// Bytes of one answer that is being made. They are given back when this is dropped, which is when the answer is in its outbox.
+/// Bytes of one answer that is being made. They are given back when this is dropped, which is when
+/// the answer is in its outbox.
 #[derive(Debug)]
 pub struct Reservation {
     budget: Arc<Budget>,
@@ -77,7 +81,8 @@ impl Reservation {
     /// Reserves `bytes`; returns `None` if there is no room.
     pub fn new(budget: &Arc<Budget>, bytes: usize, standing: Standing) -> Option<Self> {
         budget.has_room(bytes, standing).then(|| {
-            // Those who reserve at the same moment may go over the limit together, by one answer each.
+            // Those who reserve at the same moment may go over the limit together, by one answer
+            // each.
             budget.reserve(bytes);
             Self { budget: Arc::clone(budget), bytes }
         })

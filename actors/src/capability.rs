@@ -43,8 +43,13 @@ impl Permissions {
     /// Everything.
     pub const ALL: Self = Self(Self::READ.0 | Self::SEND.0 | Self::MODERATE.0);
 
-    const NAMES: [(&'static str, Self); 5] =
-        [("read", Self::READ), ("send", Self::SEND), ("signal", Self::SIGNAL), ("presence", Self::PRESENCE), ("moderate", Self::MODERATE)];
+    const NAMES: [(&'static str, Self); 5] = [
+        ("read", Self::READ),
+        ("send", Self::SEND),
+        ("signal", Self::SIGNAL),
+        ("presence", Self::PRESENCE),
+        ("moderate", Self::MODERATE),
+    ];
 
     /// The permission with this name.
     ///
@@ -59,7 +64,9 @@ impl Permissions {
     ///
     /// # Errors
     /// The first name that is none.
-    pub fn parse<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Result<Self, UnknownPermission> {
+    pub fn parse<S: AsRef<str>>(
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<Self, UnknownPermission> {
         names.into_iter().try_fold(Self::NONE, |all, name| Ok(all | Self::named(name.as_ref())?))
     }
 
@@ -80,7 +87,10 @@ impl Permissions {
 
     /// The names of all that is granted.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::NAMES.into_iter().filter(move |(_, permission)| self.contains(*permission)).map(|(name, _)| name)
+        Self::NAMES
+            .into_iter()
+            .filter(move |(_, permission)| self.contains(*permission))
+            .map(|(name, _)| name)
     }
 }
 
@@ -128,9 +138,11 @@ impl<'de> Deserialize<'de> for Permissions {
     }
 }
 
-/// What a token grants: patterns over entity ids, each with permissions. The default grants nothing.
+/// What a token grants: patterns over entity ids, each with permissions. The default grants
+/// nothing.
 ///
-/// A pattern is an entity id, a prefix of entity ids with a `*` behind it, or `*`. All that match add up.
+/// A pattern is an entity id, a prefix of entity ids with a `*` behind it, or `*`. All that match
+/// add up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capabilities {
     everywhere: Permissions,
@@ -158,7 +170,9 @@ impl Capabilities {
     ///
     /// # Errors
     /// The first pattern that has no meaning, or that there are too many.
-    pub fn new<S: AsRef<str>>(grants: impl IntoIterator<Item = (S, Permissions)>) -> Result<Self, BadCapabilities> {
+    pub fn new<S: AsRef<str>>(
+        grants: impl IntoIterator<Item = (S, Permissions)>,
+    ) -> Result<Self, BadCapabilities> {
         let mut everywhere = Permissions::NONE;
         let (mut exact, mut prefixes) = (Vec::new(), Vec::new());
         for (index, (pattern, permissions)) in grants.into_iter().enumerate() {
@@ -226,7 +240,9 @@ impl<'de> Deserialize<'de> for Capabilities {
             type Value = Capabilities;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of patterns to permissions such as {\"room:*\": [\"read\", \"send\"]}")
+                f.write_str(
+                    "a map of patterns to permissions such as {\"room:*\": [\"read\", \"send\"]}",
+                )
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Capabilities, A::Error> {

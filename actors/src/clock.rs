@@ -1,15 +1,18 @@
-//! Time as an argument: one clock that only goes on, for durations, and the one on the wall, for dates.
+//! Time as an argument: one clock that only goes on, for durations, and the one on the wall, for
+//! dates.
 //!
-//! The wall's clock is set at times, by hand or over the network. So whatever lasts (a timeout, a window, an interval) is measured by
-//! [`Mono`], which does not mix with [`Millis`].
+//! The wall's clock is set at times, by hand or over the network. So whatever lasts (a timeout, a
+//! window, an interval) is measured by [`Mono`], which does not mix with [`Millis`].
 
 use std::sync::OnceLock;
 use std::time::Instant;
 
-/// The wall clock's time: milliseconds since the Unix epoch, as the wire format counts them. For dates: of events, tokens and ids.
+/// The wall clock's time: milliseconds since the Unix epoch, as the wire format counts them. For
+/// dates: of events, tokens and ids.
 pub type Millis = u64;
 
-/// The time of a clock that nobody sets, in milliseconds since the process' first look at it. For whatever lasts.
+/// The time of a clock that nobody sets, in milliseconds since the process' first look at it. For
+/// whatever lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mono(u64);
 
@@ -47,7 +50,8 @@ pub struct Now {
 
 /// The date now.
 pub fn wall() -> Millis {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 

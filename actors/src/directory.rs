@@ -1,12 +1,12 @@
 //! The directory: from an entity's name to its actor, one shard per worker thread.
 //!
-//! * Owns: the map from entity to address for the entities that hash to its thread. No global map, and no lock but for
-//!   what waits behind a full queue.
-//! * Receives: [`Routed`] messages through a bounded channel; at its bound requests are answered `overloaded`, and control
-//!   messages (a session has gone, a subscription reads on) wait.
+//! * Owns: the map from entity to address for the entities that hash to its thread. No global map,
+//!   and no lock but for what waits behind a full queue.
+//! * Receives: [`Routed`] messages through a bounded channel; at its bound requests are answered
+//!   `overloaded`, and control messages (a session has gone, a subscription reads on) wait.
 //! * Wakes entities on demand, a limited number at a time, and puts idle ones to sleep.
-//! * A crash of an entity is told to it by the entity's own end: it forgets the address, tells the relays, and the next
-//!   message wakes the entity anew.
+//! * A crash of an entity is told to it by the entity's own end: it forgets the address, tells the
+//!   relays, and the next message wakes the entity anew.
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
@@ -68,8 +68,8 @@ pub struct Directory {
     shards: Arc<[Way]>,
 }
 
-/// The way to one shard. What must not be lost waits behind a full queue, in order: whoever has gone must not be told of before
-/// it has come.
+/// The way to one shard. What must not be lost waits behind a full queue, in order: whoever has
+/// gone must not be told of before it has come.
 #[derive(Debug)]
 struct Way {
     queue: mpsc::Sender<ToDirectory>,
@@ -81,7 +81,8 @@ struct Way {
 impl Directory {
     /// A directory of `shards` shards, and what each of them receives.
     pub fn channels(shards: usize, capacity: usize) -> (Self, Vec<mpsc::Receiver<ToDirectory>>) {
-        let (senders, receivers): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::channel(capacity)).unzip();
+        let (senders, receivers): (Vec<_>, Vec<_>) =
+            (0..shards).map(|_| mpsc::channel(capacity)).unzip();
         (Self { shards: senders.into_iter().map(Way::new).collect() }, receivers)
     }
 
@@ -102,14 +103,16 @@ impl Directory {
         if way.behind.load(Ordering::Acquire) {
             return Err(message);
         }
-        way.queue.try_send(ToDirectory::Route(entity, message)).map_err(|error| match error.into_inner() {
-            ToDirectory::Route(_, message) => message,
-            _ => unreachable!("a refused message is given back as it was"),
+        way.queue.try_send(ToDirectory::Route(entity, message)).map_err(|error| {
+            match error.into_inner() {
+                ToDirectory::Route(_, message) => message,
+                _ => unreachable!("a refused message is given back as it was"),
+            }
         })
     }
 
-    /// Hands a message on that must not be lost: when the queue is full it waits. There are never more of these than
-    /// subscriptions and presence entries.
+    /// Hands a message on that must not be lost: when the queue is full it waits. There are never
+    /// more of these than subscriptions and presence entries.
     pub fn route_control(&self, entity: &EntityId, message: ToEntity) {
         self.tell(entity, ToDirectory::Route(entity.clone(), message));
     }
@@ -153,7 +156,9 @@ impl Way {
         let message = if self.behind.load(Ordering::Acquire) {
             message
         } else {
-            let Err(mpsc::error::TrySendError::Full(message)) = self.queue.try_send(message) else { return false };
+            let Err(mpsc::error::TrySendError::Full(message)) = self.queue.try_send(message) else {
+                return false;
+            };
             message
         };
         let mut waiting = self.waiting();
@@ -173,7 +178,8 @@ impl Way {
         let mut waiting = self.waiting();
         let next = waiting.pop_front();
         if next.is_none() {
-            // Under the lock: what comes after this finds the queue itself, and what came before was seen.
+            // Under the lock: what comes after this finds the queue itself, and what came before
+            // was seen.
             self.behind.store(false, Ordering::Release);
             waiting.shrink_to_fit();
         }

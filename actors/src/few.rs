@@ -1,4 +1,5 @@
-//! A map that mostly has a few entries: a list of just them, and a table only when they become many.
+//! A map that mostly has a few entries: a list of just them, and a table only when they become
+//! many.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,13 +9,17 @@ use foldhash::fast::RandomState;
 /// Most entries of a list: to look through them all costs no more than to hash a key.
 const LISTED: usize = 8;
 
-/// A map from `K` to `V`, of the size of a list. A table of one entry has room for three and takes several times as much.
+/// A map from `K` to `V`, of the size of a list. A table of one entry has room for three and takes
+/// several times as much.
 #[derive(Debug, Clone)]
 pub enum Few<K, V> {
     /// In no order.
     List(Vec<(K, V)>),
     /// It has had more than [`LISTED`], and stays a table.
-    #[expect(clippy::box_collection, reason = "a table's own fields are larger than a list's, and few have one")]
+    #[expect(
+        clippy::box_collection,
+        reason = "a table's own fields are larger than a list's, and few have one"
+    )]
     Table(Box<HashMap<K, V, RandomState>>),
 }
 
@@ -49,7 +54,9 @@ impl<K, V> Few<K, V> {
             Self::List(list) => (&list[..], None),
             Self::Table(table) => (&[][..], Some(table)),
         };
-        list.iter().map(|(key, value)| (key, value)).chain(table.into_iter().flat_map(|table| table.iter()))
+        list.iter()
+            .map(|(key, value)| (key, value))
+            .chain(table.into_iter().flat_map(|table| table.iter()))
     }
 
     /// All entries, in no order.
@@ -71,7 +78,9 @@ impl<K: Hash + Eq, V> Few<K, V> {
     /// The value of `key`, and the key that it was first entered with.
     pub fn get_key_value(&self, key: &K) -> Option<(&K, &V)> {
         match self {
-            Self::List(list) => list.iter().find(|(known, _)| known == key).map(|(known, value)| (known, value)),
+            Self::List(list) => {
+                list.iter().find(|(known, _)| known == key).map(|(known, value)| (known, value))
+            }
             Self::Table(table) => table.get_key_value(key),
         }
     }
@@ -79,7 +88,9 @@ impl<K: Hash + Eq, V> Few<K, V> {
     /// The value of `key`, to be changed.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         match self {
-            Self::List(list) => list.iter_mut().find(|(known, _)| known == key).map(|(_, value)| value),
+            Self::List(list) => {
+                list.iter_mut().find(|(known, _)| known == key).map(|(_, value)| value)
+            }
             Self::Table(table) => table.get_mut(key),
         }
     }
@@ -103,7 +114,8 @@ impl<K: Hash + Eq, V> Few<K, V> {
                 list.push((key, value));
             }
             Self::List(list) => {
-                let mut table: HashMap<K, V, RandomState> = std::mem::take(list).into_iter().collect();
+                let mut table: HashMap<K, V, RandomState> =
+                    std::mem::take(list).into_iter().collect();
                 table.insert(key, value);
                 *self = Self::Table(Box::new(table));
             }
@@ -115,7 +127,10 @@ impl<K: Hash + Eq, V> Few<K, V> {
     /// Takes the entry for `key` out.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         match self {
-            Self::List(list) => list.iter().position(|(known, _)| known == key).map(|index| list.swap_remove(index).1),
+            Self::List(list) => list
+                .iter()
+                .position(|(known, _)| known == key)
+                .map(|index| list.swap_remove(index).1),
             Self::Table(table) => table.remove(key),
         }
     }

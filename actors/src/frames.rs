@@ -1,4 +1,5 @@
-//! Messages made ready for the socket: encoded once per codec, the transport's frame header included.
+//! Messages made ready for the socket: encoded once per codec, the transport's frame header
+//! included.
 
 use std::cell::RefCell;
 
@@ -9,8 +10,8 @@ use serde::Serialize;
 
 use crate::ids::SessionKey;
 
-/// Wraps one encoded message the way the transport wants it, at the end of `out`. The frame's last `more` bytes are sent
-/// separately.
+/// Wraps one encoded message the way the transport wants it, at the end of `out`. The frame's last
+/// `more` bytes are sent separately.
 pub type FrameFn = fn(codec: CodecKind, payload: &[u8], more: usize, out: &mut Vec<u8>);
 
 thread_local! {
@@ -36,7 +37,12 @@ impl Encoder {
     }
 
     /// Encodes `message` at the end of `out`.
-    pub fn append<T: Serialize>(&self, codec: CodecKind, message: &Message<'_, T>, out: &mut Vec<u8>) {
+    pub fn append<T: Serialize>(
+        &self,
+        codec: CodecKind,
+        message: &Message<'_, T>,
+        out: &mut Vec<u8>,
+    ) {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             codec.encode(message, scratch);
@@ -57,8 +63,15 @@ impl Encoder {
         self.encode(codec, &Message::Result { id, result })
     }
 
-    /// Encodes a request's result around `value`, which takes the place of the `null` that `result` ends with.
-    pub fn result_around<T: Serialize>(&self, codec: CodecKind, id: &RequestId, result: &T, value: &Bytes) -> Option<Pieces> {
+    /// Encodes a request's result around `value`, which takes the place of the `null` that `result`
+    /// ends with.
+    pub fn result_around<T: Serialize>(
+        &self,
+        codec: CodecKind,
+        id: &RequestId,
+        result: &T,
+        value: &Bytes,
+    ) -> Option<Pieces> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             let rest = codec.encode_open(&Message::Result { id, result }, scratch)?;
@@ -83,7 +96,8 @@ impl Encoder {
     }
 }
 
-/// One message in pieces that follow each other: its own beginning, a value that it shares with others, and the end.
+/// One message in pieces that follow each other: its own beginning, a value that it shares with
+/// others, and the end.
 #[derive(Debug, Clone)]
 pub struct Pieces(pub [Bytes; 3]);
 

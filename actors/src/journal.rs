@@ -1,12 +1,15 @@
 //! The journal's queue and the committer that empties it: group commit without a timer.
 //!
-//! While one transaction runs, the next batch gathers. One transaction holds all that was queued, up to a number of
-//! messages and bytes; a journal row holds all that one entity adds in it.
+//! While one transaction runs, the next batch gathers. One transaction holds all that was queued,
+//! up to a number of messages and bytes; a journal row holds all that one entity adds in it.
 //!
-//! * The queue is bounded (`journal.queue_ops`): an entity that finds it full answers ops with `overloaded`.
-//! * Each life of an entity has one [`Progress`]: the committer tells through it how far the log is on disk, or that a
-//!   transaction failed. After a failure whatever else that life queued is skipped, so that no log gets a gap.
-//! * A transaction whose outcome is unknown is asked after until it is known; meanwhile everything waits.
+//! * The queue is bounded (`journal.queue_ops`): an entity that finds it full answers ops with
+//!   `overloaded`.
+//! * Each life of an entity has one [`Progress`]: the committer tells through it how far the log is
+//!   on disk, or that a transaction failed. After a failure whatever else that life queued is
+//!   skipped, so that no log gets a gap.
+//! * A transaction whose outcome is unknown is asked after until it is known; meanwhile everything
+//!   waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,8 +87,8 @@ pub struct Journal {
     trimming: Arc<AtomicUsize>,
 }
 
-/// Most rows that are to be deleted at once, about: by what waits and by the transaction under way. Deleting one takes 55 to 80 µs,
-/// and all ops behind it wait.
+/// Most rows that are to be deleted at once, about: by what waits and by the transaction under way.
+/// Deleting one takes 55 to 80 µs, and all ops behind it wait.
 const TRIM_ROWS: usize = 256;
 
 /// A share of the rows that may be deleted at once; free again when it is dropped.
@@ -123,7 +126,8 @@ impl Journal {
         self.queue.try_reserve().ok()
     }
 
-    /// A share of what may be deleted or rewritten at once, of nothing yet; none while that is taken.
+    /// A share of what may be deleted or rewritten at once, of nothing yet; none while that is
+    /// taken.
     pub fn may_trim(&self) -> Option<TrimShare> {
         let free = self.trimming.load(Ordering::Relaxed) < TRIM_ROWS;
         free.then(|| TrimShare { trimming: Arc::clone(&self.trimming), rows: 0 })

@@ -40,7 +40,8 @@ pub struct Kind {
     pub dedupe_ops: usize,
     /// Users in an entity's presence at once.
     pub max_present: usize,
-    /// Users in an entity's presence up to which they are listed; more are a crowd, of which only the number is told.
+    /// Users in an entity's presence up to which they are listed; more are a crowd, of which only
+    /// the number is told.
     pub presence_list: usize,
     /// How long presence changes gather before they are told.
     pub presence_interval: Duration,

@@ -1,7 +1,9 @@
-//! Greenroom's core: what happens to an op between a session and the journal, and how the outcome spreads.
+//! Greenroom's core: what happens to an op between a session and the journal, and how the outcome
+//! spreads.
 //!
-//! The parts are pure state machines (`state.rs`) inside thin actors (`actor.rs`). This crate knows no HTTP, no
-//! WebSocket and no SurrealDB: storage is the trait [`store::Store`], time and randomness are arguments.
+//! The parts are pure state machines (`state.rs`) inside thin actors (`actor.rs`). This crate knows
+//! no HTTP, no WebSocket and no SurrealDB: storage is the trait [`store::Store`], time and
+//! randomness are arguments.
 
 pub mod answer;
 pub mod behaviour;

@@ -1,7 +1,7 @@
 //! Rate limits: token buckets, one by itself or one for each key.
 //!
-//! A bucket holds `burst` tokens and regains `per_second` of them every second, evenly. What a request costs is up to
-//! the caller (1, or its bytes).
+//! A bucket holds `burst` tokens and regains `per_second` of them every second, evenly. What a
+//! request costs is up to the caller (1, or its bytes).
 
 use std::hash::Hash;
 use std::num::NonZeroU32;
@@ -97,8 +97,9 @@ type Keys<K, C> = RateLimiter<K, DashMapStateStore<K>, C, NoOpMiddleware<Nanos>>
 
 /// A bucket for each key.
 ///
-/// A full bucket is as good as none, and is forgotten: from time to time a check also cleans up. So the memory follows
-/// the number of keys seen within the time in which a bucket fills, at most twice that and [`UNCLEANED`](Self::UNCLEANED).
+/// A full bucket is as good as none, and is forgotten: from time to time a check also cleans up. So
+/// the memory follows the number of keys seen within the time in which a bucket fills, at most
+/// twice that and [`UNCLEANED`](Self::UNCLEANED).
 #[derive(Debug)]
 pub struct Keyed<K, C = Monotonic>
 where
@@ -133,15 +134,21 @@ impl<K: Hash + Eq + Clone, C: Clock<Instant = Nanos>> Keyed<K, C> {
     /// When they will be there, or that they never will.
     pub fn check(&self, key: &K, cost: u32) -> Result<(), Refused> {
         let Some(cost) = NonZeroU32::new(cost) else { return Ok(()) };
-        // A check adds at most one key, so counting checks bounds the keys without a timer. The count may be seen at 0
-        // by one caller alone, and wraps for nobody: whoever takes the last one sets it anew.
-        if self.until_cleaning.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) == Ok(1) {
+        // A check adds at most one key, so counting checks bounds the keys without a timer. The
+        // count may be seen at 0 by one caller alone, and wraps for nobody: whoever takes the last
+        // one sets it anew.
+        if self
+            .until_cleaning
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+            == Ok(1)
+        {
             self.clean();
         }
         outcome(self.buckets.check_key_n(key, cost), self.buckets.clock())
     }
 
-    /// Forgets the keys whose buckets are full again. Takes time in proportion to the number of keys.
+    /// Forgets the keys whose buckets are full again. Takes time in proportion to the number of
+    /// keys.
     pub fn clean(&self) {
         self.buckets.retain_recent();
         let left = self.buckets.len();

@@ -1,5 +1,6 @@
-//! Which of many equal log lines are written: a few for each reason in each interval, so that nobody can fill a disk by being
-//! refused. The others are counted, and the next line says how many there were.
+//! Which of many equal log lines are written: a few for each reason in each interval, so that
+//! nobody can fill a disk by being refused. The others are counted, and the next line says how many
+//! there were.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +13,8 @@ const EVERY: Duration = Duration::from_secs(10);
 /// Those of this process.
 pub static NOTICES: Notices = Notices::new();
 
-/// What was written and left out, by reason. Reasons are constants of the program, so there are a few dozen of them at most.
+/// What was written and left out, by reason. Reasons are constants of the program, so there are a
+/// few dozen of them at most.
 #[derive(Debug)]
 pub struct Notices(Mutex<Vec<(&'static str, Interval)>>);
 
@@ -29,7 +31,8 @@ impl Notices {
         Self(Mutex::new(Vec::new()))
     }
 
-    /// Whether a line for `reason` is to be written at the time `now`, and if so, how many were left out since the last one.
+    /// Whether a line for `reason` is to be written at the time `now`, and if so, how many were
+    /// left out since the last one.
     pub fn admit(&self, reason: &'static str, now: Instant) -> Option<u64> {
         // Nothing panics while it is held.
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +67,9 @@ mod tests {
     fn a_reason_has_a_few_lines_in_each_interval_and_the_rest_is_counted() {
         let notices = Notices::new();
         let begin = Instant::now();
-        let written = |reason, at: Duration, times: u32| (0..times).filter_map(|_| notices.admit(reason, begin + at)).collect::<Vec<_>>();
+        let written = |reason, at: Duration, times: u32| {
+            (0..times).filter_map(|_| notices.admit(reason, begin + at)).collect::<Vec<_>>()
+        };
         assert_eq!(written("origin", Duration::ZERO, 1000), [0; MOST as usize]);
         assert_eq!(written("token", Duration::ZERO, 1), [0], "another reason has lines of its own");
         assert_eq!(written("origin", EVERY - Duration::from_millis(1), 1), [0; 0]);

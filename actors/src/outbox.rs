@@ -1,9 +1,10 @@
 //! A session's queue of encoded frames on the way to its socket.
 //!
-//! Owned by one thread: the relay and the session push, the socket's pump takes. Bounded in bytes: events past the
-//! bound pause their subscription and are read from the journal later, signals drop an older signal, replies are
-//! always taken: their bytes were reserved before they were made, and no more requests are read while the outbox is over its
-//! bound or several large answers are being made.
+//! Owned by one thread: the relay and the session push, the socket's pump takes. Bounded in bytes:
+//! events past the bound pause their subscription and are read from the journal later, signals drop
+//! an older signal, replies are always taken: their bytes were reserved before they were made, and
+//! no more requests are read while the outbox is over its bound or several large answers are being
+//! made.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -31,7 +32,8 @@ const MAKING: u32 = 8;
 /// An outbox over its share holds this part of its own limit at least.
 const SHARE: usize = 16;
 
-/// What the outboxes of a thread share: bytes that they may hold together, and who among them has something new.
+/// What the outboxes of a thread share: bytes that they may hold together, and who among them has
+/// something new.
 #[derive(Debug)]
 pub struct Outboxes {
     used: Cell<usize>,
@@ -43,10 +45,16 @@ pub struct Outboxes {
 impl Outboxes {
     /// Nothing of `limit` bytes is used yet.
     pub fn new(limit: usize) -> Rc<Self> {
-        Rc::new(Self { used: Cell::new(0), budget: Budget::new(limit), gathering: Cell::new(false), touched: RefCell::default() })
+        Rc::new(Self {
+            used: Cell::new(0),
+            budget: Budget::new(limit),
+            gathering: Cell::new(false),
+            touched: RefCell::default(),
+        })
     }
 
-    /// Whether the limit is reached: who asks for something large is refused, and events pause sooner.
+    /// Whether the limit is reached: who asks for something large is refused, and events pause
+    /// sooner.
     pub fn are_full(&self) -> bool {
         self.budget.is_full()
     }
@@ -88,10 +96,12 @@ impl Outboxes {
 
 /// The socket of an outbox: a way past its pump while that has nothing to do.
 pub trait Sink {
-    /// Writes what the socket takes at once, in order; none where it takes nothing now, or has failed. The pump finds out which.
+    /// Writes what the socket takes at once, in order; none where it takes nothing now, or has
+    /// failed. The pump finds out which.
     fn try_write(&self, frames: &[IoSlice<'_>]) -> Option<usize>;
 
-    /// For how long, in ms, the peer's system has acknowledged nothing although it was sent something; 0 where that is not known.
+    /// For how long, in ms, the peer's system has acknowledged nothing although it was sent
+    /// something; 0 where that is not known.
     fn unanswered_ms(&self) -> u64 {
         0
     }
@@ -120,8 +130,8 @@ struct Queue {
     bytes: usize,
     waker: Option<Waker>,
     sink: Option<Rc<dyn Sink>>,
-    /// The pump has found nothing to take and waits for more. While it waits for the socket instead, what is pushed need
-    /// not wake it.
+    /// The pump has found nothing to take and waits for more. While it waits for the socket
+    /// instead, what is pushed need not wake it.
     wanted: bool,
 }
 
@@ -137,8 +147,8 @@ pub struct Outbox {
     starved: Cell<bool>,
     /// Bytes that the socket has taken past the pump and that nobody has asked about.
     flushed: Cell<usize>,
-    /// Bytes taken by the pump that its socket has not taken, and of an answer that is being gathered: they count for all
-    /// outboxes, and not for this one.
+    /// Bytes taken by the pump that its socket has not taken, and of an answer that is being
+    /// gathered: they count for all outboxes, and not for this one.
     aside: Cell<usize>,
     /// Answers that may be large and are not here yet.
     making: Cell<u32>,
@@ -156,19 +166,33 @@ pub struct SignalPush {
 }
 
 impl Outbox {
-    /// An empty outbox of session `key`, bounded at `limit` bytes, and together with `all` of its thread.
+    /// An empty outbox of session `key`, bounded at `limit` bytes, and together with `all` of its
+    /// thread.
     pub fn new(key: SessionKey, limit: usize, all: Rc<Outboxes>) -> Self {
         let (close, held, starved) = (Cell::new(None), Cell::new(false), Cell::new(false));
         let (aside, making) = (Cell::new(0), Cell::new(0));
-        Self { key, queue: RefCell::default(), limit, all, close, held, starved, flushed: Cell::new(0), aside, making }
+        Self {
+            key,
+            queue: RefCell::default(),
+            limit,
+            all,
+            close,
+            held,
+            starved,
+            flushed: Cell::new(0),
+            aside,
+            making,
+        }
     }
 
-    /// Lets frames go straight to the socket while the pump has nothing to do; without a sink, no more.
+    /// Lets frames go straight to the socket while the pump has nothing to do; without a sink, no
+    /// more.
     pub fn attach(&self, sink: Option<Rc<dyn Sink>>) {
         self.queue.borrow_mut().sink = sink;
     }
 
-    /// For how long, in ms, its socket's peer has acknowledged nothing although it was sent something.
+    /// For how long, in ms, its socket's peer has acknowledged nothing although it was sent
+    /// something.
     pub fn unanswered_ms(&self) -> u64 {
         self.queue.borrow().sink.as_ref().map_or(0, |sink| sink.unanswered_ms())
     }
@@ -190,7 +214,11 @@ impl Outbox {
 
     /// Whether the client has taken all that it has asked for.
     pub fn standing(&self) -> Standing {
-        if self.bytes() == 0 && self.aside.get() == 0 && self.making.get() == 0 { Standing::Clear } else { Standing::Behind }
+        if self.bytes() == 0 && self.aside.get() == 0 && self.making.get() == 0 {
+            Standing::Clear
+        } else {
+            Standing::Behind
+        }
     }
 
     /// Whether there is room for any answer at all, over all outboxes of the thread.
@@ -235,7 +263,8 @@ impl Outbox {
         if self.all.are_full() { self.limit / SHARE } else { self.limit }
     }
 
-    /// Queues a frame that must arrive. The caller asks [`is_full`](Self::is_full) first where it has a choice.
+    /// Queues a frame that must arrive. The caller asks [`is_full`](Self::is_full) first where it
+    /// has a choice.
     pub fn push(&self, bytes: Bytes) {
         self.enqueue(bytes, Class::Kept, false);
     }
@@ -266,8 +295,9 @@ impl Outbox {
         }
     }
 
-    /// Writes what waits to the socket as far as that takes it at once; the rest is the pump's. For those that were noted while
-    /// gathering: their pumps had nothing to do, so nothing is overtaken.
+    /// Writes what waits to the socket as far as that takes it at once; the rest is the pump's. For
+    /// those that were noted while gathering: their pumps had nothing to do, so nothing is
+    /// overtaken.
     pub fn flush(&self) {
         let mut queue = self.queue.borrow_mut();
         if self.close.get().is_none() && !self.held.get() {
@@ -309,13 +339,19 @@ impl Outbox {
         }
     }
 
-    /// Queues the frames of `count` signals; with `latest` it is one, and takes the place of a waiting one with the same key.
+    /// Queues the frames of `count` signals; with `latest` it is one, and takes the place of a
+    /// waiting one with the same key.
     pub fn push_signals(&self, bytes: Bytes, count: u32, latest: Option<u64>) -> SignalPush {
         let mut guard = self.queue.borrow_mut();
         let queue = &mut *guard;
         let class = latest.map_or(Class::Signals(count), Class::Latest);
         if latest.is_some()
-            && let Some(old) = queue.frames.iter_mut().rev().take(REPLACE_WITHIN).find(|frame| frame.class == class)
+            && let Some(old) = queue
+                .frames
+                .iter_mut()
+                .rev()
+                .take(REPLACE_WITHIN)
+                .find(|frame| frame.class == class)
         {
             queue.bytes = queue.bytes - old.bytes.len() + bytes.len();
             self.all.add(bytes.len());
@@ -325,14 +361,16 @@ impl Outbox {
         }
         let mut outcome = SignalPush::default();
         while queue.bytes + bytes.len() > self.bound() {
-            let Some(oldest) = queue.frames.iter().position(|frame| frame.class != Class::Kept) else {
+            let Some(oldest) = queue.frames.iter().position(|frame| frame.class != Class::Kept)
+            else {
                 outcome.dropped += u64::from(count);
                 return outcome;
             };
             let dropped = queue.frames.remove(oldest).expect("the index was just found");
             queue.bytes -= dropped.bytes.len();
             self.all.give_back(dropped.bytes.len());
-            outcome.dropped += if let Class::Signals(count) = dropped.class { u64::from(count) } else { 1 };
+            outcome.dropped +=
+                if let Class::Signals(count) = dropped.class { u64::from(count) } else { 1 };
         }
         drop(guard);
         self.enqueue(bytes, class, false);
@@ -384,9 +422,16 @@ impl Outbox {
         self.starved.get() && self.bytes() <= self.bound() / 2 && self.starved.replace(false)
     }
 
-    /// Moves waiting frames to `out` until that holds `max_frames` or about `max_bytes`; pending while there are none. What is
-    /// taken counts for all outboxes until [`take_aside`](Self::take_aside) says that the socket has it.
-    pub fn poll_take(&self, cx: &mut Context<'_>, out: &mut VecDeque<Bytes>, max_frames: usize, max_bytes: usize) -> Poll<()> {
+    /// Moves waiting frames to `out` until that holds `max_frames` or about `max_bytes`; pending
+    /// while there are none. What is taken counts for all outboxes until
+    /// [`take_aside`](Self::take_aside) says that the socket has it.
+    pub fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        out: &mut VecDeque<Bytes>,
+        max_frames: usize,
+        max_bytes: usize,
+    ) -> Poll<()> {
         let mut queue = self.queue.borrow_mut();
         if !queue.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             queue.waker = Some(cx.waker().clone());
@@ -412,7 +457,11 @@ impl Outbox {
 
 impl std::fmt::Debug for Outbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outbox").field("key", &self.key).field("bytes", &self.bytes()).field("close", &self.close).finish_non_exhaustive()
+        f.debug_struct("Outbox")
+            .field("key", &self.key)
+            .field("bytes", &self.bytes())
+            .field("close", &self.close)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Who is in an entity: users with their sessions, and what changed since that was last told.
 //!
-//! Telling everybody of everybody costs the square of their number, and nobody reads a list of thousands. So more than
-//! `most_told` users are a crowd: only their number is told, until they are a quarter fewer than that. The gap is there so that
-//! one user who comes and goes does not make everybody get the list each time.
+//! Telling everybody of everybody costs the square of their number, and nobody reads a list of
+//! thousands. So more than `most_told` users are a crowd: only their number is told, until they are
+//! a quarter fewer than that. The gap is there so that one user who comes and goes does not make
+//! everybody get the list each time.
 
 use std::sync::Arc;
 
@@ -49,16 +50,19 @@ pub struct PresenceChangeParts {
 }
 
 impl PresenceChangeParts {
-    /// The same in parts that hold at most `most` entries each, so that no notification grows without bound.
+    /// The same in parts that hold at most `most` entries each, so that no notification grows
+    /// without bound.
     pub fn split(self, most: usize) -> impl Iterator<Item = Self> {
         let Self { joined, updated, left, count } = self;
-        let (mut joined, mut updated, mut left) = (joined.into_iter(), updated.into_iter(), left.into_iter());
+        let (mut joined, mut updated, mut left) =
+            (joined.into_iter(), updated.into_iter(), left.into_iter());
         std::iter::from_fn(move || {
             let mut part = Self { count, ..Self::default() };
             part.joined.extend(joined.by_ref().take(most));
             part.updated.extend(updated.by_ref().take(most - part.joined.len()));
             part.left.extend(left.by_ref().take(most - part.joined.len() - part.updated.len()));
-            (!(part.joined.is_empty() && part.updated.is_empty() && part.left.is_empty())).then_some(part)
+            (!(part.joined.is_empty() && part.updated.is_empty() && part.left.is_empty()))
+                .then_some(part)
         })
     }
 }
@@ -81,12 +85,13 @@ impl User {
 pub(crate) struct Here {
     shown: User,
     by: SessionKey,
-    /// What the others have set, the latest last: at most [`OTHERS`] of them. Few users have several sessions.
+    /// What the others have set, the latest last: at most [`OTHERS`] of them. Few users have
+    /// several sessions.
     others: Rare<Vec<(SessionKey, RawJson)>>,
 }
 
-/// How many of a user's metas are kept besides the one that is shown. Once all sessions whose meta is known have left, the last
-/// one stays.
+/// How many of a user's metas are kept besides the one that is shown. Once all sessions whose meta
+/// is known have left, the last one stays.
 const OTHERS: usize = 16;
 
 impl Here {
@@ -121,7 +126,8 @@ impl Here {
 
     /// Session `to` is what `from` was.
     fn rename(&mut self, from: SessionKey, to: SessionKey) {
-        let renamed = |session: &mut SessionKey| *session = if *session == from { to } else { *session };
+        let renamed =
+            |session: &mut SessionKey| *session = if *session == from { to } else { *session };
         renamed(&mut self.by);
         self.others.change_if_any(|others| others.iter_mut().for_each(|(other, _)| renamed(other)));
     }
@@ -134,8 +140,9 @@ pub struct Presence {
     most_told: u32,
     users: Few<Arc<str>, Here>,
     sessions: Few<SessionKey, Arc<str>>,
-    /// What was last told of the users who changed since: `None` for those who were not here. A user who came and went
-    /// in between is not in it, so that it has at most `max_users` entries for each side of the change.
+    /// What was last told of the users who changed since: `None` for those who were not here. A
+    /// user who came and went in between is not in it, so that it has at most `max_users` entries
+    /// for each side of the change.
     before: Few<Arc<str>, Option<User>>,
     /// They are too many to tell who they are. `before` is empty then.
     crowd: Option<Box<Crowd>>,
@@ -161,7 +168,12 @@ impl Presence {
     ///
     /// # Errors
     /// Where the user is not here yet and there is no room for another one; nothing changes then.
-    pub fn enter(&mut self, session: SessionKey, user: &Arc<str>, meta: RawJson) -> Result<(), Full> {
+    pub fn enter(
+        &mut self,
+        session: SessionKey,
+        user: &Arc<str>,
+        meta: RawJson,
+    ) -> Result<(), Full> {
         let known = self.sessions.get(&session);
         if known.is_some_and(|known| known == user) {
             self.remember(user);
@@ -173,11 +185,13 @@ impl Presence {
         if !self.users.contains_key(user) && self.users.len() >= max_users {
             return Err(Full { max_users });
         }
-        // A session has one user; should it ever come back as another, the first one is not left behind.
+        // A session has one user; should it ever come back as another, the first one is not left
+        // behind.
         self.leave(session);
         self.remember(user);
         // The table's own copy of the name, so that a user's sessions share one.
-        let name = self.users.get_key_value(user).map_or_else(|| user.clone(), |(name, _)| name.clone());
+        let name =
+            self.users.get_key_value(user).map_or_else(|| user.clone(), |(name, _)| name.clone());
         if !self.users.contains_key(&name) {
             self.users.insert(name.clone(), Here::new(session, RawJson::NULL));
         }
@@ -192,8 +206,8 @@ impl Presence {
         Ok(())
     }
 
-    /// Lets session `to` take the place of `from`, which is the same user's, without a change to tell. Where `from` is not here,
-    /// `to` enters; where there is no room for it, it is not here.
+    /// Lets session `to` take the place of `from`, which is the same user's, without a change to
+    /// tell. Where `from` is not here, `to` enters; where there is no room for it, it is not here.
     pub fn adopt(&mut self, from: SessionKey, to: SessionKey, user: &Arc<str>, meta: RawJson) {
         if from != to
             && !self.contains(to)
@@ -204,7 +218,8 @@ impl Presence {
             return;
         }
         if !self.contains(to) {
-            // Nobody waits for an answer: whoever comes back to a full entity can see that it is not listed.
+            // Nobody waits for an answer: whoever comes back to a full entity can see that it is
+            // not listed.
             let _ = self.enter(to, user, meta);
         } else if from != to {
             // It has entered by itself already.
@@ -248,26 +263,34 @@ impl Presence {
         self.crowd.is_none().then(|| self.everybody())
     }
 
-    /// How many, and who, as was last told: where whoever hears of changes from now on begins. With what is not told yet it could
-    /// hold somebody whose coming and going cancel each other out, and of whom it would never hear again.
+    /// How many, and who, as was last told: where whoever hears of changes from now on begins. With
+    /// what is not told yet it could hold somebody whose coming and going cancel each other out,
+    /// and of whom it would never hear again.
     pub fn as_told(&self) -> (u64, Option<Vec<Member>>) {
         if let Some(crowd) = &self.crowd {
             return (crowd.told.unwrap_or(self.users.len()) as u64, None);
         }
-        let same = self.users.iter().filter(|(name, _)| !self.before.contains_key(*name)).map(|(name, user)| user.shown.member(name));
-        let changed = self.before.iter().filter_map(|(name, before)| Some(before.as_ref()?.member(name)));
+        let same = self
+            .users
+            .iter()
+            .filter(|(name, _)| !self.before.contains_key(*name))
+            .map(|(name, user)| user.shown.member(name));
+        let changed =
+            self.before.iter().filter_map(|(name, before)| Some(before.as_ref()?.member(name)));
         let mut members: Vec<Member> = same.chain(changed).collect();
         members.sort_unstable_by(|a, b| a.user.cmp(&b.user));
         (members.len() as u64, Some(members))
     }
 
     fn everybody(&self) -> Vec<Member> {
-        let mut members: Vec<Member> = self.users.iter().map(|(name, user)| user.shown.member(name)).collect();
+        let mut members: Vec<Member> =
+            self.users.iter().map(|(name, user)| user.shown.member(name)).collect();
         members.sort_unstable_by(|a, b| a.user.cmp(&b.user));
         members
     }
 
-    /// Whether there may be something to tell. Changes that cancel each other out can make it true for nothing.
+    /// Whether there may be something to tell. Changes that cancel each other out can make it true
+    /// for nothing.
     pub fn is_dirty(&self) -> bool {
         self.crowd.as_ref().map_or(!self.before.is_empty(), |crowd| crowd.stirred)
     }
@@ -286,12 +309,15 @@ impl Presence {
     }
 
     fn take_changes(&mut self) -> Option<PresenceChangeParts> {
-        let mut parts = PresenceChangeParts { count: self.users.len() as u64, ..Default::default() };
+        let mut parts =
+            PresenceChangeParts { count: self.users.len() as u64, ..Default::default() };
         // A crowd that came and went would otherwise leave its table behind.
         for (name, before) in std::mem::take(&mut self.before).into_entries() {
             match (before, self.users.get(&name)) {
                 (None, Some(now)) => parts.joined.push(now.shown.member(&name)),
-                (Some(before), Some(now)) if before != now.shown => parts.updated.push(now.shown.member(&name)),
+                (Some(before), Some(now)) if before != now.shown => {
+                    parts.updated.push(now.shown.member(&name));
+                }
                 (Some(_), None) => parts.left.push(name.as_ref().into()),
                 (Some(_), Some(_)) | (None, None) => {}
             }

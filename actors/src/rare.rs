@@ -12,8 +12,8 @@ pub trait Empty: 'static {
     fn is_empty(&self) -> bool;
 }
 
-/// A `T` in a box of its own, which is there only while the `T` is not empty. It can be read at any time, and reads as an empty one
-/// where there is none.
+/// A `T` in a box of its own, which is there only while the `T` is not empty. It can be read at any
+/// time, and reads as an empty one where there is none.
 #[derive(Debug, Clone)]
 pub struct Rare<T>(Option<Box<T>>);
 

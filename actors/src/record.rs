@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
 
-/// An accepted op, with all that is needed to answer its repeat. Its JSON is what a journal row holds.
+/// An accepted op, with all that is needed to answer its repeat. Its JSON is what a journal row
+/// holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventRecord {
     /// Its place in the log.
@@ -40,7 +41,8 @@ pub struct EventRecord {
     pub result: Option<RawJson>,
 }
 
-/// A body that was deleted, as far as replaying the log has to know it: the state may have been bounded by its size.
+/// A body that was deleted, as far as replaying the log has to know it: the state may have been
+/// bounded by its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Erased {
     /// The message that it was of: the seq of the event that posted it.
@@ -49,14 +51,21 @@ pub struct Erased {
     pub bytes: usize,
 }
 
-/// What the text of a record holds beside its sender, type, body, tag and result, roughly and at the most.
+/// What the text of a record holds beside its sender, type, body, tag and result, roughly and at
+/// the most.
 const ENVELOPE: usize = 192;
 
 impl EventRecord {
     /// Its JSON.
     pub fn to_text(&self) -> Vec<u8> {
         let tag = self.tag.as_ref().map_or(0, |tag| tag.len());
-        let lengths = [self.from.len(), self.r#type.len(), self.body.len(), tag, self.result.as_ref().map_or(0, RawJson::len)];
+        let lengths = [
+            self.from.len(),
+            self.r#type.len(),
+            self.body.len(),
+            tag,
+            self.result.as_ref().map_or(0, RawJson::len),
+        ];
         // Room for all of it at once: nearly every op of a busy server comes through here.
         let mut text = Vec::with_capacity(ENVELOPE + lengths.iter().sum::<usize>());
         serde_json::to_writer(&mut text, self).expect("a record is strings, numbers and JSON");
@@ -77,7 +86,8 @@ impl EventRecord {
         }
     }
 
-    /// The same event without its body and its tag. What it takes to answer a repeat of its op stays.
+    /// The same event without its body and its tag. What it takes to answer a repeat of its op
+    /// stays.
     #[must_use]
     pub fn tombstone(&self, erased: Erased) -> Self {
         Self { body: RawJson::NULL, deleted: Some(Box::new(erased)), tag: None, ..self.clone() }

@@ -1,10 +1,12 @@
-//! The relay: on each worker thread, the one that fans entities' frames out to that thread's sessions.
+//! The relay: on each worker thread, the one that fans entities' frames out to that thread's
+//! sessions.
 //!
-//! * Owns: the thread's seats (one per session), who of them follows which entity, and the sessions that lost their connection.
-//! * Receives: [`ToRelay`], through a bounded channel. An entity that finds it full waits, so nothing is lost; the relay
-//!   itself never waits for anybody, so it always comes to empty it.
-//! * Sends: frames to outboxes; `CatchUp` to entities for subscriptions that had to pause; to entities, who comes back to their
-//!   presence and whose grace is over.
+//! * Owns: the thread's seats (one per session), who of them follows which entity, and the sessions
+//!   that lost their connection.
+//! * Receives: [`ToRelay`], through a bounded channel. An entity that finds it full waits, so
+//!   nothing is lost; the relay itself never waits for anybody, so it always comes to empty it.
+//! * Sends: frames to outboxes; `CatchUp` to entities for subscriptions that had to pause; to
+//!   entities, who comes back to their presence and whose grace is over.
 //! * A crash of the relay ends its thread's sessions: their clients reconnect and resume.
 
 use bytes::Bytes;
@@ -153,7 +155,8 @@ pub enum Part {
 pub struct SubSpec {
     /// Whose.
     pub session: SessionKey,
-    /// A session counts its subscriptions up, so that what comes late for an older one is told apart.
+    /// A session counts its subscriptions up, so that what comes late for an older one is told
+    /// apart.
     pub number: u32,
     /// What happens to events at the bound.
     pub events: EventPolicy,
@@ -193,8 +196,8 @@ impl RelayHandle {
         let _ = self.sender.send(message).await;
     }
 
-    /// Hands a message over now or, from a place that cannot wait, in a task of its own. Only for answers: there are never
-    /// more of them than requests in flight.
+    /// Hands a message over now or, from a place that cannot wait, in a task of its own. Only for
+    /// answers: there are never more of them than requests in flight.
     pub fn send_or_spawn(&self, message: ToRelay) {
         if let Err(message) = self.try_send(message) {
             let relay = self.clone();

@@ -8,8 +8,8 @@ use crate::capability::Permissions;
 use crate::identity::Identity;
 use crate::kind::{Kind, Kinds};
 
-/// The identity of a session, with what it may do. A refresh replaces it, so whoever does work for the session asks the
-/// latest one when the work is done.
+/// The identity of a session, with what it may do. A refresh replaces it, so whoever does work for
+/// the session asks the latest one when the work is done.
 #[derive(Debug)]
 pub struct Rights {
     /// Who the session acts for.
@@ -39,19 +39,30 @@ impl Rights {
         let Some(kind) = self.kinds.get(entity.kind()) else {
             let mut known: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
             known.sort_unstable();
-            let message = format!("there is no kind `{}`; configured are: {}", entity.kind(), known.join(", "));
+            let message = format!(
+                "there is no kind `{}`; configured are: {}",
+                entity.kind(),
+                known.join(", ")
+            );
             return Err(WireError::new(ErrorCode::UnknownKind, message));
         };
         if self.of_kind(kind, entity).contains(needed) {
             return Ok(kind);
         }
         let names: Vec<_> = needed.names().collect();
-        let message = format!("`{entity}` needs the permission `{}`, which this identity does not have", names.join("`, `"));
+        let message = format!(
+            "`{entity}` needs the permission `{}`, which this identity does not have",
+            names.join("`, `")
+        );
         Err(WireError::new(ErrorCode::Forbidden, message))
     }
 
     fn of_kind(&self, kind: &Kind, entity: &EntityId) -> Permissions {
-        let by_default = if self.identity.anonymous { kind.anonymous_permissions } else { kind.default_permissions };
+        let by_default = if self.identity.anonymous {
+            kind.anonymous_permissions
+        } else {
+            kind.default_permissions
+        };
         by_default.union(self.identity.capabilities.permissions(entity))
     }
 }

@@ -1,6 +1,7 @@
 //! A session: what a connected client may ask for, and who hears of it.
 //!
-//! Everything of a session but its socket. The actor that ties it to one lives in the server, in `src/ws/`.
+//! Everything of a session but its socket. The actor that ties it to one lives in the server, in
+//! `src/ws/`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -33,11 +34,17 @@ pub use watch::{Deadlines, Pinger};
 
 /// Checks who somebody is.
 pub trait Authenticate: Send + Sync + 'static {
-    /// The identity that `token` proves, or an anonymous one named after `client` where there is no token and that is allowed.
+    /// The identity that `token` proves, or an anonymous one named after `client` where there is no
+    /// token and that is allowed.
     ///
     /// # Errors
     /// `unauthorized` or `token_expired`, saying what would be right.
-    fn authenticate(&self, token: Option<&str>, client: &str, now: Millis) -> Result<Identity, WireError>;
+    fn authenticate(
+        &self,
+        token: Option<&str>,
+        client: &str,
+        now: Millis,
+    ) -> Result<Identity, WireError>;
 }
 
 /// What all sessions of a thread share.
@@ -73,7 +80,8 @@ pub struct SessionBounds {
     pub told: SessionLimits,
     /// Bytes that wait for its socket before events pause.
     pub outbox_bytes: usize,
-    /// How long before a token's end its client is warned, in ms. Never before a third of the token's time is over.
+    /// How long before a token's end its client is warned, in ms. Never before a third of the
+    /// token's time is over.
     pub expiry_warning_ms: u64,
     /// How long it has to `connect`, in ms.
     pub connect_timeout_ms: u64,

@@ -70,7 +70,8 @@ pub struct SnapshotRow {
     pub longest_row: u32,
 }
 
-/// Rows of the journal to delete: those that begin with `from` or later and end with `through` or before.
+/// Rows of the journal to delete: those that begin with `from` or later and end with `through` or
+/// before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trim {
     /// Whose.
@@ -83,7 +84,8 @@ pub struct Trim {
     pub rows: u32,
 }
 
-/// A message whose bodies are to be erased from the journal. It is stored with the event that asks for it, until that is done.
+/// A message whose bodies are to be erased from the journal. It is stored with the event that asks
+/// for it, until that is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Erasure {
     /// The seq of the event that posted the message.
@@ -111,7 +113,8 @@ pub const REWRITE_EVENTS: usize = 64;
 /// Most events in one row of the journal, so that the row which holds an event is found.
 pub const MAX_ROW_EVENTS: u64 = 4096;
 
-/// The number of a transaction under a lease: it commits only as the direct successor of `number - 1` of the same term.
+/// The number of a transaction under a lease: it commits only as the direct successor of
+/// `number - 1` of the same term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fence {
     /// The lease's term.
@@ -210,7 +213,8 @@ pub enum Settled {
 /// Durable storage of journals and snapshots. `commit` calls do not overlap.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Takes the node's lease: the next term, whose transactions count from 1. Transactions of older terms fail from now on.
+    /// Takes the node's lease: the next term, whose transactions count from 1. Transactions of
+    /// older terms fail from now on.
     ///
     /// # Errors
     /// Where the store does not answer.
@@ -222,8 +226,8 @@ pub trait Store: Send + Sync + 'static {
     /// Whether nothing was written, or that this is not known.
     async fn commit(&self, batch: &Batch) -> Result<(), CommitError>;
 
-    /// Finds out how the transaction with this fence ended, and uses its number up if it has not committed, so that a
-    /// straggler never can.
+    /// Finds out how the transaction with this fence ended, and uses its number up if it has not
+    /// committed, so that a straggler never can.
     ///
     /// # Errors
     /// Where the store does not answer: still unknown, ask again.
@@ -241,9 +245,14 @@ pub trait Store: Send + Sync + 'static {
     /// As for `load`.
     async fn events(&self, entity: &EntityId, page: Page) -> Result<Vec<EventRecord>, StoreError>;
 
-    /// The first `limit` entities behind `after`, in an order that stays the same, of which something is still to be erased.
+    /// The first `limit` entities behind `after`, in an order that stays the same, of which
+    /// something is still to be erased.
     ///
     /// # Errors
     /// As for `load`.
-    async fn erasing(&self, after: Option<&EntityId>, limit: usize) -> Result<Vec<EntityId>, StoreError>;
+    async fn erasing(
+        &self,
+        after: Option<&EntityId>,
+        limit: usize,
+    ) -> Result<Vec<EntityId>, StoreError>;
 }

@@ -34,7 +34,12 @@ pub(crate) fn session(slot: u32) -> SessionKey {
 
 /// What somebody with a token and without capabilities may do.
 pub(crate) fn rights() -> Rights {
-    let identity = Identity { user: "alice".into(), expires_at: None, capabilities: Capabilities::default(), anonymous: false };
+    let identity = Identity {
+        user: "alice".into(),
+        expires_at: None,
+        capabilities: Capabilities::default(),
+        anonymous: false,
+    };
     Rights { identity, kinds: Kinds::new([kind()]), most_subscriptions: 100 }
 }
 
@@ -69,7 +74,13 @@ pub(crate) fn kind() -> Kind {
 }
 
 pub(crate) fn spec(slot: u32, number: u32) -> SubSpec {
-    SubSpec { session: session(slot), number, events: EventPolicy::Replay, signals: SignalPolicy::DropOldest, presence: false }
+    SubSpec {
+        session: session(slot),
+        number,
+        events: EventPolicy::Replay,
+        signals: SignalPolicy::DropOldest,
+        presence: false,
+    }
 }
 
 /// Frames are their length and the message.
@@ -99,17 +110,28 @@ pub(crate) fn shown(message: &ServerMessage) -> String {
     };
     match message {
         ServerMessage::Error { id: asked, error } => {
-            let reason = error.data.reason.as_ref().map(|reason| format!(" {reason}")).unwrap_or_default();
+            let reason =
+                error.data.reason.as_ref().map(|reason| format!(" {reason}")).unwrap_or_default();
             format!("{} {}{reason}", id(asked), error.data.code.as_str())
         }
-        ServerMessage::Result { id: asked, result } => format!("{}{}", id(&Some(asked.clone())), words(&result.parse().unwrap())),
+        ServerMessage::Result { id: asked, result } => {
+            format!("{}{}", id(&Some(asked.clone())), words(&result.parse().unwrap()))
+        }
         ServerMessage::Notification { method, params } if method == "refused" => {
             let told: greenroom_protocol::notify::Refused = params.parse().unwrap();
             let at = told.entity.map(|entity| format!(" {entity}")).unwrap_or_default();
-            let reason = told.error.data.reason.map(|reason| format!(" {reason}")).unwrap_or_default();
-            format!("refused {}{at} {}{reason} x{}", told.method, told.error.data.code.as_str(), told.count)
+            let reason =
+                told.error.data.reason.map(|reason| format!(" {reason}")).unwrap_or_default();
+            format!(
+                "refused {}{at} {}{reason} x{}",
+                told.method,
+                told.error.data.code.as_str(),
+                told.count
+            )
         }
-        ServerMessage::Notification { method, params } => format!("{method}{}", words(&params.parse().unwrap())),
+        ServerMessage::Notification { method, params } => {
+            format!("{method}{}", words(&params.parse().unwrap()))
+        }
     }
 }
 
@@ -121,10 +143,20 @@ fn words(value: &Value) -> String {
         }
     }
     if let Some(events) = value.get("events").and_then(Value::as_array) {
-        out += &format!(" events {}", Value::from(events.iter().map(|event| event["seq"].clone()).collect::<Vec<_>>()));
+        out += &format!(
+            " events {}",
+            Value::from(events.iter().map(|event| event["seq"].clone()).collect::<Vec<_>>())
+        );
     }
-    if let Some(messages) = value.pointer("/snapshot/messages").or(value.pointer("/state/messages")).and_then(Value::as_array) {
-        out += &format!(" state {}", Value::from(messages.iter().map(|message| message["seq"].clone()).collect::<Vec<_>>()));
+    if let Some(messages) = value
+        .pointer("/snapshot/messages")
+        .or(value.pointer("/state/messages"))
+        .and_then(Value::as_array)
+    {
+        out += &format!(
+            " state {}",
+            Value::from(messages.iter().map(|message| message["seq"].clone()).collect::<Vec<_>>())
+        );
     }
     for name in ["duplicate", "more"] {
         if value.get(name) == Some(&Value::Bool(true)) {
@@ -140,14 +172,24 @@ pub(crate) fn answer(answer: &Answer) -> String {
         AnswerBody::Refused(entity, error) => format!("{entity} {}", error.data.code.as_str()),
         AnswerBody::Around(pieces) => shown(&messages(CodecKind::Json, &pieces.0.concat())[0]),
         AnswerBody::Frame(Some(frame)) => shown(&messages(CodecKind::Json, frame)[0]),
-        AnswerBody::Subscription(index, outcome) => part_of_connect(*index, outcome.result.as_ref(), outcome.error.as_ref()),
-        AnswerBody::Presence(index, outcome) => part_of_connect(*index, outcome.result.as_ref(), outcome.error.as_ref()),
+        AnswerBody::Subscription(index, outcome) => {
+            part_of_connect(*index, outcome.result.as_ref(), outcome.error.as_ref())
+        }
+        AnswerBody::Presence(index, outcome) => {
+            part_of_connect(*index, outcome.result.as_ref(), outcome.error.as_ref())
+        }
     }
 }
 
-fn part_of_connect<T: serde::Serialize>(index: u16, result: Option<&T>, error: Option<&WireError>) -> String {
+fn part_of_connect<T: serde::Serialize>(
+    index: u16,
+    result: Option<&T>,
+    error: Option<&WireError>,
+) -> String {
     match (result, error) {
-        (Some(result), _) => format!("part {index}{}", words(&serde_json::to_value(result).unwrap())),
+        (Some(result), _) => {
+            format!("part {index}{}", words(&serde_json::to_value(result).unwrap()))
+        }
         (_, error) => format!("part {index} {}", error.unwrap().data.code.as_str()),
     }
 }
@@ -157,12 +199,25 @@ pub(crate) fn part(part: &Part) -> String {
     match part {
         Part::Events { first, last, .. } => format!("events {first} to {last}"),
         Part::Signal { .. } => "signal".into(),
-        Part::Presence(frames) => shown(&messages(CodecKind::Json, frames.json.as_ref().unwrap())[0]),
-        Part::Joined { spec, seq, answer: to, .. } => format!("{} joins at {seq}: {}", spec.session.slot, answer(to)),
+        Part::Presence(frames) => {
+            shown(&messages(CodecKind::Json, frames.json.as_ref().unwrap())[0])
+        }
+        Part::Joined { spec, seq, answer: to, .. } => {
+            format!("{} joins at {seq}: {}", spec.session.slot, answer(to))
+        }
         Part::Left { session, .. } => format!("{} leaves", session.slot),
         Part::CaughtUp { spec, frame, after, seq, live, .. } => {
-            let told: Vec<_> = frame.iter().flat_map(|frame| messages(CodecKind::Json, frame)).map(|message| shown(&message)).collect();
-            format!("{} goes from {after} to {seq}{}: {}", spec.session.slot, if *live { " live" } else { "" }, told.join(", "))
+            let told: Vec<_> = frame
+                .iter()
+                .flat_map(|frame| messages(CodecKind::Json, frame))
+                .map(|message| shown(&message))
+                .collect();
+            format!(
+                "{} goes from {after} to {seq}{}: {}",
+                spec.session.slot,
+                if *live { " live" } else { "" },
+                told.join(", ")
+            )
         }
         Part::Replaced(spec) => format!("{} is replaced", spec.session.slot),
         Part::Answer(to) => answer(to),
@@ -208,23 +263,32 @@ impl Line {
     }
 
     pub(crate) fn reply(&self, slot: u32, id: i64) -> Responder {
-        let asker = Arc::new(Asker::new(session(slot), CodecKind::Json, encoder(), self.handle.clone()));
+        let asker =
+            Arc::new(Asker::new(session(slot), CodecKind::Json, encoder(), self.handle.clone()));
         Responder::new(&asker, Asked::Request("send", Some(RequestId::Number(id))))
     }
 
     /// The same, for somebody who pays.
     pub(crate) fn paid_reply(&self, slot: u32, id: i64, payer: &Payer) -> Responder {
-        let asker = Asker::new(session(slot), CodecKind::Json, encoder(), self.handle.clone()).paid_by(payer.clone());
+        let asker = Asker::new(session(slot), CodecKind::Json, encoder(), self.handle.clone())
+            .paid_by(payer.clone());
         Responder::new(&Arc::new(asker), Asked::Request("send", Some(RequestId::Number(id))))
     }
 
     /// The same for an answer that may be large.
-    pub(crate) fn budgeted_reply(&self, budget: &Arc<Budget>, payer: Option<&Payer>, standing: Standing) -> Responder {
-        let mut asker = Asker::new(session(0), CodecKind::Json, encoder(), self.handle.clone()).within(Arc::clone(budget));
+    pub(crate) fn budgeted_reply(
+        &self,
+        budget: &Arc<Budget>,
+        payer: Option<&Payer>,
+        standing: Standing,
+    ) -> Responder {
+        let mut asker = Asker::new(session(0), CodecKind::Json, encoder(), self.handle.clone())
+            .within(Arc::clone(budget));
         if let Some(payer) = payer {
             asker = asker.paid_by(payer.clone());
         }
-        Responder::new(&Arc::new(asker), Asked::Request("read", Some(RequestId::Number(1)))).large(standing)
+        Responder::new(&Arc::new(asker), Asked::Request("read", Some(RequestId::Number(1))))
+            .large(standing)
     }
 
     /// What has come, in a few words.

@@ -1,8 +1,9 @@
-//! The way of an op, line by line, at the level trace: session, directory, entity, journal, disk, release.
+//! The way of an op, line by line, at the level trace: session, directory, entity, journal, disk,
+//! release.
 //!
-//! Other crates of the program have `tracing` leave out its trace lines from release builds, for all of it. These lines are the
-//! program's own, so they do not go through its macros: one constant describes them all, and whether anybody wants them is one
-//! number in memory.
+//! Other crates of the program have `tracing` leave out its trace lines from release builds, for
+//! all of it. These lines are the program's own, so they do not go through its macros: one constant
+//! describes them all, and whether anybody wants them is one number in memory.
 
 use greenroom_protocol::{EntityId, Seq};
 use tracing::callsite::{Callsite, Identifier};
@@ -43,7 +44,8 @@ pub fn at<'a>(step: &'static str, entity: &EntityId, ids: impl FnOnce() -> Ids<'
 fn tell(step: &'static str, entity: &EntityId, ids: Ids<'_>) {
     let session = ids.session.map(display);
     let fields = METADATA.fields();
-    let [message, to, from, user, n, seq] = FIELDS.map(|name| fields.field(name).expect("the set has each of its names"));
+    let [message, to, from, user, n, seq] =
+        FIELDS.map(|name| fields.field(name).expect("the set has each of its names"));
     let entity = display(entity);
     let values: [(_, Option<&dyn Value>); 6] = [
         (&message, Some(&step)),
@@ -117,7 +119,9 @@ mod tests {
 
         fn event(&self, event: &Event<'_>) {
             let mut line = event.metadata().target().to_owned();
-            event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| line += &format!(" {field}={value:?}"));
+            event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+                line += &format!(" {field}={value:?}");
+            });
             self.0.lock().unwrap().push(line);
         }
 

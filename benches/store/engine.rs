@@ -1,4 +1,5 @@
-//! A database of its own on disk, opened as `src/store/connection.rs` opens it, but for the flush, which can be left out here.
+//! A database of its own on disk, opened as `src/store/connection.rs` opens it, but for the flush,
+//! which can be left out here.
 
 use std::future::Future;
 use std::path::Path;
@@ -25,19 +26,25 @@ const SCHEMA: &str = concat!(
 
 /// An embedded database and its threads.
 pub struct Engine {
-    // Before the runtime, so that the engine sees its last client go while there are threads to close on.
+    // Before the runtime, so that the engine sees its last client go while there are threads to
+    // close on.
     client: Surreal<Any>,
     runtime: OwnRuntime,
 }
 
 impl Engine {
-    /// Opens a new database in `directory`, flushed with every commit or never, whose journal has rows of `shape`.
+    /// Opens a new database in `directory`, flushed with every commit or never, whose journal has
+    /// rows of `shape`.
     ///
     /// # Errors
     /// What the engine says.
     pub async fn open(directory: &Path, flush: bool, threads: usize, shape: Shape) -> Result<Self> {
         let runtime = OwnRuntime::start(threads, OnDrop::Finish)?;
-        let address = format!("surrealkv://{}?sync={}", directory.display(), if flush { "every" } else { "never" });
+        let address = format!(
+            "surrealkv://{}?sync={}",
+            directory.display(),
+            if flush { "every" } else { "never" }
+        );
         // Nothing is to be written but what is measured.
         let quiet = Config::new()
             .node_membership_refresh_interval(NEVER)
@@ -66,7 +73,10 @@ impl Engine {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = surrealdb::Result<T>> + Send + 'static) -> Result<T> {
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = surrealdb::Result<T>> + Send + 'static,
+    ) -> Result<T> {
         Ok(self.runtime.spawn(work).await??)
     }
 

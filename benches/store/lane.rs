@@ -37,11 +37,19 @@ impl Lane {
     ///
     /// # Errors
     /// What the database says to the fence row.
-    pub async fn open(variant: &Variant, index: usize, bytes: usize, engine: &Engine) -> Result<Self> {
-        let logs = (0..variant.entities).map(|i| Log::new(index, i, variant.entities, bytes, variant.snapshots)).collect::<Result<_>>()?;
+    pub async fn open(
+        variant: &Variant,
+        index: usize,
+        bytes: usize,
+        engine: &Engine,
+    ) -> Result<Self> {
+        let logs = (0..variant.entities)
+            .map(|i| Log::new(index, i, variant.entities, bytes, variant.snapshots))
+            .collect::<Result<_>>()?;
         let lease = if index == 0 { LEASE.to_owned() } else { format!("lease:node_{index}") };
         let client = engine.client();
-        let upsert = format!("UPSERT {lease} SET term = 1, number = 0, nonce = 0, settled = 0 RETURN NONE");
+        let upsert =
+            format!("UPSERT {lease} SET term = 1, number = 0, nonce = 0, settled = 0 RETURN NONE");
         let client = engine
             .run(async move {
                 client.query(upsert).await?.check()?;
@@ -89,7 +97,9 @@ impl Lane {
         let (found, number) = engine
             .run(async move {
                 let mut results = client
-                    .query(format!("SELECT * FROM ONLY $row; RETURN (SELECT VALUE number FROM ONLY {lease})"))
+                    .query(format!(
+                        "SELECT * FROM ONLY $row; RETURN (SELECT VALUE number FROM ONLY {lease})"
+                    ))
                     .bind(("row", id))
                     .await?
                     .check()?;
@@ -97,11 +107,18 @@ impl Lane {
             })
             .await?;
         if found != Value::Object(wanted.clone()) {
-            return Err(format!("the row that was written is not there: {wanted:?} was, {found:?} is").into());
+            return Err(format!(
+                "the row that was written is not there: {wanted:?} was, {found:?} is"
+            )
+            .into());
         }
         let fenced = self.variant.sending.is_fenced();
         if fenced && number.and_then(|number| u64::try_from(number).ok()) != Some(self.number) {
-            return Err(format!("{} transactions were counted, and {number:?} by the database", self.number).into());
+            return Err(format!(
+                "{} transactions were counted, and {number:?} by the database",
+                self.number
+            )
+            .into());
         }
         Ok(())
     }
@@ -111,12 +128,19 @@ impl Lane {
         self.number
     }
 
-    /// The next transaction: as the server knows it, and the rows of shapes that the server does not know.
+    /// The next transaction: as the server knows it, and the rows of shapes that the server does
+    /// not know.
     fn make(&mut self) -> (Batch, Vec<Value>) {
         self.number += 1;
         let fence = Fence { term: 1, number: self.number, nonce: fastrand::u64(1..1 << 53) };
-        let mut batch =
-            Batch { fence, rows: Vec::new(), snapshots: Vec::new(), trims: Vec::new(), erasures: Vec::new(), rewrites: Vec::new() };
+        let mut batch = Batch {
+            fence,
+            rows: Vec::new(),
+            snapshots: Vec::new(),
+            trims: Vec::new(),
+            erasures: Vec::new(),
+            rewrites: Vec::new(),
+        };
         let mut rows = Vec::new();
         for log in &mut self.logs {
             if self.variant.shape.is_servers() {
@@ -124,7 +148,9 @@ impl Lane {
             } else {
                 rows.append(&mut self.variant.shape.rows(log, self.variant.ops_each));
             }
-            batch.snapshots.extend(self.variant.snapshots.and_then(|snapshots| log.snapshot(snapshots)));
+            batch
+                .snapshots
+                .extend(self.variant.snapshots.and_then(|snapshots| log.snapshot(snapshots)));
         }
         (batch, rows)
     }
@@ -134,23 +160,31 @@ impl Lane {
         if !self.variant.shape.is_servers() {
             said.variables.insert("rows", rows);
         }
-        // Only the variants with snapshots have more than one statement, and they have the server's own.
+        // Only the variants with snapshots have more than one statement, and they have the server's
+        // own.
         if self.variant.snapshots.is_some() {
             return Ok((said.statement.to_owned(), said.variables));
         }
         let statement = match &self.statement {
             Some(statement) => statement,
             None => {
-                let statement = self.variant.sending.statement(said.statement)?.replace(LEASE, &self.lease);
+                let statement =
+                    self.variant.sending.statement(said.statement)?.replace(LEASE, &self.lease);
                 self.statement.insert(statement)
             }
         };
         Ok((statement.clone(), said.variables))
     }
 
-    async fn send(&mut self, engine: &Engine, statement: String, variables: Variables) -> Result<()> {
+    async fn send(
+        &mut self,
+        engine: &Engine,
+        statement: String,
+        variables: Variables,
+    ) -> Result<()> {
         let client = self.client.take().ok_or("an earlier transaction failed")?;
-        self.client = Some(engine.run(self.variant.sending.send(client, statement, variables)).await?);
+        self.client =
+            Some(engine.run(self.variant.sending.send(client, statement, variables)).await?);
         Ok(())
     }
 }

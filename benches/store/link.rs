@@ -1,6 +1,8 @@
-//! Takes the place of the server's link to the database: keeps what the server would send, and sends nothing.
+//! Takes the place of the server's link to the database: keeps what the server would send, and
+//! sends nothing.
 //!
-//! So the statement and the variables of a transaction are made by the server's own code, and their making is part of what is measured.
+//! So the statement and the variables of a transaction are made by the server's own code, and their
+//! making is part of what is measured.
 
 use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,8 +28,13 @@ pub struct Link(Mutex<Option<Said>>);
 
 impl Link {
     /// As the server's link, but answers at once that all went well.
-    pub fn query(self: &Arc<Self>, statement: &'static str, variables: Variables) -> Ready<std::result::Result<Value, Failure>> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Said { statement, variables });
+    pub fn query(
+        self: &Arc<Self>,
+        statement: &'static str,
+        variables: Variables,
+    ) -> Ready<std::result::Result<Value, Failure>> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Said { statement, variables });
         ready(Ok(Value::None))
     }
 

@@ -1,4 +1,5 @@
-//! What is written: the log of one entity that takes posts like those of `greenroom-loadtest durable`.
+//! What is written: the log of one entity that takes posts like those of
+//! `greenroom-loadtest durable`.
 
 use greenroom_actors::record::EventRecord;
 use greenroom_actors::store::{JournalRow, SnapshotRow};
@@ -26,11 +27,18 @@ pub struct Log {
 }
 
 impl Log {
-    /// The log of the `index`th of `entities`, whose ops have bodies of `bytes` bytes. Snapshots of different entities fall due in turn.
+    /// The log of the `index`th of `entities`, whose ops have bodies of `bytes` bytes. Snapshots of
+    /// different entities fall due in turn.
     ///
     /// # Errors
     /// Never, unless a record's JSON has another form than this expects.
-    pub fn new(lane: usize, index: usize, entities: usize, bytes: usize, snapshots: Option<Snapshots>) -> Result<Self> {
+    pub fn new(
+        lane: usize,
+        index: usize,
+        entities: usize,
+        bytes: usize,
+        snapshots: Option<Snapshots>,
+    ) -> Result<Self> {
         // `{"t":123456789012,"pad":""}` is what a body has besides the padding.
         let pad = |seed: usize, length: usize| -> String {
             let mut random = fastrand::Rng::with_seed(seed as u64);
@@ -41,7 +49,10 @@ impl Log {
             at: 1_764_000_000_000,
             from: format!("sender-{index}").into(),
             r#type: "post".into(),
-            body: RawJson::from_text(format!(r#"{{"t":123456789012,"pad":"{}"}}"#, pad(index, bytes.saturating_sub(27))))?,
+            body: RawJson::from_text(format!(
+                r#"{{"t":123456789012,"pad":"{}"}}"#,
+                pad(index, bytes.saturating_sub(27))
+            ))?,
             deleted: None,
             client: Some(format!("01KAWZJ0G6T3V0M9Y2X{index:07}").into()),
             n: Some(MARK),
@@ -51,8 +62,10 @@ impl Log {
         };
         let text = serde_json::to_string(&record)?;
         let parts: Vec<String> = text.split(&MARK.to_string()).map(str::to_owned).collect();
-        let text: [String; 3] = parts.try_into().map_err(|_| format!("`{text}` does not have a seq and a number"))?;
-        let (every, state) = snapshots.map_or((Seq::MAX, 0), |snapshots| (snapshots.every, snapshots.bytes));
+        let text: [String; 3] =
+            parts.try_into().map_err(|_| format!("`{text}` does not have a seq and a number"))?;
+        let (every, state) =
+            snapshots.map_or((Seq::MAX, 0), |snapshots| (snapshots.every, snapshots.bytes));
         Ok(Self {
             entity: EntityId::parse(&format!("room:lobby-{lane}-{index}"))?,
             epoch: Epoch::from_bits(index as u64),
@@ -75,7 +88,13 @@ impl Log {
             self.push_text(&mut events);
         }
         events.push(']');
-        JournalRow { entity: self.entity.clone(), epoch: self.epoch.clone(), first_seq, last_seq: self.next - 1, events }
+        JournalRow {
+            entity: self.entity.clone(),
+            epoch: self.epoch.clone(),
+            first_seq,
+            last_seq: self.next - 1,
+            events,
+        }
     }
 
     /// Takes `count` more ops, each a text of its own.

@@ -1,15 +1,18 @@
-//! `make bench-store`: what a commit costs, by what is written and how. `docs/adr/0008` has the comparison that this measures.
+//! `make bench-store`: what a commit costs, by what is written and how. `docs/adr/0008` has the
+//! comparison that this measures.
 //!
-//! Each variant gets a database of its own, opened as the server opens its store, and writes transactions for a while; nothing
-//! is compared with a limit. Run it on the disk that is meant, and pinned to one core (`taskset -c 0`) to see what the
-//! server's core would spend.
+//! Each variant gets a database of its own, opened as the server opens its store, and writes
+//! transactions for a while; nothing is compared with a limit. Run it on the disk that is meant,
+//! and pinned to one core (`taskset -c 0`) to see what the server's core would spend.
 //!
-//! The server is a binary, so this cannot link to its store. What the server says to the database (`commit.rs`, `rows.rs`, the
-//! schema) and the threads and memory it says it with are included as they are; [`link`] takes the place of the module of
-//! that name and hands over what the server would send. [`engine`] is written here once more, since it opens databases in ways that
-//! the server must not.
+//! The server is a binary, so this cannot link to its store. What the server says to the database
+//! (`commit.rs`, `rows.rs`, the schema) and the threads and memory it says it with are included as
+//! they are; [`link`] takes the place of the module of that name and hands over what the server
+//! would send. [`engine`] is written here once more, since it opens databases in ways that the
+//! server must not.
 
-// Included modules have tests, which are no part of this program, and functions that it has no use for.
+// Included modules have tests, which are no part of this program, and functions that it has no use
+// for.
 #[path = "../../src/allocator.rs"]
 mod allocator;
 #[allow(dead_code, unused_imports, reason = "the server's, see above")]
@@ -53,7 +56,8 @@ fn main() -> ExitCode {
     if let Err(error) = allocator::configure() {
         eprintln!("store: the allocator keeps its defaults, as the server's would: {error}");
     }
-    // As the server's: until somebody listens, SurrealDB's spans take the trouble to say what nobody hears.
+    // As the server's: until somebody listens, SurrealDB's spans take the trouble to say what
+    // nobody hears.
     let filter = EnvFilter::new("info,surrealdb=warn,surrealkv=error");
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(&Args::parse()) {
@@ -72,7 +76,9 @@ fn run(args: &Args) -> Result<()> {
     for round in 1..=args.rounds {
         report.round(round, args.rounds);
         for variant in &variants {
-            let figures = runtime.block_on(measure::measure(variant, args)).map_err(|error| format!("{}: {error}", variant.name))?;
+            let figures = runtime
+                .block_on(measure::measure(variant, args))
+                .map_err(|error| format!("{}: {error}", variant.name))?;
             report.add(round, variant, figures)?;
         }
     }

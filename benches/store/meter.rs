@@ -23,10 +23,13 @@ impl Cpu {
     /// Where there is no `/proc` of Linux.
     pub fn now() -> Result<Self> {
         let stat = std::fs::read_to_string("/proc/self/stat")?;
-        // The name in parentheses may hold anything; `utime` and `stime` are the 12th and 13th field after it.
+        // The name in parentheses may hold anything; `utime` and `stime` are the 12th and 13th
+        // field after it.
         let (_, fields) = stat.rsplit_once(')').ok_or("`/proc/self/stat` names no program")?;
         let mut times = fields.split_whitespace().skip(11).map(str::parse::<u64>);
-        let mut next = || -> Result<f64> { Ok(times.next().ok_or("`/proc/self/stat` is short")?? as f64 / TICKS_PER_SECOND) };
+        let mut next = || -> Result<f64> {
+            Ok(times.next().ok_or("`/proc/self/stat` is short")?? as f64 / TICKS_PER_SECOND)
+        };
         Ok(Self { user: next()?, system: next()? })
     }
 

@@ -36,7 +36,16 @@ impl Report {
     pub fn begin(file: Option<&Path>) -> Self {
         println!(
             "{:<36}{:>9}{:>8}{:>8}{:>8}{:>10}{:>7}{:>8}{:>10}{:>11}",
-            "", "ops/s", "tx/s", "p50 ms", "p99 ms", "CPU us/op", "sys %", "core %", "log B/op", "disk B/op"
+            "",
+            "ops/s",
+            "tx/s",
+            "p50 ms",
+            "p99 ms",
+            "CPU us/op",
+            "sys %",
+            "core %",
+            "log B/op",
+            "disk B/op"
         );
         Self { file: file.map(Path::to_owned), lines: Vec::new(), group: None }
     }
@@ -81,7 +90,8 @@ impl Report {
 
 impl Line {
     fn print(&self) {
-        let Figures { p50_ms, p99_ms, cpu_s, cpu_system_s, seconds, disk_bytes_per_op, .. } = self.figures;
+        let Figures { p50_ms, p99_ms, cpu_s, cpu_system_s, seconds, disk_bytes_per_op, .. } =
+            self.figures;
         println!(
             "  {:<34}{:>9.0}{:>8.0}{:>8.2}{:>8.2}{:>10.2}{:>7.0}{:>8.0}{:>10.0}{:>11.0}",
             self.variant,

@@ -36,7 +36,10 @@ impl Sending {
     /// Where the server's block has become another than this knows to take apart.
     pub fn statement(self, block: &str) -> Result<String> {
         let unknown = || format!("the server's transaction is none that this knows: {block}");
-        let inner = block.strip_prefix('{').and_then(|block| block.strip_suffix('}')).ok_or_else(unknown)?;
+        let inner = block
+            .strip_prefix('{')
+            .and_then(|block| block.strip_suffix('}'))
+            .ok_or_else(unknown)?;
         let (fence, rest) = inner.split_once(INSERT).ok_or_else(unknown)?;
         if rest.trim() != "RETURN NONE;" {
             return Err(unknown().into());
@@ -53,7 +56,12 @@ impl Sending {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn send(self, client: Surreal<Any>, statement: String, mut variables: Variables) -> surrealdb::Result<Surreal<Any>> {
+    pub async fn send(
+        self,
+        client: Surreal<Any>,
+        statement: String,
+        mut variables: Variables,
+    ) -> surrealdb::Result<Surreal<Any>> {
         match self {
             Self::Block | Self::BeginCommit | Self::Insert => {
                 client.query(statement).bind(variables).await?.check()?;
@@ -67,7 +75,8 @@ impl Sending {
                 transaction.commit().await
             }
             Self::SdkInsert => {
-                let _rows: Vec<Value> = client.insert("journal").content(take_rows(&mut variables)).await?;
+                let _rows: Vec<Value> =
+                    client.insert("journal").content(take_rows(&mut variables)).await?;
                 Ok(client)
             }
         }

@@ -8,7 +8,8 @@ use super::rows::{JournalRecord, int};
 /// Ways to store events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// An entity's events of a transaction in one row, as the text of a JSON array: what the server does.
+    /// An entity's events of a transaction in one row, as the text of a JSON array: what the server
+    /// does.
     Text,
     /// The same in a table whose rows are not checked against fields.
     Unchecked,
@@ -40,7 +41,9 @@ impl Shape {
             }
             Self::Bytes => "DEFINE FIELD OVERWRITE events ON journal TYPE bytes;",
             Self::Texts => "DEFINE FIELD OVERWRITE events ON journal TYPE array<string>;",
-            Self::Objects => "DEFINE FIELD OVERWRITE events ON journal TYPE array<object> FLEXIBLE;",
+            Self::Objects => {
+                "DEFINE FIELD OVERWRITE events ON journal TYPE array<object> FLEXIBLE;"
+            }
             Self::Rows => {
                 "REMOVE FIELD events ON journal;
                 REMOVE FIELD last_seq ON journal;
@@ -59,10 +62,16 @@ impl Shape {
     pub fn rows(self, log: &mut Log, count: usize) -> Vec<Value> {
         match self {
             Self::Text | Self::Unchecked => vec![JournalRecord::new(&log.pack(count)).into_value()],
-            Self::Bytes => vec![packed(log, count, |log| Value::Bytes(Bytes::from(log.pack(count).events.into_bytes())))],
-            Self::Texts => vec![packed(log, count, |log| Value::Array(Array::from(log.texts(count))))],
+            Self::Bytes => vec![packed(log, count, |log| {
+                Value::Bytes(Bytes::from(log.pack(count).events.into_bytes()))
+            })],
+            Self::Texts => {
+                vec![packed(log, count, |log| Value::Array(Array::from(log.texts(count))))]
+            }
             Self::Objects => {
-                let objects = |log: &mut Log| std::iter::repeat_with(|| log.object()).take(count).map(Value::Object).collect();
+                let objects = |log: &mut Log| {
+                    std::iter::repeat_with(|| log.object()).take(count).map(Value::Object).collect()
+                };
                 vec![packed(log, count, |log| Value::Array(objects(log)))]
             }
             Self::Rows => std::iter::repeat_with(|| row(log)).take(count).collect(),

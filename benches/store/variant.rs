@@ -103,13 +103,21 @@ fn of(group: Group) -> Vec<Variant> {
         Group::Snapshots => {
             let mut variants = vec![usual("none".into())];
             for (bytes, size) in [(2 << 10, "2 KB"), (64 << 10, "64 KB")] {
-                let with = |every| Variant { snapshots: Some(Snapshots { every, bytes }), ..usual(format!("{size} every {every} events")) };
+                let with = |every| Variant {
+                    snapshots: Some(Snapshots { every, bytes }),
+                    ..usual(format!("{size} every {every} events"))
+                };
                 variants.extend([10_000, 1_000, 100].map(with));
             }
             variants
         }
         Group::Flush => {
-            let lone = |flush, name: &str| Variant { flush, entities: 1, ops_each: 1, ..usual(name.into()) };
+            let lone = |flush, name: &str| Variant {
+                flush,
+                entities: 1,
+                ops_each: 1,
+                ..usual(name.into())
+            };
             let many = |flush, name: &str| Variant { flush, ..usual(name.into()) };
             vec![
                 many(true, "64 x 16, sync=every"),
@@ -143,12 +151,22 @@ fn shapes() -> Vec<Variant> {
 
 /// With as much in flight each, with as much in flight all together, and for lone ops.
 fn concurrent() -> Vec<Variant> {
-    let usual = |name: String, at_once| Variant { at_once, ..Variant::usual(Group::Concurrent, name) };
-    let mut variants: Vec<_> = [1, 2, 4, 8].map(|at_once| usual(format!("{at_once} at once of 1,024 ops"), at_once)).into();
+    let usual =
+        |name: String, at_once| Variant { at_once, ..Variant::usual(Group::Concurrent, name) };
+    let mut variants: Vec<_> = [1, 2, 4, 8]
+        .map(|at_once| usual(format!("{at_once} at once of 1,024 ops"), at_once))
+        .into();
     variants.extend([2, 4, 8].map(|at_once| {
         let entities = 64 / at_once;
-        Variant { entities, ..usual(format!("{at_once} at once of {} ops", entities * 16), at_once) }
+        Variant {
+            entities,
+            ..usual(format!("{at_once} at once of {} ops", entities * 16), at_once)
+        }
     }));
-    variants.extend([1, 8, 64].map(|at_once| Variant { entities: 1, ops_each: 1, ..usual(format!("{at_once} at once of 1 op"), at_once) }));
+    variants.extend([1, 8, 64].map(|at_once| Variant {
+        entities: 1,
+        ops_each: 1,
+        ..usual(format!("{at_once} at once of 1 op"), at_once)
+    }));
     variants
 }

@@ -67,7 +67,8 @@ export class SharedDocument {
 
   /** @param {import("../greenroom.js").Event} event */
   #event({ seq, from, type, body }) {
-    // One's own op may come back as an event before its answer does; counted twice an increment would flicker.
+    // One's own op may come back as an event before its answer does; counted twice an increment
+    // would flicker.
     if (from === this.#client.user) {
       const own = [...this.#mine].find((op) => op.seq === null && op.type === type && JSON.stringify(op.body) === JSON.stringify(body));
       if (own) this.#mine.delete(own);

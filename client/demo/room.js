@@ -34,8 +34,8 @@ export function openRoom(client, entity, subscription, name) {
   };
   timeline.changed = show;
 
-  // The events between the snapshot and its oldest message may change messages that are older still, so the way back
-  // begins at the snapshot's end. What is known already is passed over.
+  // The events between the snapshot and its oldest message may change messages that are older
+  // still, so the way back begins at the snapshot's end. What is known already is passed over.
   async function loadOlder() {
     if (loading || from === null) return;
     loading = true;

@@ -20,7 +20,8 @@ export function showStatus(client) {
     set(text, TITLES[client.state].toLowerCase());
     if (client.state === "connected") wasLost = false;
     if (client.state === "waiting" || client.state === "closed") wasLost = true;
-    // The first attempt has the dot; only a loss deserves a banner, and it stays until the connection is back.
+    // The first attempt has the dot; only a loss deserves a banner, and it stays until the
+    // connection is back.
     banner.hidden = !wasLost;
     banner.dataset.state = client.state;
     retry.hidden = client.state !== "waiting";

@@ -32,7 +32,8 @@ export function followTyping(entity, subscription, name) {
     if (type !== "typing") return;
     forget(from);
     if (body?.on !== true) return;
-    // Others choose what they send: a name is a short text, and there are not more of them than one can read.
+    // Others choose what they send: a name is a short text, and there are not more of them than one
+    // can read.
     const shown = typeof body.name === "string" && body.name.trim() ? body.name.trim().slice(0, 32) : from;
     if (typing.size < 50) typing.set(from, { name: shown, timer: window.setTimeout(() => forget(from), FORGET_AFTER_MS) });
     show();

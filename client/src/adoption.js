@@ -3,7 +3,8 @@ import { GreenroomError } from "./errors.js";
 import { Ops } from "./ops.js";
 import { watchAnswers } from "./watch.js";
 
-// How long a client id may lie about without its owner until another page takes it up. A reloading page is back long before.
+// How long a client id may lie about without its owner until another page takes it up. A reloading
+// page is back long before.
 const LOOK_MS = 30_000;
 
 /**

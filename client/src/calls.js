@@ -1,7 +1,8 @@
 import { GreenroomError, isRetryable } from "./errors.js";
 import { promised } from "./promised.js";
 
-// On top of what the server asks for, so that clients which it told the same do not come back as one.
+// On top of what the server asks for, so that clients which it told the same do not come back as
+// one.
 const JITTER = 0.25;
 
 /**

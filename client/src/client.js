@@ -316,7 +316,8 @@ export class Client extends Emitter {
 
   /** @param {import("./types.js").StateChange} change */
   #stateChanged(change) {
-    // Another connection has our session, say that of a tab which is our copy. To take it back would go on for ever.
+    // Another connection has our session, say that of a tab which is our copy. To take it back
+    // would go on for ever.
     if (change.error?.code === "replaced") this.#session = undefined;
     if (change.state === "closed") {
       const error = change.error ?? closed();

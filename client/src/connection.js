@@ -17,11 +17,12 @@ const EXPLAIN_EVERY_MS = 30_000;
 const EXPLAIN_WITHIN_MS = 5_000;
 
 const AUTH_CODES = new Set(["token_expired", "unauthorized"]);
-// Why a connection that did not end by itself ends: with the code of `CLOSE_DONE` the server ends the session at once, with any
-// other it keeps the session for the next connection to take over.
+// Why a connection that did not end by itself ends: with the code of `CLOSE_DONE` the server ends
+// the session at once, with any other it keeps the session for the next connection to take over.
 const CLOSE_DONE = 1000;
 const CLOSE_RECONNECTING = 4900;
-// Closed by the server for a message that is too long. Before the answer to `connect` its limit is not known.
+// Closed by the server for a message that is too long. Before the answer to `connect` its limit is
+// not known.
 const CLOSE_TOO_LONG = 1009;
 const CLOSE_ABUSE = 4008;
 
@@ -215,7 +216,8 @@ export class Connection {
         lost: (code, reason, failure) => this.#closed(code, reason, failure),
       });
     } catch (cause) {
-      // The constructor throws for an address it can never open, such as `ws:` from an `https:` page.
+      // The constructor throws for an address it can never open, such as `ws:` from an `https:`
+      // page.
       this.close(new GreenroomError("invalid_argument", `cannot open \`${this.#options.url}\``, { cause }));
     }
   }
@@ -312,7 +314,8 @@ export class Connection {
   /** @param {unknown} cause */
   #tokenFailed(cause) {
     const error = toError(cause);
-    // The app may say that there is no use in asking again; anything else may be a network that is down.
+    // The app may say that there is no use in asking again; anything else may be a network that is
+    // down.
     if (error === cause) return this.close(error);
     this.#hooks.error(error);
     this.#wait(error, this.#backoff.next());
@@ -342,7 +345,8 @@ export class Connection {
     const now = this.#clock.monotonic();
     const { lastError } = this;
     if (this.state === "closed" || now - this.#explainedAt < EXPLAIN_EVERY_MS) return;
-    // In a page there is nothing more to learn then, and the browser's console would show each attempt.
+    // In a page there is nothing more to learn then, and the browser's console would show each
+    // attempt.
     if (this.#met && typeof location === "object") return;
     this.#explainedAt = now;
     this.#explaining = new AbortController();
@@ -372,7 +376,8 @@ export class Connection {
     }
     const told = this.#reconnectAfterMs ?? error.retryAfterMs;
     const atLeast = closeCode === CLOSE_ABUSE ? ABUSE_WAIT_MS : 0;
-    // What the server asks for is the least; the jitter on top keeps those whom it told the same from coming as one.
+    // What the server asks for is the least; the jitter on top keeps those whom it told the same
+    // from coming as one.
     this.#wait(error, (told ?? atLeast) + this.#backoff.next());
   }
 

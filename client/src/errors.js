@@ -51,10 +51,12 @@ export class GreenroomError extends Error {
   }
 }
 
-// For each of these the server promises that the request may be made again and nothing happens twice.
+// For each of these the server promises that the request may be made again and nothing happens
+// twice.
 const RETRYABLE = new Set(["unavailable", "overloaded", "rate_limited", "too_many_in_flight", "shutting_down", "disconnected"]);
 
-// Of the reasons of `rate_limited`, those that concern whatever is sent next. Others concern an entity, or those that sleep.
+// Of the reasons of `rate_limited`, those that concern whatever is sent next. Others concern an
+// entity, or those that sleep.
 const CONNECTION_RATES = new Set(["requests", "bytes", "user"]);
 
 /**

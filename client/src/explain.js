@@ -18,7 +18,8 @@ export async function explain(url, detail, signal) {
   try {
     const response = await fetch(address, { credentials: "omit", signal });
     const body = (await response.text()).trim().slice(0, SHOWN);
-    // A plain request is told that a handshake is expected. The socket was refused for another reason, which it may have said.
+    // A plain request is told that a handshake is expected. The socket was refused for another
+    // reason, which it may have said.
     const expected = response.status === 426 || (response.status === 400 && /websocket/i.test(body));
     if (expected) return told(detail || refused(), statusIn(detail), undefined);
     return told(`the server answers HTTP ${response.status}${body ? `: ${body}` : ""}`, response.status, undefined);

@@ -146,7 +146,8 @@ export class Feed {
   presence({ joined = [], updated = [], left = [], members, count }) {
     if (!this.#live) return;
     this.#knowsPresence = true;
-    // The whole list takes the place of what was known; a count alone says that they are too many to be listed.
+    // The whole list takes the place of what was known; a count alone says that they are too many
+    // to be listed.
     if (members) this.#present = byUser(members);
     else if (joined.length + updated.length + left.length === 0) this.#present = null;
     for (const member of [...joined, ...updated]) this.#present?.set(member.user, member);

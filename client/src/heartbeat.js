@@ -31,7 +31,8 @@ export class Heartbeat {
     this.#rpc = rpc;
     this.#intervalMs = intervalMs;
     this.#hooks = hooks;
-    // The first moments belong to what the connection brought; a ping among them would measure the app's own work.
+    // The first moments belong to what the connection brought; a ping among them would measure the
+    // app's own work.
     this.#wait(Math.min(FIRST_PING_MS, intervalMs));
   }
 

@@ -113,7 +113,8 @@ export class Inbox {
       this.#append({ kind: "reset", entity: this.#entity, epoch, seq, snapshot: state, reason: "fell_behind" });
     }
     if (!this.#reached(this.#last)) return;
-    // From here on the live items follow without a gap: nothing can arrive between this look and this line.
+    // From here on the live items follow without a gap: nothing can arrive between this look and
+    // this line.
     this.#behind = false;
     const presence = this.#source.presence();
     if (presence) this.#items.push(presence);

@@ -6,9 +6,11 @@ import { own } from "./locks.js";
 /** @typedef {import("./database.js").ClientRow} ClientRow */
 /** @typedef {import("./types.js").StorageLike} StorageLike */
 
-// A page takes this many numbers at once, so that no crash can make a later page use one again; no page sends that many ops.
+// A page takes this many numbers at once, so that no crash can make a later page use one again; no
+// page sends that many ops.
 const BLOCK = 2 ** 30;
-// Beyond this a client id is not taken up by another page: there must be a whole block of numbers below 2^53.
+// Beyond this a client id is not taken up by another page: there must be a whole block of numbers
+// below 2^53.
 const LAST_BLOCK = 2 ** 52;
 // Client ids that nobody uses and that have no ops, for the next pages; older ones are removed.
 const SPARE = 16;

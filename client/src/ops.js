@@ -93,7 +93,8 @@ export class Ops {
       if (this.#count >= this.#options.maxPending) {
         return reject(new GreenroomError("queue_full", `${this.#options.maxPending} ops are unanswered already`));
       }
-      // A repeat must say what the first sending said, whatever the app does to its object in the meantime.
+      // A repeat must say what the first sending said, whatever the app does to its object in the
+      // meantime.
       const copy = jsonBody(body);
       if (copy instanceof GreenroomError) return reject(copy);
       const op = newOp({ n: null, entity, type, body: copy, ifSeq, firstSent: null, resolve, reject });
@@ -120,7 +121,8 @@ export class Ops {
         this.#pump();
       });
     }
-    // The numbers go up in the order of the first sending; repeats keep to that order over all entities.
+    // The numbers go up in the order of the first sending; repeats keep to that order over all
+    // entities.
     const lanes = [...this.#lanes].sort(([, a], [, b]) => (a.ops[0]?.n ?? Infinity) - (b.ops[0]?.n ?? Infinity));
     this.#lanes = new Map(lanes);
     this.#pump();
@@ -202,7 +204,8 @@ export class Ops {
   #round() {
     const rpc = this.#rpc;
     if (!rpc) return;
-    // A quarter of the slots stays with the other methods, so that a burst of ops does not hold up a read.
+    // A quarter of the slots stays with the other methods, so that a burst of ops does not hold up
+    // a read.
     const reserve = Math.floor(rpc.capacity / 4);
     for (const lane of this.#lanes.values()) {
       for (const op of lane.ops.slice(0, this.#options.pipeline)) {
@@ -330,7 +333,8 @@ export class Ops {
     if (client !== undefined && user !== undefined) this.#identity = { client, user };
     for (const left of keep.left.splice(0)) {
       const firstSent = keep.firstSent(left);
-      // Ops are sent only once the client has an identity, and the page that put them down had a connection.
+      // Ops are sent only once the client has an identity, and the page that put them down had a
+      // connection.
       this.#restore({ ...left, firstSent }, { doubtful: this.#identity !== null && firstSent !== null, kept: true }, failed);
     }
     for (const op of gathered) {

@@ -240,7 +240,8 @@ export class Subscriptions {
   #gap(entry) {
     entry.gaps += 1;
     entry.fresh = false;
-    // The first is repaired at once; a server that leaves gap after gap is not asked in a tight loop.
+    // The first is repaired at once; a server that leaves gap after gap is not asked in a tight
+    // loop.
     if (entry.gaps === 1) this.#look(entry);
     else this.#later(entry, 250 + entry.backoff.next());
   }

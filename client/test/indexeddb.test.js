@@ -50,7 +50,8 @@ test("an op is sent once it is kept and the identity with it, and not before", (
   assert.deepEqual(ops.pending.map(({ n, state, kept }) => [n, state, kept]), [[40, "queued", false], [41, "queued", false]]);
   puts[0](true);
   assert.deepEqual([ops.pending[0].kept, sent], [true, []]);
-  // The second could not be kept. No later page will repeat it, so it need not wait for the identity.
+  // The second could not be kept. No later page will repeat it, so it need not wait for the
+  // identity.
   puts[1](false);
   assert.deepEqual(sent.map(({ n }) => n), [41]);
   identities[0]();

@@ -1,4 +1,5 @@
-// Fails when `types/` is not what the sources say. Run it as `npm run types:check`; `npm run types` puts it right.
+// Fails when `types/` is not what the sources say. Run it as `npm run types:check`; `npm run types`
+// puts it right.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,6 @@
-// Socket.IO over WebSocket alone, as its documentation says rooms are used. Listens on 127.0.0.1:$PORT. The event `s`
-// with a room's name subscribes and is acknowledged; `p` with a room's name and a body sends the body to the room as `m`.
+// Socket.IO over WebSocket alone, as its documentation says rooms are used. Listens on
+// 127.0.0.1:$PORT. The event `s` with a room's name subscribes and is acknowledged; `p` with a
+// room's name and a body sends the body to the room as `m`.
 
 import { createServer } from "node:http";
 import { Server } from "socket.io";

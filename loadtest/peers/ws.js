@@ -1,5 +1,6 @@
-// `ws`: rooms as sets of sockets. Listens on 127.0.0.1:$PORT and speaks text frames: `s ROOM` subscribes and is answered
-// `ok`; `p ROOM BODY` sends `BODY` to everybody who is subscribed to `ROOM`.
+// `ws`: rooms as sets of sockets. Listens on 127.0.0.1:$PORT and speaks text frames: `s ROOM`
+// subscribes and is answered `ok`; `p ROOM BODY` sends `BODY` to everybody who is subscribed to
+// `ROOM`.
 
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";

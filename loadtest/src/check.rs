@@ -32,7 +32,14 @@ pub struct Verdict {
 impl SeqCheck {
     /// A reader that has everything up to and including `position`.
     pub fn after(position: u64) -> Self {
-        Self { last: position, missing: BTreeSet::new(), forgotten: 0, seen: 0, doubled: 0, reordered: 0 }
+        Self {
+            last: position,
+            missing: BTreeSet::new(),
+            forgotten: 0,
+            seen: 0,
+            doubled: 0,
+            reordered: 0,
+        }
     }
 
     /// The highest seq that arrived.
@@ -110,7 +117,12 @@ mod tests {
             (0, &[1, 2], 4, Verdict { seen: 2, lost: 2, ..Verdict::default() }),
             (0, &[1, 1, 2], 2, Verdict { seen: 2, doubled: 1, ..Verdict::default() }),
             (0, &[1, 3, 2], 3, Verdict { seen: 3, reordered: 1, ..Verdict::default() }),
-            (0, &[1, 3, 2, 2], 3, Verdict { seen: 3, reordered: 1, doubled: 1, ..Verdict::default() }),
+            (
+                0,
+                &[1, 3, 2, 2],
+                3,
+                Verdict { seen: 3, reordered: 1, doubled: 1, ..Verdict::default() },
+            ),
             (5, &[5, 6], 6, Verdict { seen: 1, doubled: 1, ..Verdict::default() }),
         ];
         for (position, seqs, end, want) in table {
@@ -121,7 +133,10 @@ mod tests {
     #[test]
     fn a_huge_gap_is_counted_whole() {
         let gap = MAX_REMEMBERED as u64 * 3;
-        assert_eq!(judge(0, &[gap + 1], gap + 1), Verdict { seen: 1, lost: gap, ..Verdict::default() });
+        assert_eq!(
+            judge(0, &[gap + 1], gap + 1),
+            Verdict { seen: 1, lost: gap, ..Verdict::default() }
+        );
     }
 
     proptest! {

@@ -29,17 +29,22 @@ pub enum Command {
     Rooms(scenario::rooms::Args),
     /// Durable ops, as many as the server acknowledges or at a rate
     Durable(scenario::durable::Args),
-    /// Many entities: what they cost awake, how they fall asleep, how fast they are woken, and one with a long log
+    /// Many entities: what they cost awake, how they fall asleep, how fast they are woken, and one
+    /// with a long log
     Entities(scenario::entities::Args),
     /// Connections that come and go; none may fail
     Churn(scenario::churn::Args),
-    /// A room fills with members who hear of each other; some come and go, and all must agree in the end
+    /// A room fills with members who hear of each other; some come and go, and all must agree in
+    /// the end
     Presence(scenario::presence::Args),
-    /// Readers that stop for a while must still get everything, and must not slow their neighbours down
+    /// Readers that stop for a while must still get everything, and must not slow their neighbours
+    /// down
     SlowReader(scenario::slow_reader::Args),
-    /// One user asks for the dearest of each request as often as it may; what that costs, and what its neighbours feel
+    /// One user asks for the dearest of each request as often as it may; what that costs, and what
+    /// its neighbours feel
     Greedy(scenario::greedy::Args),
-    /// Everything at once: typing, posts, coming and going, one hot room, one slow reader; each class has its own latency
+    /// Everything at once: typing, posts, coming and going, one hot room, one slow reader; each
+    /// class has its own latency
     Mixed(scenario::mixed::Args),
     /// A moderate mixed load for half an hour; what becomes of memory, files and latency meanwhile
     Soak(scenario::soak::Args),
@@ -47,7 +52,8 @@ pub enum Command {
     Replay(replay::Args),
     /// Check that the history still holds everything that a `replay --keep FILE` had acknowledged
     Verify(replay::verify::Args),
-    /// Start a server, restart it again and again under load, and check that nothing is lost, doubled or reordered
+    /// Start a server, restart it again and again under load, and check that nothing is lost,
+    /// doubled or reordered
     Drill(drill::Args),
     /// Judge a history that `drill --history FILE` wrote
     Check(history::command::Args),
@@ -55,7 +61,8 @@ pub enum Command {
     FindMax(find_max::Args),
     /// Put Greenroom and other servers through the same loads, side by side
     Compare(compare::Args),
-    /// What an operation costs as connections, entities, rooms, logs and the database grow tenfold and a hundredfold
+    /// What an operation costs as connections, entities, rooms, logs and the database grow tenfold
+    /// and a hundredfold
     Growth(growth::Args),
     /// Start a server and run a list of scenarios against it
     Suite(suite::Args),
@@ -76,7 +83,8 @@ pub fn execute(command: Command) -> Result<bool> {
         Command::Check(args) => history::command::run(&args),
         Command::Growth(args) => block_on(1, growth::run(args)).map(|()| true),
         command => {
-            let common = common(&command).cloned().context("every scenario has the common arguments")?;
+            let common =
+                common(&command).cloned().context("every scenario has the common arguments")?;
             let report = perform(command)?;
             let kept = report.violations.is_empty();
             report::deliver(&[report], &common)?;
@@ -107,7 +115,9 @@ pub fn perform(command: Command) -> Result<Report> {
         Command::Verify(args) => block_on(threads, replay::verify::run(args)),
         Command::Drill(args) => block_on(threads, drill::run(args)),
         Command::FindMax(args) => block_on(threads, find_max::run(args)),
-        Command::Suite(_) | Command::Check(_) | Command::Compare(_) | Command::Growth(_) => anyhow::bail!("this is no scenario"),
+        Command::Suite(_) | Command::Check(_) | Command::Compare(_) | Command::Growth(_) => {
+            anyhow::bail!("this is no scenario")
+        }
     }
 }
 

@@ -35,16 +35,21 @@ pub struct Conn {
 }
 
 impl Conn {
-    /// Opens a connection as `user` (which counts only where tokens are minted) and subscribes within `connect`.
-    /// Returns what each subscription answered, in the order asked for.
+    /// Opens a connection as `user` (which counts only where tokens are minted) and subscribes
+    /// within `connect`. Returns what each subscription answered, in the order asked for.
     ///
     /// # Errors
     /// Any step that failed, a refused subscription among them.
-    pub async fn open(target: &Target, user: &str, subscriptions: Vec<Subscribe>) -> Result<(Self, Vec<Subscribed>), Failure> {
+    pub async fn open(
+        target: &Target,
+        user: &str,
+        subscriptions: Vec<Subscribe>,
+    ) -> Result<(Self, Vec<Subscribed>), Failure> {
         Self::open_as(target, user, None, subscriptions).await
     }
 
-    /// The same for an installation that has a client id, and presents it each time that it comes back.
+    /// The same for an installation that has a client id, and presents it each time that it comes
+    /// back.
     ///
     /// # Errors
     /// Any step that failed, a refused subscription among them.
@@ -57,7 +62,8 @@ impl Conn {
         Self::resume(target, user, (client, None), subscriptions).await
     }
 
-    /// The same for one that asks for the place of a session it lost as well: client id and session, where there are any.
+    /// The same for one that asks for the place of a session it lost as well: client id and
+    /// session, where there are any.
     ///
     /// # Errors
     /// Any step that failed; not that the session is unknown, which [`hello`](Self::hello) tells.
@@ -79,20 +85,33 @@ impl Conn {
         subscriptions: Vec<Subscribe>,
     ) -> Result<(Self, Vec<Subscribed>), Failure> {
         let stream = target.dial().await.map_err(Failure::Tcp)?;
-        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(16 * 1024);
-        let (socket, _) = client_async_with_config(target.request()?, stream, Some(config)).await.map_err(Failure::from)?;
+        let config =
+            WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(16 * 1024);
+        let (socket, _) = client_async_with_config(target.request()?, stream, Some(config))
+            .await
+            .map_err(Failure::from)?;
         let token = target.tokens.token(user).map_err(|e| Failure::NotUnderstood(e.to_string()))?;
         let version = Some(concat!("greenroom-loadtest/", env!("CARGO_PKG_VERSION")).to_owned());
         let mut conn = Self { socket, codec: target.codec, next_id: 1, hello: nobody() };
-        let call = Call::Connect(Connect { token, client, session, subscriptions, version, ..Connect::default() });
+        let call = Call::Connect(Connect {
+            token,
+            client,
+            session,
+            subscriptions,
+            version,
+            ..Connect::default()
+        });
         let mut hello: Connected = conn.ask(&call).await?;
         let outcomes = std::mem::take(&mut hello.subscriptions);
         conn.hello = hello;
-        let subscribed = outcomes.into_iter().map(|outcome| match (outcome.result, outcome.error) {
-            (Some(result), None) => Ok(result),
-            (_, Some(error)) => Err(Failure::Refused(error)),
-            (None, None) => Err(Failure::NotUnderstood("a subscription has neither result nor error".into())),
-        });
+        let subscribed =
+            outcomes.into_iter().map(|outcome| match (outcome.result, outcome.error) {
+                (Some(result), None) => Ok(result),
+                (_, Some(error)) => Err(Failure::Refused(error)),
+                (None, None) => Err(Failure::NotUnderstood(
+                    "a subscription has neither result nor error".into(),
+                )),
+            });
         let subscribed = subscribed.collect::<Result<_, _>>()?;
         Ok((conn, subscribed))
     }
@@ -137,7 +156,9 @@ impl Conn {
             match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => return Ok(text.into()),
                 Some(Ok(Message::Binary(bytes))) => return Ok(bytes),
-                Some(Ok(Message::Close(frame))) => return Err(Failure::Closed(frame.map(|f| f.code.into()))),
+                Some(Ok(Message::Close(frame))) => {
+                    return Err(Failure::Closed(frame.map(|f| f.code.into())));
+                }
                 // tungstenite answers pings by itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(error)) => return Err(error.into()),
@@ -146,8 +167,8 @@ impl Conn {
         }
     }
 
-    /// Sends a request and waits for its answer. Notifications that come first are dropped: for connections without
-    /// subscriptions, or whose events do not matter.
+    /// Sends a request and waits for its answer. Notifications that come first are dropped: for
+    /// connections without subscriptions, or whose events do not matter.
     ///
     /// # Errors
     /// Any step that failed; the server's error as [`Failure::Refused`].
@@ -161,7 +182,9 @@ impl Conn {
                     ServerMessage::Result { id, result } if id == RequestId::Number(asked) => {
                         return result.parse().map_err(|e| Failure::NotUnderstood(e.to_string()));
                     }
-                    ServerMessage::Error { id, error } if id.is_none() || id == Some(RequestId::Number(asked)) => {
+                    ServerMessage::Error { id, error }
+                        if id.is_none() || id == Some(RequestId::Number(asked)) =>
+                    {
                         return Err(Failure::Refused(error));
                     }
                     _ => {}
@@ -174,7 +197,8 @@ impl Conn {
     /// Closes the connection in an orderly way.
     ///
     /// # Errors
-    /// Where the server does not close its side within the time of an answer, or closes it with a code of its own.
+    /// Where the server does not close its side within the time of an answer, or closes it with a
+    /// code of its own.
     pub async fn close(mut self) -> Result<(), Failure> {
         self.socket.close(None).await?;
         let closing = async {
@@ -202,7 +226,18 @@ fn nobody() -> Connected {
     };
     let (session, client, user, server) = Default::default();
     let (subscriptions, presence) = (Vec::new(), Vec::new());
-    Connected { session, resumed: false, client, user, expires_at: None, now: 0, server, limits, subscriptions, presence }
+    Connected {
+        session,
+        resumed: false,
+        client,
+        user,
+        expires_at: None,
+        now: 0,
+        server,
+        limits,
+        subscriptions,
+        presence,
+    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@ pub struct Common {
     /// The server's metrics, for CPU per operation and memory per connection
     #[arg(long)]
     pub metrics: Option<String>,
-    /// The server's process on this machine; finer than the metrics, and takes their place for CPU and memory
+    /// The server's process on this machine; finer than the metrics, and takes their place for CPU
+    /// and memory
     #[arg(long)]
     pub pid: Option<u32>,
     /// The JWT to present; anonymous access without one
@@ -45,7 +46,8 @@ pub struct Common {
     /// Threads of this harness
     #[arg(long, default_value_t = 1)]
     pub threads: usize,
-    /// Part of every entity's name, so that a run has rooms of its own; by default different for every run
+    /// Part of every entity's name, so that a run has rooms of its own; by default different for
+    /// every run
     #[arg(long)]
     pub run: Option<String>,
     /// Write the report as JSON

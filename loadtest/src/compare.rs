@@ -1,7 +1,7 @@
 //! `compare`: the same load on Greenroom and on other servers, one after the other, in one run.
 //!
-//! Each round puts every contender through every load, each time on a fresh server; of the rounds, medians are told. The
-//! machine may drift, but it drifts for everybody.
+//! Each round puts every contender through every load, each time on a fresh server; of the rounds,
+//! medians are told. The machine may drift, but it drifts for everybody.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -22,7 +22,8 @@ mod load;
 use contender::{Contender, Programs};
 use load::{Figures, Load};
 
-/// Of the common arguments, those that name a server or an identity do not count: each contender is started here, and lets anybody in.
+/// Of the common arguments, those that name a server or an identity do not count: each contender is
+/// started here, and lets anybody in.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
     #[command(flatten)]
@@ -90,11 +91,13 @@ type Rounds = BTreeMap<(usize, usize), Vec<Figures>>;
 /// Compares, and tells.
 ///
 /// # Errors
-/// Where a contender cannot be started or does not go through a load; what was measured before is told all the same.
+/// Where a contender cannot be started or does not go through a load; what was measured before is
+/// told all the same.
 pub async fn run(args: Args) -> Result<Vec<Report>> {
     let contenders = contender::choose(&args.only)?;
     let all = [Load::Fanout, Load::Rooms, Load::Limit, Load::Crowd];
-    let loads: Vec<_> = all.into_iter().filter(|load| args.loads.is_empty() || args.loads.contains(load)).collect();
+    let loads: Vec<_> =
+        all.into_iter().filter(|load| args.loads.is_empty() || args.loads.contains(load)).collect();
     // Asked before this process is pinned, and sees a part of it.
     let machine = Machine::this();
     if let Some(cpus) = &args.client_cpus {
@@ -107,11 +110,20 @@ pub async fn run(args: Args) -> Result<Vec<Report>> {
             for (c, contender) in contenders.iter().enumerate() {
                 eprintln!("round {round}: {} · {}", load.title(&args), contender.name);
                 let figures = load.run(&args, contender).await;
-                rounds.entry((l, c)).or_default().push(figures.with_context(|| format!("`{}` failed", contender.name))?);
+                rounds
+                    .entry((l, c))
+                    .or_default()
+                    .push(figures.with_context(|| format!("`{}` failed", contender.name))?);
             }
         }
     }
-    loads.iter().enumerate().map(|(l, load)| tell(&args, *load, &contenders, |c| rounds.get(&(l, c)), (started, &machine))).collect()
+    loads
+        .iter()
+        .enumerate()
+        .map(|(l, load)| {
+            tell(&args, *load, &contenders, |c| rounds.get(&(l, c)), (started, &machine))
+        })
+        .collect()
 }
 
 /// The report of one load.
@@ -123,14 +135,17 @@ fn tell<'a>(
     (started, machine): (SystemTime, &Machine),
 ) -> Result<Report> {
     let columns = load.columns();
-    let sheet = |name: &dyn Fn(&Contender) -> String, figure: &dyn Fn(usize, &str) -> Option<f64>| {
+    let sheet = |name: &dyn Fn(&Contender) -> String,
+                 figure: &dyn Fn(usize, &str) -> Option<f64>| {
         let row = |(c, contender): (usize, &Contender)| Row {
             name: name(contender),
             figures: columns.iter().map(|column| figure(c, column)).collect(),
         };
         contenders.iter().enumerate().map(row).collect::<Vec<_>>()
     };
-    let of = |c, column: &str| -> Vec<f64> { rounds(c).into_iter().flatten().filter_map(|round| round.get(column).copied()).collect() };
+    let of = |c, column: &str| -> Vec<f64> {
+        rounds(c).into_iter().flatten().filter_map(|round| round.get(column).copied()).collect()
+    };
     let medians = Sheet {
         title: load.title(args),
         columns: columns.iter().map(|column| (*column).to_owned()).collect(),
@@ -181,7 +196,12 @@ mod tests {
 
     #[test]
     fn medians_are_measured_values() {
-        for (figures, want) in [(vec![], None), (vec![3.0], Some(3.0)), (vec![9.0, 1.0], Some(1.0)), (vec![5.0, 9.0, 1.0], Some(5.0))] {
+        for (figures, want) in [
+            (vec![], None),
+            (vec![3.0], Some(3.0)),
+            (vec![9.0, 1.0], Some(1.0)),
+            (vec![5.0, 9.0, 1.0], Some(5.0)),
+        ] {
             assert_eq!(median(figures), want);
         }
     }

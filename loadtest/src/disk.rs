@@ -49,7 +49,8 @@ impl Disk {
 
     /// Files of a part that were there `before` and are gone.
     pub fn gone_since(&self, before: &Self, part: &str) -> u64 {
-        let files = |disk: &Self| disk.parts.get(part).map(|part| part.files.clone()).unwrap_or_default();
+        let files =
+            |disk: &Self| disk.parts.get(part).map(|part| part.files.clone()).unwrap_or_default();
         files(before).difference(&files(self)).count() as u64
     }
 }
@@ -83,7 +84,11 @@ fn entries(dir: &Path) -> io::Result<Vec<(String, std::path::PathBuf, Metadata)>
     for entry in there {
         let entry = entry?;
         match entry.metadata() {
-            Ok(metadata) => found.push((entry.file_name().to_string_lossy().into_owned(), entry.path(), metadata)),
+            Ok(metadata) => found.push((
+                entry.file_name().to_string_lossy().into_owned(),
+                entry.path(),
+                metadata,
+            )),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -100,7 +105,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let write = |name: &str, bytes: usize| {
             let path = dir.path().join(name);
-            std::fs::create_dir_all(path.parent().expect("it is in the directory")).expect("it can be made");
+            std::fs::create_dir_all(path.parent().expect("it is in the directory"))
+                .expect("it can be made");
             std::fs::write(path, vec![0; bytes]).expect("it can be written");
         };
         write("LOCK", 5);
@@ -108,15 +114,25 @@ mod tests {
         write("sstables/1.sst", 30);
         write("sstables/deep/2.sst", 40);
         let before = Disk::look(dir.path()).expect("it can be read");
-        let sizes: Vec<_> = before.parts.iter().map(|(name, part)| (name.as_str(), part.bytes, part.files.len())).collect();
+        let sizes: Vec<_> = before
+            .parts
+            .iter()
+            .map(|(name, part)| (name.as_str(), part.bytes, part.files.len()))
+            .collect();
         assert_eq!(sizes, [("other", 5, 1), ("sstables", 70, 2), ("wal", 100, 1)]);
         assert_eq!(before.bytes(), 175);
 
         std::fs::remove_file(dir.path().join("sstables/1.sst")).expect("it is there");
         write("sstables/3.sst", 60);
         let after = Disk::look(dir.path()).expect("it can be read");
-        assert_eq!((after.gone_since(&before, "sstables"), after.gone_since(&before, "wal")), (1, 0));
+        assert_eq!(
+            (after.gone_since(&before, "sstables"), after.gone_since(&before, "wal")),
+            (1, 0)
+        );
         assert_eq!(after.gone_since(&before, "nothing"), 0);
-        assert_eq!(Disk::look(&dir.path().join("gone")).expect("it need not be there yet").bytes(), 0);
+        assert_eq!(
+            Disk::look(&dir.path().join("gone")).expect("it need not be there yet").bytes(),
+            0
+        );
     }
 }

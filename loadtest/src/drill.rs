@@ -1,5 +1,6 @@
-//! `drill`: restarts a server again and again while clients send, read and listen, and proves from the history of it all that no
-//! acknowledged op is lost, doubled or reordered, and that nobody was shown anything else than the logs hold.
+//! `drill`: restarts a server again and again while clients send, read and listen, and proves from
+//! the history of it all that no acknowledged op is lost, doubled or reordered, and that nobody was
+//! shown anything else than the logs hold.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,11 +41,13 @@ use stage::{Load, Phase, Stage, Target};
 
 /// Failures that are told in words; the rest is only counted.
 const MAX_TOLD: usize = 10;
-/// How long the last answers may take, and after them the last events. The tests' server has nothing on the way.
-const SETTLE_WITHIN: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(60) };
+/// How long the last answers may take, and after them the last events. The tests' server has
+/// nothing on the way.
+const SETTLE_WITHIN: Duration =
+    if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(60) };
 
-/// Of the common arguments, `--url`, `--metrics` and `--pid` do not count, since the drill starts its server; nor do `--duration` and
-/// `--warmup`, since the restarts tell how long it takes.
+/// Of the common arguments, `--url`, `--metrics` and `--pid` do not count, since the drill starts
+/// its server; nor do `--duration` and `--warmup`, since the restarts tell how long it takes.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
     #[command(flatten)]
@@ -116,7 +119,8 @@ pub async fn run(args: Args) -> Result<Report> {
     let run = Run::new("drill", &common).await?;
     let room = |index| Ok(Target { id: run.entity(&args.kind, index)?, shape: Shape::Room });
     let doc = |index| Ok(Target { id: run.entity(&args.doc_kind, index)?, shape: Shape::Counters });
-    let targets = (0..args.rooms).map(room).chain((0..args.docs).map(doc)).collect::<Result<Vec<_>>>()?;
+    let targets =
+        (0..args.rooms).map(room).chain((0..args.docs).map(doc)).collect::<Result<Vec<_>>>()?;
     let load = Load {
         every: Duration::from_secs_f64(1.0 / args.rate),
         in_flight: usize::from(args.in_flight),
@@ -166,7 +170,8 @@ impl Crew {
         Self { members, settled }
     }
 
-    /// Has everything answered, reads what the logs hold, lets every client listen up to there, and reads the logs again.
+    /// Has everything answered, reads what the logs hold, lets every client listen up to there, and
+    /// reads the logs again.
     async fn end(mut self, stage: &Arc<Stage>) -> Aftermath {
         let mut failures = Vec::new();
         stage.turn_to(Phase::Settle);
@@ -198,11 +203,19 @@ impl Crew {
 }
 
 /// Puts the verdict over the whole history into a report.
-fn tell(aftermath: Aftermath, stage: &Stage, file: Option<&std::path::Path>, report: &mut Report) -> Result<()> {
+fn tell(
+    aftermath: Aftermath,
+    stage: &Stage,
+    file: Option<&std::path::Path>,
+    report: &mut Report,
+) -> Result<()> {
     let Aftermath { mut records, failures } = aftermath;
     let history = History {
         entities: stage.targets.iter().map(|target| target.id.clone()).collect(),
-        entries: records.iter_mut().flat_map(|record| std::mem::take(&mut record.entries)).collect(),
+        entries: records
+            .iter_mut()
+            .flat_map(|record| std::mem::take(&mut record.entries))
+            .collect(),
     };
     if let Some(file) = file {
         general::file::write(file, &history)?;
@@ -213,7 +226,9 @@ fn tell(aftermath: Aftermath, stage: &Stage, file: Option<&std::path::Path>, rep
     report.expect_none(tally.unanswered.saturating_sub(forlorn), "ops were never answered");
     report.expect_none(tally.refused, "ops were refused for good");
     let longest_us = records.iter().map(|record| record.longest_pause_us).max().unwrap_or(0);
-    report.figures.add("reconnects", records.iter().map(|record| record.reconnects).sum::<u64>() as f64);
+    report
+        .figures
+        .add("reconnects", records.iter().map(|record| record.reconnects).sum::<u64>() as f64);
     report.figures.add("longest_pause_ms", longest_us as f64 / 1000.0);
     tell_failures(records.iter().flat_map(|record| record.failures.iter().cloned()), report);
     tell_failures(failures.into_iter(), report);

@@ -1,4 +1,5 @@
-//! A small stand-in for a server, for the tests: rooms in memory, and faults that the harness must notice.
+//! A small stand-in for a server, for the tests: rooms in memory, and faults that the harness must
+//! notice.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -8,10 +9,12 @@ use futures_util::{SinkExt, StreamExt};
 use greenroom_protocol::codec::{Message as Wire, Method};
 use greenroom_protocol::params::PresenceAction;
 use greenroom_protocol::results::{
-    Connected, Empty, Event, HistoryPage, Member, Pong, PresenceList, Rates, Sent, SessionLimits, SnapshotReason, State, Subscribed,
-    SubscriptionOutcome,
+    Connected, Empty, Event, HistoryPage, Member, Pong, PresenceList, Rates, Sent, SessionLimits,
+    SnapshotReason, State, Subscribed, SubscriptionOutcome,
 };
-use greenroom_protocol::{Call, CodecKind, EntityId, Epoch, ErrorCode, RawJson, RequestId, WireError, notify, params};
+use greenroom_protocol::{
+    Call, CodecKind, EntityId, Epoch, ErrorCode, RawJson, RequestId, WireError, notify, params,
+};
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -94,7 +97,14 @@ impl Fake {
                 let (stream, _) = listener.accept().await.expect("the listener lives");
                 tokio::spawn(serve(
                     stream,
-                    Session { index, fault, rooms: rooms.clone(), tokens: tokens.clone(), client: None, hangs_up: false },
+                    Session {
+                        index,
+                        fault,
+                        rooms: rooms.clone(),
+                        tokens: tokens.clone(),
+                        client: None,
+                        hangs_up: false,
+                    },
                 ));
             }
         });
@@ -129,13 +139,16 @@ async fn serve(stream: TcpStream, mut session: Session) {
     let mut codec = CodecKind::Json;
     let negotiate = |request: &Request, mut response: Response| {
         if let Some(name) = request.headers().get("sec-websocket-protocol") {
-            codec = CodecKind::from_subprotocol(name.to_str().expect("it is text")).expect("it is known");
+            codec = CodecKind::from_subprotocol(name.to_str().expect("it is text"))
+                .expect("it is known");
             response.headers_mut().insert("sec-websocket-protocol", name.clone());
         }
         Ok(response)
     };
     stream.set_nodelay(true).expect("the socket is open");
-    let Ok(mut socket) = tokio_tungstenite::accept_hdr_async(stream, negotiate).await else { return };
+    let Ok(mut socket) = tokio_tungstenite::accept_hdr_async(stream, negotiate).await else {
+        return;
+    };
     let (out, mut queue) = mpsc::channel::<Vec<u8>>(200_000);
     loop {
         tokio::select! {
@@ -146,7 +159,8 @@ async fn serve(stream: TcpStream, mut session: Session) {
                 } else {
                     Message::binary(frame)
                 };
-                // After the client's close this fails, and `next` still has that to answer; where the client is gone it ends.
+                // After the client's close this fails, and `next` still has that to answer; where
+                // the client is gone it ends.
                 let _ = socket.send(message).await;
             }
             message = socket.next() => match message {
@@ -198,6 +212,7 @@ fn epoch() -> Epoch {
 }
 
 impl Session {
+    #[expect(clippy::too_many_lines, reason = "one arm for each request")]
     fn handle(&mut self, call: &Call, codec: CodecKind, out: &mpsc::Sender<Vec<u8>>) -> Answer {
         let rooms = Arc::clone(&self.rooms);
         let mut rooms = rooms.lock().expect("no test panics with it");
@@ -206,13 +221,42 @@ impl Session {
             room.subscribers.push((self.index, codec, out.clone()));
             let seq = room.next;
             let presence = wanted.presence.then(|| room.present());
-            if let Some(position) = wanted.after.as_ref().filter(|_| !matches!(self.fault, Fault::HangUpAndStartOver(_))) {
+            if let Some(position) = wanted
+                .after
+                .as_ref()
+                .filter(|_| !matches!(self.fault, Fault::HangUpAndStartOver(_)))
+            {
                 let skipped = u64::from(matches!(self.fault, Fault::HangUpAndSkip(_)));
-                let events = Some(room.events.iter().filter(|event| event.seq > position.seq + skipped).cloned().collect());
-                return Subscribed { entity: wanted.entity.clone(), epoch: epoch(), seq, events, snapshot: None, reason: None, presence };
+                let events = Some(
+                    room.events
+                        .iter()
+                        .filter(|event| event.seq > position.seq + skipped)
+                        .cloned()
+                        .collect(),
+                );
+                return Subscribed {
+                    entity: wanted.entity.clone(),
+                    epoch: epoch(),
+                    seq,
+                    events,
+                    snapshot: None,
+                    reason: None,
+                    presence,
+                };
             }
-            let (snapshot, reason) = (Some(state(&wanted.entity, &room.events, self.fault)), Some(SnapshotReason::NoPosition));
-            Subscribed { entity: wanted.entity.clone(), epoch: epoch(), seq, events: None, snapshot, reason, presence }
+            let (snapshot, reason) = (
+                Some(state(&wanted.entity, &room.events, self.fault)),
+                Some(SnapshotReason::NoPosition),
+            );
+            Subscribed {
+                entity: wanted.entity.clone(),
+                epoch: epoch(),
+                seq,
+                events: None,
+                snapshot,
+                reason,
+                presence,
+            }
         };
         Ok(match call {
             Call::Connect(connect) => {
@@ -221,14 +265,19 @@ impl Session {
                     let result = Some(subscribe(wanted));
                     SubscriptionOutcome { entity: wanted.entity.clone(), result, error: None }
                 };
-                json(&hello(self.name(), self.user(), connect.subscriptions.iter().map(outcome).collect()))
+                json(&hello(
+                    self.name(),
+                    self.user(),
+                    connect.subscriptions.iter().map(outcome).collect(),
+                ))
             }
             Call::Subscribe(wanted) => json(&subscribe(wanted)),
             Call::Send(op) => json(&self.send(rooms.entry(op.entity.clone()).or_default(), op)?),
             Call::Signal(signal) => {
                 let from = self.user();
                 let (entity, r#type) = (signal.entity.clone(), signal.r#type.clone());
-                let params = notify::Signal { entity, from, r#type, body: signal.body.clone(), key: None };
+                let params =
+                    notify::Signal { entity, from, r#type, body: signal.body.clone(), key: None };
                 let room = rooms.entry(signal.entity.clone()).or_default();
                 room.signals += 1;
                 if self.fault != Fault::DropSignal(room.signals) {
@@ -238,8 +287,16 @@ impl Session {
             }
             Call::Read(read) => {
                 let room = rooms.entry(read.entity.clone()).or_default();
-                let seq = if matches!(self.fault, Fault::ReadOld(from) if room.counter >= from) { 1 } else { room.counter };
-                json(&State { epoch: epoch(), seq, state: state(&read.entity, &room.events[..seq as usize], self.fault) })
+                let seq = if matches!(self.fault, Fault::ReadOld(from) if room.counter >= from) {
+                    1
+                } else {
+                    room.counter
+                };
+                json(&State {
+                    epoch: epoch(),
+                    seq,
+                    state: state(&read.entity, &room.events[..seq as usize], self.fault),
+                })
             }
             Call::History(page) => {
                 let room = rooms.entry(page.entity.clone()).or_default();
@@ -249,7 +306,11 @@ impl Session {
                     None => room.events.len().saturating_sub(limit),
                 };
                 let events: Vec<_> = room.events[from..].iter().take(limit).cloned().collect();
-                let more = if page.after.is_some() { from + events.len() < room.events.len() } else { from > 0 };
+                let more = if page.after.is_some() {
+                    from + events.len() < room.events.len()
+                } else {
+                    from > 0
+                };
                 json(&HistoryPage { epoch: epoch(), more, events })
             }
             Call::Presence(presence) => {
@@ -293,11 +354,16 @@ impl Session {
             return Ok(Sent { duplicate: true, ..first.clone() });
         }
         let seq = room.next + 1;
-        let refuse = self.fault == Fault::RateLimit || self.fault == Fault::RefuseOnce(seq) && !std::mem::replace(&mut room.refused, true);
+        let refuse = self.fault == Fault::RateLimit
+            || self.fault == Fault::RefuseOnce(seq) && !std::mem::replace(&mut room.refused, true);
         if refuse {
             return Err(WireError::new(ErrorCode::RateLimited, "slow down").retry_after_ms(1));
         }
-        let body = if self.fault == Fault::Alter(seq) { json(&serde_json::json!({ "text": "?", "line": 0 })) } else { op.body.clone() };
+        let body = if self.fault == Fault::Alter(seq) {
+            json(&serde_json::json!({ "text": "?", "line": 0 }))
+        } else {
+            op.body.clone()
+        };
         let from = self.user();
         let event = Event {
             entity: Some(op.entity.clone()),
@@ -345,7 +411,11 @@ impl Room {
     }
 
     fn enter(&mut self, session: &Session, meta: Option<RawJson>) {
-        let member = Member { user: session.user(), meta: meta.unwrap_or_else(RawJson::empty_object), sessions: 1 };
+        let member = Member {
+            user: session.user(),
+            meta: meta.unwrap_or_else(RawJson::empty_object),
+            sessions: 1,
+        };
         self.present.push((session.index, member.clone()));
         self.tell(vec![member], Vec::new());
     }
@@ -361,8 +431,16 @@ impl Room {
     fn tell(&self, joined: Vec<Member>, left: Vec<String>) {
         let Some(entity) = self.entity.clone() else { return };
         let count = self.present.len() as u64;
-        let change = notify::PresenceChange { entity, joined, updated: Vec::new(), left, count, members: None };
-        // Only those who asked for presence would be told by a server; to the others of the tests it does not matter.
+        let change = notify::PresenceChange {
+            entity,
+            joined,
+            updated: Vec::new(),
+            left,
+            count,
+            members: None,
+        };
+        // Only those who asked for presence would be told by a server; to the others of the tests
+        // it does not matter.
         self.publish(Method::Presence, &change, None);
     }
 
@@ -381,7 +459,9 @@ fn state(entity: &EntityId, events: &[Event], fault: Fault) -> RawJson {
     if !entity.as_str().starts_with("doc:") {
         let message = |event: &Event| serde_json::json!({ "seq": event.seq, "at": event.at, "from": event.from, "body": event.body });
         let messages: Vec<_> = events.map(message).collect();
-        return json(&serde_json::json!({ "messages": &messages[messages.len().saturating_sub(MESSAGES)..] }));
+        return json(
+            &serde_json::json!({ "messages": &messages[messages.len().saturating_sub(MESSAGES)..] }),
+        );
     }
     #[derive(serde::Deserialize)]
     struct Increment {
@@ -406,5 +486,16 @@ fn hello(client: String, user: String, subscriptions: Vec<SubscriptionOutcome>) 
     };
     let (session, client) = ("s".into(), client);
     let server = "fake/0".into();
-    Connected { session, resumed: false, client, user, expires_at: None, now: 0, server, limits, subscriptions, presence: Vec::new() }
+    Connected {
+        session,
+        resumed: false,
+        client,
+        user,
+        expires_at: None,
+        now: 0,
+        server,
+        limits,
+        subscriptions,
+        presence: Vec::new(),
+    }
 }

@@ -1,4 +1,5 @@
-//! `find-max`: the highest rate at which 99 in a hundred deliveries, or acknowledgements, come within a budget.
+//! `find-max`: the highest rate at which 99 in a hundred deliveries, or acknowledgements, come
+//! within a budget.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -20,7 +21,8 @@ pub mod search;
 
 use search::{Budget, Found, Search};
 
-/// Each rate is tried for `--duration`, after `--warmup`. The rate doubles until it is too high; then the range in between is halved.
+/// Each rate is tried for `--duration`, after `--warmup`. The rate doubles until it is too high;
+/// then the range in between is halved.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
     #[command(flatten)]
@@ -70,7 +72,8 @@ pub enum Load {
     Rooms,
     /// The same with durable posts
     RoomsDurable,
-    /// Durable posts of `--senders`, each in a room of its own where nobody listens: acknowledgements
+    /// Durable posts of `--senders`, each in a room of its own where nobody listens:
+    /// acknowledgements
     Ops,
     /// Durable posts of `--senders` in one room with one subscriber: acknowledgements
     OpsHot,
@@ -111,10 +114,17 @@ pub async fn run(args: Args) -> Result<Report> {
     }
     let started = SystemTime::now();
     let host = host(common, args.load.dialect()).await?;
-    let name =
-        common.run.clone().unwrap_or_else(|| format!("{:x}{:03x}", started.elapsed().map_or(0, |d| d.as_nanos()), fastrand::u16(..4096)));
+    let name = common.run.clone().unwrap_or_else(|| {
+        format!("{:x}{:03x}", started.elapsed().map_or(0, |d| d.as_nanos()), fastrand::u16(..4096))
+    });
     let budget = Budget { p99: args.p99.0, acks: args.load.acks() };
-    let search = Search { start: args.from, precision: args.precision, warmup: common.warmup.0, window: common.duration.0, budget };
+    let search = Search {
+        start: args.from,
+        precision: args.precision,
+        warmup: common.warmup.0,
+        window: common.duration.0,
+        budget,
+    };
     let mut stages = 0;
     let found = search
         .run(async || {
@@ -127,19 +137,34 @@ pub async fn run(args: Args) -> Result<Report> {
 
 /// Where `--url` leads.
 async fn host(common: &Common, dialect: Dialect) -> Result<Host> {
-    let rest = common.url.strip_prefix("ws://").with_context(|| format!("`{}` does not begin with `ws://`", common.url))?;
+    let rest = common
+        .url
+        .strip_prefix("ws://")
+        .with_context(|| format!("`{}` does not begin with `ws://`", common.url))?;
     let (place, path) = rest.split_once('/').unwrap_or((rest, "ws"));
     if path != "ws" {
         bail!("`{}` does not end in `/ws`", common.url);
     }
-    let place = if place.rsplit(']').next().is_some_and(|end| end.contains(':')) { place.to_owned() } else { format!("{place}:80") };
-    let address = tokio::net::lookup_host(&place).await.with_context(|| format!("`{place}` is not known"))?.next();
+    let place = if place.rsplit(']').next().is_some_and(|end| end.contains(':')) {
+        place.to_owned()
+    } else {
+        format!("{place}:80")
+    };
+    let address = tokio::net::lookup_host(&place)
+        .await
+        .with_context(|| format!("`{place}` is not known"))?
+        .next();
     let tokens = match (&common.token, &common.secret) {
         (Some(token), _) => Tokens::Fixed(token.clone()),
         (None, Some(file)) => Tokens::from_secret(file)?,
         (None, None) => Tokens::Anonymous,
     };
-    Ok(Host { address: address.with_context(|| format!("`{place}` has no address"))?, dialect, pid: common.pid, tokens })
+    Ok(Host {
+        address: address.with_context(|| format!("`{place}` has no address"))?,
+        dialect,
+        pid: common.pid,
+        tokens,
+    })
 }
 
 fn tell(args: &Args, found: &Found, started: SystemTime) -> Result<Report> {
@@ -156,18 +181,29 @@ fn tell(args: &Args, found: &Found, started: SystemTime) -> Result<Report> {
             (best.arrived, "max_deliveries_per_s", "server_cpu_us_per_delivery")
         };
         figures.add(rate, per_s(count));
-        figures.add_known(cost, best.server_cpu_s.filter(|_| count > 0).map(|s| s * 1e6 / count as f64));
-        figures.add_known("server_cpu_percent", best.server_cpu_s.map(|s| s * 100.0 / best.window_s));
+        figures.add_known(
+            cost,
+            best.server_cpu_s.filter(|_| count > 0).map(|s| s * 1e6 / count as f64),
+        );
+        figures
+            .add_known("server_cpu_percent", best.server_cpu_s.map(|s| s * 100.0 / best.window_s));
         figures.add("client_cpu_percent", best.client_cpu_s * 100.0 / best.window_s);
         let lanes = [("delivery", &best.delivery), ("ack", &best.ack)];
-        latencies.extend(lanes.into_iter().filter(|(_, s)| s.count > 0).map(|(lane, s)| (lane.to_owned(), s.clone())));
+        latencies.extend(
+            lanes
+                .into_iter()
+                .filter(|(_, s)| s.count > 0)
+                .map(|(lane, s)| (lane.to_owned(), s.clone())),
+        );
     }
     let mut errors = BTreeMap::new();
     if let Some(last) = found.trials.last().filter(|(trial, _)| trial.gone > 0) {
         errors.insert("connections_lost".to_owned(), last.0.gone as u64);
     }
     let trials: Vec<_> = found.trials.iter().map(|(trial, held)| row(trial, *held, acks)).collect();
-    let columns = ["messages/s", "p50 ms", "p99 ms", "arrived %", "server CPU %", "client CPU %"].map(str::to_owned).to_vec();
+    let columns = ["messages/s", "p50 ms", "p99 ms", "arrived %", "server CPU %", "client CPU %"]
+        .map(str::to_owned)
+        .to_vec();
     let mut violations = Vec::new();
     if found.best.is_none() {
         violations.push(format!("no rate held p99 < {}", args.p99));
@@ -183,7 +219,12 @@ fn tell(args: &Args, found: &Found, started: SystemTime) -> Result<Report> {
         latencies,
         series: Vec::new(),
         server: None,
-        sheets: vec![Sheet { title: "rates tried".into(), columns, rows: trials, chart: Chart::Lines }],
+        sheets: vec![Sheet {
+            title: "rates tried".into(),
+            columns,
+            rows: trials,
+            chart: Chart::Lines,
+        }],
         graphs: Vec::new(),
         errors,
         violations,
@@ -191,7 +232,8 @@ fn tell(args: &Args, found: &Found, started: SystemTime) -> Result<Report> {
 }
 
 fn row(trial: &Trial, held: bool, acks: bool) -> Row {
-    let (summary, wanted) = if acks { (&trial.ack, trial.due) } else { (&trial.delivery, trial.expected) };
+    let (summary, wanted) =
+        if acks { (&trial.ack, trial.due) } else { (&trial.delivery, trial.expected) };
     let figures = vec![
         Some(trial.rate),
         Some(summary.p50_us as f64 / 1000.0),
@@ -213,24 +255,40 @@ mod tests {
 
     async fn search(fault: Fault, options: &str) -> Report {
         let url = Fake::start(fault).await.url();
-        let line = format!("greenroom-loadtest find-max --url {url} --warmup 20ms --duration 100ms --senders 1 {options}");
+        let line = format!(
+            "greenroom-loadtest find-max --url {url} --warmup 20ms --duration 100ms --senders 1 {options}"
+        );
         match Cli::try_parse_from(line.split_whitespace()).expect("the line is a command").command {
             Command::FindMax(args) => Box::pin(run(args)).await.expect("it can be run"),
             command => panic!("{command:?} is another command"),
         }
     }
 
-    /// What does not depend on how fast this machine is: the server loses the connection at the 400th op of a room. At 2,000 a second
-    /// a trial is of 240 ops, and fails only where its room has had others before; at 4,000 it fails in a fresh room too.
+    /// What does not depend on how fast this machine is: the server loses the connection at the
+    /// 400th op of a room. At 2,000 a second a trial is of 240 ops, and fails only where its room
+    /// has had others before; at 4,000 it fails in a fresh room too.
     #[tokio::test]
     async fn the_limit_of_a_server_is_found() {
-        let report = search(Fault::HangUp(400), "--load ops --from 500 --precision 2.1 --p99 1m").await;
-        let tried: Vec<_> = report.sheets[0].rows.iter().map(|row| (row.name.as_str(), row.figures[0])).collect();
+        let report =
+            search(Fault::HangUp(400), "--load ops --from 500 --precision 2.1 --p99 1m").await;
+        let tried: Vec<_> =
+            report.sheets[0].rows.iter().map(|row| (row.name.as_str(), row.figures[0])).collect();
         let (held, not_held) = (|rate| ("held", Some(rate)), |rate| ("not held", Some(rate)));
-        let want = [held(500.0), held(1000.0), not_held(2000.0), held(2000.0), not_held(4000.0), not_held(4000.0)];
+        let want = [
+            held(500.0),
+            held(1000.0),
+            not_held(2000.0),
+            held(2000.0),
+            not_held(4000.0),
+            not_held(4000.0),
+        ];
         assert_eq!(tried, want);
         assert_eq!(report.figures.get("max_messages_per_s"), Some(2000.0));
-        assert!(report.latencies["ack"].count >= 195, "of the best trial: {:?}", report.latencies["ack"]);
+        assert!(
+            report.latencies["ack"].count >= 195,
+            "of the best trial: {:?}",
+            report.latencies["ack"]
+        );
         assert!(report.violations.is_empty(), "{:?}", report.violations);
     }
 

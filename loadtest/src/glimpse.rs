@@ -23,7 +23,8 @@ pub enum Seen {
     Other(ServerMessage),
 }
 
-/// Looks at one frame. An event's body that this harness sends holds `"t"`, and no `"seq"` or `"t"` in front of it.
+/// Looks at one frame. An event's body that this harness sends holds `"t"`, and no `"seq"` or `"t"`
+/// in front of it.
 ///
 /// # Errors
 /// What is wrong with a frame that had to be decoded and could not be.
@@ -48,7 +49,8 @@ pub fn look(codec: CodecKind, frame: &[u8]) -> Result<Seen, String> {
     Ok(Seen::Other(message))
 }
 
-/// Whether a notification is about `entity`: in both codecs its name stands there as it is, in front of what is variable in length.
+/// Whether a notification is about `entity`: in both codecs its name stands there as it is, in
+/// front of what is variable in length.
 pub fn is_about(frame: &[u8], entity: &str) -> bool {
     // The longest envelope, and the names of its first fields.
     const BEFORE: usize = 96;
@@ -66,7 +68,8 @@ struct Body {
     t: Option<u64>,
 }
 
-/// Reads what it needs from JSON text without parsing it; nothing where the text is not laid out as expected.
+/// Reads what it needs from JSON text without parsing it; nothing where the text is not laid out as
+/// expected.
 fn scan(frame: &[u8]) -> Option<Seen> {
     // The envelope comes first: `{"jsonrpc":"2.0","method":"event","params":{`.
     let method = after(frame.get(..frame.len().min(48))?, b"\"method\":\"")?;
@@ -130,23 +133,36 @@ mod tests {
         let id = RequestId::Number(3);
         for codec in CodecKind::ALL {
             let mut frame = Vec::new();
-            codec.encode(&Message::Notification { method: Method::Event, params: &event() }, &mut frame);
+            codec.encode(
+                &Message::Notification { method: Method::Event, params: &event() },
+                &mut frame,
+            );
             assert_eq!(look(codec, &frame), Ok(Seen::Event { seq: 12, t: Some(77) }), "{codec:?}");
             assert!(is_about(&frame, "room:seq-9") && !is_about(&frame, "room:seq-8"), "{codec:?}");
             frame.clear();
-            codec.encode(&Message::Notification { method: Method::Signal, params: &signal }, &mut frame);
+            codec.encode(
+                &Message::Notification { method: Method::Signal, params: &signal },
+                &mut frame,
+            );
             assert_eq!(look(codec, &frame), Ok(Seen::Signal { t: Some(77) }), "{codec:?}");
             frame.clear();
             codec.encode(&Message::Result { id: &id, result: &Pong { now: 5 } }, &mut frame);
             let seen = look(codec, &frame);
-            assert!(matches!(&seen, Ok(Seen::Other(ServerMessage::Result { id: RequestId::Number(3), .. }))), "{seen:?}");
+            assert!(
+                matches!(
+                    &seen,
+                    Ok(Seen::Other(ServerMessage::Result { id: RequestId::Number(3), .. }))
+                ),
+                "{seen:?}"
+            );
         }
     }
 
     #[test]
     fn the_servers_own_layout_is_scanned_not_parsed() {
         let mut frame = Vec::new();
-        CodecKind::Json.encode(&Message::Notification { method: Method::Event, params: &event() }, &mut frame);
+        CodecKind::Json
+            .encode(&Message::Notification { method: Method::Event, params: &event() }, &mut frame);
         assert_eq!(scan(&frame), Some(Seen::Event { seq: 12, t: Some(77) }));
     }
 

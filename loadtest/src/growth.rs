@@ -1,8 +1,10 @@
-//! `growth`: what an operation costs as connections, entities, rooms, logs and the database grow tenfold and a hundredfold.
+//! `growth`: what an operation costs as connections, entities, rooms, logs and the database grow
+//! tenfold and a hundredfold.
 //!
-//! Along each axis the same small probe is made at every size, at rates far below what the server can do, and what counts is
-//! the CPU time that the server spends on each operation. A round measures every size once, and of the rounds medians are
-//! told: the machine may drift, but it drifts for all sizes.
+//! Along each axis the same small probe is made at every size, at rates far below what the server
+//! can do, and what counts is the CPU time that the server spends on each operation. A round
+//! measures every size once, and of the rounds medians are told: the machine may drift, but it
+//! drifts for all sizes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -80,11 +82,16 @@ pub struct Args {
 /// Measures, and tells.
 ///
 /// # Errors
-/// Where a server does not start or a probe cannot be made; what was measured before is told all the same.
+/// Where a server does not start or a probe cannot be made; what was measured before is told all
+/// the same.
 pub async fn run(args: Args) -> Result<()> {
-    let (files, _) = rlimit::getrlimit(rlimit::Resource::NOFILE).context("the limit on open files is not known")?;
-    let chosen = Axis::ALL.into_iter().filter(|axis| args.axes.is_empty() || args.axes.contains(axis));
-    let points: Vec<_> = chosen.flat_map(|axis| axis.sizes(&args.most, files).into_iter().map(move |size| (axis, size))).collect();
+    let (files, _) = rlimit::getrlimit(rlimit::Resource::NOFILE)
+        .context("the limit on open files is not known")?;
+    let chosen =
+        Axis::ALL.into_iter().filter(|axis| args.axes.is_empty() || args.axes.contains(axis));
+    let points: Vec<_> = chosen
+        .flat_map(|axis| axis.sizes(&args.most, files).into_iter().map(move |size| (axis, size)))
+        .collect();
     // Asked before this process is pinned, and sees a part of it.
     let machine = Machine::this();
     if let Some(cpus) = &args.client_cpus {
@@ -114,9 +121,17 @@ async fn measure(args: &Args, points: &[(Axis, u64)], measured: &mut Measured) -
                 Axis::History => history::measure(args, size).await,
                 Axis::Database => database::measure(args, &mut filled, size).await,
             };
-            let figures = figures.with_context(|| format!("{size} {} could not be measured", axis.unit()))?;
+            let figures =
+                figures.with_context(|| format!("{size} {} could not be measured", axis.unit()))?;
             // Of rounds that differ, the report tells the middle one only.
-            eprintln!("  {}", figures.iter().map(|(name, figure)| format!("{name}: {figure:.2}")).collect::<Vec<_>>().join(" · "));
+            eprintln!(
+                "  {}",
+                figures
+                    .iter()
+                    .map(|(name, figure)| format!("{name}: {figure:.2}"))
+                    .collect::<Vec<_>>()
+                    .join(" · ")
+            );
             measured.entry((axis, size)).or_default().push(figures);
         }
     }

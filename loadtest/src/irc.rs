@@ -1,7 +1,7 @@
 //! Reading IRC logs: who said what, who came, went and changed names, and when.
 //!
-//! A line is `[HH:MM] <nick> text`, `[HH:MM]  * nick text` (an action), or begins with `===`: a join, a part, a rename,
-//! an action of older logs, or a notice of the server.
+//! A line is `[HH:MM] <nick> text`, `[HH:MM]  * nick text` (an action), or begins with `===`: a
+//! join, a part, a rename, an action of older logs, or a notice of the server.
 
 /// What one line of a log tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +37,8 @@ pub struct Timed {
     pub entry: Entry,
 }
 
-/// Reads a log. Its times have minutes only, so the lines of one minute are spread evenly over it; a line without
-/// a time belongs to the minute of the one before.
+/// Reads a log. Its times have minutes only, so the lines of one minute are spread evenly over it;
+/// a line without a time belongs to the minute of the one before.
 pub fn parse(log: &str) -> Vec<Timed> {
     let mut minutes: Vec<(u64, Vec<Entry>)> = Vec::new();
     let (mut clock, mut minute) = (None, 0);
@@ -55,13 +55,16 @@ pub fn parse(log: &str) -> Vec<Timed> {
     }
     let spread = minutes.into_iter().flat_map(|(minute, entries)| {
         let count = entries.len() as f64;
-        entries.into_iter().enumerate().map(move |(i, entry)| Timed { at_s: 60.0 * (minute as f64 + i as f64 / count), entry })
+        entries
+            .into_iter()
+            .enumerate()
+            .map(move |(i, entry)| Timed { at_s: 60.0 * (minute as f64 + i as f64 / count), entry })
     });
     spread.collect()
 }
 
-/// Minutes between two readings of the clock. Some logs have twelve hours and some 24, so only differences below six
-/// hours mean anything; a clock that was set back stands still.
+/// Minutes between two readings of the clock. Some logs have twelve hours and some 24, so only
+/// differences below six hours mean anything; a clock that was set back stands still.
 fn passed(before: u64, now: u64) -> u64 {
     const HALF_DAY: u64 = 12 * 60;
     let difference = (now + 2 * HALF_DAY - before) % HALF_DAY;
@@ -98,22 +101,32 @@ fn says(nick: &str, text: String) -> Option<Entry> {
 }
 
 fn announcement(text: &str) -> Entry {
-    let Some((nick, rest)) = text.split_once(' ').filter(|(nick, _)| is_nick(nick)) else { return Entry::Notice };
+    let Some((nick, rest)) = text.split_once(' ').filter(|(nick, _)| is_nick(nick)) else {
+        return Entry::Notice;
+    };
     let words: Vec<&str> = rest.split_whitespace().collect();
     // Older logs put `[user@host]` behind the nick.
-    let words = if words.first().is_some_and(|w| w.starts_with('[') && w.ends_with(']')) { &words[1..] } else { &words[..] };
+    let words = if words.first().is_some_and(|w| w.starts_with('[') && w.ends_with(']')) {
+        &words[1..]
+    } else {
+        &words[..]
+    };
     match words {
         ["has", "joined", channel, ..] if channel.starts_with('#') => Entry::Joins(nick.to_owned()),
         ["has", "left", channel, ..] if channel.starts_with('#') => Entry::Leaves(nick.to_owned()),
-        ["is", "now", "known", "as", to] if is_nick(to) => Entry::Renames { from: nick.to_owned(), to: (*to).to_owned() },
+        ["is", "now", "known", "as", to] if is_nick(to) => {
+            Entry::Renames { from: nick.to_owned(), to: (*to).to_owned() }
+        }
         [] => Entry::Notice,
         _ => Entry::Says { nick: nick.to_owned(), text: format!("/me {}", rest.trim()) },
     }
 }
 
-/// Whether IRC allows this as a nick; what stands in its place in notices (`mode/#channel`) is none.
+/// Whether IRC allows this as a nick; what stands in its place in notices (`mode/#channel`) is
+/// none.
 fn is_nick(nick: &str) -> bool {
-    !nick.is_empty() && nick.bytes().all(|b| b.is_ascii_alphanumeric() || b"[]\\`_^{|}-".contains(&b))
+    !nick.is_empty()
+        && nick.bytes().all(|b| b.is_ascii_alphanumeric() || b"[]\\`_^{|}-".contains(&b))
 }
 
 #[cfg(test)]
@@ -129,7 +142,11 @@ mod tests {
     #[test]
     fn lines() {
         let table = [
-            ("[12:18] <|zed|> usual, quite stable :)", Some(738), says("|zed|", "usual, quite stable :)")),
+            (
+                "[12:18] <|zed|> usual, quite stable :)",
+                Some(738),
+                says("|zed|", "usual, quite stable :)"),
+            ),
             ("[00:00] <a> <b> hi", Some(0), says("a", "<b> hi")),
             ("[09:05] <quiet>", Some(545), says("quiet", "")),
             ("[09:05] <pad[] > x", Some(545), says("pad[]", "x")),
@@ -137,9 +154,17 @@ mod tests {
             ("=== ann [~ann@10.0.0.1]  has joined #chat", None, Entry::Joins("ann".into())),
             ("=== ann has joined #chat", None, Entry::Joins("ann".into())),
             ("=== ann has left #chat [\"Leaving\"]", None, Entry::Leaves("ann".into())),
-            ("=== ann is now known as ann_[away]", None, Entry::Renames { from: "ann".into(), to: "ann_[away]".into() }),
+            (
+                "=== ann is now known as ann_[away]",
+                None,
+                Entry::Renames { from: "ann".into(), to: "ann_[away]".into() },
+            ),
             ("=== ann is now known as", None, says("ann", "/me is now known as")),
-            ("=== ann is now known as the queen", None, says("ann", "/me is now known as the queen")),
+            (
+                "=== ann is now known as the queen",
+                None,
+                says("ann", "/me is now known as the queen"),
+            ),
             ("=== ann has left the building", None, says("ann", "/me has left the building")),
             ("=== mode/#chat [+o ann]  by bob", None, Entry::Notice),
             ("=== ..[topic/#chat:bob] : Be kind", None, Entry::Notice),
@@ -160,7 +185,14 @@ mod tests {
 
     #[test]
     fn clocks_of_twelve_hours_and_clocks_set_back() {
-        let table = [(59, 60, 1), (23 * 60 + 59, 0, 1), (12 * 60 + 59, 60, 1), (10, 10, 0), (10, 9, 0), (0, 300, 300)];
+        let table = [
+            (59, 60, 1),
+            (23 * 60 + 59, 0, 1),
+            (12 * 60 + 59, 60, 1),
+            (10, 10, 0),
+            (10, 9, 0),
+            (0, 300, 300),
+        ];
         for (before, now, want) in table {
             assert_eq!(passed(before, now), want, "{before} {now}");
         }
@@ -193,10 +225,24 @@ mod tests {
             let path = file.expect("the folder can be listed").path();
             let log = std::fs::read_to_string(&path).expect("the log can be read");
             let lines = parse(&log);
-            assert_eq!(lines.len(), log.lines().filter(|l| !l.trim().is_empty()).count(), "{}", path.display());
+            assert_eq!(
+                lines.len(),
+                log.lines().filter(|l| !l.trim().is_empty()).count(),
+                "{}",
+                path.display()
+            );
             let spoken = lines.iter().filter(|l| matches!(l.entry, Entry::Says { .. })).count();
-            let marked = log.lines().filter(|l| l.get(7..9) == Some(" <") || l.get(6..9).is_some_and(|l| l.starts_with(' '))).count();
-            assert!(spoken > 0 && spoken <= lines.len() && marked > 0, "{}: {spoken} of {marked}", path.display());
+            let marked = log
+                .lines()
+                .filter(|l| {
+                    l.get(7..9) == Some(" <") || l.get(6..9).is_some_and(|l| l.starts_with(' '))
+                })
+                .count();
+            assert!(
+                spoken > 0 && spoken <= lines.len() && marked > 0,
+                "{}: {spoken} of {marked}",
+                path.display()
+            );
             let hours = lines.last().map_or(0.0, |l| l.at_s) / 3600.0;
             assert!(hours > 0.1 && hours < 24.0, "{}: {hours} hours", path.display());
         }

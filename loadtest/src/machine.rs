@@ -25,12 +25,15 @@ impl Machine {
             let line = text.lines().find(|line| line.starts_with(name))?;
             Some(line.split_once(':')?.1.trim().to_owned())
         };
-        let kib = field("/proc/meminfo", "MemTotal").and_then(|t| t.trim_end_matches("kB").trim().parse::<u64>().ok());
+        let kib = field("/proc/meminfo", "MemTotal")
+            .and_then(|t| t.trim_end_matches("kB").trim().parse::<u64>().ok());
         Self {
             cores: std::thread::available_parallelism().map_or(1, Into::into),
             cpu: field("/proc/cpuinfo", "model name"),
             memory_bytes: kib.map(|kib| kib * 1024),
-            kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|text| text.trim().to_owned()),
+            kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")
+                .ok()
+                .map(|text| text.trim().to_owned()),
         }
     }
 }
@@ -42,13 +45,19 @@ pub fn rfc3339(time: SystemTime) -> String {
     // Days are counted from 0000-03-01, so that the leap day is a year's last.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
     let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
     let year = era * 400 + year_of_era + next_year;
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", clock / 3600, clock / 60 % 60, clock % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+        clock / 3600,
+        clock / 60 % 60,
+        clock % 60
+    )
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! `greenroom-loadtest`: loads a Greenroom server, measures it, and checks that it keeps its promises.
+//! `greenroom-loadtest`: loads a Greenroom server, measures it, and checks that it keeps its
+//! promises.
 
 use std::process::ExitCode;
 

@@ -75,9 +75,14 @@ impl Peer {
         }
     }
 
-    /// Sends as planned until `stop` is true, then waits for the last answers. Returns how many ops were acknowledged for
-    /// each of the payload's entities, and the peer itself unless its connection failed.
-    pub async fn drive(mut self, mut plan: Plan, mut stop: watch::Receiver<bool>) -> (Vec<u64>, Option<Self>) {
+    /// Sends as planned until `stop` is true, then waits for the last answers. Returns how many ops
+    /// were acknowledged for each of the payload's entities, and the peer itself unless its
+    /// connection failed.
+    pub async fn drive(
+        mut self,
+        mut plan: Plan,
+        mut stop: watch::Receiver<bool>,
+    ) -> (Vec<u64>, Option<Self>) {
         let mut acked = vec![0; plan.payload.entities.len()];
         match self.send_all(&mut plan, &mut stop, &mut acked).await {
             Ok(()) => (acked, Some(self)),
@@ -88,7 +93,12 @@ impl Peer {
         }
     }
 
-    async fn send_all(&mut self, plan: &mut Plan, stop: &mut watch::Receiver<bool>, acked: &mut [u64]) -> Result<(), Failure> {
+    async fn send_all(
+        &mut self,
+        plan: &mut Plan,
+        stop: &mut watch::Receiver<bool>,
+        acked: &mut [u64],
+    ) -> Result<(), Failure> {
         let mut pending = Pending::default();
         let mut timer = Box::pin(sleep_until(Instant::now()));
         let mut not_before = 0;
@@ -96,7 +106,11 @@ impl Peer {
         loop {
             let mut queued = 0;
             let now = self.board.now_us();
-            while !stopping && queued < BATCH && pending.count() < plan.in_flight && now >= not_before {
+            while !stopping
+                && queued < BATCH
+                && pending.count() < plan.in_flight
+                && now >= not_before
+            {
                 let Some(intended) = plan.pace.due(now) else { break };
                 let (turn, call) = plan.payload.next(intended);
                 let id = self.conn.feed(&call).await?;
@@ -149,7 +163,13 @@ impl Peer {
     }
 
     /// Counts an answer; returns the time before which nothing more may be sent.
-    fn answered(&self, pending: &mut Pending, answer: ServerMessage, acked: &mut [u64], not_before: u64) -> u64 {
+    fn answered(
+        &self,
+        pending: &mut Pending,
+        answer: ServerMessage,
+        acked: &mut [u64],
+        not_before: u64,
+    ) -> u64 {
         match pending.answer(answer) {
             Answered::Done(asked) => {
                 self.board.record(Lane::Ack, self.index, asked.intended);
@@ -158,7 +178,8 @@ impl Peer {
             }
             Answered::Refused(_, error) => {
                 self.board.error(error.data.code.as_str());
-                let wait = error.data.retry_after_ms.map_or(0, |ms| self.board.now_us() + ms * 1000);
+                let wait =
+                    error.data.retry_after_ms.map_or(0, |ms| self.board.now_us() + ms * 1000);
                 not_before.max(wait)
             }
             Answered::Unasked => not_before,

@@ -1,5 +1,6 @@
-//! `replay`: IRC logs again, at another speed. Each nick is a session, each file a room; lines are durable posts in their
-//! original order, and in the end everybody must have seen every line that was said while they were there: once, in order.
+//! `replay`: IRC logs again, at another speed. Each nick is a session, each file a room; lines are
+//! durable posts in their original order, and in the end everybody must have seen every line that
+//! was said while they were there: once, in order.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,7 +52,8 @@ pub struct Args {
 /// Runs it.
 ///
 /// # Errors
-/// Where the run could not be made: a file that cannot be read, a server that does not answer at all.
+/// Where the run could not be made: a file that cannot be read, a server that does not answer at
+/// all.
 pub async fn run(args: Args) -> Result<Report> {
     if !(args.speed.is_finite() && args.speed > 0.0) {
         bail!("`--speed` must be more than 0");
@@ -60,13 +62,15 @@ pub async fn run(args: Args) -> Result<Report> {
     let keeper = args.keep.as_deref().map(Keeper::create).transpose()?.map(Arc::new);
     let mut rooms = Vec::new();
     for (index, file) in args.files.iter().enumerate() {
-        let log = std::fs::read(file).with_context(|| format!("`{}` cannot be read", file.display()))?;
+        let log =
+            std::fs::read(file).with_context(|| format!("`{}` cannot be read", file.display()))?;
         let plan = Plan::new(&irc::parse(&String::from_utf8_lossy(&log)));
         let entity = run.entity(&args.kind, format!("{index}-{}", name(file)))?;
         rooms.push(room::Room::new(run.clone(), entity, plan, args.speed, keeper.clone()));
     }
 
-    // Those who were there before the first line come first, so that nothing of their coming is in the figures.
+    // Those who were there before the first line come first, so that nothing of their coming is in
+    // the figures.
     let mut ready = Vec::new();
     for room in rooms {
         ready.push(room.fill().await?);
@@ -100,7 +104,10 @@ pub async fn run(args: Args) -> Result<Report> {
 /// A file's name, fit for an entity's id.
 fn name(file: &Path) -> String {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-    stem.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).take(60).collect()
+    stem.chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
+        .take(60)
+        .collect()
 }
 
 #[cfg(test)]

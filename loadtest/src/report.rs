@@ -98,8 +98,10 @@ impl Report {
         let board = &run.board;
         let mut figures = Figures::default();
         let per_second = |count: u64| count as f64 / window.seconds.max(1e-9);
-        let latencies = Lane::ALL.into_iter().map(|lane| (lane.name().to_owned(), board.summary(lane)));
-        let latencies: BTreeMap<_, _> = latencies.filter(|(_, summary)| summary.count > 0).collect();
+        let latencies =
+            Lane::ALL.into_iter().map(|lane| (lane.name().to_owned(), board.summary(lane)));
+        let latencies: BTreeMap<_, _> =
+            latencies.filter(|(_, summary)| summary.count > 0).collect();
         if board.sent_ever() > 0 {
             figures.add("sent", board.sent_ever() as f64);
         }
@@ -112,10 +114,16 @@ impl Report {
             if board.ever(lane) > 0 {
                 figures.add(total, board.ever(lane) as f64);
                 figures.add(rate, per_second(count));
-                figures.add_known(cost, window.server.cpu_s.filter(|_| count > 0).map(|s| s * 1e6 / count as f64));
+                figures.add_known(
+                    cost,
+                    window.server.cpu_s.filter(|_| count > 0).map(|s| s * 1e6 / count as f64),
+                );
             }
         }
-        figures.add_known("server_cpu_percent", window.server.cpu_s.map(|s| s * 100.0 / window.seconds.max(1e-9)));
+        figures.add_known(
+            "server_cpu_percent",
+            window.server.cpu_s.map(|s| s * 100.0 / window.seconds.max(1e-9)),
+        );
         Ok(Self {
             scenario: scenario.to_owned(),
             version: env!("CARGO_PKG_VERSION"),
@@ -142,8 +150,8 @@ impl Report {
     }
 }
 
-/// Prints the reports as tables, and writes the files that were asked for. One report is written as an object, several
-/// as an array.
+/// Prints the reports as tables, and writes the files that were asked for. One report is written as
+/// an object, several as an array.
 ///
 /// # Errors
 /// Where a file cannot be written.
@@ -181,7 +189,10 @@ pub fn draw(report: &Report, dir: &Path) -> Result<()> {
     for sheet in &report.sheets {
         if let Some(svg) = sheet.svg() {
             let words = format!("{} {}", report.scenario, sheet.title).to_lowercase();
-            let words: Vec<_> = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+            let words: Vec<_> = words
+                .split(|c: char| !c.is_alphanumeric())
+                .filter(|word| !word.is_empty())
+                .collect();
             write(&dir.join(words.join("-")).with_extension("svg"), svg)?;
         }
     }

@@ -89,11 +89,17 @@ impl Run {
         EntityId::parse(&id).with_context(|| format!("`{id}` is no entity id"))
     }
 
-    /// Opens `count` connections, `at_once` at a time; `who` tells each one's user and subscriptions.
+    /// Opens `count` connections, `at_once` at a time; `who` tells each one's user and
+    /// subscriptions.
     ///
     /// # Errors
     /// The first failure.
-    pub async fn open(&self, count: usize, at_once: usize, who: impl Fn(usize) -> (String, Vec<Subscribe>)) -> Result<Vec<Opened>> {
+    pub async fn open(
+        &self,
+        count: usize,
+        at_once: usize,
+        who: impl Fn(usize) -> (String, Vec<Subscribe>),
+    ) -> Result<Vec<Opened>> {
         self.progress.say(format!("opening {count} connections"));
         let mut opening = stream::iter(0..count).map(|index| {
             let (user, subscriptions) = who(index);
@@ -108,12 +114,18 @@ impl Run {
         Ok(opened)
     }
 
-    /// Opens one connection; a server that is busy, or limits how many may come at a time, is asked again when it says so.
-    /// For connections whose opening is not what is measured; what was refused is counted all the same.
+    /// Opens one connection; a server that is busy, or limits how many may come at a time, is asked
+    /// again when it says so. For connections whose opening is not what is measured; what was
+    /// refused is counted all the same.
     ///
     /// # Errors
     /// Any step that failed for another reason, or too often.
-    pub async fn open_patiently(&self, index: usize, user: &str, subscriptions: Vec<Subscribe>) -> Result<Opened, Failure> {
+    pub async fn open_patiently(
+        &self,
+        index: usize,
+        user: &str,
+        subscriptions: Vec<Subscribe>,
+    ) -> Result<Opened, Failure> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -132,7 +144,12 @@ impl Run {
     ///
     /// # Errors
     /// Any step that failed.
-    pub async fn open_one(&self, index: usize, user: &str, subscriptions: Vec<Subscribe>) -> Result<Opened, Failure> {
+    pub async fn open_one(
+        &self,
+        index: usize,
+        user: &str,
+        subscriptions: Vec<Subscribe>,
+    ) -> Result<Opened, Failure> {
         let began = self.board.now_us();
         match Conn::open(&self.target, user, subscriptions).await {
             Ok((conn, subscribed)) => {
@@ -146,7 +163,8 @@ impl Run {
         }
     }
 
-    /// Waits for the warm-up, then measures for the duration; `main` is the lane whose latency is shown over time.
+    /// Waits for the warm-up, then measures for the duration; `main` is the lane whose latency is
+    /// shown over time.
     ///
     /// # Errors
     /// Where the server's costs cannot be read.
@@ -189,5 +207,11 @@ pub struct Opened {
 
 /// A plain subscription: events replayed, no presence.
 pub fn subscribe(entity: &EntityId) -> Subscribe {
-    Subscribe { entity: entity.clone(), after: None, events: EventPolicy::Replay, signals: SignalPolicy::DropOldest, presence: false }
+    Subscribe {
+        entity: entity.clone(),
+        after: None,
+        events: EventPolicy::Replay,
+        signals: SignalPolicy::DropOldest,
+        presence: false,
+    }
 }

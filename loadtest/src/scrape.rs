@@ -16,16 +16,27 @@ impl Scrape {
 
     /// The value of a metric, summed over its labels; nothing where there is no such series.
     pub fn sum(&self, name: &str) -> Option<f64> {
-        let mut found = self.series.iter().filter(|(series, _)| self::name(series) == name).map(|(_, value)| *value).peekable();
+        let mut found = self
+            .series
+            .iter()
+            .filter(|(series, _)| self::name(series) == name)
+            .map(|(_, value)| *value)
+            .peekable();
         found.peek()?;
         Some(found.sum())
     }
 
-    /// What grew since `before`, for the metrics whose name begins with `prefix`; histogram buckets are left out.
+    /// What grew since `before`, for the metrics whose name begins with `prefix`; histogram buckets
+    /// are left out.
     pub fn growth(&self, before: &Self, prefix: &str) -> BTreeMap<String, f64> {
-        let grown = self.series.iter().filter(|(series, _)| series.starts_with(prefix) && !name(series).ends_with("_bucket"));
+        let grown = self
+            .series
+            .iter()
+            .filter(|(series, _)| series.starts_with(prefix) && !name(series).ends_with("_bucket"));
         grown
-            .map(|(series, value)| (series.clone(), value - before.series.get(series).copied().unwrap_or(0.0)))
+            .map(|(series, value)| {
+                (series.clone(), value - before.series.get(series).copied().unwrap_or(0.0))
+            })
             .filter(|(_, growth)| *growth != 0.0)
             .collect()
     }
@@ -96,7 +107,9 @@ broken{a="b
 
     #[test]
     fn growth() {
-        let before = Scrape::parse("greenroom_ops_total{kind=\"room\",outcome=\"accepted\"} 30\ngreenroom_op_seconds_sum 0.5");
+        let before = Scrape::parse(
+            "greenroom_ops_total{kind=\"room\",outcome=\"accepted\"} 30\ngreenroom_op_seconds_sum 0.5",
+        );
         let growth = Scrape::parse(TEXT).growth(&before, "greenroom_op");
         let want = [
             (r#"greenroom_ops_total{kind="room",outcome="a \"}\" b"}"#, 2.0),

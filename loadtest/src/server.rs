@@ -17,12 +17,14 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
 /// So often that a start of a fifth of a second is told to a few percent.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Where free ports are looked for: below those that systems hand to outgoing connections. A client that dials a port of
-/// those while nobody listens there may be given the very port, and then holds it against the server that comes back.
+/// Where free ports are looked for: below those that systems hand to outgoing connections. A client
+/// that dials a port of those while nobody listens there may be given the very port, and then holds
+/// it against the server that comes back.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 const PORT_TRIES: usize = 100;
 
-/// Limits so high that they are not what is measured, and room for slow readers to catch up from. `--server-env` may say otherwise.
+/// Limits so high that they are not what is measured, and room for slow readers to catch up from.
+/// `--server-env` may say otherwise.
 const ENVIRONMENT: [(&str, &str); 24] = [
     ("GREENROOM_LIMITS__REQUESTS_PER_SECOND", "1000000"),
     ("GREENROOM_LIMITS__REQUESTS_BURST", "1000000"),
@@ -100,7 +102,8 @@ impl Setup {
     /// # Errors
     /// Where there is no room for one.
     pub fn new(args: &ServerArgs) -> Result<Self> {
-        let dir = TempDir::with_prefix("greenroom-loadtest-").context("there is no temporary directory")?;
+        let dir = TempDir::with_prefix("greenroom-loadtest-")
+            .context("there is no temporary directory")?;
         Ok(Self { args: args.clone(), dir, environment: Vec::new(), limits_count: false })
     }
 
@@ -114,15 +117,18 @@ impl Setup {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Lets nobody in without a token. Returns the file with the HS256 secret that tokens are to be signed with.
+    /// Lets nobody in without a token. Returns the file with the HS256 secret that tokens are to be
+    /// signed with.
     ///
     /// # Errors
     /// Where the file cannot be written.
     pub fn demand_tokens(&mut self) -> Result<PathBuf> {
         let file = self.dir().join("secret");
         // It guards a server on loopback that lives for minutes, so chance of this kind will do.
-        let secret: String = std::iter::repeat_with(|| format!("{:016x}", fastrand::u64(..))).take(4).collect();
-        std::fs::write(&file, secret).with_context(|| format!("`{}` cannot be written", file.display()))?;
+        let secret: String =
+            std::iter::repeat_with(|| format!("{:016x}", fastrand::u64(..))).take(4).collect();
+        std::fs::write(&file, secret)
+            .with_context(|| format!("`{}` cannot be written", file.display()))?;
         self.set("GREENROOM_AUTH__SECRET_FILE", &file.to_string_lossy());
         self.set("GREENROOM_AUTH__ANONYMOUS", "false");
         Ok(file)
@@ -135,7 +141,9 @@ impl Setup {
 
     /// Where the store keeps its files, if it is an embedded one; otherwise the directory.
     pub fn data(&self) -> PathBuf {
-        self.store().strip_prefix("surrealkv://").map_or_else(|| self.dir().to_owned(), PathBuf::from)
+        self.store()
+            .strip_prefix("surrealkv://")
+            .map_or_else(|| self.dir().to_owned(), PathBuf::from)
     }
 
     fn store(&self) -> String {
@@ -191,7 +199,9 @@ impl Server {
             .env("GREENROOM_STORE__URL", setup.store())
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        let child = command.spawn().with_context(|| format!("`{}` cannot be started", command.get_program().to_string_lossy()))?;
+        let child = command.spawn().with_context(|| {
+            format!("`{}` cannot be started", command.get_program().to_string_lossy())
+        })?;
         let mut server = Self { child, place };
         let began = Instant::now();
         while server_use::get(&format!("http://{metrics}/ready")).is_err() {
@@ -244,11 +254,18 @@ impl Server {
     /// # Errors
     /// Where it does not stop in time, or not well.
     pub fn stop(mut self) -> Result<()> {
-        let asked = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().context("`kill` cannot be run")?;
+        let asked = Command::new("kill")
+            .args(["-TERM", &self.pid().to_string()])
+            .status()
+            .context("`kill` cannot be run")?;
         let began = Instant::now();
         while asked.success() && began.elapsed() < STOPS_WITHIN {
             if let Some(status) = self.child.try_wait()? {
-                return if status.success() { Ok(()) } else { bail!("the server did not stop well: {status}") };
+                return if status.success() {
+                    Ok(())
+                } else {
+                    bail!("the server did not stop well: {status}")
+                };
             }
             wait_a_little();
         }
@@ -280,7 +297,8 @@ impl Drop for Server {
 /// Where `taskset` is not there, or does not know the cores.
 pub fn pin_this_process(cpus: &str) -> Result<()> {
     let pid = std::process::id().to_string();
-    let status = Command::new("taskset").args(["-a", "-p", "-c", cpus, &pid]).stdout(Stdio::null()).status();
+    let status =
+        Command::new("taskset").args(["-a", "-p", "-c", cpus, &pid]).stdout(Stdio::null()).status();
     if !status.context("`taskset` cannot be run")?.success() {
         bail!("`taskset` does not take `{cpus}`");
     }
@@ -288,7 +306,10 @@ pub fn pin_this_process(cpus: &str) -> Result<()> {
 }
 
 /// Lets a moment pass between two looks at something.
-#[expect(clippy::disallowed_methods, reason = "its callers have nothing to do until the server has changed, and a thread of their own")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "its callers have nothing to do until the server has changed, and a thread of their own"
+)]
 pub fn wait_a_little() {
     std::thread::sleep(LOOK_EVERY);
 }

@@ -13,7 +13,8 @@ use crate::scrape::Scrape;
 pub struct Source {
     /// The server's `/metrics`.
     pub metrics: Option<String>,
-    /// The server's process, if it runs on this machine. Its CPU time is finer than that in the metrics.
+    /// The server's process, if it runs on this machine. Its CPU time is finer than that in the
+    /// metrics.
     pub pid: Option<u32>,
 }
 
@@ -48,19 +49,28 @@ impl Source {
     pub async fn snapshot(&self) -> Result<Snapshot> {
         let source = self.clone();
         // Both block; `/metrics` of a busy server for a while.
-        tokio::task::spawn_blocking(move || source.read()).await.context("the task that reads the server's metrics failed")?
+        tokio::task::spawn_blocking(move || source.read())
+            .await
+            .context("the task that reads the server's metrics failed")?
     }
 
     fn read(&self) -> Result<Snapshot> {
         let mut snapshot = Snapshot::default();
         if let Some(url) = &self.metrics {
-            snapshot.scrape = Scrape::parse(&get(url).with_context(|| format!("`{url}` cannot be scraped"))?);
+            snapshot.scrape =
+                Scrape::parse(&get(url).with_context(|| format!("`{url}` cannot be scraped"))?);
             snapshot.cpu_s = snapshot.scrape.sum("process_cpu_seconds_total");
             snapshot.rss_bytes = snapshot.scrape.sum("process_resident_memory_bytes");
         }
         if let Some(pid) = self.pid {
-            snapshot.cpu_s = Some(cpu_of(pid).with_context(|| format!("the CPU time of process {pid} cannot be read"))?);
-            snapshot.rss_bytes = Some(rss_of(pid).with_context(|| format!("the memory of process {pid} cannot be read"))?);
+            snapshot.cpu_s = Some(
+                cpu_of(pid)
+                    .with_context(|| format!("the CPU time of process {pid} cannot be read"))?,
+            );
+            snapshot.rss_bytes = Some(
+                rss_of(pid)
+                    .with_context(|| format!("the memory of process {pid} cannot be read"))?,
+            );
         }
         Ok(snapshot)
     }
@@ -88,7 +98,8 @@ impl Snapshot {
 /// # Errors
 /// No answer within ten seconds, or a status other than 2xx.
 pub fn get(url: &str) -> Result<String> {
-    let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build();
+    let config =
+        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build();
     Ok(ureq::Agent::new_with_config(config).get(url).call()?.body_mut().read_to_string()?)
 }
 
@@ -98,7 +109,8 @@ fn cpu_of(pid: u32) -> Result<f64> {
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         // A thread may end between the listing and the reading.
         if let Ok(stat) = std::fs::read_to_string(task?.path().join("schedstat")) {
-            nanos += stat.split_whitespace().next().context("`schedstat` is empty")?.parse::<u64>()?;
+            nanos +=
+                stat.split_whitespace().next().context("`schedstat` is empty")?.parse::<u64>()?;
         }
     }
     Ok(nanos as f64 / 1e9)
@@ -106,7 +118,10 @@ fn cpu_of(pid: u32) -> Result<f64> {
 
 fn rss_of(pid: u32) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("there is no `VmRSS`")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .context("there is no `VmRSS`")?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib * 1024.0)
 }
@@ -119,14 +134,20 @@ mod tests {
     #[tokio::test]
     async fn a_busy_process_can_be_read() {
         let mut busy = tokio::process::Command::new("yes");
-        let busy = busy.stdout(std::process::Stdio::null()).kill_on_drop(true).spawn().expect("every Linux has `yes`");
+        let busy = busy
+            .stdout(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("every Linux has `yes`");
         let source = Source { metrics: None, pid: busy.id() };
         let before = source.snapshot().await.expect("it runs");
         let spent = tokio::time::timeout(std::time::Duration::from_secs(30), async {
             loop {
                 let spent = before.until(&source.snapshot().await.expect("it runs"));
                 // At first it is not `yes` yet, and has nearly no memory.
-                if spent.cpu_s.is_some_and(|s| s > 0.0) && spent.rss_after_bytes.is_some_and(|b| b > 100_000.0) {
+                if spent.cpu_s.is_some_and(|s| s > 0.0)
+                    && spent.rss_after_bytes.is_some_and(|b| b > 100_000.0)
+                {
                     break;
                 }
             }

@@ -23,13 +23,19 @@ impl FromStr for Span {
     fn from_str(text: &str) -> Result<Self, String> {
         let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(split);
-        let number: f64 = number.parse().map_err(|_| format!("`{text}` is no duration; write `500ms`, `10s` or `2m`"))?;
+        let number: f64 = number
+            .parse()
+            .map_err(|_| format!("`{text}` is no duration; write `500ms`, `10s` or `2m`"))?;
         let seconds = match unit {
             "ms" => number / 1000.0,
             "" | "s" => number,
             "m" => number * 60.0,
             "h" => number * 3600.0,
-            _ => return Err(format!("`{unit}` is no unit of time; the units are `ms`, `s`, `m` and `h`")),
+            _ => {
+                return Err(format!(
+                    "`{unit}` is no unit of time; the units are `ms`, `s`, `m` and `h`"
+                ));
+            }
         };
         Duration::try_from_secs_f64(seconds).map(Self).map_err(|e| format!("`{text}`: {e}"))
     }
@@ -37,7 +43,11 @@ impl FromStr for Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.subsec_nanos() == 0 { write!(f, "{}s", self.0.as_secs()) } else { write!(f, "{}ms", self.0.as_millis()) }
+        if self.0.subsec_nanos() == 0 {
+            write!(f, "{}s", self.0.as_secs())
+        } else {
+            write!(f, "{}ms", self.0.as_millis())
+        }
     }
 }
 
@@ -53,7 +63,14 @@ mod tests {
 
     #[test]
     fn units() {
-        let table = [("500ms", 500), ("10s", 10_000), ("10", 10_000), ("1.5s", 1500), ("2m", 120_000), ("1h", 3_600_000)];
+        let table = [
+            ("500ms", 500),
+            ("10s", 10_000),
+            ("10", 10_000),
+            ("1.5s", 1500),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+        ];
         for (text, ms) in table {
             assert_eq!(text.parse::<Span>(), Ok(Span(Duration::from_millis(ms))), "{text}");
         }

@@ -1,6 +1,7 @@
 //! `suite`: starts a server of its own for each scenario of a list, and puts all reports into one.
 //!
-//! Every scenario gets a fresh server on a fresh data directory, so that none pays for the one before.
+//! Every scenario gets a fresh server on a fresh data directory, so that none pays for the one
+//! before.
 
 use std::path::PathBuf;
 
@@ -34,9 +35,27 @@ const PRESETS: &[(&str, &[&str])] = &[
 
 /// Those that run only where they are named: they take minutes.
 const NAMED: &[(&str, &[&str])] = &[
-    // The window holds two pings of everybody: a sweep a second makes 25 to 26 s of each interval of 25 s.
-    (CONNECT_AUTH, &["connect", "--connections", "19000", "--rooms", "100", "--at-once", "256", "--enter", "--idle", "51s"]),
-    ("connect-burst", &["connect", "--connections", "5000", "--rooms", "100", "--burst", "1048576"]),
+    // The window holds two pings of everybody: a sweep a second makes 25 to 26 s of each interval
+    // of 25 s.
+    (
+        CONNECT_AUTH,
+        &[
+            "connect",
+            "--connections",
+            "19000",
+            "--rooms",
+            "100",
+            "--at-once",
+            "256",
+            "--enter",
+            "--idle",
+            "51s",
+        ],
+    ),
+    (
+        "connect-burst",
+        &["connect", "--connections", "5000", "--rooms", "100", "--burst", "1048576"],
+    ),
     (ENTITIES, &["entities", "--run", ENTITIES, "--asleep-within", "4m"]),
     (GREEDY, &["greedy"]),
     ("entities-all", &["entities", "--phases", "cold", "--all"]),
@@ -53,16 +72,20 @@ const NAMED: &[(&str, &[&str])] = &[
 const CONNECT_AUTH: &str = "connect-auth";
 const GREEDY: &str = "greedy";
 
-/// What the servers of some presets need besides what all of them get. A process may have 20,000 open files in many places, of
-/// which a server keeps 400 for itself.
+/// What the servers of some presets need besides what all of them get. A process may have 20,000
+/// open files in many places, of which a server keeps 400 for itself.
 const ENVIRONMENT: &[(&str, &[(&str, &str)])] = &[
-    (CONNECT_AUTH, &[("GREENROOM_SOCKET__MAX_CONNECTIONS", "19200"), ("GREENROOM_SOCKET__MAX_PENDING", "400")]),
+    (
+        CONNECT_AUTH,
+        &[("GREENROOM_SOCKET__MAX_CONNECTIONS", "19200"), ("GREENROOM_SOCKET__MAX_PENDING", "400")],
+    ),
     (SOAK, RETENTION),
     // On one core it takes longer than a minute to wake all of them.
     (ENTITIES, &[("GREENROOM_KINDS__ROOM__IDLE_TIMEOUT", "2m")]),
 ];
 
-/// Rooms keep little: the journal is trimmed all the time, and its tables are merged again and again.
+/// Rooms keep little: the journal is trimmed all the time, and its tables are merged again and
+/// again.
 const RETENTION: &[(&str, &str)] = &[
     ("GREENROOM_KINDS__ROOM__RESUME_EVENTS", "200"),
     ("GREENROOM_KINDS__ROOM__KEEP_EVENTS", "200"),
@@ -76,13 +99,15 @@ const SOAK: &str = "soak";
 /// Stands for the directory of the server's store in a preset's arguments.
 const DATA: &str = "{data}";
 
-/// The name of the preset after which the server is killed, so that entities come back from what was not in a snapshot yet.
+/// The name of the preset after which the server is killed, so that entities come back from what
+/// was not in a snapshot yet.
 const ENTITIES: &str = "entities";
 
 /// The name of the preset that needs files.
 const REPLAY: &str = "replay";
 
-/// Of the common arguments, `--url`, `--metrics` and `--pid` do not count: the suite knows its server.
+/// Of the common arguments, `--url`, `--metrics` and `--pid` do not count: the suite knows its
+/// server.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
     #[command(flatten)]
@@ -97,7 +122,8 @@ pub struct Args {
     /// Only these scenarios, by name
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
-    /// IRC logs for `replay`, after which the server is killed, started again, and its history verified
+    /// IRC logs for `replay`, after which the server is killed, started again, and its history
+    /// verified
     #[arg(long, value_name = "FILE", num_args = 1..)]
     #[serde(skip)]
     pub irc: Vec<PathBuf>,
@@ -109,7 +135,8 @@ pub struct Args {
 /// Runs the suite and delivers its reports; tells whether all promises were kept.
 ///
 /// # Errors
-/// Where a server does not start, or a scenario could not be run; what was measured before is delivered all the same.
+/// Where a server does not start, or a scenario could not be run; what was measured before is
+/// delivered all the same.
 pub fn run(args: Args) -> Result<bool> {
     let names = choose(&args.only, !args.irc.is_empty())?;
     if let Some(cpus) = &args.client_cpus {
@@ -135,24 +162,41 @@ pub fn run(args: Args) -> Result<bool> {
 /// The presets to run, in order.
 fn choose(only: &[String], with_replay: bool) -> Result<Vec<&'static str>> {
     let named = NAMED.iter().filter(|_| !only.is_empty());
-    let all: Vec<_> = PRESETS.iter().chain(named).map(|(name, _)| *name).chain(with_replay.then_some(REPLAY)).collect();
+    let all: Vec<_> = PRESETS
+        .iter()
+        .chain(named)
+        .map(|(name, _)| *name)
+        .chain(with_replay.then_some(REPLAY))
+        .collect();
     if let Some(unknown) = only.iter().find(|name| !all.contains(&name.as_str())) {
-        bail!("there is no scenario `{unknown}`; there are {} (and `replay` with `--irc`)", all.join(", "));
+        bail!(
+            "there is no scenario `{unknown}`; there are {} (and `replay` with `--irc`)",
+            all.join(", ")
+        );
     }
     Ok(all.into_iter().filter(|name| only.is_empty() || only.iter().any(|o| o == name)).collect())
 }
 
-/// The server that a scenario wants. With tokens, `common` gets the secret that they are signed with.
+/// The server that a scenario wants. With tokens, `common` gets the secret that they are signed
+/// with.
 fn prepare(server: &ServerArgs, name: &str, common: &mut Common) -> Result<Setup> {
     let mut setup = Setup::new(server)?;
-    for (name, value) in ENVIRONMENT.iter().filter(|(preset, _)| *preset == name).flat_map(|(_, environment)| *environment) {
+    for (name, value) in ENVIRONMENT
+        .iter()
+        .filter(|(preset, _)| *preset == name)
+        .flat_map(|(_, environment)| *environment)
+    {
         setup.set(name, value);
     }
     if name == GREEDY {
         setup.let_limits_count();
     }
     // Whoever brings a configuration, or tokens, knows what the server's secret is.
-    if [CONNECT_AUTH, GREEDY].contains(&name) && server.server_config.is_none() && common.secret.is_none() && common.token.is_none() {
+    if [CONNECT_AUTH, GREEDY].contains(&name)
+        && server.server_config.is_none()
+        && common.secret.is_none()
+        && common.token.is_none()
+    {
         common.secret = Some(setup.demand_tokens()?);
     }
     Ok(setup)
@@ -163,14 +207,20 @@ fn scenario(args: &Args, name: &'static str) -> Result<Vec<Report>> {
     let setup = prepare(&args.server, name, &mut args.common)?;
     let server = Server::start(&setup)?;
     if name != REPLAY {
-        let preset = PRESETS.iter().chain(NAMED).find(|(preset, _)| *preset == name).context("the name was chosen from the presets")?.1;
+        let preset = PRESETS
+            .iter()
+            .chain(NAMED)
+            .find(|(preset, _)| *preset == name)
+            .context("the name was chosen from the presets")?
+            .1;
         let data = setup.data();
         let words = preset.iter().map(|word| word.replace(DATA, &data.to_string_lossy())).collect();
         let report = one(args, name, words, &server)?;
         if name == ENTITIES {
             server.kill()?;
             let server = Server::start(&setup)?;
-            let words = ["entities", "--run", ENTITIES, "--phases", "crashed"].map(str::to_owned).to_vec();
+            let words =
+                ["entities", "--run", ENTITIES, "--phases", "crashed"].map(str::to_owned).to_vec();
             let crashed = one(args, "entities-after-kill", words, &server)?;
             server.stop()?;
             return Ok(vec![report, crashed]);
@@ -180,7 +230,13 @@ fn scenario(args: &Args, name: &'static str) -> Result<Vec<Report>> {
     }
     let kept = setup.dir().join("kept.jsonl").to_string_lossy().into_owned();
     let files = args.irc.iter().map(|file| file.to_string_lossy().into_owned());
-    let words = ["replay".to_owned(), "--speed".into(), args.speed.to_string(), "--keep".into(), kept.clone()];
+    let words = [
+        "replay".to_owned(),
+        "--speed".into(),
+        args.speed.to_string(),
+        "--keep".into(),
+        kept.clone(),
+    ];
     let replay = one(args, name, words.into_iter().chain(files).collect(), &server)?;
     server.kill()?;
     let server = Server::start(&setup)?;
@@ -203,13 +259,23 @@ fn one(args: &Args, name: &str, words: Vec<String>, server: &Server) -> Result<R
         ("--codec", codec.to_owned()),
     ];
     // A scenario's own defaults count, unless the suite was told otherwise.
-    let times = [("--duration", common.duration.to_string(), DURATION), ("--warmup", common.warmup.to_string(), WARMUP)];
-    let told = times.into_iter().filter(|(_, value, default)| value != default).map(|(option, value, _)| (option, value));
-    line.extend(options.into_iter().chain(told).flat_map(|(option, value)| [option.to_owned(), value]));
+    let times = [
+        ("--duration", common.duration.to_string(), DURATION),
+        ("--warmup", common.warmup.to_string(), WARMUP),
+    ];
+    let told = times
+        .into_iter()
+        .filter(|(_, value, default)| value != default)
+        .map(|(option, value, _)| (option, value));
+    line.extend(
+        options.into_iter().chain(told).flat_map(|(option, value)| [option.to_owned(), value]),
+    );
     if common.no_progress {
         line.push("--no-progress".into());
     }
-    let mut command = Cli::try_parse_from(&line).with_context(|| format!("`{}` is not understood", line.join(" ")))?.command;
+    let mut command = Cli::try_parse_from(&line)
+        .with_context(|| format!("`{}` is not understood", line.join(" ")))?
+        .command;
     identify(&mut command, common);
     let mut report = perform(command)?;
     report.scenario = name.to_owned();
@@ -256,12 +322,23 @@ mod tests {
 
     #[test]
     fn a_long_scenario_has_its_own_times() {
-        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).expect("the line is a command").command;
-        let times =
-            |command: &Command| crate::cli::common(command).map(|common| [common.duration, common.warmup].map(|span| span.to_string()));
+        let parse = |line: &str| {
+            Cli::try_parse_from(line.split(' ')).expect("the line is a command").command
+        };
+        let times = |command: &Command| {
+            crate::cli::common(command)
+                .map(|common| [common.duration, common.warmup].map(|span| span.to_string()))
+        };
         assert_eq!(times(&parse("greenroom-loadtest soak")), Some(["1800s".into(), "120s".into()]));
-        assert_eq!(times(&parse("greenroom-loadtest soak --duration 90s")), Some(["90s".into(), "120s".into()]));
-        assert_eq!(times(&parse("greenroom-loadtest rooms")), Some([DURATION.into(), WARMUP.into()]), "and what is left out is shown so");
+        assert_eq!(
+            times(&parse("greenroom-loadtest soak --duration 90s")),
+            Some(["90s".into(), "120s".into()])
+        );
+        assert_eq!(
+            times(&parse("greenroom-loadtest rooms")),
+            Some([DURATION.into(), WARMUP.into()]),
+            "and what is left out is shown so"
+        );
     }
 
     #[test]
@@ -275,24 +352,40 @@ mod tests {
         ];
         for (options, name, demands) in table {
             let line = format!("greenroom-loadtest suite --server x {options}");
-            let Command::Suite(mut args) = Cli::try_parse_from(line.split_whitespace()).expect("the line is a command").command else {
+            let Command::Suite(mut args) = Cli::try_parse_from(line.split_whitespace())
+                .expect("the line is a command")
+                .command
+            else {
                 panic!("`{line}` is another command");
             };
             let given = args.common.secret.clone();
-            let setup = prepare(&args.server, name, &mut args.common).expect("there is room for a directory");
+            let setup = prepare(&args.server, name, &mut args.common)
+                .expect("there is room for a directory");
             let made = args.common.secret.filter(|secret| Some(secret) != given.as_ref());
             assert_eq!(made.is_some(), demands, "{name} {options}");
-            assert!(made.is_none_or(|secret| std::fs::read(secret).expect("it is there").len() == 64), "{name} {options}");
+            assert!(
+                made.is_none_or(|secret| std::fs::read(secret).expect("it is there").len() == 64),
+                "{name} {options}"
+            );
             drop(setup);
         }
-        assert!(ENVIRONMENT.iter().all(|(name, _)| NAMED.iter().any(|(preset, _)| preset == name)), "each is a preset's");
+        assert!(
+            ENVIRONMENT.iter().all(|(name, _)| NAMED.iter().any(|(preset, _)| preset == name)),
+            "each is a preset's"
+        );
     }
 
     #[test]
     fn choosing() {
-        assert_eq!(choose(&["rooms".into(), "connect".into()], false).expect("both exist"), ["connect", "rooms"]);
+        assert_eq!(
+            choose(&["rooms".into(), "connect".into()], false).expect("both exist"),
+            ["connect", "rooms"]
+        );
         assert_eq!(choose(&[], true).expect("nothing is unknown").last(), Some(&REPLAY));
-        assert!(choose(&[], true).expect("the same").iter().all(|name| !name.starts_with("find-max")), "these are named");
+        assert!(
+            choose(&[], true).expect("the same").iter().all(|name| !name.starts_with("find-max")),
+            "these are named"
+        );
         assert_eq!(choose(&["find-max-ops".into()], false).expect("it exists"), ["find-max-ops"]);
         assert!(choose(&["replay".into()], false).is_err(), "replay needs files");
         assert!(choose(&["nothing".into()], true).is_err());

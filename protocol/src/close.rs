@@ -22,8 +22,8 @@ macro_rules! close_table {
                 match self { $(Self::$name => $label,)* }
             }
 
-            /// The reason in the close frame. For [`CloseCode::UnsupportedData`] it depends on the codec:
-            /// [`CodecKind::frames_only`](crate::CodecKind::frames_only).
+            /// The reason in the close frame. For [`CloseCode::UnsupportedData`] it depends on the
+            /// codec: [`CodecKind::frames_only`](crate::CodecKind::frames_only).
             pub const fn reason(self) -> &'static str {
                 match self { $(Self::$name => $reason,)* }
             }
@@ -54,7 +54,8 @@ close_table! {
     Unauthorized = 4003, "unauthorized", "unauthorized";
     /// The client kept on sending although it was told to wait.
     RateLimited = 4008, "rate_limited", "rate_limited";
-    /// The client took too little of what waited for it within the write timeout, or overflowed a `disconnect` subscription.
+    /// The client took too little of what waited for it within the write timeout, or overflowed a
+    /// `disconnect` subscription.
     SlowConsumer = 4009, "slow_consumer", "slow_consumer";
     /// The client sent nothing, not even a pong, for the idle timeout.
     PingTimeout = 4010, "ping_timeout", "ping_timeout";

@@ -1,7 +1,7 @@
 //! How a message becomes bytes: one trait, two codecs.
 //!
-//! JSON is the canonical form. The MessagePack codec transcodes to and from it, so that every rule about messages
-//! is written once and both codecs have the same structure by construction.
+//! JSON is the canonical form. The MessagePack codec transcodes to and from it, so that every rule
+//! about messages is written once and both codecs have the same structure by construction.
 
 use serde::Serialize;
 
@@ -109,9 +109,14 @@ impl CodecKind {
         }
     }
 
-    /// Encodes a message that ends with the value `null`, all but that value, and returns what follows the value: so one copy of a
-    /// large value serves many messages. None, with `out` as it was, where the message ends otherwise.
-    pub fn encode_open(self, message: &Message<'_, impl Serialize + ?Sized>, out: &mut Vec<u8>) -> Option<&'static [u8]> {
+    /// Encodes a message that ends with the value `null`, all but that value, and returns what
+    /// follows the value: so one copy of a large value serves many messages. None, with `out` as it
+    /// was, where the message ends otherwise.
+    pub fn encode_open(
+        self,
+        message: &Message<'_, impl Serialize + ?Sized>,
+        out: &mut Vec<u8>,
+    ) -> Option<&'static [u8]> {
         let begin = out.len();
         self.encode(message, out);
         let (null, rest): (&[u8], &'static [u8]) = match self {

@@ -13,7 +13,8 @@ pub const MAX_ID: usize = 128;
 
 /// `kind:id`, checked against the grammar and cheap to clone.
 ///
-/// A kind matches `[a-z][a-z0-9_-]{0,31}`; an id is 1 to 128 bytes of `A-Z a-z 0-9 _ . ~ @ : / + = -`.
+/// A kind matches `[a-z][a-z0-9_-]{0,31}`; an id is 1 to 128 bytes of
+/// `A-Z a-z 0-9 _ . ~ @ : / + = -`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntityId {
     text: Arc<str>,
@@ -49,14 +50,15 @@ impl EntityId {
         Ok(Self { text: text.into(), colon: colon as u8 })
     }
 
-    /// The only entity of a kind that the server keeps for itself: `.kind:id`. The dot is not in the grammar, so no client, token
-    /// or configuration can name it, whatever it is called.
+    /// The only entity of a kind that the server keeps for itself: `.kind:id`. The dot is not in
+    /// the grammar, so no client, token or configuration can name it, whatever it is called.
     ///
     /// # Panics
     /// When what follows the dot is not an entity id: both are constants of the caller.
     pub fn internal(kind: &'static str, id: &'static str) -> Self {
         let name = kind.strip_prefix('.').expect("an internal kind begins with a dot");
-        let inner = Self::parse(&format!("{name}:{id}")).expect("an internal entity is named like any other behind the dot");
+        let inner = Self::parse(&format!("{name}:{id}"))
+            .expect("an internal entity is named like any other behind the dot");
         Self { text: format!(".{}", inner.text).into(), colon: inner.colon + 1 }
     }
 
@@ -167,7 +169,10 @@ mod tests {
     #[test]
     fn an_internal_entity_cannot_be_named_from_outside() {
         let internal = EntityId::internal(".canary", "node");
-        assert_eq!((internal.kind(), internal.id(), internal.as_str()), (".canary", "node", ".canary:node"));
+        assert_eq!(
+            (internal.kind(), internal.id(), internal.as_str()),
+            (".canary", "node", ".canary:node")
+        );
         assert!(!is_kind(internal.kind()));
         assert_eq!(EntityId::parse(internal.as_str()), Err(BadEntityId::Kind));
         let quoted = serde_json::to_string(&internal).unwrap();

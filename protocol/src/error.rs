@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::Seq;
 
 macro_rules! error_table {
-    ($(#[doc = $doc:literal] $name:ident = $code:literal, $text:literal;)*) => {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $text:literal;)*) => {
         /// Every error a request can be answered with.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum ErrorCode {
-            $(#[doc = $doc] $name,)*
+            $($(#[doc = $doc])+ $name,)*
         }
 
         impl ErrorCode {
@@ -32,7 +32,7 @@ macro_rules! error_table {
 
             /// What it means, in one line, for the documents.
             pub fn meaning(self) -> &'static str {
-                match self { $(Self::$name => $doc,)* }.trim()
+                match self { $(Self::$name => concat!($($doc),+),)* }.trim()
             }
         }
     };
@@ -45,7 +45,8 @@ error_table! {
     InvalidRequest = -32600, "invalid_request";
     /// No such method.
     MethodNotFound = -32601, "method_not_found";
-    /// Wrong type, missing or unknown field, bad entity id, too deep, or not a value that parsers read alike.
+    /// Wrong type, missing or unknown field, bad entity id, too deep, or not a value that parsers
+    /// read alike.
     InvalidParams = -32602, "invalid_params";
     /// A bug on our side.
     Internal = -32603, "internal";
@@ -105,8 +106,8 @@ pub struct ErrorData {
     /// With `conflict`: the entity's current seq.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<Seq>,
-    /// With `rejected`: the behaviour's reason; with `rate_limited`: the scope; with `invalid_params`: what is
-    /// wrong with a value, where a program may want to know.
+    /// With `rejected`: the behaviour's reason; with `rate_limited`: the scope; with
+    /// `invalid_params`: what is wrong with a value, where a program may want to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'static, str>>,
 }

@@ -40,7 +40,8 @@ pub struct PresenceChange {
     pub left: Vec<String>,
     /// How many users are here now.
     pub count: u64,
-    /// Everybody, instead of changes, where changes had to be left out: replaces what the client had.
+    /// Everybody, instead of changes, where changes had to be left out: replaces what the client
+    /// had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<Vec<Member>>,
 }

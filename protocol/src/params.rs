@@ -17,7 +17,8 @@ pub struct Connect {
     /// A JWT; without one the caller is anonymous, where that is configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// A ULID naming this installation for exactly-once ops; the server gives one where it is left out.
+    /// A ULID naming this installation for exactly-once ops; the server gives one where it is left
+    /// out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
     /// The `session` of the connection that was lost, to take its place.
@@ -68,7 +69,11 @@ pub struct Subscribe {
     /// The entity to follow.
     pub entity: EntityId,
     /// What the caller already has.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "by_name::optional")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "by_name::optional"
+    )]
     pub after: Option<Position>,
     /// Policy for events.
     #[serde(default)]
@@ -105,15 +110,17 @@ pub struct Send {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = crate::limits::MAX_INTEGER))]
     pub n: Option<u64>,
-    /// When the client first sent this op, in ms of the server's clock: an entity that has forgotten clients executes what is
-    /// younger than they are. Without it the client id's own time stands for it.
+    /// When the client first sent this op, in ms of the server's clock: an entity that has
+    /// forgotten clients executes what is younger than they are. Without it the client id's own
+    /// time stands for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = crate::limits::MAX_INTEGER))]
     pub first_sent: Option<u64>,
     /// Reject unless the entity is at this seq.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_seq: Option<Seq>,
-    /// Chosen by the client, at random for each op: the event carries it, so that its sender recognizes it. 1 to 64 bytes.
+    /// Chosen by the client, at random for each op: the event carries it, so that its sender
+    /// recognizes it. 1 to 64 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = crate::limits::MAX_TAG))]
     pub tag: Option<String>,
@@ -131,7 +138,8 @@ pub struct Signal {
     /// Its body.
     #[serde(default)]
     pub body: RawJson,
-    /// With the `latest` policy, a newer signal of the same sender, type and key replaces an older one. At most 64 bytes.
+    /// With the `latest` policy, a newer signal of the same sender, type and key replaces an older
+    /// one. At most 64 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = crate::limits::MAX_KEY))]
     pub key: Option<String>,

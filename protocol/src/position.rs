@@ -5,7 +5,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The number of an event in its entity's log: 1, 2, 3, ... without gaps. 0 stands before the first.
+/// The number of an event in its entity's log: 1, 2, 3, ... without gaps. 0 stands before the
+/// first.
 pub type Seq = u64;
 
 /// The identity of a log. With a new epoch the old positions mean nothing.

@@ -9,10 +9,12 @@ use serde_json::value::{RawValue, to_raw_value};
 
 /// One JSON value as text, kept byte for byte and never parsed on its way through.
 ///
-/// Cloning shares the text. Only serde_json can serialize it; for MessagePack the codec transcodes the text.
+/// Cloning shares the text. Only serde_json can serialize it; for MessagePack the codec transcodes
+/// the text.
 ///
-/// The text follows JSON's grammar, but what it spells may still fit no Rust type: `1e999` and `"\ud800"` are
-/// JSON. So [`RawJson::parse`] can fail even for a `serde_json::Value`. No codec lets such values in: see [`RawJson::check`].
+/// The text follows JSON's grammar, but what it spells may still fit no Rust type: `1e999` and
+/// `"\ud800"` are JSON. So [`RawJson::parse`] can fail even for a `serde_json::Value`. No codec
+/// lets such values in: see [`RawJson::check`].
 // `None` is the text `null`, so that `NULL` can be a constant.
 #[derive(Clone)]
 pub struct RawJson(Option<Arc<RawValue>>);
@@ -70,7 +72,8 @@ impl RawJson {
     /// Parses the text.
     ///
     /// # Errors
-    /// Where it does not have the shape of `T`, is nested deeper than 128, or spells a number or a string that `T` cannot hold.
+    /// Where it does not have the shape of `T`, is nested deeper than 128, or spells a number or a
+    /// string that `T` cannot hold.
     pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.as_str())
     }

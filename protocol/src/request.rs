@@ -40,7 +40,9 @@ impl Visitor<'_> for IdVisitor {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<RequestId, E> {
-        i64::try_from(number).map(RequestId::Number).map_err(|_| E::custom("a number beyond 63 bits"))
+        i64::try_from(number)
+            .map(RequestId::Number)
+            .map_err(|_| E::custom("a number beyond 63 bits"))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<RequestId, E> {
@@ -82,7 +84,17 @@ pub enum Call {
 
 impl Call {
     /// The names of all methods, in the order of the documentation.
-    pub const METHODS: [&str; 9] = ["connect", "subscribe", "unsubscribe", "send", "signal", "read", "history", "presence", "ping"];
+    pub const METHODS: [&str; 9] = [
+        "connect",
+        "subscribe",
+        "unsubscribe",
+        "send",
+        "signal",
+        "read",
+        "history",
+        "presence",
+        "ping",
+    ];
 
     /// The method's name on the wire; also a metric's label.
     pub const fn method(&self) -> &'static str {

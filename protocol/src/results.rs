@@ -8,9 +8,11 @@ use crate::{EntityId, Epoch, RawJson, Seq, WireError};
 /// The result of `connect`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Connected {
-    /// This session's name: for logs, and to take its place with the next `connect` should this connection be lost.
+    /// This session's name: for logs, and to take its place with the next `connect` should this
+    /// connection be lost.
     pub session: String,
-    /// Present, and true, where this session has taken the place of the one that was asked for: its presence is this one's now.
+    /// Present, and true, where this session has taken the place of the one that was asked for: its
+    /// presence is this one's now.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resumed: bool,
     /// The client id in force.
@@ -85,7 +87,8 @@ pub struct SubscriptionOutcome {
     pub error: Option<WireError>,
 }
 
-/// The outcome of one presence entry asked for within `connect`: exactly one of `result` and `error`.
+/// The outcome of one presence entry asked for within `connect`: exactly one of `result` and
+/// `error`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PresenceOutcome {
     /// The entity meant.

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as the test does")]
 
-use greenroom_protocol::ErrorCode::{self, InvalidParams, InvalidRequest, MethodNotFound, ParseError, TooLarge};
+use greenroom_protocol::ErrorCode::{
+    self, InvalidParams, InvalidRequest, MethodNotFound, ParseError, TooLarge,
+};
 use greenroom_protocol::limits::MAX_DEPTH;
 use greenroom_protocol::{Call, CodecKind, Malformed, RequestId};
 use serde_json::{Value, json};
@@ -26,12 +28,20 @@ fn assert_refused(got: &Malformed, id: Option<i64>, code: ErrorCode, words: &str
 /// Text that is no value at all, or none that MessagePack can spell.
 #[test]
 fn json_text() {
-    let deep = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"send","params":{{"body":{}{}}}}}"#, "[".repeat(63), "]".repeat(63));
+    let deep = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"send","params":{{"body":{}{}}}}}"#,
+        "[".repeat(63),
+        "]".repeat(63)
+    );
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    let deep_last = format!(r#"{{"method":"send","params":{{"body":{}}},"jsonrpc":"2.0","id":1}}"#, nested(63));
+    let deep_last =
+        format!(r#"{{"method":"send","params":{{"body":{}}},"jsonrpc":"2.0","id":1}}"#, nested(63));
     let deep_method = format!(r#"{{"jsonrpc":"2.0","id":1,"method":{}}}"#, nested(64));
     let deep_id = format!(r#"{{"jsonrpc":"2.0","id":{},"method":"ping"}}"#, nested(64));
-    let very_deep = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"send","params":{{"body":{}}}}}"#, nested(1_000_000));
+    let very_deep = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"send","params":{{"body":{}}}}}"#,
+        nested(1_000_000)
+    );
     let deep_batch = nested(1_000_000);
     let endless = "[".repeat(1_000_000);
     let long = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","{}":1}}"#, "x".repeat(10_000));
@@ -90,7 +100,12 @@ fn envelopes() {
     let long_id = "i".repeat(129);
     let table = [
         (json!([]), None, InvalidRequest, "batches are not supported"),
-        (json!([{ "jsonrpc": "2.0", "id": 1, "method": "ping" }]), None, InvalidRequest, "message of its own"),
+        (
+            json!([{ "jsonrpc": "2.0", "id": 1, "method": "ping" }]),
+            None,
+            InvalidRequest,
+            "message of its own",
+        ),
         (json!(null), None, InvalidRequest, "not null"),
         (json!(1), None, InvalidRequest, "not a number"),
         (json!(-1), None, InvalidRequest, "not a number"),
@@ -99,18 +114,53 @@ fn envelopes() {
         (json!("ping"), None, InvalidRequest, "not a string"),
         (json!({}), None, InvalidRequest, "`jsonrpc`"),
         (json!({ "id": 1, "method": "ping" }), Some(1), InvalidRequest, "`jsonrpc`"),
-        (json!({ "jsonrpc": "1.0", "id": 1, "method": "ping" }), Some(1), InvalidRequest, "`jsonrpc`"),
-        (json!({ "jsonrpc": 2.0, "id": 1, "method": "ping" }), Some(1), InvalidRequest, "`jsonrpc`"),
+        (
+            json!({ "jsonrpc": "1.0", "id": 1, "method": "ping" }),
+            Some(1),
+            InvalidRequest,
+            "`jsonrpc`",
+        ),
+        (
+            json!({ "jsonrpc": 2.0, "id": 1, "method": "ping" }),
+            Some(1),
+            InvalidRequest,
+            "`jsonrpc`",
+        ),
         (json!({ "jsonrpc": "2.0", "id": 1 }), Some(1), InvalidRequest, "`method`"),
         (json!({ "jsonrpc": "2.0", "id": 1, "method": 5 }), Some(1), InvalidRequest, "`method`"),
         (json!({ "jsonrpc": "2.0", "id": null, "method": "ping" }), None, InvalidRequest, "`id`"),
         (json!({ "jsonrpc": "2.0", "id": 1.5, "method": "ping" }), None, InvalidRequest, "`id`"),
-        (json!({ "jsonrpc": "2.0", "id": u64::MAX, "method": "ping" }), None, InvalidRequest, "`id`"),
+        (
+            json!({ "jsonrpc": "2.0", "id": u64::MAX, "method": "ping" }),
+            None,
+            InvalidRequest,
+            "`id`",
+        ),
         (json!({ "jsonrpc": "2.0", "id": [1], "method": "ping" }), None, InvalidRequest, "`id`"),
-        (json!({ "jsonrpc": "2.0", "id": long_id, "method": "ping" }), None, InvalidRequest, "128 bytes"),
-        (json!({ "jsonrpc": "2.0", "id": 1, "method": "pong" }), Some(1), MethodNotFound, "no method `pong`"),
-        (json!({ "jsonrpc": "2.0", "id": 1, "method": "" }), Some(1), MethodNotFound, "`connect`, `subscribe`"),
-        (json!({ "jsonrpc": "2.0", "id": 1, "method": "x".repeat(9999) }), Some(1), MethodNotFound, "no method"),
+        (
+            json!({ "jsonrpc": "2.0", "id": long_id, "method": "ping" }),
+            None,
+            InvalidRequest,
+            "128 bytes",
+        ),
+        (
+            json!({ "jsonrpc": "2.0", "id": 1, "method": "pong" }),
+            Some(1),
+            MethodNotFound,
+            "no method `pong`",
+        ),
+        (
+            json!({ "jsonrpc": "2.0", "id": 1, "method": "" }),
+            Some(1),
+            MethodNotFound,
+            "`connect`, `subscribe`",
+        ),
+        (
+            json!({ "jsonrpc": "2.0", "id": 1, "method": "x".repeat(9999) }),
+            Some(1),
+            MethodNotFound,
+            "no method",
+        ),
         (json!({ "jsonrpc": "2.0", "method": "pong" }), None, MethodNotFound, "no method `pong`"),
     ];
     for (message, id, code, words) in table {
@@ -122,6 +172,7 @@ fn envelopes() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn params() {
     let position = |seq: Value| json!({ "entity": "a:b", "after": { "epoch": "e", "seq": seq } });
     let send = |key: &str, value: Value| {
@@ -136,14 +187,39 @@ fn params() {
         ("ping", json!({ "x": 1 }), InvalidParams, "unknown field `x`"),
         ("read", json!(["a:b"]), InvalidParams, "params are an object, by name"),
         ("read", json!({}), InvalidParams, "missing field `entity`"),
-        ("read", json!({ "entity": "a:b", "after": 1 }), InvalidParams, "unknown field `after`, expected `entity`"),
-        ("read", json!({ "entity": 5 }), InvalidParams, "`entity`: invalid type: integer `5`, expected a string"),
-        ("read", json!({ "entity": "lobby" }), InvalidParams, "`entity`: an entity id is `kind:id`"),
+        (
+            "read",
+            json!({ "entity": "a:b", "after": 1 }),
+            InvalidParams,
+            "unknown field `after`, expected `entity`",
+        ),
+        (
+            "read",
+            json!({ "entity": 5 }),
+            InvalidParams,
+            "`entity`: invalid type: integer `5`, expected a string",
+        ),
+        (
+            "read",
+            json!({ "entity": "lobby" }),
+            InvalidParams,
+            "`entity`: an entity id is `kind:id`",
+        ),
         ("connect", json!({ "token": 1 }), InvalidParams, "`token`"),
         ("connect", json!({ "subscriptions": {} }), InvalidParams, "`subscriptions`"),
         ("connect", json!({ "subscriptions": [["a:b"]] }), InvalidParams, "`subscriptions[0]`"),
-        ("connect", json!({ "subscriptions": [{ "entity": "a:b" }, { "entity": "a" }] }), InvalidParams, "`subscriptions[1].entity`"),
-        ("connect", json!({ "subscriptions": [position(json!(1_u64 << 53))] }), InvalidParams, "`after.seq`"),
+        (
+            "connect",
+            json!({ "subscriptions": [{ "entity": "a:b" }, { "entity": "a" }] }),
+            InvalidParams,
+            "`subscriptions[1].entity`",
+        ),
+        (
+            "connect",
+            json!({ "subscriptions": [position(json!(1_u64 << 53))] }),
+            InvalidParams,
+            "`after.seq`",
+        ),
         (
             "subscribe",
             json!({ "entity": "a:b", "events": "all" }),
@@ -152,30 +228,70 @@ fn params() {
         ),
         ("subscribe", json!({ "entity": "a:b", "presence": 1 }), InvalidParams, "`presence`"),
         ("subscribe", json!({ "entity": "a:b", "after": ["e", 1] }), InvalidParams, "`after`"),
-        ("subscribe", json!({ "entity": "a:b", "after": { "epoch": "e" } }), InvalidParams, "missing field `seq`"),
+        (
+            "subscribe",
+            json!({ "entity": "a:b", "after": { "epoch": "e" } }),
+            InvalidParams,
+            "missing field `seq`",
+        ),
         ("subscribe", position(json!(-1)), InvalidParams, "`after.seq`"),
         ("subscribe", position(json!(1.5)), InvalidParams, "`after.seq`"),
-        ("subscribe", position(json!(1_u64 << 53)), InvalidParams, "`after.seq` is 0 to 9007199254740991"),
+        (
+            "subscribe",
+            position(json!(1_u64 << 53)),
+            InvalidParams,
+            "`after.seq` is 0 to 9007199254740991",
+        ),
         ("send", send("type", json!("")), InvalidParams, "`type` is empty"),
-        ("send", send("type", json!("t".repeat(65))), InvalidParams, "`type` is 1 to 64 bytes long, not 65"),
+        (
+            "send",
+            send("type", json!("t".repeat(65))),
+            InvalidParams,
+            "`type` is 1 to 64 bytes long, not 65",
+        ),
         ("send", send("n", json!(0)), InvalidParams, "`n` is 1 to"),
         ("send", send("n", json!(1_u64 << 53)), InvalidParams, "`n` is 1 to 9007199254740991"),
         ("send", send("n", json!("1")), InvalidParams, "`n`"),
         ("send", send("if_seq", json!(1_u64 << 53)), InvalidParams, "`if_seq`"),
         ("send", send("tag", json!("")), InvalidParams, "`tag` is empty"),
-        ("send", send("tag", json!("t".repeat(65))), InvalidParams, "`tag` is 1 to 64 bytes long, not 65"),
+        (
+            "send",
+            send("tag", json!("t".repeat(65))),
+            InvalidParams,
+            "`tag` is 1 to 64 bytes long, not 65",
+        ),
         ("send", send("tag", json!(7)), InvalidParams, "`tag`"),
         ("signal", json!({ "entity": "a:b", "type": "" }), InvalidParams, "`type` is empty"),
-        ("signal", json!({ "entity": "a:b", "type": "t", "key": "k".repeat(65) }), InvalidParams, "`key` is at most 64 bytes"),
+        (
+            "signal",
+            json!({ "entity": "a:b", "type": "t", "key": "k".repeat(65) }),
+            InvalidParams,
+            "`key` is at most 64 bytes",
+        ),
         ("history", json!({ "entity": "a:b", "limit": 0 }), InvalidParams, "`limit` is 1 to 1000"),
-        ("history", json!({ "entity": "a:b", "limit": 1001 }), InvalidParams, "`limit` is 1 to 1000"),
-        ("history", json!({ "entity": "a:b", "before": 1, "after": 1 }), InvalidParams, "exclude each other"),
+        (
+            "history",
+            json!({ "entity": "a:b", "limit": 1001 }),
+            InvalidParams,
+            "`limit` is 1 to 1000",
+        ),
+        (
+            "history",
+            json!({ "entity": "a:b", "before": 1, "after": 1 }),
+            InvalidParams,
+            "exclude each other",
+        ),
         ("history", json!({ "entity": "a:b", "before": 1_u64 << 53 }), InvalidParams, "`before`"),
         ("history", json!({ "entity": "a:b", "after": 1_u64 << 53 }), InvalidParams, "`after`"),
         ("presence", json!({ "entity": "a:b", "action": "come" }), InvalidParams, "`action`"),
         ("presence", json!({ "entity": "a:b", "meta": {} }), InvalidParams, "`meta` goes with"),
         ("presence", enter(json!([])), InvalidParams, "`meta` is an object"),
-        ("presence", enter(json!({ "a": "x".repeat(1017) })), TooLarge, "`meta` is at most 1024 bytes of JSON, not 1025"),
+        (
+            "presence",
+            enter(json!({ "a": "x".repeat(1017) })),
+            TooLarge,
+            "`meta` is at most 1024 bytes of JSON, not 1025",
+        ),
     ];
     for (method, params, code, words) in table {
         let message = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
@@ -191,16 +307,23 @@ fn params() {
 fn the_edges_are_inside() {
     let table = [
         ("ping", json!({})),
-        ("send", json!({ "entity": "a:b", "type": "t".repeat(64), "n": (1_u64 << 53) - 1, "if_seq": 0, "tag": "t".repeat(64) })),
+        (
+            "send",
+            json!({ "entity": "a:b", "type": "t".repeat(64), "n": (1_u64 << 53) - 1, "if_seq": 0, "tag": "t".repeat(64) }),
+        ),
         ("signal", json!({ "entity": "a:b", "type": "t", "key": "k".repeat(64) })),
         ("signal", json!({ "entity": "a:b", "type": "t", "key": "" })),
         ("history", json!({ "entity": "a:b", "limit": 1000, "before": 0 })),
-        ("presence", json!({ "entity": "a:b", "action": "enter", "meta": { "a": "x".repeat(1016) } })),
+        (
+            "presence",
+            json!({ "entity": "a:b", "action": "enter", "meta": { "a": "x".repeat(1016) } }),
+        ),
         ("presence", json!({ "entity": "a:b", "action": "enter" })),
         ("subscribe", json!({ "entity": "a:b", "after": null })),
     ];
     for (method, params) in table {
-        let message = json!({ "jsonrpc": "2.0", "id": "i".repeat(128), "method": method, "params": params });
+        let message =
+            json!({ "jsonrpc": "2.0", "id": "i".repeat(128), "method": method, "params": params });
         for (codec, bytes) in both(&message) {
             let request = codec.decode(&bytes).unwrap_or_else(|e| panic!("{message}: {e:?}"));
             assert_eq!(request.call.method(), method);
@@ -244,10 +367,13 @@ fn msgpack_bytes() {
         println!("{:02x?}", &bytes[..bytes.len().min(40)]);
         assert_refused(&refusal(CodecKind::MsgPack, bytes), *id, ParseError, words);
     }
-    let Call::Ping(_) = CodecKind::MsgPack.decode(&ping).unwrap().call else { panic!("not a ping") };
+    let Call::Ping(_) = CodecKind::MsgPack.decode(&ping).unwrap().call else {
+        panic!("not a ping")
+    };
 }
 
-/// What MessagePack can spell and JSON cannot is wrong with the member that has it, and the answer bears the id.
+/// What MessagePack can spell and JSON cannot is wrong with the member that has it, and the answer
+/// bears the id.
 #[test]
 fn msgpack_beyond_json() {
     let float = |marker: u8, bytes: &[u8]| [&[marker], bytes].concat();
@@ -273,11 +399,19 @@ fn msgpack_beyond_json() {
         (&deep, "64 levels", "too_deep"),
         (b"\x82\xa1a\x01\xa1a\x02", "the key `a` twice", "duplicate_key"),
     ];
-    let pair = |key: &str, value: &[u8]| [&[0xa0 + key.len() as u8], key.as_bytes(), value].concat();
-    let (version, id, method) = (pair("jsonrpc", b"\xa32.0"), pair("id", b"\x07"), pair("method", b"\xa4send"));
+    let pair =
+        |key: &str, value: &[u8]| [&[0xa0 + key.len() as u8], key.as_bytes(), value].concat();
+    let (version, id, method) =
+        (pair("jsonrpc", b"\xa32.0"), pair("id", b"\x07"), pair("method", b"\xa4send"));
     for (value, words, reason) in table {
         println!("{:02x?}", &value[..value.len().min(40)]);
-        let params = [b"\x83".as_slice(), &pair("entity", b"\xa3a:b"), &pair("type", b"\xa1t"), &pair("body", value)].concat();
+        let params = [
+            b"\x83".as_slice(),
+            &pair("entity", b"\xa3a:b"),
+            &pair("type", b"\xa1t"),
+            &pair("body", value),
+        ]
+        .concat();
         let params = pair("params", &params);
         for members in [[&version, &id, &method, &params], [&params, &method, &id, &version]] {
             let message = [b"\x84".to_vec(), members.map(Vec::as_slice).concat()].concat();
@@ -298,7 +432,8 @@ fn msgpack_beyond_json() {
     }
 }
 
-/// What the grammar allows and parsers read differently, wherever a value of the client's is passed on.
+/// What the grammar allows and parsers read differently, wherever a value of the client's is passed
+/// on.
 #[test]
 fn values_that_parsers_read_differently() {
     let table = [
@@ -311,14 +446,35 @@ fn values_that_parsers_read_differently() {
     for (value, reason, words) in table {
         let requests = [
             ("send", format!(r#"{{"entity":"a:b","type":"t","body":{value}}}"#), "`body`"),
-            ("send", format!(r#"{{"entity":"a:b","type":"edit","body":{{"seq":1,"body":{value}}}}}"#), "`body`"),
-            ("send", format!(r#"{{"entity":"a:b","type":"patch","body":[{{"op":"add","path":"/a","value":{value}}}]}}"#), "`body`"),
+            (
+                "send",
+                format!(r#"{{"entity":"a:b","type":"edit","body":{{"seq":1,"body":{value}}}}}"#),
+                "`body`",
+            ),
+            (
+                "send",
+                format!(
+                    r#"{{"entity":"a:b","type":"patch","body":[{{"op":"add","path":"/a","value":{value}}}]}}"#
+                ),
+                "`body`",
+            ),
             ("signal", format!(r#"{{"entity":"a:b","type":"t","body":{value}}}"#), "`body`"),
-            ("presence", format!(r#"{{"entity":"a:b","action":"enter","meta":{{"m":{value}}}}}"#), "`meta`"),
-            ("connect", format!(r#"{{"presence":[{{"entity":"a:a"}},{{"entity":"a:b","meta":{{"m":{value}}}}}]}}"#), "`meta`"),
+            (
+                "presence",
+                format!(r#"{{"entity":"a:b","action":"enter","meta":{{"m":{value}}}}}"#),
+                "`meta`",
+            ),
+            (
+                "connect",
+                format!(
+                    r#"{{"presence":[{{"entity":"a:a"}},{{"entity":"a:b","meta":{{"m":{value}}}}}]}}"#
+                ),
+                "`meta`",
+            ),
         ];
         for (method, params, field) in requests {
-            let text = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"{method}","params":{params}}}"#);
+            let text =
+                format!(r#"{{"jsonrpc":"2.0","id":7,"method":"{method}","params":{params}}}"#);
             println!("{text}");
             let got = refusal(CodecKind::Json, text.as_bytes());
             assert_refused(&got, Some(7), InvalidParams, words);
@@ -337,5 +493,8 @@ fn values_that_parsers_read_differently() {
 
 /// The same message in both codecs, the MessagePack not made by ours.
 fn both(message: &Value) -> [(CodecKind, Vec<u8>); 2] {
-    [(CodecKind::Json, serde_json::to_vec(message).unwrap()), (CodecKind::MsgPack, rmp_serde::to_vec(message).unwrap())]
+    [
+        (CodecKind::Json, serde_json::to_vec(message).unwrap()),
+        (CodecKind::MsgPack, rmp_serde::to_vec(message).unwrap()),
+    ]
 }

@@ -6,7 +6,8 @@ use super::*;
 async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let url = format!("http://{address}{path}");
     let asked = tokio::task::spawn_blocking(move || {
-        let agent = ureq::Agent::from(ureq::Agent::config_builder().http_status_as_error(false).build());
+        let agent =
+            ureq::Agent::from(ureq::Agent::config_builder().http_status_as_error(false).build());
         let mut response = agent.get(&url).call().unwrap();
         (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
     });
@@ -17,7 +18,8 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 async fn operators_see_life_readiness_and_metrics() {
     let exporter = Exporter::install().unwrap();
     assert!(Exporter::install().is_err(), "one recorder per process");
-    let (readiness, receiver) = ReadinessHandle::new(Readiness::not_ready("the store does not answer"));
+    let (readiness, receiver) =
+        ReadinessHandle::new(Readiness::not_ready("the store does not answer"));
     let admin = serve((Ipv4Addr::LOCALHOST, 0).into(), exporter, receiver).unwrap();
     let address = admin.address;
     assert_ne!(address.port(), 0);
@@ -26,7 +28,10 @@ async fn operators_see_life_readiness_and_metrics() {
     assert_eq!(get(address, "/live").await, (200, r#"{"status":"live"}"#.into()));
     let (status, body) = get(address, "/ready").await;
     assert_eq!(status, 503);
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap()["reason"], "the store does not answer");
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&body).unwrap()["reason"],
+        "the store does not answer"
+    );
     assert!(get(address, "/metrics").await.1.contains("greenroom_ready 0\n"));
 
     readiness.set(Readiness::Ready);
@@ -50,9 +55,13 @@ async fn operators_see_life_readiness_and_metrics() {
             answer
         })
     };
-    for (host, status) in
-        [("evil.test:9464", 403), ("localhost.evil.test", 403), ("0.0.0.0:9464", 403), ("LOCALHOST:9464", 200), ("[::1]", 200)]
-    {
+    for (host, status) in [
+        ("evil.test:9464", 403),
+        ("localhost.evil.test", 403),
+        ("0.0.0.0:9464", 403),
+        ("LOCALHOST:9464", 200),
+        ("[::1]", 200),
+    ] {
         let answer = asked(host).await.unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer:.200}");
         assert_eq!(answer.contains("greenroom_ready"), status == 200, "{host}");

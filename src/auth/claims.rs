@@ -22,16 +22,24 @@ impl Checks {
     /// The identity that `claims` describe at the time `now`.
     ///
     /// It ends when the same token would no longer be admitted: `exp` and the leeway.
-    pub fn identity(&self, claims: &Map<String, Value>, now: Millis) -> Result<Identity, AuthError> {
+    pub fn identity(
+        &self,
+        claims: &Map<String, Value>,
+        now: Millis,
+    ) -> Result<Identity, AuthError> {
         let expires_at = match numeric_date(claims, "exp")? {
             Some(exp) => Some(exp.saturating_add(self.leeway_ms).min(MAX_INTEGER)),
-            None if self.require_exp => return Err(AuthError::claim("exp", "is missing: a token must expire")),
+            None if self.require_exp => {
+                return Err(AuthError::claim("exp", "is missing: a token must expire"));
+            }
             None => None,
         };
         if expires_at.is_some_and(|end| end <= now) {
             return Err(AuthError::Expired);
         }
-        if numeric_date(claims, "nbf")?.is_some_and(|start| start > now.saturating_add(self.leeway_ms)) {
+        if numeric_date(claims, "nbf")?
+            .is_some_and(|start| start > now.saturating_add(self.leeway_ms))
+        {
             return Err(AuthError::NotYetValid);
         }
         if let Some(issuer) = &self.issuer
@@ -45,7 +53,12 @@ impl Checks {
             return Err(AuthError::claim("aud", "does not name this server"));
         }
         let user = user(claims)?;
-        Ok(Identity { user: user.into(), expires_at, capabilities: capabilities(claims)?, anonymous: false })
+        Ok(Identity {
+            user: user.into(),
+            expires_at,
+            capabilities: capabilities(claims)?,
+            anonymous: false,
+        })
     }
 }
 
@@ -53,11 +66,16 @@ fn user(claims: &Map<String, Value>) -> Result<&str, AuthError> {
     match claims.get("sub") {
         None => Err(AuthError::claim("sub", "is missing: it names the user")),
         Some(Value::String(sub)) if sub.is_empty() => Err(AuthError::claim("sub", "is empty")),
-        Some(Value::String(sub)) if sub.len() > MAX_USER => Err(AuthError::claim("sub", format!("is over {MAX_USER} bytes long"))),
-        Some(Value::String(sub)) if sub.starts_with(ANONYMOUS_PREFIX) => {
-            Err(AuthError::claim("sub", format!("starts with `{ANONYMOUS_PREFIX}`, which marks anonymous users")))
+        Some(Value::String(sub)) if sub.len() > MAX_USER => {
+            Err(AuthError::claim("sub", format!("is over {MAX_USER} bytes long")))
         }
-        Some(Value::String(sub)) if sub.chars().any(char::is_control) => Err(AuthError::claim("sub", "holds control characters")),
+        Some(Value::String(sub)) if sub.starts_with(ANONYMOUS_PREFIX) => Err(AuthError::claim(
+            "sub",
+            format!("starts with `{ANONYMOUS_PREFIX}`, which marks anonymous users"),
+        )),
+        Some(Value::String(sub)) if sub.chars().any(char::is_control) => {
+            Err(AuthError::claim("sub", "holds control characters"))
+        }
         Some(Value::String(sub)) => Ok(sub),
         Some(_) => Err(AuthError::claim("sub", "is no string")),
     }
@@ -74,15 +92,23 @@ fn capabilities(claims: &Map<String, Value>) -> Result<Capabilities, AuthError> 
 }
 
 /// RFC 7519's `NumericDate`: seconds, with or without a fraction. In milliseconds here.
-fn numeric_date(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<Millis>, AuthError> {
+fn numeric_date(
+    claims: &Map<String, Value>,
+    claim: &'static str,
+) -> Result<Option<Millis>, AuthError> {
     let number = match claims.get(claim) {
         None => return Ok(None),
-        Some(value) => {
-            value.as_f64().filter(|seconds| *seconds >= 0.0).ok_or_else(|| AuthError::claim(claim, "is no time in seconds since 1970"))?
-        }
+        Some(value) => value
+            .as_f64()
+            .filter(|seconds| *seconds >= 0.0)
+            .ok_or_else(|| AuthError::claim(claim, "is no time in seconds since 1970"))?,
     };
     // A cast to an integer saturates, which is what a date in the far future should do.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above; negative ones are refused")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "see above; negative ones are refused"
+    )]
     Ok(Some((number * 1000.0) as u64))
 }
 

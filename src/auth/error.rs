@@ -9,7 +9,8 @@ use greenroom_protocol::{ErrorCode, WireError};
 #[error("{0}")]
 pub struct AuthConfigError(pub String);
 
-/// Why `connect` is refused. The texts go to the client, and hold nothing of the token but its claims.
+/// Why `connect` is refused. The texts go to the client, and hold nothing of the token but its
+/// claims.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// There is no token, and anonymous access is off.

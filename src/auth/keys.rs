@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse,
+};
 use jsonwebtoken::{DecodingKey, Validation};
 
 use super::AuthConfigError;
@@ -49,15 +51,21 @@ impl Keys {
     pub fn load(config: &AuthConfig) -> Result<Self, AuthConfigError> {
         let one = |key| Ok(Self::One(Box::new(key)));
         if let Some(secret) = secret(config)? {
-            return one(Key::new(DecodingKey::from_secret(secret.expose().as_bytes()), Algorithm::HS256));
+            return one(Key::new(
+                DecodingKey::from_secret(secret.expose().as_bytes()),
+                Algorithm::HS256,
+            ));
         }
         if let Some(path) = &config.public_key_file {
-            let algorithm = config.algorithm.ok_or_else(|| AuthConfigError("`auth.algorithm` is not set".into()))?;
+            let algorithm = config
+                .algorithm
+                .ok_or_else(|| AuthConfigError("`auth.algorithm` is not set".into()))?;
             return one(Key::new(public_key(path, algorithm)?, algorithm));
         }
         match &config.jwks_file {
-            Some(path) => key_set(&read(path, "auth.jwks_file")?)
-                .map_err(|why| AuthConfigError(format!("`auth.jwks_file`: `{}` {why}", path.display()))),
+            Some(path) => key_set(&read(path, "auth.jwks_file")?).map_err(|why| {
+                AuthConfigError(format!("`auth.jwks_file`: `{}` {why}", path.display()))
+            }),
             None => Ok(Self::None),
         }
     }
@@ -78,7 +86,9 @@ impl Keys {
     pub fn find(&self, kid: Option<&str>) -> Option<&Key> {
         match (self, kid) {
             (Self::One(key), _) => Some(key),
-            (Self::Set(keys), Some(kid)) => keys.iter().find(|(id, _)| id.as_deref() == Some(kid)).map(|(_, key)| key),
+            (Self::Set(keys), Some(kid)) => {
+                keys.iter().find(|(id, _)| id.as_deref() == Some(kid)).map(|(_, key)| key)
+            }
             // A token may leave out what can be only one.
             (Self::Set(keys), None) => match keys.as_slice() {
                 [(_, key)] => Some(key),
@@ -93,21 +103,25 @@ impl Keys {
 pub(super) fn secret(config: &AuthConfig) -> Result<Option<Secret>, AuthConfigError> {
     let (key, secret) = match (&config.secret, &config.secret_file) {
         (Some(secret), _) => ("auth.secret", secret.clone()),
-        (None, Some(path)) => {
-            ("auth.secret_file", read_secret(path).map_err(|error| AuthConfigError(format!("`auth.secret_file`: {error}")))?)
-        }
+        (None, Some(path)) => (
+            "auth.secret_file",
+            read_secret(path)
+                .map_err(|error| AuthConfigError(format!("`auth.secret_file`: {error}")))?,
+        ),
         (None, None) => return Ok(None),
     };
     match secret.expose().len() {
-        short @ 0..MIN_SECRET_BYTES => {
-            Err(AuthConfigError(format!("`{key}` has {short} bytes; an HS256 secret needs at least {MIN_SECRET_BYTES}")))
-        }
+        short @ 0..MIN_SECRET_BYTES => Err(AuthConfigError(format!(
+            "`{key}` has {short} bytes; an HS256 secret needs at least {MIN_SECRET_BYTES}"
+        ))),
         _ => Ok(Some(secret)),
     }
 }
 
 fn read(path: &Path, key: &str) -> Result<Vec<u8>, AuthConfigError> {
-    std::fs::read(path).map_err(|error| AuthConfigError(format!("`{key}`: cannot read `{}`: {error}", path.display())))
+    std::fs::read(path).map_err(|error| {
+        AuthConfigError(format!("`{key}`: cannot read `{}`: {error}", path.display()))
+    })
 }
 
 fn public_key(path: &Path, algorithm: Algorithm) -> Result<DecodingKey, AuthConfigError> {
@@ -116,14 +130,25 @@ fn public_key(path: &Path, algorithm: Algorithm) -> Result<DecodingKey, AuthConf
         Algorithm::RS256 => DecodingKey::from_rsa_pem(&pem),
         Algorithm::ES256 => DecodingKey::from_ec_pem(&pem),
         Algorithm::EdDSA => DecodingKey::from_ed_pem(&pem),
-        Algorithm::HS256 => return Err(AuthConfigError("`auth.algorithm` is HS256, which has no public key".into())),
+        Algorithm::HS256 => {
+            return Err(AuthConfigError(
+                "`auth.algorithm` is HS256, which has no public key".into(),
+            ));
+        }
     };
-    key.map_err(|_| AuthConfigError(format!("`auth.public_key_file`: `{}` holds no public key in PEM for {algorithm:?}", path.display())))
+    key.map_err(|_| {
+        AuthConfigError(format!(
+            "`auth.public_key_file`: `{}` holds no public key in PEM for {algorithm:?}",
+            path.display()
+        ))
+    })
 }
 
-/// Reads a JSON Web Key Set. Keys that are not for checking signatures of ours are passed over, as RFC 7517 wants.
+/// Reads a JSON Web Key Set. Keys that are not for checking signatures of ours are passed over, as
+/// RFC 7517 wants.
 fn key_set(text: &[u8]) -> Result<Keys, String> {
-    let set: JwkSet = serde_json::from_slice(text).map_err(|error| format!("is no JSON Web Key Set: {error}"))?;
+    let set: JwkSet =
+        serde_json::from_slice(text).map_err(|error| format!("is no JSON Web Key Set: {error}"))?;
     let mut keys: Vec<(Option<String>, Key)> = Vec::new();
     let mut passed_over = 0;
     for jwk in &set.keys {
@@ -133,9 +158,14 @@ fn key_set(text: &[u8]) -> Result<Keys, String> {
         };
         let id = jwk.common.key_id.clone();
         let name = id.as_deref().unwrap_or("(none)");
-        let decoding = DecodingKey::from_jwk(jwk).map_err(|_| format!("holds a key that cannot be read, with `kid` `{name}`"))?;
-        if algorithm == Algorithm::HS256 && decoding.try_get_as_bytes().is_ok_and(|secret| secret.len() < MIN_SECRET_BYTES) {
-            return Err(format!("holds a secret of less than {MIN_SECRET_BYTES} bytes, with `kid` `{name}`"));
+        let decoding = DecodingKey::from_jwk(jwk)
+            .map_err(|_| format!("holds a key that cannot be read, with `kid` `{name}`"))?;
+        if algorithm == Algorithm::HS256
+            && decoding.try_get_as_bytes().is_ok_and(|secret| secret.len() < MIN_SECRET_BYTES)
+        {
+            return Err(format!(
+                "holds a secret of less than {MIN_SECRET_BYTES} bytes, with `kid` `{name}`"
+            ));
         }
         if keys.iter().any(|(known, _)| *known == id) {
             return Err(format!("holds two keys with `kid` `{name}`"));
@@ -149,20 +179,29 @@ fn key_set(text: &[u8]) -> Result<Keys, String> {
         return Err("holds several keys, and one without a `kid`".into());
     }
     if passed_over > 0 {
-        tracing::info!(passed_over, used = keys.len(), "keys for other uses or algorithms in the key set");
+        tracing::info!(
+            passed_over,
+            used = keys.len(),
+            "keys for other uses or algorithms in the key set"
+        );
     }
     Ok(Keys::Set(keys))
 }
 
-/// The algorithm that a key is for: what it says, where that fits its type, or else what its type has.
+/// The algorithm that a key is for: what it says, where that fits its type, or else what its type
+/// has.
 fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
     if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
         return None;
     }
     let (algorithm, name) = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
-        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => (Algorithm::ES256, KeyAlgorithm::ES256),
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => (Algorithm::EdDSA, KeyAlgorithm::EdDSA),
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+            (Algorithm::ES256, KeyAlgorithm::ES256)
+        }
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+            (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
+        }
         AlgorithmParameters::OctetKey(_) => (Algorithm::HS256, KeyAlgorithm::HS256),
         _ => return None,
     };

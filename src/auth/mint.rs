@@ -58,9 +58,13 @@ impl Signer {
             Algorithm::RS256 => EncodingKey::from_rsa_pem(pem),
             Algorithm::ES256 => EncodingKey::from_ec_pem(pem),
             Algorithm::EdDSA => EncodingKey::from_ed_pem(pem),
-            Algorithm::HS256 => return Err(AuthConfigError("HS256 has no private key; pass a secret".into())),
+            Algorithm::HS256 => {
+                return Err(AuthConfigError("HS256 has no private key; pass a secret".into()));
+            }
         };
-        let key = key.map_err(|_| AuthConfigError(format!("this is no private key in PEM (PKCS #8) for {algorithm:?}")))?;
+        let key = key.map_err(|_| {
+            AuthConfigError(format!("this is no private key in PEM (PKCS #8) for {algorithm:?}"))
+        })?;
         Ok(Self { key, header: Header::new(algorithm.into()) })
     }
 
@@ -75,6 +79,7 @@ impl Signer {
     /// # Errors
     /// When the key cannot sign.
     pub fn sign(&self, claims: &impl Serialize) -> Result<String, AuthConfigError> {
-        jsonwebtoken::encode(&self.header, claims, &self.key).map_err(|error| AuthConfigError(format!("the key cannot sign: {error}")))
+        jsonwebtoken::encode(&self.header, claims, &self.key)
+            .map_err(|error| AuthConfigError(format!("the key cannot sign: {error}")))
     }
 }

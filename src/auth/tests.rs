@@ -31,17 +31,35 @@ impl Pair {
             Algorithm::RS256 => {
                 let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
                 let private = AsDer::<Pkcs8V1Der<'_>>::as_der(&key).unwrap();
-                (private.as_ref().into(), AsDer::<PublicKeyX509Der<'_>>::as_der(key.public_key()).unwrap().as_ref().into())
+                (
+                    private.as_ref().into(),
+                    AsDer::<PublicKeyX509Der<'_>>::as_der(key.public_key())
+                        .unwrap()
+                        .as_ref()
+                        .into(),
+                )
             }
             Algorithm::ES256 => {
                 let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
                 let private = key.to_pkcs8v1().unwrap();
-                (private.as_ref().into(), AsDer::<PublicKeyX509Der<'_>>::as_der(key.public_key()).unwrap().as_ref().into())
+                (
+                    private.as_ref().into(),
+                    AsDer::<PublicKeyX509Der<'_>>::as_der(key.public_key())
+                        .unwrap()
+                        .as_ref()
+                        .into(),
+                )
             }
             Algorithm::EdDSA => {
                 let key = Ed25519KeyPair::generate().unwrap();
                 let private = key.to_pkcs8v1().unwrap();
-                (private.as_ref().into(), AsDer::<PublicKeyX509Der<'_>>::as_der(key.public_key()).unwrap().as_ref().into())
+                (
+                    private.as_ref().into(),
+                    AsDer::<PublicKeyX509Der<'_>>::as_der(key.public_key())
+                        .unwrap()
+                        .as_ref()
+                        .into(),
+                )
             }
             Algorithm::HS256 => panic!("HS256 has no key pair"),
         };
@@ -77,7 +95,11 @@ fn hs256() -> Signer {
 }
 
 fn with_secret() -> AuthConfig {
-    AuthConfig { secret: Some(Secret::new(SECRET)), anonymous: Anonymous::No, ..AuthConfig::default() }
+    AuthConfig {
+        secret: Some(Secret::new(SECRET)),
+        anonymous: Anonymous::No,
+        ..AuthConfig::default()
+    }
 }
 
 /// Files with keys, and the configuration that names them.
@@ -95,11 +117,18 @@ impl Files {
     }
 
     fn public_key(&self, pem: &str, algorithm: Algorithm) -> AuthConfig {
-        AuthConfig { public_key_file: Some(self.write("key.pem", pem)), algorithm: Some(algorithm), ..AuthConfig::default() }
+        AuthConfig {
+            public_key_file: Some(self.write("key.pem", pem)),
+            algorithm: Some(algorithm),
+            ..AuthConfig::default()
+        }
     }
 
     fn jwks(&self, keys: &[Value]) -> AuthConfig {
-        AuthConfig { jwks_file: Some(self.write("keys.json", &json!({"keys": keys}).to_string())), ..AuthConfig::default() }
+        AuthConfig {
+            jwks_file: Some(self.write("keys.json", &json!({"keys": keys}).to_string())),
+            ..AuthConfig::default()
+        }
     }
 }
 
@@ -130,11 +159,15 @@ fn refusal(config: &AuthConfig, claims: &Value) -> AuthError {
 
 #[test]
 fn a_good_token_names_its_user() {
-    let claims = changed(&json!({"capabilities": {"room:*": ["read", "send"], "doc:plan-*": ["read"]}, "nbf": SECONDS, "other": [1]}));
+    let claims = changed(
+        &json!({"capabilities": {"room:*": ["read", "send"], "doc:plan-*": ["read"]}, "nbf": SECONDS, "other": [1]}),
+    );
     let identity = authenticate(&with_secret(), &hs256().sign(&claims).unwrap()).unwrap();
     assert_eq!((&*identity.user, identity.anonymous), ("alice", false));
     assert_eq!(identity.expires_at, Some(NOW + 60_000 + 5_000), "the expiry and the leeway");
-    let may = |entity: &str| identity.capabilities.permissions(&entity.parse().unwrap()).names().collect::<Vec<_>>();
+    let may = |entity: &str| {
+        identity.capabilities.permissions(&entity.parse().unwrap()).names().collect::<Vec<_>>()
+    };
     assert_eq!(may("doc:plan-7"), ["read"]);
     assert!(may("doc:other").is_empty());
 }
@@ -142,7 +175,8 @@ fn a_good_token_names_its_user() {
 #[test]
 fn every_algorithm_works_with_its_own_key_and_no_other() {
     let files = Files::new();
-    let pairs = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA].map(|algorithm| (Pair::new(algorithm), Pair::new(algorithm)));
+    let pairs = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]
+        .map(|algorithm| (Pair::new(algorithm), Pair::new(algorithm)));
     for (pair, stranger) in &pairs {
         let config = files.public_key(&pair.public, pair.algorithm);
         let good = pair.signer().sign(&claims()).unwrap();
@@ -155,7 +189,13 @@ fn every_algorithm_works_with_its_own_key_and_no_other() {
         );
         for (other, _) in pairs.iter().filter(|(other, _)| other.algorithm != pair.algorithm) {
             let token = other.signer().sign(&claims()).unwrap();
-            assert_eq!(authenticate(&config, &token), Err(AuthError::WrongAlgorithm), "{:?} for {:?}", other.algorithm, pair.algorithm);
+            assert_eq!(
+                authenticate(&config, &token),
+                Err(AuthError::WrongAlgorithm),
+                "{:?} for {:?}",
+                other.algorithm,
+                pair.algorithm
+            );
         }
         assert_eq!(authenticate(&with_secret(), &good), Err(AuthError::WrongAlgorithm));
         // The classic confusion: the public key, which everybody knows, used as an HMAC secret.
@@ -167,20 +207,29 @@ fn every_algorithm_works_with_its_own_key_and_no_other() {
 #[test]
 fn a_secret_has_to_fit() {
     assert!(authenticate(&with_secret(), &hs256().sign(&claims()).unwrap()).is_ok());
-    let other = Signer::secret(b"another secret, which is as long as it has to be").sign(&claims()).unwrap();
+    let other = Signer::secret(b"another secret, which is as long as it has to be")
+        .sign(&claims())
+        .unwrap();
     assert_eq!(authenticate(&with_secret(), &other), Err(AuthError::BadSignature));
-    let longer =
-        jsonwebtoken::encode(&Header::new(jsonwebtoken::Algorithm::HS512), &claims(), &EncodingKey::from_secret(SECRET.as_bytes()))
-            .unwrap();
+    let longer = jsonwebtoken::encode(
+        &Header::new(jsonwebtoken::Algorithm::HS512),
+        &claims(),
+        &EncodingKey::from_secret(SECRET.as_bytes()),
+    )
+    .unwrap();
     assert_eq!(authenticate(&with_secret(), &longer), Err(AuthError::WrongAlgorithm));
 }
 
 #[test]
 fn what_is_no_signed_token_is_refused() {
     let good = hs256().sign(&claims()).unwrap();
-    let [header, body, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!("{good}") };
+    let [header, body, signature] = good.split('.').collect::<Vec<_>>()[..] else {
+        panic!("{good}")
+    };
     let encoded = |value: &Value| {
-        let token = jsonwebtoken::encode(&Header::default(), value, &EncodingKey::from_secret(b"x")).unwrap();
+        let token =
+            jsonwebtoken::encode(&Header::default(), value, &EncodingKey::from_secret(b"x"))
+                .unwrap();
         token.split('.').nth(1).unwrap().to_owned()
     };
     let none = encoded(&json!({"alg": "none", "typ": "JWT"}));
@@ -197,14 +246,28 @@ fn what_is_no_signed_token_is_refused() {
         (format!("{none}.{body}."), AuthError::Malformed),
         (format!("{none}.{body}.{signature}"), AuthError::Malformed),
         (format!("{critical}.{body}.{signature}"), AuthError::Malformed),
-        (format!("{header}.{}.{signature}", encoded(&json!({"sub": "mallory", "exp": SECONDS + 60}))), AuthError::BadSignature),
+        (
+            format!(
+                "{header}.{}.{signature}",
+                encoded(&json!({"sub": "mallory", "exp": SECONDS + 60}))
+            ),
+            AuthError::BadSignature,
+        ),
         ("x".repeat(MAX_TOKEN_BYTES + 1), AuthError::TooLong),
     ] {
         assert_eq!(authenticate(&with_secret(), &token), Err(error.clone()), "{token}");
         assert_eq!(error.code(), ErrorCode::Unauthorized);
-        assert!(token.is_empty() || !error.to_string().contains(&token), "the message repeats the token");
+        assert!(
+            token.is_empty() || !error.to_string().contains(&token),
+            "the message repeats the token"
+        );
     }
-    let array = jsonwebtoken::encode(&Header::default(), &json!(["alice"]), &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
+    let array = jsonwebtoken::encode(
+        &Header::default(),
+        &json!(["alice"]),
+        &EncodingKey::from_secret(SECRET.as_bytes()),
+    )
+    .unwrap();
     assert_eq!(authenticate(&with_secret(), &array), Err(AuthError::Malformed));
 }
 
@@ -260,8 +323,14 @@ fn claims_that_are_missing_or_wrong_are_named() {
 
 #[test]
 fn issuer_and_audience_are_checked_once_configured() {
-    let config = AuthConfig { issuer: Some("https://login.test".into()), audience: Some("greenroom".into()), ..with_secret() };
-    let fit = |iss: Value, aud: Value| authenticate(&config, &hs256().sign(&changed(&json!({"iss": iss, "aud": aud}))).unwrap());
+    let config = AuthConfig {
+        issuer: Some("https://login.test".into()),
+        audience: Some("greenroom".into()),
+        ..with_secret()
+    };
+    let fit = |iss: Value, aud: Value| {
+        authenticate(&config, &hs256().sign(&changed(&json!({"iss": iss, "aud": aud}))).unwrap())
+    };
     assert!(fit("https://login.test".into(), "greenroom".into()).is_ok());
     assert!(fit("https://login.test".into(), json!(["other", "greenroom"])).is_ok());
     for (iss, aud, claim) in [
@@ -271,7 +340,10 @@ fn issuer_and_audience_are_checked_once_configured() {
         (json!("https://login.test"), json!([]), "aud"),
         (json!("https://login.test"), Value::Null, "aud"),
     ] {
-        assert!(matches!(fit(iss, aud), Err(AuthError::Claim { claim: named, .. }) if named == claim), "{claim}");
+        assert!(
+            matches!(fit(iss, aud), Err(AuthError::Claim { claim: named, .. }) if named == claim),
+            "{claim}"
+        );
     }
     let token = hs256().sign(&changed(&json!({"iss": "x", "aud": "y"}))).unwrap();
     assert!(authenticate(&with_secret(), &token).is_ok(), "not looked at unless configured");
@@ -280,13 +352,20 @@ fn issuer_and_audience_are_checked_once_configured() {
 #[test]
 fn a_key_set_is_searched_by_kid() {
     let files = Files::new();
-    let (rsa, ec, ed) = (Pair::new(Algorithm::RS256), Pair::new(Algorithm::ES256), Pair::new(Algorithm::EdDSA));
+    let (rsa, ec, ed) =
+        (Pair::new(Algorithm::RS256), Pair::new(Algorithm::ES256), Pair::new(Algorithm::EdDSA));
     let encryption = json!({"kty": "RSA", "use": "enc", "kid": "enc", "n": "AQAB", "e": "AQAB"});
     let config = files.jwks(&[rsa.jwk("r"), ec.jwk("e"), ed.jwk("d"), encryption]);
     assert_eq!(Authenticator::new(&config, false).unwrap().key_count(), 3);
-    let sign = |pair: &Pair, kid: Option<&str>| pair.signer().with_kid(kid.map(str::to_owned)).sign(&claims()).unwrap();
+    let sign = |pair: &Pair, kid: Option<&str>| {
+        pair.signer().with_kid(kid.map(str::to_owned)).sign(&claims()).unwrap()
+    };
     for (pair, kid) in [(&rsa, "r"), (&ec, "e"), (&ed, "d")] {
-        assert_eq!(authenticate(&config, &sign(pair, Some(kid))).map(|identity| identity.user.to_string()), Ok("alice".into()), "{kid}");
+        assert_eq!(
+            authenticate(&config, &sign(pair, Some(kid))).map(|identity| identity.user.to_string()),
+            Ok("alice".into()),
+            "{kid}"
+        );
     }
     for (token, error) in [
         (sign(&rsa, Some("x")), AuthError::UnknownKey),
@@ -308,13 +387,19 @@ fn keys_that_cannot_be_used_stop_the_start() {
     let short = json!({"kty": "oct", "kid": "s", "k": "c2hvcnQ"});
     let foreign = json!({"kty": "OKP", "crv": "X25519", "kid": "x", "x": "AQAB"});
     let missing = AuthConfig { secret_file: Some("/no/such/file".into()), ..AuthConfig::default() };
-    let brief = AuthConfig { secret_file: Some(files.write("secret", "short\n")), ..AuthConfig::default() };
+    let brief =
+        AuthConfig { secret_file: Some(files.write("secret", "short\n")), ..AuthConfig::default() };
     let text = AuthConfig { jwks_file: Some(files.write("text", "keys")), ..AuthConfig::default() };
     let twice = AuthConfig {
-        jwks_file: Some(files.write("twice", &json!({"keys": [rsa.jwk("a"), ec.jwk("a")]}).to_string())),
+        jwks_file: Some(
+            files.write("twice", &json!({"keys": [rsa.jwk("a"), ec.jwk("a")]}).to_string()),
+        ),
         ..AuthConfig::default()
     };
-    let weak = AuthConfig { jwks_file: Some(files.write("weak", &json!({"keys": [short]}).to_string())), ..AuthConfig::default() };
+    let weak = AuthConfig {
+        jwks_file: Some(files.write("weak", &json!({"keys": [short]}).to_string())),
+        ..AuthConfig::default()
+    };
     for (config, message) in [
         (missing, "cannot read `/no/such/file`"),
         (brief, "`auth.secret_file` has 5 bytes"),
@@ -331,10 +416,14 @@ fn keys_that_cannot_be_used_stop_the_start() {
 
 #[test]
 fn anonymous_users_come_where_they_may() {
-    let admitted = |anonymous| Authenticator::new(&with_secret(), anonymous).unwrap().authenticate(None, CLIENT, NOW);
+    let admitted = |anonymous| {
+        Authenticator::new(&with_secret(), anonymous).unwrap().authenticate(None, CLIENT, NOW)
+    };
     assert_eq!(admitted(false), Err(AuthError::TokenRequired));
     let identity = admitted(true).unwrap();
-    assert!(identity.anonymous && identity.expires_at.is_none() && identity.capabilities.is_empty());
+    assert!(
+        identity.anonymous && identity.expires_at.is_none() && identity.capabilities.is_empty()
+    );
 }
 
 #[test]
@@ -343,7 +432,12 @@ fn an_anonymous_user_who_comes_back_is_the_same() {
     let user = |client: &str| open.authenticate(None, client, NOW).unwrap().user;
     assert_eq!(user(CLIENT), user(CLIENT));
     assert_ne!(user(CLIENT), user("01KAMZ6ZV8QJ5C1X3W0Y7RTB2P"));
-    assert!(user(CLIENT).starts_with(ANONYMOUS_PREFIX) && user(CLIENT).len() == ANONYMOUS_PREFIX.len() + 16, "{}", user(CLIENT));
+    assert!(
+        user(CLIENT).starts_with(ANONYMOUS_PREFIX)
+            && user(CLIENT).len() == ANONYMOUS_PREFIX.len() + 16,
+        "{}",
+        user(CLIENT)
+    );
     assert!(!user(CLIENT).contains(CLIENT), "the client id is the client's secret");
 }
 
@@ -352,5 +446,8 @@ fn nobody_becomes_anonymous_by_a_bad_token() {
     let open = Authenticator::new(&with_secret(), true).unwrap();
     assert_eq!(open.authenticate(Some("garbage"), CLIENT, NOW), Err(AuthError::Malformed));
     let keyless = Authenticator::new(&AuthConfig::default(), true).unwrap();
-    assert_eq!(keyless.authenticate(Some(&hs256().sign(&claims()).unwrap()), CLIENT, NOW), Err(AuthError::TokensOff));
+    assert_eq!(
+        keyless.authenticate(Some(&hs256().sign(&claims()).unwrap()), CLIENT, NOW),
+        Err(AuthError::TokensOff)
+    );
 }

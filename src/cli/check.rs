@@ -8,8 +8,8 @@ use super::{ConfigArgs, Failure};
 use crate::auth::Authenticator;
 use crate::config::{Loaded, StoreConfig, Survey};
 
-/// Checks the configuration and, with `check_store`, the store; reports each part on `out`. A part that fails does not keep the
-/// others from being looked at, where they can be.
+/// Checks the configuration and, with `check_store`, the store; reports each part on `out`. A part
+/// that fails does not keep the others from being looked at, where they can be.
 ///
 /// `check_store` says what it found (such as "schema 3"), or why the store cannot be used.
 ///
@@ -34,16 +34,22 @@ pub(super) async fn report(
     for failure in &failures {
         line(out, "FAIL", "configuration", failure)?;
     }
-    let Some(Loaded { config, file, ignored }) = loaded else { return Err(Failure::of_config(failures)) };
+    let Some(Loaded { config, file, ignored }) = loaded else {
+        return Err(Failure::of_config(failures));
+    };
     if failures.is_empty() {
-        let source = file.as_ref().map_or_else(|| "no file, defaults".to_owned(), |path| path.display().to_string());
+        let source = file
+            .as_ref()
+            .map_or_else(|| "no file, defaults".to_owned(), |path| path.display().to_string());
         line(out, "ok", "configuration", &source)?;
     }
     for name in ignored {
         line(out, "note", "environment", &format!("`{name}` is no key and is ignored"))?;
     }
     // What rests on a value that is wrong would only be wrong again.
-    let sound = |section: &str| problems.iter().all(|problem| problem.key.split('.').next() != Some(section));
+    let sound = |section: &str| {
+        problems.iter().all(|problem| problem.key.split('.').next() != Some(section))
+    };
     if sound("kinds") {
         line(out, "ok", "kinds", &config.kind_names().join(", "))?;
     }
@@ -66,12 +72,18 @@ pub(super) async fn report(
     match &store {
         None => {}
         Some(Ok(found)) => line(out, "ok", "store", &format!("`{}`: {found}", config.store.url))?,
-        Some(Err(error)) => line(out, "FAIL", "store", &format!("`{}`: {error}", config.store.url))?,
+        Some(Err(error)) => {
+            line(out, "FAIL", "store", &format!("`{}`: {error}", config.store.url))?;
+        }
     }
     match store {
         Some(Err(error)) => {
             let why = format!("the store cannot be used: {error}");
-            if failures.is_empty() { Err(Failure::Runtime(why)) } else { Err(Failure::of_config([failures, vec![why]].concat())) }
+            if failures.is_empty() {
+                Err(Failure::Runtime(why))
+            } else {
+                Err(Failure::of_config([failures, vec![why]].concat()))
+            }
         }
         _ if failures.is_empty() => Ok(()),
         _ => Err(Failure::of_config(failures)),
@@ -79,5 +91,6 @@ pub(super) async fn report(
 }
 
 fn line(out: &mut impl Write, verdict: &str, part: &str, text: &str) -> Result<(), Failure> {
-    writeln!(out, "{verdict:<5} {part:<14} {text}").map_err(|error| Failure::Runtime(format!("cannot print: {error}")))
+    writeln!(out, "{verdict:<5} {part:<14} {text}")
+        .map_err(|error| Failure::Runtime(format!("cannot print: {error}")))
 }

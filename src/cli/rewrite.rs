@@ -1,4 +1,5 @@
-//! `greenroom rewrite`: gives the embedded database new files, so that deleted bytes leave the disk.
+//! `greenroom rewrite`: gives the embedded database new files, so that deleted bytes leave the
+//! disk.
 
 use std::io::Write;
 
@@ -21,5 +22,7 @@ pub async fn run(args: &ConfigArgs, out: &mut impl Write) -> Result<(), Failure>
         RewriteError::NotOnDisk(_) => Failure::Config(error.to_string()),
         error => Failure::Runtime(error.to_string()),
     })?;
-    printed.map_err(|error| Failure::Runtime(format!("the database is rewritten, but that cannot be printed: {error}")))
+    printed.map_err(|error| {
+        Failure::Runtime(format!("the database is rewritten, but that cannot be printed: {error}"))
+    })
 }

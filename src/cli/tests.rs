@@ -30,27 +30,51 @@ fn the_definition_holds_together() {
 #[test]
 fn help_has_examples_and_exit_codes() {
     let help = Cli::command().render_long_help().to_string();
-    for part in ["greenroom token --sub alice", "GREENROOM_SOCKET__PING_INTERVAL", "Exit codes", "serve", "check"] {
+    for part in [
+        "greenroom token --sub alice",
+        "GREENROOM_SOCKET__PING_INTERVAL",
+        "Exit codes",
+        "serve",
+        "check",
+    ] {
         assert!(help.contains(part), "{part}: {help}");
     }
 }
 
 #[test]
 fn flags_become_keys() {
-    let Command::Serve(args) =
-        parse(&["serve", "--listen", "127.0.0.1:1", "--store", "memory", "--log-format", "json", "-c", "a.toml"]).unwrap()
-    else {
+    let Command::Serve(args) = parse(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:1",
+        "--store",
+        "memory",
+        "--log-format",
+        "json",
+        "-c",
+        "a.toml",
+    ])
+    .unwrap() else {
         panic!("not serve")
     };
     let overrides = args.overrides();
     assert_eq!(overrides.file.as_deref(), Some(std::path::Path::new("a.toml")));
-    let set: Vec<_> = overrides.flags.iter().map(|(key, flag, value)| (*key, *flag, value.as_str())).collect();
-    assert_eq!(set, [("listen", "--listen", "127.0.0.1:1"), ("store.url", "--store", "memory"), ("log.format", "--log-format", "json")]);
+    let set: Vec<_> =
+        overrides.flags.iter().map(|(key, flag, value)| (*key, *flag, value.as_str())).collect();
+    assert_eq!(
+        set,
+        [
+            ("listen", "--listen", "127.0.0.1:1"),
+            ("store.url", "--store", "memory"),
+            ("log.format", "--log-format", "json")
+        ]
+    );
 }
 
 #[test]
 fn a_minted_token_is_accepted() {
-    let config = AuthConfig { issuer: Some("me".into()), audience: Some("you".into()), ..with_secret() };
+    let config =
+        AuthConfig { issuer: Some("me".into()), audience: Some("you".into()), ..with_secret() };
     let args = token_args(&[
         "--sub",
         "alice",
@@ -64,10 +88,15 @@ fn a_minted_token_is_accepted() {
         "90s",
     ]);
     let token = token::mint(&args, &config, NOW).unwrap();
-    let identity = Authenticator::new(&config, false).unwrap().authenticate(Some(&token), "01KAMZ6ZV8QJ5C1X3W0Y7RTB2N", NOW).unwrap();
+    let identity = Authenticator::new(&config, false)
+        .unwrap()
+        .authenticate(Some(&token), "01KAMZ6ZV8QJ5C1X3W0Y7RTB2N", NOW)
+        .unwrap();
     assert_eq!(&*identity.user, "alice");
     assert_eq!(identity.expires_at, Some((NOW / 1000 + 90) * 1000 + 5000));
-    let may = |entity: &str| identity.capabilities.permissions(&entity.parse().unwrap()).names().collect::<Vec<_>>();
+    let may = |entity: &str| {
+        identity.capabilities.permissions(&entity.parse().unwrap()).names().collect::<Vec<_>>()
+    };
     assert_eq!(may("room:lobby"), ["read", "send", "signal", "presence", "moderate"]);
     assert_eq!(may("doc:a=b"), ["read"]);
     assert!(may("doc:a").is_empty());
@@ -79,9 +108,15 @@ fn a_secret_may_come_from_a_flag_or_a_file() {
     std::fs::write(file.path(), format!("{SECRET}\n")).unwrap();
     let path = file.path().to_str().unwrap();
     let none = AuthConfig::default();
-    for line in [["--sub", "alice", "--secret", SECRET], ["--sub", "alice", "--secret-file", path]] {
+    for line in [["--sub", "alice", "--secret", SECRET], ["--sub", "alice", "--secret-file", path]]
+    {
         let token = token::mint(&token_args(&line), &none, NOW).unwrap();
-        assert!(Authenticator::new(&with_secret(), false).unwrap().authenticate(Some(&token), "01KAMZ6ZV8QJ5C1X3W0Y7RTB2N", NOW).is_ok());
+        assert!(
+            Authenticator::new(&with_secret(), false)
+                .unwrap()
+                .authenticate(Some(&token), "01KAMZ6ZV8QJ5C1X3W0Y7RTB2N", NOW)
+                .is_ok()
+        );
     }
 }
 
@@ -95,9 +130,17 @@ fn what_cannot_be_minted_is_refused_with_the_reason() {
     for (line, config, reason) in [
         (&["--sub", "alice"][..], &none, "there is no key to sign with"),
         (&["--sub", "alice", "--secret", "short"], &none, "the secret has 5 bytes"),
-        (&["--sub", "alice", "--secret-file", "/no/such/file"], &none, "cannot read `/no/such/file`"),
+        (
+            &["--sub", "alice", "--secret-file", "/no/such/file"],
+            &none,
+            "cannot read `/no/such/file`",
+        ),
         (&["--sub", "alice", "--private-key", key], &none, "needs `--algorithm`"),
-        (&["--sub", "alice", "--private-key", key, "--algorithm", "ES256"], &none, "no private key in PEM"),
+        (
+            &["--sub", "alice", "--private-key", key, "--algorithm", "ES256"],
+            &none,
+            "no private key in PEM",
+        ),
         (&["--sub", "anon-1"], &with_secret(), "marks anonymous users"),
         (&["--sub", ""], &with_secret(), "is empty"),
     ] {
@@ -128,11 +171,21 @@ fn usage_errors_say_what_would_be_right() {
 }
 
 /// What `check` prints and how it ends, with a store that answers `store`.
-async fn check(config: Config, problems: &[(&str, &str)], store: Result<&str, &str>) -> (String, Result<(), Failure>) {
+async fn check(
+    config: Config,
+    problems: &[(&str, &str)],
+    store: Result<&str, &str>,
+) -> (String, Result<(), Failure>) {
     let loaded = Some(Loaded { config, file: None, ignored: vec!["GREENROOM_LISTN".into()] });
-    let problems = problems.iter().map(|(key, text)| Found { key: (*key).into(), text: (*text).into() }).collect();
+    let problems = problems
+        .iter()
+        .map(|(key, text)| Found { key: (*key).into(), text: (*text).into() })
+        .collect();
     let mut out = Vec::new();
-    let outcome = check::report(&Survey { loaded, problems }, &mut out, async |_, _| store.map(Into::into).map_err(Into::into)).await;
+    let outcome = check::report(&Survey { loaded, problems }, &mut out, async |_, _| {
+        store.map(Into::into).map_err(Into::into)
+    })
+    .await;
     (String::from_utf8(out).unwrap(), outcome)
 }
 
@@ -162,15 +215,30 @@ async fn check_tells_configuration_and_store_apart() {
 async fn check_reports_all_mistakes_at_once() {
     let auth = AuthConfig { jwks_file: Some("/no/such/file".into()), ..AuthConfig::default() };
     let config = Config { auth, ..Config::default() };
-    let (report, outcome) = check(config, &[("socket.max_in_flight", "`socket.max_in_flight` is 0")], Err("it is in use")).await;
+    let (report, outcome) = check(
+        config,
+        &[("socket.max_in_flight", "`socket.max_in_flight` is 0")],
+        Err("it is in use"),
+    )
+    .await;
     let failure = outcome.unwrap_err();
     assert_eq!(failure.code(), 2);
     for part in ["`socket.max_in_flight` is 0", "/no/such/file", "it is in use"] {
-        assert!(report.contains(part) && failure.to_string().contains(part), "{part}: {report}{failure}");
+        assert!(
+            report.contains(part) && failure.to_string().contains(part),
+            "{part}: {report}{failure}"
+        );
     }
-    let (report, outcome) =
-        check(Config::default(), &[("store.url", "`store.url` is `x`"), ("auth.leeway", "`auth.leeway` is 1h")], Ok("fine")).await;
-    assert!(!report.contains("fine") && !report.contains("access"), "what rests on a wrong value is not looked at: {report}");
+    let (report, outcome) = check(
+        Config::default(),
+        &[("store.url", "`store.url` is `x`"), ("auth.leeway", "`auth.leeway` is 1h")],
+        Ok("fine"),
+    )
+    .await;
+    assert!(
+        !report.contains("fine") && !report.contains("access"),
+        "what rests on a wrong value is not looked at: {report}"
+    );
     assert_eq!(outcome.unwrap_err().code(), 2);
 }
 
@@ -191,18 +259,23 @@ fn a_token_names_kinds_that_there_are() {
         let args = token_args(&["--sub", "a", "--allow", &format!("{pattern}=read")]);
         let checked = token::check_kinds(&args, &known);
         assert_eq!(checked.is_ok(), fine, "{pattern}");
-        assert!(checked.err().is_none_or(|why| why.contains(pattern) && why.contains("`doc`, `room`")));
+        assert!(
+            checked.err().is_none_or(|why| why.contains(pattern) && why.contains("`doc`, `room`"))
+        );
     }
 }
 
 #[test]
 fn a_token_that_no_server_takes_is_not_made() {
     let grants = |count: usize, length: usize| {
-        (0..count).flat_map(|i| ["--allow".to_owned(), format!("room:{i:03}{}=read", "x".repeat(length))]).collect::<Vec<_>>()
+        (0..count)
+            .flat_map(|i| ["--allow".to_owned(), format!("room:{i:03}{}=read", "x".repeat(length))])
+            .collect::<Vec<_>>()
     };
     let mint = |count, length| {
         let grants = grants(count, length);
-        let line: Vec<&str> = ["--sub", "alice"].into_iter().chain(grants.iter().map(String::as_str)).collect();
+        let line: Vec<&str> =
+            ["--sub", "alice"].into_iter().chain(grants.iter().map(String::as_str)).collect();
         token::mint(&token_args(&line), &with_secret(), NOW)
     };
     assert!(mint(256, 60).unwrap().len() > 24 * 1024, "the most patterns, of a usual length");

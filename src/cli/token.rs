@@ -31,7 +31,8 @@ pub struct TokenArgs {
     /// The user
     #[arg(long, value_name = "USER")]
     pub sub: String,
-    /// What the user may do, on top of the kinds' defaults, such as 'room:*=read,send'; may be repeated
+    /// What the user may do, on top of the kinds' defaults, such as 'room:*=read,send'; may be
+    /// repeated
     #[arg(long, value_name = "PATTERN=PERMISSIONS", value_parser = parse_grant)]
     pub allow: Vec<(String, Vec<String>)>,
     /// How long the token lives, such as 15m, 1h or 30d
@@ -62,7 +63,8 @@ pub fn run(args: &TokenArgs, now: Millis) -> Result<String, Failure> {
     let file = ConfigArgs { config: args.config.clone(), ..ConfigArgs::default() };
     let Loaded { config, file, .. } = file.load()?;
     if let Some(file) = file {
-        check_kinds(args, &config.kind_names()).map_err(|why| Failure::Config(format!("{why}, says `{}`", file.display())))?;
+        check_kinds(args, &config.kind_names())
+            .map_err(|why| Failure::Config(format!("{why}, says `{}`", file.display())))?;
     }
     mint(args, &config.auth, now)
 }
@@ -76,7 +78,10 @@ pub(super) fn check_kinds(args: &TokenArgs, known: &[String]) -> Result<(), Stri
             None => known.iter().any(|known| known.starts_with(pattern.trim_end_matches('*'))),
         };
         if !matches {
-            return Err(format!("`--allow` names `{pattern}`, but there is no such kind; there are `{}`", known.join("`, `")));
+            return Err(format!(
+                "`--allow` names `{pattern}`, but there is no such kind; there are `{}`",
+                known.join("`, `")
+            ));
         }
     }
     Ok(())
@@ -103,7 +108,10 @@ pub(super) fn mint(args: &TokenArgs, config: &AuthConfig, now: Millis) -> Result
     let signer = signer(args, config)?.with_kid(args.kid.clone());
     let token = signer.sign(&claims).map_err(|error| Failure::Config(error.to_string()))?;
     if token.len() > MAX_TOKEN_BYTES {
-        let message = format!("the token has {} bytes, and servers take {MAX_TOKEN_BYTES}; use fewer or shorter patterns", token.len());
+        let message = format!(
+            "the token has {} bytes, and servers take {MAX_TOKEN_BYTES}; use fewer or shorter patterns",
+            token.len()
+        );
         return Err(Failure::Config(message));
     }
     Ok(token)
@@ -112,12 +120,13 @@ pub(super) fn mint(args: &TokenArgs, config: &AuthConfig, now: Millis) -> Result
 fn signer(args: &TokenArgs, config: &AuthConfig) -> Result<Signer, Failure> {
     let refuse = |error: String| Failure::Config(error);
     if let Some(path) = &args.private_key {
-        let algorithm = args
-            .algorithm
-            .or(config.algorithm)
-            .ok_or_else(|| refuse("`--private-key` needs `--algorithm`: RS256, ES256 or EdDSA".into()))?;
-        let pem = std::fs::read(path).map_err(|error| refuse(format!("cannot read `{}`: {error}", path.display())))?;
-        return Signer::private_key(&pem, algorithm).map_err(|error| refuse(format!("`{}`: {error}", path.display())));
+        let algorithm = args.algorithm.or(config.algorithm).ok_or_else(|| {
+            refuse("`--private-key` needs `--algorithm`: RS256, ES256 or EdDSA".into())
+        })?;
+        let pem = std::fs::read(path)
+            .map_err(|error| refuse(format!("cannot read `{}`: {error}", path.display())))?;
+        return Signer::private_key(&pem, algorithm)
+            .map_err(|error| refuse(format!("`{}`: {error}", path.display())));
     }
     let secret = match (&args.secret, &args.secret_file) {
         (Some(secret), _) => Some(secret.clone()),
@@ -126,7 +135,9 @@ fn signer(args: &TokenArgs, config: &AuthConfig) -> Result<Signer, Failure> {
     };
     if let Some(secret) = secret {
         return match secret.len() {
-            short @ 0..MIN_SECRET_BYTES => Err(refuse(format!("the secret has {short} bytes; HS256 needs at least {MIN_SECRET_BYTES}"))),
+            short @ 0..MIN_SECRET_BYTES => Err(refuse(format!(
+                "the secret has {short} bytes; HS256 needs at least {MIN_SECRET_BYTES}"
+            ))),
             _ => Ok(Signer::secret(secret.as_bytes())),
         };
     }
@@ -143,7 +154,9 @@ fn check_user(sub: &str) -> Result<(), Failure> {
     let why = match sub {
         "" => "is empty".to_owned(),
         long if long.len() > MAX_USER => format!("is over {MAX_USER} bytes long"),
-        anonymous if anonymous.starts_with(ANONYMOUS_PREFIX) => format!("starts with `{ANONYMOUS_PREFIX}`, which marks anonymous users"),
+        anonymous if anonymous.starts_with(ANONYMOUS_PREFIX) => {
+            format!("starts with `{ANONYMOUS_PREFIX}`, which marks anonymous users")
+        }
         control if control.chars().any(char::is_control) => "holds control characters".to_owned(),
         _ => return Ok(()),
     };
@@ -152,7 +165,8 @@ fn check_user(sub: &str) -> Result<(), Failure> {
 
 /// Reads `room:*=read,send`. An id may hold `=` itself, so the last one counts.
 fn parse_grant(text: &str) -> Result<(String, Vec<String>), String> {
-    let (pattern, names) = text.rsplit_once('=').ok_or("write PATTERN=PERMISSIONS, such as 'room:*=read,send'")?;
+    let (pattern, names) =
+        text.rsplit_once('=').ok_or("write PATTERN=PERMISSIONS, such as 'room:*=read,send'")?;
     let names: Vec<String> = names.split(',').map(|name| name.trim().to_owned()).collect();
     let permissions = Permissions::parse(&names).map_err(|error| error.to_string())?;
     Capabilities::new([(pattern, permissions)]).map_err(|error| error.to_string())?;
@@ -160,9 +174,12 @@ fn parse_grant(text: &str) -> Result<(String, Vec<String>), String> {
 }
 
 fn parse_ttl(text: &str) -> Result<Duration, String> {
-    let ttl = humantime::parse_duration(text).map_err(|_| "write a duration with its unit, such as 15m, 1h or 30d".to_owned())?;
+    let ttl = humantime::parse_duration(text)
+        .map_err(|_| "write a duration with its unit, such as 15m, 1h or 30d".to_owned())?;
     match ttl {
-        short if short < Duration::from_secs(1) => Err("the token would have expired already; it must live at least 1s".into()),
+        short if short < Duration::from_secs(1) => {
+            Err("the token would have expired already; it must live at least 1s".into())
+        }
         long if long > MAX_TTL => Err("it must be at most ten years".into()),
         ttl => Ok(ttl),
     }

@@ -61,8 +61,8 @@ impl Default for AuthConfig {
 }
 
 impl AuthConfig {
-    /// Whether `connect` without a token is admitted, and why. `others` is what else of the configuration shows that not only this
-    /// machine's user comes here.
+    /// Whether `connect` without a token is admitted, and why. `others` is what else of the
+    /// configuration shows that not only this machine's user comes here.
     pub(super) fn admission(&self, others: Option<&str>) -> Admission {
         let (anonymous, why) = match self.anonymous {
             Anonymous::Yes => (true, "`auth.anonymous` is true".to_owned()),
@@ -96,7 +96,13 @@ impl AuthConfig {
         if let [first, others @ ..] = sources.as_slice()
             && !others.is_empty()
         {
-            problems.add(*first, format!("and `{}` are both set; tokens are checked with one of them", others.join("`, `")));
+            problems.add(
+                *first,
+                format!(
+                    "and `{}` are both set; tokens are checked with one of them",
+                    others.join("`, `")
+                ),
+            );
         }
         if sources.is_empty() && !admission.anonymous {
             let why = admission.why.strip_prefix("`auth.anonymous` ").unwrap_or(&admission.why);
@@ -127,12 +133,20 @@ impl AuthConfig {
                 problems.add("auth.algorithm", "is set without `auth.public_key_file`; a secret means HS256, and a key set says its own");
             }
             (Some(_), Some(Algorithm::HS256)) => {
-                problems.add("auth.algorithm", "is \"HS256\", which has no public key; use `auth.secret_file` instead");
+                problems.add(
+                    "auth.algorithm",
+                    "is \"HS256\", which has no public key; use `auth.secret_file` instead",
+                );
             }
             _ => {}
         }
         problems.within("auth.leeway", self.leeway, Duration::ZERO, Duration::from_secs(60));
-        problems.within("auth.expiry_warning", self.expiry_warning, Duration::ZERO, Duration::from_secs(3600));
+        problems.within(
+            "auth.expiry_warning",
+            self.expiry_warning,
+            Duration::ZERO,
+            Duration::from_secs(3600),
+        );
     }
 }
 
@@ -165,8 +179,8 @@ pub enum Algorithm {
 /// Whether `connect` without a token is admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anonymous {
-    /// Only while nothing shows that others than this machine's user come here: not beyond loopback, and not with a key for tokens, a
-    /// trusted proxy or an allowed origin.
+    /// Only while nothing shows that others than this machine's user come here: not beyond
+    /// loopback, and not with a key for tokens, a trusted proxy or an allowed origin.
     Auto,
     /// Always.
     Yes,

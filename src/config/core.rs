@@ -51,14 +51,23 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info,surrealdb=warn,surrealkv=error,actix_server=warn,actix_http=off".into() }
+        Self {
+            format: LogFormat::Text,
+            filter: "info,surrealdb=warn,surrealkv=error,actix_server=warn,actix_http=off".into(),
+        }
     }
 }
 
 impl LogConfig {
     pub(super) fn check(&self, problems: &mut Problems) {
         if let Err(error) = logging::filter(&self.filter) {
-            problems.add("log.filter", format!("is `{}`: {error}; write a level, or pairs such as \"info,greenroom=debug\"", self.filter));
+            problems.add(
+                "log.filter",
+                format!(
+                    "is `{}`: {error}; write a level, or pairs such as \"info,greenroom=debug\"",
+                    self.filter
+                ),
+            );
         }
     }
 }
@@ -81,7 +90,13 @@ pub struct DirectoryConfig {
 
 impl Default for DirectoryConfig {
     fn default() -> Self {
-        Self { cold_starts: 64, cold_start_queue: 4096, max_awake: 1_000_000, inbox: 16384, entity_inbox: 1024 }
+        Self {
+            cold_starts: 64,
+            cold_start_queue: 4096,
+            max_awake: 1_000_000,
+            inbox: 16384,
+            entity_inbox: 1024,
+        }
     }
 }
 
@@ -113,21 +128,34 @@ pub struct JournalConfig {
 
 impl Default for JournalConfig {
     fn default() -> Self {
-        Self { queue_ops: 65536, batch_ops: 4096, batch_bytes: 4 * MIB, linger: Duration::from_millis(4) }
+        Self {
+            queue_ops: 65536,
+            batch_ops: 4096,
+            batch_bytes: 4 * MIB,
+            linger: Duration::from_millis(4),
+        }
     }
 }
 
 impl JournalConfig {
     pub(super) fn check(&self, problems: &mut Problems) {
-        problems.check((1..=MAX_ROW_EVENTS).contains(&(self.batch_ops as u64)), "journal.batch_ops", || {
-            format!("is {}; it must be from 1 to {MAX_ROW_EVENTS}", self.batch_ops)
-        });
+        problems.check(
+            (1..=MAX_ROW_EVENTS).contains(&(self.batch_ops as u64)),
+            "journal.batch_ops",
+            || format!("is {}; it must be from 1 to {MAX_ROW_EVENTS}", self.batch_ops),
+        );
         problems.at_least("journal.batch_bytes", self.batch_bytes, 64 * KIB);
         problems.check(self.linger <= MAX_LINGER, "journal.linger", || {
-            format!("is {:?}; it must be at most {MAX_LINGER:?}, since everybody waits for it", self.linger)
+            format!(
+                "is {:?}; it must be at most {MAX_LINGER:?}, since everybody waits for it",
+                self.linger
+            )
         });
         problems.check(self.queue_ops >= self.batch_ops, "journal.queue_ops", || {
-            format!("is {}, below `journal.batch_ops` ({}): no batch could fill up", self.queue_ops, self.batch_ops)
+            format!(
+                "is {}, below `journal.batch_ops` ({}): no batch could fill up",
+                self.queue_ops, self.batch_ops
+            )
         });
     }
 }
@@ -138,7 +166,8 @@ impl JournalConfig {
 pub struct RelayConfig {
     /// Messages that may wait for each worker's relay.
     pub queue: usize,
-    /// How much of each worker's time subscriptions that had to pause may take to read on, in percent; 100 means all they can get.
+    /// How much of each worker's time subscriptions that had to pause may take to read on, in
+    /// percent; 100 means all they can get.
     pub catch_up_percent: u32,
 }
 
@@ -151,9 +180,11 @@ impl Default for RelayConfig {
 impl RelayConfig {
     pub(super) fn check(&self, problems: &mut Problems) {
         problems.at_least("relay.queue", self.queue, 16);
-        problems.check((1..=100).contains(&self.catch_up_percent), "relay.catch_up_percent", || {
-            format!("is {}; it must be from 1 to 100", self.catch_up_percent)
-        });
+        problems.check(
+            (1..=100).contains(&self.catch_up_percent),
+            "relay.catch_up_percent",
+            || format!("is {}; it must be from 1 to 100", self.catch_up_percent),
+        );
     }
 }
 
@@ -174,7 +205,11 @@ pub struct DrainConfig {
 
 impl Default for DrainConfig {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(10), reconnect_after: Duration::from_millis(500), reconnect_spread: Duration::from_secs(5) }
+        Self {
+            deadline: Duration::from_secs(10),
+            reconnect_after: Duration::from_millis(500),
+            reconnect_spread: Duration::from_secs(5),
+        }
     }
 }
 
@@ -182,6 +217,11 @@ impl DrainConfig {
     pub(super) fn check(&self, problems: &mut Problems) {
         problems.within("drain.deadline", self.deadline, Duration::ZERO, 60 * MINUTE);
         problems.within("drain.reconnect_after", self.reconnect_after, Duration::ZERO, 60 * MINUTE);
-        problems.within("drain.reconnect_spread", self.reconnect_spread, Duration::ZERO, 60 * MINUTE);
+        problems.within(
+            "drain.reconnect_spread",
+            self.reconnect_spread,
+            Duration::ZERO,
+            60 * MINUTE,
+        );
     }
 }

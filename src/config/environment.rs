@@ -11,7 +11,8 @@ pub const PREFIX: &str = "GREENROOM_";
 /// Names the file of the configuration, as `--config` does.
 pub const FILE_VARIABLE: &str = "GREENROOM_CONFIG";
 
-/// Variables that are no keys and are read elsewhere: the tests' data, and the file of the configuration itself.
+/// Variables that are no keys and are read elsewhere: the tests' data, and the file of the
+/// configuration itself.
 const NOT_KEYS: [&str; 2] = ["DATA", "CONFIG"];
 
 /// Keys with values as text, and where each came from.
@@ -42,15 +43,23 @@ impl TextLayer {
 
     /// The environment, and the names of variables that look like ours but are no keys.
     ///
-    /// `__` separates a key's parts. Names with one part count only when they are keys at the top: in a cluster, a service
-    /// called `greenroom` puts `GREENROOM_PORT`, `GREENROOM_SERVICE_HOST` and the like into every container.
-    pub fn environment(variables: impl IntoIterator<Item = (String, String)>) -> (Self, Vec<String>) {
+    /// `__` separates a key's parts. Names with one part count only when they are keys at the top:
+    /// in a cluster, a service called `greenroom` puts `GREENROOM_PORT`, `GREENROOM_SERVICE_HOST`
+    /// and the like into every container.
+    pub fn environment(
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> (Self, Vec<String>) {
         let (mut entries, mut ignored) = (Vec::new(), Vec::new());
         for (name, text) in variables {
             let Some(key) = name.strip_prefix(PREFIX) else { continue };
-            let path: Vec<String> = key.to_ascii_lowercase().split("__").map(str::to_owned).collect();
+            let path: Vec<String> =
+                key.to_ascii_lowercase().split("__").map(str::to_owned).collect();
             if path.len() > 1 || matches!(path[0].as_str(), "listen" | "workers") {
-                entries.push(Entry { path, text, origin: format!("environment variable `{name}`") });
+                entries.push(Entry {
+                    path,
+                    text,
+                    origin: format!("environment variable `{name}`"),
+                });
             } else if !NOT_KEYS.contains(&key) && !is_service_link(key) {
                 ignored.push(name);
             }
@@ -101,9 +110,13 @@ fn typed(known: &Value, kind: &Value, path: &[String], text: &str) -> Value {
     };
     match default {
         Some(Value::Num(..) | Value::Bool(..)) => parsed(),
-        Some(Value::Array(..)) if !text.trim_start().starts_with('[') => {
-            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect::<Vec<_>>().into()
-        }
+        Some(Value::Array(..)) if !text.trim_start().starts_with('[') => text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+            .into(),
         Some(Value::Array(..)) => parsed(),
         // Absent by default. All of these are strings, but for those of kinds.
         Some(Value::Empty(..)) if is_kind => parsed(),

@@ -3,8 +3,11 @@
 use figment::value::{Num, Value};
 use serde::de::{Deserialize, Deserializer, Error};
 
-/// A value of the configuration as JSON. TOML has infinity and NaN; read as JSON at once they would become null.
-pub fn finite<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error> {
+/// A value of the configuration as JSON. TOML has infinity and NaN; read as JSON at once they would
+/// become null.
+pub fn finite<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<serde_json::Value>, D::Error> {
     let Some(value) = Option::<Value>::deserialize(deserializer)? else { return Ok(None) };
     if !is_finite(&value) {
         return Err(D::Error::custom("there is infinity or NaN in it, which JSON does not have"));

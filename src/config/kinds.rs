@@ -47,7 +47,8 @@ pub struct KindConfig {
     /// Document: the state before the first op.
     #[serde(deserialize_with = "super::initial::finite")]
     pub initial: Option<serde_json::Value>,
-    /// Largest state, in bytes of JSON: a document takes nothing that goes beyond it, a room's oldest messages leave sooner.
+    /// Largest state, in bytes of JSON: a document takes nothing that goes beyond it, a room's
+    /// oldest messages leave sooner.
     #[serde(with = "units::optional_size")]
     pub max_state_bytes: Option<usize>,
     /// Document: deepest nesting of the state.
@@ -135,10 +136,12 @@ impl KindConfig {
     /// The kinds there are when none is configured: `room` and `doc`.
     pub fn default_kinds() -> BTreeMap<String, Self> {
         let of = |behaviour| Self { behaviour: Some(behaviour), ..Self::default() };
-        [("room".into(), of(BehaviourName::Room)), ("doc".into(), of(BehaviourName::Document))].into()
+        [("room".into(), of(BehaviourName::Room)), ("doc".into(), of(BehaviourName::Document))]
+            .into()
     }
 
-    /// The kind as the core knows it. Leaks `name`, which lives as long as the program anyway: it labels metrics.
+    /// The kind as the core knows it. Leaks `name`, which lives as long as the program anyway: it
+    /// labels metrics.
     pub(super) fn to_kind(&self, name: &str) -> Kind {
         Kind {
             name: String::leak(name.to_owned()),
@@ -186,7 +189,10 @@ impl KindConfig {
                 .add(format!("kinds.{name}"), "is no name for a kind; it starts with a-z, and up to 31 of a-z, 0-9, `_` and `-` follow");
         }
         self.check_behaviour(&key, problems);
-        for (field, names) in [("default_permissions", &self.default_permissions), ("anonymous_permissions", &self.anonymous_permissions)] {
+        for (field, names) in [
+            ("default_permissions", &self.default_permissions),
+            ("anonymous_permissions", &self.anonymous_permissions),
+        ] {
             if let Err(error) = Permissions::parse(names) {
                 problems.add(key(field), format!("holds an unknown word: {error}"));
             }
@@ -209,9 +215,16 @@ impl KindConfig {
                 self.dedupe_ops, socket.max_in_flight
             )
         });
-        problems.check(self.keep_events == 0 || self.keep_events >= self.resume_events, &key("keep_events"), || {
-            format!("is {}, below `resume_events` ({}); keep as many, or 0 for all", self.keep_events, self.resume_events)
-        });
+        problems.check(
+            self.keep_events == 0 || self.keep_events >= self.resume_events,
+            &key("keep_events"),
+            || {
+                format!(
+                    "is {}, below `resume_events` ({}); keep as many, or 0 for all",
+                    self.keep_events, self.resume_events
+                )
+            },
+        );
         problems.at_least(key("max_present"), self.max_present, 1);
         problems.check(self.presence_list <= limits::MAX_MEMBERS, &key("presence_list"), || {
             format!("is {}; a list has at most {} members", self.presence_list, limits::MAX_MEMBERS)
@@ -229,29 +242,45 @@ impl KindConfig {
             ("max_reactions", self.max_reactions.is_some()),
             ("max_reactors", self.max_reactors.is_some()),
         ];
-        let document = [("initial", self.initial.is_some()), ("max_depth", self.max_depth.is_some())];
+        let document =
+            [("initial", self.initial.is_some()), ("max_depth", self.max_depth.is_some())];
         let (foreign, owner) = match self.behaviour {
-            None => return problems.add(key("behaviour"), "is not set; write \"room\" or \"document\""),
+            None => {
+                return problems
+                    .add(key("behaviour"), "is not set; write \"room\" or \"document\"");
+            }
             Some(BehaviourName::Room) => (&document[..], "document"),
             Some(BehaviourName::Document) => (&room[..], "room"),
         };
         for (field, _) in foreign.iter().filter(|(_, set)| *set) {
             problems.add(key(field), format!("belongs to the behaviour \"{owner}\", which this kind does not have; leave it out"));
         }
-        for (field, value) in [("messages", self.messages), ("max_reactions", self.max_reactions), ("max_reactors", self.max_reactors)] {
+        for (field, value) in [
+            ("messages", self.messages),
+            ("max_reactions", self.max_reactions),
+            ("max_reactors", self.max_reactors),
+        ] {
             problems.at_least(key(field), value.unwrap_or(1), 1);
         }
-        problems.at_least(key("max_state_bytes"), self.max_state_bytes.unwrap_or(Self::MAX_STATE_BYTES), 64);
+        problems.at_least(
+            key("max_state_bytes"),
+            self.max_state_bytes.unwrap_or(Self::MAX_STATE_BYTES),
+            64,
+        );
         let depth = self.max_depth.unwrap_or(Self::MAX_DEPTH);
         problems.check((1..=MAX_STATE_DEPTH).contains(&depth), &key("max_depth"), || {
             format!("is {depth}; it must be from 1 to {MAX_STATE_DEPTH}")
         });
         if let Some(initial) = &self.initial {
-            let (bytes, most) = (initial.to_string().len(), self.max_state_bytes.unwrap_or(Self::MAX_STATE_BYTES));
-            problems
-                .check(bytes <= most, &key("initial"), || format!("has {bytes} bytes of JSON, over `max_state_bytes` ({})", Bytes(most)));
+            let (bytes, most) =
+                (initial.to_string().len(), self.max_state_bytes.unwrap_or(Self::MAX_STATE_BYTES));
+            problems.check(bytes <= most, &key("initial"), || {
+                format!("has {bytes} bytes of JSON, over `max_state_bytes` ({})", Bytes(most))
+            });
             let nested = json(initial).depth();
-            problems.check(nested <= depth, &key("initial"), || format!("is nested {nested} deep, over `max_depth` ({depth})"));
+            problems.check(nested <= depth, &key("initial"), || {
+                format!("is nested {nested} deep, over `max_depth` ({depth})")
+            });
         }
     }
 }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::units::{self, Bytes, KIB, MIB};
 use super::{Problems, SocketConfig};
 
-/// Rates are token buckets: a number of tokens a second, and a burst after a rest. An entity's own rate belongs to its kind.
+/// Rates are token buckets: a number of tokens a second, and a burst after a rest. An entity's own
+/// rate belongs to its kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
@@ -49,7 +50,8 @@ pub struct LimitsConfig {
     pub connections_per_address_burst: u32,
     /// Connections at once from one address; 0 is no limit.
     pub connections_per_address: usize,
-    /// Messages within `abuse_window`, sent although the client was told to wait, after which a connection is closed.
+    /// Messages within `abuse_window`, sent although the client was told to wait, after which a
+    /// connection is closed.
     pub abuse_after: u32,
     /// How long these are remembered.
     #[serde(with = "units::duration")]
@@ -123,16 +125,36 @@ impl LimitsConfig {
 
     pub(super) fn check(&self, socket: &SocketConfig, problems: &mut Problems) {
         let rates = [
-            ("requests_per_second", self.requests_per_second, "requests_burst", self.requests_burst),
-            ("user_requests_per_second", self.user_requests_per_second, "user_requests_burst", self.user_requests_burst),
+            (
+                "requests_per_second",
+                self.requests_per_second,
+                "requests_burst",
+                self.requests_burst,
+            ),
+            (
+                "user_requests_per_second",
+                self.user_requests_per_second,
+                "user_requests_burst",
+                self.user_requests_burst,
+            ),
             (
                 "anonymous_requests_per_second",
                 self.anonymous_requests_per_second,
                 "anonymous_requests_burst",
                 self.anonymous_requests_burst,
             ),
-            ("user_wakes_per_second", self.user_wakes_per_second, "user_wakes_burst", self.user_wakes_burst),
-            ("address_wakes_per_second", self.address_wakes_per_second, "address_wakes_burst", self.address_wakes_burst),
+            (
+                "user_wakes_per_second",
+                self.user_wakes_per_second,
+                "user_wakes_burst",
+                self.user_wakes_burst,
+            ),
+            (
+                "address_wakes_per_second",
+                self.address_wakes_per_second,
+                "address_wakes_burst",
+                self.address_wakes_burst,
+            ),
             (
                 "connections_per_address_per_second",
                 self.connections_per_address_per_second,
@@ -147,8 +169,13 @@ impl LimitsConfig {
         problems.at_least("limits.user_awake", self.user_awake, 1);
         problems.at_least("limits.address_awake", self.address_awake, 1);
         problems.at_least("limits.bytes_per_second", self.bytes_per_second, KIB);
-        for (key, bytes) in [("limits.bytes_per_second", self.bytes_per_second), ("limits.bytes_burst", self.bytes_burst)] {
-            problems.check(u32::try_from(bytes).is_ok(), key, || format!("is {}; it must be below 4096MiB", Bytes(bytes)));
+        for (key, bytes) in [
+            ("limits.bytes_per_second", self.bytes_per_second),
+            ("limits.bytes_burst", self.bytes_burst),
+        ] {
+            problems.check(u32::try_from(bytes).is_ok(), key, || {
+                format!("is {}; it must be below 4096MiB", Bytes(bytes))
+            });
         }
         problems.check(self.bytes_burst >= socket.max_message_bytes, "limits.bytes_burst", || {
             format!(
@@ -158,6 +185,11 @@ impl LimitsConfig {
             )
         });
         problems.at_least("limits.abuse_after", self.abuse_after, 1);
-        problems.within("limits.abuse_window", self.abuse_window, Duration::from_secs(1), Duration::from_secs(3600));
+        problems.within(
+            "limits.abuse_window",
+            self.abuse_window,
+            Duration::from_secs(1),
+            Duration::from_secs(3600),
+        );
     }
 }

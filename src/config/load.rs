@@ -72,7 +72,8 @@ pub struct Found {
     pub text: String,
 }
 
-/// Most values that are set aside to read the rest. A file with more of them is wrong in another way.
+/// Most values that are set aside to read the rest. A file with more of them is wrong in another
+/// way.
 const MOST_SET_ASIDE: usize = 100;
 
 /// Reads the configuration. With [`survey`] the only place that looks at the environment.
@@ -99,12 +100,17 @@ pub(super) fn load_from(
 }
 
 /// As [`survey`], with a directory for the default file and an environment of the caller's.
-pub(super) fn survey_of(overrides: &Overrides, directory: &Path, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Survey {
+pub(super) fn survey_of(
+    overrides: &Overrides,
+    directory: &Path,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Survey {
     match read(overrides, directory, environment) {
         Ok((figment, file, ignored)) => Survey::of(&figment, file, ignored),
-        Err(ConfigError(texts)) => {
-            Survey { loaded: None, problems: texts.into_iter().map(|text| Found { key: String::new(), text }).collect() }
-        }
+        Err(ConfigError(texts)) => Survey {
+            loaded: None,
+            problems: texts.into_iter().map(|text| Found { key: String::new(), text }).collect(),
+        },
     }
 }
 
@@ -118,13 +124,16 @@ impl Survey {
                 return Self { loaded: None, problems: found };
             }
         };
-        // One value that cannot be read hides the others: each is set aside, and the rest read again.
+        // One value that cannot be read hides the others: each is set aside, and the rest read
+        // again.
         let config = loop {
             match Value::from(values.clone()).deserialize::<Config>() {
                 Ok(config) => break config,
                 Err(errors) => {
-                    let found: Vec<_> = errors.into_iter().map(|error| explain(figment, &error)).collect();
-                    let removed = found.iter().filter(|found| remove(&mut values, &found.key)).count();
+                    let found: Vec<_> =
+                        errors.into_iter().map(|error| explain(figment, &error)).collect();
+                    let removed =
+                        found.iter().filter(|found| remove(&mut values, &found.key)).count();
                     problems.extend(found);
                     if removed == 0 || problems.len() >= MOST_SET_ASIDE {
                         return Self { loaded: None, problems };
@@ -136,12 +145,18 @@ impl Survey {
             more.locate(|key| origin(figment, key));
             // What was set aside, or is misspelt, may be missed now.
             let known: Vec<_> = problems.iter().map(|found| found.key.clone()).collect();
-            let table = |key: &str| key.rsplit_once('.').map_or(String::new(), |(table, _)| table.to_owned());
-            let missed = |problem: &Problem| {
-                problem.message.starts_with("is not set") && known.iter().any(|known| table(known) == table(&problem.key))
+            let table = |key: &str| {
+                key.rsplit_once('.').map_or(String::new(), |(table, _)| table.to_owned())
             };
-            let more = more.iter().filter(|problem| !known.contains(&problem.key) && !missed(problem));
-            problems.extend(more.map(|problem| Found { key: problem.key.clone(), text: problem.to_string() }));
+            let missed = |problem: &Problem| {
+                problem.message.starts_with("is not set")
+                    && known.iter().any(|known| table(known) == table(&problem.key))
+            };
+            let more =
+                more.iter().filter(|problem| !known.contains(&problem.key) && !missed(problem));
+            problems.extend(
+                more.map(|problem| Found { key: problem.key.clone(), text: problem.to_string() }),
+            );
         }
         Self { loaded: Some(Loaded { config, file, ignored }), problems }
     }
@@ -188,7 +203,11 @@ fn read(
 }
 
 /// The file that the command line names, else the environment, else the usual one if it exists.
-fn find_file(overrides: &Overrides, directory: &Path, variables: &[(String, String)]) -> Option<PathBuf> {
+fn find_file(
+    overrides: &Overrides,
+    directory: &Path,
+    variables: &[(String, String)],
+) -> Option<PathBuf> {
     let named = variables.iter().find(|(name, text)| name == FILE_VARIABLE && !text.is_empty());
     overrides.file.clone().or_else(|| named.map(|(_, text)| directory.join(text))).or_else(|| {
         let usual = directory.join(DEFAULT_FILE);
@@ -197,7 +216,9 @@ fn find_file(overrides: &Overrides, directory: &Path, variables: &[(String, Stri
 }
 
 /// The variables that are ours, as text.
-fn as_text(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Vec<(String, String)>, ConfigError> {
+fn as_text(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, String)>, ConfigError> {
     let ours = environment
         .into_iter()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
@@ -219,7 +240,9 @@ impl FileText {
     fn read(path: &Path) -> Result<Self, ConfigError> {
         match std::fs::read_to_string(path) {
             Ok(text) => Ok(Self { path: path.to_owned(), text }),
-            Err(error) => Err(ConfigError(vec![format!("cannot read `{}`: {error}", path.display())])),
+            Err(error) => {
+                Err(ConfigError(vec![format!("cannot read `{}`: {error}", path.display())]))
+            }
         }
     }
 }
@@ -233,7 +256,8 @@ impl Provider for FileText {
         let mut data = Toml::string(&self.text).data();
         if let Err(error) = &mut data {
             let why = error.kind.to_string();
-            error.kind = Kind::Message(format!("`{}` is no TOML: {}", self.path.display(), why.trim_end()));
+            error.kind =
+                Kind::Message(format!("`{}` is no TOML: {}", self.path.display(), why.trim_end()));
         }
         data
     }
@@ -253,9 +277,14 @@ fn explain(figment: &Figment, error: &figment::Error) -> Found {
     let key = error.path.join(".");
     let (key, what) = match &error.kind {
         Kind::UnknownField(field, known) => {
-            // Where a key sits determines what may stand there, so the path may or may not end with it.
+            // Where a key sits determines what may stand there, so the path may or may not end with
+            // it.
             let key = if error.path.last() == Some(field) { key } else { join(&key, field) };
-            let what = if known.is_empty() { "is no key".to_owned() } else { format!("is no key; there are `{}`", known.join("`, `")) };
+            let what = if known.is_empty() {
+                "is no key".to_owned()
+            } else {
+                format!("is no key; there are `{}`", known.join("`, `"))
+            };
             (key, what)
         }
         Kind::MissingField(field) => (join(&key, field), "is missing".to_owned()),
@@ -263,7 +292,9 @@ fn explain(figment: &Figment, error: &figment::Error) -> Found {
             let what = format!("is {}; it must be {expected}", shown(&key, actual));
             (key, what)
         }
-        Kind::UnknownVariant(found, known) => (key, format!("is \"{found}\"; it must be one of \"{}\"", known.join("\", \""))),
+        Kind::UnknownVariant(found, known) => {
+            (key, format!("is \"{found}\"; it must be one of \"{}\"", known.join("\", \"")))
+        }
         // Nothing but the file itself is wrong.
         Kind::Message(message) if key.is_empty() => return Found { key, text: message.clone() },
         other => {

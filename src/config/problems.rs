@@ -42,14 +42,25 @@ impl Problems {
     }
 
     /// Wants a number from `least` on.
-    pub fn at_least<T: PartialOrd + fmt::Display>(&mut self, key: impl Into<String>, value: T, least: T) {
+    pub fn at_least<T: PartialOrd + fmt::Display>(
+        &mut self,
+        key: impl Into<String>,
+        value: T,
+        least: T,
+    ) {
         if value < least {
             self.add(key, format!("is {value}; it must be at least {least}"));
         }
     }
 
     /// Wants a duration within bounds, both included.
-    pub fn within(&mut self, key: impl Into<String>, value: Duration, least: Duration, most: Duration) {
+    pub fn within(
+        &mut self,
+        key: impl Into<String>,
+        value: Duration,
+        least: Duration,
+        most: Duration,
+    ) {
         if value < least || value > most {
             let [value, least, most] = [value, least, most].map(humantime::format_duration);
             self.add(key, format!("is {value}; it must be from {least} to {most}"));

@@ -38,7 +38,8 @@ impl Serialize for Secret {
 /// # Errors
 /// Those of reading the file, with its path.
 pub fn read_secret(path: &std::path::Path) -> Result<Secret, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 
@@ -59,6 +60,10 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), " with space \r\n").unwrap();
         assert_eq!(read_secret(file.path()).unwrap().expose(), " with space ");
-        assert!(read_secret(std::path::Path::new("/no/such/file")).unwrap_err().contains("/no/such/file"));
+        assert!(
+            read_secret(std::path::Path::new("/no/such/file"))
+                .unwrap_err()
+                .contains("/no/such/file")
+        );
     }
 }

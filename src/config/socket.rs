@@ -46,10 +46,12 @@ pub struct SocketConfig {
     /// Bytes that may wait for one client before its subscriptions' policies set in.
     #[serde(with = "units::size")]
     pub outbox_bytes: usize,
-    /// Bytes that the system may hold for one client that does not take them; zero leaves that to the system.
+    /// Bytes that the system may hold for one client that does not take them; zero leaves that to
+    /// the system.
     #[serde(with = "units::size")]
     pub send_buffer_bytes: usize,
-    /// Bytes that may wait for all clients together, before large answers are refused and events pause sooner.
+    /// Bytes that may wait for all clients together, before large answers are refused and events
+    /// pause sooner.
     #[serde(with = "units::size")]
     pub total_outbox_bytes: usize,
     /// How long a session whose connection was lost can be resumed; zero never.
@@ -102,7 +104,10 @@ impl SocketConfig {
         problems.at_least("socket.max_pending", self.max_pending, 1);
         problems.at_least("socket.max_message_bytes", self.max_message_bytes, KIB);
         problems.check(self.max_message_bytes <= 16 * MIB, "socket.max_message_bytes", || {
-            format!("is {}; it must be at most 16MiB, since each client may hold one message in memory", Bytes(self.max_message_bytes))
+            format!(
+                "is {}; it must be at most 16MiB, since each client may hold one message in memory",
+                Bytes(self.max_message_bytes)
+            )
         });
         problems.at_least("socket.max_frame_bytes", self.max_frame_bytes, 125);
         problems.check(self.max_frame_bytes <= self.max_message_bytes, "socket.max_frame_bytes", || {
@@ -133,13 +138,17 @@ impl SocketConfig {
                 Bytes(self.max_message_bytes)
             )
         });
-        problems.check(self.total_outbox_bytes >= 16 * self.outbox_bytes, "socket.total_outbox_bytes", || {
-            format!(
-                "is {}; it must be at least 16 times `socket.outbox_bytes` ({})",
-                Bytes(self.total_outbox_bytes),
-                Bytes(self.outbox_bytes)
-            )
-        });
+        problems.check(
+            self.total_outbox_bytes >= 16 * self.outbox_bytes,
+            "socket.total_outbox_bytes",
+            || {
+                format!(
+                    "is {}; it must be at least 16 times `socket.outbox_bytes` ({})",
+                    Bytes(self.total_outbox_bytes),
+                    Bytes(self.outbox_bytes)
+                )
+            },
+        );
         problems.within("socket.resume_window", self.resume_window, Duration::ZERO, 24 * hour);
         problems.check(self.presence_grace <= self.resume_window, "socket.presence_grace", || {
             let [grace, window] = [self.presence_grace, self.resume_window].map(humantime::format_duration);

@@ -107,7 +107,8 @@ impl StoreConfig {
             problems.add("store.url", message);
         }
         if self.password.is_some() && self.password_file.is_some() {
-            problems.add("store.password", "and `store.password_file` are both set; keep one of them");
+            problems
+                .add("store.password", "and `store.password_file` are both set; keep one of them");
         }
         if let Err(error) = self.password() {
             problems.add("store.password_file", error);
@@ -117,14 +118,27 @@ impl StoreConfig {
             let key = if has_password { "store.username" } else { "store.password_file" };
             problems.add(key, "is not set; a user and a password come together");
         }
-        if self.username.is_some() && matches!(target, Ok(StoreUrl::SurrealKv(_) | StoreUrl::Memory)) {
+        if self.username.is_some()
+            && matches!(target, Ok(StoreUrl::SurrealKv(_) | StoreUrl::Memory))
+        {
             problems.add("store.username", "is set, but an embedded store has no users; leave it out, or point `store.url` at a server");
         }
-        for (key, value) in [("store.namespace", &self.namespace), ("store.database", &self.database)] {
-            let plain = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-            problems.check(plain, key, || format!("is `{value}`; use letters, digits, `_` and `-`"));
+        for (key, value) in
+            [("store.namespace", &self.namespace), ("store.database", &self.database)]
+        {
+            let plain = !value.is_empty()
+                && value
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+            problems
+                .check(plain, key, || format!("is `{value}`; use letters, digits, `_` and `-`"));
         }
-        problems.within("store.timeout", self.timeout, Duration::from_millis(100), Duration::from_secs(600));
+        problems.within(
+            "store.timeout",
+            self.timeout,
+            Duration::from_millis(100),
+            Duration::from_secs(600),
+        );
         problems.at_least("store.threads", self.threads, 1);
     }
 }

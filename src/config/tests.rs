@@ -25,8 +25,15 @@ impl Setup {
         if let Some(text) = self.file {
             std::fs::write(directory.path().join(DEFAULT_FILE), text).unwrap();
         }
-        let flags = self.flags.iter().map(|(key, flag, value)| (*key, *flag, (*value).to_owned())).collect();
-        let environment = self.environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let flags = self
+            .flags
+            .iter()
+            .map(|(key, flag, value)| (*key, *flag, (*value).to_owned()))
+            .collect();
+        let environment = self
+            .environment
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)));
         load_from(&Overrides { file: None, flags }, directory.path(), environment)
     }
 
@@ -42,7 +49,9 @@ impl Setup {
 
 fn without_directory(message: &str) -> String {
     match (message.rfind("`/"), message.rfind(DEFAULT_FILE)) {
-        (Some(start), Some(end)) if start < end => format!("{}{}", &message[..=start], &message[end..]),
+        (Some(start), Some(end)) if start < end => {
+            format!("{}{}", &message[..=start], &message[end..])
+        }
         _ => message.to_owned(),
     }
 }
@@ -65,8 +74,14 @@ fn nothing_has_to_be_configured() {
 
 #[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
-    let mut setup = file("workers = 1\nlisten = '127.0.0.1:1'\n[metrics]\nlisten = '127.0.0.1:9'\n[socket]\nping_interval = '1s'");
-    setup.environment = &[("GREENROOM_WORKERS", "2"), ("GREENROOM_LISTEN", "localhost:2"), ("GREENROOM_SOCKET__PING_INTERVAL", "2s")];
+    let mut setup = file(
+        "workers = 1\nlisten = '127.0.0.1:1'\n[metrics]\nlisten = '127.0.0.1:9'\n[socket]\nping_interval = '1s'",
+    );
+    setup.environment = &[
+        ("GREENROOM_WORKERS", "2"),
+        ("GREENROOM_LISTEN", "localhost:2"),
+        ("GREENROOM_SOCKET__PING_INTERVAL", "2s"),
+    ];
     setup.flags = &[("workers", "--workers", "3")];
     let config = setup.config();
     assert_eq!(config.workers, 3);
@@ -127,29 +142,60 @@ fn what_an_orchestrator_adds_is_no_mistake_but_a_typo_is_told() {
 #[test]
 fn a_wrong_value_is_told_with_its_key_its_place_and_what_would_be_right() {
     for (setup, parts) in [
-        (file("[socket]\nping = '1s'"), &["`socket.ping` is no key", "`ping_interval`", "(set in `greenroom.toml`)"][..]),
-        (file("[sockets]\nping = '1s'"), &["`sockets` is no key", "`socket`", "(set in `greenroom.toml`)"]),
+        (
+            file("[socket]\nping = '1s'"),
+            &["`socket.ping` is no key", "`ping_interval`", "(set in `greenroom.toml`)"][..],
+        ),
+        (
+            file("[sockets]\nping = '1s'"),
+            &["`sockets` is no key", "`socket`", "(set in `greenroom.toml`)"],
+        ),
         (
             file("[socket]\nping_interval = 25"),
-            &["`socket.ping_interval` is 25; it must be a duration", "\"25s\"", "(set in `greenroom.toml`)"],
+            &[
+                "`socket.ping_interval` is 25; it must be a duration",
+                "\"25s\"",
+                "(set in `greenroom.toml`)",
+            ],
         ),
-        (file("[socket]\nmax_frame_bytes = 'big'"), &["`socket.max_frame_bytes` is \"big\"; it must be a size", "\"64KiB\""]),
+        (
+            file("[socket]\nmax_frame_bytes = 'big'"),
+            &["`socket.max_frame_bytes` is \"big\"; it must be a size", "\"64KiB\""],
+        ),
         (file("workers = -1"), &["`workers` is -1"]),
-        (file("listen = 'example.org:80'"), &["`listen` is \"example.org:80\"; it must be an IP address with a port"]),
-        (file("[log]\nformat = 'xml'"), &["`log.format` is \"xml\"; it must be one of \"text\", \"json\""]),
-        (file("[auth]\nanonymous = 'maybe'"), &["`auth.anonymous` is \"maybe\"; it must be \"auto\", true or false"]),
+        (
+            file("listen = 'example.org:80'"),
+            &["`listen` is \"example.org:80\"; it must be an IP address with a port"],
+        ),
+        (
+            file("[log]\nformat = 'xml'"),
+            &["`log.format` is \"xml\"; it must be one of \"text\", \"json\""],
+        ),
+        (
+            file("[auth]\nanonymous = 'maybe'"),
+            &["`auth.anonymous` is \"maybe\"; it must be \"auto\", true or false"],
+        ),
         (file("[auth]\nsecret = 12345"), &["`auth.secret` is of another type"]),
-        (file("[limits]\ntrusted_proxies = ['10.0.0.0/99']"), &["`limits.trusted_proxies", "10.0.0.0/99"]),
+        (
+            file("[limits]\ntrusted_proxies = ['10.0.0.0/99']"),
+            &["`limits.trusted_proxies", "10.0.0.0/99"],
+        ),
         (file("[kinds.a]\nbehavior = 'room'"), &["`kinds.a.behavior` is no key", "`behaviour`"]),
         (file("workers = \n"), &["`greenroom.toml` is no TOML", "line 1"]),
         (
             environment(&[("GREENROOM_SOCKET__PING", "1s")]),
             &["`socket.ping` is no key", "(set in environment variable `GREENROOM_SOCKET__PING`)"],
         ),
-        (environment(&[("GREENROOM_WORKERS", "many")]), &["`workers` is \"many\"", "(set in environment variable `GREENROOM_WORKERS`)"]),
+        (
+            environment(&[("GREENROOM_WORKERS", "many")]),
+            &["`workers` is \"many\"", "(set in environment variable `GREENROOM_WORKERS`)"],
+        ),
         (
             Setup { flags: &[("metrics.listen", "--metrics-listen", "9464")], ..Setup::default() },
-            &["`metrics.listen` is \"9464\"; it must be an IP address", "(set in flag `--metrics-listen`)"],
+            &[
+                "`metrics.listen` is \"9464\"; it must be an IP address",
+                "(set in flag `--metrics-listen`)",
+            ],
         ),
     ] {
         let errors = setup.errors();
@@ -186,7 +232,11 @@ fn all_that_cannot_work_is_told_at_once() {
         assert!(error.starts_with(&format!("`{key}` ")), "{key}: {error}");
     }
     assert_eq!(errors.len(), keys.len(), "{errors:#?}");
-    assert!(errors[0].ends_with("(set in environment variable `GREENROOM_METRICS__LISTEN`)"), "{}", errors[0]);
+    assert!(
+        errors[0].ends_with("(set in environment variable `GREENROOM_METRICS__LISTEN`)"),
+        "{}",
+        errors[0]
+    );
     assert!(errors[4].ends_with("(set in `greenroom.toml`)"), "{}", errors[4]);
 }
 
@@ -197,7 +247,12 @@ fn a_public_address_wants_a_decision_about_access() {
     assert!(errors[0].starts_with("`auth.anonymous` is \"auto\""), "{errors:?}");
     assert!(file("[auth]\nanonymous = false").errors()[0].starts_with("`auth.anonymous` is false"));
 
-    assert!(environment(&[("GREENROOM_LISTEN", "0.0.0.0:8080"), ("GREENROOM_AUTH__ANONYMOUS", "true")]).config().admission().anonymous);
+    assert!(
+        environment(&[("GREENROOM_LISTEN", "0.0.0.0:8080"), ("GREENROOM_AUTH__ANONYMOUS", "true")])
+            .config()
+            .admission()
+            .anonymous
+    );
 }
 
 #[test]
@@ -210,7 +265,11 @@ fn auto_admits_anonymous_users_only_while_nobody_else_can_be_meant() {
         (&[("GREENROOM_LISTEN", "[::1]:8080")], true, "nothing shows"),
         (&[SECRET], false, "`auth.secret` is set"),
         (&[("GREENROOM_AUTH__SECRET_FILE", "secret")], false, "`auth.secret_file` is set"),
-        (&[("GREENROOM_AUTH__PUBLIC_KEY_FILE", "key"), ("GREENROOM_AUTH__ALGORITHM", "ES256")], false, "`auth.public_key_file` is set"),
+        (
+            &[("GREENROOM_AUTH__PUBLIC_KEY_FILE", "key"), ("GREENROOM_AUTH__ALGORITHM", "ES256")],
+            false,
+            "`auth.public_key_file` is set",
+        ),
         (&[("GREENROOM_AUTH__JWKS_FILE", "keys")], false, "`auth.jwks_file` is set"),
         (&[SECRET, ("GREENROOM_LISTEN", "0.0.0.0:8080")], false, "`auth.secret` is set"),
         (&[SECRET, ("GREENROOM_AUTH__ANONYMOUS", "true")], true, "`auth.anonymous` is true"),
@@ -224,21 +283,39 @@ fn auto_admits_anonymous_users_only_while_nobody_else_can_be_meant() {
     // Without a key these admit nobody, which is a mistake and is called one.
     for (name, value, why) in [
         ("GREENROOM_LIMITS__TRUSTED_PROXIES", "127.0.0.1/32", "`limits.trusted_proxies` is set"),
-        ("GREENROOM_SOCKET__ALLOWED_ORIGINS", "https://app.example.org", "`socket.allowed_origins` is set"),
+        (
+            "GREENROOM_SOCKET__ALLOWED_ORIGINS",
+            "https://app.example.org",
+            "`socket.allowed_origins` is set",
+        ),
         ("GREENROOM_LISTEN", "0.0.0.0:8080", "`listen` is not a loopback address"),
     ] {
         let errors = Setup { environment: vec![(name, value)].leak(), ..Setup::default() }.errors();
-        assert!(errors.len() == 1 && errors[0].starts_with("`auth.anonymous` is \"auto\"") && errors[0].contains(why), "{errors:?}");
+        assert!(
+            errors.len() == 1
+                && errors[0].starts_with("`auth.anonymous` is \"auto\"")
+                && errors[0].contains(why),
+            "{errors:?}"
+        );
     }
 }
 
 #[test]
 fn keys_for_tokens_are_checked() {
     for (setup, message) in [
-        (file("[auth]\nsecret = 'short'"), "`auth.secret` has 5 bytes; an HS256 secret needs at least 32"),
-        (file("[auth]\nsecret_file = 'a'\njwks_file = 'b'"), "`auth.secret_file` and `auth.jwks_file` are both set"),
+        (
+            file("[auth]\nsecret = 'short'"),
+            "`auth.secret` has 5 bytes; an HS256 secret needs at least 32",
+        ),
+        (
+            file("[auth]\nsecret_file = 'a'\njwks_file = 'b'"),
+            "`auth.secret_file` and `auth.jwks_file` are both set",
+        ),
         (file("[auth]\npublic_key_file = 'a'"), "`auth.algorithm` is not set"),
-        (file("[auth]\npublic_key_file = 'a'\nalgorithm = 'HS256'"), "`auth.algorithm` is \"HS256\""),
+        (
+            file("[auth]\npublic_key_file = 'a'\nalgorithm = 'HS256'"),
+            "`auth.algorithm` is \"HS256\"",
+        ),
         (file("[auth]\nalgorithm = 'RS256'"), "`auth.algorithm` is set without"),
     ] {
         let errors = setup.errors();
@@ -250,17 +327,32 @@ fn keys_for_tokens_are_checked() {
 fn a_file_that_is_named_has_to_exist() {
     let overrides = Overrides { file: Some("/no/such/greenroom.toml".into()), flags: Vec::new() };
     let error = load_from(&overrides, Path::new("/"), []).unwrap_err().to_string();
-    assert!(error.starts_with("the configuration is refused: cannot read `/no/such/greenroom.toml`"), "{error}");
+    assert!(
+        error.starts_with("the configuration is refused: cannot read `/no/such/greenroom.toml`"),
+        "{error}"
+    );
 }
 
 #[test]
 fn store_urls_are_taken_apart() {
     let target = |url: &str| StoreConfig { url: url.into(), ..StoreConfig::default() }.target();
     assert_eq!(target("surrealkv://./data"), Ok(StoreUrl::SurrealKv("./data".into())));
-    assert_eq!(target("surrealkv:///var/lib/greenroom"), Ok(StoreUrl::SurrealKv("/var/lib/greenroom".into())));
+    assert_eq!(
+        target("surrealkv:///var/lib/greenroom"),
+        Ok(StoreUrl::SurrealKv("/var/lib/greenroom".into()))
+    );
     assert_eq!(target("memory"), Ok(StoreUrl::Memory));
     assert_eq!(target("wss://db.test:8000"), Ok(StoreUrl::Server("wss://db.test:8000".into())));
-    for bad in ["", "surrealkv://", "data", "ws://", "ws://:8000", "http://db.test", "mem://", "surrealkv://data?sync=never"] {
+    for bad in [
+        "",
+        "surrealkv://",
+        "data",
+        "ws://",
+        "ws://:8000",
+        "http://db.test",
+        "mem://",
+        "surrealkv://data?sync=never",
+    ] {
         assert!(target(bad).is_err(), "{bad}");
     }
     assert!(target("ws://root:hunter2@db.test").is_err_and(|message| !message.contains("hunter2")));
@@ -279,12 +371,20 @@ fn kinds_reach_the_core_as_configured() {
     assert!(
         matches!(&lobby.behaviour, BehaviourConfig::Room(room) if room.messages == 7 && room.max_reactions == KindConfig::MAX_REACTIONS)
     );
-    assert_eq!((lobby.default_permissions, lobby.anonymous_permissions), (Permissions::READ, Permissions::NONE));
+    assert_eq!(
+        (lobby.default_permissions, lobby.anonymous_permissions),
+        (Permissions::READ, Permissions::NONE)
+    );
     assert_eq!((lobby.name, lobby.max_body_bytes), ("lobby", 1024));
     let poll = kinds.get("poll").unwrap();
-    let BehaviourConfig::Document(document) = &poll.behaviour else { panic!("{:?}", poll.behaviour) };
+    let BehaviourConfig::Document(document) = &poll.behaviour else {
+        panic!("{:?}", poll.behaviour)
+    };
     assert_eq!((document.initial.as_str(), document.max_depth), (r#"{"votes":{"a":0}}"#, 3));
-    assert_eq!((poll.snapshot_every, poll.default_permissions), (5, Permissions::READ | Permissions::SEND));
+    assert_eq!(
+        (poll.snapshot_every, poll.default_permissions),
+        (5, Permissions::READ | Permissions::SEND)
+    );
 }
 
 #[test]
@@ -292,7 +392,9 @@ fn there_are_rooms_and_documents_by_default() {
     let kinds = Config::default().kinds();
     assert_eq!(kinds.iter().count(), 2);
     assert!(matches!(kinds.get("room").unwrap().behaviour, BehaviourConfig::Room(_)));
-    let BehaviourConfig::Document(document) = &kinds.get("doc").unwrap().behaviour else { panic!() };
+    let BehaviourConfig::Document(document) = &kinds.get("doc").unwrap().behaviour else {
+        panic!()
+    };
     assert_eq!(document.initial.as_str(), "{}");
     assert!(!kinds.get("doc").unwrap().default_permissions.contains(Permissions::MODERATE));
 }
@@ -302,17 +404,50 @@ fn kinds_that_cannot_work_are_refused() {
     for (text, message) in [
         ("[kinds.a]\nmessages = 1", "`kinds.a.behaviour` is not set"),
         ("[kinds.A]\nbehaviour = 'room'", "`kinds.A` is no name for a kind"),
-        ("[kinds.a]\nbehaviour = 'room'\nmax_depth = 1", "`kinds.a.max_depth` belongs to the behaviour \"document\""),
-        ("[kinds.a]\nbehaviour = 'document'\nmessages = 1", "`kinds.a.messages` belongs to the behaviour \"room\""),
-        ("[kinds.a]\nbehaviour = 'room'\nmessages = 0", "`kinds.a.messages` is 0; it must be at least 1"),
-        ("[kinds.a]\nbehaviour = 'document'\nmax_depth = 101", "`kinds.a.max_depth` is 101; it must be from 1 to 100"),
-        ("[kinds.a]\nbehaviour = 'document'\nmax_depth = 1\ninitial = {a = {}}", "`kinds.a.initial` is nested 2 deep"),
-        ("[kinds.a]\nbehaviour = 'document'\ninitial = {a = [1.5, inf]}", "`kinds.a.initial` is refused: there is infinity or NaN in it"),
-        ("[kinds.a]\nbehaviour = 'document'\ninitial = -nan", "`kinds.a.initial` is refused: there is infinity or NaN in it"),
-        ("[kinds.a]\nbehaviour = 'room'\ndefault_permissions = ['write']", "`kinds.a.default_permissions` holds an unknown word: `write`"),
-        ("[kinds.a]\nbehaviour = 'room'\nmax_body_bytes = '64KiB'", "`kinds.a.max_body_bytes` is 64KiB, but a message"),
-        ("[kinds.a]\nbehaviour = 'room'\ndedupe_ops = 63", "`kinds.a.dedupe_ops` is 63, below `socket.max_in_flight` (64)"),
-        ("[kinds.a]\nbehaviour = 'room'\nkeep_events = 10", "`kinds.a.keep_events` is 10, below `resume_events` (1000)"),
+        (
+            "[kinds.a]\nbehaviour = 'room'\nmax_depth = 1",
+            "`kinds.a.max_depth` belongs to the behaviour \"document\"",
+        ),
+        (
+            "[kinds.a]\nbehaviour = 'document'\nmessages = 1",
+            "`kinds.a.messages` belongs to the behaviour \"room\"",
+        ),
+        (
+            "[kinds.a]\nbehaviour = 'room'\nmessages = 0",
+            "`kinds.a.messages` is 0; it must be at least 1",
+        ),
+        (
+            "[kinds.a]\nbehaviour = 'document'\nmax_depth = 101",
+            "`kinds.a.max_depth` is 101; it must be from 1 to 100",
+        ),
+        (
+            "[kinds.a]\nbehaviour = 'document'\nmax_depth = 1\ninitial = {a = {}}",
+            "`kinds.a.initial` is nested 2 deep",
+        ),
+        (
+            "[kinds.a]\nbehaviour = 'document'\ninitial = {a = [1.5, inf]}",
+            "`kinds.a.initial` is refused: there is infinity or NaN in it",
+        ),
+        (
+            "[kinds.a]\nbehaviour = 'document'\ninitial = -nan",
+            "`kinds.a.initial` is refused: there is infinity or NaN in it",
+        ),
+        (
+            "[kinds.a]\nbehaviour = 'room'\ndefault_permissions = ['write']",
+            "`kinds.a.default_permissions` holds an unknown word: `write`",
+        ),
+        (
+            "[kinds.a]\nbehaviour = 'room'\nmax_body_bytes = '64KiB'",
+            "`kinds.a.max_body_bytes` is 64KiB, but a message",
+        ),
+        (
+            "[kinds.a]\nbehaviour = 'room'\ndedupe_ops = 63",
+            "`kinds.a.dedupe_ops` is 63, below `socket.max_in_flight` (64)",
+        ),
+        (
+            "[kinds.a]\nbehaviour = 'room'\nkeep_events = 10",
+            "`kinds.a.keep_events` is 10, below `resume_events` (1000)",
+        ),
     ] {
         let errors = file(text).errors();
         assert!(errors.len() == 1 && errors[0].starts_with(message), "{message}: {errors:?}");
@@ -322,7 +457,11 @@ fn kinds_that_cannot_work_are_refused() {
 /// Every key and its default, as TOML writes it; `None` where there is no default.
 fn defaults() -> Vec<(String, Option<serde_json::Value>)> {
     let mut all = Vec::new();
-    collect("", &Value::serialize(Config { kinds: BTreeMap::new(), ..Config::default() }).unwrap(), &mut all);
+    collect(
+        "",
+        &Value::serialize(Config { kinds: BTreeMap::new(), ..Config::default() }).unwrap(),
+        &mut all,
+    );
     all.retain(|(key, _)| key != "kinds");
     let kind = KindConfig {
         messages: Some(KindConfig::MESSAGES),
@@ -355,23 +494,36 @@ fn the_example_shows_every_default() {
     let text = include_str!("../../greenroom.toml");
     assert_eq!(toml::from_str::<Config>(text).unwrap(), Config::default(), "as it is shipped");
 
-    let uncommented: String =
-        text.lines().map(|line| format!("{}\n", line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))).collect();
+    let uncommented: String = text
+        .lines()
+        .map(|line| {
+            format!(
+                "{}\n",
+                line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line)
+            )
+        })
+        .collect();
     let mut config: Config = toml::from_str(&uncommented).unwrap();
     assert_eq!(config.kinds, KindConfig::default_kinds());
     config.kinds.clear();
     assert_eq!(config, Config::default());
 
     let shown = toml::from_str::<serde_json::Value>(&uncommented).unwrap();
-    for (key, default) in defaults().iter().filter(|(key, default)| !key.starts_with("kinds") && default.is_some()) {
+    for (key, default) in
+        defaults().iter().filter(|(key, default)| !key.starts_with("kinds") && default.is_some())
+    {
         let found = key.split('.').try_fold(&shown, |value, part| value.get(part));
         assert_eq!(found, default.as_ref(), "{key}");
     }
 
     let kind = text.split_once("# [kinds.example]").unwrap().1;
-    let kind: String = kind.lines().map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
+    let kind: String =
+        kind.lines().map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
     let kind: serde_json::Value = toml::from_str(&kind).unwrap();
-    for (key, default) in defaults().iter().filter_map(|(key, default)| Some((key.strip_prefix("kinds.NAME.")?, default.as_ref()?))) {
+    for (key, default) in defaults()
+        .iter()
+        .filter_map(|(key, default)| Some((key.strip_prefix("kinds.NAME.")?, default.as_ref()?)))
+    {
         assert_eq!(kind.get(key), Some(default), "{key}");
     }
 }
@@ -385,7 +537,10 @@ fn the_documentation_lists_every_key_with_its_default() {
         .map(|line| {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
             let default = Some(cells[2].trim_matches('`')).filter(|default| !default.is_empty());
-            (cells[1].trim_matches('`'), default.map(|default| serde_json::from_str(default).unwrap()))
+            (
+                cells[1].trim_matches('`'),
+                default.map(|default| serde_json::from_str(default).unwrap()),
+            )
         })
         .collect();
     let known = defaults();

@@ -18,7 +18,8 @@ pub mod duration {
         }
 
         fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
-            humantime::parse_duration(text).map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+            humantime::parse_duration(text)
+                .map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
         }
     }
 
@@ -65,7 +66,8 @@ pub mod size {
         }
 
         fn visit_str<E: Error>(self, text: &str) -> Result<usize, E> {
-            let bytes: ByteSize = text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))?;
+            let bytes: ByteSize =
+                text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))?;
             self.visit_u64(bytes.as_u64())
         }
     }
@@ -133,7 +135,10 @@ pub mod listen {
             return Ok(None);
         }
         super::parse_address(&text).map(Some).ok_or_else(|| {
-            D::Error::invalid_value(Unexpected::Str(&text), &"an IP address with a port, such as \"127.0.0.1:9464\", or \"\"")
+            D::Error::invalid_value(
+                Unexpected::Str(&text),
+                &"an IP address with a port, such as \"127.0.0.1:9464\", or \"\"",
+            )
         })
     }
 
@@ -141,7 +146,10 @@ pub mod listen {
     ///
     /// # Errors
     /// Those of the serializer.
-    pub fn serialize<S: Serializer>(address: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(
+        address: &Option<SocketAddr>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         match address {
             Some(address) => to.collect_str(address),
             None => to.serialize_str(""),
@@ -163,7 +171,10 @@ pub mod required_listen {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
         let text = String::deserialize(from)?;
         super::parse_address(&text).ok_or_else(|| {
-            D::Error::invalid_value(Unexpected::Str(&text), &"an IP address with a port, such as \"127.0.0.1:8080\" or \"0.0.0.0:8080\"")
+            D::Error::invalid_value(
+                Unexpected::Str(&text),
+                &"an IP address with a port, such as \"127.0.0.1:8080\" or \"0.0.0.0:8080\"",
+            )
         })
     }
 
@@ -189,9 +200,18 @@ pub mod networks {
     /// # Errors
     /// The first that is none.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
-        let wrong = |text: &str| D::Error::invalid_value(Unexpected::Str(text), &"a list of networks such as \"10.0.0.0/8\"");
-        let parse = |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        Vec::<String>::deserialize(from)?.iter().map(|text| parse(text).ok_or_else(|| wrong(text))).collect()
+        let wrong = |text: &str| {
+            D::Error::invalid_value(
+                Unexpected::Str(text),
+                &"a list of networks such as \"10.0.0.0/8\"",
+            )
+        };
+        let parse =
+            |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        Vec::<String>::deserialize(from)?
+            .iter()
+            .map(|text| parse(text).ok_or_else(|| wrong(text)))
+            .collect()
     }
 
     /// Writes them.
@@ -203,8 +223,9 @@ pub mod networks {
     }
 }
 
-/// An IP address with a port; `localhost` stands for 127.0.0.1. Other names are not looked up: whether an address
-/// is loopback decides over anonymous access, and must not hang on a name server.
+/// An IP address with a port; `localhost` stands for 127.0.0.1. Other names are not looked up:
+/// whether an address is loopback decides over anonymous access, and must not hang on a name
+/// server.
 pub fn parse_address(text: &str) -> Option<std::net::SocketAddr> {
     match text.strip_prefix("localhost:") {
         Some(port) => Some((std::net::Ipv4Addr::LOCALHOST, port.parse::<u16>().ok()?).into()),
@@ -250,10 +271,20 @@ mod tests {
 
     #[test]
     fn people_may_write_sizes_either_way() {
-        for (text, bytes) in [("65536", 65536), ("\"64KiB\"", 65536), ("\"64 KiB\"", 65536), ("\"1MB\"", 1_000_000), ("\"12\"", 12)] {
+        for (text, bytes) in [
+            ("65536", 65536),
+            ("\"64KiB\"", 65536),
+            ("\"64 KiB\"", 65536),
+            ("\"1MB\"", 1_000_000),
+            ("\"12\"", 12),
+        ] {
             let both: Both = toml::from_str(&format!("wait = \"1m 30s\"\nroom = {text}")).unwrap();
             assert_eq!(both, Both { wait: Duration::from_secs(90), room: bytes }, "{text}");
-            assert_eq!(toml::from_str::<Both>(&toml::to_string(&both).unwrap()).unwrap(), both, "{text}");
+            assert_eq!(
+                toml::from_str::<Both>(&toml::to_string(&both).unwrap()).unwrap(),
+                both,
+                "{text}"
+            );
         }
     }
 
@@ -267,7 +298,9 @@ mod tests {
             ("\"1s\"", "\"64 apples\"", "\"64KiB\""),
             ("\"1s\"", "1.5", "\"64KiB\""),
         ] {
-            let error = toml::from_str::<Both>(&format!("wait = {wait}\nroom = {room}")).unwrap_err().to_string();
+            let error = toml::from_str::<Both>(&format!("wait = {wait}\nroom = {room}"))
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(hint), "{wait} {room}: {error}");
         }
     }

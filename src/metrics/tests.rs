@@ -4,10 +4,16 @@ use super::*;
 
 /// What `docs/metrics.md` says of each metric: its type and its labels.
 fn documented() -> BTreeMap<&'static str, (&'static str, Vec<&'static str>)> {
-    let rows = include_str!("../../docs/metrics.md").lines().filter(|line| line.starts_with("| `") && !line.starts_with("| `/"));
+    let rows = include_str!("../../docs/metrics.md")
+        .lines()
+        .filter(|line| line.starts_with("| `") && !line.starts_with("| `/"));
     rows.map(|row| {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let labels = cells[3].split(',').map(|label| label.trim().trim_matches('`')).filter(|label| !label.is_empty()).collect();
+        let labels = cells[3]
+            .split(',')
+            .map(|label| label.trim().trim_matches('`'))
+            .filter(|label| !label.is_empty())
+            .collect();
         (cells[1].trim_matches('`'), (cells[2], labels))
     })
     .collect()
@@ -29,9 +35,15 @@ fn local(record: impl FnOnce()) -> String {
 fn the_documentation_lists_what_is_declared() {
     let documented = documented();
     for metric in all() {
-        assert_eq!(documented.get(metric.name), Some(&(metric.r#type.as_str(), metric.labels.to_vec())), "{}", metric.name);
+        assert_eq!(
+            documented.get(metric.name),
+            Some(&(metric.r#type.as_str(), metric.labels.to_vec())),
+            "{}",
+            metric.name
+        );
     }
-    let declared: BTreeSet<&str> = all().map(|metric| metric.name).chain(PROCESS.iter().copied()).collect();
+    let declared: BTreeSet<&str> =
+        all().map(|metric| metric.name).chain(PROCESS.iter().copied()).collect();
     assert_eq!(documented.keys().copied().collect::<BTreeSet<_>>(), declared);
 }
 
@@ -50,13 +62,20 @@ fn a_scrape_has_the_types_and_labels_that_are_documented() {
             }
         }
     });
-    let types: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
-    let expected: BTreeMap<&str, &str> = documented().into_iter().map(|(name, (r#type, _))| (name, r#type)).collect();
+    let types: BTreeMap<&str, &str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let expected: BTreeMap<&str, &str> =
+        documented().into_iter().map(|(name, (r#type, _))| (name, r#type)).collect();
     assert_eq!(types, expected);
     for metric in all() {
-        assert!(text.contains(&format!("# HELP {} {}", metric.name, metric.help)), "{} is not described", metric.name);
+        assert!(
+            text.contains(&format!("# HELP {} {}", metric.name, metric.help)),
+            "{} is not described",
+            metric.name
+        );
         for label in metric.labels {
-            let labelled = |line: &str| line.starts_with(metric.name) && line.contains(&format!("{label}=\""));
+            let labelled =
+                |line: &str| line.starts_with(metric.name) && line.contains(&format!("{label}=\""));
             assert!(text.lines().any(labelled), "{} has no label {label}", metric.name);
         }
     }
@@ -82,9 +101,16 @@ fn histograms_have_their_own_buckets() {
 #[test]
 fn the_first_scrape_tells_the_build_and_the_process() {
     let text = local(|| {});
-    assert!(text.contains(&format!("greenroom_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))), "{text}");
+    assert!(
+        text.contains(&format!(
+            "greenroom_build_info{{version=\"{}\"}} 1",
+            env!("CARGO_PKG_VERSION")
+        )),
+        "{text}"
+    );
     assert!(text.contains("greenroom_ready 0"), "{text}");
-    let memory = text.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes ")).unwrap();
+    let memory =
+        text.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes ")).unwrap();
     assert!(memory.parse::<f64>().unwrap() > 1e6, "{memory}");
 }
 
@@ -105,7 +131,8 @@ fn connections_are_counted_by_reason() {
     }
 }
 
-/// Each metric with a test in which what it counts does not happen and it does not move: its file and its name.
+/// Each metric with a test in which what it counts does not happen and it does not move: its file
+/// and its name.
 const STILL: &[(&str, &str, &str)] = &[
     ("greenroom_connections", E2E, "metrics_stand_still"),
     ("greenroom_connections_pending", E2E, "metrics_stand_still"),
@@ -132,10 +159,26 @@ const STILL: &[(&str, &str, &str)] = &[
     ("greenroom_commit_seconds", JOURNAL, "what_was_not_stored_does_not_count"),
     ("greenroom_commits_total", JOURNAL, "what_was_not_stored_does_not_count"),
     ("greenroom_trims_total", JOURNAL, "what_was_not_stored_does_not_count"),
-    ("greenroom_events_delivered_total", RELAY, "only_what_is_put_into_an_outbox_counts_as_delivered"),
-    ("greenroom_signals_delivered_total", RELAY, "only_what_is_put_into_an_outbox_counts_as_delivered"),
-    ("greenroom_signals_replaced_total", RELAY, "only_what_is_put_into_an_outbox_counts_as_delivered"),
-    ("greenroom_outbox_overflows_total", RELAY, "only_what_is_put_into_an_outbox_counts_as_delivered"),
+    (
+        "greenroom_events_delivered_total",
+        RELAY,
+        "only_what_is_put_into_an_outbox_counts_as_delivered",
+    ),
+    (
+        "greenroom_signals_delivered_total",
+        RELAY,
+        "only_what_is_put_into_an_outbox_counts_as_delivered",
+    ),
+    (
+        "greenroom_signals_replaced_total",
+        RELAY,
+        "only_what_is_put_into_an_outbox_counts_as_delivered",
+    ),
+    (
+        "greenroom_outbox_overflows_total",
+        RELAY,
+        "only_what_is_put_into_an_outbox_counts_as_delivered",
+    ),
     ("greenroom_outbox_bytes", E2E, "metrics_stand_still"),
     ("greenroom_catch_up_pages_total", E2E, "metrics_stand_still"),
     ("greenroom_mailbox_refusals_total", E2E, "metrics_stand_still"),
@@ -155,14 +198,25 @@ const DECLARED: &str = include_str!("../../actors/src/metrics.rs");
 fn every_metric_has_a_test_in_which_it_stands_still() {
     for metric in documented().into_keys().filter(|metric| !PROCESS.contains(metric)) {
         let row = STILL.iter().find(|(known, ..)| *known == metric);
-        let Some((_, file, test)) = row else { panic!("{metric}: add a test in which what it counts does not happen, and its row here") };
-        let (_, body) = file.split_once(&format!("fn {test}(")).unwrap_or_else(|| panic!("{metric}: there is no test `{test}`"));
+        let Some((_, file, test)) = row else {
+            panic!("{metric}: add a test in which what it counts does not happen, and its row here")
+        };
+        let (_, body) = file
+            .split_once(&format!("fn {test}("))
+            .unwrap_or_else(|| panic!("{metric}: there is no test `{test}`"));
         if *file == E2E {
-            assert!(E2E.contains(&format!("(\"{metric}")), "{metric} has no row among those of `{test}`");
+            assert!(
+                E2E.contains(&format!("(\"{metric}")),
+                "{metric} has no row among those of `{test}`"
+            );
             continue;
         }
-        let (before, _) = DECLARED.split_once(&format!("\"{metric}\"")).expect("a metric is declared");
-        let constant = before.rsplit_once("pub const ").and_then(|(_, rest)| rest.split(':').next()).expect("by a constant");
+        let (before, _) =
+            DECLARED.split_once(&format!("\"{metric}\"")).expect("a metric is declared");
+        let constant = before
+            .rsplit_once("pub const ")
+            .and_then(|(_, rest)| rest.split(':').next())
+            .expect("by a constant");
         let body = body.split("\n}\n").next().unwrap_or_default();
         assert!(body.contains(constant), "`{test}` says nothing of {constant}");
     }

@@ -1,7 +1,8 @@
 //! Transactions under the lease.
 //!
-//! Each is one block, and so one SurrealDB transaction, that first moves the lease from `number - 1` to `number`. It finds
-//! its one row or throws; and since it writes the row, of two transactions that race for a number one is refused as a conflict.
+//! Each is one block, and so one SurrealDB transaction, that first moves the lease from
+//! `number - 1` to `number`. It finds its one row or throws; and since it writes the row, of two
+//! transactions that race for a number one is refused as a conflict.
 
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use super::failure::Failure;
 use super::link::Link;
 use super::rows::{ErasureRecord, JournalRecord, SnapshotRecord, TrimRecord, bits, int};
 
-/// Begins what is thrown when the lease is not where it should be; the lease's term and number follow.
+/// Begins what is thrown when the lease is not where it should be; the lease's term and number
+/// follow.
 const LEASE_IS: &str = "the lease is at ";
 
 /// How often a conflict with another transaction is worth another try.
@@ -20,8 +22,9 @@ const CONFLICT_TRIES: u32 = 5;
 
 const READ_TERM: &str = "RETURN (SELECT VALUE term FROM ONLY lease:node) ?? 0";
 
-/// Takes the lease only from the term that was read, so that a straggler cannot take it from a later one. What a user without
-/// rights writes is left out without an error, so each statement counts the rows that it wrote.
+/// Takes the lease only from the term that was read, so that a straggler cannot take it from a
+/// later one. What a user without rights writes is left out without an error, so each statement
+/// counts the rows that it wrote.
 const ACQUIRE: &str = "{
     LET $found = (SELECT VALUE term FROM ONLY lease:node) ?? 0;
     IF $found != $term { THROW 'the lease is at ' + <string> [$found, 0] };
@@ -80,7 +83,8 @@ const COMMIT_WITH_ERASURES: &str = commit_with_snapshots!(
     INSERT IGNORE INTO kind $kinds RETURN NONE;"
 );
 
-/// Writes in any case: what it answers is then on disk, whatever became of the flush of the transaction in question.
+/// Writes in any case: what it answers is then on disk, whatever became of the flush of the
+/// transaction in question.
 const SETTLE: &str = "{
     LET $lease = (SELECT term, number, nonce FROM ONLY lease:node) ?? { term: 0, number: 0, nonce: 0 };
     IF $lease.term != $term OR $lease.number NOT IN [$number - 1, $number] {
@@ -99,17 +103,21 @@ pub(super) async fn acquire(link: &Arc<Link>) -> Result<u64, StoreError> {
     loop {
         let unavailable = |failure: Failure| StoreError::Unavailable(failure.to_string());
         let found = link.query(READ_TERM, Variables::new()).await.map_err(unavailable)?;
-        let found: i64 = number(found).ok_or_else(|| StoreError::Corrupt("the lease's term is no number".into()))?;
+        let found: i64 = number(found)
+            .ok_or_else(|| StoreError::Corrupt("the lease's term is no number".into()))?;
         let mut variables = Variables::new();
         variables.insert("term", found);
         match link.query(ACQUIRE, variables).await {
             Ok(term) => {
                 let term = number(term).and_then(|term: i64| u64::try_from(term).ok());
-                return term.ok_or_else(|| StoreError::Corrupt("the lease's term is no number".into()));
+                return term
+                    .ok_or_else(|| StoreError::Corrupt("the lease's term is no number".into()));
             }
             // Somebody else took a term in between.
             Err(Failure::Refused(_)) if tries < CONFLICT_TRIES => tries += 1,
-            Err(Failure::Thrown(text)) if tries < CONFLICT_TRIES && lease_in(&text).is_some() => tries += 1,
+            Err(Failure::Thrown(text)) if tries < CONFLICT_TRIES && lease_in(&text).is_some() => {
+                tries += 1;
+            }
             Err(failure) => return Err(unavailable(failure)),
         }
     }
@@ -127,35 +135,46 @@ pub(super) struct Beside {
 }
 
 /// Writes a batch.
-pub(super) async fn commit(link: &Arc<Link>, batch: &Batch, beside: Beside) -> Result<(), CommitError> {
+pub(super) async fn commit(
+    link: &Arc<Link>,
+    batch: &Batch,
+    beside: Beside,
+) -> Result<(), CommitError> {
     let Beside { kinds, rewritten, done } = beside;
-    let rows: Vec<Value> = batch.rows.iter().map(|row| JournalRecord::new(row).into_value()).collect();
+    let rows: Vec<Value> =
+        batch.rows.iter().map(|row| JournalRecord::new(row).into_value()).collect();
     let mut variables = fence_variables(batch.fence);
     variables.insert("rows", rows);
     let erases = !batch.erasures.is_empty() || !batch.rewrites.is_empty();
     if erases {
-        let erasures = batch.erasures.iter().map(|(entity, erasure)| ErasureRecord::new(entity, erasure).into_value());
+        let erasures = batch
+            .erasures
+            .iter()
+            .map(|(entity, erasure)| ErasureRecord::new(entity, erasure).into_value());
         variables.insert("rewritten", rewritten);
         variables.insert("done", done);
         variables.insert("erasures", erasures.collect::<Vec<Value>>());
     }
-    let statement = if batch.snapshots.is_empty() && batch.trims.is_empty() && !erases && kinds.is_empty() {
-        COMMIT
-    } else {
-        let snapshots: Vec<Value> = batch.snapshots.iter().map(|row| SnapshotRecord::new(row).into_value()).collect();
-        let trims: Vec<Value> = batch.trims.iter().map(|trim| TrimRecord::new(trim).into_value()).collect();
-        variables.insert("snapshots", snapshots);
-        variables.insert("trims", trims);
-        if erases {
-            variables.insert("kinds", kinds);
-            COMMIT_WITH_ERASURES
-        } else if kinds.is_empty() {
-            COMMIT_WITH_SNAPSHOTS
+    let statement =
+        if batch.snapshots.is_empty() && batch.trims.is_empty() && !erases && kinds.is_empty() {
+            COMMIT
         } else {
-            variables.insert("kinds", kinds);
-            COMMIT_WITH_KINDS
-        }
-    };
+            let snapshots: Vec<Value> =
+                batch.snapshots.iter().map(|row| SnapshotRecord::new(row).into_value()).collect();
+            let trims: Vec<Value> =
+                batch.trims.iter().map(|trim| TrimRecord::new(trim).into_value()).collect();
+            variables.insert("snapshots", snapshots);
+            variables.insert("trims", trims);
+            if erases {
+                variables.insert("kinds", kinds);
+                COMMIT_WITH_ERASURES
+            } else if kinds.is_empty() {
+                COMMIT_WITH_SNAPSHOTS
+            } else {
+                variables.insert("kinds", kinds);
+                COMMIT_WITH_KINDS
+            }
+        };
     match link.query(statement, variables).await {
         Ok(_) => Ok(()),
         Err(Failure::Thrown(text)) => Err(match lease_in(&text) {
@@ -176,10 +195,14 @@ pub(super) async fn settle(link: &Arc<Link>, fence: Fence) -> Result<Settled, Co
         match link.query(SETTLE, variables).await {
             Ok(Value::Bool(true)) => return Ok(Settled::Committed),
             Ok(Value::Bool(false)) => return Ok(Settled::NotCommitted),
-            Ok(value) => return Err(CommitError::Unknown(format!("settling answered `{value:?}`"))),
+            Ok(value) => {
+                return Err(CommitError::Unknown(format!("settling answered `{value:?}`")));
+            }
             // The transaction in question, most likely: the next look sees what it did.
             Err(Failure::Refused(_)) if tries < CONFLICT_TRIES => tries += 1,
-            Err(Failure::Thrown(text)) if lease_in(&text).is_some_and(|(term, _)| term != int(fence.term)) => {
+            Err(Failure::Thrown(text))
+                if lease_in(&text).is_some_and(|(term, _)| term != int(fence.term)) =>
+            {
                 return Err(CommitError::Fenced(text));
             }
             Err(failure) => return Err(CommitError::Unknown(failure.to_string())),
@@ -220,7 +243,14 @@ mod tests {
 
     #[test]
     fn every_statement_throws_what_is_understood() {
-        for statement in [ACQUIRE, COMMIT, COMMIT_WITH_SNAPSHOTS, COMMIT_WITH_KINDS, COMMIT_WITH_ERASURES, SETTLE] {
+        for statement in [
+            ACQUIRE,
+            COMMIT,
+            COMMIT_WITH_SNAPSHOTS,
+            COMMIT_WITH_KINDS,
+            COMMIT_WITH_ERASURES,
+            SETTLE,
+        ] {
             assert!(statement.contains(&format!("THROW '{LEASE_IS}' + <string>")), "{statement}");
         }
         assert_eq!(lease_in("An error occurred: the lease is at [4, 17]"), Some((4, 17)));

@@ -1,7 +1,7 @@
 //! Which behaviour the stored entities of a kind have: a log makes no sense to another one.
 //!
-//! It is noted in the transaction that writes the kind's first events. Databases of earlier versions have no notes; there the
-//! first event tells.
+//! It is noted in the transaction that writes the kind's first events. Databases of earlier
+//! versions have no notes; there the first event tells.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,19 +40,29 @@ impl Unnoted {
     pub(super) async fn take_up(&self, link: &Arc<Link>, kinds: &Kinds) -> Result<(), OpenError> {
         let unreadable = |reason: String| OpenError::Kinds { reason };
         let found = query(link, NOTES, Variables::new()).await.map_err(unreadable)?;
-        let notes: Vec<(String, String)> = SurrealValue::from_value(found).map_err(|error| unreadable(error.to_string()))?;
+        let notes: Vec<(String, String)> =
+            SurrealValue::from_value(found).map_err(|error| unreadable(error.to_string()))?;
         let mut kinds: Vec<_> = kinds.iter().collect();
         kinds.sort_by_key(|kind| kind.name);
         for kind in kinds {
             let configured = kind.behaviour.name();
-            let noted = notes.iter().find(|(name, _)| name == kind.name).map(|(_, behaviour)| behaviour.clone());
+            let noted = notes
+                .iter()
+                .find(|(name, _)| name == kind.name)
+                .map(|(_, behaviour)| behaviour.clone());
             let stored = match noted.clone() {
                 Some(noted) => Some(noted),
-                None => first_behaviour(link, kind.name).await.map_err(unreadable)?.map(str::to_owned),
+                None => {
+                    first_behaviour(link, kind.name).await.map_err(unreadable)?.map(str::to_owned)
+                }
             };
             match stored {
                 Some(stored) if stored != configured => {
-                    return Err(OpenError::Behaviour { kind: kind.name.to_owned(), stored, configured });
+                    return Err(OpenError::Behaviour {
+                        kind: kind.name.to_owned(),
+                        stored,
+                        configured,
+                    });
                 }
                 _ if noted.is_none() => drop(self.lock().insert(kind.name, configured)),
                 _ => {}
@@ -71,9 +81,12 @@ impl Unnoted {
         if unnoted.is_empty() {
             return Vec::new();
         }
-        let first = unnoted.iter().filter(|(kind, _)| batch.rows.iter().any(|row| row.entity.kind() == **kind));
+        let first = unnoted
+            .iter()
+            .filter(|(kind, _)| batch.rows.iter().any(|row| row.entity.kind() == **kind));
         let row = |(kind, behaviour): (&&str, &&str)| {
-            KindRecord { id: RecordId::new("kind", *kind), behaviour: (*behaviour).to_owned() }.into_value()
+            KindRecord { id: RecordId::new("kind", *kind), behaviour: (*behaviour).to_owned() }
+                .into_value()
         };
         first.map(row).collect()
     }
@@ -95,13 +108,24 @@ async fn first_behaviour(link: &Arc<Link>, kind: &str) -> Result<Option<&'static
     }
     let mut variables = Variables::new();
     variables.insert("kind", kind);
-    let rows: Vec<String> = SurrealValue::from_value(query(link, FIRST_ROW, variables).await?).map_err(|error| error.to_string())?;
+    let rows: Vec<String> = SurrealValue::from_value(query(link, FIRST_ROW, variables).await?)
+        .map_err(|error| error.to_string())?;
     let Some(events) = rows.first() else { return Ok(None) };
-    let mut events = serde_json::Deserializer::from_str(events.trim_start_matches('[')).into_iter::<First>();
+    let mut events =
+        serde_json::Deserializer::from_str(events.trim_start_matches('[')).into_iter::<First>();
     // A row that cannot be read is found out when its entity is.
-    Ok(events.next().and_then(Result::ok).and_then(|first| BehaviourConfig::name_by_op(&first.r#type)))
+    Ok(events
+        .next()
+        .and_then(Result::ok)
+        .and_then(|first| BehaviourConfig::name_by_op(&first.r#type)))
 }
 
-async fn query(link: &Arc<Link>, statement: &'static str, variables: Variables) -> Result<Value, String> {
-    link.query(statement, variables).await.map_err(|failure: Failure| StoreError::Unavailable(failure.to_string()).to_string())
+async fn query(
+    link: &Arc<Link>,
+    statement: &'static str,
+    variables: Variables,
+) -> Result<Value, String> {
+    link.query(statement, variables)
+        .await
+        .map_err(|failure: Failure| StoreError::Unavailable(failure.to_string()).to_string())
 }

@@ -1,9 +1,10 @@
 //! The way to the database: one connection at a time, replaced when it fails.
 //!
-//! The client of a server reconnects by itself, and replays its sign-in, while nothing goes wrong with that; but it never
-//! notices a peer that is silently gone, and a session whose replay failed once stays dead. The embedded engine does not
-//! trust its log after a failed write until it is opened again. So a connection that casts doubt on itself is given up here,
-//! and the next call opens another.
+//! The client of a server reconnects by itself, and replays its sign-in, while nothing goes wrong
+//! with that; but it never notices a peer that is silently gone, and a session whose replay failed
+//! once stays dead. The embedded engine does not trust its log after a failed write until it is
+//! opened again. So a connection that casts doubt on itself is given up here, and the next call
+//! opens another.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +42,8 @@ struct State {
     current: Option<Arc<Connection>>,
     /// Becomes true when the connection that was given up last has closed its files.
     gone: Option<watch::Receiver<bool>>,
-    /// Why the engine on disk did not open again. It keeps its files locked after that, until the process ends.
+    /// Why the engine on disk did not open again. It keeps its files locked after that, until the
+    /// process ends.
     dead: Option<String>,
 }
 
@@ -77,15 +79,24 @@ impl Link {
         }))
     }
 
-    /// Runs one statement and returns its value, within `store.timeout` of getting a connection and as much for the statement.
+    /// Runs one statement and returns its value, within `store.timeout` of getting a connection and
+    /// as much for the statement.
     ///
     /// # Errors
     /// What is known of the outcome.
-    pub(super) async fn query(self: &Arc<Self>, statement: &'static str, variables: Variables) -> Result<Value, Failure> {
+    pub(super) async fn query(
+        self: &Arc<Self>,
+        statement: &'static str,
+        variables: Variables,
+    ) -> Result<Value, Failure> {
         let timeout = self.config.timeout;
         let connection = match tokio::time::timeout(timeout, self.connection()).await {
             Ok(connection) => connection.map_err(Failure::NotSent)?,
-            Err(_) => return Err(Failure::NotSent(format!("no connection to the database within {timeout:?}"))),
+            Err(_) => {
+                return Err(Failure::NotSent(format!(
+                    "no connection to the database within {timeout:?}"
+                )));
+            }
         };
         match connection.query(statement, variables, timeout).await {
             Ok(value) => Ok(value),
@@ -98,11 +109,15 @@ impl Link {
         }
     }
 
-    /// Does work that waits for nothing on the database's threads, if there are any, so that the caller's is free meanwhile.
+    /// Does work that waits for nothing on the database's threads, if there are any, so that the
+    /// caller's is free meanwhile.
     ///
     /// # Errors
     /// Where it ended early.
-    pub(super) async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    pub(super) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
         match self.current() {
             Some(connection) => connection.compute(work).await,
             None => Ok(work()),
@@ -116,8 +131,11 @@ impl Link {
         }
         let opening = Arc::clone(&self.opening).lock_owned().await;
         let link = Arc::clone(self);
-        // In a task, so that it goes on when the caller's time is up: half an engine would be in the way of the next one.
-        tokio::spawn(async move { link.reopen(opening).await }).await.map_err(|ended| ended.to_string())?
+        // In a task, so that it goes on when the caller's time is up: half an engine would be in
+        // the way of the next one.
+        tokio::spawn(async move { link.reopen(opening).await })
+            .await
+            .map_err(|ended| ended.to_string())?
     }
 
     async fn reopen(&self, mut pause: OwnedMutexGuard<Pause>) -> Result<Arc<Connection>, String> {
@@ -213,12 +231,19 @@ fn finish_rewrite(directory: &Path) -> Result<(), OpenError> {
             tracing::info!(directory = %directory.display(), "finished a rewrite of the store that was interrupted");
             Ok(())
         }
-        Err(error) => Err(OpenError::Directory { directory: directory.to_owned(), what: "finish rewriting", reason: error.to_string() }),
+        Err(error) => Err(OpenError::Directory {
+            directory: directory.to_owned(),
+            what: "finish rewriting",
+            reason: error.to_string(),
+        }),
     }
 }
 
 /// Opens a connection whose schema is the one that this binary knows.
-pub(super) async fn connect(config: &StoreConfig, target: &StoreUrl) -> Result<Arc<Connection>, OpenError> {
+pub(super) async fn connect(
+    config: &StoreConfig,
+    target: &StoreUrl,
+) -> Result<Arc<Connection>, OpenError> {
     let connection = Arc::new(Connection::open(config, target).await?);
     schema::migrate(&connection, config, target).await?;
     Ok(connection)
@@ -249,6 +274,11 @@ mod tests {
             length.push(pause.until.unwrap() - before);
         }
         assert!(length[0] <= FIRST_PAUSE + Duration::from_millis(20), "{:?}", length[0]);
-        assert!(length[39] >= LONGEST_PAUSE / 2 && length[39] <= LONGEST_PAUSE + Duration::from_millis(20), "{:?}", length[39]);
+        assert!(
+            length[39] >= LONGEST_PAUSE / 2
+                && length[39] <= LONGEST_PAUSE + Duration::from_millis(20),
+            "{:?}",
+            length[39]
+        );
     }
 }

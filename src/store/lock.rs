@@ -26,12 +26,22 @@ impl DirectoryLock {
     /// Where it cannot be made or written to, or another process has it.
     pub(super) fn take(directory: &Path) -> Result<Self, OpenError> {
         let unusable = |what: &'static str| {
-            move |error: std::io::Error| OpenError::Directory { directory: directory.to_owned(), what, reason: error.to_string() }
+            move |error: std::io::Error| OpenError::Directory {
+                directory: directory.to_owned(),
+                what,
+                reason: error.to_string(),
+            }
         };
         create(directory).map_err(unusable("create"))?;
         keep_private(directory);
         let path = directory.join(LOCK_FILE);
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let open = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path);
         let mut file = open.map_err(unusable("write to"))?;
         match file.try_lock() {
             Ok(()) => {}
@@ -44,29 +54,41 @@ impl DirectoryLock {
             }
             Err(TryLockError::Error(error)) => return Err(unusable("lock")(error)),
         }
-        // Only the text is the holder's number: longer ones of earlier holders must not shine through.
-        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(unusable("write to"))?;
+        // Only the text is the holder's number: longer ones of earlier holders must not shine
+        // through.
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(unusable("write to"))?;
         Ok(Self { _file: file })
     }
 }
 
-/// Whether a directory that is missing could be made: whether something can be made in the nearest parent that exists. Leaves nothing.
+/// Whether a directory that is missing could be made: whether something can be made in the nearest
+/// parent that exists. Leaves nothing.
 ///
 /// # Errors
 /// Why not.
 pub(super) fn can_be_created(directory: &Path) -> Result<(), OpenError> {
     let here = Path::new(".");
-    let parents = directory.ancestors().skip(1).map(|parent| if parent.as_os_str().is_empty() { here } else { parent });
+    let parents = directory
+        .ancestors()
+        .skip(1)
+        .map(|parent| if parent.as_os_str().is_empty() { here } else { parent });
     let parent = parents.into_iter().find(|parent| parent.exists()).unwrap_or(here);
     let probe = parent.join(format!(".greenroom-check-{}", std::process::id()));
-    DirBuilder::new().mode(PRIVATE).create(&probe).and_then(|()| std::fs::remove_dir(&probe)).map_err(|error| OpenError::Directory {
-        directory: directory.to_owned(),
-        what: "create",
-        reason: error.to_string(),
-    })
+    DirBuilder::new()
+        .mode(PRIVATE)
+        .create(&probe)
+        .and_then(|()| std::fs::remove_dir(&probe))
+        .map_err(|error| OpenError::Directory {
+            directory: directory.to_owned(),
+            what: "create",
+            reason: error.to_string(),
+        })
 }
 
-/// Makes the directory where it is missing, for nobody but this user: what others may do with its parents is not ours to say.
+/// Makes the directory where it is missing, for nobody but this user: what others may do with its
+/// parents is not ours to say.
 fn create(directory: &Path) -> io::Result<()> {
     if let Some(parent) = directory.parent() {
         std::fs::create_dir_all(parent)?;
@@ -77,7 +99,8 @@ fn create(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Takes a directory that others of this machine can read away from them. Its files cannot be reached then, whatever their own modes.
+/// Takes a directory that others of this machine can read away from them. Its files cannot be
+/// reached then, whatever their own modes.
 fn keep_private(directory: &Path) {
     let tightened = std::fs::metadata(directory).and_then(|metadata| {
         let mode = metadata.permissions().mode() & 0o7777;
@@ -122,7 +145,11 @@ mod tests {
     fn a_file_in_the_way_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let text = DirectoryLock::take(file.path()).unwrap_err().to_string();
-        assert!(text.contains("cannot create the data directory") && text.contains(&file.path().display().to_string()), "{text}");
+        assert!(
+            text.contains("cannot create the data directory")
+                && text.contains(&file.path().display().to_string()),
+            "{text}"
+        );
     }
 
     #[test]

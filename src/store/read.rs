@@ -1,9 +1,10 @@
 //! Reading logs.
 //!
-//! A row's key says where it begins, and it may hold many events, so the row with a given event in it may begin long before.
-//! SurrealDB 3.3 reads a range of keys whole, whatever the `LIMIT`, and never backwards. Seqs without gaps make up for that:
-//! the keys of a range that is `n` seqs wide are at most `n` rows, and hold all of its events but those of one row that
-//! began before. So ranges are never wider than what is wanted, and that one row is looked for in steps.
+//! A row's key says where it begins, and it may hold many events, so the row with a given event in
+//! it may begin long before. SurrealDB 3.3 reads a range of keys whole, whatever the `LIMIT`, and
+//! never backwards. Seqs without gaps make up for that: the keys of a range that is `n` seqs wide
+//! are at most `n` rows, and hold all of its events but those of one row that began before. So
+//! ranges are never wider than what is wanted, and that one row is looked for in steps.
 
 use std::sync::Arc;
 
@@ -14,9 +15,12 @@ use surrealdb::types::{SurrealValue, Value, Variables};
 
 use super::failure::Failure;
 use super::link::Link;
-use super::rows::{StoredErasure, StoredRow, StoredSnapshot, Unpacker, corrupt, erasure, int, snapshot};
+use super::rows::{
+    StoredErasure, StoredRow, StoredSnapshot, Unpacker, corrupt, erasure, int, snapshot,
+};
 
-/// How far before the first event wanted a read begins. Where rows are short this spares the search.
+/// How far before the first event wanted a read begins. Where rows are short this spares the
+/// search.
 const LOOK_BACK: u64 = 16;
 
 /// How far the search looks back, step by step, before it takes it that nothing is near.
@@ -35,17 +39,19 @@ const LOAD: &str = "{
     ];
 }";
 
-const RANGE: &str = "SELECT VALUE [epoch, last_seq, events] FROM journal:[$kind, $id, $from]..=[$kind, $id, $to]";
+const RANGE: &str =
+    "SELECT VALUE [epoch, last_seq, events] FROM journal:[$kind, $id, $from]..=[$kind, $id, $to]";
 
 /// `type::record` has SurrealDB push the `LIMIT` into the scan.
-const FIRST_ROWS: &str =
-    "SELECT VALUE [epoch, last_seq, events] FROM type::record('journal', [$kind, $id, $from]..=[$kind, $id, $to]) LIMIT $rows";
+const FIRST_ROWS: &str = "SELECT VALUE [epoch, last_seq, events] FROM type::record('journal', [$kind, $id, $from]..=[$kind, $id, $to]) LIMIT $rows";
 
 const FIRST_KEY: &str = "SELECT VALUE id[2] FROM type::record('journal', [$kind, $id, $from]..=[$kind, $id, $to]) LIMIT 1";
 
-const ERASING: &str = "SELECT VALUE [id[0], id[1]] FROM type::record('erasure', [$kind, $id, $from]..) LIMIT $rows";
+const ERASING: &str =
+    "SELECT VALUE [id[0], id[1]] FROM type::record('erasure', [$kind, $id, $from]..) LIMIT $rows";
 
-const LAST_KEY: &str = "RETURN array::last((SELECT VALUE id[2] FROM journal:[$kind, $id, $from]..=[$kind, $id, $to]))";
+const LAST_KEY: &str =
+    "RETURN array::last((SELECT VALUE id[2] FROM journal:[$kind, $id, $from]..=[$kind, $id, $to]))";
 
 /// Reads what is needed to wake an entity.
 pub(super) async fn load(link: &Arc<Link>, entity: &EntityId) -> Result<Loaded, StoreError> {
@@ -54,7 +60,8 @@ pub(super) async fn load(link: &Arc<Link>, entity: &EntityId) -> Result<Loaded, 
     variables.insert("look_back", int(LOOK_BACK));
     variables.insert("longest_row", int(MAX_ROW_EVENTS));
     let found = log.query(LOAD, variables).await?;
-    let (stored, mut rows, erasures): (Option<StoredSnapshot>, Vec<StoredRow>, Vec<StoredErasure>) = log.decode(found)?;
+    let (stored, mut rows, erasures): (Option<StoredSnapshot>, Vec<StoredRow>, Vec<StoredErasure>) =
+        log.decode(found)?;
     let snapshot = stored.map(|stored| snapshot(entity, stored)).transpose()?;
     let after = snapshot.as_ref().map_or(0, |snapshot| snapshot.seq);
 
@@ -64,18 +71,26 @@ pub(super) async fn load(link: &Arc<Link>, entity: &EntityId) -> Result<Loaded, 
     let epoch = snapshot.as_ref().map(|snapshot| snapshot.epoch.clone());
     let Unpacked { events: tail, epoch, longest_row } = log.unpack(rows, epoch, after).await?;
     match (&snapshot, tail.first()) {
-        (Some(_), Some(first)) if first.seq != after + 1 => {
-            Err(corrupt(entity, format_args!("event {} follows the snapshot at {after}", first.seq)))
-        }
+        (Some(_), Some(first)) if first.seq != after + 1 => Err(corrupt(
+            entity,
+            format_args!("event {} follows the snapshot at {after}", first.seq),
+        )),
         _ => {
-            let erasures = erasures.into_iter().map(|stored| erasure(entity, stored)).collect::<Result<_, _>>()?;
+            let erasures = erasures
+                .into_iter()
+                .map(|stored| erasure(entity, stored))
+                .collect::<Result<_, _>>()?;
             Ok(Loaded { snapshot, epoch, tail, longest_row, erasures })
         }
     }
 }
 
 /// The rows that hold these events, each with its first seq and its events.
-pub(super) async fn rows_with(link: &Arc<Link>, entity: &EntityId, seqs: &[Seq]) -> Result<Vec<(Seq, String)>, StoreError> {
+pub(super) async fn rows_with(
+    link: &Arc<Link>,
+    entity: &EntityId,
+    seqs: &[Seq],
+) -> Result<Vec<(Seq, String)>, StoreError> {
     let log = Log { link, entity };
     let (Some(first), Some(last)) = (seqs.first(), seqs.last()) else { return Ok(Vec::new()) };
     let mut rows = log.rows_around(*first, *last).await?;
@@ -92,7 +107,11 @@ pub(super) async fn rows_with(link: &Arc<Link>, entity: &EntityId, seqs: &[Seq])
 }
 
 /// Entities of which something is to be erased.
-pub(super) async fn erasing(link: &Arc<Link>, after: Option<&EntityId>, limit: usize) -> Result<Vec<EntityId>, StoreError> {
+pub(super) async fn erasing(
+    link: &Arc<Link>,
+    after: Option<&EntityId>,
+    limit: usize,
+) -> Result<Vec<EntityId>, StoreError> {
     let unavailable = |failure: Failure| StoreError::Unavailable(failure.to_string());
     let (kind, id) = after.map_or(("", ""), |after| (after.kind(), after.id()));
     let mut found: Vec<EntityId> = Vec::new();
@@ -103,9 +122,11 @@ pub(super) async fn erasing(link: &Arc<Link>, after: Option<&EntityId>, limit: u
     variables.insert("from", if after.is_some() { i64::MAX } else { 0 });
     variables.insert("rows", int(limit as u64));
     let rows = link.query(ERASING, variables).await.map_err(unavailable)?;
-    let rows = Vec::<(String, String)>::from_value(rows).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let rows = Vec::<(String, String)>::from_value(rows)
+        .map_err(|error| StoreError::Corrupt(error.to_string()))?;
     for (kind, id) in rows {
-        let entity = EntityId::parse(&format!("{kind}:{id}")).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let entity = EntityId::parse(&format!("{kind}:{id}"))
+            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
         if found.last() != Some(&entity) {
             found.push(entity);
         }
@@ -114,16 +135,23 @@ pub(super) async fn erasing(link: &Arc<Link>, after: Option<&EntityId>, limit: u
 }
 
 /// Reads a page of events, ascending.
-pub(super) async fn events(link: &Arc<Link>, entity: &EntityId, page: Page) -> Result<Vec<EventRecord>, StoreError> {
+pub(super) async fn events(
+    link: &Arc<Link>,
+    entity: &EntityId,
+    page: Page,
+) -> Result<Vec<EventRecord>, StoreError> {
     let log = Log { link, entity };
     match page {
-        Page::After { limit: 0, .. } | Page::Before { limit: 0, .. } | Page::Before { before: 0 | 1, .. } => Ok(Vec::new()),
+        Page::After { limit: 0, .. }
+        | Page::Before { limit: 0, .. }
+        | Page::Before { before: 0 | 1, .. } => Ok(Vec::new()),
         Page::After { after, limit } => log.after(after, limit).await,
         Page::Before { before, limit } => log.before(before, limit).await,
     }
 }
 
-/// Whether the first of `rows` begins with `seq` or before it. What cannot be read is found out when it is unpacked.
+/// Whether the first of `rows` begins with `seq` or before it. What cannot be read is found out
+/// when it is unpacked.
 fn begins_by(rows: &[StoredRow], seq: Seq) -> bool {
     let Some((_, _, events)) = rows.first() else { return false };
     first_seq(events).is_none_or(|first| first <= seq)
@@ -135,7 +163,8 @@ fn first_seq(events: &str) -> Option<Seq> {
     struct Begin {
         seq: Seq,
     }
-    let mut begins = serde_json::Deserializer::from_str(events.trim_start_matches('[')).into_iter::<Begin>();
+    let mut begins =
+        serde_json::Deserializer::from_str(events.trim_start_matches('[')).into_iter::<Begin>();
     begins.next()?.ok().map(|first| first.seq)
 }
 
@@ -168,7 +197,8 @@ impl Log<'_> {
             if rows.is_empty() {
                 break;
             }
-            // The first of these may begin behind what is trimmed, so it is no use to check it against what is before.
+            // The first of these may begin behind what is trimmed, so it is no use to check it
+            // against what is before.
             events.extend(self.unpack(rows, None, 0).await?.events);
         }
         events.truncate(limit);
@@ -185,9 +215,12 @@ impl Log<'_> {
             let end = match events.last() {
                 Some(event) => event.seq,
                 None => match self.greatest_key(last).await? {
-                    Some(begin) => {
-                        self.events_after(begin.saturating_sub(1), begin).await?.last().map_or(begin, |event| event.seq).min(last)
-                    }
+                    Some(begin) => self
+                        .events_after(begin.saturating_sub(1), begin)
+                        .await?
+                        .last()
+                        .map_or(begin, |event| event.seq)
+                        .min(last),
                     None => return Ok(events),
                 },
             };
@@ -204,10 +237,12 @@ impl Log<'_> {
         Ok(self.unpack(rows, None, after).await?.events)
     }
 
-    /// The rows that begin up to `through`, from the one that holds `first` on, and perhaps some before it.
+    /// The rows that begin up to `through`, from the one that holds `first` on, and perhaps some
+    /// before it.
     async fn rows_around(&self, first: Seq, through: Seq) -> Result<Vec<StoredRow>, StoreError> {
         let from = first.saturating_sub(LOOK_BACK);
-        let mut rows: Vec<StoredRow> = self.decode(self.query(RANGE, self.range(from, through)).await?)?;
+        let mut rows: Vec<StoredRow> =
+            self.decode(self.query(RANGE, self.range(from, through)).await?)?;
         if from > 0 && !begins_by(&rows, first) {
             rows.splice(0..0, self.row_before(first).await?);
         }
@@ -216,7 +251,12 @@ impl Log<'_> {
 
     /// The events in `rows` after `after`. This is the larger part of a read's work, and
     /// the caller's thread may have sockets to serve: it is done on the database's threads.
-    async fn unpack(&self, rows: Vec<StoredRow>, epoch: Option<Epoch>, after: Seq) -> Result<Unpacked, StoreError> {
+    async fn unpack(
+        &self,
+        rows: Vec<StoredRow>,
+        epoch: Option<Epoch>,
+        after: Seq,
+    ) -> Result<Unpacked, StoreError> {
         if rows.is_empty() {
             return Ok(Unpacked { events: Vec::new(), epoch, longest_row: 0 });
         }
@@ -246,7 +286,8 @@ impl Log<'_> {
             if below == 0 {
                 return Ok(None);
             }
-            let key: Option<i64> = self.decode(self.query(LAST_KEY, self.range(from, below - 1)).await?)?;
+            let key: Option<i64> =
+                self.decode(self.query(LAST_KEY, self.range(from, below - 1)).await?)?;
             if let Some(key) = key {
                 let mut variables = self.range(0, 0);
                 variables.insert("from", key);
@@ -259,17 +300,23 @@ impl Log<'_> {
         Ok(None)
     }
 
-    /// Where the last row begins that begins at `through` or before, found by halving: each step asks for the first row from
-    /// a seq on.
+    /// Where the last row begins that begins at `through` or before, found by halving: each step
+    /// asks for the first row from a seq on.
     async fn greatest_key(&self, through: Seq) -> Result<Option<Seq>, StoreError> {
         let mut greatest = None;
         let mut low = 0;
-        // Most logs are much shorter than what a caller who means "the end" asks for, so begin with short steps.
+        // Most logs are much shorter than what a caller who means "the end" asks for, so begin with
+        // short steps.
         let mut step = 1;
         let mut high = through;
         while low <= high {
-            let probe = if step > 0 { low.saturating_add(step - 1).min(high) } else { low + (high - low) / 2 };
-            let keys: Vec<i64> = self.decode(self.query(FIRST_KEY, self.range(probe, high)).await?)?;
+            let probe = if step > 0 {
+                low.saturating_add(step - 1).min(high)
+            } else {
+                low + (high - low) / 2
+            };
+            let keys: Vec<i64> =
+                self.decode(self.query(FIRST_KEY, self.range(probe, high)).await?)?;
             match keys.first().and_then(|key| u64::try_from(*key).ok()) {
                 Some(key) => {
                     greatest = Some(key);
@@ -295,12 +342,21 @@ impl Log<'_> {
         variables
     }
 
-    async fn query(&self, statement: &'static str, variables: Variables) -> Result<Value, StoreError> {
-        self.link.query(statement, variables).await.map_err(|failure: Failure| StoreError::Unavailable(failure.to_string()))
+    async fn query(
+        &self,
+        statement: &'static str,
+        variables: Variables,
+    ) -> Result<Value, StoreError> {
+        self.link
+            .query(statement, variables)
+            .await
+            .map_err(|failure: Failure| StoreError::Unavailable(failure.to_string()))
     }
 
     fn decode<T: SurrealValue>(&self, value: Value) -> Result<T, StoreError> {
-        T::from_value(value).map_err(|error| corrupt(self.entity, format_args!("a row is not what the schema says: {error}")))
+        T::from_value(value).map_err(|error| {
+            corrupt(self.entity, format_args!("a row is not what the schema says: {error}"))
+        })
     }
 }
 

@@ -1,5 +1,5 @@
-//! Rewriting the embedded database: what it holds now goes to new files, and the old ones are removed, with every old version of
-//! a row in them.
+//! Rewriting the embedded database: what it holds now goes to new files, and the old ones are
+//! removed, with every old version of a row in them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,17 +35,22 @@ const NEXT: &str = "{
 
 const PUT: &str = "{ FOR $row IN $rows { UPSERT $row.id CONTENT $row RETURN NONE }; RETURN NONE; }";
 
-/// Why a database was not rewritten. Nothing is lost: the old files are in use until the new ones are complete.
+/// Why a database was not rewritten. Nothing is lost: the old files are in use until the new ones
+/// are complete.
 #[derive(Debug, thiserror::Error)]
 pub enum RewriteError {
     /// It is not one on this disk.
-    #[error("`store.url` is `{0}`; only an embedded database on disk, such as \"surrealkv://./data\", is rewritten")]
+    #[error(
+        "`store.url` is `{0}`; only an embedded database on disk, such as \"surrealkv://./data\", is rewritten"
+    )]
     NotOnDisk(String),
     /// There is none.
     #[error("there is no database in `{}`", .0.display())]
     Missing(PathBuf),
     /// It holds what Greenroom did not put there.
-    #[error("the database has tables that are not Greenroom's: {0}; use `surreal export` and `surreal import` instead")]
+    #[error(
+        "the database has tables that are not Greenroom's: {0}; use `surreal export` and `surreal import` instead"
+    )]
     Foreign(String),
     /// It cannot be opened, or somebody else has it.
     #[error(transparent)]
@@ -77,8 +82,13 @@ pub enum RewriteError {
 ///
 /// # Errors
 /// Why it did not. The database is then as it was before, or is finished by whoever opens it next.
-pub async fn rewrite(config: &StoreConfig, say: &mut impl FnMut(String)) -> Result<(), RewriteError> {
-    let Ok(StoreUrl::SurrealKv(directory)) = config.target() else { return Err(RewriteError::NotOnDisk(config.url.clone())) };
+pub async fn rewrite(
+    config: &StoreConfig,
+    say: &mut impl FnMut(String),
+) -> Result<(), RewriteError> {
+    let Ok(StoreUrl::SurrealKv(directory)) = config.target() else {
+        return Err(RewriteError::NotOnDisk(config.url.clone()));
+    };
     if !directory.is_dir() {
         return Err(RewriteError::Missing(directory));
     }
@@ -118,12 +128,18 @@ pub async fn rewrite(config: &StoreConfig, say: &mut impl FnMut(String)) -> Resu
 
 async fn refuse_foreign(source: &Arc<Connection>) -> Result<(), RewriteError> {
     let names = query(source, NAMES, Variables::new(), "list the tables").await?;
-    let names = Vec::<String>::from_value(names).map_err(|error| statement("list the tables", error))?;
-    let foreign: Vec<_> = names.into_iter().filter(|name| !TABLES.contains(&name.as_str())).collect();
+    let names =
+        Vec::<String>::from_value(names).map_err(|error| statement("list the tables", error))?;
+    let foreign: Vec<_> =
+        names.into_iter().filter(|name| !TABLES.contains(&name.as_str())).collect();
     if foreign.is_empty() { Ok(()) } else { Err(RewriteError::Foreign(foreign.join(", "))) }
 }
 
-async fn copy_table(source: &Arc<Connection>, copy: &Arc<Connection>, table: &str) -> Result<usize, RewriteError> {
+async fn copy_table(
+    source: &Arc<Connection>,
+    copy: &Arc<Connection>,
+    table: &str,
+) -> Result<usize, RewriteError> {
     let (mut last, mut count) = (None, 0);
     loop {
         let (rows, end) = page(source, table, last.take()).await?;
@@ -138,10 +154,15 @@ async fn copy_table(source: &Arc<Connection>, copy: &Arc<Connection>, table: &st
     }
 }
 
-async fn compare(source: &Arc<Connection>, copy: &Arc<Connection>, table: &str) -> Result<(), RewriteError> {
+async fn compare(
+    source: &Arc<Connection>,
+    copy: &Arc<Connection>,
+    table: &str,
+) -> Result<(), RewriteError> {
     let mut last = None;
     loop {
-        let (wanted, found) = (page(source, table, last.clone()).await?, page(copy, table, last.take()).await?);
+        let (wanted, found) =
+            (page(source, table, last.clone()).await?, page(copy, table, last.take()).await?);
         if wanted != found {
             return Err(RewriteError::Unequal(table.to_owned()));
         }
@@ -154,7 +175,11 @@ async fn compare(source: &Arc<Connection>, copy: &Arc<Connection>, table: &str) 
 }
 
 /// Rows in the order of their keys, behind `last`, and the key of the last one.
-async fn page(connection: &Arc<Connection>, table: &str, last: Option<Value>) -> Result<(Vec<Value>, Value), RewriteError> {
+async fn page(
+    connection: &Arc<Connection>,
+    table: &str,
+    last: Option<Value>,
+) -> Result<(Vec<Value>, Value), RewriteError> {
     let mut variables = Variables::new();
     variables.insert("table", table);
     variables.insert("most", MOST);
@@ -166,8 +191,16 @@ async fn page(connection: &Arc<Connection>, table: &str, last: Option<Value>) ->
     <(Vec<Value>, Value)>::from_value(found).map_err(|error| statement("read rows", error))
 }
 
-async fn query(connection: &Arc<Connection>, text: &'static str, variables: Variables, what: &'static str) -> Result<Value, RewriteError> {
-    connection.query_error(text, variables, PATIENCE).await.map_err(|error| statement(what, error.message()))
+async fn query(
+    connection: &Arc<Connection>,
+    text: &'static str,
+    variables: Variables,
+    what: &'static str,
+) -> Result<Value, RewriteError> {
+    connection
+        .query_error(text, variables, PATIENCE)
+        .await
+        .map_err(|error| statement(what, error.message()))
 }
 
 fn statement(what: &'static str, why: impl std::fmt::Display) -> RewriteError {

@@ -61,7 +61,8 @@ pub(super) type StoredErasure = (i64, i64, bool);
 /// A row of the table `journal` as it is read: `[epoch, last_seq, events]`, to send no keys.
 pub(super) type StoredRow = (String, i64, String);
 
-/// A row of the table `snapshot` as it is read: `[epoch, seq, state, dedupe, trimmed, longest_row]`.
+/// A row of the table `snapshot` as it is read:
+/// `[epoch, seq, state, dedupe, trimmed, longest_row]`.
 pub(super) type StoredSnapshot = (String, i64, String, String, i64, i64);
 
 /// A seq or a number as SurrealDB's integer. What is beyond is beyond every log.
@@ -115,7 +116,11 @@ impl TrimRecord {
 
 impl ErasureRecord {
     pub(super) fn new(entity: &EntityId, erasure: &Erasure) -> Self {
-        Self { id: event_key("erasure", entity, erasure.message), by: int(erasure.by), purge: erasure.purge }
+        Self {
+            id: event_key("erasure", entity, erasure.message),
+            by: int(erasure.by),
+            purge: erasure.purge,
+        }
     }
 }
 
@@ -131,14 +136,23 @@ pub(super) fn done(rewrite: &Rewrite) -> impl Iterator<Item = RecordId> + '_ {
 }
 
 /// Unpacks what is still to be erased.
-pub(super) fn erasure(entity: &EntityId, (message, by, purge): StoredErasure) -> Result<Erasure, StoreError> {
+pub(super) fn erasure(
+    entity: &EntityId,
+    (message, by, purge): StoredErasure,
+) -> Result<Erasure, StoreError> {
     Ok(Erasure { message: seq_of(entity, message)?, by: seq_of(entity, by)?, purge })
 }
 
 /// Unpacks a snapshot.
-pub(super) fn snapshot(entity: &EntityId, stored: StoredSnapshot) -> Result<SnapshotRow, StoreError> {
+pub(super) fn snapshot(
+    entity: &EntityId,
+    stored: StoredSnapshot,
+) -> Result<SnapshotRow, StoreError> {
     let (epoch, seq, state, dedupe, trimmed, longest_row) = stored;
-    let json = |what, text: &str| RawJson::from_text(text).map_err(|error| corrupt(entity, format_args!("{what} is no JSON: {error}")));
+    let json = |what, text: &str| {
+        RawJson::from_text(text)
+            .map_err(|error| corrupt(entity, format_args!("{what} is no JSON: {error}")))
+    };
     Ok(SnapshotRow {
         entity: entity.clone(),
         epoch: Epoch(epoch.into()),
@@ -177,22 +191,35 @@ impl<'a> Unpacker<'a> {
             Some(known) if known.as_str() != epoch => {
                 return Err(corrupt(
                     self.entity,
-                    format_args!("the row up to {last_seq} is of epoch `{epoch}`, what is before it of `{}`", known.as_str()),
+                    format_args!(
+                        "the row up to {last_seq} is of epoch `{epoch}`, what is before it of `{}`",
+                        known.as_str()
+                    ),
                 ));
             }
             Some(_) => {}
             None => self.epoch = Some(Epoch(epoch.as_str().into())),
         }
-        let events: Vec<EventRecord> = serde_json::from_str(events)
-            .map_err(|error| corrupt(self.entity, format_args!("the row up to {last_seq} does not hold events: {error}")))?;
+        let events: Vec<EventRecord> = serde_json::from_str(events).map_err(|error| {
+            corrupt(
+                self.entity,
+                format_args!("the row up to {last_seq} does not hold events: {error}"),
+            )
+        })?;
         for event in &events {
             if self.last.is_some_and(|last| last.checked_add(1) != Some(event.seq)) {
-                return Err(corrupt(self.entity, format_args!("event {} follows {}", event.seq, self.last.unwrap_or_default())));
+                return Err(corrupt(
+                    self.entity,
+                    format_args!("event {} follows {}", event.seq, self.last.unwrap_or_default()),
+                ));
             }
             self.last = Some(event.seq);
         }
         if events.last().map(|event| event.seq) != Some(last_seq) {
-            return Err(corrupt(self.entity, format_args!("the row up to {last_seq} ends with another event")));
+            return Err(corrupt(
+                self.entity,
+                format_args!("the row up to {last_seq} ends with another event"),
+            ));
         }
         Ok(events)
     }
@@ -213,7 +240,9 @@ mod tests {
 
     fn row(epoch: &str, seqs: std::ops::RangeInclusive<u64>) -> StoredRow {
         let last = int(*seqs.end());
-        let events: Vec<_> = seqs.map(|seq| format!(r#"{{"seq":{seq},"at":1,"from":"a","type":"t","body":null}}"#)).collect();
+        let events: Vec<_> = seqs
+            .map(|seq| format!(r#"{{"seq":{seq},"at":1,"from":"a","type":"t","body":null}}"#))
+            .collect();
         (epoch.into(), last, format!("[{}]", events.join(",")))
     }
 

@@ -1,7 +1,7 @@
 //! A tokio runtime of the database's own.
 //!
-//! The embedded engine and the client of a server spawn onto the runtime that they are created in. On a worker's
-//! single thread they would stand in the way of its sockets.
+//! The embedded engine and the client of a server spawn onto the runtime that they are created in.
+//! On a worker's single thread they would stand in the way of its sockets.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How long the engine may take to write what it holds in memory when it closes: up to a gigabyte. It loses nothing if that
-/// is too short.
+/// How long the engine may take to write what it holds in memory when it closes: up to a gigabyte.
+/// It loses nothing if that is too short.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How often to look whether the engine has closed.
@@ -70,9 +70,11 @@ impl Drop for OwnRuntime {
         match self.on_drop {
             OnDrop::Abort => drop(closing),
             OnDrop::Finish => {
-                // Waiting would block whichever thread drops a store. Should there be no thread to be had, `Closing`
-                // drops here and ends the tasks in the midst, as a crash would.
-                let waiting = std::thread::Builder::new().name("greenroom-store-close".into()).spawn(move || closing.finish());
+                // Waiting would block whichever thread drops a store. Should there be no thread to
+                // be had, `Closing` drops here and ends the tasks in the midst, as a crash would.
+                let waiting = std::thread::Builder::new()
+                    .name("greenroom-store-close".into())
+                    .spawn(move || closing.finish());
                 if let Err(error) = waiting {
                     tracing::warn!(%error, "the store closes without writing back what it has in memory");
                 }

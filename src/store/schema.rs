@@ -1,7 +1,8 @@
 //! The schema, brought up to date when a connection opens.
 //!
-//! Each migration is one transaction that checks the version it starts from and writes the one it leads to. Of two servers
-//! that start at once, one therefore applies it and the other sees that it is done.
+//! Each migration is one transaction that checks the version it starts from and writes the one it
+//! leads to. Of two servers that start at once, one therefore applies it and the other sees that it
+//! is done.
 
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use super::failure::Failure;
 use super::{OpenError, signin};
 use crate::config::{StoreConfig, StoreUrl};
 
-/// What leads from version 0 to 1, from 1 to 2, and so on. Never edit one that has been released: add another.
+/// What leads from version 0 to 1, from 1 to 2, and so on. Never edit one that has been released:
+/// add another.
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_journal.surql"),
     include_str!("migrations/0002_retention.surql"),
@@ -30,7 +32,11 @@ const READ_VERSION: &str = "SELECT VALUE version FROM ONLY meta:schema";
 ///
 /// # Errors
 /// Where the database is of a later version, or a migration fails.
-pub(super) async fn migrate(connection: &Arc<Connection>, config: &StoreConfig, target: &StoreUrl) -> Result<(), OpenError> {
+pub(super) async fn migrate(
+    connection: &Arc<Connection>,
+    config: &StoreConfig,
+    target: &StoreUrl,
+) -> Result<(), OpenError> {
     migrate_to(MIGRATIONS, connection, config, target).await
 }
 
@@ -52,7 +58,12 @@ pub(super) async fn migrate_to(
             Ok(()) => tracing::info!(version = now, "the store's schema is brought up to date"),
             // Another server was quicker.
             Err(_) if now > version => {}
-            Err(error) => return Err(OpenError::Migration { version: version + 1, reason: error.message().to_owned() }),
+            Err(error) => {
+                return Err(OpenError::Migration {
+                    version: version + 1,
+                    reason: error.message().to_owned(),
+                });
+            }
         }
         version = now;
     }
@@ -77,7 +88,11 @@ fn script(from: u64, migration: &str) -> String {
 }
 
 /// The version of the schema; 0 before the first migration.
-async fn read_version(connection: &Arc<Connection>, config: &StoreConfig, target: &StoreUrl) -> Result<u64, OpenError> {
+async fn read_version(
+    connection: &Arc<Connection>,
+    config: &StoreConfig,
+    target: &StoreUrl,
+) -> Result<u64, OpenError> {
     match connection.query_error(READ_VERSION, Variables::new(), config.timeout).await {
         Ok(Value::None | Value::Null) => Ok(0),
         Ok(value) => value
@@ -85,13 +100,17 @@ async fn read_version(connection: &Arc<Connection>, config: &StoreConfig, target
             .into_int()
             .ok()
             .and_then(|version| u64::try_from(version).ok())
-            .ok_or_else(|| OpenError::Migration { version: 1, reason: format!("`meta:schema` holds the version `{value:?}`") }),
+            .ok_or_else(|| OpenError::Migration {
+                version: 1,
+                reason: format!("`meta:schema` holds the version `{value:?}`"),
+            }),
         Err(error) if error.is_not_found() => Ok(0),
         Err(error) => Err(match target {
             StoreUrl::Server(url) => signin::refused(&error, config, url),
-            StoreUrl::SurrealKv(_) | StoreUrl::Memory => {
-                OpenError::Engine { at: config.url.clone(), reason: Failure::from(&error).to_string() }
-            }
+            StoreUrl::SurrealKv(_) | StoreUrl::Memory => OpenError::Engine {
+                at: config.url.clone(),
+                reason: Failure::from(&error).to_string(),
+            },
         }),
     }
 }

@@ -7,21 +7,33 @@ use surrealdb::opt::auth::{Database, Namespace, Root};
 use super::OpenError;
 use crate::config::{Secret, StoreConfig};
 
-/// Signs in as whatever the user is: of the database, of the namespace, or root. The narrowest comes first, so that a
-/// user that exists on several levels gets the fewest rights.
-pub(super) async fn signin(client: &Surreal<Any>, config: &StoreConfig, url: &str) -> Result<(), OpenError> {
+/// Signs in as whatever the user is: of the database, of the namespace, or root. The narrowest
+/// comes first, so that a user that exists on several levels gets the fewest rights.
+pub(super) async fn signin(
+    client: &Surreal<Any>,
+    config: &StoreConfig,
+    url: &str,
+) -> Result<(), OpenError> {
     let password = config.password().map_err(OpenError::Password)?;
-    let (Some(username), Some(password)) = (config.username.clone(), password.as_ref().map(Secret::expose)) else {
+    let (Some(username), Some(password)) =
+        (config.username.clone(), password.as_ref().map(Secret::expose))
+    else {
         return Ok(());
     };
     let StoreConfig { namespace, database, .. } = config.clone();
     let password = password.to_owned();
 
-    let of_database = Database { namespace: namespace.clone(), database, username: username.clone(), password: password.clone() };
+    let of_database = Database {
+        namespace: namespace.clone(),
+        database,
+        username: username.clone(),
+        password: password.clone(),
+    };
     if accepted(client.signin(of_database).await, config, url)? {
         return Ok(());
     }
-    let of_namespace = Namespace { namespace, username: username.clone(), password: password.clone() };
+    let of_namespace =
+        Namespace { namespace, username: username.clone(), password: password.clone() };
     if accepted(client.signin(of_namespace).await, config, url)? {
         return Ok(());
     }
@@ -32,7 +44,11 @@ pub(super) async fn signin(client: &Surreal<Any>, config: &StoreConfig, url: &st
     Err(OpenError::Credentials { url: url.to_owned(), username, namespace, database })
 }
 
-fn accepted<T>(result: surrealdb::Result<T>, config: &StoreConfig, url: &str) -> Result<bool, OpenError> {
+fn accepted<T>(
+    result: surrealdb::Result<T>,
+    config: &StoreConfig,
+    url: &str,
+) -> Result<bool, OpenError> {
     match result {
         Ok(_) => Ok(true),
         // An unknown user, a wrong password, and a namespace or database that does not exist.
@@ -49,7 +65,9 @@ pub(super) fn refused(error: &surrealdb::Error, config: &StoreConfig, url: &str)
     }
     let hint = match config.username {
         None => "set `store.username` and `store.password_file`",
-        Some(_) => "the user needs the role `OWNER` in its database, or `EDITOR` when the tables are there already",
+        Some(_) => {
+            "the user needs the role `OWNER` in its database, or `EDITOR` when the tables are there already"
+        }
     };
     OpenError::Forbidden { url, reason, hint }
 }

@@ -1,7 +1,8 @@
 //! The files of a rewritten database take the place of the old ones.
 //!
-//! All of it happens within the data directory, which may be a mount point. A rename is atomic, and a file says which of them are
-//! under way, so whoever opens the directory next can finish what a crash has interrupted: [`finish`].
+//! All of it happens within the data directory, which may be a mount point. A rename is atomic, and
+//! a file says which of them are under way, so whoever opens the directory next can finish what a
+//! crash has interrupted: [`finish`].
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -51,7 +52,9 @@ pub(super) fn new_directory(directory: &Path) -> PathBuf {
 /// Where that is not possible, or old files of unknown origin are in the way.
 pub(super) fn discard(directory: &Path) -> io::Result<()> {
     if directory.join(OLD).exists() {
-        let why = format!("`{OLD}` is in the way; Greenroom uses that name when it rewrites the database");
+        let why = format!(
+            "`{OLD}` is in the way; Greenroom uses that name when it rewrites the database"
+        );
         return Err(io::Error::new(ErrorKind::AlreadyExists, why));
     }
     remove(&directory.join(NEW))
@@ -121,7 +124,10 @@ fn phase(directory: &Path) -> io::Result<Option<Phase>> {
     match fs::read_to_string(directory.join(STATE)) {
         Ok(text) => match Phase::ALL.into_iter().find(|phase| phase.word() == text.trim()) {
             Some(phase) => Ok(Some(phase)),
-            None => Err(io::Error::new(ErrorKind::InvalidData, format!("`{STATE}` says `{}`, which no rewrite does", text.trim()))),
+            None => Err(io::Error::new(
+                ErrorKind::InvalidData,
+                format!("`{STATE}` says `{}`, which no rewrite does", text.trim()),
+            )),
         },
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -177,20 +183,28 @@ mod tests {
         fs::write(path, text).unwrap();
     }
 
-    /// A directory with two old files, one new one that both have, and one that only the new ones have.
+    /// A directory with two old files, one new one that both have, and one that only the new ones
+    /// have.
     fn prepared() -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path();
-        for (name, text) in
-            [(LOCK_FILE, "7"), ("wal/0", "old"), ("only-old", "old"), ("rewriting/wal/0", "new"), ("rewriting/vlog/0", "new")]
-        {
+        for (name, text) in [
+            (LOCK_FILE, "7"),
+            ("wal/0", "old"),
+            ("only-old", "old"),
+            ("rewriting/wal/0", "new"),
+            ("rewriting/vlog/0", "new"),
+        ] {
             write(&data.join(name), text);
         }
         directory
     }
 
     fn assert_swapped(data: &Path) {
-        let mut names: Vec<_> = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(data)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort_unstable();
         assert_eq!(names, [LOCK_FILE, "vlog", "wal"]);
         for file in ["wal/0", "vlog/0"] {
@@ -209,7 +223,10 @@ mod tests {
     /// Goes on until before the change number `last`. Tells whether it was all done by then.
     fn finish_until(directory: &Path, last: usize) -> bool {
         let mut changes = 0..last;
-        finish_with(directory, &mut || changes.next().map(drop).ok_or_else(|| io::Error::other("a crash"))).is_ok()
+        finish_with(directory, &mut || {
+            changes.next().map(drop).ok_or_else(|| io::Error::other("a crash"))
+        })
+        .is_ok()
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use greenroom_actors::record::EventRecord;
-use greenroom_actors::store::{Batch, CommitError, Fence, JournalRow, Page, Settled, SnapshotRow, Store, StoreError, Trim, conformance};
+use greenroom_actors::store::{
+    Batch, CommitError, Fence, JournalRow, Page, Settled, SnapshotRow, Store, StoreError, Trim,
+    conformance,
+};
 use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
 use surrealdb::types::Variables;
 
@@ -86,8 +89,16 @@ impl<'a> Writer<'a> {
     }
 
     fn batch(&mut self, rows: Vec<JournalRow>) -> Batch {
-        self.last = Fence { number: self.last.number + 1, nonce: self.last.nonce + 10, ..self.last };
-        Batch { fence: self.last, rows, snapshots: Vec::new(), trims: Vec::new(), erasures: Vec::new(), rewrites: Vec::new() }
+        self.last =
+            Fence { number: self.last.number + 1, nonce: self.last.nonce + 10, ..self.last };
+        Batch {
+            fence: self.last,
+            rows,
+            snapshots: Vec::new(),
+            trims: Vec::new(),
+            erasures: Vec::new(),
+            rewrites: Vec::new(),
+        }
     }
 
     async fn write(&mut self, rows: Vec<JournalRow>) {

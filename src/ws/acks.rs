@@ -2,9 +2,9 @@
 
 use tokio::net::TcpStream;
 
-/// For how long, in ms, the peer's system has acknowledged nothing although it was sent something. 0 where it owes nothing: a
-/// program that does not read has a system that takes what fits and answers when it is asked for more room. 0 also where that is
-/// not known: elsewhere than on Linux.
+/// For how long, in ms, the peer's system has acknowledged nothing although it was sent something.
+/// 0 where it owes nothing: a program that does not read has a system that takes what fits and
+/// answers when it is asked for more room. 0 also where that is not known: elsewhere than on Linux.
 #[cfg(target_os = "linux")]
 pub fn unanswered_ms(socket: &TcpStream) -> u64 {
     nix::sys::socket::getsockopt(socket, linux::TcpInfo).map_or(0, |info| {

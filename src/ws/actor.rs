@@ -1,9 +1,10 @@
 //! The session actor: ties a [`Session`] to its socket's messages.
 //!
 //! * Owns: the session, and the fragments of a message that is not complete.
-//! * Receives: WebSocket messages from its own socket; nobody else sends to it, so its mailbox stays empty. What is for
-//!   the client goes straight into the outbox.
-//! * A panic ends this session only: its socket closes with 1011, its entities are told that it has gone.
+//! * Receives: WebSocket messages from its own socket; nobody else sends to it, so its mailbox
+//!   stays empty. What is for the client goes straight into the outbox.
+//! * A panic ends this session only: its socket closes with 1011, its entities are told that it has
+//!   gone.
 
 use std::rc::Rc;
 
@@ -43,8 +44,8 @@ impl SessionActor {
     }
 
     fn fragment(&mut self, item: Item) {
-        // A fragment costs as much as a request, or empty ones would cost nothing. One over the limit is still taken, since
-        // the message needs it; too many of them end the session.
+        // A fragment costs as much as a request, or empty ones would cost nothing. One over the
+        // limit is still taken, since the message needs it; too many of them end the session.
         self.session.control(clock::mono());
         match item {
             Item::FirstText(part) => self.fragments = Some((true, part.to_vec())),
@@ -84,7 +85,8 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
             Ok(Message::Continuation(item)) => self.fragment(item),
             Ok(Message::Ping(payload)) => {
                 if self.session.control(clock::mono()) {
-                    // Not by way of the context, which would put it behind the answers to what came in the same chunk.
+                    // Not by way of the context, which would put it behind the answers to what came
+                    // in the same chunk.
                     self.session.seat().outbox.push(frame::pong(&payload));
                 }
             }
@@ -92,8 +94,10 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
                 self.session.probed(frame::number(&payload), clock::mono());
             }
             Ok(Message::Close(reason)) => {
-                // Whoever says goodbye does not come back; any other code is a connection that its client gives up.
-                let leaves = reason.is_none_or(|reason| matches!(u16::from(reason.code), 1000 | 1001));
+                // Whoever says goodbye does not come back; any other code is a connection that its
+                // client gives up.
+                let leaves =
+                    reason.is_none_or(|reason| matches!(u16::from(reason.code), 1000 | 1001));
                 self.session.seat().left.set(leaves);
                 self.close(CloseCode::Normal);
             }
@@ -107,11 +111,14 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
     }
 }
 
-/// The code for what the decoder refused. It reports text that is not UTF-8 as an i/o error of the kind `Other`.
+/// The code for what the decoder refused. It reports text that is not UTF-8 as an i/o error of the
+/// kind `Other`.
 fn violation(error: &ProtocolError) -> CloseCode {
     match error {
         ProtocolError::Overflow => CloseCode::TooBig,
-        ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::Other => CloseCode::InvalidUtf8,
+        ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::Other => {
+            CloseCode::InvalidUtf8
+        }
         _ => CloseCode::ProtocolError,
     }
 }

@@ -15,7 +15,8 @@ const MAX_REASON: usize = 123;
 /// An empty ping.
 static PING: Bytes = Bytes::from_static(&[FIN | 0x9, 0]);
 
-/// Appends `payload` as one data frame of the codec's type. The frame's last `more` bytes are sent separately.
+/// Appends `payload` as one data frame of the codec's type. The frame's last `more` bytes are sent
+/// separately.
 pub fn frame(codec: CodecKind, payload: &[u8], more: usize, out: &mut Vec<u8>) {
     let opcode = if codec.is_text() { TEXT } else { BINARY };
     out.reserve(payload.len() + 10);
@@ -37,7 +38,9 @@ pub fn frame(codec: CodecKind, payload: &[u8], more: usize, out: &mut Vec<u8>) {
 pub fn ping(number: Option<u32>) -> Bytes {
     match number {
         None => PING.clone(),
-        Some(number) => Bytes::copy_from_slice(&[&[FIN | 0x9, 4], &number.to_be_bytes()[..]].concat()),
+        Some(number) => {
+            Bytes::copy_from_slice(&[&[FIN | 0x9, 4], &number.to_be_bytes()[..]].concat())
+        }
     }
 }
 
@@ -94,8 +97,13 @@ mod tests {
 
     #[test]
     fn close_has_code_and_reason() {
-        let Frame::Close(Some(reason)) = read(&close(4009, "slow_consumer")) else { panic!("no close frame") };
-        assert_eq!((u16::from(reason.code), reason.description.as_deref()), (4009, Some("slow_consumer")));
+        let Frame::Close(Some(reason)) = read(&close(4009, "slow_consumer")) else {
+            panic!("no close frame")
+        };
+        assert_eq!(
+            (u16::from(reason.code), reason.description.as_deref()),
+            (4009, Some("slow_consumer"))
+        );
         assert_eq!(read(&ping(None)), Frame::Ping(Bytes::new()));
         let Frame::Ping(payload) = read(&ping(Some(70_000))) else { panic!("it is a ping") };
         assert_eq!([number(&payload), number(b""), number(b"12345")], [70_000, 0, 0]);

@@ -1,4 +1,5 @@
-//! Follows the frames in a byte stream, to refuse what is too long or against the protocol before it is buffered.
+//! Follows the frames in a byte stream, to refuse what is too long or against the protocol before
+//! it is buffered.
 //!
 //! The decoder of actix-http checks a frame's length only once all of it has come.
 
@@ -85,7 +86,8 @@ impl FrameGuard {
         if have < 2 {
             return Ok(None);
         }
-        // A client masks every frame (section 5.1), and nobody has negotiated the reserved bits (5.2).
+        // A client masks every frame (section 5.1), and nobody has negotiated the reserved bits
+        // (5.2).
         if self.header[1] & 0x80 == 0 || self.header[0] & 0x70 != 0 {
             return Err(CloseCode::ProtocolError);
         }
@@ -98,7 +100,9 @@ impl FrameGuard {
         if have < 2 + extended + 4 {
             return Ok(None);
         }
-        let length = self.header[2..2 + extended].iter().fold(0, |length, byte| length << 8 | u64::from(*byte));
+        let length = self.header[2..2 + extended]
+            .iter()
+            .fold(0, |length, byte| length << 8 | u64::from(*byte));
         Ok(Some(if extended == 0 { short } else { length }))
     }
 
@@ -174,12 +178,17 @@ mod tests {
             ("reserved bit", &[(0xc1, 1)], Err(ProtocolError)),
         ];
         for (name, frames, want) in table {
-            let bytes: Vec<u8> = frames.iter().flat_map(|(first, length)| client_frame(*first, *length)).collect();
+            let bytes: Vec<u8> =
+                frames.iter().flat_map(|(first, length)| client_frame(*first, *length)).collect();
             assert_eq!(verdict(&bytes), *want, "{name}");
         }
         assert_eq!(verdict(&[0x81, 0x05]), Err(ProtocolError), "not masked");
         let after = [client_frame(0x81, 5), vec![0x81, 0x05]].concat();
-        assert_eq!(FrameGuard::new().check(&after, LIMITS), Err(Violation { good: 11, code: ProtocolError }), "what came before is good");
+        assert_eq!(
+            FrameGuard::new().check(&after, LIMITS),
+            Err(Violation { good: 11, code: ProtocolError }),
+            "what came before is good"
+        );
     }
 
     proptest! {

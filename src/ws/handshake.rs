@@ -31,11 +31,13 @@ impl Refused {
         Self { reason, status, message: message.into() }
     }
 
-    /// Counts it, and writes a line about it unless there were too many. The message holds nothing of the client's that is not escaped.
+    /// Counts it, and writes a line about it unless there were too many. The message holds nothing
+    /// of the client's that is not escaped.
     pub fn note(&self, address: Option<IpAddr>) {
         CONNECTIONS_REFUSED.counter_with([self.reason]).increment(1);
         if let Some(left_out) = NOTICES.admit(self.reason, Instant::now()) {
-            let (reason, status, address) = (self.reason, self.status.as_u16(), address.map(tracing::field::display));
+            let (reason, status, address) =
+                (self.reason, self.status.as_u16(), address.map(tracing::field::display));
             tracing::info!(reason, status, address, left_out, why = %self.message, "a connection is refused");
         }
     }
@@ -49,7 +51,9 @@ impl Refused {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         let advice = match self.status {
             StatusCode::UPGRADE_REQUIRED => Some((header::SEC_WEBSOCKET_VERSION, "13")),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "1")),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                Some((header::RETRY_AFTER, "1"))
+            }
             StatusCode::METHOD_NOT_ALLOWED => Some((header::ALLOW, "GET")),
             _ => None,
         };
@@ -88,7 +92,9 @@ pub fn check(head: &actix_http::RequestHead, origins: &OriginPolicy) -> Result<A
         return Err(Refused::new("handshake", StatusCode::NOT_FOUND, message));
     }
     let mut builder = ws::handshake(head).map_err(|error| not_a_handshake(&error))?;
-    origins.check(claimed(head)).map_err(|stranger| Refused::new("origin", StatusCode::FORBIDDEN, stranger.to_string()))?;
+    origins
+        .check(claimed(head))
+        .map_err(|stranger| Refused::new("origin", StatusCode::FORBIDDEN, stranger.to_string()))?;
     let mut offered = head
         .headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
@@ -114,13 +120,16 @@ pub fn check(head: &actix_http::RequestHead, origins: &OriginPolicy) -> Result<A
 pub const NO_BODY: &str = "not a WebSocket handshake: the request has a body, which would be taken for frames; \
      send neither `Content-Length` nor `Transfer-Encoding`";
 
-/// Whether a body follows. What comes behind the head of an upgrade request is read as frames, so there must be none.
+/// Whether a body follows. What comes behind the head of an upgrade request is read as frames, so
+/// there must be none.
 fn has_body(head: &actix_http::RequestHead) -> bool {
     let lengths = head.headers.get_all(header::CONTENT_LENGTH);
-    lengths.into_iter().any(|length| length.as_bytes().trim_ascii() != b"0") || head.headers.contains_key(header::TRANSFER_ENCODING)
+    lengths.into_iter().any(|length| length.as_bytes().trim_ascii() != b"0")
+        || head.headers.contains_key(header::TRANSFER_ENCODING)
 }
 
-/// What the request says of its page and of us. What is no text is not left out, but is like nothing that is allowed.
+/// What the request says of its page and of us. What is no text is not left out, but is like
+/// nothing that is allowed.
 fn claimed(head: &actix_http::RequestHead) -> Claimed<'_> {
     // Nor is what comes twice: others may go by the other one.
     let text = |name| {
@@ -128,19 +137,34 @@ fn claimed(head: &actix_http::RequestHead) -> Claimed<'_> {
         let first = values.next()?;
         Some(first.to_str().ok().filter(|_| values.next().is_none()).unwrap_or(""))
     };
-    Claimed { origin: text(header::ORIGIN), host: text(header::HOST), target: head.uri.authority().map(actix_http::uri::Authority::as_str) }
+    Claimed {
+        origin: text(header::ORIGIN),
+        host: text(header::HOST),
+        target: head.uri.authority().map(actix_http::uri::Authority::as_str),
+    }
 }
 
 fn not_a_handshake(error: &ws::HandshakeError) -> Refused {
     let (status, what) = match error {
-        ws::HandshakeError::GetMethodRequired => (StatusCode::METHOD_NOT_ALLOWED, "the method must be GET"),
-        ws::HandshakeError::UnsupportedVersion => (StatusCode::UPGRADE_REQUIRED, "`Sec-WebSocket-Version: 13` is required"),
-        ws::HandshakeError::NoVersionHeader => (StatusCode::BAD_REQUEST, "`Sec-WebSocket-Version: 13` is required"),
-        ws::HandshakeError::NoConnectionUpgrade => {
-            (StatusCode::BAD_REQUEST, "`Connection: Upgrade` is required; a proxy on the way may have taken it out")
+        ws::HandshakeError::GetMethodRequired => {
+            (StatusCode::METHOD_NOT_ALLOWED, "the method must be GET")
         }
-        ws::HandshakeError::BadWebsocketKey => (StatusCode::BAD_REQUEST, "`Sec-WebSocket-Key` is required"),
-        ws::HandshakeError::NoWebsocketUpgrade => (StatusCode::BAD_REQUEST, "`Upgrade: websocket` is required"),
+        ws::HandshakeError::UnsupportedVersion => {
+            (StatusCode::UPGRADE_REQUIRED, "`Sec-WebSocket-Version: 13` is required")
+        }
+        ws::HandshakeError::NoVersionHeader => {
+            (StatusCode::BAD_REQUEST, "`Sec-WebSocket-Version: 13` is required")
+        }
+        ws::HandshakeError::NoConnectionUpgrade => (
+            StatusCode::BAD_REQUEST,
+            "`Connection: Upgrade` is required; a proxy on the way may have taken it out",
+        ),
+        ws::HandshakeError::BadWebsocketKey => {
+            (StatusCode::BAD_REQUEST, "`Sec-WebSocket-Key` is required")
+        }
+        ws::HandshakeError::NoWebsocketUpgrade => {
+            (StatusCode::BAD_REQUEST, "`Upgrade: websocket` is required")
+        }
     };
     Refused::new("handshake", status, format!("not a WebSocket handshake (RFC 6455): {what}"))
 }

@@ -1,4 +1,5 @@
-//! Reads the socket for the session's actor: into a buffer of the thread, one chunk for each turn of the pump.
+//! Reads the socket for the session's actor: into a buffer of the thread, one chunk for each turn
+//! of the pump.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -57,12 +58,18 @@ pub struct Input {
 
 impl Input {
     /// Reads `io` after `first`.
-    pub fn new(io: OwnedReadHalf, seat: Rc<Seat>, turn: Rc<Turn>, first: Bytes, limits: FrameLimits) -> Self {
+    pub fn new(
+        io: OwnedReadHalf,
+        seat: Rc<Seat>,
+        turn: Rc<Turn>,
+        first: Bytes,
+        limits: FrameLimits,
+    ) -> Self {
         Self { io, seat, turn, first, guard: FrameGuard::new(), failed: None, limits }
     }
 
-    /// The next chunk; empty at the end. One that does not fill the buffer has emptied the socket, which tokio knows then: the next
-    /// poll is pending without asking the system.
+    /// The next chunk; empty at the end. One that does not fill the buffer has emptied the socket,
+    /// which tokio knows then: the next poll is pending without asking the system.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         BUFFER.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
@@ -80,10 +87,14 @@ impl Stream for Input {
         if self.seat.outbox.closing().is_some() {
             return Poll::Ready(None);
         }
-        // A client that does not take answers gets no more of them: the pump wakes us when it has. One that sends far more than
-        // it may waits for the next second, which wakes the pump.
-        // And the actor handles a few frames a turn only: what it has not yet handled must not pile up in its buffer.
-        if self.turn.taken.get() || !self.seat.is_read() || self.turn.handled.get() < self.guard.whole() {
+        // A client that does not take answers gets no more of them: the pump wakes us when it has.
+        // One that sends far more than it may waits for the next second, which wakes the pump. And
+        // the actor handles a few frames a turn only: what it has not yet handled must not pile up
+        // in its buffer.
+        if self.turn.taken.get()
+            || !self.seat.is_read()
+            || self.turn.handled.get() < self.guard.whole()
+        {
             self.turn.more.set(true);
             return Poll::Pending;
         }

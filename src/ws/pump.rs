@@ -1,7 +1,9 @@
-//! The pump: one task per connection that drives the session's actor and writes the outbox to the socket.
+//! The pump: one task per connection that drives the session's actor and writes the outbox to the
+//! socket.
 //!
-//! It stands in for actix-http's dispatcher, which stops polling its stream, and with it the actor, when the peer stops
-//! reading. Idle it holds the actor, an empty outbox and no buffers; then the relay writes to the socket past it.
+//! It stands in for actix-http's dispatcher, which stops polling its stream, and with it the actor,
+//! when the peer stops reading. Idle it holds the actor, an empty outbox and no buffers; then the
+//! relay writes to the socket past it.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -48,7 +50,8 @@ pub struct Pump {
     turn: Rc<Turn>,
     /// The actor; gone when it has ended.
     actor: Option<ActorStream>,
-    /// Wakes that are for the actor: most are for the writing half, since something was put into the outbox.
+    /// Wakes that are for the actor: most are for the writing half, since something was put into
+    /// the outbox.
     actor_side: Side,
     /// What is being written.
     writing: VecDeque<Bytes>,
@@ -100,14 +103,35 @@ impl Drop for Pump {
 
 impl Pump {
     /// A pump for a socket whose handshake is done; `first` came with it.
-    pub fn new(io: TcpStream, session: Session, env: Rc<SessionEnv>, first: Bytes, limits: FrameLimits) -> Self {
+    pub fn new(
+        io: TcpStream,
+        session: Session,
+        env: Rc<SessionEnv>,
+        first: Bytes,
+        limits: FrameLimits,
+    ) -> Self {
         let (read, write) = io.into_split();
-        let (io, seat, turn) = (Rc::new(Socket(write)), Rc::clone(session.seat()), Rc::new(Turn::default()));
+        let (io, seat, turn) =
+            (Rc::new(Socket(write)), Rc::clone(session.seat()), Rc::new(Turn::default()));
         seat.outbox.attach(Some(Rc::clone(&io) as Rc<dyn Sink>));
         let input = Input::new(read, Rc::clone(&seat), Rc::clone(&turn), first, limits);
-        let codec = actix_http::ws::Codec::new().max_size(usize::try_from(limits.max_frame).unwrap_or(usize::MAX));
-        let actor: ActorStream = Box::pin(WebsocketContext::with_codec(SessionActor::new(session, Rc::clone(&turn)), input, codec));
-        Self { io, seat, env, turn, actor: Some(actor), actor_side: Side::new(), writing: VecDeque::new(), closing: None }
+        let codec = actix_http::ws::Codec::new()
+            .max_size(usize::try_from(limits.max_frame).unwrap_or(usize::MAX));
+        let actor: ActorStream = Box::pin(WebsocketContext::with_codec(
+            SessionActor::new(session, Rc::clone(&turn)),
+            input,
+            codec,
+        ));
+        Self {
+            io,
+            seat,
+            env,
+            turn,
+            actor: Some(actor),
+            actor_side: Side::new(),
+            writing: VecDeque::new(),
+            closing: None,
+        }
     }
 
     /// Why the connection closes, once it does.
@@ -115,24 +139,29 @@ impl Pump {
         self.closing.as_ref().map_or(CloseCode::Normal, |closing| closing.code)
     }
 
-    /// One turn of the actor: it reads a chunk at most, and what it writes itself goes through the outbox like the rest.
+    /// One turn of the actor: it reads a chunk at most, and what it writes itself goes through the
+    /// outbox like the rest.
     fn turn_actor(&mut self, cx: &mut Context<'_>) {
         let meant = self.actor_side.was_meant(cx);
         let Some(actor) = &mut self.actor else { return };
-        // Its input ends when the session closes, and goes on when the outbox has drained: nobody wakes it for that.
+        // Its input ends when the session closes, and goes on when the outbox has drained: nobody
+        // wakes it for that.
         if !(meant || self.turn.more.get() || self.seat.outbox.closing().is_some()) {
             return;
         }
         self.turn.begin();
         if !self.seat.is_read() && self.seat.outbox.closing().is_none() {
-            // Requests that came with the last chunk wait, as those behind them do, until the client has taken answers.
+            // Requests that came with the last chunk wait, as those behind them do, until the
+            // client has taken answers.
             self.turn.more.set(true);
             return;
         }
         let mut cx = Context::from_waker(self.actor_side.waker());
         loop {
             // A panic in the session ends this session only.
-            let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| actor.as_mut().poll_next(&mut cx)));
+            let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                actor.as_mut().poll_next(&mut cx)
+            }));
             match polled {
                 Ok(Poll::Ready(Some(Ok(bytes)))) => self.seat.outbox.push(bytes),
                 Ok(Poll::Pending) => return,
@@ -153,7 +182,8 @@ impl Pump {
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         for _ in 0..WRITES {
             if self.writing.is_empty() {
-                let _ = self.seat.outbox.poll_take(cx, &mut self.writing, WRITE_FRAMES, WRITE_BYTES);
+                let _ =
+                    self.seat.outbox.poll_take(cx, &mut self.writing, WRITE_FRAMES, WRITE_BYTES);
                 self.frame_close();
             }
             if self.writing.is_empty() {
@@ -212,15 +242,19 @@ impl Pump {
         let Some(code) = self.seat.outbox.closing() else { return };
         self.seat.outbox.hold(false);
         if matches!(code, CloseCode::PingTimeout | CloseCode::SlowConsumer) {
-            // Nobody seems to be there: the session is lost now, not when the close frame has found nobody either.
+            // Nobody seems to be there: the session is lost now, not when the close frame has found
+            // nobody either.
             self.actor = None;
         }
-        self.closing = Some(Closing { code, framed: false, shut: false, deadline: Box::pin(sleep(LINGER)) });
+        self.closing =
+            Some(Closing { code, framed: false, shut: false, deadline: Box::pin(sleep(LINGER)) });
     }
 
     /// Queues the close frame behind everything else.
     fn frame_close(&mut self) {
-        if let Some(closing) = self.closing.as_mut().filter(|closing| self.writing.is_empty() && !closing.framed) {
+        if let Some(closing) =
+            self.closing.as_mut().filter(|closing| self.writing.is_empty() && !closing.framed)
+        {
             closing.framed = true;
             let reason = match closing.code {
                 CloseCode::UnsupportedData => self.seat.codec.frames_only(),
@@ -230,7 +264,8 @@ impl Pump {
         }
     }
 
-    /// Shuts our side when all is written, and waits for the client's answer, so that the close frame is not lost in a reset.
+    /// Shuts our side when all is written, and waits for the client's answer, so that the close
+    /// frame is not lost in a reset.
     fn finish_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(closing) = &mut self.closing else { return Poll::Pending };
         if closing.deadline.as_mut().poll(cx).is_ready() {
@@ -241,7 +276,8 @@ impl Pump {
         }
         if !closing.shut {
             closing.shut = true;
-            if socket2::SockRef::from(self.io.stream()).shutdown(std::net::Shutdown::Write).is_err() {
+            if socket2::SockRef::from(self.io.stream()).shutdown(std::net::Shutdown::Write).is_err()
+            {
                 return Poll::Ready(());
             }
         }

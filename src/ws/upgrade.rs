@@ -59,9 +59,24 @@ struct Admission {
 
 impl Gate {
     /// An open gate.
-    pub fn new(limits: GateLimits, origins: OriginPolicy, proxies: TrustedProxies, rate: Keyed<IpAddr>) -> Arc<Self> {
-        let (open, by_address, shut) = (AtomicUsize::new(0), dashmap::DashMap::new(), AtomicBool::new(false));
-        Arc::new(Self { limits, origins, proxies, rate, open, by_address, shut, metrics: ConnectionMetrics::new() })
+    pub fn new(
+        limits: GateLimits,
+        origins: OriginPolicy,
+        proxies: TrustedProxies,
+        rate: Keyed<IpAddr>,
+    ) -> Arc<Self> {
+        let (open, by_address, shut) =
+            (AtomicUsize::new(0), dashmap::DashMap::new(), AtomicBool::new(false));
+        Arc::new(Self {
+            limits,
+            origins,
+            proxies,
+            rate,
+            open,
+            by_address,
+            shut,
+            metrics: ConnectionMetrics::new(),
+        })
     }
 
     /// Lets nobody in any more.
@@ -78,14 +93,23 @@ impl Gate {
     fn address(&self, request: &Request) -> IpAddr {
         let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         // A header that is no text must not vanish: what stands left of it would be believed.
-        let forwarded: Vec<_> =
-            request.head().headers().get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        let forwarded: Vec<_> = request
+            .head()
+            .headers()
+            .get_all("x-forwarded-for")
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
         limit_key(self.proxies.client(peer, forwarded.iter().map(AsRef::as_ref)))
     }
 
-    fn check(self: &Arc<Self>, request: &Request, address: IpAddr) -> Result<(Accepted, Admission), Refused> {
+    fn check(
+        self: &Arc<Self>,
+        request: &Request,
+        address: IpAddr,
+    ) -> Result<(Accepted, Admission), Refused> {
         let accepted = handshake::check(request.head(), &self.origins)?;
-        let busy = |reason, message: &str| Refused::new(reason, StatusCode::SERVICE_UNAVAILABLE, message);
+        let busy =
+            |reason, message: &str| Refused::new(reason, StatusCode::SERVICE_UNAVAILABLE, message);
         if self.shut.load(Ordering::Relaxed) {
             return Err(busy("shutting_down", "the server stops; reconnect"));
         }
@@ -134,7 +158,12 @@ impl Drop for Admission {
 }
 
 /// Answers the handshake and, where it is right, starts the connection's task on this thread.
-pub async fn upgrade(gate: Arc<Gate>, env: Rc<SessionEnv>, request: Request, mut framed: Framed<TcpStream, h1::Codec>) -> io::Result<()> {
+pub async fn upgrade(
+    gate: Arc<Gate>,
+    env: Rc<SessionEnv>,
+    request: Request,
+    mut framed: Framed<TcpStream, h1::Codec>,
+) -> io::Result<()> {
     let address = gate.address(&request);
     let (accepted, admission) = match gate.check(&request, address) {
         Ok(accepted) => accepted,
@@ -158,7 +187,8 @@ pub async fn upgrade(gate: Arc<Gate>, env: Rc<SessionEnv>, request: Request, mut
     Ok(())
 }
 
-/// Writes a line about a connection that was closed for what its client did, unless there were too many.
+/// Writes a line about a connection that was closed for what its client did, unless there were too
+/// many.
 fn note_close(code: CloseCode, address: IpAddr, user: Option<&str>) {
     let reason = match code {
         CloseCode::Unauthorized
@@ -175,7 +205,10 @@ fn note_close(code: CloseCode, address: IpAddr, user: Option<&str>) {
     }
 }
 
-async fn refuse<T: AsyncRead + AsyncWrite + Unpin>(framed: &mut Framed<T, h1::Codec>, refused: &Refused) -> io::Result<()> {
+async fn refuse<T: AsyncRead + AsyncWrite + Unpin>(
+    framed: &mut Framed<T, h1::Codec>,
+    refused: &Refused,
+) -> io::Result<()> {
     let (response, body) = refused.response();
     let size = BodySize::Sized(body.len() as u64);
     framed.send(h1::Message::Item((response, size))).await?;

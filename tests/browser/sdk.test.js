@@ -58,7 +58,8 @@ for (const [name, direction] of [["before the op arrives", "up"], ["before the a
     let [passed, cut] = [0, 0];
     proxy.cutAt = (way) => {
       if ((direction && way !== direction) || cut === cuts) return false;
-      // Every connection lives long enough to be admitted, and dies at a different point of its work.
+      // Every connection lives long enough to be admitted, and dies at a different point of its
+      // work.
       if (++passed < 3 + (cut % 4)) return false;
       [passed, cut] = [0, cut + 1];
       return true;

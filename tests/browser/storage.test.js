@@ -71,7 +71,8 @@ for (const [how, end] of Object.entries(ends)) {
     const client = await connected(first);
     all.proxy.hold(true);
     await first.evaluate(() => [1, 2, 3].forEach(window.send));
-    // The first op is on the server's disk, and nothing of that has come back; the others have not left the tab.
+    // The first op is on the server's disk, and nothing of that has come back; the others have not
+    // left the tab.
     await all.until(1);
     const pending = await allKept(first, 3);
     assert.deepEqual(pending.map(({ body, state, inFlight }) => [body.k, state, inFlight]), [[1, "sent", true], [2, "queued", false], [3, "queued", false]]);
@@ -176,7 +177,8 @@ story("what was written offline on the page, and its tab closed, is there at the
   assert.equal(await rows.getByText("from your last visit").count(), 2);
   await second.screenshot("left-by-the-last-visit");
   all.proxy.cutAt = () => false;
-  // As a browser says it when the network is back; the page then does not wait for its next attempt.
+  // As a browser says it when the network is back; the page then does not wait for its next
+  // attempt.
   await second.page.evaluate(() => window.dispatchEvent(new Event("online")));
   await second.isConnected();
   for (const k of [1, 2]) await second.message(`meanwhile ${k}`).waitFor();

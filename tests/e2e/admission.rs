@@ -23,8 +23,14 @@ async fn the_start_says_who_is_admitted_and_why() {
     for (line, says) in [
         ("", ["no tokens", "anonymous users allowed", "nothing shows that others"]),
         (KEY, ["tokens by 1 key", "anonymous users refused", "`auth.secret` is set"]),
-        (&format!("{KEY}\nauth.anonymous = true"), ["tokens by 1 key", "anonymous users allowed", "`auth.anonymous` is true"]),
-        (&format!("{KEY}\nlimits.trusted_proxies = [\"10.0.0.0/8\"]"), ["tokens by 1 key", "anonymous users refused", "is set"]),
+        (
+            &format!("{KEY}\nauth.anonymous = true"),
+            ["tokens by 1 key", "anonymous users allowed", "`auth.anonymous` is true"],
+        ),
+        (
+            &format!("{KEY}\nlimits.trusted_proxies = [\"10.0.0.0/8\"]"),
+            ["tokens by 1 key", "anonymous users refused", "is set"],
+        ),
     ] {
         let log = Server::builder().with(line).start().await.log();
         let lines: Vec<_> = log.lines().filter(|line| line.contains("who is admitted")).collect();
@@ -59,7 +65,8 @@ async fn a_rebound_name_reaches_nothing() {
         (page("localhost:80@evil.test"), 403),
         (upgrade(&[("Host", "evil.test")]), 403),
         (upgrade(&[("Host", "localhost"), ("Origin", "http://evil.test")]), 403),
-        // The whole URL as the request's target counts like the header, which may say something else.
+        // The whole URL as the request's target counts like the header, which may say something
+        // else.
         (page("evil.test").replacen("/ws", "http://localhost/ws", 1), 403),
         (upgrade(&[("Host", "localhost")]).replacen("/ws", "http://evil.test/ws", 1), 403),
         (page("localhost").replacen("/ws", "http://localhost/ws", 1), 101),
@@ -79,14 +86,21 @@ async fn a_rebound_name_reaches_nothing() {
 /// With a list the operator has decided, and the host's name does not matter.
 #[tokio::test]
 async fn a_list_of_origins_allows_other_names() {
-    let server = Server::builder().with("auth.anonymous = true\nsocket.allowed_origins = [\"https://app.example.org\"]").start().await;
+    let server = Server::builder()
+        .with("auth.anonymous = true\nsocket.allowed_origins = [\"https://app.example.org\"]")
+        .start()
+        .await;
     for (host, origin, status) in [
         ("app.example.org", "https://app.example.org", 101),
         ("localhost", "https://app.example.org", 101),
         ("app.example.org", "https://evil.test", 403),
         ("evil.test", "https://evil.test", 403),
     ] {
-        assert_eq!(ask(&server, &upgrade(&[("Host", host), ("Origin", origin)])).await.status, status, "{origin} at {host}");
+        assert_eq!(
+            ask(&server, &upgrade(&[("Host", host), ("Origin", origin)])).await.status,
+            status,
+            "{origin} at {host}"
+        );
     }
     assert_eq!(http_get(server.address, "/").await.0, 200);
 }

@@ -10,15 +10,31 @@ use crate::server::Server;
 fn requests(value: &str) -> [(&'static str, String); 6] {
     [
         ("send", format!(r#"{{"entity":"room:v","n":1,"type":"post","body":{{"text":{value}}}}}"#)),
-        ("send", format!(r#"{{"entity":"room:v","n":1,"type":"edit","body":{{"seq":1,"body":{{"text":{value}}}}}}}"#)),
-        ("send", format!(r#"{{"entity":"doc:v","n":1,"type":"set","body":{{"path":"/a","value":{value}}}}}"#)),
-        ("send", format!(r#"{{"entity":"doc:v","n":1,"type":"patch","body":[{{"op":"test","path":"","value":{value}}}]}}"#)),
+        (
+            "send",
+            format!(
+                r#"{{"entity":"room:v","n":1,"type":"edit","body":{{"seq":1,"body":{{"text":{value}}}}}}}"#
+            ),
+        ),
+        (
+            "send",
+            format!(
+                r#"{{"entity":"doc:v","n":1,"type":"set","body":{{"path":"/a","value":{value}}}}}"#
+            ),
+        ),
+        (
+            "send",
+            format!(
+                r#"{{"entity":"doc:v","n":1,"type":"patch","body":[{{"op":"test","path":"","value":{value}}}]}}"#
+            ),
+        ),
         ("signal", format!(r#"{{"entity":"room:v","type":"typing","body":{value}}}"#)),
         ("presence", format!(r#"{{"entity":"room:v","action":"enter","meta":{{"a":{value}}}}}"#)),
     ]
 }
 
-/// Whatever is wrong with a value, whoever sent it learns which request it was, and what is on disk is what all can read.
+/// Whatever is wrong with a value, whoever sent it learns which request it was, and what is on disk
+/// is what all can read.
 #[tokio::test]
 async fn what_parsers_read_differently_is_answered_with_its_id() {
     let server = Server::builder().unlimited().start().await;
@@ -33,14 +49,26 @@ async fn what_parsers_read_differently_is_answered_with_its_id() {
     ] {
         for (method, params) in requests(value) {
             id += 1;
-            client.say_frame(Message::text(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#))).await;
+            client
+                .say_frame(Message::text(format!(
+                    r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#
+                )))
+                .await;
             let error = client.answer(id).await.expect_err(&params);
-            assert_eq!((&error["data"]["code"], &error["data"]["reason"]), (&json!("invalid_params"), &json!(reason)), "{params}: {error}");
+            assert_eq!(
+                (&error["data"]["code"], &error["data"]["reason"]),
+                (&json!("invalid_params"), &json!(reason)),
+                "{params}: {error}"
+            );
         }
     }
     assert_eq!(client.ok("read", json!({"entity": "doc:v"})).await["seq"], 0);
     client.send("room:v", 1, "post", json!({"text": "hi"})).await;
-    assert_eq!(client.ok("read", json!({"entity": "room:v"})).await["seq"], 1, "its number is still free");
+    assert_eq!(
+        client.ok("read", json!({"entity": "room:v"})).await["seq"],
+        1,
+        "its number is still free"
+    );
 }
 
 /// MessagePack can spell what JSON cannot.
@@ -58,11 +86,22 @@ async fn what_only_messagepack_has_is_answered_with_its_id() {
         (b"\x82\xa1a\x01\xa1a\x02", "duplicate_key"),
         (&deep, "too_deep"),
     ]) {
-        let params = [b"\x83\xa6entity\xa6room:v\xa4type\xa4post\xa4body".as_slice(), body].concat();
-        let message = [b"\x84\xa7jsonrpc\xa32.0\xa6params".as_slice(), &params, b"\xa6method\xa4send\xa2id", &[id]].concat();
+        let params =
+            [b"\x83\xa6entity\xa6room:v\xa4type\xa4post\xa4body".as_slice(), body].concat();
+        let message = [
+            b"\x84\xa7jsonrpc\xa32.0\xa6params".as_slice(),
+            &params,
+            b"\xa6method\xa4send\xa2id",
+            &[id],
+        ]
+        .concat();
         client.say_frame(Message::binary(message)).await;
         let error = client.answer(id.into()).await.expect_err(reason);
-        assert_eq!((&error["data"]["code"], &error["data"]["reason"]), (&json!("invalid_params"), &json!(reason)), "{error}");
+        assert_eq!(
+            (&error["data"]["code"], &error["data"]["reason"]),
+            (&json!("invalid_params"), &json!(reason)),
+            "{error}"
+        );
     }
     assert_eq!(client.ok("read", json!({"entity": "room:v"})).await["seq"], 0);
 }
@@ -71,7 +110,11 @@ async fn what_only_messagepack_has_is_answered_with_its_id() {
 #[tokio::test]
 async fn refused_work_counts_against_its_sender() {
     let limits = [("limits.requests_per_second", 1), ("limits.requests_burst", 30)];
-    let server = limits.iter().fold(Server::builder(), |server, (key, value)| server.with(format!("{key} = {value}"))).start().await;
+    let server = limits
+        .iter()
+        .fold(Server::builder(), |server, (key, value)| server.with(format!("{key} = {value}")))
+        .start()
+        .await;
     let mut client = server.client(CodecKind::Json).await;
     let mut neighbor = server.client(CodecKind::Json).await;
     client.send("doc:d", 1, "set", json!({"path": "/a", "value": vec![0; 5_000]})).await;
@@ -80,10 +123,19 @@ async fn refused_work_counts_against_its_sender() {
         json!({"op": "add", "path": "/x/-", "value": 0}),
         json!({"op": "remove", "path": "/x"}),
     ];
-    let patch: Vec<Value> = copies.iter().cycle().take(90).cloned().chain([json!({"op": "remove", "path": "/nowhere"})]).collect();
+    let patch: Vec<Value> = copies
+        .iter()
+        .cycle()
+        .take(90)
+        .cloned()
+        .chain([json!({"op": "remove", "path": "/nowhere"})])
+        .collect();
     let mut refused = 0;
     let limited = loop {
-        let error = client.call("send", json!({"entity": "doc:d", "n": 2, "type": "patch", "body": patch})).await.expect_err("it fails");
+        let error = client
+            .call("send", json!({"entity": "doc:d", "n": 2, "type": "patch", "body": patch}))
+            .await
+            .expect_err("it fails");
         match error["data"]["code"].as_str() {
             Some("rejected") => refused += 1,
             Some("rate_limited") => break error,

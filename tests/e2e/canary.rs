@@ -19,7 +19,10 @@ async fn nobody_reaches_the_canary(codec: CodecKind) {
             ("history", json!({"entity": entity})),
             ("presence", json!({"entity": entity, "action": "enter"})),
             ("signal", json!({"entity": entity, "type": "t", "body": 1})),
-            ("send", json!({"entity": entity, "type": "set", "n": 1, "body": {"path": "/a", "value": 1}})),
+            (
+                "send",
+                json!({"entity": entity, "type": "set", "n": 1, "body": {"path": "/a", "value": 1}}),
+            ),
         ] {
             let error = root.fails(method, params, code).await;
             if code == "unknown_kind" {
@@ -33,8 +36,11 @@ async fn nobody_reaches_the_canary(codec: CodecKind) {
 /// A kind may have the name that the canary's once had, and is what was configured.
 #[tokio::test]
 async fn a_kind_of_the_canarys_old_name_is_the_operators() {
-    let mut server =
-        Server::builder().with("kinds.greenroom-canary.behaviour = \"room\"").with("kinds.room.behaviour = \"room\"").start().await;
+    let mut server = Server::builder()
+        .with("kinds.greenroom-canary.behaviour = \"room\"")
+        .with("kinds.room.behaviour = \"room\"")
+        .start()
+        .await;
     let mut client = server.client(CodecKind::Json).await;
     client.subscribe("greenroom-canary:node").await;
     client.send("greenroom-canary:node", 1, "post", json!({"text": "mine"})).await;
@@ -46,7 +52,9 @@ async fn a_kind_of_the_canarys_old_name_is_the_operators() {
 #[tokio::test]
 async fn no_kind_may_have_its_name() {
     let stopped = Server::builder().with("[kinds.\".canary\"]\nbehaviour = \"room\"").prepare();
-    let output = within("the check", command(stopped.directory.path()).arg("check").output()).await.expect("the binary runs");
+    let output = within("the check", command(stopped.directory.path()).arg("check").output())
+        .await
+        .expect("the binary runs");
     let says = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && says.contains(".canary"), "{says}");
 }

@@ -6,8 +6,14 @@ use serde_json::json;
 use crate::server::{Server, command, within};
 use crate::token::{SECRET, mint};
 
-async fn run(stopped: &crate::server::Stopped, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = within("the process ends", command(stopped.directory.path()).args(arguments).output()).await.expect("the binary runs");
+async fn run(
+    stopped: &crate::server::Stopped,
+    arguments: &[&str],
+) -> (Option<i32>, String, String) {
+    let output =
+        within("the process ends", command(stopped.directory.path()).args(arguments).output())
+            .await
+            .expect("the binary runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
@@ -74,7 +80,11 @@ async fn keys_of_every_kind() {
     let generated = Server::builder().prepare();
     let directory = generated.directory.path();
     let openssl = async |arguments: &str| {
-        let done = tokio::process::Command::new("openssl").args(arguments.split(' ')).current_dir(directory).output().await;
+        let done = tokio::process::Command::new("openssl")
+            .args(arguments.split(' '))
+            .current_dir(directory)
+            .output()
+            .await;
         done.is_ok_and(|output| output.status.success())
     };
     for (algorithm, make) in [
@@ -88,7 +98,10 @@ async fn keys_of_every_kind() {
         }
         let public = directory.join("public.pem");
         let server = Server::builder()
-            .with(format!("auth.algorithm = \"{algorithm}\"\nauth.public_key_file = \"{}\"", public.display()))
+            .with(format!(
+                "auth.algorithm = \"{algorithm}\"\nauth.public_key_file = \"{}\"",
+                public.display()
+            ))
             .start()
             .await;
         let private = directory.join("private.pem").display().to_string();

@@ -43,7 +43,8 @@ enum Incoming {
 impl Client {
     /// Opens a WebSocket and says nothing on it.
     pub async fn open(address: SocketAddr, codec: CodecKind) -> Self {
-        let stream = within("the connection", TcpStream::connect(address)).await.expect("it listens");
+        let stream =
+            within("the connection", TcpStream::connect(address)).await.expect("it listens");
         Self::over(stream, codec).await
     }
 
@@ -52,8 +53,9 @@ impl Client {
         Self::open_with_room_for(4096, address, codec).await
     }
 
-    /// As [`open`](Self::open), with room for so many bytes that it does not read. With less than twice a segment of the loopback
-    /// interface (64 KiB) the kernel sends only a little at a time once the client reads again.
+    /// As [`open`](Self::open), with room for so many bytes that it does not read. With less than
+    /// twice a segment of the loopback interface (64 KiB) the kernel sends only a little at a time
+    /// once the client reads again.
     pub async fn open_with_room_for(bytes: u32, address: SocketAddr, codec: CodecKind) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket can be made");
         socket.set_recv_buffer_size(bytes).expect("a buffer can be small");
@@ -63,7 +65,8 @@ impl Client {
 
     /// As [`open`](Self::open), by way of a proxy that says where the client is.
     pub async fn open_from(address: SocketAddr, codec: CodecKind, client: &'static str) -> Self {
-        let stream = within("the connection", TcpStream::connect(address)).await.expect("it listens");
+        let stream =
+            within("the connection", TcpStream::connect(address)).await.expect("it listens");
         Self::over_for(stream, codec, Some(client)).await
     }
 
@@ -74,15 +77,28 @@ impl Client {
     async fn over_for(stream: TcpStream, codec: CodecKind, client: Option<&'static str>) -> Self {
         let address = stream.peer_addr().expect("it is connected");
         stream.set_nodelay(true).expect("a socket can be told");
-        let mut request = format!("ws://{address}/ws").into_client_request().expect("the address makes a URL");
-        request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(codec.subprotocol()));
+        let mut request =
+            format!("ws://{address}/ws").into_client_request().expect("the address makes a URL");
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", HeaderValue::from_static(codec.subprotocol()));
         if let Some(client) = client {
             request.headers_mut().insert("x-forwarded-for", HeaderValue::from_static(client));
         }
-        let (socket, response) = within("the handshake", client_async(request, stream)).await.expect("the server lets it in");
-        let agreed = response.headers().get("sec-websocket-protocol").expect("a subprotocol was offered");
+        let (socket, response) = within("the handshake", client_async(request, stream))
+            .await
+            .expect("the server lets it in");
+        let agreed =
+            response.headers().get("sec-websocket-protocol").expect("a subprotocol was offered");
         assert_eq!(agreed, codec.subprotocol());
-        Self { socket, codec, next_id: 1, inbox: VecDeque::new(), answers: HashMap::new(), order: Vec::new() }
+        Self {
+            socket,
+            codec,
+            next_id: 1,
+            inbox: VecDeque::new(),
+            answers: HashMap::new(),
+            order: Vec::new(),
+        }
     }
 
     /// Sends a message as it is: any JSON, in this client's codec.
@@ -92,7 +108,9 @@ impl Client {
 
     /// Sends a WebSocket message as it is.
     pub async fn say_frame(&mut self, message: Message) {
-        within("a message is taken", self.socket.send(message)).await.expect("the connection stands");
+        within("a message is taken", self.socket.send(message))
+            .await
+            .expect("the connection stands");
     }
 
     /// Sends a request and does not wait for the answer: see [`answer`](Self::answer).
@@ -106,7 +124,10 @@ impl Client {
     pub async fn try_ask(&mut self, method: &str, params: Value) -> Result<u64, Error> {
         let id = self.next_id;
         self.next_id += 1;
-        let message = encode(self.codec, &json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+        let message = encode(
+            self.codec,
+            &json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}),
+        );
         within("a request is taken", self.socket.send(message)).await?;
         Ok(id)
     }
@@ -115,8 +136,13 @@ impl Client {
     pub async fn ask_together(&mut self, requests: Vec<(&str, Value)>) -> Vec<u64> {
         let mut ids = Vec::new();
         for (method, params) in requests {
-            let message = encode(self.codec, &json!({"jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params}));
-            within("a request is buffered", self.socket.feed(message)).await.expect("the connection stands");
+            let message = encode(
+                self.codec,
+                &json!({"jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params}),
+            );
+            within("a request is buffered", self.socket.feed(message))
+                .await
+                .expect("the connection stands");
             ids.push(self.next_id);
             self.next_id += 1;
         }
@@ -131,7 +157,9 @@ impl Client {
 
     /// Waits for the answer to the request `id`.
     pub async fn answer(&mut self, id: u64) -> Answer {
-        self.try_answer(id).await.unwrap_or_else(|close| panic!("closed with {close:?} before request {id} was answered"))
+        self.try_answer(id).await.unwrap_or_else(|close| {
+            panic!("closed with {close:?} before request {id} was answered")
+        })
     }
 
     /// As [`answer`](Self::answer), on a connection that may end first.
@@ -173,7 +201,9 @@ impl Client {
     /// A request that must succeed.
     pub async fn ok(&mut self, method: &str, params: Value) -> Value {
         let asked = params.to_string();
-        self.call(method, params).await.unwrap_or_else(|error| panic!("{method} {asked:.300} was refused: {error}"))
+        self.call(method, params)
+            .await
+            .unwrap_or_else(|error| panic!("{method} {asked:.300} was refused: {error}"))
     }
 
     /// A request that must fail with the stable string `code`. Returns the error.
@@ -191,8 +221,21 @@ impl Client {
     }
 
     /// An op that the behaviour must refuse with this reason.
-    pub async fn rejected(&mut self, entity: &str, n: u64, r#type: &str, body: Value, reason: &str) {
-        let error = self.fails("send", json!({"entity": entity, "n": n, "type": r#type, "body": body}), "rejected").await;
+    pub async fn rejected(
+        &mut self,
+        entity: &str,
+        n: u64,
+        r#type: &str,
+        body: Value,
+        reason: &str,
+    ) {
+        let error = self
+            .fails(
+                "send",
+                json!({"entity": entity, "n": n, "type": r#type, "body": body}),
+                "rejected",
+            )
+            .await;
         assert_eq!(error["data"]["reason"], reason, "{error}");
     }
 
@@ -210,7 +253,9 @@ impl Client {
     pub async fn log(&mut self, entity: &str) -> Vec<Value> {
         let mut log: Vec<Value> = Vec::new();
         loop {
-            let page = self.ok("history", json!({"entity": entity, "after": log.len(), "limit": 1000})).await;
+            let page = self
+                .ok("history", json!({"entity": entity, "after": log.len(), "limit": 1000}))
+                .await;
             log.extend(page["events"].as_array().expect("a page has events").iter().cloned());
             if page["more"] != true {
                 return log;
@@ -220,7 +265,9 @@ impl Client {
 
     /// The next notification.
     pub async fn notification(&mut self) -> (String, Value) {
-        self.try_notification().await.unwrap_or_else(|close| panic!("closed with {close:?} before a notification came"))
+        self.try_notification()
+            .await
+            .unwrap_or_else(|close| panic!("closed with {close:?} before a notification came"))
     }
 
     /// As [`notification`](Self::notification), on a connection that may end first.
@@ -254,9 +301,15 @@ impl Client {
     pub async fn unread(&mut self) -> Value {
         match self.incoming("an error without an id").await {
             Incoming::Unread(error) => error,
-            Incoming::Notification(method, params) => panic!("`{method}` {params} instead of an error without an id"),
-            Incoming::Answer(id, answer) => panic!("an answer to {id} instead of an error without an id: {answer:?}"),
-            Incoming::Closed(close) => panic!("closed with {close:?} instead of an error without an id"),
+            Incoming::Notification(method, params) => {
+                panic!("`{method}` {params} instead of an error without an id")
+            }
+            Incoming::Answer(id, answer) => {
+                panic!("an answer to {id} instead of an error without an id: {answer:?}")
+            }
+            Incoming::Closed(close) => {
+                panic!("closed with {close:?} instead of an error without an id")
+            }
         }
     }
 
@@ -270,12 +323,15 @@ impl Client {
                 Incoming::Answer(other, answer) => drop(self.answers.insert(other, answer)),
                 Incoming::Notification(method, params) => self.inbox.push_back((method, params)),
                 Incoming::Unread(error) => return Err(error),
-                Incoming::Closed(close) => panic!("closed with {close:?} before request {id} was answered"),
+                Incoming::Closed(close) => {
+                    panic!("closed with {close:?} before request {id} was answered")
+                }
             }
         }
     }
 
-    /// Whatever has come by the time a `ping` is answered: proof that nothing else is on its way from this connection's own requests.
+    /// Whatever has come by the time a `ping` is answered: proof that nothing else is on its way
+    /// from this connection's own requests.
     pub async fn settled(&mut self) -> Vec<(String, Value)> {
         self.ok("ping", json!({})).await;
         self.inbox.drain(..).collect()
@@ -299,10 +355,13 @@ impl Client {
         self.closed().await.0
     }
 
-    /// Ends the connection with a close frame of one's own, and waits for the server's answer to it.
+    /// Ends the connection with a close frame of one's own, and waits for the server's answer to
+    /// it.
     pub async fn close_with(mut self, code: u16, reason: &'static str) {
         let frame = CloseFrame { code: code.into(), reason: reason.into() };
-        within("a close is taken", self.socket.close(Some(frame))).await.expect("the connection stands");
+        within("a close is taken", self.socket.close(Some(frame)))
+            .await
+            .expect("the connection stands");
         self.closed().await;
     }
 
@@ -310,7 +369,9 @@ impl Client {
         // The deadline is for all of it: the server's pings go on for ever.
         let message = match within(what, next_message(&mut self.socket)).await {
             Some(Ok(Message::Close(frame))) => {
-                return Incoming::Closed(frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned())));
+                return Incoming::Closed(
+                    frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned())),
+                );
             }
             Some(Ok(message)) => decode(self.codec, message),
             Some(Err(_)) | None => return Incoming::Closed(None),
@@ -339,18 +400,18 @@ async fn next_message(socket: &mut WebSocketStream<TcpStream>) -> Option<Result<
 pub fn encode(codec: CodecKind, message: &Value) -> Message {
     match codec {
         CodecKind::Json => Message::text(message.to_string()),
-        CodecKind::MsgPack => Message::binary(rmp_serde::to_vec_named(message).expect("JSON is MessagePack too")),
+        CodecKind::MsgPack => {
+            Message::binary(rmp_serde::to_vec_named(message).expect("JSON is MessagePack too"))
+        }
     }
 }
 
 fn decode(codec: CodecKind, message: Message) -> Value {
     match (codec, message) {
-        (CodecKind::Json, Message::Text(text)) => {
-            serde_json::from_str(text.as_str()).unwrap_or_else(|error| panic!("not JSON: {error}: {text}"))
-        }
-        (CodecKind::MsgPack, Message::Binary(bytes)) => {
-            rmp_serde::from_slice(&bytes).unwrap_or_else(|error| panic!("not MessagePack: {error}: {bytes:?}"))
-        }
+        (CodecKind::Json, Message::Text(text)) => serde_json::from_str(text.as_str())
+            .unwrap_or_else(|error| panic!("not JSON: {error}: {text}")),
+        (CodecKind::MsgPack, Message::Binary(bytes)) => rmp_serde::from_slice(&bytes)
+            .unwrap_or_else(|error| panic!("not MessagePack: {error}: {bytes:?}")),
         (codec, message) => panic!("the wrong type of frame for {codec:?}: {message:?}"),
     }
 }
@@ -364,8 +425,12 @@ fn sort(mut message: Value) -> Incoming {
     match taken {
         [Some(id), Some(result), None, None, None] => Incoming::Answer(number(&id), Ok(result)),
         [Some(Value::Null), None, Some(error), None, None] => Incoming::Unread(checked(error)),
-        [Some(id), None, Some(error), None, None] => Incoming::Answer(number(&id), Err(checked(error))),
-        [None, None, None, Some(Value::String(method)), Some(params)] => Incoming::Notification(method, params),
+        [Some(id), None, Some(error), None, None] => {
+            Incoming::Answer(number(&id), Err(checked(error)))
+        }
+        [None, None, None, Some(Value::String(method)), Some(params)] => {
+            Incoming::Notification(method, params)
+        }
         other => panic!("neither an answer nor a notification: {other:?}"),
     }
 }
@@ -377,7 +442,10 @@ fn number(id: &Value) -> u64 {
 /// Every error has the documented shape: the table's number for its string, and a message.
 fn checked(error: Value) -> Value {
     let table = greenroom_protocol::ErrorCode::ALL;
-    let code = table.iter().find(|code| error["data"]["code"] == code.as_str()).unwrap_or_else(|| panic!("an error of no table: {error}"));
+    let code = table
+        .iter()
+        .find(|code| error["data"]["code"] == code.as_str())
+        .unwrap_or_else(|| panic!("an error of no table: {error}"));
     assert_eq!(error["code"], code.number(), "{error}");
     assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{error}");
     error

@@ -10,7 +10,8 @@ use crate::server::{Builder, Server};
 use crate::slow_reader;
 use crate::token::{SECRET, mint};
 
-/// The configuration under which `code` can be provoked quickly; none where it cannot be from outside.
+/// The configuration under which `code` can be provoked quickly; none where it cannot be from
+/// outside.
 fn server_for(code: CloseCode) -> Option<Builder> {
     let builder = Server::builder();
     Some(match code {
@@ -53,7 +54,8 @@ async fn provoke(code: CloseCode, codec: CodecKind, server: &Server) -> (u16, St
         }
         CloseCode::UnsupportedData => {
             let mut client = server.client(codec).await;
-            let wrong = if codec.is_text() { Message::binary(b"{}".to_vec()) } else { Message::text("{}") };
+            let wrong =
+                if codec.is_text() { Message::binary(b"{}".to_vec()) } else { Message::text("{}") };
             client.say_frame(wrong).await;
             client.closed().await
         }
@@ -81,7 +83,9 @@ async fn provoke(code: CloseCode, codec: CodecKind, server: &Server) -> (u16, St
         }
         CloseCode::Replaced => {
             let (mut client, hello) = server.join(codec, json!({})).await;
-            let (_heir, resumed) = server.join(codec, json!({"client": hello["client"], "session": hello["session"]})).await;
+            let (_heir, resumed) = server
+                .join(codec, json!({"client": hello["client"], "session": hello["session"]}))
+                .await;
             assert_eq!(resumed["resumed"], true, "{resumed}");
             client.closed().await
         }
@@ -99,10 +103,17 @@ async fn provoke(code: CloseCode, codec: CodecKind, server: &Server) -> (u16, St
         CloseCode::PingTimeout => {
             let mut raw = Raw::websocket(server.address, codec).await;
             let (text, connect) = match codec {
-                CodecKind::Json => (TEXT, serde_json::to_vec(&json!({"jsonrpc": "2.0", "id": 1, "method": "connect"})).expect("JSON")),
+                CodecKind::Json => (
+                    TEXT,
+                    serde_json::to_vec(&json!({"jsonrpc": "2.0", "id": 1, "method": "connect"}))
+                        .expect("JSON"),
+                ),
                 CodecKind::MsgPack => (
                     crate::raw::BINARY,
-                    rmp_serde::to_vec_named(&json!({"jsonrpc": "2.0", "id": 1, "method": "connect"})).expect("MessagePack"),
+                    rmp_serde::to_vec_named(
+                        &json!({"jsonrpc": "2.0", "id": 1, "method": "connect"}),
+                    )
+                    .expect("MessagePack"),
                 ),
             };
             raw.write(&frame(FIN | text, &connect)).await;
@@ -118,20 +129,29 @@ async fn every_close_code_is_provoked() {
             let Some(builder) = server_for(*code) else { continue };
             let server = builder.start().await;
             let (number, reason) = Box::pin(provoke(*code, codec, &server)).await;
-            let wanted = if *code == CloseCode::UnsupportedData { codec.frames_only() } else { code.reason() };
+            let wanted = if *code == CloseCode::UnsupportedData {
+                codec.frames_only()
+            } else {
+                code.reason()
+            };
             assert_eq!((number, reason.as_str()), (code.number(), wanted), "{code:?}");
         }
     }
 }
 
-/// What was closed is counted by its reason. A connection counts once it is gone, so this waits for the count.
+/// What was closed is counted by its reason. A connection counts once it is gone, so this waits for
+/// the count.
 #[tokio::test]
 async fn closes_are_counted() {
     let server = Server::builder().start().await;
     provoke(CloseCode::ProtocolError, CodecKind::Json, &server).await;
     provoke(CloseCode::Normal, CodecKind::Json, &server).await;
     for reason in ["protocol_error", "normal"] {
-        server.until(&format!("greenroom_closes_total{{reason=\"{reason}\"}}"), |closes| closes == 1.0).await;
+        server
+            .until(&format!("greenroom_closes_total{{reason=\"{reason}\"}}"), |closes| {
+                closes == 1.0
+            })
+            .await;
     }
     server.until("greenroom_connections", |open| open == 0.0).await;
     server.until("greenroom_sessions", |sessions| sessions == 0.0).await;

@@ -1,4 +1,5 @@
-//! What each request can cost at the worst, and who pays for it. The table in docs/security.md names these tests.
+//! What each request can cost at the worst, and who pays for it. The table in docs/security.md
+//! names these tests.
 
 use futures_util::future::join_all;
 use greenroom_protocol::CodecKind;
@@ -18,7 +19,9 @@ const MEMORY: &str = "process_resident_memory_bytes";
 async fn anonymous_users_of_an_address_share_a_rate() {
     const BURST: usize = 30;
     let server = Server::builder()
-        .with(format!("limits.anonymous_requests_per_second = 1\nlimits.anonymous_requests_burst = {BURST}"))
+        .with(format!(
+            "limits.anonymous_requests_per_second = 1\nlimits.anonymous_requests_burst = {BURST}"
+        ))
         .with("auth.anonymous = true\nlimits.trusted_proxies = [\"127.0.0.0/8\"]")
         .start()
         .await;
@@ -33,8 +36,15 @@ async fn anonymous_users_of_an_address_share_a_rate() {
     let began = std::time::Instant::now();
     let answered: usize = pings.await.into_iter().sum();
     let regained = began.elapsed().as_secs() as usize + 1;
-    assert!((BURST..=BURST + regained).contains(&answered), "{answered} of 100 pings were answered");
-    assert_eq!(server.sample("greenroom_closes_total{reason=\"rate_limited\"}").await, 0.0, "to be told to wait is no abuse");
+    assert!(
+        (BURST..=BURST + regained).contains(&answered),
+        "{answered} of 100 pings were answered"
+    );
+    assert_eq!(
+        server.sample("greenroom_closes_total{reason=\"rate_limited\"}").await,
+        0.0,
+        "to be told to wait is no abuse"
+    );
 
     let mut neighbour = Client::open_from(server.address, CodecKind::Json, "198.51.100.7").await;
     neighbour.ok("connect", json!({})).await;
@@ -44,23 +54,37 @@ async fn anonymous_users_of_an_address_share_a_rate() {
 /// Entities that nobody has used yet, as many as one `connect` can name.
 #[tokio::test]
 async fn waking_is_paid_for() {
-    let server = Server::builder().with("limits.address_wakes_per_second = 1\nlimits.address_wakes_burst = 100").start().await;
+    let server = Server::builder()
+        .with("limits.address_wakes_per_second = 1\nlimits.address_wakes_burst = 100")
+        .start()
+        .await;
     let mut client = server.client(CodecKind::Json).await;
     let mut waiting = 0;
     for index in 0..150 {
-        if let Err(error) = client.call("read", json!({"entity": format!("room:new-{index}")})).await {
-            assert_eq!((&error["data"]["code"], &error["data"]["reason"]), (&json!("rate_limited"), &json!("waking")));
-            assert!((1..=1001).contains(&error["data"]["retry_after_ms"].as_u64().expect("a time")), "{error}");
+        if let Err(error) =
+            client.call("read", json!({"entity": format!("room:new-{index}")})).await
+        {
+            assert_eq!(
+                (&error["data"]["code"], &error["data"]["reason"]),
+                (&json!("rate_limited"), &json!("waking"))
+            );
+            assert!(
+                (1..=1001).contains(&error["data"]["retry_after_ms"].as_u64().expect("a time")),
+                "{error}"
+            );
             waiting += 1;
         }
     }
     assert!((40..=50).contains(&waiting), "{waiting} were refused");
     client.ok("read", json!({"entity": "room:new-0"})).await;
-    assert_eq!(server.sample("greenroom_rate_limited_total{scope=\"waking\"}").await, f64::from(waiting));
+    assert_eq!(
+        server.sample("greenroom_rate_limited_total{scope=\"waking\"}").await,
+        f64::from(waiting)
+    );
 }
 
-/// Large rooms, and clients that ask for them again and again in one write and take nothing. They cost what one client may hold
-/// up, whatever they ask for; and whoever comes then is served.
+/// Large rooms, and clients that ask for them again and again in one write and take nothing. They
+/// cost what one client may hold up, whatever they ask for; and whoever comes then is served.
 #[tokio::test]
 async fn answers_nobody_takes_cost_little_and_newcomers_are_served() {
     const CLIENTS: usize = 16;
@@ -77,7 +101,10 @@ async fn answers_nobody_takes_cost_little_and_newcomers_are_served() {
             author.send(room, n, "post", json!({"text": text})).await;
         }
     }
-    let state = author.ok("read", json!({"entity": rooms[0]})).await["state"]["messages"].as_array().expect("messages").len();
+    let state = author.ok("read", json!({"entity": rooms[0]})).await["state"]["messages"]
+        .as_array()
+        .expect("messages")
+        .len();
     assert_eq!(state, 100, "the state is as large as it may be");
 
     let before = server.sample(MEMORY).await;
@@ -85,14 +112,20 @@ async fn answers_nobody_takes_cost_little_and_newcomers_are_served() {
     for index in 0..CLIENTS {
         let codec = CodecKind::ALL[index % 2];
         let mut raw = Raw::connect_narrow(server.address).await.upgraded(codec).await;
-        let asks = [("read", json!({})), ("history", json!({"limit": 1000})), ("subscribe", json!({})), ("presence", json!({}))];
+        let asks = [
+            ("read", json!({})),
+            ("history", json!({"limit": 1000})),
+            ("subscribe", json!({})),
+            ("presence", json!({})),
+        ];
         let connect = request(1, "connect", json!({}));
         let requests = (0..64).map(|id| {
             let (method, mut params) = asks[if index < 8 { 0 } else { id % 4 }].clone();
             params["entity"] = json!(rooms[id % 2]);
             request(id as u64 + 2, method, params)
         });
-        raw.write(&burst(codec, &std::iter::once(connect).chain(requests).collect::<Vec<_>>())).await;
+        raw.write(&burst(codec, &std::iter::once(connect).chain(requests).collect::<Vec<_>>()))
+            .await;
         deaf.push(raw);
     }
     server.until(WAITING, |bytes| bytes > 1e6).await;
@@ -118,8 +151,15 @@ async fn cpu(server: &Server) -> f64 {
     server.sample("process_cpu_seconds_total").await
 }
 
-/// Asks the same again and again; the CPU time of one time, in microseconds. `each` gives the parameters of a turn.
-async fn cost_of(server: &Server, client: &mut Client, method: &str, times: u64, each: impl Fn(u64) -> Value) -> f64 {
+/// Asks the same again and again; the CPU time of one time, in microseconds. `each` gives the
+/// parameters of a turn.
+async fn cost_of(
+    server: &Server,
+    client: &mut Client,
+    method: &str,
+    times: u64,
+    each: impl Fn(u64) -> Value,
+) -> f64 {
     const AT_ONCE: u64 = 16;
     let before = cpu(server).await;
     for first in (0..times).step_by(AT_ONCE as usize) {
@@ -135,8 +175,9 @@ async fn cost_of(server: &Server, client: &mut Client, method: &str, times: u64,
     (cpu(server).await - before) * 1e6 / times as f64
 }
 
-/// The worst known input of each request, against an ordinary op: it may cost as many of them as it pays tokens for, a token for
-/// each request, each 16 KiB of an answer, and each part of its own bytes that the rates allow with one request.
+/// The worst known input of each request, against an ordinary op: it may cost as many of them as it
+/// pays tokens for, a token for each request, each 16 KiB of an answer, and each part of its own
+/// bytes that the rates allow with one request.
 #[tokio::test]
 async fn no_request_costs_much_more_than_it_pays_for() {
     // Generous: builds that are not optimized, and machines with other work, are to pass.
@@ -166,7 +207,8 @@ async fn no_request_costs_much_more_than_it_pays_for() {
     }
     let whole = |entity: &str| json!({"entity": entity});
     let from_start = json!({"entity": "room:long", "after": {"epoch": epoch, "seq": 0}});
-    let meta = json!({"entity": "room:crowd", "action": "enter", "meta": {"about": "x".repeat(1000)}});
+    let meta =
+        json!({"entity": "room:crowd", "action": "enter", "meta": {"about": "x".repeat(1000)}});
     let signal = json!({"entity": "room:large", "type": "cursor", "body": "x".repeat(32_000)});
     // Each with the bytes of its answer and of its own message.
     let rows = [
@@ -183,8 +225,20 @@ async fn no_request_costs_much_more_than_it_pays_for() {
         ("signal", 256, 0, 32_100, signal),
         ("connect", 256, 0, 100, json!({})),
         ("nosuch", 256, 0, 60_000, json!({"text": "x".repeat(60_000)})),
-        ("send", 256, 0, 32_100, json!({"entity": "room:large", "type": "post", "body": {"text": "x".repeat(32_000)}})),
-        ("send", 256, 0, 20_000, json!({"entity": "doc:deep", "type": "set", "body": {"path": "/a".repeat(10_000), "value": 1}})),
+        (
+            "send",
+            256,
+            0,
+            32_100,
+            json!({"entity": "room:large", "type": "post", "body": {"text": "x".repeat(32_000)}}),
+        ),
+        (
+            "send",
+            256,
+            0,
+            20_000,
+            json!({"entity": "doc:deep", "type": "set", "body": {"path": "/a".repeat(10_000), "value": 1}}),
+        ),
     ];
     eprintln!("an ordinary op: {ordinary:.0} us");
     for (method, times, answer, own, params) in rows {
@@ -194,7 +248,10 @@ async fn no_request_costs_much_more_than_it_pays_for() {
         eprintln!("{method} {shown}: {cost:.0} us for {tokens:.0} tokens");
         // The clock of the process has steps of 10 ms.
         let step = 20_000.0 / times as f64;
-        assert!(cost <= MARGIN * tokens * ordinary + step, "{method} {shown} costs {cost} us, an ordinary op {ordinary}");
+        assert!(
+            cost <= MARGIN * tokens * ordinary + step,
+            "{method} {shown} costs {cost} us, an ordinary op {ordinary}"
+        );
     }
 }
 
@@ -203,7 +260,8 @@ async fn no_request_costs_much_more_than_it_pays_for() {
 async fn an_entity_nobody_has_written_to_costs_little() {
     const CLIENTS: usize = 20;
     const ROOMS: usize = 256;
-    let server = Server::builder().unlimited().with("socket.max_message_bytes = \"64KiB\"").start().await;
+    let server =
+        Server::builder().unlimited().with("socket.max_message_bytes = \"64KiB\"").start().await;
     // The allocator's first pages are nobody's.
     server.join(CodecKind::Json, connect_to(0, ROOMS)).await;
     let before = server.sample(MEMORY).await;
@@ -219,6 +277,7 @@ async fn an_entity_nobody_has_written_to_costs_little() {
 }
 
 fn connect_to(client: usize, rooms: usize) -> Value {
-    let entries: Vec<_> = (0..rooms).map(|room| json!({"entity": format!("room:empty-{client}-{room}")})).collect();
+    let entries: Vec<_> =
+        (0..rooms).map(|room| json!({"entity": format!("room:empty-{client}-{room}")})).collect();
     json!({"presence": entries})
 }

@@ -1,4 +1,5 @@
-//! What an entity has forgotten: nobody else pays for what a client says, and nothing is executed twice.
+//! What an entity has forgotten: nobody else pays for what a client says, and nothing is executed
+//! twice.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,7 +23,8 @@ fn now() -> u64 {
 /// A client id made at this time.
 fn client_id(made: u64, number: u64) -> String {
     let digit = |value: u64| char::from(b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"[(value & 31) as usize]);
-    let digits = |value: u64, count: u32| (0..count).rev().map(move |place| digit(value >> (5 * place)));
+    let digits =
+        |value: u64, count: u32| (0..count).rev().map(move |place| digit(value >> (5 * place)));
     digits(made, 10).chain("0000".chars()).chain(digits(number, 12)).collect()
 }
 
@@ -34,15 +36,30 @@ async fn a_date_ahead_of_the_clock_refuses_nobody_else() {
     let mut late = server.client(CodecKind::Json).await;
     let mut put_off = 0;
     for number in 0..20 {
-        let (mut client, _) = server.join(CodecKind::MsgPack, json!({"client": client_id(now() + 59_000, number)})).await;
+        let (mut client, _) = server
+            .join(CodecKind::MsgPack, json!({"client": client_id(now() + 59_000, number)}))
+            .await;
         if let Err(error) = client.call("send", vote(1)).await {
-            assert_eq!((&error["data"]["code"], &error["data"]["reason"]), (&json!("overloaded"), &json!("dated_ahead")), "{error}");
-            assert!(error["data"]["retry_after_ms"].as_u64().is_some_and(|wait| (1..=60_000).contains(&wait)), "{error}");
+            assert_eq!(
+                (&error["data"]["code"], &error["data"]["reason"]),
+                (&json!("overloaded"), &json!("dated_ahead")),
+                "{error}"
+            );
+            assert!(
+                error["data"]["retry_after_ms"]
+                    .as_u64()
+                    .is_some_and(|wait| (1..=60_000).contains(&wait)),
+                "{error}"
+            );
             put_off += 1;
         }
     }
     assert_eq!(put_off, 16, "as many are dated ahead as are remembered");
-    assert_eq!(quiet.ok("send", vote(1)).await["duplicate"], true, "who was there before is remembered");
+    assert_eq!(
+        quiet.ok("send", vote(1)).await["duplicate"],
+        true,
+        "who was there before is remembered"
+    );
     quiet.ok("send", vote(2)).await;
     late.ok("send", vote(1)).await;
     let mut new = server.client(CodecKind::Json).await;
@@ -75,7 +92,8 @@ async fn a_forgotten_client_that_comes_back_has_nothing_executed_twice() {
     assert_eq!(back.get("duplicate"), None);
     let mut server = server;
     for _ in 0..2 {
-        let (mut client, _) = server.join(CodecKind::MsgPack, json!({"client": hello["client"]})).await;
+        let (mut client, _) =
+            server.join(CodecKind::MsgPack, json!({"client": hello["client"]})).await;
         for n in [1, 2] {
             client.fails("send", dated(n, begin), "op_expired").await;
         }
@@ -106,7 +124,8 @@ async fn another_op_under_a_used_number_is_refused(codec: CodecKind) {
                 r#"{{"jsonrpc": "2.0", "id": 9000, "method": "send", "params": {{"entity": "{VOTE}", "type": "increment", "n": 1, "if_seq": 77,
                 "body": {{ "by": 1.0, "\u0070ath": "\/votes" }}}}}}"#
             );
-            let (mut json, _) = server.join(CodecKind::Json, json!({"client": hello["client"]})).await;
+            let (mut json, _) =
+                server.join(CodecKind::Json, json!({"client": hello["client"]})).await;
             json.say_frame(Message::text(text)).await;
             let again = json.answer(9000).await.expect("it is a repeat");
             assert_eq!((&again["seq"], &again["duplicate"]), (&first["seq"], &json!(true)));

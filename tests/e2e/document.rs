@@ -18,7 +18,12 @@ async fn every_op_does_what_it_says(codec: CodecKind) {
             json!({"title": "Plan", "items": ["a", "b", "c"]}),
             None,
         ),
-        ("merge", json!({"title": null, "owner": {"name": "Ö"}}), json!({"items": ["a", "b", "c"], "owner": {"name": "Ö"}}), None),
+        (
+            "merge",
+            json!({"title": null, "owner": {"name": "Ö"}}),
+            json!({"items": ["a", "b", "c"], "owner": {"name": "Ö"}}),
+            None,
+        ),
         (
             "increment",
             json!({"path": "/likes", "by": 2}),
@@ -37,9 +42,24 @@ async fn every_op_does_what_it_says(codec: CodecKind) {
             json!({"items": ["b", "c", "a"], "likes": -1}),
             None,
         ),
-        ("set", json!({"path": "/items/0", "value": "B"}), json!({"items": ["B", "c", "a"], "likes": -1}), None),
-        ("set", json!({"path": "/items/3", "value": "d"}), json!({"items": ["B", "c", "a", "d"], "likes": -1}), None),
-        ("set", json!({"path": "/items/-", "value": "e"}), json!({"items": ["B", "c", "a", "d", "e"], "likes": -1}), None),
+        (
+            "set",
+            json!({"path": "/items/0", "value": "B"}),
+            json!({"items": ["B", "c", "a"], "likes": -1}),
+            None,
+        ),
+        (
+            "set",
+            json!({"path": "/items/3", "value": "d"}),
+            json!({"items": ["B", "c", "a", "d"], "likes": -1}),
+            None,
+        ),
+        (
+            "set",
+            json!({"path": "/items/-", "value": "e"}),
+            json!({"items": ["B", "c", "a", "d", "e"], "likes": -1}),
+            None,
+        ),
         ("set", json!({"path": "", "value": [1.5, true, null]}), json!([1.5, true, null]), None),
     ];
     for (n, (r#type, body, state, result)) in (1..).zip(steps) {
@@ -47,7 +67,10 @@ async fn every_op_does_what_it_says(codec: CodecKind) {
         assert_eq!(sent.get("result"), result.as_ref(), "{type} {body}");
         assert_eq!(client.read(doc).await, state, "{type} {body}");
         let event = client.event().await;
-        assert_eq!((&event["seq"], &event["type"], &event["body"]), (&json!(n), &json!(r#type), &body));
+        assert_eq!(
+            (&event["seq"], &event["type"], &event["body"]),
+            (&json!(n), &json!(r#type), &body)
+        );
     }
 }
 
@@ -60,8 +83,16 @@ async fn what_cannot_be_done_changes_nothing(codec: CodecKind) {
     let doc = "doc:strict";
     let deep = json!([[[[[]]]]]);
     for (r#type, body, reason) in [
-        ("patch", json!([{"op": "add", "path": "/b", "value": 1}, {"op": "remove", "path": "/missing"}]), "patch_failed"),
-        ("patch", json!([{"op": "add", "path": "/b", "value": 1}, {"op": "test", "path": "/a", "value": "y"}]), "test_failed"),
+        (
+            "patch",
+            json!([{"op": "add", "path": "/b", "value": 1}, {"op": "remove", "path": "/missing"}]),
+            "patch_failed",
+        ),
+        (
+            "patch",
+            json!([{"op": "add", "path": "/b", "value": 1}, {"op": "test", "path": "/a", "value": "y"}]),
+            "test_failed",
+        ),
         ("patch", json!({"op": "add"}), "invalid_body"),
         ("patch", json!([{"op": "explode", "path": "/a"}]), "invalid_body"),
         ("increment", json!({"path": "/a", "by": 1}), "not_a_number"),
@@ -73,14 +104,25 @@ async fn what_cannot_be_done_changes_nothing(codec: CodecKind) {
         ("merge", json!({"b": "x".repeat(200)}), "too_large"),
         ("rename", json!({}), "unknown_op"),
     ] {
-        let error = client.call("send", json!({"entity": doc, "n": 1, "type": r#type, "body": body})).await.expect_err("it cannot be done");
+        let error = client
+            .call("send", json!({"entity": doc, "n": 1, "type": r#type, "body": body}))
+            .await
+            .expect_err("it cannot be done");
         assert_eq!(error["data"]["reason"], reason, "{type} {body}: {error}");
-        assert_eq!(client.ok("read", json!({"entity": doc})).await["state"], json!({"a": "x"}), "{type} {body}");
+        assert_eq!(
+            client.ok("read", json!({"entity": doc})).await["state"],
+            json!({"a": "x"}),
+            "{type} {body}"
+        );
     }
     assert_eq!(client.ok("read", json!({"entity": doc})).await["seq"], 0);
-    let many: Vec<Value> = (0..50).map(|index| json!({"op": "add", "path": format!("/k{index}"), "value": "xxxxxxxx"})).collect();
-    let error =
-        client.call("send", json!({"entity": doc, "n": 1, "type": "patch", "body": many})).await.expect_err("the state would be too large");
+    let many: Vec<Value> = (0..50)
+        .map(|index| json!({"op": "add", "path": format!("/k{index}"), "value": "xxxxxxxx"}))
+        .collect();
+    let error = client
+        .call("send", json!({"entity": doc, "n": 1, "type": "patch", "body": many}))
+        .await
+        .expect_err("the state would be too large");
     assert_eq!(error["data"]["reason"], "too_large");
 }
 
@@ -93,7 +135,11 @@ async fn a_conflict_tells_the_current_seq(codec: CodecKind) {
     assert_eq!(error["data"]["seq"], 1);
     client.ok("send", op(2, 1)).await;
     let repeated = client.ok("send", op(2, 1)).await;
-    assert_eq!((&repeated["seq"], &repeated["duplicate"]), (&json!(2), &json!(true)), "a repeat is no conflict with itself");
+    assert_eq!(
+        (&repeated["seq"], &repeated["duplicate"]),
+        (&json!(2), &json!(true)),
+        "a repeat is no conflict with itself"
+    );
     assert_eq!(client.read("doc:c").await, json!({"a": 2}));
 }
 
@@ -125,7 +171,10 @@ async fn concurrent_increments_add_up_exactly() {
     let total = (1..=CLIENTS as u64).sum::<u64>() * EACH;
     assert_eq!(clients[0].read("doc:votes").await, json!({"votes": total}));
     results.sort_unstable();
-    assert!(results.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1), "each increment's result is the value right after it");
+    assert!(
+        results.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1),
+        "each increment's result is the value right after it"
+    );
     assert_eq!(results.last().and_then(|last| last.1), Some(total));
     server.assert_serves().await;
 }
@@ -141,15 +190,17 @@ async fn of_concurrent_if_seq_one_wins() {
     for round in 0..5u64 {
         let mut asked = Vec::new();
         for (index, client) in clients.iter_mut().enumerate() {
-            let op =
-                json!({"entity": "doc:race", "n": round + 1, "type": "set", "body": {"path": "/winner", "value": index}, "if_seq": round});
+            let op = json!({"entity": "doc:race", "n": round + 1, "type": "set", "body": {"path": "/winner", "value": index}, "if_seq": round});
             asked.push(client.ask("send", op).await);
         }
         let mut winners = Vec::new();
         for (index, (client, id)) in clients.iter_mut().zip(asked).enumerate() {
             match client.answer(id).await {
                 Ok(_) => winners.push(index),
-                Err(error) => assert_eq!((&error["data"]["code"], &error["data"]["seq"]), (&json!("conflict"), &json!(round + 1))),
+                Err(error) => assert_eq!(
+                    (&error["data"]["code"], &error["data"]["seq"]),
+                    (&json!("conflict"), &json!(round + 1))
+                ),
             }
         }
         assert_eq!(winners.len(), 1);

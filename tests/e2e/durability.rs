@@ -1,4 +1,5 @@
-//! Acknowledged means durable: nothing that was answered is lost in a power cut, and nothing happens twice.
+//! Acknowledged means durable: nothing that was answered is lost in a power cut, and nothing
+//! happens twice.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,14 +49,22 @@ impl Sender {
     }
 
     /// Keeps 20 ops in flight until the connection breaks.
-    async fn pipeline(mut self, mut client: Client, index: usize, acks: Arc<AtomicUsize>, enough: Arc<Notify>) -> (usize, Self) {
+    async fn pipeline(
+        mut self,
+        mut client: Client,
+        index: usize,
+        acks: Arc<AtomicUsize>,
+        enough: Arc<Notify>,
+    ) -> (usize, Self) {
         let mut flight = std::collections::VecDeque::new();
         loop {
             while flight.len() < 20 {
                 self.next += 1;
                 let (n, room) = (self.next, ROOMS[self.next as usize % ROOMS.len()]);
                 self.open.insert(n, room);
-                let Ok(id) = client.try_ask("send", op(room, index, n)).await else { return (index, self) };
+                let Ok(id) = client.try_ask("send", op(room, index, n)).await else {
+                    return (index, self);
+                };
                 flight.push_back((id, n));
             }
             let (id, n) = flight.pop_front().expect("it was just filled");
@@ -99,7 +108,10 @@ async fn ledger(server: &Server, room: &str) -> BTreeMap<(usize, u64), u64> {
     for (index, event) in client.log(room).await.iter().enumerate() {
         let seq = event["seq"].as_u64().expect("a seq");
         assert_eq!(seq, index as u64 + 1, "the log of {room} has a gap");
-        let key = (event["body"]["sender"].as_u64().expect("a sender") as usize, event["body"]["n"].as_u64().expect("a number"));
+        let key = (
+            event["body"]["sender"].as_u64().expect("a sender") as usize,
+            event["body"]["n"].as_u64().expect("a number"),
+        );
         let twice = found.insert(key, seq);
         assert_eq!(twice, None, "{key:?} is in the log of {room} twice");
     }
@@ -118,7 +130,11 @@ async fn acknowledged_ops_survive_power_cuts() {
             let ledger = ledger(&server, room).await;
             for (index, sender) in senders.iter().enumerate() {
                 for (n, seq) in sender.acknowledged.get(room).into_iter().flatten() {
-                    assert_eq!(ledger.get(&(index, *n)), Some(seq), "round {round}: op {n} of sender {index} was acknowledged in {room}");
+                    assert_eq!(
+                        ledger.get(&(index, *n)),
+                        Some(seq),
+                        "round {round}: op {n} of sender {index} was acknowledged in {room}"
+                    );
                 }
             }
         }
@@ -132,11 +148,19 @@ async fn acknowledged_ops_survive_power_cuts() {
         total += ledger.len();
         for (index, sender) in senders.iter().enumerate() {
             for (n, seq) in &sender.acknowledged[room] {
-                assert_eq!(ledger.get(&(index, *n)), Some(seq), "in the end every op is there once, where its answer says");
+                assert_eq!(
+                    ledger.get(&(index, *n)),
+                    Some(seq),
+                    "in the end every op is there once, where its answer says"
+                );
             }
         }
     }
-    assert_eq!(total as u64, senders.iter().map(|sender| sender.next).sum::<u64>(), "nothing else is in the logs");
+    assert_eq!(
+        total as u64,
+        senders.iter().map(|sender| sender.next).sum::<u64>(),
+        "nothing else is in the logs"
+    );
     server.assert_serves().await;
 }
 
@@ -152,7 +176,9 @@ async fn state_survives_snapshots_and_power_cuts() {
     let mut client = server.client(CodecKind::MsgPack).await;
     let long = "x".repeat(2000);
     for n in 1..=100 {
-        client.send("doc:s", n, "set", json!({"path": "/last", "value": {"n": n, "text": long}})).await;
+        client
+            .send("doc:s", n, "set", json!({"path": "/last", "value": {"n": n, "text": long}}))
+            .await;
         client.send("doc:counts", n, "increment", json!({"path": "/count", "by": 1})).await;
     }
     assert!(server.sample("greenroom_snapshots_total").await >= 1.0, "this is about snapshots");
@@ -168,7 +194,11 @@ async fn state_survives_snapshots_and_power_cuts() {
 /// An entity that has gone to sleep wakes to what it was.
 #[tokio::test]
 async fn sleep_loses_nothing() {
-    let server = Server::builder().durable().with("kinds.room = {behaviour = \"room\", idle_timeout = \"1s\"}").start().await;
+    let server = Server::builder()
+        .durable()
+        .with("kinds.room = {behaviour = \"room\", idle_timeout = \"1s\"}")
+        .start()
+        .await;
     let (mut client, hello) = server.join(CodecKind::Json, json!({})).await;
     let first = client.send("room:sleepy", 1, "post", json!({"text": "before"})).await;
     client.close().await;
@@ -177,5 +207,8 @@ async fn sleep_loses_nothing() {
     let (mut client, _) = server.join(CodecKind::Json, json!({"client": hello["client"]})).await;
     assert_eq!(client.read("room:sleepy").await["messages"][0]["body"]["text"], "before");
     let repeat = client.send("room:sleepy", 1, "post", json!({"text": "before"})).await;
-    assert_eq!((&repeat["seq"], &repeat["epoch"], &repeat["duplicate"]), (&json!(1), &first["epoch"], &json!(true)));
+    assert_eq!(
+        (&repeat["seq"], &repeat["epoch"], &repeat["duplicate"]),
+        (&json!(1), &first["epoch"], &json!(true))
+    );
 }

@@ -1,4 +1,5 @@
-//! Deleted and purged messages: nobody is told what they said any more, and in the end the database does not know it either.
+//! Deleted and purged messages: nobody is told what they said any more, and in the end the database
+//! does not know it either.
 
 use std::path::Path;
 
@@ -13,7 +14,9 @@ const ROOM: &str = "room:lobby";
 
 /// Few events in memory, so that the rest is read from the journal.
 fn builder() -> Builder {
-    Server::builder().with(SECRET).with("kinds.room.behaviour = \"room\"\nkinds.room.ring_events = 3\nkinds.room.messages = 4")
+    Server::builder().with(SECRET).with(
+        "kinds.room.behaviour = \"room\"\nkinds.room.ring_events = 3\nkinds.room.messages = 4",
+    )
 }
 
 async fn join(server: &Server, user: &str, moderates: bool, codec: CodecKind) -> Client {
@@ -29,7 +32,9 @@ async fn everything(server: &Server, codec: CodecKind) -> Vec<Value> {
     for limit in [1, 2, 5, 100] {
         let mut before = None;
         loop {
-            let page = client.ok("history", json!({"entity": ROOM, "limit": limit, "before": before})).await;
+            let page = client
+                .ok("history", json!({"entity": ROOM, "limit": limit, "before": before}))
+                .await;
             before = page["events"][0]["seq"].as_u64();
             let more = page["more"] == true;
             all.push(page);
@@ -41,7 +46,11 @@ async fn everything(server: &Server, codec: CodecKind) -> Vec<Value> {
     let subscribed = client.subscribe(ROOM).await;
     let (epoch, seq) = (&subscribed["epoch"], subscribed["seq"].as_u64().expect("a seq"));
     for after in 0..=seq {
-        all.push(client.ok("subscribe", json!({"entity": ROOM, "after": {"epoch": epoch, "seq": after}})).await);
+        all.push(
+            client
+                .ok("subscribe", json!({"entity": ROOM, "after": {"epoch": epoch, "seq": after}}))
+                .await,
+        );
     }
     all
 }
@@ -64,7 +73,10 @@ async fn tombstones(server: &Server) -> Vec<(u64, String)> {
     deleted
         .map(|event| {
             assert_eq!(event["body"], json!(null));
-            (event["seq"].as_u64().expect("a seq"), event["type"].as_str().expect("a type").to_owned())
+            (
+                event["seq"].as_u64().expect("a seq"),
+                event["type"].as_str().expect("a type").to_owned(),
+            )
         })
         .collect()
 }
@@ -79,12 +91,20 @@ async fn what_is_deleted_is_hidden_at_once(codec: CodecKind) {
     alice.send(ROOM, 3, "edit", json!({"seq": 2, "body": {"text": "secret B"}})).await;
     bob.send(ROOM, 1, "react", json!({"seq": 2, "emoji": "👍"})).await;
     bob.rejected(ROOM, 2, "delete", json!({"seq": 2}), "not_author").await;
-    assert_eq!(server.sample("greenroom_erasures_total").await, 0.0, "posts, edits and refused deletes erase nothing");
+    assert_eq!(
+        server.sample("greenroom_erasures_total").await,
+        0.0,
+        "posts, edits and refused deletes erase nothing"
+    );
     let sent = alice.send(ROOM, 4, "delete", json!({"seq": 2})).await;
     assert_eq!(sent["seq"], 5);
     server.until("greenroom_erasures_total", |count| count == 1.0).await;
     assert_hidden(&server, &["secret"]).await;
-    assert_eq!(alice.send(ROOM, 4, "delete", json!({"seq": 2})).await["duplicate"], true, "a repeat has its first outcome");
+    assert_eq!(
+        alice.send(ROOM, 4, "delete", json!({"seq": 2})).await["duplicate"],
+        true,
+        "a repeat has its first outcome"
+    );
     alice.rejected(ROOM, 5, "delete", json!({"seq": 2}), "message_not_found").await;
     alice.rejected(ROOM, 6, "edit", json!({"seq": 2, "body": {}}), "message_not_found").await;
     alice.rejected(ROOM, 7, "react", json!({"seq": 2, "emoji": "x"}), "message_not_found").await;
@@ -100,14 +120,21 @@ async fn what_is_deleted_is_hidden_at_once(codec: CodecKind) {
     moderator.rejected(ROOM, 1, "purge", json!({"seq": 99}), "message_not_found").await;
     let sent = moderator.send(ROOM, 2, "purge", json!({"seq": 6})).await;
     assert_hidden(&server, &["secret"]).await;
-    assert_eq!(moderator.send(ROOM, 2, "purge", json!({"seq": 6})).await["seq"], sent["seq"], "a repeat has its first outcome");
+    assert_eq!(
+        moderator.send(ROOM, 2, "purge", json!({"seq": 6})).await["seq"],
+        sent["seq"],
+        "a repeat has its first outcome"
+    );
     moderator.send(ROOM, 3, "purge", json!({"seq": 2})).await;
     moderator.send(ROOM, 4, "purge", json!({"seq": 6})).await;
     assert_hidden(&server, &["secret"]).await;
 
     let mut server = server.kill().await.start().await;
     assert_hidden(&server, &["secret"]).await;
-    assert_eq!(tombstones(&server).await.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [2, 3, 6]);
+    assert_eq!(
+        tombstones(&server).await.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
+        [2, 3, 6]
+    );
     let mut alice = join(&server, "alice", false, codec).await;
     let state = alice.read(ROOM).await.to_string();
     assert!(state.contains("kept 15"), "{state}");
@@ -121,7 +148,11 @@ fn files_with(directory: &Path, bytes: &[u8]) -> Vec<String> {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             found.extend(files_with(&path, bytes));
-        } else if std::fs::read(&path).expect("the file can be read").windows(bytes.len()).any(|window| window == bytes) {
+        } else if std::fs::read(&path)
+            .expect("the file can be read")
+            .windows(bytes.len())
+            .any(|window| window == bytes)
+        {
             found.push(path.display().to_string());
         }
     }
@@ -129,8 +160,17 @@ fn files_with(directory: &Path, bytes: &[u8]) -> Vec<String> {
 }
 
 async fn rewrite(stopped: &Stopped) -> (Option<i32>, String) {
-    let output = within("it ends", command(stopped.directory.path()).arg("rewrite").output()).await.expect("the binary runs");
-    (output.status.code(), format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+    let output = within("it ends", command(stopped.directory.path()).arg("rewrite").output())
+        .await
+        .expect("the binary runs");
+    (
+        output.status.code(),
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        ),
+    )
 }
 
 async fn stop(server: Server) -> Stopped {
@@ -156,13 +196,16 @@ async fn what_is_purged_leaves_the_disk() {
     let server = builder().with("kinds.doc.behaviour = \"document\"").durable().start().await;
     let mut alice = join(&server, "alice", false, CodecKind::Json).await;
     // Small values and large ones lie in different files.
-    let (small, large) = ("a-secret-that-is-small", format!("a-secret-that-is-large{}", "x".repeat(20_000)));
+    let (small, large) =
+        ("a-secret-that-is-small", format!("a-secret-that-is-large{}", "x".repeat(20_000)));
     alice.send(ROOM, 1, "post", json!({"text": small})).await;
     alice.send(ROOM, 2, "post", json!({"text": large})).await;
     alice.send("room:other", 3, "post", json!({"text": "kept"})).await;
     alice.send("doc:plan", 4, "set", json!({"path": "/a", "value": [1, 2.50, "kept"]})).await;
     for n in 5..20 {
-        alice.send(ROOM, n, "post", json!({"text": format!("kept {n} {}", "y".repeat(10_000))})).await;
+        alice
+            .send(ROOM, n, "post", json!({"text": format!("kept {n} {}", "y".repeat(10_000))}))
+            .await;
     }
     // A snapshot has them, for the room sleeps.
     let server = stop(server).await.start().await;
@@ -179,7 +222,10 @@ async fn what_is_purged_leaves_the_disk() {
     assert!(message.contains("another process"), "{message}");
 
     let stopped = stop(server).await;
-    assert!(!files_with(&data, b"a-secret").is_empty(), "without it the old bytes are there: the test looks in the right place");
+    assert!(
+        !files_with(&data, b"a-secret").is_empty(),
+        "without it the old bytes are there: the test looks in the right place"
+    );
     let (code, says) = rewrite(&stopped).await;
     assert_eq!(code, Some(0), "{says}");
     for part in ["rewriting", "rows of `journal`", "compared", "done"] {
@@ -204,7 +250,10 @@ async fn an_interrupted_rewrite_is_finished_at_the_next_start() {
     let stopped = stop(server).await;
     let data = stopped.directory.path().join("data");
     let [new, old] = ["rewriting", "replaced"].map(|name| data.join(name));
-    let names: Vec<_> = std::fs::read_dir(&data).expect("it can be read").map(|entry| entry.expect("an entry").file_name()).collect();
+    let names: Vec<_> = std::fs::read_dir(&data)
+        .expect("it can be read")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
     std::fs::create_dir(&new).expect("it can be made");
     std::fs::create_dir(&old).expect("it can be made");
     for name in names.iter().filter(|name| *name != "greenroom.lock") {
@@ -212,7 +261,8 @@ async fn an_interrupted_rewrite_is_finished_at_the_next_start() {
     }
     std::fs::write(data.join("an-old-file"), "old").expect("it can be written");
     std::fs::write(old.join("another-one"), "old").expect("it can be written");
-    std::fs::write(data.join("rewrite.state"), "moving the old files out\n").expect("it can be written");
+    std::fs::write(data.join("rewrite.state"), "moving the old files out\n")
+        .expect("it can be written");
     let server = stopped.start().await;
     assert!(server.log().contains("finished a rewrite"), "{}", server.log());
     let mut carol = join(&server, "carol", false, CodecKind::Json).await;
@@ -231,7 +281,9 @@ async fn an_interrupted_rewrite_is_finished_at_the_next_start() {
 }
 
 async fn rewrite_while_it_runs(server: &Server) -> String {
-    let output = within("it ends", command(server.path()).arg("rewrite").output()).await.expect("the binary runs");
+    let output = within("it ends", command(server.path()).arg("rewrite").output())
+        .await
+        .expect("the binary runs");
     assert_eq!(output.status.code(), Some(1), "a running server keeps its database");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

@@ -1,4 +1,5 @@
-//! Every documented error, provoked. The match has no rest: a new code does not compile until it is provoked here or excused.
+//! Every documented error, provoked. The match has no rest: a new code does not compile until it is
+//! provoked here or excused.
 
 use greenroom_protocol::{CodecKind, ErrorCode};
 use serde_json::{Value, json};
@@ -24,7 +25,11 @@ async fn every_error_is_provoked() {
         for code in ErrorCode::ALL {
             match Box::pin(provoke(*code, codec)).await {
                 Provoked::By(error) => {
-                    assert_eq!((&error["data"]["code"], &error["code"]), (&json!(code.as_str()), &json!(code.number())), "{error}");
+                    assert_eq!(
+                        (&error["data"]["code"], &error["code"]),
+                        (&json!(code.as_str()), &json!(code.number())),
+                        "{error}"
+                    );
                     let again = matches!(
                         code,
                         ErrorCode::RateLimited
@@ -33,7 +38,11 @@ async fn every_error_is_provoked() {
                             | ErrorCode::Unavailable
                             | ErrorCode::ShuttingDown
                     );
-                    assert_eq!(error["data"]["retry_after_ms"].as_u64().is_some_and(|ms| ms > 0), again, "{error}");
+                    assert_eq!(
+                        error["data"]["retry_after_ms"].as_u64().is_some_and(|ms| ms > 0),
+                        again,
+                        "{error}"
+                    );
                 }
                 Provoked::Excused(why) => assert!(!why.is_empty()),
             }
@@ -41,6 +50,7 @@ async fn every_error_is_provoked() {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each error")]
 async fn provoke(code: ErrorCode, codec: CodecKind) -> Provoked {
     let builder = Server::builder();
     let failed = |answer: Result<Value, Value>| Provoked::By(answer.expect_err("it is refused"));
@@ -50,7 +60,9 @@ async fn provoke(code: ErrorCode, codec: CodecKind) -> Provoked {
             let mut client = server.client(codec).await;
             let cut = match codec {
                 CodecKind::Json => tokio_tungstenite::tungstenite::Message::text("{\"jsonrpc\":"),
-                CodecKind::MsgPack => tokio_tungstenite::tungstenite::Message::binary(vec![0x81, 0xa7]),
+                CodecKind::MsgPack => {
+                    tokio_tungstenite::tungstenite::Message::binary(vec![0x81, 0xa7])
+                }
             };
             client.say_frame(cut).await;
             Provoked::By(client.unread().await)
@@ -58,14 +70,30 @@ async fn provoke(code: ErrorCode, codec: CodecKind) -> Provoked {
         ErrorCode::InvalidRequest => {
             let server = builder.start().await;
             let mut client = server.client(codec).await;
-            client.say_frame(encode(codec, &json!([{"jsonrpc": "2.0", "id": 1, "method": "ping"}]))).await;
+            client
+                .say_frame(encode(codec, &json!([{"jsonrpc": "2.0", "id": 1, "method": "ping"}])))
+                .await;
             Provoked::By(client.unread().await)
         }
-        ErrorCode::MethodNotFound => failed(builder.start().await.client(codec).await.call("explode", json!({})).await),
-        ErrorCode::InvalidParams => failed(builder.start().await.client(codec).await.call("read", json!({"entity": "lobby"})).await),
+        ErrorCode::MethodNotFound => {
+            failed(builder.start().await.client(codec).await.call("explode", json!({})).await)
+        }
+        ErrorCode::InvalidParams => failed(
+            builder
+                .start()
+                .await
+                .client(codec)
+                .await
+                .call("read", json!({"entity": "lobby"}))
+                .await,
+        ),
         ErrorCode::Internal => Provoked::Excused("it takes a bug"),
-        ErrorCode::NotConnected => failed(builder.start().await.open(codec).await.call("ping", json!({})).await),
-        ErrorCode::Unauthorized => failed(builder.start().await.open(codec).await.call("connect", json!({"token": "x"})).await),
+        ErrorCode::NotConnected => {
+            failed(builder.start().await.open(codec).await.call("ping", json!({})).await)
+        }
+        ErrorCode::Unauthorized => failed(
+            builder.start().await.open(codec).await.call("connect", json!({"token": "x"})).await,
+        ),
         ErrorCode::TokenExpired => {
             let server = builder.with(SECRET).with("auth.leeway = \"0s\"").start().await;
             let token = mint(server.path(), &["--sub", "alice", "--ttl", "1s"]).await;
@@ -77,12 +105,29 @@ async fn provoke(code: ErrorCode, codec: CodecKind) -> Provoked {
             failed(server.open(codec).await.call("connect", json!({"token": token})).await)
         }
         ErrorCode::Forbidden => {
-            let server = builder.with("kinds.room = {behaviour = \"room\", anonymous_permissions = [\"read\"]}").start().await;
+            let server = builder
+                .with("kinds.room = {behaviour = \"room\", anonymous_permissions = [\"read\"]}")
+                .start()
+                .await;
             failed(server.client(codec).await.call("send", post(1)).await)
         }
-        ErrorCode::UnknownKind => failed(builder.start().await.client(codec).await.call("read", json!({"entity": "shop:x"})).await),
+        ErrorCode::UnknownKind => failed(
+            builder
+                .start()
+                .await
+                .client(codec)
+                .await
+                .call("read", json!({"entity": "shop:x"}))
+                .await,
+        ),
         ErrorCode::Rejected => failed(
-            builder.start().await.client(codec).await.call("send", json!({"entity": "room:x", "n": 1, "type": "sing", "body": {}})).await,
+            builder
+                .start()
+                .await
+                .client(codec)
+                .await
+                .call("send", json!({"entity": "room:x", "n": 1, "type": "sing", "body": {}}))
+                .await,
         ),
         ErrorCode::Conflict => {
             let mut op = post(1);
@@ -90,13 +135,20 @@ async fn provoke(code: ErrorCode, codec: CodecKind) -> Provoked {
             failed(builder.start().await.client(codec).await.call("send", op).await)
         }
         ErrorCode::TooLarge => {
-            let server = builder.with("kinds.room = {behaviour = \"room\", max_body_bytes = 100}").start().await;
+            let server = builder
+                .with("kinds.room = {behaviour = \"room\", max_body_bytes = 100}")
+                .start()
+                .await;
             let mut op = post(1);
             op["body"] = json!({"text": "x".repeat(100)});
             failed(server.client(codec).await.call("send", op).await)
         }
         ErrorCode::OpExpired => {
-            let server = builder.with("socket.max_in_flight = 1").with("kinds.room = {behaviour = \"room\", dedupe_ops = 1}").start().await;
+            let server = builder
+                .with("socket.max_in_flight = 1")
+                .with("kinds.room = {behaviour = \"room\", dedupe_ops = 1}")
+                .start()
+                .await;
             let mut client = server.client(codec).await;
             for n in 1..=3 {
                 client.ok("send", post(n)).await;
@@ -104,14 +156,19 @@ async fn provoke(code: ErrorCode, codec: CodecKind) -> Provoked {
             failed(client.call("send", post(1)).await)
         }
         ErrorCode::RateLimited => {
-            let server = builder.with("limits.requests_per_second = 1").with("limits.requests_burst = 2").start().await;
+            let server = builder
+                .with("limits.requests_per_second = 1")
+                .with("limits.requests_burst = 2")
+                .start()
+                .await;
             let mut client = server.client(codec).await;
             client.ask("ping", json!({})).await;
             let second = client.ask("ping", json!({})).await;
             failed(client.answer(second).await)
         }
         ErrorCode::Overloaded => {
-            let server = builder.with("kinds.room = {behaviour = \"room\", max_present = 1}").start().await;
+            let server =
+                builder.with("kinds.room = {behaviour = \"room\", max_present = 1}").start().await;
             let enter = json!({"entity": "room:x", "action": "enter"});
             let mut here = server.client(codec).await;
             here.ok("presence", enter.clone()).await;

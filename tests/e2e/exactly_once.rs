@@ -17,7 +17,11 @@ fn vote(n: u64) -> Value {
 async fn repeat(client: &mut Client, n: u64, first: &Value) {
     let mut wanted = first.clone();
     wanted["duplicate"] = json!(true);
-    assert_eq!(client.ok("send", vote(n)).await, wanted, "a repeat of {n} returns the first outcome");
+    assert_eq!(
+        client.ok("send", vote(n)).await,
+        wanted,
+        "a repeat of {n} returns the first outcome"
+    );
 }
 
 async fn a_repeat_returns_the_first_outcome(codec: CodecKind) {
@@ -32,13 +36,21 @@ async fn a_repeat_returns_the_first_outcome(codec: CodecKind) {
     // The other codec's client is the same one as long as it presents the same id.
     for codec in CodecKind::ALL {
         let (mut again, second) = server.join(codec, json!({"client": hello["client"]})).await;
-        assert_eq!((&second["client"], &second["user"]), (&hello["client"], &hello["user"]), "an anonymous user stays the same");
+        assert_eq!(
+            (&second["client"], &second["user"]),
+            (&hello["client"], &hello["user"]),
+            "an anonymous user stays the same"
+        );
         repeat(&mut again, 1, &first).await;
         assert_eq!(again.read(VOTE).await, json!({"votes": 2}));
     }
     let (mut stranger, other) = server.join(codec, json!({})).await;
     assert_ne!(other["user"], hello["user"]);
-    assert_eq!(stranger.ok("send", vote(1)).await["result"], 3, "another client's numbers are its own");
+    assert_eq!(
+        stranger.ok("send", vote(1)).await["result"],
+        3,
+        "another client's numbers are its own"
+    );
 }
 
 /// Repeats that are in flight together with their original: one is executed.
@@ -49,9 +61,15 @@ async fn a_race_with_oneself_counts_once() {
     let (mut two, _) = server.join(CodecKind::MsgPack, json!({"client": hello["client"]})).await;
     for n in 1..=40 {
         let (first, second) = (one.ask("send", vote(n)).await, two.ask("send", vote(n)).await);
-        let outcomes = [one.answer(first).await.expect("accepted"), two.answer(second).await.expect("accepted")];
+        let outcomes = [
+            one.answer(first).await.expect("accepted"),
+            two.answer(second).await.expect("accepted"),
+        ];
         let duplicates = outcomes.iter().filter(|outcome| outcome["duplicate"] == true).count();
-        assert_eq!((duplicates, &outcomes[0]["seq"], &outcomes[1]["seq"]), (1, &json!(n), &json!(n)));
+        assert_eq!(
+            (duplicates, &outcomes[0]["seq"], &outcomes[1]["seq"]),
+            (1, &json!(n), &json!(n))
+        );
     }
     assert_eq!(one.read(VOTE).await, json!({"votes": 40}));
 }
@@ -61,16 +79,24 @@ async fn nobody_takes_another_users_numbers() {
     let server = Server::builder().with(SECRET).start().await;
     let (alice, bob) = (server.token("alice", &[]).await, server.token("bob", &[]).await);
     let (mut alice, hello) = server.join(CodecKind::Json, json!({"token": alice})).await;
-    let (mut bob, _) = server.join(CodecKind::Json, json!({"token": bob, "client": hello["client"]})).await;
+    let (mut bob, _) =
+        server.join(CodecKind::Json, json!({"token": bob, "client": hello["client"]})).await;
     assert_eq!(alice.ok("send", vote(1)).await["result"], 1);
     let theirs = bob.ok("send", vote(1)).await;
-    assert_eq!((&theirs["result"], theirs.get("duplicate")), (&json!(2), None), "the id counts only together with the user");
+    assert_eq!(
+        (&theirs["result"], theirs.get("duplicate")),
+        (&json!(2), None),
+        "the id counts only together with the user"
+    );
 }
 
 #[tokio::test]
 async fn beyond_the_window_is_a_definite_error() {
-    let server =
-        Server::builder().with("socket.max_in_flight = 4").with("kinds.doc = {behaviour = \"document\", dedupe_ops = 4}").start().await;
+    let server = Server::builder()
+        .with("socket.max_in_flight = 4")
+        .with("kinds.doc = {behaviour = \"document\", dedupe_ops = 4}")
+        .start()
+        .await;
     let mut client = server.client(CodecKind::Json).await;
     for n in 1..=10 {
         client.ok("send", vote(n)).await;
@@ -78,7 +104,11 @@ async fn beyond_the_window_is_a_definite_error() {
     client.fails("send", vote(6), "op_expired").await;
     client.fails("send", vote(1), "op_expired").await;
     assert_eq!(client.ok("send", vote(7)).await["duplicate"], true);
-    assert_eq!(client.read(VOTE).await, json!({"votes": 10}), "what is expired was not executed again");
+    assert_eq!(
+        client.read(VOTE).await,
+        json!({"votes": 10}),
+        "what is expired was not executed again"
+    );
 }
 
 /// A refusal is no outcome: the same number may be tried again.
@@ -87,9 +117,14 @@ async fn a_refused_op_may_be_repeated() {
     let server = Server::builder().start().await;
     let mut client = server.client(CodecKind::Json).await;
     client.send("doc:r", 1, "set", json!({"path": "/votes", "value": "many"})).await;
-    client.rejected("doc:r", 2, "increment", json!({"path": "/votes", "by": 1}), "not_a_number").await;
+    client
+        .rejected("doc:r", 2, "increment", json!({"path": "/votes", "by": 1}), "not_a_number")
+        .await;
     client.send("doc:r", 3, "set", json!({"path": "/votes", "value": 1})).await;
-    assert_eq!(client.send("doc:r", 2, "increment", json!({"path": "/votes", "by": 1})).await["result"], 2);
+    assert_eq!(
+        client.send("doc:r", 2, "increment", json!({"path": "/votes", "by": 1})).await["result"],
+        2
+    );
 }
 
 #[tokio::test]
@@ -98,11 +133,15 @@ async fn restarts_and_power_cuts_forget_nothing() {
     let (mut client, hello) = server.join(CodecKind::Json, json!({})).await;
     let first = client.ok("send", vote(1)).await;
     let server = server.kill().await.start().await;
-    let (mut client, again) = server.join(CodecKind::Json, json!({"client": hello["client"]})).await;
+    let (mut client, again) =
+        server.join(CodecKind::Json, json!({"client": hello["client"]})).await;
     assert_eq!(again["user"], hello["user"]);
     repeat(&mut client, 1, &first).await;
     let second = client.ok("send", vote(2)).await;
-    assert_eq!((&second["seq"], &second["result"], &second["epoch"]), (&json!(2), &json!(2), &first["epoch"]));
+    assert_eq!(
+        (&second["seq"], &second["result"], &second["epoch"]),
+        (&json!(2), &json!(2), &first["epoch"])
+    );
     server.terminate().await;
     let (status, stopped) = server.ended().await;
     assert!(status.success(), "{status}");

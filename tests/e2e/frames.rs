@@ -1,4 +1,5 @@
-//! RFC 6455, broken in every way: each violation closes its own connection with the right code, and no other.
+//! RFC 6455, broken in every way: each violation closes its own connection with the right code, and
+//! no other.
 
 use greenroom_protocol::CodecKind;
 use serde_json::json;
@@ -42,7 +43,11 @@ async fn violations_close_with_their_code() {
         ("a beginning within a message", fragments(&[(TEXT, b"{"), (TEXT, b"{")]), 1002),
         ("text that is not UTF-8", frame(FIN | TEXT, b"{\"a\": \"\xc3\x28\"}"), 1007),
         ("a surrogate in UTF-8", frame(FIN | TEXT, b"\"\xed\xa0\x80\""), 1007),
-        ("fragments that are not UTF-8 together", fragments(&[(TEXT, b"\"\xc3"), (FIN | CONTINUATION, b"\x28\"")]), 1007),
+        (
+            "fragments that are not UTF-8 together",
+            fragments(&[(TEXT, b"\"\xc3"), (FIN | CONTINUATION, b"\x28\"")]),
+            1007,
+        ),
         ("binary where text belongs", frame(FIN | BINARY, b"{}"), 1003),
         ("a frame over the limit", frame(FIN | TEXT, &vec![b' '; 65_537]), 1009),
         ("the header of a gigantic frame", header(FIN | TEXT, 1 << 62), 1009),
@@ -52,7 +57,8 @@ async fn violations_close_with_their_code() {
         ("close with a reason that is not UTF-8", close_frame(1000, b"\xff\xfe"), 1002),
     ];
     for (name, bytes, code) in &table {
-        // Masks, keys and lengths are whole in the headers; the mask follows where only a header is sent.
+        // Masks, keys and lengths are whole in the headers; the mask follows where only a header is
+        // sent.
         let mut bytes = bytes.clone();
         if name.contains("header") {
             bytes.extend_from_slice(&[1, 2, 3, 4]);
@@ -73,13 +79,16 @@ async fn violations_close_with_their_code() {
     server.assert_serves().await;
 }
 
-/// Section 7.4: 1004 to 1006 and 1015 are never sent, 1016 to 2999 are nobody's yet, and there is nothing below 1000 or from 5000 on.
+/// Section 7.4: 1004 to 1006 and 1015 are never sent, 1016 to 2999 are nobody's yet, and there is
+/// nothing below 1000 or from 5000 on.
 #[tokio::test]
 async fn reserved_close_codes_are_refused() {
     let mut server = Server::builder().unlimited().start().await;
-    let reserved = [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 1999, 2000, 2999, 5000, 9999, u16::MAX];
+    let reserved =
+        [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 1999, 2000, 2999, 5000, 9999, u16::MAX];
     let allowed = (1000..=1003).chain(1007..=1014).chain([3000, 3999, 4000, 4001, 4999]);
-    let table = reserved.into_iter().map(|code| (code, 1002)).chain(allowed.map(|code| (code, 1000)));
+    let table =
+        reserved.into_iter().map(|code| (code, 1002)).chain(allowed.map(|code| (code, 1000)));
     for (code, answer) in table {
         for reason in ["", "why — ö"] {
             let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
@@ -90,7 +99,8 @@ async fn reserved_close_codes_are_refused() {
     server.assert_serves().await;
 }
 
-/// Section 7.1.7: once a connection has failed, and also once a client has closed it, nothing more of it is looked at.
+/// Section 7.1.7: once a connection has failed, and also once a client has closed it, nothing more
+/// of it is looked at.
 #[tokio::test]
 async fn nothing_is_processed_after_the_end() {
     let mut server = Server::builder().unlimited().start().await;
@@ -108,7 +118,8 @@ async fn nothing_is_processed_after_the_end() {
     for (index, (name, end, code)) in table.iter().enumerate() {
         for together in [true, false] {
             let entity = format!("room:after-{index}-{together}");
-            let op = request(2, "send", json!({"entity": entity, "n": 1, "type": "post", "body": {}}));
+            let op =
+                request(2, "send", json!({"entity": entity, "n": 1, "type": "post", "body": {}}));
             let after = [burst(CodecKind::Json, &[op]), frame(FIN | PING, b"after")].concat();
             let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
             raw.write(&connect).await;
@@ -120,16 +131,25 @@ async fn nothing_is_processed_after_the_end() {
                 raw.write(&after).await;
             }
             let (first, payload) = raw.read_frame().await.expect("a close frame");
-            assert_eq!((first, payload.first_chunk()), (FIN | CLOSE, Some(&code.to_be_bytes())), "{name}: nothing before the close");
+            assert_eq!(
+                (first, payload.first_chunk()),
+                (FIN | CLOSE, Some(&code.to_be_bytes())),
+                "{name}: nothing before the close"
+            );
             assert_eq!(raw.rest().await, b"", "{name}: nothing after it");
             let mut client = server.client(CodecKind::Json).await;
-            assert_eq!(client.ok("read", json!({"entity": entity})).await["seq"], 0, "{name}: an op behind the end was executed");
+            assert_eq!(
+                client.ok("read", json!({"entity": entity})).await["seq"],
+                0,
+                "{name}: an op behind the end was executed"
+            );
         }
     }
     server.assert_serves().await;
 }
 
-/// Section 5.2: a length has its shortest form. `read_frame` asserts that of every frame; here they are at the boundaries.
+/// Section 5.2: a length has its shortest form. `read_frame` asserts that of every frame; here they
+/// are at the boundaries.
 #[tokio::test]
 async fn lengths_have_their_shortest_form() {
     let server = Server::builder().unlimited().start().await;
@@ -144,7 +164,9 @@ async fn lengths_have_their_shortest_form() {
         raw.write(&read).await;
         let (_, plain) = raw.read_frame().await.expect("an answer");
         for wanted in wanted {
-            let pad = wanted.checked_sub(plain.len() + 1).unwrap_or_else(|| panic!("{} is below {wanted} already", plain.len()));
+            let pad = wanted
+                .checked_sub(plain.len() + 1)
+                .unwrap_or_else(|| panic!("{} is below {wanted} already", plain.len()));
             let mut request = request(2, "read", json!({"entity": entity}));
             request["id"] = json!("i".repeat(pad));
             raw.write(&burst(CodecKind::Json, &[request])).await;
@@ -153,7 +175,14 @@ async fn lengths_have_their_shortest_form() {
         }
     };
     for (n, name) in ["a", "b"].into_iter().enumerate() {
-        client.send("doc:lengths", n as u64 + 1, "set", json!({"path": format!("/{name}"), "value": part})).await;
+        client
+            .send(
+                "doc:lengths",
+                n as u64 + 1,
+                "set",
+                json!({"path": format!("/{name}"), "value": part}),
+            )
+            .await;
     }
     client.send("doc:lengths", 3, "set", json!({"path": "/c", "value": "x".repeat(5_370)})).await;
     lengths("doc:short", &[124, 125, 126, 127, 128]).await;
@@ -188,13 +217,15 @@ async fn empty_fragments_cost_what_requests_cost() {
     let mut server = Server::builder().start().await;
     let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
     raw.frame(TEXT, b"").await;
-    // Without a payload they are within every bound on bytes. Twice the burst and the refusals that end a session.
+    // Without a payload they are within every bound on bytes. Twice the burst and the refusals that
+    // end a session.
     raw.write(&frame(CONTINUATION, b"").repeat(1000)).await;
     assert_eq!(raw.closed().await.0, 4008);
     server.assert_serves().await;
 }
 
-/// What looks odd and is right: fragments with pings between them, empty fragments, split UTF-8, every valid close.
+/// What looks odd and is right: fragments with pings between them, empty fragments, split UTF-8,
+/// every valid close.
 #[tokio::test]
 async fn what_is_allowed_works() {
     let server = Server::builder().unlimited().start().await;

@@ -1,4 +1,5 @@
-//! A disk that is full: honest failures, an end that a supervisor notices, and nothing acknowledged is lost.
+//! A disk that is full: honest failures, an end that a supervisor notices, and nothing acknowledged
+//! is lost.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,11 +18,15 @@ impl SmallDisk {
     /// Mounts one at `path`, where this user may.
     fn mount(path: &Path) -> Option<Self> {
         std::fs::create_dir_all(path).expect("a directory in a temporary directory can be made");
-        run("mount", &["-t", "tmpfs", "-o", "size=24m", "tmpfs"], path).then(|| Self(path.to_owned()))
+        run("mount", &["-t", "tmpfs", "-o", "size=24m", "tmpfs"], path)
+            .then(|| Self(path.to_owned()))
     }
 
     fn grow(&self) {
-        assert!(run("mount", &["-o", "remount,size=256m"], &self.0), "what was mounted can be remounted");
+        assert!(
+            run("mount", &["-o", "remount,size=256m"], &self.0),
+            "what was mounted can be remounted"
+        );
     }
 }
 
@@ -39,7 +44,9 @@ fn run(program: &str, args: &[&str], path: &Path) -> bool {
 async fn a_full_disk_loses_nothing_that_was_acknowledged() {
     let stopped = Server::builder().durable().unlimited().with("drain.deadline = \"2s\"").prepare();
     let Some(disk) = SmallDisk::mount(&stopped.directory.path().join("data")) else {
-        eprintln!("SKIPPED a_full_disk_loses_nothing_that_was_acknowledged: this user may not mount a small disk");
+        eprintln!(
+            "SKIPPED a_full_disk_loses_nothing_that_was_acknowledged: this user may not mount a small disk"
+        );
         return;
     };
     let server = stopped.start().await;
@@ -67,14 +74,22 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged() {
 
     let (status, stopped) = server.ended().await;
     assert_eq!(status.code(), Some(1), "a supervisor has to notice");
-    let log = std::fs::read_to_string(stopped.directory.path().join("log")).expect("the log is text");
+    let log =
+        std::fs::read_to_string(stopped.directory.path().join("log")).expect("the log is text");
     assert!(log.contains("the store cannot be used any more"), "{log}");
 
     disk.grow();
     let mut server = stopped.start().await;
     let log = server.client(CodecKind::Json).await.log(ROOM).await;
-    assert!(log.len() as u64 >= acknowledged, "{acknowledged} were acknowledged, {} are there", log.len());
-    assert!(log.len() as u64 <= acknowledged + 1, "only the op that was not answered may be there too");
+    assert!(
+        log.len() as u64 >= acknowledged,
+        "{acknowledged} were acknowledged, {} are there",
+        log.len()
+    );
+    assert!(
+        log.len() as u64 <= acknowledged + 1,
+        "only the op that was not answered may be there too"
+    );
     for (index, event) in log.iter().enumerate() {
         assert_eq!(event["seq"], index as u64 + 1);
     }

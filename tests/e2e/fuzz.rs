@@ -1,7 +1,8 @@
-//! Valid traffic, mutated at random: whatever comes, the server goes on for everybody else. And inputs made at random, whose
-//! verdict an oracle knows.
+//! Valid traffic, mutated at random: whatever comes, the server goes on for everybody else. And
+//! inputs made at random, whose verdict an oracle knows.
 //!
-//! The seed is printed; `E2E_SEED` sets it. `FUZZ_CASES` sets how many inputs there are; `make fuzz` goes on with new seeds.
+//! The seed is printed; `E2E_SEED` sets it. `FUZZ_CASES` sets how many inputs there are;
+//! `make fuzz` goes on with new seeds.
 
 mod clients;
 mod frames;
@@ -20,21 +21,29 @@ const CONNECTIONS: usize = 250;
 const SEED: u64 = 20_260_722;
 
 fn rng() -> Rng {
-    let seed = std::env::var("E2E_SEED").ok().map_or(SEED, |seed| seed.parse().expect("`E2E_SEED` is a number"));
+    let seed = std::env::var("E2E_SEED")
+        .ok()
+        .map_or(SEED, |seed| seed.parse().expect("`E2E_SEED` is a number"));
     eprintln!("seed {seed}; E2E_SEED={seed} repeats it");
     Rng::with_seed(seed)
 }
 
 /// How many inputs to try.
 fn cases(usual: usize) -> usize {
-    std::env::var("FUZZ_CASES").ok().map_or(usual, |cases| cases.parse().expect("`FUZZ_CASES` is a number"))
+    std::env::var("FUZZ_CASES")
+        .ok()
+        .map_or(usual, |cases| cases.parse().expect("`FUZZ_CASES` is a number"))
 }
 
 /// A few requests of every kind.
 fn traffic(rng: &mut Rng) -> Vec<Value> {
     let room = "room:fuzz";
     let all = [
-        request(2, "subscribe", json!({"entity": room, "presence": true, "after": {"epoch": "00000000000000ff", "seq": 3}})),
+        request(
+            2,
+            "subscribe",
+            json!({"entity": room, "presence": true, "after": {"epoch": "00000000000000ff", "seq": 3}}),
+        ),
         request(
             3,
             "send",
@@ -57,8 +66,11 @@ fn traffic(rng: &mut Rng) -> Vec<Value> {
         request(10, "unsubscribe", json!({"entity": room})),
         request(11, "ping", json!({})),
     ];
-    let mut chosen =
-        vec![request(1, "connect", json!({"subscriptions": [{"entity": room}], "presence": [{"entity": room, "meta": {"a": 1}}]}))];
+    let mut chosen = vec![request(
+        1,
+        "connect",
+        json!({"subscriptions": [{"entity": room}], "presence": [{"entity": room, "meta": {"a": 1}}]}),
+    )];
     chosen.extend((0..rng.usize(1..6)).map(|_| all[rng.usize(..all.len())].clone()));
     chosen
 }
@@ -80,7 +92,18 @@ fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
                 bytes.splice(at..at, part);
             }
             _ => {
-                let hot = [&b"\xff\xff\xff\xff"[..], b"\x00", b"\"", b"{", b"[", b"}", b"1e999", b"-", b"\\ud800", b"\xdd\xff\xff\xff\xff"];
+                let hot = [
+                    &b"\xff\xff\xff\xff"[..],
+                    b"\x00",
+                    b"\"",
+                    b"{",
+                    b"[",
+                    b"}",
+                    b"1e999",
+                    b"-",
+                    b"\\ud800",
+                    b"\xdd\xff\xff\xff\xff",
+                ];
                 bytes.splice(at..at, hot[rng.usize(..hot.len())].iter().copied());
             }
         }
@@ -98,7 +121,10 @@ async fn mutated_messages() {
         for message in traffic(&mut rng) {
             let (first, mut payload) = match codec {
                 CodecKind::Json => (crate::raw::TEXT, message.to_string().into_bytes()),
-                CodecKind::MsgPack => (crate::raw::BINARY, rmp_serde::to_vec_named(&message).expect("JSON is MessagePack too")),
+                CodecKind::MsgPack => (
+                    crate::raw::BINARY,
+                    rmp_serde::to_vec_named(&message).expect("JSON is MessagePack too"),
+                ),
             };
             if rng.u8(..4) > 0 {
                 mutate(&mut rng, &mut payload);
@@ -107,7 +133,10 @@ async fn mutated_messages() {
         }
         raw.frame(crate::raw::FIN | crate::raw::CLOSE, &[0x03, 0xe8]).await;
         let (code, _) = raw.closed().await;
-        assert!(matches!(code, 1000 | 1007 | 4003), "connection {connection} was closed with {code}");
+        assert!(
+            matches!(code, 1000 | 1007 | 4003),
+            "connection {connection} was closed with {code}"
+        );
     }
     server.assert_serves().await;
 }
@@ -116,7 +145,8 @@ async fn mutated_messages() {
 #[tokio::test]
 async fn mutated_bytes() {
     let mut rng = rng();
-    let mut server = Server::builder().unlimited().with("socket.handshake_timeout = \"1s\"").start().await;
+    let mut server =
+        Server::builder().unlimited().with("socket.handshake_timeout = \"1s\"").start().await;
     for connection in 0..cases(CONNECTIONS) {
         let codec = CodecKind::ALL[connection % 2];
         let mut raw = Raw::connect(server.address).await;

@@ -1,4 +1,5 @@
-//! An app that sends much at once is told to wait, and is fine once it has. Only those who do not wait are closed.
+//! An app that sends much at once is told to wait, and is fine once it has. Only those who do not
+//! wait are closed.
 
 use greenroom_protocol::CodecKind;
 use serde_json::{Value, json};
@@ -6,7 +7,8 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::server::Server;
 
-/// Asks all of this at once, and again what is refused for now once the server's wait is over. Returns the refusals.
+/// Asks all of this at once, and again what is refused for now once the server's wait is over.
+/// Returns the refusals.
 async fn all_go_through(client: &mut Client, mut wanted: Vec<(&str, Value)>) -> Vec<Value> {
     let mut refusals = Vec::new();
     while !wanted.is_empty() {
@@ -16,9 +18,16 @@ async fn all_go_through(client: &mut Client, mut wanted: Vec<(&str, Value)>) -> 
         }
         let mut longest = 0;
         for (id, method, params) in asked {
-            let answer = client.try_answer(id).await.unwrap_or_else(|close| panic!("closed with {close:?} after {refusals:?}"));
+            let answer = client
+                .try_answer(id)
+                .await
+                .unwrap_or_else(|close| panic!("closed with {close:?} after {refusals:?}"));
             let Err(error) = answer else { continue };
-            longest = longest.max(error["data"]["retry_after_ms"].as_u64().unwrap_or_else(|| panic!("it says when to repeat: {error}")));
+            longest = longest.max(
+                error["data"]["retry_after_ms"]
+                    .as_u64()
+                    .unwrap_or_else(|| panic!("it says when to repeat: {error}")),
+            );
             refusals.push(error);
             wanted.push((method, params));
         }
@@ -36,11 +45,20 @@ async fn three_hundred_posts_at_once(codec: CodecKind) {
     let mut server = Server::builder().start().await;
     let mut client = server.client(codec).await;
     let post = |n: u64| json!({"entity": format!("room:{n}"), "n": n, "type": "post", "body": {"text": "hi"}});
-    let refusals = all_go_through(&mut client, (1..=300).map(|n| ("send", post(n))).collect()).await;
-    assert!(reasons(&refusals, "rate_limited") >= 80, "a burst of 200 does not hold 300: {}", refusals.len());
+    let refusals =
+        all_go_through(&mut client, (1..=300).map(|n| ("send", post(n))).collect()).await;
+    assert!(
+        reasons(&refusals, "rate_limited") >= 80,
+        "a burst of 200 does not hold 300: {}",
+        refusals.len()
+    );
     let mut observer = server.client(codec).await;
     for n in [1, 200, 201, 300] {
-        assert_eq!(observer.ok("read", json!({"entity": format!("room:{n}")})).await["seq"], 1, "each was executed once");
+        assert_eq!(
+            observer.ok("read", json!({"entity": format!("room:{n}")})).await["seq"],
+            1,
+            "each was executed once"
+        );
     }
     server.assert_serves().await;
 }
@@ -57,11 +75,17 @@ async fn following_and_entering_250_rooms_at_once(codec: CodecKind) {
     assert_eq!(observer.ok("presence", json!({"entity": "room:249"})).await["count"], 1);
 }
 
-/// What no answer is wanted to is executed, or its sender is told that it was not: nothing is lost without a word.
+/// What no answer is wanted to is executed, or its sender is told that it was not: nothing is lost
+/// without a word.
 async fn what_is_refused_without_an_id_is_counted(codec: CodecKind) {
     let server = Server::builder().start().await;
-    let (mut client, hello) = server.join(codec, json!({"subscriptions": [{"entity": "room:a"}]})).await;
-    assert_eq!(hello["limits"]["rates"]["requests"], json!({"per_second": 100, "burst": 200}), "the client is told");
+    let (mut client, hello) =
+        server.join(codec, json!({"subscriptions": [{"entity": "room:a"}]})).await;
+    assert_eq!(
+        hello["limits"]["rates"]["requests"],
+        json!({"per_second": 100, "burst": 200}),
+        "the client is told"
+    );
     for n in 1..=180 {
         client.tell("send", json!({"entity": "room:a", "n": n, "type": "post", "body": {}})).await;
     }
@@ -71,7 +95,11 @@ async fn what_is_refused_without_an_id_is_counted(codec: CodecKind) {
         match method.as_str() {
             "event" => executed += 1,
             "refused" => {
-                assert_eq!((&params["method"], &params["entity"]), (&json!("send"), &json!("room:a")), "{params}");
+                assert_eq!(
+                    (&params["method"], &params["entity"]),
+                    (&json!("send"), &json!("room:a")),
+                    "{params}"
+                );
                 assert_eq!(params["error"]["data"]["code"], "too_many_in_flight", "{params}");
                 assert!(params["error"]["data"]["retry_after_ms"].is_u64(), "{params}");
                 refused += params["count"].as_u64().expect("a number");
@@ -85,7 +113,11 @@ async fn what_is_refused_without_an_id_is_counted(codec: CodecKind) {
     assert_eq!(client.expect("refused").await["error"]["data"]["code"], "unknown_kind");
     client.tell("send", json!({"entity": "room:a", "type": "dance", "body": {}})).await;
     let told = client.expect("refused").await;
-    assert_eq!((&told["error"]["data"]["reason"], &told["count"]), (&json!("unknown_op"), &json!(1)), "the entity's own refusal");
+    assert_eq!(
+        (&told["error"]["data"]["reason"], &told["count"]),
+        (&json!("unknown_op"), &json!(1)),
+        "the entity's own refusal"
+    );
 }
 
 /// As a pointer that moves without pause: far over the rate, and never closed.
@@ -143,8 +175,12 @@ async fn a_thousand_that_come_back_each_at_its_own_time(codec: CodecKind) {
 }
 
 async fn who_ignores_the_wait_is_closed(codec: CodecKind) {
-    let server =
-        Server::builder().with("limits.requests_per_second = 10\nlimits.requests_burst = 10\nlimits.abuse_after = 20").start().await;
+    let server = Server::builder()
+        .with(
+            "limits.requests_per_second = 10\nlimits.requests_burst = 10\nlimits.abuse_after = 20",
+        )
+        .start()
+        .await;
     let mut client = server.client(codec).await;
     let close = loop {
         let id = client.ask("ping", json!({})).await;

@@ -27,7 +27,9 @@ async fn capabilities_decide(codec: CodecKind) {
     alice.ok("read", json!({"entity": "room:lobby"})).await;
     alice.ok("presence", json!({"entity": "room:lobby"})).await;
     alice.fails("send", op("room:lobby"), "forbidden").await;
-    alice.fails("signal", json!({"entity": "room:lobby", "type": "t", "body": 1}), "forbidden").await;
+    alice
+        .fails("signal", json!({"entity": "room:lobby", "type": "t", "body": 1}), "forbidden")
+        .await;
     alice.fails("presence", json!({"entity": "room:lobby", "action": "enter"}), "forbidden").await;
     alice.ok("subscribe", json!({"entity": "doc:plan-7"})).await;
     alice.ok("history", json!({"entity": "doc:plan-7"})).await;
@@ -38,7 +40,9 @@ async fn capabilities_decide(codec: CodecKind) {
     let mut anonymous = server.client(codec).await;
     anonymous.fails("read", json!({"entity": "room:team-a"}), "forbidden").await;
     // A kind that only the server uses is nobody's, whatever a token says.
-    let (mut all, _) = server.join(codec, json!({"token": server.token("root", &["*=read,send,moderate"]).await})).await;
+    let (mut all, _) = server
+        .join(codec, json!({"token": server.token("root", &["*=read,send,moderate"]).await}))
+        .await;
     all.ok("read", json!({"entity": "doc:other"})).await;
 }
 
@@ -47,7 +51,9 @@ async fn bad_tokens_are_refused(codec: CodecKind) {
     let good = server.token("alice", &[]).await;
     let parts: Vec<&str> = good.split('.').collect();
     let flipped = if parts[2].starts_with('A') { "B" } else { "A" };
-    let other = Server::builder().with("auth.secret = \"another-secret-of-somebody-else-entirely\"").prepare();
+    let other = Server::builder()
+        .with("auth.secret = \"another-secret-of-somebody-else-entirely\"")
+        .prepare();
     let foreign = mint(other.directory.path(), &["--sub", "alice"]).await;
     for (token, why) in [
         (String::new(), "empty"),
@@ -59,7 +65,10 @@ async fn bad_tokens_are_refused(codec: CodecKind) {
     ] {
         let mut client = server.open(codec).await;
         let error = client.fails("connect", json!({"token": token}), "unauthorized").await;
-        assert!(token.is_empty() || !error.to_string().contains(&token), "{why}: an answer repeats no token");
+        assert!(
+            token.is_empty() || !error.to_string().contains(&token),
+            "{why}: an answer repeats no token"
+        );
         assert_eq!(client.closed().await, (4003, "unauthorized".into()), "{why}");
     }
 }
@@ -71,7 +80,9 @@ async fn anonymous_access_can_be_off(codec: CodecKind) {
     assert_eq!(client.closed().await, (4003, "unauthorized".into()));
     let open = Server::builder().start().await;
     let mut client = open.open(codec).await;
-    client.fails("connect", json!({"token": server.token("alice", &[]).await}), "unauthorized").await;
+    client
+        .fails("connect", json!({"token": server.token("alice", &[]).await}), "unauthorized")
+        .await;
     let (_, hello) = open.join(codec, json!({})).await;
     assert!(hello["user"].as_str().is_some_and(|user| user.starts_with("anon-")), "{hello}");
     assert_eq!(hello.get("expires_at"), None, "who is anonymous does not expire");
@@ -81,7 +92,8 @@ async fn an_identity_expires_or_is_refreshed(codec: CodecKind) {
     let server = Server::builder().with(SECRET).with("auth.leeway = \"0s\"").start().await;
     let brief = mint(server.path(), &["--sub", "alice", "--ttl", "3s"]).await;
     let (mut fading, hello) = server.join(codec, json!({"token": brief})).await;
-    let (mut staying, _) = server.join(codec, json!({"token": brief, "subscriptions": [{"entity": "room:x"}]})).await;
+    let (mut staying, _) =
+        server.join(codec, json!({"token": brief, "subscriptions": [{"entity": "room:x"}]})).await;
     for client in [&mut fading, &mut staying] {
         let goodbye = client.expect("goodbye").await;
         assert_eq!(goodbye["reason"], "token_expiring");
@@ -89,7 +101,13 @@ async fn an_identity_expires_or_is_refreshed(codec: CodecKind) {
     }
     let (alice, bob) = (server.token("alice", &[]).await, server.token("bob", &[]).await);
     staying.fails("connect", json!({"token": bob}), "unauthorized").await;
-    staying.fails("connect", json!({"token": alice, "subscriptions": [{"entity": "room:y"}]}), "invalid_params").await;
+    staying
+        .fails(
+            "connect",
+            json!({"token": alice, "subscriptions": [{"entity": "room:y"}]}),
+            "invalid_params",
+        )
+        .await;
     let refreshed = staying.ok("connect", json!({"token": alice})).await;
     assert!(refreshed["expires_at"].as_u64() > hello["expires_at"].as_u64(), "{refreshed}");
     assert_eq!(fading.closed().await, (4002, "token_expired".into()));
@@ -104,11 +122,19 @@ async fn an_identity_expires_or_is_refreshed(codec: CodecKind) {
 /// The refusal comes before anybody can connect: this process never listens.
 #[tokio::test]
 async fn open_to_all_is_refused_beyond_loopback() {
-    for (lines, wanted) in [("listen = \"0.0.0.0:0\"", "auth."), ("listen = \"[::]:0\"\nauth.anonymous = false", "auth.")] {
+    for (lines, wanted) in [
+        ("listen = \"0.0.0.0:0\"", "auth."),
+        ("listen = \"[::]:0\"\nauth.anonymous = false", "auth."),
+    ] {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        std::fs::write(directory.path().join("greenroom.toml"), format!("{lines}\nstore.url = \"memory\"\nmetrics.listen = \"\"\n"))
-            .expect("it can be written to");
-        let output = within("the refusal", command(directory.path()).arg("serve").output()).await.expect("the binary runs");
+        std::fs::write(
+            directory.path().join("greenroom.toml"),
+            format!("{lines}\nstore.url = \"memory\"\nmetrics.listen = \"\"\n"),
+        )
+        .expect("it can be written to");
+        let output = within("the refusal", command(directory.path()).arg("serve").output())
+            .await
+            .expect("the binary runs");
         assert_eq!(output.status.code(), Some(2));
         let why = String::from_utf8_lossy(&output.stderr);
         assert!(why.contains(wanted) && output.stdout.is_empty(), "{why}");

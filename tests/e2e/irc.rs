@@ -1,6 +1,7 @@
 //! A real conversation, said again by a few clients, arrives everywhere as it was said.
 //!
-//! The logs are not part of the project: `GREENROOM_DATA` names their directory (default `../shared/data`).
+//! The logs are not part of the project: `GREENROOM_DATA` names their directory (default
+//! `../shared/data`).
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -15,10 +16,13 @@ const LINES: usize = 400;
 const SPEAKERS: usize = 6;
 
 fn days() -> Vec<PathBuf> {
-    let data = std::env::var_os("GREENROOM_DATA").map_or_else(|| "../shared/data".into(), PathBuf::from);
+    let data =
+        std::env::var_os("GREENROOM_DATA").map_or_else(|| "../shared/data".into(), PathBuf::from);
     let Ok(found) = std::fs::read_dir(data.join("irc")) else { return Vec::new() };
-    let mut days: Vec<_> =
-        found.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension().is_some_and(|ext| ext == "txt")).collect();
+    let mut days: Vec<_> = found
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|ext| ext == "txt"))
+        .collect();
     days.sort_unstable();
     days
 }
@@ -32,21 +36,29 @@ fn said(line: &str) -> Option<(&str, &str)> {
 async fn a_day_of_irc_arrives_as_it_was_said() {
     let days = days();
     if days.is_empty() {
-        eprintln!("SKIPPED: no IRC logs; `GREENROOM_DATA` names the directory that has `irc/*.txt`");
+        eprintln!(
+            "SKIPPED: no IRC logs; `GREENROOM_DATA` names the directory that has `irc/*.txt`"
+        );
         return;
     }
-    let server = Server::builder().unlimited().with("kinds.room = {behaviour = \"room\", messages = 50}").start().await;
+    let server = Server::builder()
+        .unlimited()
+        .with("kinds.room = {behaviour = \"room\", messages = 50}")
+        .start()
+        .await;
     let mut speakers = Vec::new();
     for index in 0..SPEAKERS {
         speakers.push(server.client(CodecKind::ALL[index % 2]).await);
     }
-    let mut listeners = vec![server.client(CodecKind::Json).await, server.client(CodecKind::MsgPack).await];
+    let mut listeners =
+        vec![server.client(CodecKind::Json).await, server.client(CodecKind::MsgPack).await];
     for (day, path) in days.iter().enumerate() {
         let room = format!("room:ubuntu-{day}");
         for listener in &mut listeners {
             listener.subscribe(&room).await;
         }
-        let text = String::from_utf8_lossy(&std::fs::read(path).expect("the log can be read")).into_owned();
+        let text = String::from_utf8_lossy(&std::fs::read(path).expect("the log can be read"))
+            .into_owned();
         let lines: Vec<(&str, &str)> = text.lines().filter_map(said).take(LINES).collect();
         assert!(lines.len() > 100, "{} has few lines that were understood", path.display());
         let mut seats: HashMap<&str, usize> = HashMap::new();
@@ -58,11 +70,22 @@ async fn a_day_of_irc_arrives_as_it_was_said() {
         for listener in &mut listeners {
             for (seq, (nick, text)) in (1u64..).zip(&lines) {
                 let event = listener.event().await;
-                assert_eq!((&event["seq"], &event["body"]), (&json!(seq), &json!({"nick": nick, "text": text})));
+                assert_eq!(
+                    (&event["seq"], &event["body"]),
+                    (&json!(seq), &json!({"nick": nick, "text": text}))
+                );
             }
         }
-        let logged: Vec<Value> = listeners[0].log(&room).await.into_iter().map(|event| event["body"]["text"].clone()).collect();
-        assert!(logged.iter().eq(lines.iter().map(|(_, text)| text).collect::<Vec<_>>()), "history says the same");
+        let logged: Vec<Value> = listeners[0]
+            .log(&room)
+            .await
+            .into_iter()
+            .map(|event| event["body"]["text"].clone())
+            .collect();
+        assert!(
+            logged.iter().eq(lines.iter().map(|(_, text)| text).collect::<Vec<_>>()),
+            "history says the same"
+        );
         let state = listeners[1].read(&room).await;
         assert_eq!(state["messages"].as_array().map(Vec::len), Some(50));
     }

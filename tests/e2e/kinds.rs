@@ -19,8 +19,16 @@ fn change(stopped: &Stopped, from: &str, to: &str) {
 }
 
 async fn run(stopped: &Stopped, argument: &str) -> (Option<i32>, String) {
-    let output = within("the process ends", command(stopped.directory.path()).arg(argument).output()).await.expect("the binary runs");
-    (output.status.code(), [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat())
+    let output =
+        within("the process ends", command(stopped.directory.path()).arg(argument).output())
+            .await
+            .expect("the binary runs");
+    (
+        output.status.code(),
+        [output.stdout, output.stderr]
+            .map(|text| String::from_utf8_lossy(&text).into_owned())
+            .concat(),
+    )
 }
 
 #[tokio::test]
@@ -65,7 +73,12 @@ async fn a_kind_that_has_entities_keeps_its_behaviour() {
 #[tokio::test]
 async fn smaller_limits_do_not_lock_entities_up() {
     let large = "kinds.poll = {behaviour = \"document\", max_state_bytes = 4096}";
-    let server = Server::builder().with(large).with("kinds.room = {behaviour = \"room\", messages = 50}").durable().start().await;
+    let server = Server::builder()
+        .with(large)
+        .with("kinds.room = {behaviour = \"room\", messages = 50}")
+        .durable()
+        .start()
+        .await;
     let mut client = server.client(CodecKind::Json).await;
     client.send("poll:a", 1, "set", json!({"path": "/text", "value": "x".repeat(3000)})).await;
     for n in 1..=20 {
@@ -116,13 +129,31 @@ pub async fn corrupt(codec: CodecKind) -> Value {
     let mut client = server.client(codec).await;
     let error = client.fails("read", json!({"entity": "room:damaged"}), "corrupt").await;
     for _ in 0..5 {
-        client.fails("send", json!({"entity": "room:damaged", "type": "post", "body": {"text": "again"}}), "corrupt").await;
+        client
+            .fails(
+                "send",
+                json!({"entity": "room:damaged", "type": "post", "body": {"text": "again"}}),
+                "corrupt",
+            )
+            .await;
         client.fails("subscribe", json!({"entity": "room:damaged"}), "corrupt").await;
     }
-    assert_eq!(client.read("room:whole").await["messages"].as_array().map(Vec::len), Some(1), "the others are as before");
+    assert_eq!(
+        client.read("room:whole").await["messages"].as_array().map(Vec::len),
+        Some(1),
+        "the others are as before"
+    );
     server.until("greenroom_corrupt_reads_total{kind=\"room\"}", |reads| reads >= 1.0).await;
-    assert!(server.sample("greenroom_corrupt_reads_total{kind=\"room\"}").await < 2.0, "it is not read again and again");
-    assert_eq!(server.log().matches("cannot be read; this is said once").count(), 1, "{}", server.log());
+    assert!(
+        server.sample("greenroom_corrupt_reads_total{kind=\"room\"}").await < 2.0,
+        "it is not read again and again"
+    );
+    assert_eq!(
+        server.log().matches("cannot be read; this is said once").count(),
+        1,
+        "{}",
+        server.log()
+    );
     assert!(server.log().contains("room:damaged"));
     error
 }

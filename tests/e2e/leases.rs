@@ -10,12 +10,17 @@ use crate::token::SECRET;
 const ROOM: &str = "room:p";
 
 fn builder() -> Builder {
-    Server::builder().with(SECRET).with("kinds.room = {behaviour = \"room\", presence_interval = \"20ms\"}")
+    Server::builder()
+        .with(SECRET)
+        .with("kinds.room = {behaviour = \"room\", presence_interval = \"20ms\"}")
 }
 
 async fn watcher(server: &Server, codec: CodecKind) -> Client {
     let token = server.token("watcher", &[]).await;
-    server.join(codec, json!({"token": token, "subscriptions": [{"entity": ROOM, "presence": true}]})).await.0
+    server
+        .join(codec, json!({"token": token, "subscriptions": [{"entity": ROOM, "presence": true}]}))
+        .await
+        .0
 }
 
 async fn enter(client: &mut Client, at: &str) {
@@ -37,7 +42,10 @@ fn member(at: &str) -> Value {
 /// The next thing that the watcher hears is this change of alice's: nothing was told before it.
 async fn moves_to(alice: &mut Client, watcher: &mut Client, at: &str) {
     enter(alice, at).await;
-    assert_eq!(watcher.expect("presence").await, json!({"entity": ROOM, "updated": [member(at)], "count": 1}));
+    assert_eq!(
+        watcher.expect("presence").await,
+        json!({"entity": ROOM, "updated": [member(at)], "count": 1})
+    );
 }
 
 async fn a_lost_connection_makes_no_flicker(codec: CodecKind) {
@@ -58,7 +66,11 @@ async fn a_lost_connection_makes_no_flicker(codec: CodecKind) {
     assert_eq!(hello["resumed"], true);
     moves_to(&mut three, &mut watcher, "bed").await;
     three.close().await;
-    assert_eq!(watcher.expect("presence").await, json!({"entity": ROOM, "left": ["alice"], "count": 0}), "who says goodbye leaves at once");
+    assert_eq!(
+        watcher.expect("presence").await,
+        json!({"entity": ROOM, "left": ["alice"], "count": 0}),
+        "who says goodbye leaves at once"
+    );
 }
 
 /// The client has noticed that its connection is lost, and the server has not.
@@ -82,11 +94,17 @@ async fn the_grace_ends(codec: CodecKind) {
     watcher.expect("presence").await;
     let lost = std::time::Instant::now();
     drop(one);
-    assert_eq!(watcher.expect("presence").await, json!({"entity": ROOM, "left": ["alice"], "count": 0}));
+    assert_eq!(
+        watcher.expect("presence").await,
+        json!({"entity": ROOM, "left": ["alice"], "count": 0})
+    );
     assert!(lost.elapsed().as_millis() >= 1000, "there is a grace");
     let (two, hello) = server.join(codec, resume).await;
     assert_eq!(hello["resumed"], true, "the window is longer");
-    assert_eq!(watcher.expect("presence").await, json!({"entity": ROOM, "joined": [member("desk")], "count": 1}));
+    assert_eq!(
+        watcher.expect("presence").await,
+        json!({"entity": ROOM, "joined": [member("desk")], "count": 1})
+    );
     drop(two);
     assert_eq!(watcher.expect("presence").await["left"], json!(["alice"]));
 }
@@ -104,7 +122,12 @@ async fn nobody_elses_session_is_resumed(codec: CodecKind) {
         params
     };
     let another = json!("01J00000000000000000000000");
-    for params in [with("token", json!(bob)), with("client", another), with("session", json!("nonsense")), with("session", json!(""))] {
+    for params in [
+        with("token", json!(bob)),
+        with("client", another),
+        with("session", json!("nonsense")),
+        with("session", json!("")),
+    ] {
         let (client, hello) = server.join(codec, params.clone()).await;
         assert_eq!(hello.get("resumed"), None, "{params}");
         client.close().await;
@@ -117,7 +140,8 @@ async fn nobody_elses_session_is_resumed(codec: CodecKind) {
     moves_to(&mut two, &mut watcher, "sofa").await;
 }
 
-/// An application's code says that the client will be back; `connect_timeout` would otherwise end nobody here.
+/// An application's code says that the client will be back; `connect_timeout` would otherwise end
+/// nobody here.
 async fn other_ends_are_losses(codec: CodecKind) {
     let server = builder().start().await;
     let mut watcher = watcher(&server, codec).await;
@@ -128,7 +152,11 @@ async fn other_ends_are_losses(codec: CodecKind) {
     assert_eq!(hello["resumed"], true);
     moves_to(&mut two, &mut watcher, "sofa").await;
     two.close_with(1001, "").await;
-    assert_eq!(watcher.expect("presence").await["left"], json!(["alice"]), "a page that is closed leaves");
+    assert_eq!(
+        watcher.expect("presence").await["left"],
+        json!(["alice"]),
+        "a page that is closed leaves"
+    );
 }
 
 async fn what_was_missed_comes_with_the_place(codec: CodecKind) {
@@ -141,11 +169,15 @@ async fn what_was_missed_comes_with_the_place(codec: CodecKind) {
     drop(one);
     watcher.send(ROOM, 2, "post", json!({"text": "meanwhile"})).await;
     let mut params = resume;
-    params["subscriptions"] = json!([{"entity": ROOM, "after": {"epoch": first["epoch"], "seq": 1}}]);
+    params["subscriptions"] =
+        json!([{"entity": ROOM, "after": {"epoch": first["epoch"], "seq": 1}}]);
     let (mut two, hello) = server.join(codec, params).await;
     assert_eq!(hello["resumed"], true);
     let result = &hello["subscriptions"][0]["result"];
-    assert_eq!((&result["seq"], &result["events"][0]["body"]["text"]), (&json!(2), &json!("meanwhile")));
+    assert_eq!(
+        (&result["seq"], &result["events"][0]["body"]["text"]),
+        (&json!(2), &json!("meanwhile"))
+    );
     watcher.send(ROOM, 3, "post", json!({"text": "after"})).await;
     assert_eq!(two.event().await["seq"], 3);
 }
@@ -165,10 +197,16 @@ async fn parked_sessions_are_bounded_and_end() {
         }
         drop(client);
     }
-    assert_eq!(watcher.expect("presence").await, json!({"entity": ROOM, "left": ["a"], "count": 2}), "the first gave way");
+    assert_eq!(
+        watcher.expect("presence").await,
+        json!({"entity": ROOM, "left": ["a"], "count": 2}),
+        "the first gave way"
+    );
     let mut left = Vec::new();
     while left.len() < 2 {
-        left.extend(watcher.expect("presence").await["left"].as_array().expect("they leave").clone());
+        left.extend(
+            watcher.expect("presence").await["left"].as_array().expect("they leave").clone(),
+        );
     }
     assert_eq!(left, ["b", "c"]);
     server.until("greenroom_sessions_parked", |parked| parked == 0.0).await;

@@ -12,7 +12,9 @@ use crate::token::SECRET;
 pub fn burst(codec: CodecKind, requests: &[Value]) -> Vec<u8> {
     let one = |request: &Value| match codec {
         CodecKind::Json => frame(FIN | TEXT, request.to_string().as_bytes()),
-        CodecKind::MsgPack => frame(FIN | BINARY, &rmp_serde::to_vec_named(request).expect("JSON is MessagePack too")),
+        CodecKind::MsgPack => {
+            frame(FIN | BINARY, &rmp_serde::to_vec_named(request).expect("JSON is MessagePack too"))
+        }
     };
     requests.iter().flat_map(one).collect()
 }
@@ -40,7 +42,10 @@ pub async fn answers(raw: &mut Raw, codec: CodecKind, count: usize) -> Vec<Value
 pub async fn too_many_in_flight(codec: CodecKind) -> Value {
     let server = Server::builder().with("socket.max_in_flight = 1").start().await;
     let mut raw = Raw::websocket(server.address, codec).await;
-    let reads = [request(2, "read", json!({"entity": "room:a"})), request(3, "read", json!({"entity": "room:b"}))];
+    let reads = [
+        request(2, "read", json!({"entity": "room:a"})),
+        request(3, "read", json!({"entity": "room:b"})),
+    ];
     raw.write(&burst(codec, &[&[request(1, "connect", json!({}))], &reads[..]].concat())).await;
     let answers = answers(&mut raw, codec, 3).await;
     assert!(answers[1].get("result").is_some(), "the first is taken: {}", answers[1]);
@@ -52,7 +57,8 @@ async fn in_flight_is_bounded(codec: CodecKind) {
     assert_eq!(error["data"]["code"], "too_many_in_flight", "{error}");
 }
 
-/// As many as `connect` allows at once, all for an entity that sleeps: none of them finds a queue full.
+/// As many as `connect` allows at once, all for an entity that sleeps: none of them finds a queue
+/// full.
 async fn what_is_allowed_in_flight_is_taken(codec: CodecKind) {
     // All of these clients come from one address, and are anonymous.
     let server = Server::builder().with("limits.anonymous_requests_burst = 1000").start().await;
@@ -60,7 +66,11 @@ async fn what_is_allowed_in_flight_is_taken(codec: CodecKind) {
         let mut raw = Raw::websocket(server.address, codec).await;
         let op = |n| json!({"entity": format!("doc:cold-{round}"), "n": n, "type": "increment", "body": {"path": "/a", "by": 1}});
         let ops = (1..=64).map(|n| request(n + 1, "send", op(n)));
-        raw.write(&burst(codec, &[request(1, "connect", json!({}))].into_iter().chain(ops).collect::<Vec<_>>())).await;
+        raw.write(&burst(
+            codec,
+            &[request(1, "connect", json!({}))].into_iter().chain(ops).collect::<Vec<_>>(),
+        ))
+        .await;
         for answer in answers(&mut raw, codec, 65).await {
             assert!(answer.get("result").is_some(), "{answer}");
         }
@@ -74,13 +84,23 @@ async fn wait_as_told(error: &Value) {
 }
 
 async fn rates_per_connection(codec: CodecKind) {
-    let server = Server::builder().with("limits.requests_per_second = 2\nlimits.requests_burst = 3").start().await;
+    let server = Server::builder()
+        .with("limits.requests_per_second = 2\nlimits.requests_burst = 3")
+        .start()
+        .await;
     let mut client = server.client(codec).await;
-    let ids = [client.ask("ping", json!({})).await, client.ask("ping", json!({})).await, client.ask("ping", json!({})).await];
+    let ids = [
+        client.ask("ping", json!({})).await,
+        client.ask("ping", json!({})).await,
+        client.ask("ping", json!({})).await,
+    ];
     let mut refused = None;
     for id in ids {
         if let Err(error) = client.answer(id).await {
-            assert_eq!((&error["data"]["code"], &error["data"]["reason"]), (&json!("rate_limited"), &json!("requests")));
+            assert_eq!(
+                (&error["data"]["code"], &error["data"]["reason"]),
+                (&json!("rate_limited"), &json!("requests"))
+            );
             refused = Some(error);
         }
     }
@@ -101,7 +121,11 @@ async fn rates_per_connection(codec: CodecKind) {
     assert_eq!(error["data"]["reason"], "bytes");
     wait_as_told(&error).await;
     let sent = client.ok("send", large(2)).await;
-    assert_eq!((&sent["seq"], sent.get("duplicate")), (&json!(2), None), "the refused one was not executed");
+    assert_eq!(
+        (&sent["seq"], sent.get("duplicate")),
+        (&json!(2), None),
+        "the refused one was not executed"
+    );
 }
 
 async fn rates_per_user_and_entity(codec: CodecKind) {
@@ -121,24 +145,34 @@ async fn rates_per_user_and_entity(codec: CodecKind) {
     let error = two.fails("read", json!({"entity": "doc:x"}), "rate_limited").await;
     assert_eq!(error["data"]["reason"], "user", "all connections of one user count together");
 
-    let mut senders: Vec<Client> = vec![server.client(codec).await, server.client(codec).await, server.client(codec).await];
+    let mut senders: Vec<Client> =
+        vec![server.client(codec).await, server.client(codec).await, server.client(codec).await];
     let mut outcomes = Vec::new();
     for sender in &mut senders {
         outcomes
             .push(sender.call("send", json!({"entity": "doc:hot", "n": 1, "type": "increment", "body": {"path": "/a", "by": 1}})).await);
     }
     let error = outcomes.remove(2).expect_err("a burst of 2 does not hold 3");
-    assert_eq!((&error["data"]["code"], &error["data"]["reason"]), (&json!("rate_limited"), &json!("entity")));
+    assert_eq!(
+        (&error["data"]["code"], &error["data"]["reason"]),
+        (&json!("rate_limited"), &json!("entity"))
+    );
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     for scope in ["user", "entity"] {
-        assert_eq!(server.sample(&format!("greenroom_rate_limited_total{{scope=\"{scope}\"}}")).await, 1.0);
+        assert_eq!(
+            server.sample(&format!("greenroom_rate_limited_total{{scope=\"{scope}\"}}")).await,
+            1.0
+        );
     }
 }
 
 /// Pings of the WebSocket itself count as requests too.
 #[tokio::test]
 async fn a_flood_of_pings_is_abuse() {
-    let server = Server::builder().with("limits.requests_per_second = 1\nlimits.requests_burst = 5\nlimits.abuse_after = 20").start().await;
+    let server = Server::builder()
+        .with("limits.requests_per_second = 1\nlimits.requests_burst = 5\nlimits.abuse_after = 20")
+        .start()
+        .await;
     let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
     let flood: Vec<u8> = (0..100).flat_map(|_| frame(FIN | crate::raw::PING, b"")).collect();
     raw.write(&flood).await;
@@ -196,7 +230,8 @@ async fn connections_per_address_are_bounded() {
 
 async fn subscriptions_are_bounded(codec: CodecKind) {
     let server = Server::builder().with("socket.max_subscriptions = 2").start().await;
-    let listed: Vec<Value> = (0..3).map(|index| json!({"entity": format!("room:{index}")})).collect();
+    let listed: Vec<Value> =
+        (0..3).map(|index| json!({"entity": format!("room:{index}")})).collect();
     let (mut client, hello) = server.join(codec, json!({"subscriptions": listed})).await;
     let outcomes = hello["subscriptions"].as_array().expect("outcomes");
     assert!(outcomes[0].get("result").is_some() && outcomes[1].get("result").is_some(), "{hello}");

@@ -42,7 +42,10 @@ async fn trace_follows_an_op_to_the_disk_and_back() {
     for filter in ["info,greenroom=trace", "info,greenroom::op=trace"] {
         let server = posted(filter).await;
         let log = server.log();
-        let way: Vec<_> = log.lines().filter(|line| line.contains("greenroom::op") && line.contains("room:logged")).collect();
+        let way: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains("greenroom::op") && line.contains("room:logged"))
+            .collect();
         for (line, parts) in way.iter().zip([
             &["from its session to the directory", "n=7", "session=", "anon-"][..],
             &["from the directory to its entity", "n=7", "session="],
@@ -50,7 +53,10 @@ async fn trace_follows_an_op_to_the_disk_and_back() {
             &["on disk", "seq=1"],
             &["released to its sender", "n=7", "seq=1", "session="],
         ]) {
-            assert!(line.contains("TRACE") && parts.iter().all(|part| line.contains(part)), "no {parts:?} in {line}");
+            assert!(
+                line.contains("TRACE") && parts.iter().all(|part| line.contains(part)),
+                "no {parts:?} in {line}"
+            );
         }
         assert_eq!(way.len(), 5, "{log}");
         assert!(!log.contains("not for the log"), "{log}");
@@ -62,7 +68,11 @@ async fn trace_follows_an_op_to_the_disk_and_back() {
 async fn trace_is_no_reason_for_warnings() {
     let server = posted("trace").await;
     let log = server.log();
-    assert!(log.lines().all(|line| line.starts_with("20")), "{:?}", log.lines().find(|line| !line.starts_with("20")));
+    assert!(
+        log.lines().all(|line| line.starts_with("20")),
+        "{:?}",
+        log.lines().find(|line| !line.starts_with("20"))
+    );
     assert!(has(&log, &["TRACE", "greenroom::op", "on disk"]), "its own lines are there");
 }
 
@@ -70,5 +80,8 @@ async fn trace_is_no_reason_for_warnings() {
 async fn info_shows_neither() {
     let server = posted("info").await;
     let log = server.log();
-    assert!(!log.contains("DEBUG") && !log.contains("TRACE") && !log.contains("room:logged"), "{log}");
+    assert!(
+        !log.contains("DEBUG") && !log.contains("TRACE") && !log.contains("room:logged"),
+        "{log}"
+    );
 }

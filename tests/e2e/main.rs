@@ -1,8 +1,9 @@
-//! End-to-end tests: the real binary, spoken to by a WebSocket client that was not written here and by raw sockets.
+//! End-to-end tests: the real binary, spoken to by a WebSocket client that was not written here and
+//! by raw sockets.
 //!
-//! The binary is the one that cargo built for this test, or the one that `SERVER_BIN` names. Each test starts servers of
-//! its own, on ports that the system gives, with a configuration of its own. Every wait is for the thing itself and has a
-//! deadline; none is a pause.
+//! The binary is the one that cargo built for this test, or the one that `SERVER_BIN` names. Each
+//! test starts servers of its own, on ports that the system gives, with a configuration of its own.
+//! Every wait is for the thing itself and has a deadline; none is a pause.
 
 mod client;
 mod raw;

@@ -20,7 +20,8 @@ async fn unread(client: &mut Client, message: Message, code: &str) {
 async fn json_that_is_no_request() {
     let mut server = Server::builder().unlimited().start().await;
     let mut client = server.client(CodecKind::Json).await;
-    let nested = |open: &str, close: &str, depth: usize| open.repeat(depth) + "1" + &close.repeat(depth);
+    let nested =
+        |open: &str, close: &str, depth: usize| open.repeat(depth) + "1" + &close.repeat(depth);
     let ping = "{\"jsonrpc\": \"2.0\", \"method\": \"ping\"";
     for (text, code) in [
         (String::new(), "parse_error"),
@@ -59,7 +60,11 @@ async fn json_that_is_no_good_request() {
     let server = Server::builder().unlimited().start().await;
     let mut client = server.client(CodecKind::Json).await;
     let deep = format!("{}1{}", "[".repeat(64), "]".repeat(64));
-    let send = |rest: &str| format!("\"method\": \"send\", \"params\": {{\"entity\": \"room:x\", \"type\": \"post\", {rest}}}");
+    let send = |rest: &str| {
+        format!(
+            "\"method\": \"send\", \"params\": {{\"entity\": \"room:x\", \"type\": \"post\", {rest}}}"
+        )
+    };
     for (index, (members, code)) in (1000..).zip([
         ("\"method\": \"ping\", \"method\": \"ping\"".to_owned(), "invalid_request"),
         ("\"method\": \"ping\", \"extra\": 1".into(), "invalid_request"),
@@ -96,7 +101,11 @@ async fn json_that_is_no_good_request() {
         let error = client.answer(index).await.expect_err(&text);
         assert_eq!(error["data"]["code"], code, "{text:.300}: {error}");
     }
-    assert_eq!(client.ok("read", json!({"entity": "room:x"})).await["seq"], 0, "nothing of it was executed");
+    assert_eq!(
+        client.ok("read", json!({"entity": "room:x"})).await["seq"],
+        0,
+        "nothing of it was executed"
+    );
 }
 
 #[tokio::test]
@@ -130,7 +139,8 @@ async fn msgpack_that_lies() {
     server.assert_serves().await;
 }
 
-/// What is valid JSON and troublesome arrives as it was sent, on both codecs, or is refused; it never wedges a subscriber.
+/// What is valid JSON and troublesome arrives as it was sent, on both codecs, or is refused; it
+/// never wedges a subscriber.
 #[tokio::test]
 async fn troublesome_bodies() {
     let mut server = Server::builder().unlimited().start().await;
@@ -161,7 +171,10 @@ async fn troublesome_bodies() {
         match json_client.try_either(1000 + n).await {
             Ok(_) => accepted += 1,
             Err(error) => {
-                assert!(matches!(error["data"]["code"].as_str(), Some("rejected" | "invalid_params")), "{body}: {error}");
+                assert!(
+                    matches!(error["data"]["code"].as_str(), Some("rejected" | "invalid_params")),
+                    "{body}: {error}"
+                );
                 continue;
             }
         }

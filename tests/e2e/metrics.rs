@@ -11,8 +11,12 @@ use crate::server::{Server, within};
 async fn live_and_ready() {
     let server = Server::builder().start().await;
     let (status, body) = server.admin_get("/live").await;
-    assert_eq!((status, serde_json::from_str::<Value>(&body).expect("JSON")), (200, json!({"status": "live"})));
-    // Ready only when the canary's op has been through an entity and the store: it says so by itself.
+    assert_eq!(
+        (status, serde_json::from_str::<Value>(&body).expect("JSON")),
+        (200, json!({"status": "live"}))
+    );
+    // Ready only when the canary's op has been through an entity and the store: it says so by
+    // itself.
     let ready = async {
         loop {
             let (status, body) = server.admin_get("/ready").await;
@@ -37,7 +41,8 @@ fn documented() -> BTreeMap<String, String> {
         let name = cells.next()?.trim().trim_end_matches('`').to_owned();
         Some((name, cells.next()?.trim().to_owned()))
     });
-    rows.filter(|(name, _)| name.starts_with("greenroom_") || name.starts_with("process_")).collect()
+    rows.filter(|(name, _)| name.starts_with("greenroom_") || name.starts_with("process_"))
+        .collect()
 }
 
 #[tokio::test]
@@ -56,8 +61,15 @@ async fn a_scrape_is_well_formed_and_documented() {
     for line in scrape.lines().filter(|line| !line.is_empty()) {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, r#type) = rest.split_once(' ').expect("a name and a type");
-            assert_eq!(documented.get(name).map(String::as_str), Some(r#type), "docs/metrics.md has {name}");
-            assert!(types.insert(name.to_owned(), r#type.to_owned()).is_none(), "{name} has two types");
+            assert_eq!(
+                documented.get(name).map(String::as_str),
+                Some(r#type),
+                "docs/metrics.md has {name}"
+            );
+            assert!(
+                types.insert(name.to_owned(), r#type.to_owned()).is_none(),
+                "{name} has two types"
+            );
             continue;
         }
         if line.starts_with("# HELP ") {
@@ -68,9 +80,10 @@ async fn a_scrape_is_well_formed_and_documented() {
         value.parse::<f64>().unwrap_or_else(|_| panic!("no number: {line}"));
         assert!(series.insert(id.to_owned()), "{id} is there twice");
         let name = id.split('{').next().expect("a split has a first part");
-        let family = ["_bucket", "_sum", "_count"]
-            .iter()
-            .find_map(|suffix| name.strip_suffix(suffix).filter(|family| types.get(*family).is_some_and(|r#type| r#type == "histogram")));
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| {
+            name.strip_suffix(suffix)
+                .filter(|family| types.get(*family).is_some_and(|r#type| r#type == "histogram"))
+        });
         assert!(types.contains_key(family.unwrap_or(name)), "{name} has no type");
     }
     for wanted in [

@@ -1,4 +1,5 @@
-//! What operators do beside `serve`: check a configuration, look at a process that starts, keep the data to themselves.
+//! What operators do beside `serve`: check a configuration, look at a process that starts, keep the
+//! data to themselves.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
@@ -10,9 +11,18 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use crate::server::{Server, command, http_get, within};
 use crate::token::{SECRET, mint};
 
-async fn run(directory: &std::path::Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String, String) {
+async fn run(
+    directory: &std::path::Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (Option<i32>, String, String) {
     let mut command = command(directory);
-    let output = within("the process ends", command.args(arguments).envs(environment.iter().copied()).output()).await.expect("it runs");
+    let output = within(
+        "the process ends",
+        command.args(arguments).envs(environment.iter().copied()).output(),
+    )
+    .await
+    .expect("it runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
@@ -24,12 +34,16 @@ async fn check_leaves_nothing_behind() {
     let (code, out, err) = run(directory, &["check"], &[]).await;
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("there is no data yet"), "{out}");
-    let left: Vec<_> = std::fs::read_dir(directory).expect("it is there").map(|entry| entry.expect("it can be read").file_name()).collect();
+    let left: Vec<_> = std::fs::read_dir(directory)
+        .expect("it is there")
+        .map(|entry| entry.expect("it can be read").file_name())
+        .collect();
     assert_eq!(left, ["greenroom.toml"]);
     let (code, out, err) = run(directory, &["check", "--store", "surrealkv://a/b/c"], &[]).await;
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(!directory.join("a").exists());
-    let (code, out, _) = run(directory, &["check", "--store", "surrealkv:///proc/nowhere/data"], &[]).await;
+    let (code, out, _) =
+        run(directory, &["check", "--store", "surrealkv:///proc/nowhere/data"], &[]).await;
     assert!(code == Some(1) && out.contains("FAIL"), "{out}");
 }
 
@@ -38,7 +52,10 @@ async fn check_works_beside_a_running_server() {
     let mut server = Server::builder().durable().start().await;
     let (code, out, err) = run(server.path(), &["check"], &[]).await;
     assert_eq!(code, Some(0), "{out}{err}");
-    assert!(out.contains("a running process (number ") && out.contains(&server.pid().to_string()), "{out}");
+    assert!(
+        out.contains("a running process (number ") && out.contains(&server.pid().to_string()),
+        "{out}"
+    );
     server.assert_serves().await;
     let stopped = server.kill().await;
     let (code, out, err) = run(stopped.directory.path(), &["check"], &[]).await;
@@ -56,7 +73,8 @@ async fn check_lists_every_mistake() {
         .with("kinds.doc.behaviour = \"paper\"")
         .stored_in("surrealkv:///proc/nowhere")
         .prepare();
-    let (code, out, err) = run(stopped.directory.path(), &["check"], &[("GREENROOM_WORKERS", "many")]).await;
+    let (code, out, err) =
+        run(stopped.directory.path(), &["check"], &[("GREENROOM_WORKERS", "many")]).await;
     assert_eq!(code, Some(2), "{out}{err}");
     for part in [
         "socket.max_inflight",
@@ -71,17 +89,32 @@ async fn check_lists_every_mistake() {
         assert!(out.contains(part), "no `{part}` in:\n{out}");
         assert!(err.contains(part), "no `{part}` in:\n{err}");
     }
-    assert!(!out.contains("kinds.doc.behaviour` is not set"), "what was set aside is not missed:\n{out}");
+    assert!(
+        !out.contains("kinds.doc.behaviour` is not set"),
+        "what was set aside is not missed:\n{out}"
+    );
 }
 
 #[tokio::test]
 async fn the_environment_names_the_file() {
     let stopped = Server::builder().prepare();
     let directory = stopped.directory.path();
-    std::fs::write(directory.join("other.toml"), "store.url = \"memory\"\nsocket.max_in_flight = 0\n").expect("it can be written");
+    std::fs::write(
+        directory.join("other.toml"),
+        "store.url = \"memory\"\nsocket.max_in_flight = 0\n",
+    )
+    .expect("it can be written");
     let (code, _, err) = run(directory, &["check"], &[("GREENROOM_CONFIG", "other.toml")]).await;
-    assert!(code == Some(2) && err.contains("socket.max_in_flight") && err.contains("other.toml"), "{err}");
-    let (code, out, err) = run(directory, &["check", "--config", "greenroom.toml"], &[("GREENROOM_CONFIG", "other.toml")]).await;
+    assert!(
+        code == Some(2) && err.contains("socket.max_in_flight") && err.contains("other.toml"),
+        "{err}"
+    );
+    let (code, out, err) = run(
+        directory,
+        &["check", "--config", "greenroom.toml"],
+        &[("GREENROOM_CONFIG", "other.toml")],
+    )
+    .await;
     assert!(code == Some(0), "a flag wins: {out}{err}");
     let (code, _, err) = run(directory, &["check"], &[("GREENROOM_CONFIG", "missing.toml")]).await;
     assert!(code == Some(2) && err.contains("missing.toml"), "{err}");
@@ -89,7 +122,9 @@ async fn the_environment_names_the_file() {
 
 #[tokio::test]
 async fn only_its_user_reads_the_data() {
-    let mode = |path: &std::path::Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    let mode = |path: &std::path::Path| {
+        std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+    };
     let server = Server::builder().durable().start().await;
     let data = server.path().join("data");
     assert_eq!((mode(&data), mode(&data.join("greenroom.lock"))), (0o700, 0o600));
@@ -97,7 +132,11 @@ async fn only_its_user_reads_the_data() {
     std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
     let mut server = stopped.start().await;
     assert_eq!(mode(&data), 0o700);
-    assert!(server.log().contains("is private now") && server.log().contains("0755"), "{}", server.log());
+    assert!(
+        server.log().contains("is private now") && server.log().contains("0755"),
+        "{}",
+        server.log()
+    );
     server.assert_serves().await;
 }
 
@@ -107,8 +146,13 @@ async fn a_token_for_no_kind_is_refused() {
     let stopped = Server::builder().with(SECRET).with("kinds.lobby.behaviour = \"room\"").prepare();
     let directory = stopped.directory.path();
     for pattern in ["room:*", "lobbies*", "lobb:x"] {
-        let (code, out, err) = run(directory, &["token", "--sub", "a", "--allow", &format!("{pattern}=read")], &[]).await;
-        assert!(code == Some(2) && out.is_empty() && err.contains(pattern) && err.contains("`lobby`"), "{pattern}: {out}{err}");
+        let (code, out, err) =
+            run(directory, &["token", "--sub", "a", "--allow", &format!("{pattern}=read")], &[])
+                .await;
+        assert!(
+            code == Some(2) && out.is_empty() && err.contains(pattern) && err.contains("`lobby`"),
+            "{pattern}: {out}{err}"
+        );
         assert!(err.contains("greenroom.toml"), "it says whose kinds: {err}");
     }
     for pattern in ["lobby:*", "lobby:x", "lob*", "*"] {
@@ -116,13 +160,25 @@ async fn a_token_for_no_kind_is_refused() {
     }
     // Without a configuration any kind may be another server's.
     let nowhere = tempfile::tempdir().expect("a temporary directory can be made");
-    mint(nowhere.path(), &["--sub", "a", "--secret", "a-secret-of-these-tests-and-of-nothing-else", "--allow", "thing:*=read"]).await;
+    mint(
+        nowhere.path(),
+        &[
+            "--sub",
+            "a",
+            "--secret",
+            "a-secret-of-these-tests-and-of-nothing-else",
+            "--allow",
+            "thing:*=read",
+        ],
+    )
+    .await;
 }
 
 /// As many patterns as there may be, in a token as long as it may be.
 async fn the_largest_token_is_taken(codec: CodecKind) {
     let server = Server::builder().with(SECRET).start().await;
-    let grants: Vec<String> = (0..256).map(|i| format!("room:{i:03}{}=read", "x".repeat(72))).collect();
+    let grants: Vec<String> =
+        (0..256).map(|i| format!("room:{i:03}{}=read", "x".repeat(72))).collect();
     let token = server.token("alice", &grants.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert!((31_000..=32_768).contains(&token.len()), "{}", token.len());
     let (mut alice, hello) = server.join(codec, json!({"token": token})).await;
@@ -133,19 +189,32 @@ async fn the_largest_token_is_taken(codec: CodecKind) {
     assert!(error["message"].as_str().is_some_and(|message| message.contains("32768")), "{error}");
 }
 
-/// While the store is not open, here since its server is not there, the process lives and is not ready.
+/// While the store is not open, here since its server is not there, the process lives and is not
+/// ready.
 #[tokio::test]
 async fn a_process_that_starts_is_alive_and_not_ready() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let stopped = Server::builder().stored_in(format!("ws://{}", nobody.local_addr().expect("it is bound"))).prepare();
-    let mut child = command(stopped.directory.path()).arg("serve").stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it runs");
+    let stopped = Server::builder()
+        .stored_in(format!("ws://{}", nobody.local_addr().expect("it is bound")))
+        .prepare();
+    let mut child = command(stopped.directory.path())
+        .arg("serve")
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("it runs");
     let mut log = BufReader::new(child.stderr.take().expect("it is piped")).lines();
     let address = within("it says where operators look", async {
         loop {
             let line = log.next_line().await.expect("the log is text").expect("the log goes on");
             if line.contains("/live") {
                 let (_, rest) = line.split_once("address=").expect("the line has the address");
-                break rest.split_whitespace().next().expect("it is followed by nothing or a space").parse().expect("it is an address");
+                break rest
+                    .split_whitespace()
+                    .next()
+                    .expect("it is followed by nothing or a space")
+                    .parse()
+                    .expect("it is an address");
             }
         }
     })

@@ -1,4 +1,5 @@
-//! Clients that read slowly and steadily. Who takes what is promised is kept, whatever steps the systems in between take.
+//! Clients that read slowly and steadily. Who takes what is promised is kept, whatever steps the
+//! systems in between take.
 
 use std::time::Duration;
 
@@ -14,20 +15,26 @@ use crate::server::Server;
 
 /// 0.53 KiB a second, as with the defaults, in a tenth of the time.
 const DUE: &str = "socket.write_timeout = \"3s\"\nsocket.write_min_bytes = 1638";
-/// How long each reads. What its system holds when it begins would last a slow one for longer than a write timeout.
+/// How long each reads. What its system holds when it begins would last a slow one for longer than
+/// a write timeout.
 const READING: Duration = Duration::from_secs(30);
 /// Reads in a second.
 const TICKS: usize = 10;
 
-/// Subscribes, with little room for what it does not read, and reads so many bytes a second. Returns how many it has read when the
-/// time is over or the server has ended the connection, and whether that was so.
+/// Subscribes, with little room for what it does not read, and reads so many bytes a second.
+/// Returns how many it has read when the time is over or the server has ended the connection, and
+/// whether that was so.
 async fn reader(server: &Server, codec: CodecKind, rate: usize) -> (usize, bool) {
     let mut raw = Raw::connect_narrow(server.address).await.upgraded(codec).await;
     let connect = request(1, "connect", json!({"subscriptions": [{"entity": "room:busy"}]}));
     raw.write(&burst(codec, &[connect])).await;
     let (mut read, _write) = raw.split();
-    let (end, mut pace, mut buffer, mut taken) =
-        (Instant::now() + READING, interval(Duration::from_secs(1) / TICKS as u32), vec![0; rate / TICKS], 0);
+    let (end, mut pace, mut buffer, mut taken) = (
+        Instant::now() + READING,
+        interval(Duration::from_secs(1) / TICKS as u32),
+        vec![0; rate / TICKS],
+        0,
+    );
     while Instant::now() < end {
         pace.tick().await;
         match timeout_at(end, read.read(&mut buffer)).await {
@@ -53,9 +60,16 @@ async fn who_reads_enough_is_kept(codec: CodecKind) {
     let ((kept, _slower), ()) = join(join(readers, slower), posts).await;
     for (rate, (taken, ended)) in [614, 1024, 2048, 4096].into_iter().zip(kept) {
         assert!(!ended, "who reads {rate} bytes a second was closed after {taken}");
-        assert!(taken >= rate * 20, "there was always something to read at {rate} a second: {taken}");
+        assert!(
+            taken >= rate * 20,
+            "there was always something to read at {rate} a second: {taken}"
+        );
     }
-    assert_eq!(server.sample("greenroom_closes_total{reason=\"slow_consumer\"}").await, 1.0, "only the one that reads too slowly");
+    assert_eq!(
+        server.sample("greenroom_closes_total{reason=\"slow_consumer\"}").await,
+        1.0,
+        "only the one that reads too slowly"
+    );
 }
 
 mod codecs {

@@ -17,9 +17,18 @@ fn rooms(count: usize) -> Vec<Value> {
 async fn a_subscribe_behind_a_connect_loses_nothing(codec: CodecKind) {
     let server = Server::builder().unlimited().with("socket.outbox_bytes = 131072").start().await;
     let mut slow = Client::open_narrow(server.address, codec).await;
-    let asked = slow.ask_together(vec![("connect", json!({"subscriptions": rooms(9)})), ("subscribe", json!({"entity": "room:v8"}))]).await;
+    let asked = slow
+        .ask_together(vec![
+            ("connect", json!({"subscriptions": rooms(9)})),
+            ("subscribe", json!({"entity": "room:v8"})),
+        ])
+        .await;
     let connected = slow.answer(asked[0]).await.expect("it is admitted");
-    assert!(connected["subscriptions"].as_array().is_some_and(|all| all.len() == 9 && all.iter().all(|one| one["result"].is_object())));
+    assert!(
+        connected["subscriptions"]
+            .as_array()
+            .is_some_and(|all| all.len() == 9 && all.iter().all(|one| one["result"].is_object()))
+    );
     slow.answer(asked[1]).await.expect("it may follow");
 
     let mut sender = server.client(codec).await;
@@ -30,13 +39,17 @@ async fn a_subscribe_behind_a_connect_loses_nothing(codec: CodecKind) {
     for seq in 1..=POSTS {
         assert_eq!(slow.event().await["seq"], seq, "each event once and in order");
     }
-    assert!(server.sample("greenroom_outbox_overflows_total{policy=\"replay\"}").await >= 1.0, "it was too slow at least once");
+    assert!(
+        server.sample("greenroom_outbox_overflows_total{policy=\"replay\"}").await >= 1.0,
+        "it was too slow at least once"
+    );
 }
 
 async fn an_unsubscribe_behind_a_connect_holds(codec: CodecKind) {
     let server = Server::builder().unlimited().start().await;
     let mut client = server.open(codec).await;
-    let mut requests = vec![("connect", json!({"subscriptions": rooms(30), "presence": rooms(30)}))];
+    let mut requests =
+        vec![("connect", json!({"subscriptions": rooms(30), "presence": rooms(30)}))];
     for index in 0..30 {
         requests.push(("unsubscribe", json!({"entity": format!("room:v{index}")})));
         requests.push(("presence", json!({"entity": format!("room:v{index}"), "action": "leave"})));
@@ -49,7 +62,11 @@ async fn an_unsubscribe_behind_a_connect_holds(codec: CodecKind) {
     for index in 0..30 {
         let room = format!("room:v{index}");
         sender.send(&room, index + 1, "post", json!({})).await;
-        assert_eq!(sender.ok("presence", json!({"entity": room})).await["count"], 0, "who has left {room} is not listed");
+        assert_eq!(
+            sender.ok("presence", json!({"entity": room})).await["count"],
+            0,
+            "who has left {room} is not listed"
+        );
     }
     assert_eq!(client.settled().await, [], "nothing comes after an answered unsubscribe");
 }
@@ -61,7 +78,11 @@ async fn a_connect_enters_where_it_is_told_to(codec: CodecKind) {
     let entries = json!([{"entity": "room:a", "meta": {"name": "A"}}, {"entity": "nosuch:a"}, {"entity": "room:b"}]);
     let (mut client, hello) = server.join(codec, json!({"presence": entries})).await;
     assert_eq!(
-        (&hello["presence"][0], &hello["presence"][1]["error"]["data"]["code"], &hello["presence"][2]["result"]["count"]),
+        (
+            &hello["presence"][0],
+            &hello["presence"][1]["error"]["data"]["code"],
+            &hello["presence"][2]["result"]["count"]
+        ),
         (&json!({"entity": "room:a", "result": {"count": 1}}), &json!("unknown_kind"), &json!(1))
     );
     assert_eq!(watcher.expect("presence").await["joined"][0]["meta"], json!({"name": "A"}));

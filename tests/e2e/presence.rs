@@ -27,11 +27,18 @@ async fn one_entry_per_user(codec: CodecKind) {
 
     let (mut one, _) = server.join(codec, json!({"token": alice})).await;
     assert_eq!(enter(&mut one, json!({"at": "desk"})).await, json!({"count": 1}));
-    let member = |meta: Value, sessions: u64| json!({"user": "alice", "meta": meta, "sessions": sessions});
-    assert_eq!(bob.expect("presence").await, json!({"entity": ROOM, "joined": [member(json!({"at": "desk"}), 1)], "count": 1}));
+    let member =
+        |meta: Value, sessions: u64| json!({"user": "alice", "meta": meta, "sessions": sessions});
+    assert_eq!(
+        bob.expect("presence").await,
+        json!({"entity": ROOM, "joined": [member(json!({"at": "desk"}), 1)], "count": 1})
+    );
     let (mut two, _) = server.join(codec, json!({"token": alice})).await;
     enter(&mut two, json!({"at": "phone"})).await;
-    assert_eq!(bob.expect("presence").await, json!({"entity": ROOM, "updated": [member(json!({"at": "phone"}), 2)], "count": 1}));
+    assert_eq!(
+        bob.expect("presence").await,
+        json!({"entity": ROOM, "updated": [member(json!({"at": "phone"}), 2)], "count": 1})
+    );
     enter(&mut one, json!({"at": "sofa"})).await;
     assert_eq!(bob.expect("presence").await["updated"], json!([member(json!({"at": "sofa"}), 2)]));
     let listed = bob.ok("presence", json!({"entity": ROOM})).await;
@@ -44,32 +51,60 @@ async fn one_entry_per_user(codec: CodecKind) {
         "what the other one had set is gone with it"
     );
     two.close().await;
-    assert_eq!(bob.expect("presence").await, json!({"entity": ROOM, "left": ["alice"], "count": 0}));
-    assert_eq!(bob.ok("presence", json!({"entity": ROOM, "action": "list"})).await, json!({"count": 0, "members": []}));
+    assert_eq!(
+        bob.expect("presence").await,
+        json!({"entity": ROOM, "left": ["alice"], "count": 0})
+    );
+    assert_eq!(
+        bob.ok("presence", json!({"entity": ROOM, "action": "list"})).await,
+        json!({"count": 0, "members": []})
+    );
 
     // A client that is cut off leaves as well, when nobody waits for it any more: see `leases`.
     enter(&mut one, json!({})).await;
     assert_eq!(bob.expect("presence").await["count"], 1);
     drop(one);
-    assert_eq!(bob.expect("presence").await, json!({"entity": ROOM, "left": ["alice"], "count": 0}));
+    assert_eq!(
+        bob.expect("presence").await,
+        json!({"entity": ROOM, "left": ["alice"], "count": 0})
+    );
 }
 
 async fn what_presence_refuses(codec: CodecKind) {
-    let server = Server::builder().with("kinds.room = {behaviour = \"room\", max_present = 1}").start().await;
+    let server = Server::builder()
+        .with("kinds.room = {behaviour = \"room\", max_present = 1}")
+        .start()
+        .await;
     let mut client = server.client(codec).await;
-    client.fails("presence", json!({"entity": ROOM, "action": "enter", "meta": [1]}), "invalid_params").await;
-    client.fails("presence", json!({"entity": ROOM, "action": "leave", "meta": {}}), "invalid_params").await;
+    client
+        .fails(
+            "presence",
+            json!({"entity": ROOM, "action": "enter", "meta": [1]}),
+            "invalid_params",
+        )
+        .await;
+    client
+        .fails("presence", json!({"entity": ROOM, "action": "leave", "meta": {}}), "invalid_params")
+        .await;
     client.fails("presence", json!({"entity": ROOM, "action": "dance"}), "invalid_params").await;
-    client.fails("presence", json!({"entity": ROOM, "action": "enter", "meta": {"x": "x".repeat(1024)}}), "too_large").await;
+    client
+        .fails(
+            "presence",
+            json!({"entity": ROOM, "action": "enter", "meta": {"x": "x".repeat(1024)}}),
+            "too_large",
+        )
+        .await;
     client.ok("presence", json!({"entity": ROOM, "action": "leave"})).await;
     enter(&mut client, json!({})).await;
     let mut other = server.client(codec).await;
-    let error = other.fails("presence", json!({"entity": ROOM, "action": "enter"}), "overloaded").await;
+    let error =
+        other.fails("presence", json!({"entity": ROOM, "action": "enter"}), "overloaded").await;
     assert_eq!(error["data"]["reason"], "presence_full");
 }
 
 async fn of_a_crowd_only_the_number_is_told(codec: CodecKind) {
-    let room = "kinds.room = {behaviour = \"room\", presence_interval = \"20ms\", presence_list = 2}";
+    let room =
+        "kinds.room = {behaviour = \"room\", presence_interval = \"20ms\", presence_list = 2}";
     let server = Server::builder().with(SECRET).with(room).start().await;
     let watch = json!({"subscriptions": [{"entity": ROOM, "presence": true}]});
     let (mut watcher, _) = server.join(codec, watch.clone()).await;
@@ -90,23 +125,39 @@ async fn of_a_crowd_only_the_number_is_told(codec: CodecKind) {
     let leave = json!({"entity": ROOM, "action": "leave"});
     members[0].ok("presence", leave.clone()).await;
     for client in [&mut watcher, &mut late] {
-        assert_eq!(client.expect("presence").await, json!({"entity": ROOM, "count": 2}), "not few enough yet");
+        assert_eq!(
+            client.expect("presence").await,
+            json!({"entity": ROOM, "count": 2}),
+            "not few enough yet"
+        );
     }
     members[1].ok("presence", leave).await;
     let carol = json!([{"user": "carol", "meta": {}, "sessions": 1}]);
     for client in [&mut watcher, &mut late] {
-        assert_eq!(client.expect("presence").await, json!({"entity": ROOM, "members": carol, "count": 1}));
+        assert_eq!(
+            client.expect("presence").await,
+            json!({"entity": ROOM, "members": carol, "count": 1})
+        );
     }
     members.pop().expect("carol is the last").close_with(1000, "").await;
-    assert_eq!(late.expect("presence").await, json!({"entity": ROOM, "left": ["carol"], "count": 0}));
+    assert_eq!(
+        late.expect("presence").await,
+        json!({"entity": ROOM, "left": ["carol"], "count": 0})
+    );
 }
 
 /// Many changes within one interval are told as their sum.
 #[tokio::test]
 async fn changes_are_gathered() {
     const CROWD: usize = 30;
-    let server = Server::builder().unlimited().with("kinds.room = {behaviour = \"room\", presence_interval = \"1s\"}").start().await;
-    let (mut watcher, _) = server.join(CodecKind::Json, json!({"subscriptions": [{"entity": ROOM, "presence": true}]})).await;
+    let server = Server::builder()
+        .unlimited()
+        .with("kinds.room = {behaviour = \"room\", presence_interval = \"1s\"}")
+        .start()
+        .await;
+    let (mut watcher, _) = server
+        .join(CodecKind::Json, json!({"subscriptions": [{"entity": ROOM, "presence": true}]}))
+        .await;
     let mut crowd = Vec::new();
     for index in 0..CROWD {
         crowd.push(server.client(CodecKind::ALL[index % 2]).await);
@@ -128,7 +179,13 @@ async fn changes_are_gathered() {
     assert!(messages < CROWD, "{messages} messages for {CROWD} changes: nothing was gathered");
     let list = watcher.ok("presence", json!({"entity": ROOM})).await;
     assert_eq!(list["count"], CROWD);
-    assert!(list["members"].as_array().expect("members").iter().all(|member| member["meta"]["again"] == true));
+    assert!(
+        list["members"]
+            .as_array()
+            .expect("members")
+            .iter()
+            .all(|member| member["meta"]["again"] == true)
+    );
 }
 
 mod codecs {

@@ -33,7 +33,8 @@ pub struct Http {
 impl Raw {
     /// Connects, and says nothing.
     pub async fn connect(address: SocketAddr) -> Self {
-        let stream = within("the connection", TcpStream::connect(address)).await.expect("it listens");
+        let stream =
+            within("the connection", TcpStream::connect(address)).await.expect("it listens");
         // What is written apart is sent apart.
         stream.set_nodelay(true).expect("a socket can be told");
         Self { stream }
@@ -43,7 +44,9 @@ impl Raw {
     pub async fn connect_narrow(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket can be made");
         socket.set_recv_buffer_size(4096).expect("a buffer can be small");
-        Self { stream: within("the connection", socket.connect(address)).await.expect("it listens") }
+        Self {
+            stream: within("the connection", socket.connect(address)).await.expect("it listens"),
+        }
     }
 
     /// A WebSocket whose handshake is done.
@@ -70,7 +73,10 @@ impl Raw {
         let written = within("bytes are taken", self.stream.write_all(bytes)).await;
         if let Err(error) = &written {
             use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-            assert!(matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted), "{error}");
+            assert!(
+                matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted),
+                "{error}"
+            );
         }
         written.is_ok()
     }
@@ -88,7 +94,8 @@ impl Raw {
     /// Waits for the close frame, past everything else: code and reason. Then the stream must end.
     pub async fn closed(&mut self) -> (u16, String) {
         loop {
-            let (first, payload) = self.read_frame().await.expect("a close frame comes before the end");
+            let (first, payload) =
+                self.read_frame().await.expect("a close frame comes before the end");
             if first == FIN | CLOSE {
                 let code = payload.first_chunk().map_or(0, |code| u16::from_be_bytes(*code));
                 let reason = String::from_utf8(payload[2..].to_vec()).expect("a reason is text");
@@ -107,7 +114,9 @@ impl Raw {
 
     /// Ends the connection as a broken line would: a reset, without a goodbye.
     pub fn cut(self) {
-        socket2::SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO)).expect("a socket can be reset");
+        socket2::SockRef::from(&self.stream)
+            .set_linger(Some(std::time::Duration::ZERO))
+            .expect("a socket can be reset");
     }
 
     /// Both halves, for a client that writes without regard to what it is sent.
@@ -124,7 +133,9 @@ impl Raw {
     pub async fn http_head(&mut self) -> Http {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            let byte = within("an HTTP answer", self.stream.read_u8()).await.expect("an answer comes before the end");
+            let byte = within("an HTTP answer", self.stream.read_u8())
+                .await
+                .expect("an answer comes before the end");
             head.push(byte);
         }
         parse_http(head)
@@ -136,7 +147,8 @@ impl Raw {
     }
 }
 
-/// The next frame of `stream`, which must keep to RFC 6455 as servers have to: its first byte and its payload. None at the end.
+/// The next frame of `stream`, which must keep to RFC 6455 as servers have to: its first byte and
+/// its payload. None at the end.
 pub async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> Option<(u8, Vec<u8>)> {
     let mut head = [0; 2];
     within("a frame", stream.read_exact(&mut head)).await.ok()?;
@@ -147,7 +159,11 @@ pub async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> Option<(u8, Ve
         127 => stream.read_u64().await.ok()?,
         short => u64::from(short),
     };
-    assert_eq!(2 + extended(head[1]), header(head[0], length).len(), "a length of {length} has a shorter form (5.2)");
+    assert_eq!(
+        2 + extended(head[1]),
+        header(head[0], length).len(),
+        "a length of {length} has a shorter form (5.2)"
+    );
     let mut payload = vec![0; usize::try_from(length).expect("a server's frame fits into memory")];
     within("a frame's payload", stream.read_exact(&mut payload)).await.ok()?;
     Some((head[0], payload))
@@ -155,8 +171,13 @@ pub async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> Option<(u8, Ve
 
 fn parse_http(bytes: Vec<u8>) -> Http {
     let text = String::from_utf8(bytes).expect("an HTTP answer is text here");
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP answer: {text:?}"));
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status: {head:?}"));
+    let (head, body) =
+        text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP answer: {text:?}"));
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap_or_else(|| panic!("no status: {head:?}"));
     Http { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
 }
 
@@ -171,7 +192,9 @@ pub fn upgrade(extra: &[(&str, &str)]) -> String {
     ];
     let usual = usual.iter().filter(|(name, _)| extra.iter().all(|(other, _)| other != name));
     let headers = usual.chain(extra).filter(|(_, value)| !value.is_empty());
-    headers.fold("GET /ws HTTP/1.1\r\n".to_owned(), |text, (name, value)| text + name + ": " + value + "\r\n") + "\r\n"
+    headers.fold("GET /ws HTTP/1.1\r\n".to_owned(), |text, (name, value)| {
+        text + name + ": " + value + "\r\n"
+    }) + "\r\n"
 }
 
 /// One masked frame.

@@ -19,12 +19,32 @@ async fn a_refused_upgrade_explains_itself() {
     let get = upgrade(&[]);
     for (why, request, status, says) in [
         ("the root", get.replacen("/ws", "/", 1), 404, "no WebSocket at `/`; it is at `/ws`"),
-        ("another path", get.replacen("/ws", "/socket", 1), 404, "no WebSocket at `/socket`; it is at `/ws`"),
+        (
+            "another path",
+            get.replacen("/ws", "/socket", 1),
+            404,
+            "no WebSocket at `/socket`; it is at `/ws`",
+        ),
         ("a path below", get.replacen("/ws", "/ws/x", 1), 404, "it is at `/ws`"),
-        ("a long path", get.replacen("/ws", &format!("/{}", "x".repeat(5000)), 1), 404, "it is at `/ws`"),
+        (
+            "a long path",
+            get.replacen("/ws", &format!("/{}", "x".repeat(5000)), 1),
+            404,
+            "it is at `/ws`",
+        ),
         ("not a GET", get.replacen("GET", "POST", 1), 405, "must be GET"),
-        ("a proxy without Connection", upgrade(&[("Connection", "close")]), 400, "`Connection: Upgrade` is required"),
-        ("a foreign page", upgrade(&[("Origin", "https://evil.test")]), 403, "`https://evil.test` may not connect"),
+        (
+            "a proxy without Connection",
+            upgrade(&[("Connection", "close")]),
+            400,
+            "`Connection: Upgrade` is required",
+        ),
+        (
+            "a foreign page",
+            upgrade(&[("Origin", "https://evil.test")]),
+            403,
+            "`https://evil.test` may not connect",
+        ),
         ("a foreign name", upgrade(&[("Host", "evil.test")]), 403, "not to `evil.test`"),
         (
             "no upgrade at all",
@@ -32,12 +52,21 @@ async fn a_refused_upgrade_explains_itself() {
             426,
             "`Upgrade: websocket` is missing",
         ),
-        ("no upgrade, with a slash", "GET /ws/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(), 426, "Upgrade"),
+        (
+            "no upgrade, with a slash",
+            "GET /ws/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(),
+            426,
+            "Upgrade",
+        ),
     ] {
         let answer = ask(&server, request.as_bytes()).await;
         assert_eq!(answer.status, status, "{why}: {answer:?}");
         assert!(answer.body.contains(says), "{why}: no `{says}` in {answer:?}");
-        assert!(answer.head.contains("content-type: text/plain; charset=utf-8") && answer.body.ends_with('\n'), "{why}: {answer:?}");
+        assert!(
+            answer.head.contains("content-type: text/plain; charset=utf-8")
+                && answer.body.ends_with('\n'),
+            "{why}: {answer:?}"
+        );
         assert!(answer.body.len() < 600, "{why}: {}", answer.body.len());
     }
     server.assert_serves().await;
@@ -55,7 +84,8 @@ async fn a_slash_behind_the_path_is_no_other_path() {
 #[tokio::test]
 async fn an_upgrade_has_no_body() {
     let mut server = Server::builder().start().await;
-    let frames = burst(CodecKind::Json, &[request(1, "connect", json!({})), request(2, "ping", json!({}))]);
+    let frames =
+        burst(CodecKind::Json, &[request(1, "connect", json!({})), request(2, "ping", json!({}))]);
     let length = frames.len().to_string();
     let mut chunked = format!("{:x}\r\n", frames.len()).into_bytes();
     chunked.extend_from_slice(&frames);
@@ -70,11 +100,15 @@ async fn an_upgrade_has_no_body() {
     ] {
         for path in ["/ws", "/ws/", "/"] {
             let mut raw = Raw::connect(server.address).await;
-            raw.write(&[upgrade(&headers).replacen("/ws", path, 1).as_bytes(), body].concat()).await;
+            raw.write(&[upgrade(&headers).replacen("/ws", path, 1).as_bytes(), body].concat())
+                .await;
             let rest = raw.rest().await;
             let text = String::from_utf8_lossy(&rest);
             assert!(text.starts_with("HTTP/1.1 400 "), "{headers:?} at {path}: {text}");
-            assert!(!text.contains("jsonrpc") && !text.contains(" 101 "), "{headers:?} at {path}: {text}");
+            assert!(
+                !text.contains("jsonrpc") && !text.contains(" 101 "),
+                "{headers:?} at {path}: {text}"
+            );
         }
     }
     // None at all is as good as an empty one.
@@ -88,15 +122,25 @@ async fn an_upgrade_has_no_body() {
 #[tokio::test]
 async fn the_sdk_may_be_imported_from_anywhere_and_the_page_not() {
     let server = Server::builder().start().await;
-    for (path, shared) in [("/client/greenroom.js", true), ("/client/src/client.js", true), ("/", false), ("/demo/index.html", false)] {
+    for (path, shared) in [
+        ("/client/greenroom.js", true),
+        ("/client/src/client.js", true),
+        ("/", false),
+        ("/demo/index.html", false),
+    ] {
         for method in ["GET", "HEAD"] {
-            let request =
-                format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: https://app.example\r\nConnection: close\r\n\r\n");
+            let request = format!(
+                "{method} {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: https://app.example\r\nConnection: close\r\n\r\n"
+            );
             let mut raw = Raw::connect(server.address).await;
             raw.write(request.as_bytes()).await;
             let text = String::from_utf8_lossy(&raw.rest().await).to_lowercase();
             assert!(text.starts_with("http/1.1 200"), "{path}: {text:.200}");
-            assert_eq!(text.contains("access-control-allow-origin: *"), shared, "{method} {path}: {text:.500}");
+            assert_eq!(
+                text.contains("access-control-allow-origin: *"),
+                shared,
+                "{method} {path}: {text:.500}"
+            );
         }
     }
 }
@@ -107,7 +151,11 @@ fn count(log: &str, parts: &[&str]) -> usize {
 
 #[tokio::test]
 async fn refusals_leave_a_few_lines_and_say_how_many_more_there_were() {
-    let server = Server::builder().unlimited().with("auth.secret = \"a-secret-of-these-tests-and-of-nothing-else\"").start().await;
+    let server = Server::builder()
+        .unlimited()
+        .with("auth.secret = \"a-secret-of-these-tests-and-of-nothing-else\"")
+        .start()
+        .await;
     let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2VjcmV0LXNpZ25hdHVyZQ";
     for _ in 0..50 {
         let answer = ask(&server, upgrade(&[("Origin", "https://evil.test")]).as_bytes()).await;
@@ -119,7 +167,8 @@ async fn refusals_leave_a_few_lines_and_say_how_many_more_there_were() {
     server.until("greenroom_closes_total{reason=\"unauthorized\"}", |closed| closed == 50.0).await;
     let log = server.log();
     for parts in [
-        &["INFO", "a connection is refused", "reason=\"origin\"", "https://evil.test", "127.0.0.1"][..],
+        &["INFO", "a connection is refused", "reason=\"origin\"", "https://evil.test", "127.0.0.1"]
+            [..],
         &["INFO", "a `connect` is refused", "unauthorized"],
         &["INFO", "a connection is closed", "reason=\"unauthorized\"", "127.0.0.1"],
     ] {
@@ -133,7 +182,10 @@ async fn refusals_leave_a_few_lines_and_say_how_many_more_there_were() {
 
 #[tokio::test]
 async fn a_flood_is_named_with_its_user_and_address() {
-    let server = Server::builder().with("limits.requests_per_second = 1\nlimits.requests_burst = 2\nlimits.abuse_after = 3").start().await;
+    let server = Server::builder()
+        .with("limits.requests_per_second = 1\nlimits.requests_burst = 2\nlimits.abuse_after = 3")
+        .start()
+        .await;
     let mut client = server.client(CodecKind::Json).await;
     let flood = async {
         loop {
@@ -146,7 +198,20 @@ async fn a_flood_is_named_with_its_user_and_address() {
     within("it is closed", flood).await;
     server.until("greenroom_closes_total{reason=\"rate_limited\"}", |closed| closed == 1.0).await;
     let log = server.log();
-    assert_eq!(count(&log, &["INFO", "a connection is closed", "reason=\"rate_limited\"", "127.0.0.1", "user=\"anon-"]), 1, "{log}");
+    assert_eq!(
+        count(
+            &log,
+            &[
+                "INFO",
+                "a connection is closed",
+                "reason=\"rate_limited\"",
+                "127.0.0.1",
+                "user=\"anon-"
+            ]
+        ),
+        1,
+        "{log}"
+    );
 }
 
 /// Nothing of a client's ends a line or hides one.
@@ -162,6 +227,13 @@ async fn no_line_can_be_forged() {
         let _ = ask(&server, request.as_bytes()).await;
     }
     let log = server.log();
-    assert!(log.lines().all(|line| !line.contains(|c: char| c.is_control() || c == '\u{2028}')), "{log:?}");
-    assert_eq!(log.lines().filter(|line| !line.starts_with("20")).count(), 0, "every line begins with its time: {log}");
+    assert!(
+        log.lines().all(|line| !line.contains(|c: char| c.is_control() || c == '\u{2028}')),
+        "{log:?}"
+    );
+    assert_eq!(
+        log.lines().filter(|line| !line.starts_with("20")).count(),
+        0,
+        "every line begins with its time: {log}"
+    );
 }

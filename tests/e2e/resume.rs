@@ -15,22 +15,38 @@ async fn post(client: &mut Client, numbers: std::ops::RangeInclusive<u64>) {
 }
 
 fn seqs(events: &Value) -> Vec<u64> {
-    events.as_array().expect("a list of events").iter().map(|event| event["seq"].as_u64().expect("a seq")).collect()
+    events
+        .as_array()
+        .expect("a list of events")
+        .iter()
+        .map(|event| event["seq"].as_u64().expect("a seq"))
+        .collect()
 }
 
 async fn a_position_gets_what_came_after_it(codec: CodecKind) {
-    let server = Server::builder().with("kinds.room = {behaviour = \"room\", resume_events = 10, ring_events = 3}").start().await;
+    let server = Server::builder()
+        .with("kinds.room = {behaviour = \"room\", resume_events = 10, ring_events = 3}")
+        .start()
+        .await;
     let mut sender = server.client(codec).await;
     post(&mut sender, 1..=12).await;
     let mut client = server.client(codec).await;
     let fresh = client.subscribe(ROOM).await;
-    assert_eq!((&fresh["seq"], &fresh["reason"], fresh.get("events")), (&json!(12), &json!("no_position"), None));
+    assert_eq!(
+        (&fresh["seq"], &fresh["reason"], fresh.get("events")),
+        (&json!(12), &json!("no_position"), None)
+    );
     let epoch = fresh["epoch"].clone();
     // From memory, from the store, and from nothing.
     for (seq, missed) in [(10, vec![11, 12]), (3, (4..=12).collect()), (12, vec![])] {
-        let resumed = client.ok("subscribe", json!({"entity": ROOM, "after": {"epoch": epoch, "seq": seq}})).await;
+        let resumed = client
+            .ok("subscribe", json!({"entity": ROOM, "after": {"epoch": epoch, "seq": seq}}))
+            .await;
         assert_eq!(seqs(&resumed["events"]), missed, "after {seq}");
-        assert_eq!((&resumed["seq"], resumed.get("snapshot"), resumed.get("reason")), (&json!(12), None, None));
+        assert_eq!(
+            (&resumed["seq"], resumed.get("snapshot"), resumed.get("reason")),
+            (&json!(12), None, None)
+        );
         if let Some(event) = resumed["events"].as_array().and_then(|events| events.first()) {
             assert_eq!(event.get("entity"), None, "in results the entity is left out: {event}");
         }
@@ -41,7 +57,11 @@ async fn a_position_gets_what_came_after_it(codec: CodecKind) {
         (json!({"epoch": epoch, "seq": 99}), "epoch_changed"),
     ] {
         let resumed = client.ok("subscribe", json!({"entity": ROOM, "after": after})).await;
-        assert_eq!((&resumed["reason"], &resumed["seq"], resumed.get("events")), (&json!(reason), &json!(12), None), "{after}");
+        assert_eq!(
+            (&resumed["reason"], &resumed["seq"], resumed.get("events")),
+            (&json!(reason), &json!(12), None),
+            "{after}"
+        );
         assert_eq!(resumed["snapshot"]["messages"].as_array().map(Vec::len), Some(12));
     }
     post(&mut sender, 13..=13).await;
@@ -72,7 +92,8 @@ async fn a_lost_connection_misses_nothing(codec: CodecKind) {
     assert_eq!(client.event().await["seq"], 10);
 }
 
-/// The subscriptions of a `connect` are answered in one message, in their order, and no event overtakes it.
+/// The subscriptions of a `connect` are answered in one message, in their order, and no event
+/// overtakes it.
 #[tokio::test]
 async fn connect_answers_before_any_event() {
     let mut server = Server::builder()
@@ -86,7 +107,9 @@ async fn connect_answers_before_any_event() {
     for n in 1..=10u64 {
         // Keep all rooms busy while somebody comes.
         for entity in &entities {
-            sender.tell("send", json!({"entity": entity, "n": n, "type": "post", "body": {"n": n}})).await;
+            sender
+                .tell("send", json!({"entity": entity, "n": n, "type": "post", "body": {"n": n}}))
+                .await;
         }
         let codec = CodecKind::ALL[n as usize % 2];
         let mut client = server.open(codec).await;
@@ -96,10 +119,18 @@ async fn connect_answers_before_any_event() {
             .chain([json!({"entity": "doc:x"}), json!({"entity": "no:x"})])
             .collect();
         let hello = client.ok("connect", json!({"subscriptions": listed})).await;
-        assert_eq!(client.order.first().map(String::as_str), Some("answer 1"), "an event came before the answer");
+        assert_eq!(
+            client.order.first().map(String::as_str),
+            Some("answer 1"),
+            "an event came before the answer"
+        );
         let outcomes = hello["subscriptions"].as_array().expect("outcomes");
-        let order: Vec<_> = outcomes.iter().map(|outcome| outcome["entity"].as_str().expect("an entity")).collect();
-        assert_eq!(order, entities.iter().map(String::as_str).chain(["doc:x", "no:x"]).collect::<Vec<_>>());
+        let order: Vec<_> =
+            outcomes.iter().map(|outcome| outcome["entity"].as_str().expect("an entity")).collect();
+        assert_eq!(
+            order,
+            entities.iter().map(String::as_str).chain(["doc:x", "no:x"]).collect::<Vec<_>>()
+        );
         assert_eq!(
             (&outcomes[20]["error"]["data"]["code"], &outcomes[21]["error"]["data"]["code"]),
             (&json!("forbidden"), &json!("unknown_kind"))
@@ -107,11 +138,18 @@ async fn connect_answers_before_any_event() {
         // From each position on the events follow without a gap.
         let mut expected: std::collections::HashMap<&str, u64> = outcomes[..20]
             .iter()
-            .map(|outcome| (outcome["entity"].as_str().expect("an entity"), outcome["result"]["seq"].as_u64().expect("a seq") + 1))
+            .map(|outcome| {
+                (
+                    outcome["entity"].as_str().expect("an entity"),
+                    outcome["result"]["seq"].as_u64().expect("a seq") + 1,
+                )
+            })
             .collect();
         while expected.values().any(|next| *next <= n) {
             let event = client.event().await;
-            let next = expected.get_mut(event["entity"].as_str().expect("an entity")).expect("a room that was subscribed to");
+            let next = expected
+                .get_mut(event["entity"].as_str().expect("an entity"))
+                .expect("a room that was subscribed to");
             assert_eq!(event["seq"], *next, "{event}");
             *next += 1;
         }
@@ -128,11 +166,19 @@ async fn no_gap_to_fall_into() {
     let mut clients = Vec::new();
     let mut flight = Vec::new();
     for n in 1..=POSTS {
-        flight.push(sender.ask("send", json!({"entity": ROOM, "n": n, "type": "post", "body": {"n": n}})).await);
+        flight.push(
+            sender
+                .ask("send", json!({"entity": ROOM, "n": n, "type": "post", "body": {"n": n}}))
+                .await,
+        );
         if n % 20 == 0 {
             let codec = CodecKind::ALL[clients.len() % 2];
-            let (client, hello) = server.join(codec, json!({"subscriptions": [{"entity": ROOM}]})).await;
-            clients.push((client, hello["subscriptions"][0]["result"]["seq"].as_u64().expect("a seq")));
+            let (client, hello) =
+                server.join(codec, json!({"subscriptions": [{"entity": ROOM}]})).await;
+            clients.push((
+                client,
+                hello["subscriptions"][0]["result"]["seq"].as_u64().expect("a seq"),
+            ));
             for id in flight.drain(..) {
                 sender.answer(id).await.expect("a post is accepted");
             }
@@ -148,7 +194,8 @@ async fn no_gap_to_fall_into() {
 #[tokio::test]
 async fn a_position_outlives_a_power_cut() {
     let server = Server::builder().durable().start().await;
-    let (mut client, hello) = server.join(CodecKind::Json, json!({"subscriptions": [{"entity": ROOM}]})).await;
+    let (mut client, hello) =
+        server.join(CodecKind::Json, json!({"subscriptions": [{"entity": ROOM}]})).await;
     let epoch = hello["subscriptions"][0]["result"]["epoch"].clone();
     post(&mut client, 1..=5).await;
     let server = server.kill().await.start().await;
@@ -169,7 +216,8 @@ async fn trimmed_history_is_too_old() {
     for n in 1..=80 {
         client.send(ROOM, n, "post", json!({"text": "x".repeat(2000)})).await;
     }
-    let resumed = client.ok("subscribe", json!({"entity": ROOM, "after": {"epoch": epoch, "seq": 1}})).await;
+    let resumed =
+        client.ok("subscribe", json!({"entity": ROOM, "after": {"epoch": epoch, "seq": 1}})).await;
     assert_eq!(resumed["reason"], "too_old");
     let page = client.ok("history", json!({"entity": ROOM, "after": 0, "limit": 1000})).await;
     let kept = seqs(&page["events"]);

@@ -8,8 +8,11 @@ use crate::token::SECRET;
 
 async fn a_message_lives(codec: CodecKind) {
     let mut server = Server::builder().with(SECRET).start().await;
-    let (alice, bob, eve) =
-        (server.token("alice", &[]).await, server.token("bob", &[]).await, server.token("eve", &["room:*=moderate"]).await);
+    let (alice, bob, eve) = (
+        server.token("alice", &[]).await,
+        server.token("bob", &[]).await,
+        server.token("eve", &["room:*=moderate"]).await,
+    );
     let (mut alice, hello) = server.join(codec, json!({"token": alice})).await;
     assert_eq!(hello["user"], "alice");
     let (mut bob, _) = server.join(codec, json!({"token": bob})).await;
@@ -17,7 +20,10 @@ async fn a_message_lives(codec: CodecKind) {
     let room = "room:lobby";
 
     let first = alice.subscribe(room).await;
-    assert_eq!((&first["seq"], &first["snapshot"], &first["reason"]), (&json!(0), &json!({"messages": []}), &json!("no_position")));
+    assert_eq!(
+        (&first["seq"], &first["snapshot"], &first["reason"]),
+        (&json!(0), &json!({"messages": []}), &json!("no_position"))
+    );
     let sent = alice.send(room, 1, "post", json!({"text": "hi"})).await;
     assert_eq!((&sent["seq"], sent.get("duplicate"), sent.get("result")), (&json!(1), None, None));
     assert_eq!(sent["epoch"], first["epoch"]);
@@ -42,7 +48,10 @@ async fn a_message_lives(codec: CodecKind) {
     moderator.send(room, 2, "delete", json!({"seq": 1})).await;
     let message = &bob.read(room).await["messages"][0];
     assert_eq!(message["deleted"], true, "{message}");
-    assert!(!message.to_string().contains("moderated"), "what was deleted is not to be read any more: {message}");
+    assert!(
+        !message.to_string().contains("moderated"),
+        "what was deleted is not to be read any more: {message}"
+    );
     alice.rejected(room, 3, "edit", json!({"seq": 1, "body": {}}), "message_not_found").await;
 
     let mut seen = Vec::new();
@@ -50,7 +59,13 @@ async fn a_message_lives(codec: CodecKind) {
         let event = alice.event().await;
         seen.push((event["seq"].clone(), event["from"].clone(), event["type"].clone()));
     }
-    let wanted = [(2, "alice", "edit"), (3, "bob", "react"), (4, "eve", "edit"), (5, "bob", "react"), (6, "eve", "delete")];
+    let wanted = [
+        (2, "alice", "edit"),
+        (3, "bob", "react"),
+        (4, "eve", "edit"),
+        (5, "bob", "react"),
+        (6, "eve", "delete"),
+    ];
     assert_eq!(seen, wanted.map(|(seq, from, r#type)| (json!(seq), json!(from), json!(r#type))));
     assert_eq!(alice.settled().await, [], "refused ops make no events");
     server.assert_serves().await;
@@ -88,12 +103,18 @@ async fn bad_ops_are_refused_by_name(codec: CodecKind) {
         client.send(room, n, "post", json!({"n": n})).await;
     }
     let state = client.read(room).await;
-    let kept: Vec<_> = state["messages"].as_array().expect("a list").iter().map(|message| &message["body"]["n"]).collect();
+    let kept: Vec<_> = state["messages"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|message| &message["body"]["n"])
+        .collect();
     assert_eq!(kept, [5, 6, 7], "the state keeps the last `messages` that were posted");
     client.rejected(room, 8, "react", json!({"seq": 1, "emoji": "a"}), "message_not_found").await;
 }
 
-/// Subscribers on both codecs and on all workers see what several senders say at once in one and the same order.
+/// Subscribers on both codecs and on all workers see what several senders say at once in one and
+/// the same order.
 #[tokio::test]
 async fn everybody_sees_the_same_order() {
     const SENDERS: u64 = 4;
@@ -127,9 +148,16 @@ async fn everybody_sees_the_same_order() {
     }
     assert!(orders.iter().all(|order| *order == orders[0]), "all subscribers see the same");
     for sender in 0..SENDERS {
-        let mine: Vec<_> =
-            orders[0].iter().filter(|event| event["body"]["sender"] == sender).map(|event| event["body"]["n"].clone()).collect();
-        assert_eq!(mine, (1..=EACH).map(|n| json!(n)).collect::<Vec<_>>(), "a sender's ops keep their order");
+        let mine: Vec<_> = orders[0]
+            .iter()
+            .filter(|event| event["body"]["sender"] == sender)
+            .map(|event| event["body"]["n"].clone())
+            .collect();
+        assert_eq!(
+            mine,
+            (1..=EACH).map(|n| json!(n)).collect::<Vec<_>>(),
+            "a sender's ops keep their order"
+        );
     }
     server.assert_serves().await;
 }

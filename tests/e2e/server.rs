@@ -14,23 +14,29 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::client::Client;
 
-/// How long anything may take that should happen at once. Generous, since the machine may be busy with other tests.
+/// How long anything may take that should happen at once. Generous, since the machine may be busy
+/// with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits for what should happen, and fails by naming it where it does not.
 pub async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
 }
 
 /// The binary under test.
 pub fn binary() -> PathBuf {
-    std::env::var_os("SERVER_BIN").map_or_else(|| env!("CARGO_BIN_EXE_greenroom").into(), PathBuf::from)
+    std::env::var_os("SERVER_BIN")
+        .map_or_else(|| env!("CARGO_BIN_EXE_greenroom").into(), PathBuf::from)
 }
 
 /// The binary as a command in `directory`, with nothing of this process' configuration.
 pub fn command(directory: &Path) -> Command {
     let mut command = Command::new(binary());
-    let foreign = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("GREENROOM_"));
+    let foreign = std::env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| name.to_string_lossy().starts_with("GREENROOM_"));
     foreign.for_each(|name| {
         command.env_remove(name);
     });
@@ -64,8 +70,12 @@ impl Builder {
 
     /// Lifts the limits on rates, for stories that are about something else.
     pub fn unlimited(self) -> Self {
-        let rates = ["requests", "user_requests", "anonymous_requests", "user_wakes", "address_wakes"]
-            .map(|scope| format!("limits.{scope}_per_second = 1000000\nlimits.{scope}_burst = 1000000"));
+        let rates =
+            ["requests", "user_requests", "anonymous_requests", "user_wakes", "address_wakes"].map(
+                |scope| {
+                    format!("limits.{scope}_per_second = 1000000\nlimits.{scope}_burst = 1000000")
+                },
+            );
         self.with(rates.join("\n"))
             .with("limits.bytes_per_second = \"1000MiB\"\nlimits.bytes_burst = \"1000MiB\"")
             .with("limits.user_awake = 1000000\nlimits.address_awake = 1000000")
@@ -81,9 +91,13 @@ impl Builder {
     /// Only writes the configuration down.
     pub fn prepare(self) -> Stopped {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        let head = format!("listen = \"127.0.0.1:0\"\nmetrics.listen = \"127.0.0.1:0\"\nstore.url = \"{}\"\n", self.store);
+        let head = format!(
+            "listen = \"127.0.0.1:0\"\nmetrics.listen = \"127.0.0.1:0\"\nstore.url = \"{}\"\n",
+            self.store
+        );
         let text = format!("{head}{}\n", self.config.join("\n"));
-        std::fs::write(directory.path().join("greenroom.toml"), text).expect("a temporary directory can be written to");
+        std::fs::write(directory.path().join("greenroom.toml"), text)
+            .expect("a temporary directory can be written to");
         Stopped { directory }
     }
 }
@@ -97,7 +111,11 @@ impl Stopped {
     /// Starts it, and waits until it says where it listens.
     pub async fn start(self) -> Server {
         let log_path = self.directory.path().join("log");
-        let log = std::fs::File::options().create(true).append(true).open(&log_path).expect("the log can be opened");
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&log_path)
+            .expect("the log can be opened");
         let mut child = command(self.directory.path())
             .args(["serve"])
             .stdout(Stdio::piped())
@@ -107,9 +125,14 @@ impl Stopped {
         let mut stdout = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let lines = within("the server says where it listens", announced(&mut stdout)).await;
         let find = |name: &str| {
-            let line = lines.iter().find_map(|line| line.trim().strip_prefix(name)?.trim().strip_prefix("http://"));
+            let line = lines
+                .iter()
+                .find_map(|line| line.trim().strip_prefix(name)?.trim().strip_prefix("http://"));
             let Some(line) = line else {
-                panic!("no line `{name}` among {lines:?}; log:\n{}", std::fs::read_to_string(&log_path).unwrap_or_default())
+                panic!(
+                    "no line `{name}` among {lines:?}; log:\n{}",
+                    std::fs::read_to_string(&log_path).unwrap_or_default()
+                )
             };
             line.split('/').next().expect("a split has a first part").parse().expect("an address")
         };
@@ -163,10 +186,14 @@ impl Server {
         self.child.id().expect("it runs")
     }
 
-    /// A figure of the system about the process' memory in bytes: `VmRSS`, or `VmHWM` for the most there was so far.
+    /// A figure of the system about the process' memory in bytes: `VmRSS`, or `VmHWM` for the most
+    /// there was so far.
     pub fn memory(&self, figure: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs, on Linux");
-        let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':')?.trim().strip_suffix(" kB"));
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .expect("it runs, on Linux");
+        let line = status.lines().find_map(|line| {
+            line.strip_prefix(figure)?.strip_prefix(':')?.trim().strip_suffix(" kB")
+        });
         line.and_then(|kilobytes| kilobytes.parse::<u64>().ok()).expect("the system tells") * 1024
     }
 
@@ -208,25 +235,40 @@ impl Server {
     /// Asks it to stop: SIGTERM.
     pub async fn terminate(&self) {
         let pid = self.pid().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("`kill` can be run");
+        let sent =
+            Command::new("kill").args(["-TERM", &pid]).status().await.expect("`kill` can be run");
         assert!(sent.success(), "`kill -TERM {pid}` failed");
     }
 
     /// Waits for its end.
     pub async fn ended(mut self) -> (ExitStatus, Stopped) {
-        let status = within("the process ends", self.child.wait()).await.expect("it can be waited for");
-        (status, Stopped { directory: self.directory.take().expect("a running server has a directory") })
+        let status =
+            within("the process ends", self.child.wait()).await.expect("it can be waited for");
+        (
+            status,
+            Stopped { directory: self.directory.take().expect("a running server has a directory") },
+        )
     }
 
-    /// That it still serves: the process lives, nothing has panicked, and a newcomer's op is committed and comes back as an event.
+    /// That it still serves: the process lives, nothing has panicked, and a newcomer's op is
+    /// committed and comes back as an event.
     pub async fn assert_serves(&mut self) {
-        assert_eq!(self.child.try_wait().expect("it can be asked"), None, "the server has ended; log:\n{}", self.log());
+        assert_eq!(
+            self.child.try_wait().expect("it can be asked"),
+            None,
+            "the server has ended; log:\n{}",
+            self.log()
+        );
         let mut client = self.client(CodecKind::Json).await;
         let entity = format!("room:check-{}", fastrand::u64(..));
         client.ok("subscribe", json!({"entity": entity})).await;
         client.ok("send", json!({"entity": entity, "type": "post", "body": {}, "n": 1})).await;
         assert_eq!(client.event().await["seq"], 1);
-        assert!(!self.scrape().await.contains("\ngreenroom_actor_panics_total{"), "an actor has panicked; log:\n{}", self.log());
+        assert!(
+            !self.scrape().await.contains("\ngreenroom_actor_panics_total{"),
+            "an actor has panicked; log:\n{}",
+            self.log()
+        );
     }
 
     /// One scrape.
@@ -236,15 +278,16 @@ impl Server {
         body
     }
 
-    /// The value of one series, such as `greenroom_ops_total{kind="room",outcome="accepted"}`; 0 where there is none yet.
+    /// The value of one series, such as `greenroom_ops_total{kind="room",outcome="accepted"}`; 0
+    /// where there is none yet.
     pub async fn sample(&self, series: &str) -> f64 {
         let scrape = self.scrape().await;
         let line = scrape.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().expect("a sample is a number"))
     }
 
-    /// Waits until a series has a value that is `wanted`: for what shows nowhere else. Metrics cannot be waited on, so this
-    /// looks again and again.
+    /// Waits until a series has a value that is `wanted`: for what shows nowhere else. Metrics
+    /// cannot be waited on, so this looks again and again.
     pub async fn until(&self, series: &str, wanted: impl Fn(f64) -> bool) {
         let mut looks = tokio::time::interval(Duration::from_millis(20));
         let seen = async {
@@ -276,15 +319,24 @@ impl Drop for Server {
 
 /// A plain HTTP request: status and body.
 pub async fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
-    let mut socket = within("the connection", TcpStream::connect(address)).await.expect("it listens");
+    let mut socket =
+        within("the connection", TcpStream::connect(address)).await.expect("it listens");
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).await.expect("the request is taken");
     let mut answer = Vec::new();
     within("the answer", socket.read_to_end(&mut answer)).await.expect("the answer can be read");
     let answer = String::from_utf8(answer).expect("the answer is text");
     let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("an answer has a status");
-    if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { (status, unchunked(body)) } else { (status, body.to_owned()) }
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .expect("an answer has a status");
+    if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        (status, unchunked(body))
+    } else {
+        (status, body.to_owned())
+    }
 }
 
 fn unchunked(mut body: &str) -> String {

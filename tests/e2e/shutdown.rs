@@ -1,4 +1,5 @@
-//! SIGTERM: everything accepted is answered, everybody is told when to come back, and nothing is lost.
+//! SIGTERM: everything accepted is answered, everybody is told when to come back, and nothing is
+//! lost.
 
 use greenroom_protocol::CodecKind;
 use serde_json::{Value, json};
@@ -7,10 +8,16 @@ use crate::server::{Server, within};
 
 #[tokio::test]
 async fn everybody_is_told_goodbye() {
-    let server = Server::builder().with("drain.reconnect_after = \"2s\"").with("drain.reconnect_spread = \"3s\"").start().await;
+    let server = Server::builder()
+        .with("drain.reconnect_after = \"2s\"")
+        .with("drain.reconnect_spread = \"3s\"")
+        .start()
+        .await;
     let mut clients = Vec::new();
     for index in 0..8 {
-        let (mut client, _) = server.join(CodecKind::ALL[index % 2], json!({"subscriptions": [{"entity": "room:x"}]})).await;
+        let (mut client, _) = server
+            .join(CodecKind::ALL[index % 2], json!({"subscriptions": [{"entity": "room:x"}]}))
+            .await;
         client.ok("presence", json!({"entity": "room:x", "action": "enter"})).await;
         clients.push(client);
     }
@@ -20,14 +27,18 @@ async fn everybody_is_told_goodbye() {
     for client in &mut clients {
         let goodbye = client.expect("goodbye").await;
         assert_eq!(goodbye["reason"], "shutting_down");
-        assert!(goodbye["reconnect_after_ms"].as_u64().is_some_and(|ms| (2000..=5000).contains(&ms)), "{goodbye}");
+        assert!(
+            goodbye["reconnect_after_ms"].as_u64().is_some_and(|ms| (2000..=5000).contains(&ms)),
+            "{goodbye}"
+        );
         assert_eq!(client.closed().await, (1001, "shutting_down".into()));
     }
     let (status, _) = server.ended().await;
     assert_eq!(status.code(), Some(0));
 }
 
-/// Under load: every answer that was given is kept, and every op is answered or left open, never refused wrongly.
+/// Under load: every answer that was given is kept, and every op is answered or left open, never
+/// refused wrongly.
 #[tokio::test]
 async fn what_was_acknowledged_is_there_afterwards() {
     let server = Server::builder()
@@ -60,12 +71,19 @@ async fn what_was_acknowledged_is_there_afterwards() {
     assert_eq!(status.code(), Some(0));
     let server = stopped.start().await;
     let (mut client, _) = server.join(CodecKind::Json, json!({"client": hello["client"]})).await;
-    let logged: Vec<Value> = client.log("room:x").await.iter().map(|event| event["body"]["n"].clone()).collect();
-    assert!(acknowledged.iter().all(|n| logged.contains(&json!(n))), "{} acknowledged, {} in the log", acknowledged.len(), logged.len());
+    let logged: Vec<Value> =
+        client.log("room:x").await.iter().map(|event| event["body"]["n"].clone()).collect();
+    assert!(
+        acknowledged.iter().all(|n| logged.contains(&json!(n))),
+        "{} acknowledged, {} in the log",
+        acknowledged.len(),
+        logged.len()
+    );
     for n in 1..=500 {
         client.ok("send", op(n)).await;
     }
-    let mut logged: Vec<u64> = client.log("room:x").await.iter().filter_map(|event| event["body"]["n"].as_u64()).collect();
+    let mut logged: Vec<u64> =
+        client.log("room:x").await.iter().filter_map(|event| event["body"]["n"].as_u64()).collect();
     logged.sort_unstable();
     assert_eq!(logged, (1..=500).collect::<Vec<_>>(), "after the repeats each op is there once");
 }

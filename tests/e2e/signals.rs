@@ -7,12 +7,26 @@ use crate::server::Server;
 
 async fn to_the_others_and_not_stored(codec: CodecKind) {
     let server = Server::builder().start().await;
-    let (mut one, hello) = server.join(codec, json!({"subscriptions": [{"entity": "room:s"}]})).await;
-    let (mut two, _) = server.join(codec, json!({"subscriptions": [{"entity": "room:s", "signals": "latest"}]})).await;
-    let (mut deaf, _) = server.join(codec, json!({"subscriptions": [{"entity": "room:s", "signals": "none"}]})).await;
-    let (mut quiet, _) = server.join(codec, json!({"subscriptions": [{"entity": "room:s", "events": "none"}]})).await;
+    let (mut one, hello) =
+        server.join(codec, json!({"subscriptions": [{"entity": "room:s"}]})).await;
+    let (mut two, _) = server
+        .join(codec, json!({"subscriptions": [{"entity": "room:s", "signals": "latest"}]}))
+        .await;
+    let (mut deaf, _) = server
+        .join(codec, json!({"subscriptions": [{"entity": "room:s", "signals": "none"}]}))
+        .await;
+    let (mut quiet, _) = server
+        .join(codec, json!({"subscriptions": [{"entity": "room:s", "events": "none"}]}))
+        .await;
 
-    assert_eq!(one.ok("signal", json!({"entity": "room:s", "type": "typing", "body": {"on": true}, "key": "k"})).await, json!({}));
+    assert_eq!(
+        one.ok(
+            "signal",
+            json!({"entity": "room:s", "type": "typing", "body": {"on": true}, "key": "k"})
+        )
+        .await,
+        json!({})
+    );
     one.tell("signal", json!({"entity": "room:s", "type": "cursor", "body": [1, 2]})).await;
     one.send("room:s", 1, "post", json!({})).await;
     let from = &hello["user"];
@@ -28,7 +42,12 @@ async fn to_the_others_and_not_stored(codec: CodecKind) {
     quiet.ok("read", json!({"entity": "room:s"})).await;
     assert_eq!(quiet.settled().await, [], "events were not wanted");
     assert_eq!(one.log("room:s").await.len(), 1, "signals are not stored");
-    one.fails("signal", json!({"entity": "room:s", "type": "t", "body": {}, "key": "k".repeat(65)}), "invalid_params").await;
+    one.fails(
+        "signal",
+        json!({"entity": "room:s", "type": "t", "body": {}, "key": "k".repeat(65)}),
+        "invalid_params",
+    )
+    .await;
 }
 
 mod codecs {

@@ -33,12 +33,14 @@ pub async fn closed_for_reading_nothing(server: &Server, codec: CodecKind) -> (u
     slow.ok("connect", json!({"subscriptions": [{"entity": DOC}]})).await;
     let mut sender = server.client(codec).await;
     let value = "x".repeat(LARGE);
-    // The close frame itself can only be read once the rest is. Wait until the server has made up its mind.
+    // The close frame itself can only be read once the rest is. Wait until the server has made up
+    // its mind.
     for n in 1..=MANY {
         sender.send(DOC, n, "set", json!({"path": "/value", "value": value})).await;
     }
     server.until("greenroom_closes_total{reason=\"slow_consumer\"}", |closes| closes == 1.0).await;
-    // What it was sent before is cut off somewhere; the metric has said why. A client that had read would have seen this.
+    // What it was sent before is cut off somewhere; the metric has said why. A client that had read
+    // would have seen this.
     let close = greenroom_protocol::close::CloseCode::SlowConsumer;
     (close.number(), close.reason().to_owned())
 }
@@ -57,15 +59,24 @@ async fn replay_gives_each_event_once_and_in_order(codec: CodecKind) {
     // The gauge follows once a second: wait until it knows of the slow one.
     server.until("greenroom_outbox_bytes", |bytes| bytes > 0.0).await;
     let waiting = server.sample("greenroom_outbox_bytes").await;
-    assert!(waiting <= (OUTBOX + 2 * LARGE as u64) as f64, "{waiting} bytes wait: the outbox has a bound");
+    assert!(
+        waiting <= (OUTBOX + 2 * LARGE as u64) as f64,
+        "{waiting} bytes wait: the outbox has a bound"
+    );
     for seq in 1..=MANY {
         let event = slow.event().await;
-        assert_eq!((&event["seq"], event["body"]["value"].as_str().map(str::len)), (&json!(seq), Some(LARGE)));
+        assert_eq!(
+            (&event["seq"], event["body"]["value"].as_str().map(str::len)),
+            (&json!(seq), Some(LARGE))
+        );
     }
     assert_eq!(slow.settled().await, [], "nothing came twice");
     pour(&mut sender, MANY + 1..=MANY + 1).await;
     assert_eq!(slow.event().await["seq"], MANY + 1, "it is live again");
-    assert!(server.sample("greenroom_outbox_overflows_total{policy=\"replay\"}").await >= 1.0, "it was too slow at least once");
+    assert!(
+        server.sample("greenroom_outbox_overflows_total{policy=\"replay\"}").await >= 1.0,
+        "it was too slow at least once"
+    );
     server.assert_serves().await;
 }
 
@@ -97,14 +108,16 @@ async fn the_close_frame_can_be_read() {
         while overflows == 0.0 {
             n += 20;
             pour(&mut sender, n - 19..=n).await;
-            overflows = server.sample("greenroom_outbox_overflows_total{policy=\"disconnect\"}").await;
+            overflows =
+                server.sample("greenroom_outbox_overflows_total{policy=\"disconnect\"}").await;
         }
         slow.closed().await
     };
     assert_eq!(Box::pin(reading).await, (4009, "slow_consumer".into()));
 }
 
-/// Signals that a slow client cannot take are dropped, the oldest first, or replaced by the latest; events are not.
+/// Signals that a slow client cannot take are dropped, the oldest first, or replaced by the latest;
+/// events are not.
 #[tokio::test]
 async fn signals_give_way() {
     let server = builder().start().await;
@@ -132,8 +145,17 @@ async fn signals_give_way() {
                 other => panic!("`{other}`"),
             }
         }
-        signals.extend(slow.settled().await.iter().map(|(_, params)| params["body"]["n"].as_u64().expect("a number")));
-        assert!((signals.len() as u64) < MANY, "{} of {MANY} signals came: none gave way", signals.len());
+        signals.extend(
+            slow.settled()
+                .await
+                .iter()
+                .map(|(_, params)| params["body"]["n"].as_u64().expect("a number")),
+        );
+        assert!(
+            (signals.len() as u64) < MANY,
+            "{} of {MANY} signals came: none gave way",
+            signals.len()
+        );
         assert!(signals.is_sorted_by(|a, b| a < b), "{signals:?}");
     }
 }
@@ -154,7 +176,14 @@ async fn flood(sender: &mut Client, count: u64) {
             let oldest = asked.pop_front().expect("it is full");
             sender.answer(oldest).await.expect("a post is accepted");
         }
-        asked.push_back(sender.ask("send", json!({"entity": BUSY, "n": n, "type": "post", "body": {"text": "so it goes"}})).await);
+        asked.push_back(
+            sender
+                .ask(
+                    "send",
+                    json!({"entity": BUSY, "n": n, "type": "post", "body": {"text": "so it goes"}}),
+                )
+                .await,
+        );
     }
     for id in asked {
         sender.answer(id).await.expect("a post is accepted");
@@ -168,7 +197,8 @@ async fn read(client: &mut Client, seqs: std::ops::RangeInclusive<u64>) {
     }
 }
 
-/// A reader that stands still while a hundred thousand events pass is a cursor, not a buffer, and misses nothing.
+/// A reader that stands still while a hundred thousand events pass is a cursor, not a buffer, and
+/// misses nothing.
 #[tokio::test]
 async fn a_long_stall_costs_an_outbox_and_no_event() {
     let mut server = Server::builder()
@@ -196,7 +226,11 @@ async fn a_long_stall_costs_an_outbox_and_no_event() {
     server.until("greenroom_outbox_bytes", |bytes| bytes > 0.0 && bytes <= bound).await;
     let grown = server.memory("VmRSS").saturating_sub(before);
     assert!(grown <= GROWTH, "the server grew by {grown} bytes");
-    assert_eq!(server.sample("greenroom_outbox_overflows_total{policy=\"replay\"}").await, stalled.len() as f64, "each paused once");
+    assert_eq!(
+        server.sample("greenroom_outbox_overflows_total{policy=\"replay\"}").await,
+        stalled.len() as f64,
+        "each paused once"
+    );
 
     futures_util::future::join_all(stalled.iter_mut().map(|slow| read(slow, 1..=STALL))).await;
     let pages = server.sample("greenroom_catch_up_pages_total").await;

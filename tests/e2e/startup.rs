@@ -6,7 +6,9 @@ use crate::server::{Builder, Server, Stopped, command, within};
 
 /// Runs `greenroom` in the directory of `stopped` to its end.
 async fn run(stopped: &Stopped, arguments: &[&str]) -> Output {
-    within("the process ends", command(stopped.directory.path()).args(arguments).output()).await.expect("the binary runs")
+    within("the process ends", command(stopped.directory.path()).args(arguments).output())
+        .await
+        .expect("the binary runs")
 }
 
 /// Runs `serve`, which must fail with this exit code. Returns what it says.
@@ -26,7 +28,12 @@ async fn all_mistakes_are_listed_at_once() {
         .with("limits.abuse_after = 0")
         .with("kinds.room.behaviour = \"room\"\nkinds.room.max_depth = 3");
     let says = refused(builder, 2).await;
-    for key in ["socket.max_in_flight", "socket.idle_timeout", "limits.abuse_after", "kinds.room.max_depth"] {
+    for key in [
+        "socket.max_in_flight",
+        "socket.idle_timeout",
+        "limits.abuse_after",
+        "kinds.room.max_depth",
+    ] {
         assert!(says.contains(key), "no `{key}` in: {says}");
     }
     assert!(says.contains("greenroom.toml"), "it says where: {says}");
@@ -78,7 +85,11 @@ async fn a_data_directory_has_one_process() {
 async fn flags_and_environment_win_over_the_file() {
     let stopped = Server::builder().with("socket.max_in_flight = 7").prepare();
     let mut command = command(stopped.directory.path());
-    let output = command.arg("check").env("GREENROOM_SOCKET__MAX_IN_FLIGHT", "0").env("GREENROOM_PORT", "tcp://10.0.0.1:80").output();
+    let output = command
+        .arg("check")
+        .env("GREENROOM_SOCKET__MAX_IN_FLIGHT", "0")
+        .env("GREENROOM_PORT", "tcp://10.0.0.1:80")
+        .output();
     let output = within("the check", output).await.expect("the binary runs");
     let says = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{says}");

@@ -1,6 +1,7 @@
 //! Metrics stand still while what they count does not happen, though something like it does.
 //!
-//! `src/metrics/tests.rs` holds the list of all metrics, each with the test in which it stands still.
+//! `src/metrics/tests.rs` holds the list of all metrics, each with the test in which it stands
+//! still.
 
 use greenroom_protocol::CodecKind;
 use serde_json::json;
@@ -10,7 +11,8 @@ use crate::client::Client;
 use crate::raw::{Raw, upgrade};
 use crate::server::{Server, http_get};
 
-/// A metric, with a label where only that series is meant, and something that is not what it counts.
+/// A metric, with a label where only that series is meant, and something that is not what it
+/// counts.
 const ROWS: &[(&str, &str, &str)] = &[
     ("greenroom_connections", "", "a connection is refused"),
     ("greenroom_connections", "", "a page is read"),
@@ -47,7 +49,8 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("greenroom_build_info", "", "a client stays"),
 ];
 
-/// The sum of the series of a metric whose labels hold `label`. The canary, which is always at work, does not count.
+/// The sum of the series of a metric whose labels hold `label`. The canary, which is always at
+/// work, does not count.
 fn total(scrape: &str, metric: &str, label: &str) -> f64 {
     let series = scrape.lines().filter_map(|line| line.rsplit_once(' ')).filter(|(id, _)| {
         let name = id.split('{').next().unwrap_or_default();
@@ -71,7 +74,10 @@ impl Story {
         let Self { server, client, staying, n } = self;
         match what {
             "a connection is refused" => {
-                for request in [upgrade(&[("Origin", "https://evil.test")]), upgrade(&[]).replacen("/ws", "/socket", 1)] {
+                for request in [
+                    upgrade(&[("Origin", "https://evil.test")]),
+                    upgrade(&[]).replacen("/ws", "/socket", 1),
+                ] {
                     let mut raw = Raw::connect(server.address).await;
                     raw.write(request.as_bytes()).await;
                     assert!(raw.http().await.status >= 400);
@@ -92,7 +98,13 @@ impl Story {
             "requests within every rate" => drop(client.settled().await),
             "requests without the right to them" => {
                 client.fails("read", json!({"entity": "closed:x"}), "forbidden").await;
-                client.fails("send", json!({"entity": "closed:x", "type": "post", "body": {}}), "forbidden").await;
+                client
+                    .fails(
+                        "send",
+                        json!({"entity": "closed:x", "type": "post", "body": {}}),
+                        "forbidden",
+                    )
+                    .await;
             }
             "reading and signalling" => {
                 client.read("room:still").await;
@@ -101,8 +113,17 @@ impl Story {
                 client.ok("signal", json!({"entity": "room:still", "type": "t", "body": 1})).await;
             }
             "a repeat and a rejection" => {
-                assert_eq!(client.send("room:still", 1, "post", json!({})).await["duplicate"], true);
-                client.fails("send", json!({"entity": "room:still", "type": "explode", "body": {}}), "rejected").await;
+                assert_eq!(
+                    client.send("room:still", 1, "post", json!({})).await["duplicate"],
+                    true
+                );
+                client
+                    .fails(
+                        "send",
+                        json!({"entity": "room:still", "type": "explode", "body": {}}),
+                        "rejected",
+                    )
+                    .await;
             }
             "a message that cannot be read" => {
                 client.say_frame(Message::text("{")).await;
@@ -117,7 +138,8 @@ impl Story {
 #[tokio::test]
 async fn metrics_stand_still() {
     let closed = "kinds.closed = {behaviour = \"room\", anonymous_permissions = []}\nkinds.room = {behaviour = \"room\"}";
-    let server = Server::builder().with(closed).with("socket.connect_timeout = \"1h\"").start().await;
+    let server =
+        Server::builder().with(closed).with("socket.connect_timeout = \"1h\"").start().await;
     server.until("greenroom_ready", |ready| ready == 1.0).await;
     let mut client = server.client(CodecKind::Json).await;
     client.subscribe("room:still").await;

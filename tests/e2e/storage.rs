@@ -1,8 +1,10 @@
-//! Storage faults, met by the real binary: a store that stalls, is slow, fails, loses answers, is killed, or is not there.
+//! Storage faults, met by the real binary: a store that stalls, is slow, fails, loses answers, is
+//! killed, or is not there.
 //!
-//! `load` writes all the while and remembers what it was told; afterwards none of that may be missing, and nothing may be
-//! there twice. The faults are the system's own: a frozen file system, a power cut, failing system calls, a real SurrealDB server that is
-//! stopped or killed, and a wire in between that is held or cut. What the user may not do is said and skipped.
+//! `load` writes all the while and remembers what it was told; afterwards none of that may be
+//! missing, and nothing may be there twice. The faults are the system's own: a frozen file system,
+//! a power cut, failing system calls, a real SurrealDB server that is stopped or killed, and a wire
+//! in between that is held or cut. What the user may not do is said and skipped.
 
 pub mod database;
 mod disk;

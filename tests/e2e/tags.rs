@@ -19,7 +19,9 @@ async fn the_event_of_a_tagged_op_carries_the_tag(codec: CodecKind) {
     other.subscribe(ROOM).await;
     let op = json!({"entity": ROOM, "n": 1, "type": "post", "body": {"text": "hi"}, "tag": "f3a9"});
     sender.ok("send", op.clone()).await;
-    sender.ok("send", json!({"entity": ROOM, "n": 2, "type": "post", "body": {"text": "plain"}})).await;
+    sender
+        .ok("send", json!({"entity": ROOM, "n": 2, "type": "post", "body": {"text": "plain"}}))
+        .await;
     for client in [&mut sender, &mut other] {
         assert_eq!(client.event().await["tag"], "f3a9");
         let event = client.event().await;

@@ -5,16 +5,23 @@ use std::path::Path;
 use crate::server::{Server, command, within};
 
 /// The configuration that makes and checks tokens, beside which anonymous users are admitted.
-pub const SECRET: &str = "auth.secret = \"a-secret-of-these-tests-and-of-nothing-else\"\nauth.anonymous = true";
+pub const SECRET: &str =
+    "auth.secret = \"a-secret-of-these-tests-and-of-nothing-else\"\nauth.anonymous = true";
 
 /// A token from `greenroom token` with these flags, signed by the configuration in `directory`.
 pub async fn mint(directory: &Path, flags: &[&str]) -> String {
     let mut command = command(directory);
-    let output = within("a token is made", command.arg("token").args(flags).output()).await.expect("the binary runs");
+    let output = within("a token is made", command.arg("token").args(flags).output())
+        .await
+        .expect("the binary runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("a token is text");
     let token = text.trim_end();
-    assert_eq!(token.split('.').count(), 3, "standard output holds a JWT and nothing else: {text:?}");
+    assert_eq!(
+        token.split('.').count(),
+        3,
+        "standard output holds a JWT and nothing else: {text:?}"
+    );
     token.to_owned()
 }
 

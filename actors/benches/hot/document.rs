@@ -10,7 +10,8 @@ const MAX_STATE: usize = 1 << 20;
 /// `/a` has small objects, `/l` numbers; together they are nearly as large as a document may be.
 fn document() -> Document {
     let objects: Vec<_> = (0..40_000).map(|i| format!(r#"{{"n":{i}}}"#)).collect();
-    let initial = format!(r#"{{"a":[{}],"l":[{}0],"x":0}}"#, objects.join(","), "0,".repeat(200_000));
+    let initial =
+        format!(r#"{{"a":[{}],"l":[{}0],"x":0}}"#, objects.join(","), "0,".repeat(200_000));
     let initial = RawJson::from_text(initial).expect("it is JSON");
     Document::new(DocumentConfig { initial, max_state_bytes: MAX_STATE, max_depth: 64 })
 }
@@ -20,7 +21,8 @@ fn patch(times: usize, operations: &[&str], last: &str) -> RawJson {
     RawJson::from_text(format!("[{}{last}]", format!("{each},").repeat(times))).expect("it is JSON")
 }
 
-/// One iteration decides one op, over and over again on the same document; `fails` is what it must come to.
+/// One iteration decides one op, over and over again on the same document; `fails` is what it must
+/// come to.
 fn decide(bencher: Bencher<'_, '_>, r#type: &str, body: &RawJson, fails: bool) {
     let mut document = document();
     let op = Op { r#type, body, from: "alice", moderator: false, seq: 1, at: 1 };
@@ -31,13 +33,19 @@ const FAILS: &str = r#"{"op":"remove","path":"/nowhere"}"#;
 
 #[divan::bench]
 fn increment(bencher: Bencher<'_, '_>) {
-    decide(bencher, "increment", &RawJson::from_text(r#"{"path":"/x","by":1}"#).expect("it is JSON"), false);
+    decide(
+        bencher,
+        "increment",
+        &RawJson::from_text(r#"{"path":"/x","by":1}"#).expect("it is JSON"),
+        false,
+    );
 }
 
 /// `move` there and back, and then an operation that fails.
 #[divan::bench(args = [1, 15])]
 fn refused_moves(bencher: Bencher<'_, '_>, times: usize) {
-    let moves = [r#"{"op":"move","from":"/a","path":"/b"}"#, r#"{"op":"move","from":"/b","path":"/a"}"#];
+    let moves =
+        [r#"{"op":"move","from":"/a","path":"/b"}"#, r#"{"op":"move","from":"/b","path":"/a"}"#];
     decide(bencher, "patch", &patch(times, &moves, FAILS), true);
 }
 
@@ -51,13 +59,21 @@ fn refused_copies(bencher: Bencher<'_, '_>) {
 /// Insertions into the middle of the longest array, up to what one op may do.
 #[divan::bench]
 fn refused_insertions(bencher: Bencher<'_, '_>) {
-    decide(bencher, "patch", &patch(100, &[r#"{"op":"add","path":"/l/100000","value":0}"#], FAILS), true);
+    decide(
+        bencher,
+        "patch",
+        &patch(100, &[r#"{"op":"add","path":"/l/100000","value":0}"#], FAILS),
+        true,
+    );
 }
 
 /// Copies of the longest array, changed so that they are copies in deed.
 #[divan::bench]
 fn refused_changed_copies(bencher: Bencher<'_, '_>) {
-    let copies =
-        [r#"{"op":"copy","from":"/l","path":"/b"}"#, r#"{"op":"replace","path":"/b/0","value":1}"#, r#"{"op":"remove","path":"/b"}"#];
+    let copies = [
+        r#"{"op":"copy","from":"/l","path":"/b"}"#,
+        r#"{"op":"replace","path":"/b/0","value":1}"#,
+        r#"{"op":"remove","path":"/b"}"#,
+    ];
     decide(bencher, "patch", &patch(15, &copies, FAILS), true);
 }

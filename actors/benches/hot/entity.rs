@@ -25,8 +25,15 @@ struct Posters {
 
 impl Posters {
     fn new(count: u64) -> Self {
-        let client = |i: u64| (format!("user-{i}").into(), ulid::Ulid::from_parts(NOW, i.into()).to_string().into());
-        Self { asker: rig::asker(rig::session(0)), clients: (0..count).map(client).collect(), body: rig::body(), made: Cell::new(0) }
+        let client = |i: u64| {
+            (format!("user-{i}").into(), ulid::Ulid::from_parts(NOW, i.into()).to_string().into())
+        };
+        Self {
+            asker: rig::asker(rig::session(0)),
+            clients: (0..count).map(client).collect(),
+            body: rig::body(),
+            made: Cell::new(0),
+        }
     }
 
     /// The next poster's next post.
@@ -53,10 +60,20 @@ impl Posters {
 
 /// A room that one session in JSON follows, so that events are encoded.
 fn entity() -> Entity {
-    let mut entity =
-        Entity::wake(rig::room(0), Arc::new(rig::kind()), rig::encoder(), Loaded::default(), rig::epoch()).expect("an empty log is sound");
+    let mut entity = Entity::wake(
+        rig::room(0),
+        Arc::new(rig::kind()),
+        rig::encoder(),
+        Loaded::default(),
+        rig::epoch(),
+    )
+    .expect("an empty log is sound");
     let asker = rig::asker(rig::session(1));
-    let request = SubscribeRequest { spec: rig::spec(asker.session), after: None, reply: rig::reply(&asker, 1) };
+    let request = SubscribeRequest {
+        spec: rig::spec(asker.session),
+        after: None,
+        reply: rig::reply(&asker, 1),
+    };
     entity.take(ToEntity::Subscribe(Box::new(request)), &mut Effects::default());
     entity
 }
@@ -75,9 +92,9 @@ fn decide(entity: &mut Entity, requests: Vec<OpRequest>, seq: u64) -> Vec<Effect
     effects
 }
 
-/// One iteration decides so many numbered posts of 64 clients, and then learns that all are on disk: events and answers are
-/// encoded and released. Snapshots are made when they are due, and all that an entity remembers is full. What the journal and the
-/// relay would do is not in it.
+/// One iteration decides so many numbered posts of 64 clients, and then learns that all are on
+/// disk: events and answers are encoded and released. Snapshots are made when they are due, and all
+/// that an entity remembers is full. What the journal and the relay would do is not in it.
 #[divan::bench(args = [1, 16, 256])]
 fn post(bencher: Bencher<'_, '_>, ops: usize) {
     let (mut entity, posters, mut seq) = (entity(), Posters::new(64), 0);
@@ -92,7 +109,8 @@ fn post(bencher: Bencher<'_, '_>, ops: usize) {
     });
 }
 
-/// One iteration looks up one repeated op among the outcomes of 1,000 clients, and answers it with the first outcome.
+/// One iteration looks up one repeated op among the outcomes of 1,000 clients, and answers it with
+/// the first outcome.
 #[divan::bench]
 fn repeat(bencher: Bencher<'_, '_>) {
     const CLIENTS: u64 = 1000;
@@ -104,7 +122,8 @@ fn repeat(bencher: Bencher<'_, '_>) {
     let turn = Cell::new(0);
     bencher
         .with_inputs(|| {
-            // A step that shares no factor with the number of clients meets them all, in no order that a cache would like.
+            // A step that shares no factor with the number of clients meets them all, in no order
+            // that a cache would like.
             let turn = turn.replace(turn.get() + 617);
             posters.post(turn % CLIENTS, turn % EACH + 1)
         })

@@ -11,7 +11,9 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use greenroom_actors::journal::{Committer, CommitterLimits, Journal, Progress, ToJournal};
 use greenroom_actors::record::EventRecord;
-use greenroom_actors::store::{Batch, CommitError, Fence, Loaded, Page, Settled, Store, StoreError};
+use greenroom_actors::store::{
+    Batch, CommitError, Fence, Loaded, Page, Settled, Store, StoreError,
+};
 use greenroom_protocol::EntityId;
 
 use crate::rig;
@@ -53,19 +55,28 @@ impl Store for Takes {
 /// A committer before a queue of 1,024 events, 16 of each entity, which came in turn.
 fn committer(store: &Arc<Takes>, text: &Bytes) -> Committer {
     let (journal, queue) = Journal::channel(EVENTS as usize);
-    let lives: Vec<_> = (0..ENTITIES).map(|i| (rig::room(i as usize), Progress::new(0).0)).collect();
+    let lives: Vec<_> =
+        (0..ENTITIES).map(|i| (rig::room(i as usize), Progress::new(0).0)).collect();
     for event in 0..EVENTS {
         let (entity, progress) = &lives[(event % ENTITIES) as usize];
         let (entity, progress, seq) = (entity.clone(), Arc::clone(progress), event / ENTITIES + 1);
-        let message = ToJournal::Event { entity, epoch: rig::epoch(), seq, text: text.clone(), erasure: None, progress };
+        let message = ToJournal::Event {
+            entity,
+            epoch: rig::epoch(),
+            seq,
+            text: text.clone(),
+            erasure: None,
+            progress,
+        };
         journal.reserve().expect("the queue has room for all").send(message);
     }
-    let limits = CommitterLimits { batch_ops: 4096, batch_bytes: 4 * 1024 * 1024, linger: Duration::ZERO };
+    let limits =
+        CommitterLimits { batch_ops: 4096, batch_bytes: 4 * 1024 * 1024, linger: Duration::ZERO };
     Committer::new(Arc::clone(store) as Arc<dyn Store>, 1, queue, limits).0
 }
 
-/// One iteration takes 1,024 queued events of 64 entities, gathers them in one transaction of 64 rows, hands that to a store which
-/// does nothing, and tells the entities.
+/// One iteration takes 1,024 queued events of 64 entities, gathers them in one transaction of 64
+/// rows, hands that to a store which does nothing, and tells the entities.
 #[divan::bench]
 fn commit_1024_events(bencher: Bencher<'_, '_>) {
     let record = EventRecord {
@@ -83,9 +94,13 @@ fn commit_1024_events(bencher: Bencher<'_, '_>) {
     };
     let text = Bytes::from(serde_json::to_vec(&record).expect("it serializes"));
     let store = Arc::new(Takes);
-    bencher.counter(ItemsCount::new(EVENTS)).with_inputs(|| committer(&store, &text)).bench_local_values(|committer| {
-        // Nothing in it waits: the queue is full and has no other end, and the store answers at once.
-        let done = pin!(committer.run()).poll(&mut Context::from_waker(Waker::noop()));
-        assert!(done.is_ready(), "it commits until the queue is empty");
-    });
+    bencher
+        .counter(ItemsCount::new(EVENTS))
+        .with_inputs(|| committer(&store, &text))
+        .bench_local_values(|committer| {
+            // Nothing in it waits: the queue is full and has no other end, and the store answers at
+            // once.
+            let done = pin!(committer.run()).poll(&mut Context::from_waker(Waker::noop()));
+            assert!(done.is_ready(), "it commits until the queue is empty");
+        });
 }

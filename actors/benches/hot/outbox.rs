@@ -21,7 +21,10 @@ fn push_and_take(bencher: Bencher<'_, '_>, frames: usize) {
             outbox.push(divan::black_box(&frame).clone());
         }
         let mut context = Context::from_waker(Waker::noop());
-        assert!(outbox.poll_take(&mut context, &mut taken, frames, usize::MAX).is_ready(), "there is something to take");
+        assert!(
+            outbox.poll_take(&mut context, &mut taken, frames, usize::MAX).is_ready(),
+            "there is something to take"
+        );
         taken.drain(..).map(|frame| frame.len()).sum::<usize>()
     });
 }

@@ -33,18 +33,31 @@ impl Sink for Takes {
     }
 }
 
-/// A relay whose seats all follow one room. Their pumps have nothing to do, so that what comes goes straight to the socket.
+/// A relay whose seats all follow one room. Their pumps have nothing to do, so that what comes goes
+/// straight to the socket.
 fn relay() -> Rc<RefCell<Relay>> {
     let (directory, _) = Directory::channels(1, 1);
     let relay = Relay::new(WorkerId(0), directory, rig::encoder());
-    let mut entity =
-        Entity::wake(rig::room(0), rig::kind().into(), rig::encoder(), Loaded::default(), rig::epoch()).expect("an empty log is sound");
+    let mut entity = Entity::wake(
+        rig::room(0),
+        rig::kind().into(),
+        rig::encoder(),
+        Loaded::default(),
+        rig::epoch(),
+    )
+    .expect("an empty log is sound");
     let all = relay.borrow().outboxes();
     for _ in 0..SEATS {
         let outbox = |key| Outbox::new(key, 256 * 1024, Rc::clone(&all));
-        let seat = relay.borrow_mut().seat(|key| Seat::new(key, CodecKind::Json, outbox(key), Mono::ZERO, Mono::NEVER));
+        let seat = relay
+            .borrow_mut()
+            .seat(|key| Seat::new(key, CodecKind::Json, outbox(key), Mono::ZERO, Mono::NEVER));
         let asker = rig::asker(seat.key);
-        let request = SubscribeRequest { spec: rig::spec(seat.key), after: None, reply: rig::reply(&asker, 1) };
+        let request = SubscribeRequest {
+            spec: rig::spec(seat.key),
+            after: None,
+            reply: rig::reply(&asker, 1),
+        };
         let mut fx = Effects::default();
         entity.take(ToEntity::Subscribe(Box::new(request)), &mut fx);
         for (_, parts) in fx.parts {
@@ -59,11 +72,18 @@ fn relay() -> Rc<RefCell<Relay>> {
 
 /// A chat message as a signal.
 fn signal() -> Frames {
-    let params = notify::Signal { entity: rig::room(0), from: "alice".into(), r#type: "typing".into(), body: rig::body(), key: None };
+    let params = notify::Signal {
+        entity: rig::room(0),
+        from: "alice".into(),
+        r#type: "typing".into(),
+        body: rig::body(),
+        key: None,
+    };
     rig::encoder().notification(Wants::only(CodecKind::Json), Method::Signal, &params)
 }
 
-/// One iteration hands so many signals that have gathered to the outboxes of 1,000 seats, whose sockets take them at once.
+/// One iteration hands so many signals that have gathered to the outboxes of 1,000 seats, whose
+/// sockets take them at once.
 #[divan::bench(args = [1, 16])]
 fn signals(bencher: Bencher<'_, '_>, gathered: usize) {
     let (relay, frames) = (relay(), signal());
@@ -92,7 +112,10 @@ fn events(bencher: Bencher<'_, '_>, released: u64) {
         .with_inputs(|| {
             let first = seq.get() + 1;
             seq.set(seq.get() + released);
-            vec![ToRelay::Parts { entity: rig::room(0), parts: vec![Part::Events { frames: frames.clone(), first, last: seq.get() }] }]
+            vec![ToRelay::Parts {
+                entity: rig::room(0),
+                parts: vec![Part::Events { frames: frames.clone(), first, last: seq.get() }],
+            }]
         })
         .bench_local_values(|messages| relay.borrow_mut().receive_all(messages));
     assert_eq!(relay.borrow().counts().outbox_bytes, 0, "everything went to the sockets");

@@ -26,7 +26,8 @@ pub fn room(n: usize) -> EntityId {
 
 /// The body of a chat message, about 100 bytes.
 pub fn body() -> RawJson {
-    let text = "Did anybody see where the meeting notes of last Tuesday went? I could not find them.";
+    let text =
+        "Did anybody see where the meeting notes of last Tuesday went? I could not find them.";
     RawJson::from_value(&serde_json::json!({ "text": text })).expect("it serializes")
 }
 
@@ -37,7 +38,13 @@ pub fn session(slot: u32) -> SessionKey {
 
 /// A plain subscription of a session.
 pub fn spec(session: SessionKey) -> SubSpec {
-    SubSpec { session, number: 1, events: EventPolicy::Replay, signals: SignalPolicy::DropOldest, presence: false }
+    SubSpec {
+        session,
+        number: 1,
+        events: EventPolicy::Replay,
+        signals: SignalPolicy::DropOldest,
+        presence: false,
+    }
 }
 
 /// Frames have a header of four bytes, as those of medium length have on a WebSocket.

@@ -1,7 +1,8 @@
 //! A JSON document: patches, merges, and single values set or counted up.
 //!
-//! Every op works in place and in proportion to what it brings, never to the document: an increment costs its path. Edits keep what
-//! undoes them (`edit.rs`), sizes and depths are carried along (`node.rs`), and the text is made when somebody asks for it.
+//! Every op works in place and in proportion to what it brings, never to the document: an increment
+//! costs its path. Edits keep what undoes them (`edit.rs`), sizes and depths are carried along
+//! (`node.rs`), and the text is made when somebody asks for it.
 
 use std::cell::OnceCell;
 
@@ -56,12 +57,20 @@ impl DocumentConfig {
     pub fn check(&self) -> Result<(), String> {
         let limits = self.limits();
         if self.initial.deeper_than(limits.max_depth) {
-            return Err(format!("`initial` nests deeper than `max_depth`, which is {}", limits.max_depth));
+            return Err(format!(
+                "`initial` nests deeper than `max_depth`, which is {}",
+                limits.max_depth
+            ));
         }
         self.initial.check().map_err(|flaw| format!("`initial`: {flaw}"))?;
-        let tree = Tree::new(parse::parse(self.initial.as_str()).map_err(|error| format!("`initial`: {error}"))?);
+        let tree = Tree::new(
+            parse::parse(self.initial.as_str()).map_err(|error| format!("`initial`: {error}"))?,
+        );
         if tree.size() > limits.max_state_bytes {
-            return Err(format!("`initial` is larger than `max_state_bytes`, which is {}", limits.max_state_bytes));
+            return Err(format!(
+                "`initial` is larger than `max_state_bytes`, which is {}",
+                limits.max_state_bytes
+            ));
         }
         Ok(())
     }
@@ -87,7 +96,8 @@ impl Document {
     /// Where `config` does not pass [`DocumentConfig::check`], and its `initial` is of no use.
     pub fn new(config: DocumentConfig) -> Self {
         assert!(!config.initial.deeper_than(DEEPEST), "the settings were checked at the start");
-        let root = parse::parse(config.initial.as_str()).expect("the settings were checked at the start");
+        let root =
+            parse::parse(config.initial.as_str()).expect("the settings were checked at the start");
         Self { limits: config.limits(), tree: Tree::new(root), snapshot: OnceCell::new() }
     }
 
@@ -99,14 +109,24 @@ impl Document {
         if state.deeper_than(DEEPEST) {
             return Err(Corrupt { seq, why: format!("the snapshot nests deeper than {DEEPEST}") });
         }
-        let root = parse::parse(state.as_str()).map_err(|error| Corrupt { seq, why: error.to_string() })?;
+        let root = parse::parse(state.as_str())
+            .map_err(|error| Corrupt { seq, why: error.to_string() })?;
         Ok(Self { limits: config.limits(), tree: Tree::new(root), snapshot: OnceCell::new() })
     }
 
-    /// Does an op, or nothing. Events of the past are not held to limits, which may have been others then.
-    fn change(&mut self, r#type: &str, body: &RawJson, limits: Option<Limits>) -> Result<Accepted, Rejection> {
+    /// Does an op, or nothing. Events of the past are not held to limits, which may have been
+    /// others then.
+    fn change(
+        &mut self,
+        r#type: &str,
+        body: &RawJson,
+        limits: Option<Limits>,
+    ) -> Result<Accepted, Rejection> {
         if body.deeper_than(MAX_DEPTH) {
-            return Err(Rejection::new("too_deep", format!("the body nests deeper than {MAX_DEPTH}")));
+            return Err(Rejection::new(
+                "too_deep",
+                format!("the body nests deeper than {MAX_DEPTH}"),
+            ));
         }
         let change = Change::parse(r#type, body)?;
         let mut edit = Edit::begin(&mut self.tree, limits);
@@ -132,7 +152,8 @@ impl Behaviour for Document {
 
     fn apply(&mut self, event: &EventRecord) -> Result<(), Corrupt> {
         let done = self.change(&event.r#type, &event.body, None);
-        done.map(drop).map_err(|rejection| Corrupt { seq: event.seq, why: rejection.message.into_owned() })
+        done.map(drop)
+            .map_err(|rejection| Corrupt { seq: event.seq, why: rejection.message.into_owned() })
     }
 
     fn snapshot(&self) -> RawJson {

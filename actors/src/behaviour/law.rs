@@ -20,8 +20,9 @@ impl Attempt {
     }
 }
 
-/// Tries all attempts, and checks that a refusal changes nothing, that each snapshot on the way can be restored, and that
-/// the events after it then give the same state. Returns how many were accepted.
+/// Tries all attempts, and checks that a refusal changes nothing, that each snapshot on the way can
+/// be restored, and that the events after it then give the same state. Returns how many were
+/// accepted.
 pub(super) fn holds(config: &BehaviourConfig, attempts: &[Attempt]) -> usize {
     let mut live = config.create();
     let mut events: Vec<EventRecord> = Vec::new();
@@ -32,10 +33,21 @@ pub(super) fn holds(config: &BehaviourConfig, attempts: &[Attempt]) -> usize {
         let seq = events.len() as u64 + 1;
         let at = 1000 + seq;
         let before = (live.snapshot(), live.size());
-        let op = Op { r#type: &attempt.r#type, body: &body, from: attempt.from, moderator: attempt.moderator, seq, at };
+        let op = Op {
+            r#type: &attempt.r#type,
+            body: &body,
+            from: attempt.from,
+            moderator: attempt.moderator,
+            seq,
+            at,
+        };
         let erases = live.erases(&op);
         match live.decide(&op) {
-            Err(rejection) => assert_eq!((live.snapshot(), live.size()), before, "{attempt:?} was refused: {rejection:?}"),
+            Err(rejection) => assert_eq!(
+                (live.snapshot(), live.size()),
+                before,
+                "{attempt:?} was refused: {rejection:?}"
+            ),
             Ok(accepted) => {
                 events.push(EventRecord {
                     seq,
@@ -57,19 +69,33 @@ pub(super) fn holds(config: &BehaviourConfig, attempts: &[Attempt]) -> usize {
     }
     for (seq, snapshot) in snapshots.iter().enumerate() {
         let mut replayed = config.restore(seq as u64, snapshot).unwrap();
-        assert_eq!(replayed.snapshot(), *snapshot, "a restored state shows the snapshot it came from");
+        assert_eq!(
+            replayed.snapshot(),
+            *snapshot,
+            "a restored state shows the snapshot it came from"
+        );
         for event in &events[seq..] {
             replayed.apply(event).unwrap();
         }
-        assert_eq!((replayed.snapshot(), replayed.size()), (live.snapshot(), live.size()), "replayed from {seq}");
+        assert_eq!(
+            (replayed.snapshot(), replayed.size()),
+            (live.snapshot(), live.size()),
+            "replayed from {seq}"
+        );
         for step in 1..=3 {
             let mut replayed = config.restore(seq as u64, snapshot).unwrap();
             for event in &events[seq..] {
-                let body = live.carries(event).filter(|body| erased.contains(&body.message) && event.seq % step == 0);
+                let body = live
+                    .carries(event)
+                    .filter(|body| erased.contains(&body.message) && event.seq % step == 0);
                 let tombstone = body.map(|body| event.tombstone(body));
                 replayed.apply(tombstone.as_ref().unwrap_or(event)).unwrap();
             }
-            assert_eq!((replayed.snapshot(), replayed.size()), (live.snapshot(), live.size()), "replayed from {seq}, erased");
+            assert_eq!(
+                (replayed.snapshot(), replayed.size()),
+                (live.snapshot(), live.size()),
+                "replayed from {seq}, erased"
+            );
         }
     }
     events.len()

@@ -1,7 +1,7 @@
 //! A chat room: the last messages, with edits, deletions and reactions.
 //!
-//! Bodies are kept as the text they came as. What an op does is in `message.rs`, what its body must look like in
-//! `body.rs`, and who may do it here.
+//! Bodies are kept as the text they came as. What an op does is in `message.rs`, what its body must
+//! look like in `body.rs`, and who may do it here.
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -29,7 +29,8 @@ pub const FOR_MODERATORS: &[&str] = &["edit", "delete", "purge"];
 pub struct RoomConfig {
     /// Messages in the state.
     pub messages: usize,
-    /// Bytes of the state, roughly. Beyond them the oldest messages leave it sooner; one message always stays.
+    /// Bytes of the state, roughly. Beyond them the oldest messages leave it sooner; one message
+    /// always stays.
     pub max_state_bytes: usize,
     /// Different emoji on one message.
     pub max_reactions: usize,
@@ -72,7 +73,8 @@ pub struct Room {
     messages: VecDeque<Message>,
     /// The sum of their sizes.
     bytes: usize,
-    /// The snapshot, from the first time it is asked for to the next change; not kept while there are no messages.
+    /// The snapshot, from the first time it is asked for to the next change; not kept while there
+    /// are no messages.
     snapshot: OnceCell<RawJson>,
 }
 
@@ -86,7 +88,12 @@ struct Snapshot<M> {
 impl Room {
     /// A room without messages.
     pub fn new(config: RoomConfig) -> Self {
-        Self { bounds: config.into(), messages: VecDeque::new(), bytes: 0, snapshot: OnceCell::new() }
+        Self {
+            bounds: config.into(),
+            messages: VecDeque::new(),
+            bytes: 0,
+            snapshot: OnceCell::new(),
+        }
     }
 
     /// The room that `state` shows.
@@ -95,8 +102,11 @@ impl Room {
     /// Where `state` is no room's snapshot.
     pub fn restore(config: RoomConfig, seq: Seq, state: &RawJson) -> Result<Self, Corrupt> {
         let corrupt = |why: String| Corrupt { seq, why };
-        let Snapshot { messages } = state.parse::<Snapshot<VecDeque<Message>>>().map_err(|e| corrupt(e.to_string()))?;
-        if !messages.iter().is_sorted_by(|a, b| a.seq < b.seq) || messages.back().is_some_and(|last| last.seq > seq) {
+        let Snapshot { messages } =
+            state.parse::<Snapshot<VecDeque<Message>>>().map_err(|e| corrupt(e.to_string()))?;
+        if !messages.iter().is_sorted_by(|a, b| a.seq < b.seq)
+            || messages.back().is_some_and(|last| last.seq > seq)
+        {
             return Err(corrupt("the messages are not in order".into()));
         }
         let bytes = messages.iter().map(Message::size).sum();
@@ -111,7 +121,8 @@ impl Room {
         (!self.messages[at].is_deleted()).then_some(at)
     }
 
-    /// What `change` costs beyond the reading of its body: a reaction is looked for among those there are.
+    /// What `change` costs beyond the reading of its body: a reaction is looked for among those
+    /// there are.
     fn work(&self, change: &Change) -> usize {
         let Change::React { seq, emoji, .. } = change else { return 0 };
         self.find(*seq).map_or(0, |place| self.messages[place].reaction_work(emoji))
@@ -125,10 +136,19 @@ impl Room {
         }
         let message = &self.messages[self.find(seq).ok_or_else(|| not_found(seq))?];
         match change {
-            Change::Edit { .. } | Change::Delete { .. } if !op.moderator && message.from.as_ref() != op.from => {
-                Err(Rejection::new("not_author", format!("message {seq} is another user's; its author and moderators may change it")))
+            Change::Edit { .. } | Change::Delete { .. }
+                if !op.moderator && message.from.as_ref() != op.from =>
+            {
+                Err(Rejection::new(
+                    "not_author",
+                    format!(
+                        "message {seq} is another user's; its author and moderators may change it"
+                    ),
+                ))
             }
-            Change::React { emoji, remove: false, .. } => message.admits(emoji, op.from, &self.bounds),
+            Change::React { emoji, remove: false, .. } => {
+                message.admits(emoji, op.from, &self.bounds)
+            }
             _ => Ok(()),
         }
     }
@@ -136,18 +156,24 @@ impl Room {
     /// A purge reaches messages that have left the state, and those that are deleted.
     fn check_purge(&self, op: &Op<'_>, seq: Seq) -> Result<(), Rejection> {
         if !op.moderator {
-            return Err(Rejection::new("not_moderator", "only moderators may purge a message; its author may delete it"));
+            return Err(Rejection::new(
+                "not_moderator",
+                "only moderators may purge a message; its author may delete it",
+            ));
         }
         let known = self.messages.front().is_some_and(|oldest| oldest.seq <= seq);
         let is_message = self.messages.binary_search_by_key(&seq, |message| message.seq).is_ok();
         if seq == 0 || seq >= op.seq || (known && !is_message) {
-            return Err(Rejection::new("message_not_found", format!("{seq} is not the seq of a message: give the seq of its `post`")));
+            return Err(Rejection::new(
+                "message_not_found",
+                format!("{seq} is not the seq of a message: give the seq of its `post`"),
+            ));
         }
         Ok(())
     }
 
-    /// Does `change`. A message that has left the state, which a setting changed since the event can cause, is none of
-    /// the state's business.
+    /// Does `change`. A message that has left the state, which a setting changed since the event
+    /// can cause, is none of the state's business.
     fn commit(&mut self, change: Change, from: &str, seq: Seq, at: Millis) {
         if let Change::Post(body) = change {
             return self.post(Message::new(seq, at, from, body));
@@ -166,7 +192,8 @@ impl Room {
         self.forget_oldest();
     }
 
-    /// What it said is not known any more. Until the log comes to its deletion the message takes the room that it took.
+    /// What it said is not known any more. Until the log comes to its deletion the message takes
+    /// the room that it took.
     fn apply_erased(&mut self, event: &EventRecord, erased: Erased) {
         let Erased { message, bytes } = erased;
         if message == event.seq {
@@ -199,7 +226,10 @@ impl Room {
 }
 
 fn not_found(seq: Seq) -> Rejection {
-    Rejection::new("message_not_found", format!("message {seq} is deleted, too old to be changed, or never was"))
+    Rejection::new(
+        "message_not_found",
+        format!("message {seq} is deleted, too old to be changed, or never was"),
+    )
 }
 
 impl Behaviour for Room {
@@ -220,7 +250,8 @@ impl Behaviour for Room {
             self.apply_erased(event, **erased);
             return Ok(());
         }
-        let change = Change::parse(&event.r#type, &event.body).map_err(|rejection| corrupt(rejection.message.into_owned()))?;
+        let change = Change::parse(&event.r#type, &event.body)
+            .map_err(|rejection| corrupt(rejection.message.into_owned()))?;
         self.commit(change, &event.from, event.seq, event.at);
         Ok(())
     }
@@ -249,7 +280,10 @@ impl Behaviour for Room {
     }
 
     fn snapshot(&self) -> RawJson {
-        let make = || RawJson::from_value(&Snapshot { messages: &self.messages }).expect("messages have string keys and valid bodies");
+        let make = || {
+            RawJson::from_value(&Snapshot { messages: &self.messages })
+                .expect("messages have string keys and valid bodies")
+        };
         if self.messages.is_empty() {
             return make();
         }

@@ -12,7 +12,9 @@ pub enum BadPattern {
     #[error("the capability pattern `{0}…` has more than {MAX_PATTERN_BYTES} bytes")]
     TooLong(String),
     /// It can match no entity.
-    #[error("the capability pattern `{0}` is no entity id, no beginning of one followed by `*`, and not `*`")]
+    #[error(
+        "the capability pattern `{0}` is no entity id, no beginning of one followed by `*`, and not `*`"
+    )]
     Malformed(String),
 }
 

@@ -46,8 +46,12 @@ fn patterns_grant() {
 
 #[test]
 fn a_pattern_given_twice_adds_up() {
-    let capabilities = capabilities(r#"{"*": ["read"], "a:b": ["signal"], "a:b": ["presence"], "*": ["moderate"]}"#).unwrap();
-    let want = Permissions::READ | Permissions::SIGNAL | Permissions::PRESENCE | Permissions::MODERATE;
+    let capabilities = capabilities(
+        r#"{"*": ["read"], "a:b": ["signal"], "a:b": ["presence"], "*": ["moderate"]}"#,
+    )
+    .unwrap();
+    let want =
+        Permissions::READ | Permissions::SIGNAL | Permissions::PRESENCE | Permissions::MODERATE;
     assert_eq!(capabilities.permissions(&entity("a:b")), want);
 }
 
@@ -75,7 +79,9 @@ fn mistakes_are_named() {
 
 #[test]
 fn the_number_of_patterns_is_bounded() {
-    let grants = |count: usize| (0..count).map(|i| format!(r#""room:{i}": ["read"]"#)).collect::<Vec<_>>().join(",");
+    let grants = |count: usize| {
+        (0..count).map(|i| format!(r#""room:{i}": ["read"]"#)).collect::<Vec<_>>().join(",")
+    };
     assert!(capabilities(&format!("{{{}}}", grants(MAX_PATTERNS))).is_ok());
     let error = capabilities(&format!("{{{}}}", grants(MAX_PATTERNS + 1))).unwrap_err();
     assert!(error.contains("more than 256"), "{error}");
@@ -89,12 +95,18 @@ fn naive(grants: &[(String, Permissions)], entity: &EntityId) -> Permissions {
         Some(prefix) => entity.as_str().starts_with(prefix),
         None => entity.as_str() == pattern,
     };
-    grants.iter().filter(|(pattern, _)| matches(pattern)).fold(Permissions::NONE, |all, (_, granted)| all | *granted)
+    grants
+        .iter()
+        .filter(|(pattern, _)| matches(pattern))
+        .fold(Permissions::NONE, |all, (_, granted)| all | *granted)
 }
 
 fn permissions() -> impl Strategy<Value = Permissions> {
-    prop::collection::vec(prop::sample::select(vec!["read", "send", "signal", "presence", "moderate"]), 0..3)
-        .prop_map(|names| Permissions::parse(names).unwrap())
+    prop::collection::vec(
+        prop::sample::select(vec!["read", "send", "signal", "presence", "moderate"]),
+        0..3,
+    )
+    .prop_map(|names| Permissions::parse(names).unwrap())
 }
 
 proptest! {

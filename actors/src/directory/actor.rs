@@ -51,9 +51,22 @@ struct OnThread<'a> {
 impl Host for OnThread<'_> {
     type Mailbox = Addr<EntityActor>;
 
-    fn start(&mut self, entity: &EntityId, kind: &Arc<Kind>, incarnation: u64, after_crash: bool) -> Addr<EntityActor> {
-        let actor = EntityActor::new(entity.clone(), Arc::clone(kind), Rc::clone(self.env), incarnation, after_crash);
-        // Before it starts, which is after this turn of the thread: until then the mailbox would hold actix's default of 16.
+    fn start(
+        &mut self,
+        entity: &EntityId,
+        kind: &Arc<Kind>,
+        incarnation: u64,
+        after_crash: bool,
+    ) -> Addr<EntityActor> {
+        let actor = EntityActor::new(
+            entity.clone(),
+            Arc::clone(kind),
+            Rc::clone(self.env),
+            incarnation,
+            after_crash,
+        );
+        // Before it starts, which is after this turn of the thread: until then the mailbox would
+        // hold actix's default of 16.
         EntityActor::create(|ctx| {
             ctx.set_mailbox_capacity(self.env.inbox);
             actor
@@ -71,11 +84,19 @@ impl Host for OnThread<'_> {
         })
     }
 
-    fn deliver_later(&mut self, entity: &EntityId, incarnation: u64, to: &Addr<EntityActor>, message: ToEntity) {
+    fn deliver_later(
+        &mut self,
+        entity: &EntityId,
+        incarnation: u64,
+        to: &Addr<EntityActor>,
+        message: ToEntity,
+    ) {
         let (entity, sent) = (entity.clone(), to.send(Deliver(message)));
         let sent = actix::fut::wrap_future::<_, DirectoryActor>(sent);
         // An entity that ends before it takes the message says so by other ways.
-        self.ctx.spawn(sent.map(move |_, this, ctx| this.step(ctx, |slots, host| slots.worked_off(&entity, incarnation, host))));
+        self.ctx.spawn(sent.map(move |_, this, ctx| {
+            this.step(ctx, |slots, host| slots.worked_off(&entity, incarnation, host));
+        }));
     }
 
     fn stop(&mut self, to: &Addr<EntityActor>) -> bool {
@@ -84,7 +105,8 @@ impl Host for OnThread<'_> {
 
     fn lost(&mut self, entity: &EntityId) {
         for relay in &self.env.relays {
-            // A relay whose queue is full is told in a task of its own: there is one such message per crash.
+            // A relay whose queue is full is told in a task of its own: there is one such message
+            // per crash.
             relay.send_or_spawn(ToRelay::Lost { entity: entity.clone(), ended: true });
         }
     }
@@ -97,7 +119,11 @@ impl DirectoryActor {
         Self { slots: Slots::new(kinds, limits), env, queue: Some(queue) }.start();
     }
 
-    fn step(&mut self, ctx: &mut Context<Self>, happen: impl FnOnce(&mut Slots<Addr<EntityActor>>, &mut OnThread<'_>)) {
+    fn step(
+        &mut self,
+        ctx: &mut Context<Self>,
+        happen: impl FnOnce(&mut Slots<Addr<EntityActor>>, &mut OnThread<'_>),
+    ) {
         happen(&mut self.slots, &mut OnThread { env: &self.env, ctx });
     }
 }
@@ -108,13 +134,17 @@ impl Actor for DirectoryActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         let queue = self.queue.take().expect("an actor is started once");
         ctx.add_stream(batches(queue, BATCH));
-        ctx.run_interval(SWEEP_EVERY, |this, ctx| this.step(ctx, |slots, host| slots.sweep(clock::mono(), host)));
+        ctx.run_interval(SWEEP_EVERY, |this, ctx| {
+            this.step(ctx, |slots, host| slots.sweep(clock::mono(), host));
+        });
     }
 }
 
 impl StreamHandler<Vec<ToDirectory>> for DirectoryActor {
     fn handle(&mut self, messages: Vec<ToDirectory>, ctx: &mut Self::Context) {
         let now = clock::mono();
-        self.step(ctx, |slots, host| messages.into_iter().for_each(|message| slots.receive(message, now, host)));
+        self.step(ctx, |slots, host| {
+            messages.into_iter().for_each(|message| slots.receive(message, now, host));
+        });
     }
 }

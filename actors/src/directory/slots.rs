@@ -1,6 +1,7 @@
 //! A directory shard without its mailbox: which entity is where, who is woken, who is put to sleep.
 //!
-//! What an entity's mailbox is, and what starts one, is up to a [`Host`]: the actor, or a simulation.
+//! What an entity's mailbox is, and what starts one, is up to a [`Host`]: the actor, or a
+//! simulation.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -19,16 +20,20 @@ use crate::limits::{KeptAwake, NotWoken, Payer};
 use crate::metrics::{KindMetrics, MAILBOX_REFUSALS, record_rate_limited};
 use crate::trail;
 
-/// How many entities are asked at a time whether they are idle, at least: passivation never holds the thread for long.
+/// How many entities are asked at a time whether they are idle, at least: passivation never holds
+/// the thread for long.
 const SWEEP_SOME: usize = 256;
-/// How many are looked at once only the last places are free, and how many of them are asked to sleep: the longest unused.
+/// How many are looked at once only the last places are free, and how many of them are asked to
+/// sleep: the longest unused.
 const MAKE_ROOM_AMONG: usize = 256;
 const MAKE_ROOM: usize = 64;
-/// One in this number of the places for entities that are awake is reserved for payers who keep few awake.
+/// One in this number of the places for entities that are awake is reserved for payers who keep few
+/// awake.
 const LEFT: usize = 8;
 /// When to ask again after too many were kept awake.
 const AWAKE_RETRY_MS: u64 = 5000;
-/// All entities are asked within this number of sweeps; otherwise those that are woken for a moment would pile up.
+/// All entities are asked within this number of sweeps; otherwise those that are woken for a moment
+/// would pile up.
 const ROUND: usize = 100;
 
 /// What runs entities.
@@ -36,8 +41,15 @@ pub trait Host {
     /// A way to one entity.
     type Mailbox;
 
-    /// Starts an entity. `after_crash` makes it wait for what its last life had queued before it loads.
-    fn start(&mut self, entity: &EntityId, kind: &Arc<Kind>, incarnation: u64, after_crash: bool) -> Self::Mailbox;
+    /// Starts an entity. `after_crash` makes it wait for what its last life had queued before it
+    /// loads.
+    fn start(
+        &mut self,
+        entity: &EntityId,
+        kind: &Arc<Kind>,
+        incarnation: u64,
+        after_crash: bool,
+    ) -> Self::Mailbox;
 
     /// How many entities load, or wait for their turn to.
     fn loading(&self) -> usize;
@@ -49,8 +61,15 @@ pub trait Host {
     #[expect(clippy::result_large_err, reason = "a refused message is handed back as it was")]
     fn deliver(&mut self, to: &Self::Mailbox, message: ToEntity) -> Result<(), Undelivered>;
 
-    /// Hands a message over when there is room, and then calls [`Slots::worked_off`]; also when the entity ends before.
-    fn deliver_later(&mut self, entity: &EntityId, incarnation: u64, to: &Self::Mailbox, message: ToEntity);
+    /// Hands a message over when there is room, and then calls [`Slots::worked_off`]; also when the
+    /// entity ends before.
+    fn deliver_later(
+        &mut self,
+        entity: &EntityId,
+        incarnation: u64,
+        to: &Self::Mailbox,
+        message: ToEntity,
+    );
 
     /// Ends an entity. False when its mailbox is full.
     fn stop(&mut self, to: &Self::Mailbox) -> bool;
@@ -79,8 +98,8 @@ pub struct Slots<M> {
     next_incarnation: u64,
     /// Entities whose last life ended in a crash.
     crashed: Vec<EntityId>,
-    /// Control messages for entities that could not be woken, to be tried again: a few for each subscription and presence entry.
-    /// They reach their entity before all that comes later.
+    /// Control messages for entities that could not be woken, to be tried again: a few for each
+    /// subscription and presence entry. They reach their entity before all that comes later.
     postponed: HashMap<EntityId, Vec<ToEntity>, RandomState>,
     /// The order in which it is tried again.
     turns: VecDeque<EntityId>,
@@ -96,8 +115,8 @@ struct Slot<M> {
     mailbox: M,
     incarnation: u64,
     last_used: Mono,
-    /// Messages sent to it so far. An entity may sleep only if none was sent since it was asked, which it may have been
-    /// several times.
+    /// Messages sent to it so far. An entity may sleep only if none was sent since it was asked,
+    /// which it may have been several times.
     sent: u64,
     /// A control message waits for room in its full mailbox: nothing goes past it.
     blocked: Option<Box<Blocked>>,
@@ -138,21 +157,33 @@ impl<M> Slots<M> {
     pub fn receive(&mut self, message: ToDirectory, now: Mono, host: &mut impl Host<Mailbox = M>) {
         match message {
             ToDirectory::Route(entity, message) => self.route(entity, message, now, host),
-            ToDirectory::Idle { entity, incarnation, mark } => self.idle(&entity, incarnation, mark, host),
-            ToDirectory::Ended { entity, incarnation, crashed } => self.ended(&entity, incarnation, crashed, host),
+            ToDirectory::Idle { entity, incarnation, mark } => {
+                self.idle(&entity, incarnation, mark, host);
+            }
+            ToDirectory::Ended { entity, incarnation, crashed } => {
+                self.ended(&entity, incarnation, crashed, host);
+            }
             ToDirectory::Drain(done) => self.begin_drain(done, host),
         }
     }
 
-    fn route(&mut self, entity: EntityId, message: ToEntity, now: Mono, host: &mut impl Host<Mailbox = M>) {
+    fn route(
+        &mut self,
+        entity: EntityId,
+        message: ToEntity,
+        now: Mono,
+        host: &mut impl Host<Mailbox = M>,
+    ) {
         if self.draining {
-            let error = WireError::new(ErrorCode::ShuttingDown, "the server stops; reconnect").retry_after_ms(1000);
+            let error = WireError::new(ErrorCode::ShuttingDown, "the server stops; reconnect")
+                .retry_after_ms(1000);
             return drop(message.refuse(error));
         }
         if !self.slots.contains_key(&entity) {
-            // An entity that sleeps has neither followers nor members. One that has ended otherwise is told of them anew, and so
-            // is one that a session comes back to after it had left.
-            let wakes = !message.is_control() || matches!(message, ToEntity::CatchUp(_) | ToEntity::Adopt(_) | ToEntity::Erase);
+            // An entity that sleeps has neither followers nor members. One that has ended otherwise
+            // is told of them anew, and so is one that a session comes back to after it had left.
+            let wakes = !message.is_control()
+                || matches!(message, ToEntity::CatchUp(_) | ToEntity::Adopt(_) | ToEntity::Erase);
             if !wakes && !self.postponed.contains_key(&entity) {
                 return;
             }
@@ -174,17 +205,32 @@ impl<M> Slots<M> {
         waiting.push(control);
     }
 
-    fn deliver(&mut self, entity: &EntityId, message: ToEntity, now: Mono, host: &mut impl Host<Mailbox = M>) {
+    fn deliver(
+        &mut self,
+        entity: &EntityId,
+        message: ToEntity,
+        now: Mono,
+        host: &mut impl Host<Mailbox = M>,
+    ) {
         let Some(slot) = self.slots.get_mut(entity) else { return };
         (slot.last_used, slot.sent) = (now, slot.sent + 1);
         if let ToEntity::Op(op) = &message {
-            let ids = || trail::Ids { session: Some(op.reply.session()), user: Some(&op.sender.user), n: op.n, seq: None };
+            let ids = || trail::Ids {
+                session: Some(op.reply.session()),
+                user: Some(&op.sender.user),
+                n: op.n,
+                seq: None,
+            };
             trail::at("from the directory to its entity", entity, ids);
         }
         if let (Some(kept), Some(payer)) = (&mut slot.kept, message.payer()) {
             kept.offer(payer);
         }
-        let refused = if slot.blocked.is_some() { Err(Undelivered::Full(message)) } else { host.deliver(&slot.mailbox, message) };
+        let refused = if slot.blocked.is_some() {
+            Err(Undelivered::Full(message))
+        } else {
+            host.deliver(&slot.mailbox, message)
+        };
         match refused {
             Ok(()) => {}
             Err(Undelivered::Full(message)) => {
@@ -201,9 +247,18 @@ impl<M> Slots<M> {
         }
     }
 
-    /// Starts an entity, and hands over what has waited for that; an error when there are too many, or no such kind.
-    fn wake(&mut self, entity: &EntityId, payer: Option<&Payer>, now: Mono, host: &mut impl Host<Mailbox = M>) -> Result<(), WireError> {
-        let Some(kind) = self.kinds.get(entity.kind()).cloned() else { return Err(overloaded("directory")) };
+    /// Starts an entity, and hands over what has waited for that; an error when there are too many,
+    /// or no such kind.
+    fn wake(
+        &mut self,
+        entity: &EntityId,
+        payer: Option<&Payer>,
+        now: Mono,
+        host: &mut impl Host<Mailbox = M>,
+    ) -> Result<(), WireError> {
+        let Some(kind) = self.kinds.get(entity.kind()).cloned() else {
+            return Err(overloaded("directory"));
+        };
         let most = self.limits.max_awake;
         let crowded = self.slots.len() >= most - most / LEFT;
         if crowded {
@@ -220,7 +275,11 @@ impl<M> Slots<M> {
         let kept = payer.map(|payer| payer.wake(crowded)).transpose().map_err(not_woken)?;
         let incarnation = self.next_incarnation;
         self.next_incarnation += 1;
-        let crashed = self.crashed.iter().position(|crashed| crashed == entity).map(|index| self.crashed.swap_remove(index));
+        let crashed = self
+            .crashed
+            .iter()
+            .position(|crashed| crashed == entity)
+            .map(|index| self.crashed.swap_remove(index));
         let mailbox = host.start(entity, &kind, incarnation, crashed.is_some());
         let slot = Slot { mailbox, incarnation, last_used: now, sent: 0, blocked: None, kept };
         self.slots.insert(entity.clone(), slot);
@@ -231,7 +290,8 @@ impl<M> Slots<M> {
         Ok(())
     }
 
-    /// Asks idle entities to sleep before their time, those that were not used for the longest first.
+    /// Asks idle entities to sleep before their time, those that were not used for the longest
+    /// first.
     fn make_room(&mut self, now: Mono, host: &mut impl Host<Mailbox = M>) {
         if std::mem::replace(&mut self.room_made, now) == now {
             return;
@@ -239,7 +299,10 @@ impl<M> Slots<M> {
         let mut found = Vec::with_capacity(MAKE_ROOM_AMONG);
         for _ in 0..MAKE_ROOM_AMONG.min(self.round.len()) {
             let Some((entity, incarnation)) = self.round.pop_front() else { break };
-            let Some(slot) = self.slots.get(&entity).filter(|slot| slot.incarnation == incarnation) else { continue };
+            let Some(slot) = self.slots.get(&entity).filter(|slot| slot.incarnation == incarnation)
+            else {
+                continue;
+            };
             if slot.blocked.is_none() {
                 found.push((slot.last_used, entity.clone()));
             }
@@ -254,27 +317,48 @@ impl<M> Slots<M> {
     }
 
     /// The first control message that waited for room has been handed over: the next one follows.
-    pub fn worked_off(&mut self, entity: &EntityId, incarnation: u64, host: &mut impl Host<Mailbox = M>) {
-        let Some(slot) = self.slots.get_mut(entity).filter(|slot| slot.incarnation == incarnation) else { return };
+    pub fn worked_off(
+        &mut self,
+        entity: &EntityId,
+        incarnation: u64,
+        host: &mut impl Host<Mailbox = M>,
+    ) {
+        let Some(slot) = self.slots.get_mut(entity).filter(|slot| slot.incarnation == incarnation)
+        else {
+            return;
+        };
         match slot.blocked.as_mut().and_then(|blocked| blocked.backlog.pop_front()) {
             Some(message) => host.deliver_later(entity, incarnation, &slot.mailbox, message),
             None => slot.blocked = None,
         }
     }
 
-    fn idle(&mut self, entity: &EntityId, incarnation: u64, mark: u64, host: &mut impl Host<Mailbox = M>) {
+    fn idle(
+        &mut self,
+        entity: &EntityId,
+        incarnation: u64,
+        mark: u64,
+        host: &mut impl Host<Mailbox = M>,
+    ) {
         let Some(slot) = self.slots.get(entity) else { return };
         if slot.incarnation != incarnation || slot.sent != mark {
             return;
         }
-        // A mailbox full of other things drains into an entity that is idle: it is asked again then.
+        // A mailbox full of other things drains into an entity that is idle: it is asked again
+        // then.
         if host.stop(&slot.mailbox) {
             self.slots.remove(entity);
             self.finish_drain();
         }
     }
 
-    fn ended(&mut self, entity: &EntityId, incarnation: u64, crashed: bool, host: &mut impl Host<Mailbox = M>) {
+    fn ended(
+        &mut self,
+        entity: &EntityId,
+        incarnation: u64,
+        crashed: bool,
+        host: &mut impl Host<Mailbox = M>,
+    ) {
         if self.slots.get(entity).is_none_or(|slot| slot.incarnation != incarnation) {
             return;
         }
@@ -287,21 +371,31 @@ impl<M> Slots<M> {
         self.finish_drain();
     }
 
-    /// Asks some of the entities whether they are idle, and tries again what could not be delivered. Called from time to time.
+    /// Asks some of the entities whether they are idle, and tries again what could not be
+    /// delivered. Called from time to time.
     pub fn sweep(&mut self, now: Mono, host: &mut impl Host<Mailbox = M>) {
         for _ in 0..SWEEP_SOME.min(self.turns.len()) {
             let Some(entity) = self.turns.pop_front() else { break };
-            if self.postponed.contains_key(&entity) && self.wake(&entity, None, now, host).is_err() {
+            if self.postponed.contains_key(&entity) && self.wake(&entity, None, now, host).is_err()
+            {
                 self.turns.push_back(entity);
             }
         }
         for _ in 0..SWEEP_SOME.max(self.round.len() / ROUND).min(self.round.len()) {
             let Some((entity, incarnation)) = self.round.pop_front() else { break };
-            let Some(slot) = self.slots.get_mut(&entity).filter(|slot| slot.incarnation == incarnation) else { continue };
-            let timeout = self.kinds.get(entity.kind()).map_or(Duration::ZERO, |kind| kind.idle_timeout);
-            if u128::from(now.since(slot.last_used)) >= timeout.as_millis() && slot.blocked.is_none() {
+            let Some(slot) =
+                self.slots.get_mut(&entity).filter(|slot| slot.incarnation == incarnation)
+            else {
+                continue;
+            };
+            let timeout =
+                self.kinds.get(entity.kind()).map_or(Duration::ZERO, |kind| kind.idle_timeout);
+            if u128::from(now.since(slot.last_used)) >= timeout.as_millis()
+                && slot.blocked.is_none()
+            {
                 // One whose mailbox is full has something to do.
-                let _ = host.deliver(&slot.mailbox, ToEntity::Sleep { drain: false, mark: slot.sent });
+                let _ =
+                    host.deliver(&slot.mailbox, ToEntity::Sleep { drain: false, mark: slot.sent });
             }
             self.round.push_back((entity, incarnation));
         }
@@ -313,7 +407,11 @@ impl<M> Slots<M> {
         self.postponed.clear();
         self.turns.clear();
         for (entity, incarnation) in &self.round {
-            let Some(slot) = self.slots.get_mut(entity).filter(|slot| slot.incarnation == *incarnation) else { continue };
+            let Some(slot) =
+                self.slots.get_mut(entity).filter(|slot| slot.incarnation == *incarnation)
+            else {
+                continue;
+            };
             let sleep = || ToEntity::Sleep { drain: true, mark: slot.sent };
             if slot.blocked.is_some() || host.deliver(&slot.mailbox, sleep()).is_err() {
                 let sleep = sleep();
@@ -334,11 +432,17 @@ fn not_woken(refused: NotWoken) -> WireError {
     let (scope, message, after) = match refused {
         NotWoken::TooFast(after) => {
             let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-            ("waking", "this user or address has woken many entities in a short time; nothing was done", after)
+            (
+                "waking",
+                "this user or address has woken many entities in a short time; nothing was done",
+                after,
+            )
         }
-        NotWoken::TooMany => {
-            ("awake", "this user or address keeps many entities awake; leave some, or ask for some that are in use", AWAKE_RETRY_MS)
-        }
+        NotWoken::TooMany => (
+            "awake",
+            "this user or address keeps many entities awake; leave some, or ask for some that are in use",
+            AWAKE_RETRY_MS,
+        ),
     };
     record_rate_limited(scope);
     WireError::new(ErrorCode::RateLimited, message).retry_after_ms(after).reason(scope)

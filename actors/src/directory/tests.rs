@@ -44,8 +44,18 @@ fn name(message: &ToEntity) -> String {
 impl Host for Fake {
     type Mailbox = Mailbox;
 
-    fn start(&mut self, entity: &EntityId, _: &Arc<Kind>, incarnation: u64, after_crash: bool) -> Mailbox {
-        let mailbox = Mailbox { letters: Rc::default(), room: Rc::new(RefCell::new(9)), ended: Rc::default() };
+    fn start(
+        &mut self,
+        entity: &EntityId,
+        _: &Arc<Kind>,
+        incarnation: u64,
+        after_crash: bool,
+    ) -> Mailbox {
+        let mailbox = Mailbox {
+            letters: Rc::default(),
+            room: Rc::new(RefCell::new(9)),
+            ended: Rc::default(),
+        };
         self.started.push((entity.to_string(), incarnation, after_crash, mailbox.clone()));
         self.loading += 1;
         mailbox
@@ -68,7 +78,13 @@ impl Host for Fake {
         Ok(())
     }
 
-    fn deliver_later(&mut self, entity: &EntityId, incarnation: u64, _: &Mailbox, message: ToEntity) {
+    fn deliver_later(
+        &mut self,
+        entity: &EntityId,
+        incarnation: u64,
+        _: &Mailbox,
+        message: ToEntity,
+    ) {
         self.later.push((entity.clone(), incarnation, message));
     }
 
@@ -140,7 +156,10 @@ fn an_entity_is_woken_once_and_then_found() {
     rig.read("room:a");
     rig.read("room:a");
     rig.read("room:b");
-    assert_eq!(rig.host.started.iter().map(|(name, ..)| name.as_str()).collect::<Vec<_>>(), ["room:a", "room:b"]);
+    assert_eq!(
+        rig.host.started.iter().map(|(name, ..)| name.as_str()).collect::<Vec<_>>(),
+        ["room:a", "room:b"]
+    );
     assert_eq!((rig.letters(0), rig.letters(1)), (vec!["read".into(); 2], vec!["read".to_owned()]));
 }
 
@@ -202,7 +221,11 @@ fn whatever_was_sent_after_the_question_keeps_it_awake() {
     assert_eq!(rig.slots.awake(), 1);
     rig.sweep();
     rig.idle("room:a", 1, 1);
-    assert_eq!(rig.slots.awake(), 1, "though it was asked again, this is the answer to the first question");
+    assert_eq!(
+        rig.slots.awake(),
+        1,
+        "though it was asked again, this is the answer to the first question"
+    );
     rig.idle("room:a", 1, 2);
     assert_eq!(rig.slots.awake(), 0);
 }
@@ -235,7 +258,8 @@ fn a_full_mailbox_refuses_requests_and_keeps_control_messages_in_order() {
     *rig.mailbox(0).room.borrow_mut() = 9;
     rig.read("room:a");
     assert_eq!(rig.line.take(), ["#1 overloaded entity"], "nothing goes past what waits");
-    let waiting = |rig: &Rig| rig.host.later.iter().map(|(_, _, message)| name(message)).collect::<Vec<_>>();
+    let waiting =
+        |rig: &Rig| rig.host.later.iter().map(|(_, _, message)| name(message)).collect::<Vec<_>>();
     assert_eq!(waiting(&rig), ["gone 1"]);
     rig.slots.worked_off(&entity("room:a"), 7, &mut rig.host);
     assert_eq!(waiting(&rig), ["gone 1"], "another life's news");
@@ -256,7 +280,10 @@ fn a_refused_leave_leaves_all_the_same() {
     let (action, reply) = (greenroom_protocol::params::PresenceAction::Leave, rig.line.reply(3, 1));
     rig.route("room:a", ToEntity::Presence { action, meta: None, user: "alice".into(), reply });
     assert_eq!(rig.line.take(), ["#1 overloaded entity"]);
-    assert_eq!(rig.host.later.iter().map(|(_, _, message)| name(message)).collect::<Vec<_>>(), ["leave 3"]);
+    assert_eq!(
+        rig.host.later.iter().map(|(_, _, message)| name(message)).collect::<Vec<_>>(),
+        ["leave 3"]
+    );
 }
 
 #[test]
@@ -272,7 +299,8 @@ fn a_crash_is_told_to_the_relays_and_the_next_life_waits_for_the_journal() {
     rig.read("room:a");
     rig.ended("room:a", 2, false);
     rig.read("room:a");
-    let lives: Vec<_> = rig.host.started.iter().map(|(_, life, after_crash, _)| (*life, *after_crash)).collect();
+    let lives: Vec<_> =
+        rig.host.started.iter().map(|(_, life, after_crash, _)| (*life, *after_crash)).collect();
     assert_eq!(lives, [(1, false), (2, true), (3, false)]);
 }
 
@@ -285,7 +313,10 @@ fn draining_puts_everybody_to_sleep_and_then_says_so() {
     let (done, mut all_done) = mpsc::channel(1);
     rig.tell(ToDirectory::Drain(done));
     assert_eq!(rig.letters(0), ["read", "sleep true 1"]);
-    assert_eq!(rig.host.later.iter().map(|(_, _, message)| name(message)).collect::<Vec<_>>(), ["sleep true 1"]);
+    assert_eq!(
+        rig.host.later.iter().map(|(_, _, message)| name(message)).collect::<Vec<_>>(),
+        ["sleep true 1"]
+    );
     rig.read("room:a");
     assert_eq!(rig.line.take(), ["#1 shutting_down"]);
     rig.idle("room:a", 1, 1);
@@ -323,7 +354,9 @@ async fn control_messages_wait_for_room_in_the_queue() {
     }
     let mut got = Vec::new();
     while got.len() < 3 {
-        let Some(ToDirectory::Route(_, message)) = queues[0].recv().await else { panic!("the queue has ended") };
+        let Some(ToDirectory::Route(_, message)) = queues[0].recv().await else {
+            panic!("the queue has ended")
+        };
         got.push(name(&message));
     }
     assert_eq!(got, ["gone 0", "gone 1", "gone 2"]);
@@ -352,7 +385,11 @@ async fn what_must_not_be_lost_keeps_its_order_behind_a_full_queue() {
 }
 
 fn payers(wakes: u32, awake: usize) -> Accounts {
-    Accounts::alike(Allowance { requests: Rate::new(1000, 1000), wakes: Rate::new(1, wakes), awake })
+    Accounts::alike(Allowance {
+        requests: Rate::new(1000, 1000),
+        wakes: Rate::new(1, wakes),
+        awake,
+    })
 }
 
 fn somebody(accounts: &Accounts, last: u8) -> Payer {
@@ -382,7 +419,8 @@ fn waking_is_paid_for_and_what_is_awake_is_free() {
 #[test]
 fn nobody_keeps_more_awake_than_its_share_and_the_last_places_are_for_others() {
     let (mut rig, accounts) = (Rig::new(16, 99), payers(99, 16));
-    let (greedy, newcomer, other) = (somebody(&accounts, 1), somebody(&accounts, 2), somebody(&accounts, 3));
+    let (greedy, newcomer, other) =
+        (somebody(&accounts, 1), somebody(&accounts, 2), somebody(&accounts, 3));
     let wake = |rig: &mut Rig, name: String, payer| {
         let reply = rig.line.paid_reply(0, 1, payer);
         rig.route(&name, ToEntity::Read(reply));
@@ -393,7 +431,11 @@ fn nobody_keeps_more_awake_than_its_share_and_the_last_places_are_for_others() {
     }
     assert_eq!(wake(&mut rig, "room:14".into(), &greedy), ["#1 rate_limited awake"]);
     assert_eq!(wake(&mut rig, "room:14".into(), &newcomer), [""; 0]);
-    assert_eq!(wake(&mut rig, "room:15".into(), &newcomer), ["#1 rate_limited awake"], "one of sixteen, while there are few places");
+    assert_eq!(
+        wake(&mut rig, "room:15".into(), &newcomer),
+        ["#1 rate_limited awake"],
+        "one of sixteen, while there are few places"
+    );
     assert_eq!(wake(&mut rig, "room:15".into(), &other), [""; 0]);
     assert_eq!(rig.slots.awake(), 16);
 }
@@ -402,7 +444,8 @@ fn nobody_keeps_more_awake_than_its_share_and_the_last_places_are_for_others() {
 fn the_longest_unused_are_asked_to_make_room() {
     let mut rig = Rig::new(8, 99);
     let kind = Kind { idle_timeout: std::time::Duration::from_secs(60), ..kind() };
-    rig.slots = Slots::new(Kinds::new([kind]), DirectoryLimits { max_awake: 100, max_loading: 999 });
+    rig.slots =
+        Slots::new(Kinds::new([kind]), DirectoryLimits { max_awake: 100, max_loading: 999 });
     for index in 0..100 {
         rig.now += 1;
         rig.read(&format!("room:{index}"));
@@ -417,7 +460,9 @@ fn the_longest_unused_are_asked_to_make_room() {
     rig.now += 1;
     rig.read("room:new");
     assert_eq!(rig.line.take(), ["#1 overloaded directory"]);
-    let asked: Vec<_> = (0..100).filter(|index| rig.letters(*index).iter().any(|letter| letter.starts_with("sleep"))).collect();
+    let asked: Vec<_> = (0..100)
+        .filter(|index| rig.letters(*index).iter().any(|letter| letter.starts_with("sleep")))
+        .collect();
     assert_eq!(asked, (20..84).collect::<Vec<_>>());
     rig.idle("room:20", 21, 1);
     rig.read("room:new");

@@ -6,7 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, StreamHandler, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, StreamHandler,
+    WrapFuture,
+};
 use greenroom_protocol::{EntityId, Epoch};
 use tokio::sync::Semaphore;
 
@@ -26,7 +29,8 @@ use crate::store::{Store, events_within};
 
 /// How long after a failed read or load the next one may come.
 const RETRY_READ: Duration = Duration::from_secs(1);
-/// Most entities of a thread that are reported as unreadable in the log. The metric counts all of them.
+/// Most entities of a thread that are reported as unreadable in the log. The metric counts all of
+/// them.
 const MOST_REPORTS: usize = 1000;
 
 /// What every entity of a thread needs.
@@ -56,7 +60,8 @@ pub struct EntityEnv {
 }
 
 impl EntityEnv {
-    /// Whether to report in the log that `entity` cannot be read: once, and not for more than [`MOST_REPORTS`] entities.
+    /// Whether to report in the log that `entity` cannot be read: once, and not for more than
+    /// [`MOST_REPORTS`] entities.
     fn is_first_report(&self, entity: &EntityId) -> bool {
         let mut known = self.corrupt.borrow_mut();
         known.len() < MOST_REPORTS && known.insert(entity.clone())
@@ -112,7 +117,8 @@ pub struct EntityActor {
     after_crash: bool,
     /// The first load is still to begin. It is counted from the moment on that it is decided.
     first_load: bool,
-    /// What did not fit into a relay's queue, and what came after it. While there is any, this entity does nothing else.
+    /// What did not fit into a relay's queue, and what came after it. While there is any, this
+    /// entity does nothing else.
     outgoing: Rare<VecDeque<(usize, ToRelay)>>,
     presence_timer: bool,
     /// The directory knows that it ends.
@@ -120,12 +126,28 @@ pub struct EntityActor {
 }
 
 impl EntityActor {
-    /// An entity that loads as soon as it is started. `after_crash` makes it wait for what its last life had queued.
-    pub fn new(id: EntityId, kind: Arc<Kind>, env: Rc<EntityEnv>, incarnation: u64, after_crash: bool) -> Self {
+    /// An entity that loads as soon as it is started. `after_crash` makes it wait for what its last
+    /// life had queued.
+    pub fn new(
+        id: EntityId,
+        kind: Arc<Kind>,
+        env: Rc<EntityEnv>,
+        incarnation: u64,
+        after_crash: bool,
+    ) -> Self {
         let life = Life::new(id, kind, env.encoder, env.inbox);
         count(&env);
         let outgoing = Rare::default();
-        Self { env, incarnation, life, after_crash, first_load: true, outgoing, presence_timer: false, asleep: false }
+        Self {
+            env,
+            incarnation,
+            life,
+            after_crash,
+            first_load: true,
+            outgoing,
+            presence_timer: false,
+            asleep: false,
+        }
     }
 
     fn load(&mut self, ctx: &mut Context<Self>, barrier: bool) {
@@ -152,7 +174,11 @@ impl EntityActor {
     }
 
     /// Lets something happen to the life, and does what it says.
-    fn step(&mut self, ctx: &mut Context<Self>, happen: impl FnOnce(&mut Life, &Journal, &mut Todo)) {
+    fn step(
+        &mut self,
+        ctx: &mut Context<Self>,
+        happen: impl FnOnce(&mut Life, &Journal, &mut Todo),
+    ) {
         let _span = tracing::debug_span!("entity", id = %self.life.id()).entered();
         let mut todo = Todo::default();
         happen(&mut self.life, &self.env.journal, &mut todo);
@@ -160,7 +186,11 @@ impl EntityActor {
         self.apply(effects, ctx);
         if lost {
             for relay in 0..self.env.relays.len() {
-                self.send(relay, ToRelay::Lost { entity: self.life.id().clone(), ended: false }, ctx);
+                self.send(
+                    relay,
+                    ToRelay::Lost { entity: self.life.id().clone(), ended: false },
+                    ctx,
+                );
             }
         }
         match load {
@@ -179,7 +209,9 @@ impl EntityActor {
         }
         if let Some(mark) = idle {
             let (entity, incarnation) = (self.life.id().clone(), self.incarnation);
-            self.env.directory.tell(self.life.id(), ToDirectory::Idle { entity, incarnation, mark });
+            self.env
+                .directory
+                .tell(self.life.id(), ToDirectory::Idle { entity, incarnation, mark });
         }
         if end {
             ctx.run_later(RETRY_READ, Self::end);
@@ -193,7 +225,11 @@ impl EntityActor {
             tracing::error!(entity = %self.life.id(), %why, "what is stored of an entity cannot be read; this is said once");
         }
         for (worker, parts) in effects.parts {
-            self.send(worker.0 as usize, ToRelay::Parts { entity: self.life.id().clone(), parts }, ctx);
+            self.send(
+                worker.0 as usize,
+                ToRelay::Parts { entity: self.life.id().clone(), parts },
+                ctx,
+            );
         }
         for fetch in effects.fetches {
             self.read(fetch, ctx);
@@ -213,7 +249,8 @@ impl EntityActor {
         }
     }
 
-    /// Reads a page; paused subscriptions wait for their turn first, and give the thread a rest afterwards.
+    /// Reads a page; paused subscriptions wait for their turn first, and give the thread a rest
+    /// afterwards.
     fn read(&self, Fetch { page, purpose, out }: Fetch, ctx: &mut Context<Self>) {
         let (env, id) = (Rc::clone(&self.env), self.life.id().clone());
         let read = async move {
@@ -225,7 +262,11 @@ impl EntityActor {
                 FetchFor::Subscribe(..) | FetchFor::History(..) => {
                     // The semaphore is never closed.
                     let _turn = env.reads.acquire().await;
-                    (events_within(&*env.store, &id, page, purpose.most_bytes()).await, purpose, None)
+                    (
+                        events_within(&*env.store, &id, page, purpose.most_bytes()).await,
+                        purpose,
+                        None,
+                    )
                 }
             }
         };
@@ -259,10 +300,13 @@ impl EntityActor {
 
     fn tell_ended(&self, crashed: bool) {
         let (entity, incarnation) = (self.life.id().clone(), self.incarnation);
-        self.env.directory.tell(self.life.id(), ToDirectory::Ended { entity, incarnation, crashed });
+        self.env
+            .directory
+            .tell(self.life.id(), ToDirectory::Ended { entity, incarnation, crashed });
     }
 
-    /// Sends to a relay. When its queue is full this entity does nothing else until there is room, and order is kept.
+    /// Sends to a relay. When its queue is full this entity does nothing else until there is room,
+    /// and order is kept.
     fn send(&mut self, relay: usize, message: ToRelay, ctx: &mut Context<Self>) {
         if !self.outgoing.is_empty() {
             return self.hold((relay, message));
@@ -279,17 +323,22 @@ impl EntityActor {
     }
 
     fn flush(&mut self, ctx: &mut Context<Self>) {
-        while let Some((relay, message)) = self.outgoing.change_if_any(VecDeque::pop_front).flatten() {
+        while let Some((relay, message)) =
+            self.outgoing.change_if_any(VecDeque::pop_front).flatten()
+        {
             let Some(handle) = self.env.relays.get(relay) else { continue };
             let Err(message) = handle.try_send(message) else { continue };
             let handle = handle.clone();
             // One that is still on its way keeps its place, so that nothing goes past it.
-            let on_its_way = (usize::MAX, ToRelay::Lost { entity: self.life.id().clone(), ended: false });
+            let on_its_way =
+                (usize::MAX, ToRelay::Lost { entity: self.life.id().clone(), ended: false });
             self.outgoing.change(VecDeque::new, |outgoing| outgoing.push_front(on_its_way));
-            return ctx.wait(async move { handle.send(message).await }.into_actor(self).map(|(), this, ctx| {
-                this.outgoing.change_if_any(VecDeque::pop_front);
-                this.flush(ctx);
-            }));
+            return ctx.wait(async move { handle.send(message).await }.into_actor(self).map(
+                |(), this, ctx| {
+                    this.outgoing.change_if_any(VecDeque::pop_front);
+                    this.flush(ctx);
+                },
+            ));
         }
     }
 }

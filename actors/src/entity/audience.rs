@@ -6,7 +6,8 @@ use crate::few::Few;
 use crate::frames::Wants;
 use crate::ids::{SessionKey, WorkerId};
 
-/// The followers by session; counted by thread and codec, so that publishing asks nobody in particular.
+/// The followers by session; counted by thread and codec, so that publishing asks nobody in
+/// particular.
 #[derive(Debug, Default)]
 pub struct Audience {
     followers: Few<SessionKey, Follower>,
@@ -40,7 +41,9 @@ impl Audience {
 
     /// Removes a follower, unless it follows by a subscription later than `through`.
     pub fn remove(&mut self, session: SessionKey, through: u32) {
-        if let Some(Follower { codec, .. }) = self.followers.get(&session).copied().filter(|follower| follower.number <= through) {
+        if let Some(Follower { codec, .. }) =
+            self.followers.get(&session).copied().filter(|follower| follower.number <= through)
+        {
             self.followers.remove(&session);
             *self.count(session.worker, codec) -= 1;
         }
@@ -77,7 +80,9 @@ impl Audience {
 
     /// The codecs that frames are needed in.
     pub fn wants(&self) -> Wants {
-        self.threads.iter().fold(Wants::default(), |wants, thread| wants.or(Wants { json: thread.json > 0, msgpack: thread.msgpack > 0 }))
+        self.threads.iter().fold(Wants::default(), |wants, thread| {
+            wants.or(Wants { json: thread.json > 0, msgpack: thread.msgpack > 0 })
+        })
     }
 
     fn count(&mut self, worker: WorkerId, codec: CodecKind) -> &mut u32 {

@@ -1,17 +1,21 @@
 //! Exactly once: the outcomes of recent ops, by who sent them.
 //!
-//! A client numbers its ops. For each `(user, client)` the last `max_ops` outcomes are kept; a number at or below the
-//! highest forgotten one is expired: whether it was executed is no longer known, so it is not executed again.
+//! A client numbers its ops. For each `(user, client)` the last `max_ops` outcomes are kept; a
+//! number at or below the highest forgotten one is expired: whether it was executed is no longer
+//! known, so it is not executed again.
 //!
-//! At most `max_clients` clients are kept. When one is forgotten, the horizon moves up to its last op. What is asked by a
-//! stranger may be a repeat of a forgotten one's, unless it began after the horizon; and so may what is asked by a client that
-//! was met again, unless it began after the horizon that it was met behind.
+//! At most `max_clients` clients are kept. When one is forgotten, the horizon moves up to its last
+//! op. What is asked by a stranger may be a repeat of a forgotten one's, unless it began after the
+//! horizon; and so may what is asked by a client that was met again, unless it began after the
+//! horizon that it was met behind.
 //!
-//! When an op began is the client's word: it says so, or its client id does, a ULID. The word is believed for this alone, and only
-//! as long as it stays the same: an op that began by its word at or before it was executed is behind the horizon once its client
-//! is forgotten. An op whose word is ahead of that time would not be, so its client is not forgotten before that time has
-//! come. Until then it counts apart, and there are at most `max_clients` such clients: one more has to wait. So the horizon is
-//! never ahead of the server's clock, and whatever a client says, it is its own ops that are refused or executed twice.
+//! When an op began is the client's word: it says so, or its client id does, a ULID. The word is
+//! believed for this alone, and only as long as it stays the same: an op that began by its word at
+//! or before it was executed is behind the horizon once its client is forgotten. An op whose word
+//! is ahead of that time would not be, so its client is not forgotten before that time has come.
+//! Until then it counts apart, and there are at most `max_clients` such clients: one more has to
+//! wait. So the horizon is never ahead of the server's clock, and whatever a client says, it is its
+//! own ops that are refused or executed twice.
 //!
 //! Everything here follows from the journal, and is packed into snapshots.
 
@@ -42,7 +46,8 @@ pub enum Known {
     Done(Outcome),
     /// It is too long ago to know.
     Expired,
-    /// It was not, but it began in the future, as too many others did. It may be executed after this many milliseconds.
+    /// It was not, but it began in the future, as too many others did. It may be executed after
+    /// this many milliseconds.
     TooEarly(Millis),
 }
 
@@ -149,7 +154,14 @@ impl Dedupe {
     }
 
     /// What is known at the time `now` of op `n` of `client`, which began at `began`, by its word.
-    pub fn look_up(&mut self, user: &Arc<str>, client: &Arc<str>, began: Millis, n: u64, now: Millis) -> Known {
+    pub fn look_up(
+        &mut self,
+        user: &Arc<str>,
+        client: &Arc<str>,
+        began: Millis,
+        n: u64,
+        now: Millis,
+    ) -> Known {
         let key = (Arc::clone(user), Arc::clone(client));
         let window = self.clients.get(&key);
         // Until the first client is forgotten, nobody can be a forgotten one.
@@ -181,7 +193,8 @@ impl Dedupe {
         self.ahead.len()
     }
 
-    /// The time of the last event: the next one is not dated before it, though a clock may have been set back.
+    /// The time of the last event: the next one is not dated before it, though a clock may have
+    /// been set back.
     pub fn last_at(&self) -> Millis {
         self.last_at
     }
@@ -196,17 +209,25 @@ impl Dedupe {
         self.last_at = self.last_at.max(event.at);
         let (Some(client), Some(n)) = (&event.client, event.n) else { return };
         let key = (Arc::clone(&event.from), Arc::clone(client));
-        if !self.clients.contains_key(&key) && self.clients.len() - self.count_ahead(event.at) >= self.max_clients as usize {
+        if !self.clients.contains_key(&key)
+            && self.clients.len() - self.count_ahead(event.at) >= self.max_clients as usize
+        {
             self.forget_oldest(event.at);
         }
         let horizon = self.horizon;
-        let window = self.clients.entry(key).or_insert_with(|| Window { met_behind: horizon, ..Window::default() });
+        let window = self
+            .clients
+            .entry(key)
+            .or_insert_with(|| Window { met_behind: horizon, ..Window::default() });
         self.outcomes += 1;
         // Numbers grow, but holes may be filled late.
         let place = window.outcomes.partition_point(|outcome| outcome.n < n);
         // Without its body nobody knows it any more.
         let hash = event.deleted.is_none().then(|| op_hash(&event.r#type, &event.body));
-        window.outcomes.insert(place, Outcome { n, seq: event.seq, at: event.at, result: event.result.clone(), hash });
+        window.outcomes.insert(
+            place,
+            Outcome { n, seq: event.seq, at: event.at, result: event.result.clone(), hash },
+        );
         while window.outcomes.len() > self.max_ops as usize
             && let Some(lowest) = window.outcomes.pop_front()
         {
@@ -225,11 +246,12 @@ impl Dedupe {
         }
     }
 
-    /// Forgets the quieter half of the clients that may be forgotten at once, so that the cost of finding them is spread over
-    /// many ops.
+    /// Forgets the quieter half of the clients that may be forgotten at once, so that the cost of
+    /// finding them is spread over many ops.
     fn forget_oldest(&mut self, now: Millis) {
         let may_go = |window: &Window| window.over <= now;
-        let mut last: Vec<Seq> = self.clients.values().filter(|window| may_go(window)).map(Window::last_seq).collect();
+        let mut last: Vec<Seq> =
+            self.clients.values().filter(|window| may_go(window)).map(Window::last_seq).collect();
         if last.is_empty() {
             return;
         }
@@ -256,7 +278,8 @@ impl Dedupe {
             over: window.over,
             outcomes: window.outcomes.clone(),
         });
-        let mut packed = Packed { horizon: self.horizon, last_at: self.last_at, clients: clients.collect() };
+        let mut packed =
+            Packed { horizon: self.horizon, last_at: self.last_at, clients: clients.collect() };
         packed.clients.sort_unstable_by(|a, b| (&a.user, &a.client).cmp(&(&b.user, &b.client)));
         RawJson::from_value(&packed).expect("numbers, strings and JSON serialize")
     }
@@ -265,14 +288,23 @@ impl Dedupe {
     ///
     /// # Errors
     /// Where `packed` was not made by it.
-    pub fn unpack(max_clients: usize, max_ops: usize, packed: &RawJson) -> Result<Self, serde_json::Error> {
+    pub fn unpack(
+        max_clients: usize,
+        max_ops: usize,
+        packed: &RawJson,
+    ) -> Result<Self, serde_json::Error> {
         let packed: Packed = serde_json::from_str(packed.as_str())?;
-        let mut dedupe = Self { horizon: packed.horizon, last_at: packed.last_at, ..Self::new(max_clients, max_ops) };
+        let mut dedupe = Self {
+            horizon: packed.horizon,
+            last_at: packed.last_at,
+            ..Self::new(max_clients, max_ops)
+        };
         for PackedClient { user, client, floor, met_behind, over, mut outcomes } in packed.clients {
             // Earlier versions packed them in the order in which they came.
             outcomes.make_contiguous().sort_by_key(|outcome| outcome.n);
             dedupe.outcomes += outcomes.len();
-            // Where that is not known, one whose first number is missing may have been forgotten before.
+            // Where that is not known, one whose first number is missing may have been forgotten
+            // before.
             let is_whole = floor > 0 || outcomes.front().is_some_and(|outcome| outcome.n == 1);
             let met_behind = met_behind.unwrap_or(if is_whole { 0 } else { packed.horizon });
             let over = outcomes.iter().map(|outcome| outcome.at).max().unwrap_or(0).max(over);

@@ -1,8 +1,9 @@
 //! What is deleted, and not yet erased from the journal: hidden until it is.
 //!
-//! A delete is stored with a note that the bodies of its message are to be erased. From its commit on they are hidden from whatever
-//! is read; then the journal is gone through, a page at a time, and the events found are replaced by tombstones. When that
-//! is on disk, pages of before may still be on their way here, so what was hidden stays hidden until those have arrived.
+//! A delete is stored with a note that the bodies of its message are to be erased. From its commit
+//! on they are hidden from whatever is read; then the journal is gone through, a page at a time,
+//! and the events found are replaced by tombstones. When that is on disk, pages of before may still
+//! be on their way here, so what was hidden stays hidden until those have arrived.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -66,13 +67,15 @@ struct Job {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
     Idle,
-    /// A page of at most `limit` events is being read from this seq on. It was asked for when the log was on disk up to `durable`.
+    /// A page of at most `limit` events is being read from this seq on. It was asked for when the
+    /// log was on disk up to `durable`.
     Reads {
         from: Seq,
         limit: usize,
         durable: Seq,
     },
-    /// The journal is being erased up to this seq, for these messages, each with the event that had asked last.
+    /// The journal is being erased up to this seq, for these messages, each with the event that had
+    /// asked last.
     Writes {
         to: Seq,
         jobs: Vec<(Seq, Seq)>,
@@ -101,15 +104,24 @@ impl Eraser {
     /// A message is to be erased; `elsewhere` tells whether other events may carry a body of it.
     pub(super) fn add(&mut self, erasure: &Erasure, elsewhere: bool) {
         let Erasure { message, by, purge } = *erasure;
-        let (through, snapshot) = (if elsewhere { by } else { message }, if purge { by } else { 0 });
-        let job = self.jobs.entry(message).or_insert(Job { by, asked: by, next: message, through, snapshot });
+        let (through, snapshot) =
+            (if elsewhere { by } else { message }, if purge { by } else { 0 });
+        let job = self.jobs.entry(message).or_insert(Job {
+            by,
+            asked: by,
+            next: message,
+            through,
+            snapshot,
+        });
         // One that is being erased already stays hidden, and is gone through again.
-        (job.asked, job.next, job.through, job.snapshot) = (by, message, job.through.max(through), job.snapshot.max(snapshot));
+        (job.asked, job.next, job.through, job.snapshot) =
+            (by, message, job.through.max(through), job.snapshot.max(snapshot));
     }
 
     /// Whether there is no room for another message.
     pub(super) fn is_full(&self) -> bool {
-        self.jobs.len() + self.erased.iter().map(|(seqs, _)| seqs.len()).sum::<usize>() >= MAX_ERASURES
+        self.jobs.len() + self.erased.iter().map(|(seqs, _)| seqs.len()).sum::<usize>()
+            >= MAX_ERASURES
     }
 
     /// Whether nothing is hidden.
@@ -124,7 +136,8 @@ impl Eraser {
 
     /// Whether the bodies of `message` are hidden, when the log is on disk up to `durable`.
     pub(super) fn hides(&self, message: Seq, durable: Seq) -> bool {
-        self.jobs.get(&message).is_some_and(|job| job.by <= durable) || self.erased.iter().any(|(seqs, _)| seqs.contains(&message))
+        self.jobs.get(&message).is_some_and(|job| job.by <= durable)
+            || self.erased.iter().any(|(seqs, _)| seqs.contains(&message))
     }
 
     /// The first message that may be hidden.
@@ -140,7 +153,8 @@ impl Eraser {
         }
         let ready = self.jobs.values().filter(|job| job.by <= durable);
         let Job { next: from, through, .. } = *ready.min_by_key(|job| job.next)?;
-        let limit = usize::try_from(through.saturating_sub(from) + 1).map_or(REWRITE_EVENTS, |width| width.min(REWRITE_EVENTS));
+        let limit = usize::try_from(through.saturating_sub(from) + 1)
+            .map_or(REWRITE_EVENTS, |width| width.min(REWRITE_EVENTS));
         self.phase = Phase::Reads { from, limit, durable };
         Some(Page::After { after: from - 1, limit })
     }
@@ -150,12 +164,17 @@ impl Eraser {
         self.phase = Phase::Idle;
     }
 
-    /// The page was read: it has these seqs, and `bodies` tells whether any of them still has a body that is to be erased.
+    /// The page was read: it has these seqs, and `bodies` tells whether any of them still has a
+    /// body that is to be erased.
     pub(super) fn found(&mut self, seqs: &[Seq], bodies: bool) -> Found {
         let Phase::Reads { from, limit, durable } = self.phase else { return Found::Nothing };
         // A page that is not full is the last one, for what was asked for before it was read.
-        let to = if seqs.len() < limit { Seq::MAX - 1 } else { seqs.last().copied().unwrap_or(from) };
-        let within = self.jobs.iter_mut().filter(|(_, job)| job.by <= durable && (from..=to).contains(&job.next));
+        let to =
+            if seqs.len() < limit { Seq::MAX - 1 } else { seqs.last().copied().unwrap_or(from) };
+        let within = self
+            .jobs
+            .iter_mut()
+            .filter(|(_, job)| job.by <= durable && (from..=to).contains(&job.next));
         let (mut jobs, mut done, mut snapshot) = (Vec::new(), Vec::new(), 0);
         for (message, job) in within {
             jobs.push((*message, job.asked));
@@ -176,11 +195,15 @@ impl Eraser {
 
     /// What was found is erased on disk. Returns how many messages are done with it.
     pub(super) fn written(&mut self, out: &mut PagesOut) -> usize {
-        let Phase::Writes { to, jobs } = std::mem::replace(&mut self.phase, Phase::Idle) else { return 0 };
+        let Phase::Writes { to, jobs } = std::mem::replace(&mut self.phase, Phase::Idle) else {
+            return 0;
+        };
         let mut done = Vec::new();
         for (message, asked) in jobs {
             // One that was asked for again meanwhile is gone through again.
-            let Some(job) = self.jobs.get_mut(&message).filter(|job| job.asked == asked) else { continue };
+            let Some(job) = self.jobs.get_mut(&message).filter(|job| job.asked == asked) else {
+                continue;
+            };
             job.next = to + 1;
             if job.through <= to {
                 self.jobs.remove(&message);
@@ -195,9 +218,12 @@ impl Eraser {
         count
     }
 
-    /// Whether one of these events asked for something. What was asked for again is hidden from the first time on.
+    /// Whether one of these events asked for something. What was asked for again is hidden from the
+    /// first time on.
     pub(super) fn asked_within(&self, first: Seq, last: Seq) -> bool {
-        self.jobs.values().any(|job| [job.by, job.asked].iter().any(|seq| (first..=last).contains(seq)))
+        self.jobs
+            .values()
+            .any(|job| [job.by, job.asked].iter().any(|seq| (first..=last).contains(seq)))
     }
 
     /// Forgets what no page can show any more.

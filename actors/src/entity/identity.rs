@@ -1,8 +1,9 @@
 //! What makes two ops the same: their type and the value of their body.
 //!
-//! An outcome keeps a hash of it, so that a number that is used again for another op is noticed. The hash is stored, and a
-//! repeat may come in another spelling: through the other codec, with other white space or escapes, from a client that
-//! iterates over a map in another order. So it is a hash of values, and its definition must never change.
+//! An outcome keeps a hash of it, so that a number that is used again for another op is noticed.
+//! The hash is stored, and a repeat may come in another spelling: through the other codec, with
+//! other white space or escapes, from a client that iterates over a map in another order. So it is
+//! a hash of values, and its definition must never change.
 
 use std::hash::Hasher;
 use std::num::NonZeroU64;
@@ -112,7 +113,9 @@ impl Values<'_> {
     /// The number, `true`, `false` or `null` that begins here.
     fn scalar(&mut self) -> &str {
         let rest = &self.json[self.at..];
-        let end = rest.find(|c: char| matches!(c, ',' | ']' | '}') || c.is_ascii_whitespace()).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| matches!(c, ',' | ']' | '}') || c.is_ascii_whitespace())
+            .unwrap_or(rest.len());
         self.at += end;
         &rest[..end]
     }
@@ -129,11 +132,14 @@ fn text(text: &str, into: &mut SipHasher13) {
     into.write(text.as_bytes());
 }
 
-/// By value: `1`, `1.0` and `1e0` are the same. An integer of 64 bits that is no double goes by its text, and so does a number
-/// beyond the doubles.
+/// By value: `1`, `1.0` and `1e0` are the same. An integer of 64 bits that is no double goes by its
+/// text, and so does a number beyond the doubles.
 fn number(number: &str, into: &mut SipHasher13) {
     let double = number.parse::<f64>().unwrap_or(f64::NAN);
-    let integer = number.parse::<i128>().ok().filter(|integer| i64::try_from(*integer).is_ok() || u64::try_from(*integer).is_ok());
+    let integer = number
+        .parse::<i128>()
+        .ok()
+        .filter(|integer| i64::try_from(*integer).is_ok() || u64::try_from(*integer).is_ok());
     if double.is_finite() && integer.is_none_or(|integer| double as i128 == integer) {
         // 0 and -0 are one number.
         into.write(&(double + 0.0).to_bits().to_le_bytes());
@@ -163,7 +169,8 @@ mod tests {
             ("post", r#"{"text":"hi"}"#, 6_936_547_804_406_326),
             ("set", r#"{"path":"/a/b","value":[1,-2.5,"é",true,null,{}]}"#, 4_752_021_908_142_874),
         ];
-        let hashes = table.map(|(r#type, json, _)| op_hash(r#type, &RawJson::from_text(json).unwrap()).get());
+        let hashes = table
+            .map(|(r#type, json, _)| op_hash(r#type, &RawJson::from_text(json).unwrap()).get());
         assert_eq!(hashes, table.map(|(.., hash)| hash));
         assert!(hashes.iter().all(|hash| *hash < 1 << BITS));
     }
@@ -175,7 +182,11 @@ mod tests {
             &["0", "-0", "0.0", "-0.0"],
             &["1e300", "1E+300", "10e299"],
             &[r#""é/\n""#, r#""\u00e9\/\u000a""#, r#""\u00E9/\n""#],
-            &[r#"{"a":1,"b":[2,3]}"#, r#" { "b" : [ 2 , 3 ] , "a" : 1 } "#, r#"{"\u0061":1,"b":[2,3.0]}"#],
+            &[
+                r#"{"a":1,"b":[2,3]}"#,
+                r#" { "b" : [ 2 , 3 ] , "a" : 1 } "#,
+                r#"{"\u0061":1,"b":[2,3.0]}"#,
+            ],
             &["[]", "[ ]"],
             &["18446744073709551615"],
             &["18446744073709551614"],
@@ -242,8 +253,15 @@ mod tests {
 
     fn through(codec: CodecKind, body: &RawJson) -> RawJson {
         let entity = EntityId::parse("room:a").unwrap();
-        let call =
-            Call::Send(Send { entity, r#type: "post".into(), body: body.clone(), n: None, first_sent: None, if_seq: None, tag: None });
+        let call = Call::Send(Send {
+            entity,
+            r#type: "post".into(),
+            body: body.clone(),
+            n: None,
+            first_sent: None,
+            if_seq: None,
+            tag: None,
+        });
         let mut bytes = Vec::new();
         codec.encode_request(None, &call, &mut bytes);
         match codec.decode(&bytes).unwrap().call {

@@ -1,6 +1,8 @@
-//! The phases of an entity's life, without its mailbox: it loads, is awake, loads again when a commit has failed, ends.
+//! The phases of an entity's life, without its mailbox: it loads, is awake, loads again when a
+//! commit has failed, ends.
 //!
-//! Input in, [`Todo`] out; nothing here waits. The actor does what it says, and so does the simulation.
+//! Input in, [`Todo`] out; nothing here waits. The actor does what it says, and so does the
+//! simulation.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -48,7 +50,8 @@ enum Phase {
     Awake(Box<Entity>),
     /// A commit failed: its state is being read again. The ops whose commit failed wait.
     Reloading(Box<Reloading>),
-    /// What is stored of it cannot be read: it refuses everything, and does not ask the store again before it has slept.
+    /// What is stored of it cannot be read: it refuses everything, and does not ask the store again
+    /// before it has slept.
     Corrupt,
     /// Nothing more.
     Ended,
@@ -87,8 +90,8 @@ pub struct Todo {
     pub waiting: Vec<ToEntity>,
     /// Tell the directory that there is nothing to do any more, with the mark that it asked with.
     pub idle: Option<u64>,
-    /// It could not load: end, and tell the directory. It should refuse what comes for a while before, so that nobody tries again
-    /// at once.
+    /// It could not load: end, and tell the directory. It should refuse what comes for a while
+    /// before, so that nobody tries again at once.
     pub end: bool,
 }
 
@@ -108,14 +111,18 @@ impl Rewriting {
 
 impl std::fmt::Debug for Life {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Life").field("id", &self.nature.id).field("phase", &self.phase).finish_non_exhaustive()
+        f.debug_struct("Life")
+            .field("id", &self.nature.id)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
     }
 }
 
 impl Life {
     /// A life that begins with a load, for which its shell cares.
     pub fn new(id: EntityId, kind: Arc<Kind>, encoder: Encoder, inbox: usize) -> Self {
-        let phase = Phase::Loading(Box::new(Loading { waiting: Vec::new(), inbox, since: Instant::now() }));
+        let phase =
+            Phase::Loading(Box::new(Loading { waiting: Vec::new(), inbox, since: Instant::now() }));
         Self { nature: Rc::new(Nature::new(id, kind, encoder)), phase, drain: false, mark: 0 }
     }
 
@@ -149,11 +156,18 @@ impl Life {
     }
 
     /// The load has ended. A log that the store does not know is called `fresh`.
-    pub fn loaded(&mut self, loaded: Result<Loaded, StoreError>, fresh: Epoch, journal: &Journal, todo: &mut Todo) {
+    pub fn loaded(
+        &mut self,
+        loaded: Result<Loaded, StoreError>,
+        fresh: Epoch,
+        journal: &Journal,
+        todo: &mut Todo,
+    ) {
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Loading(loading) => {
                 let Loading { waiting, since, .. } = *loading;
-                let woken = loaded.map(|loaded| Entity::wake_as(Rc::clone(&self.nature), loaded, fresh));
+                let woken =
+                    loaded.map(|loaded| Entity::wake_as(Rc::clone(&self.nature), loaded, fresh));
                 match woken {
                     Ok(Ok(entity)) => {
                         self.nature.metrics.woken(since.elapsed());
@@ -162,7 +176,9 @@ impl Life {
                         todo.waiting = waiting;
                     }
                     Ok(Err(why)) => self.corrupt(why.to_string(), waiting, todo),
-                    Err(why @ StoreError::Corrupt(_)) => self.corrupt(why.to_string(), waiting, todo),
+                    Err(why @ StoreError::Corrupt(_)) => {
+                        self.corrupt(why.to_string(), waiting, todo);
+                    }
                     Err(why @ StoreError::Unavailable(_)) => self.unloadable(&why, waiting, todo),
                 }
             }
@@ -179,7 +195,8 @@ impl Life {
     fn unloadable(&mut self, why: &StoreError, waiting: Vec<ToEntity>, todo: &mut Todo) {
         self.nature.metrics.wake_failed();
         tracing::error!(entity = %self.nature.id, %why, "an entity cannot be loaded");
-        let error = WireError::new(ErrorCode::Unavailable, "the entity cannot be loaded now").retry_after_ms(1000);
+        let error = WireError::new(ErrorCode::Unavailable, "the entity cannot be loaded now")
+            .retry_after_ms(1000);
         for message in waiting {
             // Who follows does so anew when the directory has told the relays.
             let _ = message.refuse(error.clone());
@@ -209,20 +226,32 @@ impl Life {
             ToEntity::Presence { action: PresenceAction::Leave, reply, .. } => {
                 fx.answer(reply.ok(&PresenceList { count: 0, members: None }));
             }
-            ToEntity::CatchUp(request) => fx.part(request.spec.session.worker, Part::Replaced(request.spec)),
+            ToEntity::CatchUp(request) => {
+                fx.part(request.spec.session.worker, Part::Replaced(request.spec));
+            }
             ToEntity::Sleep { mark, .. } => todo.idle = Some(mark),
             other => drop(other.refuse(corrupt())),
         }
     }
 
-    fn reloaded(&mut self, loaded: Result<Loaded, StoreError>, reloading: Reloading, journal: &Journal, todo: &mut Todo) {
+    fn reloaded(
+        &mut self,
+        loaded: Result<Loaded, StoreError>,
+        reloading: Reloading,
+        journal: &Journal,
+        todo: &mut Todo,
+    ) {
         let Reloading { mut entity, lost, pause } = reloading;
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(why @ StoreError::Corrupt(_)) => return self.corrupt_again(why.to_string(), todo),
             Err(why) => {
                 tracing::warn!(entity = %self.nature.id, %why, "an entity cannot be read again yet");
-                self.phase = Phase::Reloading(Box::new(Reloading { entity, lost, pause: (pause * 2).min(LONGEST_PAUSE) }));
+                self.phase = Phase::Reloading(Box::new(Reloading {
+                    entity,
+                    lost,
+                    pause: (pause * 2).min(LONGEST_PAUSE),
+                }));
                 todo.load = Some(pause);
                 return;
             }
@@ -231,7 +260,8 @@ impl Life {
             return self.corrupt_again(why.to_string(), todo);
         }
         self.begin(entity, todo);
-        // Followers may have missed what a commit of unknown outcome stored: they read on from where they are.
+        // Followers may have missed what a commit of unknown outcome stored: they read on from
+        // where they are.
         todo.lost = true;
         self.sleep_if_drained(journal, todo);
     }
@@ -248,7 +278,11 @@ impl Life {
     /// Takes a message, whatever the phase.
     pub fn take(&mut self, message: ToEntity, now: Millis, journal: &Journal, todo: &mut Todo) {
         match &mut self.phase {
-            Phase::Loading(loading) if loading.waiting.len() < loading.inbox || message.is_control() => loading.waiting.push(message),
+            Phase::Loading(loading)
+                if loading.waiting.len() < loading.inbox || message.is_control() =>
+            {
+                loading.waiting.push(message);
+            }
             // A leave is not dropped: what it leaves may be waiting before it.
             Phase::Loading(loading) => loading.waiting.extend(message.refuse(overloaded("entity"))),
             Phase::Awake(_) => self.take_awake(message, now, journal, todo),
@@ -270,7 +304,12 @@ impl Life {
                 let permit = journal.reserve();
                 entity.op(*request, now, permit.is_some(), &mut todo.effects);
                 if let (Some(permit), Some(event)) = (permit, todo.effects.event.take()) {
-                    let ids = || trail::Ids { session: None, user: Some(&event.from), n: event.n, seq: Some(event.seq) };
+                    let ids = || trail::Ids {
+                        session: None,
+                        user: Some(&event.from),
+                        n: event.n,
+                        seq: Some(event.seq),
+                    };
                     trail::at("from its entity to the journal", &self.nature.id, ids);
                     let text = event.to_text();
                     permit.send(ToJournal::Event {
@@ -313,12 +352,14 @@ impl Life {
         }
     }
 
-    /// What is to be erased follows the snapshot that it needs. Where the journal has no room for both, this is for another time.
+    /// What is to be erased follows the snapshot that it needs. Where the journal has no room for
+    /// both, this is for another time.
     fn queue_rewrite(&mut self, journal: &Journal, todo: &mut Todo) {
         let covered = self.queue_snapshot(journal, todo);
         let Some(rewrite) = todo.effects.rewrite.take() else { return };
         let Phase::Awake(entity) = &mut self.phase else { return };
-        let (true, Some(permit), Some(share)) = (covered, journal.reserve(), journal.may_trim()) else {
+        let (true, Some(permit), Some(share)) = (covered, journal.reserve(), journal.may_trim())
+        else {
             return entity.erase_later(&mut todo.effects);
         };
         let share = share.of(u32::try_from(rewrite.events.len()).unwrap_or(u32::MAX));
@@ -364,7 +405,8 @@ impl Life {
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Awake(mut entity) => {
                 let lost = entity.fail();
-                self.phase = Phase::Reloading(Box::new(Reloading { entity, lost, pause: FIRST_PAUSE }));
+                self.phase =
+                    Phase::Reloading(Box::new(Reloading { entity, lost, pause: FIRST_PAUSE }));
                 todo.load = Some(Duration::ZERO);
             }
             other => self.phase = other,
@@ -372,8 +414,15 @@ impl Life {
     }
 
     /// A page has been read.
-    pub fn fetched(&mut self, purpose: FetchFor, read: Result<Vec<EventRecord>, StoreError>, journal: &Journal, todo: &mut Todo) {
-        // In other phases what waited for it is answered `unavailable`, and who follows does so anew.
+    pub fn fetched(
+        &mut self,
+        purpose: FetchFor,
+        read: Result<Vec<EventRecord>, StoreError>,
+        journal: &Journal,
+        todo: &mut Todo,
+    ) {
+        // In other phases what waited for it is answered `unavailable`, and who follows does so
+        // anew.
         if let Phase::Awake(entity) = &mut self.phase {
             entity.fetched(purpose, read, &mut todo.effects);
             self.queue_rewrite(journal, todo);
@@ -404,11 +453,13 @@ impl Life {
         }
     }
 
-    /// Saves what should be saved and asks the directory to let it go; until then it goes on as before.
+    /// Saves what should be saved and asks the directory to let it go; until then it goes on as
+    /// before.
     fn sleep(&mut self, journal: &Journal, todo: &mut Todo) {
         let Phase::Awake(entity) = &self.phase else { return };
         if entity.has_written() {
-            // Lives may be too short for much of it. Before the snapshot, which says how far this has come.
+            // Lives may be too short for much of it. Before the snapshot, which says how far this
+            // has come.
             self.queue_trim(journal, todo);
         }
         let Phase::Awake(entity) = &mut self.phase else { return };
@@ -419,7 +470,8 @@ impl Life {
     }
 }
 
-/// How far what this life of `entity` has queued is on disk. The first who asks begins it: most that are awake never write anything.
+/// How far what this life of `entity` has queued is on disk. The first who asks begins it: most
+/// that are awake never write anything.
 fn progress(entity: &mut Entity, todo: &mut Todo) -> Arc<Progress> {
     let committed = entity.committed();
     let begun = entity.progress.get_or_insert_with(|| {

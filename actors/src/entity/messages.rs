@@ -130,7 +130,8 @@ pub enum ToEntity {
     Unfollow(SessionKey, u32),
     /// Let a session take another's place in the presence.
     Adopt(Box<Adopt>),
-    /// A session's `leave` could not be taken up: it leaves all the same, and nobody waits for an answer.
+    /// A session's `leave` could not be taken up: it leaves all the same, and nobody waits for an
+    /// answer.
     Leave(SessionKey),
     /// A session has ended.
     Gone(SessionKey),
@@ -146,8 +147,8 @@ pub enum ToEntity {
 }
 
 impl ToEntity {
-    /// Answers a request with an error; what is no request is given back. So is what remains of a refused leave: nobody
-    /// would ask again for a member who stays behind.
+    /// Answers a request with an error; what is no request is given back. So is what remains of a
+    /// refused leave: nobody would ask again for a member who stays behind.
     pub fn refuse(self, error: WireError) -> Option<Self> {
         let reply = match self {
             Self::Presence { action: PresenceAction::Leave, reply, .. } => {
@@ -160,8 +161,16 @@ impl ToEntity {
             Self::Op(request) => request.reply,
             Self::Subscribe(request) => request.reply,
             Self::Signal(request) => request.reply,
-            Self::Unsubscribe { reply, .. } | Self::Read(reply) | Self::History(_, reply) | Self::Presence { reply, .. } => reply,
-            control @ (Self::CatchUp(_) | Self::Unfollow(..) | Self::Adopt(_) | Self::Leave(_) | Self::Gone(_) | Self::Sleep { .. }) => {
+            Self::Unsubscribe { reply, .. }
+            | Self::Read(reply)
+            | Self::History(_, reply)
+            | Self::Presence { reply, .. } => reply,
+            control @ (Self::CatchUp(_)
+            | Self::Unfollow(..)
+            | Self::Adopt(_)
+            | Self::Leave(_)
+            | Self::Gone(_)
+            | Self::Sleep { .. }) => {
                 return Some(control);
             }
         };
@@ -175,10 +184,17 @@ impl ToEntity {
             Self::Op(request) => request.reply.payer(),
             Self::Subscribe(request) => request.reply.payer(),
             Self::Signal(request) => request.reply.payer(),
-            Self::Unsubscribe { reply, .. } | Self::Read(reply) | Self::History(_, reply) | Self::Presence { reply, .. } => reply.payer(),
-            Self::CatchUp(_) | Self::Unfollow(..) | Self::Adopt(_) | Self::Leave(_) | Self::Gone(_) | Self::Erase | Self::Sleep { .. } => {
-                None
-            }
+            Self::Unsubscribe { reply, .. }
+            | Self::Read(reply)
+            | Self::History(_, reply)
+            | Self::Presence { reply, .. } => reply.payer(),
+            Self::CatchUp(_)
+            | Self::Unfollow(..)
+            | Self::Adopt(_)
+            | Self::Leave(_)
+            | Self::Gone(_)
+            | Self::Erase
+            | Self::Sleep { .. } => None,
         }
     }
 
@@ -186,7 +202,13 @@ impl ToEntity {
     pub fn is_control(&self) -> bool {
         matches!(
             self,
-            Self::CatchUp(_) | Self::Unfollow(..) | Self::Adopt(_) | Self::Leave(_) | Self::Gone(_) | Self::Erase | Self::Sleep { .. }
+            Self::CatchUp(_)
+                | Self::Unfollow(..)
+                | Self::Adopt(_)
+                | Self::Leave(_)
+                | Self::Gone(_)
+                | Self::Erase
+                | Self::Sleep { .. }
         )
     }
 }

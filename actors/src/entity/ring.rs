@@ -24,7 +24,10 @@ impl Ring {
 
     /// Adds the next event and forgets the oldest past the bounds of the kind.
     pub fn push(&mut self, event: Arc<EventRecord>, kind: &Kind) {
-        debug_assert!(self.events.back().is_none_or(|last| last.seq + 1 == event.seq), "events come without gaps");
+        debug_assert!(
+            self.events.back().is_none_or(|last| last.seq + 1 == event.seq),
+            "events come without gaps"
+        );
         self.bytes += event.body.len();
         self.events.push_back(event);
         while self.events.len() > kind.ring_events || self.bytes > kind.ring_bytes {
@@ -45,7 +48,8 @@ impl Ring {
         }
     }
 
-    /// The events after `after`, if none of them is forgotten. `now` is the seq of the latest event.
+    /// The events after `after`, if none of them is forgotten. `now` is the seq of the latest
+    /// event.
     pub fn after(&self, after: Seq, now: Seq) -> Option<impl Iterator<Item = &Arc<EventRecord>>> {
         let first = self.events.front().map_or(now + 1, |event| event.seq);
         // Below the first event kept, there is a gap.

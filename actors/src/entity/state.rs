@@ -3,39 +3,35 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use greenroom_protocol::codec::Method;
-use greenroom_protocol::params::PresenceAction;
-use greenroom_protocol::results::{Empty, Member, PresenceList, Sent, SnapshotReason, State, Subscribed};
-use greenroom_protocol::{CodecKind, EntityId, Epoch, ErrorCode, RawJson, Seq, WireError, limits, notify};
+use greenroom_protocol::results::{Empty, Sent, State};
+use greenroom_protocol::{EntityId, Epoch, ErrorCode, Seq, notify};
 
-use super::dedupe::{Dedupe, Known, client_made};
+use super::dedupe::{Dedupe, Known};
 use super::eraser::{Eraser, PagesOut};
-use super::identity::op_hash;
-use super::messages::{CatchUp, OpRequest, SignalRequest, SubscribeRequest, ToEntity};
+use super::messages::{SignalRequest, ToEntity};
 use super::nature::Nature;
 use super::ring::Ring;
 use super::upkeep::Upkeep;
-use crate::answer::{Answer, Responder, overloaded, unavailable};
-use crate::behaviour::{Behaviour, Corrupt, ORDINARY_WORK, Op};
+use crate::answer::{Responder, unavailable};
+use crate::behaviour::{Behaviour, Corrupt};
 use crate::clock::Millis;
-use crate::frames::{Encoder, Frames, Wants, signal_key};
+use crate::frames::{Encoder, signal_key};
 use crate::ids::SessionKey;
 use crate::journal::Progress;
 use crate::kind::Kind;
-use crate::limits::{Bucket, Rate, Refused};
-use crate::metrics::record_rate_limited;
-use crate::presence::News;
+use crate::limits::{Bucket, Rate};
 use crate::rare::Rare;
-use crate::record::EventRecord;
 use crate::relay::Part;
-use crate::store::{Loaded, Page, SnapshotRow, Trim};
+use crate::store::{Loaded, SnapshotRow, Trim};
 
 mod effects;
 mod erasing;
+mod ops;
 mod outputs;
 mod people;
+mod presence;
 mod readers;
 mod reads;
 mod shared;
@@ -46,11 +42,9 @@ use outputs::Output;
 use people::People;
 use shared::SharedState;
 
-/// A snapshot waits until the events since the last one outweigh it this many times, within bounds, so that snapshots cost a
-/// bounded share of what is written.
+/// A snapshot waits until the events since the last one outweigh it this many times, within bounds,
+/// so that snapshots cost a bounded share of what is written.
 const SNAPSHOT_RATIO: usize = 4;
-/// Most members in one presence notification.
-const PRESENCE_MEMBERS: usize = 256;
 /// What an outcome in a snapshot weighs, in bytes, roughly.
 const OUTCOME_BYTES: usize = 64;
 
@@ -64,8 +58,8 @@ pub struct Entity {
     seq: Seq,
     /// The last event on disk.
     durable: Seq,
-    /// The last event on disk and released. It lags behind `durable` only while a release is under way: what goes out then is
-    /// of this seq, and what follows it is still to come.
+    /// The last event on disk and released. It lags behind `durable` only while a release is under
+    /// way: what goes out then is of this seq, and what follows it is still to come.
     committed: Seq,
     /// The time of the last event; times never go back.
     last_at: Millis,
@@ -90,24 +84,42 @@ pub struct Entity {
 impl std::fmt::Debug for Entity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut shown = f.debug_struct("Entity");
-        shown.field("id", &self.nature.id).field("seq", &self.seq).field("committed", &self.committed).field("gate", &self.gate.len());
+        shown
+            .field("id", &self.nature.id)
+            .field("seq", &self.seq)
+            .field("committed", &self.committed)
+            .field("gate", &self.gate.len());
         let People { audience, joining, presence, .. } = &*self.people;
-        shown.field("audience", audience).field("joining", joining).field("present", &presence.count());
+        shown
+            .field("audience", audience)
+            .field("joining", joining)
+            .field("present", &presence.count());
         shown.field("untold", &presence.is_dirty()).finish_non_exhaustive()
     }
 }
 
 impl Entity {
-    /// Wakes an entity with what the store has of it; one that the store does not know gets `fresh` as its epoch.
+    /// Wakes an entity with what the store has of it; one that the store does not know gets `fresh`
+    /// as its epoch.
     ///
     /// # Errors
     /// Where what the store has does not fit the kind's behaviour.
-    pub fn wake(id: EntityId, kind: Arc<Kind>, encoder: Encoder, loaded: Loaded, fresh: Epoch) -> Result<Self, Corrupt> {
+    pub fn wake(
+        id: EntityId,
+        kind: Arc<Kind>,
+        encoder: Encoder,
+        loaded: Loaded,
+        fresh: Epoch,
+    ) -> Result<Self, Corrupt> {
         Self::wake_as(Rc::new(Nature::new(id, kind, encoder)), loaded, fresh)
     }
 
     /// See [`wake`](Self::wake).
-    pub(super) fn wake_as(nature: Rc<Nature>, loaded: Loaded, fresh: Epoch) -> Result<Self, Corrupt> {
+    pub(super) fn wake_as(
+        nature: Rc<Nature>,
+        loaded: Loaded,
+        fresh: Epoch,
+    ) -> Result<Self, Corrupt> {
         let mut loaded = loaded;
         let kind = &nature.kind;
         let no_outcomes = || Dedupe::new(kind.dedupe_clients, kind.dedupe_ops);
@@ -115,7 +127,8 @@ impl Entity {
         let corrupt = |seq, error: serde_json::Error| Corrupt { seq, why: error.to_string() };
         let (mut behaviour, mut dedupe, snapshot_seq) = match &loaded.snapshot {
             Some(row) => {
-                let dedupe = Dedupe::unpack(kind.dedupe_clients, kind.dedupe_ops, &row.dedupe).map_err(|error| corrupt(row.seq, error))?;
+                let dedupe = Dedupe::unpack(kind.dedupe_clients, kind.dedupe_ops, &row.dedupe)
+                    .map_err(|error| corrupt(row.seq, error))?;
                 (kind.behaviour.restore(row.seq, &row.state)?, Rare::from(dedupe), row.seq)
             }
             None => (kind.behaviour.create(), Rare::default(), 0),
@@ -124,7 +137,10 @@ impl Entity {
         let (mut seq, mut bytes) = (snapshot_seq, 0);
         for event in tail {
             if event.seq != seq + 1 {
-                return Err(Corrupt { seq, why: format!("event {} follows event {seq}", event.seq) });
+                return Err(Corrupt {
+                    seq,
+                    why: format!("event {} follows event {seq}", event.seq),
+                });
             }
             behaviour.apply(&event)?;
             dedupe.change(no_outcomes, |dedupe| dedupe.record(&event));
@@ -187,21 +203,31 @@ impl Entity {
         match message {
             ToEntity::Op(request) => request.reply.send_error(unavailable()),
             ToEntity::Subscribe(request) => self.subscribe(*request, fx),
-            ToEntity::Unsubscribe { through, reply } => self.leave(reply.session(), through, Some(reply), fx),
+            ToEntity::Unsubscribe { through, reply } => {
+                self.leave(reply.session(), through, Some(reply), fx);
+            }
             ToEntity::Unfollow(session, through) => self.leave(session, through, None, fx),
             ToEntity::Signal(request) => self.signal(*request, fx),
             ToEntity::Read(mut reply) => {
                 if let Err(no_room) = reply.reserve(self.behaviour.size()) {
                     return fx.answer(reply.error(no_room));
                 }
-                let state = State { epoch: self.epoch.clone(), seq: self.seq, state: self.behaviour.snapshot() };
+                let state = State {
+                    epoch: self.epoch.clone(),
+                    seq: self.seq,
+                    state: self.behaviour.snapshot(),
+                };
                 self.put(Output::Read(reply, Box::new(state)), fx);
             }
             ToEntity::History(params, reply) => self.history(&params, reply, fx),
-            ToEntity::Presence { action, meta, user, reply } => self.presence(action, meta, &user, reply, fx),
+            ToEntity::Presence { action, meta, user, reply } => {
+                self.presence(action, meta, &user, reply, fx);
+            }
             ToEntity::CatchUp(request) => self.catch_up(request, fx),
             ToEntity::Adopt(adopt) => {
-                self.with_people(|people| people.presence.adopt(adopt.from, adopt.to, &adopt.user, adopt.meta));
+                self.with_people(|people| {
+                    people.presence.adopt(adopt.from, adopt.to, &adopt.user, adopt.meta);
+                });
                 fx.presence_due |= self.people.presence.is_dirty();
             }
             ToEntity::Leave(session) => fx.presence_due |= self.leave_presence(session),
@@ -214,92 +240,9 @@ impl Entity {
         }
     }
 
-    /// Decides on an op. `room` tells whether the journal has room for one event; it is needed when this returns true.
-    pub fn op(&mut self, request: OpRequest, now: Millis, room: bool, fx: &mut Effects) {
-        let OpRequest { sender, r#type, body, n, first_sent, if_seq, tag, reply } = request;
-        if let Err(refused) = self.bucket.check(1) {
-            record_rate_limited("entity");
-            return self.refuse_op(reply, over_limit(refused), fx);
-        }
-        let mut began = None;
-        if let Some(n) = n {
-            let word = first_sent.unwrap_or_else(|| client_made(&sender.client));
-            began = Some(word);
-            match self.look_up(&sender.user, &sender.client, word, n, now) {
-                Known::New => {}
-                Known::Done(outcome) if outcome.hash.is_some_and(|hash| hash != op_hash(&r#type, &body)) => {
-                    self.nature.metrics.refused(ErrorCode::InvalidParams);
-                    return self.put(Output::Refusal(reply, Box::new(n_reused(n))), fx);
-                }
-                Known::Done(outcome) => {
-                    self.nature.metrics.duplicate.increment(1);
-                    let sent =
-                        Sent { seq: outcome.seq, epoch: self.epoch.clone(), at: outcome.at, result: outcome.result, duplicate: true };
-                    return self.put(Output::Repeat(reply, Box::new(sent)), fx);
-                }
-                Known::TooEarly(wait) => return self.refuse_op(reply, too_early(wait), fx),
-                Known::Expired => {
-                    // What was forgotten for an op that is not on disk is known again should that fail.
-                    self.nature.metrics.refused(ErrorCode::OpExpired);
-                    return self.put(Output::Refusal(reply, Box::new(op_expired(n))), fx);
-                }
-            }
-        }
-        if !room || self.pending_ops >= self.nature.kind.max_pending_ops {
-            return self.refuse_op(reply, overloaded("journal"), fx);
-        }
-        if if_seq.is_some_and(|wanted| wanted != self.seq) {
-            let error = WireError::new(ErrorCode::Conflict, format!("the entity is at seq {}, not at `if_seq`", self.seq)).at_seq(self.seq);
-            self.nature.metrics.refused(ErrorCode::Conflict);
-            return self.put(Output::Refusal(reply, Box::new(error)), fx);
-        }
-        let (seq, at) = (self.seq + 1, now.max(self.last_at));
-        let op = Op { r#type: &r#type, body: &body, from: &sender.user, moderator: sender.moderator, seq, at };
-        let erases = self.behaviour.erases(&op);
-        if erases.is_some() && self.erases_enough() {
-            return self.refuse_op(reply, overloaded("erasing"), fx);
-        }
-        let decided = self.behaviour.decide(&op);
-        let work = decided.as_ref().map_or_else(|refusal| refusal.work, |accepted| accepted.work);
-        reply.charge(u32::try_from(work / ORDINARY_WORK).unwrap_or(u32::MAX));
-        match decided {
-            Ok(accepted) => {
-                let client = n.is_some().then_some(sender.client);
-                let began = began.filter(|began| *began > at);
-                let result = accepted.result;
-                let record =
-                    Arc::new(EventRecord { seq, at, from: sender.user, r#type, body, deleted: None, client, n, began, tag, result });
-                (self.seq, self.last_at) = (seq, at);
-                self.shared.forget();
-                let kind = &self.nature.kind;
-                self.dedupe.change(|| Dedupe::new(kind.dedupe_clients, kind.dedupe_ops), |dedupe| dedupe.record(&record));
-                self.pending_ops += 1;
-                self.upkeep.event(record.body.len());
-                fx.event = Some(Arc::clone(&record));
-                fx.erasure = erases.map(|erases| self.is_erased(erases, seq));
-                self.gate.push_back((seq, Output::Event { record, reply, since: Instant::now() }));
-                self.snapshot_if_due(fx);
-            }
-            Err(refusal) => {
-                self.nature.metrics.refused(refusal.code);
-                let error = WireError::new(refusal.code, refusal.message).reason(refusal.reason);
-                self.put(Output::Refusal(reply, Box::new(error)), fx);
-            }
-        }
-    }
-
-    /// What is known of an op; nobody has asked for anything where there is nothing to look it up in.
-    fn look_up(&mut self, user: &Arc<str>, client: &Arc<str>, began: Millis, n: u64, now: Millis) -> Known {
-        self.dedupe.change_if_any(|dedupe| dedupe.look_up(user, client, began, n, now)).unwrap_or(Known::New)
-    }
-
-    fn refuse_op(&self, reply: Responder, error: WireError, fx: &mut Effects) {
-        self.nature.metrics.refused(error.data.code);
-        fx.answer(reply.error(error));
-    }
-
     fn snapshot_if_due(&mut self, fx: &mut Effects) {
-        let weight = || SNAPSHOT_RATIO * (self.behaviour.size() + OUTCOME_BYTES * self.dedupe.len());
+        let weight =
+            || SNAPSHOT_RATIO * (self.behaviour.size() + OUTCOME_BYTES * self.dedupe.len());
         if self.upkeep.snapshot_due(self.seq, self.nature.kind.snapshot_every, weight) {
             self.snapshot(fx);
         }
@@ -314,7 +257,8 @@ impl Entity {
 
     /// Puts the state into the journal's queue, whether or not that was tried before.
     fn snapshot_again(&mut self, fx: &mut Effects) {
-        let (trimmed, longest_row) = self.upkeep.snapshot_made(self.seq, self.seq.saturating_sub(self.durable) as usize);
+        let (trimmed, longest_row) =
+            self.upkeep.snapshot_made(self.seq, self.seq.saturating_sub(self.durable) as usize);
         fx.snapshot = Some(Box::new(SnapshotRow {
             entity: self.nature.id.clone(),
             epoch: self.epoch.clone(),
@@ -341,7 +285,8 @@ impl Entity {
         self.upkeep.trim(&self.nature.id, self.durable, self.seq, self.nature.kind.keep_events)
     }
 
-    /// Everything up to `through` is on disk: what waited for it goes out. Tells whether it is time to delete something.
+    /// Everything up to `through` is on disk: what waited for it goes out. Tells whether it is time
+    /// to delete something.
     pub fn committed_through(&mut self, through: Seq, fx: &mut Effects) -> bool {
         let written = through.saturating_sub(self.durable);
         self.durable += written;
@@ -350,23 +295,31 @@ impl Entity {
         self.upkeep.row_written(written, self.nature.kind.keep_events)
     }
 
-    /// A commit failed: forgets what is not on disk. The ops that waited are kept, to be looked up after `reload`.
+    /// A commit failed: forgets what is not on disk. The ops that waited are kept, to be looked up
+    /// after `reload`.
     pub fn fail(&mut self) -> Vec<LostOp> {
         self.pending_ops = 0;
-        let lost = std::mem::take(&mut self.gate).into_iter().filter_map(|(_, output)| match output {
-            Output::Event { record, reply, .. } => Some(LostOp { record, reply }),
-            // Dropping what holds a responder answers `unavailable`; who follows does so anew after the reload.
-            _ => None,
-        });
+        let lost =
+            std::mem::take(&mut self.gate).into_iter().filter_map(|(_, output)| match output {
+                Output::Event { record, reply, .. } => Some(LostOp { record, reply }),
+                // Dropping what holds a responder answers `unavailable`; who follows does so anew
+                // after the reload.
+                _ => None,
+            });
         lost.collect()
     }
 
-    /// Takes the state from the store again, keeps presence, and answers the ops that a failure had left open. The audience is
-    /// forgotten: the relays are to be told, and follow anew.
+    /// Takes the state from the store again, keeps presence, and answers the ops that a failure had
+    /// left open. The audience is forgotten: the relays are to be told, and follow anew.
     ///
     /// # Errors
     /// As for [`wake`](Self::wake); nothing has changed then.
-    pub fn reload(&mut self, loaded: Loaded, lost: Vec<LostOp>, fx: &mut Effects) -> Result<(), Corrupt> {
+    pub fn reload(
+        &mut self,
+        loaded: Loaded,
+        lost: Vec<LostOp>,
+        fx: &mut Effects,
+    ) -> Result<(), Corrupt> {
         let fresh = Self::wake_as(Rc::clone(&self.nature), loaded, self.epoch.clone())?;
         let mut people = std::mem::take(&mut self.people);
         people.change_if_any(People::forget_followers);
@@ -374,13 +327,21 @@ impl Entity {
         fx.presence_due |= self.people.presence.is_dirty();
         for LostOp { record, reply } in lost {
             let found = match (&record.client, record.n) {
-                (Some(client), Some(n)) => self.look_up(&record.from, client, Millis::MAX, n, Millis::MAX),
+                (Some(client), Some(n)) => {
+                    self.look_up(&record.from, client, Millis::MAX, n, Millis::MAX)
+                }
                 _ => Known::Expired,
             };
             fx.answer(match found {
                 Known::Done(done) => {
                     self.nature.metrics.accepted.increment(1);
-                    reply.ok(&Sent { seq: done.seq, epoch: self.epoch.clone(), at: done.at, result: done.result, duplicate: false })
+                    reply.ok(&Sent {
+                        seq: done.seq,
+                        epoch: self.epoch.clone(),
+                        at: done.at,
+                        result: done.result,
+                        duplicate: false,
+                    })
                 }
                 Known::New | Known::Expired | Known::TooEarly(_) => {
                     self.nature.metrics.refused(ErrorCode::Unavailable);
@@ -391,18 +352,14 @@ impl Entity {
         Ok(())
     }
 
-    /// Changes who is here.
-    fn with_people<R>(&mut self, change: impl FnOnce(&mut People) -> R) -> R {
-        self.people.change(|| People::new(&self.nature.kind), change)
-    }
-
-    /// Takes a session out of the presence; false where it was not in it.
-    fn leave_presence(&mut self, session: SessionKey) -> bool {
-        self.people.change_if_any(|people| people.presence.leave(session)).unwrap_or(false)
-    }
-
     /// Ends the session's subscriptions up to `through`, in their place among the outputs.
-    fn leave(&mut self, session: SessionKey, through: u32, reply: Option<Responder>, fx: &mut Effects) {
+    fn leave(
+        &mut self,
+        session: SessionKey,
+        through: u32,
+        reply: Option<Responder>,
+        fx: &mut Effects,
+    ) {
         self.people.change_if_any(|people| {
             if people.joining.get(&session).is_some_and(|number| *number <= through) {
                 people.joining.remove(&session);
@@ -419,89 +376,23 @@ impl Entity {
 
     fn signal(&mut self, request: SignalRequest, fx: &mut Effects) {
         let SignalRequest { session, user, signal, reply } = request;
-        let key = signal_key(session, self.nature.id.as_str(), &signal.r#type, signal.key.as_deref().unwrap_or_default());
-        let params =
-            notify::Signal { entity: signal.entity, from: user.as_ref().into(), r#type: signal.r#type, body: signal.body, key: signal.key };
-        let frames = self.nature.encoder.notification(self.people.audience.wants(), Method::Signal, &params);
+        let key = signal_key(
+            session,
+            self.nature.id.as_str(),
+            &signal.r#type,
+            signal.key.as_deref().unwrap_or_default(),
+        );
+        let params = notify::Signal {
+            entity: signal.entity,
+            from: user.as_ref().into(),
+            r#type: signal.r#type,
+            body: signal.body,
+            key: signal.key,
+        };
+        let frames =
+            self.nature.encoder.notification(self.people.audience.wants(), Method::Signal, &params);
         self.publish(fx, || Part::Signal { frames: frames.clone(), from: session, key });
         fx.answer(reply.ok(&Empty {}));
-    }
-
-    fn presence(&mut self, action: PresenceAction, meta: Option<RawJson>, user: &Arc<str>, mut reply: Responder, fx: &mut Effects) {
-        let session = reply.session();
-        let members = match action {
-            PresenceAction::List => {
-                let members = self.people.presence.list();
-                if let Err(no_room) = reply.reserve(members.iter().flatten().map(weight).sum()) {
-                    return fx.answer(reply.error(no_room));
-                }
-                members
-            }
-            PresenceAction::Enter => {
-                let meta = meta.unwrap_or_else(RawJson::empty_object);
-                if let Err(full) = self.with_people(|people| people.presence.enter(session, user, meta)) {
-                    let error = WireError::new(ErrorCode::Overloaded, full.to_string()).reason("presence_full").retry_after_ms(5000);
-                    return fx.answer(reply.error(error));
-                }
-                fx.presence_due = true;
-                None
-            }
-            PresenceAction::Leave => {
-                fx.presence_due |= self.leave_presence(session);
-                None
-            }
-        };
-        fx.answer(reply.present(PresenceList { count: self.people.presence.count() as u64, members }));
-    }
-
-    /// Tells who came and went since the last time.
-    pub fn flush_presence(&mut self, fx: &mut Effects) {
-        let changes = match self.people.change_if_any(|people| people.presence.take_news()).flatten() {
-            None => return,
-            Some(News::Changes(changes)) => changes,
-            Some(News::Count(count)) => return self.tell_presence(&self.who_is_here(PresenceList { count, members: None }), fx),
-            Some(News::List(members)) => {
-                let list = PresenceList { count: members.len() as u64, members: Some(members) };
-                return self.tell_presence(&self.who_is_here(list), fx);
-            }
-        };
-        self.nature.metrics.presence.joined.increment(changes.joined.len() as u64);
-        self.nature.metrics.presence.updated.increment(changes.updated.len() as u64);
-        self.nature.metrics.presence.left.increment(changes.left.len() as u64);
-        for part in changes.split(PRESENCE_MEMBERS) {
-            let params = notify::PresenceChange {
-                entity: self.nature.id.clone(),
-                joined: part.joined,
-                updated: part.updated,
-                left: part.left,
-                count: part.count,
-                members: None,
-            };
-            self.tell_presence(&params, fx);
-        }
-    }
-
-    fn tell_presence(&self, params: &notify::PresenceChange, fx: &mut Effects) {
-        let frames = self.nature.encoder.notification(self.people.audience.wants(), Method::Presence, params);
-        self.publish(fx, || Part::Presence(frames.clone()));
-    }
-
-    /// How long presence changes gather: the more users there are, the longer, so that telling all of them costs no more.
-    pub fn presence_interval(&self) -> Duration {
-        let longer = self.people.presence.count() / limits::MAX_MEMBERS;
-        self.nature.kind.presence_interval * u32::try_from(longer).unwrap_or(u32::MAX).saturating_add(1)
-    }
-
-    fn present(&self) -> PresenceList {
-        let (count, members) = self.people.presence.as_told();
-        PresenceList { count, members }
-    }
-
-    /// A list as a notification, which replaces what its receivers had.
-    fn who_is_here(&self, list: PresenceList) -> notify::PresenceChange {
-        let PresenceList { count, members } = list;
-        let (joined, updated, left) = Default::default();
-        notify::PresenceChange { entity: self.nature.id.clone(), joined, updated, left, count, members }
     }
 
     fn publish(&self, fx: &mut Effects, part: impl Fn() -> Part) {
@@ -509,39 +400,4 @@ impl Entity {
             fx.part(worker, part());
         }
     }
-}
-
-/// Bytes of a member in a list, roughly.
-fn weight(member: &Member) -> usize {
-    const FRAME: usize = 40;
-    FRAME + member.user.len() + member.meta.len()
-}
-
-fn over_limit(refused: Refused) -> WireError {
-    let after = match refused {
-        Refused::RetryAfter(after) => u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1),
-        Refused::TooBig { .. } => 1000,
-    };
-    WireError::new(ErrorCode::RateLimited, "the entity accepts no more ops now; repeat the op with the same `n` later")
-        .retry_after_ms(after)
-        .reason("entity")
-}
-
-fn op_expired(n: u64) -> WireError {
-    let message =
-        format!("op {n} is older than what this entity remembers: its outcome is not known any more and it is not executed again");
-    WireError::new(ErrorCode::OpExpired, message)
-}
-
-fn n_reused(n: u64) -> WireError {
-    let message = format!("`n` {n} was used for another op of this client: its type or its body differ; choose a new number for a new op");
-    WireError::new(ErrorCode::InvalidParams, message).reason("n_reused")
-}
-
-/// The longest time that a client whose ops began in the future is told to wait.
-const LONGEST_WAIT: Millis = 60_000;
-
-fn too_early(wait: Millis) -> WireError {
-    let message = "too many clients date their ops ahead of the server's clock; repeat the op with the same `n` later";
-    WireError::new(ErrorCode::Overloaded, message).retry_after_ms(wait.min(LONGEST_WAIT)).reason("dated_ahead")
 }

@@ -43,7 +43,8 @@ impl Rig {
     }
 
     fn of(kind: Kind, loaded: Loaded) -> Self {
-        let entity = Entity::wake(entity("room:a"), Arc::new(kind), encoder(), loaded, epoch()).unwrap();
+        let entity =
+            Entity::wake(entity("room:a"), Arc::new(kind), encoder(), loaded, epoch()).unwrap();
         Self {
             entity,
             line: Line::new(),
@@ -65,7 +66,8 @@ impl Rig {
         rig
     }
 
-    /// What has come out since the last time, in a few words; what is for the journal and the store is kept.
+    /// What has come out since the last time, in a few words; what is for the journal and the store
+    /// is kept.
     fn out(&mut self) -> Vec<String> {
         let Effects { event, snapshot, parts, fetches, .. } = std::mem::take(&mut self.fx);
         self.written.extend(event);
@@ -108,7 +110,10 @@ impl Rig {
 
     fn history(&mut self, before: Option<Seq>, after: Option<Seq>, limit: u32) -> Vec<String> {
         let reply = self.line.reply(0, 103);
-        self.take(ToEntity::History(params::History { entity: entity("room:a"), before, after, limit: Some(limit) }, reply))
+        self.take(ToEntity::History(
+            params::History { entity: entity("room:a"), before, after, limit: Some(limit) },
+            reply,
+        ))
     }
 
     fn presence(&mut self, slot: u32, action: PresenceAction, user: &str) -> Vec<String> {
@@ -143,7 +148,17 @@ impl Rig {
     fn reload(&mut self, events: Vec<EventRecord>, lost: Vec<LostOp>) -> Vec<String> {
         let epoch = (!events.is_empty()).then(epoch);
         self.entity
-            .reload(Loaded { snapshot: None, epoch, tail: events, longest_row: 1, erasures: Vec::new() }, lost, &mut self.fx)
+            .reload(
+                Loaded {
+                    snapshot: None,
+                    epoch,
+                    tail: events,
+                    longest_row: 1,
+                    erasures: Vec::new(),
+                },
+                lost,
+                &mut self.fx,
+            )
             .unwrap();
         self.out()
     }
@@ -151,9 +166,17 @@ impl Rig {
 
 fn page_of(events: &[EventRecord], page: crate::store::Page) -> Vec<EventRecord> {
     match page {
-        crate::store::Page::After { after, limit } => events.iter().filter(|event| event.seq > after).take(limit).cloned().collect(),
+        crate::store::Page::After { after, limit } => {
+            events.iter().filter(|event| event.seq > after).take(limit).cloned().collect()
+        }
         crate::store::Page::Before { before, limit } => {
-            let mut page: Vec<_> = events.iter().rev().filter(|event| event.seq < before).take(limit).cloned().collect();
+            let mut page: Vec<_> = events
+                .iter()
+                .rev()
+                .filter(|event| event.seq < before)
+                .take(limit)
+                .cloned()
+                .collect();
             page.reverse();
             page
         }

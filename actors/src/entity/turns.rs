@@ -1,14 +1,15 @@
 //! Turns at reading for paused subscriptions: what they cost must not be felt by those who keep up.
 //!
-//! On each thread one page is read at a time, and after it nobody reads for a multiple of the time that it took.
+//! On each thread one page is read at a time, and after it nobody reads for a multiple of the time
+//! that it took.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A page that took longer than this waited for others most of the time: to rest for that, too, would keep readers from getting
-/// on where the machine is busy.
+/// A page that took longer than this waited for others most of the time: to rest for that, too,
+/// would keep readers from getting on where the machine is busy.
 const MOST_WORK: Duration = Duration::from_micros(1500);
 /// Rests below this are left out: timers are no finer.
 const SHORTEST_REST: Duration = Duration::from_millis(1);
@@ -36,7 +37,8 @@ impl Turns {
 
     /// Waits for the next turn; turns are given in the order in which they were asked for.
     pub(super) async fn take(&self) -> Turn {
-        let permit = Arc::clone(&self.one).acquire_owned().await.expect("the semaphore is never closed");
+        let permit =
+            Arc::clone(&self.one).acquire_owned().await.expect("the semaphore is never closed");
         Turn { permit, percent: self.percent, began: Instant::now() }
     }
 }
@@ -85,7 +87,11 @@ mod tests {
         let ended = Instant::now();
         first.rest();
         drop(turns.take().await);
-        assert!(ended.elapsed() >= MOST_WORK * 19, "the next turn came after {:?}", ended.elapsed());
+        assert!(
+            ended.elapsed() >= MOST_WORK * 19,
+            "the next turn came after {:?}",
+            ended.elapsed()
+        );
         drop(turns.take().await);
         assert_eq!(turns.one.available_permits(), 1, "without work there is no rest");
     }

@@ -1,11 +1,13 @@
 //! When an entity's next snapshot is due, and which rows of its journal are deleted next.
 //!
-//! Rows are deleted a few at a time while others are written: deleting a row costs more than writing one, and rooms that post at
-//! one rate would otherwise have it all done at one moment, with everybody's posts behind it. For the same reason the first
-//! snapshot of a life is early, by a share that the entity's name gives.
+//! Rows are deleted a few at a time while others are written: deleting a row costs more than
+//! writing one, and rooms that post at one rate would otherwise have it all done at one moment,
+//! with everybody's posts behind it. For the same reason the first snapshot of a life is early, by
+//! a share that the entity's name gives.
 //!
-//! How many events go at a time follows from how many are too many, so that whatever was missed is made up for: by lives of a
-//! row each, by a server that stopped, by a kind that has kept everything before.
+//! How many events go at a time follows from how many are too many, so that whatever was missed is
+//! made up for: by lives of a row each, by a server that stopped, by a kind that has kept
+//! everything before.
 
 use std::hash::BuildHasher;
 
@@ -51,13 +53,26 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
-    /// For a life that begins with what was `loaded`, at `seq`, with `bytes` of events behind the snapshot.
+    /// For a life that begins with what was `loaded`, at `seq`, with `bytes` of events behind the
+    /// snapshot.
     pub(super) fn new(id: &EntityId, loaded: &Loaded, seq: Seq, bytes: usize) -> Self {
-        let (snapshot, trimmed, longest) = loaded.snapshot.as_ref().map_or((0, 0, 1), |row| (row.seq, row.trimmed, row.longest_row));
+        let (snapshot, trimmed, longest) = loaded
+            .snapshot
+            .as_ref()
+            .map_or((0, 0, 1), |row| (row.seq, row.trimmed, row.longest_row));
         let share = 1 + (FixedState::default().hash_one(id) % u64::from(WHOLE)) as u8;
         let longest_row = longest.max(loaded.longest_row);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        Self { snapshot, queued: snapshot, bytes, share, trimmed, longest_row, inherited: seq, rows: 0 }
+        Self {
+            snapshot,
+            queued: snapshot,
+            bytes,
+            share,
+            trimmed,
+            longest_row,
+            inherited: seq,
+            rows: 0,
+        }
     }
 
     /// An event was decided.
@@ -65,24 +80,33 @@ impl Upkeep {
         self.bytes = self.bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
-    /// Whether `seq` is far enough from the latest snapshot: `every` events and the bytes that `weight` tells, or, however large the
-    /// state is, [`AT_THE_LATEST`] times `every`: nothing can be deleted that no snapshot covers.
-    pub(super) fn snapshot_due(&self, seq: Seq, every: u64, weight: impl FnOnce() -> usize) -> bool {
+    /// Whether `seq` is far enough from the latest snapshot: `every` events and the bytes that
+    /// `weight` tells, or, however large the state is, [`AT_THE_LATEST`] times `every`: nothing can
+    /// be deleted that no snapshot covers.
+    pub(super) fn snapshot_due(
+        &self,
+        seq: Seq,
+        every: u64,
+        weight: impl FnOnce() -> usize,
+    ) -> bool {
         let (share, whole) = (u64::from(self.share), u64::from(WHOLE));
         let far = (seq - self.snapshot).saturating_mul(whole) >= every.saturating_mul(share);
         let late = || seq - self.snapshot >= every.saturating_mul(AT_THE_LATEST);
-        far && (late() || u64::from(self.bytes).saturating_mul(whole) >= (weight() as u64).saturating_mul(share))
+        far && (late()
+            || u64::from(self.bytes).saturating_mul(whole)
+                >= (weight() as u64).saturating_mul(share))
     }
 
-    /// A snapshot was made, while `pending` events were not known to be on disk. Tells what it is to say of the journal: up to where
-    /// rows are deleted, and how long they can be.
+    /// A snapshot was made, while `pending` events were not known to be on disk. Tells what it is
+    /// to say of the journal: up to where rows are deleted, and how long they can be.
     pub(super) fn snapshot_made(&mut self, seq: Seq, pending: usize) -> (Seq, u32) {
         (self.snapshot, self.bytes, self.share) = (seq, 0, WHOLE);
         self.row_of(pending as u64);
         (self.trimmed, self.longest_row)
     }
 
-    /// The latest snapshot is in the journal's queue. What is queued from now on is written with it or after it.
+    /// The latest snapshot is in the journal's queue. What is queued from now on is written with it
+    /// or after it.
     pub(super) fn snapshot_queued(&mut self) {
         self.queued = self.snapshot;
     }
@@ -97,8 +121,8 @@ impl Upkeep {
         self.queued
     }
 
-    /// A row of `events` is on disk, or several. Tells whether it is time to delete something, where `keep` events are kept behind a
-    /// snapshot.
+    /// A row of `events` is on disk, or several. Tells whether it is time to delete something,
+    /// where `keep` events are kept behind a snapshot.
     pub(super) fn row_written(&mut self, events: u64, keep: u64) -> bool {
         self.row_of(events);
         self.rows = self.rows.saturating_add(1);
@@ -110,8 +134,15 @@ impl Upkeep {
         self.longest_row = self.longest_row.max(events.min(MAX_ROW_EVENTS) as u32);
     }
 
-    /// What of `entity` to delete next, while its log is on disk up to `durable`, and decided up to `seq`. It must be queued.
-    pub(super) fn trim(&mut self, entity: &EntityId, durable: Seq, seq: Seq, keep: u64) -> Option<Trim> {
+    /// What of `entity` to delete next, while its log is on disk up to `durable`, and decided up to
+    /// `seq`. It must be queued.
+    pub(super) fn trim(
+        &mut self,
+        entity: &EntityId,
+        durable: Seq,
+        seq: Seq,
+        keep: u64,
+    ) -> Option<Trim> {
         let excess = self.excess(keep);
         if excess == 0 {
             return None;
@@ -120,10 +151,16 @@ impl Upkeep {
         self.row_of(seq.saturating_sub(durable));
         let events = (excess / TRIM_SHARE).clamp(TRIM_MIN, TRIM_MAX).min(excess);
         let each = ((durable - self.inherited) / u64::from(self.rows.max(1))).clamp(1, LONG_ROW);
-        // The row that goes on behind what was deleted last stayed. It holds the last seq of that and the next one.
+        // The row that goes on behind what was deleted last stayed. It holds the last seq of that
+        // and the next one.
         let from = (self.trimmed + 2).saturating_sub(u64::from(self.longest_row));
         self.trimmed += events;
-        Some(Trim { entity: entity.clone(), from, through: self.trimmed, rows: events.div_ceil(each) as u32 })
+        Some(Trim {
+            entity: entity.clone(),
+            from,
+            through: self.trimmed,
+            rows: events.div_ceil(each) as u32,
+        })
     }
 
     /// Whether this life has written anything.
@@ -155,8 +192,12 @@ mod tests {
 
     fn stored(seq: Seq, (trimmed, longest_row): (Seq, u32)) -> Loaded {
         let empty = RawJson::from_text("{}").unwrap();
-        let (entity, epoch, state, dedupe) = (id("room:a"), Epoch("e".into()), empty.clone(), empty);
-        Loaded { snapshot: Some(SnapshotRow { entity, epoch, seq, state, dedupe, trimmed, longest_row }), ..Loaded::default() }
+        let (entity, epoch, state, dedupe) =
+            (id("room:a"), Epoch("e".into()), empty.clone(), empty);
+        Loaded {
+            snapshot: Some(SnapshotRow { entity, epoch, seq, state, dedupe, trimmed, longest_row }),
+            ..Loaded::default()
+        }
     }
 
     fn snapshot_at(upkeep: &mut Upkeep, seq: Seq) {
@@ -165,7 +206,9 @@ mod tests {
     }
 
     fn trim(upkeep: &mut Upkeep, durable: Seq, keep: u64) -> Option<(Seq, Seq, u32)> {
-        upkeep.trim(&id("room:a"), durable, durable, keep).map(|trim| (trim.from, trim.through, trim.rows))
+        upkeep
+            .trim(&id("room:a"), durable, durable, keep)
+            .map(|trim| (trim.from, trim.through, trim.rows))
     }
 
     #[test]
@@ -179,12 +222,18 @@ mod tests {
         assert!(quarters.iter().all(|count| (60..=140).contains(count)), "{quarters:?}");
         let mut upkeep = upkeep("room:1", &Loaded::default(), 0);
         snapshot_at(&mut upkeep, 100);
-        assert!(!upkeep.snapshot_due(1099, 1000, || 0) && upkeep.snapshot_due(1100, 1000, || 0), "later ones take all of it");
+        assert!(
+            !upkeep.snapshot_due(1099, 1000, || 0) && upkeep.snapshot_due(1100, 1000, || 0),
+            "later ones take all of it"
+        );
         assert!(!upkeep.snapshot_due(1100, 1000, || 1), "and the bytes");
         upkeep.event(1);
         assert!(upkeep.snapshot_due(1100, 1000, || 1));
         let large = || usize::MAX / 2;
-        assert!(!upkeep.snapshot_due(8099, 1000, large) && upkeep.snapshot_due(8100, 1000, large), "nor is a large state put off for ever");
+        assert!(
+            !upkeep.snapshot_due(8099, 1000, large) && upkeep.snapshot_due(8100, 1000, large),
+            "nor is a large state put off for ever"
+        );
     }
 
     #[test]
@@ -196,10 +245,17 @@ mod tests {
         assert_eq!(trim(&mut upkeep, 100, 5), None, "it may have been left out");
         upkeep.snapshot_queued();
         assert_eq!(trim(&mut upkeep, 100, 0), None, "all is kept");
-        assert_eq!((101..=105).map(|_| upkeep.row_written(1, 5)).collect::<Vec<_>>(), [true, false, false, false, true]);
+        assert_eq!(
+            (101..=105).map(|_| upkeep.row_written(1, 5)).collect::<Vec<_>>(),
+            [true, false, false, false, true]
+        );
         assert!((106..=110).all(|_| !upkeep.row_written(1, 100)), "nothing to delete");
         assert_eq!(trim(&mut upkeep, 110, 5), Some((1, 16, 16)));
-        assert_eq!(trim(&mut upkeep, 110, 80), Some((17, 20, 4)), "no more than may go, and rows have one event");
+        assert_eq!(
+            trim(&mut upkeep, 110, 80),
+            Some((17, 20, 4)),
+            "no more than may go, and rows have one event"
+        );
         assert_eq!(trim(&mut upkeep, 110, 80), None);
     }
 
@@ -208,13 +264,47 @@ mod tests {
         let mut upkeep = upkeep("room:a", &Loaded::default(), 0);
         (1..=10).for_each(|_| assert!(!upkeep.row_written(400, 5)));
         snapshot_at(&mut upkeep, 4000);
-        assert_eq!(trim(&mut upkeep, 4000, 5), Some((0, 124, 8)), "rows have 400 events, and are taken to have 16");
-        assert_eq!(trim(&mut upkeep, 4000, 5), Some((0, 244, 8)), "a row of 400 may begin there and end behind 124");
-        let mut upkeep = Upkeep::new(&id("room:a"), &Loaded { longest_row: 3, ..stored(1_000_000, (90, 9)) }, 1_000_000, 0);
-        assert_eq!(trim(&mut upkeep, 1_000_000, 10), Some((83, 1114, 1024)), "of other lives nothing is known");
-        assert_eq!(upkeep.snapshot_made(1_000_001, 1), (1114, 9), "a later life goes on from there");
-        assert_eq!(upkeep.snapshot_made(1_000_001, 30), (1114, 30), "what is pending may become one row");
-        assert_eq!(Upkeep::new(&id("room:a"), &Loaded { longest_row: 30, ..stored(1000, (90, 9)) }, 1000, 0).longest_row, 30);
+        assert_eq!(
+            trim(&mut upkeep, 4000, 5),
+            Some((0, 124, 8)),
+            "rows have 400 events, and are taken to have 16"
+        );
+        assert_eq!(
+            trim(&mut upkeep, 4000, 5),
+            Some((0, 244, 8)),
+            "a row of 400 may begin there and end behind 124"
+        );
+        let mut upkeep = Upkeep::new(
+            &id("room:a"),
+            &Loaded { longest_row: 3, ..stored(1_000_000, (90, 9)) },
+            1_000_000,
+            0,
+        );
+        assert_eq!(
+            trim(&mut upkeep, 1_000_000, 10),
+            Some((83, 1114, 1024)),
+            "of other lives nothing is known"
+        );
+        assert_eq!(
+            upkeep.snapshot_made(1_000_001, 1),
+            (1114, 9),
+            "a later life goes on from there"
+        );
+        assert_eq!(
+            upkeep.snapshot_made(1_000_001, 30),
+            (1114, 30),
+            "what is pending may become one row"
+        );
+        assert_eq!(
+            Upkeep::new(
+                &id("room:a"),
+                &Loaded { longest_row: 30, ..stored(1000, (90, 9)) },
+                1000,
+                0
+            )
+            .longest_row,
+            30
+        );
     }
 
     /// What is on disk of one entity.
@@ -226,11 +316,15 @@ mod tests {
     }
 
     impl Disk {
-        /// A life with rows of these lengths and a snapshot after every so many, which does what an entity does. Without sleep it ends
-        /// in a crash.
+        /// A life with rows of these lengths and a snapshot after every so many, which does what an
+        /// entity does. Without sleep it ends in a crash.
         fn live(&mut self, lengths: &[u64], every: usize, keep: u64, sleeps: bool) {
             let covered = self.loaded.snapshot.as_ref().map_or(0, |row| row.seq);
-            let tail = self.rows.iter().filter(|(_, last)| *last > covered).map(|(first, last)| last + 1 - first);
+            let tail = self
+                .rows
+                .iter()
+                .filter(|(_, last)| *last > covered)
+                .map(|(first, last)| last + 1 - first);
             self.loaded.longest_row = tail.max().unwrap_or(0) as u32;
             let mut upkeep = upkeep("room:a", &self.loaded, self.seq);
             for (i, length) in lengths.iter().enumerate() {
@@ -267,7 +361,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the rows are, and however lives end: no row is left behind, and none is deleted too early.
+        /// Whatever the rows are, and however lives end: no row is left behind, and none is deleted
+        /// too early.
         #[test]
         fn every_row_is_deleted_and_none_too_early(
             lives in proptest::collection::vec((proptest::collection::vec(1u64..40, 0..30), 1usize..12, any::<bool>()), 1..12),
@@ -306,7 +401,11 @@ mod tests {
             for _ in 0..600 {
                 disk.live(rows, rows.len(), 500, *sleeps);
             }
-            assert!(disk.events() <= 500 + surplus, "{} events after lives of {rows:?}", disk.events());
+            assert!(
+                disk.events() <= 500 + surplus,
+                "{} events after lives of {rows:?}",
+                disk.events()
+            );
         }
     }
 }

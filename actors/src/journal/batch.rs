@@ -28,7 +28,8 @@ pub struct Gathered {
     pub written: Vec<oneshot::Sender<()>>,
     /// The lives whose progress it is, with the seq it brings them to.
     pub tell: Vec<(Arc<Progress>, Seq)>,
-    /// The lives whose snapshots, trims and rewrites it holds. They need not be told of it unless it fails.
+    /// The lives whose snapshots, trims and rewrites it holds. They need not be told of it unless
+    /// it fails.
     pub others: Vec<Arc<Progress>>,
     /// Who waits for everything before.
     pub barriers: Vec<oneshot::Sender<()>>,
@@ -44,7 +45,10 @@ pub struct Gathered {
 impl Gathered {
     /// Whether the transaction would write nothing.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.snapshots.is_empty() && self.trims.is_empty() && self.rewrites.is_empty()
+        self.rows.is_empty()
+            && self.snapshots.is_empty()
+            && self.trims.is_empty()
+            && self.rewrites.is_empty()
     }
 
     /// Takes one message in; what belongs to a life that has ended is skipped.
@@ -63,7 +67,11 @@ impl Gathered {
                 match self.index.entry(entity) {
                     Entry::Occupied(at) => {
                         let row = &mut self.rows[*at.get()];
-                        debug_assert_eq!(row.last_seq + 1, seq, "a life queues its events without gaps");
+                        debug_assert_eq!(
+                            row.last_seq + 1,
+                            seq,
+                            "a life queues its events without gaps"
+                        );
                         row.last_seq = seq;
                         row.events.pop();
                         row.events.push(',');
@@ -72,8 +80,13 @@ impl Gathered {
                         self.tell[*at.get()].1 = seq;
                     }
                     Entry::Vacant(at) => {
-                        let row =
-                            JournalRow { entity: at.key().clone(), epoch, first_seq: seq, last_seq: seq, events: format!("[{text}]") };
+                        let row = JournalRow {
+                            entity: at.key().clone(),
+                            epoch,
+                            first_seq: seq,
+                            last_seq: seq,
+                            events: format!("[{text}]"),
+                        };
                         at.insert(self.rows.len());
                         self.rows.push(row);
                         self.tell.push((progress, seq));

@@ -17,7 +17,8 @@ use crate::trail;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause before asking again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// A transaction with at least this number of ops is a sign of load. A lone op, or a few, never wait for others.
+/// A transaction with at least this number of ops is a sign of load. A lone op, or a few, never
+/// wait for others.
 const LOAD: usize = 32;
 /// How often to check whether more is still coming.
 const LINGER_STEP: Duration = Duration::from_micros(250);
@@ -29,8 +30,8 @@ pub struct CommitterLimits {
     pub batch_ops: usize,
     /// Bytes of events and snapshots; the message that reaches it is the last.
     pub batch_bytes: usize,
-    /// How long a transaction may wait for more under load. A row costs as much as a dozen ops in it, so that fewer transactions
-    /// with longer rows carry more.
+    /// How long a transaction may wait for more under load. A row costs as much as a dozen ops in
+    /// it, so that fewer transactions with longer rows carry more.
     pub linger: Duration,
 }
 
@@ -74,7 +75,21 @@ impl Committer {
         let (health, watch) = watch::channel(Health::Ok);
         let metrics = JournalMetrics::new();
         let pause: Pause = Box::new(|length| Box::pin(tokio::time::sleep(length)));
-        (Self { store, queue, waiting: VecDeque::new(), limits, health, metrics, pause, term, number: 1, last_ops: 0 }, watch)
+        (
+            Self {
+                store,
+                queue,
+                waiting: VecDeque::new(),
+                limits,
+                health,
+                metrics,
+                pause,
+                term,
+                number: 1,
+                last_ops: 0,
+            },
+            watch,
+        )
     }
 
     /// Waits in another way, for tests that have no clock.
@@ -86,7 +101,9 @@ impl Committer {
     pub async fn run(mut self) {
         let mut inbox = Vec::new();
         loop {
-            if self.waiting.is_empty() && self.queue.recv_many(&mut inbox, self.limits.batch_ops).await == 0 {
+            if self.waiting.is_empty()
+                && self.queue.recv_many(&mut inbox, self.limits.batch_ops).await == 0
+            {
                 return;
             }
             self.waiting.extend(inbox.drain(..));
@@ -104,7 +121,10 @@ impl Committer {
     /// Under load, lets more gather: as long as more comes, and there is room for it.
     async fn linger(&mut self) {
         let mut left = self.limits.linger;
-        while self.last_ops >= LOAD && !left.is_zero() && self.waiting.len() + self.queue.len() < self.limits.batch_ops {
+        while self.last_ops >= LOAD
+            && !left.is_zero()
+            && self.waiting.len() + self.queue.len() < self.limits.batch_ops
+        {
             let (before, step) = (self.queue.len(), left.min(LINGER_STEP));
             (self.pause)(step).await;
             left -= step;
@@ -126,16 +146,21 @@ impl Committer {
 
     async fn commit(&mut self, mut gathered: Gathered) {
         if !gathered.is_empty() {
-            let fence = Fence { term: self.term, number: self.number, nonce: fastrand::u64(1..1 << 53) };
+            let fence =
+                Fence { term: self.term, number: self.number, nonce: fastrand::u64(1..1 << 53) };
             let rows = std::mem::take(&mut gathered.rows);
             let snapshots = std::mem::take(&mut gathered.snapshots);
             let trims = std::mem::take(&mut gathered.trims);
-            let (erasures, rewrites) = (std::mem::take(&mut gathered.erasures), std::mem::take(&mut gathered.rewrites));
+            let (erasures, rewrites) =
+                (std::mem::take(&mut gathered.erasures), std::mem::take(&mut gathered.rewrites));
             let batch = Batch { fence, rows, snapshots, trims, erasures, rewrites };
             let committed = self.attempt(&batch, gathered.ops).await;
             if committed {
                 for row in &batch.rows {
-                    trail::at("on disk", &row.entity, || trail::Ids { seq: Some(row.last_seq), ..trail::Ids::default() });
+                    trail::at("on disk", &row.entity, || trail::Ids {
+                        seq: Some(row.last_seq),
+                        ..trail::Ids::default()
+                    });
                 }
             }
             for (progress, through) in &gathered.tell {

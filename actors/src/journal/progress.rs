@@ -1,7 +1,8 @@
 //! How far one life of an entity is on disk: what the committer tells and the entity watches.
 //!
-//! One number, and one waker for the one who watches. tokio's watch channel does the same for any number of watchers, and takes 350
-//! bytes more for each entity that is awake, and several locks for each word.
+//! One number, and one waker for the one who watches. tokio's watch channel does the same for any
+//! number of watchers, and takes 350 bytes more for each entity that is awake, and several locks
+//! for each word.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -75,7 +76,8 @@ impl Watch {
     /// What it shows now, if that is new.
     pub fn news(&mut self) -> Option<Committed> {
         let told = self.progress.told.load(Ordering::Acquire);
-        (std::mem::replace(&mut self.seen, told) != told).then_some(Committed { through: told >> 1, ended: told & 1 == 1 })
+        (std::mem::replace(&mut self.seen, told) != told)
+            .then_some(Committed { through: told >> 1, ended: told & 1 == 1 })
     }
 
     /// Whether there is something new.
@@ -122,6 +124,10 @@ mod tests {
         }
         assert!(ended && last >= 10_000, "it ended at {last}");
         committer.await.unwrap();
-        assert_eq!(watch.shows(), Committed { through: 10_001, ended: true }, "the end is not taken back");
+        assert_eq!(
+            watch.shows(),
+            Committed { through: 10_001, ended: true },
+            "the end is not taken back"
+        );
     }
 }

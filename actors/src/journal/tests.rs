@@ -33,7 +33,14 @@ fn event(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
         result: None,
     };
     let text = record.to_text().into();
-    ToJournal::Event { entity: entity(name), epoch: epoch(), seq, text, erasure: None, progress: Arc::clone(progress) }
+    ToJournal::Event {
+        entity: entity(name),
+        epoch: epoch(),
+        seq,
+        text,
+        erasure: None,
+        progress: Arc::clone(progress),
+    }
 }
 
 fn snapshot(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
@@ -52,7 +59,11 @@ fn snapshot(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
 /// The next of several that are queued at once.
 fn trim(name: &str, through: Seq, progress: &Arc<Progress>) -> ToJournal {
     let share = Journal::channel(1).0.may_trim().unwrap();
-    ToJournal::Trim { trim: Trim { entity: entity(name), from: 1, through, rows: 1 }, share, progress: Arc::clone(progress) }
+    ToJournal::Trim {
+        trim: Trim { entity: entity(name), from: 1, through, rows: 1 },
+        share,
+        progress: Arc::clone(progress),
+    }
 }
 
 #[test]
@@ -60,14 +71,24 @@ fn an_entity_has_one_row_and_one_snapshot_in_a_batch() {
     let (a, b) = (Progress::new(0).0, Progress::new(4).0);
     let mut gathered = Gathered::default();
     let (earlier, later) = (snapshot("room:a", 1, &a), snapshot("room:a", 2, &a));
-    for message in [event("room:a", 1, &a), event("room:b", 5, &b), event("room:a", 2, &a), earlier, later] {
+    for message in
+        [event("room:a", 1, &a), event("room:b", 5, &b), event("room:a", 2, &a), earlier, later]
+    {
         gathered.add(message);
     }
-    let rows: Vec<_> = gathered.rows.iter().map(|row| (row.entity.as_str(), row.first_seq, row.last_seq)).collect();
+    let rows: Vec<_> = gathered
+        .rows
+        .iter()
+        .map(|row| (row.entity.as_str(), row.first_seq, row.last_seq))
+        .collect();
     assert_eq!(rows, [("room:a", 1, 2), ("room:b", 5, 5)]);
     let events: Vec<EventRecord> = serde_json::from_str(&gathered.rows[0].events).unwrap();
     assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(gathered.snapshots.iter().map(|row| row.seq).collect::<Vec<_>>(), [2], "the later one counts");
+    assert_eq!(
+        gathered.snapshots.iter().map(|row| row.seq).collect::<Vec<_>>(),
+        [2],
+        "the later one counts"
+    );
     assert_eq!(gathered.tell.iter().map(|(_, through)| *through).collect::<Vec<_>>(), [2, 5]);
     assert_eq!(gathered.ops, 3);
     let bytes: usize = gathered.rows.iter().map(|row| row.events.len() - 1).sum();
@@ -79,7 +100,8 @@ fn what_belongs_to_an_ended_life_is_skipped() {
     let (old, new) = (Progress::new(0).0, Progress::new(0).0);
     old.end();
     let mut gathered = Gathered::default();
-    for message in [event("room:a", 1, &old), snapshot("room:a", 1, &old), event("room:a", 1, &new)] {
+    for message in [event("room:a", 1, &old), snapshot("room:a", 1, &old), event("room:a", 1, &new)]
+    {
         gathered.add(message);
     }
     assert_eq!((gathered.rows.len(), gathered.snapshots.len(), gathered.ops), (1, 0, 1));
@@ -89,10 +111,16 @@ fn what_belongs_to_an_ended_life_is_skipped() {
 #[tokio::test]
 async fn nothing_is_deleted_where_the_snapshot_that_covers_it_has_failed() {
     for fails in [false, true] {
-        let mut rig = Rig::new(CommitterLimits { batch_ops: 1, batch_bytes: 1, linger: Duration::ZERO }).await;
+        let mut rig =
+            Rig::new(CommitterLimits { batch_ops: 1, batch_bytes: 1, linger: Duration::ZERO })
+                .await;
         let (progress, seen) = Progress::new(0);
         rig.queue([event("room:a", 1, &progress), event("room:a", 2, &progress)]);
-        rig.queue([snapshot("room:a", 2, &progress), trim("room:a", 1, &progress), trim("room:a", 2, &progress)]);
+        rig.queue([
+            snapshot("room:a", 2, &progress),
+            trim("room:a", 1, &progress),
+            trim("room:a", 2, &progress),
+        ]);
         // The rows are one transaction each, then comes the snapshot's.
         rig.store.faults().pass_commits(2);
         rig.store.faults().fail_commits(usize::from(fails));
@@ -154,7 +182,8 @@ impl Rig {
     }
 
     async fn large() -> Self {
-        Self::new(CommitterLimits { batch_ops: 100, batch_bytes: 100_000, linger: Duration::ZERO }).await
+        Self::new(CommitterLimits { batch_ops: 100, batch_bytes: 100_000, linger: Duration::ZERO })
+            .await
     }
 
     fn queue(&self, messages: impl IntoIterator<Item = ToJournal>) {
@@ -170,7 +199,8 @@ impl Rig {
     }
 
     async fn seqs(&self, name: &str) -> Vec<Seq> {
-        let events = self.store.events(&entity(name), Page::After { after: 0, limit: 1000 }).await.unwrap();
+        let events =
+            self.store.events(&entity(name), Page::After { after: 0, limit: 1000 }).await.unwrap();
         events.iter().map(|event| event.seq).collect()
     }
 }
@@ -210,8 +240,8 @@ async fn a_batch_is_bounded_in_ops_and_bytes() {
     }
 }
 
-/// Queues `first` events, and one more for each pause that the committer makes, up to `late`. Returns how many pauses and commits
-/// there were.
+/// Queues `first` events, and one more for each pause that the committer makes, up to `late`.
+/// Returns how many pauses and commits there were.
 async fn lingering(linger: Duration, first: u64, late: u64) -> (usize, u64) {
     let store = MemoryStore::new();
     let term = store.acquire().await.unwrap();
@@ -241,16 +271,27 @@ async fn lingering(linger: Duration, first: u64, late: u64) -> (usize, u64) {
 #[tokio::test]
 async fn under_load_a_transaction_waits_while_more_comes() {
     let long = Duration::from_millis(100);
-    assert_eq!(lingering(long, 43, 4).await, (5, 2), "the second one takes what comes, until nothing does");
-    assert_eq!(lingering(Duration::from_micros(500), 43, 2).await, (2, 2), "but no longer than it may");
+    assert_eq!(
+        lingering(long, 43, 4).await,
+        (5, 2),
+        "the second one takes what comes, until nothing does"
+    );
+    assert_eq!(
+        lingering(Duration::from_micros(500), 43, 2).await,
+        (2, 2),
+        "but no longer than it may"
+    );
     assert_eq!(lingering(long, 5, 0).await, (0, 1), "few ops wait for nobody");
     assert_eq!(lingering(Duration::ZERO, 43, 0).await, (0, 2), "and nobody where it is off");
 }
 
 #[tokio::test]
 async fn after_a_failure_the_rest_of_that_life_is_skipped_and_others_go_on() {
-    let mut rig = Rig::new(CommitterLimits { batch_ops: 1, batch_bytes: 100_000, linger: Duration::ZERO }).await;
-    let ((a, seen_a), (b, seen_b), (again, seen_again)) = (Progress::new(0), Progress::new(0), Progress::new(0));
+    let mut rig =
+        Rig::new(CommitterLimits { batch_ops: 1, batch_bytes: 100_000, linger: Duration::ZERO })
+            .await;
+    let ((a, seen_a), (b, seen_b), (again, seen_again)) =
+        (Progress::new(0), Progress::new(0), Progress::new(0));
     rig.store.faults().fail_commits(1);
     rig.queue([
         event("room:a", 1, &a),
@@ -260,15 +301,25 @@ async fn after_a_failure_the_rest_of_that_life_is_skipped_and_others_go_on() {
         event("room:a", 1, &again),
     ]);
     rig.run().await;
-    assert_eq!((shows(&seen_a), shows(&seen_b), shows(&seen_again)), ((0, true), (1, false), (1, false)));
+    assert_eq!(
+        (shows(&seen_a), shows(&seen_b), shows(&seen_again)),
+        ((0, true), (1, false), (1, false))
+    );
     assert_eq!((rig.seqs("room:a").await, rig.seqs("room:b").await), (vec![1], vec![1]));
     assert_eq!(*rig.health.borrow(), Health::Ok, "the latest transaction was fine");
 }
 
 #[tokio::test]
 async fn an_unknown_outcome_is_asked_after_until_it_is_known() {
-    for (lost, written) in [(Lost::Written, true), (Lost::NotWritten, false), (Lost::OnItsWay, false)] {
-        let mut rig = Rig::new(CommitterLimits { batch_ops: 1, batch_bytes: 100_000, linger: Duration::ZERO }).await;
+    for (lost, written) in
+        [(Lost::Written, true), (Lost::NotWritten, false), (Lost::OnItsWay, false)]
+    {
+        let mut rig = Rig::new(CommitterLimits {
+            batch_ops: 1,
+            batch_bytes: 100_000,
+            linger: Duration::ZERO,
+        })
+        .await;
         let ((a, seen_a), (b, seen_b)) = (Progress::new(0), Progress::new(0));
         rig.store.faults().lose_answers(1, lost);
         rig.store.faults().fail_settles(3);
@@ -343,8 +394,16 @@ async fn what_was_not_stored_does_not_count() {
     let table: [(&str, Fails, [f64; 4]); 5] = [
         ("stored", |_| {}, [2.0, 1.0, 1.0, 1.0]),
         ("failed", |store| store.faults().fail_commits(1), [0.0, 0.0, 0.0, 1.0]),
-        ("lost, not written", |store| store.faults().lose_answers(1, Lost::NotWritten), [0.0, 0.0, 0.0, 1.0]),
-        ("lost, written", |store| store.faults().lose_answers(1, Lost::Written), [2.0, 1.0, 1.0, 1.0]),
+        (
+            "lost, not written",
+            |store| store.faults().lose_answers(1, Lost::NotWritten),
+            [0.0, 0.0, 0.0, 1.0],
+        ),
+        (
+            "lost, written",
+            |store| store.faults().lose_answers(1, Lost::Written),
+            [2.0, 1.0, 1.0, 1.0],
+        ),
         ("nothing to store", |_| {}, [0.0; 4]),
     ];
     for (how, fails, [ops, snapshots, trims, transactions]) in table {
@@ -353,7 +412,8 @@ async fn what_was_not_stored_does_not_count() {
         let mut rig = Rig::large().await;
         fails(&rig.store);
         if how == "nothing to store" {
-            // A barrier is no transaction, and neither is what a life that has ended leaves in the queue.
+            // A barrier is no transaction, and neither is what a life that has ended leaves in the
+            // queue.
             let (ended, _) = Progress::new(0);
             ended.end();
             rig.queue([event("room:a", 1, &ended), ToJournal::Barrier(oneshot::channel().0)]);
@@ -365,7 +425,15 @@ async fn what_was_not_stored_does_not_count() {
         assert_eq!(recorded.value(&SNAPSHOTS), 0.0, "{how}: it is only queued");
         rig.run().await;
         assert_eq!(recorded.observed(&COMMIT_BATCH_OPS).iter().sum::<f64>(), ops, "{how}");
-        assert_eq!((recorded.value(&SNAPSHOTS), recorded.value(&TRIMS)), (snapshots, trims), "{how}");
-        assert_eq!((recorded.value(&COMMITS), recorded.observed(&COMMIT_SECONDS).len()), (transactions, transactions as usize), "{how}");
+        assert_eq!(
+            (recorded.value(&SNAPSHOTS), recorded.value(&TRIMS)),
+            (snapshots, trims),
+            "{how}"
+        );
+        assert_eq!(
+            (recorded.value(&COMMITS), recorded.observed(&COMMIT_SECONDS).len()),
+            (transactions, transactions as usize),
+            "{how}"
+        );
     }
 }

@@ -1,8 +1,9 @@
-//! What one payer may ask for, over all of its sessions: a user, or all anonymous users of one address.
+//! What one payer may ask for, over all of its sessions: a user, or all anonymous users of one
+//! address.
 //!
-//! Some requests cost more than was known when they were let in, such as one with a large answer. That is charged
-//! afterwards, so an account can be in debt; whoever acts for it waits until the debt is paid. Any thread may charge an
-//! account: its state is a few atomics.
+//! Some requests cost more than was known when they were let in, such as one with a large answer.
+//! That is charged afterwards, so an account can be in debt; whoever acts for it waits until the
+//! debt is paid. Any thread may charge an account: its state is a few atomics.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,7 +22,8 @@ mod tests;
 const MOST_DEBT: u64 = 30_000_000_000;
 /// Fewest sessions that are opened between two cleanings.
 const UNCLEANED: usize = 1024;
-/// While nearly as many entities are awake as may be, an account may keep only one in this number of its own limit awake.
+/// While nearly as many entities are awake as may be, an account may keep only one in this number
+/// of its own limit awake.
 const CROWDED: usize = 16;
 
 /// What one account may do.
@@ -48,7 +50,9 @@ impl Tab {
         let pay = |full: u64| Some(full.max(now) + price).filter(|full| *full <= most);
         match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay) {
             Ok(_) => Ok(()),
-            Err(full) => Err(Refused::RetryAfter(Duration::from_nanos((full.max(now) + price).saturating_sub(most)))),
+            Err(full) => Err(Refused::RetryAfter(Duration::from_nanos(
+                (full.max(now) + price).saturating_sub(most),
+            ))),
         }
     }
 
@@ -63,7 +67,8 @@ impl Tab {
 
     fn change(&self, change: impl Fn(u64) -> u64) {
         // It never fails: the change is never declined.
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full| Some(change(full)));
+        let _ =
+            self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full| Some(change(full)));
     }
 
     fn is_full(&self, now: u64) -> bool {
@@ -91,7 +96,12 @@ pub struct Account {
 
 impl Account {
     fn new(allowance: Allowance) -> Self {
-        Self { allowance, requests: Tab::default(), wakes: Tab::default(), awake: AtomicUsize::new(0) }
+        Self {
+            allowance,
+            requests: Tab::default(),
+            wakes: Tab::default(),
+            awake: AtomicUsize::new(0),
+        }
     }
 
     /// Its rate of requests.
@@ -123,9 +133,12 @@ impl Account {
     }
 
     fn wake(&self, crowded: bool, now: u64) -> Result<(), NotWoken> {
-        let most = if crowded { (self.allowance.awake / CROWDED).max(1) } else { self.allowance.awake };
+        let most =
+            if crowded { (self.allowance.awake / CROWDED).max(1) } else { self.allowance.awake };
         let more = |awake: usize| (awake < most).then_some(awake + 1);
-        self.awake.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_err(|_| NotWoken::TooMany)?;
+        self.awake
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .map_err(|_| NotWoken::TooMany)?;
         self.wakes.check(self.allowance.wakes, 1, now).map_err(|refused| {
             self.let_go();
             match refused {
@@ -153,7 +166,8 @@ pub enum NotWoken {
     TooMany,
 }
 
-/// Who pays for a session: its user, and the address that it comes from. Anonymous users pay as their address.
+/// Who pays for a session: its user, and the address that it comes from. Anonymous users pay as
+/// their address.
 #[derive(Debug, Clone)]
 pub struct Payer {
     own: Arc<Account>,
@@ -167,8 +181,8 @@ impl Payer {
         &self.own
     }
 
-    /// Pays for waking an entity and, as long as the result lives, for keeping it awake. `crowded`: nearly as many are awake
-    /// as may be, and the rest is for those who have few.
+    /// Pays for waking an entity and, as long as the result lives, for keeping it awake. `crowded`:
+    /// nearly as many are awake as may be, and the rest is for those who have few.
     ///
     /// # Errors
     /// Why not; nothing was paid then.
@@ -194,10 +208,13 @@ impl Payer {
 pub struct KeptAwake(Payer);
 
 impl KeptAwake {
-    /// Lets `other`, who uses the entity as well, keep it awake if this payer has many and the other one has not: nobody should
-    /// pay for ever for a room that others are in.
+    /// Lets `other`, who uses the entity as well, keep it awake if this payer has many and the
+    /// other one has not: nobody should pay for ever for a room that others are in.
     pub fn offer(&mut self, other: &Payer) {
-        if Arc::ptr_eq(&self.0.own, &other.own) || !self.0.own.is_pressed() || other.own.is_pressed() {
+        if Arc::ptr_eq(&self.0.own, &other.own)
+            || !self.0.own.is_pressed()
+            || other.own.is_pressed()
+        {
             return;
         }
         let parts = [Some(&other.own), other.address.as_ref()];
@@ -223,8 +240,8 @@ enum Holder {
 
 /// Everybody's accounts. One for all threads.
 ///
-/// An account that nobody acts for and that has paid everything is as good as a new one, and is forgotten: from time to time
-/// opening one also cleans up.
+/// An account that nobody acts for and that has paid everything is as good as a new one, and is
+/// forgotten: from time to time opening one also cleans up.
 #[derive(Debug)]
 pub struct Accounts {
     user: Allowance,
@@ -239,10 +256,14 @@ struct Open {
 }
 
 impl Accounts {
-    /// No accounts yet. `user` is what each user may do. `address` is what all sessions of an address may wake together, and
-    /// what its anonymous users may ask for, who count as one.
+    /// No accounts yet. `user` is what each user may do. `address` is what all sessions of an
+    /// address may wake together, and what its anonymous users may ask for, who count as one.
     pub fn new(user: Allowance, address: Allowance) -> Self {
-        Self { user, address, open: Mutex::new(Open { accounts: HashMap::default(), until_cleaning: UNCLEANED }) }
+        Self {
+            user,
+            address,
+            open: Mutex::new(Open { accounts: HashMap::default(), until_cleaning: UNCLEANED }),
+        }
     }
 
     /// The same limits for everybody.
@@ -259,7 +280,9 @@ impl Accounts {
                 own: open.account(Holder::User(Arc::clone(user)), self.user),
                 address: Some(open.account(Holder::Address(address), self.address)),
             },
-            None => Payer { own: open.account(Holder::Address(address), self.address), address: None },
+            None => {
+                Payer { own: open.account(Holder::Address(address), self.address), address: None }
+            }
         }
     }
 
@@ -288,7 +311,8 @@ impl Open {
     }
 
     fn clean(&mut self, now: u64) {
-        self.accounts.retain(|_, account| Arc::strong_count(account) > 1 || !account.is_rested(now));
+        self.accounts
+            .retain(|_, account| Arc::strong_count(account) > 1 || !account.is_rested(now));
         self.accounts.shrink_to_fit();
         self.until_cleaning = self.accounts.len().max(UNCLEANED);
     }

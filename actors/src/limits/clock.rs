@@ -6,7 +6,8 @@ use std::time::Instant;
 use governor::clock::Clock;
 use governor::nanos::Nanos;
 
-/// Time since the first use in this process. It takes no room in a bucket, and its instants take 8 bytes.
+/// Time since the first use in this process. It takes no room in a bucket, and its instants take 8
+/// bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Monotonic;
 

@@ -23,7 +23,11 @@ fn a_bucket_empties_and_fills_again() {
     assert_eq!(bucket.check(0), Ok(()), "what costs nothing passes");
     clock.advance(Duration::from_secs(3600));
     assert_eq!(bucket.check(3), Ok(()));
-    assert_eq!(bucket.check(1), Err(Refused::RetryAfter(ms(100))), "rest is not saved beyond the burst");
+    assert_eq!(
+        bucket.check(1),
+        Err(Refused::RetryAfter(ms(100))),
+        "rest is not saved beyond the burst"
+    );
 }
 
 #[test]
@@ -106,7 +110,11 @@ fn keys_are_cleaned_without_being_asked() {
     for key in 0..100_000 {
         keyed.check(&key, 1).unwrap();
         clock.advance(ms(1));
-        assert!(keyed.len() <= 2 * Keyed::<u32>::UNCLEANED, "{} keys after {key} of a millisecond each", keyed.len());
+        assert!(
+            keyed.len() <= 2 * Keyed::<u32>::UNCLEANED,
+            "{} keys after {key} of a millisecond each",
+            keyed.len()
+        );
     }
 }
 

@@ -13,7 +13,8 @@ thread_local! {
     static KINDS: RefCell<Vec<Arc<KindMetrics>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What one kind's entities record, shared by those of a thread: hundreds of bytes, and many look-ups to make.
+/// What one kind's entities record, shared by those of a thread: hundreds of bytes, and many
+/// look-ups to make.
 pub struct KindMetrics {
     kind: &'static str,
     /// Entities in memory.
@@ -135,7 +136,10 @@ pub struct JournalMetrics {
 
 impl JournalMetrics {
     /// The handles.
-    #[expect(clippy::new_without_default, reason = "registers with the recorder, which a default should not")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "registers with the recorder, which a default should not"
+    )]
     pub fn new() -> Self {
         Self {
             batch_ops: COMMIT_BATCH_OPS.histogram_with([]),
@@ -197,7 +201,10 @@ pub struct DeliveryMetrics {
 
 impl DeliveryMetrics {
     /// The handles.
-    #[expect(clippy::new_without_default, reason = "registers with the recorder, which a default should not")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "registers with the recorder, which a default should not"
+    )]
     pub fn new() -> Self {
         Self {
             events: EVENTS_DELIVERED.counter_with([]),

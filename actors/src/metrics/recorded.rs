@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use metrics::{Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Recorder, SharedString, Unit};
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Recorder,
+    SharedString, Unit,
+};
 
 use super::Metric;
 
-/// Every series by name and labels. What is recorded while it is set as the thread's recorder ends up here.
+/// Every series by name and labels. What is recorded while it is set as the thread's recorder ends
+/// up here.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recorded(Arc<Mutex<BTreeMap<Key, Arc<Series>>>>);
 
@@ -18,7 +22,10 @@ struct Series(Mutex<Vec<f64>>);
 impl Recorded {
     /// The sum of all series of a counter or gauge.
     pub(crate) fn value(&self, metric: &Metric) -> f64 {
-        self.series(metric).iter().map(|series| series.values().last().copied().unwrap_or(0.0)).sum()
+        self.series(metric)
+            .iter()
+            .map(|series| series.values().last().copied().unwrap_or(0.0))
+            .sum()
     }
 
     /// All observations of a histogram.
@@ -27,7 +34,11 @@ impl Recorded {
     }
 
     fn series(&self, metric: &Metric) -> Vec<Arc<Series>> {
-        self.all().iter().filter(|(key, _)| key.name() == metric.name).map(|(_, series)| Arc::clone(series)).collect()
+        self.all()
+            .iter()
+            .filter(|(key, _)| key.name() == metric.name)
+            .map(|(_, series)| Arc::clone(series))
+            .collect()
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<Series>>> {

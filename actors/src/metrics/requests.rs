@@ -5,7 +5,17 @@ use metrics::Counter;
 
 use super::REQUESTS;
 
-const METHODS: [&str; 9] = ["connect", "subscribe", "unsubscribe", "send", "signal", "read", "history", "presence", "ping"];
+const METHODS: [&str; 9] = [
+    "connect",
+    "subscribe",
+    "unsubscribe",
+    "send",
+    "signal",
+    "read",
+    "history",
+    "presence",
+    "ping",
+];
 /// The label of a request whose method could not be read.
 pub const UNKNOWN_METHOD: &str = "unknown";
 
@@ -17,7 +27,10 @@ pub struct RequestMetrics {
 
 impl RequestMetrics {
     /// The handles.
-    #[expect(clippy::new_without_default, reason = "registers with the recorder, which a default should not")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "registers with the recorder, which a default should not"
+    )]
     pub fn new() -> Self {
         Self { ok: METHODS.map(|method| REQUESTS.counter_with([method, "ok"])) }
     }

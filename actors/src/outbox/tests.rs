@@ -32,7 +32,10 @@ fn all_together_are_bounded_and_nothing_stays_counted() {
     let of = || Outbox::new(crate::testing::session(1), 32, Rc::clone(&all));
     let (greedy, modest) = (of(), of());
     (0..3).for_each(|_| greedy.push(Bytes::from_static(b"1234567")));
-    assert!(all.are_full() && greedy.is_full() && !modest.is_full(), "it is not yet at its own limit");
+    assert!(
+        all.are_full() && greedy.is_full() && !modest.is_full(),
+        "it is not yet at its own limit"
+    );
     modest.push(Bytes::from_static(b"12"));
     assert!(modest.is_full(), "a share is left to everybody");
     assert_eq!(modest.push_signals(Bytes::from_static(b"s"), 1, None), DROPPED);
@@ -54,13 +57,22 @@ fn all_together_are_bounded_and_nothing_stays_counted() {
 #[test]
 fn several_large_answers_are_made_at_once_and_no_more() {
     let (outbox, wakes) = (outbox(100), std::sync::Arc::new(Wakes::default()));
-    let _ = outbox.poll_take(&mut Context::from_waker(&Waker::from(std::sync::Arc::clone(&wakes))), &mut VecDeque::new(), 1, 1);
+    let _ = outbox.poll_take(
+        &mut Context::from_waker(&Waker::from(std::sync::Arc::clone(&wakes))),
+        &mut VecDeque::new(),
+        1,
+        1,
+    );
     assert_eq!(outbox.standing(), Standing::Clear);
     (0..MAKING).for_each(|_| outbox.making());
     assert!(outbox.is_busy() && outbox.standing() == Standing::Behind);
     outbox.made();
     assert!(!outbox.is_busy());
-    assert_eq!(wakes.0.load(std::sync::atomic::Ordering::Relaxed), 1, "whoever waits to read on is told");
+    assert_eq!(
+        wakes.0.load(std::sync::atomic::Ordering::Relaxed),
+        1,
+        "whoever waits to read on is told"
+    );
     outbox.made();
     assert_eq!(wakes.0.load(std::sync::atomic::Ordering::Relaxed), 1);
 }
@@ -71,8 +83,14 @@ fn signals_drop_the_oldest_signal_and_never_an_event() {
     outbox.push(Bytes::from_static(b"ev"));
     assert_eq!(outbox.push_signals(Bytes::from_static(b"s1"), 1, None), QUEUED);
     assert_eq!(outbox.push_signals(Bytes::from_static(b"s2"), 1, None), QUEUED);
-    assert_eq!(outbox.push_signals(Bytes::from_static(b"s3"), 1, None), SignalPush { queued: 1, ..DROPPED });
-    assert_eq!(outbox.push_signals(Bytes::from_static(b"too-long"), 3, None), SignalPush { dropped: 5, ..SignalPush::default() });
+    assert_eq!(
+        outbox.push_signals(Bytes::from_static(b"s3"), 1, None),
+        SignalPush { queued: 1, ..DROPPED }
+    );
+    assert_eq!(
+        outbox.push_signals(Bytes::from_static(b"too-long"), 3, None),
+        SignalPush { dropped: 5, ..SignalPush::default() }
+    );
     assert_eq!(drain(&outbox), [&b"ev"[..]]);
 }
 
@@ -143,7 +161,10 @@ impl Sink for Takes {
 #[test]
 fn while_the_pump_rests_frames_go_past_it() {
     let all = Outboxes::new(1000);
-    let (outbox, wakes) = (Outbox::new(crate::testing::session(1), 100, Rc::clone(&all)), std::sync::Arc::new(Wakes::default()));
+    let (outbox, wakes) = (
+        Outbox::new(crate::testing::session(1), 100, Rc::clone(&all)),
+        std::sync::Arc::new(Wakes::default()),
+    );
     let count = || wakes.0.load(std::sync::atomic::Ordering::Relaxed);
     let waker = Waker::from(std::sync::Arc::clone(&wakes));
     let rest = |outbox: &Outbox| {
@@ -178,7 +199,11 @@ fn while_the_pump_rests_frames_go_past_it() {
     rest(&outbox);
     sink.0.set(None);
     push(&[b"five"]);
-    assert_eq!((count(), rest(&outbox)), (2, b"five".to_vec()), "a socket that takes nothing is the pump's affair");
+    assert_eq!(
+        (count(), rest(&outbox)),
+        (2, b"five".to_vec()),
+        "a socket that takes nothing is the pump's affair"
+    );
 
     rest(&outbox);
     sink.0.set(Some(100));

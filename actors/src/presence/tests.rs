@@ -69,7 +69,11 @@ fn shown_is_what_was_set_last_by_a_session_that_is_here() {
     presence.adopt(session(1), session(7), &user("alice"), meta(11));
     presence.adopt(session(3), session(8), &user("alice"), meta(3));
     presence.leave(session(7));
-    assert_eq!(shown(&presence), meta(3), "sessions that took the place of others have what those had set");
+    assert_eq!(
+        shown(&presence),
+        meta(3),
+        "sessions that took the place of others have what those had set"
+    );
     presence.leave(session(8));
     assert_eq!(presence.count(), 0);
 
@@ -101,7 +105,10 @@ fn what_cancels_out_is_not_told() {
     presence.leave(session(2));
     presence.enter(session(3), &user("alice"), meta(2)).unwrap();
     let told = changes(&mut presence).unwrap();
-    assert_eq!((told.joined, told.updated, told.left), (vec![], vec![member("alice", 2, 1)], vec![]));
+    assert_eq!(
+        (told.joined, told.updated, told.left),
+        (vec![], vec![member("alice", 2, 1)], vec![])
+    );
 }
 
 #[test]
@@ -110,7 +117,9 @@ fn the_number_of_users_is_bounded() {
     presence.enter(session(1), &user("alice"), meta(1)).unwrap();
     assert_eq!(presence.enter(session(2), &user("bob"), meta(1)), Err(Full { max_users: 1 }));
     assert!(!presence.contains(session(2)));
-    presence.enter(session(3), &user("alice"), meta(2)).expect("another session of a user who is here");
+    presence
+        .enter(session(3), &user("alice"), meta(2))
+        .expect("another session of a user who is here");
     presence.leave(session(1));
     presence.leave(session(3));
     presence.enter(session(2), &user("bob"), meta(1)).expect("there is room again");
@@ -130,13 +139,21 @@ fn a_crowd_passing_through_leaves_nothing_behind() {
 fn of_a_crowd_only_the_number_is_told() {
     let mut presence = Presence::new(100, 8);
     let enter = |presence: &mut Presence, slots: std::ops::Range<u32>| {
-        slots.for_each(|slot| presence.enter(session(slot), &user(&format!("user-{slot:02}")), meta(slot)).unwrap());
+        slots.for_each(|slot| {
+            presence.enter(session(slot), &user(&format!("user-{slot:02}")), meta(slot)).unwrap();
+        });
     };
-    let leave = |presence: &mut Presence, slots: std::ops::Range<u32>| slots.for_each(|slot| assert!(presence.leave(session(slot))));
+    let leave = |presence: &mut Presence, slots: std::ops::Range<u32>| {
+        slots.for_each(|slot| assert!(presence.leave(session(slot))));
+    };
     enter(&mut presence, 0..8);
     assert_eq!(changes(&mut presence).unwrap().joined.len(), 8);
     enter(&mut presence, 8..9);
-    assert_eq!(presence.list(), None, "a crowd at once: whoever asks now is not told who comes and goes next");
+    assert_eq!(
+        presence.list(),
+        None,
+        "a crowd at once: whoever asks now is not told who comes and goes next"
+    );
     assert_eq!(presence.take_news(), Some(News::Count(9)));
     assert_eq!(presence.take_news(), None);
 
@@ -146,7 +163,11 @@ fn of_a_crowd_only_the_number_is_told() {
     assert_eq!(presence.take_news(), None, "as many as before");
     assert!(!presence.is_dirty());
     leave(&mut presence, 1..3);
-    assert_eq!((presence.take_news(), presence.list()), (Some(News::Count(7)), None), "fewer than a crowd, and a crowd still");
+    assert_eq!(
+        (presence.take_news(), presence.list()),
+        (Some(News::Count(7)), None),
+        "fewer than a crowd, and a crowd still"
+    );
     leave(&mut presence, 3..4);
     assert_eq!(presence.list(), None, "not before everybody gets the list");
     let all: Vec<_> = (4..10).map(|slot| member(&format!("user-{slot:02}"), slot, 1)).collect();
@@ -258,18 +279,28 @@ fn taking_a_place_is_not_told() {
     presence.enter(session(1), &user("alice"), meta(1)).unwrap();
     changes(&mut presence).unwrap();
     presence.adopt(session(1), session(2), &user("alice"), meta(1));
-    assert!(!presence.is_dirty() && presence.contains(session(2)) && !presence.contains(session(1)));
+    assert!(
+        !presence.is_dirty() && presence.contains(session(2)) && !presence.contains(session(1))
+    );
 
     presence.adopt(session(2), session(2), &user("alice"), meta(1));
     assert!(!presence.is_dirty(), "told again, it is known");
 
     presence.enter(session(3), &user("alice"), meta(1)).unwrap();
     presence.adopt(session(2), session(3), &user("alice"), meta(1));
-    assert_eq!(changes(&mut presence), None, "it has entered by itself before the other's place was free");
+    assert_eq!(
+        changes(&mut presence),
+        None,
+        "it has entered by itself before the other's place was free"
+    );
 
     presence.adopt(session(9), session(4), &user("bob"), meta(1));
     assert!(!presence.contains(session(4)), "there is no room");
     presence.leave(session(3));
     presence.adopt(session(9), session(4), &user("bob"), meta(5));
-    assert_eq!(changes(&mut presence).unwrap().joined, [member("bob", 5, 1)], "the other's grace was over");
+    assert_eq!(
+        changes(&mut presence).unwrap().joined,
+        [member("bob", 5, 1)],
+        "the other's grace was over"
+    );
 }

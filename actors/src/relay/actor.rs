@@ -41,7 +41,10 @@ impl StreamHandler<Vec<ToRelay>> for RelayActor {
 }
 
 /// A channel as a stream of what has gathered, up to `most` at once.
-pub(crate) fn batches<T>(queue: mpsc::Receiver<T>, most: usize) -> impl stream::Stream<Item = Vec<T>> {
+pub(crate) fn batches<T>(
+    queue: mpsc::Receiver<T>,
+    most: usize,
+) -> impl stream::Stream<Item = Vec<T>> {
     stream::unfold(queue, move |mut queue| async move {
         let mut batch = Vec::new();
         (queue.recv_many(&mut batch, most).await > 0).then_some((batch, queue))

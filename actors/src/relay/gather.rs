@@ -33,7 +33,8 @@ pub struct Gather {
     connected: Connected,
     subscriptions: Vec<Option<SubscriptionOutcome>>,
     presence: Vec<Option<PresenceOutcome>>,
-    /// The entries of the `connect` that are still to be asked for, and requests that came behind them.
+    /// The entries of the `connect` that are still to be asked for, and requests that came behind
+    /// them.
     ahead: VecDeque<(Ask, Responder)>,
     /// Entries that are asked for and not answered yet.
     asked: usize,
@@ -46,8 +47,14 @@ pub struct Gather {
 }
 
 impl Gather {
-    /// Nothing is asked for yet. `ahead` has an entry for each of the answer's `subscriptions` and `presence`.
-    pub fn new(id: Option<RequestId>, connected: Connected, ahead: VecDeque<(Ask, Responder)>, resuming: bool) -> Self {
+    /// Nothing is asked for yet. `ahead` has an entry for each of the answer's `subscriptions` and
+    /// `presence`.
+    pub fn new(
+        id: Option<RequestId>,
+        connected: Connected,
+        ahead: VecDeque<(Ask, Responder)>,
+        resuming: bool,
+    ) -> Self {
         let presence = ahead.iter().filter(|(ask, _)| matches!(ask, Ask::Presence(_))).count();
         let (open, subscriptions) = (ahead.len(), ahead.len() - presence);
         Self {
@@ -72,7 +79,8 @@ impl Gather {
         None
     }
 
-    /// What is to be asked for now, if anything. True: the answer has become too large, so that it is refused.
+    /// What is to be asked for now, if anything. True: the answer has become too large, so that it
+    /// is refused.
     pub(super) fn next(&mut self) -> Option<(Ask, Responder, bool)> {
         let (ask, reply) = self.ahead.front()?;
         if self.waits_for_place(ask) || (reply.is_part() && self.asked >= AT_ONCE) {
@@ -80,7 +88,8 @@ impl Gather {
         }
         let (ask, reply) = self.ahead.pop_front()?;
         self.asked += usize::from(reply.is_part());
-        let too_large = reply.is_part() && self.bytes >= CONNECT_BYTES && matches!(ask, Ask::Subscribe(_));
+        let too_large =
+            reply.is_part() && self.bytes >= CONNECT_BYTES && matches!(ask, Ask::Subscribe(_));
         Some((ask, reply, too_large))
     }
 
@@ -139,6 +148,7 @@ impl Gather {
 /// Bytes of bodies and states in an outcome, with something for each event.
 fn weight(outcome: &SubscriptionOutcome) -> usize {
     let Some(result) = &outcome.result else { return EVENT_BYTES };
-    let events: usize = result.events.iter().flatten().map(|event| event.body.len() + EVENT_BYTES).sum();
+    let events: usize =
+        result.events.iter().flatten().map(|event| event.body.len() + EVENT_BYTES).sum();
     events + result.snapshot.as_ref().map_or(0, RawJson::len) + EVENT_BYTES
 }

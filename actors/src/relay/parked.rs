@@ -28,8 +28,8 @@ struct Lost {
     owner: Owner,
     present: Vec<Present>,
     since: Mono,
-    /// Who has its place: itself, or the session that took it last. That one may have been lost before its client heard of it,
-    /// so the client may ask again.
+    /// Who has its place: itself, or the session that took it last. That one may have been lost
+    /// before its client heard of it, so the client may ask again.
     holder: SessionKey,
     /// Its presence is not its own any more: the grace is over, or another has its place.
     left: bool,
@@ -58,7 +58,13 @@ pub struct Parked {
 impl Parked {
     /// Nobody is lost yet.
     pub fn new(limits: ParkedLimits) -> Self {
-        Self { limits, lost: BTreeMap::new(), tickets: HashMap::default(), next: 0, present_from: 0 }
+        Self {
+            limits,
+            lost: BTreeMap::new(),
+            tickets: HashMap::default(),
+            next: 0,
+            present_from: 0,
+        }
     }
 
     /// Whether there is a window at all.
@@ -72,12 +78,25 @@ impl Parked {
     }
 
     /// Parks a session. At the bound another gives way, and its presence ends.
-    pub fn add(&mut self, key: SessionKey, owner: Owner, present: Vec<Present>, now: Mono) -> Vec<Leaves> {
+    pub fn add(
+        &mut self,
+        key: SessionKey,
+        owner: Owner,
+        present: Vec<Present>,
+        now: Mono,
+    ) -> Vec<Leaves> {
         self.insert(Lost { key, owner, present, since: now, holder: key, left: false })
     }
 
     /// Remembers a session whose place was taken by `holder` before it was lost.
-    pub fn add_replaced(&mut self, key: SessionKey, holder: SessionKey, owner: Owner, present: Vec<Present>, now: Mono) -> Vec<Leaves> {
+    pub fn add_replaced(
+        &mut self,
+        key: SessionKey,
+        holder: SessionKey,
+        owner: Owner,
+        present: Vec<Present>,
+        now: Mono,
+    ) -> Vec<Leaves> {
         self.insert(Lost { key, owner, present, since: now, holder, left: true })
     }
 
@@ -85,27 +104,38 @@ impl Parked {
         if !self.is_open() {
             return self.forget(lost);
         }
-        if let Some(known) = self.tickets.get(&lost.key).and_then(|ticket| self.lost.get_mut(ticket)) {
+        if let Some(known) =
+            self.tickets.get(&lost.key).and_then(|ticket| self.lost.get_mut(ticket))
+        {
             known.present.extend(lost.present);
             return Vec::new();
         }
-        let evicted = if self.lost.len() >= self.limits.most { self.lost.pop_first() } else { None };
+        let evicted =
+            if self.lost.len() >= self.limits.most { self.lost.pop_first() } else { None };
         self.tickets.insert(lost.key, self.next);
         self.lost.insert(self.next, lost);
         self.next += 1;
         evicted.map(|(_, lost)| self.forget(lost)).unwrap_or_default()
     }
 
-    /// Gives the place of `key` to session `to` of the same owner. Returns who had it, and where that was present.
-    pub fn resume(&mut self, key: SessionKey, owner: &Owner, to: SessionKey) -> Option<(SessionKey, Vec<Present>)> {
-        let lost = self.lost.get_mut(self.tickets.get(&key)?).filter(|lost| lost.owner == *owner)?;
+    /// Gives the place of `key` to session `to` of the same owner. Returns who had it, and where
+    /// that was present.
+    pub fn resume(
+        &mut self,
+        key: SessionKey,
+        owner: &Owner,
+        to: SessionKey,
+    ) -> Option<(SessionKey, Vec<Present>)> {
+        let lost =
+            self.lost.get_mut(self.tickets.get(&key)?).filter(|lost| lost.owner == *owner)?;
         lost.left = true;
         Some((std::mem::replace(&mut lost.holder, to), lost.present.clone()))
     }
 
     /// Ends the presence of those whose grace is over, and forgets those whose window is.
     pub fn sweep(&mut self, now: Mono) -> Vec<Leaves> {
-        let over = |since: Mono, length: Duration| u128::from(now.since(since)) >= length.as_millis();
+        let over =
+            |since: Mono, length: Duration| u128::from(now.since(since)) >= length.as_millis();
         let mut leaves = Vec::new();
         while let Some(first) = self.lost.first_entry()
             && over(first.get().since, self.limits.window)
@@ -121,22 +151,35 @@ impl Parked {
             if std::mem::replace(&mut lost.left, true) {
                 continue;
             }
-            leaves.extend(lost.present.iter().map(|present| Leaves { session: lost.key, entity: present.entity.clone() }));
+            leaves.extend(
+                lost.present
+                    .iter()
+                    .map(|present| Leaves { session: lost.key, entity: present.entity.clone() }),
+            );
         }
         leaves
     }
 
     /// Those who are still present in `entity`.
-    pub fn present_in<'a>(&'a self, entity: &'a EntityId) -> impl Iterator<Item = (SessionKey, &'a Owner, &'a Present)> + 'a {
+    pub fn present_in<'a>(
+        &'a self,
+        entity: &'a EntityId,
+    ) -> impl Iterator<Item = (SessionKey, &'a Owner, &'a Present)> + 'a {
         self.lost.values().filter(|lost| !lost.left).flat_map(move |lost| {
-            lost.present.iter().filter(|present| present.entity == *entity).map(|present| (lost.key, &lost.owner, present))
+            lost.present
+                .iter()
+                .filter(|present| present.entity == *entity)
+                .map(|present| (lost.key, &lost.owner, present))
         })
     }
 
     fn forget(&mut self, lost: Lost) -> Vec<Leaves> {
         self.tickets.remove(&lost.key);
         let still_present = if lost.left { Vec::new() } else { lost.present };
-        still_present.into_iter().map(|present| Leaves { session: lost.key, entity: present.entity }).collect()
+        still_present
+            .into_iter()
+            .map(|present| Leaves { session: lost.key, entity: present.entity })
+            .collect()
     }
 }
 
@@ -147,7 +190,11 @@ mod tests {
     use super::*;
     use crate::testing::{entity, session};
 
-    const LIMITS: ParkedLimits = ParkedLimits { window: Duration::from_millis(100), grace: Duration::from_millis(10), most: 2 };
+    const LIMITS: ParkedLimits = ParkedLimits {
+        window: Duration::from_millis(100),
+        grace: Duration::from_millis(10),
+        most: 2,
+    };
 
     fn owner(user: &str) -> Owner {
         Owner { user: user.into(), client: "c".into() }
@@ -186,15 +233,28 @@ mod tests {
         let mut parked = Parked::new(LIMITS);
         parked.add(session(1), owner("a"), present("room:a"), Mono::at(0));
         assert_eq!(parked.resume(session(1), &owner("b"), session(2)), None);
-        assert_eq!(parked.resume(session(1), &Owner { client: "d".into(), ..owner("a") }, session(2)), None);
-        assert_eq!(parked.resume(session(1), &owner("a"), session(2)), Some((session(1), present("room:a"))));
+        assert_eq!(
+            parked.resume(session(1), &Owner { client: "d".into(), ..owner("a") }, session(2)),
+            None
+        );
+        assert_eq!(
+            parked.resume(session(1), &owner("a"), session(2)),
+            Some((session(1), present("room:a")))
+        );
         assert_eq!(parked.present_in(&entity("room:a")).count(), 0, "it is another's now");
         let again = parked.resume(session(1), &owner("a"), session(3));
-        assert_eq!(again, Some((session(2), present("room:a"))), "whoever has the place gives it up");
+        assert_eq!(
+            again,
+            Some((session(2), present("room:a"))),
+            "whoever has the place gives it up"
+        );
         assert_eq!(parked.sweep(Mono::at(1000)), []);
         parked.add_replaced(session(4), session(5), owner("a"), present("room:a"), Mono::at(1000));
         assert_eq!(parked.sweep(Mono::at(1050)), []);
-        assert_eq!(parked.resume(session(4), &owner("a"), session(6)), Some((session(5), present("room:a"))));
+        assert_eq!(
+            parked.resume(session(4), &owner("a"), session(6)),
+            Some((session(5), present("room:a")))
+        );
     }
 
     #[test]
@@ -202,10 +262,16 @@ mod tests {
         let mut parked = Parked::new(LIMITS);
         parked.add(session(1), owner("a"), present("room:a"), Mono::at(0));
         parked.add(session(2), owner("b"), present("room:b"), Mono::at(0));
-        assert_eq!(parked.add(session(3), owner("c"), Vec::new(), Mono::at(0)), leaves(1, "room:a"));
+        assert_eq!(
+            parked.add(session(3), owner("c"), Vec::new(), Mono::at(0)),
+            leaves(1, "room:a")
+        );
         assert_eq!((parked.len(), parked.resume(session(1), &owner("a"), session(9))), (2, None));
         let mut shut = Parked::new(ParkedLimits { window: Duration::ZERO, ..LIMITS });
-        assert_eq!(shut.add(session(1), owner("a"), present("room:a"), Mono::at(0)), leaves(1, "room:a"));
+        assert_eq!(
+            shut.add(session(1), owner("a"), present("room:a"), Mono::at(0)),
+            leaves(1, "room:a")
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Requests without an id that were refused: nobody waits for an answer, so their client is told once per method, reason and
-//! second how many there were.
+//! Requests without an id that were refused: nobody waits for an answer, so their client is told
+//! once per method, reason and second how many there were.
 
 use greenroom_protocol::notify::Refused;
 use greenroom_protocol::{EntityId, WireError};
@@ -35,11 +35,19 @@ impl Empty for Refusals {
 }
 
 impl Refusals {
-    /// One more was refused. Returns what to tell the client at once, if it is the first of its kind.
-    pub fn add(&mut self, method: &'static str, entity: Option<EntityId>, error: WireError) -> Option<Refused> {
+    /// One more was refused. Returns what to tell the client at once, if it is the first of its
+    /// kind.
+    pub fn add(
+        &mut self,
+        method: &'static str,
+        entity: Option<EntityId>,
+        error: WireError,
+    ) -> Option<Refused> {
         let same = |gathered: &&mut Gathered| {
             let known = &gathered.error.data;
-            gathered.method == method && known.code == error.data.code && known.reason == error.data.reason
+            gathered.method == method
+                && known.code == error.data.code
+                && known.reason == error.data.reason
         };
         if let Some(gathered) = self.0.iter_mut().find(same) {
             if gathered.count == 0 {
@@ -52,7 +60,12 @@ impl Refusals {
             return None;
         }
         if self.0.len() < MOST {
-            self.0.push(Gathered { method, entity: entity.clone(), error: error.clone(), count: 0 });
+            self.0.push(Gathered {
+                method,
+                entity: entity.clone(),
+                error: error.clone(),
+                count: 0,
+            });
         }
         Some(Refused { method: method.into(), entity, error, count: 1 })
     }
@@ -83,23 +96,37 @@ mod tests {
 
     #[test]
     fn each_reason_is_told_at_once_and_then_once_a_second() {
-        let (mut refusals, a, b) = (Refusals::default(), Some(entity("room:a")), Some(entity("room:b")));
-        let first = refusals.add("signal", a.clone(), limited("requests")).expect("the first is told");
+        let (mut refusals, a, b) =
+            (Refusals::default(), Some(entity("room:a")), Some(entity("room:b")));
+        let first =
+            refusals.add("signal", a.clone(), limited("requests")).expect("the first is told");
         assert_eq!((&*first.method, &first.entity, first.count), ("signal", &a, 1));
         for _ in 0..3 {
             assert_eq!(refusals.add("signal", a.clone(), limited("requests")), None);
         }
         assert!(refusals.add("signal", a.clone(), limited("bytes")).is_some(), "another reason");
         assert!(refusals.add("send", a.clone(), limited("requests")).is_some(), "another method");
-        assert!(refusals.add("send", a.clone(), WireError::new(ErrorCode::Forbidden, "no")).is_some());
+        assert!(
+            refusals.add("send", a.clone(), WireError::new(ErrorCode::Forbidden, "no")).is_some()
+        );
 
         let due = refusals.due();
-        assert_eq!(due.iter().map(|told| (told.entity.clone(), told.count)).collect::<Vec<_>>(), [(a.clone(), 3)]);
+        assert_eq!(
+            due.iter().map(|told| (told.entity.clone(), told.count)).collect::<Vec<_>>(),
+            [(a.clone(), 3)]
+        );
         for entity in [&a, &b] {
-            assert_eq!(refusals.add("signal", entity.clone(), limited("requests")), None, "the second after is gathered too");
+            assert_eq!(
+                refusals.add("signal", entity.clone(), limited("requests")),
+                None,
+                "the second after is gathered too"
+            );
         }
         let due = refusals.due();
-        assert_eq!(due.iter().map(|told| (told.entity.clone(), told.count)).collect::<Vec<_>>(), [(None, 2)]);
+        assert_eq!(
+            due.iter().map(|told| (told.entity.clone(), told.count)).collect::<Vec<_>>(),
+            [(None, 2)]
+        );
         assert!(refusals.due().is_empty() && refusals.is_empty(), "a quiet second ends it");
     }
 }

@@ -1,6 +1,8 @@
-//! Signals of one entity that gathered while the thread was busy: one buffer for many, so that a socket is written once.
+//! Signals of one entity that gathered while the thread was busy: one buffer for many, so that a
+//! socket is written once.
 //!
-//! Nothing waits for a run to grow: it is what the relay finds in its queue at once. Idle, each signal is a run of its own.
+//! Nothing waits for a run to grow: it is what the relay finds in its queue at once. Idle, each
+//! signal is a run of its own.
 
 use bytes::{Bytes, BytesMut};
 use greenroom_protocol::{CodecKind, EntityId};
@@ -8,7 +10,8 @@ use greenroom_protocol::{CodecKind, EntityId};
 use crate::frames::Frames;
 use crate::ids::SessionKey;
 
-/// A run holds about this many bytes of each codec at the most, so that dropping the oldest drops little.
+/// A run holds about this many bytes of each codec at the most, so that dropping the oldest drops
+/// little.
 const RUN_BYTES: usize = 16 * 1024;
 
 /// One signal on its way.

@@ -21,8 +21,8 @@ use crate::outbox::Outbox;
 use crate::rare::{Empty, Rare};
 use crate::rights::Rights;
 
-/// After this number of requests refused for a rate within a second, no more are read until the next. This bounds what a flood
-/// costs; a client that sends as much at once waits a little.
+/// After this number of requests refused for a rate within a second, no more are read until the
+/// next. This bounds what a flood costs; a client that sends as much at once waits a little.
 const CHOKE_AFTER: u32 = 500;
 /// For how many write timeouts at most a socket is ahead when it has taken much at once.
 pub const AHEAD: u64 = 4;
@@ -76,7 +76,8 @@ pub struct Seat {
     pub follows: RefCell<Vec<Follow>>,
     /// Requests without an id that were refused lately.
     refusals: RefCell<Rare<Refusals>>,
-    /// What was refused for a rate since the last second, in requests; a long one counts as several.
+    /// What was refused for a rate since the last second, in requests; a long one counts as
+    /// several.
     over: Cell<u32>,
     /// The next probe: a ping whose answer shows that its client has read what came before it.
     probe: Cell<u32>,
@@ -140,7 +141,13 @@ impl Follow {
 
 impl Seat {
     /// A fresh session's place; it must connect by `connect_by`.
-    pub fn new(key: SessionKey, codec: CodecKind, outbox: Outbox, now: Mono, connect_by: Mono) -> Self {
+    pub fn new(
+        key: SessionKey,
+        codec: CodecKind,
+        outbox: Outbox,
+        now: Mono,
+        connect_by: Mono,
+    ) -> Self {
         Self {
             key,
             codec,
@@ -183,7 +190,12 @@ impl Seat {
     }
 
     /// The entity's kind, if the session may do `needed`; otherwise the request is answered.
-    pub fn allowed(&self, entity: &EntityId, needed: Permissions, reply: Responder) -> Option<(Arc<Kind>, Responder)> {
+    pub fn allowed(
+        &self,
+        entity: &EntityId,
+        needed: Permissions,
+        reply: Responder,
+    ) -> Option<(Arc<Kind>, Responder)> {
         let rights = self.rights.borrow();
         match rights.as_ref()?.check(entity, needed) {
             Ok(kind) => Some((Arc::clone(kind), reply)),
@@ -194,7 +206,8 @@ impl Seat {
         }
     }
 
-    /// Whether the session may read `entity`, and there is room for what may be a large answer; otherwise it is answered.
+    /// Whether the session may read `entity`, and there is room for what may be a large answer;
+    /// otherwise it is answered.
     pub fn readable(&self, entity: &EntityId, reply: Responder) -> Option<Responder> {
         let (_, reply) = self.allowed(entity, Permissions::READ, reply)?;
         if !self.outbox.has_room() {
@@ -211,7 +224,11 @@ impl Seat {
 
     /// The number of the latest subscription to `entity`, if it follows that or is about to.
     pub fn following(&self, entity: &EntityId) -> Option<u32> {
-        self.follows.borrow().iter().find(|follow| follow.entity == *entity && follow.stands()).map(|follow| follow.number)
+        self.follows
+            .borrow()
+            .iter()
+            .find(|follow| follow.entity == *entity && follow.stands())
+            .map(|follow| follow.number)
     }
 
     /// Notes that it asks to follow `entity`, and numbers that. `None` if it follows `most` others.
@@ -237,23 +254,32 @@ impl Seat {
 
     /// Whether the subscription to `entity` with this number has not ended.
     pub fn follows_by(&self, entity: &EntityId, number: u32) -> bool {
-        self.follows.borrow().iter().any(|follow| follow.entity == *entity && follow.since <= number)
+        self.follows
+            .borrow()
+            .iter()
+            .any(|follow| follow.entity == *entity && follow.since <= number)
     }
 
-    /// A request to follow `entity` is answered, and `followed` says whether there is a subscription now.
+    /// A request to follow `entity` is answered, and `followed` says whether there is a
+    /// subscription now.
     pub fn follow_answered(&self, entity: &EntityId, followed: bool) {
         let mut follows = self.follows.borrow_mut();
-        let Some(index) = follows.iter().position(|follow| follow.entity == *entity) else { return };
+        let Some(index) = follows.iter().position(|follow| follow.entity == *entity) else {
+            return;
+        };
         follows[index].open = follows[index].open.saturating_sub(1);
         if follows[index].open == 0 && !followed {
             follows.swap_remove(index);
         }
     }
 
-    /// Its subscriptions to `entity` up to the one with this number have ended. What is not answered yet still has its place.
+    /// Its subscriptions to `entity` up to the one with this number have ended. What is not
+    /// answered yet still has its place.
     pub fn unfollow(&self, entity: &EntityId, through: u32) {
         let mut follows = self.follows.borrow_mut();
-        let Some(index) = follows.iter().position(|follow| follow.entity == *entity) else { return };
+        let Some(index) = follows.iter().position(|follow| follow.entity == *entity) else {
+            return;
+        };
         let follow = &mut follows[index];
         follow.since = follow.since.max(through.saturating_add(1));
         if !follow.stands() && follow.open == 0 {
@@ -261,8 +287,8 @@ impl Seat {
         }
     }
 
-    /// Notes that it enters `entity`, or says something new of itself there. Returns the number of this enter; `None` if it
-    /// is present in `most` others.
+    /// Notes that it enters `entity`, or says something new of itself there. Returns the number of
+    /// this enter; `None` if it is present in `most` others.
     pub fn enter(&self, entity: &EntityId, meta: RawJson, most: usize) -> Option<u32> {
         let number = self.enters.get() + 1;
         let mut all = self.present.borrow_mut();
@@ -279,7 +305,8 @@ impl Seat {
         Some(number)
     }
 
-    /// The enter with this number was refused. True: so it is not there, whatever its entity was told meanwhile.
+    /// The enter with this number was refused. True: so it is not there, whatever its entity was
+    /// told meanwhile.
     pub fn enter_refused(&self, entity: &EntityId, number: u32) -> bool {
         let mut all = self.present.borrow_mut();
         let refused = |present: &Present| present.entity == *entity && present.since <= number;
@@ -322,10 +349,11 @@ impl Seat {
         self.drained.set(true);
     }
 
-    /// For how long, in ms, its socket has not taken its due of what is `waiting`: `due` bytes in each `timeout`. What it takes beyond
-    /// that counts for up to [`AHEAD`] timeouts, since systems pass on only in large steps what their programs read slowly. Of what was
-    /// taken while nothing had to wait only the last second counts: the system may hold a burst, but it has passed on what came before.
-    /// To be asked once a second.
+    /// For how long, in ms, its socket has not taken its due of what is `waiting`: `due` bytes in
+    /// each `timeout`. What it takes beyond that counts for up to [`AHEAD`] timeouts, since systems
+    /// pass on only in large steps what their programs read slowly. Of what was taken while nothing
+    /// had to wait only the last second counts: the system may hold a burst, but it has passed on
+    /// what came before. To be asked once a second.
     pub fn behind(&self, now: Mono, waiting: bool, due: usize, timeout: u64) -> u64 {
         let (due, taken) = (due.max(1), self.taken.get() + self.outbox.take_flushed());
         let owes = waiting && !self.drained.replace(false);
@@ -347,13 +375,27 @@ impl Seat {
     }
 
     /// Tells its client that a request without an id was refused, now or with others once a second.
-    pub fn refused(&self, encoder: &Encoder, method: &'static str, entity: Option<EntityId>, error: WireError) {
-        let told = self.refusals.borrow_mut().change(Refusals::default, |refusals| refusals.add(method, entity, error));
+    pub fn refused(
+        &self,
+        encoder: &Encoder,
+        method: &'static str,
+        entity: Option<EntityId>,
+        error: WireError,
+    ) {
+        let told = self
+            .refusals
+            .borrow_mut()
+            .change(Refusals::default, |refusals| refusals.add(method, entity, error));
         told.into_iter().for_each(|told| self.tell_refused(encoder, &told));
     }
 
     fn tell_refused(&self, encoder: &Encoder, told: &Refused) {
-        self.outbox.push(encoder.encode(self.codec, &Message::Notification { method: Method::Refused, params: told }));
+        self.outbox.push(
+            encoder.encode(
+                self.codec,
+                &Message::Notification { method: Method::Refused, params: told },
+            ),
+        );
     }
 
     /// A message of `bytes` was refused for a rate.
@@ -384,8 +426,8 @@ impl Seat {
         self.over.get() >= CHOKE_AFTER
     }
 
-    /// Whether requests are read: not while its client takes no answers or several large ones are being made, and not before the
-    /// next second once so much was refused.
+    /// Whether requests are read: not while its client takes no answers or several large ones are
+    /// being made, and not before the next second once so much was refused.
     pub fn is_read(&self) -> bool {
         !self.outbox.is_full() && !self.outbox.is_busy() && !self.is_choked()
     }
@@ -407,8 +449,8 @@ impl Seat {
     }
 }
 
-/// The seats of one thread, found by slot. A slot is used again with the next generation, so that a late message for a
-/// session that has gone reaches nobody.
+/// The seats of one thread, found by slot. A slot is used again with the next generation, so that a
+/// late message for a session that has gone reaches nobody.
 #[derive(Debug)]
 pub struct Seats {
     worker: WorkerId,
@@ -446,7 +488,8 @@ impl Seats {
         });
         let place = &mut self.slots[slot as usize];
         place.generation = place.generation.wrapping_add(1);
-        let seat = Rc::new(make(SessionKey { worker: self.worker, slot, generation: place.generation }));
+        let seat =
+            Rc::new(make(SessionKey { worker: self.worker, slot, generation: place.generation }));
         place.seat = Some(Rc::clone(&seat));
         self.taken += 1;
         seat
@@ -476,6 +519,9 @@ impl Seats {
 
     /// Numbers for metrics.
     pub fn counts(&self) -> SeatCounts {
-        SeatCounts { seats: self.taken, outbox_bytes: self.iter().map(|seat| seat.outbox.bytes()).sum() }
+        SeatCounts {
+            seats: self.taken,
+            outbox_bytes: self.iter().map(|seat| seat.outbox.bytes()).sum(),
+        }
     }
 }

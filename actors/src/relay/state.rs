@@ -61,7 +61,8 @@ struct Audience {
 #[derive(Debug)]
 struct Sub {
     spec: SubSpec,
-    /// The log that it stands in. Until the first event is on disk, each life of an entity gives the log another name.
+    /// The log that it stands in. Until the first event is on disk, each life of an entity gives
+    /// the log another name.
     epoch: Epoch,
     /// The last event handed to the outbox.
     last: Seq,
@@ -83,11 +84,16 @@ enum Flow {
 impl Relay {
     /// A relay with nobody on it yet, to be shared on its thread.
     pub fn new(worker: WorkerId, directory: Directory, encoder: Encoder) -> Rc<RefCell<Self>> {
-        let limits = ParkedLimits { window: Duration::from_secs(120), grace: Duration::from_secs(15), most: 10_000 };
+        let limits = ParkedLimits {
+            window: Duration::from_secs(120),
+            grace: Duration::from_secs(15),
+            most: 10_000,
+        };
         Self::with_bounds(worker, directory, encoder, limits, usize::MAX)
     }
 
-    /// The same with bounds for lost sessions, and for the bytes that all outboxes of the thread may hold.
+    /// The same with bounds for lost sessions, and for the bytes that all outboxes of the thread
+    /// may hold.
     pub fn with_bounds(
         worker: WorkerId,
         directory: Directory,
@@ -132,13 +138,19 @@ impl Relay {
 
     /// Who follows `entity` here, with the number of the subscription.
     pub fn followers(&self, entity: &EntityId) -> impl Iterator<Item = (SessionKey, u32)> + '_ {
-        self.audiences.get(entity).into_iter().flat_map(|audience| &audience.subs).map(|sub| (sub.spec.session, sub.spec.number))
+        self.audiences
+            .get(entity)
+            .into_iter()
+            .flat_map(|audience| &audience.subs)
+            .map(|sub| (sub.spec.session, sub.spec.number))
     }
 
     /// Takes what an entity, or anybody with an answer, sends.
     pub fn receive(&mut self, message: ToRelay) {
         match message {
-            ToRelay::Parts { entity, parts } => parts.into_iter().for_each(|part| self.part(&entity, part)),
+            ToRelay::Parts { entity, parts } => {
+                parts.into_iter().for_each(|part| self.part(&entity, part));
+            }
             ToRelay::Answer(answer) => self.deliver(answer),
             ToRelay::Lost { entity, ended } => {
                 self.rejoin(&entity);
@@ -151,8 +163,8 @@ impl Relay {
         }
     }
 
-    /// Takes what has gathered in the queue. Each socket is written once for all of it, and signals of one entity that come one
-    /// after the other are one buffer.
+    /// Takes what has gathered in the queue. Each socket is written once for all of it, and signals
+    /// of one entity that come one after the other are one buffer.
     pub fn receive_all(&mut self, messages: Vec<ToRelay>) {
         self.outboxes.gather();
         self.distribute(messages);
@@ -183,7 +195,8 @@ impl Relay {
                         }
                         run.add(&entity, Gathered { frames, from, key });
                     }
-                    // Mostly the answer to a signal's sender: signals do not wait for it, nor it for them.
+                    // Mostly the answer to a signal's sender: signals do not wait for it, nor it
+                    // for them.
                     Part::Answer(answer) => self.deliver(answer),
                     other => {
                         self.signals(&mut run);
@@ -224,7 +237,8 @@ impl Relay {
             }
             let Some(seat) = self.seats.get(sub.spec.session) else { continue };
             if first > sub.last + 1 {
-                // Only after a crash of the entity can this be: what is missing comes from the journal.
+                // Only after a crash of the entity can this be: what is missing comes from the
+                // journal.
                 self.directory.route_control(entity, catch_up(sub, seat));
             } else if !seat.outbox.is_full() {
                 if let Some(frame) = frames.get(seat.codec) {
@@ -262,15 +276,23 @@ impl Relay {
     fn join(&mut self, entity: &EntityId, spec: SubSpec, epoch: Epoch, seq: Seq) {
         let Some(seat) = self.seats.get(spec.session) else {
             // The session ended before its entity knew of it.
-            return self.directory.route_control(entity, ToEntity::Unfollow(spec.session, spec.number));
+            return self
+                .directory
+                .route_control(entity, ToEntity::Unfollow(spec.session, spec.number));
         };
         if answers::withheld(seat, &Noted::Follow(entity.clone(), spec.number)).is_some() {
             // It has lost the right to it since, and is answered so.
-            return self.directory.route_control(entity, ToEntity::Unfollow(spec.session, spec.number));
+            return self
+                .directory
+                .route_control(entity, ToEntity::Unfollow(spec.session, spec.number));
         }
         self.adopt(entity, &epoch);
-        let sub = Sub { spec, epoch: epoch.clone(), last: seq, flow: Flow::Live, presence_stale: false };
-        let audience = self.audiences.entry(entity.clone()).or_insert_with(|| Audience { epoch, subs: Vec::with_capacity(1) });
+        let sub =
+            Sub { spec, epoch: epoch.clone(), last: seq, flow: Flow::Live, presence_stale: false };
+        let audience = self
+            .audiences
+            .entry(entity.clone())
+            .or_insert_with(|| Audience { epoch, subs: Vec::with_capacity(1) });
         match audience.subs.iter_mut().find(|old| old.spec.session == spec.session) {
             Some(old) => *old = sub,
             None => audience.subs.push(sub),
@@ -279,7 +301,11 @@ impl Relay {
 
     /// The entity's log is `epoch` now: whoever stands in another one asks what that means for it.
     fn adopt(&mut self, entity: &EntityId, epoch: &Epoch) {
-        let Some(audience) = self.audiences.get_mut(entity).filter(|audience| audience.epoch != *epoch) else { return };
+        let Some(audience) =
+            self.audiences.get_mut(entity).filter(|audience| audience.epoch != *epoch)
+        else {
+            return;
+        };
         // Those who are reading have asked already.
         for sub in audience.subs.iter_mut().filter(|sub| sub.flow != Flow::Reading) {
             let Some(seat) = self.seats.get(sub.spec.session) else { continue };
@@ -298,7 +324,10 @@ impl Relay {
     /// Forgets a session's subscription if its number is at most `through`; false if there is none.
     fn drop_sub(&mut self, entity: &EntityId, session: SessionKey, through: u32) -> bool {
         let Some(audience) = self.audiences.get_mut(entity) else { return false };
-        let found = audience.subs.iter().position(|sub| sub.spec.session == session && sub.spec.number <= through);
+        let found = audience
+            .subs
+            .iter()
+            .position(|sub| sub.spec.session == session && sub.spec.number <= through);
         if let Some(index) = found {
             audience.subs.swap_remove(index);
         }
@@ -312,7 +341,10 @@ impl Relay {
     pub fn drained(&mut self, seat: &Seat) {
         for Follow { entity, .. } in seat.follows.borrow().iter() {
             let Some(audience) = self.audiences.get_mut(entity) else { continue };
-            let Some(sub) = audience.subs.iter_mut().find(|sub| sub.spec.session == seat.key) else { continue };
+            let Some(sub) = audience.subs.iter_mut().find(|sub| sub.spec.session == seat.key)
+            else {
+                continue;
+            };
             if sub.flow == Flow::Paused || (sub.presence_stale && sub.flow == Flow::Live) {
                 self.directory.route_control(entity, catch_up(sub, seat));
             }
@@ -320,17 +352,21 @@ impl Relay {
     }
 
     fn caught_up(&mut self, entity: &EntityId, part: Part) {
-        let Part::CaughtUp { spec, frame, events, epoch, after, seq, live, presence } = part else { return };
+        let Part::CaughtUp { spec, frame, events, epoch, after, seq, live, presence } = part else {
+            return;
+        };
         self.adopt(entity, &epoch);
         let SubSpec { session, number, .. } = spec;
         let find = |sub: &&mut Sub| sub.spec.session == session && sub.spec.number == number;
-        let sub = self.audiences.get_mut(entity).and_then(|audience| audience.subs.iter_mut().find(find));
+        let sub =
+            self.audiences.get_mut(entity).and_then(|audience| audience.subs.iter_mut().find(find));
         let (Some(sub), Some(seat)) = (sub, self.seats.get(session)) else {
             // It ended after it had asked, and the entity took it up again for its question.
             return self.directory.route_control(entity, ToEntity::Unfollow(session, number));
         };
         if sub.flow != Flow::Reading || sub.last != after {
-            // It comes late. Its list is asked for again: by who reads already, once that is answered.
+            // It comes late. Its list is asked for again: by who reads already, once that is
+            // answered.
             sub.presence_stale |= presence;
             if sub.presence_stale && sub.flow == Flow::Live {
                 if seat.outbox.is_full() {
@@ -347,7 +383,8 @@ impl Relay {
         }
         (sub.epoch, sub.last) = (epoch, seq);
         sub.flow = if live { Flow::Live } else { Flow::Paused };
-        // A presence change may have been left out while it read, and the socket have drained meanwhile.
+        // A presence change may have been left out while it read, and the socket have drained
+        // meanwhile.
         if live && !sub.presence_stale {
             return;
         }
@@ -358,12 +395,20 @@ impl Relay {
         }
     }
 
-    /// A later subscription has the place of the one that asked to read on. If that is news here, entity and relay disagree, and
-    /// nothing more would come: the subscription ends with notice.
+    /// A later subscription has the place of the one that asked to read on. If that is news here,
+    /// entity and relay disagree, and nothing more would come: the subscription ends with notice.
     fn replaced(&mut self, entity: &EntityId, spec: SubSpec) {
-        let waits = |sub: &&Sub| sub.spec.session == spec.session && sub.spec.number == spec.number && sub.flow == Flow::Reading;
+        let waits = |sub: &&Sub| {
+            sub.spec.session == spec.session
+                && sub.spec.number == spec.number
+                && sub.flow == Flow::Reading
+        };
         let Some(seat) = self.seats.get(spec.session).cloned() else { return };
-        if self.audiences.get(entity).is_some_and(|audience| audience.subs.iter().any(|sub| waits(&sub))) {
+        if self
+            .audiences
+            .get(entity)
+            .is_some_and(|audience| audience.subs.iter().any(|sub| waits(&sub)))
+        {
             tracing::error!(%entity, number = spec.number, "an entity and a relay disagree about a subscription");
             self.end_subscription(&seat, entity.clone(), spec.number, EndReason::Unavailable);
         }

@@ -6,8 +6,12 @@ use std::task::{Context, Waker};
 
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::codec::{Method, ServerMessage};
-use greenroom_protocol::results::{Connected, Empty, Rates, SessionLimits, SnapshotReason, Subscribed, SubscriptionOutcome};
-use greenroom_protocol::{CodecKind, EntityId, Epoch, ErrorCode, RawJson, RequestId, Seq, WireError, notify, params};
+use greenroom_protocol::results::{
+    Connected, Empty, Rates, SessionLimits, SnapshotReason, Subscribed, SubscriptionOutcome,
+};
+use greenroom_protocol::{
+    CodecKind, EntityId, Epoch, ErrorCode, RawJson, RequestId, Seq, WireError, notify, params,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -40,7 +44,13 @@ fn epoch() -> Epoch {
 }
 
 fn spec(seat: &Seat, number: u32) -> SubSpec {
-    SubSpec { session: seat.key, number, events: EventPolicy::Replay, signals: SignalPolicy::DropOldest, presence: false }
+    SubSpec {
+        session: seat.key,
+        number,
+        events: EventPolicy::Replay,
+        signals: SignalPolicy::DropOldest,
+        presence: false,
+    }
 }
 
 fn event(seq: Seq, size: usize) -> Frames {
@@ -70,7 +80,9 @@ impl Rig {
 
     fn seat(&self) -> Rc<Seat> {
         let all = self.relay.borrow().outboxes();
-        self.relay.borrow_mut().seat(|key| Seat::new(key, CodecKind::Json, Outbox::new(key, LIMIT, all), Mono::ZERO, Mono::NEVER))
+        self.relay.borrow_mut().seat(|key| {
+            Seat::new(key, CodecKind::Json, Outbox::new(key, LIMIT, all), Mono::ZERO, Mono::NEVER)
+        })
     }
 
     fn parts(&self, parts: Vec<Part>) {
@@ -94,10 +106,20 @@ impl Rig {
         self.parts(vec![Part::Joined { spec, epoch: epoch(), seq, answer }]);
     }
 
-    /// Something that brings a paused subscription from `after` to `seq` without a single event: a snapshot, or who is present.
+    /// Something that brings a paused subscription from `after` to `seq` without a single event: a
+    /// snapshot, or who is present.
     fn reset(&self, spec: SubSpec, after: Seq, seq: Seq) {
         let frame = Some(event(seq, 1).json.unwrap());
-        self.parts(vec![Part::CaughtUp { spec, frame, events: 0, epoch: epoch(), after, seq, live: true, presence: false }]);
+        self.parts(vec![Part::CaughtUp {
+            spec,
+            frame,
+            events: 0,
+            epoch: epoch(),
+            after,
+            seq,
+            live: true,
+            presence: false,
+        }]);
     }
 
     fn caught_up(&self, spec: SubSpec, after: Seq, seq: Seq, live: bool) {
@@ -105,9 +127,19 @@ impl Rig {
     }
 
     fn caught_up_with(&self, spec: SubSpec, after: Seq, seq: Seq, live: bool, presence: bool) {
-        let frame = (after + 1..=seq).flat_map(|seq| event(seq, 1).json.unwrap()).collect::<Vec<_>>();
+        let frame =
+            (after + 1..=seq).flat_map(|seq| event(seq, 1).json.unwrap()).collect::<Vec<_>>();
         let (frame, events) = (Some(frame.into()), seq - after);
-        self.parts(vec![Part::CaughtUp { spec, frame, events, epoch: epoch(), after, seq, live, presence }]);
+        self.parts(vec![Part::CaughtUp {
+            spec,
+            frame,
+            events,
+            epoch: epoch(),
+            after,
+            seq,
+            live,
+            presence,
+        }]);
     }
 
     /// What was asked of the entity, in a few words.
@@ -120,10 +152,17 @@ impl Rig {
                     format!("{} reads after {}{presence}", ask.spec.session.slot, ask.after.seq)
                 }
                 ToEntity::Unfollow(session, u32::MAX) => format!("{} unfollows all", session.slot),
-                ToEntity::Unfollow(session, number) => format!("{} unfollows {number}", session.slot),
+                ToEntity::Unfollow(session, number) => {
+                    format!("{} unfollows {number}", session.slot)
+                }
                 ToEntity::Gone(session) => format!("{} has gone", session.slot),
                 ToEntity::Leave(session) => format!("{} leaves", session.slot),
-                ToEntity::Adopt(adopt) => format!("{} is {} at {} now", adopt.from.slot, adopt.to.slot, adopt.meta.as_str()),
+                ToEntity::Adopt(adopt) => format!(
+                    "{} is {} at {} now",
+                    adopt.from.slot,
+                    adopt.to.slot,
+                    adopt.meta.as_str()
+                ),
                 other => format!("{other:?}"),
             });
         }
@@ -139,8 +178,12 @@ impl Rig {
 /// What has come out of an outbox, in a few words.
 fn got(seat: &Seat) -> Vec<String> {
     let mut out = VecDeque::new();
-    let _ = seat.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
-    out.iter().flat_map(|frame| messages(seat.codec, frame)).map(|message| shown(&message)).collect()
+    let _ =
+        seat.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+    out.iter()
+        .flat_map(|frame| messages(seat.codec, frame))
+        .map(|message| shown(&message))
+        .collect()
 }
 
 #[test]
@@ -152,7 +195,9 @@ fn a_live_subscription_gets_events_once_and_in_order() {
     rig.joins(spec(&b, 1), 6);
     rig.parts(vec![events(7, 1)]);
     rig.parts(vec![events(7, 1)]);
-    let of = |seqs: &[u64]| seqs.iter().map(|seq| format!("event seq {seq} type post")).collect::<Vec<_>>();
+    let of = |seqs: &[u64]| {
+        seqs.iter().map(|seq| format!("event seq {seq} type post")).collect::<Vec<_>>()
+    };
     assert_eq!((got(&a), got(&b)), (of(&[5, 6, 7]), of(&[7])));
     assert_eq!(rig.asked(), [""; 0]);
 }
@@ -217,7 +262,11 @@ fn a_paused_subscription_ends_with_its_right() {
     rig.relay.borrow_mut().revise(&a);
     rig.caught_up(spec(&a, 1), 1, 2, true);
     rig.parts(vec![events(3, 1)]);
-    assert_eq!(got(&a), ["unsubscribed reason forbidden"], "nothing of what it has missed comes any more");
+    assert_eq!(
+        got(&a),
+        ["unsubscribed reason forbidden"],
+        "nothing of what it has missed comes any more"
+    );
     assert_eq!(rig.asked(), ["0 reads after 1", "0 unfollows 1", "0 unfollows 1"]);
 }
 
@@ -232,7 +281,11 @@ fn a_presence_list_that_comes_late_is_asked_for_again() {
     assert_eq!(rig.asked(), ["0 reads after 4", "0 reads after 4 with presence"]);
     rig.caught_up_with(spec, 4, 7, true, false);
     rig.caught_up_with(spec, 4, 7, true, true);
-    assert_eq!(rig.asked(), ["0 reads after 7 with presence"], "what came with the second answer was left out");
+    assert_eq!(
+        rig.asked(),
+        ["0 reads after 7 with presence"],
+        "what came with the second answer was left out"
+    );
     assert_eq!(got(&a).len(), 3);
 }
 
@@ -251,7 +304,10 @@ fn a_subscription_that_its_entity_has_replaced_ends_with_notice() {
     rig.parts(vec![Part::Replaced(spec(&a, 2))]);
     assert_eq!(got(&a), ["unsubscribed reason unavailable"]);
     assert_eq!(rig.asked(), ["0 reads after 0", "0 reads after 7", "0 unfollows 2"]);
-    assert_eq!((rig.relay.borrow().followers(&rig.entity).count(), a.following(&rig.entity)), (0, None));
+    assert_eq!(
+        (rig.relay.borrow().followers(&rig.entity).count(), a.following(&rig.entity)),
+        (0, None)
+    );
 }
 
 #[test]
@@ -275,9 +331,19 @@ fn signals_go_to_others_by_their_policy() {
     rig.joins(SubSpec { signals: SignalPolicy::None, ..spec(&none, 1) }, 0);
     for body in ["1", "2"] {
         let body = RawJson::from_text(body).unwrap();
-        let params = notify::Signal { entity: rig.entity.clone(), from: "alice".into(), r#type: "typing".into(), body, key: None };
+        let params = notify::Signal {
+            entity: rig.entity.clone(),
+            from: "alice".into(),
+            r#type: "typing".into(),
+            body,
+            key: None,
+        };
         let frames = encoder().notification(Wants::only(CodecKind::Json), Method::Signal, &params);
-        rig.parts(vec![Part::Signal { frames, from: sender.key, key: signal_key(sender.key, "room:a", "typing", "") }]);
+        rig.parts(vec![Part::Signal {
+            frames,
+            from: sender.key,
+            key: signal_key(sender.key, "room:a", "typing", ""),
+        }]);
     }
     let counts = [&sender, &all, &latest, &none].map(|seat| got(seat).len());
     assert_eq!(counts, [0, 2, 1, 0]);
@@ -285,9 +351,20 @@ fn signals_go_to_others_by_their_policy() {
 
 fn signal_of(from: &Seat, entity: &EntityId, number: usize) -> ToRelay {
     let body = RawJson::from_value(&number).unwrap();
-    let params = notify::Signal { entity: entity.clone(), from: "alice".into(), r#type: format!("t{number}"), body, key: None };
-    let frames = encoder().notification(Wants { json: true, msgpack: true }, Method::Signal, &params);
-    let part = Part::Signal { frames, from: from.key, key: signal_key(from.key, entity.as_str(), "t", "") };
+    let params = notify::Signal {
+        entity: entity.clone(),
+        from: "alice".into(),
+        r#type: format!("t{number}"),
+        body,
+        key: None,
+    };
+    let frames =
+        encoder().notification(Wants { json: true, msgpack: true }, Method::Signal, &params);
+    let part = Part::Signal {
+        frames,
+        from: from.key,
+        key: signal_key(from.key, entity.as_str(), "t", ""),
+    };
     ToRelay::Parts { entity: entity.clone(), parts: vec![part] }
 }
 
@@ -335,7 +412,8 @@ fn what_gathers_is_written_at_once() {
     let messages = (0..5).map(|number| signal_of(&sender, &rig.entity, number)).collect();
     rig.relay.borrow_mut().receive_all(messages);
     let mut out = VecDeque::new();
-    let _ = other.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+    let _ =
+        other.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
     assert_eq!((out.len(), messages_in(&out), sender.outbox.bytes()), (1, 5, 0));
 }
 
@@ -383,25 +461,48 @@ fn only_what_is_put_into_an_outbox_counts_as_delivered() {
         let mut rig = Rig::new();
         let (a, deaf) = (rig.seat(), rig.seat());
         rig.joins(SubSpec { signals: SignalPolicy::Latest, ..spec(&a, 1) }, 0);
-        rig.joins(SubSpec { events: EventPolicy::None, signals: SignalPolicy::None, ..spec(&deaf, 1) }, 0);
+        rig.joins(
+            SubSpec { events: EventPolicy::None, signals: SignalPolicy::None, ..spec(&deaf, 1) },
+            0,
+        );
         let signal = |rig: &Rig, bytes: usize| {
             let frames = Frames { json: Some(vec![0; bytes].into()), msgpack: None };
             rig.parts(vec![Part::Signal { frames, from: deaf.key, key: 1 }]);
         };
-        let counted = || [&EVENTS_DELIVERED, &SIGNALS_DELIVERED, &SIGNALS_REPLACED, &OUTBOX_OVERFLOWS].map(|metric| recorded.value(metric));
+        let counted = || {
+            [&EVENTS_DELIVERED, &SIGNALS_DELIVERED, &SIGNALS_REPLACED, &OUTBOX_OVERFLOWS]
+                .map(|metric| recorded.value(metric))
+        };
         rig.parts(vec![events(1, 1)]);
         signal(&rig, 4);
         assert_eq!(counted(), [1.0, 1.0, 0.0, 0.0], "who follows neither gets neither");
         signal(&rig, 4);
-        assert_eq!(counted(), [1.0, 1.0, 1.0, 0.0], "a newer signal took a waiting one's place, in an outbox with room");
+        assert_eq!(
+            counted(),
+            [1.0, 1.0, 1.0, 0.0],
+            "a newer signal took a waiting one's place, in an outbox with room"
+        );
         a.outbox.push(vec![0; LIMIT].into());
         rig.parts(vec![events(2, 1), events(3, 1)]);
-        assert_eq!(counted(), [1.0, 1.0, 1.0, 1.0], "it pauses once, and what it did not get is not delivered");
-        let _ = a.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut VecDeque::new(), 100, usize::MAX);
+        assert_eq!(
+            counted(),
+            [1.0, 1.0, 1.0, 1.0],
+            "it pauses once, and what it did not get is not delivered"
+        );
+        let _ = a.outbox.poll_take(
+            &mut Context::from_waker(Waker::noop()),
+            &mut VecDeque::new(),
+            100,
+            usize::MAX,
+        );
         rig.drained(&a);
         rig.asked();
         rig.reset(SubSpec { signals: SignalPolicy::Latest, ..spec(&a, 1) }, 1, 3);
-        assert_eq!(counted(), [1.0, 1.0, 1.0, 1.0], "a snapshot is no event, whatever it stands for");
+        assert_eq!(
+            counted(),
+            [1.0, 1.0, 1.0, 1.0],
+            "a snapshot is no event, whatever it stands for"
+        );
         rig.parts(vec![events(4, 1)]);
         assert_eq!(counted()[0], 2.0);
     });
@@ -458,7 +559,8 @@ fn a_refused_enter_is_undone_unless_another_stands() {
     let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
     let enter = || {
         let number = a.enter(&rig.entity, RawJson::NULL, 9).unwrap();
-        Responder::new(&asker, Asked::Request("presence", None)).noting(Noted::Enter(rig.entity.clone(), number))
+        Responder::new(&asker, Asked::Request("presence", None))
+            .noting(Noted::Enter(rig.entity.clone(), number))
     };
     let (first, second) = (enter(), enter());
     first.send_error(crate::answer::overloaded("entity"));
@@ -510,9 +612,16 @@ fn a_connect_whose_answer_has_become_large_refuses_the_rest() {
     assert_eq!((rig.asked(), a.follows.borrow().len(), a.in_flight.get()), (Vec::new(), 0, 0));
     let mut out = VecDeque::new();
     let _ = a.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 100, usize::MAX);
-    let [ServerMessage::Result { result, .. }] = &messages(CodecKind::Json, &out[0])[..] else { panic!() };
-    let codes: Vec<_> =
-        result.parse::<Connected>().unwrap().subscriptions.into_iter().map(|outcome| outcome.error.map(|error| error.data.code)).collect();
+    let [ServerMessage::Result { result, .. }] = &messages(CodecKind::Json, &out[0])[..] else {
+        panic!()
+    };
+    let codes: Vec<_> = result
+        .parse::<Connected>()
+        .unwrap()
+        .subscriptions
+        .into_iter()
+        .map(|outcome| outcome.error.map(|error| error.data.code))
+        .collect();
     assert_eq!((codes[0], codes[7]), (None, Some(ErrorCode::Unavailable)));
     assert_eq!(codes[8..], [Some(ErrorCode::Overloaded), Some(ErrorCode::Overloaded)]);
 }
@@ -557,7 +666,10 @@ fn a_new_name_of_the_log_is_asked_about() {
         large: false,
         duty: None,
     };
-    rig.parts(vec![Part::Joined { spec: spec(&b, 1), epoch: Epoch::from_bits(8), seq: 0, answer }, events(1, 1)]);
+    rig.parts(vec![
+        Part::Joined { spec: spec(&b, 1), epoch: Epoch::from_bits(8), seq: 0, answer },
+        events(1, 1),
+    ]);
     assert_eq!(rig.asked(), ["0 reads after 0"], "the old name's position may mean nothing now");
     assert_eq!((got(&a).len(), got(&b).len()), (0, 1));
 }
@@ -589,8 +701,17 @@ fn connected() -> Connected {
 fn gather(asker: &Arc<Asker>, entity: &EntityId, subscriptions: u16) -> Gather {
     let ahead = (0..subscriptions).map(|index| {
         let (events, signals) = Default::default();
-        let subscribe = params::Subscribe { entity: entity.clone(), after: None, events, signals, presence: false };
-        (Ask::Subscribe(subscribe), Responder::new(asker, Asked::Subscription { index, entity: entity.clone() }))
+        let subscribe = params::Subscribe {
+            entity: entity.clone(),
+            after: None,
+            events,
+            signals,
+            presence: false,
+        };
+        (
+            Ask::Subscribe(subscribe),
+            Responder::new(asker, Asked::Subscription { index, entity: entity.clone() }),
+        )
     });
     Gather::new(Some(RequestId::Number(1)), connected(), ahead.collect(), false)
 }
@@ -605,7 +726,8 @@ fn connect_is_answered_first_and_once_all_its_subscriptions_are() {
     let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
     rig.relay.borrow().gather(&a, gather(&asker, &rig.entity, 2));
     let part = |index| {
-        let reply = Responder::new(&asker, Asked::Subscription { index, entity: rig.entity.clone() });
+        let reply =
+            Responder::new(&asker, Asked::Subscription { index, entity: rig.entity.clone() });
         ToRelay::Answer(reply.error(WireError::new(ErrorCode::Forbidden, "no")))
     };
     rig.relay.borrow_mut().receive(part(1));
@@ -616,7 +738,11 @@ fn connect_is_answered_first_and_once_all_its_subscriptions_are() {
     let mut out = VecDeque::new();
     let _ = a.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 100, usize::MAX);
     let all: Vec<_> = out.iter().flat_map(|frame| messages(CodecKind::Json, frame)).collect();
-    let [ServerMessage::Result { result, .. }, ServerMessage::Notification { method, .. }] = &all[..] else { panic!("{all:?}") };
+    let [ServerMessage::Result { result, .. }, ServerMessage::Notification { method, .. }] =
+        &all[..]
+    else {
+        panic!("{all:?}")
+    };
     let outcomes: Vec<SubscriptionOutcome> = result.parse::<Connected>().unwrap().subscriptions;
     assert!(outcomes.len() == 2 && outcomes.iter().all(|outcome| outcome.error.is_some()));
     assert_eq!((method.as_str(), a.in_flight.get()), ("event", 0));
@@ -688,17 +814,31 @@ impl Pair {
     fn new() -> Self {
         let rig = Rig::new();
         let kind = Kind { max_pending_ops: 1000, ..kind() };
-        let entity = Entity::wake(rig.entity.clone(), Arc::new(kind), encoder(), Loaded::default(), epoch()).unwrap();
+        let entity =
+            Entity::wake(rig.entity.clone(), Arc::new(kind), encoder(), Loaded::default(), epoch())
+                .unwrap();
         let seats = [rig.seat(), rig.seat()];
         let (to_relay, log) = (VecDeque::new(), Vec::new());
-        Self { rig, entity, line: testing::Line::new(), to_relay, seats, log, decided: 0, positions: BTreeMap::new() }
+        Self {
+            rig,
+            entity,
+            line: testing::Line::new(),
+            to_relay,
+            seats,
+            log,
+            decided: 0,
+            positions: BTreeMap::new(),
+        }
     }
 
     fn apply(&mut self, fx: Effects) {
         self.to_relay.extend(fx.parts.into_iter().map(|(_, parts)| parts));
         for fetch in fx.fetches {
-            let crate::store::Page::After { after, limit } = fetch.page else { panic!("only gaps are read") };
-            let page = self.log.iter().filter(|event| event.seq > after).take(limit).cloned().collect();
+            let crate::store::Page::After { after, limit } = fetch.page else {
+                panic!("only gaps are read")
+            };
+            let page =
+                self.log.iter().filter(|event| event.seq > after).take(limit).cloned().collect();
             self.with(|entity, fx| entity.fetched(fetch.purpose, Ok(page), fx));
         }
     }
@@ -710,7 +850,8 @@ impl Pair {
     }
 
     fn reply(&self, seat: &Seat) -> Responder {
-        let asker = Arc::new(Asker::new(seat.key, CodecKind::Json, encoder(), self.line.handle.clone()));
+        let asker =
+            Arc::new(Asker::new(seat.key, CodecKind::Json, encoder(), self.line.handle.clone()));
         Responder::new(&asker, Asked::Request("subscribe", Some(RequestId::Number(1))))
     }
 
@@ -723,9 +864,14 @@ impl Pair {
             Step::Subscribe(who) => {
                 let seat = &self.seats[who];
                 let number = seat.follow(&self.rig.entity, 1).unwrap();
-                let after =
-                    self.positions.get(&seat.key).copied().flatten().map(|seq| greenroom_protocol::Position { epoch: epoch(), seq });
-                let request = SubscribeRequest { spec: spec(seat, number), after, reply: self.reply(seat) };
+                let after = self
+                    .positions
+                    .get(&seat.key)
+                    .copied()
+                    .flatten()
+                    .map(|seq| greenroom_protocol::Position { epoch: epoch(), seq });
+                let request =
+                    SubscribeRequest { spec: spec(seat, number), after, reply: self.reply(seat) };
                 self.route(ToEntity::Subscribe(Box::new(request)));
             }
             Step::Unsubscribe(who) => {
@@ -762,7 +908,13 @@ impl Pair {
             Step::Fail => {
                 let committed = usize::try_from(self.entity.committed()).unwrap();
                 self.log.truncate(committed);
-                let loaded = Loaded { snapshot: None, epoch: Some(epoch()), tail: self.log.clone(), longest_row: 1, erasures: Vec::new() };
+                let loaded = Loaded {
+                    snapshot: None,
+                    epoch: Some(epoch()),
+                    tail: self.log.clone(),
+                    longest_row: 1,
+                    erasures: Vec::new(),
+                };
                 let lost = self.entity.fail();
                 self.with(|entity, fx| entity.reload(loaded, lost, fx).unwrap());
                 self.to_relay.push_back(Vec::new());
@@ -775,7 +927,10 @@ impl Pair {
         let Some(parts) = self.to_relay.pop_front() else { return Ok(()) };
         // No parts stand for `Lost`.
         if parts.is_empty() {
-            self.rig.relay.borrow_mut().receive(ToRelay::Lost { entity: self.rig.entity.clone(), ended: false });
+            self.rig
+                .relay
+                .borrow_mut()
+                .receive(ToRelay::Lost { entity: self.rig.entity.clone(), ended: false });
         }
         for part in parts {
             if let Part::Joined { spec, seq, .. } = &part {
@@ -793,12 +948,21 @@ impl Pair {
     fn drain(&mut self, who: usize) -> Result<(), TestCaseError> {
         let seat = Rc::clone(&self.seats[who]);
         let mut out = VecDeque::new();
-        let _ = seat.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+        let _ = seat.outbox.poll_take(
+            &mut Context::from_waker(Waker::noop()),
+            &mut out,
+            1000,
+            usize::MAX,
+        );
         for message in out.iter().flat_map(|frame| messages(CodecKind::Json, frame)) {
             let ServerMessage::Notification { method, params } = &message else { continue };
             let seq = params.parse::<serde_json::Value>().unwrap()["seq"].as_u64().unwrap();
             let position = self.positions.get_mut(&seat.key).and_then(Option::as_mut);
-            let Some(position) = position else { return Err(TestCaseError::fail(format!("`{method}` {seq} without a subscription"))) };
+            let Some(position) = position else {
+                return Err(TestCaseError::fail(format!(
+                    "`{method}` {seq} without a subscription"
+                )));
+            };
             prop_assert!(seq <= self.decided, "event {} is not on disk", seq);
             if method == "reset" {
                 prop_assert!(seq >= *position);

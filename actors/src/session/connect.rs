@@ -40,7 +40,11 @@ impl Session {
                 let expired = error.data.code == ErrorCode::TokenExpired;
                 self.refuse(Head::of_connect(id.as_ref()), error);
                 if fatal {
-                    self.seat.outbox.close(if expired { CloseCode::TokenExpired } else { CloseCode::Unauthorized });
+                    self.seat.outbox.close(if expired {
+                        CloseCode::TokenExpired
+                    } else {
+                        CloseCode::Unauthorized
+                    });
                 }
             }
         }
@@ -60,7 +64,12 @@ impl Session {
         Ok(true)
     }
 
-    fn refresh(&mut self, old: &Identity, params: &Connect, now: Millis) -> Result<bool, WireError> {
+    fn refresh(
+        &mut self,
+        old: &Identity,
+        params: &Connect,
+        now: Millis,
+    ) -> Result<bool, WireError> {
         if !params.subscriptions.is_empty() || !params.presence.is_empty() {
             return Err(WireError::new(
                 ErrorCode::InvalidParams,
@@ -69,7 +78,10 @@ impl Session {
         }
         let client = self.client();
         if params.client.as_ref().is_some_and(|other| spelled(other).as_deref() != Some(&*client)) {
-            return Err(WireError::new(ErrorCode::InvalidParams, "`client` cannot change on a live connection; open a new one"));
+            return Err(WireError::new(
+                ErrorCode::InvalidParams,
+                "`client` cannot change on a live connection; open a new one",
+            ));
         }
         let fresh = self.env.authenticate.authenticate(params.token.as_deref(), &client, now)?;
         if old.user != fresh.user {
@@ -114,7 +126,8 @@ impl Session {
         self.env.relay.borrow().gather(&self.seat, Gather::new(id, connected, ahead, resuming));
     }
 
-    /// Its limits, as its client is told: anonymous users share a rate that other users do not have.
+    /// Its limits, as its client is told: anonymous users share a rate that other users do not
+    /// have.
     fn limits(&self) -> SessionLimits {
         let mut limits = self.env.bounds.told.clone();
         if let Some(payer) = self.asker().and_then(|asker| asker.payer.as_ref()) {
@@ -125,7 +138,10 @@ impl Session {
 
     /// Asks for the place of another session. False where there can be none of that name.
     fn resume(&self, session: &str) -> bool {
-        let (Some(from), Some(owner)) = (parse(self.env.instance, session), self.seat.owner.get()) else { return false };
+        let (Some(from), Some(owner)) = (parse(self.env.instance, session), self.seat.owner.get())
+        else {
+            return false;
+        };
         let Some(relay) = self.env.relays.get(from.worker.0 as usize) else { return false };
         let reply = self.env.relay_handle().clone();
         let resume = Resume { from, to: self.seat.key, owner: owner.clone(), reply };
@@ -134,37 +150,46 @@ impl Session {
     }
 
     /// What a `connect` asks of entities, to be asked for one after the other.
-    fn ahead(&self, subscriptions: Vec<params::Subscribe>, presence: Vec<params::Enter>) -> VecDeque<(Ask, Responder)> {
+    fn ahead(
+        &self,
+        subscriptions: Vec<params::Subscribe>,
+        presence: Vec<params::Enter>,
+    ) -> VecDeque<(Ask, Responder)> {
         let Some(asker) = self.asker() else { return VecDeque::new() };
         // A message of bounded size cannot hold 2^16 entries.
         let place = |index| u16::try_from(index).unwrap_or(u16::MAX);
         let subscriptions = subscriptions.into_iter().enumerate().map(|(index, subscribe)| {
-            let asked = Asked::Subscription { index: place(index), entity: subscribe.entity.clone() };
+            let asked =
+                Asked::Subscription { index: place(index), entity: subscribe.entity.clone() };
             (Ask::Subscribe(subscribe), Responder::new(asker, asked))
         });
-        let presence = presence.into_iter().enumerate().map(|(index, params::Enter { entity, meta })| {
-            let asked = Asked::Presence { index: place(index), entity: entity.clone() };
-            let enter = params::Presence { entity, action: PresenceAction::Enter, meta };
-            (Ask::Presence(enter), Responder::new(asker, asked))
-        });
+        let presence =
+            presence.into_iter().enumerate().map(|(index, params::Enter { entity, meta })| {
+                let asked = Asked::Presence { index: place(index), entity: entity.clone() };
+                let enter = params::Presence { entity, action: PresenceAction::Enter, meta };
+                (Ask::Presence(enter), Responder::new(asker, asked))
+            });
         subscriptions.chain(presence).collect()
     }
 }
 
-/// A client id is a ULID, so that an entity can tell when it was made. One that is dated in the future is as good as any: a clock
-/// was set back since, ours or the one it was made by.
+/// A client id is a ULID, so that an entity can tell when it was made. One that is dated in the
+/// future is as good as any: a clock was set back since, ours or the one it was made by.
 fn check_client(client: &str) -> Result<Arc<str>, WireError> {
     let ulid = "`client` is a ULID: 26 characters of Crockford's base 32, 7ZZZ… at most; leave it out to be given one";
     let id = parsed(client).ok_or_else(|| WireError::new(ErrorCode::InvalidParams, ulid))?;
     Ok(id.to_string().into())
 }
 
-/// The one spelling of a client id that everything compares and keeps, since a ULID may be written in either case.
+/// The one spelling of a client id that everything compares and keeps, since a ULID may be written
+/// in either case.
 fn spelled(client: &str) -> Option<String> {
     parsed(client).map(|id| id.to_string())
 }
 
 fn parsed(client: &str) -> Option<Ulid> {
     // Beyond 128 bits the parser would drop the topmost, and two ids would be one.
-    Some(client).filter(|client| client.as_bytes().first() <= Some(&b'7')).and_then(|client| client.parse().ok())
+    Some(client)
+        .filter(|client| client.as_bytes().first() <= Some(&b'7'))
+        .and_then(|client| client.parse().ok())
 }

@@ -20,7 +20,9 @@ impl<'a> Head<'a> {
     pub fn of(decoded: &'a Result<Request, Malformed>) -> Self {
         match decoded {
             Ok(Request { id, call }) => Self::of_call(id.as_ref(), call),
-            Err(malformed) => Self { method: UNKNOWN_METHOD, id: malformed.id.as_ref(), entity: None },
+            Err(malformed) => {
+                Self { method: UNKNOWN_METHOD, id: malformed.id.as_ref(), entity: None }
+            }
         }
     }
 

@@ -19,7 +19,11 @@ pub fn parse(instance: u32, name: &str) -> Option<SessionKey> {
         return None;
     }
     let worker = WorkerId(parts.next()?.parse().ok()?);
-    let key = SessionKey { worker, slot: parts.next()?.parse().ok()?, generation: parts.next()?.parse().ok()? };
+    let key = SessionKey {
+        worker,
+        slot: parts.next()?.parse().ok()?,
+        generation: parts.next()?.parse().ok()?,
+    };
     parts.next().is_none().then_some(key)
 }
 
@@ -31,9 +35,17 @@ mod tests {
     fn names_lead_back_to_their_session_and_nothing_else_does() {
         let key = SessionKey { worker: WorkerId(3), slot: 70_000, generation: u32::MAX };
         assert_eq!(parse(0xab, &name(0xab, key)), Some(key));
-        for other in
-            ["", "-", "ab", "000000ab-3-1", "000000ab-3-1-1-1", "000000ab-70000-1-1", "000000ac-3-1-1", "000000ab-3-x-1", "日本-1-1-1"]
-        {
+        for other in [
+            "",
+            "-",
+            "ab",
+            "000000ab-3-1",
+            "000000ab-3-1-1-1",
+            "000000ab-70000-1-1",
+            "000000ac-3-1-1",
+            "000000ab-3-x-1",
+            "日本-1-1-1",
+        ] {
             assert_eq!(parse(0xab, other), None, "{other}");
         }
     }

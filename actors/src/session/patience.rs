@@ -1,19 +1,20 @@
 //! Who keeps on sending although it was told to wait.
 //!
-//! A refusal for a rate says when to come back. The next refusal says a later time, so that all who come back as told find
-//! room. Once a client has been told it needs a moment to stop. Only what it sends after that moment, and before the time that
-//! it was told last, is held against it.
+//! A refusal for a rate says when to come back. The next refusal says a later time, so that all who
+//! come back as told find room. Once a client has been told it needs a moment to stop. Only what it
+//! sends after that moment, and before the time that it was told last, is held against it.
 //!
-//! That it was told is known from a probe: a ping that is sent after the refusal. Its answer stands behind all that the client had
-//! sent before it read the refusal, however long that takes to arrive and to be read.
+//! That it was told is known from a probe: a ping that is sent after the refusal. Its answer stands
+//! behind all that the client had sent before it read the refusal, however long that takes to
+//! arrive and to be read.
 
 use crate::clock::Mono;
 use crate::limits::Rate;
 
 /// How long after it was told a client may still be sending what it had decided to send.
 const REACTION_MS: u64 = 2000;
-/// The longest wait that is named, unless a single request has to wait longer. Whoever has not answered a probe by then, and still
-/// sends, counts as told.
+/// The longest wait that is named, unless a single request has to wait longer. Whoever has not
+/// answered a probe by then, and still sends, counts as told.
 const LONGEST_MS: u64 = 60_000;
 
 /// Which limit was exceeded.
@@ -104,16 +105,27 @@ impl Patience {
         let place = &mut self.notices[scope as usize];
         let alone = now.after(wait_ms);
         let Some(notice) = place.as_mut().filter(|notice| now < notice.until) else {
-            *place = Some(Notice { began: now, first: alone, others: 0, again: 0, until: alone, probe, known: None });
+            *place = Some(Notice {
+                began: now,
+                first: alone,
+                others: 0,
+                again: 0,
+                until: alone,
+                probe,
+                known: None,
+            });
             return Told { retry_after_ms: wait_ms, ignored: false };
         };
         notice.others += u64::from(cost);
         let turn = notice.first.after(notice.others * 1000 / u64::from(rate.per_second.get()));
         let due = turn.min(now.after(LONGEST_MS)).max(alone);
         notice.until = notice.until.max(due);
-        let knows = notice.known.is_some_and(|known| now.since(known) >= REACTION_MS) || now.since(notice.began) >= LONGEST_MS;
-        // Each that was told a time by now may be the one that has come back, and met others who took its token.
-        let told_to_come = (now.since(notice.first) * u64::from(rate.per_second.get()) / 1000 + 1).min(notice.others);
+        let knows = notice.known.is_some_and(|known| now.since(known) >= REACTION_MS)
+            || now.since(notice.began) >= LONGEST_MS;
+        // Each that was told a time by now may be the one that has come back, and met others who
+        // took its token.
+        let told_to_come = (now.since(notice.first) * u64::from(rate.per_second.get()) / 1000 + 1)
+            .min(notice.others);
         notice.again += if knows { u64::from(cost) } else { 0 };
         Told { retry_after_ms: due.since(now), ignored: knows && notice.again > told_to_come }
     }
@@ -124,13 +136,16 @@ impl Patience {
             return false;
         }
         self.answered = probe;
-        self.notices.iter_mut().flatten().filter(|notice| notice.probe <= probe).for_each(|notice| {
-            notice.known.get_or_insert(now);
-        });
+        self.notices.iter_mut().flatten().filter(|notice| notice.probe <= probe).for_each(
+            |notice| {
+                notice.known.get_or_insert(now);
+            },
+        );
         true
     }
 
-    /// Counts a message that was sent regardless. True when there were `after` of them within `window_ms`.
+    /// Counts a message that was sent regardless. True when there were `after` of them within
+    /// `window_ms`.
     pub fn ignored(&mut self, now: Mono, after: u32, window_ms: u64) -> bool {
         if now.since(self.window_began) >= window_ms {
             (self.window_began, self.ignored) = (now, 0);
@@ -152,7 +167,9 @@ mod tests {
     #[test]
     fn ignoring_is_counted_within_a_window() {
         let mut patience = Patience::default();
-        let closes: Vec<bool> = [1000, 1001, 1002, 12_000, 12_001, 12_002].map(|now| patience.ignored(Mono::at(now), 3, 10_000)).into();
+        let closes: Vec<bool> = [1000, 1001, 1002, 12_000, 12_001, 12_002]
+            .map(|now| patience.ignored(Mono::at(now), 3, 10_000))
+            .into();
         assert_eq!(closes, [false, false, true, false, false, true]);
         assert!(!patience.ignored(Mono::at(22_000), 3, 10_000), "a new window counts from one");
     }
@@ -160,12 +177,17 @@ mod tests {
     #[test]
     fn each_of_a_surplus_is_told_another_time() {
         let mut patience = Patience::default();
-        let told: Vec<u64> = (0..7000).map(|_| patience.refuse(excess(7), Mono::at(1000)).retry_after_ms).collect();
+        let told: Vec<u64> =
+            (0..7000).map(|_| patience.refuse(excess(7), Mono::at(1000)).retry_after_ms).collect();
         assert_eq!(told[..4], [7, 17, 27, 37]);
         assert_eq!(told[599], 5997);
         assert_eq!(told[6999], 60_000, "nobody is sent away for longer");
         let lone = Excess { wait_ms: 90_000, ..excess(0) };
-        assert_eq!(patience.refuse(lone, Mono::at(1000)).retry_after_ms, 90_000, "unless it needs that long by itself");
+        assert_eq!(
+            patience.refuse(lone, Mono::at(1000)).retry_after_ms,
+            90_000,
+            "unless it needs that long by itself"
+        );
     }
 
     #[test]
@@ -178,14 +200,18 @@ mod tests {
         assert!(!patience.answered(1, Mono::at(5001)), "an answer counts once");
         assert!(!patience.refuse(excess(10), Mono::at(6999)).ignored);
         // By now it knows. 700 were told to come back before this, and may have met others.
-        let ignored = (0..1000).filter(|_| patience.refuse(excess(10), Mono::at(7000)).ignored).count();
+        let ignored =
+            (0..1000).filter(|_| patience.refuse(excess(10), Mono::at(7000)).ignored).count();
         assert_eq!(ignored, 1000 - 700);
         // It waits as told, and is refused again: somebody else has taken the tokens.
         let later = 7000 + 60_000;
         assert!(!patience.refuse(excess(10), Mono::at(later)).ignored);
         assert!(!Patience::default().refuse(excess(10), Mono::at(0)).ignored);
         let other = Excess { scope: Scope::User, ..excess(10) };
-        assert!(!patience.refuse(other, Mono::at(later + 5)).ignored, "another limit is another matter");
+        assert!(
+            !patience.refuse(other, Mono::at(later + 5)).ignored,
+            "another limit is another matter"
+        );
     }
 
     /// Each of so many that came at once comes back at its own time, and meets others in its place.
@@ -227,7 +253,8 @@ mod tests {
         let mut patience = Patience::default();
         (0..12_000).for_each(|n| assert!(!patience.refuse(excess(10), Mono::at(n * 5)).ignored));
         // As many as were told to come back by now are not counted.
-        let ignored = (0..10_000).filter(|_| patience.refuse(excess(10), Mono::at(60_000)).ignored).count();
+        let ignored =
+            (0..10_000).filter(|_| patience.refuse(excess(10), Mono::at(60_000)).ignored).count();
         assert_eq!(ignored, 10_000 - 6000);
     }
 
@@ -235,7 +262,8 @@ mod tests {
     #[test]
     fn who_comes_back_as_told_finds_room() {
         let mut patience = Patience::default();
-        let mut due: Vec<u64> = (0..100).map(|_| patience.refuse(excess(10), Mono::at(0)).retry_after_ms).collect();
+        let mut due: Vec<u64> =
+            (0..100).map(|_| patience.refuse(excess(10), Mono::at(0)).retry_after_ms).collect();
         due.sort_unstable();
         due.dedup();
         assert_eq!(due.len(), 100, "no two come back together");

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::params;
 use greenroom_protocol::results::Pong;
-use greenroom_protocol::{Call, CodecKind, EntityId, ErrorCode, Malformed, Request, RequestId, WireError};
+use greenroom_protocol::{
+    Call, CodecKind, EntityId, ErrorCode, Malformed, Request, RequestId, WireError,
+};
 use serde::Serialize;
 
 use super::SessionEnv;
@@ -28,7 +30,8 @@ use crate::rights::Rights;
 use crate::session::name::name;
 use crate::trail;
 
-/// When to repeat a request that met the limit of unanswered ones: the next answer makes room, so soon.
+/// When to repeat a request that met the limit of unanswered ones: the next answer makes room, so
+/// soon.
 const RETRY_IN_FLIGHT_MS: u64 = 50;
 
 /// One connected client.
@@ -52,7 +55,9 @@ impl Session {
         let connect_by = now.after(bounds.connect_timeout_ms);
         let mut relay = env.relay.borrow_mut();
         let all = relay.outboxes();
-        let seat = relay.seat(|key| Seat::new(key, codec, Outbox::new(key, bounds.outbox_bytes, all), now, connect_by));
+        let seat = relay.seat(|key| {
+            Seat::new(key, codec, Outbox::new(key, bounds.outbox_bytes, all), now, connect_by)
+        });
         drop(relay);
         let (requests, bytes) = (Bucket::new(bounds.requests), Bucket::new(bounds.bytes));
         Self { seat, requests, bytes, address, asker: None, patience: None, env }
@@ -75,9 +80,12 @@ impl Session {
         self.seat.heard.set(now.mono);
         let decoded = self.seat.codec.decode(payload);
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        // Bytes first: signals over the other rate are dropped without more ado, so this one must speak for them.
+        // Bytes first: signals over the other rate are dropped without more ado, so this one must
+        // speak for them.
         let (bytes, requests) = (self.bytes.check(length), self.pay());
-        for (scope, cost, checked) in [(Scope::Bytes, length, bytes), (Scope::Requests, 1, requests)] {
+        for (scope, cost, checked) in
+            [(Scope::Bytes, length, bytes), (Scope::Requests, 1, requests)]
+        {
             if let Err(refused) = checked {
                 self.seat.over_limit(length);
                 return self.over_limit(Head::of(&decoded), scope, cost, refused, now.mono);
@@ -90,13 +98,18 @@ impl Session {
         }
         match decoded {
             Ok(request) => self.call(request, now),
-            Err(Malformed { id, error }) => self.refuse(Head { method: UNKNOWN_METHOD, id: id.as_ref(), entity: None }, error),
+            Err(Malformed { id, error }) => {
+                self.refuse(Head { method: UNKNOWN_METHOD, id: id.as_ref(), entity: None }, error);
+            }
         }
     }
 
     /// Pays for one request, and for what earlier answers have cost.
     fn pay(&self) -> Result<(), Refused> {
-        let owed = self.asker.as_ref().map_or(0, |asker| asker.take_owed(self.env.bounds.requests.burst.get() - 1));
+        let owed = self
+            .asker
+            .as_ref()
+            .map_or(0, |asker| asker.take_owed(self.env.bounds.requests.burst.get() - 1));
         let paid = self.requests.check(1 + owed);
         if paid.is_err() {
             self.asker.iter().for_each(|asker| asker.owe(owed));
@@ -104,7 +117,8 @@ impl Session {
         paid
     }
 
-    /// Takes a ping or pong of the client, which costs as much as a request. False when that is over the limit.
+    /// Takes a ping or pong of the client, which costs as much as a request. False when that is
+    /// over the limit.
     pub fn control(&mut self, now: Mono) -> bool {
         self.seat.heard.set(now);
         let within = self.requests.check(1).is_ok();
@@ -119,7 +133,8 @@ impl Session {
     /// Takes the answer to a probe, which is free the first time.
     pub fn probed(&mut self, probe: u32, now: Mono) -> bool {
         self.seat.heard.set(now);
-        let answered = self.seat.was_sent(probe) && self.patience.as_mut().is_some_and(|patience| patience.answered(probe, now));
+        let answered = self.seat.was_sent(probe)
+            && self.patience.as_mut().is_some_and(|patience| patience.answered(probe, now));
         answered || self.control(now)
     }
 
@@ -130,7 +145,10 @@ impl Session {
         }
         let head = Head::of_call(id.as_ref(), &call);
         let Some(asker) = self.asker.clone() else {
-            return self.refuse(head, WireError::new(ErrorCode::NotConnected, "the first request must be `connect`"));
+            return self.refuse(
+                head,
+                WireError::new(ErrorCode::NotConnected, "the first request must be `connect`"),
+            );
         };
         if now.wall >= self.seat.expires.get() {
             // The sweep has not come to it yet.
@@ -141,7 +159,10 @@ impl Session {
         }
         let most = self.env.bounds.told.max_in_flight;
         if self.seat.in_flight.get() >= most {
-            let error = WireError::new(ErrorCode::TooManyInFlight, format!("{most} requests are unanswered; wait for answers first"));
+            let error = WireError::new(
+                ErrorCode::TooManyInFlight,
+                format!("{most} requests are unanswered; wait for answers first"),
+            );
             return self.refuse(head, error.retry_after_ms(RETRY_IN_FLIGHT_MS));
         }
         self.seat.in_flight.set(self.seat.in_flight.get() + 1);
@@ -182,24 +203,54 @@ impl Session {
         let Some(rights) = self.seat.rights() else { return };
         let moderator = rights.may(&params.entity, Permissions::MODERATE);
         let kind = self.env.kinds.get(params.entity.kind());
-        let moderates = moderator && kind.is_some_and(|kind| kind.behaviour.is_for_moderators(&params.r#type));
+        let moderates =
+            moderator && kind.is_some_and(|kind| kind.behaviour.is_for_moderators(&params.r#type));
         let needed = if moderates { Permissions::MODERATE } else { Permissions::SEND };
         let Some((kind, reply)) = self.seat.allowed(&params.entity, needed, reply) else { return };
         let Some(reply) = fits(&kind, params.body.len(), reply) else { return };
         let Some(Owner { client, .. }) = self.seat.owner.get() else { return };
-        let ids = || trail::Ids { session: Some(self.seat.key), user: Some(&rights.identity.user), n: params.n, seq: None };
+        let ids = || trail::Ids {
+            session: Some(self.seat.key),
+            user: Some(&rights.identity.user),
+            n: params.n,
+            seq: None,
+        };
         trail::at("from its session to the directory", &params.entity, ids);
-        let sender = Sender { user: Arc::clone(&rights.identity.user), client: Arc::clone(client), moderator };
+        let sender = Sender {
+            user: Arc::clone(&rights.identity.user),
+            client: Arc::clone(client),
+            moderator,
+        };
         let params::Send { entity, r#type, body, n, first_sent, if_seq, tag } = params;
         let (r#type, tag) = (r#type.into(), tag.map(Into::into));
-        self.route(entity, ToEntity::Op(Box::new(OpRequest { sender, r#type, body, n, first_sent, if_seq, tag, reply })));
+        self.route(
+            entity,
+            ToEntity::Op(Box::new(OpRequest {
+                sender,
+                r#type,
+                body,
+                n,
+                first_sent,
+                if_seq,
+                tag,
+                reply,
+            })),
+        );
     }
 
     fn signal(&self, params: params::Signal, reply: Responder) {
-        let Some((kind, reply)) = self.seat.allowed(&params.entity, Permissions::SIGNAL, reply) else { return };
+        let Some((kind, reply)) = self.seat.allowed(&params.entity, Permissions::SIGNAL, reply)
+        else {
+            return;
+        };
         let Some(reply) = fits(&kind, params.body.len(), reply) else { return };
         let Some(rights) = self.seat.rights() else { return };
-        let request = SignalRequest { session: self.seat.key, user: Arc::clone(&rights.identity.user), signal: params, reply };
+        let request = SignalRequest {
+            session: self.seat.key,
+            user: Arc::clone(&rights.identity.user),
+            signal: params,
+            reply,
+        };
         self.route(request.signal.entity.clone(), ToEntity::Signal(Box::new(request)));
     }
 
@@ -217,16 +268,23 @@ impl Session {
         let after = match refused {
             Refused::RetryAfter(after) => after,
             Refused::TooBig { burst } => {
-                let message = format!("the request costs more than the limit's burst of {burst} allows");
-                return self.refuse(head, WireError::new(ErrorCode::TooLarge, message).reason(scope.as_str()));
+                let message =
+                    format!("the request costs more than the limit's burst of {burst} allows");
+                return self.refuse(
+                    head,
+                    WireError::new(ErrorCode::TooLarge, message).reason(scope.as_str()),
+                );
             }
         };
         let wait_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-        let excess = Excess { scope, rate: self.rate(scope), cost, wait_ms, probe: self.seat.next_probe() };
-        let Told { retry_after_ms, ignored } = self.patience.get_or_insert_default().refuse(excess, now);
+        let excess =
+            Excess { scope, rate: self.rate(scope), cost, wait_ms, probe: self.seat.next_probe() };
+        let Told { retry_after_ms, ignored } =
+            self.patience.get_or_insert_default().refuse(excess, now);
         let error = WireError::new(ErrorCode::RateLimited, "over the rate limit; nothing was done");
         self.refuse(head, error.retry_after_ms(retry_after_ms).reason(scope.as_str()));
-        // Signals may be dropped, and those who send one for every move of a pointer are no attackers.
+        // Signals may be dropped, and those who send one for every move of a pointer are no
+        // attackers.
         if ignored && (scope == Scope::Bytes || !head.is_signal()) {
             self.ignored(now);
         }
@@ -244,7 +302,11 @@ impl Session {
     /// The client has sent a message although it was told to wait, or should have known.
     fn ignored(&mut self, now: Mono) {
         let bounds = &self.env.bounds;
-        if self.patience.get_or_insert_default().ignored(now, bounds.abuse_after, bounds.abuse_window_ms) {
+        if self.patience.get_or_insert_default().ignored(
+            now,
+            bounds.abuse_after,
+            bounds.abuse_window_ms,
+        ) {
             self.seat.outbox.close(CloseCode::RateLimited);
         }
     }
@@ -259,17 +321,28 @@ impl Session {
         // A token that ends when the last one did is the same, or no better: its client was warned.
         if self.seat.expires.replace(expires) != expires {
             let lifetime = expires.saturating_sub(now);
-            let warn_after = (lifetime / 3).max(lifetime.saturating_sub(self.env.bounds.expiry_warning_ms));
-            self.seat.warn_at.set(if expires == Millis::MAX { Millis::MAX } else { now.saturating_add(warn_after) });
+            let warn_after =
+                (lifetime / 3).max(lifetime.saturating_sub(self.env.bounds.expiry_warning_ms));
+            self.seat.warn_at.set(if expires == Millis::MAX {
+                Millis::MAX
+            } else {
+                now.saturating_add(warn_after)
+            });
         }
         self.seat.connect_by.set(Mono::NEVER);
         if self.asker.is_none() {
             let user = (!identity.anonymous).then_some(&identity.user);
             let payer = self.env.accounts.payer(user, self.address);
-            self.asker = Some(Arc::new(self.env.asker(self.seat.key, self.seat.codec).paid_by(payer).within(self.budget())));
+            self.asker = Some(Arc::new(
+                self.env.asker(self.seat.key, self.seat.codec).paid_by(payer).within(self.budget()),
+            ));
         }
         let most_subscriptions = self.env.bounds.told.max_subscriptions as usize;
-        self.seat.set_rights(Rights { identity, kinds: self.env.kinds.clone(), most_subscriptions });
+        self.seat.set_rights(Rights {
+            identity,
+            kinds: self.env.kinds.clone(),
+            most_subscriptions,
+        });
     }
 
     /// What its requests are paid from, once it has connected.
@@ -282,15 +355,20 @@ impl Session {
         self.asker.as_ref()
     }
 
-    pub(super) fn reply<T: Serialize>(&self, method: &'static str, id: Option<&RequestId>, result: &T) {
+    pub(super) fn reply<T: Serialize>(
+        &self,
+        method: &'static str,
+        id: Option<&RequestId>,
+        result: &T,
+    ) {
         REQUESTS.counter_with([method, "ok"]).increment(1);
         if let Some(id) = id {
             self.seat.outbox.push(self.env.encoder.result(self.seat.codec, id, result));
         }
     }
 
-    /// Answers with an error; one whose request could not be understood has no id. Where no answer is wanted, the client is
-    /// told all the same.
+    /// Answers with an error; one whose request could not be understood has no id. Where no answer
+    /// is wanted, the client is told all the same.
     pub(super) fn refuse(&self, head: Head<'_>, error: WireError) {
         let Head { method, id, entity } = head;
         REQUESTS.counter_with([method, error.data.code.as_str()]).increment(1);
@@ -311,7 +389,9 @@ impl Drop for Session {
         if self.seat.owner.get().is_some() {
             SESSIONS.gauge_with([]).decrement(1);
         }
-        let park = !self.seat.left.get() && self.seat.outbox.closing().is_none_or(may_come_back) && !std::thread::panicking();
+        let park = !self.seat.left.get()
+            && self.seat.outbox.closing().is_none_or(may_come_back)
+            && !std::thread::panicking();
         self.env.relay.borrow_mut().unseat(&self.seat, park);
     }
 }
@@ -319,7 +399,10 @@ impl Drop for Session {
 /// Whether a client whose connection was closed with `code` may take its session up again.
 fn may_come_back(code: CloseCode) -> bool {
     match code {
-        CloseCode::Normal | CloseCode::SlowConsumer | CloseCode::PingTimeout | CloseCode::TokenExpired => true,
+        CloseCode::Normal
+        | CloseCode::SlowConsumer
+        | CloseCode::PingTimeout
+        | CloseCode::TokenExpired => true,
         CloseCode::ShuttingDown
         | CloseCode::ProtocolError
         | CloseCode::UnsupportedData
@@ -337,7 +420,8 @@ fn fits(kind: &Kind, bytes: usize, reply: Responder) -> Option<Responder> {
     if bytes <= kind.max_body_bytes {
         return Some(reply);
     }
-    let message = format!("`body` has {bytes} bytes of JSON; `{}` allows {}", kind.name, kind.max_body_bytes);
+    let message =
+        format!("`body` has {bytes} bytes of JSON; `{}` allows {}", kind.name, kind.max_body_bytes);
     reply.send_error(WireError::new(ErrorCode::TooLarge, message));
     None
 }

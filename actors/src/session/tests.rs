@@ -29,18 +29,30 @@ mod watch;
 struct Tokens;
 
 impl Authenticate for Tokens {
-    fn authenticate(&self, token: Option<&str>, _: &str, now: Millis) -> Result<Identity, WireError> {
+    fn authenticate(
+        &self,
+        token: Option<&str>,
+        _: &str,
+        now: Millis,
+    ) -> Result<Identity, WireError> {
         let token = token.unwrap_or("?");
         if token == "bad" {
             return Err(WireError::new(ErrorCode::Unauthorized, "no"));
         }
-        let (user, expires) = token.split_once('@').map_or((token, None), |(user, at)| (user, Some(at.parse().unwrap())));
+        let (user, expires) = token
+            .split_once('@')
+            .map_or((token, None), |(user, at)| (user, Some(at.parse().unwrap())));
         if expires.is_some_and(|at| at <= now) {
             return Err(WireError::new(ErrorCode::TokenExpired, "too late"));
         }
         let (user, granted) = user.split_once('/').unwrap_or((user, "{}"));
         let capabilities: Capabilities = serde_json::from_str(granted).unwrap();
-        Ok(Identity { user: user.into(), expires_at: expires, capabilities, anonymous: token == "?" })
+        Ok(Identity {
+            user: user.into(),
+            expires_at: expires,
+            capabilities,
+            anonymous: token == "?",
+        })
     }
 }
 
@@ -92,9 +104,20 @@ impl Rig {
     fn with_directory(bounds: SessionBounds, capacity: usize) -> Self {
         let (directory, mut queues) = Directory::channels(1, capacity);
         let (relay_handle, answers) = RelayHandle::channel(100);
-        let closed = Kind { name: "closed", default_permissions: Permissions::NONE, anonymous_permissions: Permissions::NONE, ..kind() };
+        let closed = Kind {
+            name: "closed",
+            default_permissions: Permissions::NONE,
+            anonymous_permissions: Permissions::NONE,
+            ..kind()
+        };
         let env = Rc::new(SessionEnv {
-            relay: Relay::with_bounds(WorkerId(0), directory.clone(), encoder(), parked(), 1_000_000),
+            relay: Relay::with_bounds(
+                WorkerId(0),
+                directory.clone(),
+                encoder(),
+                parked(),
+                1_000_000,
+            ),
             relays: vec![relay_handle],
             worker: WorkerId(0),
             instance: 7,
@@ -123,7 +146,10 @@ impl Rig {
     /// Asks, and tells what is answered at once.
     fn ask(&mut self, method: &str, params: &str) -> Vec<String> {
         self.next += 1;
-        let request = format!(r#"{{"jsonrpc":"2.0","id":{},"method":"{method}","params":{params}}}"#, self.next);
+        let request = format!(
+            r#"{{"jsonrpc":"2.0","id":{},"method":"{method}","params":{params}}}"#,
+            self.next
+        );
         self.session().receive(request.as_bytes(), at(2000));
         self.got()
     }
@@ -140,9 +166,17 @@ impl Rig {
             self.env.relay.borrow_mut().receive(answer);
         }
         let mut out = VecDeque::new();
-        let _ = self.session().seat().outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+        let _ = self.session().seat().outbox.poll_take(
+            &mut Context::from_waker(Waker::noop()),
+            &mut out,
+            1000,
+            usize::MAX,
+        );
         self.session().seat().outbox.take_aside(usize::MAX);
-        out.iter().flat_map(|frame| messages(CodecKind::Json, frame)).map(|message| shown(&message)).collect()
+        out.iter()
+            .flat_map(|frame| messages(CodecKind::Json, frame))
+            .map(|message| shown(&message))
+            .collect()
     }
 
     fn in_flight(&mut self) -> u32 {
@@ -154,14 +188,17 @@ impl Rig {
         self.session().seat().next_second(&encoder);
     }
 
-    /// What entities are asked, in a few words. The requests among it are given back, to be answered.
+    /// What entities are asked, in a few words. The requests among it are given back, to be
+    /// answered.
     fn asked(&mut self) -> (Vec<String>, Vec<(EntityId, ToEntity)>) {
         let routed = self.routed();
         let words = |(entity, message): &(EntityId, ToEntity)| match message {
             ToEntity::Subscribe(request) => format!("{entity}: subscribe {}", request.spec.number),
             ToEntity::Unsubscribe { through, .. } => format!("{entity}: unsubscribe {through}"),
             ToEntity::Unfollow(_, through) => format!("{entity}: unfollow {through}"),
-            ToEntity::Presence { action, .. } => format!("{entity}: {}", format!("{action:?}").to_lowercase()),
+            ToEntity::Presence { action, .. } => {
+                format!("{entity}: {}", format!("{action:?}").to_lowercase())
+            }
             ToEntity::Leave(_) => format!("{entity}: is out"),
             ToEntity::Read(_) => format!("{entity}: read"),
             ToEntity::History(..) => format!("{entity}: history"),
@@ -175,13 +212,31 @@ impl Rig {
         for (entity, message) in asked {
             let part = match message {
                 ToEntity::Subscribe(request) => {
-                    let (seq, snapshot, epoch) = (0, Some(RawJson::empty_object()), Epoch::from_bits(7));
+                    let (seq, snapshot, epoch) =
+                        (0, Some(RawJson::empty_object()), Epoch::from_bits(7));
                     let (events, reason, presence) = (None, None, None);
-                    let result = Subscribed { entity: entity.clone(), epoch: epoch.clone(), seq, events, snapshot, reason, presence };
-                    Part::Joined { spec: request.spec, epoch, seq, answer: request.reply.subscribed(result) }
+                    let result = Subscribed {
+                        entity: entity.clone(),
+                        epoch: epoch.clone(),
+                        seq,
+                        events,
+                        snapshot,
+                        reason,
+                        presence,
+                    };
+                    Part::Joined {
+                        spec: request.spec,
+                        epoch,
+                        seq,
+                        answer: request.reply.subscribed(result),
+                    }
                 }
-                ToEntity::Presence { reply, .. } => Part::Answer(reply.present(PresenceList { count: 1, members: None })),
-                ToEntity::Read(reply) | ToEntity::History(_, reply) => Part::Answer(reply.ok(&Empty {})),
+                ToEntity::Presence { reply, .. } => {
+                    Part::Answer(reply.present(PresenceList { count: 1, members: None }))
+                }
+                ToEntity::Read(reply) | ToEntity::History(_, reply) => {
+                    Part::Answer(reply.ok(&Empty {}))
+                }
                 _ => continue,
             };
             self.env.relay.borrow_mut().receive(ToRelay::Parts { entity, parts: vec![part] });
@@ -219,16 +274,27 @@ fn connect_comes_first() {
 
 #[test]
 fn a_refused_connect_closes() {
-    for (token, error, code) in
-        [("bad", "#1 unauthorized", CloseCode::Unauthorized), ("alice@1500", "#1 token_expired", CloseCode::TokenExpired)]
-    {
+    for (token, error, code) in [
+        ("bad", "#1 unauthorized", CloseCode::Unauthorized),
+        ("alice@1500", "#1 token_expired", CloseCode::TokenExpired),
+    ] {
         let mut rig = Rig::new(bounds());
         assert_eq!(rig.ask("connect", &format!(r#"{{"token":"{token}"}}"#)), [error]);
         assert_eq!(rig.closing(), Some(code));
     }
-    for client in ["not a ulid", "", "80000000000000000000000000", "0000000000000000000000000", "0000000000000000000000000é"] {
+    for client in [
+        "not a ulid",
+        "",
+        "80000000000000000000000000",
+        "0000000000000000000000000",
+        "0000000000000000000000000é",
+    ] {
         let mut rig = Rig::new(bounds());
-        assert_eq!(rig.ask("connect", &format!(r#"{{"client":"{client}"}}"#)), ["#1 invalid_params"], "{client}");
+        assert_eq!(
+            rig.ask("connect", &format!(r#"{{"client":"{client}"}}"#)),
+            ["#1 invalid_params"],
+            "{client}"
+        );
     }
 }
 
@@ -279,14 +345,35 @@ fn a_live_session_is_refreshed_and_stays_who_it_is() {
 #[test]
 fn a_client_id_is_the_same_in_either_case() {
     let id = "01hf3v9qk7zxw8mnpt5rbyd2ce";
-    for (first, again) in [(id.to_owned(), id.to_uppercase()), (id.to_uppercase(), id.to_owned()), (id.to_owned(), id.to_owned())] {
+    for (first, again) in [
+        (id.to_owned(), id.to_uppercase()),
+        (id.to_uppercase(), id.to_owned()),
+        (id.to_owned(), id.to_owned()),
+    ] {
         let mut rig = Rig::new(bounds());
-        assert_eq!(rig.ask("connect", &format!(r#"{{"token":"alice","client":"{first}"}}"#)), ["#1"]);
-        assert_eq!(&*rig.session().seat().owner.get().unwrap().client, id.to_uppercase(), "one spelling is kept");
-        assert_eq!(rig.ask("connect", &format!(r#"{{"token":"alice","client":"{again}"}}"#)), ["#2"], "{first} then {again}");
+        assert_eq!(
+            rig.ask("connect", &format!(r#"{{"token":"alice","client":"{first}"}}"#)),
+            ["#1"]
+        );
+        assert_eq!(
+            &*rig.session().seat().owner.get().unwrap().client,
+            id.to_uppercase(),
+            "one spelling is kept"
+        );
+        assert_eq!(
+            rig.ask("connect", &format!(r#"{{"token":"alice","client":"{again}"}}"#)),
+            ["#2"],
+            "{first} then {again}"
+        );
         let other = again.replace('9', "8");
-        assert_eq!(rig.ask("connect", &format!(r#"{{"token":"alice","client":"{other}"}}"#)), ["#3 invalid_params"]);
-        assert_eq!(rig.ask("connect", r#"{"token":"alice","client":"not one"}"#), ["#4 invalid_params"]);
+        assert_eq!(
+            rig.ask("connect", &format!(r#"{{"token":"alice","client":"{other}"}}"#)),
+            ["#3 invalid_params"]
+        );
+        assert_eq!(
+            rig.ask("connect", r#"{"token":"alice","client":"not one"}"#),
+            ["#4 invalid_params"]
+        );
     }
 }
 
@@ -320,11 +407,20 @@ fn permissions_are_checked_by_method() {
 fn moderators_need_no_permission_to_send() {
     let mut rig = Rig::new(bounds());
     rig.ask("connect", r#"{"token":"alice/{\"closed:*\":[\"moderate\"]}"}"#);
-    for (op, allowed) in [("edit", true), ("delete", true), ("post", false), ("react", false), ("nosuch", false)] {
-        let answer = rig.ask("send", &format!(r#"{{"entity":"closed:x","type":"{op}","body":{{}}}}"#));
+    for (op, allowed) in
+        [("edit", true), ("delete", true), ("post", false), ("react", false), ("nosuch", false)]
+    {
+        let answer =
+            rig.ask("send", &format!(r#"{{"entity":"closed:x","type":"{op}","body":{{}}}}"#));
         let routed = rig.routed();
-        assert_eq!((answer.is_empty(), routed.len()), (allowed, usize::from(allowed)), "{op}: {answer:?}");
-        assert!(routed.iter().all(|(_, message)| matches!(message, ToEntity::Op(request) if request.sender.moderator)));
+        assert_eq!(
+            (answer.is_empty(), routed.len()),
+            (allowed, usize::from(allowed)),
+            "{op}: {answer:?}"
+        );
+        assert!(routed.iter().all(
+            |(_, message)| matches!(message, ToEntity::Op(request) if request.sender.moderator)
+        ));
         drop(routed);
         rig.got();
     }
@@ -350,7 +446,11 @@ fn what_does_not_fit_is_told() {
         ("read", r#"{"entity":"nosuch:a"}"#.to_owned(), "unknown_kind"),
         ("send", format!(r#"{{"entity":"room:a","type":"post","body":"{long}"}}"#), "too_large"),
         ("signal", format!(r#"{{"entity":"room:a","type":"t","body":"{long}"}}"#), "too_large"),
-        ("presence", format!(r#"{{"entity":"room:a","action":"enter","meta":{{"a":"{long}"}}}}"#), "too_large"),
+        (
+            "presence",
+            format!(r#"{{"entity":"room:a","action":"enter","meta":{{"a":"{long}"}}}}"#),
+            "too_large",
+        ),
         ("presence", r#"{"entity":"room:a","action":"enter","meta":[]}"#.into(), "invalid_params"),
         ("presence", r#"{"entity":"room:a","action":"list","meta":{}}"#.into(), "invalid_params"),
         ("nosuch", "{}".into(), "method_not_found"),
@@ -403,19 +503,31 @@ fn subscriptions_are_bounded_and_counted_once() {
     let asked = rig.routed();
     assert_eq!(asked.iter().map(|(_, message)| number(message)).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(rig.ask("subscribe", r#"{"entity":"room:c"}"#), ["#5 too_many_subscriptions"]);
-    assert_eq!(rig.ask("unsubscribe", r#"{"entity":"room:c"}"#), ["#6"], "not being subscribed is no error");
+    assert_eq!(
+        rig.ask("unsubscribe", r#"{"entity":"room:c"}"#),
+        ["#6"],
+        "not being subscribed is no error"
+    );
     assert_eq!(rig.ask("unsubscribe", r#"{"entity":"room:a"}"#), [""; 0]);
     assert!(matches!(rig.routed()[..], [(_, ToEntity::Unsubscribe { through: 3, .. })]));
     drop(asked);
     rig.got();
-    assert_eq!(rig.ask("subscribe", r#"{"entity":"room:c"}"#), [""; 0], "what was refused does not count");
+    assert_eq!(
+        rig.ask("subscribe", r#"{"entity":"room:c"}"#),
+        [""; 0],
+        "what was refused does not count"
+    );
 }
 
 #[test]
 fn connect_gathers_its_subscriptions() {
     let mut rig = Rig::new(bounds());
-    let subscriptions = r#"[{"entity":"room:a"},{"entity":"closed:x"},{"entity":"room:b"},{"entity":"room:c"}]"#;
-    assert_eq!(rig.ask("connect", &format!(r#"{{"token":"alice","subscriptions":{subscriptions}}}"#)), [""; 0]);
+    let subscriptions =
+        r#"[{"entity":"room:a"},{"entity":"closed:x"},{"entity":"room:b"},{"entity":"room:c"}]"#;
+    assert_eq!(
+        rig.ask("connect", &format!(r#"{{"token":"alice","subscriptions":{subscriptions}}}"#)),
+        [""; 0]
+    );
     assert_eq!(rig.in_flight(), 1);
     assert_eq!(rig.ask("ping", "{}"), [""; 0], "nothing goes before the answer");
     assert_eq!(rig.routed().len(), 2, "one is forbidden, and one too many");
@@ -454,7 +566,12 @@ fn anonymous_users_share_a_limit_by_address() {
     drop(rig.session.take());
     Rc::get_mut(&mut rig.env).unwrap().accounts = Arc::new(Accounts::alike(allowance(1)));
     let mut first = |params: &str, address: [u8; 4]| {
-        rig.session = Some(Session::begin(Rc::clone(&rig.env), CodecKind::Json, address.into(), Mono::at(1000)));
+        rig.session = Some(Session::begin(
+            Rc::clone(&rig.env),
+            CodecKind::Json,
+            address.into(),
+            Mono::at(1000),
+        ));
         rig.ask("connect", params);
         rig.ask("ping", "{}").remove(0)
     };
@@ -462,7 +579,11 @@ fn anonymous_users_share_a_limit_by_address() {
     assert_eq!(first("{}", [192, 0, 2, 1]), "#2");
     assert_eq!(first(mine, [192, 0, 2, 1]), "#4 rate_limited user", "another name does not help");
     assert_eq!(first(mine, [192, 0, 2, 2]), "#6");
-    assert_eq!(first(r#"{"token":"alice"}"#, [192, 0, 2, 1]), "#8", "who has a token is not held back by them");
+    assert_eq!(
+        first(r#"{"token":"alice"}"#, [192, 0, 2, 1]),
+        "#8",
+        "who has a token is not held back by them"
+    );
 }
 
 #[test]
@@ -487,7 +608,8 @@ fn what_is_no_message_is_answered_and_a_request_without_an_id_is_reported() {
     let mut rig = Rig::connected(bounds());
     rig.session().receive(b"{", at(2000));
     assert_eq!(rig.got(), ["None parse_error"]);
-    rig.session().receive(br#"{"jsonrpc":"2.0","method":"read","params":{"entity":"nosuch:a"}}"#, at(2000));
+    rig.session()
+        .receive(br#"{"jsonrpc":"2.0","method":"read","params":{"entity":"nosuch:a"}}"#, at(2000));
     assert_eq!(rig.got(), ["refused read nosuch:a unknown_kind x1"]);
     assert_eq!(rig.in_flight(), 0);
 }
@@ -502,8 +624,11 @@ fn its_entities_hear_of_its_end() {
     let key = rig.session().seat().key;
     rig.session().seat().left.set(true);
     drop(rig.session.take());
-    let told: Vec<_> =
-        rig.routed().into_iter().map(|(entity, message)| (entity, matches!(message, ToEntity::Gone(gone) if gone == key))).collect();
+    let told: Vec<_> = rig
+        .routed()
+        .into_iter()
+        .map(|(entity, message)| (entity, matches!(message, ToEntity::Gone(gone) if gone == key)))
+        .collect();
     assert_eq!(told, [(entity("room:a"), true), (entity("room:b"), true)]);
     assert_eq!(rig.env.relay.borrow().counts().seats, 0);
 }
@@ -516,7 +641,10 @@ fn presence_is_bounded_and_a_refused_leave_is_not_lost() {
     }
     drop(rig.routed());
     rig.got();
-    assert_eq!(rig.ask("presence", r#"{"entity":"room:c","action":"enter"}"#), ["#4 too_many_subscriptions"]);
+    assert_eq!(
+        rig.ask("presence", r#"{"entity":"room:c","action":"enter"}"#),
+        ["#4 too_many_subscriptions"]
+    );
     rig.ask("presence", r#"{"entity":"room:a","action":"leave"}"#);
     assert_eq!(rig.ask("presence", r#"{"entity":"room:c","action":"enter"}"#), [""; 0]);
 }
@@ -526,14 +654,20 @@ async fn a_leave_that_finds_the_directory_full_arrives_later() {
     let mut rig = Rig::with_directory(bounds(), 1);
     rig.ask("connect", r#"{"token":"alice"}"#);
     rig.ask("read", r#"{"entity":"room:a"}"#);
-    assert_eq!(rig.ask("presence", r#"{"entity":"room:a","action":"leave"}"#), ["#3 overloaded directory"]);
+    assert_eq!(
+        rig.ask("presence", r#"{"entity":"room:a","action":"leave"}"#),
+        ["#3 overloaded directory"]
+    );
     assert!(matches!(rig.routed.recv().await, Some(ToDirectory::Route(_, ToEntity::Read(_)))));
     assert!(matches!(rig.routed.recv().await, Some(ToDirectory::Route(_, ToEntity::Leave(_)))));
 }
 
 #[test]
 fn several_large_answers_are_asked_for_and_then_no_more_is_read() {
-    let mut rig = Rig::connected(SessionBounds { told: SessionLimits { max_in_flight: 64, ..bounds().told }, ..bounds() });
+    let mut rig = Rig::connected(SessionBounds {
+        told: SessionLimits { max_in_flight: 64, ..bounds().told },
+        ..bounds()
+    });
     let large = [
         ("read", r#"{"entity":"room:a"}"#),
         ("history", r#"{"entity":"room:a"}"#),
@@ -563,12 +697,19 @@ fn several_large_answers_are_asked_for_and_then_no_more_is_read() {
 fn who_takes_no_answers_is_refused_before_anybody_else() {
     let mut rig = Rig::connected(bounds());
     let outboxes = rig.env.relay.borrow().outboxes();
-    let all = crate::budget::Reservation::new(outboxes.budget(), 900_000, crate::budget::Standing::Clear);
+    let all =
+        crate::budget::Reservation::new(outboxes.budget(), 900_000, crate::budget::Standing::Clear);
     assert!(all.is_some(), "the test's limit is a million");
     rig.session().seat().outbox.push(bytes::Bytes::from_static(&[0; 4]));
-    rig.session().receive(br#"{"jsonrpc":"2.0","id":2,"method":"read","params":{"entity":"room:a"}}"#, at(2000));
+    rig.session().receive(
+        br#"{"jsonrpc":"2.0","id":2,"method":"read","params":{"entity":"room:a"}}"#,
+        at(2000),
+    );
     assert!(rig.routed().is_empty(), "something waits for it, and little is left");
-    rig.session().receive(br#"{"jsonrpc":"2.0","id":3,"method":"presence","params":{"entity":"room:a"}}"#, at(2000));
+    rig.session().receive(
+        br#"{"jsonrpc":"2.0","id":3,"method":"presence","params":{"entity":"room:a"}}"#,
+        at(2000),
+    );
     assert!(rig.routed().is_empty(), "a list of who is present may be large as well");
     let mut out = VecDeque::new();
     while let Ok(answer) = rig.answers.try_recv() {
@@ -577,7 +718,12 @@ fn who_takes_no_answers_is_refused_before_anybody_else() {
     let outbox = &rig.session.as_ref().unwrap().seat().outbox;
     let _ = outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
     outbox.take_aside(usize::MAX);
-    let told: Vec<_> = out.iter().skip(1).flat_map(|frame| messages(CodecKind::Json, frame)).map(|message| shown(&message)).collect();
+    let told: Vec<_> = out
+        .iter()
+        .skip(1)
+        .flat_map(|frame| messages(CodecKind::Json, frame))
+        .map(|message| shown(&message))
+        .collect();
     assert_eq!(told, ["#2 overloaded outboxes", "#3 overloaded outboxes"]);
     rig.ask("read", r#"{"entity":"room:a"}"#);
     assert_eq!(rig.routed().len(), 1, "nothing waits for it now");

@@ -1,4 +1,5 @@
-//! What is looked for on every connection once a second: who is silent, who takes nothing, whose token ends.
+//! What is looked for on every connection once a second: who is silent, who takes nothing, whose
+//! token ends.
 
 use bytes::Bytes;
 use greenroom_protocol::close::CloseCode;
@@ -26,11 +27,14 @@ pub struct Deadlines {
 }
 
 impl SessionEnv {
-    /// Looks at every session of the thread, and at those that were lost. To be called once a second. `ping` makes the transport's
-    /// frame.
+    /// Looks at every session of the thread, and at those that were lost. To be called once a
+    /// second. `ping` makes the transport's frame.
     pub fn sweep(&self, now: Now, deadlines: Deadlines, ping: Pinger) {
         let mut relay = self.relay.borrow_mut();
-        relay.seats().filter(|seat| seat.outbox.closing().is_none()).for_each(|seat| self.look(seat, now, deadlines, ping));
+        relay
+            .seats()
+            .filter(|seat| seat.outbox.closing().is_none())
+            .for_each(|seat| self.look(seat, now, deadlines, ping));
         relay.sweep(now.mono);
     }
 
@@ -44,7 +48,9 @@ impl SessionEnv {
             return seat.outbox.close(CloseCode::TokenExpired);
         }
         let waiting = seat.outbox.bytes() + seat.unwritten.get() > 0;
-        if seat.behind(mono, waiting, deadlines.write_min_bytes, deadlines.write_timeout) >= deadlines.write_timeout {
+        if seat.behind(mono, waiting, deadlines.write_min_bytes, deadlines.write_timeout)
+            >= deadlines.write_timeout
+        {
             return seat.outbox.close(CloseCode::SlowConsumer);
         }
         if waiting && seat.outbox.unanswered_ms() >= deadlines.write_timeout {
@@ -74,8 +80,15 @@ impl SessionEnv {
         if wall >= seat.warn_at.get() {
             seat.warn_at.set(Millis::MAX);
             let closes_in_ms = seat.expires.get().saturating_sub(wall);
-            let params = Goodbye { reason: GoodbyeReason::TokenExpiring, closes_in_ms, reconnect_after_ms: None };
-            seat.outbox.push(self.encoder.encode(seat.codec, &Message::Notification { method: Method::Goodbye, params: &params }));
+            let params = Goodbye {
+                reason: GoodbyeReason::TokenExpiring,
+                closes_in_ms,
+                reconnect_after_ms: None,
+            };
+            seat.outbox.push(self.encoder.encode(
+                seat.codec,
+                &Message::Notification { method: Method::Goodbye, params: &params },
+            ));
         }
     }
 }

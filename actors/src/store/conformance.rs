@@ -1,11 +1,15 @@
-//! What every [`Store`] must do, as a suite: run it over an implementation to find out whether it keeps the contract.
+//! What every [`Store`] must do, as a suite: run it over an implementation to find out whether it
+//! keeps the contract.
 //!
-//! It is part of the library so that the server's tests can run it over theirs. Each rule works on entities of its own;
-//! the store should be empty, and nobody else may use it meanwhile.
+//! It is part of the library so that the server's tests can run it over theirs. Each rule works on
+//! entities of its own; the store should be empty, and nobody else may use it meanwhile.
 
 use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
 
-use super::{Batch, CommitError, Erasure, Fence, JournalRow, Loaded, Page, Rewrite, Settled, SnapshotRow, Store, Trim};
+use super::{
+    Batch, CommitError, Erasure, Fence, JournalRow, Loaded, Page, Rewrite, Settled, SnapshotRow,
+    Store, Trim,
+};
 use crate::record::{Erased, EventRecord};
 
 /// Runs all rules.
@@ -49,10 +53,22 @@ impl<'a> Writer<'a> {
         self.write_and_trim(rows, snapshots, Vec::new()).await;
     }
 
-    async fn write_and_trim(&mut self, rows: Vec<JournalRow>, snapshots: Vec<SnapshotRow>, trims: Vec<Trim>) {
+    async fn write_and_trim(
+        &mut self,
+        rows: Vec<JournalRow>,
+        snapshots: Vec<SnapshotRow>,
+        trims: Vec<Trim>,
+    ) {
         let fence = self.next();
         self.store
-            .commit(&Batch { fence, rows, snapshots, trims, erasures: Vec::new(), rewrites: Vec::new() })
+            .commit(&Batch {
+                fence,
+                rows,
+                snapshots,
+                trims,
+                erasures: Vec::new(),
+                rewrites: Vec::new(),
+            })
             .await
             .expect("a well-formed successor commits");
     }
@@ -62,7 +78,10 @@ impl Writer<'_> {
     async fn erase(&mut self, rewrites: Vec<Rewrite>, erasures: Vec<(EntityId, Erasure)>) {
         let fence = self.next();
         let (rows, snapshots, trims) = Default::default();
-        self.store.commit(&Batch { fence, rows, snapshots, trims, erasures, rewrites }).await.expect("a well-formed successor commits");
+        self.store
+            .commit(&Batch { fence, rows, snapshots, trims, erasures, rewrites })
+            .await
+            .expect("a well-formed successor commits");
     }
 }
 
@@ -104,7 +123,8 @@ fn events(seqs: std::ops::RangeInclusive<Seq>) -> Vec<EventRecord> {
 }
 
 fn row(name: &str, events: &[EventRecord]) -> JournalRow {
-    let (first, last) = (events.first().expect("a row has events"), events.last().expect("a row has events"));
+    let (first, last) =
+        (events.first().expect("a row has events"), events.last().expect("a row has events"));
     JournalRow {
         entity: entity(name),
         epoch: epoch(),
@@ -116,7 +136,15 @@ fn row(name: &str, events: &[EventRecord]) -> JournalRow {
 
 fn snapshot(name: &str, seq: Seq) -> SnapshotRow {
     let (state, dedupe) = (raw(&format!(r#"{{"at":{seq}}}"#)), raw(&format!("[{seq}]")));
-    SnapshotRow { entity: entity(name), epoch: epoch(), seq, state, dedupe, trimmed: seq / 2, longest_row: 5 }
+    SnapshotRow {
+        entity: entity(name),
+        epoch: epoch(),
+        seq,
+        state,
+        dedupe,
+        trimmed: seq / 2,
+        longest_row: 5,
+    }
 }
 
 async fn load(store: &dyn Store, name: &str) -> Loaded {
@@ -128,8 +156,16 @@ async fn page(store: &dyn Store, name: &str, page: Page) -> Vec<EventRecord> {
 }
 
 async fn nothing_is_empty(store: &dyn Store) {
-    assert_eq!(load(store, "never").await, Loaded::default(), "an entity that was never written has nothing");
-    assert_eq!(page(store, "never", Page::After { after: 0, limit: 10 }).await, [], "and no events");
+    assert_eq!(
+        load(store, "never").await,
+        Loaded::default(),
+        "an entity that was never written has nothing"
+    );
+    assert_eq!(
+        page(store, "never", Page::After { after: 0, limit: 10 }).await,
+        [],
+        "and no events"
+    );
     let mut writer = Writer::acquire(store).await;
     writer.write(Vec::new(), Vec::new()).await;
     assert_eq!(load(store, "never").await, Loaded::default(), "an empty batch writes nothing");
@@ -139,7 +175,13 @@ async fn events_come_back(store: &dyn Store) {
     let mut writer = Writer::acquire(store).await;
     writer.write(vec![row("events", &events(1..=3))], Vec::new()).await;
     writer.write(vec![row("events", &events(4..=4))], Vec::new()).await;
-    let want = Loaded { snapshot: None, epoch: Some(epoch()), tail: events(1..=4), longest_row: 3, erasures: Vec::new() };
+    let want = Loaded {
+        snapshot: None,
+        epoch: Some(epoch()),
+        tail: events(1..=4),
+        longest_row: 3,
+        erasures: Vec::new(),
+    };
     assert_eq!(load(store, "events").await, want, "without a snapshot the tail is the whole log");
 }
 
@@ -151,10 +193,16 @@ async fn pages(store: &dyn Store) {
     }
     for bound in (0..=11).chain([u64::from(u32::MAX)]) {
         for limit in [0, 1, 2, 3, 4, 7, 9, 10, 1000] {
-            let after: Vec<_> = events(1..=9).into_iter().filter(|event| event.seq > bound).take(limit).collect();
+            let after: Vec<_> =
+                events(1..=9).into_iter().filter(|event| event.seq > bound).take(limit).collect();
             let got = page(store, "pages", Page::After { after: bound, limit }).await;
             assert_eq!(got, after, "the first {limit} events after {bound}");
-            let mut before: Vec<_> = events(1..=9).into_iter().rev().filter(|event| event.seq < bound).take(limit).collect();
+            let mut before: Vec<_> = events(1..=9)
+                .into_iter()
+                .rev()
+                .filter(|event| event.seq < bound)
+                .take(limit)
+                .collect();
             before.reverse();
             let got = page(store, "pages", Page::Before { before: bound, limit }).await;
             assert_eq!(got, before, "the last {limit} events before {bound}");
@@ -173,7 +221,11 @@ async fn a_batch_is_written_whole(store: &dyn Store) {
         assert_eq!(got, events(1..=last), "each entity of a batch has its own events: `{name}`");
     }
     let loaded = load(store, "batch").await;
-    assert_eq!((loaded.snapshot, loaded.tail), (Some(snapshot("batch", 1)), Vec::new()), "a snapshot covers the row beside it");
+    assert_eq!(
+        (loaded.snapshot, loaded.tail),
+        (Some(snapshot("batch", 1)), Vec::new()),
+        "a snapshot covers the row beside it"
+    );
 }
 
 async fn snapshots_replace(store: &dyn Store) {
@@ -190,8 +242,16 @@ async fn snapshots_replace(store: &dyn Store) {
         longest_row: 4,
         erasures: Vec::new(),
     };
-    assert_eq!(load(store, "snapshots").await, want, "the tail begins behind the snapshot, within a row");
-    assert_eq!(page(store, "snapshots", Page::After { after: 0, limit: 100 }).await, events(1..=8), "what it covers stays");
+    assert_eq!(
+        load(store, "snapshots").await,
+        want,
+        "the tail begins behind the snapshot, within a row"
+    );
+    assert_eq!(
+        page(store, "snapshots", Page::After { after: 0, limit: 100 }).await,
+        events(1..=8),
+        "what it covers stays"
+    );
 
     writer.write(vec![row("snapshots", &events(9..=10))], vec![snapshot("snapshots", 9)]).await;
     let want = Loaded {
@@ -201,7 +261,11 @@ async fn snapshots_replace(store: &dyn Store) {
         longest_row: 2,
         erasures: Vec::new(),
     };
-    assert_eq!(load(store, "snapshots").await, want, "a newer one, within a row of the same batch, replaces the older one");
+    assert_eq!(
+        load(store, "snapshots").await,
+        want,
+        "a newer one, within a row of the same batch, replaces the older one"
+    );
 }
 
 async fn rows_are_trimmed(store: &dyn Store) {
@@ -213,34 +277,71 @@ async fn rows_are_trimmed(store: &dyn Store) {
     writer.write(vec![row("trimmed-not", &events(1..=9))], Vec::new()).await;
 
     writer.write_and_trim(Vec::new(), vec![snapshot("trimmed", 7)], trim(0, 3)).await;
-    assert_eq!(page(store, "trimmed", Page::After { after: 0, limit: 100 }).await, events(1..=8), "a row that goes on behind stays");
+    assert_eq!(
+        page(store, "trimmed", Page::After { after: 0, limit: 100 }).await,
+        events(1..=8),
+        "a row that goes on behind stays"
+    );
     writer.write_and_trim(Vec::new(), Vec::new(), trim(1, 4)).await;
-    assert_eq!(page(store, "trimmed", Page::After { after: 0, limit: 100 }).await, events(5..=8), "one that ends within goes");
+    assert_eq!(
+        page(store, "trimmed", Page::After { after: 0, limit: 100 }).await,
+        events(5..=8),
+        "one that ends within goes"
+    );
     let both = [trim(5, 5), trim(6, 7)].concat();
-    writer.write_and_trim(vec![row("trimmed", &events(9..=9))], vec![snapshot("trimmed", 8)], both).await;
-    assert_eq!(page(store, "trimmed", Page::After { after: 0, limit: 100 }).await, events(6..=9), "several in one batch, beside a row");
-    assert_eq!(page(store, "trimmed", Page::Before { before: 8, limit: 100 }).await, events(6..=7), "from either side");
+    writer
+        .write_and_trim(vec![row("trimmed", &events(9..=9))], vec![snapshot("trimmed", 8)], both)
+        .await;
+    assert_eq!(
+        page(store, "trimmed", Page::After { after: 0, limit: 100 }).await,
+        events(6..=9),
+        "several in one batch, beside a row"
+    );
+    assert_eq!(
+        page(store, "trimmed", Page::Before { before: 8, limit: 100 }).await,
+        events(6..=7),
+        "from either side"
+    );
 
     writer.write_and_trim(Vec::new(), vec![snapshot("trimmed", 9)], trim(5, 9)).await;
-    let want =
-        Loaded { snapshot: Some(snapshot("trimmed", 9)), epoch: Some(epoch()), tail: Vec::new(), longest_row: 0, erasures: Vec::new() };
+    let want = Loaded {
+        snapshot: Some(snapshot("trimmed", 9)),
+        epoch: Some(epoch()),
+        tail: Vec::new(),
+        longest_row: 0,
+        erasures: Vec::new(),
+    };
     assert_eq!(load(store, "trimmed").await, want, "a log can be trimmed to its snapshot alone");
-    assert_eq!(page(store, "trimmed", Page::Before { before: 100, limit: 100 }).await, [], "and has no events then");
+    assert_eq!(
+        page(store, "trimmed", Page::Before { before: 100, limit: 100 }).await,
+        [],
+        "and has no events then"
+    );
     writer.write(vec![row("trimmed", &events(10..=10))], Vec::new()).await;
     assert_eq!(load(store, "trimmed").await.tail, events(10..=10), "and goes on");
-    assert_eq!(page(store, "trimmed-not", Page::After { after: 0, limit: 100 }).await, events(1..=9), "others are left alone");
+    assert_eq!(
+        page(store, "trimmed-not", Page::After { after: 0, limit: 100 }).await,
+        events(1..=9),
+        "others are left alone"
+    );
 }
 
 async fn bodies_are_kept_to_the_byte(store: &dyn Store) {
     let mut writer = Writer::acquire(store).await;
     let mut odd = event(1);
-    odd.body = raw(r#"{"b":1.10,"a":[1e3, 12345678901234567890123 , "\u00e9é👍\\\"'`$"],"a2":"-- ;\u0000"}"#);
+    odd.body = raw(
+        r#"{"b":1.10,"a":[1e3, 12345678901234567890123 , "\u00e9é👍\\\"'`$"],"a2":"-- ;\u0000"}"#,
+    );
     odd.from = "o'brien \"quoted\" ⟨x⟩".into();
     writer.write(vec![row("bytes", std::slice::from_ref(&odd))], Vec::new()).await;
     let mut state = snapshot("bytes", 1);
     state.state = odd.body.clone();
     writer.write(Vec::new(), vec![state.clone()]).await;
-    assert_eq!(page(store, "bytes", Page::After { after: 0, limit: 1 }).await, [odd], "an event comes back as it was written");
+    assert_eq!(
+        page(store, "bytes", Page::After { after: 0, limit: 1 }).await,
+        [odd],
+        "an event comes back as it was written"
+    );
     assert_eq!(load(store, "bytes").await.snapshot, Some(state), "and so does a state");
 }
 
@@ -249,7 +350,11 @@ fn body(seq: Seq) -> Erased {
 }
 
 fn rewrite(name: &str, seqs: &[Seq], done: &[Seq]) -> Rewrite {
-    Rewrite { entity: entity(name), events: seqs.iter().map(|seq| (*seq, body(*seq))).collect(), done: done.to_vec() }
+    Rewrite {
+        entity: entity(name),
+        events: seqs.iter().map(|seq| (*seq, body(*seq))).collect(),
+        done: done.to_vec(),
+    }
 }
 
 /// Rows of 1 to 40, 41, 42 to 60: within rows, over several, beside others.
@@ -261,23 +366,37 @@ async fn bodies_are_erased(store: &dyn Store) {
     writer.write(vec![row("erased-not", &events(1..=60))], Vec::new()).await;
     let mut odd = event(61);
     odd.body = raw(r#"{"b":1.10,"a":[1e3, 12345678901234567890123 , "\u00e9👍"]}"#);
-    writer.write(vec![row("erased", &[odd.clone(), event(62)])], vec![snapshot("erased", 55)]).await;
+    writer
+        .write(vec![row("erased", &[odd.clone(), event(62)])], vec![snapshot("erased", 55)])
+        .await;
     let mut want = [events(1..=60), vec![odd, event(62)]].concat();
     for seqs in [vec![39], vec![1, 40, 41, 42], vec![60, 62], vec![], vec![41]] {
         for seq in &seqs {
             want[*seq as usize - 1] = want[*seq as usize - 1].tombstone(body(*seq));
         }
         writer.erase(vec![rewrite("erased", &seqs, &[])], Vec::new()).await;
-        assert_eq!(page(store, "erased", Page::After { after: 0, limit: 100 }).await, want, "{seqs:?} have lost their bodies alone");
+        assert_eq!(
+            page(store, "erased", Page::After { after: 0, limit: 100 }).await,
+            want,
+            "{seqs:?} have lost their bodies alone"
+        );
     }
     assert_eq!(load(store, "erased").await.tail, want[55..], "and so does a load");
     let trim = vec![Trim { entity: entity("erased"), from: 1, through: 41, rows: 2 }];
     writer.write_and_trim(Vec::new(), Vec::new(), trim).await;
     writer.erase(vec![rewrite("erased", &[2, 43], &[])], Vec::new()).await;
     want[42] = want[42].tombstone(body(43));
-    assert_eq!(page(store, "erased", Page::After { after: 0, limit: 100 }).await, want[41..], "what is trimmed does not come back");
+    assert_eq!(
+        page(store, "erased", Page::After { after: 0, limit: 100 }).await,
+        want[41..],
+        "what is trimmed does not come back"
+    );
     writer.write(vec![row("erased", &events(63..=63))], Vec::new()).await;
-    assert_eq!(page(store, "erased-not", Page::After { after: 0, limit: 100 }).await, events(1..=60), "others are left alone");
+    assert_eq!(
+        page(store, "erased-not", Page::After { after: 0, limit: 100 }).await,
+        events(1..=60),
+        "others are left alone"
+    );
 }
 
 async fn erasures_are_kept_until_they_are_done(store: &dyn Store) {
@@ -286,9 +405,20 @@ async fn erasures_are_kept_until_they_are_done(store: &dyn Store) {
     let note = |message, by, purge| Erasure { message, by, purge };
     writer.write(vec![row(first, &events(1..=9)), row(second, &events(1..=9))], Vec::new()).await;
     writer
-        .erase(Vec::new(), vec![(entity(first), note(3, 4, false)), (entity(first), note(5, 6, true)), (entity(second), note(1, 9, true))])
+        .erase(
+            Vec::new(),
+            vec![
+                (entity(first), note(3, 4, false)),
+                (entity(first), note(5, 6, true)),
+                (entity(second), note(1, 9, true)),
+            ],
+        )
         .await;
-    assert_eq!(load(store, first).await.erasures, [note(3, 4, false), note(5, 6, true)], "they are loaded");
+    assert_eq!(
+        load(store, first).await.erasures,
+        [note(3, 4, false), note(5, 6, true)],
+        "they are loaded"
+    );
     let found = async |after: Option<&str>, limit| {
         let after = after.map(entity);
         let found = store.erasing(after.as_ref(), limit).await.expect("erasing answers");
@@ -298,11 +428,21 @@ async fn erasures_are_kept_until_they_are_done(store: &dyn Store) {
     assert_eq!(found(Some(first), 10).await, [second]);
     assert_eq!(found(Some(second), 10).await, [""; 0]);
     assert_eq!(found(None, 1).await, [first]);
-    writer.erase(vec![rewrite(first, &[3], &[3, 7])], vec![(entity(first), note(5, 8, true))]).await;
-    assert_eq!(load(store, first).await.erasures, [note(5, 8, true)], "what is done is forgotten, what is asked for again replaced");
+    writer
+        .erase(vec![rewrite(first, &[3], &[3, 7])], vec![(entity(first), note(5, 8, true))])
+        .await;
+    assert_eq!(
+        load(store, first).await.erasures,
+        [note(5, 8, true)],
+        "what is done is forgotten, what is asked for again replaced"
+    );
     let again = vec![(entity(second), note(1, 10, true))];
     writer.erase(vec![rewrite(second, &[1], &[1])], again).await;
-    assert_eq!(load(store, second).await.erasures, [note(1, 10, true)], "in one transaction the earlier is done and the later stays");
+    assert_eq!(
+        load(store, second).await.erasures,
+        [note(1, 10, true)],
+        "in one transaction the earlier is done and the later stays"
+    );
     writer.erase(vec![rewrite(first, &[], &[5]), rewrite(second, &[], &[1])], Vec::new()).await;
     assert_eq!(found(None, 10).await, [""; 0]);
 }
@@ -320,7 +460,11 @@ async fn numbers_follow_each_other(store: &dyn Store) {
     store.commit(&batch(writer.next(), 1)).await.expect("number 1 follows the acquisition");
     refused(store, &batch(fence(writer.term, 1), 2), "a number commits once").await;
     refused(store, &batch(fence(writer.term, 3), 2), "no number is left out").await;
-    assert_eq!(load(store, "numbers").await.tail, events(1..=1), "a refused transaction writes nothing");
+    assert_eq!(
+        load(store, "numbers").await.tail,
+        events(1..=1),
+        "a refused transaction writes nothing"
+    );
     store.commit(&batch(writer.next(), 2)).await.expect("a refusal uses no number up");
     assert_eq!(load(store, "numbers").await.tail, events(1..=2), "and the right number writes");
 }
@@ -339,18 +483,34 @@ async fn settling_uses_a_number_up(store: &dyn Store) {
     let written = writer.next();
     store.commit(&batch(written, 1)).await.expect("a successor commits");
     for _ in 0..2 {
-        assert_eq!(store.settle(written).await, Ok(Settled::Committed), "what is written is found, each time");
+        assert_eq!(
+            store.settle(written).await,
+            Ok(Settled::Committed),
+            "what is written is found, each time"
+        );
     }
     let other = Fence { nonce: written.nonce + 1, ..written };
-    assert_eq!(store.settle(other).await, Ok(Settled::NotCommitted), "another attempt at the same number was not it");
+    assert_eq!(
+        store.settle(other).await,
+        Ok(Settled::NotCommitted),
+        "another attempt at the same number was not it"
+    );
 
     let lost = writer.next();
     for _ in 0..2 {
-        assert_eq!(store.settle(lost).await, Ok(Settled::NotCommitted), "what never came is not written, each time");
+        assert_eq!(
+            store.settle(lost).await,
+            Ok(Settled::NotCommitted),
+            "what never came is not written, each time"
+        );
     }
     refused(store, &batch(lost, 2), "a straggler finds its number used up").await;
     assert_eq!(load(store, "settle").await.tail, events(1..=1), "and writes nothing");
-    assert_eq!(store.settle(lost).await, Ok(Settled::NotCommitted), "which settles the same afterwards");
+    assert_eq!(
+        store.settle(lost).await,
+        Ok(Settled::NotCommitted),
+        "which settles the same afterwards"
+    );
 
     store.commit(&batch(writer.next(), 2)).await.expect("the next number goes on");
     assert_eq!(load(store, "settle").await.tail, events(1..=2), "with the events that were lost");
@@ -372,12 +532,18 @@ async fn a_newer_term_shuts_the_older_out(store: &dyn Store) {
 
     let mut newer = Writer::acquire(store).await;
     assert!(newer.term > older.term, "terms grow: {} after {}", newer.term, older.term);
-    for (fence, what) in [(on_its_way, "a straggler of an older term"), (fence(older.term, 1), "an older term's first number")] {
+    for (fence, what) in [
+        (on_its_way, "a straggler of an older term"),
+        (fence(older.term, 1), "an older term's first number"),
+    ] {
         let got = store.commit(&batch(fence, 2)).await;
         assert!(matches!(got, Err(CommitError::Fenced(_))), "{what} is fenced off, not {got:?}");
     }
     let got = store.settle(on_its_way).await;
-    assert!(matches!(got, Err(CommitError::Fenced(_))), "an older term uses no number up, but {got:?}");
+    assert!(
+        matches!(got, Err(CommitError::Fenced(_))),
+        "an older term uses no number up, but {got:?}"
+    );
     assert_eq!(load(store, "terms").await.tail, events(1..=1), "and writes nothing");
     store.commit(&batch(newer.next(), 2)).await.expect("a new term counts from 1");
     assert_eq!(load(store, "terms").await.tail, events(1..=2), "on the log that it found");
@@ -385,5 +551,8 @@ async fn a_newer_term_shuts_the_older_out(store: &dyn Store) {
 
 async fn refused(store: &dyn Store, batch: &Batch, rule: &str) {
     let got = store.commit(batch).await;
-    assert!(matches!(got, Err(CommitError::Failed(_) | CommitError::Fenced(_))), "{rule}, but {got:?}");
+    assert!(
+        matches!(got, Err(CommitError::Failed(_) | CommitError::Fenced(_))),
+        "{rule}, but {got:?}"
+    );
 }

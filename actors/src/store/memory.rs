@@ -17,7 +17,8 @@ mod log;
 #[cfg(test)]
 mod tests;
 
-/// A store in memory. Clones share their contents, so that one can outlive the node that a test crashes.
+/// A store in memory. Clones share their contents, so that one can outlive the node that a test
+/// crashes.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     disk: Arc<Mutex<Disk>>,
@@ -58,8 +59,8 @@ impl MemoryStore {
         self.disk().commits
     }
 
-    /// Lets the transactions arrive whose answers were lost by [`Lost::OnItsWay`], in their order. Each tells whether it
-    /// was written after all.
+    /// Lets the transactions arrive whose answers were lost by [`Lost::OnItsWay`], in their order.
+    /// Each tells whether it was written after all.
     ///
     /// # Errors
     /// Each refused one has its own.
@@ -69,7 +70,8 @@ impl MemoryStore {
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
-        // A test that panicked elsewhere is reported there; what the lock protects changes in one go.
+        // A test that panicked elsewhere is reported there; what the lock protects changes in one
+        // go.
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -82,11 +84,13 @@ impl Disk {
             Log::check(self.logs.get(&row.entity), row).map_err(CommitError::Failed)?;
         }
         for rewrite in &batch.rewrites {
-            Log::check_rewrite(self.logs.get(&rewrite.entity), rewrite).map_err(CommitError::Failed)?;
+            Log::check_rewrite(self.logs.get(&rewrite.entity), rewrite)
+                .map_err(CommitError::Failed)?;
         }
         for trim in &batch.trims {
             let coming = batch.snapshots.iter().find(|row| row.entity == trim.entity);
-            Log::check_trim(self.logs.get(&trim.entity), coming, trim).map_err(CommitError::Failed)?;
+            Log::check_trim(self.logs.get(&trim.entity), coming, trim)
+                .map_err(CommitError::Failed)?;
         }
         self.lease.number = batch.fence.number;
         self.lease.committed = Some(batch.fence.nonce);
@@ -94,7 +98,10 @@ impl Disk {
             self.logs.entry(row.entity.clone()).or_default().append(row.clone());
         }
         for snapshot in &batch.snapshots {
-            self.logs.entry(snapshot.entity.clone()).or_default().replace_snapshot(snapshot.clone());
+            self.logs
+                .entry(snapshot.entity.clone())
+                .or_default()
+                .replace_snapshot(snapshot.clone());
         }
         for rewrite in &batch.rewrites {
             self.logs.entry(rewrite.entity.clone()).or_default().rewrite(rewrite);
@@ -112,7 +119,10 @@ impl Disk {
     fn admit(&self, fence: Fence) -> Result<(), CommitError> {
         self.same_term(fence)?;
         if fence.number != self.lease.number + 1 {
-            return Err(CommitError::Failed(format!("number {} does not follow {}", fence.number, self.lease.number)));
+            return Err(CommitError::Failed(format!(
+                "number {} does not follow {}",
+                fence.number, self.lease.number
+            )));
         }
         Ok(())
     }
@@ -128,14 +138,19 @@ impl Disk {
     fn settle(&mut self, fence: Fence) -> Result<Settled, CommitError> {
         self.same_term(fence)?;
         match self.lease.number {
-            number if number == fence.number && self.lease.committed == Some(fence.nonce) => Ok(Settled::Committed),
+            number if number == fence.number && self.lease.committed == Some(fence.nonce) => {
+                Ok(Settled::Committed)
+            }
             number if number == fence.number => Ok(Settled::NotCommitted),
             number if number + 1 == fence.number => {
                 self.lease.number = fence.number;
                 self.lease.committed = None;
                 Ok(Settled::NotCommitted)
             }
-            number => Err(CommitError::Failed(format!("number {} cannot be settled at {number}", fence.number))),
+            number => Err(CommitError::Failed(format!(
+                "number {} cannot be settled at {number}",
+                fence.number
+            ))),
         }
     }
 }
@@ -178,10 +193,19 @@ impl Store for MemoryStore {
         self.disk().logs.get(entity).map_or_else(|| Ok(Vec::new()), |log| log.page(page))
     }
 
-    async fn erasing(&self, after: Option<&EntityId>, limit: usize) -> Result<Vec<EntityId>, StoreError> {
+    async fn erasing(
+        &self,
+        after: Option<&EntityId>,
+        limit: usize,
+    ) -> Result<Vec<EntityId>, StoreError> {
         self.faults.reading().await?;
         let disk = self.disk();
-        let mut found: Vec<_> = disk.logs.iter().filter(|(_, log)| !log.erasures.is_empty()).map(|(entity, _)| entity.clone()).collect();
+        let mut found: Vec<_> = disk
+            .logs
+            .iter()
+            .filter(|(_, log)| !log.erasures.is_empty())
+            .map(|(entity, _)| entity.clone())
+            .collect();
         found.retain(|entity| after.is_none_or(|after| entity.as_str() > after.as_str()));
         found.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         found.truncate(limit);

@@ -10,19 +10,29 @@ const FIRST: usize = 32;
 /// Fewest events that are read at a time.
 const FEWEST: usize = 8;
 
-/// Reads a page up to the event with which its bodies have `most` bytes: a part at a time, so that a page of large events does not
-/// take the memory of all that it could hold.
+/// Reads a page up to the event with which its bodies have `most` bytes: a part at a time, so that
+/// a page of large events does not take the memory of all that it could hold.
 ///
 /// # Errors
 /// What the store reports.
-pub async fn events_within(store: &dyn Store, entity: &EntityId, page: Page, most: usize) -> Result<Vec<EventRecord>, StoreError> {
+pub async fn events_within(
+    store: &dyn Store,
+    entity: &EntityId,
+    page: Page,
+    most: usize,
+) -> Result<Vec<EventRecord>, StoreError> {
     let (Page::After { limit, .. } | Page::Before { limit, .. }) = page;
     let (mut all, mut bytes, mut step): (Vec<EventRecord>, usize, usize) = (Vec::new(), 0, FIRST);
     while all.len() < limit {
         let wanted = step.min(limit - all.len());
         let part = match page {
-            Page::After { after, .. } => Page::After { after: all.last().map_or(after, |event| event.seq), limit: wanted },
-            Page::Before { before, .. } => Page::Before { before: all.first().map_or(before, |event| event.seq), limit: wanted },
+            Page::After { after, .. } => {
+                Page::After { after: all.last().map_or(after, |event| event.seq), limit: wanted }
+            }
+            Page::Before { before, .. } => Page::Before {
+                before: all.first().map_or(before, |event| event.seq),
+                limit: wanted,
+            },
         };
         let got = store.events(entity, part).await?;
         let at_the_end = got.len() < wanted;

@@ -1,4 +1,5 @@
-//! Mistakes made on purpose, in the simulation's own wiring, to see that each is found: the tests of the test.
+//! Mistakes made on purpose, in the simulation's own wiring, to see that each is found: the tests
+//! of the test.
 
 use super::world::World;
 
@@ -45,7 +46,8 @@ pub enum Bug {
 
 /// Runs seeds until one fails, which must be within `most`, for one of these reasons.
 fn found(bug: Bug, most: u64, reasons: &[&str]) {
-    let first = (1..=most).find_map(|seed| World::new(seed, Some(bug)).run().err().map(|why| (seed, why)));
+    let first =
+        (1..=most).find_map(|seed| World::new(seed, Some(bug)).run().err().map(|why| (seed, why)));
     let (seed, why) = first.unwrap_or_else(|| panic!("{bug:?} is not found within {most} seeds"));
     println!("{bug:?} is found at seed {seed}: {why}");
     assert!(reasons.iter().any(|reason| why.contains(reason)), "{why}");
@@ -121,7 +123,11 @@ fn durations_by_the_wall_clock_are_found() {
     found(
         Bug::DurationsByTheWallClock,
         200,
-        &["closed with Some(PingTimeout)", "closed with Some(ConnectTimeout)", "was said to have left"],
+        &[
+            "closed with Some(PingTimeout)",
+            "closed with Some(ConnectTimeout)",
+            "was said to have left",
+        ],
     );
 }
 
@@ -132,7 +138,11 @@ fn rights_that_outlive_their_token_are_found() {
 
 #[test]
 fn numbers_given_too_soon_are_found() {
-    found(Bug::NumberedTooSoon, 50, &["not at rest", "no subscription", "was not told", "the entity knows", "rests at"]);
+    found(
+        Bug::NumberedTooSoon,
+        50,
+        &["not at rest", "no subscription", "was not told", "the entity knows", "rests at"],
+    );
 }
 
 #[test]
@@ -142,5 +152,9 @@ fn a_reader_that_is_forgotten_is_found() {
 
 #[test]
 fn a_subscription_that_goes_on_after_its_end_is_found() {
-    found(Bug::GoesOnAfterTheEnd, 50, &["without a subscription", "nobody wants", "the entity knows"]);
+    found(
+        Bug::GoesOnAfterTheEnd,
+        50,
+        &["without a subscription", "nobody wants", "the entity knows"],
+    );
 }

@@ -1,4 +1,5 @@
-//! A client: it sends, reconnects with its positions, repeats what is not answered, and checks all that it is told.
+//! A client: it sends, reconnects with its positions, repeats what is not answered, and checks all
+//! that it is told.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -61,7 +62,10 @@ impl Asked {
             Self::Subscribe(params) => Some(&params.entity),
             Self::Send(op) => Some(&ops[*op].entity),
             Self::History(params) => Some(&params.entity),
-            Self::Unsubscribe(entity) | Self::Read(entity, _) | Self::Presence(entity, _) | Self::Signal(entity) => Some(entity),
+            Self::Unsubscribe(entity)
+            | Self::Read(entity, _)
+            | Self::Presence(entity, _)
+            | Self::Signal(entity) => Some(entity),
         }
     }
 }
@@ -160,7 +164,8 @@ impl Client {
         self.outlived = false;
     }
 
-    /// Whether it should begin anew, under another name: nothing is open that only this one can ask for.
+    /// Whether it should begin anew, under another name: nothing is open that only this one can ask
+    /// for.
     pub fn wants_new_name(&self) -> bool {
         self.outlived && self.ops.iter().all(|op| op.answered.is_some() || op.attempts == 0)
     }
@@ -248,7 +253,8 @@ impl Client {
         if let Some(lost) = &mut self.lost {
             lost.attempts += 1;
         }
-        let wanted: Vec<_> = self.follows.iter().filter_map(|(entity, follow)| follow.request(entity)).collect();
+        let wanted: Vec<_> =
+            self.follows.iter().filter_map(|(entity, follow)| follow.request(entity)).collect();
         self.may_be_slow = wanted.iter().any(|wanted| wanted.events == EventPolicy::Disconnect);
         // Every other connection carries its presence with it.
         let places = if self.line.is_multiple_of(2) { self.places_to_take() } else { Vec::new() };
@@ -257,7 +263,10 @@ impl Client {
             token: Some(self.show_token()),
             client: Some(self.ulid.clone()),
             subscriptions: wanted.clone(),
-            presence: places.iter().map(|entity| params::Enter { entity: entity.clone(), meta: None }).collect(),
+            presence: places
+                .iter()
+                .map(|entity| params::Enter { entity: entity.clone(), meta: None })
+                .collect(),
             version: None,
         });
         self.request(Asked::Connect(wanted, places), &call)
@@ -266,10 +275,19 @@ impl Client {
     /// Must show at least `floor`.
     pub fn read(&mut self, entity: &EntityId, floor: Seq) -> Vec<u8> {
         let floor = floor.max(self.seen(entity));
-        self.request(Asked::Read(entity.clone(), floor), &Call::Read(params::Target { entity: entity.clone() }))
+        self.request(
+            Asked::Read(entity.clone(), floor),
+            &Call::Read(params::Target { entity: entity.clone() }),
+        )
     }
 
-    pub fn history(&mut self, entity: &EntityId, before: Option<Seq>, after: Option<Seq>, limit: u32) -> Vec<u8> {
+    pub fn history(
+        &mut self,
+        entity: &EntityId,
+        before: Option<Seq>,
+        after: Option<Seq>,
+        limit: u32,
+    ) -> Vec<u8> {
         let params = params::History { entity: entity.clone(), before, after, limit: Some(limit) };
         self.request(Asked::History(params.clone()), &Call::History(params))
     }

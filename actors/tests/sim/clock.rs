@@ -1,4 +1,5 @@
-//! Time, moved by the seed: one clock that only goes on, for timers, and the one on the wall, which is set at times.
+//! Time, moved by the seed: one clock that only goes on, for timers, and the one on the wall, which
+//! is set at times.
 
 use greenroom_actors::clock::{self, Millis, Mono};
 
@@ -27,7 +28,8 @@ pub struct Clock {
     mono: Millis,
     /// What the wall's clock shows when the other one is at 0.
     wall: Millis,
-    /// The earliest and the latest time that the wall's clock was set to, for the time it began with.
+    /// The earliest and the latest time that the wall's clock was set to, for the time it began
+    /// with.
     pub earliest: Millis,
     pub latest: Millis,
 }

@@ -39,25 +39,41 @@ pub struct Logs(pub BTreeMap<EntityId, Log>);
 impl Logs {
     pub fn new(entities: &[EntityId], kinds: &Kinds) -> Self {
         let log = |entity: &EntityId| {
-            let behaviour = kinds.get(entity.kind()).expect("the kind is configured").behaviour.create();
-            Log { epoch: None, events: Vec::new(), states: vec![behaviour.snapshot()], behaviour, deleted: BTreeMap::new() }
+            let behaviour =
+                kinds.get(entity.kind()).expect("the kind is configured").behaviour.create();
+            Log {
+                epoch: None,
+                events: Vec::new(),
+                states: vec![behaviour.snapshot()],
+                behaviour,
+                deleted: BTreeMap::new(),
+            }
         };
         Self(entities.iter().map(|entity| (entity.clone(), log(entity))).collect())
     }
 
-    /// Reads what the disk has beyond what is known. Says which logs have grown, and from which length.
+    /// Reads what the disk has beyond what is known. Says which logs have grown, and from which
+    /// length.
     pub fn read(&mut self, disk: &MemoryStore) -> Result<Vec<(EntityId, usize)>, String> {
         let mut grown = Vec::new();
         for (entity, log) in &mut self.0 {
             let known = log.events.len();
             let after = log.len();
-            let more = now(disk.events(entity, Page::After { after, limit: usize::MAX })).map_err(|error| error.to_string())?;
+            let more = now(disk.events(entity, Page::After { after, limit: usize::MAX }))
+                .map_err(|error| error.to_string())?;
             for event in more {
                 if event.seq != log.len() + 1 {
-                    return Err(format!("`{entity}`: event {} is written behind {}", event.seq, log.len()));
+                    return Err(format!(
+                        "`{entity}`: event {} is written behind {}",
+                        event.seq,
+                        log.len()
+                    ));
                 }
                 if log.events.last().is_some_and(|last| last.at > event.at) {
-                    return Err(format!("`{entity}`: event {} is dated {}, before the one in front of it", event.seq, event.at));
+                    return Err(format!(
+                        "`{entity}`: event {} is dated {}, before the one in front of it",
+                        event.seq, event.at
+                    ));
                 }
                 log.behaviour.apply(&event).map_err(|error| error.to_string())?;
                 log.states.push(log.behaviour.snapshot());
@@ -71,7 +87,10 @@ impl Logs {
             }
             let epoch = now(disk.load(entity)).map_err(|error| error.to_string())?.epoch;
             if log.epoch.is_some() && log.epoch != epoch {
-                return Err(format!("`{entity}` changed its epoch from {:?} to {epoch:?}", log.epoch));
+                return Err(format!(
+                    "`{entity}` changed its epoch from {:?} to {epoch:?}",
+                    log.epoch
+                ));
             }
             log.epoch = epoch;
         }
@@ -91,16 +110,27 @@ impl Log {
 
     /// Whether the disk shows nothing of what is deleted.
     pub fn is_erased(&self, entity: &EntityId, disk: &MemoryStore) -> Result<(), String> {
-        let kept = now(disk.events(entity, Page::After { after: 0, limit: usize::MAX })).map_err(|error| error.to_string())?;
-        if let Some(event) = kept.iter().find(|event| event.deleted.is_none() && self.deleted_by(event).is_some()) {
-            return Err(format!("`{entity}`: event {} is on disk and shows what is deleted", event.seq));
+        let kept = now(disk.events(entity, Page::After { after: 0, limit: usize::MAX }))
+            .map_err(|error| error.to_string())?;
+        if let Some(event) =
+            kept.iter().find(|event| event.deleted.is_none() && self.deleted_by(event).is_some())
+        {
+            return Err(format!(
+                "`{entity}`: event {} is on disk and shows what is deleted",
+                event.seq
+            ));
         }
         let snapshot = now(disk.load(entity)).map_err(|error| error.to_string())?.snapshot;
         let state = snapshot.as_ref().map_or("", |row| row.state.as_str());
         for purge in self.events.iter().filter(|event| &*event.r#type == "purge") {
-            let purged = target(purge).and_then(|message| self.event(message)).filter(|event| &*event.r#type == "post");
+            let purged = target(purge)
+                .and_then(|message| self.event(message))
+                .filter(|event| &*event.r#type == "post");
             if purged.is_some_and(|event| state.contains(event.body.as_str())) {
-                return Err(format!("`{entity}`: what event {} has purged is in the snapshot and shows what is deleted", purge.seq));
+                return Err(format!(
+                    "`{entity}`: what event {} has purged is in the snapshot and shows what is deleted",
+                    purge.seq
+                ));
             }
         }
         Ok(())

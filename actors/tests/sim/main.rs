@@ -1,8 +1,10 @@
-//! Deterministic simulation of the core: one seed decides everything that happens, a checker judges what clients are told.
+//! Deterministic simulation of the core: one seed decides everything that happens, a checker judges
+//! what clients are told.
 //!
-//! What runs is the real thing: sessions, relays, directory shards, lives of entities, the committer, and their channels.
-//! The shell around them is simulated: who goes next is up to the seed, and so are the time and what fails: commits, answers of
-//! the store, reads, wires, handlers, nodes, leases. There are no threads and no sleep.
+//! What runs is the real thing: sessions, relays, directory shards, lives of entities, the
+//! committer, and their channels. The shell around them is simulated: who goes next is up to the
+//! seed, and so are the time and what fails: commits, answers of the store, reads, wires, handlers,
+//! nodes, leases. There are no threads and no sleep.
 //!
 //! `SIM_SEED=n` runs one seed and tells what happened; `SIM_SEEDS=n` says how many to run.
 
@@ -48,7 +50,10 @@ fn every_seed_keeps_the_promises() {
     let rare = seen.rarer_than(seeds / 50);
     assert!(rare.is_empty(), "too little of {rare:?}: {seen:?}");
     let everywhere = seen.crashed_at.iter().all(|count| *count > 0);
-    assert!(everywhere || seeds < 2000, "nothing crashed at some of the points where it can wait: {seen:?}");
+    assert!(
+        everywhere || seeds < 2000,
+        "nothing crashed at some of the points where it can wait: {seen:?}"
+    );
 }
 
 #[test]

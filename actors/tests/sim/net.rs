@@ -1,5 +1,5 @@
-//! The wire between a client and a node. What is on its way can be held in either direction, arrive late, or be lost with the
-//! whole connection, of which either end may not know for a long time.
+//! The wire between a client and a node. What is on its way can be held in either direction, arrive
+//! late, or be lost with the whole connection, of which either end may not know for a long time.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -44,14 +44,19 @@ impl Link {
         !self.up.is_empty() && !self.up_held
     }
 
-    /// The node can notice that its client has gone: there is nothing left to read, or what it writes comes back.
+    /// The node can notice that its client has gone: there is nothing left to read, or what it
+    /// writes comes back.
     pub fn is_over(&self, capacity: usize) -> bool {
-        self.client_gone && !self.vanished && (self.up.is_empty() || self.up_held || self.down.len() >= capacity)
+        self.client_gone
+            && !self.vanished
+            && (self.up.is_empty() || self.up_held || self.down.len() >= capacity)
     }
 
     /// The client can take a frame, or notice that the node has gone.
     pub fn has_news(&self) -> bool {
-        !self.client_gone && !self.down_held && (!self.down.is_empty() || self.server_gone.is_some())
+        !self.client_gone
+            && !self.down_held
+            && (!self.down.is_empty() || self.server_gone.is_some())
     }
 
     /// Whatever held it holds it no more.

@@ -1,5 +1,5 @@
-//! A node: the real relays, sessions, directory shards, lives and committer, joined by their real channels, with a shell that
-//! does one step at a time where the server has actors.
+//! A node: the real relays, sessions, directory shards, lives and committer, joined by their real
+//! channels, with a shell that does one step at a time where the server has actors.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -62,7 +62,8 @@ pub struct Node {
     later: Vec<Later>,
     /// Lives that have ended and are kept all the same, with one of the planted bugs.
     unanswered: Vec<Life>,
-    /// Sessions for which a page of an older subscription is on its way, with one of the planted bugs.
+    /// Sessions for which a page of an older subscription is on its way, with one of the planted
+    /// bugs.
     misdirected: Vec<SessionKey>,
     drain: Option<Drain>,
     next: u64,
@@ -78,13 +79,26 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn start(store: SimStore, term: u64, kinds: &Kinds, sizes: Sizes, bug: Option<Bug>, mut rng: fastrand::Rng) -> Self {
+    pub fn start(
+        store: SimStore,
+        term: u64,
+        kinds: &Kinds,
+        sizes: Sizes,
+        bug: Option<Bug>,
+        mut rng: fastrand::Rng,
+    ) -> Self {
         let (directory, queues) = Directory::channels(sizes.workers, sizes.directory);
-        let (relays, relay_queues): (Vec<_>, Vec<_>) = (0..sizes.workers).map(|_| RelayHandle::channel(sizes.relay)).unzip();
+        let (relays, relay_queues): (Vec<_>, Vec<_>) =
+            (0..sizes.workers).map(|_| RelayHandle::channel(sizes.relay)).unzip();
         let rate = Rate::new(1_000_000_000, 1_000_000_000);
-        let accounts = Arc::new(Accounts::alike(Allowance { requests: rate, wakes: rate, awake: 1_000_000 }));
+        let accounts =
+            Arc::new(Accounts::alike(Allowance { requests: rate, wakes: rate, awake: 1_000_000 }));
         let grace = if bug == Some(Bug::NoGrace) { 0 } else { sizes.grace };
-        let parked = ParkedLimits { window: Duration::from_millis(sizes.window), grace: Duration::from_millis(grace), most: 10 };
+        let parked = ParkedLimits {
+            window: Duration::from_millis(sizes.window),
+            grace: Duration::from_millis(grace),
+            most: 10,
+        };
         let env = |worker: usize| {
             let id = WorkerId(u16::try_from(worker).expect("there are a few workers"));
             Rc::new(SessionEnv {
@@ -103,8 +117,10 @@ impl Node {
         };
         let envs = (0..sizes.workers).map(env).collect();
         let limits = DirectoryLimits { max_awake: 100, max_loading: sizes.max_loading };
-        let shards = queues.into_iter().map(|queue| (Slots::new(kinds.clone(), limits), queue)).collect();
-        let cold_starts = (0..sizes.workers).map(|_| Arc::new(Semaphore::new(sizes.cold_starts))).collect();
+        let shards =
+            queues.into_iter().map(|queue| (Slots::new(kinds.clone(), limits), queue)).collect();
+        let cold_starts =
+            (0..sizes.workers).map(|_| Arc::new(Semaphore::new(sizes.cold_starts))).collect();
         let writer = Writer::start(&store, term, sizes, bug);
         let next = rng.u64(..1000);
         Self {
@@ -136,7 +152,12 @@ impl Node {
         }
     }
 
-    fn with_shard(&mut self, shard: usize, now: Now, happen: impl FnOnce(&mut Slots<Mailbox>, &mut Hosting<'_>)) {
+    fn with_shard(
+        &mut self,
+        shard: usize,
+        now: Now,
+        happen: impl FnOnce(&mut Slots<Mailbox>, &mut Hosting<'_>),
+    ) {
         let mut host = Hosting {
             shard,
             now,

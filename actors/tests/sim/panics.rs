@@ -1,4 +1,5 @@
-//! Panics in the middle of a handler: whoever encodes a message when the fuse burns down does not live to use it.
+//! Panics in the middle of a handler: whoever encodes a message when the fuse burns down does not
+//! live to use it.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -20,7 +21,8 @@ struct OnPurpose;
 pub fn encoder() -> Encoder {
     Encoder::new(|_, payload, more, out| {
         match FUSE.get() {
-            // Once: what unwinds encodes refusals. And not while a request is dropped, since nobody is left then to answer it.
+            // Once: what unwinds encodes refusals. And not while a request is dropped, since nobody
+            // is left then to answer it.
             Some(0) if !payload.windows(UNAVAILABLE.len()).any(|part| part == UNAVAILABLE) => {
                 FUSE.set(None);
                 resume_unwind(Box::new(OnPurpose));
@@ -32,7 +34,8 @@ pub fn encoder() -> Encoder {
     })
 }
 
-/// Lets `happen` encode so many messages and no more. True when it panicked; otherwise `fuse` is what is left.
+/// Lets `happen` encode so many messages and no more. True when it panicked; otherwise `fuse` is
+/// what is left.
 pub fn burn(fuse: &mut Option<u32>, happen: impl FnOnce()) -> bool {
     FUSE.set(*fuse);
     let done = catch_unwind(AssertUnwindSafe(happen));

@@ -111,12 +111,18 @@ impl Sizes {
             idle_timeout: Duration::from_millis(self.idle_timeout),
             max_pending_ops: self.pending,
         };
-        let doc = Kind { name: "doc", behaviour: BehaviourConfig::Document(DocumentConfig::default()), ..room.clone() };
+        let doc = Kind {
+            name: "doc",
+            behaviour: BehaviourConfig::Document(DocumentConfig::default()),
+            ..room.clone()
+        };
         Kinds::new([room, doc])
     }
 }
 
 /// The entities that clients use.
 pub fn entities() -> Vec<EntityId> {
-    ["room:a", "room:bb", "doc:c"].map(|id| EntityId::parse(id).expect("these are entity ids")).into()
+    ["room:a", "room:bb", "doc:c"]
+        .map(|id| EntityId::parse(id).expect("these are entity ids"))
+        .into()
 }

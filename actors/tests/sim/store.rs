@@ -1,4 +1,5 @@
-//! The store of a simulation: a [`MemoryStore`] whose every call takes two steps, execution and answer, when it is told to.
+//! The store of a simulation: a [`MemoryStore`] whose every call takes two steps, execution and
+//! answer, when it is told to.
 //!
 //! Each node has its own way to the one disk, which can be cut for longer than anybody waits.
 
@@ -10,7 +11,9 @@ use std::task::Poll;
 use async_trait::async_trait;
 use greenroom_actors::record::EventRecord;
 use greenroom_actors::store::memory::{Lost, MemoryStore};
-use greenroom_actors::store::{Batch, CommitError, Fence, Loaded, Page, Settled, Store, StoreError};
+use greenroom_actors::store::{
+    Batch, CommitError, Fence, Loaded, Page, Settled, Store, StoreError,
+};
 use greenroom_protocol::{EntityId, RawJson};
 
 use super::bugs::Bug;
@@ -163,7 +166,10 @@ impl SimStore {
         if tickets.way == Way::Held {
             return Vec::new();
         }
-        let open = tickets.open.iter().filter(|(_, (_, stage))| matches!(stage, Stage::Asked | Stage::Executed));
+        let open = tickets
+            .open
+            .iter()
+            .filter(|(_, (_, stage))| matches!(stage, Stage::Asked | Stage::Executed));
         open.map(|(number, (call, stage))| (*number, *call, *stage == Stage::Asked)).collect()
     }
 
@@ -174,7 +180,10 @@ impl SimStore {
 
     /// Where its callers wait.
     pub fn waits(&self) -> Vec<Wait> {
-        let wait = |(call, stage): &(Call, Stage)| match (call, matches!(stage, Stage::Asked | Stage::Execute(_))) {
+        let wait = |(call, stage): &(Call, Stage)| match (
+            call,
+            matches!(stage, Stage::Asked | Stage::Execute(_)),
+        ) {
             (Call::Commit, true) => Wait::CommitAsked,
             (Call::Commit, false) => Wait::CommitDone,
             (Call::Settle, true) => Wait::SettleAsked,
@@ -214,7 +223,9 @@ impl SimStore {
     /// A planted bug: who has lost the lease takes it again and writes.
     async fn write_all_the_same(&self, batch: &Batch) -> Result<(), CommitError> {
         let term = self.disk.acquire().await.expect("acquiring is not told to fail");
-        self.disk.commit(&Batch { fence: Fence { term, number: 1, ..batch.fence }, ..batch.clone() }).await
+        self.disk
+            .commit(&Batch { fence: Fence { term, number: 1, ..batch.fence }, ..batch.clone() })
+            .await
     }
 }
 
@@ -242,7 +253,10 @@ impl Store for SimStore {
             done = self.write_all_the_same(&batch).await;
         }
         if self.disk.commits() != written && batch.fence.term != self.ledger.entries().term {
-            self.ledger.surprise(format!("a transaction of term {} was written after another node had the lease", batch.fence.term));
+            self.ledger.surprise(format!(
+                "a transaction of term {} was written after another node had the lease",
+                batch.fence.term
+            ));
         }
         if let (Err(CommitError::Failed(why)), true) = (&done, fate != Fate::Fails) {
             self.ledger.surprise(format!("the disk refused a transaction: {why}"));
@@ -287,7 +301,11 @@ impl Store for SimStore {
         done
     }
 
-    async fn erasing(&self, after: Option<&EntityId>, limit: usize) -> Result<Vec<EntityId>, StoreError> {
+    async fn erasing(
+        &self,
+        after: Option<&EntityId>,
+        limit: usize,
+    ) -> Result<Vec<EntityId>, StoreError> {
         self.disk.erasing(after, limit).await
     }
 }

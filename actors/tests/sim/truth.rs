@@ -42,13 +42,26 @@ impl Truth {
     }
 
     /// Judges what has been written to an entity's log since it had `from` events.
-    pub fn judge(&mut self, entity: &EntityId, from: usize, clients: &[Client]) -> Result<(), String> {
+    pub fn judge(
+        &mut self,
+        entity: &EntityId,
+        from: usize,
+        clients: &[Client],
+    ) -> Result<(), String> {
         for event in &self.logs.0[entity].events[from..] {
-            let (Some(ulid), Some(n)) = (&event.client, event.n) else { return Err(format!("{event:?} is nobody's")) };
+            let (Some(ulid), Some(n)) = (&event.client, event.n) else {
+                return Err(format!("{event:?} is nobody's"));
+            };
             if !self.written.insert((ulid.to_string(), n)) {
-                return Err(format!("op {n} of {ulid} was executed more than once, the last time at {} of `{entity}`", event.seq));
+                return Err(format!(
+                    "op {n} of {ulid} was executed more than once, the last time at {} of `{entity}`",
+                    event.seq
+                ));
             }
-            let op = clients.iter().flat_map(|client| &client.ops).find(|op| op.n == n && *op.ulid == **ulid);
+            let op = clients
+                .iter()
+                .flat_map(|client| &client.ops)
+                .find(|op| op.n == n && *op.ulid == **ulid);
             let op = op.ok_or_else(|| format!("{event:?} was never sent"))?;
             op.may_be_written(entity, event)?;
         }

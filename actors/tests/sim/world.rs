@@ -69,7 +69,9 @@ impl World {
         let sizes = Sizes::draw(&mut rng);
         let kinds = sizes.kinds();
         let clock = Clock::new();
-        let codec = |index: usize| if index.is_multiple_of(3) { CodecKind::MsgPack } else { CodecKind::Json };
+        let codec = |index: usize| {
+            if index.is_multiple_of(3) { CodecKind::MsgPack } else { CodecKind::Json }
+        };
         let count = rng.usize(2..5);
         let clients: Vec<_> = (1..=count)
             .map(|index| {
@@ -98,8 +100,11 @@ impl World {
             resting: false,
             trace: Vec::new(),
             seen: Seen::default(),
-            // Queues that are full are waited for in tasks: they need a runtime, and it runs them when it is their turn.
-            runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers starts"),
+            // Queues that are full are waited for in tasks: they need a runtime, and it runs them
+            // when it is their turn.
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .build()
+                .expect("a runtime without drivers starts"),
             late: 0,
         }
     }

@@ -1,8 +1,9 @@
-//! `stock-actix`: what the ecosystem's own chat example does. Each WebSocket is an actor of `actix-web-actors`; one
-//! actor knows all rooms, and sends each of their members a copy of every message with `do_send`.
+//! `stock-actix`: what the ecosystem's own chat example does. Each WebSocket is an actor of
+//! `actix-web-actors`; one actor knows all rooms, and sends each of their members a copy of every
+//! message with `do_send`.
 //!
-//! It listens on `127.0.0.1:$PORT` and speaks what `epoll-writer` speaks: `s ROOM` subscribes and is answered `ok`;
-//! `p ROOM BODY` sends `BODY` to everybody who is subscribed to `ROOM`.
+//! It listens on `127.0.0.1:$PORT` and speaks what `epoll-writer` speaks: `s ROOM` subscribes and
+//! is answered `ok`; `p ROOM BODY` sends `BODY` to everybody who is subscribed to `ROOM`.
 
 // Greenroom's own code must not do this; what it costs to do it is what is measured here.
 #![allow(clippy::disallowed_methods)]

@@ -37,8 +37,13 @@ impl Failure {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(error) => error.data.retry_after_ms.map(Duration::from_millis),
-            Self::Handshake(tungstenite::Error::Http(response)) if matches!(response.status().as_u16(), 429 | 503) => {
-                let said = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+            Self::Handshake(tungstenite::Error::Http(response))
+                if matches!(response.status().as_u16(), 429 | 503) =>
+            {
+                let said = response
+                    .headers()
+                    .get("retry-after")
+                    .and_then(|value| value.to_str().ok()?.parse().ok());
                 Some(Duration::from_secs(said.unwrap_or(1)))
             }
             _ => None,
@@ -49,7 +54,9 @@ impl Failure {
     pub fn code(&self) -> String {
         match self {
             Self::Tcp(error) => format!("tcp_{}", snake(&format!("{:?}", error.kind()))),
-            Self::Handshake(tungstenite::Error::Http(response)) => format!("http_{}", response.status().as_u16()),
+            Self::Handshake(tungstenite::Error::Http(response)) => {
+                format!("http_{}", response.status().as_u16())
+            }
             Self::Handshake(_) => "handshake".into(),
             Self::Closed(Some(code)) => format!("closed_{code}"),
             Self::Closed(None) => "closed".into(),
@@ -75,8 +82,12 @@ fn snake(name: &str) -> String {
 impl From<tungstenite::Error> for Failure {
     fn from(error: tungstenite::Error) -> Self {
         match error {
-            tungstenite::Error::Http(_) | tungstenite::Error::Url(_) | tungstenite::Error::HttpFormat(_) => Self::Handshake(error),
-            tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => Self::Closed(None),
+            tungstenite::Error::Http(_)
+            | tungstenite::Error::Url(_)
+            | tungstenite::Error::HttpFormat(_) => Self::Handshake(error),
+            tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => {
+                Self::Closed(None)
+            }
             error => Self::Broken(error),
         }
     }
@@ -98,10 +109,15 @@ mod tests {
     fn a_busy_server_is_tried_again() {
         let http = |status: u16, after: Option<&str>| {
             let response = tungstenite::http::Response::builder().status(status);
-            let response = after.into_iter().fold(response, |response, after| response.header("retry-after", after));
-            Failure::Handshake(tungstenite::Error::Http(Box::new(response.body(None).expect("the status is one of HTTP's"))))
+            let response = after
+                .into_iter()
+                .fold(response, |response, after| response.header("retry-after", after));
+            Failure::Handshake(tungstenite::Error::Http(Box::new(
+                response.body(None).expect("the status is one of HTTP's"),
+            )))
         };
-        let refused = Failure::Refused(WireError::new(ErrorCode::Overloaded, "busy").retry_after_ms(250));
+        let refused =
+            Failure::Refused(WireError::new(ErrorCode::Overloaded, "busy").retry_after_ms(250));
         let table = [
             (http(429, None), Some(1000)),
             (http(503, Some("3")), Some(3000)),

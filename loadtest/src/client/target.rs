@@ -17,8 +17,9 @@ use super::Failure;
 
 /// How long a minted token is valid.
 const TOKEN_LASTS: Duration = Duration::from_secs(24 * 3600);
-/// Connections to a server on loopback that come from one address. It has 28,000 ports on Linux, half of which are found in no time;
-/// the search for each of the others goes through all of the first half.
+/// Connections to a server on loopback that come from one address. It has 28,000 ports on Linux,
+/// half of which are found in no time; the search for each of the others goes through all of the
+/// first half.
 const EACH_ADDRESS: usize = 10_000;
 
 /// What identity connections present.
@@ -44,7 +45,8 @@ impl Tokens {
     /// # Errors
     /// Where the file cannot be read or holds nothing.
     pub fn from_secret(path: &Path) -> Result<Self> {
-        let mut secret = std::fs::read(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
+        let mut secret =
+            std::fs::read(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
         secret.truncate(secret.trim_ascii_end().len());
         if secret.is_empty() {
             bail!("`{}` holds no secret", path.display());
@@ -61,7 +63,9 @@ impl Tokens {
             Self::Anonymous => Ok(None),
             Self::Fixed(token) => Ok(Some(token.clone())),
             Self::Minted(key) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
+                let now = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .context("the clock stands before 1970")?;
                 let capabilities = serde_json::json!({ "*": ["read", "send"] });
                 let claims = Claims { sub: user, exp: (now + TOKEN_LASTS).as_secs(), capabilities };
                 Ok(Some(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, key)?))
@@ -92,12 +96,25 @@ impl Target {
     pub async fn new(url: &str, codec: CodecKind, tokens: Tokens) -> Result<Self> {
         let uri: Uri = url.parse().with_context(|| format!("`{url}` is no URL"))?;
         if uri.scheme_str() != Some("ws") {
-            bail!("`{url}` does not begin with `ws://`; this harness measures the server without TLS");
+            bail!(
+                "`{url}` does not begin with `ws://`; this harness measures the server without TLS"
+            );
         }
-        let host = uri.host().with_context(|| format!("`{url}` names no host"))?.trim_matches(['[', ']']);
+        let host =
+            uri.host().with_context(|| format!("`{url}` names no host"))?.trim_matches(['[', ']']);
         let port = uri.port_u16().unwrap_or(80);
-        let addresses: Vec<_> = tokio::net::lookup_host((host, port)).await.with_context(|| format!("`{host}` is not known"))?.collect();
-        Ok(Self { uri, addresses, codec, tokens, connect_within: Duration::from_secs(30), receive_buffer: None })
+        let addresses: Vec<_> = tokio::net::lookup_host((host, port))
+            .await
+            .with_context(|| format!("`{host}` is not known"))?
+            .collect();
+        Ok(Self {
+            uri,
+            addresses,
+            codec,
+            tokens,
+            connect_within: Duration::from_secs(30),
+            receive_buffer: None,
+        })
     }
 
     /// The host, as requests name it.
@@ -118,14 +135,16 @@ impl Target {
         self.dial_nth(0).await
     }
 
-    /// Connection number `n` of many, so many that one address of this machine has not enough ports for all.
+    /// Connection number `n` of many, so many that one address of this machine has not enough ports
+    /// for all.
     ///
     /// # Errors
     /// That of the last address that was tried.
     pub async fn dial_nth(&self, n: usize) -> std::io::Result<TcpStream> {
         let mut last = std::io::ErrorKind::AddrNotAvailable.into();
         for address in &self.addresses {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            let socket =
+                if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
             if let Some(bytes) = self.receive_buffer {
                 socket.set_recv_buffer_size(bytes)?;
             }
@@ -146,14 +165,19 @@ impl Target {
     /// The upgrade request.
     pub(super) fn request(&self) -> Result<Request, Failure> {
         let mut request = self.uri.clone().into_client_request().map_err(Failure::Handshake)?;
-        request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(self.codec.subprotocol()));
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", HeaderValue::from_static(self.codec.subprotocol()));
         Ok(request)
     }
 }
 
-/// Where connection number `n` comes from, if not from where the system says. All of 127.0.0.0/8 is this machine, on Linux.
+/// Where connection number `n` comes from, if not from where the system says. All of 127.0.0.0/8 is
+/// this machine, on Linux.
 fn source(to: IpAddr, n: usize) -> Option<SocketAddr> {
-    let beyond = u8::try_from(n / EACH_ADDRESS).ok().filter(|beyond| cfg!(target_os = "linux") && *beyond > 0)?;
+    let beyond = u8::try_from(n / EACH_ADDRESS)
+        .ok()
+        .filter(|beyond| cfg!(target_os = "linux") && *beyond > 0)?;
     let own = Ipv4Addr::new(127, 0, 0, beyond.checked_add(1)?);
     (to.is_ipv4() && to.is_loopback()).then_some(SocketAddr::new(own.into(), 0))
 }
@@ -166,10 +190,18 @@ mod tests {
 
     #[tokio::test]
     async fn urls() {
-        for (url, ok) in
-            [("ws://127.0.0.1:1/ws", true), ("ws://[::1]:1/ws", true), ("wss://127.0.0.1/ws", false), ("http://x", false), ("", false)]
-        {
-            assert_eq!(Target::new(url, CodecKind::Json, Tokens::Anonymous).await.is_ok(), ok, "{url}");
+        for (url, ok) in [
+            ("ws://127.0.0.1:1/ws", true),
+            ("ws://[::1]:1/ws", true),
+            ("wss://127.0.0.1/ws", false),
+            ("http://x", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                Target::new(url, CodecKind::Json, Tokens::Anonymous).await.is_ok(),
+                ok,
+                "{url}"
+            );
         }
     }
 
@@ -181,7 +213,8 @@ mod tests {
         let token = tokens.token("alice").expect("it can be signed").expect("there is one");
         let key = jsonwebtoken::DecodingKey::from_secret(b"0123456789abcdef0123456789abcdef");
         let claims: jsonwebtoken::TokenData<serde_json::Value> =
-            jsonwebtoken::decode(&token, &key, &jsonwebtoken::Validation::new(Algorithm::HS256)).expect("the key fits");
+            jsonwebtoken::decode(&token, &key, &jsonwebtoken::Validation::new(Algorithm::HS256))
+                .expect("the key fits");
         assert_eq!(claims.claims["sub"], "alice");
         assert_eq!(claims.claims["capabilities"]["*"][0], "read");
     }
@@ -191,12 +224,23 @@ mod tests {
     async fn ten_thousand_connections_come_from_each_address() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("ws://{}/ws", listener.local_addr().expect("it is bound"));
-        let target = Target::new(&url, CodecKind::Json, Tokens::Anonymous).await.expect("it is a URL");
-        for (n, from) in [(0, "127.0.0.1"), (9_999, "127.0.0.1"), (10_000, "127.0.0.2"), (19_999, "127.0.0.2")] {
+        let target =
+            Target::new(&url, CodecKind::Json, Tokens::Anonymous).await.expect("it is a URL");
+        for (n, from) in
+            [(0, "127.0.0.1"), (9_999, "127.0.0.1"), (10_000, "127.0.0.2"), (19_999, "127.0.0.2")]
+        {
             let dialled = target.dial_nth(n).await.expect("somebody listens");
-            assert_eq!(dialled.local_addr().expect("it is connected").ip().to_string(), from, "{n}");
+            assert_eq!(
+                dialled.local_addr().expect("it is connected").ip().to_string(),
+                from,
+                "{n}"
+            );
         }
-        assert_eq!(source("192.0.2.1".parse().expect("it is an address"), 10_000), None, "another machine is reached from anywhere");
+        assert_eq!(
+            source("192.0.2.1".parse().expect("it is an address"), 10_000),
+            None,
+            "another machine is reached from anywhere"
+        );
     }
 
     #[test]

@@ -61,11 +61,24 @@ pub struct Contender {
     kind: Kind,
 }
 
-/// All of them. Greenroom comes twice: signals are what the others' messages are; posts are kept and acknowledged after they are on disk.
+/// All of them. Greenroom comes twice: signals are what the others' messages are; posts are kept
+/// and acknowledged after they are on disk.
 pub const ALL: &[Contender] = &[
-    Contender { name: "epoll-writer", dialect: Dialect::Text, kind: Kind::Baseline("epoll-writer", &[]) },
-    Contender { name: "epoll-writer-share", dialect: Dialect::Text, kind: Kind::Baseline("epoll-writer", &["--share"]) },
-    Contender { name: "stock-actix", dialect: Dialect::Text, kind: Kind::Baseline("stock-actix", &[]) },
+    Contender {
+        name: "epoll-writer",
+        dialect: Dialect::Text,
+        kind: Kind::Baseline("epoll-writer", &[]),
+    },
+    Contender {
+        name: "epoll-writer-share",
+        dialect: Dialect::Text,
+        kind: Kind::Baseline("epoll-writer", &["--share"]),
+    },
+    Contender {
+        name: "stock-actix",
+        dialect: Dialect::Text,
+        kind: Kind::Baseline("stock-actix", &[]),
+    },
     Contender { name: "uwebsockets", dialect: Dialect::Text, kind: Kind::Python("uwebsockets.py") },
     Contender { name: "ws", dialect: Dialect::Text, kind: Kind::Node("ws.js") },
     Contender { name: "socket.io", dialect: Dialect::SocketIo, kind: Kind::Node("socket.io.js") },
@@ -95,23 +108,42 @@ impl Contender {
     /// # Errors
     /// Where it cannot be started, or does not listen in time.
     pub fn start(&self, programs: &Programs, server: &ServerArgs) -> Result<Running> {
-        let host = |address, pid| Host { address, dialect: self.dialect, pid: Some(pid), tokens: Tokens::Anonymous };
+        let host = |address, pid| Host {
+            address,
+            dialect: self.dialect,
+            pid: Some(pid),
+            tokens: Tokens::Anonymous,
+        };
         if self.kind == Kind::Greenroom {
             let setup = Setup::new(server)?;
             let server = Server::start(&setup)?;
-            return Ok(Running { host: host(server.address(), server.pid()), process: Process::Greenroom(server, Box::new(setup)) });
+            return Ok(Running {
+                host: host(server.address(), server.pid()),
+                process: Process::Greenroom(server, Box::new(setup)),
+            });
         }
         let address = server::free_address()?;
-        let child = self.command(programs, server, address)?.spawn().with_context(|| format!("`{}` cannot be started", self.name))?;
-        let mut running = Running { host: host(address, child.id()), process: Process::Peer(Peer(child)) };
+        let child = self
+            .command(programs, server, address)?
+            .spawn()
+            .with_context(|| format!("`{}` cannot be started", self.name))?;
+        let mut running =
+            Running { host: host(address, child.id()), process: Process::Peer(Peer(child)) };
         running.await_listener(self.name)?;
         Ok(running)
     }
 
-    fn command(&self, programs: &Programs, server: &ServerArgs, address: SocketAddr) -> Result<Command> {
+    fn command(
+        &self,
+        programs: &Programs,
+        server: &ServerArgs,
+        address: SocketAddr,
+    ) -> Result<Command> {
         let script = |name: &str| absolute(&programs.peers.join(name));
         let (program, args) = match self.kind {
-            Kind::Baseline(name, args) => (absolute(&programs.baseline.join(name))?, args.iter().map(Into::into).collect()),
+            Kind::Baseline(name, args) => {
+                (absolute(&programs.baseline.join(name))?, args.iter().map(Into::into).collect())
+            }
             Kind::Node(name) => (programs.node.clone(), vec![script(name)?]),
             Kind::Python(name) => (programs.python.clone(), vec![script(name)?]),
             Kind::Nats(name) => (programs.nats.clone(), vec!["-c".into(), script(name)?]),
@@ -139,7 +171,9 @@ impl Running {
             if let Process::Peer(peer) = &mut self.process
                 && let Some(status) = peer.0.try_wait()?
             {
-                bail!("`{name}` ended before it listened: {status}; see the peers' directory for how to start it by hand");
+                bail!(
+                    "`{name}` ended before it listened: {status}; see the peers' directory for how to start it by hand"
+                );
             }
             if began.elapsed() > LISTENS_WITHIN {
                 bail!("`{name}` did not listen within {} s", LISTENS_WITHIN.as_secs());
@@ -175,8 +209,12 @@ impl Drop for Peer {
 
 /// What is started with `taskset`, or from another directory, needs its full path.
 fn absolute(path: &Path) -> Result<PathBuf> {
-    path.canonicalize()
-        .with_context(|| format!("`{}` is not there; `make bench-peers` builds and installs what is compared", path.display()))
+    path.canonicalize().with_context(|| {
+        format!(
+            "`{}` is not there; `make bench-peers` builds and installs what is compared",
+            path.display()
+        )
+    })
 }
 
 /// Those that are named, in their order; all of them where nothing is.
@@ -188,7 +226,11 @@ pub fn choose(only: &[String]) -> Result<Vec<Contender>> {
     if let Some(unknown) = only.iter().find(|name| !names.contains(&name.as_str())) {
         bail!("there is no contender `{unknown}`; there are {}", names.join(", "));
     }
-    Ok(ALL.iter().filter(|contender| only.is_empty() || only.iter().any(|name| name == contender.name)).copied().collect())
+    Ok(ALL
+        .iter()
+        .filter(|contender| only.is_empty() || only.iter().any(|name| name == contender.name))
+        .copied()
+        .collect())
 }
 
 #[cfg(test)]

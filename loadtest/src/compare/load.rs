@@ -37,21 +37,43 @@ impl Load {
     /// Its figures in the order of a table, as columns are headed.
     pub fn columns(self) -> &'static [&'static str] {
         match self {
-            Self::Fanout | Self::Rooms => {
-                &["server CPU µs/delivery", "p50 ms", "p99 ms", "deliveries/s", "delivered %", "server CPU %", "client CPU %"]
-            }
-            Self::Limit => &["deliveries/s", "p50 ms", "p99 ms", "server CPU µs/delivery", "server CPU %", "client CPU %"],
-            Self::Crowd => {
-                &["KiB/connection", "connections/s", "server CPU µs/connection", "idle CPU µs/s/connection", "server CPU %", "client CPU %"]
-            }
+            Self::Fanout | Self::Rooms => &[
+                "server CPU µs/delivery",
+                "p50 ms",
+                "p99 ms",
+                "deliveries/s",
+                "delivered %",
+                "server CPU %",
+                "client CPU %",
+            ],
+            Self::Limit => &[
+                "deliveries/s",
+                "p50 ms",
+                "p99 ms",
+                "server CPU µs/delivery",
+                "server CPU %",
+                "client CPU %",
+            ],
+            Self::Crowd => &[
+                "KiB/connection",
+                "connections/s",
+                "server CPU µs/connection",
+                "idle CPU µs/s/connection",
+                "server CPU %",
+                "client CPU %",
+            ],
         }
     }
 
     /// What it is, in words and numbers.
     pub fn title(self, args: &Args) -> String {
         match self {
-            Self::Fanout => format!("{} subscribers × {} msg/s", args.subscribers, args.fanout_rate),
-            Self::Rooms => format!("{} rooms × {} × {} msg/s", args.rooms, args.members, args.rooms_rate),
+            Self::Fanout => {
+                format!("{} subscribers × {} msg/s", args.subscribers, args.fanout_rate)
+            }
+            Self::Rooms => {
+                format!("{} rooms × {} × {} msg/s", args.rooms, args.members, args.rooms_rate)
+            }
             Self::Limit => format!("most to {} subscribers, p99 < {}", args.subscribers, args.p99),
             Self::Crowd => format!("{} idle connections", args.connections),
         }
@@ -111,13 +133,24 @@ fn told(trial: &Trial) -> Figures {
 
 fn healthy(trial: &Trial) -> Result<()> {
     let complaint = trial.complaints.keys().next();
-    anyhow::ensure!(trial.gone == 0 && complaint.is_none(), "{} connections were lost; complaints: {:?}", trial.gone, trial.complaints);
+    anyhow::ensure!(
+        trial.gone == 0 && complaint.is_none(),
+        "{} connections were lost; complaints: {:?}",
+        trial.gone,
+        trial.complaints
+    );
     Ok(())
 }
 
 async fn limit(load: Load, args: &Args, contender: &Contender, first: Running) -> Result<Figures> {
     let budget = Budget { p99: args.p99.0, acks: false };
-    let search = Search { start: args.fanout_rate, precision: args.precision, warmup: args.common.warmup.0, window: args.trial.0, budget };
+    let search = Search {
+        start: args.fanout_rate,
+        precision: args.precision,
+        warmup: args.common.warmup.0,
+        window: args.trial.0,
+        budget,
+    };
     let (mut running, mut stages) = (Some(first), 0);
     let stage = async || {
         // A stage that lost connections is not used again, nor is the server that lost them.
@@ -152,8 +185,10 @@ async fn crowd(load: Load, args: &Args, running: &Running) -> Result<Figures> {
     let idle = stage.idle(args.common.duration.0).await?;
     stage.clear().await;
     first.clear().await;
-    let mut figures =
-        Figures::from([("connections/s", connections / arrival.seconds), ("client CPU %", arrival.client_cpu_s * 100.0 / arrival.seconds)]);
+    let mut figures = Figures::from([
+        ("connections/s", connections / arrival.seconds),
+        ("client CPU %", arrival.client_cpu_s * 100.0 / arrival.seconds),
+    ]);
     if let (Some(before), Some(after)) = (before, after) {
         figures.insert("KiB/connection", (after - before) / 1024.0 / connections);
     }
@@ -162,7 +197,10 @@ async fn crowd(load: Load, args: &Args, running: &Running) -> Result<Figures> {
         figures.insert("server CPU µs/connection", cpu * 1e6 / connections);
     }
     if let Some(cpu) = idle {
-        figures.insert("idle CPU µs/s/connection", cpu * 1e6 / args.common.duration.0.as_secs_f64() / connections);
+        figures.insert(
+            "idle CPU µs/s/connection",
+            cpu * 1e6 / args.common.duration.0.as_secs_f64() / connections,
+        );
     }
     Ok(figures)
 }

@@ -1,4 +1,5 @@
-//! What a client of a drill asks besides its ops: states and pages of the log, in turn, so that reads race with everybody's ops and restarts.
+//! What a client of a drill asks besides its ops: states and pages of the log, in turn, so that
+//! reads race with everybody's ops and restarts.
 
 use greenroom_protocol::results::{HistoryPage, State as Answer};
 use greenroom_protocol::{Call, EntityId, RawJson, Seq, params};
@@ -22,7 +23,8 @@ pub enum Question {
     PageAfter(Seq),
 }
 
-/// A request that waits for its answer. One that is never answered is forgotten: it changes nothing.
+/// A request that waits for its answer. One that is never answered is forgotten: it changes
+/// nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask {
     /// The index of what is asked about.
@@ -47,7 +49,14 @@ impl Question {
 
     /// As a request.
     pub fn call(self, entity: &EntityId) -> Call {
-        let page = |after| Call::History(params::History { entity: entity.clone(), before: None, after, limit: Some(PAGE) });
+        let page = |after| {
+            Call::History(params::History {
+                entity: entity.clone(),
+                before: None,
+                after,
+                limit: Some(PAGE),
+            })
+        };
         match self {
             Self::State => Call::Read(params::Target { entity: entity.clone() }),
             Self::LastPage => page(None),
@@ -66,12 +75,23 @@ impl Ask {
         let after = match self.question {
             Question::State => {
                 let Answer { epoch, seq, state } = result.parse()?;
-                return Ok(What::Read { asked, epoch, seq, state: State::read(target.shape, &state) });
+                return Ok(What::Read {
+                    asked,
+                    epoch,
+                    seq,
+                    state: State::read(target.shape, &state),
+                });
             }
             Question::LastPage => None,
             Question::PageAfter(seq) => Some(seq),
         };
         let HistoryPage { epoch, events, more } = result.parse()?;
-        Ok(What::Page(Box::new(Page { asked, after, epoch, events: events.iter().map(Event::from).collect(), more })))
+        Ok(What::Page(Box::new(Page {
+            asked,
+            after,
+            epoch,
+            events: events.iter().map(Event::from).collect(),
+            more,
+        })))
     }
 }

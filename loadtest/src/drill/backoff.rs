@@ -5,7 +5,8 @@ use std::time::Duration;
 const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Waits that double from attempt to attempt, with chance in them so that clients do not come all at once.
+/// Waits that double from attempt to attempt, with chance in them so that clients do not come all
+/// at once.
 #[derive(Debug, Default)]
 pub struct Backoff {
     failed: u32,

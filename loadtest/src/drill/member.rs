@@ -1,5 +1,5 @@
-//! One client of a drill: sends, reads and listens, and after every loss of its connection comes back, resumes its
-//! subscriptions, and repeats what was not answered and has a number.
+//! One client of a drill: sends, reads and listens, and after every loss of its connection comes
+//! back, resumes its subscriptions, and repeats what was not answered and has a number.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,8 @@ use crate::stats::Lane;
 /// How long a connection may be silent while ops are unanswered; then it counts as lost.
 const SILENT_FOR: Duration = Duration::from_secs(30);
 
-/// Each client sends one in so many ops without a number, which it cannot repeat when its answer is lost.
+/// Each client sends one in so many ops without a number, which it cannot repeat when its answer is
+/// lost.
 const ONCE_IN: u64 = 16;
 
 /// One client.
@@ -71,7 +72,8 @@ struct View {
 }
 
 impl Member {
-    /// The client with this index; it drops `settled` once it has nothing more to send, and no answer to wait for.
+    /// The client with this index; it drops `settled` once it has nothing more to send, and no
+    /// answer to wait for.
     pub fn new(stage: Arc<Stage>, index: usize, settled: mpsc::Sender<()>) -> Self {
         // Not all at the same moment.
         let soon = |every: Duration| Instant::now() + every.mul_f64(fastrand::f64());
@@ -79,7 +81,11 @@ impl Member {
             index,
             client: ulid::new(),
             user: String::new(),
-            views: stage.targets_of(index).into_iter().map(|target| View { target, position: None }).collect(),
+            views: stage
+                .targets_of(index)
+                .into_iter()
+                .map(|target| View { target, position: None })
+                .collect(),
             record: Record::new(Arc::clone(&stage), index),
             ops: 0,
             unanswered: BTreeMap::new(),
@@ -95,7 +101,8 @@ impl Member {
         }
     }
 
-    /// Lives until the drill is over, or until the server says something that no repeating helps against.
+    /// Lives until the drill is over, or until the server says something that no repeating helps
+    /// against.
     pub async fn run(mut self) -> Record {
         let mut backoff = Backoff::default();
         while !self.is_over() {
@@ -111,23 +118,33 @@ impl Member {
             };
             self.stage.run.board.error(&failure.code());
             if is_lasting(&failure) {
-                self.record.failures.push(format!("client {} had to give up: {failure}", self.index));
+                self.record
+                    .failures
+                    .push(format!("client {} had to give up: {failure}", self.index));
                 break;
             }
-            let wait = self.come_back.take().unwrap_or_else(|| backoff.next(failure.retry_after(), fastrand::f64()));
+            let wait = self
+                .come_back
+                .take()
+                .unwrap_or_else(|| backoff.next(failure.retry_after(), fastrand::f64()));
             sleep(wait).await;
         }
-        self.record.longest_pause_us = u64::try_from(self.pause.longest(Instant::now()).as_micros()).unwrap_or(u64::MAX);
+        self.record.longest_pause_us =
+            u64::try_from(self.pause.longest(Instant::now()).as_micros()).unwrap_or(u64::MAX);
         self.record
     }
 
     /// Connects as the same installation, with all subscriptions and where they stand.
     async fn connect(&mut self) -> Result<Conn, Failure> {
-        let wanted = |view: &View| Subscribe { after: view.position.clone(), ..subscribe(&self.stage.targets[view.target].id) };
+        let wanted = |view: &View| Subscribe {
+            after: view.position.clone(),
+            ..subscribe(&self.stage.targets[view.target].id)
+        };
         let wanted = self.views.iter().map(wanted).collect();
         let (began, asked) = (self.stage.run.board.now_us(), self.record.now());
         let name = format!("drill-{}", self.index);
-        let (conn, subscribed) = Conn::open_as(&self.stage.run.target, &name, Some(self.client.clone()), wanted).await?;
+        let (conn, subscribed) =
+            Conn::open_as(&self.stage.run.target, &name, Some(self.client.clone()), wanted).await?;
         self.stage.run.board.record(Lane::Connect, self.index, began);
         let user = conn.hello.user.clone();
         if conn.hello.client != self.client {
@@ -138,10 +155,15 @@ impl Member {
         } else {
             self.record.reconnects += 1;
             if self.user != user {
-                self.record.failures.push(format!("client {} came back as another user", self.index));
+                self.record
+                    .failures
+                    .push(format!("client {} came back as another user", self.index));
             }
         }
-        subscribed.into_iter().enumerate().for_each(|(view, answer)| self.resume(view, asked, answer));
+        subscribed
+            .into_iter()
+            .enumerate()
+            .for_each(|(view, answer)| self.resume(view, asked, answer));
         Ok(conn)
     }
 
@@ -157,12 +179,14 @@ impl Member {
                 Got::Events(events.iter().map(Event::from).collect())
             }
             (None, snapshot) => {
-                let state = State::read(self.stage.targets[*target].shape, &snapshot.unwrap_or_default());
+                let state =
+                    State::read(self.stage.targets[*target].shape, &snapshot.unwrap_or_default());
                 Got::Snapshot { state, reason }
             }
         };
         let after = position.replace(Position { epoch: epoch.clone(), seq });
-        self.record.note(*target, What::Followed(Box::new(Follow { asked, after, epoch, seq, got })));
+        self.record
+            .note(*target, What::Followed(Box::new(Follow { asked, after, epoch, seq, got })));
     }
 
     /// Lives on one connection; ends well when the drill is over.
@@ -172,7 +196,12 @@ impl Member {
         self.forsake();
         self.ask = None;
         // One is for reads.
-        let most = self.stage.load.in_flight.min((conn.hello.limits.max_in_flight as usize).saturating_sub(1)).max(1);
+        let most = self
+            .stage
+            .load
+            .in_flight
+            .min((conn.hello.limits.max_in_flight as usize).saturating_sub(1))
+            .max(1);
         let mut heard = now;
         loop {
             self.send(conn, most).await?;
@@ -249,7 +278,20 @@ impl Member {
             if_seq: None,
             tag: None,
         });
-        self.unanswered.insert(n, Pending { call, target, name, effect, id: None, t, due: Some(now), standing: Standing::New, once });
+        self.unanswered.insert(
+            n,
+            Pending {
+                call,
+                target,
+                name,
+                effect,
+                id: None,
+                t,
+                due: Some(now),
+                standing: Standing::New,
+                once,
+            },
+        );
         self.pause.waits(now);
     }
 
@@ -258,7 +300,10 @@ impl Member {
         self.next_read = self.stage.load.read_every.map(|every| now + every);
         let view = &self.views[usize::try_from(self.reads).unwrap_or(0) % self.views.len()];
         let target = view.target;
-        let question = Question::of_turn(self.reads / self.views.len() as u64, view.position.as_ref().map_or(0, |position| position.seq));
+        let question = Question::of_turn(
+            self.reads / self.views.len() as u64,
+            view.position.as_ref().map_or(0, |position| position.seq),
+        );
         self.reads += 1;
         let asked = self.record.now();
         let id = conn.feed(&question.call(&self.stage.targets[target].id)).await?;
@@ -282,15 +327,23 @@ impl Member {
                 if let Some(n) = self.asked_as(&id) {
                     self.acknowledged(n, result.parse().map_err(bad)?);
                 } else if let Some(ask) = self.ask.take_if(|ask| RequestId::Number(ask.id) == id) {
-                    self.record.note(ask.target, ask.answered(&self.stage.targets[ask.target], &result).map_err(bad)?);
+                    self.record.note(
+                        ask.target,
+                        ask.answered(&self.stage.targets[ask.target], &result).map_err(bad)?,
+                    );
                 }
             }
             ServerMessage::Error { id, error } => {
                 self.stage.run.board.error(error.data.code.as_str());
                 if let Some(n) = id.as_ref().and_then(|id| self.asked_as(id)) {
                     self.refused(n, &error);
-                } else if self.ask.take_if(|ask| Some(RequestId::Number(ask.id)) == id).is_some() && error.data.retry_after_ms.is_none() {
-                    self.record.failures.push(format!("a read of client {} was refused: {}", self.index, error.message));
+                } else if self.ask.take_if(|ask| Some(RequestId::Number(ask.id)) == id).is_some()
+                    && error.data.retry_after_ms.is_none()
+                {
+                    self.record.failures.push(format!(
+                        "a read of client {} was refused: {}",
+                        self.index, error.message
+                    ));
                 }
             }
         }
@@ -298,7 +351,10 @@ impl Member {
     }
 
     fn asked_as(&self, id: &RequestId) -> Option<u64> {
-        self.unanswered.iter().find(|(_, op)| op.id.map(RequestId::Number).as_ref() == Some(id)).map(|(n, _)| *n)
+        self.unanswered
+            .iter()
+            .find(|(_, op)| op.id.map(RequestId::Number).as_ref() == Some(id))
+            .map(|(n, _)| *n)
     }
 
     fn acknowledged(&mut self, n: u64, Sent { seq, epoch, at, duplicate, .. }: Sent) {
@@ -316,7 +372,8 @@ impl Member {
         self.record.forlorn += (before - self.unanswered.len()) as u64;
     }
 
-    /// An op that was only not done now is sent again, under its number; whatever else is said of it is final.
+    /// An op that was only not done now is sent again, under its number; whatever else is said of
+    /// it is final.
     fn refused(&mut self, n: u64, error: &WireError) {
         let Some(op) = self.unanswered.get_mut(&n) else { return };
         if op.refused(error.data.code) {
@@ -328,13 +385,18 @@ impl Member {
             op.due = Some(Instant::now() + Duration::from_millis(ms));
         } else {
             self.unanswered.remove(&n);
-            self.record.failures.push(format!("op {n} of client {} was refused: {}", self.index, error.message));
+            self.record
+                .failures
+                .push(format!("op {n} of client {} was refused: {}", self.index, error.message));
         }
     }
 
     fn event(&mut self, event: &results::Event) {
         let Some(view) = event.entity.as_ref().and_then(|entity| self.view_of(entity)) else {
-            self.record.failures.push(format!("client {} got an event of something that it does not follow", self.index));
+            self.record.failures.push(format!(
+                "client {} got an event of something that it does not follow",
+                self.index
+            ));
             return;
         };
         let view = &mut self.views[view];
@@ -382,7 +444,9 @@ impl Member {
     /// Whether there is nothing more to do, or no time left for it.
     fn is_over(&self) -> bool {
         let Phase::Listen { heads, deadline } = &*self.phase.borrow() else { return false };
-        let is_here = |view: &View| view.position.as_ref().is_some_and(|position| position.seq >= heads[view.target]);
+        let is_here = |view: &View| {
+            view.position.as_ref().is_some_and(|position| position.seq >= heads[view.target])
+        };
         let all_here = self.views.iter().all(is_here);
         (all_here && self.unanswered.is_empty()) || Instant::now() >= *deadline
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Measures the time between two answers or events while ops are unanswered; it goes on over a restart.
+/// Measures the time between two answers or events while ops are unanswered; it goes on over a
+/// restart.
 #[derive(Debug, Default)]
 pub struct Pause {
     since: Option<Instant>,
@@ -45,11 +46,19 @@ mod tests {
         pause.waits(at(5000));
         pause.waits(at(5050));
         pause.heard(at(5100), true);
-        assert_eq!(pause.longest(at(5100)), Duration::from_millis(100), "from the first op that waits");
+        assert_eq!(
+            pause.longest(at(5100)),
+            Duration::from_millis(100),
+            "from the first op that waits"
+        );
         pause.heard(at(5130), false);
         pause.heard(at(9000), false);
         assert_eq!(pause.longest(at(9000)), Duration::from_millis(100), "the answer ended it");
         pause.waits(at(9000));
-        assert_eq!(pause.longest(at(9400)), Duration::from_millis(400), "one that has not ended counts too");
+        assert_eq!(
+            pause.longest(at(9400)),
+            Duration::from_millis(400),
+            "one that has not ended counts too"
+        );
     }
 }

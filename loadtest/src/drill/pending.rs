@@ -61,9 +61,16 @@ impl Pending {
     }
 }
 
-/// Whether this error means that nothing was done. That the outcome is not known, or not any more, does not.
+/// Whether this error means that nothing was done. That the outcome is not known, or not any more,
+/// does not.
 fn is_sure(code: ErrorCode) -> bool {
-    !matches!(code, ErrorCode::Unavailable | ErrorCode::Internal | ErrorCode::OpExpired | ErrorCode::ShuttingDown)
+    !matches!(
+        code,
+        ErrorCode::Unavailable
+            | ErrorCode::Internal
+            | ErrorCode::OpExpired
+            | ErrorCode::ShuttingDown
+    )
 }
 
 #[cfg(test)]
@@ -96,7 +103,10 @@ mod tests {
             let mut op = sent();
             assert!(!op.refused(code), "{code:?}");
             op.id = Some(2);
-            assert!(!op.refused(ErrorCode::RateLimited), "the first sending may still have been done");
+            assert!(
+                !op.refused(ErrorCode::RateLimited),
+                "the first sending may still have been done"
+            );
         }
         let mut op = sent();
         op.lost(Instant::now());

@@ -29,7 +29,15 @@ impl Record {
     /// Nothing yet, of the client with this index.
     pub fn new(stage: Arc<Stage>, client: usize) -> Self {
         let client = u32::try_from(client).expect("there are at most 65,536");
-        Self { stage, client, entries: Vec::new(), forlorn: 0, reconnects: 0, longest_pause_us: 0, failures: Vec::new() }
+        Self {
+            stage,
+            client,
+            entries: Vec::new(),
+            forlorn: 0,
+            reconnects: 0,
+            longest_pause_us: 0,
+            failures: Vec::new(),
+        }
     }
 
     /// Notes what happens now at one of the stage's targets.
@@ -55,7 +63,8 @@ pub struct Post {
     pub t: u64,
 }
 
-/// The body of an increment: each client has a counter of its own, and adds the number of the op, so that no two are the same.
+/// The body of an increment: each client has a counter of its own, and adds the number of the op,
+/// so that no two are the same.
 #[derive(Debug, Clone, Serialize)]
 struct Increment {
     path: String,

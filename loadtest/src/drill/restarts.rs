@@ -9,7 +9,8 @@ use tokio::time::{sleep, timeout};
 use super::stage::Stage;
 use crate::server::{Server, Setup};
 
-/// How long clients may take, from the moment that the server is ready, until each has had an op acknowledged.
+/// How long clients may take, from the moment that the server is ready, until each has had an op
+/// acknowledged.
 const SERVED_WITHIN: Duration = Duration::from_secs(60);
 
 /// The server, and what became of it so far.
@@ -28,7 +29,8 @@ pub struct Restarts {
 }
 
 impl Restarts {
-    /// Starts the server for the first time; `kill` tells whether it will be killed or asked to stop.
+    /// Starts the server for the first time; `kill` tells whether it will be killed or asked to
+    /// stop.
     ///
     /// # Errors
     /// Where it does not start.
@@ -36,7 +38,15 @@ impl Restarts {
         let setup = Arc::new(setup);
         let first = Arc::clone(&setup);
         let server = Some(blocking(move || Server::start(&first)).await?);
-        Ok(Self { setup, server, kill, done: 0, longest_stop: Duration::ZERO, longest_down: Duration::ZERO, failures: Vec::new() })
+        Ok(Self {
+            setup,
+            server,
+            kill,
+            done: 0,
+            longest_stop: Duration::ZERO,
+            longest_down: Duration::ZERO,
+            failures: Vec::new(),
+        })
     }
 
     /// The server, unless it did not come back.
@@ -44,7 +54,8 @@ impl Restarts {
         self.server.as_ref()
     }
 
-    /// Restarts the server `count` times, each after about `up_for`; gives up where it does not come back.
+    /// Restarts the server `count` times, each after about `up_for`; gives up where it does not
+    /// come back.
     pub async fn all(&mut self, stage: &Stage, count: u64, up_for: Duration) {
         self.all_served(stage, "at the start").await;
         for round in 1..=count {
@@ -61,7 +72,8 @@ impl Restarts {
         sleep(up_for).await;
     }
 
-    /// Restarts it once. What only shows that it did not end well is noted; an error is that it did not come back.
+    /// Restarts it once. What only shows that it did not end well is noted; an error is that it did
+    /// not come back.
     async fn once(&mut self, round: u64) -> Result<()> {
         let mut server = self.server.take().context("there is no server")?;
         let (kill, place, began) = (self.kill, server.place(), Instant::now());
@@ -83,7 +95,8 @@ impl Restarts {
     async fn all_served(&mut self, stage: &Stage, when: &str) {
         if timeout(SERVED_WITHIN, stage.served(1)).await.is_err() {
             let within = SERVED_WITHIN.as_secs();
-            self.failures.push(format!("{when}, some clients had no op acknowledged within {within} s"));
+            self.failures
+                .push(format!("{when}, some clients had no op acknowledged within {within} s"));
         }
     }
 
@@ -98,6 +111,8 @@ impl Restarts {
 }
 
 /// Runs what waits for processes on a thread where nobody else does.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     tokio::task::spawn_blocking(work).await.context("a task that handles the server failed")?
 }

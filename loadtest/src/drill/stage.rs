@@ -68,7 +68,15 @@ impl Stage {
     /// A stage whose clients send.
     pub fn new(run: Run, targets: Vec<Target>, clients: usize, load: Load) -> Self {
         let acks = (0..clients).map(|_| AtomicU64::new(0)).collect();
-        Self { run, targets, load, clock: Clock::new(), acks, acked: Notify::new(), phase: watch::Sender::new(Phase::Send) }
+        Self {
+            run,
+            targets,
+            load,
+            clock: Clock::new(),
+            acks,
+            acked: Notify::new(),
+            phase: watch::Sender::new(Phase::Send),
+        }
     }
 
     /// How many clients there are.
@@ -86,11 +94,17 @@ impl Stage {
 
     /// Waits until every client has had so many more ops acknowledged.
     pub async fn served(&self, more: u64) {
-        let goals: Vec<_> = self.acks.iter().map(|acks| acks.load(Ordering::Relaxed) + more).collect();
+        let goals: Vec<_> =
+            self.acks.iter().map(|acks| acks.load(Ordering::Relaxed) + more).collect();
         loop {
             // Made before the look, so that what comes after the look wakes it.
             let acked = self.acked.notified();
-            if self.acks.iter().zip(&goals).all(|(acks, goal)| acks.load(Ordering::Relaxed) >= *goal) {
+            if self
+                .acks
+                .iter()
+                .zip(&goals)
+                .all(|(acks, goal)| acks.load(Ordering::Relaxed) >= *goal)
+            {
                 return;
             }
             acked.await;
@@ -107,7 +121,8 @@ impl Stage {
         self.phase.subscribe()
     }
 
-    /// The targets of a client, by index: two neighbours, so that it resumes more than one subscription.
+    /// The targets of a client, by index: two neighbours, so that it resumes more than one
+    /// subscription.
     pub fn targets_of(&self, client: usize) -> Vec<usize> {
         let count = self.targets.len();
         (client..client + 2.min(count)).map(|target| target % count).collect()

@@ -6,7 +6,8 @@ use super::*;
 use crate::cli::{Cli, Command};
 use crate::fake::{Fake, Fault};
 
-/// Two clients that send to a room and a document until each has had 20 ops acknowledged; then the verdict.
+/// Two clients that send to a room and a document until each has had 20 ops acknowledged; then the
+/// verdict.
 async fn drill(fault: Fault) -> Report {
     drill_into(fault, None).await
 }
@@ -20,19 +21,36 @@ async fn drill_into(fault: Fault, file: Option<&std::path::Path>) -> Report {
         aftermath = crew.end(&stage).await;
     });
     let window = Box::pin(window).await.expect("there is nothing to read");
-    let mut report = Report::new("drill", &stage.run, &args, window).expect("the arguments serialize");
+    let mut report =
+        Report::new("drill", &stage.run, &args, window).expect("the arguments serialize");
     tell(aftermath, &stage, file, &mut report).expect("the history can be written");
     report
 }
 
 async fn stage(fault: Fault) -> (Args, Arc<Stage>) {
     let server = Fake::start(fault).await;
-    let words = ["greenroom-loadtest", "drill", "--server", "unused", "--no-progress", "--url", &server.url()];
-    let Command::Drill(args) = Cli::try_parse_from(words).expect("the line is a command").command else { panic!("it is a drill") };
+    let words = [
+        "greenroom-loadtest",
+        "drill",
+        "--server",
+        "unused",
+        "--no-progress",
+        "--url",
+        &server.url(),
+    ];
+    let Command::Drill(args) = Cli::try_parse_from(words).expect("the line is a command").command
+    else {
+        panic!("it is a drill")
+    };
     let run = Run::new("drill", &args.common).await.expect("the URL is good");
-    let target = |(kind, shape)| Target { id: run.entity(kind, 0).expect("it is an entity id"), shape };
+    let target =
+        |(kind, shape)| Target { id: run.entity(kind, 0).expect("it is an entity id"), shape };
     let targets = [("room", Shape::Room), ("doc", Shape::Counters)].map(target).into();
-    let load = Load { every: Duration::from_millis(2), in_flight: 4, read_every: Some(Duration::from_millis(3)) };
+    let load = Load {
+        every: Duration::from_millis(2),
+        in_flight: 4,
+        read_every: Some(Duration::from_millis(3)),
+    };
     (args, Arc::new(Stage::new(run, targets, 2, load)))
 }
 
@@ -50,7 +68,11 @@ async fn a_server_that_behaves_keeps_all_promises() {
     assert_eq!(figure(&report, "history_held"), acked);
     assert_eq!(figure(&report, "events_seen"), acked * 2.0, "both clients follow both");
     assert_eq!(figure(&report, "reconnects"), 0.0);
-    assert!(figure(&report, "reads") > 0.0 && figure(&report, "pages") > 2.0, "{:?}", report.figures);
+    assert!(
+        figure(&report, "reads") > 0.0 && figure(&report, "pages") > 2.0,
+        "{:?}",
+        report.figures
+    );
 }
 
 #[tokio::test]
@@ -60,10 +82,21 @@ async fn a_history_that_was_written_down_is_judged_alike() {
     for fault in [Fault::HangUp(6), Fault::Swap(6)] {
         let report = drill_into(fault, Some(&path)).await;
         let history = general::file::read(&path).expect("it was written");
-        let mut again = Report { figures: crate::report::Figures::default(), violations: Vec::new(), ..report.clone() };
+        let mut again = Report {
+            figures: crate::report::Figures::default(),
+            violations: Vec::new(),
+            ..report.clone()
+        };
         general::command::judge(&history, &mut again);
         assert_eq!(again.violations, report.violations, "{fault:?}");
-        let common = |report: &Report| again.figures.0.iter().filter_map(|(name, _)| report.figures.get(name)).collect::<Vec<_>>();
+        let common = |report: &Report| {
+            again
+                .figures
+                .0
+                .iter()
+                .filter_map(|(name, _)| report.figures.get(name))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(common(&again), common(&report), "{fault:?}");
     }
 }
@@ -99,15 +132,21 @@ async fn servers_that_misbehave_are_found_out() {
     ];
     for (fault, want) in table {
         let report = drill(fault).await;
-        assert!(report.violations.iter().any(|v| v.ends_with(want)), "{fault:?}: {:?}", report.violations);
+        assert!(
+            report.violations.iter().any(|v| v.ends_with(want)),
+            "{fault:?}: {:?}",
+            report.violations
+        );
     }
 }
 
 #[tokio::test]
 async fn a_drill_in_which_nothing_happened_fails() {
     let (args, stage) = stage(Fault::None).await;
-    let window = Box::pin(stage.run.measure(Lane::Ack, async {})).await.expect("there is nothing to read");
-    let mut report = Report::new("drill", &stage.run, &args, window).expect("the arguments serialize");
+    let window =
+        Box::pin(stage.run.measure(Lane::Ack, async {})).await.expect("there is nothing to read");
+    let mut report =
+        Report::new("drill", &stage.run, &args, window).expect("the arguments serialize");
     tell(Aftermath::default(), &stage, None, &mut report).expect("nothing is written");
     assert_eq!(report.violations, ["1 history without a single acknowledged op"]);
 }

@@ -27,7 +27,8 @@ pub struct Budget {
 pub struct Search {
     /// The first rate, in messages a second.
     pub start: f64,
-    /// The search ends when the lowest rate that is too high is at most so many times the highest that holds; above 1.
+    /// The search ends when the lowest rate that is too high is at most so many times the highest
+    /// that holds; above 1.
     pub precision: f64,
     /// Before each trial's window.
     pub warmup: Duration,
@@ -49,7 +50,8 @@ pub struct Found {
 impl Budget {
     /// Whether it held.
     pub fn holds(&self, trial: &Trial) -> bool {
-        let (summary, wanted) = if self.acks { (&trial.ack, trial.due) } else { (&trial.delivery, trial.expected) };
+        let (summary, wanted) =
+            if self.acks { (&trial.ack, trial.due) } else { (&trial.delivery, trial.expected) };
         // Where nothing was due, nothing is known.
         wanted > 0
             && trial.gone == 0
@@ -62,7 +64,8 @@ impl Budget {
 impl Search {
     /// Searches; `stage` sets a new one each time that the last one is not as it was.
     ///
-    /// A rate is too high when it fails twice: on a machine that others use as well, one stall is no limit.
+    /// A rate is too high when it fails twice: on a machine that others use as well, one stall is
+    /// no limit.
     ///
     /// # Errors
     /// Where a stage cannot be set, or a trial cannot be made.
@@ -108,7 +111,9 @@ impl Bracket {
             (Some(holds), None) => Some(holds * 2.0).filter(|rate| *rate <= HIGHEST),
             (None, Some(too_high)) => Some(too_high / 2.0).filter(|rate| *rate >= LOWEST),
             // The middle of the ratio, not of the difference.
-            (Some(holds), Some(too_high)) => (too_high / holds > precision.max(1.001)).then(|| (holds * too_high).sqrt()),
+            (Some(holds), Some(too_high)) => {
+                (too_high / holds > precision.max(1.001)).then(|| (holds * too_high).sqrt())
+            }
         }
     }
 
@@ -121,7 +126,8 @@ impl Bracket {
 mod tests {
     use super::*;
 
-    /// Searches where everything up to `limit` holds; returns the answer and the number of rates tried.
+    /// Searches where everything up to `limit` holds; returns the answer and the number of rates
+    /// tried.
     fn search(limit: f64) -> (Option<f64>, usize) {
         let (mut bracket, mut tries) = (Bracket::default(), 0);
         while let Some(rate) = bracket.next(100.0, 1.05) {

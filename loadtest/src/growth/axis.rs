@@ -35,16 +35,19 @@ pub struct Most {
     size: u64,
 }
 
-/// Figures of one unit, which share a table and a plot: its title, the figures' names, and how they are drawn.
+/// Figures of one unit, which share a table and a plot: its title, the figures' names, and how they
+/// are drawn.
 pub type Group = (&'static str, &'static [&'static str], Chart);
 
-/// How many ops shared a commit. CPU time per op can be compared between two sizes only where this is the same.
+/// How many ops shared a commit. CPU time per op can be compared between two sizes only where this
+/// is the same.
 const COMMITS: Group = ("commits", &["ops/commit"], Chart::None);
 const MEMORY: Group = ("memory", &["resident MiB"], Chart::Lines);
 
 impl Axis {
     /// All of them, in the order of a report.
-    pub const ALL: [Self; 5] = [Self::Connections, Self::Entities, Self::Room, Self::History, Self::Database];
+    pub const ALL: [Self; 5] =
+        [Self::Connections, Self::Entities, Self::Room, Self::History, Self::Database];
 
     /// Its name on the command line and in tables.
     pub const fn name(self) -> &'static str {
@@ -85,7 +88,9 @@ impl Axis {
         let last = most.iter().rev().find(|most| most.axis == self).map_or(last, |most| most.size);
         let connects = matches!(self, Self::Connections | Self::Room);
         let last = if connects { last.min(files.saturating_sub(OTHER_FILES)) } else { last };
-        std::iter::successors(Some(first), |size| size.checked_mul(STEP)).take_while(|size| *size <= last).collect()
+        std::iter::successors(Some(first), |size| size.checked_mul(STEP))
+            .take_while(|size| *size <= last)
+            .collect()
     }
 
     /// What is measured at each size.
@@ -103,16 +108,28 @@ impl Axis {
                 MEMORY,
             ],
             Self::History => &[
-                ("server CPU", &["µs/op", "µs/subscribe", "µs/cold subscribe", "µs/page"], Chart::Lines),
+                (
+                    "server CPU",
+                    &["µs/op", "µs/subscribe", "µs/cold subscribe", "µs/page"],
+                    Chart::Lines,
+                ),
                 COMMITS,
-                ("latency", &["ack p99 ms", "subscribe p99 ms", "cold subscribe ms", "page p99 ms"], Chart::Lines),
+                (
+                    "latency",
+                    &["ack p99 ms", "subscribe p99 ms", "cold subscribe ms", "page p99 ms"],
+                    Chart::Lines,
+                ),
                 MEMORY,
             ],
             Self::Database => &[
                 ("server CPU", &["µs/op", "µs/op while filling", "µs/cold read"], Chart::Lines),
                 COMMITS,
                 ("latency", &["ack p99 ms", "cold read p99 ms", "start ms"], Chart::Lines),
-                ("memory and disk", &["resident MiB", "settling MiB", "data directory MiB"], Chart::Lines),
+                (
+                    "memory and disk",
+                    &["resident MiB", "settling MiB", "data directory MiB"],
+                    Chart::Lines,
+                ),
             ],
         }
     }
@@ -122,7 +139,8 @@ impl FromStr for Most {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (axis, size) = text.split_once('=').ok_or_else(|| format!("`{text}` is not `AXIS=N`"))?;
+        let (axis, size) =
+            text.split_once('=').ok_or_else(|| format!("`{text}` is not `AXIS=N`"))?;
         let axis = Axis::from_str(axis, false)?;
         let size = size.parse().map_err(|error| format!("`{size}`: {error}"))?;
         let (first, _) = axis.range();
@@ -141,7 +159,11 @@ mod tests {
     fn sizes_are_tenfold_and_fit() {
         assert_eq!(Axis::Connections.sizes(&[], 20_000), [180, 1_800, 18_000]);
         assert_eq!(Axis::Connections.sizes(&[], 4_096), [180, 1_800], "each connection is a file");
-        assert_eq!(Axis::Database.sizes(&[], 4_096), [10_000, 100_000, 1_000_000], "an event is none");
+        assert_eq!(
+            Axis::Database.sizes(&[], 4_096),
+            [10_000, 100_000, 1_000_000],
+            "an event is none"
+        );
         let most = ["history=1000000", "room=100"].map(|text| text.parse().expect("it is valid"));
         assert_eq!(Axis::History.sizes(&most, 20_000), [1_000, 10_000, 100_000, 1_000_000]);
         assert_eq!(Axis::Room.sizes(&most, 20_000), [10, 100]);
@@ -149,7 +171,8 @@ mod tests {
 
     #[test]
     fn a_largest_size_is_checked() {
-        for text in ["history", "history=", "history=x", "history=10", "nothing=1000", "history=-1"] {
+        for text in ["history", "history=", "history=x", "history=10", "nothing=1000", "history=-1"]
+        {
             assert!(text.parse::<Most>().is_err(), "{text}");
         }
     }

@@ -12,8 +12,8 @@ use crate::server_use::Source;
 
 /// Connections beside those of an axis.
 const PROBES: u64 = 600;
-/// What every server here is set to, unless `--server-env` says otherwise: whoever went is gone, who is awake stays awake, and
-/// a stop may take its time.
+/// What every server here is set to, unless `--server-env` says otherwise: whoever went is gone,
+/// who is awake stays awake, and a stop may take its time.
 const SETTINGS: [(&str, &str); 5] = [
     ("GREENROOM_SOCKET__RESUME_WINDOW", "0s"),
     ("GREENROOM_SOCKET__PRESENCE_GRACE", "0s"),
@@ -55,7 +55,12 @@ impl<'a> Bench<'a> {
 
     /// It, for the cheap client.
     pub fn host(&self, dialect: Dialect) -> Host {
-        Host { address: self.server.address(), dialect, pid: Some(self.server.pid()), tokens: Tokens::Anonymous }
+        Host {
+            address: self.server.address(),
+            dialect,
+            pid: Some(self.server.pid()),
+            tokens: Tokens::Anonymous,
+        }
     }
 
     /// A connection that asks, and looks at its answers.
@@ -74,7 +79,10 @@ impl<'a> Bench<'a> {
     pub async fn spent<T>(&self, work: impl Future<Output = Result<T>>) -> Result<(T, f64)> {
         let before = self.source.snapshot().await?;
         let done = work.await?;
-        let cpu_s = before.until(&self.source.snapshot().await?).cpu_s.context("the server's CPU time is not known")?;
+        let cpu_s = before
+            .until(&self.source.snapshot().await?)
+            .cpu_s
+            .context("the server's CPU time is not known")?;
         Ok((done, cpu_s * 1e6))
     }
 
@@ -83,7 +91,8 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// Where it cannot be read.
     pub async fn memory(&self) -> Result<f64> {
-        let bytes = self.source.snapshot().await?.rss_bytes.context("the server's memory is not known")?;
+        let bytes =
+            self.source.snapshot().await?.rss_bytes.context("the server's memory is not known")?;
         Ok(bytes / 1024.0 / 1024.0)
     }
 
@@ -93,7 +102,11 @@ impl<'a> Bench<'a> {
     /// Where there is no such metric.
     pub async fn metric(&self, name: &str) -> Result<f64> {
         let source = Source { metrics: Some(self.server.metrics()), pid: None };
-        source.snapshot().await?.metric(name).with_context(|| format!("the server has no metric `{name}`"))
+        source
+            .snapshot()
+            .await?
+            .metric(name)
+            .with_context(|| format!("the server has no metric `{name}`"))
     }
 
     /// Stops it well, so that the next one finds its data as a restart leaves it.

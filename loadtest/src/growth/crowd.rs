@@ -9,7 +9,8 @@ use super::fill::Fill;
 use super::probe::{self, Figures};
 use crate::raw::{Dialect, Shape, Stage};
 
-/// Rooms over which idle connections are spread, however many they are. The smallest size is a multiple of it.
+/// Rooms over which idle connections are spread, however many they are. The smallest size is a
+/// multiple of it.
 const ROOMS: u64 = 60;
 /// Connections that come in at the same time.
 const AT_ONCE: usize = 256;
@@ -21,12 +22,17 @@ const AT_ONCE: usize = 256;
 pub async fn connections(args: &Args, count: u64) -> Result<Figures> {
     let setup = bench::setup(args, count)?;
     let bench = Bench::start(args, &setup)?;
-    let shape = Shape { senders: 0, at_once: AT_ONCE, ..probe::shape(ROOMS as usize, (count / ROOMS) as usize, 0) };
+    let shape = Shape {
+        senders: 0,
+        at_once: AT_ONCE,
+        ..probe::shape(ROOMS as usize, (count / ROOMS) as usize, 0)
+    };
     let (crowd, _) = Stage::set(&bench.host(Dialect::Signals), shape, "crowd").await?;
     let mut figures = bench.beside().await?;
     sleep(args.warmup.0).await;
     // This also tells whether they are all still there.
-    let idle_s = crowd.idle(args.duration.0).await?.context("the server's CPU time is not known")?;
+    let idle_s =
+        crowd.idle(args.duration.0).await?.context("the server's CPU time is not known")?;
     figures.insert("idle µs/s", idle_s * 1e6 / args.duration.0.as_secs_f64());
     crowd.clear().await;
     Ok(figures)
@@ -39,7 +45,9 @@ pub async fn connections(args: &Args, count: u64) -> Result<Figures> {
 pub async fn entities(args: &Args, count: u64) -> Result<Figures> {
     let setup = bench::setup(args, 0)?;
     let bench = Bench::start(args, &setup)?;
-    Fill { run: "awake", rooms: count, events: count, bytes: args.bytes }.pour(&bench.host(Dialect::Posts)).await?;
+    Fill { run: "awake", rooms: count, events: count, bytes: args.bytes }
+        .pour(&bench.host(Dialect::Posts))
+        .await?;
     let mut figures = bench.beside().await?;
     sleep(args.warmup.0).await;
     let idling = async {

@@ -35,8 +35,8 @@ const LOOKS: usize = 4;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long that is waited for.
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
-/// After a start the database goes on with what it has put off, though not always with all of it. So often it is started at
-/// most until it finds nothing to do.
+/// After a start the database goes on with what it has put off, though not always with all of it.
+/// So often it is started at most until it finds nothing to do.
 const MOST_STARTS: usize = 5;
 
 /// Databases by their sizes: filled once, and found by each round as the one before left them.
@@ -45,7 +45,8 @@ pub struct Filled(BTreeMap<u64, Database>);
 
 struct Database {
     setup: Setup,
-    /// CPU microseconds for each event while it was filled, when many share a commit, and until it was at rest.
+    /// CPU microseconds for each event while it was filled, when many share a commit, and until it
+    /// was at rest.
     fill_us: f64,
     /// The most MiB that the server held after its starts until it was at rest.
     settle_mib: f64,
@@ -72,7 +73,9 @@ pub async fn measure(args: &Args, filled: &mut Filled, events: u64) -> Result<Fi
     for room in first {
         read(&mut conn, *room).await?;
     }
-    let reads = bench.requests(others.len() as u64, async |index| read(&mut conn, others[index as usize]).await).await?;
+    let reads = bench
+        .requests(others.len() as u64, async |index| read(&mut conn, others[index as usize]).await)
+        .await?;
     drop(conn);
     let ops = bench.ops(RUN, ROOMS).await?;
     let memory = bench.memory().await?;
@@ -120,7 +123,8 @@ struct Settled {
     at_once: bool,
 }
 
-/// Waits until the server rests: what the database does on its own is not what the probes are to find.
+/// Waits until the server rests: what the database does on its own is not what the probes are to
+/// find.
 async fn settle(bench: &Bench<'_>) -> Result<Settled> {
     let (began, mut mib, mut looks, mut rests) = (Instant::now(), 0f64, 0, 0);
     while rests < LOOKS && began.elapsed() < SETTLES_WITHIN {
@@ -137,7 +141,10 @@ async fn settle(bench: &Bench<'_>) -> Result<Settled> {
 }
 
 async fn read(conn: &mut Conn, room: u64) -> Result<()> {
-    let entity: EntityId = Dialect::Posts.room(RUN, room as usize).parse().context("the room's name is no entity id")?;
+    let entity: EntityId = Dialect::Posts
+        .room(RUN, room as usize)
+        .parse()
+        .context("the room's name is no entity id")?;
     let state: State = conn.ask(&Call::Read(Target { entity: entity.clone() })).await?;
     ensure!(state.seq >= EACH, "`{entity}` is at {} and has {EACH} events", state.seq);
     Ok(())

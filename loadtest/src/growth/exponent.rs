@@ -1,14 +1,16 @@
-//! How fast a cost grows: the exponent `e` of `cost ~ size^e`. At 0 it does not grow; at 1 it grows as the size does.
+//! How fast a cost grows: the exponent `e` of `cost ~ size^e`. At 0 it does not grow; at 1 it grows
+//! as the size does.
 
 /// A size, and what something costs there.
 pub type Point = (f64, f64);
 
-/// Over all points: the slope of the line through the logarithms that has the least squares. None where fewer than two
-/// sizes have a cost.
+/// Over all points: the slope of the line through the logarithms that has the least squares. None
+/// where fewer than two sizes have a cost.
 pub fn over_all(points: &[Point]) -> Option<f64> {
     let logs = logs(points);
     let n = logs.len() as f64;
-    let (mean_x, mean_y) = (logs.iter().map(|p| p.0).sum::<f64>() / n, logs.iter().map(|p| p.1).sum::<f64>() / n);
+    let (mean_x, mean_y) =
+        (logs.iter().map(|p| p.0).sum::<f64>() / n, logs.iter().map(|p| p.1).sum::<f64>() / n);
     let (mut above, mut below) = (0.0, 0.0);
     for (x, y) in &logs {
         above += (x - mean_x) * (y - mean_y);
@@ -17,7 +19,8 @@ pub fn over_all(points: &[Point]) -> Option<f64> {
     (below > 0.0).then(|| above / below)
 }
 
-/// Between the last two points alone: a cost that begins to grow late, hides behind a constant one over all.
+/// Between the last two points alone: a cost that begins to grow late, hides behind a constant one
+/// over all.
 pub fn of_last_step(points: &[Point]) -> Option<f64> {
     let logs = logs(points);
     over_all(&points[points.len().checked_sub(2)?..]).filter(|_| logs.len() == points.len())
@@ -25,7 +28,11 @@ pub fn of_last_step(points: &[Point]) -> Option<f64> {
 
 /// What costs nothing has no logarithm.
 fn logs(points: &[Point]) -> Vec<Point> {
-    points.iter().filter(|(size, cost)| *size > 0.0 && *cost > 0.0).map(|(size, cost)| (size.ln(), cost.ln())).collect()
+    points
+        .iter()
+        .filter(|(size, cost)| *size > 0.0 && *cost > 0.0)
+        .map(|(size, cost)| (size.ln(), cost.ln()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -44,7 +51,10 @@ mod tests {
     fn powers_are_found() {
         for (exponent, factor) in [(0.0, 7.0), (1.0, 0.01), (2.0, 3.0), (-0.5, 100.0)] {
             let points = points(|size| factor * size.powf(exponent));
-            assert!(close(over_all(&points), exponent) && close(of_last_step(&points), exponent), "{exponent}: {points:?}");
+            assert!(
+                close(over_all(&points), exponent) && close(of_last_step(&points), exponent),
+                "{exponent}: {points:?}"
+            );
         }
     }
 
@@ -62,7 +72,9 @@ mod tests {
 
     #[test]
     fn nothing_is_made_up() {
-        for points in [&[][..], &[(10.0, 1.0)], &[(10.0, 1.0), (10.0, 2.0)], &[(10.0, 1.0), (100.0, 0.0)]] {
+        for points in
+            [&[][..], &[(10.0, 1.0)], &[(10.0, 1.0), (10.0, 2.0)], &[(10.0, 1.0), (100.0, 0.0)]]
+        {
             assert_eq!((over_all(points), of_last_step(points)), (None, None), "{points:?}");
         }
     }

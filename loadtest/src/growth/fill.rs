@@ -18,7 +18,8 @@ use crate::raw::tally::Tally;
 
 /// Connections that post.
 const SENDERS: u64 = 16;
-/// Unanswered posts of each. Together they are fewer than one entity's mailbox holds, and fewer than may wait for a cold start.
+/// Unanswered posts of each. Together they are fewer than one entity's mailbox holds, and fewer
+/// than may wait for a cold start.
 const IN_FLIGHT: usize = 32;
 /// How long the server may answer none of them.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
@@ -28,7 +29,8 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 pub struct Fill<'a> {
     /// The run that the rooms are named by, as the stages name theirs.
     pub run: &'a str,
-    /// How many rooms. They take turns, so that each event of many rooms has a row of its own in the journal.
+    /// How many rooms. They take turns, so that each event of many rooms has a row of its own in
+    /// the journal.
     pub rooms: u64,
     /// How many events in all of them together.
     pub events: u64,
@@ -60,10 +62,19 @@ impl Fill<'_> {
             let line = Line::open(host.address, Dialect::Posts, None, None).await?;
             let freed = Arc::new(Notify::new());
             let account = Arc::new(Account::new(freed.clone()));
-            pourers.push(Pourer { stream: line.stream.clone(), account: account.clone(), freed, n: 0, out: Vec::new() });
+            pourers.push(Pourer {
+                stream: line.stream.clone(),
+                account: account.clone(),
+                freed,
+                n: 0,
+                out: Vec::new(),
+            });
             listeners.spawn(line.listen(tally.clone(), Some(account)));
         }
-        let poured = try_join_all(pourers.iter_mut().zip(0..).map(|(pourer, first)| pourer.pour(self, first))).await;
+        let poured = try_join_all(
+            pourers.iter_mut().zip(0..).map(|(pourer, first)| pourer.pour(self, first)),
+        )
+        .await;
         listeners.shutdown().await;
         let complaints = tally.complaints();
         ensure!(complaints.is_empty(), "the server refuses posts: {complaints:?}");
@@ -72,7 +83,8 @@ impl Fill<'_> {
 
     /// Text by chance: the database shall not find it easy to compress.
     fn body(&self) -> String {
-        let text: String = (0..self.bytes.saturating_sub(8)).map(|_| fastrand::alphanumeric()).collect();
+        let text: String =
+            (0..self.bytes.saturating_sub(8)).map(|_| fastrand::alphanumeric()).collect();
         format!("{{\"x\":\"{text}\"}}")
     }
 }
@@ -98,7 +110,9 @@ impl Pourer {
     }
 
     async fn answers(&self) -> Result<()> {
-        timeout(ANSWERS_WITHIN, self.freed.notified()).await.context("the server does not answer posts")
+        timeout(ANSWERS_WITHIN, self.freed.notified())
+            .await
+            .context("the server does not answer posts")
     }
 
     async fn flush(&mut self) -> Result<()> {
@@ -120,19 +134,31 @@ mod tests {
     const FILL: Fill<'_> = Fill { run: "test", rooms: 3, events: 1_000, bytes: 100 };
 
     fn host(fake: &Fake) -> Host {
-        Host { address: fake.address(), dialect: Dialect::Posts, pid: None, tokens: Tokens::Anonymous }
+        Host {
+            address: fake.address(),
+            dialect: Dialect::Posts,
+            pid: None,
+            tokens: Tokens::Anonymous,
+        }
     }
 
     #[tokio::test]
     async fn every_room_gets_its_share() {
         let fake = Fake::start(Fault::None).await;
         FILL.pour(&host(&fake)).await.expect("nothing is refused");
-        let target = Target::new(&fake.url(), CodecKind::Json, Tokens::Anonymous).await.expect("it is a URL");
+        let target = Target::new(&fake.url(), CodecKind::Json, Tokens::Anonymous)
+            .await
+            .expect("it is a URL");
         let (mut conn, _) = Conn::open(&target, "reader", Vec::new()).await.expect("it is let in");
         for (room, share) in [(0, 334), (1, 333), (2, 333)] {
-            let entity: EntityId = Dialect::Posts.room("test", room).parse().expect("it is an entity id");
-            let call =
-                Call::History(params::History { entity: entity.clone(), before: None, after: Some(0), limit: Some(limits::MAX_HISTORY) });
+            let entity: EntityId =
+                Dialect::Posts.room("test", room).parse().expect("it is an entity id");
+            let call = Call::History(params::History {
+                entity: entity.clone(),
+                before: None,
+                after: Some(0),
+                limit: Some(limits::MAX_HISTORY),
+            });
             let page: HistoryPage = conn.ask(&call).await.expect("there is a history");
             assert_eq!((page.events.len(), page.more), (share, false), "{entity}");
             assert!(page.events.iter().all(|event| event.body.as_str().len() == 100), "{entity}");

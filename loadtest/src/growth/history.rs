@@ -34,14 +34,20 @@ const PAGE: u32 = 100;
 pub async fn measure(args: &Args, events: u64) -> Result<Figures> {
     let setup = bench::setup(args, 0)?;
     let bench = Bench::start(args, &setup)?;
-    Fill { run: RUN, rooms: 1, events, bytes: args.bytes }.pour(&bench.host(Dialect::Posts)).await?;
-    let entity: EntityId = Dialect::Posts.room(RUN, 0).parse().context("the room's name is no entity id")?;
+    Fill { run: RUN, rooms: 1, events, bytes: args.bytes }
+        .pour(&bench.host(Dialect::Posts))
+        .await?;
+    let entity: EntityId =
+        Dialect::Posts.room(RUN, 0).parse().context("the room's name is no entity id")?;
     let mut conn = bench.conn().await?;
     let state = read(&mut conn, &entity).await?;
     ensure!(state.seq == events, "the room is at {} after {events} events", state.seq);
 
-    let page = bench.requests(PAGES, async |index| page(&mut conn, &entity, events / 2 - index).await).await?;
-    let warm = bench.requests(SUBSCRIBES, async |_| resume(&mut conn, &entity, &state).await).await?;
+    let page = bench
+        .requests(PAGES, async |index| page(&mut conn, &entity, events / 2 - index).await)
+        .await?;
+    let warm =
+        bench.requests(SUBSCRIBES, async |_| resume(&mut conn, &entity, &state).await).await?;
     drop(conn);
     let ops = bench.ops(RUN, 1).await?;
     let memory = bench.memory().await?;
@@ -52,7 +58,9 @@ pub async fn measure(args: &Args, events: u64) -> Result<Figures> {
     for _ in 0..COLD_SUBSCRIBES {
         colds.push(cold(args, &setup, &entity, &state).await?);
     }
-    let of = |figure: fn(&Cost) -> f64| median(colds.iter().map(figure).collect()).context("nothing was measured");
+    let of = |figure: fn(&Cost) -> f64| {
+        median(colds.iter().map(figure).collect()).context("nothing was measured")
+    };
     Ok(Figures::from([
         ("µs/op", ops.cost.us),
         ("ops/commit", ops.per_commit),
@@ -72,7 +80,11 @@ async fn cold(args: &Args, setup: &Setup, entity: &EntityId, state: &State) -> R
     let bench = Bench::start(args, setup)?;
     let mut conn = bench.conn().await?;
     // The first read of all has costs of its own, and another room bears them.
-    read(&mut conn, &Dialect::Posts.room("other", 0).parse().context("the room's name is no entity id")?).await?;
+    read(
+        &mut conn,
+        &Dialect::Posts.room("other", 0).parse().context("the room's name is no entity id")?,
+    )
+    .await?;
     let cost = bench.requests(1, async |_| resume(&mut conn, entity, state).await).await?;
     drop(conn);
     bench.stop()?;
@@ -83,19 +95,35 @@ async fn read(conn: &mut Conn, entity: &EntityId) -> Result<State> {
     Ok(conn.ask(&Call::Read(Target { entity: entity.clone() })).await?)
 }
 
-/// Subscribes as one who missed the last events before `state`; subscribing again takes the place of the subscription before.
+/// Subscribes as one who missed the last events before `state`; subscribing again takes the place
+/// of the subscription before.
 async fn resume(conn: &mut Conn, entity: &EntityId, state: &State) -> Result<()> {
     let after = Position { epoch: state.epoch.clone(), seq: state.seq - BEHIND };
-    let answer: Subscribed = conn.ask(&Call::Subscribe(params::Subscribe { after: Some(after), ..subscribe(entity) })).await?;
+    let answer: Subscribed = conn
+        .ask(&Call::Subscribe(params::Subscribe { after: Some(after), ..subscribe(entity) }))
+        .await?;
     let missed = answer.events.map_or(0, |events| events.len());
-    ensure!(missed as Seq == BEHIND, "who missed {BEHIND} events got {missed} ({:?})", answer.reason);
+    ensure!(
+        missed as Seq == BEHIND,
+        "who missed {BEHIND} events got {missed} ({:?})",
+        answer.reason
+    );
     Ok(())
 }
 
 async fn page(conn: &mut Conn, entity: &EntityId, after: Seq) -> Result<()> {
-    let call = Call::History(params::History { entity: entity.clone(), before: None, after: Some(after), limit: Some(PAGE) });
+    let call = Call::History(params::History {
+        entity: entity.clone(),
+        before: None,
+        after: Some(after),
+        limit: Some(PAGE),
+    });
     let page: HistoryPage = conn.ask(&call).await?;
     let expected = after + 1..=after + Seq::from(PAGE);
-    ensure!(page.events.iter().map(|event| event.seq).eq(expected), "the page after {after} holds {} other events", page.events.len());
+    ensure!(
+        page.events.iter().map(|event| event.seq).eq(expected),
+        "the page after {after} holds {} other events",
+        page.events.len()
+    );
     Ok(())
 }

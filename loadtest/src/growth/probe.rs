@@ -35,7 +35,8 @@ pub struct Cost {
 pub struct Ops {
     /// Each one.
     pub cost: Cost,
-    /// How many shared a commit: on a machine that is busy with other things they have to wait for one another.
+    /// How many shared a commit: on a machine that is busy with other things they have to wait for
+    /// one another.
     pub per_commit: f64,
 }
 
@@ -49,12 +50,22 @@ impl Bench<'_> {
     ///
     /// # Errors
     /// Where somebody is not let in, is refused or lost, or too little arrives.
-    pub async fn messages(&self, dialect: Dialect, run: &str, shape: Shape, rate: f64) -> Result<Cost> {
+    pub async fn messages(
+        &self,
+        dialect: Dialect,
+        run: &str,
+        shape: Shape,
+        rate: f64,
+    ) -> Result<Cost> {
         let (mut stage, _) = Stage::set(&self.host(dialect), shape, run).await?;
         let trial = stage.trial(rate, self.args.warmup.0, self.args.duration.0).await?;
         stage.clear().await;
         complete(&trial, dialect)?;
-        let (count, latency) = if shape.members > 0 { (trial.arrived, &trial.delivery) } else { (trial.answered, &trial.ack) };
+        let (count, latency) = if shape.members > 0 {
+            (trial.arrived, &trial.delivery)
+        } else {
+            (trial.answered, &trial.ack)
+        };
         let cpu_s = trial.server_cpu_s.context("the server's CPU time is not known")?;
         Ok(Cost { us: cpu_s * 1e6 / count.max(1) as f64, p99_ms: latency.p99_us as f64 / 1000.0 })
     }
@@ -65,14 +76,19 @@ impl Bench<'_> {
     /// As [`messages`](Self::messages) has them.
     pub async fn ops(&self, run: &str, rooms: usize) -> Result<Ops> {
         let before = self.commits().await?;
-        let cost = self.messages(Dialect::Posts, run, shape(rooms, 0, self.args.bytes), self.args.rate).await?;
+        let cost = self
+            .messages(Dialect::Posts, run, shape(rooms, 0, self.args.bytes), self.args.rate)
+            .await?;
         let after = self.commits().await?;
         Ok(Ops { cost, per_commit: (after.0 - before.0) / (after.1 - before.1).max(1.0) })
     }
 
     /// How many ops were committed so far, and in how many transactions.
     async fn commits(&self) -> Result<(f64, f64)> {
-        Ok((self.metric("greenroom_commit_batch_ops_sum").await?, self.metric("greenroom_commit_batch_ops_count").await?))
+        Ok((
+            self.metric("greenroom_commit_batch_ops_sum").await?,
+            self.metric("greenroom_commit_batch_ops_count").await?,
+        ))
     }
 
     /// The probe that is made beside whatever grows: posts, then signals, in a few rooms.
@@ -82,7 +98,14 @@ impl Bench<'_> {
     pub async fn beside(&self) -> Result<Figures> {
         let ops = self.ops("beside-ops", ROOMS).await?;
         let shape = shape(ROOMS, MEMBERS, self.args.bytes);
-        let signals = self.messages(Dialect::Signals, "beside-signals", shape, self.args.deliveries / MEMBERS as f64).await?;
+        let signals = self
+            .messages(
+                Dialect::Signals,
+                "beside-signals",
+                shape,
+                self.args.deliveries / MEMBERS as f64,
+            )
+            .await?;
         Ok(Figures::from([
             ("µs/op", ops.cost.us),
             ("ops/commit", ops.per_commit),
@@ -97,7 +120,11 @@ impl Bench<'_> {
     ///
     /// # Errors
     /// Where one fails.
-    pub async fn requests(&self, times: u64, mut ask: impl AsyncFnMut(u64) -> Result<()>) -> Result<Cost> {
+    pub async fn requests(
+        &self,
+        times: u64,
+        mut ask: impl AsyncFnMut(u64) -> Result<()>,
+    ) -> Result<Cost> {
         let asking = async {
             let mut latency = histogram();
             for index in 0..times {
@@ -108,16 +135,25 @@ impl Bench<'_> {
             Ok(latency)
         };
         let (latency, us) = self.spent(asking).await?;
-        Ok(Cost { us: us / times.max(1) as f64, p99_ms: latency.value_at_quantile(0.99) as f64 / 1000.0 })
+        Ok(Cost {
+            us: us / times.max(1) as f64,
+            p99_ms: latency.value_at_quantile(0.99) as f64 / 1000.0,
+        })
     }
 }
 
 /// Whether a trial is one that can be told.
 fn complete(trial: &Trial, dialect: Dialect) -> Result<()> {
     let Trial { gone, complaints, .. } = trial;
-    ensure!(*gone == 0 && complaints.is_empty(), "{gone} connections were lost; complaints: {complaints:?}");
-    let (deliveries, answers) = (trial.expected, if dialect.acknowledges() { trial.due } else { 0 });
-    for (came, wanted, what) in [(trial.delivery.count, deliveries, "deliveries"), (trial.ack.count, answers, "answers")] {
+    ensure!(
+        *gone == 0 && complaints.is_empty(),
+        "{gone} connections were lost; complaints: {complaints:?}"
+    );
+    let (deliveries, answers) =
+        (trial.expected, if dialect.acknowledges() { trial.due } else { 0 });
+    for (came, wanted, what) in
+        [(trial.delivery.count, deliveries, "deliveries"), (trial.ack.count, answers, "answers")]
+    {
         ensure!(came as f64 >= wanted as f64 * ARRIVES, "only {came} of {wanted} {what} came");
     }
     Ok(())
@@ -135,8 +171,12 @@ mod tests {
     async fn trial(fault: Fault, dialect: Dialect) -> Trial {
         let fake = Fake::start(fault).await;
         let host = Host { address: fake.address(), dialect, pid: None, tokens: Tokens::Anonymous };
-        let (mut stage, _) = Stage::set(&host, shape(1, 2, 100), "test").await.expect("everybody is let in");
-        let trial = stage.trial(200.0, Duration::from_millis(20), Duration::from_millis(200)).await.expect("it can be made");
+        let (mut stage, _) =
+            Stage::set(&host, shape(1, 2, 100), "test").await.expect("everybody is let in");
+        let trial = stage
+            .trial(200.0, Duration::from_millis(20), Duration::from_millis(200))
+            .await
+            .expect("it can be made");
         stage.clear().await;
         trial
     }

@@ -1,5 +1,5 @@
-//! The checker. It takes n log n steps for n entries: everything is sorted once by its moment, and everything else is a look into
-//! sorted lists and hash tables.
+//! The checker. It takes n log n steps for n entries: everything is sorted once by its moment, and
+//! everything else is a look into sorted lists and hash tables.
 
 use super::clock::Moment;
 use super::entry::{Entry, History};
@@ -44,7 +44,9 @@ pub fn check(history: &History) -> (Tally, Findings) {
     for entry in &history.entries {
         match entries.get_mut(entry.entity as usize) {
             Some(list) => list.push(entry),
-            None => findings.add(Kind::Malformed, || format!("there is no entity {}", entry.entity)),
+            None => {
+                findings.add(Kind::Malformed, || format!("there is no entity {}", entry.entity));
+            }
         }
     }
     for (entity, mut entries) in history.entities.iter().zip(entries) {
@@ -54,13 +56,20 @@ pub fn check(history: &History) -> (Tally, Findings) {
         match Log::read(&entries, &ops, &mut findings) {
             Some(log) => judge_entity(&entries, &ops, log, &mut tally, &mut findings),
             None if entries.is_empty() => {}
-            None => findings.add(Kind::Unread, || format!("nobody read the log of `{entity}` in the end")),
+            None => findings
+                .add(Kind::Unread, || format!("nobody read the log of `{entity}` in the end")),
         }
     }
     (tally, findings)
 }
 
-fn judge_entity(entries: &[&Entry], ops: &Ops, mut log: Log, tally: &mut Tally, findings: &mut Findings) {
+fn judge_entity(
+    entries: &[&Entry],
+    ops: &Ops,
+    mut log: Log,
+    tally: &mut Tally,
+    findings: &mut Findings,
+) {
     tally.events += log.len() as u64;
     let knowledge = Knowledge::of(entries, &log);
     ops.judge(&log, &knowledge.all, tally, findings);
@@ -74,7 +83,9 @@ fn judge_moments(entries: &[Entry], findings: &mut Findings) {
     for entry in entries {
         let last = last.entry(entry.client).or_default();
         if entry.t < *last || entry.what.asked().is_some_and(|asked| asked >= entry.t) {
-            findings.add(Kind::Malformed, || format!("client {}'s moments go back at {}", entry.client, entry.t));
+            findings.add(Kind::Malformed, || {
+                format!("client {}'s moments go back at {}", entry.client, entry.t)
+            });
         }
         *last = (*last).max(entry.t);
     }

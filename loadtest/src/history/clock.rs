@@ -6,8 +6,8 @@ use std::time::Instant;
 /// A moment: nanoseconds since the clock was made.
 pub type Moment = u64;
 
-/// Monotonic, shared by all clients of a run, and never at the same moment twice: of two moments that were taken, the
-/// larger was taken later, on whichever thread.
+/// Monotonic, shared by all clients of a run, and never at the same moment twice: of two moments
+/// that were taken, the larger was taken later, on whichever thread.
 #[derive(Debug)]
 pub struct Clock {
     began: Instant,
@@ -24,7 +24,8 @@ impl Clock {
     pub fn now(&self) -> Moment {
         let now = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let next = |last: u64| now.max(last.saturating_add(1));
-        let (Ok(last) | Err(last)) = self.last.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |last| Some(next(last)));
+        let (Ok(last) | Err(last)) =
+            self.last.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |last| Some(next(last)));
         next(last)
     }
 }

@@ -1,5 +1,6 @@
-//! Contents in 64 bits: a history of a million ops fits into memory, and contents are still compared byte for byte as far as 64 bits
-//! can tell. This guards against a server's faults, not against somebody who looks for two contents with one digest.
+//! Contents in 64 bits: a history of a million ops fits into memory, and contents are still
+//! compared byte for byte as far as 64 bits can tell. This guards against a server's faults, not
+//! against somebody who looks for two contents with one digest.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,8 +9,8 @@ use greenroom_protocol::RawJson;
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Stands for a content: two that are the same have the same name, and two that differ have not, but for chance.
-/// In files 16 hexadecimal digits, since many readers of JSON round large numbers.
+/// Stands for a content: two that are the same have the same name, and two that differ have not,
+/// but for chance. In files 16 hexadecimal digits, since many readers of JSON round large numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(pub u64);
 
@@ -52,7 +53,9 @@ impl Name {
     /// The content of an op or an event: who sent what.
     pub fn of(from: &str, r#type: &str, body: &str) -> Self {
         // No part can be mistaken for the end of the one before: each comes with its length.
-        [from, r#type, body].into_iter().fold(Self::NONE, |name, part| name.number(part.len() as u64).text(part))
+        [from, r#type, body]
+            .into_iter()
+            .fold(Self::NONE, |name, part| name.number(part.len() as u64).text(part))
     }
 
     /// Any text.
@@ -111,7 +114,9 @@ impl State {
             return None;
         }
         let name = |message: &Message| Name::of(&message.from, "post", message.body.as_str());
-        let all = messages.iter().fold(Name::NONE, |all, message| all.then(message.seq, message.at, name(message)));
+        let all = messages
+            .iter()
+            .fold(Name::NONE, |all, message| all.then(message.seq, message.at, name(message)));
         Some(Self::Room(Messages { count: u32::try_from(messages.len()).ok()?, all }))
     }
 
@@ -164,15 +169,20 @@ mod tests {
     fn contents_that_differ_anywhere_have_other_names() {
         let name = Name::of("ann", "post", "{}");
         assert_eq!(name, Name::of("ann", "post", "{}"));
-        for other in
-            [Name::of("bob", "post", "{}"), Name::of("ann", "edit", "{}"), Name::of("ann", "post", "{ }"), Name::of("annp", "ost", "{}")]
-        {
+        for other in [
+            Name::of("bob", "post", "{}"),
+            Name::of("ann", "edit", "{}"),
+            Name::of("ann", "post", "{ }"),
+            Name::of("annp", "ost", "{}"),
+        ] {
             assert_ne!(name, other);
         }
         let list = Name::NONE.then(1, 5, name).then(2, 6, name);
-        for other in
-            [Name::NONE.then(2, 6, name).then(1, 5, name), Name::NONE.then(1, 5, name), Name::NONE.then(1, 5, name).then(2, 7, name)]
-        {
+        for other in [
+            Name::NONE.then(2, 6, name).then(1, 5, name),
+            Name::NONE.then(1, 5, name),
+            Name::NONE.then(1, 5, name).then(2, 7, name),
+        ] {
             assert_ne!(list, other);
         }
         assert_eq!(Name::of_text("a"), Name(0xaf63_dc4c_8601_ec8c), "the published FNV-1a of `a`");
@@ -195,7 +205,10 @@ mod tests {
         let all = Name::NONE.then(3, 9, Name::of("ann", "post", r#"{"t":1}"#));
         let room = raw(&serde_json::json!({ "messages": [message.clone()] }));
         assert_eq!(State::read(Shape::Room, &room), State::Room(Messages { count: 1, all }));
-        assert_eq!(State::read(Shape::Counters, &raw(&serde_json::json!({ "a": 3, "b": -1 }))), State::Sum(2));
+        assert_eq!(
+            State::read(Shape::Counters, &raw(&serde_json::json!({ "a": 3, "b": -1 }))),
+            State::Sum(2)
+        );
         let mut edited = message;
         edited["edited_at"] = 10.into();
         for (shape, other) in [

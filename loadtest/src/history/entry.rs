@@ -12,7 +12,8 @@ use super::digest::{Name, State};
 pub struct History {
     /// The entities, which entries name by their place here.
     pub entities: Vec<EntityId>,
-    /// What happened. The entries of one client are in the order of their moments; those of different clients need not be.
+    /// What happened. The entries of one client are in the order of their moments; those of
+    /// different clients need not be.
     pub entries: Vec<Entry>,
 }
 
@@ -20,9 +21,11 @@ pub struct History {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// When: an invocation before anything of it was sent, everything else after all of it had come.
+    /// When: an invocation before anything of it was sent, everything else after all of it had
+    /// come.
     pub t: Moment,
-    /// Whose it is. A client is a process in the words of other checkers: it goes on over losses of its connection.
+    /// Whose it is. A client is a process in the words of other checkers: it goes on over losses of
+    /// its connection.
     pub client: u32,
     /// The entity, by its place in [`History::entities`].
     pub entity: u32,
@@ -30,13 +33,14 @@ pub struct Entry {
     pub what: What,
 }
 
-/// What can happen. In answers, `asked` is when the request was invoked; requests other than ops that were never answered are left out,
-/// since they have no effect.
+/// What can happen. In answers, `asked` is when the request was invoked; requests other than ops
+/// that were never answered are left out, since they have no effect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum What {
-    /// An op is about to be sent for the first time. One that has neither `Acked` nor `Refused` was never answered: nobody knows
-    /// whether it was executed. Repeats under the same number are the same op and have no entry of their own, except after `Refused`.
+    /// An op is about to be sent for the first time. One that has neither `Acked` nor `Refused` was
+    /// never answered: nobody knows whether it was executed. Repeats under the same number are the
+    /// same op and have no entry of their own, except after `Refused`.
     Invoked {
         /// Its content, which no other op of the history has.
         op: Name,
@@ -77,7 +81,8 @@ pub enum What {
     Page(Box<Page>),
     /// A subscription begins, or goes on after a loss.
     Followed(Box<Follow>),
-    /// The subscription is over: no event is expected from here on. Without this a subscriber should have been told everything in the end.
+    /// The subscription is over: no event is expected from here on. Without this a subscriber
+    /// should have been told everything in the end.
     Unfollowed,
     /// An event was told.
     Told(Event),
@@ -92,7 +97,8 @@ pub enum What {
         /// Why.
         reason: SnapshotReason,
     },
-    /// A page of the whole log, read once all clients were done; the pages of an entity follow each other. This is what counts.
+    /// A page of the whole log, read once all clients were done; the pages of an entity follow each
+    /// other. This is what counts.
     Log {
         /// The log.
         epoch: Epoch,
@@ -177,7 +183,11 @@ pub enum Got {
 
 impl From<&results::Event> for Event {
     fn from(event: &results::Event) -> Self {
-        Self { seq: event.seq, at: event.at, op: Name::of(&event.from, &event.r#type, event.body.as_str()) }
+        Self {
+            seq: event.seq,
+            at: event.at,
+            op: Name::of(&event.from, &event.r#type, event.body.as_str()),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Histories in files, as JSON lines: the first tells what it is and names the entities, each other is one [`Entry`].
+//! Histories in files, as JSON lines: the first tells what it is and names the entities, each other
+//! is one [`Entry`].
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
@@ -28,7 +29,8 @@ struct Head {
 /// # Errors
 /// Where that is not possible.
 pub fn write(path: &Path, history: &History) -> Result<()> {
-    let file = File::create(path).with_context(|| format!("`{}` cannot be written", path.display()))?;
+    let file =
+        File::create(path).with_context(|| format!("`{}` cannot be written", path.display()))?;
     let mut out = BufWriter::new(file);
     let write = |out: &mut BufWriter<File>| -> Result<()> {
         let head = Head { greenroom_history: FORM, entities: history.entities.clone() };
@@ -103,16 +105,26 @@ mod tests {
         let table = [
             (String::new(), "it is empty"),
             ("{}".into(), "line 1"),
-            (r#"{"greenroom_history":2,"entities":[]}"#.into(), "it has form 2, and this program reads form 1"),
+            (
+                r#"{"greenroom_history":2,"entities":[]}"#.into(),
+                "it has form 2, and this program reads form 1",
+            ),
             (format!("{head}\n{{}}"), "line 2"),
-            (format!("{head}\n{{\"t\":1,\"client\":0,\"entity\":0,\"what\":\"dreamt\"}}"), "line 2"),
-            (format!("{head}\n{{\"t\":1,\"client\":0,\"entity\":1,\"what\":\"unfollowed\"}}"), "line 2: there is no entity 1"),
+            (
+                format!("{head}\n{{\"t\":1,\"client\":0,\"entity\":0,\"what\":\"dreamt\"}}"),
+                "line 2",
+            ),
+            (
+                format!("{head}\n{{\"t\":1,\"client\":0,\"entity\":1,\"what\":\"unfollowed\"}}"),
+                "line 2: there is no entity 1",
+            ),
         ];
         for (text, want) in table {
             let error = parse(text.as_bytes()).expect_err("it is no history");
             assert_eq!(error.to_string(), want, "{text}");
         }
-        let good = format!("{head}\n{{\"t\":1,\"client\":0,\"entity\":0,\"what\":\"unfollowed\"}}\n");
+        let good =
+            format!("{head}\n{{\"t\":1,\"client\":0,\"entity\":0,\"what\":\"unfollowed\"}}\n");
         assert_eq!(parse(good.as_bytes()).expect("it is one").entries.len(), 1);
     }
 }

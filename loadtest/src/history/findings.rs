@@ -4,11 +4,11 @@
 const TOLD_EACH: u64 = 3;
 
 macro_rules! kinds {
-    ($(#[doc = $doc:literal] $kind:ident = $name:literal, $words:literal;)*) => {
+    ($($(#[doc = $doc:literal])+ $kind:ident = $name:literal, $words:literal;)*) => {
         /// What can be wrong.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Kind {
-            $(#[doc = $doc] $kind,)*
+            $($(#[doc = $doc])+ $kind,)*
         }
 
         impl Kind {
@@ -29,7 +29,8 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// The history contradicts itself, so it cannot be judged: an answer without a question, a moment that goes back, two ops of one content.
+    /// The history contradicts itself, so it cannot be judged: an answer without a question, a
+    /// moment that goes back, two ops of one content.
     Malformed = "malformed", "entries make no sense in this history";
     /// Nobody read the log in the end.
     Unread = "unread", "logs were not read in the end";
@@ -51,7 +52,8 @@ kinds! {
     StaleOp = "stale_op", "ops have a seq that is not above one known before they were sent";
     /// An answer does not show what somebody else had been told before it was asked for.
     Stale = "stale", "reads do not show what was known before they were asked for";
-    /// An answer does not show what the same client had been told before it asked, or a snapshot goes back behind what it had.
+    /// An answer does not show what the same client had been told before it asked, or a snapshot
+    /// goes back behind what it had.
     WentBack = "went_back", "clients were led back behind what they had seen";
     /// A state is not what the log comes to at its seq, or two states of one seq differ.
     WrongState = "wrong_state", "states are not what the log comes to";
@@ -67,7 +69,8 @@ kinds! {
     Repeated = "deliveries_doubled", "deliveries doubled";
     /// A subscriber was told an event after a later one.
     Reordered = "deliveries_reordered", "deliveries out of order";
-    /// A subscription says that it stands elsewhere than its events end, or gives events to who has no position.
+    /// A subscription says that it stands elsewhere than its events end, or gives events to who has
+    /// no position.
     Misled = "misled", "resumptions end elsewhere than their events";
     /// A snapshot took the place of events without a reason, or with one that cannot be true.
     Unreasoned = "unreasoned", "snapshots without a good reason";
@@ -129,14 +132,22 @@ mod tests {
         findings.add_many(Kind::Skipped, 7, || "seven".into());
         findings.add_many(Kind::Gap, 0, || "none".into());
         assert_eq!(findings.found().collect::<Vec<_>>(), [(Kind::Lost, 5), (Kind::Skipped, 7)]);
-        assert_eq!(findings.told(), ["lost: op 0", "lost: op 1", "lost: op 2", "deliveries_lost: seven"]);
+        assert_eq!(
+            findings.told(),
+            ["lost: op 0", "lost: op 1", "lost: op 2", "deliveries_lost: seven"]
+        );
     }
 
     #[test]
     fn names_are_different() {
         for (at, kind) in Kind::ALL.iter().enumerate() {
             assert_eq!(*kind as usize, at);
-            assert!(Kind::ALL[..at].iter().all(|other| other.name() != kind.name() && other.words() != kind.words()), "{kind:?}");
+            assert!(
+                Kind::ALL[..at]
+                    .iter()
+                    .all(|other| other.name() != kind.name() && other.words() != kind.words()),
+                "{kind:?}"
+            );
         }
     }
 }

@@ -19,7 +19,8 @@ pub struct Log {
     places: HashMap<Name, Seq>,
     /// The most messages that any state has shown, which is as many as the server keeps in one.
     window: usize,
-    /// What a state of each seq must be, as far as anybody asked: what the events come to, or else what was seen first.
+    /// What a state of each seq must be, as far as anybody asked: what the events come to, or else
+    /// what was seen first.
     states: HashMap<Seq, State>,
 }
 
@@ -31,7 +32,8 @@ struct Sums {
 }
 
 impl Log {
-    /// The log as `entries`, in order of their moments, have read it, judged against the ops that were sent; nothing where nobody read it.
+    /// The log as `entries`, in order of their moments, have read it, judged against the ops that
+    /// were sent; nothing where nobody read it.
     pub fn read(entries: &[&Entry], ops: &Ops, findings: &mut Findings) -> Option<Self> {
         let mut pages = entries.iter().filter_map(|entry| match &entry.what {
             What::Log { epoch, events } => Some((epoch, events)),
@@ -41,7 +43,13 @@ impl Log {
         let mut events = first.clone();
         for (other, page) in pages {
             if other != epoch {
-                findings.add(Kind::AnotherLog, || format!("the log was read in pages of `{}` and `{}`", epoch.as_str(), other.as_str()));
+                findings.add(Kind::AnotherLog, || {
+                    format!(
+                        "the log was read in pages of `{}` and `{}`",
+                        epoch.as_str(),
+                        other.as_str()
+                    )
+                });
             }
             events.extend(page);
         }
@@ -72,8 +80,11 @@ impl Log {
             }
             self.places.insert(*op, *seq);
             match ops.get(*op).map(|op| &op.outcome) {
-                None => findings.add(Kind::Phantom, || format!("nobody sent the event at {seq}, {op}")),
-                Some(Outcome::Refused) => findings.add(Kind::RefusedDone, || format!("op {op} is at {seq}, and was refused")),
+                None => {
+                    findings.add(Kind::Phantom, || format!("nobody sent the event at {seq}, {op}"));
+                }
+                Some(Outcome::Refused) => findings
+                    .add(Kind::RefusedDone, || format!("op {op} is at {seq}, and was refused")),
                 Some(Outcome::Open | Outcome::Acked { .. }) => {}
             }
         }
@@ -90,7 +101,9 @@ impl Log {
         for event in &self.events {
             match ops.get(event.op).map_or(Effect::Other, |op| op.effect) {
                 Effect::Post => sums.posts += 1,
-                Effect::Add(by) => (sums.adds, sums.sum) = (sums.adds + 1, sums.sum.wrapping_add(by)),
+                Effect::Add(by) => {
+                    (sums.adds, sums.sum) = (sums.adds + 1, sums.sum.wrapping_add(by));
+                }
                 Effect::Other => {}
             }
             self.upto.push(sums);
@@ -122,8 +135,14 @@ impl Log {
     pub fn is(&self, epoch: &Epoch, findings: &mut Findings, who: impl FnOnce() -> String) -> bool {
         let same = *epoch == self.epoch;
         if !same {
-            findings
-                .add(Kind::AnotherLog, || format!("{} speaks of `{}`, and the log is `{}`", who(), epoch.as_str(), self.epoch.as_str()));
+            findings.add(Kind::AnotherLog, || {
+                format!(
+                    "{} speaks of `{}`, and the log is `{}`",
+                    who(),
+                    epoch.as_str(),
+                    self.epoch.as_str()
+                )
+            });
         }
         same
     }
@@ -134,21 +153,42 @@ impl Log {
     }
 
     /// Compares an event that somebody was told with the log.
-    pub fn judge_event(&self, event: &Event, findings: &mut Findings, who: impl FnOnce() -> String) {
+    pub fn judge_event(
+        &self,
+        event: &Event,
+        findings: &mut Findings,
+        who: impl FnOnce() -> String,
+    ) {
         match self.at(event.seq) {
-            None => findings.add(Kind::Vanished, || format!("{} was told the event {}, which the log does not hold", who(), event.seq)),
+            None => findings.add(Kind::Vanished, || {
+                format!("{} was told the event {}, which the log does not hold", who(), event.seq)
+            }),
             Some(here) if here != event => {
                 let (told, here) = ((event.op, event.at), (here.op, here.at));
-                findings.add(Kind::Altered, || format!("{} was told of {} as {told:?}, and the log has {here:?}", who(), event.seq));
+                findings.add(Kind::Altered, || {
+                    format!(
+                        "{} was told of {} as {told:?}, and the log has {here:?}",
+                        who(),
+                        event.seq
+                    )
+                });
             }
             Some(_) => {}
         }
     }
 
     /// Compares a state with what the log comes to at `seq`, and with what others saw there.
-    pub fn judge_state(&mut self, seq: Seq, state: State, findings: &mut Findings, who: impl FnOnce() -> String) {
+    pub fn judge_state(
+        &mut self,
+        seq: Seq,
+        state: State,
+        findings: &mut Findings,
+        who: impl FnOnce() -> String,
+    ) {
         if seq > self.head() {
-            findings.add(Kind::Vanished, || format!("{} saw a state at {seq}, and the log ends at {}", who(), self.head()));
+            findings.add(Kind::Vanished, || {
+                format!("{} saw a state at {seq}, and the log ends at {}", who(), self.head())
+            });
             return;
         }
         let want = match self.states.get(&seq) {
@@ -160,11 +200,14 @@ impl Log {
             }
         };
         if state != want {
-            findings.add(Kind::WrongState, || format!("{} saw {state:?} at {seq}, where it should be {want:?}", who()));
+            findings.add(Kind::WrongState, || {
+                format!("{} saw {state:?} at {seq}, where it should be {want:?}", who())
+            });
         }
     }
 
-    /// What the events up to `seq` come to; nothing where that is not foreseen. Without events it is nothing of the shape that was `seen`.
+    /// What the events up to `seq` come to; nothing where that is not foreseen. Without events it
+    /// is nothing of the shape that was `seen`.
     fn comes_to(&self, seq: Seq, seen: State) -> Option<State> {
         let count = self.events.partition_point(|event| event.seq <= seq);
         let Sums { posts, adds, sum } = self.upto[count];
@@ -180,7 +223,8 @@ impl Log {
     /// What the last messages among the first `count` events are, as a room's state shows them.
     fn last_messages(&self, count: usize) -> Messages {
         let shown = &self.events[count.saturating_sub(self.window)..count];
-        let all = shown.iter().fold(Name::NONE, |all, event| all.then(event.seq, event.at, event.op));
+        let all =
+            shown.iter().fold(Name::NONE, |all, event| all.then(event.seq, event.at, event.op));
         Messages { count: u32::try_from(shown.len()).unwrap_or(u32::MAX), all }
     }
 }

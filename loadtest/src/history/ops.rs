@@ -1,5 +1,5 @@
-//! What was sent and what it was answered, and whether the log agrees: each acknowledged op once and where it was said to be,
-//! and after everything that had been known before it was sent.
+//! What was sent and what it was answered, and whether the log agrees: each acknowledged op once
+//! and where it was said to be, and after everything that had been known before it was sent.
 
 use std::collections::HashMap;
 
@@ -56,25 +56,42 @@ impl Ops {
                 _ => continue,
             };
             let known = ops.by_name.get(&op).and_then(|at| ops.all.get_mut(*at));
-            match known.filter(|known| known.client == client && matches!(known.outcome, Outcome::Open)) {
+            match known
+                .filter(|known| known.client == client && matches!(known.outcome, Outcome::Open))
+            {
                 Some(known) => known.outcome = outcome(&entry.what),
-                None => findings.add(Kind::Malformed, || format!("client {client} got an answer to op {op}, for which it was not waiting")),
+                None => findings.add(Kind::Malformed, || {
+                    format!(
+                        "client {client} got an answer to op {op}, for which it was not waiting"
+                    )
+                }),
             }
         }
         ops
     }
 
     fn invoke(&mut self, name: Name, effect: Effect, entry: &Entry, findings: &mut Findings) {
-        let op = Op { name, client: entry.client, effect, invoked: entry.t, outcome: Outcome::Open };
+        let op =
+            Op { name, client: entry.client, effect, invoked: entry.t, outcome: Outcome::Open };
         match self.by_name.get(&name).copied() {
             None => {
                 self.by_name.insert(name, self.all.len());
                 self.all.push(op);
             }
             // Refused for sure and sent again: it begins anew.
-            Some(at) if self.all[at].client == op.client && matches!(self.all[at].outcome, Outcome::Refused) => self.all[at] = op,
+            Some(at)
+                if self.all[at].client == op.client
+                    && matches!(self.all[at].outcome, Outcome::Refused) =>
+            {
+                self.all[at] = op;
+            }
             Some(_) => {
-                findings.add(Kind::Malformed, || format!("op {name} was sent by client {} although it is there already", entry.client));
+                findings.add(Kind::Malformed, || {
+                    format!(
+                        "op {name} was sent by client {} although it is there already",
+                        entry.client
+                    )
+                });
             }
         }
     }
@@ -104,7 +121,9 @@ impl Ops {
                     tally.acked += 1;
                     tally.duplicates += u64::from(*duplicate);
                     let who = || format!("the answer to op {name} of client {client}");
-                    if log.is(epoch, findings, who) && log.has(&Event { seq: *seq, at: *at, op: *name }) {
+                    if log.is(epoch, findings, who)
+                        && log.has(&Event { seq: *seq, at: *at, op: *name })
+                    {
                         tally.held += 1;
                     } else if let Some(here) = log.place(*name) {
                         findings.add(Kind::Misplaced, || {
@@ -122,7 +141,9 @@ impl Ops {
 
 fn outcome(what: &What) -> Outcome {
     match what {
-        What::Acked { epoch, seq, at, duplicate, .. } => Outcome::Acked { epoch: epoch.clone(), seq: *seq, at: *at, duplicate: *duplicate },
+        What::Acked { epoch, seq, at, duplicate, .. } => {
+            Outcome::Acked { epoch: epoch.clone(), seq: *seq, at: *at, duplicate: *duplicate }
+        }
         _ => Outcome::Refused,
     }
 }

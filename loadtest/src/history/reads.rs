@@ -1,4 +1,5 @@
-//! Answers that show the log or its state: never less than was known before they were asked for, and never anything else than the log has.
+//! Answers that show the log or its state: never less than was known before they were asked for,
+//! and never anything else than the log has.
 
 use std::collections::HashMap;
 
@@ -20,7 +21,8 @@ pub struct Knowledge {
 }
 
 impl Knowledge {
-    /// What `entries` told their clients. What the log does not bear out is wrong already, and would only make others wrong as well.
+    /// What `entries` told their clients. What the log does not bear out is wrong already, and
+    /// would only make others wrong as well.
     pub fn of(entries: &[&Entry], log: &Log) -> Self {
         let mut knowledge = Self::default();
         for entry in entries {
@@ -39,9 +41,13 @@ impl Knowledge {
         let own = self.own.get(&client).map_or(0, |own| own.before(asked));
         let all = self.all.before(asked);
         if seq < own {
-            findings.add(Kind::WentBack, || format!("client {client} had been told of {own}, asked, and was shown {seq}"));
+            findings.add(Kind::WentBack, || {
+                format!("client {client} had been told of {own}, asked, and was shown {seq}")
+            });
         } else if seq < all {
-            findings.add(Kind::Stale, || format!("client {client} was shown {seq}, and {all} was known before it asked"));
+            findings.add(Kind::Stale, || {
+                format!("client {client} was shown {seq}, and {all} was known before it asked")
+            });
         }
     }
 }
@@ -50,7 +56,9 @@ impl Knowledge {
 fn told(what: &What, log: &Log) -> Option<Seq> {
     let bears_out = |event: &&Event| log.has(event);
     match what {
-        What::Acked { op, seq, at, .. } => Some(*seq).filter(|seq| log.has(&Event { seq: *seq, at: *at, op: *op })),
+        What::Acked { op, seq, at, .. } => {
+            Some(*seq).filter(|seq| log.has(&Event { seq: *seq, at: *at, op: *op }))
+        }
         What::Told(event) => Some(event).filter(bears_out).map(|event| event.seq),
         What::Page(page) => page.events.last().filter(bears_out).map(|event| event.seq),
         What::Read { seq, .. } | What::Reset { seq, .. } => Some(*seq),
@@ -60,7 +68,13 @@ fn told(what: &What, log: &Log) -> Option<Seq> {
 }
 
 /// Judges reads and pages.
-pub fn judge(entries: &[&Entry], log: &mut Log, knowledge: &Knowledge, tally: &mut Tally, findings: &mut Findings) {
+pub fn judge(
+    entries: &[&Entry],
+    log: &mut Log,
+    knowledge: &Knowledge,
+    tally: &mut Tally,
+    findings: &mut Findings,
+) {
     for entry in entries {
         let who = || format!("client {}", entry.client);
         match &entry.what {

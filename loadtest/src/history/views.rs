@@ -1,4 +1,5 @@
-//! What subscribers were told: each event from their position on, once, in order, and as the log has it, unless a state took its place.
+//! What subscribers were told: each event from their position on, once, in order, and as the log
+//! has it, unless a state took its place.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,13 @@ use super::reads::Knowledge;
 use crate::check::{SeqCheck, Verdict};
 
 /// Judges the subscriptions to an entity. `entries` are in the order of their moments.
-pub fn judge(entries: &[&Entry], log: &mut Log, knowledge: &Knowledge, tally: &mut Tally, findings: &mut Findings) {
+pub fn judge(
+    entries: &[&Entry],
+    log: &mut Log,
+    knowledge: &Knowledge,
+    tally: &mut Tally,
+    findings: &mut Findings,
+) {
     let mut views: BTreeMap<u32, View> = BTreeMap::new();
     for entry in entries {
         let client = entry.client;
@@ -22,20 +29,28 @@ pub fn judge(entries: &[&Entry], log: &mut Log, knowledge: &Knowledge, tally: &m
                 let view = views.entry(client).or_insert(View { client, check: None });
                 view.follow(follow, log, knowledge, tally, findings);
             }
-            What::Told(event) => match views.get_mut(&client).and_then(|view| view.check.as_mut()) {
-                Some(check) => {
-                    check.event(event.seq);
-                    log.judge_event(event, findings, || format!("client {client}"));
+            What::Told(event) => {
+                match views.get_mut(&client).and_then(|view| view.check.as_mut()) {
+                    Some(check) => {
+                        check.event(event.seq);
+                        log.judge_event(event, findings, || format!("client {client}"));
+                    }
+                    None => findings.add(Kind::Unasked, || {
+                        format!("client {client} was told of {}, and does not follow", event.seq)
+                    }),
                 }
-                None => findings.add(Kind::Unasked, || format!("client {client} was told of {}, and does not follow", event.seq)),
-            },
+            }
             What::Reset { epoch, seq, state, reason } => {
                 let Some(view) = views.get_mut(&client).filter(|view| view.check.is_some()) else {
-                    findings.add(Kind::Unasked, || format!("client {client} was reset, and does not follow"));
+                    findings.add(Kind::Unasked, || {
+                        format!("client {client} was reset, and does not follow")
+                    });
                     continue;
                 };
                 if *reason == SnapshotReason::NoPosition {
-                    findings.add(Kind::Unreasoned, || format!("client {client} was reset for want of a position"));
+                    findings.add(Kind::Unreasoned, || {
+                        format!("client {client} was reset for want of a position")
+                    });
                 }
                 if log.is(epoch, findings, || format!("client {client}'s reset")) {
                     log.judge_state(*seq, *state, findings, || format!("client {client}"));
@@ -64,7 +79,14 @@ struct View {
 
 impl View {
     /// The subscription begins, or goes on.
-    fn follow(&mut self, follow: &Follow, log: &mut Log, knowledge: &Knowledge, tally: &mut Tally, findings: &mut Findings) {
+    fn follow(
+        &mut self,
+        follow: &Follow,
+        log: &mut Log,
+        knowledge: &Knowledge,
+        tally: &mut Tally,
+        findings: &mut Findings,
+    ) {
         let Follow { asked, after, epoch, seq, got } = follow;
         let client = self.client;
         let who = || format!("client {client}");
@@ -90,12 +112,20 @@ impl View {
                 }
                 let good = match reason {
                     Some(SnapshotReason::NoPosition) => after.is_none(),
-                    Some(SnapshotReason::EpochChanged) => after.as_ref().is_some_and(|after| after.epoch != *epoch),
-                    Some(SnapshotReason::TooOld) => after.as_ref().is_some_and(|after| after.epoch == *epoch && after.seq < *seq),
+                    Some(SnapshotReason::EpochChanged) => {
+                        after.as_ref().is_some_and(|after| after.epoch != *epoch)
+                    }
+                    Some(SnapshotReason::TooOld) => after
+                        .as_ref()
+                        .is_some_and(|after| after.epoch == *epoch && after.seq < *seq),
                     None => false,
                 };
                 if !good {
-                    findings.add(Kind::Unreasoned, || format!("client {client} gave {after:?} and got a state because of {reason:?}"));
+                    findings.add(Kind::Unreasoned, || {
+                        format!(
+                            "client {client} gave {after:?} and got a state because of {reason:?}"
+                        )
+                    });
                 }
                 self.jump(*seq, tally, findings);
             }
@@ -110,21 +140,33 @@ impl View {
         if let Some(last) = self.check.as_ref().map(SeqCheck::last) {
             tally.snapshots += 1;
             if seq < last {
-                findings.add(Kind::WentBack, || format!("client {} stood at {last} and was given the state at {seq}", self.client));
+                findings.add(Kind::WentBack, || {
+                    format!(
+                        "client {} stood at {last} and was given the state at {seq}",
+                        self.client
+                    )
+                });
             }
         }
         self.end(0, tally, findings);
         self.check = Some(SeqCheck::after(seq));
     }
 
-    /// Judges what came since the last position; there should be nothing missing up to its end, and at least up to `upto`.
+    /// Judges what came since the last position; there should be nothing missing up to its end, and
+    /// at least up to `upto`.
     fn end(&mut self, upto: Seq, tally: &mut Tally, findings: &mut Findings) {
         let Some(check) = self.check.take() else { return };
         let client = self.client;
         let Verdict { seen, lost, doubled, reordered } = check.verdict(upto.max(check.last()));
         tally.told += seen;
-        findings.add_many(Kind::Skipped, lost, || format!("client {client} was not told {lost} events up to {}", upto.max(check.last())));
-        findings.add_many(Kind::Repeated, doubled, || format!("client {client} was told {doubled} events again"));
-        findings.add_many(Kind::Reordered, reordered, || format!("client {client} was told {reordered} events after later ones"));
+        findings.add_many(Kind::Skipped, lost, || {
+            format!("client {client} was not told {lost} events up to {}", upto.max(check.last()))
+        });
+        findings.add_many(Kind::Repeated, doubled, || {
+            format!("client {client} was told {doubled} events again")
+        });
+        findings.add_many(Kind::Reordered, reordered, || {
+            format!("client {client} was told {reordered} events after later ones")
+        });
     }
 }

@@ -5,7 +5,8 @@
 pub enum Pace {
     /// Whenever an answer makes room.
     Closed,
-    /// At a rate, however long answers take: what could not be sent in time is late, and counts as late.
+    /// At a rate, however long answers take: what could not be sent in time is late, and counts as
+    /// late.
     Open {
         /// When the next message is due.
         next_us: f64,

@@ -13,7 +13,8 @@ pub struct Pending {
     count: usize,
 }
 
-/// A request: when it was meant to be sent, and whose turn it was; what that means is its sender's affair.
+/// A request: when it was meant to be sent, and whose turn it was; what that means is its sender's
+/// affair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
     /// When it was meant to be sent, in microseconds of the board.
@@ -52,7 +53,9 @@ impl Pending {
     /// Finds what an answer answers, which then waits no more.
     pub fn answer(&mut self, answer: ServerMessage) -> Answered {
         match answer {
-            ServerMessage::Result { id: RequestId::Number(id), .. } => self.remove(id).map_or(Answered::Unasked, Answered::Done),
+            ServerMessage::Result { id: RequestId::Number(id), .. } => {
+                self.remove(id).map_or(Answered::Unasked, Answered::Done)
+            }
             ServerMessage::Error { id, error } => {
                 let asked = match id {
                     Some(RequestId::Number(id)) => self.remove(id),
@@ -95,6 +98,9 @@ mod tests {
         pending.add(6, asked(60));
         assert_eq!(pending.remove(9), None);
         assert_eq!(pending.remove(1), None);
-        assert_eq!((pending.remove(5), pending.remove(6), pending.count), (Some(asked(50)), Some(asked(60)), 0));
+        assert_eq!(
+            (pending.remove(5), pending.remove(6), pending.count),
+            (Some(asked(50)), Some(asked(60)), 0)
+        );
     }
 }

@@ -7,8 +7,14 @@ use crate::client::{Target, Tokens};
 use crate::fake::{Fake, Fault};
 use crate::run::subscribe;
 
-async fn peer(server: &Fake, codec: CodecKind, subscriptions: Vec<Subscribe>, board: &Arc<Board>) -> Peer {
-    let target = Target::new(&server.url(), codec, Tokens::Anonymous).await.expect("the URL is good");
+async fn peer(
+    server: &Fake,
+    codec: CodecKind,
+    subscriptions: Vec<Subscribe>,
+    board: &Arc<Board>,
+) -> Peer {
+    let target =
+        Target::new(&server.url(), codec, Tokens::Anonymous).await.expect("the URL is good");
     let (conn, subscribed) = Conn::open(&target, "ann", subscriptions).await.expect("it opens");
     let check = subscribed.first().map(|s| Arc::new(Mutex::new(SeqCheck::after(s.seq))));
     Peer { conn, board: board.clone(), index: 0, check }
@@ -37,11 +43,19 @@ async fn a_closed_loop_gets_every_op_acknowledged() {
     for codec in CodecKind::ALL {
         let server = Fake::start(Fault::None).await;
         let board = Arc::new(Board::new(1));
-        let listener = peer(&server, codec, vec![subscribe(&"room:a".parse().expect("it is an entity id"))], &board).await;
+        let listener = peer(
+            &server,
+            codec,
+            vec![subscribe(&"room:a".parse().expect("it is an entity id"))],
+            &board,
+        )
+        .await;
         let check = listener.check.clone().expect("it subscribed");
         let listening = tokio::spawn(listener.listen());
         let sender = peer(&server, codec, Vec::new(), &board).await;
-        let acked = drive(sender, plan(What::Post, Pace::Closed), |board| board.ever(Lane::Ack) >= 100).await;
+        let acked =
+            drive(sender, plan(What::Post, Pace::Closed), |board| board.ever(Lane::Ack) >= 100)
+                .await;
         assert_eq!(acked.iter().sum::<u64>(), board.ever(Lane::Ack));
         assert!(acked[0].abs_diff(acked[1]) <= 1, "entities take turns: {acked:?}");
         while check.lock().expect("no holder panics").last() < acked[0] {
@@ -49,7 +63,11 @@ async fn a_closed_loop_gets_every_op_acknowledged() {
         }
         assert!(check.lock().expect("no holder panics").verdict(acked[0]).is_clean());
         assert_eq!(board.ever(Lane::Delivery), acked[0], "only one of the rooms has a subscriber");
-        assert_eq!(board.summary(Lane::Delivery).count, acked[0], "each event tells when it was meant to be sent");
+        assert_eq!(
+            board.summary(Lane::Delivery).count,
+            acked[0],
+            "each event tells when it was meant to be sent"
+        );
         assert_eq!(board.sent_ever(), board.ever(Lane::Ack));
         assert!(board.errors().is_empty(), "{:?}", board.errors());
         listening.abort();
@@ -62,7 +80,10 @@ async fn an_open_loop_catches_up_with_its_schedule() {
     let board = Arc::new(Board::new(1));
     let sender = peer(&server, CodecKind::Json, Vec::new(), &board).await;
     let began = board.now_us();
-    drive(sender, plan(What::Signal, Pace::open(began as f64, 5000.0)), |board| board.ever(Lane::Ack) >= 200).await;
+    drive(sender, plan(What::Signal, Pace::open(began as f64, 5000.0)), |board| {
+        board.ever(Lane::Ack) >= 200
+    })
+    .await;
     let most = (board.now_us() - began) / 200 + 1;
     assert!((200..=most).contains(&board.sent_ever()), "{} of at most {most}", board.sent_ever());
 }

@@ -56,7 +56,10 @@ impl Dialect {
     /// # Errors
     /// Where there is a token and no place for it.
     pub fn steps(self, room: Option<&str>, token: Option<&str>) -> Result<Vec<Step>> {
-        anyhow::ensure!(token.is_none() || matches!(self, Self::Signals | Self::Posts), "only Greenroom takes a token here");
+        anyhow::ensure!(
+            token.is_none() || matches!(self, Self::Signals | Self::Posts),
+            "only Greenroom takes a token here"
+        );
         let text = |payload: &str, until| {
             let mut send = Vec::new();
             push(TEXT, payload.as_bytes(), &mut send);
@@ -72,7 +75,9 @@ impl Dialect {
             }
             (Self::Nats, room) => {
                 let subscribe = room.map(|room| format!("SUB {room} 1\r\n")).unwrap_or_default();
-                let hello = format!("CONNECT {{\"verbose\":false,\"pedantic\":false,\"echo\":false}}\r\n{subscribe}PING\r\n");
+                let hello = format!(
+                    "CONNECT {{\"verbose\":false,\"pedantic\":false,\"echo\":false}}\r\n{subscribe}PING\r\n"
+                );
                 let mut send = Vec::new();
                 push(BINARY, hello.as_bytes(), &mut send);
                 vec![Step { send: Vec::new(), until: "INFO" }, Step { send, until: "PONG" }]
@@ -85,20 +90,28 @@ impl Dialect {
                 if let Some(token) = token {
                     params["token"] = token.into();
                 }
-                vec![text(&json!({ "jsonrpc": "2.0", "id": 0, "method": "connect", "params": params }).to_string(), "\"session\":")]
+                vec![text(
+                    &json!({ "jsonrpc": "2.0", "id": 0, "method": "connect", "params": params })
+                        .to_string(),
+                    "\"session\":",
+                )]
             }
         })
     }
 
-    /// Appends a frame that publishes `body`, a JSON object, in `room`; `n` is the sender's number for it.
+    /// Appends a frame that publishes `body`, a JSON object, in `room`; `n` is the sender's number
+    /// for it.
     pub fn publish(self, room: &str, body: &str, n: u64, out: &mut Vec<u8>) {
         let (opcode, payload) = match self {
             Self::Text => (TEXT, format!("p {room} {body}")),
             Self::SocketIo => (TEXT, format!("42[\"p\",\"{room}\",{body}]")),
             Self::Nats => (BINARY, format!("PUB {room} {}\r\n{body}\r\n", body.len())),
-            Self::Signals => {
-                (TEXT, format!(r#"{{"jsonrpc":"2.0","method":"signal","params":{{"entity":"{room}","type":"m","body":{body}}}}}"#))
-            }
+            Self::Signals => (
+                TEXT,
+                format!(
+                    r#"{{"jsonrpc":"2.0","method":"signal","params":{{"entity":"{room}","type":"m","body":{body}}}}}"#
+                ),
+            ),
             Self::Posts => (
                 TEXT,
                 format!(

@@ -30,7 +30,8 @@ pub struct Ear {
     rest: Vec<u8>,
 }
 
-/// The body of a message that was meant to be sent at `us`: a JSON object of `size` bytes, or a little more if that is too few.
+/// The body of a message that was meant to be sent at `us`: a JSON object of `size` bytes, or a
+/// little more if that is too few.
 pub fn body(us: u64, size: usize) -> String {
     let head = format!("{{\"t\":{},\"x\":\"", STAMP_BASE + us);
     let pad = size.saturating_sub(head.len() + 2);
@@ -95,7 +96,8 @@ impl Ear {
             let line = input[at..at + end].trim_ascii_end();
             let mut next = at + end + 1;
             if line.starts_with(b"MSG ") {
-                let size = line.rsplit(|byte| *byte == b' ').next().and_then(number).unwrap_or(0) as usize;
+                let size =
+                    line.rsplit(|byte| *byte == b' ').next().and_then(number).unwrap_or(0) as usize;
                 let Some(body) = input.get(next..next + size) else { break };
                 if input.len() < next + size + 2 {
                     break;
@@ -119,7 +121,11 @@ impl Ear {
     /// When a message was meant to be sent, if it is one of ours.
     fn stamp(&mut self, message: &[u8]) -> Option<u64> {
         let guess = message.len().checked_sub(self.from_end)?;
-        let at = if message.get(guess.saturating_sub(MARK.len())..guess) == Some(MARK) { guess } else { find(message, MARK)? };
+        let at = if message.get(guess.saturating_sub(MARK.len())..guess) == Some(MARK) {
+            guess
+        } else {
+            find(message, MARK)?
+        };
         let us = number(message.get(at..at + DIGITS)?)?.checked_sub(STAMP_BASE)?;
         self.from_end = message.len() - at;
         Some(us)
@@ -151,17 +157,28 @@ mod tests {
     #[test]
     fn a_body_is_as_long_as_asked_for() {
         assert_eq!(body(7, 100).len(), 100);
-        assert!(serde_json::from_str::<serde_json::Value>(&body(7, 0)).is_ok(), "the shortest is JSON too");
+        assert!(
+            serde_json::from_str::<serde_json::Value>(&body(7, 0)).is_ok(),
+            "the shortest is JSON too"
+        );
     }
 
     #[test]
     fn messages_are_known_by_their_stamp_wherever_it_lies() {
         for dialect in [Dialect::Text, Dialect::SocketIo, Dialect::Signals, Dialect::Posts] {
             let mut ear = Ear::new(dialect);
-            for (before, after) in [("", ""), ("42[\"m\",", "]"), (r#"{"method":"event","params":{"seq":1,"type":"post","body":"#, "}}")] {
+            for (before, after) in [
+                ("", ""),
+                ("42[\"m\",", "]"),
+                (r#"{"method":"event","params":{"seq":1,"type":"post","body":"#, "}}"),
+            ] {
                 for us in [0, 77, 12_345_678_901] {
                     let message = format!("{before}{}{after}", body(us, 100));
-                    assert_eq!(heard(&mut ear, message.as_bytes()), [Heard::Delivery(us)], "{message}");
+                    assert_eq!(
+                        heard(&mut ear, message.as_bytes()),
+                        [Heard::Delivery(us)],
+                        "{message}"
+                    );
                 }
             }
         }
@@ -170,26 +187,38 @@ mod tests {
     #[test]
     fn answers_are_known_by_their_id() {
         let mut ear = Ear::new(Dialect::Posts);
-        assert_eq!(heard(&mut ear, br#"{"jsonrpc":"2.0","id":12,"result":{"seq":3,"epoch":"e","at":1}}"#), [Heard::Ack(12)]);
+        assert_eq!(
+            heard(&mut ear, br#"{"jsonrpc":"2.0","id":12,"result":{"seq":3,"epoch":"e","at":1}}"#),
+            [Heard::Ack(12)]
+        );
         let refused = heard(&mut ear, br#"{"jsonrpc":"2.0","id":13,"error":{"code":-32020}}"#);
         assert!(matches!(&refused[..], [Heard::Complaint(_), Heard::Ack(13)]), "{refused:?}");
     }
 
     #[test]
     fn nats_messages_may_be_cut_anywhere() {
-        let stream = format!("MSG lt-0 1 100\r\n{}\r\nPING\r\nMSG lt-0 1 100\r\n{}\r\n", body(1, 100), body(2, 100));
+        let stream = format!(
+            "MSG lt-0 1 100\r\n{}\r\nPING\r\nMSG lt-0 1 100\r\n{}\r\n",
+            body(1, 100),
+            body(2, 100)
+        );
         let bytes = stream.as_bytes();
         for cut in 0..=bytes.len() {
             let mut ear = Ear::new(Dialect::Nats);
             let mut all = heard(&mut ear, &bytes[..cut]);
             all.extend(heard(&mut ear, &bytes[cut..]));
-            assert!(matches!(&all[..], [Heard::Delivery(1), Heard::Reply(_), Heard::Delivery(2)]), "cut at {cut}: {all:?}");
+            assert!(
+                matches!(&all[..], [Heard::Delivery(1), Heard::Reply(_), Heard::Delivery(2)]),
+                "cut at {cut}: {all:?}"
+            );
         }
     }
 
     #[test]
     fn engine_io_pings_are_answered() {
         let mut ear = Ear::new(Dialect::SocketIo);
-        assert!(matches!(&heard(&mut ear, b"2")[..], [Heard::Reply(frame)] if frame.ends_with(b"3")));
+        assert!(
+            matches!(&heard(&mut ear, b"2")[..], [Heard::Reply(frame)] if frame.ends_with(b"3"))
+        );
     }
 }

@@ -34,7 +34,8 @@ pub fn first(input: &[u8]) -> Option<Frame<'_>> {
     Some(Frame { opcode, payload: input.get(at..whole)?, length: whole })
 }
 
-/// Appends a client's frame. Its mask is zero, so that it costs neither side anything: whoever unmasks, finds what was there.
+/// Appends a client's frame. Its mask is zero, so that it costs neither side anything: whoever
+/// unmasks, finds what was there.
 pub fn push(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
     out.push(0x80 | opcode);
     match payload.len() {
@@ -77,6 +78,10 @@ mod tests {
             assert_eq!((frame.opcode, frame.payload.len(), frame.length), (TEXT, length, whole));
         }
         assert_eq!(first(&[]), None);
-        assert_eq!(first(&[0x81, 127, 255, 255, 255, 255, 255, 255, 255, 255]), None, "absurd lengths are only not there yet");
+        assert_eq!(
+            first(&[0x81, 127, 255, 255, 255, 255, 255, 255, 255, 255]),
+            None,
+            "absurd lengths are only not there yet"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! A session of Greenroom that costs this process as little as it can, in either codec: tens of thousands of them are to
-//! come in faster than the server lets them.
+//! A session of Greenroom that costs this process as little as it can, in either codec: tens of
+//! thousands of them are to come in faster than the server lets them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,17 +53,22 @@ pub async fn send(stream: &TcpStream, mut frames: &[u8]) -> Result<(), Failure> 
 }
 
 impl Guest {
-    /// Opens connection number `n` and says `hello`, a framed `connect`. One whose subscriptions were not all made is not let in.
+    /// Opens connection number `n` and says `hello`, a framed `connect`. One whose subscriptions
+    /// were not all made is not let in.
     ///
     /// # Errors
     /// Any step that failed, a refused subscription among them.
     pub async fn open(target: &Target, n: usize, hello: &[u8]) -> Result<Self, Failure> {
-        timeout(target.connect_within, Self::come_in(target, n, hello)).await.map_err(|_| Failure::Timeout("connect"))?
+        timeout(target.connect_within, Self::come_in(target, n, hello))
+            .await
+            .map_err(|_| Failure::Timeout("connect"))?
     }
 
     async fn come_in(target: &Target, n: usize, hello: &[u8]) -> Result<Self, Failure> {
         let mut stream = target.dial_nth(n).await.map_err(Failure::Tcp)?;
-        let rest = upgrade(&mut stream, target.host(), target.path(), Some(target.codec.subprotocol())).await?;
+        let rest =
+            upgrade(&mut stream, target.host(), target.path(), Some(target.codec.subprotocol()))
+                .await?;
         let mut guest = Self { stream: Arc::new(stream), codec: target.codec, rest };
         let connected: Connected = guest.ask(hello).await?;
         match connected.subscriptions.into_iter().find_map(|outcome| outcome.error) {
@@ -77,7 +82,9 @@ impl Guest {
     /// # Errors
     /// Any step that failed; the server's error as [`Failure::Refused`].
     pub async fn ask<T: DeserializeOwned>(&mut self, request: &[u8]) -> Result<T, Failure> {
-        let answer = timeout(ANSWER_WITHIN, self.answer(request)).await.map_err(|_| Failure::Timeout("answer"))??;
+        let answer = timeout(ANSWER_WITHIN, self.answer(request))
+            .await
+            .map_err(|_| Failure::Timeout("answer"))??;
         answer.parse().map_err(|error| Failure::NotUnderstood(error.to_string()))
     }
 
@@ -106,7 +113,9 @@ impl Guest {
         self.rest.shrink_to_fit();
         loop {
             let read = self.stream.readable().await.map_err(broken);
-            if let Err(failure) = read.and_then(|()| read_once(&self.stream, &mut self.rest, &mut hear)) {
+            if let Err(failure) =
+                read.and_then(|()| read_once(&self.stream, &mut self.rest, &mut hear))
+            {
                 return failure;
             }
         }

@@ -46,7 +46,11 @@ pub struct Account {
 impl Account {
     /// Nothing is in flight.
     pub fn new(freed: Arc<Notify>) -> Self {
-        Self { stamps: (0..MOST_IN_FLIGHT).map(|_| AtomicU64::new(0)).collect(), in_flight: AtomicUsize::new(0), freed }
+        Self {
+            stamps: (0..MOST_IN_FLIGHT).map(|_| AtomicU64::new(0)).collect(),
+            in_flight: AtomicUsize::new(0),
+            freed,
+        }
     }
 
     /// How many ops wait for their answers.
@@ -80,11 +84,23 @@ impl Line {
     ///
     /// # Errors
     /// Where the server does not let it in, or not in time.
-    pub async fn open(address: SocketAddr, dialect: Dialect, room: Option<&str>, token: Option<&str>) -> Result<Self> {
-        timeout(COMES_IN_WITHIN, Self::come_in(address, dialect, room, token)).await.context("the server did not let it in in time")?
+    pub async fn open(
+        address: SocketAddr,
+        dialect: Dialect,
+        room: Option<&str>,
+        token: Option<&str>,
+    ) -> Result<Self> {
+        timeout(COMES_IN_WITHIN, Self::come_in(address, dialect, room, token))
+            .await
+            .context("the server did not let it in in time")?
     }
 
-    async fn come_in(address: SocketAddr, dialect: Dialect, room: Option<&str>, token: Option<&str>) -> Result<Self> {
+    async fn come_in(
+        address: SocketAddr,
+        dialect: Dialect,
+        room: Option<&str>,
+        token: Option<&str>,
+    ) -> Result<Self> {
         let mut stream = TcpStream::connect(address).await.context("there is no TCP connection")?;
         stream.set_nodelay(true)?;
         let mut rest = upgrade(&mut stream, &address.to_string(), dialect.path(), None).await?;
@@ -100,7 +116,9 @@ impl Line {
         let (stream, mut rest, mut ear) = (self.stream, self.rest, Ear::new(self.dialect));
         rest.shrink_to_fit();
         while stream.readable().await.is_ok() {
-            if !SCRATCH.with_borrow_mut(|scratch| scratch.read(&stream, &mut rest, &mut ear, &tally, account.as_deref())) {
+            if !SCRATCH.with_borrow_mut(|scratch| {
+                scratch.read(&stream, &mut rest, &mut ear, &tally, account.as_deref())
+            }) {
                 break;
             }
         }
@@ -110,7 +128,14 @@ impl Line {
 
 impl Scratch {
     /// Reads once and counts; false when the connection has ended.
-    fn read(&mut self, stream: &TcpStream, rest: &mut Vec<u8>, ear: &mut Ear, tally: &Tally, account: Option<&Account>) -> bool {
+    fn read(
+        &mut self,
+        stream: &TcpStream,
+        rest: &mut Vec<u8>,
+        ear: &mut Ear,
+        tally: &Tally,
+        account: Option<&Account>,
+    ) -> bool {
         let Self { deliveries, acks } = self;
         deliveries.clear();
         acks.clear();
@@ -139,7 +164,8 @@ async fn await_text(stream: &mut TcpStream, rest: &mut Vec<u8>, wanted: &str) ->
     loop {
         while let Some(frame) = frame::first(rest) {
             let text = String::from_utf8_lossy(frame.payload);
-            if text.contains("\"error\":") || text.contains("-ERR") || frame.opcode == frame::CLOSE {
+            if text.contains("\"error\":") || text.contains("-ERR") || frame.opcode == frame::CLOSE
+            {
                 bail!("the server answers `{text}`");
             }
             let found = text.contains(wanted);

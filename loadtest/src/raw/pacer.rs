@@ -50,9 +50,15 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// Publishes `rate` messages a second in all, from `start_us` to `end_us`, then what is still held back for up to
-    /// `patience`; returns whether all went out.
-    pub async fn publish(&mut self, rate: f64, start_us: u64, end_us: u64, patience: Duration) -> bool {
+    /// Publishes `rate` messages a second in all, from `start_us` to `end_us`, then what is still
+    /// held back for up to `patience`; returns whether all went out.
+    pub async fn publish(
+        &mut self,
+        rate: f64,
+        start_us: u64,
+        end_us: u64,
+        patience: Duration,
+    ) -> bool {
         let every = 1e6 / rate;
         let due = |k: u64| start_us + (k as f64 * every) as u64;
         let mut k = 0;
@@ -85,13 +91,23 @@ impl Pacer {
     fn pump(&mut self) -> bool {
         let mut left = false;
         for sender in &mut self.senders {
-            while !sender.waiting.is_empty() && sender.account.as_ref().is_none_or(|account| account.in_flight() < self.in_flight) {
+            while !sender.waiting.is_empty()
+                && sender
+                    .account
+                    .as_ref()
+                    .is_none_or(|account| account.in_flight() < self.in_flight)
+            {
                 let Some(us) = sender.waiting.pop_front() else { break };
                 sender.n += 1;
                 if let Some(account) = &sender.account {
                     account.sent(sender.n, us);
                 }
-                self.dialect.publish(&sender.room, &body(us, self.bytes), sender.n, &mut sender.out);
+                self.dialect.publish(
+                    &sender.room,
+                    &body(us, self.bytes),
+                    sender.n,
+                    &mut sender.out,
+                );
             }
             sender.flush();
             left |= !sender.out.is_empty() || !sender.waiting.is_empty();

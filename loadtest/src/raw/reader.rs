@@ -16,11 +16,16 @@ thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER].into());
 }
 
-/// Reads once, answers pings, and hands each whole message over. `rest` is the beginning of a frame whose end comes later.
+/// Reads once, answers pings, and hands each whole message over. `rest` is the beginning of a frame
+/// whose end comes later.
 ///
 /// # Errors
 /// Where the connection has ended; what came before that has been handed over.
-pub fn read_once(stream: &TcpStream, rest: &mut Vec<u8>, hear: &mut impl FnMut(&[u8])) -> Result<(), Failure> {
+pub fn read_once(
+    stream: &TcpStream,
+    rest: &mut Vec<u8>,
+    hear: &mut impl FnMut(&[u8]),
+) -> Result<(), Failure> {
     SCRATCH.with_borrow_mut(|buffer| {
         let before = rest.len();
         buffer[..before].copy_from_slice(rest);
@@ -35,7 +40,11 @@ pub fn read_once(stream: &TcpStream, rest: &mut Vec<u8>, hear: &mut impl FnMut(&
         while let Some(frame) = frame::first(&input[at..]) {
             at += frame.length;
             match frame.opcode {
-                frame::CLOSE => ended = Some(Failure::Closed(frame.payload.first_chunk().map(|code| u16::from_be_bytes(*code)))),
+                frame::CLOSE => {
+                    ended = Some(Failure::Closed(
+                        frame.payload.first_chunk().map(|code| u16::from_be_bytes(*code)),
+                    ));
+                }
                 frame::PING => {
                     let mut pong = Vec::new();
                     frame::push(frame::PONG, frame.payload, &mut pong);
@@ -50,7 +59,9 @@ pub fn read_once(stream: &TcpStream, rest: &mut Vec<u8>, hear: &mut impl FnMut(&
         rest.clear();
         rest.extend_from_slice(&input[at..]);
         if rest.len() == BUFFER {
-            return Err(Failure::NotUnderstood("a frame is larger than this client's buffer".into()));
+            return Err(Failure::NotUnderstood(
+                "a frame is larger than this client's buffer".into(),
+            ));
         }
         ended.map_or(Ok(()), Err)
     })

@@ -116,9 +116,13 @@ impl Stage {
         let myself = Source { metrics: None, pid: Some(std::process::id()) };
         let rooms: Vec<_> = (0..shape.rooms).map(|index| host.dialect.room(run, index)).collect();
 
-        let (server, client, began) = (source.snapshot().await?, myself.snapshot().await?, Instant::now());
+        let (server, client, began) =
+            (source.snapshot().await?, myself.snapshot().await?, Instant::now());
         let members = shape.rooms * shape.members;
-        for line in come_in(host, members, shape.at_once, |index| Some(rooms[index % rooms.len()].as_str())).await? {
+        for line in
+            come_in(host, members, shape.at_once, |index| Some(rooms[index % rooms.len()].as_str()))
+                .await?
+        {
             listeners.spawn(line.listen(tally.clone(), None));
         }
         let arrival = Arrival {
@@ -129,18 +133,36 @@ impl Stage {
 
         let freed = Arc::new(Notify::new());
         let mut senders = Vec::with_capacity(shape.senders);
-        for (index, line) in come_in(host, shape.senders, shape.at_once, |_| None).await?.into_iter().enumerate() {
-            let account = host.dialect.acknowledges().then(|| Arc::new(Account::new(freed.clone())));
+        for (index, line) in
+            come_in(host, shape.senders, shape.at_once, |_| None).await?.into_iter().enumerate()
+        {
+            let account =
+                host.dialect.acknowledges().then(|| Arc::new(Account::new(freed.clone())));
             let (stream, room) = (line.stream.clone(), rooms[index % rooms.len()].clone());
             listeners.spawn(line.listen(tally.clone(), account.clone()));
-            senders.push(Sender { stream, room, account, n: 0, waiting: Default::default(), out: Vec::new() });
+            senders.push(Sender {
+                stream,
+                room,
+                account,
+                n: 0,
+                waiting: Default::default(),
+                out: Vec::new(),
+            });
         }
         let in_flight = shape.in_flight.min(MOST_IN_FLIGHT);
-        let pacer = Pacer { senders, tally: tally.clone(), freed, dialect: host.dialect, bytes: shape.bytes, in_flight };
+        let pacer = Pacer {
+            senders,
+            tally: tally.clone(),
+            freed,
+            dialect: host.dialect,
+            bytes: shape.bytes,
+            in_flight,
+        };
         Ok((Self { tally, pacer, listeners, source, shape }, arrival))
     }
 
-    /// Publishes at `rate` messages a second over all rooms, and measures all of it but the warm-up.
+    /// Publishes at `rate` messages a second over all rooms, and measures all of it but the
+    /// warm-up.
     ///
     /// # Errors
     /// Where the costs cannot be read.
@@ -153,10 +175,13 @@ impl Stage {
         let (tally, source) = (self.tally.clone(), self.source.clone());
         let costs = async {
             sleep_until(tally.instant(start).into()).await;
-            let (server, client, from) = (source.snapshot().await?, myself.snapshot().await?, tally.now_us());
+            let (server, client, from) =
+                (source.snapshot().await?, myself.snapshot().await?, tally.now_us());
             sleep_until(tally.instant(end).into()).await;
-            let (server, client) = (server.until(&source.snapshot().await?), client.until(&myself.snapshot().await?));
-            // The readings are not exactly at the window's ends, and what arrives in it is counted exactly.
+            let (server, client) =
+                (server.until(&source.snapshot().await?), client.until(&myself.snapshot().await?));
+            // The readings are not exactly at the window's ends, and what arrives in it is counted
+            // exactly.
             let scale = (end - start) as f64 / (tally.now_us() - from).max(1) as f64;
             anyhow::Ok((server.cpu_s.map(|s| s * scale), client.cpu_s.unwrap_or(0.0) * scale))
         };
@@ -188,7 +213,11 @@ impl Stage {
         let acks = if self.pacer.dialect.acknowledges() { due } else { 0 };
         let have = || (self.tally.of_window(Lane::Delivery), self.tally.of_window(Lane::Ack));
         let (began, mut last, mut since) = (Instant::now(), have(), Instant::now());
-        while self.tally.gone() == 0 && (last.0 < expected || last.1 < acks) && since.elapsed() < QUIET && began.elapsed() < PATIENCE {
+        while self.tally.gone() == 0
+            && (last.0 < expected || last.1 < acks)
+            && since.elapsed() < QUIET
+            && began.elapsed() < PATIENCE
+        {
             sleep(LOOK_EVERY).await;
             let now = have();
             if now != last {
@@ -224,11 +253,19 @@ impl Stage {
 }
 
 /// Opens `count` lines, `at_once` at a time; `room` tells what each subscribes to.
-async fn come_in<'a>(host: &Host, count: usize, at_once: usize, room: impl Fn(usize) -> Option<&'a str>) -> Result<Vec<Line>> {
+async fn come_in<'a>(
+    host: &Host,
+    count: usize,
+    at_once: usize,
+    room: impl Fn(usize) -> Option<&'a str>,
+) -> Result<Vec<Line>> {
     let opening = (0..count).map(|index| {
         let room = room(index);
         async move {
-            let token = host.tokens.token(&format!("raw-{index}")).map_err(|error| anyhow::anyhow!("{error}"))?;
+            let token = host
+                .tokens
+                .token(&format!("raw-{index}"))
+                .map_err(|error| anyhow::anyhow!("{error}"))?;
             let line = Line::open(host.address, host.dialect, room, token.as_deref()).await;
             line.with_context(|| format!("connection {index} of {count} failed"))
         }
@@ -244,14 +281,19 @@ mod tests {
     async fn trial(dialect: Dialect, fault: Fault, shape: Shape) -> Trial {
         let fake = Fake::start(fault).await;
         let host = Host { address: fake.address(), dialect, pid: None, tokens: Tokens::Anonymous };
-        let (mut stage, arrival) = Stage::set(&host, shape, "test").await.expect("everybody is let in");
+        let (mut stage, arrival) =
+            Stage::set(&host, shape, "test").await.expect("everybody is let in");
         assert!(arrival.seconds > 0.0);
-        let trial = stage.trial(200.0, Duration::from_millis(50), Duration::from_millis(300)).await.expect("it can be made");
+        let trial = stage
+            .trial(200.0, Duration::from_millis(50), Duration::from_millis(300))
+            .await
+            .expect("it can be made");
         stage.clear().await;
         trial
     }
 
-    const SHAPE: Shape = Shape { rooms: 3, members: 4, senders: 3, bytes: 100, in_flight: 8, at_once: 4 };
+    const SHAPE: Shape =
+        Shape { rooms: 3, members: 4, senders: 3, bytes: 100, in_flight: 8, at_once: 4 };
 
     #[tokio::test]
     async fn every_delivery_and_every_answer_is_counted() {
@@ -259,7 +301,11 @@ mod tests {
             let trial = trial(dialect, Fault::None, SHAPE).await;
             assert_eq!((trial.due, trial.expected), (60, 240), "{dialect:?}");
             assert_eq!(trial.delivery.count, 240, "{dialect:?}: {trial:?}");
-            assert_eq!(trial.ack.count, if dialect == Dialect::Posts { 60 } else { 0 }, "{dialect:?}");
+            assert_eq!(
+                trial.ack.count,
+                if dialect == Dialect::Posts { 60 } else { 0 },
+                "{dialect:?}"
+            );
             assert!(trial.complaints.is_empty() && trial.gone == 0, "{trial:?}");
         }
     }
@@ -267,7 +313,11 @@ mod tests {
     #[tokio::test]
     async fn what_does_not_come_is_missing() {
         let trial = trial(Dialect::Posts, Fault::Drop(20), Shape { rooms: 1, ..SHAPE }).await;
-        assert_eq!(trial.expected - trial.delivery.count, 4, "one event, for each of four: {trial:?}");
+        assert_eq!(
+            trial.expected - trial.delivery.count,
+            4,
+            "one event, for each of four: {trial:?}"
+        );
     }
 
     #[tokio::test]
@@ -278,7 +328,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_stage_is_not_set_where_nobody_lets_anybody_in() {
-        let host = |address| Host { address, dialect: Dialect::Signals, pid: None, tokens: Tokens::Anonymous };
+        let host = |address| Host {
+            address,
+            dialect: Dialect::Signals,
+            pid: None,
+            tokens: Tokens::Anonymous,
+        };
         let address = crate::server::free_address().expect("there is one");
         assert!(Stage::set(&host(address), SHAPE, "test").await.is_err(), "nobody listens");
     }

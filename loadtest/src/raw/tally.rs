@@ -29,8 +29,8 @@ struct Count {
 
 /// The counts of one stage. Times are microseconds since it was made.
 ///
-/// Of a trial's window, `arrived` counts what came within it, whenever it was meant to be sent; the latencies are those
-/// of what was meant to be sent within it, whenever it came.
+/// Of a trial's window, `arrived` counts what came within it, whenever it was meant to be sent; the
+/// latencies are those of what was meant to be sent within it, whenever it came.
 pub struct Tally {
     epoch: Instant,
     start_us: AtomicU64,
@@ -116,7 +116,11 @@ impl Tally {
     /// Counts a server's complaint; of the words, a bounded number is kept.
     pub fn complaint(&self, text: &str) {
         let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = if complaints.len() < KEPT_COMPLAINTS || complaints.contains_key(text) { text } else { "others" };
+        let text = if complaints.len() < KEPT_COMPLAINTS || complaints.contains_key(text) {
+            text
+        } else {
+            "others"
+        };
         *complaints.entry(text.to_owned()).or_default() += 1;
     }
 
@@ -140,7 +144,10 @@ mod tests {
         let tally = Tally::new();
         tally.begin(0, u64::MAX);
         tally.arrived(Lane::Delivery, &[0, 0]);
-        assert_eq!((tally.arrived_in_window(Lane::Delivery), tally.of_window(Lane::Delivery)), (2, 2));
+        assert_eq!(
+            (tally.arrived_in_window(Lane::Delivery), tally.of_window(Lane::Delivery)),
+            (2, 2)
+        );
         let later = tally.now_us() + 3_600_000_000;
         tally.begin(later, later + 1);
         tally.arrived(Lane::Delivery, &[later, 0]);

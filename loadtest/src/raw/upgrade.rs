@@ -21,12 +21,25 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// Where the connection breaks, or the server answers anything but 101.
-pub async fn upgrade(stream: &mut TcpStream, host: &str, path: &str, subprotocol: Option<&str>) -> Result<Vec<u8>, Failure> {
-    timeout(ANSWERS_WITHIN, ask(stream, host, path, subprotocol)).await.map_err(|_| Failure::Timeout("connect"))?
+pub async fn upgrade(
+    stream: &mut TcpStream,
+    host: &str,
+    path: &str,
+    subprotocol: Option<&str>,
+) -> Result<Vec<u8>, Failure> {
+    timeout(ANSWERS_WITHIN, ask(stream, host, path, subprotocol))
+        .await
+        .map_err(|_| Failure::Timeout("connect"))?
 }
 
-async fn ask(stream: &mut TcpStream, host: &str, path: &str, subprotocol: Option<&str>) -> Result<Vec<u8>, Failure> {
-    let subprotocol = subprotocol.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n")).unwrap_or_default();
+async fn ask(
+    stream: &mut TcpStream,
+    host: &str,
+    path: &str,
+    subprotocol: Option<&str>,
+) -> Result<Vec<u8>, Failure> {
+    let subprotocol =
+        subprotocol.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n")).unwrap_or_default();
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{subprotocol}\r\n"
@@ -66,7 +79,10 @@ fn refusal(head: &str) -> Failure {
         name.eq_ignore_ascii_case("retry-after").then(|| value.trim().to_owned())
     };
     let response = Response::builder().status(code);
-    let response = lines.find_map(header).into_iter().fold(response, |response, after| response.header("retry-after", after));
+    let response = lines
+        .find_map(header)
+        .into_iter()
+        .fold(response, |response, after| response.header("retry-after", after));
     match response.body(None) {
         Ok(response) => Failure::Handshake(tungstenite::Error::Http(Box::new(response))),
         Err(_) => Failure::NotUnderstood(format!("`{status}` in answer to the upgrade")),
@@ -98,16 +114,25 @@ mod tests {
 
     #[tokio::test]
     async fn what_follows_the_answer_is_kept() {
-        let rest = answered("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\nframe").await;
+        let rest =
+            answered("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\nframe").await;
         assert_eq!(rest.expect("it is an upgrade"), b"frame");
     }
 
     #[tokio::test]
     async fn refusals_have_names_and_say_when_to_come_again() {
-        let busy = answered("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3\r\n\r\n").await.expect_err("it is none");
-        assert_eq!((busy.code().as_str(), busy.retry_after()), ("http_429", Some(Duration::from_secs(3))));
+        let busy = answered("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3\r\n\r\n")
+            .await
+            .expect_err("it is none");
+        assert_eq!(
+            (busy.code().as_str(), busy.retry_after()),
+            ("http_429", Some(Duration::from_secs(3)))
+        );
         let missing = answered("HTTP/1.1 404 Not Found\r\n\r\n").await.expect_err("it is none");
         assert_eq!((missing.code().as_str(), missing.retry_after()), ("http_404", None));
-        assert_eq!(answered("220 smtp.example.org\r\n\r\n").await.expect_err("it is no HTTP").code(), "not_understood");
+        assert_eq!(
+            answered("220 smtp.example.org\r\n\r\n").await.expect_err("it is no HTTP").code(),
+            "not_understood"
+        );
     }
 }

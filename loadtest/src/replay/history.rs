@@ -9,7 +9,8 @@ use greenroom_protocol::{Call, EntityId, Seq, limits, params};
 use super::keep::{Acked, Line};
 use crate::client::Conn;
 
-/// How a history differs from what was acknowledged. All zero but `held` and `unacknowledged` is what is promised.
+/// How a history differs from what was acknowledged. All zero but `held` and `unacknowledged` is
+/// what is promised.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Difference {
     /// Acknowledged lines that are there, where they were said to be.
@@ -33,9 +34,16 @@ pub struct Difference {
 pub async fn read(conn: &mut Conn, entity: &EntityId, after: Seq) -> Result<Vec<Event>> {
     let (mut events, mut after) = (Vec::new(), after);
     loop {
-        let call =
-            Call::History(params::History { entity: entity.clone(), before: None, after: Some(after), limit: Some(limits::MAX_HISTORY) });
-        let page: HistoryPage = conn.ask(&call).await.with_context(|| format!("the history of `{entity}` cannot be read"))?;
+        let call = Call::History(params::History {
+            entity: entity.clone(),
+            before: None,
+            after: Some(after),
+            limit: Some(limits::MAX_HISTORY),
+        });
+        let page: HistoryPage = conn
+            .ask(&call)
+            .await
+            .with_context(|| format!("the history of `{entity}` cannot be read"))?;
         let last = page.events.last().map(|event| event.seq);
         events.extend(page.events);
         match last {
@@ -47,7 +55,8 @@ pub async fn read(conn: &mut Conn, entity: &EntityId, after: Seq) -> Result<Vec<
 
 /// Compares the posts of a history with what was acknowledged.
 pub fn compare(acked: &[Acked], events: &[Event]) -> Difference {
-    let out_of_order = events.windows(2).filter(|pair| pair[1].seq != pair[0].seq + 1).count() as u64;
+    let out_of_order =
+        events.windows(2).filter(|pair| pair[1].seq != pair[0].seq + 1).count() as u64;
     let mut difference = Difference { out_of_order, ..Difference::default() };
     let mut places: HashMap<usize, u64> = HashMap::new();
     let mut by_seq: BTreeMap<Seq, Option<Line>> = BTreeMap::new();
@@ -94,12 +103,26 @@ mod tests {
     }
 
     fn acked(seq: Seq, at: usize) -> Acked {
-        Acked { entity: "room:a".parse().expect("it is an entity id"), epoch: "e".into(), seq, body: line(at) }
+        Acked {
+            entity: "room:a".parse().expect("it is an entity id"),
+            epoch: "e".into(),
+            seq,
+            body: line(at),
+        }
     }
 
     fn event(seq: Seq, body: &Line) -> Event {
         let body = RawJson::from_value(body).expect("it serializes");
-        Event { entity: None, seq, at: 0, from: "a".into(), r#type: "post".into(), body, tag: None, deleted: false }
+        Event {
+            entity: None,
+            seq,
+            at: 0,
+            from: "a".into(),
+            r#type: "post".into(),
+            body,
+            tag: None,
+            deleted: false,
+        }
     }
 
     #[test]
@@ -110,10 +133,22 @@ mod tests {
             (vec![event(1, &line(0)), event(2, &line(1))], Difference { held: 2, ..none }),
             (vec![event(1, &line(0))], Difference { held: 1, missing: 1, ..none }),
             (vec![event(1, &line(1)), event(2, &line(0))], Difference { altered: 2, ..none }),
-            (vec![event(1, &line(0)), event(2, &line(1)), event(3, &line(1))], Difference { held: 2, doubled: 1, ..none }),
-            (vec![event(1, &line(0)), event(2, &line(1)), event(3, &line(2))], Difference { held: 2, unacknowledged: 1, ..none }),
-            (vec![event(2, &line(1)), event(1, &line(0))], Difference { held: 2, out_of_order: 1, ..none }),
-            (vec![event(1, &line(0)), event(3, &line(1))], Difference { held: 1, altered: 1, out_of_order: 1, ..none }),
+            (
+                vec![event(1, &line(0)), event(2, &line(1)), event(3, &line(1))],
+                Difference { held: 2, doubled: 1, ..none },
+            ),
+            (
+                vec![event(1, &line(0)), event(2, &line(1)), event(3, &line(2))],
+                Difference { held: 2, unacknowledged: 1, ..none },
+            ),
+            (
+                vec![event(2, &line(1)), event(1, &line(0))],
+                Difference { held: 2, out_of_order: 1, ..none },
+            ),
+            (
+                vec![event(1, &line(0)), event(3, &line(1))],
+                Difference { held: 1, altered: 1, out_of_order: 1, ..none },
+            ),
         ];
         for (events, want) in table {
             assert_eq!(compare(&two, &events), want, "{events:?}");

@@ -47,12 +47,19 @@ pub struct Tally {
 impl Outcome {
     /// Judges.
     pub fn judge(self) -> Tally {
-        let mut tally =
-            Tally { lines: self.lines, notices: self.notices, acked: self.acked.len() as u64, failures: self.failures, ..Tally::default() };
+        let mut tally = Tally {
+            lines: self.lines,
+            notices: self.notices,
+            acked: self.acked.len() as u64,
+            failures: self.failures,
+            ..Tally::default()
+        };
         tally.difference = self.difference.unwrap_or_default();
         // Each line was sent after the answer to the one before, so their seqs must count up.
-        tally.misplaced = self.acked.windows(2).filter(|pair| pair[1].seq <= pair[0].seq).count() as u64;
-        let truth: HashMap<_, _> = self.acked.iter().map(|a| (a.seq, (a.body.line, hash(&a.body.text)))).collect();
+        tally.misplaced =
+            self.acked.windows(2).filter(|pair| pair[1].seq <= pair[0].seq).count() as u64;
+        let truth: HashMap<_, _> =
+            self.acked.iter().map(|a| (a.seq, (a.body.line, hash(&a.body.text)))).collect();
         let lines: HashSet<_> = self.acked.iter().map(|a| a.body.line).collect();
         for heard in self.heard {
             tally.sessions += 1;
@@ -63,13 +70,16 @@ impl Outcome {
                     (Some(_), _) => tally.altered += 1,
                     // A line that was acknowledged elsewhere, once more.
                     (None, Some(line)) if lines.contains(line) => tally.delivered.doubled += 1,
-                    // A line whose acknowledgement was lost with its connection, or nothing of ours.
+                    // A line whose acknowledgement was lost with its connection, or nothing of
+                    // ours.
                     (None, _) => tally.strange += 1,
                 }
             }
             let until = heard.until.unwrap_or_else(|| heard.check.last());
             tally.delivered += heard.check.verdict(until);
-            tally.failures.extend(heard.failure.map(|failure| format!("a session ended early: {failure}")));
+            tally
+                .failures
+                .extend(heard.failure.map(|failure| format!("a session ended early: {failure}")));
         }
         tally
     }
@@ -126,7 +136,10 @@ impl Tally {
 /// Puts what is wrong with a history into a report.
 pub fn tell_difference(difference: Difference, report: &mut Report) {
     report.expect_none(difference.missing, "acknowledged lines are missing in the history");
-    report.expect_none(difference.altered, "acknowledged lines are elsewhere or altered in the history");
+    report.expect_none(
+        difference.altered,
+        "acknowledged lines are elsewhere or altered in the history",
+    );
     report.expect_none(difference.doubled, "lines are in the history more than once");
     report.expect_none(difference.out_of_order, "gaps or steps back in the history");
 }
@@ -144,16 +157,22 @@ mod tests {
     fn heard(position: u64, events: &[(u64, usize)], until: u64) -> Heard {
         let mut check = SeqCheck::after(position);
         events.iter().for_each(|(seq, _)| check.event(*seq));
-        let events = events.iter().map(|(seq, line)| (*seq, Some(*line), hash(&text(*line)))).collect();
+        let events =
+            events.iter().map(|(seq, line)| (*seq, Some(*line), hash(&text(*line)))).collect();
         Heard { check, events, until: Some(until), resets: 0, failure: None }
     }
 
     fn judge(heard: Vec<Heard>) -> Tally {
         let entity: greenroom_protocol::EntityId = "room:a".parse().expect("it is an entity id");
-        let acked =
-            |line: usize| Acked { entity: entity.clone(), epoch: "e".into(), seq: line as u64 + 1, body: Line { text: text(line), line } };
+        let acked = |line: usize| Acked {
+            entity: entity.clone(),
+            epoch: "e".into(),
+            seq: line as u64 + 1,
+            body: Line { text: text(line), line },
+        };
         let acked = (0..3).map(acked).collect();
-        Outcome { lines: 3, notices: 0, acked, heard, difference: None, failures: Vec::new() }.judge()
+        Outcome { lines: 3, notices: 0, acked, heard, difference: None, failures: Vec::new() }
+            .judge()
     }
 
     #[test]
@@ -173,7 +192,11 @@ mod tests {
         for (i, (heard, want)) in table.into_iter().enumerate() {
             let tally = judge(vec![heard]);
             let d = tally.delivered;
-            assert_eq!([d.lost, d.doubled, d.reordered, tally.altered, tally.strange], want, "case {i}");
+            assert_eq!(
+                [d.lost, d.doubled, d.reordered, tally.altered, tally.strange],
+                want,
+                "case {i}"
+            );
         }
     }
 }

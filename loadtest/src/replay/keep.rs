@@ -31,8 +31,8 @@ pub struct Acked {
     pub body: Line,
 }
 
-/// Writes a file of acknowledged posts. Each is handed to the system at once, so that nothing is missing if this
-/// process is killed.
+/// Writes a file of acknowledged posts. Each is handed to the system at once, so that nothing is
+/// missing if this process is killed.
 pub struct Keeper {
     file: Mutex<File>,
 }
@@ -43,7 +43,8 @@ impl Keeper {
     /// # Errors
     /// Where it cannot be created.
     pub fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).with_context(|| format!("`{}` cannot be created", path.display()))?;
+        let file = File::create(path)
+            .with_context(|| format!("`{}` cannot be created", path.display()))?;
         Ok(Self { file: Mutex::new(file) })
     }
 
@@ -54,7 +55,11 @@ impl Keeper {
     pub fn keep(&self, acked: &Acked) -> Result<()> {
         let mut line = serde_json::to_vec(acked)?;
         line.push(b'\n');
-        self.file.lock().expect("no holder panics").write_all(&line).context("what was acknowledged cannot be written down")
+        self.file
+            .lock()
+            .expect("no holder panics")
+            .write_all(&line)
+            .context("what was acknowledged cannot be written down")
     }
 }
 
@@ -66,7 +71,11 @@ pub fn read(path: &Path) -> Result<Vec<Acked>> {
     let file = File::open(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
     let lines = BufReader::new(file).lines().enumerate();
     lines
-        .map(|(i, line)| serde_json::from_str(&line?).with_context(|| format!("line {} of `{}` is not understood", i + 1, path.display())))
+        .map(|(i, line)| {
+            serde_json::from_str(&line?).with_context(|| {
+                format!("line {} of `{}` is not understood", i + 1, path.display())
+            })
+        })
         .collect()
 }
 

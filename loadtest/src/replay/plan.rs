@@ -9,7 +9,8 @@ use crate::irc::{Entry, Timed};
 pub struct Plan {
     /// The nick that each session begins with.
     pub sessions: Vec<String>,
-    /// The sessions that are there before the first step: those of nicks that do something before they join.
+    /// The sessions that are there before the first step: those of nicks that do something before
+    /// they join.
     pub present: Vec<usize>,
     /// The steps, by time.
     pub steps: Vec<Step>,
@@ -51,8 +52,9 @@ struct Planner<'a> {
 }
 
 impl Plan {
-    /// Makes the plan. A nick that comes back is a new session. A nick that speaks, leaves or renames before it was ever
-    /// seen was there from the start; one that does so after it left comes back first.
+    /// Makes the plan. A nick that comes back is a new session. A nick that speaks, leaves or
+    /// renames before it was ever seen was there from the start; one that does so after it left
+    /// comes back first.
     pub fn new(log: &[Timed]) -> Self {
         let mut planner = Planner::default();
         for line in log {
@@ -81,8 +83,11 @@ impl<'a> Planner<'a> {
             Entry::Renames { from, to } => {
                 let session = self.session(at_s, from);
                 self.here.remove(from.as_str());
-                // Whoever had the name before did not leave a trace of going, but cannot be there any more.
-                if let Some(ghost) = self.here.get(to.as_str()).copied().filter(|ghost| *ghost != session) {
+                // Whoever had the name before did not leave a trace of going, but cannot be there
+                // any more.
+                if let Some(ghost) =
+                    self.here.get(to.as_str()).copied().filter(|ghost| *ghost != session)
+                {
                     self.leave(at_s, to, ghost);
                 }
                 self.here.insert(to, session);

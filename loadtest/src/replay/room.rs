@@ -1,4 +1,5 @@
-//! One file's room: its driver sends the steps out on time, and one line only after the one before is acknowledged.
+//! One file's room: its driver sends the steps out on time, and one line only after the one before
+//! is acknowledged.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -41,7 +42,13 @@ struct Handle {
 
 impl Room {
     /// A room that nobody has entered yet.
-    pub fn new(run: Arc<Run>, entity: EntityId, plan: Plan, speed: f64, keeper: Option<Arc<Keeper>>) -> Self {
+    pub fn new(
+        run: Arc<Run>,
+        entity: EntityId,
+        plan: Plan,
+        speed: f64,
+        keeper: Option<Arc<Keeper>>,
+    ) -> Self {
         let intended = plan.lines.iter().map(|_| AtomicU64::new(0)).collect();
         let sessions = plan.sessions.iter().map(|_| None).collect();
         let stage = Arc::new(Stage { run, entity, intended });
@@ -58,7 +65,10 @@ impl Room {
         for group in self.plan.present.clone().chunks(32) {
             group.iter().for_each(|session| self.join(*session));
             for session in group {
-                self.base = self.joined(*session).await.with_context(|| format!("nobody can enter `{}`", self.stage.entity))?;
+                self.base = self
+                    .joined(*session)
+                    .await
+                    .with_context(|| format!("nobody can enter `{}`", self.stage.entity))?;
             }
         }
         Ok(self)
@@ -78,7 +88,8 @@ impl Room {
         for task in self.tasks {
             match task.await {
                 Ok(session) => heard.push(session),
-                Err(error) => failures.push(format!("`{}`: a session's task failed: {error}", self.stage.entity)),
+                Err(error) => failures
+                    .push(format!("`{}`: a session's task failed: {error}", self.stage.entity)),
             }
         }
         let history = match read_history(&self.stage, self.base).await {
@@ -89,7 +100,14 @@ impl Room {
             }
         };
         let difference = history.map(|events| history::compare(&self.acked, &events));
-        Outcome { lines: self.plan.lines.len() as u64, notices: self.plan.notices as u64, acked: self.acked, heard, difference, failures }
+        Outcome {
+            lines: self.plan.lines.len() as u64,
+            notices: self.plan.notices as u64,
+            acked: self.acked,
+            heard,
+            difference,
+            failures,
+        }
     }
 
     async fn act(&mut self) -> Result<()> {
@@ -120,7 +138,13 @@ impl Room {
         let (orders, inbox) = mpsc::channel(ORDERS);
         let (tell, joined) = oneshot::channel();
         self.sessions[session] = Some(Handle { orders, joined: Some(joined) });
-        let work = session::run(self.stage.clone(), session, self.plan.sessions[session].clone(), inbox, tell);
+        let work = session::run(
+            self.stage.clone(),
+            session,
+            self.plan.sessions[session].clone(),
+            inbox,
+            tell,
+        );
         self.tasks.push(tokio::spawn(work));
     }
 
@@ -128,7 +152,9 @@ impl Room {
     async fn joined(&mut self, session: usize) -> Result<Seq> {
         let joined = self.sessions[session].as_mut().and_then(|handle| handle.joined.take());
         match joined {
-            Some(joined) => joined.await.with_context(|| format!("`{}` could not join", self.plan.sessions[session])),
+            Some(joined) => joined
+                .await
+                .with_context(|| format!("`{}` could not join", self.plan.sessions[session])),
             None => Ok(self.base),
         }
     }
@@ -138,7 +164,9 @@ impl Room {
         let (done, sent) = oneshot::channel();
         let body = Line { text: self.plan.lines[line].clone(), line };
         self.order(session, Order::Say(body, done)).await;
-        sent.await.with_context(|| format!("line {line} of `{}` was not acknowledged", self.plan.sessions[session]))
+        sent.await.with_context(|| {
+            format!("line {line} of `{}` was not acknowledged", self.plan.sessions[session])
+        })
     }
 
     /// Gives an order. A session that failed takes none; its failure is told by its task.
@@ -150,7 +178,12 @@ impl Room {
 
     fn remember(&mut self, line: usize, sent: &Sent) -> Result<()> {
         let body = Line { text: self.plan.lines[line].clone(), line };
-        let acked = Acked { entity: self.stage.entity.clone(), epoch: sent.epoch.as_str().to_owned(), seq: sent.seq, body };
+        let acked = Acked {
+            entity: self.stage.entity.clone(),
+            epoch: sent.epoch.as_str().to_owned(),
+            seq: sent.seq,
+            body,
+        };
         if let Some(keeper) = &self.keeper {
             keeper.keep(&acked)?;
         }
@@ -163,7 +196,14 @@ impl Room {
     }
 }
 
-async fn read_history(stage: &Stage, after: Seq) -> Result<Vec<greenroom_protocol::results::Event>> {
-    let mut opened = stage.run.open_patiently(0, "checker", Vec::new()).await.context("the checking connection failed")?;
+async fn read_history(
+    stage: &Stage,
+    after: Seq,
+) -> Result<Vec<greenroom_protocol::results::Event>> {
+    let mut opened = stage
+        .run
+        .open_patiently(0, "checker", Vec::new())
+        .await
+        .context("the checking connection failed")?;
     history::read(&mut opened.conn, &stage.entity, after).await
 }

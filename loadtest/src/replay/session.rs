@@ -18,9 +18,10 @@ use crate::client::Failure;
 use crate::run::{Opened, Run, subscribe};
 use crate::stats::Lane;
 
-/// How long a session that is about to leave waits for what it must have seen. The tests' server, in the same process, has
-/// nothing on the way.
-const LAST_EVENTS_WITHIN: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(15) };
+/// How long a session that is about to leave waits for what it must have seen. The tests' server,
+/// in the same process, has nothing on the way.
+const LAST_EVENTS_WITHIN: Duration =
+    if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(15) };
 
 /// What a driver tells a session.
 pub enum Order {
@@ -46,7 +47,8 @@ pub struct Stage {
 pub struct Heard {
     /// Its seqs, from its subscription's position on.
     pub check: SeqCheck,
-    /// Each event: seq, line, and the hash of its text; line is none where the body is not one of ours.
+    /// Each event: seq, line, and the hash of its text; line is none where the body is not one of
+    /// ours.
     pub events: Vec<(Seq, Option<usize>, u64)>,
     /// The seq up to which it should have heard everything when it left.
     pub until: Option<Seq>,
@@ -79,10 +81,23 @@ struct Saying {
     done: oneshot::Sender<Sent>,
 }
 
-/// Opens a session as `nick`, tells through `joined` where its subscription begins, and follows orders until told to leave.
-pub async fn run(stage: Arc<Stage>, index: usize, nick: String, mut orders: mpsc::Receiver<Order>, joined: oneshot::Sender<Seq>) -> Heard {
+/// Opens a session as `nick`, tells through `joined` where its subscription begins, and follows
+/// orders until told to leave.
+pub async fn run(
+    stage: Arc<Stage>,
+    index: usize,
+    nick: String,
+    mut orders: mpsc::Receiver<Order>,
+    joined: oneshot::Sender<Seq>,
+) -> Heard {
     let opened = stage.run.open_patiently(index, &nick, vec![subscribe(&stage.entity)]).await;
-    let mut heard = Heard { check: SeqCheck::after(0), events: Vec::new(), until: None, resets: 0, failure: None };
+    let mut heard = Heard {
+        check: SeqCheck::after(0),
+        events: Vec::new(),
+        until: None,
+        resets: 0,
+        failure: None,
+    };
     let opened = match opened {
         Ok(opened) => opened,
         Err(failure) => {
@@ -92,7 +107,8 @@ pub async fn run(stage: Arc<Stage>, index: usize, nick: String, mut orders: mpsc
     };
     let position = opened.subscribed.first().map_or(0, |s| s.seq);
     heard.check = SeqCheck::after(position);
-    // The driver may have given up on this room; then an order to leave follows, or the end of orders.
+    // The driver may have given up on this room; then an order to leave follows, or the end of
+    // orders.
     let _ = joined.send(position);
     let mut session = Session { stage, opened, heard, n: 0, saying: None, leave_by: None };
     if let Err(failure) = session.live(&mut orders, nick).await {
@@ -103,7 +119,11 @@ pub async fn run(stage: Arc<Stage>, index: usize, nick: String, mut orders: mpsc
 }
 
 impl Session {
-    async fn live(&mut self, orders: &mut mpsc::Receiver<Order>, nick: String) -> Result<(), Failure> {
+    async fn live(
+        &mut self,
+        orders: &mut mpsc::Receiver<Order>,
+        nick: String,
+    ) -> Result<(), Failure> {
         self.be(nick).await?;
         loop {
             if self.heard.until.is_some_and(|until| self.heard.check.last() >= until) {
@@ -136,8 +156,13 @@ impl Session {
 
     /// Tells the others who this is.
     async fn be(&mut self, nick: String) -> Result<(), Failure> {
-        let meta = RawJson::from_value(&serde_json::json!({ "nick": nick })).expect("a string serializes");
-        let presence = params::Presence { entity: self.stage.entity.clone(), action: PresenceAction::Enter, meta: Some(meta) };
+        let meta =
+            RawJson::from_value(&serde_json::json!({ "nick": nick })).expect("a string serializes");
+        let presence = params::Presence {
+            entity: self.stage.entity.clone(),
+            action: PresenceAction::Enter,
+            meta: Some(meta),
+        };
         self.opened.conn.feed(&Call::Presence(presence)).await?;
         self.opened.conn.flush().await
     }
@@ -154,7 +179,8 @@ impl Session {
             if_seq: None,
             tag: None,
         };
-        self.saying = Some(Saying { id: None, call: Call::Send(op), line: line.line, again_at: None, done });
+        self.saying =
+            Some(Saying { id: None, call: Call::Send(op), line: line.line, again_at: None, done });
         self.repeat().await
     }
 
@@ -173,7 +199,8 @@ impl Session {
         let board = &self.stage.run.board;
         match self.opened.conn.codec().decode_server(frame)? {
             ServerMessage::Notification { method, params } if method == "event" => {
-                let event: Event = params.parse().map_err(|e| Failure::NotUnderstood(e.to_string()))?;
+                let event: Event =
+                    params.parse().map_err(|e| Failure::NotUnderstood(e.to_string()))?;
                 self.event(&event);
             }
             ServerMessage::Notification { method, .. } => {
@@ -185,16 +212,27 @@ impl Session {
                 }
             }
             ServerMessage::Result { id, result } => {
-                if let Some(saying) = self.saying.take_if(|s| s.id.map(RequestId::Number) == Some(id)) {
-                    let sent: Sent = result.parse().map_err(|e| Failure::NotUnderstood(e.to_string()))?;
-                    board.record(Lane::Ack, self.opened.index, self.stage.intended[saying.line].load(Relaxed));
+                if let Some(saying) =
+                    self.saying.take_if(|s| s.id.map(RequestId::Number) == Some(id))
+                {
+                    let sent: Sent =
+                        result.parse().map_err(|e| Failure::NotUnderstood(e.to_string()))?;
+                    board.record(
+                        Lane::Ack,
+                        self.opened.index,
+                        self.stage.intended[saying.line].load(Relaxed),
+                    );
                     // Where the driver is gone, nobody wants to know.
                     let _ = saying.done.send(sent);
                 }
             }
             ServerMessage::Error { id, error } => {
                 board.error(error.data.code.as_str());
-                let Some(saying) = self.saying.as_mut().filter(|s| s.id.map(RequestId::Number) == id) else { return Ok(()) };
+                let Some(saying) =
+                    self.saying.as_mut().filter(|s| s.id.map(RequestId::Number) == id)
+                else {
+                    return Ok(());
+                };
                 match error.data.retry_after_ms {
                     Some(ms) => saying.again_at = Some(Instant::now() + Duration::from_millis(ms)),
                     None => return Err(Failure::Refused(error)),
@@ -217,7 +255,10 @@ impl Session {
     /// Goes in an orderly way; what still arrives meanwhile is not asked for any more.
     async fn leave(&mut self) -> Result<(), Failure> {
         let target = params::Target { entity: self.stage.entity.clone() };
-        self.opened.conn.ask::<greenroom_protocol::results::Empty>(&Call::Unsubscribe(target)).await?;
+        self.opened
+            .conn
+            .ask::<greenroom_protocol::results::Empty>(&Call::Unsubscribe(target))
+            .await?;
         Ok(())
     }
 }

@@ -31,7 +31,11 @@ fn file(content: &str) -> tempfile::NamedTempFile {
 
 async fn run(server: &Fake, words: &[&str]) -> Report {
     let url = server.url();
-    let words = std::iter::once("greenroom-loadtest").chain(words.iter().copied()).chain(["--url", &url, "--no-progress"]);
+    let words = std::iter::once("greenroom-loadtest").chain(words.iter().copied()).chain([
+        "--url",
+        &url,
+        "--no-progress",
+    ]);
     let report = match Cli::try_parse_from(words).expect("the line is a command").command {
         Command::Replay(args) => Box::pin(super::run(args)).await,
         Command::Verify(args) => Box::pin(super::verify::run(args)).await,
@@ -47,7 +51,15 @@ async fn replay(fault: Fault, log: &str) -> Report {
 }
 
 fn figures(report: &Report, names: &str) -> Vec<f64> {
-    names.split(' ').map(|name| report.figures.get(name).unwrap_or_else(|| panic!("no `{name}` in {:?}", report.figures))).collect()
+    names
+        .split(' ')
+        .map(|name| {
+            report
+                .figures
+                .get(name)
+                .unwrap_or_else(|| panic!("no `{name}` in {:?}", report.figures))
+        })
+        .collect()
 }
 
 #[tokio::test]
@@ -57,8 +69,12 @@ async fn everybody_hears_what_is_said_while_they_are_there() {
     assert!(report.errors.is_empty(), "{:?}", report.errors);
     // ann and dan are there from the start, bob comes twice, cat once.
     let want = [7.0, 7.0, 1.0, 5.0, 7.0];
-    assert_eq!(figures(&report, "lines lines_acknowledged notices_skipped sessions history_held"), want);
-    // Both hear all seven; bob at least two to four, six and seven; cat has joined by the end and may hear the last.
+    assert_eq!(
+        figures(&report, "lines lines_acknowledged notices_skipped sessions history_held"),
+        want
+    );
+    // Both hear all seven; bob at least two to four, six and seven; cat has joined by the end and
+    // may hear the last.
     let delivered = figures(&report, "lines_delivered")[0];
     assert!((19.0..=22.0).contains(&delivered), "{delivered}");
     assert!(report.latencies.contains_key("delivery") && report.latencies.contains_key("ack"));
@@ -69,7 +85,9 @@ async fn several_files_are_several_rooms_in_either_codec() {
     let (a, b) = (file(LOG), file(LOG));
     let paths = [&a, &b].map(|file| file.path().to_str().expect("the path is text"));
     let server = Fake::start(Fault::None).await;
-    let report = run(&server, &["replay", paths[0], paths[1], "--speed", "5000", "--codec", "msgpack"]).await;
+    let report =
+        run(&server, &["replay", paths[0], paths[1], "--speed", "5000", "--codec", "msgpack"])
+            .await;
     assert_eq!(report.violations, Vec::<String>::new());
     assert_eq!(figures(&report, "lines sessions history_held"), [14.0, 10.0, 14.0]);
 }
@@ -87,7 +105,11 @@ async fn faults_are_noticed() {
     ];
     for (fault, want) in table {
         let report = replay(fault, LOG).await;
-        assert!(report.violations.iter().any(|v| v.ends_with(want)), "{fault:?}: {:?}", report.violations);
+        assert!(
+            report.violations.iter().any(|v| v.ends_with(want)),
+            "{fault:?}: {:?}",
+            report.violations
+        );
     }
 }
 
@@ -102,7 +124,11 @@ async fn a_refused_line_is_said_again() {
 #[tokio::test]
 async fn a_broken_session_fails_the_run() {
     let report = replay(Fault::ClosePresence, LOG).await;
-    assert!(report.violations.iter().any(|v| v.ends_with("lines were not acknowledged")), "{:?}", report.violations);
+    assert!(
+        report.violations.iter().any(|v| v.ends_with("lines were not acknowledged")),
+        "{:?}",
+        report.violations
+    );
 }
 
 #[tokio::test]

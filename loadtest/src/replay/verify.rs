@@ -1,4 +1,5 @@
-//! `verify`: does the history still hold everything that a `replay --keep FILE` had acknowledged? For use after a crash.
+//! `verify`: does the history still hold everything that a `replay --keep FILE` had acknowledged?
+//! For use after a crash.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -56,14 +57,20 @@ pub async fn run(args: Args) -> Result<Report> {
     Ok(report)
 }
 
-/// Reads all rooms. Returns the difference, and how many lines were acknowledged in another epoch than the room's.
+/// Reads all rooms. Returns the difference, and how many lines were acknowledged in another epoch
+/// than the room's.
 async fn read(run: &Run, rooms: &BTreeMap<EntityId, Vec<Acked>>) -> Result<(Difference, u64)> {
     let (mut difference, mut epochs) = (Difference::default(), 0);
-    let mut opened = run.open_patiently(0, "checker", Vec::new()).await.context("the checking connection failed")?;
+    let mut opened = run
+        .open_patiently(0, "checker", Vec::new())
+        .await
+        .context("the checking connection failed")?;
     for (entity, acked) in rooms {
         let before = acked.iter().map(|acked| acked.seq).min().map_or(0, |first| first - 1);
-        difference += history::compare(acked, &history::read(&mut opened.conn, entity, before).await?);
-        let state: State = opened.conn.ask(&Call::Read(params::Target { entity: entity.clone() })).await?;
+        difference +=
+            history::compare(acked, &history::read(&mut opened.conn, entity, before).await?);
+        let state: State =
+            opened.conn.ask(&Call::Read(params::Target { entity: entity.clone() })).await?;
         epochs += acked.iter().filter(|acked| acked.epoch != state.epoch.as_str()).count() as u64;
     }
     Ok((difference, epochs))

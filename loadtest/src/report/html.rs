@@ -45,7 +45,12 @@ pub fn page(reports: &[Report]) -> String {
 
 fn section(out: &mut String, report: &Report) {
     let _ = write!(out, "<section><h2>{}</h2>", escape(&report.scenario));
-    let _ = write!(out, "<p>measured for {:.1} s · <code>{}</code></p>", report.window_s, escape(&report.parameters.to_string()));
+    let _ = write!(
+        out,
+        "<p>measured for {:.1} s · <code>{}</code></p>",
+        report.window_s,
+        escape(&report.parameters.to_string())
+    );
     for violation in &report.violations {
         let _ = write!(out, "<p class=\"bad\">Not kept: {}</p>", escape(violation));
     }
@@ -54,10 +59,20 @@ fn section(out: &mut String, report: &Report) {
     }
     out.push_str("<div class=\"tables\"><div class=\"wide\"><table>");
     for (name, value) in &report.figures.0 {
-        let _ = write!(out, "<tr><td>{}</td><td>{}</td></tr>", escape(&name.replace('_', " ")), number(*value));
+        let _ = write!(
+            out,
+            "<tr><td>{}</td><td>{}</td></tr>",
+            escape(&name.replace('_', " ")),
+            number(*value)
+        );
     }
     for (code, count) in &report.errors {
-        let _ = write!(out, "<tr class=\"bad\"><td>error {}</td><td>{}</td></tr>", escape(code), number(*count as f64));
+        let _ = write!(
+            out,
+            "<tr class=\"bad\"><td>error {}</td><td>{}</td></tr>",
+            escape(code),
+            number(*count as f64)
+        );
     }
     out.push_str("</table></div>");
     latencies(out, report);
@@ -89,29 +104,53 @@ fn plots(out: &mut String, report: &Report) {
         // Each nine gets the same room: 90 %, 99 %, 99.9 %, 99.99 %.
         let place = |percentile: f64| (1.0 / (1.0 - percentile.min(99.99) / 100.0)).log10() / 4.0;
         let ticks = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99].map(|p| (p, format!("{p}"))).to_vec();
-        let curve =
-            |s: &crate::stats::Summary| s.curve.iter().filter(|(p, _)| *p < 100.0).map(|(p, us)| (*p, *us as f64 / 1000.0)).collect();
-        let lines: Vec<_> = report.latencies.iter().map(|(lane, s)| Line { name: lane, points: curve(s) }).collect();
-        out.push_str(&plot("Latency by percentile, ms", &lines, Scale::Log, &XAxis { title: "percentile", place: &place, ticks }));
+        let curve = |s: &crate::stats::Summary| {
+            s.curve
+                .iter()
+                .filter(|(p, _)| *p < 100.0)
+                .map(|(p, us)| (*p, *us as f64 / 1000.0))
+                .collect()
+        };
+        let lines: Vec<_> = report
+            .latencies
+            .iter()
+            .map(|(lane, s)| Line { name: lane, points: curve(s) })
+            .collect();
+        out.push_str(&plot(
+            "Latency by percentile, ms",
+            &lines,
+            Scale::Log,
+            &XAxis { title: "percentile", place: &place, ticks },
+        ));
     }
     let Some(last) = report.series.last().filter(|_| report.series.len() > 1) else { return };
     let end = last.at_s;
     let place = |at: f64| at / end;
     let x = || seconds(end, &place);
-    let over_time = |of: &dyn Fn(&super::Sample) -> f64| report.series.iter().map(|s| (s.at_s, of(s))).collect::<Vec<_>>();
+    let over_time = |of: &dyn Fn(&super::Sample) -> f64| {
+        report.series.iter().map(|s| (s.at_s, of(s))).collect::<Vec<_>>()
+    };
     let rates = [
         Line { name: "deliveries", points: over_time(&|s| s.deliveries_per_s) },
         Line { name: "acks", points: over_time(&|s| s.acks_per_s) },
         Line { name: "connections", points: over_time(&|s| s.connects_per_s) },
     ];
-    let rates: Vec<_> = rates.into_iter().filter(|line| line.points.iter().any(|p| p.1 > 0.0)).collect();
+    let rates: Vec<_> =
+        rates.into_iter().filter(|line| line.points.iter().any(|p| p.1 > 0.0)).collect();
     if !rates.is_empty() {
         out.push_str(&plot("Per second", &rates, Scale::Linear, &x()));
     }
     let timed = |of: &dyn Fn(&super::Sample) -> Option<u64>| {
-        report.series.iter().filter_map(|s| of(s).map(|us| (s.at_s, us as f64 / 1000.0))).collect::<Vec<_>>()
+        report
+            .series
+            .iter()
+            .filter_map(|s| of(s).map(|us| (s.at_s, us as f64 / 1000.0)))
+            .collect::<Vec<_>>()
     };
-    let lines = [Line { name: "p50", points: timed(&|s| s.p50_us) }, Line { name: "p99", points: timed(&|s| s.p99_us) }];
+    let lines = [
+        Line { name: "p50", points: timed(&|s| s.p50_us) },
+        Line { name: "p99", points: timed(&|s| s.p99_us) },
+    ];
     if !lines[0].points.is_empty() {
         out.push_str(&plot("Latency over time, ms", &lines, Scale::Log, &x()));
     }

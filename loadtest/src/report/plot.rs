@@ -51,7 +51,8 @@ struct Axis {
 
 impl Axis {
     fn over(values: impl Iterator<Item = f64>, scale: Scale) -> Self {
-        let (low, high) = values.fold((f64::INFINITY, 0.0f64), |(low, high), v| (low.min(v), high.max(v)));
+        let (low, high) =
+            values.fold((f64::INFINITY, 0.0f64), |(low, high), v| (low.min(v), high.max(v)));
         match scale {
             Scale::Linear => Self { scale, low: 0.0, high: nice(high) },
             Scale::Log => {
@@ -72,7 +73,9 @@ impl Axis {
     fn ticks(&self) -> Vec<f64> {
         match self.scale {
             Scale::Linear => (0..=4).map(|i| self.high * f64::from(i) / 4.0).collect(),
-            Scale::Log => std::iter::successors(Some(self.low), |v| Some(v * 10.0)).take_while(|v| *v <= self.high * 1.001).collect(),
+            Scale::Log => std::iter::successors(Some(self.low), |v| Some(v * 10.0))
+                .take_while(|v| *v <= self.high * 1.001)
+                .collect(),
         }
     }
 }
@@ -80,30 +83,59 @@ impl Axis {
 /// The next of 1, 2, 4, 8 times a power of ten: quarters of it are good labels.
 fn nice(high: f64) -> f64 {
     let power = 10f64.powf(high.max(1e-3).log10().floor());
-    [1.0, 2.0, 4.0, 8.0, 10.0].into_iter().map(|m| m * power).find(|v| *v >= high).unwrap_or(power * 10.0)
+    [1.0, 2.0, 4.0, 8.0, 10.0]
+        .into_iter()
+        .map(|m| m * power)
+        .find(|v| *v >= high)
+        .unwrap_or(power * 10.0)
 }
 
-/// A plot with its title, axes and legend. `x_label` writes a value of the x axis, whose labelled values are `x_ticks`.
+/// A plot with its title, axes and legend. `x_label` writes a value of the x axis, whose labelled
+/// values are `x_ticks`.
 pub fn plot(title: &str, lines: &[Line<'_>], y: Scale, x: &XAxis<'_>) -> String {
     let y_axis = Axis::over(lines.iter().flat_map(|line| line.points.iter().map(|p| p.1)), y);
     let (inner_w, inner_h) = (WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);
     let px = |value: f64| LEFT + (x.place)(value).clamp(0.0, 1.0) * inner_w;
     let py = |value: f64| TOP + (1.0 - y_axis.at(value).clamp(0.0, 1.0)) * inner_h;
-    let mut svg =
-        format!(r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}"><text class="t" x="{LEFT}" y="16">{title}</text>"#);
+    let mut svg = format!(
+        r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}"><text class="t" x="{LEFT}" y="16">{title}</text>"#
+    );
     for tick in y_axis.ticks() {
         let at = py(tick);
         let _ = write!(svg, r#"<path class="g" d="M{LEFT} {at:.1}H{:.1}"/>"#, WIDTH - RIGHT);
-        let _ = write!(svg, r#"<text class="y" x="{:.1}" y="{:.1}">{}</text>"#, LEFT - 6.0, at + 4.0, short(tick));
+        let _ = write!(
+            svg,
+            r#"<text class="y" x="{:.1}" y="{:.1}">{}</text>"#,
+            LEFT - 6.0,
+            at + 4.0,
+            short(tick)
+        );
     }
     for (value, label) in &x.ticks {
-        let _ = write!(svg, r#"<text class="x" x="{:.1}" y="{:.1}">{label}</text>"#, px(*value), HEIGHT - BOTTOM + 16.0);
+        let _ = write!(
+            svg,
+            r#"<text class="x" x="{:.1}" y="{:.1}">{label}</text>"#,
+            px(*value),
+            HEIGHT - BOTTOM + 16.0
+        );
     }
-    let _ = write!(svg, r#"<text class="x" x="{:.1}" y="{:.1}">{}</text>"#, LEFT + inner_w / 2.0, HEIGHT - 6.0, x.title);
+    let _ = write!(
+        svg,
+        r#"<text class="x" x="{:.1}" y="{:.1}">{}</text>"#,
+        LEFT + inner_w / 2.0,
+        HEIGHT - 6.0,
+        x.title
+    );
     let mut legend = LEFT;
     for (i, line) in lines.iter().enumerate() {
-        let points: Vec<String> = line.points.iter().map(|(vx, vy)| format!("{:.1},{:.1}", px(*vx), py(*vy))).collect();
-        let _ = write!(svg, r#"<polyline class="l{}" points="{}"/>"#, i % LINE_COLOURS, points.join(" "));
+        let points: Vec<String> =
+            line.points.iter().map(|(vx, vy)| format!("{:.1},{:.1}", px(*vx), py(*vy))).collect();
+        let _ = write!(
+            svg,
+            r#"<polyline class="l{}" points="{}"/>"#,
+            i % LINE_COLOURS,
+            points.join(" ")
+        );
         let _ = write!(
             svg,
             r#"<path class="l{}" d="M{legend} 30h16"/><text x="{}" y="34">{}</text>"#,
@@ -117,7 +149,8 @@ pub fn plot(title: &str, lines: &[Line<'_>], y: Scale, x: &XAxis<'_>) -> String 
     svg
 }
 
-/// A plot as a file of its own. It brings its ground along, for the page that shows it may be light or dark.
+/// A plot as a file of its own. It brings its ground along, for the page that shows it may be light
+/// or dark.
 pub fn standalone(plot: &str) -> String {
     let (head, rest) = plot.split_once('>').unwrap_or((plot, ""));
     let head = head.replacen("<svg", r#"<svg xmlns="http://www.w3.org/2000/svg""#, 1);
@@ -139,7 +172,10 @@ pub struct XAxis<'a> {
 
 /// The axis of a run that lasted `end` seconds; `place` divides by that.
 pub fn seconds(end: f64, place: &dyn Fn(f64) -> f64) -> XAxis<'_> {
-    let ticks = (0..=4).map(|i| end * f64::from(i) / 4.0).map(|at| (at, short((at * 10.0).round() / 10.0))).collect();
+    let ticks = (0..=4)
+        .map(|i| end * f64::from(i) / 4.0)
+        .map(|at| (at, short((at * 10.0).round() / 10.0)))
+        .collect();
     XAxis { title: "seconds", place, ticks }
 }
 
@@ -160,16 +196,21 @@ mod tests {
 
     #[test]
     fn labels() {
-        for (value, want) in [(0.0, "0"), (0.1, "0.1"), (250.0, "250"), (1500.0, "1.5k"), (20_000_000.0, "20M")] {
+        for (value, want) in
+            [(0.0, "0"), (0.1, "0.1"), (250.0, "250"), (1500.0, "1.5k"), (20_000_000.0, "20M")]
+        {
             assert_eq!(short(value), want);
         }
     }
 
     #[test]
     fn axes_hold_their_values() {
-        for (values, scale) in
-            [(vec![0.0, 3.0, 970.0], Scale::Linear), (vec![0.2, 45.0], Scale::Log), (vec![7.0], Scale::Log), (vec![0.0], Scale::Log)]
-        {
+        for (values, scale) in [
+            (vec![0.0, 3.0, 970.0], Scale::Linear),
+            (vec![0.2, 45.0], Scale::Log),
+            (vec![7.0], Scale::Log),
+            (vec![0.0], Scale::Log),
+        ] {
             let axis = Axis::over(values.iter().copied(), scale);
             assert!(values.iter().all(|v| (0.0..=1.0).contains(&axis.at(*v))), "{values:?}");
             assert!(axis.ticks().len() >= 2, "{values:?}: {:?}", axis.ticks());
@@ -179,16 +220,32 @@ mod tests {
     #[test]
     fn a_file_stands_alone() {
         let x = XAxis { title: "s", place: &|v| v, ticks: Vec::new() };
-        let svg = standalone(&plot("p", &[Line { name: "a", points: vec![(0.0, 1.0), (1.0, 5.0)] }], Scale::Log, &x));
-        assert!(svg.starts_with(r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 560 256""#), "{svg}");
-        assert!(svg.contains("prefers-color-scheme:dark") && svg.contains("<polyline class=\"l0\""), "{svg}");
+        let svg = standalone(&plot(
+            "p",
+            &[Line { name: "a", points: vec![(0.0, 1.0), (1.0, 5.0)] }],
+            Scale::Log,
+            &x,
+        ));
+        assert!(
+            svg.starts_with(r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 560 256""#),
+            "{svg}"
+        );
+        assert!(
+            svg.contains("prefers-color-scheme:dark") && svg.contains("<polyline class=\"l0\""),
+            "{svg}"
+        );
         assert_eq!((svg.matches("<svg").count(), svg.matches("</svg>").count()), (1, 1));
     }
 
     #[test]
     fn a_higher_value_is_drawn_higher() {
         let x = XAxis { title: "s", place: &|v| v / 2.0, ticks: vec![(0.0, "0".into())] };
-        let svg = plot("p", &[Line { name: "a", points: vec![(0.0, 0.0), (1.0, 5.0), (2.0, 10.0)] }], Scale::Linear, &x);
+        let svg = plot(
+            "p",
+            &[Line { name: "a", points: vec![(0.0, 0.0), (1.0, 5.0), (2.0, 10.0)] }],
+            Scale::Linear,
+            &x,
+        );
         assert!(svg.contains(r#"points="64.0,216.0 300.0,130.0 536.0,44.0""#), "{svg}");
     }
 }

@@ -8,7 +8,8 @@ use super::html::escape;
 use super::plot::{Line, Scale, XAxis, plot, short, standalone};
 use super::table::number;
 
-/// Of a plot with bars: its width, where bars begin, what is kept free behind them, and their distance.
+/// Of a plot with bars: its width, where bars begin, what is kept free behind them, and their
+/// distance.
 const WIDTH: f64 = 560.0;
 const LEFT: f64 = 170.0;
 const RIGHT: f64 = 70.0;
@@ -19,7 +20,8 @@ const STEP: f64 = 22.0;
 pub struct Sheet {
     /// What it shows.
     pub title: String,
-    /// The columns' names, each with its unit; the first column holds the rows' names and has none here.
+    /// The columns' names, each with its unit; the first column holds the rows' names and has none
+    /// here.
     pub columns: Vec<String>,
     /// The rows.
     pub rows: Vec<Row>,
@@ -52,15 +54,32 @@ impl Sheet {
     /// As a table in Markdown, aligned for a terminal too.
     pub fn text(&self) -> String {
         let cell = |figure: &Option<f64>| figure.map_or_else(|| "–".to_owned(), number);
-        let mut lines = vec![std::iter::once(self.title.clone()).chain(self.columns.iter().cloned()).collect::<Vec<_>>()];
-        lines.extend(self.rows.iter().map(|row| std::iter::once(row.name.clone()).chain(row.figures.iter().map(cell)).collect()));
-        let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+        let mut lines = vec![
+            std::iter::once(self.title.clone())
+                .chain(self.columns.iter().cloned())
+                .collect::<Vec<_>>(),
+        ];
+        lines.extend(self.rows.iter().map(|row| {
+            std::iter::once(row.name.clone()).chain(row.figures.iter().map(cell)).collect()
+        }));
+        let width = |column: usize| {
+            lines
+                .iter()
+                .filter_map(|line| line.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        };
         let widths: Vec<_> = (0..=self.columns.len()).map(width).collect();
         let mut out = String::new();
         for (index, line) in lines.iter().enumerate() {
             for (column, cell) in line.iter().enumerate() {
                 let width = widths[column];
-                let _ = if column == 0 { write!(out, "| {cell:<width$} |") } else { write!(out, " {cell:>width$} |") };
+                let _ = if column == 0 {
+                    write!(out, "| {cell:<width$} |")
+                } else {
+                    write!(out, " {cell:>width$} |")
+                };
             }
             out.push('\n');
             if index == 0 {
@@ -75,7 +94,9 @@ impl Sheet {
     /// As a part of the page.
     pub fn html(&self) -> String {
         let mut out = format!("<div class=\"wide\"><table><tr><th>{}</th>", escape(&self.title));
-        self.columns.iter().for_each(|column| out.push_str(&format!("<th>{}</th>", escape(column))));
+        self.columns
+            .iter()
+            .for_each(|column| out.push_str(&format!("<th>{}</th>", escape(column))));
         out.push_str("</tr>");
         for row in &self.rows {
             let _ = write!(out, "<tr><td>{}</td>", escape(&row.name));
@@ -87,7 +108,9 @@ impl Sheet {
         out.push_str("</table></div><div class=\"plots\">");
         match self.chart {
             // Shares are there to judge the others by; in a plot they would only take room.
-            Chart::Bars => (0..self.columns.len()).filter(|c| !self.columns[*c].ends_with('%')).for_each(|c| out.push_str(&self.bars(c))),
+            Chart::Bars => (0..self.columns.len())
+                .filter(|c| !self.columns[*c].ends_with('%'))
+                .for_each(|c| out.push_str(&self.bars(c))),
             Chart::Lines => out.push_str(&self.lines()),
             Chart::None => {}
         }
@@ -103,22 +126,42 @@ impl Sheet {
 
     /// One column: a bar for each row that has a figure there.
     fn bars(&self, column: usize) -> String {
-        let rows: Vec<_> = self.rows.iter().filter_map(|row| Some((row.name.as_str(), (*row.figures.get(column)?)?))).collect();
+        let rows: Vec<_> = self
+            .rows
+            .iter()
+            .filter_map(|row| Some((row.name.as_str(), (*row.figures.get(column)?)?)))
+            .collect();
         let most = rows.iter().map(|(_, figure)| *figure).fold(0.0, f64::max);
         if most <= 0.0 {
             return String::new();
         }
         let title = escape(&self.columns[column]);
         let height = 34.0 + STEP * rows.len() as f64;
-        let mut svg =
-            format!(r#"<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}"><text class="t" x="0" y="16">{title}</text>"#);
+        let mut svg = format!(
+            r#"<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}"><text class="t" x="0" y="16">{title}</text>"#
+        );
         for (index, (name, figure)) in rows.iter().enumerate() {
             let y = 40.0 + STEP * index as f64;
             let end = LEFT + (figure / most).max(0.0) * (WIDTH - LEFT - RIGHT);
             let colour = if name.starts_with("greenroom") { 0 } else { 2 };
-            let _ = write!(svg, r#"<text class="y" x="{}" y="{:.1}">{}</text>"#, LEFT - 8.0, y + 4.0, escape(name));
-            let _ = write!(svg, r#"<path class="l{colour}" style="stroke-width:12" d="M{LEFT} {y:.1}H{end:.1}"/>"#);
-            let _ = write!(svg, r#"<text x="{:.1}" y="{:.1}">{}</text>"#, end + 6.0, y + 4.0, short(*figure));
+            let _ = write!(
+                svg,
+                r#"<text class="y" x="{}" y="{:.1}">{}</text>"#,
+                LEFT - 8.0,
+                y + 4.0,
+                escape(name)
+            );
+            let _ = write!(
+                svg,
+                r#"<path class="l{colour}" style="stroke-width:12" d="M{LEFT} {y:.1}H{end:.1}"/>"#
+            );
+            let _ = write!(
+                svg,
+                r#"<text x="{:.1}" y="{:.1}">{}</text>"#,
+                end + 6.0,
+                y + 4.0,
+                short(*figure)
+            );
         }
         svg.push_str("</svg>");
         svg
@@ -126,7 +169,11 @@ impl Sheet {
 
     /// All columns but the first, over the first.
     fn lines(&self) -> String {
-        let mut rows: Vec<_> = self.rows.iter().filter_map(|row| Some(((*row.figures.first()?)?, &row.figures))).collect();
+        let mut rows: Vec<_> = self
+            .rows
+            .iter()
+            .filter_map(|row| Some(((*row.figures.first()?)?, &row.figures)))
+            .collect();
         rows.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return String::new() };
         let (low, high) = (first.0.max(1e-3), last.0.max(first.0 * 1.01).max(2e-3));
@@ -134,7 +181,10 @@ impl Sheet {
         let lines: Vec<_> = (1..self.columns.len())
             .map(|column| Line {
                 name: &self.columns[column],
-                points: rows.iter().filter_map(|(x, figures)| Some((*x, figures.get(column).copied()??))).collect(),
+                points: rows
+                    .iter()
+                    .filter_map(|(x, figures)| Some((*x, figures.get(column).copied()??)))
+                    .collect(),
             })
             .collect();
         // A few that are far apart are labelled themselves.
@@ -144,7 +194,12 @@ impl Sheet {
             false => (0..=4).map(|i| low * (high / low).powf(f64::from(i) / 4.0)).collect(),
         };
         let ticks = marks.into_iter().map(|x| (x, short(x.round()))).collect();
-        plot(&self.title, &lines, Scale::Log, &XAxis { title: &self.columns[0], place: &place, ticks })
+        plot(
+            &self.title,
+            &lines,
+            Scale::Log,
+            &XAxis { title: &self.columns[0], place: &place, ticks },
+        )
     }
 }
 
@@ -153,7 +208,10 @@ mod tests {
     use super::*;
 
     fn sheet(chart: Chart) -> Sheet {
-        let row = |name: &str, figures: &[Option<f64>]| Row { name: name.into(), figures: figures.to_vec() };
+        let row = |name: &str, figures: &[Option<f64>]| Row {
+            name: name.into(),
+            figures: figures.to_vec(),
+        };
         Sheet {
             title: "fan<out>".into(),
             columns: vec!["CPU µs".into(), "p99 ms".into()],
@@ -171,7 +229,10 @@ mod tests {
     #[test]
     fn bars_are_as_long_as_their_figures() {
         let html = sheet(Chart::Bars).html();
-        assert!(html.contains(r#"d="M170 40.0H490.0""#) && html.contains(r#"d="M170 62.0H330.0""#), "{html}");
+        assert!(
+            html.contains(r#"d="M170 40.0H490.0""#) && html.contains(r#"d="M170 62.0H330.0""#),
+            "{html}"
+        );
         assert_eq!(html.matches("<svg ").count(), 2);
         assert!(html.contains("fan&lt;out&gt;") && !html.contains("fan<out>"), "text is escaped");
     }

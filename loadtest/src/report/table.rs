@@ -11,13 +11,19 @@ pub fn render(report: &Report) -> String {
         out.push_str(text.trim_end());
         out.push('\n');
     };
-    line(format!("\n{} · {} · measured for {:.1} s", report.scenario, report.started_at, report.window_s));
+    line(format!(
+        "\n{} · {} · measured for {:.1} s",
+        report.scenario, report.started_at, report.window_s
+    ));
     let width = report.figures.0.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in &report.figures.0 {
         line(format!("  {name:<width$}  {:>16}", number(*value)));
     }
     if !report.latencies.is_empty() {
-        line(format!("  {:<10} {:>11} {:>10} {:>10} {:>10} {:>10} {:>10}", "latency ms", "count", "p50", "p90", "p99", "p99.9", "max"));
+        line(format!(
+            "  {:<10} {:>11} {:>10} {:>10} {:>10} {:>10} {:>10}",
+            "latency ms", "count", "p50", "p90", "p99", "p99.9", "max"
+        ));
     }
     for (lane, s) in &report.latencies {
         let mut row = format!("  {lane:<10} {:>11}", number(s.count as f64));

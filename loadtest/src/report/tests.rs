@@ -6,8 +6,14 @@ fn report() -> Report {
     figures.add_known("server_cpu_percent", Some(f64::NAN));
     let lane = crate::stats::latency::Sharded::new(1);
     (1..=1000).for_each(|us| lane.record(0, us * 10));
-    let sample =
-        |at_s| Sample { at_s, deliveries_per_s: 100.0, acks_per_s: 0.0, connects_per_s: 0.0, p50_us: Some(5000), p99_us: Some(9900) };
+    let sample = |at_s| Sample {
+        at_s,
+        deliveries_per_s: 100.0,
+        acks_per_s: 0.0,
+        connects_per_s: 0.0,
+        p50_us: Some(5000),
+        p99_us: Some(9900),
+    };
     Report {
         scenario: "fanout <1>".into(),
         version: "0.0.0",
@@ -29,11 +35,16 @@ fn report() -> Report {
 #[test]
 fn json_has_stable_names() {
     let json = serde_json::to_value(report()).expect("it serializes");
-    let mut names: Vec<_> = json.as_object().expect("it is an object").keys().map(String::as_str).collect();
+    let mut names: Vec<_> =
+        json.as_object().expect("it is an object").keys().map(String::as_str).collect();
     names.sort_unstable();
     let want = "errors figures latencies machine parameters scenario series server started_at version violations window_s";
     assert_eq!(names.join(" "), want);
-    assert_eq!(json["figures"], serde_json::json!({ "deliveries_per_s": 123_456.789 }), "what is no number is left out");
+    assert_eq!(
+        json["figures"],
+        serde_json::json!({ "deliveries_per_s": 123_456.789 }),
+        "what is no number is left out"
+    );
     assert_eq!(json["latencies"]["delivery"]["p99_us"], 9903, "three digits are kept");
 }
 
@@ -52,7 +63,14 @@ fn the_table_shows_figures_errors_and_the_verdict() {
 
 #[test]
 fn numbers() {
-    for (value, want) in [(0.0, "0"), (12.345, "12.35"), (999.0, "999"), (1000.4, "1,000"), (1_234_567.0, "1,234,567"), (-4.5, "-4.50")] {
+    for (value, want) in [
+        (0.0, "0"),
+        (12.345, "12.35"),
+        (999.0, "999"),
+        (1000.4, "1,000"),
+        (1_234_567.0, "1,234,567"),
+        (-4.5, "-4.50"),
+    ] {
         assert_eq!(table::number(value), want);
     }
 }
@@ -61,7 +79,11 @@ fn numbers() {
 fn the_page_stands_alone() {
     let page = html::page(&[report(), report()]);
     assert_eq!(page.matches("<section>").count(), 2);
-    assert_eq!(page.matches("<svg ").count(), 6, "percentiles, rates and latency over time for each");
+    assert_eq!(
+        page.matches("<svg ").count(),
+        6,
+        "percentiles, rates and latency over time for each"
+    );
     assert!(page.contains("fanout &lt;1&gt;") && !page.contains("fanout <1>"), "text is escaped");
     for outside in ["http:", "https:", "src=", "href=", "<script", "@import", "url("] {
         assert!(!page.contains(outside), "`{outside}` loads something");

@@ -20,8 +20,10 @@ use crate::stats::Lane;
 mod aside;
 pub mod slow;
 
-/// After so long without any delivery, what is missing is missing. The tests' server, in the same process, has nothing on the way.
-const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(5) };
+/// After so long without any delivery, what is missing is missing. The tests' server, in the same
+/// process, has nothing on the way.
+const PATIENCE: Duration =
+    if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(5) };
 
 /// Listeners; they stop when this is dropped.
 #[derive(Default)]
@@ -36,7 +38,12 @@ impl Audience {
         let position = opened.subscribed.first().map_or(0, |s| s.seq);
         let check = Arc::new(Mutex::new(SeqCheck::after(position)));
         self.checks.push(check.clone());
-        Peer { conn: opened.conn, board: run.board.clone(), index: opened.index, check: Some(check) }
+        Peer {
+            conn: opened.conn,
+            board: run.board.clone(),
+            index: opened.index,
+            check: Some(check),
+        }
     }
 
     /// Lets a peer's work go on until this is dropped.
@@ -92,18 +99,25 @@ impl Audience {
 /// # Errors
 /// Where the server does not answer.
 pub async fn ends(run: &Run, entities: &[EntityId]) -> Result<Vec<State>> {
-    let mut opened = run.open_patiently(0, "checker", Vec::new()).await.context("the checking connection failed")?;
+    let mut opened = run
+        .open_patiently(0, "checker", Vec::new())
+        .await
+        .context("the checking connection failed")?;
     let mut states = Vec::with_capacity(entities.len());
     for entity in entities {
         let call = Call::Read(params::Target { entity: entity.clone() });
-        states.push(opened.conn.ask(&call).await.with_context(|| format!("`{entity}` cannot be read"))?);
+        states.push(
+            opened.conn.ask(&call).await.with_context(|| format!("`{entity}` cannot be read"))?,
+        );
     }
     Ok(states)
 }
 
 /// Adds a verdict over durable events to a report.
 pub fn judge_events(report: &mut Report, verdict: Verdict) {
-    for (name, count) in [("lost", verdict.lost), ("doubled", verdict.doubled), ("out_of_order", verdict.reordered)] {
+    for (name, count) in
+        [("lost", verdict.lost), ("doubled", verdict.doubled), ("out_of_order", verdict.reordered)]
+    {
         report.figures.add(name, count as f64);
         report.expect_none(count, &format!("deliveries {}", name.replace('_', " ")));
     }

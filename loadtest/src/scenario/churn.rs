@@ -49,17 +49,22 @@ pub struct Args {
 /// Where the run could not be made.
 pub async fn run(args: Args) -> Result<Report> {
     let run = Arc::new(Run::new("churn", &args.common).await?);
-    let rooms = (0..args.rooms.max(1)).map(|i| run.entity(&args.kind, i)).collect::<Result<Vec<_>>>()?;
+    let rooms =
+        (0..args.rooms.max(1)).map(|i| run.entity(&args.kind, i)).collect::<Result<Vec<_>>>()?;
     let coming = come(run.clone(), args.clone(), rooms);
     let mut visits = tokio::spawn(coming);
     let window = run.window(Lane::Connect).await?;
-    // Those who are in stay for their time; `come` stops by itself, for it knows when the window ends.
+    // Those who are in stay for their time; `come` stops by itself, for it knows when the window
+    // ends.
     let (came, failed) = (&mut visits).await?;
 
     let mut report = Report::new("churn", &run, &args, window)?;
     report.figures.add("visits", came as f64);
     report.figures.add("visits_failed", failed as f64);
-    report.figures.add("connects_per_s", run.board.in_window(Lane::Connect) as f64 / report.window_s.max(1e-9));
+    report.figures.add(
+        "connects_per_s",
+        run.board.in_window(Lane::Connect) as f64 / report.window_s.max(1e-9),
+    );
     report.expect_none(failed, "visits failed");
     run.progress.done();
     Ok(report)
@@ -84,7 +89,8 @@ async fn come(run: Arc<Run>, args: Args, rooms: Vec<EntityId>) -> (u64, u64) {
             continue;
         }
         let permit = limit.clone().acquire_owned().await.expect("nobody closes the semaphore");
-        let (run, room, stay, index) = (run.clone(), rooms[came as usize % rooms.len()].clone(), args.stay.0, came as usize);
+        let (run, room, stay, index) =
+            (run.clone(), rooms[came as usize % rooms.len()].clone(), args.stay.0, came as usize);
         came += 1;
         visits.spawn(async move {
             let _permit = permit;
@@ -98,12 +104,17 @@ async fn come(run: Arc<Run>, args: Args, rooms: Vec<EntityId>) -> (u64, u64) {
 /// One visit; failures are counted on the board by name. Tells whether all went well.
 async fn visit(run: &Run, index: usize, room: EntityId, stay: Duration) -> bool {
     // `open_one` counts its own failure.
-    let Ok(opened) = run.open_one(index, &format!("visitor-{index}"), vec![subscribe(&room)]).await else { return false };
+    let Ok(opened) = run.open_one(index, &format!("visitor-{index}"), vec![subscribe(&room)]).await
+    else {
+        return false;
+    };
     let mut conn = opened.conn;
     let stayed = async {
         for action in [PresenceAction::Enter, PresenceAction::Leave] {
-            let meta = (action == PresenceAction::Enter)
-                .then(|| RawJson::from_text(format!(r#"{{"visitor":{index}}}"#)).expect("it was made as JSON"));
+            let meta = (action == PresenceAction::Enter).then(|| {
+                RawJson::from_text(format!(r#"{{"visitor":{index}}}"#))
+                    .expect("it was made as JSON")
+            });
             let began = run.board.now_us();
             let call = Call::Presence(params::Presence { entity: room.clone(), action, meta });
             conn.ask::<PresenceList>(&call).await?;

@@ -1,5 +1,5 @@
-//! `connect`: opens many connections, as fast as it can or at a rate; then measures what they cost while idle, and whether
-//! a burst leaves anything behind.
+//! `connect`: opens many connections, as fast as it can or at a rate; then measures what they cost
+//! while idle, and whether a burst leaves anything behind.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,7 +48,8 @@ pub struct Args {
     /// Once all are open, every session enters its room's presence
     #[arg(long)]
     pub enter: bool,
-    /// How long they idle, instead of `--duration`: all are pinged at about the same time, so best a multiple of the ping interval
+    /// How long they idle, instead of `--duration`: all are pinged at about the same time, so best
+    /// a multiple of the ping interval
     #[arg(long)]
     pub idle: Option<Span>,
     /// Bytes that every connection then receives, as signals to its room
@@ -91,7 +92,8 @@ struct Entered {
 pub async fn run(args: Args) -> Result<Report> {
     ensure!(args.rate.is_none_or(|rate| rate > 0.0), "`--rate` must be above 0");
     let run = Arc::new(Run::new("connect", &args.common).await?);
-    let rooms = (0..args.rooms.max(1)).map(|i| run.entity(&args.kind, i)).collect::<Result<Vec<_>>>()?;
+    let rooms =
+        (0..args.rooms.max(1)).map(|i| run.entity(&args.kind, i)).collect::<Result<Vec<_>>>()?;
     let measured = measure(&run, &args, &rooms).await?;
     let report = tell(&run, &args, measured)?;
     run.progress.done();
@@ -99,13 +101,15 @@ pub async fn run(args: Args) -> Result<Report> {
 }
 
 async fn measure(run: &Arc<Run>, args: &Args, rooms: &[EntityId]) -> Result<Measured> {
-    // The rooms are woken first: their memory is not the connections'. Nor is that of those who speak later.
+    // The rooms are woken first: their memory is not the connections'. Nor is that of those who
+    // speak later.
     for (i, room) in rooms.iter().enumerate() {
         run.open_patiently(i, &format!("waker-{i}"), vec![subscribe(room)]).await?;
     }
     let speech = Speech::of(args.burst, args.burst_signal);
     let speakers = burst::speakers(run, if speech.signals > 0 { rooms.len() } else { 0 }).await?;
-    let streams: Vec<Arc<TcpStream>> = speakers.iter().map(crate::raw::guest::Guest::stream).collect();
+    let streams: Vec<Arc<TcpStream>> =
+        speakers.iter().map(crate::raw::guest::Guest::stream).collect();
     let hellos = crowd::hellos(run, "idle", args.connections, rooms)?;
     sleep(Duration::from_millis(500)).await;
 
@@ -118,7 +122,8 @@ async fn measure(run: &Arc<Run>, args: &Args, rooms: &[EntityId]) -> Result<Meas
     let opening = began.elapsed();
     let client_cpu_s = client.until(&myself.snapshot().await?).cpu_s;
     let (opened, opening_use) = (guests.len(), before.until(&run.source.snapshot().await?));
-    let (guests, entered) = if args.enter { enter(run, args, guests, rooms).await? } else { (guests, None) };
+    let (guests, entered) =
+        if args.enter { enter(run, args, guests, rooms).await? } else { (guests, None) };
     run.board.close();
 
     let errors_before: u64 = run.board.errors().values().sum();
@@ -145,10 +150,26 @@ async fn measure(run: &Arc<Run>, args: &Args, rooms: &[EntityId]) -> Result<Meas
         None
     };
     let later_errors = run.board.errors().values().sum::<u64>() - errors_before;
-    Ok(Measured { opened, opening, opening_use, client_cpu_s, entered, growth, idle, idle_s, burst, later_errors })
+    Ok(Measured {
+        opened,
+        opening,
+        opening_use,
+        client_cpu_s,
+        entered,
+        growth,
+        idle,
+        idle_s,
+        burst,
+        later_errors,
+    })
 }
 
-async fn enter(run: &Run, args: &Args, guests: Guests, rooms: &[EntityId]) -> Result<(Guests, Option<Entered>)> {
+async fn enter(
+    run: &Run,
+    args: &Args,
+    guests: Guests,
+    rooms: &[EntityId],
+) -> Result<(Guests, Option<Entered>)> {
     let before = run.source.snapshot().await?;
     let (guests, took) = crowd::enter(run, guests, rooms, args.at_once).await;
     let server = before.until(&run.source.snapshot().await?);
@@ -157,7 +178,11 @@ async fn enter(run: &Run, args: &Args, guests: Guests, rooms: &[EntityId]) -> Re
 }
 
 /// Lets speakers answer pings.
-fn listen_to_nothing(run: &Arc<Run>, speakers: Vec<crate::raw::guest::Guest>, listening: &mut JoinSet<()>) {
+fn listen_to_nothing(
+    run: &Arc<Run>,
+    speakers: Vec<crate::raw::guest::Guest>,
+    listening: &mut JoinSet<()>,
+) {
     for speaker in speakers {
         let run = run.clone();
         listening.spawn(async move { run.board.error(&speaker.listen(|_| ()).await.code()) });
@@ -172,7 +197,18 @@ async fn settle(run: &Run, args: &Args, rested: &Snapshot) -> Result<ServerUse> 
 }
 
 fn tell(run: &Run, args: &Args, measured: Measured) -> Result<Report> {
-    let Measured { opened, opening, opening_use, client_cpu_s, entered, growth, idle, idle_s, burst, later_errors } = measured;
+    let Measured {
+        opened,
+        opening,
+        opening_use,
+        client_cpu_s,
+        entered,
+        growth,
+        idle,
+        idle_s,
+        burst,
+        later_errors,
+    } = measured;
     let (n, opening_s) = (opened.max(1) as f64, opening.as_secs_f64().max(1e-9));
     let window = Window { seconds: idle_s, server: idle.clone(), series: Vec::new() };
     let mut report = Report::new("connect", run, args, window)?;
@@ -185,24 +221,37 @@ fn tell(run: &Run, args: &Args, measured: Measured) -> Result<Report> {
     if let Some(entered) = &entered {
         let sessions = entered.sessions.max(1) as f64;
         figures.add("enters_per_s", entered.sessions as f64 / entered.took.as_secs_f64().max(1e-9));
-        figures.add_known("server_cpu_us_per_enter", entered.server.cpu_s.map(|s| s * 1e6 / sessions));
+        figures
+            .add_known("server_cpu_us_per_enter", entered.server.cpu_s.map(|s| s * 1e6 / sessions));
     }
     let first = growth.rss_before_bytes;
     let each = |now: Option<f64>| now.zip(first).map(|(now, first)| (now - first) / n);
     figures.add_known("server_bytes_per_connection", each(growth.rss_after_bytes));
-    figures.add_known("server_idle_cpu_us_per_connection_per_s", idle.cpu_s.map(|s| s * 1e6 / n / idle_s.max(1e-9)));
+    figures.add_known(
+        "server_idle_cpu_us_per_connection_per_s",
+        idle.cpu_s.map(|s| s * 1e6 / n / idle_s.max(1e-9)),
+    );
     if let Some((burst, server)) = &burst {
         figures.add("burst_s", burst.took.as_secs_f64());
         figures.add("burst_deliveries", burst.deliveries as f64);
         figures.add("burst_bytes_per_connection", burst.least_bytes as f64);
         figures.add_known("server_bytes_per_connection_after_burst", each(server.rss_after_bytes));
-        let grown = server.rss_before_bytes.zip(server.rss_after_bytes).map(|(before, after)| (after / before - 1.0) * 100.0);
+        let grown = server
+            .rss_before_bytes
+            .zip(server.rss_after_bytes)
+            .map(|(before, after)| (after / before - 1.0) * 100.0);
         figures.add_known("burst_growth_percent", grown);
     }
     report.expect_none((args.connections - opened) as u64, "connections could not be opened");
-    report.expect_none(entered.map_or(0, |entered| opened - entered.sessions) as u64, "sessions could not enter");
+    report.expect_none(
+        entered.map_or(0, |entered| opened - entered.sessions) as u64,
+        "sessions could not enter",
+    );
     report.expect_none(later_errors, "idle connections were closed or failed");
-    report.expect_none(burst.map_or(0, |(burst, _)| burst.short), "connections did not receive all of the burst");
+    report.expect_none(
+        burst.map_or(0, |(burst, _)| burst.short),
+        "connections did not receive all of the burst",
+    );
     debug_assert_eq!(run.board.ever(Lane::Connect), (opened + args.rooms.max(1)) as u64);
     Ok(report)
 }

@@ -1,4 +1,5 @@
-//! `durable`: ops to many rooms or to one, as many as the server acknowledges (closed loop) or at a rate (open loop).
+//! `durable`: ops to many rooms or to one, as many as the server acknowledges (closed loop) or at a
+//! rate (open loop).
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -74,22 +75,36 @@ pub async fn run(args: Args) -> Result<Report> {
     let began = run.board.now_us() as f64;
     for opened in senders {
         let index = opened.index;
-        // Sender i has the rooms i, i + senders, ...; with more senders than rooms, several have the same.
-        let mine: Vec<usize> = if rooms >= args.senders { (index..rooms).step_by(args.senders).collect() } else { vec![index % rooms] };
-        let wanted = if args.hot { args.in_flight } else { (args.in_flight * rooms.max(args.senders) / args.senders).max(1) };
+        // Sender i has the rooms i, i + senders, ...; with more senders than rooms, several have
+        // the same.
+        let mine: Vec<usize> = if rooms >= args.senders {
+            (index..rooms).step_by(args.senders).collect()
+        } else {
+            vec![index % rooms]
+        };
+        let wanted = if args.hot {
+            args.in_flight
+        } else {
+            (args.in_flight * rooms.max(args.senders) / args.senders).max(1)
+        };
         let limit = opened.conn.hello.limits.max_in_flight as usize;
         if wanted > limit {
-            bail!("{wanted} unanswered ops a sender are more than the {limit} that the server allows; use more `--senders`");
+            bail!(
+                "{wanted} unanswered ops a sender are more than the {limit} that the server allows; use more `--senders`"
+            );
         }
         let pace = match args.rate {
             None => Pace::Closed,
             Some(rate) => Pace::open(began + index as f64 * 1e6 / rate, rate / args.senders as f64),
         };
         let what = if args.op == Op::Post { What::Post } else { What::Increment };
-        let payload = Payload::new(what, mine.iter().map(|i| entities[*i].clone()).collect(), args.bytes);
+        let payload =
+            Payload::new(what, mine.iter().map(|i| entities[*i].clone()).collect(), args.bytes);
         let peer = Peer { conn: opened.conn, board: run.board.clone(), index, check: None };
         let stopped = stopped.clone();
-        sending.spawn(async move { (mine, peer.drive(Plan { payload, pace, in_flight: wanted }, stopped).await.0) });
+        sending.spawn(async move {
+            (mine, peer.drive(Plan { payload, pace, in_flight: wanted }, stopped).await.0)
+        });
     }
     let window = run.window(Lane::Ack).await?;
     stop.send_replace(true);
@@ -106,7 +121,9 @@ pub async fn run(args: Args) -> Result<Report> {
     for (state, acked) in states.iter().zip(&acked) {
         let has = match args.op {
             Op::Post => state.seq,
-            Op::Increment => state.state.parse::<Counter>().context("the document has no number `n`")?.n,
+            Op::Increment => {
+                state.state.parse::<Counter>().context("the document has no number `n`")?.n
+            }
         };
         missing += acked.saturating_sub(has);
         extra += has.saturating_sub(*acked);
@@ -114,7 +131,8 @@ pub async fn run(args: Args) -> Result<Report> {
     let unknown = run.board.sent_ever() - run.board.ever(Lane::Ack);
     report.figures.add("unacknowledged", unknown as f64);
     report.expect_none(missing, "acknowledged ops are not in the state");
-    report.expect_none(extra.saturating_sub(unknown), "ops happened more often than they were sent");
+    report
+        .expect_none(extra.saturating_sub(unknown), "ops happened more often than they were sent");
     run.progress.done();
     Ok(report)
 }

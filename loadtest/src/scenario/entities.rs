@@ -1,5 +1,6 @@
-//! `entities`: what many entities cost, awake and asleep. Many are woken, which takes memory, and fall asleep, which a
-//! neighbour must not feel; others that sleep, or never were, are asked for at a rate; and one with a long log comes back.
+//! `entities`: what many entities cost, awake and asleep. Many are woken, which takes memory, and
+//! fall asleep, which a neighbour must not feel; others that sleep, or never were, are asked for at
+//! a rate; and one with a long log comes back.
 
 use std::sync::Arc;
 
@@ -28,7 +29,8 @@ use findings::Findings;
 use neighbour::{ALL_ROOMS, Neighbour};
 use rest::Rest;
 
-/// The window of measurement is that of the cold starts, where there are any; `--duration` is measured for either sort of them.
+/// The window of measurement is that of the cold starts, where there are any; `--duration` is
+/// measured for either sort of them.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
     #[command(flatten)]
@@ -70,7 +72,8 @@ pub struct Args {
     /// Size of a post's body
     #[arg(long, default_value_t = 100)]
     pub bytes: usize,
-    /// How long the number of those awake may stand still while they should fall asleep; without `--metrics`, how long to wait
+    /// How long the number of those awake may stand still while they should fall asleep; without
+    /// `--metrics`, how long to wait
     #[arg(long, default_value = "2m")]
     pub asleep_within: Span,
     /// Kind of the entities: one of rooms
@@ -115,7 +118,10 @@ pub struct Stage {
 /// # Errors
 /// Where the run could not be made.
 pub async fn run(args: Args) -> Result<Report> {
-    ensure!(args.rate > 0.0 && args.neighbour_rate > 0.0, "`--rate` and `--neighbour-rate` must be above 0");
+    ensure!(
+        args.rate > 0.0 && args.neighbour_rate > 0.0,
+        "`--rate` and `--neighbour-rate` must be above 0"
+    );
     let stage = Arc::new(Stage::new(Run::new("entities", &args.common).await?, args)?);
     let (run, args) = (&stage.run, &stage.args);
     let wanted = |phase| args.phases.contains(&phase);
@@ -136,7 +142,8 @@ pub async fn run(args: Args) -> Result<Report> {
     let mut window = None;
     if wanted(Phase::Cold) {
         let mut measured = Ok(());
-        let cold_starts = async { measured = cold::measure(&stage, &mut neighbour, &mut found).await };
+        let cold_starts =
+            async { measured = cold::measure(&stage, &mut neighbour, &mut found).await };
         window = Some(run.measure(Lane::Ack, cold_starts).await?);
         measured?;
         if args.all {
@@ -150,7 +157,11 @@ pub async fn run(args: Args) -> Result<Report> {
         recovery::after_crash(&stage, &mut found).await?;
     }
     neighbour.leave(&mut found).await?;
-    let all = Window { seconds: began.elapsed().as_secs_f64(), server: first.until(&run.source.snapshot().await?), series: Vec::new() };
+    let all = Window {
+        seconds: began.elapsed().as_secs_f64(),
+        server: first.until(&run.source.snapshot().await?),
+        series: Vec::new(),
+    };
     let window = window.unwrap_or(all);
     let mut report = Report::new("entities", run, args, window)?;
     found.tell(&mut report);
@@ -170,6 +181,8 @@ impl Stage {
 
     /// An entity of this run.
     fn entity(&self, name: &str, number: u64) -> EntityId {
-        self.run.entity(&self.args.kind, format_args!("{name}-{number}")).expect("a longer one was well-formed")
+        self.run
+            .entity(&self.args.kind, format_args!("{name}-{number}"))
+            .expect("a longer one was well-formed")
     }
 }

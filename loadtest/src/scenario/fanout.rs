@@ -43,7 +43,11 @@ pub async fn run(args: Args) -> Result<Report> {
     let run = Run::new("fanout", &args.common).await?;
     let room = run.entity(&args.kind, "fanout")?;
     let mut audience = Audience::default();
-    audience.listen(&run, run.open(args.subscribers, OPENING, |i| (format!("listener-{i}"), vec![subscribe(&room)])).await?);
+    audience.listen(
+        &run,
+        run.open(args.subscribers, OPENING, |i| (format!("listener-{i}"), vec![subscribe(&room)]))
+            .await?,
+    );
 
     let publisher = run.open_patiently(0, "publisher", Vec::new()).await?;
     let what = if args.durable { What::Post } else { What::Signal };
@@ -68,7 +72,9 @@ pub async fn run(args: Args) -> Result<Report> {
         audience::judge_events(&mut report, audience.verdict(|_| end));
     } else {
         // Signals may be dropped; how many were is worth knowing all the same.
-        report.figures.add("signals_dropped", expected.saturating_sub(run.board.ever(Lane::Delivery)) as f64);
+        report
+            .figures
+            .add("signals_dropped", expected.saturating_sub(run.board.ever(Lane::Delivery)) as f64);
     }
     run.progress.done();
     Ok(report)

@@ -1,5 +1,6 @@
-//! `greedy`: one user asks for the dearest thing that each request can ask for, as often as the server lets it, and waits as told.
-//! What that costs the server, and what its neighbours feel, against the same neighbours by themselves before it.
+//! `greedy`: one user asks for the dearest thing that each request can ask for, as often as the
+//! server lets it, and waits as told. What that costs the server, and what its neighbours feel,
+//! against the same neighbours by themselves before it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,8 @@ mod neighbours;
 /// How often the server's memory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Each row takes `--warmup` and twice `--duration`. The server wants a token of everybody, or all would be one user.
+/// Each row takes `--warmup` and twice `--duration`. The server wants a token of everybody, or all
+/// would be one user.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
     #[command(flatten)]
@@ -61,7 +63,8 @@ pub async fn run(args: Args) -> Result<Report> {
     run.progress.say("setting the table");
     let table = Arc::new(Table::set(&run).await.context("the rooms could not be filled")?);
     let mut neighbours = Neighbours::come(&run, args.neighbours).await?;
-    let chosen = |name: &str| args.only.is_empty() || args.only.iter().any(|only| name.starts_with(only));
+    let chosen =
+        |name: &str| args.only.is_empty() || args.only.iter().any(|only| name.starts_with(only));
     let mut rows = Ok(Vec::new());
     let meals = async {
         rows = async {
@@ -105,7 +108,12 @@ async fn meal(
         let glutton = Glutton::new(conn, Arc::clone(table), appetite, index as u64);
         eating.push((glutton.counts(), tokio::spawn(glutton.eat(stopped.clone()))));
     }
-    let counted = || eating.iter().map(|(counts, _)| counts.so_far()).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+    let counted = || {
+        eating
+            .iter()
+            .map(|(counts, _)| counts.so_far())
+            .fold((0, 0), |(a, b), (c, d)| (a + c, b + d))
+    };
     sleep(args.common.warmup.0).await;
     neighbours.forget();
     let (from, began) = (counted(), run.source.snapshot().await?);
@@ -128,19 +136,39 @@ async fn meal(
         name: appetite.name,
         asked_per_s: (to.0 - from.0) as f64 / seconds,
         refused_per_s: (to.1 - from.1) as f64 / seconds,
-        cpu_percent: began.until(&after).cpu_s.zip(idle).map(|(busy, idle)| (busy - idle) * 100.0 / seconds),
+        cpu_percent: began
+            .until(&after)
+            .cpu_s
+            .zip(idle)
+            .map(|(busy, idle)| (busy - idle) * 100.0 / seconds),
         memory_mb: before.rss_bytes.map(|before| (most - before) / 1e6),
         p99_us: [alone.p99_us, beside.p99_us],
     })
 }
 
 fn sheet(found: &[Found]) -> Sheet {
-    let columns = ["answered/s", "refused/s", "CPU, % of a core", "memory, MB", "neighbours' p99 before, µs", "p99 beside it, µs", "ratio"];
+    let columns = [
+        "answered/s",
+        "refused/s",
+        "CPU, % of a core",
+        "memory, MB",
+        "neighbours' p99 before, µs",
+        "p99 beside it, µs",
+        "ratio",
+    ];
     let row = |found: &Found| {
         let [alone, beside] = found.p99_us.map(|us| us as f64);
         let ratio = (alone > 0.0).then(|| beside / alone);
-        let figures = [Some(found.asked_per_s), Some(found.refused_per_s), found.cpu_percent, found.memory_mb];
-        Row { name: found.name.into(), figures: figures.into_iter().chain([Some(alone), Some(beside), ratio]).collect() }
+        let figures = [
+            Some(found.asked_per_s),
+            Some(found.refused_per_s),
+            found.cpu_percent,
+            found.memory_mb,
+        ];
+        Row {
+            name: found.name.into(),
+            figures: figures.into_iter().chain([Some(alone), Some(beside), ratio]).collect(),
+        }
     };
     Sheet {
         title: "one greedy user".into(),

@@ -23,7 +23,8 @@ pub trait Errand: Send + 'static {
     /// The next request, and a mark that comes back with its answer; nothing when all is asked.
     fn next(&mut self) -> Option<(Call, u64)>;
 
-    /// Takes the answer to a request that was meant to be sent at `intended_us`; tells whether it is what it must be.
+    /// Takes the answer to a request that was meant to be sent at `intended_us`; tells whether it
+    /// is what it must be.
     fn answered(&mut self, mark: u64, result: &RawJson, intended_us: u64) -> bool;
 }
 
@@ -49,10 +50,22 @@ impl AddAssign for Tally {
     }
 }
 
-/// Asks what the errand wants, at its pace and within what the server allows in flight, until all is answered. The connection
-/// is given back unless it failed; a failure is on the board by its name.
-pub async fn ask(conn: Conn, board: &Board, mut pace: Pace, errand: &mut impl Errand) -> (Tally, Option<Conn>) {
-    let mut line = Line { conn, board, pending: HashMap::new(), tally: Tally::default(), heard: Instant::now() };
+/// Asks what the errand wants, at its pace and within what the server allows in flight, until all
+/// is answered. The connection is given back unless it failed; a failure is on the board by its
+/// name.
+pub async fn ask(
+    conn: Conn,
+    board: &Board,
+    mut pace: Pace,
+    errand: &mut impl Errand,
+) -> (Tally, Option<Conn>) {
+    let mut line = Line {
+        conn,
+        board,
+        pending: HashMap::new(),
+        tally: Tally::default(),
+        heard: Instant::now(),
+    };
     match line.ask_all(&mut pace, errand).await {
         Ok(()) => (line.tally, Some(line.conn)),
         Err(failure) => {
@@ -83,7 +96,11 @@ impl Line<'_> {
                 return Ok(());
             }
             let waits = more && self.pending.len() < in_flight;
-            let wake = if waits { Instant::from_std(self.board.instant(pace.next())) } else { self.heard + ANSWERS_WITHIN };
+            let wake = if waits {
+                Instant::from_std(self.board.instant(pace.next()))
+            } else {
+                self.heard + ANSWERS_WITHIN
+            };
             if timer.deadline() != wake {
                 timer.as_mut().reset(wake);
             }
@@ -106,7 +123,12 @@ impl Line<'_> {
     }
 
     /// Sends what is due, as far as there is room; false when the errand has nothing more.
-    async fn send_due(&mut self, pace: &mut Pace, errand: &mut impl Errand, in_flight: usize) -> Result<bool, Failure> {
+    async fn send_due(
+        &mut self,
+        pace: &mut Pace,
+        errand: &mut impl Errand,
+        in_flight: usize,
+    ) -> Result<bool, Failure> {
         let (now, mut queued) = (self.board.now_us(), 0);
         let mut more = true;
         while queued < BATCH && self.pending.len() < in_flight {

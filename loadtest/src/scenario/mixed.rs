@@ -1,5 +1,6 @@
-//! `mixed`: everything at once. Thousands of sessions in hundreds of rooms type, post, leave and come back, while many of them
-//! follow one hot room too, and a reader of that stops for a while. Each class of messages has a latency of its own.
+//! `mixed`: everything at once. Thousands of sessions in hundreds of rooms type, post, leave and
+//! come back, while many of them follow one hot room too, and a reader of that stops for a while.
+//! Each class of messages has a latency of its own.
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
@@ -39,7 +40,8 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<Report> {
     let (stops, duration) = (args.load.slow > 0, args.common.duration.0);
     ensure!(!stops || args.load.stall.0 < duration, "`--stall` must be shorter than `--duration`");
-    let mut traffic = Traffic::begin("mixed", Run::new("mixed", &args.common).await?, &args.load).await?;
+    let mut traffic =
+        Traffic::begin("mixed", Run::new("mixed", &args.common).await?, &args.load).await?;
     let stage = traffic.stage.clone();
     stage.run.progress.say("warming up");
     sleep(args.common.warmup.0).await;

@@ -1,5 +1,6 @@
-//! `presence`: a room fills with members who all hear of each other; some go and come back, cleanly or by losing their
-//! connection; in the end all who are left must agree with the server about who is here.
+//! `presence`: a room fills with members who all hear of each other; some go and come back, cleanly
+//! or by losing their connection; in the end all who are left must agree with the server about who
+//! is here.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,7 +29,8 @@ pub mod mirror;
 use member::{Order, Stage, live};
 
 /// How long members may take to agree once all is still.
-const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(30) };
+const PATIENCE: Duration =
+    if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(30) };
 /// Every so manieth member leaves in the end, so that what is compared is not everybody.
 const LEAVES: usize = 10;
 
@@ -81,7 +83,8 @@ pub async fn run(args: Args) -> Result<Report> {
     let disagree = agree(&stage, args.members, 0..args.members).await?;
     let filled_s = began.elapsed().as_secs_f64();
     let filling = before.until(&run.source.snapshot().await?);
-    let (filling_bytes, filling_deliveries) = (counts.bytes.load(Relaxed), run.board.ever(Lane::Delivery));
+    let (filling_bytes, filling_deliveries) =
+        (counts.bytes.load(Relaxed), run.board.ever(Lane::Delivery));
 
     let (stop, stopped) = watch::channel(false);
     let churning = tokio::spawn(churn(stage.clone(), args.clone(), orders, stopped));
@@ -114,18 +117,23 @@ pub async fn run(args: Args) -> Result<Report> {
     figures.add("filling_bytes_per_member", per_member(filling_bytes));
     figures.add_known("filling_server_cpu_s", filling.cpu_s);
     figures.add("went", went as f64);
-    figures.add("deliveries_per_member_per_s", per_member(run.board.in_window(Lane::Delivery)) / window_s);
+    figures.add(
+        "deliveries_per_member_per_s",
+        per_member(run.board.in_window(Lane::Delivery)) / window_s,
+    );
     figures.add("bytes_per_member_per_s", per_member(bytes) / window_s);
     figures.add("resumed", counts.resumed.load(Relaxed) as f64);
     report.expect_none(counts.failed.load(Relaxed), "members failed");
     report.expect_none(counts.not_resumed.load(Relaxed), "sessions were not resumed");
-    report.expect_none(counts.flickers.load(Relaxed), "times a resumed member was said to have left");
+    report
+        .expect_none(counts.flickers.load(Relaxed), "times a resumed member was said to have left");
     report.expect_none(disagree, "members disagree with the server about who is here");
     run.progress.done();
     Ok(report)
 }
 
-/// Sends members away at the rate until it is stopped. Returns the way to give orders, and how many went.
+/// Sends members away at the rate until it is stopped. Returns the way to give orders, and how many
+/// went.
 async fn churn(
     stage: Arc<Stage>,
     args: Args,
@@ -150,20 +158,43 @@ async fn churn(
 /// Waits until nobody is on the way.
 async fn still(stage: &Stage) {
     let since = Instant::now();
-    while stage.counts.away.load(Relaxed) > 0 && stage.counts.failed.load(Relaxed) == 0 && since.elapsed() < stage.away + PATIENCE {
+    while stage.counts.away.load(Relaxed) > 0
+        && stage.counts.failed.load(Relaxed) == 0
+        && since.elapsed() < stage.away + PATIENCE
+    {
         sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Waits until `expected` are here and `members` believe what the server says; tells how many do not in the end.
-async fn agree(stage: &Stage, expected: usize, members: impl Iterator<Item = usize> + Clone) -> Result<u64> {
+/// Waits until `expected` are here and `members` believe what the server says; tells how many do
+/// not in the end.
+async fn agree(
+    stage: &Stage,
+    expected: usize,
+    members: impl Iterator<Item = usize> + Clone,
+) -> Result<u64> {
     stage.run.progress.say("waiting until all agree");
-    let mut checker = stage.run.open_patiently(0, "checker", Vec::new()).await.context("the checking connection failed")?.conn;
+    let mut checker = stage
+        .run
+        .open_patiently(0, "checker", Vec::new())
+        .await
+        .context("the checking connection failed")?
+        .conn;
     let (mut last, mut since) = (u64::MAX, Instant::now());
     loop {
         let list = list(&stage.room, &mut checker).await?;
-        let crowd = list.members.as_deref().map(mirror::crowd).transpose().context("a listed member has another meta than was set")?;
-        let agrees = |index: &usize| stage.mirrors[*index].lock().expect("no holder panics").agrees(list.count, crowd.as_ref());
+        let crowd = list
+            .members
+            .as_deref()
+            .map(mirror::crowd)
+            .transpose()
+            .context("a listed member has another meta than was set")?;
+        let agrees = |index: &usize| {
+            stage.mirrors[*index]
+                .lock()
+                .expect("no holder panics")
+                .agrees(list.count, crowd.as_ref())
+        };
         let disagree = members.clone().filter(|index| !agrees(index)).count() as u64;
         let missing = list.count.abs_diff(expected as u64);
         if disagree == 0 && missing == 0 {
@@ -180,6 +211,7 @@ async fn agree(stage: &Stage, expected: usize, members: impl Iterator<Item = usi
 }
 
 async fn list(room: &EntityId, checker: &mut Conn) -> Result<PresenceList> {
-    let call = Call::Presence(Presence { entity: room.clone(), action: PresenceAction::List, meta: None });
+    let call =
+        Call::Presence(Presence { entity: room.clone(), action: PresenceAction::List, meta: None });
     checker.ask(&call).await.context("the server does not say who is here")
 }

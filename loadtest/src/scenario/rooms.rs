@@ -47,12 +47,15 @@ pub async fn run(args: Args) -> Result<Report> {
     let rooms = (0..args.rooms).map(|i| run.entity(&args.kind, i)).collect::<Result<Vec<_>>>()?;
     let count = args.rooms * args.members;
     let room_of = |member: usize| member / args.members.max(1);
-    let members = run.open(count, OPENING, |i| (format!("member-{i}"), vec![subscribe(&rooms[room_of(i)])])).await?;
+    let members = run
+        .open(count, OPENING, |i| (format!("member-{i}"), vec![subscribe(&rooms[room_of(i)])]))
+        .await?;
 
     let mut audience = Audience::default();
     let (stop, stopped) = watch::channel(false);
     let (done, mut acked_by) = mpsc::channel(count.max(1));
-    let (began, what) = (run.board.now_us() as f64, if args.durable { What::Post } else { What::Signal });
+    let (began, what) =
+        (run.board.now_us() as f64, if args.durable { What::Post } else { What::Signal });
     for opened in members {
         let index = opened.index;
         let in_flight = opened.conn.hello.limits.max_in_flight as usize;
@@ -66,7 +69,9 @@ pub async fn run(args: Args) -> Result<Report> {
         let (peer, stopped, done) = (audience.seat(&run, opened), stopped.clone(), done.clone());
         audience.spawn(async move {
             let (acked, peer) = peer.drive(plan, stopped).await;
-            done.send(acked[0]).await.expect("the scenario waits for all members, and the channel holds them all");
+            done.send(acked[0])
+                .await
+                .expect("the scenario waits for all members, and the channel holds them all");
             if let Some(peer) = peer {
                 peer.listen().await;
             }
@@ -90,7 +95,10 @@ pub async fn run(args: Args) -> Result<Report> {
         let ends = audience::ends(&run, &rooms).await?;
         audience::judge_events(&mut report, audience.verdict(|seat| ends[room_of(seat)].seq));
     } else {
-        report.figures.add("signals_dropped", (acked * each).saturating_sub(run.board.ever(Lane::Delivery)) as f64);
+        report.figures.add(
+            "signals_dropped",
+            (acked * each).saturating_sub(run.board.ever(Lane::Delivery)) as f64,
+        );
     }
     run.progress.done();
     Ok(report)

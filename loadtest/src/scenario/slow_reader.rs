@@ -1,6 +1,7 @@
-//! `slow-reader`: some readers stop reading during a flood of durable posts, and read on later. Afterwards they must have
-//! every event once and in order, and their neighbours must not have felt it: what these see is measured before, while the
-//! slow ones stand still, while they catch up, and after, in one run.
+//! `slow-reader`: some readers stop reading during a flood of durable posts, and read on later.
+//! Afterwards they must have every event once and in order, and their neighbours must not have felt
+//! it: what these see is measured before, while the slow ones stand still, while they catch up, and
+//! after, in one run.
 
 use std::time::Duration;
 
@@ -58,11 +59,18 @@ pub struct Args {
 /// # Errors
 /// Where it could not be run.
 pub async fn run(args: Args) -> Result<Report> {
-    ensure!(!args.stall.0.is_zero() && args.events > 0, "`--stall` and `--events` must be more than nothing");
+    ensure!(
+        !args.stall.0.is_zero() && args.events > 0,
+        "`--stall` and `--events` must be more than nothing"
+    );
     let run = Run::new("slow-reader", &args.common).await?;
     let room = run.entity(&args.kind, "slow")?;
     let mut neighbours = Audience::default();
-    neighbours.listen(&run, run.open(args.readers, OPENING, |i| (format!("reader-{i}"), vec![subscribe(&room)])).await?);
+    neighbours.listen(
+        &run,
+        run.open(args.readers, OPENING, |i| (format!("reader-{i}"), vec![subscribe(&room)]))
+            .await?,
+    );
 
     let slow = SlowReaders::open("slow-reader", &args.common, &room, args.slow).await?;
     let publisher = run.open_patiently(0, "publisher", Vec::new()).await?;
@@ -79,7 +87,11 @@ pub async fn run(args: Args) -> Result<Report> {
     sleep(args.common.warmup.0).await;
 
     let mut laps = Ok(Laps::begin());
-    let window = run.measure(Lane::Delivery, async { laps = drive(&run, &args, rate, &neighbours, &slow).await }).await?;
+    let window = run
+        .measure(Lane::Delivery, async {
+            laps = drive(&run, &args, rate, &neighbours, &slow).await;
+        })
+        .await?;
     let laps = laps?;
     stop.send_replace(true);
     let acked: u64 = publishing.await?.0.iter().sum();
@@ -100,7 +112,13 @@ pub async fn run(args: Args) -> Result<Report> {
 }
 
 /// Leads through the laps while the posts go on.
-async fn drive(run: &Run, args: &Args, rate: f64, neighbours: &Audience, slow: &SlowReaders) -> Result<Laps> {
+async fn drive(
+    run: &Run,
+    args: &Args,
+    rate: f64,
+    neighbours: &Audience,
+    slow: &SlowReaders,
+) -> Result<Laps> {
     let mut laps = Laps::begin();
     sleep(args.common.duration.0).await;
     laps.end(Lap::Before, run).await?;
@@ -114,7 +132,8 @@ async fn drive(run: &Run, args: &Args, rate: f64, neighbours: &Audience, slow: &
     slow.read_on();
     let target = || neighbours.reached().map(|(_, fastest)| fastest.saturating_sub(abreast));
     slow.reach(target, args.stall.0 + CATCH_UP_WITHIN).await;
-    let caught_up = before.zip(slow.reached()).map_or(0, |((before, _), (after, _))| after - before);
+    let caught_up =
+        before.zip(slow.reached()).map_or(0, |((before, _), (after, _))| after - before);
     laps.caught_up(caught_up, began.elapsed());
     laps.end(Lap::CatchUp, run).await?;
     sleep(args.common.duration.0).await;

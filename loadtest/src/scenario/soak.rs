@@ -1,6 +1,6 @@
-//! `soak`: a moderate mixed load for a long time, and what becomes of the server meanwhile: its memory, its files, and the latency
-//! of each class of messages, interval by interval. What is posted is deleted again where the rooms' kind keeps its history only
-//! for a while.
+//! `soak`: a moderate mixed load for a long time, and what becomes of the server meanwhile: its
+//! memory, its files, and the latency of each class of messages, interval by interval. What is
+//! posted is deleted again where the rooms' kind keeps its history only for a while.
 
 use std::path::PathBuf;
 
@@ -68,7 +68,8 @@ struct Stalls(Vec<Stall>);
 /// Where the run could not be made.
 pub async fn run(args: Args) -> Result<Report> {
     ensure!(!args.sample.0.is_zero(), "`--sample` must be more than nothing");
-    let mut traffic = Traffic::begin("soak", Run::new("soak", &args.common).await?, &args.load).await?;
+    let mut traffic =
+        Traffic::begin("soak", Run::new("soak", &args.common).await?, &args.load).await?;
     let stage = traffic.stage.clone();
     let run = &stage.run;
     run.progress.say("warming up");
@@ -92,7 +93,12 @@ pub async fn run(args: Args) -> Result<Report> {
 }
 
 /// Looks and stalls again and again, until the duration is over.
-async fn go_on(traffic: &Traffic, args: &Args, watch: &mut Watch, stalls: &mut Stalls) -> Result<()> {
+async fn go_on(
+    traffic: &Traffic,
+    args: &Args,
+    watch: &mut Watch,
+    stalls: &mut Stalls,
+) -> Result<()> {
     let began = Instant::now();
     let looking = async {
         let mut ticks = interval_at(began + args.sample.0, args.sample.0);
@@ -124,7 +130,12 @@ impl Stalls {
         let most = |of: fn(&Stall) -> f64| self.0.iter().map(of).reduce(f64::max);
         report.figures.add("slow_stalls", self.0.len() as f64);
         report.figures.add_known("slow_missed_max", most(|stall| stall.missed as f64));
-        report.figures.add_known("slow_catch_up_s_max", most(|stall| stall.caught_up.as_secs_f64()));
-        report.figures.add_known("outboxes_end_of_stall_bytes_max", self.0.iter().filter_map(|stall| stall.outbox_bytes).reduce(f64::max));
+        report
+            .figures
+            .add_known("slow_catch_up_s_max", most(|stall| stall.caught_up.as_secs_f64()));
+        report.figures.add_known(
+            "outboxes_end_of_stall_bytes_max",
+            self.0.iter().filter_map(|stall| stall.outbox_bytes).reduce(f64::max),
+        );
     }
 }

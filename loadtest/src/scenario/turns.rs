@@ -6,8 +6,8 @@ use tokio::time::{Instant, sleep_until};
 use crate::peer::Pace;
 use crate::stats::Board;
 
-/// Tells one of `count` after the other, `per_second` of them, until it is stopped: `tell` gets the number of the one whose turn it
-/// is, and says whether that one obeys. Returns how many did.
+/// Tells one of `count` after the other, `per_second` of them, until it is stopped: `tell` gets the
+/// number of the one whose turn it is, and says whether that one obeys. Returns how many did.
 pub async fn in_turn(
     board: &Board,
     per_second: f64,

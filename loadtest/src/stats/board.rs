@@ -31,7 +31,16 @@ pub enum Lane {
 
 impl Lane {
     /// All of them.
-    pub const ALL: [Self; 8] = [Self::Delivery, Self::Ack, Self::Connect, Self::Presence, Self::Told, Self::Signal, Self::Post, Self::Hot];
+    pub const ALL: [Self; 8] = [
+        Self::Delivery,
+        Self::Ack,
+        Self::Connect,
+        Self::Presence,
+        Self::Told,
+        Self::Signal,
+        Self::Post,
+        Self::Hot,
+    ];
 
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
@@ -56,8 +65,9 @@ struct Track {
 
 /// Counters, latencies and errors of one run.
 ///
-/// Times are microseconds since the board was made. Between `open` and `close` lies the window: throughput counts what
-/// arrives in it; latency counts what was meant to be sent in it, however late it arrives.
+/// Times are microseconds since the board was made. Between `open` and `close` lies the window:
+/// throughput counts what arrives in it; latency counts what was meant to be sent in it, however
+/// late it arrives.
 pub struct Board {
     epoch: Instant,
     start_us: AtomicU64,
@@ -70,7 +80,11 @@ pub struct Board {
 impl Board {
     /// A board whose window is not open yet. `shards`: how many threads write to it.
     pub fn new(shards: usize) -> Self {
-        let track = |_| Track { latency: Sharded::new(shards), ever: AtomicU64::new(0), in_window: AtomicU64::new(0) };
+        let track = |_| Track {
+            latency: Sharded::new(shards),
+            ever: AtomicU64::new(0),
+            in_window: AtomicU64::new(0),
+        };
         Self {
             epoch: Instant::now(),
             start_us: AtomicU64::new(u64::MAX),
@@ -101,7 +115,8 @@ impl Board {
         self.end_us.store(self.now_us(), Relaxed);
     }
 
-    /// Notes that something meant for `intended_us` has just arrived. `shard` spreads the load: any number will do.
+    /// Notes that something meant for `intended_us` has just arrived. `shard` spreads the load: any
+    /// number will do.
     pub fn record(&self, lane: Lane, shard: usize, intended_us: u64) {
         let now = self.now_us();
         let (start, end) = (self.start_us.load(Relaxed), self.end_us.load(Relaxed));
@@ -201,7 +216,11 @@ mod tests {
         board.record(Lane::Ack, 0, inside);
         assert_eq!(board.ever(Lane::Ack), 3);
         assert_eq!(board.in_window(Lane::Ack), 1, "throughput counts arrivals inside the window");
-        assert_eq!(board.summary(Lane::Ack).count, 2, "a late answer to an early request keeps its latency");
+        assert_eq!(
+            board.summary(Lane::Ack).count,
+            2,
+            "a late answer to an early request keeps its latency"
+        );
         assert_eq!(board.summary(Lane::Delivery).count, 0, "lanes are apart");
     }
 
@@ -211,6 +230,9 @@ mod tests {
         for code in ["rate_limited", "closed_4008", "rate_limited"] {
             board.error(code);
         }
-        assert_eq!(board.errors(), BTreeMap::from([("closed_4008".into(), 1), ("rate_limited".into(), 2)]));
+        assert_eq!(
+            board.errors(),
+            BTreeMap::from([("closed_4008".into(), 1), ("rate_limited".into(), 2)])
+        );
     }
 }

@@ -9,14 +9,17 @@ use serde::Serialize;
 const MAX_US: u64 = 600_000_000;
 
 /// Points of the curve in a summary, as percentiles.
-const CURVE: [f64; 14] = [0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 97.5, 99.0, 99.5, 99.9, 99.95, 99.99, 100.0];
+const CURVE: [f64; 14] =
+    [0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 97.5, 99.0, 99.5, 99.9, 99.95, 99.99, 100.0];
 
 /// A histogram with the bounds that all of this program's share.
 pub fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, MAX_US, 3).expect("the bounds are constants that hdrhistogram takes")
+    Histogram::new_with_bounds(1, MAX_US, 3)
+        .expect("the bounds are constants that hdrhistogram takes")
 }
 
-/// One histogram per shard for the current interval, one for all that was before, and one for the current lap of it.
+/// One histogram per shard for the current interval, one for all that was before, and one for the
+/// current lap of it.
 pub struct Sharded {
     interval: Box<[Mutex<Histogram<u64>>]>,
     total: Mutex<Histogram<u64>>,
@@ -35,7 +38,8 @@ impl Sharded {
         lock(&self.interval[shard % self.interval.len()]).saturating_record(us.max(1));
     }
 
-    /// Ends the interval: adds it to the total, and returns its median and 99th percentile, or nothing if it was empty.
+    /// Ends the interval: adds it to the total, and returns its median and 99th percentile, or
+    /// nothing if it was empty.
     pub fn tick(&self) -> Option<(u64, u64)> {
         let mut gathered = histogram();
         for shard in &self.interval {
@@ -99,16 +103,25 @@ pub struct Summary {
 impl Summary {
     /// Sums `histogram` up.
     pub fn of(histogram: &Histogram<u64>) -> Self {
-        let at = |quantile| if histogram.is_empty() { 0 } else { histogram.value_at_quantile(quantile) };
+        let at =
+            |quantile| if histogram.is_empty() { 0 } else { histogram.value_at_quantile(quantile) };
         Self {
             count: histogram.len(),
-            mean_us: if histogram.is_empty() { 0.0 } else { (histogram.mean() * 10.0).round() / 10.0 },
+            mean_us: if histogram.is_empty() {
+                0.0
+            } else {
+                (histogram.mean() * 10.0).round() / 10.0
+            },
             p50_us: at(0.5),
             p90_us: at(0.9),
             p99_us: at(0.99),
             p999_us: at(0.999),
             max_us: if histogram.is_empty() { 0 } else { histogram.max() },
-            curve: if histogram.is_empty() { Vec::new() } else { CURVE.iter().map(|p| (*p, at(p / 100.0))).collect() },
+            curve: if histogram.is_empty() {
+                Vec::new()
+            } else {
+                CURVE.iter().map(|p| (*p, at(p / 100.0))).collect()
+            },
         }
     }
 }
@@ -136,7 +149,11 @@ mod tests {
         assert_eq!(summary.count, 1001);
         assert_eq!(summary.p50_us, 501);
         assert!((5000..5010).contains(&summary.max_us), "{}", summary.max_us);
-        assert!(summary.curve.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 <= w[1].1), "{:?}", summary.curve);
+        assert!(
+            summary.curve.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 <= w[1].1),
+            "{:?}",
+            summary.curve
+        );
     }
 
     #[test]

@@ -24,8 +24,14 @@ pub struct Sample {
     pub p99_us: Option<u64>,
 }
 
-/// Samples `board` every second and hands each sample to `show`, until dropped; `main` is the lane whose latency counts.
-pub async fn sample(board: &Board, main: Lane, into: &mut Vec<Sample>, mut show: impl FnMut(&Sample)) {
+/// Samples `board` every second and hands each sample to `show`, until dropped; `main` is the lane
+/// whose latency counts.
+pub async fn sample(
+    board: &Board,
+    main: Lane,
+    into: &mut Vec<Sample>,
+    mut show: impl FnMut(&Sample),
+) {
     const EVERY: Duration = Duration::from_secs(1);
     let began = Instant::now();
     let mut ticks = interval_at(began + EVERY, EVERY);

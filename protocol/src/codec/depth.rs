@@ -1,6 +1,7 @@
 //! How deep a message nests, found without recursion and before any parser that recurses sees it.
 
-/// How deep arrays and objects nest in JSON text: 0 for a scalar. Text that is no JSON gets some number, never a panic.
+/// How deep arrays and objects nest in JSON text: 0 for a scalar. Text that is no JSON gets some
+/// number, never a panic.
 pub fn depth(text: &str) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0usize, false, false);
     for b in text.bytes() {
@@ -26,7 +27,8 @@ pub fn depth(text: &str) -> usize {
     deepest
 }
 
-/// Whether `text` nests deeper than `limit`. Text with fewer brackets than that cannot, and counting those is quick.
+/// Whether `text` nests deeper than `limit`. Text with fewer brackets than that cannot, and
+/// counting those is quick.
 pub fn deeper_than(text: &str, limit: usize) -> bool {
     text.bytes().filter(|b| matches!(b, b'{' | b'[')).count() > limit && depth(text) > limit
 }

@@ -1,6 +1,7 @@
 //! Reading a request from JSON text: JSON-RPC's rules first, then the method's.
 //!
-//! A message that nests too deep is read member by member, which takes no recursion, so that its answer bears its id.
+//! A message that nests too deep is read member by member, which takes no recursion, so that its
+//! answer bears its id.
 
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -30,20 +31,27 @@ pub(super) fn read_shallow(text: &str) -> Result<Request, Malformed> {
 fn read_by_member(text: &str) -> Result<Request, Malformed> {
     let mut members = Members::default();
     let mut json = serde_json::Deserializer::from_str(text);
-    let root = Root::read(&mut json, &mut members).and_then(|root| json.end().map(|()| root)).map_err(|e| {
-        let error = match e.classify() {
-            Category::Eof => parse_error("the message ends too early".into()),
-            _ => parse_error(format!("not valid: {}", clip(&e.to_string()))),
-        };
-        // It may have come before what is wrong.
-        Malformed { id: read_id(&members).ok().flatten(), ..error }
-    })?;
+    let root = Root::read(&mut json, &mut members)
+        .and_then(|root| json.end().map(|()| root))
+        .map_err(|e| {
+            let error = match e.classify() {
+                Category::Eof => parse_error("the message ends too early".into()),
+                _ => parse_error(format!("not valid: {}", clip(&e.to_string()))),
+            };
+            // It may have come before what is wrong.
+            Malformed { id: read_id(&members).ok().flatten(), ..error }
+        })?;
     match root {
         Root::Object => {}
         Root::Array => {
-            return Err(invalid_request(None, "batches are not supported: send each request as a message of its own"));
+            return Err(invalid_request(
+                None,
+                "batches are not supported: send each request as a message of its own",
+            ));
         }
-        Root::Scalar(what) => return Err(invalid_request(None, format!("a request is an object, not {what}"))),
+        Root::Scalar(what) => {
+            return Err(invalid_request(None, format!("a request is an object, not {what}")));
+        }
     }
     let id = read_id(&members)?;
     match read_call(&members) {
@@ -66,7 +74,8 @@ fn read_id(members: &Members<'_>) -> Result<Option<RequestId>, Malformed> {
 
 /// The id that JSON text spells.
 pub(super) fn id_of(text: &str) -> Option<RequestId> {
-    let short = |id: &RequestId| !matches!(id, RequestId::Text(text) if text.len() > MAX_REQUEST_ID);
+    let short =
+        |id: &RequestId| !matches!(id, RequestId::Text(text) if text.len() > MAX_REQUEST_ID);
     serde_json::from_str(text).ok().filter(short)
 }
 
@@ -76,7 +85,10 @@ fn read_call(members: &Members<'_>) -> Result<Call, WireError> {
         return invalid(format!("`{name}` is there twice"));
     }
     if let Some(name) = &members.unknown {
-        return invalid(format!("unknown member `{}`: a request has `jsonrpc`, `id`, `method` and `params`", clip(name)));
+        return invalid(format!(
+            "unknown member `{}`: a request has `jsonrpc`, `id`, `method` and `params`",
+            clip(name)
+        ));
     }
     if members.jsonrpc.and_then(string).as_deref() != Some("2.0") {
         return invalid("`jsonrpc` must be there and be \"2.0\"".into());
@@ -97,7 +109,10 @@ fn string(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 
-fn invalid_request(id: Option<RequestId>, message: impl Into<std::borrow::Cow<'static, str>>) -> Malformed {
+fn invalid_request(
+    id: Option<RequestId>,
+    message: impl Into<std::borrow::Cow<'static, str>>,
+) -> Malformed {
     Malformed { id, error: WireError::new(ErrorCode::InvalidRequest, message) }
 }
 

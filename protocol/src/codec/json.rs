@@ -21,8 +21,12 @@ impl Codec for Json {
             Err(error) => {
                 // What comes before it may say what to answer to.
                 let text = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
-                let id = envelope::read_request(text).map_or_else(|malformed| malformed.id, |request| request.id);
-                Err(Malformed { id, ..parse_error(format!("not UTF-8 after {} bytes", error.valid_up_to())) })
+                let id = envelope::read_request(text)
+                    .map_or_else(|malformed| malformed.id, |request| request.id);
+                Err(Malformed {
+                    id,
+                    ..parse_error(format!("not UTF-8 after {} bytes", error.valid_up_to()))
+                })
             }
         }
     }
@@ -43,8 +47,8 @@ impl Codec for Json {
 
 /// Appends `message` as JSON.
 pub(super) fn write(message: &impl Serialize, out: &mut Vec<u8>) {
-    // The protocol's types are structs, enums, strings, numbers and raw JSON: no map with odd keys, no failing
-    // `Serialize`. And a `Vec` takes all that is written to it.
+    // The protocol's types are structs, enums, strings, numbers and raw JSON: no map with odd keys,
+    // no failing `Serialize`. And a `Vec` takes all that is written to it.
     serde_json::to_writer(out, message).expect("the protocol's own types serialize to JSON");
 }
 

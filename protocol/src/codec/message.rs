@@ -28,8 +28,16 @@ pub enum Method {
 
 impl Method {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 8] =
-        [Self::Event, Self::Signal, Self::Presence, Self::Reset, Self::Unsubscribed, Self::Left, Self::Goodbye, Self::Refused];
+    pub const ALL: [Self; 8] = [
+        Self::Event,
+        Self::Signal,
+        Self::Presence,
+        Self::Reset,
+        Self::Unsubscribed,
+        Self::Left,
+        Self::Goodbye,
+        Self::Refused,
+    ];
 
     /// The name on the wire; also a metric's label.
     pub const fn as_str(self) -> &'static str {
@@ -46,8 +54,8 @@ impl Method {
     }
 }
 
-/// A message of the server. `T` is one of the types in [`results`](crate::results) or [`notify`](crate::notify); an error
-/// has none: [`Message::error`].
+/// A message of the server. `T` is one of the types in [`results`](crate::results) or
+/// [`notify`](crate::notify); an error has none: [`Message::error`].
 #[derive(Debug)]
 pub enum Message<'a, T: ?Sized> {
     /// The answer to a request that succeeded.

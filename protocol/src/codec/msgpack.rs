@@ -1,7 +1,8 @@
 //! `greenroom.v1.msgpack`: maps with string keys, transcoded from and to JSON text.
 //!
-//! Bodies live as JSON text in the server (that is how the journal keeps them), so MessagePack must become text
-//! anyway. Transcoding the whole message keeps one set of rules, and one shape, for both codecs.
+//! Bodies live as JSON text in the server (that is how the journal keeps them), so MessagePack must
+//! become text anyway. Transcoding the whole message keeps one set of rules, and one shape, for
+//! both codecs.
 
 use serde::Serialize;
 
@@ -20,7 +21,8 @@ mod unpack;
 #[derive(Debug, Clone, Copy)]
 pub struct MsgPack;
 
-/// How deep a message of the server may nest for a client; an entity's state may be deeper than a request.
+/// How deep a message of the server may nest for a client; an entity's state may be deeper than a
+/// request.
 const MAX_SERVER_DEPTH: usize = 512;
 
 impl Codec for MsgPack {
@@ -43,7 +45,8 @@ impl Codec for MsgPack {
     }
 
     fn decode_server(bytes: &[u8]) -> Result<ServerMessage, BadMessage> {
-        let text = unpack::to_json(bytes, MAX_SERVER_DEPTH).map_err(|e| BadMessage(e.to_string()))?;
+        let text =
+            unpack::to_json(bytes, MAX_SERVER_DEPTH).map_err(|e| BadMessage(e.to_string()))?;
         server::read_server_message(&text)
     }
 }

@@ -54,14 +54,19 @@ struct Envelope<'a> {
 
 /// Reads one message of the server from JSON text.
 pub(super) fn read_server_message(text: &str) -> Result<ServerMessage, BadMessage> {
-    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|e| BadMessage(e.to_string()))?;
+    let envelope: Envelope<'_> =
+        serde_json::from_str(text).map_err(|e| BadMessage(e.to_string()))?;
     if envelope.jsonrpc != "2.0" {
         return Err(BadMessage(format!("`jsonrpc` is `{}`, not `2.0`", envelope.jsonrpc)));
     }
     match (envelope.id, envelope.result, envelope.error, envelope.method) {
-        (Some(id), Some(result), None, None) => Ok(ServerMessage::Result { id, result: result.to_owned().into() }),
+        (Some(id), Some(result), None, None) => {
+            Ok(ServerMessage::Result { id, result: result.to_owned().into() })
+        }
         (id, None, Some(error), None) => Ok(ServerMessage::Error { id, error }),
-        (None, None, None, Some(method)) => Ok(ServerMessage::Notification { method, params: envelope.params }),
+        (None, None, None, Some(method)) => {
+            Ok(ServerMessage::Notification { method, params: envelope.params })
+        }
         _ => Err(BadMessage("it is neither a result, an error nor a notification".into())),
     }
 }

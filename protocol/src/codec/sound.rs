@@ -1,8 +1,8 @@
 //! What a value must keep so that every parser reads the same from it.
 //!
-//! JSON's grammar lets through what parsers read differently: numbers that no double holds, halves of surrogate pairs, and objects with
-//! the same key twice. The message's parser passes bodies on as text, so they are looked through here, once, in time n log n at
-//! worst and without recursion.
+//! JSON's grammar lets through what parsers read differently: numbers that no double holds, halves
+//! of surrogate pairs, and objects with the same key twice. The message's parser passes bodies on
+//! as text, so they are looked through here, once, in time n log n at worst and without recursion.
 
 use std::borrow::Cow;
 
@@ -67,7 +67,8 @@ pub fn check(text: &str) -> Result<(), Flaw> {
     Ok(())
 }
 
-/// What is between a string's quotes, the first of which is before `start`, and whether there are escapes in it.
+/// What is between a string's quotes, the first of which is before `start`, and whether there are
+/// escapes in it.
 fn string(text: &str, start: usize) -> Result<(&str, bool), Flaw> {
     let bytes = text.as_bytes();
     let (mut at, mut escaped) = (start, false);
@@ -82,7 +83,8 @@ fn string(text: &str, start: usize) -> Result<(&str, bool), Flaw> {
     Ok((text.get(start..at).unwrap_or_default(), escaped))
 }
 
-/// How many bytes come before the next quote or backslash: most of a message, so eight of them are looked at together.
+/// How many bytes come before the next quote or backslash: most of a message, so eight of them are
+/// looked at together.
 fn plain(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     // The highest bit of each byte that is `byte`; beyond the first it may be set for others.
@@ -108,7 +110,11 @@ fn escape(text: &str) -> Result<usize, Flaw> {
     let unit = |text: &str| text.strip_prefix(r"\u").and_then(hex4);
     match unit(text) {
         None => Ok(2),
-        Some(0xd800..=0xdbff) if unit(&text[UNIT..]).is_some_and(|second| (0xdc00..=0xdfff).contains(&second)) => Ok(2 * UNIT),
+        Some(0xd800..=0xdbff)
+            if unit(&text[UNIT..]).is_some_and(|second| (0xdc00..=0xdfff).contains(&second)) =>
+        {
+            Ok(2 * UNIT)
+        }
         Some(0xd800..=0xdfff) => Err(Flaw::Surrogate(text[..UNIT].into())),
         Some(_) => Ok(UNIT),
     }
@@ -116,7 +122,8 @@ fn escape(text: &str) -> Result<usize, Flaw> {
 
 /// The length of the number that `text` begins with.
 fn number(text: &str) -> Result<usize, Flaw> {
-    // A number of at most this length is within a double whatever its digits are, unless there is an exponent.
+    // A number of at most this length is within a double whatever its digits are, unless there is
+    // an exponent.
     const SHORT: usize = 300;
     let (mut len, mut exponent) = (0, false);
     for byte in text.bytes() {
@@ -210,7 +217,10 @@ mod tests {
             (r#"{"/":1,"\/":2}"#, "duplicate_key"),
             (r#"{"":1,"":2}"#, "duplicate_key"),
             (r#"[{"a":{"a":1},"b":[{"b":1}],"a":{}}]"#, "duplicate_key"),
-            (r#"{"x":{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"\u0063":{"a":1}}}"#, "duplicate_key"),
+            (
+                r#"{"x":{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"\u0063":{"a":1}}}"#,
+                "duplicate_key",
+            ),
         ];
         for (text, reason) in flawed {
             let flaw = check(text).unwrap_err();

@@ -25,12 +25,15 @@ pub fn unescape(inside: &str) -> String {
     text
 }
 
-/// Reads what follows `\u`, with the second half of a pair where there is one. Half a pair is no character: U+FFFD.
+/// Reads what follows `\u`, with the second half of a pair where there is one. Half a pair is no
+/// character: U+FFFD.
 fn code_point(rest: &mut &str) -> char {
     let Some(first) = hex4(rest) else { return char::REPLACEMENT_CHARACTER };
     *rest = &rest[4..];
     let second = match first {
-        0xd800..=0xdbff => rest.strip_prefix("\\u").and_then(hex4).filter(|unit| (0xdc00..=0xdfff).contains(unit)),
+        0xd800..=0xdbff => {
+            rest.strip_prefix("\\u").and_then(hex4).filter(|unit| (0xdc00..=0xdfff).contains(unit))
+        }
         _ => None,
     };
     let code = match second {

@@ -1,4 +1,5 @@
-//! Objects by name, and only so: serde's derive would also take an array for a struct, field by field.
+//! Objects by name, and only so: serde's derive would also take an array for a struct, field by
+//! field.
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
@@ -29,11 +30,18 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for ByName<D> {
 }
 
 /// For `#[serde(deserialize_with)]` of an optional struct.
-pub(super) fn optional<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(super) fn optional<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|Object(value)| value))
 }
 
 /// For `#[serde(deserialize_with)]` of a list of structs.
-pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Ok(Vec::<Object<T>>::deserialize(deserializer)?.into_iter().map(|Object(value)| value).collect())
+pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Ok(Vec::<Object<T>>::deserialize(deserializer)?
+        .into_iter()
+        .map(|Object(value)| value)
+        .collect())
 }

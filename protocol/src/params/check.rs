@@ -7,7 +7,8 @@ use crate::{Call, ErrorCode, RawJson, WireError};
 /// Checks what a request asks against the protocol's limits.
 ///
 /// # Errors
-/// `invalid_params` that names the field and says what it may be, or `too_large` for a presence meta.
+/// `invalid_params` that names the field and says what it may be, or `too_large` for a presence
+/// meta.
 pub fn check(call: &Call) -> Result<(), WireError> {
     match call {
         Call::Connect(params) => connect(params),
@@ -48,19 +49,25 @@ fn send(params: &Send) -> Result<(), WireError> {
 fn signal(params: &Signal) -> Result<(), WireError> {
     name("type", &params.r#type, MAX_TYPE)?;
     match &params.key {
-        Some(key) if key.len() > MAX_KEY => invalid(format!("`key` is at most {MAX_KEY} bytes long, not {}", key.len())),
+        Some(key) if key.len() > MAX_KEY => {
+            invalid(format!("`key` is at most {MAX_KEY} bytes long, not {}", key.len()))
+        }
         _ => sound("body", &params.body),
     }
 }
 
 fn history(params: &History) -> Result<(), WireError> {
     if params.before.is_some() && params.after.is_some() {
-        return invalid("`before` and `after` exclude each other: give one of them or neither".into());
+        return invalid(
+            "`before` and `after` exclude each other: give one of them or neither".into(),
+        );
     }
     integer("before", params.before, 0)?;
     integer("after", params.after, 0)?;
     match params.limit {
-        Some(limit) if !(1..=MAX_HISTORY).contains(&limit) => invalid(format!("`limit` is 1 to {MAX_HISTORY}, not {limit}")),
+        Some(limit) if !(1..=MAX_HISTORY).contains(&limit) => {
+            invalid(format!("`limit` is 1 to {MAX_HISTORY}, not {limit}"))
+        }
         _ => Ok(()),
     }
 }
@@ -78,14 +85,19 @@ fn meta(meta: Option<&RawJson>) -> Result<(), WireError> {
         return invalid("`meta` is an object".into());
     }
     if meta.len() > MAX_META {
-        return Err(WireError::new(ErrorCode::TooLarge, format!("`meta` is at most {MAX_META} bytes of JSON, not {}", meta.len())));
+        return Err(WireError::new(
+            ErrorCode::TooLarge,
+            format!("`meta` is at most {MAX_META} bytes of JSON, not {}", meta.len()),
+        ));
     }
     sound("meta", meta)
 }
 
 /// Values that are passed on to others, who are to read the same from them.
 fn sound(field: &str, value: &RawJson) -> Result<(), WireError> {
-    value.check().map_err(|flaw| WireError::new(ErrorCode::InvalidParams, format!("`{field}`: {flaw}")).reason(flaw.reason()))
+    value.check().map_err(|flaw| {
+        WireError::new(ErrorCode::InvalidParams, format!("`{field}`: {flaw}")).reason(flaw.reason())
+    })
 }
 
 fn name(field: &str, text: &str, most: usize) -> Result<(), WireError> {
@@ -98,7 +110,9 @@ fn name(field: &str, text: &str, most: usize) -> Result<(), WireError> {
 
 fn integer(field: &str, value: Option<u64>, least: u64) -> Result<(), WireError> {
     match value {
-        Some(value) if !(least..=MAX_INTEGER).contains(&value) => invalid(format!("`{field}` is {least} to {MAX_INTEGER}, not {value}")),
+        Some(value) if !(least..=MAX_INTEGER).contains(&value) => {
+            invalid(format!("`{field}` is {least} to {MAX_INTEGER}, not {value}"))
+        }
         _ => Ok(()),
     }
 }

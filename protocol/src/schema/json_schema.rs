@@ -20,18 +20,31 @@ pub fn json_schema() -> Value {
         let result = json!({ "title": format!("result of {}", entry.name) });
         object(result, &["id", "result"], json!({ "id": id, "result": entry.result_ref }))
     });
-    let error =
-        object(json!({ "title": "error" }), &["id", "error"], json!({ "id": { "anyOf": [id, { "type": "null" }] }, "error": error }));
+    let error = object(
+        json!({ "title": "error" }),
+        &["id", "error"],
+        json!({ "id": { "anyOf": [id, { "type": "null" }] }, "error": error }),
+    );
     let notices = notifications.iter().map(|entry| {
         let title = json!({ "title": entry.name, "description": entry.summary });
-        object(title, &["method", "params"], json!({ "method": { "const": entry.name }, "params": entry.params_ref }))
+        object(
+            title,
+            &["method", "params"],
+            json!({ "method": { "const": entry.name }, "params": entry.params_ref }),
+        )
     });
     let server: Vec<Value> = answers.chain([error]).chain(notices).collect();
 
     let mut defs = Map::new();
-    defs.insert("ClientMessage".into(), json!({ "description": "what a client sends", "oneOf": requests }));
+    defs.insert(
+        "ClientMessage".into(),
+        json!({ "description": "what a client sends", "oneOf": requests }),
+    );
     // Results do not say whose they are, so that one may fit several methods: `anyOf`.
-    defs.insert("ServerMessage".into(), json!({ "description": "what a client receives", "anyOf": server }));
+    defs.insert(
+        "ServerMessage".into(),
+        json!({ "description": "what a client receives", "anyOf": server }),
+    );
     definitions(g, &mut defs);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -42,10 +55,19 @@ pub fn json_schema() -> Value {
 }
 
 fn request(entry: &Entry, id: &Value) -> Value {
-    let head = json!({ "title": entry.name, "description": entry.summary, "additionalProperties": false });
-    let needs_params = entry.params.get("required").and_then(Value::as_array).is_some_and(|required| !required.is_empty());
+    let head =
+        json!({ "title": entry.name, "description": entry.summary, "additionalProperties": false });
+    let needs_params = entry
+        .params
+        .get("required")
+        .and_then(Value::as_array)
+        .is_some_and(|required| !required.is_empty());
     let required: &[&str] = if needs_params { &["method", "params"] } else { &["method"] };
-    object(head, required, json!({ "id": id, "method": { "const": entry.name }, "params": entry.params_ref }))
+    object(
+        head,
+        required,
+        json!({ "id": id, "method": { "const": entry.name }, "params": entry.params_ref }),
+    )
 }
 
 /// An object's schema, with JSON-RPC's own member.

@@ -9,14 +9,22 @@ use super::definitions;
 use crate::error::ErrorData;
 use crate::{CodecKind, ErrorCode};
 
-/// The OpenRPC document. OpenRPC knows no notifications from a server: they are in `x-notifications`.
+/// The OpenRPC document. OpenRPC knows no notifications from a server: they are in
+/// `x-notifications`.
 pub fn openrpc() -> Value {
-    let mut g = SchemaSettings::draft07().with(|settings| settings.definitions_path = "/components/schemas".into()).into_generator();
+    let mut g = SchemaSettings::draft07()
+        .with(|settings| settings.definitions_path = "/components/schemas".into())
+        .into_generator();
 
     let error_data = g.subschema_for::<ErrorData>();
-    let errors: Map<String, Value> = ErrorCode::ALL.iter().map(|code| (code.as_str().to_owned(), error(*code, &error_data))).collect();
-    let every_error: Vec<Value> =
-        ErrorCode::ALL.iter().map(|code| json!({ "$ref": format!("#/components/errors/{}", code.as_str()) })).collect();
+    let errors: Map<String, Value> = ErrorCode::ALL
+        .iter()
+        .map(|code| (code.as_str().to_owned(), error(*code, &error_data)))
+        .collect();
+    let every_error: Vec<Value> = ErrorCode::ALL
+        .iter()
+        .map(|code| json!({ "$ref": format!("#/components/errors/{}", code.as_str()) }))
+        .collect();
     let method_docs: Vec<Value> = methods(&mut g)
         .iter()
         .map(|entry| {
@@ -60,7 +68,8 @@ fn error(code: ErrorCode, data: &Schema) -> Value {
     json!({
         "code": code.number(),
         "message": code.meaning(),
-        // An error object's `data` is a sample of the value; what it may hold is said by the schema.
+        // An error object's `data` is a sample of the value; what it may hold is said by the
+        // schema.
         "data": { "code": code.as_str() },
         "x-data-schema": data,
     })
@@ -68,9 +77,16 @@ fn error(code: ErrorCode, data: &Schema) -> Value {
 
 /// OpenRPC lists params one by one, also where they go by name.
 fn content_descriptors(entry: &Entry) -> Vec<Value> {
-    let required: Vec<&str> =
-        entry.params.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    let properties = entry.params.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let required: Vec<&str> = entry
+        .params
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let properties =
+        entry.params.get("properties").and_then(Value::as_object).into_iter().flatten();
     let mut descriptors: Vec<Value> = properties
         .map(|(name, schema)| {
             let mut schema = schema.clone();
@@ -79,6 +95,7 @@ fn content_descriptors(entry: &Entry) -> Vec<Value> {
         })
         .collect();
     // OpenRPC wants the required ones first.
-    descriptors.sort_by_key(|descriptor| (descriptor["required"] != true, descriptor["name"].to_string()));
+    descriptors
+        .sort_by_key(|descriptor| (descriptor["required"] != true, descriptor["name"].to_string()));
     descriptors
 }

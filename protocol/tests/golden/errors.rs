@@ -27,11 +27,18 @@ fn errors() {
             ErrorCode::Conflict => plain.at_seq(58),
             ErrorCode::Rejected => plain.reason("test_failed"),
             ErrorCode::RateLimited => plain.retry_after_ms(250).reason("user"),
-            ErrorCode::Overloaded | ErrorCode::Unavailable | ErrorCode::ShuttingDown => plain.retry_after_ms(1000),
+            ErrorCode::Overloaded | ErrorCode::Unavailable | ErrorCode::ShuttingDown => {
+                plain.retry_after_ms(1000)
+            }
             _ => plain,
         };
         error(&mut golden, code.as_str(), Some(&id), full);
     }
-    error(&mut golden, "parse_error, without an id", None, WireError::new(ErrorCode::ParseError, "what was wrong"));
+    error(
+        &mut golden,
+        "parse_error, without an id",
+        None,
+        WireError::new(ErrorCode::ParseError, "what was wrong"),
+    );
     golden.finish();
 }

@@ -25,7 +25,8 @@ impl Golden {
             std::fs::write(&self.path, &self.got).unwrap();
             return;
         }
-        let (want, got): (Vec<_>, Vec<_>) = (self.want.split("\n\n").collect(), self.got.split("\n\n").collect());
+        let (want, got): (Vec<_>, Vec<_>) =
+            (self.want.split("\n\n").collect(), self.got.split("\n\n").collect());
         for (want, got) in want.iter().zip(&got) {
             assert_eq!(want, got, "{} (GREENROOM_WRITE_DOCS=1 rewrites it)", self.path.display());
         }

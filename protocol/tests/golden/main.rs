@@ -1,7 +1,8 @@
-//! Golden bytes: what every message looks like on the wire, in both codecs. A difference is a change of the protocol.
+//! Golden bytes: what every message looks like on the wire, in both codecs. A difference is a
+//! change of the protocol.
 //!
-//! The files beside this one hold, per message, its name, its JSON, and its MessagePack in hex. With `GREENROOM_WRITE_DOCS=1` they
-//! are written anew.
+//! The files beside this one hold, per message, its name, its JSON, and its MessagePack in hex.
+//! With `GREENROOM_WRITE_DOCS=1` they are written anew.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as the test does")]
 
@@ -28,8 +29,14 @@ fn body() -> RawJson {
         .unwrap()
 }
 
-/// Encodes one message in both codecs, compares it with the file, and hands the bytes to `read_back`.
-fn check(golden: &mut Golden, name: &str, encode: impl Fn(CodecKind, &mut Vec<u8>), read_back: impl Fn(CodecKind, &[u8])) {
+/// Encodes one message in both codecs, compares it with the file, and hands the bytes to
+/// `read_back`.
+fn check(
+    golden: &mut Golden,
+    name: &str,
+    encode: impl Fn(CodecKind, &mut Vec<u8>),
+    read_back: impl Fn(CodecKind, &[u8]),
+) {
     let [json, msgpack] = CodecKind::ALL.map(|codec| {
         let mut out = Vec::new();
         encode(codec, &mut out);

@@ -4,33 +4,64 @@ use greenroom_protocol::{Call, Position, RawJson, Request, RequestId};
 use crate::{Golden, body, check, entity, epoch};
 
 fn subscribe(name: &str) -> Subscribe {
-    Subscribe { entity: entity(name), after: None, events: EventPolicy::Replay, signals: SignalPolicy::DropOldest, presence: false }
+    Subscribe {
+        entity: entity(name),
+        after: None,
+        events: EventPolicy::Replay,
+        signals: SignalPolicy::DropOldest,
+        presence: false,
+    }
 }
 
 fn send() -> Send {
-    Send { entity: entity("room:lobby"), r#type: "post".into(), body: body(), n: None, first_sent: None, if_seq: None, tag: None }
+    Send {
+        entity: entity("room:lobby"),
+        r#type: "post".into(),
+        body: body(),
+        n: None,
+        first_sent: None,
+        if_seq: None,
+        tag: None,
+    }
 }
 
 fn cases() -> Vec<(&'static str, Option<RequestId>, Call)> {
     let number = |n| Some(RequestId::Number(n));
     let text = |id: &str| Some(RequestId::Text(id.into()));
     let after = Some(Position { epoch: epoch(), seq: 12 });
-    let everything =
-        Subscribe { after, events: EventPolicy::Disconnect, signals: SignalPolicy::Latest, presence: true, ..subscribe("doc:plan-7") };
-    let nothing = Subscribe { events: EventPolicy::None, signals: SignalPolicy::None, ..subscribe("room:lobby") };
+    let everything = Subscribe {
+        after,
+        events: EventPolicy::Disconnect,
+        signals: SignalPolicy::Latest,
+        presence: true,
+        ..subscribe("doc:plan-7")
+    };
+    let nothing = Subscribe {
+        events: EventPolicy::None,
+        signals: SignalPolicy::None,
+        ..subscribe("room:lobby")
+    };
     let connect = Connect {
         token: Some("header.claims.signature".into()),
         client: Some("01JD8Z6Q3V5XKQW9T2N4M7B0CE".into()),
         session: Some("01JD8Z6Q3V5XKQW9T2N4M7B0CF".into()),
         subscriptions: vec![everything.clone(), nothing.clone()],
         presence: vec![
-            Enter { entity: entity("room:lobby"), meta: Some(RawJson::from_text(r#"{"name":"Alice"}"#).unwrap()) },
+            Enter {
+                entity: entity("room:lobby"),
+                meta: Some(RawJson::from_text(r#"{"name":"Alice"}"#).unwrap()),
+            },
             Enter { entity: entity("doc:plan-7"), meta: None },
         ],
         version: Some("sdk/0.1.0".into()),
     };
     let target = || Target { entity: entity("room:lobby") };
-    let signal = Signal { entity: entity("doc:plan-7"), r#type: "cursor".into(), body: body(), key: Some("main".into()) };
+    let signal = Signal {
+        entity: entity("doc:plan-7"),
+        r#type: "cursor".into(),
+        body: body(),
+        key: Some("main".into()),
+    };
     let history = History { entity: entity("room:lobby"), before: None, after: None, limit: None };
     let presence = |action, meta| Presence { entity: entity("room:lobby"), action, meta };
     vec![
@@ -44,21 +75,45 @@ fn cases() -> Vec<(&'static str, Option<RequestId>, Call)> {
         (
             "send, numbered and conditional",
             number(5),
-            Call::Send(Send { n: Some(9_007_199_254_740_991), first_sent: Some(1_763_800_000_000), if_seq: Some(0), ..send() }),
+            Call::Send(Send {
+                n: Some(9_007_199_254_740_991),
+                first_sent: Some(1_763_800_000_000),
+                if_seq: Some(0),
+                ..send()
+            }),
         ),
         ("send, tagged", number(5), Call::Send(Send { tag: Some("f3a9".into()), ..send() })),
-        ("send, without an answer or a body", None, Call::Send(Send { body: RawJson::NULL, ..send() })),
+        (
+            "send, without an answer or a body",
+            None,
+            Call::Send(Send { body: RawJson::NULL, ..send() }),
+        ),
         ("signal", None, Call::Signal(signal.clone())),
-        ("signal, answered and without a key", text(""), Call::Signal(Signal { key: None, ..signal })),
+        (
+            "signal, answered and without a key",
+            text(""),
+            Call::Signal(Signal { key: None, ..signal }),
+        ),
         ("read", number(6), Call::Read(target())),
         ("history, the last", number(7), Call::History(history.clone())),
-        ("history, before", number(8), Call::History(History { before: Some(500), limit: Some(1000), ..history.clone() })),
-        ("history, after", number(9), Call::History(History { after: Some(0), limit: Some(1), ..history })),
+        (
+            "history, before",
+            number(8),
+            Call::History(History { before: Some(500), limit: Some(1000), ..history.clone() }),
+        ),
+        (
+            "history, after",
+            number(9),
+            Call::History(History { after: Some(0), limit: Some(1), ..history }),
+        ),
         ("presence, list", number(10), Call::Presence(presence(PresenceAction::List, None))),
         (
             "presence, enter",
             number(11),
-            Call::Presence(presence(PresenceAction::Enter, Some(RawJson::from_text(r#"{"name":"Alice"}"#).unwrap()))),
+            Call::Presence(presence(
+                PresenceAction::Enter,
+                Some(RawJson::from_text(r#"{"name":"Alice"}"#).unwrap()),
+            )),
         ),
         ("presence, leave", number(12), Call::Presence(presence(PresenceAction::Leave, None))),
         ("ping", number(-1), Call::Ping(Ping {})),
@@ -70,7 +125,10 @@ fn requests() {
     let mut golden = Golden::open("requests.txt");
     let cases = cases();
     for method in Call::METHODS {
-        assert!(cases.iter().any(|(_, _, call)| call.method() == method), "no golden request for `{method}`");
+        assert!(
+            cases.iter().any(|(_, _, call)| call.method() == method),
+            "no golden request for `{method}`"
+        );
     }
     for (name, id, call) in cases {
         check(
@@ -88,7 +146,8 @@ fn requests() {
     golden.finish();
 }
 
-/// Compares calls, and bodies by value: MessagePack keeps no JSON text, so that `1e300` may come back as `1e+300`.
+/// Compares calls, and bodies by value: MessagePack keeps no JSON text, so that `1e300` may come
+/// back as `1e+300`.
 fn assert_same_call(got: &Call, want: &Call, name: &str) {
     let (mut got, mut want) = (got.clone(), want.clone());
     for call in [&mut got, &mut want] {

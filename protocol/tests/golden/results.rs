@@ -10,14 +10,27 @@ use crate::{Golden, check, entity, epoch};
 /// One event as results hold it.
 pub fn event(seq: u64) -> Event {
     let body = RawJson::from_text(r#"{"text":"hi"}"#).unwrap();
-    Event { entity: None, seq, at: 1_763_800_000_000, from: "alice".into(), r#type: "post".into(), body, deleted: false, tag: None }
+    Event {
+        entity: None,
+        seq,
+        at: 1_763_800_000_000,
+        from: "alice".into(),
+        r#type: "post".into(),
+        body,
+        deleted: false,
+        tag: None,
+    }
 }
 
 pub fn member(user: &str) -> Member {
     Member { user: user.into(), meta: RawJson::from_text(r#"{"name":"A"}"#).unwrap(), sessions: 2 }
 }
 
-fn result<T: Serialize + DeserializeOwned + PartialEq + Debug>(golden: &mut Golden, name: &str, want: T) {
+fn result<T: Serialize + DeserializeOwned + PartialEq + Debug>(
+    golden: &mut Golden,
+    name: &str,
+    want: T,
+) {
     let id = RequestId::Number(7);
     check(
         golden,
@@ -34,6 +47,7 @@ fn result<T: Serialize + DeserializeOwned + PartialEq + Debug>(golden: &mut Gold
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn results() {
     let mut golden = Golden::open("results.txt");
     let subscribed = Subscribed {
@@ -76,7 +90,11 @@ fn results() {
         presence: Vec::new(),
     };
     let outcomes = vec![
-        SubscriptionOutcome { entity: entity("room:lobby"), result: Some(subscribed.clone()), error: None },
+        SubscriptionOutcome {
+            entity: entity("room:lobby"),
+            result: Some(subscribed.clone()),
+            error: None,
+        },
         SubscriptionOutcome {
             entity: entity("doc:x"),
             result: None,
@@ -84,35 +102,74 @@ fn results() {
         },
     ];
     let entered = vec![
-        PresenceOutcome { entity: entity("room:lobby"), result: Some(PresenceList { count: 2, members: None }), error: None },
+        PresenceOutcome {
+            entity: entity("room:lobby"),
+            result: Some(PresenceList { count: 2, members: None }),
+            error: None,
+        },
         PresenceOutcome {
             entity: entity("doc:x"),
             result: None,
             error: Some(WireError::new(ErrorCode::Forbidden, "no `presence` on `doc:x`")),
         },
     ];
-    let sent = Sent { seq: 59, epoch: epoch(), at: 1_763_800_000_000, result: None, duplicate: false };
+    let sent =
+        Sent { seq: 59, epoch: epoch(), at: 1_763_800_000_000, result: None, duplicate: false };
     let list = PresenceList { count: 1, members: Some(vec![member("alice")]) };
 
     result(&mut golden, "connect", connected.clone());
     result(
         &mut golden,
         "connect, with everything",
-        Connected { resumed: true, expires_at: Some(1_763_800_000_000), subscriptions: outcomes, presence: entered, ..connected },
+        Connected {
+            resumed: true,
+            expires_at: Some(1_763_800_000_000),
+            subscriptions: outcomes,
+            presence: entered,
+            ..connected
+        },
     );
     result(&mut golden, "subscribe, events", subscribed.clone());
-    result(&mut golden, "subscribe, nothing missed", Subscribed { events: Some(Vec::new()), ..subscribed.clone() });
+    result(
+        &mut golden,
+        "subscribe, nothing missed",
+        Subscribed { events: Some(Vec::new()), ..subscribed.clone() },
+    );
     result(&mut golden, "subscribe, snapshot, no_position", snapshot(SnapshotReason::NoPosition));
-    result(&mut golden, "subscribe, snapshot, epoch_changed", snapshot(SnapshotReason::EpochChanged));
+    result(
+        &mut golden,
+        "subscribe, snapshot, epoch_changed",
+        snapshot(SnapshotReason::EpochChanged),
+    );
     result(&mut golden, "subscribe, snapshot, too_old", snapshot(SnapshotReason::TooOld));
-    result(&mut golden, "subscribe, with presence", Subscribed { presence: Some(list.clone()), ..snapshot(SnapshotReason::NoPosition) });
+    result(
+        &mut golden,
+        "subscribe, with presence",
+        Subscribed { presence: Some(list.clone()), ..snapshot(SnapshotReason::NoPosition) },
+    );
     result(&mut golden, "unsubscribe, signal", Empty {});
     result(&mut golden, "send", sent.clone());
-    result(&mut golden, "send, with a result", Sent { result: Some(RawJson::from_text("42").unwrap()), ..sent.clone() });
+    result(
+        &mut golden,
+        "send, with a result",
+        Sent { result: Some(RawJson::from_text("42").unwrap()), ..sent.clone() },
+    );
     result(&mut golden, "send, repeated", Sent { duplicate: true, ..sent });
-    result(&mut golden, "read", State { epoch: epoch(), seq: 3, state: RawJson::from_text(r#"{"likes":3}"#).unwrap() });
-    result(&mut golden, "history", HistoryPage { epoch: epoch(), events: vec![event(1)], more: true });
-    result(&mut golden, "history, nothing", HistoryPage { epoch: epoch(), events: Vec::new(), more: false });
+    result(
+        &mut golden,
+        "read",
+        State { epoch: epoch(), seq: 3, state: RawJson::from_text(r#"{"likes":3}"#).unwrap() },
+    );
+    result(
+        &mut golden,
+        "history",
+        HistoryPage { epoch: epoch(), events: vec![event(1)], more: true },
+    );
+    result(
+        &mut golden,
+        "history, nothing",
+        HistoryPage { epoch: epoch(), events: Vec::new(), more: false },
+    );
     result(&mut golden, "presence, list", list);
     result(&mut golden, "presence, count alone", PresenceList { count: 1001, members: None });
     result(&mut golden, "ping", Pong { now: 1_763_800_000_000 });

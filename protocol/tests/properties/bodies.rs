@@ -60,7 +60,8 @@ proptest! {
         prop_assert_eq!(got.as_str(), text.as_str());
     }
 
-    /// Numbers out of range and halves of surrogate pairs included: what one client sends must not stop another's message.
+    /// Numbers out of range and halves of surrogate pairs included: what one client sends must not
+    /// stop another's message.
     #[test]
     fn every_json_body_has_a_messagepack(text in text()) {
         let body = RawJson::from_text(&text).unwrap();
@@ -86,8 +87,12 @@ proptest! {
 /// serde_json rounds some floats to a neighbour of the nearest one.
 fn close(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| close(a, b)),
-        (Value::Object(a), Value::Object(b)) => a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| close(a, b))),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| close(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| close(a, b)))
+        }
         (Value::Number(a), Value::Number(b)) if a.is_f64() && b.is_f64() => {
             let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
             a == b || ((a - b) / a).abs() < 1e-14 || (a - b).abs() < f64::MIN_POSITIVE
@@ -131,7 +136,10 @@ fn lengths_of_every_size() {
             assert!(through(CodecKind::MsgPack, &body) == body, "{len}");
             let bytes = rmp_serde::to_vec(&value).unwrap();
             let mut ours = Vec::new();
-            CodecKind::MsgPack.encode(&Message::Notification { method: Method::Event, params: &value }, &mut ours);
+            CodecKind::MsgPack.encode(
+                &Message::Notification { method: Method::Event, params: &value },
+                &mut ours,
+            );
             assert!(ours.ends_with(&bytes), "{len}");
         }
     }
@@ -140,8 +148,10 @@ fn lengths_of_every_size() {
 /// The text of a body has no limit of depth of its own; packing it must not use up the stack.
 #[test]
 fn a_bottomless_body_is_packed() {
-    let body = RawJson::from_text(format!("{}{}", "[".repeat(300_000), "]".repeat(300_000))).unwrap();
+    let body =
+        RawJson::from_text(format!("{}{}", "[".repeat(300_000), "]".repeat(300_000))).unwrap();
     let mut bytes = Vec::new();
-    CodecKind::MsgPack.encode(&Message::Notification { method: Method::Event, params: &body }, &mut bytes);
+    CodecKind::MsgPack
+        .encode(&Message::Notification { method: Method::Event, params: &body }, &mut bytes);
     assert!(bytes.ends_with(&[0x91, 0x91, 0x90]));
 }

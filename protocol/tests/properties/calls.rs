@@ -11,7 +11,8 @@ use crate::json;
 const MOST: u64 = (1 << 53) - 1;
 
 pub fn entity() -> impl Strategy<Value = EntityId> {
-    ("[a-z][a-z0-9_-]{0,31}", "[A-Za-z0-9_.~@:/+=-]{1,128}").prop_map(|(kind, id)| EntityId::parse(&format!("{kind}:{id}")).unwrap())
+    ("[a-z][a-z0-9_-]{0,31}", "[A-Za-z0-9_.~@:/+=-]{1,128}")
+        .prop_map(|(kind, id)| EntityId::parse(&format!("{kind}:{id}")).unwrap())
 }
 
 pub fn request() -> impl Strategy<Value = Request> {
@@ -19,7 +20,10 @@ pub fn request() -> impl Strategy<Value = Request> {
 }
 
 fn id() -> impl Strategy<Value = RequestId> {
-    prop_oneof![any::<i64>().prop_map(RequestId::Number), "[ -~é]{0,64}".prop_map(|text| RequestId::Text(text.into())),]
+    prop_oneof![
+        any::<i64>().prop_map(RequestId::Number),
+        "[ -~é]{0,64}".prop_map(|text| RequestId::Text(text.into())),
+    ]
 }
 
 /// Bodies as both codecs write them, so that texts can be compared.
@@ -29,19 +33,45 @@ fn body() -> impl Strategy<Value = RawJson> {
 
 fn call() -> impl Strategy<Value = Call> {
     let target = || entity().prop_map(|entity| Target { entity });
-    let enter = (entity(), of(Just(RawJson::empty_object()))).prop_map(|(entity, meta)| Enter { entity, meta });
+    let enter = (entity(), of(Just(RawJson::empty_object())))
+        .prop_map(|(entity, meta)| Enter { entity, meta });
     let lists = (vec(subscribe(), 0..3), vec(enter, 0..3));
-    let connect = (of(json::string()), of(json::string()), of("[ -~é]{0,32}"), lists, of(json::string())).prop_map(
-        |(token, client, session, (subscriptions, presence), version)| Connect { token, client, session, subscriptions, presence, version },
+    let connect =
+        (of(json::string()), of(json::string()), of("[ -~é]{0,32}"), lists, of(json::string()))
+            .prop_map(|(token, client, session, (subscriptions, presence), version)| Connect {
+                token,
+                client,
+                session,
+                subscriptions,
+                presence,
+                version,
+            });
+    let send = (
+        entity(),
+        "[a-z]{1,64}",
+        body(),
+        of(1..=MOST),
+        of(0..=MOST),
+        of(0..=MOST),
+        of("[ -~]{1,64}"),
+    )
+        .prop_map(|(entity, r#type, body, n, first_sent, if_seq, tag)| Send {
+            entity,
+            r#type,
+            body,
+            n,
+            first_sent,
+            if_seq,
+            tag,
+        });
+    let signal = (entity(), "[a-z]{1,64}", body(), of("[ -~]{0,64}"))
+        .prop_map(|(entity, r#type, body, key)| Signal { entity, r#type, body, key });
+    let history = (entity(), of(0..=MOST), any::<bool>(), of(1_u32..=1000)).prop_map(
+        |(entity, at, before, limit)| {
+            let (before, after) = if before { (at, None) } else { (None, at) };
+            History { entity, before, after, limit }
+        },
     );
-    let send = (entity(), "[a-z]{1,64}", body(), of(1..=MOST), of(0..=MOST), of(0..=MOST), of("[ -~]{1,64}"))
-        .prop_map(|(entity, r#type, body, n, first_sent, if_seq, tag)| Send { entity, r#type, body, n, first_sent, if_seq, tag });
-    let signal =
-        (entity(), "[a-z]{1,64}", body(), of("[ -~]{0,64}")).prop_map(|(entity, r#type, body, key)| Signal { entity, r#type, body, key });
-    let history = (entity(), of(0..=MOST), any::<bool>(), of(1_u32..=1000)).prop_map(|(entity, at, before, limit)| {
-        let (before, after) = if before { (at, None) } else { (None, at) };
-        History { entity, before, after, limit }
-    });
     prop_oneof![
         connect.prop_map(Call::Connect),
         subscribe().prop_map(Call::Subscribe),
@@ -56,20 +86,32 @@ fn call() -> impl Strategy<Value = Call> {
 }
 
 fn subscribe() -> impl Strategy<Value = Subscribe> {
-    let position = (json::string(), 0..=MOST).prop_map(|(epoch, seq)| Position { epoch: Epoch(epoch.into()), seq });
-    let events = prop_oneof![Just(EventPolicy::Replay), Just(EventPolicy::Disconnect), Just(EventPolicy::None)];
-    let signals = prop_oneof![Just(SignalPolicy::DropOldest), Just(SignalPolicy::Latest), Just(SignalPolicy::None)];
-    (entity(), of(position), events, signals, any::<bool>()).prop_map(|(entity, after, events, signals, presence)| Subscribe {
-        entity,
-        after,
-        events,
-        signals,
-        presence,
-    })
+    let position = (json::string(), 0..=MOST)
+        .prop_map(|(epoch, seq)| Position { epoch: Epoch(epoch.into()), seq });
+    let events = prop_oneof![
+        Just(EventPolicy::Replay),
+        Just(EventPolicy::Disconnect),
+        Just(EventPolicy::None)
+    ];
+    let signals = prop_oneof![
+        Just(SignalPolicy::DropOldest),
+        Just(SignalPolicy::Latest),
+        Just(SignalPolicy::None)
+    ];
+    (entity(), of(position), events, signals, any::<bool>()).prop_map(
+        |(entity, after, events, signals, presence)| Subscribe {
+            entity,
+            after,
+            events,
+            signals,
+            presence,
+        },
+    )
 }
 
 fn presence() -> impl Strategy<Value = Presence> {
-    let meta = "[a-z]{0,40}".prop_map(|name| RawJson::from_value(&serde_json::json!({ "name": name })).unwrap());
+    let meta = "[a-z]{0,40}"
+        .prop_map(|name| RawJson::from_value(&serde_json::json!({ "name": name })).unwrap());
     let action = prop_oneof![
         Just((PresenceAction::List, None)),
         Just((PresenceAction::Leave, None)),

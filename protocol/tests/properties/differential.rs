@@ -25,7 +25,10 @@ enum Change {
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let names = ["id", "jsonrpc", "method", "params", "entity", "n", "body", "after", "epoch", "seq", "limit", "events", "key", "é"];
+    let names = [
+        "id", "jsonrpc", "method", "params", "entity", "n", "body", "after", "epoch", "seq",
+        "limit", "events", "key", "é",
+    ];
     let telling = select(vec![
         json!(null),
         json!(-1),
@@ -55,8 +58,12 @@ fn change() -> impl Strategy<Value = Change> {
 fn places(value: &Value, way: &mut Vec<String>, all: &mut Vec<Vec<String>>) {
     all.push(way.clone());
     let inner: Vec<(String, &Value)> = match value {
-        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),
-        Value::Array(items) => items.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), value)).collect()
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect()
+        }
         _ => Vec::new(),
     };
     for (step, value) in inner {
@@ -80,10 +87,16 @@ fn apply(value: &mut Value, at: Index, change: &Change) {
     }
     match (holder, change) {
         (Value::Object(members), Change::Remove) => drop(members.remove(last)),
-        (Value::Object(members), Change::Replace(new)) => drop(members.insert(last.clone(), new.clone())),
-        (Value::Object(members), Change::Insert(name, new)) => drop(members.insert((*name).to_owned(), new.clone())),
+        (Value::Object(members), Change::Replace(new)) => {
+            drop(members.insert(last.clone(), new.clone()));
+        }
+        (Value::Object(members), Change::Insert(name, new)) => {
+            drop(members.insert((*name).to_owned(), new.clone()));
+        }
         (Value::Array(items), Change::Remove) => drop(items.remove(last.parse::<usize>().unwrap())),
-        (Value::Array(items), Change::Replace(new)) => items[last.parse::<usize>().unwrap()] = new.clone(),
+        (Value::Array(items), Change::Replace(new)) => {
+            items[last.parse::<usize>().unwrap()] = new.clone();
+        }
         (Value::Array(items), Change::Insert(_, new)) => items.push(new.clone()),
         (other, _) => unreachable!("{other} holds nothing"),
     }
@@ -96,7 +109,14 @@ fn agree(structure: &Value) -> Result<(), TestCaseError> {
     match (text, packed) {
         (Ok(text), Ok(packed)) => prop_assert_eq!(text, packed, "{}", structure),
         (Err(text), Err(packed)) => {
-            prop_assert_eq!(text.error.data.code, packed.error.data.code, "{}: {:?} {:?}", structure, text, packed);
+            prop_assert_eq!(
+                text.error.data.code,
+                packed.error.data.code,
+                "{}: {:?} {:?}",
+                structure,
+                text,
+                packed
+            );
             prop_assert_eq!(&text.id, &packed.id, "{}: {:?} {:?}", structure, text, packed);
         }
         (text, packed) => prop_assert!(false, "{structure}: JSON {text:?}, MessagePack {packed:?}"),

@@ -1,5 +1,6 @@
-//! Inputs that have been wrong once, or nearly: kept for ever, with the verdict that is right. Each line is one that a generator or
-//! a reader has found; the generators may not meet it again for a long time.
+//! Inputs that have been wrong once, or nearly: kept for ever, with the verdict that is right. Each
+//! line is one that a generator or a reader has found; the generators may not meet it again for a
+//! long time.
 
 use greenroom_protocol::ErrorCode::{self, InvalidParams, InvalidRequest, ParseError};
 use greenroom_protocol::{CodecKind, EntityId, RequestId};
@@ -13,7 +14,9 @@ fn json_that_was_found() {
     let one = Ok(Some(RequestId::Number(1)));
     let ping = |id: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
     let send = |body: &str| {
-        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"send","params":{{"entity":"room:a","n":1,"type":"post","body":{body}}}}}"#)
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"send","params":{{"entity":"room:a","n":1,"type":"post","body":{body}}}}}"#
+        )
     };
     let table = [
         // Numbers that are whole and look otherwise, or the reverse.
@@ -36,7 +39,10 @@ fn json_that_was_found() {
         (send("1e-999"), one.clone()),
         (send("18446744073709551616"), one),
         (send(r#""\ux""#), Err(ParseError)),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"read","params":["room:a"]}"#.to_owned(), Err(InvalidParams)),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"read","params":["room:a"]}"#.to_owned(),
+            Err(InvalidParams),
+        ),
         ("[]".to_owned(), Err(InvalidRequest)),
         ("1".to_owned(), Err(InvalidRequest)),
     ];
@@ -72,11 +78,20 @@ fn messagepack_that_was_found() {
 
 #[test]
 fn entity_ids_that_were_found() {
-    for right in ["a:b", "a:b:c", "a_-9:~@/+=-.", &format!("a:{}", "x".repeat(128)), &format!("{}:x", "a".repeat(32))] {
+    for right in [
+        "a:b",
+        "a:b:c",
+        "a_-9:~@/+=-.",
+        &format!("a:{}", "x".repeat(128)),
+        &format!("{}:x", "a".repeat(32)),
+    ] {
         assert!(EntityId::parse(right).is_ok(), "{right}");
     }
     let long = [format!("a:{}", "x".repeat(129)), format!("{}:x", "a".repeat(33))];
-    let wrong = ["", ":", "a:", ":b", "A:b", "1:b", "_:b", "a b:c", "a:b c", "a:é", "a:\0", "ä:b", "a:b\n", "a:*", "a:%41"];
+    let wrong = [
+        "", ":", "a:", ":b", "A:b", "1:b", "_:b", "a b:c", "a:b c", "a:é", "a:\0", "ä:b", "a:b\n",
+        "a:*", "a:%41",
+    ];
     for wrong in wrong.into_iter().chain(long.iter().map(String::as_str)) {
         assert!(EntityId::parse(wrong).is_err(), "{wrong:?}");
     }

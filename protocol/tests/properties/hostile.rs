@@ -12,7 +12,11 @@ fn decode(bytes: &[u8]) {
     for codec in CodecKind::ALL {
         let malformed = codec.decode(bytes).err();
         if let Some(malformed) = malformed {
-            assert!(malformed.error.message.len() < 500, "an answer of {} bytes", malformed.error.message.len());
+            assert!(
+                malformed.error.message.len() < 500,
+                "an answer of {} bytes",
+                malformed.error.message.len()
+            );
         }
         let _ = codec.decode_server(bytes);
     }

@@ -9,7 +9,8 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 
 use crate::json;
 
-/// Any value, unless an object has a key twice. That numbers and strings are such as Rust can hold is serde_json's doing.
+/// Any value, unless an object has a key twice. That numbers and strings are such as Rust can hold
+/// is serde_json's doing.
 struct Strict;
 
 impl<'de> Deserialize<'de> for Strict {
@@ -69,7 +70,16 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
 /// Objects with few keys, spelled in several ways, so that some are there twice.
 fn crowded() -> impl Strategy<Value = String> {
-    let key = prop::sample::select(vec![r#""a""#, r#""\u0061""#, r#""b""#, r#""/""#, r#""\/""#, r#""é""#, r#""\u00e9""#, r#""""#]);
+    let key = prop::sample::select(vec![
+        r#""a""#,
+        r#""\u0061""#,
+        r#""b""#,
+        r#""/""#,
+        r#""\/""#,
+        r#""é""#,
+        r#""\u00e9""#,
+        r#""""#,
+    ]);
     let numbered = prop_oneof![3 => key.prop_map(str::to_owned), 2 => (0..40_u32).prop_map(|n| format!("\"{n}\""))];
     let leaf = Just("1".to_owned());
     leaf.prop_recursive(4, 60, 14, move |inner| {
@@ -82,7 +92,9 @@ fn crowded() -> impl Strategy<Value = String> {
 }
 
 fn request(method: &str, body: &str) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"entity":"room:a","type":"t","body":{body}}}}}"#)
+    format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"entity":"room:a","type":"t","body":{body}}}}}"#
+    )
 }
 
 fn body(request: Request) -> RawJson {
@@ -142,6 +154,8 @@ fn many_keys() {
     assert_eq!(object.check(), Ok(()));
     let twice = RawJson::from_text(format!(r#"{{{},"{alike}777":0}}"#, keys.join(","))).unwrap();
     assert_eq!(twice.check().unwrap_err().reason(), "duplicate_key");
-    let nested = RawJson::from_text(format!("{}1{}", r#"{"a":"#.repeat(100_000), "}".repeat(100_000))).unwrap();
+    let nested =
+        RawJson::from_text(format!("{}1{}", r#"{"a":"#.repeat(100_000), "}".repeat(100_000)))
+            .unwrap();
     assert_eq!(nested.check(), Ok(()));
 }

@@ -1,4 +1,5 @@
-//! Tokens at random: only what the key has signed is believed, and of that only what the claims may say.
+//! Tokens at random: only what the key has signed is believed, and of that only what the claims may
+//! say.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -37,7 +38,8 @@ fn any_claim() -> impl Strategy<Value = Value> {
 
 /// What docs/protocol.md and docs/configuration.md say of claims, without any cleverness.
 fn acceptable(claims: &Value) -> bool {
-    let seconds = |name: &str| claims.get(name).map(|claim| claim.as_f64().filter(|seconds| *seconds >= 0.0));
+    let seconds =
+        |name: &str| claims.get(name).map(|claim| claim.as_f64().filter(|seconds| *seconds >= 0.0));
     let now = SECONDS as f64;
     let leeway = 5.0;
     let lives = seconds("exp").flatten().is_some_and(|exp| exp + leeway > now);
@@ -51,7 +53,10 @@ fn acceptable(claims: &Value) -> bool {
     let rights = match &claims["capabilities"] {
         Value::Null => true,
         Value::Object(patterns) => patterns.iter().all(|(pattern, permissions)| {
-            !pattern.is_empty() && permissions.as_array().is_some_and(|names| names.iter().all(|name| name == "read"))
+            !pattern.is_empty()
+                && permissions
+                    .as_array()
+                    .is_some_and(|names| names.iter().all(|name| name == "read"))
         }),
         _ => false,
     };
@@ -109,8 +114,11 @@ fn base64_url(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut out = String::new();
     for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        out.extend((0..=chunk.len()).map(|at| char::from(ALPHABET[(bits >> (18 - 6 * at)) as usize & 63])));
+        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte))
+            << (8 * (3 - chunk.len()));
+        out.extend(
+            (0..=chunk.len()).map(|at| char::from(ALPHABET[(bits >> (18 - 6 * at)) as usize & 63])),
+        );
     }
     out
 }

@@ -1,4 +1,5 @@
-//! Configuration files at random: each is refused with reasons, or is a configuration that can be written down and read again.
+//! Configuration files at random: each is refused with reasons, or is a configuration that can be
+//! written down and read again.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -11,13 +12,25 @@ fn loaded(text: &str) -> Result<Config, Vec<String>> {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join(DEFAULT_FILE), text).unwrap();
     let overrides = Overrides { file: None, flags: Vec::new() };
-    load_from(&overrides, directory.path(), std::iter::empty()).map(|loaded| loaded.config).map_err(|error| error.0)
+    load_from(&overrides, directory.path(), std::iter::empty())
+        .map(|loaded| loaded.config)
+        .map_err(|error| error.0)
 }
 
 /// Keys that need no file and open no door, so that many configurations are right.
 fn keys() -> Vec<String> {
-    let plain = |key: &String| !key.starts_with("auth.") && !key.starts_with("store.") && key != "listen" && key != "metrics.listen";
-    defaults().into_iter().map(|(key, _)| key).filter(plain).map(|key| key.replace("kinds.NAME", "kinds.room")).collect()
+    let plain = |key: &String| {
+        !key.starts_with("auth.")
+            && !key.starts_with("store.")
+            && key != "listen"
+            && key != "metrics.listen"
+    };
+    defaults()
+        .into_iter()
+        .map(|(key, _)| key)
+        .filter(plain)
+        .map(|key| key.replace("kinds.NAME", "kinds.room"))
+        .collect()
 }
 
 fn any_value() -> impl Strategy<Value = Json> {
@@ -96,7 +109,12 @@ fn without_nulls(value: &mut Json) {
 fn judge(text: &str) -> Result<bool, TestCaseError> {
     match loaded(text) {
         Err(reasons) => {
-            prop_assert!(!reasons.is_empty() && reasons.iter().all(|reason| !reason.is_empty()), "{:?} for {}", reasons, text);
+            prop_assert!(
+                !reasons.is_empty() && reasons.iter().all(|reason| !reason.is_empty()),
+                "{:?} for {}",
+                reasons,
+                text
+            );
             Ok(false)
         }
         Ok(config) => {

@@ -88,7 +88,10 @@ async fn a_row_that_exists_is_not_replaced() {
     writer.write(vec![row("a", 1..=3)]).await;
     let again = writer.batch(vec![row("b", 1..=1), row("a", 1..=1)]);
     let error = store.commit(&again).await.unwrap_err();
-    assert!(matches!(&error, CommitError::Failed(text) if text.contains("already exists")), "{error:?}");
+    assert!(
+        matches!(&error, CommitError::Failed(text) if text.contains("already exists")),
+        "{error:?}"
+    );
     // All of it or nothing: neither the other row nor the lease's number.
     assert_eq!(store.load(&entity("b")).await.unwrap().tail, []);
     store.commit(&Batch { rows: vec![row("b", 1..=2)], ..again }).await.unwrap();
@@ -108,7 +111,9 @@ fn crash(config: &StoreConfig, to: &tempfile::TempDir) -> StoreConfig {
             }
         }
     }
-    let Ok(StoreUrl::SurrealKv(from)) = config.target() else { panic!("{} is not on disk", config.url) };
+    let Ok(StoreUrl::SurrealKv(from)) = config.target() else {
+        panic!("{} is not on disk", config.url)
+    };
     let left = on_disk(to);
     copy(&from, &to.path().join("data"));
     left

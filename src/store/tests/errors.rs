@@ -18,7 +18,10 @@ async fn a_second_process_is_refused() {
     assert!(text.contains("another process") && text.contains("uses the data directory"), "{text}");
     store.close().await;
     drop(store);
-    assert_eq!(check(&config, &Kinds::default()).await.unwrap(), "SurrealKV, flushed with every commit; schema version 4");
+    assert_eq!(
+        check(&config, &Kinds::default()).await.unwrap(),
+        "SurrealKV, flushed with every commit; schema version 4"
+    );
 }
 
 #[tokio::test]
@@ -43,7 +46,10 @@ async fn files_that_are_no_database_are_refused() {
         std::fs::write(file.unwrap().path(), b"no manifest").unwrap();
     }
     let text = refusal(&config).await;
-    assert!(text.starts_with("the database in `surrealkv://") && text.contains("does not open"), "{text}");
+    assert!(
+        text.starts_with("the database in `surrealkv://") && text.contains("does not open"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -72,20 +78,31 @@ async fn migrations_apply_in_order_and_once() {
     let store = SurrealStore::open(&config("memory")).await.unwrap();
     let connection = store.link.current().unwrap();
     let config = config("memory");
-    let with = |more: &[&'static str]| [&vec!["THROW 'this was applied by `open`';"; schema::VERSION as usize], more].concat();
+    let with = |more: &[&'static str]| {
+        [&vec!["THROW 'this was applied by `open`';"; schema::VERSION as usize], more].concat()
+    };
     let migrations = with(&["DEFINE TABLE second; CREATE second:a;", "CREATE second:b;"]);
     for _ in 0..2 {
         schema::migrate_to(&migrations, &connection, &config, &StoreUrl::Memory).await.unwrap();
     }
-    let rows = store.link.query("RETURN <string> (SELECT VALUE id FROM second)", Variables::new()).await.unwrap();
+    let rows = store
+        .link
+        .query("RETURN <string> (SELECT VALUE id FROM second)", Variables::new())
+        .await
+        .unwrap();
     assert_eq!(rows.into_string().unwrap(), "[second:a, second:b]");
 
     let broken = with(&["", "", "CREATE second:c; THROW 'a reason';"]);
-    let error = schema::migrate_to(&broken, &connection, &config, &StoreUrl::Memory).await.unwrap_err();
+    let error =
+        schema::migrate_to(&broken, &connection, &config, &StoreUrl::Memory).await.unwrap_err();
     assert!(
         matches!(&error, OpenError::Migration { version, reason } if *version == schema::VERSION + 3 && reason.contains("a reason")),
         "{error:?}"
     );
-    let rows = store.link.query("RETURN count(SELECT VALUE id FROM second)", Variables::new()).await.unwrap();
+    let rows = store
+        .link
+        .query("RETURN count(SELECT VALUE id FROM second)", Variables::new())
+        .await
+        .unwrap();
     assert_eq!(rows.into_int().unwrap(), 2, "a migration that fails leaves nothing behind");
 }

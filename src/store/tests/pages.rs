@@ -13,14 +13,28 @@ async fn log(store: &SurrealStore, name: &str, lengths: &[u64]) -> u64 {
     next - 1
 }
 
-async fn assert_pages(store: &SurrealStore, name: &str, exist: std::ops::RangeInclusive<Seq>, bounds: &[Seq]) {
+async fn assert_pages(
+    store: &SurrealStore,
+    name: &str,
+    exist: std::ops::RangeInclusive<Seq>,
+    bounds: &[Seq],
+) {
     for &bound in bounds {
         for limit in [1, 3, 100] {
             let want: Vec<_> = exist.clone().filter(|seq| *seq > bound).take(limit).collect();
-            assert_eq!(seqs(store, name, Page::After { after: bound, limit }).await, want, "{limit} after {bound} of `{name}`");
-            let mut want: Vec<_> = exist.clone().rev().filter(|seq| *seq < bound).take(limit).collect();
+            assert_eq!(
+                seqs(store, name, Page::After { after: bound, limit }).await,
+                want,
+                "{limit} after {bound} of `{name}`"
+            );
+            let mut want: Vec<_> =
+                exist.clone().rev().filter(|seq| *seq < bound).take(limit).collect();
             want.reverse();
-            assert_eq!(seqs(store, name, Page::Before { before: bound, limit }).await, want, "{limit} before {bound} of `{name}`");
+            assert_eq!(
+                seqs(store, name, Page::Before { before: bound, limit }).await,
+                want,
+                "{limit} before {bound} of `{name}`"
+            );
         }
     }
 }
@@ -30,9 +44,12 @@ const ENDS: [Seq; 4] = [0, 1, 1 << 40, u64::MAX];
 #[tokio::test]
 async fn rows_of_every_length() {
     let store = SurrealStore::open(&config("memory")).await.unwrap();
-    for (name, lengths) in
-        [("short", vec![1; 40]), ("mixed", vec![1, 20, 1, 300, 2, 17, 16, 15]), ("long", vec![4096, 1, 4096]), ("single", vec![300])]
-    {
+    for (name, lengths) in [
+        ("short", vec![1; 40]),
+        ("mixed", vec![1, 20, 1, 300, 2, 17, 16, 15]),
+        ("long", vec![4096, 1, 4096]),
+        ("single", vec![300]),
+    ] {
         let last = log(&store, name, &lengths).await;
         let mut bounds = vec![last / 3, last / 2, last - 1, last, last + 1, last + 2, last + 60];
         bounds.extend(ENDS);
@@ -72,7 +89,11 @@ async fn a_tail_is_found_in_a_row_that_begins_long_before_the_snapshot() {
         assert_eq!(got, (at + 1..=last).collect::<Vec<_>>(), "after {at}");
         assert_eq!(loaded.snapshot.map(|row| (row.trimmed, row.longest_row)), Some((at / 2, 7)));
         let longest = if at < 1010 { 1000 } else { 3 };
-        assert!(at == last || loaded.longest_row >= longest, "{} for {longest} after {at}", loaded.longest_row);
+        assert!(
+            at == last || loaded.longest_row >= longest,
+            "{} for {longest} after {at}",
+            loaded.longest_row
+        );
     }
 }
 
@@ -84,7 +105,10 @@ async fn a_gap_is_reported_and_not_served() {
     writer.write(vec![row("gap", 5..=6)]).await;
     let want = StoreError::Corrupt("`room:gap`: event 5 follows 3".into());
     assert_eq!(store.load(&entity("gap")).await.unwrap_err(), want);
-    assert_eq!(store.events(&entity("gap"), Page::After { after: 0, limit: 10 }).await.unwrap_err(), want);
+    assert_eq!(
+        store.events(&entity("gap"), Page::After { after: 0, limit: 10 }).await.unwrap_err(),
+        want
+    );
 
     let mut batch = writer.batch(Vec::new());
     batch.snapshots = vec![snapshot("late", 3, 0)];
@@ -104,7 +128,10 @@ async fn a_snapshot_that_does_not_say_how_far_rows_are_deleted_is_read_and_repla
     variables.insert("epoch", Epoch::from_bits(7).as_str());
     store.link.query(text, variables).await.unwrap();
     let loaded = store.load(&entity("old")).await.unwrap();
-    assert_eq!((loaded.snapshot, loaded.tail.len()), (Some(SnapshotRow { longest_row: 4096, ..snapshot("old", 2, 0) }), 2));
+    assert_eq!(
+        (loaded.snapshot, loaded.tail.len()),
+        (Some(SnapshotRow { longest_row: 4096, ..snapshot("old", 2, 0) }), 2)
+    );
     let mut batch = Writer::acquire(&store).await.batch(Vec::new());
     batch.snapshots = vec![snapshot("old", last, 3)];
     store.commit(&batch).await.unwrap();

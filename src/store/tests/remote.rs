@@ -14,7 +14,8 @@ async fn a_server_keeps_the_contract() {
 #[tokio::test]
 async fn a_server_that_was_killed_is_found_again() {
     let directory = tempfile::tempdir().unwrap();
-    let mut server = Server::start(format!("surrealkv://{}", directory.path().join("db").display()));
+    let mut server =
+        Server::start(format!("surrealkv://{}", directory.path().join("db").display()));
     // The client queues what is sent while it reconnects, so only the time that is up tells.
     let config = StoreConfig { timeout: Duration::from_secs(2), ..server.config() };
     let store = SurrealStore::open(&config).await.unwrap();
@@ -82,7 +83,10 @@ async fn a_user_of_the_namespace_or_the_database_is_enough() {
     let viewer = StoreConfig { username: Some("vera".into()), ..server.config() };
     let store = SurrealStore::open(&viewer).await.unwrap();
     let error = store.acquire().await.unwrap_err();
-    assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("EDITOR")), "{error:?}");
+    assert!(
+        matches!(&error, StoreError::Unavailable(text) if text.contains("EDITOR")),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -92,7 +96,9 @@ async fn a_server_without_tls_is_named() {
     // Whatever a client says first, this is no answer to it.
     tokio::spawn(async move {
         let (mut socket, _) = plain.accept().await.unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut socket, b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut socket, b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await
+            .unwrap();
     });
     let text = SurrealStore::open(&config(&url)).await.err().unwrap().to_string();
     assert!(text.starts_with(&format!("no SurrealDB server answers at `{url}`")), "{text}");

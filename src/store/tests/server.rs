@@ -22,12 +22,23 @@ impl Server {
 
     fn start_on(port: u16, storage: String) -> Self {
         let mut child = Command::new(binary())
-            .args(["start", "--no-banner", "--user", "root", "--pass", "secret", "--bind", &format!("127.0.0.1:{port}"), &storage])
+            .args([
+                "start",
+                "--no-banner",
+                "--user",
+                "root",
+                "--pass",
+                "secret",
+                "--bind",
+                &format!("127.0.0.1:{port}"),
+                &storage,
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // It logs that it listens; and its log must be read, or it would stop when the pipe is full.
+        // It logs that it listens; and its log must be read, or it would stop when the pipe is
+        // full.
         let (listens, told) = std::sync::mpsc::sync_channel(1);
         let log = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
@@ -84,6 +95,10 @@ impl Drop for Server {
 fn binary() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let binary = own.parent().unwrap().parent().unwrap().join("greenroom-dev-surrealdb");
-    assert!(binary.exists(), "`{}` is missing; `cargo build --release --bin greenroom-dev-surrealdb` makes it", binary.display());
+    assert!(
+        binary.exists(),
+        "`{}` is missing; `cargo build --release --bin greenroom-dev-surrealdb` makes it",
+        binary.display()
+    );
     binary
 }

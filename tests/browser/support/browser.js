@@ -7,8 +7,9 @@ import { chromium } from "playwright-core";
 
 export const ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
-// Longer than the SDK may wait before it tries again (30 s): a deadline below that would fail what is right. It holds for loading
-// a page as well, which takes as long as that on a machine that is busy with other things.
+// Longer than the SDK may wait before it tries again (30 s): a deadline below that would fail what
+// is right. It holds for loading a page as well, which takes as long as that on a machine that is
+// busy with other things.
 export const PATIENCE_MS = 60_000;
 
 export const DESKTOP = { width: 1280, height: 800 };

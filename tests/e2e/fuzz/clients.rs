@@ -17,7 +17,8 @@ fn candidate(rng: &mut Rng) -> String {
     match rng.u8(..8) {
         0 | 1 => {}
         2 => id = id.iter().map(char::to_ascii_lowercase).collect(),
-        // Letters that Crockford leaves out, and what is no letter at all. Not in the first place, which has 3 bits.
+        // Letters that Crockford leaves out, and what is no letter at all. Not in the first place,
+        // which has 3 bits.
         3 => id[rng.usize(1..26)] = ['I', 'L', 'O', 'U', 'u', '-', ' ', 'é', '\0'][rng.usize(..9)],
         4 => id.truncate(rng.usize(..26)),
         5 => id.push('0'),
@@ -28,10 +29,13 @@ fn candidate(rng: &mut Rng) -> String {
     id.into_iter().collect()
 }
 
-/// 26 characters of the alphabet in either case, of whose bits there are 128. Its time may be in the future.
+/// 26 characters of the alphabet in either case, of whose bits there are 128. Its time may be in
+/// the future.
 fn is_one(id: &str) -> bool {
     let upper = id.to_ascii_uppercase();
-    id.len() == 26 && upper.chars().all(|letter| ALPHABET.contains(letter)) && upper.as_bytes()[0] <= b'7'
+    id.len() == 26
+        && upper.chars().all(|letter| ALPHABET.contains(letter))
+        && upper.as_bytes()[0] <= b'7'
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
-//! Frames at random, right and wrong ones, against a reading of RFC 6455 that shares nothing with the server's: what the
-//! connection ends with, and what it was answered before, must be what that reading says, however the bytes are cut.
+//! Frames at random, right and wrong ones, against a reading of RFC 6455 that shares nothing with
+//! the server's: what the connection ends with, and what it was answered before, must be what that
+//! reading says, however the bytes are cut.
 
 use fastrand::Rng;
 use greenroom_protocol::CodecKind;
@@ -72,7 +73,11 @@ impl Reading {
         wrong.extend(fails(!sent.masked || sent.first & 0x70 != 0, 1002));
         match opcode {
             0..=2 => {
-                let before = if opcode == 0 { self.open.as_ref().map_or(0, |(_, part)| part.len()) } else { 0 };
+                let before = if opcode == 0 {
+                    self.open.as_ref().map_or(0, |(_, part)| part.len())
+                } else {
+                    0
+                };
                 wrong.extend(fails(length > MAX_FRAME || before + length > MAX_MESSAGE, 1009));
                 wrong.extend(fails((opcode == 0) != self.open.is_some(), 1002));
             }
@@ -117,7 +122,8 @@ fn acceptable_close(payload: &[u8]) -> bool {
     may_be_sent && std::str::from_utf8(reason).is_ok()
 }
 
-/// A frame that is right more often than not where it stands, so that the wrong ones come after something.
+/// A frame that is right more often than not where it stands, so that the wrong ones come after
+/// something.
 fn sent(rng: &mut Rng, open: bool) -> Sent {
     let text = |rng: &mut Rng| match rng.u8(..8) {
         0..=3 => br#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#.to_vec(),
@@ -178,7 +184,10 @@ async fn received(raw: &mut Raw) -> (Vec<Option<Vec<u8>>>, u16) {
         match first & 0x0f {
             CLOSE => {
                 assert_eq!(raw.rest().await, b"", "nothing follows a close frame");
-                return (replies, payload.first_chunk().map_or(0, |code| u16::from_be_bytes(*code)));
+                return (
+                    replies,
+                    payload.first_chunk().map_or(0, |code| u16::from_be_bytes(*code)),
+                );
             }
             PONG => replies.push(Some(payload)),
             TEXT => replies.push(None),
@@ -187,7 +196,8 @@ async fn received(raw: &mut Raw) -> (Vec<Option<Vec<u8>>>, u16) {
     }
 }
 
-/// Answers wait for nothing here, but they need not come in the order of the pongs: these are compared apart.
+/// Answers wait for nothing here, but they need not come in the order of the pongs: these are
+/// compared apart.
 fn sorted(replies: &[Option<Vec<u8>>]) -> (usize, Vec<&Vec<u8>>) {
     (replies.iter().filter(|reply| reply.is_none()).count(), replies.iter().flatten().collect())
 }
@@ -202,7 +212,9 @@ async fn frames_against_the_rfc() {
     let mut rng = rng();
     let mut server = Server::builder()
         .unlimited()
-        .with(format!("socket.max_message_bytes = {MAX_MESSAGE}\nsocket.max_frame_bytes = {MAX_FRAME}"))
+        .with(format!(
+            "socket.max_message_bytes = {MAX_MESSAGE}\nsocket.max_frame_bytes = {MAX_FRAME}"
+        ))
         .with("kinds.room = {behaviour = \"room\", max_body_bytes = 512}")
         .start()
         .await;
@@ -220,14 +232,16 @@ async fn frames_against_the_rfc() {
             }
             frames.push(next);
         }
-        let goodbye = Sent { first: FIN | CLOSE, masked: true, extended: 0, payload: vec![0x03, 0xe8] };
+        let goodbye =
+            Sent { first: FIN | CLOSE, masked: true, extended: 0, payload: vec![0x03, 0xe8] };
         reading.take(&goodbye);
         frames.push(goodbye);
         let mask = [rng.u8(..), rng.u8(..), rng.u8(..), rng.u8(..)];
         let parts: Vec<Vec<u8>> = frames.iter().map(|sent| sent.bytes(mask)).collect();
         let told = |how: &str| format!("case {case}, {how}: {reading:?} for {frames:?}");
 
-        // Frame by frame, each only after what the one before brings about: nothing depends on how bytes come together.
+        // Frame by frame, each only after what the one before brings about: nothing depends on how
+        // bytes come together.
         let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
         let mut step = Reading::default();
         let mut got = Vec::new();
@@ -254,7 +268,8 @@ async fn frames_against_the_rfc() {
             let bytes = parts.concat();
             let mut rest = &bytes[..];
             while !rest.is_empty() {
-                let at = if how == "whole" { rest.len() } else { rng.usize(1..=rest.len().min(200)) };
+                let at =
+                    if how == "whole" { rest.len() } else { rng.usize(1..=rest.len().min(200)) };
                 raw.write(&rest[..at]).await;
                 rest = &rest[at..];
             }

@@ -1,4 +1,5 @@
-//! Clients that ask for everything and read nothing: what 100,000 events, signals or answers cost the server then.
+//! Clients that ask for everything and read nothing: what 100,000 events, signals or answers cost
+//! the server then.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -16,10 +17,12 @@ use crate::server::{Builder, Server};
 const DEAF: usize = 20;
 /// What is sent their way.
 const FLOOD: u64 = 100_000;
-/// Sent before it is waited for. A client reads while the server answers, so that it is never the slow one.
+/// Sent before it is waited for. A client reads while the server answers, so that it is never the
+/// slow one.
 const AT_ONCE: u64 = 500;
 const OUTBOX: usize = 256 * 1024;
-/// What the pump has taken from an outbox to write (`WRITE_BYTES` of src/ws/pump.rs), and frames that go over a bound.
+/// What the pump has taken from an outbox to write (`WRITE_BYTES` of src/ws/pump.rs), and frames
+/// that go over a bound.
 const IN_HAND: usize = 192 * 1024;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a busy machine may be late by.
@@ -29,10 +32,15 @@ const ROOM: &str = "room:flood";
 const WAITING: &str = "greenroom_outbox_bytes";
 
 fn builder() -> Builder {
-    let kind = format!("behaviour = \"room\", dedupe_ops = {AT_ONCE}, ops_per_second = 1000000, ops_burst = 1000000");
+    let kind = format!(
+        "behaviour = \"room\", dedupe_ops = {AT_ONCE}, ops_per_second = 1000000, ops_burst = 1000000"
+    );
     Server::builder()
         .unlimited()
-        .with(format!("socket.write_timeout = \"{}s\"\nsocket.max_in_flight = {AT_ONCE}", WRITE_TIMEOUT.as_secs()))
+        .with(format!(
+            "socket.write_timeout = \"{}s\"\nsocket.max_in_flight = {AT_ONCE}",
+            WRITE_TIMEOUT.as_secs()
+        ))
         .with(format!("socket.outbox_bytes = {OUTBOX}\nkinds.room = {{{kind}}}"))
 }
 
@@ -47,7 +55,8 @@ async fn deaf(server: &Server) -> Vec<Client> {
     clients
 }
 
-/// The most bytes that waited for clients while `flood` went on, and how much memory the process has gained by it.
+/// The most bytes that waited for clients while `flood` went on, and how much memory the process
+/// has gained by it.
 async fn cost(server: &Server, flood: impl Future<Output = ()>) -> (f64, f64) {
     let before = server.sample("process_resident_memory_bytes").await;
     let mut most: f64 = 0.0;
@@ -72,7 +81,14 @@ async fn post(sender: &mut Client, neighbour: &mut Client, numbers: RangeInclusi
         let part = first..(first + AT_ONCE).min(numbers.end() + 1);
         let mut ids = Vec::new();
         for n in part.clone() {
-            ids.push(sender.ask("send", json!({"entity": ROOM, "n": n, "type": "post", "body": {"text": text}})).await);
+            ids.push(
+                sender
+                    .ask(
+                        "send",
+                        json!({"entity": ROOM, "n": n, "type": "post", "body": {"text": text}}),
+                    )
+                    .await,
+            );
         }
         for id in ids {
             sender.answer(id).await.expect("it is accepted");
@@ -83,8 +99,8 @@ async fn post(sender: &mut Client, neighbour: &mut Client, numbers: RangeInclusi
     }
 }
 
-/// What waits at most, also where the flood was over before the metrics showed it: they follow within a second, and what waits
-/// stays for longer than that.
+/// What waits at most, also where the flood was over before the metrics showed it: they follow
+/// within a second, and what waits stays for longer than that.
 async fn seen(server: &Server, most: f64) -> f64 {
     if most > 0.0 {
         return most;
@@ -95,9 +111,15 @@ async fn seen(server: &Server, most: f64) -> f64 {
 
 /// All of them are closed for it, in time.
 async fn until_closed(server: &Server, stuck: Instant) {
-    server.until("greenroom_closes_total{reason=\"slow_consumer\"}", |closes| closes == DEAF as f64).await;
+    server
+        .until("greenroom_closes_total{reason=\"slow_consumer\"}", |closes| closes == DEAF as f64)
+        .await;
     // Twice: the flood may have begun anew for a client whose last bytes were taken late.
-    assert!(stuck.elapsed() < 2 * WRITE_TIMEOUT + SLACK, "they were kept for {:?}", stuck.elapsed());
+    assert!(
+        stuck.elapsed() < 2 * WRITE_TIMEOUT + SLACK,
+        "they were kept for {:?}",
+        stuck.elapsed()
+    );
     server.until(WAITING, |bytes| bytes == 0.0).await;
 }
 
@@ -110,12 +132,22 @@ async fn events_nobody_reads_cost_a_cursor() {
     // The store keeps every event: what the same flood costs without the deaf is not theirs.
     let (_, kept) = cost(&server, post(&mut sender, &mut neighbour, 1..=FLOOD)).await;
     let _deaf = deaf(&server).await;
-    let (waiting, grown) = cost(&server, post(&mut sender, &mut neighbour, FLOOD + 1..=2 * FLOOD)).await;
+    let (waiting, grown) =
+        cost(&server, post(&mut sender, &mut neighbour, FLOOD + 1..=2 * FLOOD)).await;
     let waiting = seen(&server, waiting).await;
     let flooded = Instant::now();
-    eprintln!("{waiting} bytes waited at most; memory grew by {grown}, of which {kept} are the store's");
-    assert!(waiting > 0.0 && waiting <= (DEAF * (OUTBOX + IN_HAND)) as f64, "{waiting} bytes waited for {DEAF} clients");
-    assert!(grown - kept < 48e6, "{DEAF} clients that do not read have cost {} bytes", grown - kept);
+    eprintln!(
+        "{waiting} bytes waited at most; memory grew by {grown}, of which {kept} are the store's"
+    );
+    assert!(
+        waiting > 0.0 && waiting <= (DEAF * (OUTBOX + IN_HAND)) as f64,
+        "{waiting} bytes waited for {DEAF} clients"
+    );
+    assert!(
+        grown - kept < 48e6,
+        "{DEAF} clients that do not read have cost {} bytes",
+        grown - kept
+    );
     until_closed(&server, flooded).await;
     server.assert_serves().await;
 }
@@ -128,7 +160,12 @@ async fn signals_nobody_reads_are_dropped() {
     let text = "x".repeat(1000);
     let (waiting, grown) = cost(&server, async {
         for n in 0..FLOOD {
-            sender.tell("signal", json!({"entity": ROOM, "type": "typing", "body": {"n": n, "text": text}})).await;
+            sender
+                .tell(
+                    "signal",
+                    json!({"entity": ROOM, "type": "typing", "body": {"n": n, "text": text}}),
+                )
+                .await;
             if n % AT_ONCE == 0 {
                 sender.ok("ping", json!({})).await;
             }
@@ -139,25 +176,34 @@ async fn signals_nobody_reads_are_dropped() {
     let waiting = seen(&server, waiting).await;
     let flooded = Instant::now();
     eprintln!("{waiting} bytes waited at most; memory grew by {grown}");
-    assert!(waiting > 0.0 && waiting <= (DEAF * (OUTBOX + IN_HAND)) as f64, "{waiting} bytes waited for {DEAF} clients");
+    assert!(
+        waiting > 0.0 && waiting <= (DEAF * (OUTBOX + IN_HAND)) as f64,
+        "{waiting} bytes waited for {DEAF} clients"
+    );
     // All of them would be 100 MB.
     assert!(grown < 48e6, "{grown} bytes");
     until_closed(&server, flooded).await;
     server.assert_serves().await;
 }
 
-/// Answers are owed, so they go over the outbox' bound; but who does not take them is not heard any more.
+/// Answers are owed, so they go over the outbox' bound; but who does not take them is not heard any
+/// more.
 #[tokio::test]
 async fn answers_nobody_reads_are_asked_for_in_vain() {
     const ANSWER: usize = 10_000;
     const IN_FLIGHT: usize = 64;
     let mut server = Server::builder()
         .unlimited()
-        .with(format!("socket.write_timeout = \"{}s\"\nsocket.outbox_bytes = {OUTBOX}", WRITE_TIMEOUT.as_secs()))
+        .with(format!(
+            "socket.write_timeout = \"{}s\"\nsocket.outbox_bytes = {OUTBOX}",
+            WRITE_TIMEOUT.as_secs()
+        ))
         .start()
         .await;
     let mut client = server.client(CodecKind::Json).await;
-    client.send("doc:large", 1, "set", json!({"path": "/value", "value": "x".repeat(ANSWER)})).await;
+    client
+        .send("doc:large", 1, "set", json!({"path": "/value", "value": "x".repeat(ANSWER)}))
+        .await;
     let begun = Instant::now();
     let (waiting, grown) = cost(&server, async {
         let asking = (0..DEAF).map(async |index| {
@@ -169,7 +215,8 @@ async fn answers_nobody_reads_are_asked_for_in_vain() {
             let read =
                 |id: u64| json!({"jsonrpc": "2.0", "id": format!("{id:0>120}"), "method": "read", "params": {"entity": "doc:large"}});
             let reads = burst(codec, &(0..100).map(read).collect::<Vec<_>>());
-            // Stops when the server has ended the connection: `write` says nothing of that, so each part is short.
+            // Stops when the server has ended the connection: `write` says nothing of that, so each
+            // part is short.
             let mut asked = 0;
             while asked < FLOOD && raw.try_write(&reads).await {
                 asked += 100;
@@ -181,7 +228,10 @@ async fn answers_nobody_reads_are_asked_for_in_vain() {
     })
     .await;
     eprintln!("{waiting} bytes waited at most; memory grew by {grown}");
-    assert!(waiting > 0.0 && waiting <= (DEAF * (OUTBOX + IN_HAND + IN_FLIGHT * (ANSWER + 300))) as f64, "{waiting} bytes");
+    assert!(
+        waiting > 0.0 && waiting <= (DEAF * (OUTBOX + IN_HAND + IN_FLIGHT * (ANSWER + 300))) as f64,
+        "{waiting} bytes"
+    );
     assert!(grown < 64e6, "{grown} bytes");
     until_closed(&server, begun).await;
     server.assert_serves().await;

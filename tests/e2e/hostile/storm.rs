@@ -1,5 +1,5 @@
-//! Storms of subscriptions: thousands of requests in a row from several clients at once, some of them cut off in the middle.
-//! Afterwards nothing of them is left.
+//! Storms of subscriptions: thousands of requests in a row from several clients at once, some of
+//! them cut off in the middle. Afterwards nothing of them is left.
 
 use fastrand::Rng;
 use futures_util::future::{join, join_all};
@@ -45,9 +45,15 @@ fn requests(rng: &mut Rng, codec: CodecKind) -> Vec<u8> {
         .map(|id| {
             let entity = entity(rng.usize(..ENTITIES));
             match rng.u8(..10) {
-                0..=4 => request(id, "subscribe", json!({"entity": entity, "presence": rng.bool()})),
+                0..=4 => {
+                    request(id, "subscribe", json!({"entity": entity, "presence": rng.bool()}))
+                }
                 5..=7 => request(id, "unsubscribe", json!({"entity": entity})),
-                8 => request(id, "presence", json!({"entity": entity, "action": "enter", "meta": {"n": id}})),
+                8 => request(
+                    id,
+                    "presence",
+                    json!({"entity": entity, "action": "enter", "meta": {"n": id}}),
+                ),
                 _ => request(id, "presence", json!({"entity": entity, "action": "leave"})),
             }
         })
@@ -90,7 +96,10 @@ async fn storm(server: &Server, codec: CodecKind, end: End, mut rng: Rng) {
                 CodecKind::MsgPack => rmp_serde::from_slice(&payload).expect("MessagePack"),
             };
             let code = &message["error"]["data"]["code"];
-            assert!(code.is_null() || code == "too_many_subscriptions" || code == "overloaded", "{message}");
+            assert!(
+                code.is_null() || code == "too_many_subscriptions" || code == "overloaded",
+                "{message}"
+            );
             answers += usize::from(message.get("id").is_some());
         }
         answers
@@ -135,7 +144,9 @@ async fn all(server: &Server, rng: &mut Rng, sender: &mut Client, steady: &mut C
         let mut last = [round * EVENTS; BUSY];
         while last != [(round + 1) * EVENTS; BUSY] {
             let event = steady.event().await;
-            let busy = (0..BUSY).find(|busy| event["entity"] == entity(*busy)).expect("an entity it follows");
+            let busy = (0..BUSY)
+                .find(|busy| event["entity"] == entity(*busy))
+                .expect("an entity it follows");
             last[busy] += 1;
             assert_eq!(event["seq"], last[busy], "each event once, in order, whatever others do");
         }
@@ -145,13 +156,19 @@ async fn all(server: &Server, rng: &mut Rng, sender: &mut Client, steady: &mut C
 
 #[tokio::test]
 async fn nothing_is_left_of_a_storm() {
-    let kind =
-        format!("kinds.room = {{behaviour = \"room\", idle_timeout = \"1s\", dedupe_ops = {REQUESTS}, max_pending_ops = {REQUESTS}}}");
-    let limits = format!("socket.max_in_flight = {REQUESTS}\nsocket.max_subscriptions = 60\ndirectory.entity_inbox = 65536");
+    let kind = format!(
+        "kinds.room = {{behaviour = \"room\", idle_timeout = \"1s\", dedupe_ops = {REQUESTS}, max_pending_ops = {REQUESTS}}}"
+    );
+    let limits = format!(
+        "socket.max_in_flight = {REQUESTS}\nsocket.max_subscriptions = 60\ndirectory.entity_inbox = 65536"
+    );
     // Those who were cut off could come back, but not for long.
     let resuming = "socket.resume_window = \"2s\"\nsocket.presence_grace = \"1s\"";
-    let mut server = Server::builder().unlimited().with(limits).with(resuming).with(kind).start().await;
-    let seed = std::env::var("E2E_SEED").ok().map_or(1, |seed| seed.parse().expect("`E2E_SEED` is a number"));
+    let mut server =
+        Server::builder().unlimited().with(limits).with(resuming).with(kind).start().await;
+    let seed = std::env::var("E2E_SEED")
+        .ok()
+        .map_or(1, |seed| seed.parse().expect("`E2E_SEED` is a number"));
     eprintln!("seed {seed}; E2E_SEED={seed} repeats it");
     let mut rng = Rng::with_seed(seed);
     let mut sender = server.client(CodecKind::Json).await;
@@ -173,12 +190,20 @@ async fn nothing_is_left_of_a_storm() {
     let grown = memory[2] - memory[0];
     assert!(grown < LEFT_OVER, "two more storms have left {grown} bytes: {memory:?}");
 
-    // Somebody who comes now gets all that has happened, and all that happens, and nobody else is sent any of it.
+    // Somebody who comes now gets all that has happened, and all that happens, and nobody else is
+    // sent any of it.
     let mut fresh = server.client(CodecKind::Json).await;
     for busy in 0..BUSY {
         let epoch = sender.ok("read", json!({"entity": entity(busy)})).await["epoch"].clone();
-        let caught = fresh.ok("subscribe", json!({"entity": entity(busy), "after": {"epoch": epoch, "seq": 0}})).await;
-        let seqs: Vec<_> = caught["events"].as_array().expect("events").iter().map(|event| event["seq"].clone()).collect();
+        let caught = fresh
+            .ok("subscribe", json!({"entity": entity(busy), "after": {"epoch": epoch, "seq": 0}}))
+            .await;
+        let seqs: Vec<_> = caught["events"]
+            .as_array()
+            .expect("events")
+            .iter()
+            .map(|event| event["seq"].clone())
+            .collect();
         assert_eq!(seqs, (1..=3 * EVENTS).map(Value::from).collect::<Vec<_>>());
     }
     for index in BUSY..60 {

@@ -22,7 +22,11 @@ impl Database {
     pub fn prepare() -> Self {
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let port = free.local_addr().expect("it has an address").port();
-        Self { child: None, port, files: tempfile::tempdir().expect("a temporary directory can be made") }
+        Self {
+            child: None,
+            port,
+            files: tempfile::tempdir().expect("a temporary directory can be made"),
+        }
     }
 
     /// One that runs.
@@ -36,7 +40,17 @@ impl Database {
     pub async fn run(&mut self) {
         let storage = format!("surrealkv://{}?sync=every", self.files.path().join("db").display());
         let mut child = Command::new(program())
-            .args(["start", "--no-banner", "--user", "root", "--pass", "secret", "--bind", &format!("127.0.0.1:{}", self.port), &storage])
+            .args([
+                "start",
+                "--no-banner",
+                "--user",
+                "root",
+                "--pass",
+                "secret",
+                "--bind",
+                &format!("127.0.0.1:{}", self.port),
+                &storage,
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -45,7 +59,13 @@ impl Database {
             .expect("the SurrealDB server can be run");
         let mut log = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let listens = async {
-            while !log.next_line().await.expect("its log is text").expect("it does not end").contains("Started web server") {}
+            while !log
+                .next_line()
+                .await
+                .expect("its log is text")
+                .expect("it does not end")
+                .contains("Started web server")
+            {}
             // It says so just before it binds, and nothing after that.
             while TcpStream::connect(self.address()).await.is_err() {
                 tokio::task::yield_now().await;
@@ -71,12 +91,14 @@ impl Database {
     /// `-STOP` has it do nothing, `-CONT` has it go on.
     pub async fn signal(&self, signal: &str) {
         let pid = self.child.as_ref().and_then(Child::id).expect("it runs").to_string();
-        let sent = Command::new("kill").args([signal, &pid]).status().await.expect("`kill` can be run");
+        let sent =
+            Command::new("kill").args([signal, &pid]).status().await.expect("`kill` can be run");
         assert!(sent.success(), "`kill {signal} {pid}` failed");
     }
 }
 
-/// A greenroom that keeps its store with the SurrealDB server at `address`, and waits for an answer for `timeout`.
+/// A greenroom that keeps its store with the SurrealDB server at `address`, and waits for an answer
+/// for `timeout`.
 pub fn greenroom(address: std::net::SocketAddr, timeout: &str) -> Builder {
     Server::builder()
         .stored_in(format!("ws://{address}"))
@@ -88,6 +110,10 @@ pub fn greenroom(address: std::net::SocketAddr, timeout: &str) -> Builder {
 /// Beside the server's own.
 fn program() -> PathBuf {
     let program = binary().with_file_name("greenroom-dev-surrealdb");
-    assert!(program.exists(), "`{}` is missing; `cargo build --release --bin greenroom-dev-surrealdb` makes it", program.display());
+    assert!(
+        program.exists(),
+        "`{}` is missing; `cargo build --release --bin greenroom-dev-surrealdb` makes it",
+        program.display()
+    );
     program
 }

@@ -15,7 +15,8 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Mounts an empty one as the data directory of `server`, where this user may; says so where not.
+    /// Mounts an empty one as the data directory of `server`, where this user may; says so where
+    /// not.
     pub fn mount(server: &Stopped, test: &str) -> Option<Self> {
         let at = server.directory.path().join("data");
         std::fs::create_dir_all(&at).expect("a directory in a temporary directory can be made");
@@ -29,14 +30,16 @@ impl Disk {
             eprintln!("SKIPPED {test}: this user may not mount a disk");
             return None;
         }
-        std::fs::remove_dir(disk.at.join("lost+found")).expect("a new disk has an empty `lost+found`");
+        std::fs::remove_dir(disk.at.join("lost+found"))
+            .expect("a new disk has an empty `lost+found`");
         Some(disk)
     }
 
     /// Writes wait from now on, and so do flushes, until what this returns is dropped.
     ///
-    /// Nothing on a frozen disk can be removed, not even when a test has failed: what this returns has to be dropped before the server's
-    /// directory, so keep it in a variable that is younger than the server's.
+    /// Nothing on a frozen disk can be removed, not even when a test has failed: what this returns
+    /// has to be dropped before the server's directory, so keep it in a variable that is younger
+    /// than the server's.
     pub fn freeze(&self) -> Frozen {
         assert!(run("fsfreeze", &[&"--freeze", &self.at]), "who may mount a disk may freeze it");
         Frozen(self.at.clone())
@@ -46,7 +49,8 @@ impl Disk {
     pub fn lose_power(&mut self) {
         let witness = self.at.join("nobody-flushed-this");
         std::fs::write(&witness, "x").expect("there is space");
-        // The file holds what the kernel has sent to the device; what it has not, is in the page cache of the mount.
+        // The file holds what the kernel has sent to the device; what it has not, is in the page
+        // cache of the mount.
         let left = self.image.with_extension("left");
         assert!(run("cp", &[&"--sparse=always", &self.image, &left]), "there is space for a copy");
         assert!(run("umount", &[&self.at]), "the server is gone");
@@ -78,5 +82,9 @@ impl Drop for Frozen {
 
 fn run(program: &str, args: &[&dyn AsRef<Path>]) -> bool {
     let args = args.iter().map(|arg| arg.as_ref().as_os_str());
-    Command::new(program).args(args).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    Command::new(program)
+        .args(args)
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }

@@ -9,7 +9,8 @@ use crate::server::Server;
 /// What a process may grow by while its disk stands still, whatever is sent to it meanwhile.
 const GROWTH: u64 = 32 << 20;
 
-/// While nothing can be written nothing is acknowledged; senders are told so, and memory does not follow what they send.
+/// While nothing can be written nothing is acknowledged; senders are told so, and memory does not
+/// follow what they send.
 #[tokio::test]
 async fn a_frozen_disk_holds_everything_back() {
     let stopped = Server::builder()
@@ -18,7 +19,9 @@ async fn a_frozen_disk_holds_everything_back() {
         .with("store.timeout = \"1m\"")
         .with("kinds.room = {behaviour = \"room\", max_pending_ops = 64, ops_per_second = 1000000, ops_burst = 1000000}")
         .prepare();
-    let Some(mut disk) = Disk::mount(&stopped, "a_frozen_disk_holds_everything_back") else { return };
+    let Some(mut disk) = Disk::mount(&stopped, "a_frozen_disk_holds_everything_back") else {
+        return;
+    };
     let server = stopped.start().await;
     let load = Load::start(&server, FLOOD).await;
     load.acknowledged(100).await;
@@ -26,14 +29,20 @@ async fn a_frozen_disk_holds_everything_back() {
     let memory = server.memory("VmRSS");
     let frozen = disk.freeze();
     until_ready(&server, false).await;
-    // By now all answers from before have been read: those of a connection come in order, and many have come since.
+    // By now all answers from before have been read: those of a connection come in order, and many
+    // have come since.
     let before = load.tally();
     load.until("much is sent meanwhile", |tally| tally.sent - before.sent > 2 * GROWTH).await;
     let after = load.tally();
     assert_eq!(after.acknowledged, before.acknowledged, "nothing can be on disk");
     assert!(after.refused["overloaded"] > before.refused["overloaded"], "{after:?}");
     let now = server.memory("VmRSS");
-    assert!(now < memory + GROWTH, "from {} to {} MB while the disk stood still", memory >> 20, now >> 20);
+    assert!(
+        now < memory + GROWTH,
+        "from {} to {} MB while the disk stood still",
+        memory >> 20,
+        now >> 20
+    );
 
     drop(frozen);
     until_ready(&server, true).await;
@@ -46,12 +55,17 @@ async fn a_frozen_disk_holds_everything_back() {
     server.kill().await;
 }
 
-/// A stall that outlasts `store.timeout` leaves an op undecided; it is decided when the disk goes on, and by then the database
-/// has been opened anew.
+/// A stall that outlasts `store.timeout` leaves an op undecided; it is decided when the disk goes
+/// on, and by then the database has been opened anew.
 #[tokio::test]
 async fn a_disk_that_stalls_beyond_the_timeout_decides_later() {
-    let stopped = Server::builder().durable().unlimited().with("store.timeout = \"500ms\"").prepare();
-    let Some(mut disk) = Disk::mount(&stopped, "a_disk_that_stalls_beyond_the_timeout_decides_later") else { return };
+    let stopped =
+        Server::builder().durable().unlimited().with("store.timeout = \"500ms\"").prepare();
+    let Some(mut disk) =
+        Disk::mount(&stopped, "a_disk_that_stalls_beyond_the_timeout_decides_later")
+    else {
+        return;
+    };
     let server = stopped.start().await;
     let load = Load::start(&server, PATIENT).await;
     load.acknowledged(100).await;
@@ -70,17 +84,25 @@ async fn a_disk_that_stalls_beyond_the_timeout_decides_later() {
     server.kill().await;
 }
 
-/// After a flush that failed nobody may rely on what a later one says: the database is opened anew before anything else is
-/// acknowledged, and a power cut at any time finds all that was.
+/// After a flush that failed nobody may rely on what a later one says: the database is opened anew
+/// before anything else is acknowledged, and a power cut at any time finds all that was.
 #[tokio::test]
 async fn a_failed_flush_is_never_acknowledged() {
     let stopped = Server::builder().durable().unlimited().prepare();
-    let Some(mut disk) = Disk::mount(&stopped, "a_failed_flush_is_never_acknowledged") else { return };
+    let Some(mut disk) = Disk::mount(&stopped, "a_failed_flush_is_never_acknowledged") else {
+        return;
+    };
     let server = stopped.start().await;
     let load = Load::start(&server, PATIENT).await;
     load.acknowledged(100).await;
-    // Of each thread's: those of the thread that flushes commits, which is another one after each failure.
-    let Some(fault) = Tracer::flushes(&server, "error=EIO:when=20+20", "a_failed_flush_is_never_acknowledged").await else { return };
+    // Of each thread's: those of the thread that flushes commits, which is another one after each
+    // failure.
+    let Some(fault) =
+        Tracer::flushes(&server, "error=EIO:when=20+20", "a_failed_flush_is_never_acknowledged")
+            .await
+    else {
+        return;
+    };
     server.until("greenroom_commits_total{outcome=\"unknown\"}", |unknown| unknown >= 2.0).await;
     load.acknowledged(50).await;
     fault.lift().await;
@@ -95,20 +117,28 @@ async fn a_failed_flush_is_never_acknowledged() {
     server.kill().await;
 }
 
-/// Where no flush succeeds any more the server ends, so that a supervisor notices, and what it acknowledged is there.
+/// Where no flush succeeds any more the server ends, so that a supervisor notices, and what it
+/// acknowledged is there.
 #[tokio::test]
 async fn a_disk_that_fails_for_good_ends_the_server() {
     let stopped = Server::builder().durable().unlimited().with("drain.deadline = \"2s\"").prepare();
-    let Some(mut disk) = Disk::mount(&stopped, "a_disk_that_fails_for_good_ends_the_server") else { return };
+    let Some(mut disk) = Disk::mount(&stopped, "a_disk_that_fails_for_good_ends_the_server") else {
+        return;
+    };
     let server = stopped.start().await;
     let load = Load::start(&server, PATIENT).await;
     load.acknowledged(100).await;
-    let Some(fault) = Tracer::flushes(&server, "error=EIO", "a_disk_that_fails_for_good_ends_the_server").await else { return };
+    let Some(fault) =
+        Tracer::flushes(&server, "error=EIO", "a_disk_that_fails_for_good_ends_the_server").await
+    else {
+        return;
+    };
     let (status, stopped) = server.ended().await;
     assert_eq!(status.code(), Some(1), "a supervisor has to notice");
     drop(fault);
     let told = load.finish().await;
-    let log = std::fs::read_to_string(stopped.directory.path().join("log")).expect("the log is text");
+    let log =
+        std::fs::read_to_string(stopped.directory.path().join("log")).expect("the log is text");
     assert!(log.contains("the store cannot be used any more"), "{log}");
     disk.lose_power();
     let server = stopped.start().await;
@@ -121,11 +151,16 @@ async fn a_disk_that_fails_for_good_ends_the_server() {
 async fn a_slow_disk_refuses_nobody() {
     let server = Server::builder().durable().unlimited().start().await;
     let load = Load::start(&server, PATIENT).await;
-    let Some(fault) = Tracer::flushes(&server, "delay_enter=100000", "a_slow_disk_refuses_nobody").await else { return };
+    let Some(fault) =
+        Tracer::flushes(&server, "delay_enter=100000", "a_slow_disk_refuses_nobody").await
+    else {
+        return;
+    };
     let commits = "greenroom_commits_total{outcome=\"ok\"}";
     let (ops, transactions) = (load.tally().acknowledged, server.sample(commits).await);
     load.acknowledged(400).await;
-    let (ops, transactions) = ((load.tally().acknowledged - ops) as f64, server.sample(commits).await - transactions);
+    let (ops, transactions) =
+        ((load.tally().acknowledged - ops) as f64, server.sample(commits).await - transactions);
     assert!(ops > 5.0 * transactions, "{ops} ops took {transactions} transactions");
     until_ready(&server, true).await;
     fault.lift().await;
@@ -136,8 +171,8 @@ async fn a_slow_disk_refuses_nobody() {
     told.settles_with(&server).await;
 }
 
-/// The engine keeps recent writes in a block of up to a gibibyte, and takes another when it closes or recovers. Only what is used
-/// of them may count.
+/// The engine keeps recent writes in a block of up to a gibibyte, and takes another when it closes
+/// or recovers. Only what is used of them may count.
 #[tokio::test]
 async fn closing_and_recovering_take_little_memory() {
     let server = Server::builder().durable().unlimited().start().await;

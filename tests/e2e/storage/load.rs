@@ -1,4 +1,5 @@
-//! Clients that write to one room as fast as they are let, one that watches, and what they have been told.
+//! Clients that write to one room as fast as they are let, one that watches, and what they have
+//! been told.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -58,7 +59,8 @@ pub struct Load {
 impl Load {
     /// Has them begin.
     pub async fn start(server: &Server, pace: Pace) -> Self {
-        let (tally, stop) = (Arc::new(watch::Sender::new(Tally::default())), watch::Sender::new(false));
+        let (tally, stop) =
+            (Arc::new(watch::Sender::new(Tally::default())), watch::Sender::new(false));
         let mut watcher = server.client(CodecKind::Json).await;
         watcher.subscribe(ROOM).await;
         let watcher = tokio::spawn(watch_room(watcher, stop.subscribe()));
@@ -66,7 +68,14 @@ impl Load {
         for index in 0..pace.writers {
             let (client, hello) = server.join(CodecKind::ALL[index % 2], json!({})).await;
             let id = hello["client"].clone();
-            let writer = Writer { index, id, next: 0, open: BTreeSet::new(), acknowledged: BTreeMap::new(), text: "x".repeat(pace.text) };
+            let writer = Writer {
+                index,
+                id,
+                next: 0,
+                open: BTreeSet::new(),
+                acknowledged: BTreeMap::new(),
+                text: "x".repeat(pace.text),
+            };
             writers.spawn(writer.write(client, pace, Arc::clone(&tally), stop.subscribe()));
         }
         Self { tally, stop, writers, watcher }
@@ -94,7 +103,10 @@ impl Load {
         self.stop.send_replace(true);
         let mut writers = within("the writers finish", self.writers.join_all()).await;
         writers.sort_unstable_by_key(|writer| writer.index);
-        Told { writers, seen: within("the watcher finishes", self.watcher).await.expect("it did not panic") }
+        Told {
+            writers,
+            seen: within("the watcher finishes", self.watcher).await.expect("it did not panic"),
+        }
     }
 }
 
@@ -115,11 +127,21 @@ impl Writer {
         json!({"entity": ROOM, "n": n, "type": "post", "body": {"writer": self.index, "n": n, "text": self.text}})
     }
 
-    async fn write(mut self, mut client: Client, pace: Pace, tally: Arc<watch::Sender<Tally>>, stop: watch::Receiver<bool>) -> Self {
+    async fn write(
+        mut self,
+        mut client: Client,
+        pace: Pace,
+        tally: Arc<watch::Sender<Tally>>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
         let (mut flight, mut again) = (HashMap::new(), VecDeque::new());
         loop {
             while flight.len() < pace.in_flight {
-                let Some(n) = again.pop_front().or_else(|| (!*stop.borrow()).then(|| self.next + 1)) else { break };
+                let Some(n) =
+                    again.pop_front().or_else(|| (!*stop.borrow()).then(|| self.next + 1))
+                else {
+                    break;
+                };
                 self.next = self.next.max(n);
                 self.open.insert(n);
                 let Ok(id) = client.try_ask("send", self.op(n)).await else { return self };
@@ -138,9 +160,14 @@ impl Writer {
                     tally.send_modify(|tally| tally.acknowledged += 1);
                 }
                 Err(error) => {
-                    let code = error["data"]["code"].as_str().expect("an error has a code").to_owned();
-                    assert!(["unavailable", "overloaded", "shutting_down"].contains(&code.as_str()), "{error}");
-                    let after = error["data"]["retry_after_ms"].as_u64().expect("it says when to repeat");
+                    let code =
+                        error["data"]["code"].as_str().expect("an error has a code").to_owned();
+                    assert!(
+                        ["unavailable", "overloaded", "shutting_down"].contains(&code.as_str()),
+                        "{error}"
+                    );
+                    let after =
+                        error["data"]["retry_after_ms"].as_u64().expect("it says when to repeat");
                     assert!(after > 0, "{error}");
                     tally.send_modify(|tally| *tally.refused.entry(code).or_default() += 1);
                     again.push_back(n);
@@ -156,7 +183,10 @@ impl Writer {
         self.open.remove(&n);
         let seq = sent["seq"].as_u64().expect("a seq");
         let before = self.acknowledged.insert(n, seq);
-        assert!(before.is_none_or(|before| before == seq), "op {n} was acknowledged at {before:?} and then at {seq}");
+        assert!(
+            before.is_none_or(|before| before == seq),
+            "op {n} was acknowledged at {before:?} and then at {seq}"
+        );
     }
 }
 
@@ -202,7 +232,12 @@ impl Told {
         let log = log(server).await;
         for writer in &self.writers {
             for (n, seq) in &writer.acknowledged {
-                assert_eq!(log.get(&(writer.index, *n)), Some(seq), "op {n} of writer {} was acknowledged", writer.index);
+                assert_eq!(
+                    log.get(&(writer.index, *n)),
+                    Some(seq),
+                    "op {n} of writer {} was acknowledged",
+                    writer.index
+                );
             }
         }
         assert!(!self.seen.is_empty(), "the watcher saw something");

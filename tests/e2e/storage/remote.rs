@@ -12,7 +12,8 @@ use crate::server::{command, within};
 
 const UNKNOWN: &str = "greenroom_commits_total{outcome=\"unknown\"}";
 
-/// The transaction arrives and its answer does not: what became of it is found out, and each op is there once.
+/// The transaction arrives and its answer does not: what became of it is found out, and each op is
+/// there once.
 #[tokio::test]
 async fn a_lost_answer_is_settled() {
     let database = Database::start().await;
@@ -31,7 +32,8 @@ async fn a_lost_answer_is_settled() {
     load.finish().await.settles_with(&server).await;
 }
 
-/// A database that does nothing for a while: not ready meanwhile, nothing acknowledged, and all goes on by itself.
+/// A database that does nothing for a while: not ready meanwhile, nothing acknowledged, and all
+/// goes on by itself.
 #[tokio::test]
 async fn a_stopped_database_is_waited_for() {
     let database = Database::start().await;
@@ -88,7 +90,10 @@ async fn a_database_may_come_later() {
     let output = within("the process ends", output).await.expect("the binary runs");
     let says = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "a supervisor has to notice: {says}");
-    assert!(says.contains("waiting for the store") && says.contains("no SurrealDB server answers at"), "{says}");
+    assert!(
+        says.contains("waiting for the store") && says.contains("no SurrealDB server answers at"),
+        "{says}"
+    );
 
     let stopped = greenroom(database.address(), "30s").prepare();
     let log = stopped.directory.path().join("log");

@@ -14,11 +14,19 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// Has the server's flushes end as `how` says, in the words of strace's `inject`, where this user may trace; says so where not.
+    /// Has the server's flushes end as `how` says, in the words of strace's `inject`, where this
+    /// user may trace; says so where not.
     pub async fn flushes(server: &Server, how: &str, test: &str) -> Option<Self> {
         let log = server.path().join("strace");
         let started = Command::new("strace")
-            .args(["-f", "-e", "trace=fsync,fdatasync", "-e", &format!("inject=fsync,fdatasync:{how}"), "-o"])
+            .args([
+                "-f",
+                "-e",
+                "trace=fsync,fdatasync",
+                "-e",
+                &format!("inject=fsync,fdatasync:{how}"),
+                "-o",
+            ])
             .arg(log)
             .args(["-p", &server.pid().to_string()])
             .stderr(Stdio::piped())
@@ -29,7 +37,10 @@ impl Tracer {
             return None;
         };
         let mut says = BufReader::new(strace.stderr.take().expect("it is piped")).lines();
-        let said = within("strace attaches", says.next_line()).await.expect("it speaks text").unwrap_or_default();
+        let said = within("strace attaches", says.next_line())
+            .await
+            .expect("it speaks text")
+            .unwrap_or_default();
         if !said.contains("attached") {
             eprintln!("SKIPPED {test}: this user may not trace: {said}");
             return None;
@@ -40,7 +51,8 @@ impl Tracer {
     /// From now on all is well.
     pub async fn lift(mut self) {
         let pid = self.strace.id().expect("it runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("`kill` can be run");
+        let sent =
+            Command::new("kill").args(["-TERM", &pid]).status().await.expect("`kill` can be run");
         assert!(sent.success(), "`kill -TERM {pid}` failed");
         within("strace lets go", self.strace.wait()).await.expect("it can be waited for");
     }

@@ -55,12 +55,18 @@ impl Wire {
     }
 }
 
-async fn carry(near: TcpStream, database: SocketAddr, state: watch::Receiver<State>, mut cut: watch::Receiver<u64>) {
+async fn carry(
+    near: TcpStream,
+    database: SocketAddr,
+    state: watch::Receiver<State>,
+    mut cut: watch::Receiver<u64>,
+) {
     let mut gone = state.clone();
     cut.mark_unchanged();
     let pass = async {
         let Ok(far) = TcpStream::connect(database).await else { return };
-        let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
+        let ((near_read, near_write), (far_read, far_write)) =
+            (near.into_split(), far.into_split());
         tokio::select! {
             () = pump(near_read, far_write, state.clone(), false) => {}
             () = pump(far_read, near_write, state, true) => {}
@@ -74,10 +80,18 @@ async fn carry(near: TcpStream, database: SocketAddr, state: watch::Receiver<Sta
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<State>, answers: bool) {
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut state: watch::Receiver<State>,
+    answers: bool,
+) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let Ok(now) = state.wait_for(|state| *state != State::Held).await.map(|state| *state) else { return };
+        let Ok(now) = state.wait_for(|state| *state != State::Held).await.map(|state| *state)
+        else {
+            return;
+        };
         if answers && now == State::Mute {
             continue;
         }

@@ -1,11 +1,13 @@
 //! A change of several steps that can be taken back.
 //!
-//! json-patch's own `patch` is not used for this: a `move` whose target does not exist loses the value there, taking
-//! back a `move` to the root panics, and a chain of `copy` can double the document for each of its few bytes. Its types
-//! and its merge are used, and the tests compare results with it.
+//! json-patch's own `patch` is not used for this: a `move` whose target does not exist loses the
+//! value there, taking back a `move` to the root panics, and a chain of `copy` can double the
+//! document for each of its few bytes. Its types and its merge are used, and the tests compare
+//! results with it.
 //!
-//! A step costs its path and what it brings, however large what it moves, copies, replaces or removes is: `node.rs` knows the
-//! extent of each and shares copies. What is left, elements of arrays that move and shared ones that are cloned, is counted and limited.
+//! A step costs its path and what it brings, however large what it moves, copies, replaces or
+//! removes is: `node.rs` knows the extent of each and shares copies. What is left, elements of
+//! arrays that move and shared ones that are cloned, is counted and limited.
 
 use greenroom_protocol::ErrorCode;
 use json_patch::jsonptr::{Pointer, PointerBuf};
@@ -24,8 +26,9 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// How much [work](crate::behaviour::ORDINARY_WORK) one op may make: a patch is short text that can ask for long work. It is
-    /// enough for cloning every level of the largest state once, be it because an earlier op has copied it.
+    /// How much [work](crate::behaviour::ORDINARY_WORK) one op may make: a patch is short text that
+    /// can ask for long work. It is enough for cloning every level of the largest state once, be it
+    /// because an earlier op has copied it.
     fn max_work(&self) -> usize {
         const FLOOR: usize = 64 * 1024;
         self.max_state_bytes.saturating_mul(4).max(FLOOR)
@@ -39,7 +42,10 @@ impl Limits {
     /// Whether `node` may stand `level` deep in the document.
     pub(super) fn check_depth(&self, level: usize, node: &Node) -> Result<(), Rejection> {
         if level + node.extent().depth > self.max_depth {
-            return Err(Rejection::new("too_deep", format!("the state would nest deeper than {}", self.max_depth)));
+            return Err(Rejection::new(
+                "too_deep",
+                format!("the state would nest deeper than {}", self.max_depth),
+            ));
         }
         Ok(())
     }
@@ -55,7 +61,8 @@ enum Undo {
     Merged(Vec<Back>),
 }
 
-/// A change on its way. Whoever drops it keeps the steps done so far; [`roll_back`](Self::roll_back) undoes them.
+/// A change on its way. Whoever drops it keeps the steps done so far;
+/// [`roll_back`](Self::roll_back) undoes them.
 #[derive(Debug)]
 pub(super) struct Edit<'a> {
     tree: &'a mut Tree,
@@ -116,14 +123,20 @@ impl<'a> Edit<'a> {
     /// RFC 6902 `move`.
     pub(super) fn relocate(&mut self, from: &Pointer, to: &Pointer) -> Result<(), Rejection> {
         if to.starts_with(from) && to != from {
-            return Err(Rejection::new("patch_failed", format!("`{}` cannot move into itself", shown(from))));
+            return Err(Rejection::new(
+                "patch_failed",
+                format!("`{}` cannot move into itself", shown(from)),
+            ));
         }
         self.spend(self.tree.moving(from))?;
         let node = self.tree.remove(from, &mut self.work).map_err(failed)?;
-        // In case there is no such place; it does not cost a copy, and is gone before anything else changes.
+        // In case there is no such place; it does not cost a copy, and is gone before anything else
+        // changes.
         let old = node.clone();
         let moved = self.check_depth(to, &node).and_then(|()| self.spend(self.tree.moving(to)));
-        match moved.and_then(|()| self.tree.put(to, node, AtIndex::Insert, &mut self.work).map_err(failed)) {
+        match moved
+            .and_then(|()| self.tree.put(to, node, AtIndex::Insert, &mut self.work).map_err(failed))
+        {
             Ok((to, replaced)) => {
                 drop(old);
                 self.undo.push(Undo::Moved { from: from.to_buf(), to, replaced });
@@ -139,7 +152,10 @@ impl<'a> Edit<'a> {
     /// RFC 6902 `copy`.
     pub(super) fn copy(&mut self, from: &Pointer, to: &Pointer) -> Result<(), Rejection> {
         let Some(source) = self.tree.get(from) else {
-            return Err(Rejection::new("patch_failed", format!("there is nothing at `{}`", shown(from))));
+            return Err(Rejection::new(
+                "patch_failed",
+                format!("there is nothing at `{}`", shown(from)),
+            ));
         };
         self.put(to, source.clone(), AtIndex::Insert)
     }
@@ -148,8 +164,12 @@ impl<'a> Edit<'a> {
     pub(super) fn test(&self, at: &Pointer, expected: &Value) -> Result<(), Rejection> {
         match self.tree.get(at) {
             Some(node) if node.same(expected) => Ok(()),
-            Some(_) => Err(Rejection::new("test_failed", format!("`{}` has another value", shown(at)))),
-            None => Err(Rejection::new("test_failed", format!("there is nothing at `{}`", shown(at)))),
+            Some(_) => {
+                Err(Rejection::new("test_failed", format!("`{}` has another value", shown(at))))
+            }
+            None => {
+                Err(Rejection::new("test_failed", format!("there is nothing at `{}`", shown(at))))
+            }
         }
     }
 
@@ -168,11 +188,13 @@ impl<'a> Edit<'a> {
         self.check_between()
     }
 
-    /// The limit that holds when all steps are done. What does not grow the state is never too large, so that a state
-    /// over a limit that was lowered can be cut down.
+    /// The limit that holds when all steps are done. What does not grow the state is never too
+    /// large, so that a state over a limit that was lowered can be cut down.
     pub(super) fn check_size(&self) -> Result<(), Rejection> {
         match self.limits {
-            Some(limits) if self.tree.size() > limits.max_state_bytes.max(self.size_before) => Err(self.grown(limits)),
+            Some(limits) if self.tree.size() > limits.max_state_bytes.max(self.size_before) => {
+                Err(self.grown(limits))
+            }
             _ => Ok(()),
         }
     }
@@ -204,7 +226,9 @@ impl<'a> Edit<'a> {
                     };
                     tree.put(&from, node, AtIndex::Insert, work).expect(FITS);
                 }
-                Undo::Merged(back) => take_back(tree.root_mut().object_mut(work).expect(FITS), back),
+                Undo::Merged(back) => {
+                    take_back(tree.root_mut().object_mut(work).expect(FITS), back);
+                }
             }
         }
     }
@@ -216,14 +240,20 @@ impl<'a> Edit<'a> {
     /// The limits that hold after each step.
     fn check_between(&self) -> Result<(), Rejection> {
         match self.limits {
-            Some(limits) if self.tree.size() > limits.max_bytes_between().max(self.size_before) => Err(self.grown(limits)),
+            Some(limits) if self.tree.size() > limits.max_bytes_between().max(self.size_before) => {
+                Err(self.grown(limits))
+            }
             Some(limits) if self.work > limits.max_work() => Err(too_much_work()),
             _ => Ok(()),
         }
     }
 
     fn grown(&self, limits: Limits) -> Rejection {
-        too_large(format!("the state would have {} bytes; {} are allowed", self.tree.size(), limits.max_state_bytes))
+        too_large(format!(
+            "the state would have {} bytes; {} are allowed",
+            self.tree.size(),
+            limits.max_state_bytes
+        ))
     }
 
     fn spend(&mut self, work: usize) -> Result<(), Rejection> {

@@ -23,8 +23,9 @@ enum Was {
     Other(Vec<Back>),
 }
 
-/// Merges `members` into `object`, which is `level` deep in the document, up to the first that is not allowed, and notes what takes
-/// back what was done. The stack grows with the patch's depth, which is limited.
+/// Merges `members` into `object`, which is `level` deep in the document, up to the first that is
+/// not allowed, and notes what takes back what was done. The stack grows with the patch's depth,
+/// which is limited.
 pub(super) fn merge(
     object: &mut Object,
     members: Map<String, Value>,
@@ -70,7 +71,9 @@ pub(super) fn take_back(object: &mut Object, back: Vec<Back>) {
             Was::Nothing => drop(object.remove(&key)),
             Was::This(old) => drop(object.insert(&key, old)),
             Was::Other(within) => {
-                object.change(&key, |node| node.object_mut(&mut 0).map(|object| take_back(object, within)));
+                object.change(&key, |node| {
+                    node.object_mut(&mut 0).map(|object| take_back(object, within))
+                });
             }
         }
     }

@@ -1,7 +1,8 @@
 //! A JSON value that knows the length of its text and how deep it nests.
 //!
-//! Both are carried along when a place in it changes, so that nothing is ever measured twice. Arrays and objects are shared: a copy
-//! costs a pointer, and a shared one is cloned, one level of it, when it is about to change.
+//! Both are carried along when a place in it changes, so that nothing is ever measured twice.
+//! Arrays and objects are shared: a copy costs a pointer, and a shared one is cloned, one level of
+//! it, when it is about to change.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -9,7 +10,8 @@ use std::rc::Rc;
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Number, Value};
 
-/// What it costs to clone an element of a shared array, in units of [`ORDINARY_WORK`](crate::behaviour::ORDINARY_WORK).
+/// What it costs to clone an element of a shared array, in units of
+/// [`ORDINARY_WORK`](crate::behaviour::ORDINARY_WORK).
 const PER_ELEMENT: usize = 7;
 /// The same for a member of a shared object.
 const PER_MEMBER: usize = 24;
@@ -102,16 +104,21 @@ impl Node {
         matches!(self, Self::Object(_))
     }
 
-    /// RFC 6902's equality: numbers by value, objects without order. It looks no further than the smaller of both goes.
+    /// RFC 6902's equality: numbers by value, objects without order. It looks no further than the
+    /// smaller of both goes.
     pub(super) fn same(&self, value: &Value) -> bool {
         match (self, value) {
             (Self::Null, Value::Null) => true,
             (Self::Bool(a), Value::Bool(b)) => a == b,
             (Self::Number(a), Value::Number(b)) => super::number::same(a, b),
             (Self::String(a), Value::String(b)) => *a.text == **b,
-            (Self::Array(a), Value::Array(b)) => a.elements.len() == b.len() && a.elements.iter().zip(b).all(|(a, b)| a.same(b)),
+            (Self::Array(a), Value::Array(b)) => {
+                a.elements.len() == b.len() && a.elements.iter().zip(b).all(|(a, b)| a.same(b))
+            }
             (Self::Object(a), Value::Object(b)) => {
-                a.members.len() == b.len() && b.iter().all(|(key, b)| a.members.get(key.as_str()).is_some_and(|a| a.same(b)))
+                a.members.len() == b.len()
+                    && b.iter()
+                        .all(|(key, b)| a.members.get(key.as_str()).is_some_and(|a| a.same(b)))
             }
             _ => false,
         }
@@ -127,7 +134,8 @@ impl Array {
         self.elements.get(index)
     }
 
-    /// What it costs that elements make room or close up when one comes or goes at `index`: one for each, undoing included.
+    /// What it costs that elements make room or close up when one comes or goes at `index`: one for
+    /// each, undoing included.
     pub(super) fn moving(&self, index: usize) -> usize {
         index.min(self.elements.len().saturating_sub(index))
     }
@@ -145,7 +153,11 @@ impl Array {
     }
 
     /// Lets `change` change the element at `index`.
-    pub(super) fn change<R>(&mut self, index: usize, change: impl FnOnce(&mut Node) -> R) -> Option<R> {
+    pub(super) fn change<R>(
+        &mut self,
+        index: usize,
+        change: impl FnOnce(&mut Node) -> R,
+    ) -> Option<R> {
         let node = self.elements.get_mut(index)?;
         Some(self.measure.change(node, change))
     }
@@ -174,7 +186,11 @@ impl Object {
     }
 
     /// Lets `change` change the member `key`.
-    pub(super) fn change<R>(&mut self, key: &str, change: impl FnOnce(&mut Node) -> R) -> Option<R> {
+    pub(super) fn change<R>(
+        &mut self,
+        key: &str,
+        change: impl FnOnce(&mut Node) -> R,
+    ) -> Option<R> {
         let node = self.members.get_mut(key)?;
         Some(self.measure.change(node, change))
     }
@@ -224,7 +240,11 @@ impl Measure {
 
     /// One has gone.
     fn flatten(&mut self, depth: usize) {
-        let (Some(place), Some(Depths(depths))) = (depth.checked_sub(1), self.depths.as_deref_mut()) else { return };
+        let (Some(place), Some(Depths(depths))) =
+            (depth.checked_sub(1), self.depths.as_deref_mut())
+        else {
+            return;
+        };
         depths[place] -= 1;
         while depths.last() == Some(&0) {
             depths.pop();
@@ -244,7 +264,10 @@ impl From<Value> for Node {
             Value::Number(number) => Self::Number(number),
             Value::String(text) => Self::String(Text { len: text_len(&text), text: text.into() }),
             Value::Array(values) => {
-                let mut array = Array { measure: Measure::empty(), elements: VecDeque::with_capacity(values.len()) };
+                let mut array = Array {
+                    measure: Measure::empty(),
+                    elements: VecDeque::with_capacity(values.len()),
+                };
                 values.into_iter().for_each(|value| array.insert(array.len(), value.into()));
                 Self::Array(Rc::new(array))
             }
@@ -273,7 +296,9 @@ impl Serialize for Node {
             Self::Number(number) => number.serialize(serializer),
             Self::String(Text { text, .. }) => serializer.serialize_str(text),
             Self::Array(array) => serializer.collect_seq(&array.elements),
-            Self::Object(object) => serializer.collect_map(object.members.iter().map(|(key, value)| (&**key, value))),
+            Self::Object(object) => {
+                serializer.collect_map(object.members.iter().map(|(key, value)| (&**key, value)))
+            }
         }
     }
 }
@@ -299,6 +324,7 @@ fn text_len<T: Serialize + ?Sized>(value: &T) -> usize {
     }
 
     let mut count = Count(0);
-    serde_json::to_writer(&mut count, value).expect("strings and finite numbers are JSON, and counting does not fail");
+    serde_json::to_writer(&mut count, value)
+        .expect("strings and finite numbers are JSON, and counting does not fail");
     count.0
 }

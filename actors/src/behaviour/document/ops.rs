@@ -46,7 +46,8 @@ impl Change {
         match r#type {
             "increment" => {
                 let IncrementBody { path, by } = fields(body, r#"{"path": "/likes", "by": 1}"#)?;
-                let by = number::parse(by.get()).ok_or_else(|| invalid("`by` is a finite number"))?;
+                let by =
+                    number::parse(by.get()).ok_or_else(|| invalid("`by` is a finite number"))?;
                 Ok(Self::Increment { path: pointer(&path)?, by })
             }
             "set" => {
@@ -56,10 +57,14 @@ impl Change {
             "merge" => Ok(Self::Merge(value_of(body.as_str())?)),
             "patch" => {
                 let operations = value_of(body.as_str())?;
-                let patch = serde_json::from_value(operations).map_err(|error| invalid(format!("the body is no JSON Patch: {error}")))?;
+                let patch = serde_json::from_value(operations)
+                    .map_err(|error| invalid(format!("the body is no JSON Patch: {error}")))?;
                 Ok(Self::Patch(patch))
             }
-            _ => Err(Rejection::new("unknown_op", "a document's ops are `patch`, `merge`, `increment` and `set`")),
+            _ => Err(Rejection::new(
+                "unknown_op",
+                "a document's ops are `patch`, `merge`, `increment` and `set`",
+            )),
         }
     }
 
@@ -81,21 +86,31 @@ fn increment(path: &PointerBuf, by: Number, edit: &mut Edit<'_>) -> Result<Numbe
     let not_a_number = |message: String| Rejection::new("not_a_number", message);
     match edit.get(path) {
         Some(Node::Number(old)) => {
-            let beyond =
-                || not_a_number(format!("{old} + {by} is beyond what a number holds: 2^53 - 1 for integers, about 1.8e308 for floats"));
+            let beyond = || {
+                not_a_number(format!(
+                    "{old} + {by} is beyond what a number holds: 2^53 - 1 for integers, about 1.8e308 for floats"
+                ))
+            };
             let new = number::add(old, &by).ok_or_else(beyond)?;
             edit.replace(path, Node::Number(new.clone()))?;
             Ok(new)
         }
-        Some(_) => Err(not_a_number(format!("there is no number at `{}`", super::tree::shown(path)))),
+        Some(_) => {
+            Err(not_a_number(format!("there is no number at `{}`", super::tree::shown(path))))
+        }
         None => {
-            // Missing members count as 0; a missing element of an array has no place to be counted in.
+            // Missing members count as 0; a missing element of an array has no place to be counted
+            // in.
             let above = path.parent().and_then(|above| edit.get(above));
             if !matches!(above, Some(Node::Object(_))) {
-                let message = format!("there is neither a number at `{}` nor an object to put it in", super::tree::shown(path));
+                let message = format!(
+                    "there is neither a number at `{}` nor an object to put it in",
+                    super::tree::shown(path)
+                );
                 return Err(Rejection::new("patch_failed", message));
             }
-            let new = number::add(&Number::from(0), &by).ok_or_else(|| not_a_number(format!("{by} is beyond 2^53 - 1")))?;
+            let new = number::add(&Number::from(0), &by)
+                .ok_or_else(|| not_a_number(format!("{by} is beyond 2^53 - 1")))?;
             edit.add(path, Value::Number(new.clone()))?;
             Ok(new)
         }

@@ -36,7 +36,9 @@ impl<'a> Reader<'a> {
             Some(b'"') => self.string().map(Value::String),
             Some(b'-' | b'0'..=b'9') => {
                 let text = self.word();
-                number::parse(text).map(Value::Number).ok_or_else(|| Unreadable::Number(text.chars().take(40).collect()))
+                number::parse(text)
+                    .map(Value::Number)
+                    .ok_or_else(|| Unreadable::Number(text.chars().take(40).collect()))
             }
             _ => {
                 let start = self.at;
@@ -101,13 +103,19 @@ impl<'a> Reader<'a> {
         }
         self.at += 1;
         let quoted = self.text.get(start..self.at).ok_or(Unreadable::Syntax(start))?;
-        if plain { Ok(quoted[1..quoted.len() - 1].to_owned()) } else { serde_json::from_str(quoted).map_err(|_| Unreadable::String(start)) }
+        if plain {
+            Ok(quoted[1..quoted.len() - 1].to_owned())
+        } else {
+            serde_json::from_str(quoted).map_err(|_| Unreadable::String(start))
+        }
     }
 
     /// The text from here to whatever ends a number or a keyword.
     fn word(&mut self) -> &'a str {
         let rest = &self.text[self.at..];
-        let len = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))).unwrap_or(rest.len());
+        let len = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')))
+            .unwrap_or(rest.len());
         self.at += len;
         &rest[..len]
     }

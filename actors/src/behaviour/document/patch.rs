@@ -16,7 +16,10 @@ pub(super) fn perform(Patch(operations): Patch, edit: &mut Edit<'_>) -> Result<(
             PatchOperation::Copy(op) => edit.copy(&op.from, &op.path),
             PatchOperation::Test(op) => edit.test(&op.path, &op.value),
         };
-        done.map_err(|rejection| Rejection { message: format!("operation {index}: {}", rejection.message).into(), ..rejection })?;
+        done.map_err(|rejection| Rejection {
+            message: format!("operation {index}: {}", rejection.message).into(),
+            ..rejection
+        })?;
     }
     Ok(())
 }

@@ -16,7 +16,14 @@ fn document(initial: &str) -> Document {
 }
 
 fn send(document: &mut Document, r#type: &str, body: &str) -> Result<Accepted, Rejection> {
-    document.decide(&Op { r#type, body: &raw(body), from: "alice", moderator: false, seq: 1, at: 1 })
+    document.decide(&Op {
+        r#type,
+        body: &raw(body),
+        from: "alice",
+        moderator: false,
+        seq: 1,
+        at: 1,
+    })
 }
 
 /// Sends one op to a document of its own; the state afterwards, or the reason.
@@ -29,9 +36,16 @@ fn outcome(initial: &str, r#type: &str, body: &str) -> Result<String, &'static s
     match outcome {
         Ok(_) => Ok(after.as_str().to_owned()),
         Err(rejection) => {
-            assert_eq!((after.as_str(), document.size()), (initial, size), "{type} {body} was refused and changed the state");
+            assert_eq!(
+                (after.as_str(), document.size()),
+                (initial, size),
+                "{type} {body} was refused and changed the state"
+            );
             let too_large = rejection.reason == "too_large";
-            assert_eq!(rejection.code, if too_large { ErrorCode::TooLarge } else { ErrorCode::Rejected });
+            assert_eq!(
+                rejection.code,
+                if too_large { ErrorCode::TooLarge } else { ErrorCode::Rejected }
+            );
             Err(rejection.reason)
         }
     }
@@ -51,9 +65,21 @@ fn increments() {
         (r#"{"a":9007199254740990}"#, r#"{"path":"/a","by":1}"#, Ok(r#"{"a":9007199254740991}"#)),
         (r#"{"a":9007199254740991}"#, r#"{"path":"/a","by":1}"#, Err("not_a_number")),
         (r#"{"a":-9007199254740991}"#, r#"{"path":"/a","by":-1}"#, Err("not_a_number")),
-        (r#"{"a":18446744073709551615}"#, r#"{"path":"/a","by":18446744073709551615}"#, Err("not_a_number")),
-        (r#"{"a":-9223372036854775808}"#, r#"{"path":"/a","by":-9223372036854775808}"#, Err("not_a_number")),
-        (r#"{"a":9223372036854775808}"#, r#"{"path":"/a","by":-9223372036854775801}"#, Ok(r#"{"a":7}"#)),
+        (
+            r#"{"a":18446744073709551615}"#,
+            r#"{"path":"/a","by":18446744073709551615}"#,
+            Err("not_a_number"),
+        ),
+        (
+            r#"{"a":-9223372036854775808}"#,
+            r#"{"path":"/a","by":-9223372036854775808}"#,
+            Err("not_a_number"),
+        ),
+        (
+            r#"{"a":9223372036854775808}"#,
+            r#"{"path":"/a","by":-9223372036854775801}"#,
+            Ok(r#"{"a":7}"#),
+        ),
         ("{}", r#"{"path":"/a","by":9007199254740992}"#, Err("not_a_number")),
         (r#"{"a":1.7e+308}"#, r#"{"path":"/a","by":1.7e308}"#, Err("not_a_number")),
         (r#"{"a":"1"}"#, r#"{"path":"/a","by":1}"#, Err("not_a_number")),
@@ -74,14 +100,22 @@ fn increments() {
         ("{}", "1", Err("invalid_body")),
     ];
     for (initial, body, want) in table {
-        assert_eq!(outcome(initial, "increment", body).as_deref().map_err(|e| *e), want, "{initial} {body}");
+        assert_eq!(
+            outcome(initial, "increment", body).as_deref().map_err(|e| *e),
+            want,
+            "{initial} {body}"
+        );
     }
 }
 
 #[test]
 fn an_increment_returns_the_new_value() {
     let mut document = document(r#"{"a":1}"#);
-    for (body, want) in [(r#"{"path":"/a","by":2}"#, "3"), (r#"{"path":"/a","by":0.25}"#, "3.25"), (r#"{"path":"/b","by":-1}"#, "-1")] {
+    for (body, want) in [
+        (r#"{"path":"/a","by":2}"#, "3"),
+        (r#"{"path":"/a","by":0.25}"#, "3.25"),
+        (r#"{"path":"/b","by":-1}"#, "-1"),
+    ] {
         assert_eq!(send(&mut document, "increment", body).unwrap().result.unwrap().as_str(), want);
     }
     assert_eq!(send(&mut document, "set", r#"{"path":"/a","value":1}"#).unwrap().result, None);
@@ -96,8 +130,16 @@ fn sets() {
         (r#"{"a":[1,2]}"#, r#"{"path":"/a/0","value":9}"#, Ok(r#"{"a":[9,2]}"#)),
         (r#"{"a":[1,2]}"#, r#"{"path":"/a/1","value":9}"#, Ok(r#"{"a":[1,9]}"#)),
         (r#"{"a":[1,2]}"#, r#"{"path":"/a/2","value":9}"#, Ok(r#"{"a":[1,2,9]}"#)),
-        (r#"{"a":[[1,2],{"b":[3]}]}"#, r#"{"path":"/a/1/b/0","value":[4]}"#, Ok(r#"{"a":[[1,2],{"b":[[4]]}]}"#)),
-        (r#"{"a":[[1,2],{"b":[3]}]}"#, r#"{"path":"/a/0/1","value":{}}"#, Ok(r#"{"a":[[1,{}],{"b":[3]}]}"#)),
+        (
+            r#"{"a":[[1,2],{"b":[3]}]}"#,
+            r#"{"path":"/a/1/b/0","value":[4]}"#,
+            Ok(r#"{"a":[[1,2],{"b":[[4]]}]}"#),
+        ),
+        (
+            r#"{"a":[[1,2],{"b":[3]}]}"#,
+            r#"{"path":"/a/0/1","value":{}}"#,
+            Ok(r#"{"a":[[1,{}],{"b":[3]}]}"#),
+        ),
         ("[1,2]", r#"{"path":"/0","value":9}"#, Ok("[9,2]")),
         (r#"{"0":1,"-":2}"#, r#"{"path":"/-","value":9}"#, Ok(r#"{"-":9,"0":1}"#)),
         (r#"{"a":[1,2]}"#, r#"{"path":"/a/-","value":9}"#, Ok(r#"{"a":[1,2,9]}"#)),
@@ -105,7 +147,11 @@ fn sets() {
         ("{}", r#"{ "path" : "/a" , "value" : [ 1 , 2.50 , 1e2 ] }"#, Ok(r#"{"a":[1,2.5,100.0]}"#)),
         (r#"{"a":[1,2]}"#, r#"{"path":"/a/3","value":9}"#, Err("patch_failed")),
         (r#"{"a":[1,2]}"#, r#"{"path":"/a/01","value":9}"#, Err("patch_failed")),
-        (r#"{"a":[1,2]}"#, r#"{"path":"/a/99999999999999999999999","value":9}"#, Err("patch_failed")),
+        (
+            r#"{"a":[1,2]}"#,
+            r#"{"path":"/a/99999999999999999999999","value":9}"#,
+            Err("patch_failed"),
+        ),
         ("{}", r#"{"path":"/a/b","value":9}"#, Err("patch_failed")),
         (r#"{"a":1}"#, r#"{"path":"/a/b","value":9}"#, Err("patch_failed")),
         ("{}", r#"{"path":"x","value":9}"#, Err("invalid_body")),
@@ -115,7 +161,11 @@ fn sets() {
         ("{}", r#"{"path":"/a","value":"\ud800"}"#, Err("invalid_body")),
     ];
     for (initial, body, want) in table {
-        assert_eq!(outcome(initial, "set", body).as_deref().map_err(|e| *e), want, "{initial} {body}");
+        assert_eq!(
+            outcome(initial, "set", body).as_deref().map_err(|e| *e),
+            want,
+            "{initial} {body}"
+        );
     }
 }
 
@@ -123,17 +173,37 @@ fn sets() {
 fn patches() {
     let table = [
         ("{}", "[]", Ok("{}")),
-        (r#"{"a":1}"#, r#"[{"op":"test","path":"/a","value":1.0},{"op":"replace","path":"/a","value":2}]"#, Ok(r#"{"a":2}"#)),
-        (r#"{"a":[1,2,3]}"#, r#"[{"op":"remove","path":"/a/1"},{"op":"add","path":"/a/-","value":4}]"#, Ok(r#"{"a":[1,3,4]}"#)),
+        (
+            r#"{"a":1}"#,
+            r#"[{"op":"test","path":"/a","value":1.0},{"op":"replace","path":"/a","value":2}]"#,
+            Ok(r#"{"a":2}"#),
+        ),
+        (
+            r#"{"a":[1,2,3]}"#,
+            r#"[{"op":"remove","path":"/a/1"},{"op":"add","path":"/a/-","value":4}]"#,
+            Ok(r#"{"a":[1,3,4]}"#),
+        ),
         (r#"{"a":{"b":1}}"#, r#"[{"op":"move","from":"/a/b","path":"/a"}]"#, Ok(r#"{"a":1}"#)),
         (r#"{"a":{"b":1}}"#, r#"[{"op":"move","from":"/a/b","path":""}]"#, Ok("1")),
         (r#"{"a":1}"#, r#"[{"op":"move","from":"/a","path":"/a"}]"#, Ok(r#"{"a":1}"#)),
         ("[1,2,3]", r#"[{"op":"move","from":"/0","path":"/-"}]"#, Ok("[2,3,1]")),
         (r#"{"a":1}"#, r#"[{"op":"copy","from":"","path":"/b"}]"#, Ok(r#"{"a":1,"b":{"a":1}}"#)),
-        ("{}", r#"[{"op":"add","path":"/a","value":null,"comment":"ignored"}]"#, Ok(r#"{"a":null}"#)),
-        (r#"{"a":{"x":1,"y":[2]}}"#, r#"[{"op":"test","path":"/a","value":{"y":[2.0],"x":1}}]"#, Ok(r#"{"a":{"x":1,"y":[2]}}"#)),
+        (
+            "{}",
+            r#"[{"op":"add","path":"/a","value":null,"comment":"ignored"}]"#,
+            Ok(r#"{"a":null}"#),
+        ),
+        (
+            r#"{"a":{"x":1,"y":[2]}}"#,
+            r#"[{"op":"test","path":"/a","value":{"y":[2.0],"x":1}}]"#,
+            Ok(r#"{"a":{"x":1,"y":[2]}}"#),
+        ),
         // What fails late takes back what was done early.
-        (r#"{"a":{"b":1}}"#, r#"[{"op":"move","from":"/a/b","path":""},{"op":"test","path":"","value":2}]"#, Err("test_failed")),
+        (
+            r#"{"a":{"b":1}}"#,
+            r#"[{"op":"move","from":"/a/b","path":""},{"op":"test","path":"","value":2}]"#,
+            Err("test_failed"),
+        ),
         (r#"{"a":1,"b":2}"#, r#"[{"op":"move","from":"/a","path":"/x/y"}]"#, Err("patch_failed")),
         (
             "[1,2]",
@@ -159,7 +229,11 @@ fn patches() {
         ("{}", r#"[1]"#, Err("invalid_body")),
     ];
     for (initial, body, want) in table {
-        assert_eq!(outcome(initial, "patch", body).as_deref().map_err(|e| *e), want, "{initial} {body}");
+        assert_eq!(
+            outcome(initial, "patch", body).as_deref().map_err(|e| *e),
+            want,
+            "{initial} {body}"
+        );
     }
 }
 
@@ -190,7 +264,11 @@ fn merges() {
 }
 
 fn small() -> Document {
-    Document::new(DocumentConfig { initial: raw(r#"{"a":"0123456789"}"#), max_state_bytes: 64, max_depth: 3 })
+    Document::new(DocumentConfig {
+        initial: raw(r#"{"a":"0123456789"}"#),
+        max_state_bytes: 64,
+        max_depth: 3,
+    })
 }
 
 #[test]
@@ -221,7 +299,8 @@ fn the_state_is_bounded() {
     ];
     for (op, body, want) in table {
         let mut document = small();
-        let outcome = send(&mut document, op, &body).map(drop).map_err(|rejection| rejection.reason);
+        let outcome =
+            send(&mut document, op, &body).map(drop).map_err(|rejection| rejection.reason);
         assert_eq!(outcome, want, "{op} {body}");
         assert_eq!(document.size(), document.snapshot().len());
         if want.is_err() {
@@ -234,7 +313,10 @@ fn the_state_is_bounded() {
 fn a_state_over_a_lowered_limit_can_shrink_and_replays() {
     let config = DocumentConfig { max_state_bytes: 8, ..Default::default() };
     let mut document = Document::restore(config, 4, &raw(r#"{"a":"0123456789","n":10}"#)).unwrap();
-    assert_eq!(send(&mut document, "set", r#"{"path":"/b","value":1}"#).unwrap_err().reason, "too_large");
+    assert_eq!(
+        send(&mut document, "set", r#"{"path":"/b","value":1}"#).unwrap_err().reason,
+        "too_large"
+    );
     send(&mut document, "increment", r#"{"path":"/n","by":1}"#).expect("it does not grow");
     send(&mut document, "merge", r#"{"n":null}"#).expect("it shrinks");
     let body = raw(r#"{"path":"/b","value":"0123456789"}"#);
@@ -258,26 +340,48 @@ fn a_state_over_a_lowered_limit_can_shrink_and_replays() {
 #[test]
 fn hostile_bodies_do_no_harm() {
     let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
-    let nested = (0..100_000).fold(String::new(), |all, _| all + r#"{"a":"#) + "1" + &"}".repeat(100_000);
+    let nested =
+        (0..100_000).fold(String::new(), |all, _| all + r#"{"a":"#) + "1" + &"}".repeat(100_000);
     let digits = "9".repeat(100_000);
     for op in ["patch", "merge", "increment", "set"] {
         for body in [deep(65), deep(130), deep(100_000), nested.clone()] {
             assert_eq!(outcome("{}", op, &body), Err("too_deep"), "{op}");
         }
     }
-    assert_eq!(outcome("{}", "merge", &deep(64)), Err("too_deep"), "a body's depth is allowed, the state's is not");
-    for number in [digits.clone(), format!("-{digits}"), format!("1e{digits}"), format!("{digits}.5")] {
+    assert_eq!(
+        outcome("{}", "merge", &deep(64)),
+        Err("too_deep"),
+        "a body's depth is allowed, the state's is not"
+    );
+    for number in
+        [digits.clone(), format!("-{digits}"), format!("1e{digits}"), format!("{digits}.5")]
+    {
         assert_eq!(outcome("{}", "merge", &number), Err("invalid_body"));
-        assert_eq!(outcome("{}", "increment", &format!(r#"{{"path":"/a","by":{number}}}"#)), Err("invalid_body"));
+        assert_eq!(
+            outcome("{}", "increment", &format!(r#"{{"path":"/a","by":{number}}}"#)),
+            Err("invalid_body")
+        );
     }
-    assert_eq!(outcome("{}", "merge", &format!("1e-{digits}")).as_deref(), Ok("0.0"), "too small is zero");
+    assert_eq!(
+        outcome("{}", "merge", &format!("1e-{digits}")).as_deref(),
+        Ok("0.0"),
+        "too small is zero"
+    );
     let long_path = "/a".repeat(10_000);
-    assert_eq!(outcome("{}", "set", &format!(r#"{{"path":"{long_path}","value":1}}"#)), Err("too_deep"));
-    assert_eq!(outcome("{}", "increment", &format!(r#"{{"path":"{long_path}","by":1}}"#)), Err("patch_failed"));
+    assert_eq!(
+        outcome("{}", "set", &format!(r#"{{"path":"{long_path}","value":1}}"#)),
+        Err("too_deep")
+    );
+    assert_eq!(
+        outcome("{}", "increment", &format!(r#"{{"path":"{long_path}","by":1}}"#)),
+        Err("patch_failed")
+    );
     assert_eq!(outcome("{}", "shout", "{}"), Err("unknown_op"));
     assert_eq!(outcome("{}", "", "{}"), Err("unknown_op"));
     let mut document = document("{}");
-    let message = send(&mut document, "increment", &format!(r#"{{"path":"{long_path}","by":1}}"#)).unwrap_err().message;
+    let message = send(&mut document, "increment", &format!(r#"{{"path":"{long_path}","by":1}}"#))
+        .unwrap_err()
+        .message;
     assert!(message.len() < 300, "{} bytes of message", message.len());
 }
 
@@ -295,7 +399,8 @@ fn a_snapshot_is_made_once() {
 
 #[test]
 fn settings_are_checked() {
-    let config = |initial: &str| DocumentConfig { initial: raw(initial), max_state_bytes: 10, max_depth: 1 };
+    let config =
+        |initial: &str| DocumentConfig { initial: raw(initial), max_state_bytes: 10, max_depth: 1 };
     assert_eq!(config("[1]").check(), Ok(()));
     assert_eq!(DocumentConfig::default().check(), Ok(()));
     for (initial, want) in [
@@ -311,5 +416,8 @@ fn settings_are_checked() {
     let deep = raw(&format!("{}{}", "[".repeat(101), "]".repeat(101)));
     assert_eq!(Document::restore(DocumentConfig::default(), 3, &deep).unwrap_err().seq, 3);
     assert_eq!(Document::restore(DocumentConfig::default(), 3, &raw("1e999")).unwrap_err().seq, 3);
-    assert_eq!(DocumentConfig { max_depth: usize::MAX, ..Default::default() }.limits().max_depth, DEEPEST);
+    assert_eq!(
+        DocumentConfig { max_depth: usize::MAX, ..Default::default() }.limits().max_depth,
+        DEEPEST
+    );
 }

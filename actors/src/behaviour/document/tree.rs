@@ -19,7 +19,8 @@ pub(super) enum AtIndex {
     Replace,
 }
 
-/// The value at its root. Changes add what they cost to `work`, in units of [`ORDINARY_WORK`](crate::behaviour::ORDINARY_WORK).
+/// The value at its root. Changes add what they cost to `work`, in units of
+/// [`ORDINARY_WORK`](crate::behaviour::ORDINARY_WORK).
 #[derive(Debug)]
 pub(super) struct Tree {
     root: Node,
@@ -57,8 +58,9 @@ impl Tree {
         })
     }
 
-    /// Puts `node` where `at` points: an object's member is added or replaced, `-` is an array's end, and the root is replaced. Gives
-    /// back what was replaced, and the place with `-` resolved.
+    /// Puts `node` where `at` points: an object's member is added or replaced, `-` is an array's
+    /// end, and the root is replaced. Gives back what was replaced, and the place with `-`
+    /// resolved.
     pub(super) fn put(
         &mut self,
         at: &Pointer,
@@ -71,11 +73,17 @@ impl Tree {
         };
         match self.get(above) {
             Some(Node::Object(_)) => {
-                let old = self.change(above, work, |above, work| above.object_mut(work)?.insert(&last.decoded(), node)).flatten();
+                let old = self
+                    .change(above, work, |above, work| {
+                        above.object_mut(work)?.insert(&last.decoded(), node)
+                    })
+                    .flatten();
                 Ok((at.to_buf(), old))
             }
             Some(Node::Array(array)) => {
-                let Some(place) = place(&last, array.len()) else { return Err(no_index(above, &last, array.len(), true)) };
+                let Some(place) = place(&last, array.len()) else {
+                    return Err(no_index(above, &last, array.len(), true));
+                };
                 let replaces = index == AtIndex::Replace && place < array.len();
                 let old = self.change(above, work, |above, work| {
                     let array = above.array_mut(work)?;
@@ -87,7 +95,10 @@ impl Tree {
                 });
                 Ok((above.with_trailing_token(Token::from(place)), old.flatten()))
             }
-            Some(_) => Err(NoPlace(format!("there is neither an object nor an array at `{}`", shown(above)))),
+            Some(_) => Err(NoPlace(format!(
+                "there is neither an object nor an array at `{}`",
+                shown(above)
+            ))),
             None => Err(nothing(above)),
         }
     }
@@ -99,19 +110,27 @@ impl Tree {
         };
         match self.get(above) {
             Some(Node::Array(array)) => {
-                let Some(index) = element(&last, array.len()) else { return Err(no_index(above, &last, array.len(), false)) };
-                self.change(above, work, |above, work| above.array_mut(work)?.remove(index)).flatten()
+                let Some(index) = element(&last, array.len()) else {
+                    return Err(no_index(above, &last, array.len(), false));
+                };
+                self.change(above, work, |above, work| above.array_mut(work)?.remove(index))
+                    .flatten()
             }
-            Some(Node::Object(object)) if object.get(&last.decoded()).is_some() => {
-                self.change(above, work, |above, work| above.object_mut(work)?.remove(&last.decoded())).flatten()
-            }
+            Some(Node::Object(object)) if object.get(&last.decoded()).is_some() => self
+                .change(above, work, |above, work| above.object_mut(work)?.remove(&last.decoded()))
+                .flatten(),
             _ => None,
         }
         .ok_or_else(|| nothing(at))
     }
 
     /// Exchanges what is where `at` points for `node`.
-    pub(super) fn replace(&mut self, at: &Pointer, node: Node, work: &mut usize) -> Result<Node, NoPlace> {
+    pub(super) fn replace(
+        &mut self,
+        at: &Pointer,
+        node: Node,
+        work: &mut usize,
+    ) -> Result<Node, NoPlace> {
         if self.get(at).is_none() {
             return Err(nothing(at));
         }
@@ -122,7 +141,9 @@ impl Tree {
     pub(super) fn moving(&self, at: &Pointer) -> usize {
         match at.split_back() {
             Some((above, last)) => match self.get(above) {
-                Some(Node::Array(array)) => place(&last, array.len()).map_or(0, |index| array.moving(index)),
+                Some(Node::Array(array)) => {
+                    place(&last, array.len()).map_or(0, |index| array.moving(index))
+                }
                 _ => 0,
             },
             None => 0,
@@ -130,7 +151,12 @@ impl Tree {
     }
 
     /// Lets `change` change what is at `at`, and all above it take note.
-    fn change<R>(&mut self, at: &Pointer, work: &mut usize, change: impl FnOnce(&mut Node, &mut usize) -> R) -> Option<R> {
+    fn change<R>(
+        &mut self,
+        at: &Pointer,
+        work: &mut usize,
+        change: impl FnOnce(&mut Node, &mut usize) -> R,
+    ) -> Option<R> {
         descend(&mut self.root, &mut at.tokens(), work, change)
     }
 }
@@ -144,7 +170,10 @@ fn descend<'t, R>(
 ) -> Option<R> {
     let Some(token) = tokens.next() else { return Some(change(node, work)) };
     if node.is_object() {
-        return node.object_mut(work)?.change(&token.decoded(), |below| descend(below, tokens, work, change)).flatten();
+        return node
+            .object_mut(work)?
+            .change(&token.decoded(), |below| descend(below, tokens, work, change))
+            .flatten();
     }
     let array = node.array_mut(work)?;
     let index = element(&token, array.len())?;
@@ -168,7 +197,10 @@ fn nothing(at: &Pointer) -> NoPlace {
 fn no_index(above: &Pointer, token: &Token<'_>, len: usize, or_end: bool) -> NoPlace {
     let token: String = token.decoded().chars().take(40).collect();
     let end = if or_end { ", and `-` is its end" } else { "" };
-    NoPlace(format!("the array at `{}` has {len} elements and no index `{token}`{end}", shown(above)))
+    NoPlace(format!(
+        "the array at `{}` has {len} elements and no index `{token}`{end}",
+        shown(above)
+    ))
 }
 
 /// A pointer as far as a message shows it.

@@ -45,7 +45,10 @@ impl Change {
     /// Reads an op or an event. A message's own body is not looked into beyond its being an object.
     pub(super) fn parse(r#type: &str, body: &RawJson) -> Result<Self, Rejection> {
         if !matches!(r#type, "post" | "edit" | "delete" | "purge" | "react") {
-            return Err(Rejection::new("unknown_op", "a room's ops are `post`, `edit`, `delete`, `purge` and `react`"));
+            return Err(Rejection::new(
+                "unknown_op",
+                "a room's ops are `post`, `edit`, `delete`, `purge` and `react`",
+            ));
         }
         if body.deeper_than(MAX_DEPTH) {
             return Err(invalid(format!("the body nests deeper than {MAX_DEPTH}")));
@@ -61,7 +64,8 @@ impl Change {
                 Ok(if r#type == "delete" { Self::Delete { seq } } else { Self::Purge { seq } })
             }
             _ => {
-                let ReactBody { seq, emoji, remove } = fields(body, r#"{"seq": 12, "emoji": "👍", "remove"?: true}"#)?;
+                let ReactBody { seq, emoji, remove } =
+                    fields(body, r#"{"seq": 12, "emoji": "👍", "remove"?: true}"#)?;
                 if emoji.is_empty() || emoji.len() > MAX_EMOJI {
                     return Err(invalid(format!("an emoji has 1 to {MAX_EMOJI} bytes")));
                 }
@@ -74,7 +78,10 @@ impl Change {
     pub(super) fn target(&self) -> Option<Seq> {
         match self {
             Self::Post(_) => None,
-            Self::Edit { seq, .. } | Self::Delete { seq } | Self::Purge { seq } | Self::React { seq, .. } => Some(*seq),
+            Self::Edit { seq, .. }
+            | Self::Delete { seq }
+            | Self::Purge { seq }
+            | Self::React { seq, .. } => Some(*seq),
         }
     }
 }
@@ -88,7 +95,11 @@ fn fields<'a, T: Deserialize<'a>>(body: &'a RawJson, shape: &str) -> Result<T, R
 }
 
 fn message_body(body: RawJson) -> Result<RawJson, Rejection> {
-    if is_object(&body) { Ok(body) } else { Err(invalid("a message's body is an object such as {\"text\": \"hi\"}")) }
+    if is_object(&body) {
+        Ok(body)
+    } else {
+        Err(invalid("a message's body is an object such as {\"text\": \"hi\"}"))
+    }
 }
 
 fn is_object(body: &RawJson) -> bool {

@@ -19,7 +19,8 @@ pub(super) struct Message {
     pub(super) from: Box<str>,
     /// `null` once deleted.
     body: RawJson,
-    /// The size of the body, where it is not known any more. No snapshot shows such a message: its deletion follows in the log.
+    /// The size of the body, where it is not known any more. No snapshot shows such a message: its
+    /// deletion follows in the log.
     #[serde(skip)]
     erased: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,7 +31,8 @@ pub(super) struct Message {
     reactions: Reactions,
 }
 
-/// Emoji in the order of their first use, each with its users in the order they came: few enough to search in line.
+/// Emoji in the order of their first use, each with its users in the order they came: few enough to
+/// search in line.
 #[derive(Debug, Clone, Default)]
 struct Reactions {
     all: Vec<(Box<str>, Vec<Box<str>>)>,
@@ -42,7 +44,16 @@ struct Reactions {
 
 impl Message {
     pub(super) fn new(seq: Seq, at: Millis, from: &str, body: RawJson) -> Self {
-        Self { seq, at, from: from.into(), body, erased: None, edited_at: None, deleted: false, reactions: Reactions::default() }
+        Self {
+            seq,
+            at,
+            from: from.into(),
+            body,
+            erased: None,
+            edited_at: None,
+            deleted: false,
+            reactions: Reactions::default(),
+        }
     }
 
     /// One whose body is not known any more; it had `bytes`.
@@ -93,21 +104,29 @@ impl Message {
         Ok(())
     }
 
-    /// What it costs to find a reaction, in units of [`ORDINARY_WORK`](crate::behaviour::ORDINARY_WORK).
+    /// What it costs to find a reaction, in units of
+    /// [`ORDINARY_WORK`](crate::behaviour::ORDINARY_WORK).
     pub(super) fn reaction_work(&self, emoji: &str) -> usize {
         const PER_USER: usize = 4;
         let Reactions { all, .. } = &self.reactions;
-        all.len() + all.iter().find(|(known, _)| known.as_ref() == emoji).map_or(0, |(_, users)| PER_USER * users.len())
+        all.len()
+            + all
+                .iter()
+                .find(|(known, _)| known.as_ref() == emoji)
+                .map_or(0, |(_, users)| PER_USER * users.len())
     }
 
     /// Adds a reaction; the same one twice is one.
     pub(super) fn react(&mut self, emoji: &str, user: &str) {
         let reactions = &mut self.reactions;
-        let at = reactions.all.iter().position(|(known, _)| known.as_ref() == emoji).unwrap_or_else(|| {
-            reactions.all.push((emoji.into(), Vec::new()));
-            reactions.bytes += emoji_bytes(emoji);
-            reactions.all.len() - 1
-        });
+        let at =
+            reactions.all.iter().position(|(known, _)| known.as_ref() == emoji).unwrap_or_else(
+                || {
+                    reactions.all.push((emoji.into(), Vec::new()));
+                    reactions.bytes += emoji_bytes(emoji);
+                    reactions.all.len() - 1
+                },
+            );
         let (_, users) = &mut reactions.all[at];
         if !users.iter().any(|known| known.as_ref() == user) {
             users.push(user.into());
@@ -119,7 +138,9 @@ impl Message {
     /// Takes a reaction back; one that is not there is no error.
     pub(super) fn unreact(&mut self, emoji: &str, user: &str) {
         let reactions = &mut self.reactions;
-        let Some(at) = reactions.all.iter().position(|(known, _)| known.as_ref() == emoji) else { return };
+        let Some(at) = reactions.all.iter().position(|(known, _)| known.as_ref() == emoji) else {
+            return;
+        };
         let (_, users) = &mut reactions.all[at];
         let Some(place) = users.iter().position(|known| known.as_ref() == user) else { return };
         users.remove(place);
@@ -135,7 +156,10 @@ impl Message {
     pub(super) fn size(&self) -> usize {
         // The names of the fields, with numbers of usual length.
         const FRAME: usize = 64;
-        FRAME + self.from.len() + self.erased.unwrap_or_else(|| self.body.len()) + self.reactions.bytes
+        FRAME
+            + self.from.len()
+            + self.erased.unwrap_or_else(|| self.body.len())
+            + self.reactions.bytes
     }
 }
 
@@ -176,7 +200,8 @@ impl<'de> Deserialize<'de> for Reactions {
                 let mut reactions = Reactions::default();
                 while let Some((emoji, users)) = map.next_entry::<Box<str>, Vec<Box<str>>>()? {
                     reactions.users += users.len();
-                    reactions.bytes += emoji_bytes(&emoji) + users.iter().map(|user| user_bytes(user)).sum::<usize>();
+                    reactions.bytes += emoji_bytes(&emoji)
+                        + users.iter().map(|user| user_bytes(user)).sum::<usize>();
                     reactions.all.push((emoji, users));
                 }
                 Ok(reactions)

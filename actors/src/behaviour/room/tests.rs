@@ -21,8 +21,21 @@ impl Stage {
         Self { room: Room::new(config), seq: 0 }
     }
 
-    fn sends(&mut self, from: &str, moderator: bool, r#type: &str, body: &str) -> Result<(), Rejection> {
-        let op = Op { r#type, body: &raw(body), from, moderator, seq: self.seq + 1, at: 100 + self.seq + 1 };
+    fn sends(
+        &mut self,
+        from: &str,
+        moderator: bool,
+        r#type: &str,
+        body: &str,
+    ) -> Result<(), Rejection> {
+        let op = Op {
+            r#type,
+            body: &raw(body),
+            from,
+            moderator,
+            seq: self.seq + 1,
+            at: 100 + self.seq + 1,
+        };
         let accepted = self.room.decide(&op)?;
         assert!(accepted.result.is_none() && accepted.work < ORDINARY_WORK);
         self.seq += 1;
@@ -71,7 +84,9 @@ fn a_conversation() {
     ));
 
     stage.alice("delete", r#"{"seq":1}"#).unwrap();
-    stage.shows(&format!(r#"{{"seq":1,"at":101,"from":"alice","body":null,"edited_at":107,"deleted":true}},{bobs}"#));
+    stage.shows(&format!(
+        r#"{{"seq":1,"at":101,"from":"alice","body":null,"edited_at":107,"deleted":true}},{bobs}"#
+    ));
     stage.alice("post", "{}").unwrap();
     stage.shows(&format!(r#"{bobs},{{"seq":12,"at":112,"from":"alice","body":{{}}}}"#));
 }
@@ -95,7 +110,8 @@ fn messages_out_of_reach() {
     stage.alice("delete", r#"{"seq":3}"#).unwrap();
     // Forgotten, deleted, an event but no message, not yet there.
     for seq in [1, 3, 4, 5, u64::MAX] {
-        for (op, rest) in [("edit", r#","body":{}"#), ("delete", ""), ("react", r#","emoji":"x""#)] {
+        for (op, rest) in [("edit", r#","body":{}"#), ("delete", ""), ("react", r#","emoji":"x""#)]
+        {
             let body = format!(r#"{{"seq":{seq}{rest}}}"#);
             assert_eq!(reason(stage.alice(op, &body)), "message_not_found", "{op} {body}");
         }
@@ -109,31 +125,41 @@ fn a_purge_reaches_what_the_state_has_forgotten() {
         stage.alice("post", "{}").unwrap();
     }
     stage.alice("edit", r#"{"seq":3,"body":{}}"#).unwrap();
-    assert_eq!(reason(stage.alice("purge", r#"{"seq":3}"#)), "not_moderator", "not even its author");
+    assert_eq!(
+        reason(stage.alice("purge", r#"{"seq":3}"#)),
+        "not_moderator",
+        "not even its author"
+    );
     stage.sends("mod", true, "purge", r#"{"seq":1}"#).expect("it may be in the journal");
     stage.sends("mod", true, "purge", r#"{"seq":3}"#).unwrap();
-    let left =
-        r#"{"seq":2,"at":102,"from":"alice","body":{}},{"seq":3,"at":103,"from":"alice","body":null,"edited_at":104,"deleted":true}"#;
+    let left = r#"{"seq":2,"at":102,"from":"alice","body":{}},{"seq":3,"at":103,"from":"alice","body":null,"edited_at":104,"deleted":true}"#;
     stage.shows(left);
     stage.sends("mod", true, "purge", r#"{"seq":3}"#).expect("one that is deleted already");
     stage.shows(left);
     // Never was, an edit, a purge, not there yet.
     for seq in [0, 4, 5, 8, u64::MAX] {
-        assert_eq!(reason(stage.sends("mod", true, "purge", &format!(r#"{{"seq":{seq}}}"#))), "message_not_found", "{seq}");
+        assert_eq!(
+            reason(stage.sends("mod", true, "purge", &format!(r#"{{"seq":{seq}}}"#))),
+            "message_not_found",
+            "{seq}"
+        );
     }
     for body in ["{}", r#"{"seq":1,"why":"x"}"#, "[1]", r#"{"seq":"1"}"#] {
         assert_eq!(reason(stage.sends("mod", true, "purge", body)), "invalid_body", "{body}");
     }
 }
 
-/// A large message drives others out of a state that is bounded in bytes, also when its body is erased before the log is read again.
+/// A large message drives others out of a state that is bounded in bytes, also when its body is
+/// erased before the log is read again.
 #[test]
 fn what_an_erased_body_has_driven_out_does_not_come_back() {
     let config = RoomConfig { max_state_bytes: 2000, ..Default::default() };
     for edited in [false, true] {
-        let (small, large) = (r#"{"text":"small"}"#.to_owned(), format!(r#"{{"text":"{}"}}"#, "x".repeat(1900)));
+        let (small, large) =
+            (r#"{"text":"small"}"#.to_owned(), format!(r#"{{"text":"{}"}}"#, "x".repeat(1900)));
         let posted = if edited { &small } else { &large };
-        let mut ops = vec![("post", small.clone()), ("post", small.clone()), ("post", posted.clone())];
+        let mut ops =
+            vec![("post", small.clone()), ("post", small.clone()), ("post", posted.clone())];
         if edited {
             ops.push(("edit", format!(r#"{{"seq":3,"body":{large}}}"#)));
         }
@@ -141,15 +167,31 @@ fn what_an_erased_body_has_driven_out_does_not_come_back() {
         let (mut room, mut again) = (Room::new(config.clone()), Room::new(config.clone()));
         for (seq, (r#type, body)) in (1..).zip(&ops) {
             let (body, at) = (raw(body), 100 + seq);
-            room.decide(&Op { r#type, body: &body, from: "alice", moderator: false, seq, at }).unwrap();
+            room.decide(&Op { r#type, body: &body, from: "alice", moderator: false, seq, at })
+                .unwrap();
             let (from, r#type) = ("alice".into(), (*r#type).into());
-            let event =
-                EventRecord { seq, at, from, r#type, body, deleted: None, client: None, n: None, began: None, tag: None, result: None };
+            let event = EventRecord {
+                seq,
+                at,
+                from,
+                r#type,
+                body,
+                deleted: None,
+                client: None,
+                n: None,
+                began: None,
+                tag: None,
+                result: None,
+            };
             let body = room.carries(&event).filter(|body| body.message == 3);
             again.apply(&body.map_or(event.clone(), |body| event.tombstone(body))).unwrap();
         }
         assert_eq!(room.messages.len(), 1, "the large one had the room for itself");
-        assert_eq!((again.snapshot(), again.size()), (room.snapshot(), room.size()), "edited: {edited}");
+        assert_eq!(
+            (again.snapshot(), again.size()),
+            (room.snapshot(), room.size()),
+            "edited: {edited}"
+        );
     }
 }
 
@@ -193,10 +235,16 @@ fn malformed_ops() {
 
 #[test]
 fn reactions_are_bounded() {
-    let mut stage = Stage::new(RoomConfig { max_reactions: 2, max_reactors: 3, ..Default::default() });
+    let mut stage =
+        Stage::new(RoomConfig { max_reactions: 2, max_reactors: 3, ..Default::default() });
     stage.alice("post", "{}").unwrap();
     let mut react = |from: &str, emoji: &str, remove: bool| {
-        stage.sends(from, false, "react", &format!(r#"{{"seq":1,"emoji":"{emoji}","remove":{remove}}}"#))
+        stage.sends(
+            from,
+            false,
+            "react",
+            &format!(r#"{{"seq":1,"emoji":"{emoji}","remove":{remove}}}"#),
+        )
     };
     react("alice", "a", false).unwrap();
     react("alice", "b", false).unwrap();
@@ -216,7 +264,11 @@ fn a_reaction_costs_what_it_is_looked_for_among() {
     let mut stage = Stage::new(config.clone());
     stage.alice("post", "{}").unwrap();
     let users: Vec<_> = (0..50_000).map(|i| format!("\"u{i}\"")).collect();
-    let state = stage.room.snapshot().as_str().replace("}]}", &format!(r#","reactions":{{"x":[{}]}}}}]}}"#, users.join(",")));
+    let state = stage
+        .room
+        .snapshot()
+        .as_str()
+        .replace("}]}", &format!(r#","reactions":{{"x":[{}]}}}}]}}"#, users.join(",")));
     let mut room = Room::restore(config, 1, &raw(&state)).unwrap();
     assert!(room.size().abs_diff(room.snapshot().len()) <= 64, "the size is the snapshot's");
     let body = raw(r#"{"seq":1,"emoji":"x"}"#);
@@ -263,7 +315,8 @@ fn events_that_do_not_fit_are_corrupt() {
     assert_eq!(room.apply(&event(3, "post", "{}")).unwrap_err().seq, 3, "applied already");
     assert_eq!(room.apply(&event(4, "post", "[]")).unwrap_err().seq, 4, "no room's event");
     assert_eq!(room.apply(&event(4, "shout", "{}")).unwrap_err().seq, 4, "of another behaviour");
-    room.apply(&event(4, "delete", r#"{"seq":1}"#)).expect("a message that left the state, for a setting was larger then");
+    room.apply(&event(4, "delete", r#"{"seq":1}"#))
+        .expect("a message that left the state, for a setting was larger then");
 }
 
 #[test]
@@ -272,7 +325,9 @@ fn a_smaller_setting_cuts_an_old_snapshot() {
     for _ in 0..5 {
         stage.alice("post", "{}").unwrap();
     }
-    let small = Room::restore(RoomConfig { messages: 2, ..Default::default() }, 5, &stage.room.snapshot()).unwrap();
+    let small =
+        Room::restore(RoomConfig { messages: 2, ..Default::default() }, 5, &stage.room.snapshot())
+            .unwrap();
     assert_eq!(small.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), [4, 5]);
 }
 
@@ -296,10 +351,19 @@ fn a_room_that_has_become_large_forgets_its_oldest_messages_and_refuses_nothing(
         assert!(stage.room.size() <= 10_000);
     }
     assert_eq!(stage.room.messages.len(), 9);
-    stage.alice("edit", &format!(r#"{{"seq":50,"body":{{"text":"{}"}}}}"#, "x".repeat(5000))).unwrap();
-    assert_eq!(stage.room.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), [46, 47, 48, 49, 50]);
+    stage
+        .alice("edit", &format!(r#"{{"seq":50,"body":{{"text":"{}"}}}}"#, "x".repeat(5000)))
+        .unwrap();
+    assert_eq!(
+        stage.room.messages.iter().map(|message| message.seq).collect::<Vec<_>>(),
+        [46, 47, 48, 49, 50]
+    );
     stage.alice("post", &format!(r#"{{"text":"{}"}}"#, "x".repeat(20_000))).unwrap();
-    assert_eq!(stage.room.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), [52], "the last one stays");
+    assert_eq!(
+        stage.room.messages.iter().map(|message| message.seq).collect::<Vec<_>>(),
+        [52],
+        "the last one stays"
+    );
     let smaller = RoomConfig { max_state_bytes: 100, ..Default::default() };
     assert_eq!(Room::restore(smaller, 52, &stage.room.snapshot()).unwrap().messages.len(), 1);
 }
@@ -321,7 +385,10 @@ fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
         1 => ("[a-z]{0,6}", "[0-9]{1,3}").prop_map(|(op, body)| Attempt::new(&op, body.trim_start_matches('0').to_owned() + "0")),
     ];
     let attempt = (op, prop_oneof![Just("alice"), Just("bob"), Just("carol")], any::<bool>());
-    prop::collection::vec(attempt.prop_map(|(op, from, moderator)| Attempt { from, moderator, ..op }), 0..40)
+    prop::collection::vec(
+        attempt.prop_map(|(op, from, moderator)| Attempt { from, moderator, ..op }),
+        0..40,
+    )
 }
 
 proptest! {

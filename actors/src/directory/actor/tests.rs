@@ -11,7 +11,9 @@ use crate::entity::{SubscribeRequest, Turns};
 use crate::journal::{Committer, CommitterLimits, Journal};
 use crate::kind::Kind;
 use crate::metrics::recorded::Recorded;
-use crate::metrics::{COLD_START_SECONDS, COLD_STARTS, COLD_STARTS_WAITING, ENTITIES_AWAKE, OP_SECONDS};
+use crate::metrics::{
+    COLD_START_SECONDS, COLD_STARTS, COLD_STARTS_WAITING, ENTITIES_AWAKE, OP_SECONDS,
+};
 use crate::relay::RelayHandle;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
@@ -24,14 +26,16 @@ struct Rig {
 }
 
 impl Rig {
-    /// One worker whose relay's queue takes `relay` messages, and an idle timeout that no test lives to see.
+    /// One worker whose relay's queue takes `relay` messages, and an idle timeout that no test
+    /// lives to see.
     async fn start(relay: usize) -> Self {
         let store = MemoryStore::new();
         let term = store.acquire().await.unwrap();
         let (directory, mut queues) = Directory::channels(1, 100);
         let (handle, queue) = RelayHandle::channel(relay);
         let (journal, events) = Journal::channel(100);
-        let limits = CommitterLimits { batch_ops: 100, batch_bytes: 100_000, linger: Duration::ZERO };
+        let limits =
+            CommitterLimits { batch_ops: 100, batch_bytes: 100_000, linger: Duration::ZERO };
         let (committer, _) = Committer::new(Arc::new(store.clone()), term, events, limits);
         actix::spawn(committer.run());
         let env = EntityEnv {
@@ -49,7 +53,12 @@ impl Rig {
         };
         let kinds = Kinds::new([Kind { idle_timeout: Duration::from_secs(3600), ..kind() }]);
         let limits = DirectoryLimits { max_awake: 10, max_loading: 10 };
-        DirectoryActor::start_on_thread(Shard { kinds, env: Rc::new(env), limits, queue: queues.remove(0) });
+        DirectoryActor::start_on_thread(Shard {
+            kinds,
+            env: Rc::new(env),
+            limits,
+            queue: queues.remove(0),
+        });
         Self { directory, store, line: Line { handle, queue } }
     }
 
@@ -59,15 +68,20 @@ impl Rig {
     }
 
     fn subscribe(&self) {
-        let request = SubscribeRequest { spec: spec(1, 1), after: None, reply: self.line.reply(1, 100) };
-        assert!(self.directory.route(entity("room:a"), ToEntity::Subscribe(Box::new(request))).is_ok());
+        let request =
+            SubscribeRequest { spec: spec(1, 1), after: None, reply: self.line.reply(1, 100) };
+        assert!(
+            self.directory.route(entity("room:a"), ToEntity::Subscribe(Box::new(request))).is_ok()
+        );
     }
 
     /// The next `count` things that reach the relay, in a few words.
     async fn next(&mut self, count: usize) -> Vec<String> {
         let mut all = Vec::new();
         while all.len() < count {
-            all.extend(to_relay(&arrived(self.line.queue.recv().await.expect("the relay's queue is open"))));
+            all.extend(to_relay(&arrived(
+                self.line.queue.recv().await.expect("the relay's queue is open"),
+            )));
         }
         all
     }
@@ -113,7 +127,11 @@ async fn what_a_relay_gets_keeps_its_order_though_its_queue_is_full() {
         rig.op(n);
     }
     let told = rig.next(4).await;
-    assert_eq!(told, ["#1 unavailable", "#2 unavailable", "#3 unavailable", "lost"], "answers first, then the audience is forgotten");
+    assert_eq!(
+        told,
+        ["#1 unavailable", "#2 unavailable", "#3 unavailable", "lost"],
+        "answers first, then the audience is forgotten"
+    );
     for n in 1..=8 {
         rig.op(n);
     }
@@ -139,7 +157,9 @@ async fn until(what: &str, so: impl Fn() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap_or_else(|_| panic!("not so: {what}"));
+    tokio::time::timeout(Duration::from_secs(10), wait)
+        .await
+        .unwrap_or_else(|_| panic!("not so: {what}"));
 }
 
 #[actix::test]
@@ -162,7 +182,11 @@ async fn what_is_being_loaded_does_not_wait_for_its_turn() {
     assert_eq!(recorded.observed(&COLD_START_SECONDS).len(), 2);
     rig.op(2);
     assert_eq!(rig.next(1).await, ["#2 seq 2"]);
-    assert_eq!((waiting(), recorded.value(&COLD_STARTS), recorded.observed(&COLD_START_SECONDS).len()), (0.0, 2.0, 2), "it was awake");
+    assert_eq!(
+        (waiting(), recorded.value(&COLD_STARTS), recorded.observed(&COLD_START_SECONDS).len()),
+        (0.0, 2.0, 2),
+        "it was awake"
+    );
 }
 
 #[actix::test]
@@ -180,11 +204,18 @@ async fn an_ops_time_begins_when_its_entity_has_accepted_it() {
     assert_eq!(rig.next(1).await, ["#1 seq 1"]);
     let most = loaded.elapsed().as_secs_f64();
     let observed = recorded.observed(&OP_SECONDS);
-    assert!(observed.len() == 1 && observed[0] <= most, "{observed:?}, and the load was over {most} s before the answer");
+    assert!(
+        observed.len() == 1 && observed[0] <= most,
+        "{observed:?}, and the load was over {most} s before the answer"
+    );
     rig.op(1);
     assert_eq!(rig.next(1).await, ["#1 seq 1 duplicate"]);
     faults.fail_commits(1);
     rig.op(2);
     assert_eq!(rig.next(1).await, ["#2 unavailable"]);
-    assert_eq!(recorded.observed(&OP_SECONDS).len(), 1, "neither a repeat nor a failure was acknowledged");
+    assert_eq!(
+        recorded.observed(&OP_SECONDS).len(),
+        1,
+        "neither a repeat nor a failure was acknowledged"
+    );
 }

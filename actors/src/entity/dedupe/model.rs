@@ -1,7 +1,8 @@
-//! Every history of a few clients, a few ops and a clock that is set back and forth, against a reference that remembers everything.
+//! Every history of a few clients, a few ops and a clock that is set back and forth, against a
+//! reference that remembers everything.
 //!
-//! An op has one word for when it began, the same with every repeat: the truth, or ahead of it, or always the time of the client's id. Only the
-//! liar says something else each time.
+//! An op has one word for when it began, the same with every repeat: the truth, or ahead of it, or
+//! always the time of the client's id. Only the liar says something else each time.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -64,7 +65,9 @@ impl World {
         let mut key = vec![self.now, self.latest];
         key.extend(self.words.iter().flat_map(|((client, n), word)| [*client as u64, *n, *word]));
         key.push(u64::MAX);
-        key.extend(self.journal.iter().flat_map(|event| [client_number(event), event.n.unwrap_or(0), event.at, event.began.unwrap_or(0)]));
+        key.extend(self.journal.iter().flat_map(|event| {
+            [client_number(event), event.n.unwrap_or(0), event.at, event.began.unwrap_or(0)]
+        }));
         key
     }
 
@@ -73,7 +76,9 @@ impl World {
     }
 
     fn is_executed(&self, client: usize, n: u64) -> Option<&EventRecord> {
-        self.journal.iter().find(|event| event.client == Some(client_id(client)) && event.n == Some(n))
+        self.journal
+            .iter()
+            .find(|event| event.client == Some(client_id(client)) && event.n == Some(n))
     }
 
     /// What an entity does with an op, and what is wrong with it.
@@ -90,12 +95,20 @@ impl World {
         match (known, self.is_executed(client, n)) {
             (Known::New, Some(_)) if !lies => return Err("it is executed twice".into()),
             (Known::New, _) => world.execute(client, n, word),
-            (Known::Done(outcome), Some(event)) if lies || (outcome.seq, outcome.at) == (event.seq, event.at) => {}
+            (Known::Done(outcome), Some(event))
+                if lies || (outcome.seq, outcome.at) == (event.seq, event.at) => {}
             (Known::Expired, Some(_)) => {}
             (Known::Expired, None) if self.may_expire(scope, client, n, word) => {}
-            (Known::TooEarly(wait), _) if word > self.now && self.clients_ahead() >= scope.max_clients => {
-                let later =
-                    world.dedupe.clone().look_up(&"alice".into(), &client_id(client), word, n, self.now.max(self.dedupe.last_at) + wait);
+            (Known::TooEarly(wait), _)
+                if word > self.now && self.clients_ahead() >= scope.max_clients =>
+            {
+                let later = world.dedupe.clone().look_up(
+                    &"alice".into(),
+                    &client_id(client),
+                    word,
+                    n,
+                    self.now.max(self.dedupe.last_at) + wait,
+                );
                 if matches!(later, Known::TooEarly(_)) {
                     return Err("it is put off again when its time has come".into());
                 }
@@ -125,28 +138,37 @@ impl World {
         self.journal.push(event);
     }
 
-    /// Whether the documents allow it: it is below what its client's window holds, or there were more clients than are remembered, one of
-    /// which was active when the op began or later.
+    /// Whether the documents allow it: it is below what its client's window holds, or there were
+    /// more clients than are remembered, one of which was active when the op began or later.
     fn may_expire(&self, scope: &Scope, client: usize, n: u64, word: Millis) -> bool {
         let own = self.journal.iter().filter(|event| event.client == Some(client_id(client)));
         let higher = own.filter(|event| event.n > Some(n)).count();
         let clients: HashSet<_> = self.journal.iter().map(|event| &event.client).collect();
-        let active = self.journal.iter().any(|event| event.at.max(event.began.unwrap_or(0)) >= word && word <= self.latest);
+        let active = self
+            .journal
+            .iter()
+            .any(|event| event.at.max(event.began.unwrap_or(0)) >= word && word <= self.latest);
         higher >= scope.max_ops || (clients.len() > scope.max_clients && active)
     }
 
     fn clients_ahead(&self) -> usize {
         let now = self.now.max(self.dedupe.last_at());
-        let ahead = self.journal.iter().filter(|event| event.began > Some(now)).map(|event| &event.client);
+        let ahead =
+            self.journal.iter().filter(|event| event.began > Some(now)).map(|event| &event.client);
         ahead.collect::<HashSet<_>>().len()
     }
 
     fn check(&self, scope: &Scope) -> Result<(), String> {
         let Dedupe { clients, horizon, outcomes, .. } = &self.dedupe;
         if *horizon > self.latest {
-            return Err(format!("the horizon is at {horizon}, and the clock has shown {}", self.latest));
+            return Err(format!(
+                "the horizon is at {horizon}, and the clock has shown {}",
+                self.latest
+            ));
         }
-        if clients.len() > 2 * scope.max_clients || clients.values().any(|window| window.outcomes.len() > scope.max_ops) {
+        if clients.len() > 2 * scope.max_clients
+            || clients.values().any(|window| window.outcomes.len() > scope.max_ops)
+        {
             return Err("the bounds are passed".into());
         }
         if *outcomes != clients.values().map(|window| window.outcomes.len()).sum::<usize>() {
@@ -175,7 +197,10 @@ fn explore(scope: &Scope) -> usize {
             for client in 0..scope.words.len() {
                 for n in 1..=scope.numbers {
                     let sent = world.send(scope, client, n).unwrap_or_else(|why| {
-                        panic!("{:?} sends {n} at {}: {why}, after {:#?}", scope.words[client], world.now, world.journal);
+                        panic!(
+                            "{:?} sends {n} at {}: {why}, after {:#?}",
+                            scope.words[client], world.now, world.journal
+                        );
                     });
                     next.push(sent);
                 }
@@ -189,7 +214,11 @@ fn explore(scope: &Scope) -> usize {
         next.retain(|world| seen.insert(world.key()));
         for (number, world) in next.iter_mut().enumerate() {
             let again = world.restarted(scope, world.journal.len() / 2);
-            assert_eq!(again.dedupe.pack(), world.dedupe.pack(), "what is remembered follows from the journal");
+            assert_eq!(
+                again.dedupe.pack(),
+                world.dedupe.pack(),
+                "what is remembered follows from the journal"
+            );
             // Half of the worlds go on after a restart.
             if number % 2 == step % 2 {
                 world.dedupe = again.dedupe;
@@ -223,7 +252,13 @@ fn no_history_has_an_op_executed_twice_or_refused_without_reason() {
         }
         // Longer ones of two clients.
         for max_ops in [1, 2] {
-            worlds += explore(&Scope { words: &words[..2], max_clients: 1, max_ops, numbers: 2, steps: STEPS + 1 });
+            worlds += explore(&Scope {
+                words: &words[..2],
+                max_clients: 1,
+                max_ops,
+                numbers: 2,
+                steps: STEPS + 1,
+            });
         }
     }
     println!("{worlds} worlds");

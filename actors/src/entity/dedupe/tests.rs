@@ -32,10 +32,17 @@ fn an_outcome_is_known_by_user_client_and_number() {
     let mut dedupe = Dedupe::new(10, 10);
     assert_eq!(known(&dedupe, "alice", "a", 0, 4), "new", "even where a client's time is none");
     dedupe.record(&event("alice", "a", 4, 1));
-    let done =
-        Outcome { n: 4, seq: 1, at: 1001, result: Some(RawJson::from_text("4").unwrap()), hash: Some(op_hash("post", &RawJson::NULL)) };
+    let done = Outcome {
+        n: 4,
+        seq: 1,
+        at: 1001,
+        result: Some(RawJson::from_text("4").unwrap()),
+        hash: Some(op_hash("post", &RawJson::NULL)),
+    };
     assert_eq!(dedupe.look_up(&"alice".into(), &"a".into(), 0, 4, 2000), Known::Done(done));
-    for (user, client, n) in [("bob", "a", 4), ("alice", "b", 4), ("alice", "a", 3), ("alice", "a", 5)] {
+    for (user, client, n) in
+        [("bob", "a", 4), ("alice", "b", 4), ("alice", "a", 3), ("alice", "a", 5)]
+    {
         assert_eq!(known(&dedupe, user, client, 500, n), "new", "{user} {client} {n}");
     }
     dedupe.record(&EventRecord { n: None, ..event("alice", "a", 5, 2) });
@@ -49,9 +56,16 @@ fn the_lowest_numbers_expire() {
         dedupe.record(&event("alice", "a", n, seq));
     }
     let all: Vec<_> = (0..=10).map(|n| known(&dedupe, "alice", "a", 500, n)).collect();
-    assert_eq!(all, ["expired", "expired", "new", "done", "new", "done", "new", "new", "new", "done", "new"]);
+    assert_eq!(
+        all,
+        ["expired", "expired", "new", "done", "new", "done", "new", "new", "new", "done", "new"]
+    );
     dedupe.record(&event("alice", "a", 2, 5));
-    assert_eq!(known(&dedupe, "alice", "a", 500, 2), "expired", "it came so late that it was forgotten at once, and not executed again");
+    assert_eq!(
+        known(&dedupe, "alice", "a", 500, 2),
+        "expired",
+        "it came so late that it was forgotten at once, and not executed again"
+    );
     assert_eq!(dedupe.len(), 3);
 }
 
@@ -66,17 +80,39 @@ fn a_date_ahead_of_the_clock_refuses_nobody_else() {
     dedupe.record(&event("bob", "b", 1, 1));
     dedupe.record(&ahead("early", 2, 1500));
     dedupe.record(&ahead("late", 3, 9000));
-    let look_up = |dedupe: &mut Dedupe, client: &str, began, now| dedupe.look_up(&"alice".into(), &client.into(), began, 1, now);
-    assert_eq!(look_up(&mut dedupe, "third", 1400, 1100), Known::TooEarly(300), "two are ahead already");
-    assert_eq!(look_up(&mut dedupe, "third", 1100, 1100), Known::New, "nobody who keeps to the time is held up");
+    let look_up = |dedupe: &mut Dedupe, client: &str, began, now| {
+        dedupe.look_up(&"alice".into(), &client.into(), began, 1, now)
+    };
+    assert_eq!(
+        look_up(&mut dedupe, "third", 1400, 1100),
+        Known::TooEarly(300),
+        "two are ahead already"
+    );
+    assert_eq!(
+        look_up(&mut dedupe, "third", 1100, 1100),
+        Known::New,
+        "nobody who keeps to the time is held up"
+    );
     // Two more whose dates are right: they and `bob` are all that count.
     dedupe.record(&event("carol", "c", 1, 4));
     dedupe.record(&event("dora", "d", 1, 5));
     assert_eq!(known(&dedupe, "bob", "b", 900, 1), "expired");
-    assert_eq!(known(&dedupe, "someone", "s", 1005, 1), "new", "the horizon is where the clock was");
-    assert_eq!(known(&dedupe, "alice", "early", 1500, 1), "done", "it is not forgotten, since it would not be behind the horizon");
+    assert_eq!(
+        known(&dedupe, "someone", "s", 1005, 1),
+        "new",
+        "the horizon is where the clock was"
+    );
+    assert_eq!(
+        known(&dedupe, "alice", "early", 1500, 1),
+        "done",
+        "it is not forgotten, since it would not be behind the horizon"
+    );
     // When their time has come they are like the others.
-    assert_eq!(look_up(&mut dedupe, "third", 1600, 1550), Known::New, "one of them is not ahead any more");
+    assert_eq!(
+        look_up(&mut dedupe, "third", 1600, 1550),
+        Known::New,
+        "one of them is not ahead any more"
+    );
     for (seq, client) in [(600, "e"), (601, "f"), (602, "g")] {
         dedupe.record(&event("alice", client, 1, seq));
     }
@@ -97,7 +133,8 @@ fn a_forgotten_client_that_comes_back_has_nothing_executed_twice() {
     assert_eq!(known(&dedupe, "alice", "a", 1003, 3), "new");
     dedupe.record(&event("alice", "a", 3, 4));
     for _ in 0..2 {
-        let known = [(900, 1), (1002, 2), (1003, 3), (1005, 4)].map(|(began, n)| known(&dedupe, "alice", "a", began, n));
+        let known = [(900, 1), (1002, 2), (1003, 3), (1005, 4)]
+            .map(|(began, n)| known(&dedupe, "alice", "a", began, n));
         assert_eq!(known, ["expired", "expired", "done", "new"]);
         restart(&mut dedupe);
     }
@@ -154,7 +191,8 @@ fn what_is_no_packed_form_is_refused() {
 }
 
 proptest! {
-    /// Against a list of all that ever happened: an executed op is never new, and what is done is told as it was.
+    /// Against a list of all that ever happened: an executed op is never new, and what is done is
+    /// told as it was.
     #[test]
     fn no_executed_op_is_ever_new(
         ops in proptest::collection::vec((0usize..6, 1u64..30), 0..80), max_clients in 1usize..5, max_ops in 1usize..6, pack_every in 1usize..9,

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Effects, Entity, EventRecord, Fetch, FetchFor, Seq};
+use greenroom_protocol::Seq;
+
+use super::{Effects, Entity, Fetch, FetchFor};
 use crate::behaviour::Erases;
 use crate::entity::eraser::{Eraser, Found};
-use crate::record::Erased;
+use crate::record::{Erased, EventRecord};
 use crate::store::{Erasure, Rewrite, StoreError};
 
 impl Entity {
@@ -15,11 +17,14 @@ impl Entity {
         if erasures.is_empty() {
             return;
         }
-        self.eraser.change(Eraser::new, |eraser| erasures.iter().for_each(|erasure| eraser.add(erasure, true)));
+        self.eraser.change(Eraser::new, |eraser| {
+            erasures.iter().for_each(|erasure| eraser.add(erasure, true));
+        });
         self.hide_in_ring();
     }
 
-    /// An op was accepted at the seq `by` and has erased something. Hands out what is to be stored with it.
+    /// An op was accepted at the seq `by` and has erased something. Hands out what is to be stored
+    /// with it.
     pub(super) fn is_erased(&mut self, erases: Erases, by: Seq) -> Box<Erasure> {
         let erasure = Erasure { message: erases.message, by, purge: erases.purge };
         self.eraser.change(Eraser::new, |eraser| eraser.add(&erasure, erases.elsewhere));
@@ -93,16 +98,25 @@ impl Entity {
         }
     }
 
-    pub(super) fn erase_in(&mut self, read: Result<Vec<EventRecord>, StoreError>, fx: &mut Effects) {
+    pub(super) fn erase_in(
+        &mut self,
+        read: Result<Vec<EventRecord>, StoreError>,
+        fx: &mut Effects,
+    ) {
         let Ok(read) = read else { return self.erase_later(fx) };
         let seqs: Vec<Seq> = read.iter().map(|event| event.seq).collect();
-        let bodies: Vec<(Seq, Erased)> = read.iter().filter_map(|event| Some((event.seq, self.hidden(event)?))).collect();
+        let bodies: Vec<(Seq, Erased)> =
+            read.iter().filter_map(|event| Some((event.seq, self.hidden(event)?))).collect();
         match self.eraser.change_if_any(|eraser| eraser.found(&seqs, !bodies.is_empty())) {
             Some(Found::Erase { done, snapshot }) => {
                 if snapshot > self.upkeep.queued() {
                     self.snapshot_again(fx);
                 }
-                fx.rewrite = Some(Box::new(Rewrite { entity: self.nature.id.clone(), events: bodies, done }));
+                fx.rewrite = Some(Box::new(Rewrite {
+                    entity: self.nature.id.clone(),
+                    events: bodies,
+                    done,
+                }));
             }
             Some(Found::Nothing) | None => self.erase_on(fx),
         }

@@ -4,16 +4,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use greenroom_protocol::codec::Message;
+use greenroom_protocol::codec::{Message, Method};
 use greenroom_protocol::params::EventPolicy;
+use greenroom_protocol::results::{Empty, Sent, SnapshotReason, State, Subscribed};
+use greenroom_protocol::{CodecKind, Epoch, RawJson, Seq, WireError, notify};
 
-use crate::frames::EVENT_BYTES;
+use super::presence::weight;
+use super::{Effects, Entity};
+use crate::answer::{Answer, Responder, unavailable};
+use crate::entity::messages::{CatchUp, SubscribeRequest};
+use crate::entity::ring::Ring;
+use crate::frames::{EVENT_BYTES, Frames, Wants};
+use crate::ids::SessionKey;
+use crate::record::EventRecord;
+use crate::relay::Part;
 use crate::trail;
-
-use super::{
-    Answer, CatchUp, CodecKind, Effects, Empty, Entity, Epoch, EventRecord, Frames, Method, Part, RawJson, Responder, Ring, Sent, Seq,
-    SessionKey, SnapshotReason, State, SubscribeRequest, Subscribed, Wants, WireError, notify, unavailable, weight,
-};
 
 /// Something that goes out when everything before it is on disk.
 #[derive(Debug)]
@@ -60,7 +65,8 @@ pub struct LostOp {
 }
 
 impl Entity {
-    /// Queues an output behind everything decided so far; it goes out at once when all of that is on disk.
+    /// Queues an output behind everything decided so far; it goes out at once when all of that is
+    /// on disk.
     pub(super) fn put(&mut self, output: Output, fx: &mut Effects) {
         self.gate.push_back((self.seq, output));
         if self.gate.len() == 1 && self.seq <= self.durable {
@@ -84,14 +90,21 @@ impl Entity {
                         trail::Ids { session, user, n: record.n, seq: Some(record.seq) }
                     };
                     trail::at("released to its sender and the subscribers", &self.nature.id, ids);
-                    let sent =
-                        Sent { seq: record.seq, epoch: self.epoch.clone(), at: record.at, result: record.result.clone(), duplicate: false };
+                    let sent = Sent {
+                        seq: record.seq,
+                        epoch: self.epoch.clone(),
+                        at: record.at,
+                        result: record.result.clone(),
+                        duplicate: false,
+                    };
                     answers.push(reply.ok(&sent));
                     run.push(record);
                 }
                 Output::Repeat(reply, sent) => answers.push(reply.ok(&*sent)),
                 Output::Refusal(reply, error) => answers.push(reply.error(*error)),
-                Output::Read(reply, state) => answers.push(reply.state(&state, |codec, state| self.shared.get(codec, state))),
+                Output::Read(reply, state) => {
+                    answers.push(reply.state(&state, |codec, state| self.shared.get(codec, state)));
+                }
                 in_order => {
                     self.flush(&mut run, &mut answers, fx);
                     self.release_in_order(in_order, fx);
@@ -117,10 +130,19 @@ impl Entity {
             }
             Output::Live(request) => self.live(request, fx),
             Output::Reset(request, snapshot, reason) => {
-                let params =
-                    notify::Reset { entity: self.nature.id.clone(), epoch: self.epoch.clone(), seq: self.committed, snapshot, reason };
+                let params = notify::Reset {
+                    entity: self.nature.id.clone(),
+                    epoch: self.epoch.clone(),
+                    seq: self.committed,
+                    snapshot,
+                    reason,
+                };
                 let mut frame = Vec::new();
-                self.nature.encoder.append(request.codec, &Message::Notification { method: Method::Reset, params: &params }, &mut frame);
+                self.nature.encoder.append(
+                    request.codec,
+                    &Message::Notification { method: Method::Reset, params: &params },
+                    &mut frame,
+                );
                 self.caught_up(&request, (frame.into(), 0), self.committed, true, fx);
             }
             _ => unreachable!("the caller has taken the others"),
@@ -128,7 +150,12 @@ impl Entity {
     }
 
     /// Sends a run of events to everybody, and the answers after it.
-    fn flush(&mut self, run: &mut Vec<Arc<EventRecord>>, answers: &mut Vec<Answer>, fx: &mut Effects) {
+    fn flush(
+        &mut self,
+        run: &mut Vec<Arc<EventRecord>>,
+        answers: &mut Vec<Answer>,
+        fx: &mut Effects,
+    ) {
         if let (Some(first), Some(last)) = (run.first(), run.last()) {
             let (first, last) = (first.seq, last.seq);
             self.hide_in_run(run);
@@ -137,25 +164,38 @@ impl Entity {
                 let frames = self.event_frames(wants, run.iter());
                 self.publish(fx, || Part::Events { frames: frames.clone(), first, last });
             }
-            self.ring.change(Ring::new, |ring| run.drain(..).for_each(|event| ring.push(event, &self.nature.kind)));
+            self.ring.change(Ring::new, |ring| {
+                run.drain(..).for_each(|event| ring.push(event, &self.nature.kind));
+            });
             self.hide_what_was_deleted(first, last);
         }
         answers.drain(..).for_each(|answer| fx.answer(answer));
     }
 
-    fn event_frames<'a>(&self, wants: Wants, events: impl Iterator<Item = &'a Arc<EventRecord>> + Clone) -> Frames {
+    fn event_frames<'a>(
+        &self,
+        wants: Wants,
+        events: impl Iterator<Item = &'a Arc<EventRecord>> + Clone,
+    ) -> Frames {
         let encode = |codec| {
             let mut out = Vec::new();
             events.clone().for_each(|event| self.append_event(codec, event, &mut out));
             out.into()
         };
-        Frames { json: wants.json.then(|| encode(CodecKind::Json)), msgpack: wants.msgpack.then(|| encode(CodecKind::MsgPack)) }
+        Frames {
+            json: wants.json.then(|| encode(CodecKind::Json)),
+            msgpack: wants.msgpack.then(|| encode(CodecKind::MsgPack)),
+        }
     }
 
     pub(super) fn append_event(&self, codec: CodecKind, event: &EventRecord, out: &mut Vec<u8>) {
         let mut params = event.to_wire();
         params.entity = Some(self.nature.id.clone());
-        self.nature.encoder.append(codec, &Message::Notification { method: Method::Event, params: &params }, out);
+        self.nature.encoder.append(
+            codec,
+            &Message::Notification { method: Method::Event, params: &params },
+            out,
+        );
     }
 
     fn join(&mut self, join: Join, fx: &mut Effects) {
@@ -166,28 +206,54 @@ impl Entity {
                 self.hide(&mut read);
                 let after = read.last().map_or(after, |event| event.seq);
                 let Some(rest) = self.ring.after(after, self.committed) else {
-                    // The ring has moved past what was read: a snapshot is the shorter way now, unless the session has
-                    // changed its mind since.
+                    // The ring has moved past what was read: a snapshot is the shorter way now,
+                    // unless the session has changed its mind since.
                     if self.is_overtaken(request.spec.session) {
                         return fx.answer(request.reply.error(unavailable()));
                     }
                     return self.subscribe_with_snapshot(request, SnapshotReason::TooOld, fx);
                 };
-                let events: Vec<_> = read.iter().map(EventRecord::to_wire).chain(rest.map(|event| self.shown(event).to_wire())).collect();
+                let events: Vec<_> = read
+                    .iter()
+                    .map(EventRecord::to_wire)
+                    .chain(rest.map(|event| self.shown(event).to_wire()))
+                    .collect();
                 (Some(events), None, None)
             }
         };
         let presence = request.spec.presence.then(|| self.present());
-        let members = presence.iter().flat_map(|list| list.members.iter().flatten()).map(weight).sum::<usize>();
-        let missed = events.iter().flatten().map(|event| event.body.len() + EVENT_BYTES).sum::<usize>();
-        if let Err(no_room) = request.reply.reserve(snapshot.as_ref().map_or(0, RawJson::len) + missed + members) {
+        let members = presence
+            .iter()
+            .flat_map(|list| list.members.iter().flatten())
+            .map(weight)
+            .sum::<usize>();
+        let missed =
+            events.iter().flatten().map(|event| event.body.len() + EVENT_BYTES).sum::<usize>();
+        if let Err(no_room) =
+            request.reply.reserve(snapshot.as_ref().map_or(0, RawJson::len) + missed + members)
+        {
             return fx.answer(request.reply.error(no_room));
         }
         let (epoch, seq) = (self.epoch.clone(), self.committed);
-        self.with_people(|people| people.audience.add(request.spec.session, request.spec.number, request.reply.codec()));
-        let subscribed = Subscribed { entity: self.nature.id.clone(), epoch: epoch.clone(), seq, events, reason, presence, snapshot };
-        let answer = request.reply.subscribed_sharing(subscribed, |codec, state| self.shared.get(codec, state));
-        fx.part(request.spec.session.worker, Part::Joined { spec: request.spec, epoch, seq, answer });
+        self.with_people(|people| {
+            people.audience.add(request.spec.session, request.spec.number, request.reply.codec());
+        });
+        let subscribed = Subscribed {
+            entity: self.nature.id.clone(),
+            epoch: epoch.clone(),
+            seq,
+            events,
+            reason,
+            presence,
+            snapshot,
+        };
+        let answer = request
+            .reply
+            .subscribed_sharing(subscribed, |codec, state| self.shared.get(codec, state));
+        fx.part(
+            request.spec.session.worker,
+            Part::Joined { spec: request.spec, epoch, seq, answer },
+        );
     }
 
     /// Whether a later request of this session about its subscription waits behind the gate.
@@ -202,7 +268,9 @@ impl Entity {
     fn live(&mut self, request: CatchUp, fx: &mut Effects) {
         let (mut frame, mut count) = (Vec::new(), 0);
         if request.spec.events != EventPolicy::None {
-            let Some(events) = self.ring.after(request.after.seq.min(self.committed), self.committed) else {
+            let Some(events) =
+                self.ring.after(request.after.seq.min(self.committed), self.committed)
+            else {
                 // What was in memory when this was queued has been pushed out since: begin anew.
                 return self.catch_up(request, fx);
             };
@@ -214,8 +282,9 @@ impl Entity {
         self.caught_up(&request, (frame.into(), count), self.committed, true, fx);
     }
 
-    /// A paused subscription has left, or the session has subscribed again, since it asked to read on. Its relay was told so, or
-    /// is about to be when a commit has failed. It must not wait for ever if it believes otherwise.
+    /// A paused subscription has left, or the session has subscribed again, since it asked to read
+    /// on. Its relay was told so, or is about to be when a commit has failed. It must not wait for
+    /// ever if it believes otherwise.
     pub(super) fn forgo(&self, request: &CatchUp, fx: &mut Effects) {
         let spec = request.spec;
         if self.people.audience.has_later(spec.session, spec.number) {
@@ -223,13 +292,25 @@ impl Entity {
         }
     }
 
-    /// Hands a paused subscription what it missed, the presence list included: a frame, and how many events are in it.
-    pub(super) fn caught_up(&mut self, request: &CatchUp, missed: (Bytes, u64), seq: Seq, live: bool, fx: &mut Effects) {
+    /// Hands a paused subscription what it missed, the presence list included: a frame, and how
+    /// many events are in it.
+    pub(super) fn caught_up(
+        &mut self,
+        request: &CatchUp,
+        missed: (Bytes, u64),
+        seq: Seq,
+        live: bool,
+        fx: &mut Effects,
+    ) {
         let (mut frame, events) = missed;
         if request.presence {
             let params = self.who_is_here(self.present());
             let mut both = Vec::from(frame);
-            self.nature.encoder.append(request.codec, &Message::Notification { method: Method::Presence, params: &params }, &mut both);
+            self.nature.encoder.append(
+                request.codec,
+                &Message::Notification { method: Method::Presence, params: &params },
+                &mut both,
+            );
             frame = both.into();
         }
         let spec = request.spec;
@@ -238,6 +319,18 @@ impl Entity {
         }
         let frame = (!frame.is_empty()).then_some(frame);
         let (epoch, after): (Epoch, Seq) = (self.epoch.clone(), request.after.seq);
-        fx.part(spec.session.worker, Part::CaughtUp { spec, frame, events, epoch, after, seq, live, presence: request.presence });
+        fx.part(
+            spec.session.worker,
+            Part::CaughtUp {
+                spec,
+                frame,
+                events,
+                epoch,
+                after,
+                seq,
+                live,
+                presence: request.presence,
+            },
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Who is at an entity. Nobody is at most of those that are awake, so this is in a box which these need not have.
+//! Who is at an entity. Nobody is at most of those that are awake, so this is in a box which these
+//! need not have.
 
 use std::sync::LazyLock;
 
@@ -14,7 +15,8 @@ use crate::rare::{Empty, Rare};
 #[derive(Debug, Default)]
 pub(super) struct People {
     pub audience: Audience,
-    /// Subscriptions whose gap is being read, by session: what is read for any other comes too late.
+    /// Subscriptions whose gap is being read, by session: what is read for any other comes too
+    /// late.
     pub joining: Few<SessionKey, u32>,
     /// Paused subscriptions that wait for a page. They are in the audience.
     pub readers: Rare<Readers>,
@@ -27,7 +29,8 @@ impl People {
         Self { presence: Presence::new(kind.max_present, kind.presence_list), ..Self::default() }
     }
 
-    /// Whether nobody would miss the entity. A page may still be on its way to somebody who has gone.
+    /// Whether nobody would miss the entity. A page may still be on its way to somebody who has
+    /// gone.
     pub fn nobody(&self) -> bool {
         self.audience.is_empty() && self.joining.is_empty() && self.presence.is_idle()
     }
@@ -76,12 +79,20 @@ mod tests {
         people.joining.remove(&session(1));
 
         let after = Position { epoch: Epoch::from_bits(7), seq: 3 };
-        people
-            .readers
-            .change(Readers::new, |readers| readers.add(CatchUp { spec: spec(1, 1), codec: CodecKind::Json, after, presence: false }));
+        people.readers.change(Readers::new, |readers| {
+            readers.add(CatchUp {
+                spec: spec(1, 1),
+                codec: CodecKind::Json,
+                after,
+                presence: false,
+            });
+        });
         assert!(!people.is_empty());
         assert!(people.readers.change_if_any(Readers::next).flatten().is_some());
-        assert!(!people.is_empty() && people.nobody(), "a page is on its way, and nobody waits for it any more");
+        assert!(
+            !people.is_empty() && people.nobody(),
+            "a page is on its way, and nobody waits for it any more"
+        );
         people.readers.change_if_any(Readers::arrived);
         assert!(people.is_empty());
 
@@ -97,7 +108,9 @@ mod tests {
     #[test]
     fn one_user_takes_little() {
         // What a user says of itself and both names are the client's.
-        let all = size_of::<People>() + size_of::<(Arc<str>, Here)>() + size_of::<(SessionKey, Arc<str>)>();
+        let all = size_of::<People>()
+            + size_of::<(Arc<str>, Here)>()
+            + size_of::<(SessionKey, Arc<str>)>();
         assert!(all <= 264, "{all} bytes");
     }
 
@@ -108,7 +121,15 @@ mod tests {
         people.joining.insert(session(2), 1);
         people.presence.enter(session(1), &Arc::from("alice"), RawJson::NULL).unwrap();
         people.forget_followers();
-        assert!(people.audience.is_empty() && people.joining.is_empty() && people.presence.contains(session(1)));
-        assert_eq!(people.presence.enter(session(2), &Arc::from("bob"), RawJson::NULL), Ok(()), "the kind's bounds stay");
+        assert!(
+            people.audience.is_empty()
+                && people.joining.is_empty()
+                && people.presence.contains(session(1))
+        );
+        assert_eq!(
+            people.presence.enter(session(2), &Arc::from("bob"), RawJson::NULL),
+            Ok(()),
+            "the kind's bounds stay"
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! Paused subscriptions that read on: they share what is read.
 //!
-//! One page is read at a time, whoever waits. Those whose position lies within it get the rest of it, so readers that stalled
-//! together cost one read and one encoding per page. The next page is for the one who is the furthest behind, so that readers at
-//! different places come together; but now and then for the one who has waited the longest, so that nobody waits for ever.
+//! One page is read at a time, whoever waits. Those whose position lies within it get the rest of
+//! it, so readers that stalled together cost one read and one encoding per page. The next page is
+//! for the one who is the furthest behind, so that readers at different places come together; but
+//! now and then for the one who has waited the longest, so that nobody waits for ever.
 
 use std::collections::VecDeque;
 
@@ -19,7 +20,8 @@ const FIRST_EVENTS: usize = 64;
 const FEWEST_EVENTS: usize = 4;
 /// One page in this number is for the reader who has waited the longest.
 const LONGEST_EVERY: u64 = 16;
-/// Bytes of frames that one page may become in outboxes, over all its readers; one reader may exceed it.
+/// Bytes of frames that one page may become in outboxes, over all its readers; one reader may
+/// exceed it.
 const HAND_OUT_BYTES: usize = 1024 * 1024;
 
 /// Who waits for a page. At most one request of each session.
@@ -39,10 +41,12 @@ impl Readers {
         Self { waiting: VecDeque::new(), reading: false, pages: 0, limit: FIRST_EVENTS }
     }
 
-    /// Adds a reader. Of several requests of a session the one that has come the furthest counts: a retry may come behind a
-    /// newer one. Whoever asked for the presence list gets it.
+    /// Adds a reader. Of several requests of a session the one that has come the furthest counts: a
+    /// retry may come behind a newer one. Whoever asked for the presence list gets it.
     pub fn add(&mut self, mut request: CatchUp) {
-        let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.spec.session == request.spec.session) else {
+        let Some(waiting) =
+            self.waiting.iter_mut().find(|waiting| waiting.spec.session == request.spec.session)
+        else {
             return self.waiting.push_back(request);
         };
         let came = |request: &CatchUp| (request.spec.number, request.after.seq);
@@ -54,17 +58,20 @@ impl Readers {
 
     /// Takes out who does not follow any more.
     pub fn forget(&mut self, follows: impl Fn(&CatchUp) -> bool) -> Vec<CatchUp> {
-        let (follow, gone) = std::mem::take(&mut self.waiting).into_iter().partition::<VecDeque<_>, _>(follows);
+        let (follow, gone) =
+            std::mem::take(&mut self.waiting).into_iter().partition::<VecDeque<_>, _>(follows);
         self.waiting = follow;
         gone.into()
     }
 
-    /// Whose page is to be read now, and how many events; [`arrived`](Self::arrived) is due afterwards.
+    /// Whose page is to be read now, and how many events; [`arrived`](Self::arrived) is due
+    /// afterwards.
     pub fn next(&mut self) -> Option<(CatchUp, usize)> {
         if self.reading {
             return None;
         }
-        let (behind, _) = self.waiting.iter().enumerate().min_by_key(|(_, request)| request.after.seq)?;
+        let (behind, _) =
+            self.waiting.iter().enumerate().min_by_key(|(_, request)| request.after.seq)?;
         self.pages += 1;
         let index = if self.pages.is_multiple_of(LONGEST_EVERY) { 0 } else { behind };
         self.reading = true;
@@ -81,7 +88,8 @@ impl Readers {
         self.reading = false;
     }
 
-    /// Of a page with `got` events, `kept` were as much as a page may weigh: the next one asks for what will fit.
+    /// Of a page with `got` events, `kept` were as much as a page may weigh: the next one asks for
+    /// what will fit.
     pub fn adapt(&mut self, got: usize, kept: usize) {
         if kept < got {
             self.limit = kept.clamp(FEWEST_EVENTS, MOST_EVENTS);
@@ -90,8 +98,8 @@ impl Readers {
         }
     }
 
-    /// Takes out those who go on within a page that begins with the event `first` and ends with `last`, as many as a page of
-    /// `bytes` may be handed to besides its first reader.
+    /// Takes out those who go on within a page that begins with the event `first` and ends with
+    /// `last`, as many as a page of `bytes` may be handed to besides its first reader.
     pub fn within(&mut self, first: Seq, last: Seq, bytes: usize) -> Vec<CatchUp> {
         let most = (HAND_OUT_BYTES / bytes.max(1)).saturating_sub(1);
         let mut found = Vec::new();
@@ -134,7 +142,12 @@ pub(super) struct Encoded {
 
 impl Encoded {
     /// Encodes `count` events from the seq `first` on; `append` adds the one at an index.
-    pub fn new(codec: CodecKind, first: Seq, count: usize, append: impl Fn(usize, &mut Vec<u8>)) -> Self {
+    pub fn new(
+        codec: CodecKind,
+        first: Seq,
+        count: usize,
+        append: impl Fn(usize, &mut Vec<u8>),
+    ) -> Self {
         let (mut bytes, mut starts) = (Vec::new(), Vec::with_capacity(count));
         for index in 0..count {
             starts.push(bytes.len());
@@ -175,7 +188,9 @@ mod tests {
     #[test]
     fn pages_are_for_the_furthest_behind() {
         let mut readers = Readers::new();
-        [at(1, 50), at(2, 90), at(3, 10), at(4, 20)].into_iter().for_each(|request| readers.add(request));
+        [at(1, 50), at(2, 90), at(3, 10), at(4, 20)]
+            .into_iter()
+            .for_each(|request| readers.add(request));
         let mut order = Vec::new();
         while let Some((slot, _)) = next(&mut readers) {
             assert_eq!(next(&mut readers), None, "one page at a time");
@@ -203,9 +218,17 @@ mod tests {
     #[test]
     fn who_is_within_the_page_shares_it() {
         let mut readers = Readers::new();
-        [at(1, 9), at(2, 10), at(3, 15), at(4, 20), at(5, 21)].into_iter().for_each(|request| readers.add(request));
-        let found = |readers: &mut Readers, bytes| readers.within(11, 20, bytes).iter().map(|r| r.spec.session.slot).collect::<Vec<_>>();
-        assert_eq!(found(&mut readers, HAND_OUT_BYTES / 2), [2], "a page goes into two outboxes if it is half of what may be handed out");
+        [at(1, 9), at(2, 10), at(3, 15), at(4, 20), at(5, 21)]
+            .into_iter()
+            .for_each(|request| readers.add(request));
+        let found = |readers: &mut Readers, bytes| {
+            readers.within(11, 20, bytes).iter().map(|r| r.spec.session.slot).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            found(&mut readers, HAND_OUT_BYTES / 2),
+            [2],
+            "a page goes into two outboxes if it is half of what may be handed out"
+        );
         assert_eq!(found(&mut readers, 1), [3]);
         assert_eq!(readers.take_all().count(), 3);
     }
@@ -214,8 +237,15 @@ mod tests {
     fn a_reader_has_one_place_and_only_while_it_follows() {
         let mut readers = Readers::new();
         [at(1, 5), at(2, 6), at(1, 7)].into_iter().for_each(|request| readers.add(request));
-        let gone: Vec<_> = readers.forget(|request| request.spec.session.slot == 1).iter().map(|gone| gone.after.seq).collect();
-        assert_eq!((gone, readers.next().map(|(request, _)| request.after.seq)), (vec![6], Some(7)));
+        let gone: Vec<_> = readers
+            .forget(|request| request.spec.session.slot == 1)
+            .iter()
+            .map(|gone| gone.after.seq)
+            .collect();
+        assert_eq!(
+            (gone, readers.next().map(|(request, _)| request.after.seq)),
+            (vec![6], Some(7))
+        );
         assert_eq!(readers.take_all().count(), 0);
     }
 
@@ -225,7 +255,11 @@ mod tests {
         readers.add(CatchUp { presence: true, ..at(1, 20) });
         readers.add(at(1, 10));
         let next = readers.next().map(|(request, _)| (request.after.seq, request.presence));
-        assert_eq!(next, Some((20, true)), "the relay would take the older one's page for a late one, and wait for ever");
+        assert_eq!(
+            next,
+            Some((20, true)),
+            "the relay would take the older one's page for a late one, and wait for ever"
+        );
         let newer = CatchUp { spec: spec(1, 2), ..at(1, 3) };
         readers.add(at(1, 30));
         readers.add(newer);
@@ -247,7 +281,9 @@ mod tests {
 
     #[test]
     fn what_follows_a_position_is_a_slice() {
-        let page = Encoded::new(CodecKind::Json, 11, 3, |index, out| out.extend_from_slice(&[b'a' + index as u8; 2]));
+        let page = Encoded::new(CodecKind::Json, 11, 3, |index, out| {
+            out.extend_from_slice(&[b'a' + index as u8; 2]);
+        });
         let rests = [10, 11, 12, 13].map(|after| page.after(after));
         assert_eq!(rests, ["aabbcc", "bbcc", "cc", ""]);
         assert_eq!(page.len(), 6);

@@ -1,26 +1,26 @@
 //! What is read of the log: subscriptions, paused ones that read on, history.
 
-use greenroom_protocol::Position;
 use greenroom_protocol::params::{self, EventPolicy};
-use greenroom_protocol::results::{Event, HistoryPage};
+use greenroom_protocol::results::{Event, HistoryPage, SnapshotReason};
+use greenroom_protocol::{Position, Seq, limits};
 
 use super::outputs::{Begin, Join, Output};
+use super::people::People;
 use super::readers::{Encoded, Readers};
-use super::{
-    CatchUp, Effects, Entity, EventRecord, Fetch, FetchFor, Page, People, Responder, Seq, SnapshotReason, SubscribeRequest, limits,
-    unavailable,
-};
-use crate::answer::corrupt;
+use super::{Effects, Entity, Fetch, FetchFor};
+use crate::answer::{Responder, corrupt, unavailable};
+use crate::entity::messages::{CatchUp, SubscribeRequest};
 use crate::frames::EVENT_BYTES;
+use crate::record::EventRecord;
 use crate::relay::SubSpec;
-use crate::store::StoreError;
+use crate::store::{Page, StoreError};
 
 /// Bytes of bodies that a subscriber's gap may have; beyond them a snapshot is the shorter way.
 pub(super) const RESUME_BYTES: usize = 1024 * 1024;
 /// Bytes of bodies in a `history` page; one event may exceed it.
 pub(super) const PAGE_BYTES: usize = 256 * 1024;
-/// Bytes of bodies that a paused subscription is given at once; one event may exceed it. So little, because the thread
-/// serves nobody else while it encodes them.
+/// Bytes of bodies that a paused subscription is given at once; one event may exceed it. So little,
+/// because the thread serves nobody else while it encodes them.
 pub(super) const CATCH_UP_BYTES: usize = 64 * 1024;
 
 impl Entity {
@@ -50,7 +50,12 @@ impl Entity {
         });
     }
 
-    pub(super) fn subscribe_with_snapshot(&mut self, mut request: SubscribeRequest, reason: SnapshotReason, fx: &mut Effects) {
+    pub(super) fn subscribe_with_snapshot(
+        &mut self,
+        mut request: SubscribeRequest,
+        reason: SnapshotReason,
+        fx: &mut Effects,
+    ) {
         if let Err(no_room) = request.reply.reserve(self.behaviour.size()) {
             return fx.answer(request.reply.error(no_room));
         }
@@ -59,17 +64,24 @@ impl Entity {
     }
 
     pub(super) fn catch_up(&mut self, request: CatchUp, fx: &mut Effects) {
-        self.with_people(|people| people.audience.add(request.spec.session, request.spec.number, request.codec));
+        self.with_people(|people| {
+            people.audience.add(request.spec.session, request.spec.number, request.codec);
+        });
         let Position { epoch, seq: after } = &request.after;
         let after = *after;
         if *epoch != self.epoch || after > self.seq {
             let snapshot = self.behaviour.snapshot();
             return self.put(Output::Reset(request, snapshot, SnapshotReason::EpochChanged), fx);
         }
-        if request.spec.events == EventPolicy::None || after >= self.committed || self.ring.after(after, self.committed).is_some() {
+        if request.spec.events == EventPolicy::None
+            || after >= self.committed
+            || self.ring.after(after, self.committed).is_some()
+        {
             return self.put(Output::Live(request), fx);
         }
-        self.with_people(|people| people.readers.change(Readers::new, |readers| readers.add(request)));
+        self.with_people(|people| {
+            people.readers.change(Readers::new, |readers| readers.add(request));
+        });
         self.read_on(fx);
     }
 
@@ -82,7 +94,8 @@ impl Entity {
     fn read_on(&mut self, fx: &mut Effects) {
         let next = self.people.change_if_any(|People { readers, audience, .. }| {
             readers.change_if_any(|readers| {
-                let gone = readers.forget(|request| audience.contains(request.spec.session, request.spec.number));
+                let gone = readers
+                    .forget(|request| audience.contains(request.spec.session, request.spec.number));
                 (gone, readers.next())
             })
         });
@@ -90,16 +103,22 @@ impl Entity {
         gone.iter().for_each(|request| self.forgo(request, fx));
         if let Some((request, limit)) = next {
             let page = Page::After { after: request.after.seq, limit };
-            fx.fetches.push(Fetch { page, purpose: FetchFor::CatchUp(request), out: self.out.one() });
+            fx.fetches.push(Fetch {
+                page,
+                purpose: FetchFor::CatchUp(request),
+                out: self.out.one(),
+            });
         }
     }
 
     pub(super) fn history(&mut self, params: &params::History, reply: Responder, fx: &mut Effects) {
-        let limit = params.limit.unwrap_or(limits::DEFAULT_HISTORY).min(limits::MAX_HISTORY) as usize;
+        let limit =
+            params.limit.unwrap_or(limits::DEFAULT_HISTORY).min(limits::MAX_HISTORY) as usize;
         let (after, through) = match (params.after, params.before) {
             (Some(after), _) => (after, after.saturating_add(limit as u64).min(self.committed)),
             (None, before) => {
-                let through = before.map_or(self.committed, |before| before.saturating_sub(1).min(self.committed));
+                let through = before
+                    .map_or(self.committed, |before| before.saturating_sub(1).min(self.committed));
                 (through.saturating_sub(limit as u64), through)
             }
         };
@@ -107,17 +126,30 @@ impl Entity {
             return self.history_page(params, reply, Vec::new(), fx);
         }
         if let Some(events) = self.ring.after(after, self.committed) {
-            let events = events.take_while(|event| event.seq <= through).map(|event| event.to_wire()).collect();
+            let events = events
+                .take_while(|event| event.seq <= through)
+                .map(|event| event.to_wire())
+                .collect();
             return self.history_page(params, reply, events, fx);
         }
         let page = match params.after {
             Some(after) => Page::After { after, limit },
             None => Page::Before { before: through + 1, limit },
         };
-        fx.fetches.push(Fetch { page, purpose: FetchFor::History(params.clone(), reply), out: self.out.one() });
+        fx.fetches.push(Fetch {
+            page,
+            purpose: FetchFor::History(params.clone(), reply),
+            out: self.out.one(),
+        });
     }
 
-    fn history_page(&self, params: &params::History, mut reply: Responder, mut events: Vec<Event>, fx: &mut Effects) {
+    fn history_page(
+        &self,
+        params: &params::History,
+        mut reply: Responder,
+        mut events: Vec<Event>,
+        fx: &mut Effects,
+    ) {
         let bytes = |event: &Event| event.body.len();
         let more = if params.after.is_some() {
             let keep = within(PAGE_BYTES, events.iter().map(bytes));
@@ -128,14 +160,21 @@ impl Entity {
             events.drain(..events.len() - keep);
             events.first().is_some_and(|first| first.seq > 1)
         };
-        if let Err(no_room) = reply.reserve(events.iter().map(|event| event.body.len() + EVENT_BYTES).sum()) {
+        if let Err(no_room) =
+            reply.reserve(events.iter().map(|event| event.body.len() + EVENT_BYTES).sum())
+        {
             return fx.answer(reply.error(no_room));
         }
         fx.answer(reply.ok(&HistoryPage { epoch: self.epoch.clone(), events, more }));
     }
 
     /// A page has been read.
-    pub fn fetched(&mut self, purpose: FetchFor, mut read: Result<Vec<EventRecord>, StoreError>, fx: &mut Effects) {
+    pub fn fetched(
+        &mut self,
+        purpose: FetchFor,
+        mut read: Result<Vec<EventRecord>, StoreError>,
+        fx: &mut Effects,
+    ) {
         if let Err(StoreError::Corrupt(why)) = &read {
             self.nature.metrics.corrupt();
             fx.corrupt = Some(why.clone());
@@ -151,7 +190,9 @@ impl Entity {
         }
         match (purpose, read) {
             (FetchFor::Erase, read) => self.erase_in(read, fx),
-            (FetchFor::Subscribe(request, after), read) => self.subscribe_with(*request, after, read.ok(), fx),
+            (FetchFor::Subscribe(request, after), read) => {
+                self.subscribe_with(*request, after, read.ok(), fx);
+            }
             (FetchFor::CatchUp(request), Ok(read)) => {
                 self.with_readers(Readers::arrived);
                 self.catch_up_with(request, read, fx);
@@ -160,7 +201,12 @@ impl Entity {
             (FetchFor::History(params, reply), Ok(mut read)) => {
                 // The commit of an event may be known to the store before it is known here.
                 read.retain(|event| event.seq <= self.committed);
-                self.history_page(&params, reply, read.iter().map(EventRecord::to_wire).collect(), fx);
+                self.history_page(
+                    &params,
+                    reply,
+                    read.iter().map(EventRecord::to_wire).collect(),
+                    fx,
+                );
             }
             (FetchFor::History(_, reply), Err(_)) => fx.answer(reply.error(unavailable())),
             (FetchFor::CatchUp(request), Err(_)) => {
@@ -173,7 +219,13 @@ impl Entity {
         }
     }
 
-    fn subscribe_with(&mut self, request: SubscribeRequest, after: Seq, read: Option<Vec<EventRecord>>, fx: &mut Effects) {
+    fn subscribe_with(
+        &mut self,
+        request: SubscribeRequest,
+        after: Seq,
+        read: Option<Vec<EventRecord>>,
+        fx: &mut Effects,
+    ) {
         let SubSpec { session, number, .. } = request.spec;
         if self.people.joining.get(&session) != Some(&number) {
             // The session has unsubscribed, or subscribed again, meanwhile.
@@ -186,7 +238,10 @@ impl Entity {
         if bytes > RESUME_BYTES || read.first().is_none_or(|first| first.seq != after + 1) {
             return self.subscribe_with_snapshot(request, SnapshotReason::TooOld, fx);
         }
-        self.put(Output::Join(Box::new(Join { request, begin: Begin::Events { read, after } })), fx);
+        self.put(
+            Output::Join(Box::new(Join { request, begin: Begin::Events { read, after } })),
+            fx,
+        );
     }
 
     fn catch_up_with(&mut self, request: CatchUp, mut read: Vec<EventRecord>, fx: &mut Effects) {
@@ -196,23 +251,36 @@ impl Entity {
         let kept = if fits < read.len() { fits } else { got };
         read.truncate(fits);
         self.with_readers(|readers| readers.adapt(got, kept));
-        let (Some(first), Some(last)) = (read.first().map(|event| event.seq), read.last().map(|event| event.seq)) else {
+        let (Some(first), Some(last)) =
+            (read.first().map(|event| event.seq), read.last().map(|event| event.seq))
+        else {
             return self.cannot_catch_up(request, fx);
         };
         if first != request.after.seq + 1 {
             return self.cannot_catch_up(request, fx);
         }
-        let encode = |codec| Encoded::new(codec, first, read.len(), |index, out| self.append_event(codec, &read[index], out));
+        let encode = |codec| {
+            Encoded::new(codec, first, read.len(), |index, out| {
+                self.append_event(codec, &read[index], out);
+            })
+        };
         let mut pages = vec![encode(request.codec)];
-        let others = self.with_readers(|readers| readers.within(first, last, pages[0].len())).unwrap_or_default();
+        let others = self
+            .with_readers(|readers| readers.within(first, last, pages[0].len()))
+            .unwrap_or_default();
         for other in &others {
             if pages.iter().all(|page| page.codec != other.codec) {
-                pages.push(Encoded::new(other.codec, first, read.len(), |index, out| self.append_event(other.codec, &read[index], out)));
+                pages.push(Encoded::new(other.codec, first, read.len(), |index, out| {
+                    self.append_event(other.codec, &read[index], out);
+                }));
             }
         }
         self.nature.metrics.page_read();
         for reader in std::iter::once(request).chain(others) {
-            let frame = pages.iter().find(|page| page.codec == reader.codec).map(|page| page.after(reader.after.seq));
+            let frame = pages
+                .iter()
+                .find(|page| page.codec == reader.codec)
+                .map(|page| page.after(reader.after.seq));
             let missed = (frame.unwrap_or_default(), last.saturating_sub(reader.after.seq));
             self.caught_up(&reader, missed, last, false, fx);
         }

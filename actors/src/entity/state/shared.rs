@@ -54,7 +54,8 @@ mod tests {
         let text = |byte: &str| RawJson::from_value(&byte.repeat(LARGE)).unwrap();
         let (state, mut shared) = (text("a"), SharedState::default());
         for codec in CodecKind::ALL {
-            let (one, other) = (shared.get(codec, &state).unwrap(), shared.get(codec, &state.clone()).unwrap());
+            let (one, other) =
+                (shared.get(codec, &state).unwrap(), shared.get(codec, &state.clone()).unwrap());
             assert_eq!(one.as_ptr(), other.as_ptr());
             let mut alone = Vec::new();
             codec.encode_value(&state, &mut alone);

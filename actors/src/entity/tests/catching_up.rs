@@ -5,7 +5,10 @@ use super::*;
 #[test]
 fn a_small_gap_comes_from_memory() {
     let mut rig = Rig::with_events(kind(), 6);
-    assert_eq!(rig.catch_up(spec(1, 1), 4, false), ["1 goes from 4 to 6 live: event seq 5 type post, event seq 6 type post"]);
+    assert_eq!(
+        rig.catch_up(spec(1, 1), 4, false),
+        ["1 goes from 4 to 6 live: event seq 5 type post, event seq 6 type post"]
+    );
     rig.post(0, 7);
     assert_eq!(rig.commit(7), ["events 7 to 7", "#7 seq 7"]);
 }
@@ -17,7 +20,10 @@ fn it_waits_behind_the_gate_and_gets_what_was_decided_before() {
     assert_eq!(rig.catch_up(spec(1, 1), 2, false), nothing());
     rig.post(0, 4);
     let all: Vec<_> = rig.commit(4).into_iter().filter(|line| !line.starts_with('#')).collect();
-    assert_eq!(all, ["events 3 to 3", "1 goes from 2 to 3 live: event seq 3 type post", "events 4 to 4"]);
+    assert_eq!(
+        all,
+        ["events 3 to 3", "1 goes from 2 to 3 live: event seq 3 type post", "events 4 to 4"]
+    );
 }
 
 #[test]
@@ -37,8 +43,19 @@ fn those_who_wait_together_share_a_page() {
         assert_eq!(rig.catch_up(spec(slot, 1), after, false), nothing());
     }
     assert_eq!(rig.fetches.len(), 1);
-    let begins: Vec<_> = rig.fetch().iter().map(|line| line.split(" type").next().unwrap_or_default().to_owned()).collect();
-    assert_eq!(begins, ["1 goes from 1 to 10: event seq 2", "2 goes from 1 to 10: event seq 2", "3 goes from 4 to 10: event seq 5"]);
+    let begins: Vec<_> = rig
+        .fetch()
+        .iter()
+        .map(|line| line.split(" type").next().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(
+        begins,
+        [
+            "1 goes from 1 to 10: event seq 2",
+            "2 goes from 1 to 10: event seq 2",
+            "3 goes from 4 to 10: event seq 5"
+        ]
+    );
     assert!(rig.fetches.is_empty(), "nobody waits any more");
 }
 
@@ -58,7 +75,10 @@ fn a_trimmed_gap_is_a_reset() {
     let mut rig = Rig::with_events(kind(), 10);
     rig.catch_up(spec(1, 1), 1, false);
     let kept = rig.written[5..].iter().map(|event| (**event).clone()).collect();
-    assert_eq!(rig.fetch_from(Ok(kept)), ["1 goes from 1 to 10 live: reset seq 10 reason too_old state [8,9,10]"]);
+    assert_eq!(
+        rig.fetch_from(Ok(kept)),
+        ["1 goes from 1 to 10 live: reset seq 10 reason too_old state [8,9,10]"]
+    );
 }
 
 #[test]
@@ -85,7 +105,10 @@ fn a_failed_read_is_tried_again() {
     let Fetch { purpose, .. } = rig.fetches.remove(0);
     rig.entity.fetched(purpose, Err(StoreError::Unavailable("told to".into())), &mut rig.fx);
     let again = std::mem::take(&mut rig.fx.retries);
-    assert_eq!(again.iter().map(|request| request.spec.session).collect::<Vec<_>>(), [session(1), session(2)]);
+    assert_eq!(
+        again.iter().map(|request| request.spec.session).collect::<Vec<_>>(),
+        [session(1), session(2)]
+    );
     assert!(rig.fetches.is_empty(), "nothing is read until then");
     assert!(!rig.entity.idle(), "it is awake until then");
 }

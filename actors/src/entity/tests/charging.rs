@@ -9,7 +9,11 @@ use crate::limits::{Accounts, Allowance, Rate};
 /// A document whose array has so many elements that changing copies of it is dear.
 fn rig() -> Rig {
     let array = format!(r#"{{"a":[{}0]}}"#, "0,".repeat(99_999));
-    let document = DocumentConfig { initial: RawJson::from_text(array).unwrap(), max_state_bytes: 1 << 20, max_depth: 8 };
+    let document = DocumentConfig {
+        initial: RawJson::from_text(array).unwrap(),
+        max_state_bytes: 1 << 20,
+        max_depth: 8,
+    };
     Rig::of(Kind { behaviour: BehaviourConfig::Document(document), ..kind() }, Loaded::default())
 }
 
@@ -17,7 +21,9 @@ fn rig() -> Rig {
 fn asker(rig: &Rig, burst: u32) -> Arc<Asker> {
     let allowance = Allowance { requests: Rate::new(1, burst), wakes: Rate::new(1, 1), awake: 1 };
     let payer = Accounts::alike(allowance).payer(None, [192, 0, 2, 1].into());
-    Arc::new(Asker::new(session(0), CodecKind::Json, encoder(), rig.line.handle.clone()).paid_by(payer))
+    Arc::new(
+        Asker::new(session(0), CodecKind::Json, encoder(), rig.line.handle.clone()).paid_by(payer),
+    )
 }
 
 /// What a patch costs beyond the token it was let in for.
@@ -46,7 +52,10 @@ fn dear_ops_are_charged_whether_accepted_or_refused() {
     let asker = asker(&rig, 100);
     let account = asker.payer.clone().unwrap();
     assert_eq!(cost(&mut rig, &asker, CHANGED_COPY), 10);
-    assert_eq!(cost(&mut rig, &asker, &format!(r#"{CHANGED_COPY},{{"op":"remove","path":"/nowhere"}}"#)), 10);
+    assert_eq!(
+        cost(&mut rig, &asker, &format!(r#"{CHANGED_COPY},{{"op":"remove","path":"/nowhere"}}"#)),
+        10
+    );
     assert!(account.account().request(80).is_ok(), "the user has paid for both");
     assert!(account.account().request(1).is_err());
 }

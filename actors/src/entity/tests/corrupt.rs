@@ -1,4 +1,5 @@
-//! What is stored of an entity cannot be read: it says so, once to the operator, and does not ask the store again and again.
+//! What is stored of an entity cannot be read: it says so, once to the operator, and does not ask
+//! the store again and again.
 
 use super::*;
 use crate::entity::{Life, Todo};
@@ -41,12 +42,22 @@ impl Rigged {
         assert_eq!(self.line.take(), ["#9 corrupt"]);
         assert!(todo.effects.corrupt.is_none() && todo.load.is_none() && !todo.end, "{todo:?}");
         self.take(ToEntity::Gone(session(1)));
-        let leave = ToEntity::Presence { action: PresenceAction::Leave, meta: None, user: "alice".into(), reply: self.line.reply(1, 10) };
+        let leave = ToEntity::Presence {
+            action: PresenceAction::Leave,
+            meta: None,
+            user: "alice".into(),
+            reply: self.line.reply(1, 10),
+        };
         assert_eq!(shown(&self.take(leave)), ["#10 count 0"], "whoever wants to leave may");
         let unsubscribe = ToEntity::Unsubscribe { through: 1, reply: self.line.reply(1, 11) };
         assert_eq!(shown(&self.take(unsubscribe)), ["1 leaves", "#11"]);
         let after = Position { epoch: epoch(), seq: 1 };
-        let catch_up = ToEntity::CatchUp(CatchUp { spec: spec(1, 1), codec: CodecKind::Json, after, presence: false });
+        let catch_up = ToEntity::CatchUp(CatchUp {
+            spec: spec(1, 1),
+            codec: CodecKind::Json,
+            after,
+            presence: false,
+        });
         assert_eq!(shown(&self.take(catch_up)), ["1 is replaced"], "whoever followed is told so");
         assert_eq!(self.take(ToEntity::Sleep { drain: false, mark: 7 }).idle, Some(7));
         assert_eq!(self.take(ToEntity::Sleep { drain: true, mark: 8 }).idle, Some(8));
@@ -78,7 +89,13 @@ fn event(seq: Seq, r#type: &str) -> EventRecord {
 }
 
 fn tail(events: Vec<EventRecord>) -> Loaded {
-    Loaded { tail: events, epoch: Some(epoch()), longest_row: 1, snapshot: None, erasures: Vec::new() }
+    Loaded {
+        tail: events,
+        epoch: Some(epoch()),
+        longest_row: 1,
+        snapshot: None,
+        erasures: Vec::new(),
+    }
 }
 
 #[test]
@@ -86,7 +103,10 @@ fn an_entity_that_cannot_be_read_says_so_and_rests() {
     let table = [
         ("rows that are no JSON", Err(StoreError::Corrupt("no JSON".into()))),
         ("another behaviour's snapshot", Ok(snapshot(r#"{"votes":3}"#, "{}"))),
-        ("outcomes of a form that is not known", Ok(snapshot(r#"{"messages":[]}"#, r#"{"clients":7}"#))),
+        (
+            "outcomes of a form that is not known",
+            Ok(snapshot(r#"{"messages":[]}"#, r#"{"clients":7}"#)),
+        ),
         ("a gap", Ok(tail(vec![event(2, "post")]))),
         ("another behaviour's event", Ok(tail(vec![event(1, "increment")]))),
     ];
@@ -133,8 +153,14 @@ fn pages_that_cannot_be_read_are_not_asked_for_again() {
     rig.history(None, Some(0), 2);
     assert_eq!(rig.fetch_from(corrupt()), ["#103 corrupt"]);
     rig.subscribe(spec(1, 1), Some((epoch(), 1)));
-    assert_eq!(rig.fetch_from(corrupt()), ["1 joins at 8: #100 seq 8 reason too_old state [6,7,8]"]);
+    assert_eq!(
+        rig.fetch_from(corrupt()),
+        ["1 joins at 8: #100 seq 8 reason too_old state [6,7,8]"]
+    );
     rig.catch_up(spec(1, 1), 1, false);
-    assert_eq!(rig.fetch_from(corrupt()), ["1 goes from 1 to 8 live: reset seq 8 reason too_old state [6,7,8]"]);
+    assert_eq!(
+        rig.fetch_from(corrupt()),
+        ["1 goes from 1 to 8 live: reset seq 8 reason too_old state [6,7,8]"]
+    );
     assert!(rig.fx.retries.is_empty());
 }

@@ -1,4 +1,5 @@
-//! What is deleted is shown to nobody any more, whatever else happens, and is gone from the disk in the end.
+//! What is deleted is shown to nobody any more, whatever else happens, and is gone from the disk in
+//! the end.
 
 use std::collections::BTreeMap;
 
@@ -122,7 +123,11 @@ impl Stage {
     fn wake(store: &MemoryStore, kind: &Kind) -> (Entity, u64) {
         let term = store.acquire().now_or_never().unwrap().unwrap();
         let loaded = store.load(&entity("room:a")).now_or_never().unwrap().unwrap();
-        (Entity::wake(entity("room:a"), Arc::new(kind.clone()), encoder(), loaded, epoch()).unwrap(), term)
+        (
+            Entity::wake(entity("room:a"), Arc::new(kind.clone()), encoder(), loaded, epoch())
+                .unwrap(),
+            term,
+        )
     }
 
     fn crash(&mut self) {
@@ -148,16 +153,24 @@ impl Stage {
         let Some(event) = &self.fx.event else { return };
         let seq = event.seq;
         match r#type {
-            "post" | "edit" => self.said.entry(message.unwrap_or(seq)).or_default().push(body.rsplit("secret").next().unwrap().to_owned()),
-            "delete" | "purge" => drop(self.deleting.insert(seq, (message.unwrap(), r#type == "purge"))),
+            "post" | "edit" => self
+                .said
+                .entry(message.unwrap_or(seq))
+                .or_default()
+                .push(body.rsplit("secret").next().unwrap().to_owned()),
+            "delete" | "purge" => {
+                self.deleting.insert(seq, (message.unwrap(), r#type == "purge"));
+            }
             _ => {}
         }
     }
 
-    /// Queues what the entity wants queued, and checks what it says: nothing of what is deleted. States that were asked for before
-    /// a deletion may go out with its commit.
+    /// Queues what the entity wants queued, and checks what it says: nothing of what is deleted.
+    /// States that were asked for before a deletion may go out with its commit.
     fn out(&mut self, states_aside: bool) -> Result<(), TestCaseError> {
-        let Effects { event, erasure, snapshot, rewrite, parts, fetches, retries, erase_later, .. } = std::mem::take(&mut self.fx);
+        let Effects {
+            event, erasure, snapshot, rewrite, parts, fetches, retries, erase_later, ..
+        } = std::mem::take(&mut self.fx);
         assert!(retries.is_empty() && !erase_later, "nothing fails here");
         let (id, progress) = (entity("room:a"), || Arc::clone(&self.progress));
         let epoch = self.entity.epoch().clone();
@@ -176,15 +189,28 @@ impl Stage {
         if let Some(rewrite) = rewrite {
             let (written, decided) = oneshot::channel();
             let share = Journal::channel(1).0.may_trim().unwrap();
-            self.queue.push(ToJournal::Rewrite { rewrite: *rewrite, share, progress: progress(), written });
+            self.queue.push(ToJournal::Rewrite {
+                rewrite: *rewrite,
+                share,
+                progress: progress(),
+                written,
+            });
             self.rewriting = Some(decided);
         }
-        self.reads.extend(fetches.into_iter().map(|Fetch { page, purpose, out }| Reading::Asked(page, purpose, out)));
-        let secrets: Vec<_> = self.deleted.iter().filter_map(|message| self.said.get(message)).flatten().collect();
+        self.reads.extend(
+            fetches
+                .into_iter()
+                .map(|Fetch { page, purpose, out }| Reading::Asked(page, purpose, out)),
+        );
+        let secrets: Vec<_> =
+            self.deleted.iter().filter_map(|message| self.said.get(message)).flatten().collect();
         for text in parts.iter().flat_map(|(_, parts)| parts.iter().map(text)) {
             let state = text.contains(r#""snapshot":"#) || text.contains(r#""state":"#);
             for secret in &secrets {
-                prop_assert!(!text.contains(secret.as_str()) || (state && states_aside), "{secret} is deleted: {text}");
+                prop_assert!(
+                    !text.contains(secret.as_str()) || (state && states_aside),
+                    "{secret} is deleted: {text}"
+                );
             }
         }
         Ok(())
@@ -223,7 +249,9 @@ impl Stage {
     }
 
     fn read(&mut self, index: usize) {
-        let asked: Vec<_> = (0..self.reads.len()).filter(|index| matches!(self.reads[*index], Reading::Asked(..))).collect();
+        let asked: Vec<_> = (0..self.reads.len())
+            .filter(|index| matches!(self.reads[*index], Reading::Asked(..)))
+            .collect();
         let Some(index) = asked.get(index % asked.len().max(1)) else { return };
         let Reading::Asked(page, purpose, out) = self.reads.remove(*index) else { return };
         let read = self.store.events(&entity("room:a"), page).now_or_never().unwrap();
@@ -231,7 +259,9 @@ impl Stage {
     }
 
     fn arrive(&mut self, index: usize) {
-        let read: Vec<_> = (0..self.reads.len()).filter(|index| matches!(self.reads[*index], Reading::Read(..))).collect();
+        let read: Vec<_> = (0..self.reads.len())
+            .filter(|index| matches!(self.reads[*index], Reading::Read(..)))
+            .collect();
         let Some(index) = read.get(index % read.len().max(1)) else { return };
         let Reading::Read(read, purpose, _out) = self.reads.remove(*index) else { return };
         self.entity.fetched(purpose, read, &mut self.fx);
@@ -264,19 +294,25 @@ impl Stage {
             }
             Step::Commit(most) => return self.commit(most),
             Step::History { before, after, limit } => {
-                let params = params::History { entity: entity("room:a"), before, after, limit: Some(limit) };
+                let params =
+                    params::History { entity: entity("room:a"), before, after, limit: Some(limit) };
                 self.entity.take(ToEntity::History(params, self.line.reply(0, 2)), &mut self.fx);
             }
             Step::Resume(back) => {
                 let (slot, seq) = (self.next_slot(), self.seq_back(back));
                 let after = Some(Position { epoch: epoch(), seq });
-                let request = SubscribeRequest { spec: spec(slot, 1), after, reply: self.line.reply(slot, 3) };
+                let request = SubscribeRequest {
+                    spec: spec(slot, 1),
+                    after,
+                    reply: self.line.reply(slot, 3),
+                };
                 self.entity.take(ToEntity::Subscribe(Box::new(request)), &mut self.fx);
             }
             Step::CatchUp(back) => {
                 let (slot, seq) = (self.next_slot(), self.seq_back(back));
                 let after = Position { epoch: epoch(), seq };
-                let request = CatchUp { spec: spec(slot, 1), codec: CodecKind::Json, after, presence: false };
+                let request =
+                    CatchUp { spec: spec(slot, 1), codec: CodecKind::Json, after, presence: false };
                 self.entity.take(ToEntity::CatchUp(request), &mut self.fx);
             }
             Step::State => self.entity.take(ToEntity::Read(self.line.reply(0, 4)), &mut self.fx),
@@ -284,15 +320,21 @@ impl Stage {
             Step::Arrive(index) => self.arrive(index),
             Step::Snapshot => self.entity.snapshot(&mut self.fx),
             Step::Trim => {
-                let (progress, share) = (Arc::clone(&self.progress), Journal::channel(1).0.may_trim().unwrap());
-                self.queue.extend(self.entity.trim().map(|trim| ToJournal::Trim { trim, share, progress }));
+                let (progress, share) =
+                    (Arc::clone(&self.progress), Journal::channel(1).0.may_trim().unwrap());
+                self.queue.extend(self.entity.trim().map(|trim| ToJournal::Trim {
+                    trim,
+                    share,
+                    progress,
+                }));
             }
             Step::Crash => self.crash(),
         }
         self.out(false)
     }
 
-    /// Nothing of what is deleted is left on the disk, and nothing of what is purged in the snapshot.
+    /// Nothing of what is deleted is left on the disk, and nothing of what is purged in the
+    /// snapshot.
     fn ends(&mut self) -> Result<(), TestCaseError> {
         for _ in 0..1000 {
             self.commit(usize::MAX)?;
@@ -308,9 +350,13 @@ impl Stage {
         let state = loaded.snapshot.map(|row| row.state.as_str().to_owned()).unwrap_or_default();
         for message in &self.deleted {
             for secret in self.said.get(message).into_iter().flatten() {
-                let shows = events.iter().find(|event| event.body.as_str().contains(secret.as_str()));
+                let shows =
+                    events.iter().find(|event| event.body.as_str().contains(secret.as_str()));
                 prop_assert!(shows.is_none(), "{secret} of {message}: {shows:?}");
-                prop_assert!(!self.purged.contains(message) || !state.contains(secret.as_str()), "{secret} of {message}: {state}");
+                prop_assert!(
+                    !self.purged.contains(message) || !state.contains(secret.as_str()),
+                    "{secret} of {message}: {state}"
+                );
             }
         }
         Ok(())
@@ -320,7 +366,9 @@ impl Stage {
 fn text(part: &Part) -> String {
     let utf8 = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match part {
-        Part::Events { frames, .. } => frames.json.as_ref().map(|frame| utf8(frame)).unwrap_or_default(),
+        Part::Events { frames, .. } => {
+            frames.json.as_ref().map(|frame| utf8(frame)).unwrap_or_default()
+        }
         Part::CaughtUp { frame, .. } => frame.as_ref().map(|frame| utf8(frame)).unwrap_or_default(),
         Part::Joined { answer: Answer { body: AnswerBody::Frame(Some(frame)), .. }, .. }
         | Part::Answer(Answer { body: AnswerBody::Frame(Some(frame)), .. }) => utf8(frame),
@@ -359,7 +407,11 @@ fn a_purge_goes_through_a_long_journal_page_by_page() {
     stage.happens(&Step::Purge(299), 1).unwrap();
     stage.commit(usize::MAX).unwrap();
     let mut pages = 0;
-    while stage.reads.iter().any(|read| matches!(read, Reading::Asked(Page::After { .. }, FetchFor::Erase, _))) {
+    while stage
+        .reads
+        .iter()
+        .any(|read| matches!(read, Reading::Asked(Page::After { .. }, FetchFor::Erase, _)))
+    {
         pages += 1;
         stage.read(0);
         stage.arrive(0);
@@ -395,7 +447,8 @@ fn a_page_from_before_that_comes_after_is_hidden_still() {
     let loaded = stage.store.load(&entity("room:a")).now_or_never().unwrap().unwrap();
     assert_eq!(loaded.erasures, [], "it is erased");
     stage.arrive(0);
-    let told = stage.fx.parts.iter().flat_map(|(_, parts)| parts.iter().map(text)).collect::<String>();
+    let told =
+        stage.fx.parts.iter().flat_map(|(_, parts)| parts.iter().map(text)).collect::<String>();
     assert!(told.contains(r#""deleted":true"#), "{told}");
     stage.out(false).unwrap();
 }
@@ -414,7 +467,10 @@ fn what_is_deleted_twice_is_hidden_from_the_first_time_on() {
 #[test]
 fn only_so_much_is_erased_at_once() {
     let messages = 300;
-    let behaviour = crate::behaviour::BehaviourConfig::Room(crate::behaviour::room::RoomConfig { messages: 1000, ..Default::default() });
+    let behaviour = crate::behaviour::BehaviourConfig::Room(crate::behaviour::room::RoomConfig {
+        messages: 1000,
+        ..Default::default()
+    });
     let mut stage = with_messages(messages, Kind { behaviour, max_pending_ops: 1000, ..kind() });
     let mut refused = 0;
     for back in 0..messages {
@@ -435,7 +491,11 @@ fn erasures_of_a_life_before_are_taken_up() {
     stage.happens(&Step::Purge(1), 1).unwrap();
     stage.commit(usize::MAX).unwrap();
     let loaded = stage.store.load(&entity("room:a")).now_or_never().unwrap().unwrap();
-    assert_eq!(loaded.erasures, [Erasure { message: 2, by: 4, purge: true }], "it is on disk with the event");
+    assert_eq!(
+        loaded.erasures,
+        [Erasure { message: 2, by: 4, purge: true }],
+        "it is on disk with the event"
+    );
     stage.crash();
     stage.out(false).unwrap();
     stage.happens(&Step::History { before: None, after: None, limit: 10 }, 2).unwrap();
@@ -459,7 +519,8 @@ fn a_repeat_of_what_is_erased_has_its_first_outcome() {
             stage.crash();
         }
         ask(&mut stage);
-        let told: Vec<_> = stage.fx.parts.iter().flat_map(|(_, parts)| parts.iter().map(part)).collect();
+        let told: Vec<_> =
+            stage.fx.parts.iter().flat_map(|(_, parts)| parts.iter().map(part)).collect();
         assert_eq!(told, ["#9 seq 1 duplicate"], "after a crash: {crash}");
         stage.out(false).unwrap();
     }

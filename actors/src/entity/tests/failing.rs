@@ -13,7 +13,10 @@ fn ops_are_answered_by_what_the_store_says() {
     let lost = rig.entity.fail();
     assert_eq!(lost.len(), 4);
     let written: Vec<_> = rig.written[..2].iter().map(|event| (**event).clone()).collect();
-    assert_eq!(rig.reload(written, lost), ["#1 seq 1", "#2 seq 2", "#3 unavailable", "#4 unavailable"]);
+    assert_eq!(
+        rig.reload(written, lost),
+        ["#1 seq 1", "#2 seq 2", "#3 unavailable", "#4 unavailable"]
+    );
     assert_eq!(rig.post(0, 3), nothing(), "what was not executed may be repeated");
     assert_eq!(rig.written.last().unwrap().seq, 3);
     assert_eq!(rig.commit(3), ["#3 seq 3"]);
@@ -31,7 +34,16 @@ fn other_requests_are_answered_unavailable() {
     drop(rig.entity.fail());
     let mut answers = rig.line.take();
     answers.sort();
-    assert_eq!(answers, ["#1 unavailable", "#1 unavailable", "#100 unavailable", "#101 unavailable", "#102 unavailable"]);
+    assert_eq!(
+        answers,
+        [
+            "#1 unavailable",
+            "#1 unavailable",
+            "#100 unavailable",
+            "#101 unavailable",
+            "#102 unavailable"
+        ]
+    );
 }
 
 #[test]

@@ -41,7 +41,17 @@ fn whatever_saw_the_state_waits() {
     assert_eq!(rig.subscribe(spec(1, 1), None), nothing());
     let all = rig.commit(1);
     let joined = "1 joins at 1: #100 seq 1 reason no_position state [1]";
-    assert_eq!(all, ["#1 seq 1", "#102 seq 1 state [1]", "#2 conflict", "#3 rejected unknown_op", "#1 seq 1 duplicate", joined]);
+    assert_eq!(
+        all,
+        [
+            "#1 seq 1",
+            "#102 seq 1 state [1]",
+            "#2 conflict",
+            "#3 rejected unknown_op",
+            "#1 seq 1 duplicate",
+            joined
+        ]
+    );
 }
 
 #[test]
@@ -54,7 +64,10 @@ fn a_subscription_begins_where_its_answer_says_though_more_is_released_with_it()
     rig.post(0, 3);
     let all: Vec<_> = rig.commit(3).into_iter().filter(|line| !line.starts_with('#')).collect();
     let first = "1 joins at 1: #100 seq 1 reason no_position state [1]";
-    assert_eq!(all, [first, "events 2 to 2", "2 joins at 2: #100 seq 2 events [2]", "events 3 to 3"]);
+    assert_eq!(
+        all,
+        [first, "events 2 to 2", "2 joins at 2: #100 seq 2 events [2]", "events 3 to 3"]
+    );
 }
 
 #[test]
@@ -72,8 +85,18 @@ fn signals_do_not_wait() {
     let mut rig = Rig::new();
     rig.subscribe(spec(1, 1), None);
     rig.post(0, 1);
-    let signal = params::Signal { entity: entity("room:a"), r#type: "typing".into(), body: RawJson::NULL, key: None };
-    let request = crate::entity::SignalRequest { session: session(0), user: "alice".into(), signal, reply: rig.line.reply(0, 5) };
+    let signal = params::Signal {
+        entity: entity("room:a"),
+        r#type: "typing".into(),
+        body: RawJson::NULL,
+        key: None,
+    };
+    let request = crate::entity::SignalRequest {
+        session: session(0),
+        user: "alice".into(),
+        signal,
+        reply: rig.line.reply(0, 5),
+    };
     assert_eq!(rig.take(ToEntity::Signal(Box::new(request))), ["signal", "#5"]);
 }
 
@@ -89,7 +112,11 @@ fn a_full_journal_and_too_many_pending_ops_are_told() {
     assert_eq!(rig.post(0, 9), ["#9 overloaded journal"]);
     assert_eq!(rig.written.len(), 8);
     rig.commit(1);
-    assert_eq!(rig.post(0, 9), nothing(), "there is room again, and what was refused was not executed");
+    assert_eq!(
+        rig.post(0, 9),
+        nothing(),
+        "there is room again, and what was refused was not executed"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Whatever happened before a crash, what comes back is the committed prefix: its state, its log, its outcomes.
+//! Whatever happened before a crash, what comes back is the committed prefix: its state, its log,
+//! its outcomes.
 
 use proptest::prelude::*;
 
@@ -76,7 +77,10 @@ impl Living {
             });
         }
         for row in self.rig.snapshots.drain(..) {
-            self.queue.push(ToJournal::Snapshot { row: Box::new(row), progress: Arc::clone(&self.progress) });
+            self.queue.push(ToJournal::Snapshot {
+                row: Box::new(row),
+                progress: Arc::clone(&self.progress),
+            });
             self.rig.entity.snapshot_queued();
         }
     }
@@ -90,7 +94,10 @@ impl Living {
         self.number += 1;
         let fence = Fence { term: self.term, number: self.number, nonce: self.number };
         let Gathered { rows, snapshots, trims, erasures, rewrites, tell, .. } = gathered;
-        self.store.commit(&Batch { fence, rows, snapshots, trims, erasures, rewrites }).await.unwrap();
+        self.store
+            .commit(&Batch { fence, rows, snapshots, trims, erasures, rewrites })
+            .await
+            .unwrap();
         for (_, through) in tell {
             self.rig.commit(through);
         }
@@ -106,17 +113,23 @@ async fn recovers(steps: Vec<Step>, kind: Kind) -> Result<(), TestCaseError> {
         match step {
             Step::Post { user, n } => {
                 let known = committed.iter().chain(&pending).position(|op| *op == (user, n));
-                let mut request = post(name(user), Some(n), &text(user, n), living.rig.line.reply(0, 1));
+                let mut request =
+                    post(name(user), Some(n), &text(user, n), living.rig.line.reply(0, 1));
                 request.sender.client = client(1000 + u64::from(user));
                 let seq = committed.len() + pending.len() + 1;
                 let out = living.rig.op(request);
                 match known {
                     // Repeats of what is on disk are answered at once where nothing is pending.
-                    Some(place) if pending.is_empty() => prop_assert_eq!(out, [format!("#1 seq {} duplicate", place + 1)]),
+                    Some(place) if pending.is_empty() => {
+                        prop_assert_eq!(out, [format!("#1 seq {} duplicate", place + 1)]);
+                    }
                     Some(_) => prop_assert_eq!(out, nothing()),
                     None => {
                         prop_assert_eq!(out, nothing());
-                        prop_assert_eq!(living.rig.written.last().map(|event| event.seq), Some(seq as u64));
+                        prop_assert_eq!(
+                            living.rig.written.last().map(|event| event.seq),
+                            Some(seq as u64)
+                        );
                         pending.push((user, n));
                     }
                 }
@@ -134,7 +147,11 @@ async fn recovers(steps: Vec<Step>, kind: Kind) -> Result<(), TestCaseError> {
             Step::Trim => {
                 let progress = Arc::clone(&living.progress);
                 let share = crate::journal::Journal::channel(1).0.may_trim().unwrap();
-                living.queue.extend(living.rig.entity.trim().map(|trim| ToJournal::Trim { trim, share, progress }));
+                living.queue.extend(living.rig.entity.trim().map(|trim| ToJournal::Trim {
+                    trim,
+                    share,
+                    progress,
+                }));
             }
             Step::Crash => {
                 pending.clear();
@@ -144,7 +161,8 @@ async fn recovers(steps: Vec<Step>, kind: Kind) -> Result<(), TestCaseError> {
             }
         }
     }
-    // One more crash, and everything is compared with an entity that has lived through the committed ops alone.
+    // One more crash, and everything is compared with an entity that has lived through the
+    // committed ops alone.
     let mut again = Living::wake(living.store, kind.clone()).await;
     let mut model = Rig::of(kind, Loaded::default());
     for (place, (user, n)) in committed.iter().enumerate() {
@@ -157,7 +175,11 @@ async fn recovers(steps: Vec<Step>, kind: Kind) -> Result<(), TestCaseError> {
     for (place, (user, n)) in committed.iter().enumerate() {
         let mut request = post(name(*user), Some(*n), &text(*user, *n), again.rig.line.reply(0, 1));
         request.sender.client = client(1000 + u64::from(*user));
-        prop_assert_eq!(again.rig.op(request), [format!("#1 seq {} duplicate", place + 1)], "never executed twice");
+        prop_assert_eq!(
+            again.rig.op(request),
+            [format!("#1 seq {} duplicate", place + 1)],
+            "never executed twice"
+        );
         let mut request = post(name(*user), Some(*n), "another", again.rig.line.reply(0, 1));
         request.sender.client = client(1000 + u64::from(*user));
         prop_assert_eq!(again.rig.op(request), ["#1 invalid_params n_reused"]);

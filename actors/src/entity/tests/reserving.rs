@@ -9,24 +9,44 @@ const LIMIT: usize = 100_000;
 
 fn payer(burst: u32) -> Payer {
     let rate = Rate::new(1, burst);
-    Accounts::alike(Allowance { requests: rate, wakes: rate, awake: 9 }).payer(None, [192, 0, 2, 1].into())
+    Accounts::alike(Allowance { requests: rate, wakes: rate, awake: 9 })
+        .payer(None, [192, 0, 2, 1].into())
 }
 
-/// Every request with an answer that may be large, of an entity with a few kilobytes in its log and its state.
+/// Every request with an answer that may be large, of an entity with a few kilobytes in its log and
+/// its state.
 fn requests(reply: impl Fn() -> Responder) -> Vec<(&'static str, ToEntity)> {
-    let history = params::History { entity: entity("room:a"), before: None, after: Some(0), limit: Some(9) };
-    let subscribe = |number, after| ToEntity::Subscribe(Box::new(SubscribeRequest { spec: spec(0, number), after, reply: reply() }));
+    let history =
+        params::History { entity: entity("room:a"), before: None, after: Some(0), limit: Some(9) };
+    let subscribe = |number, after| {
+        ToEntity::Subscribe(Box::new(SubscribeRequest {
+            spec: spec(0, number),
+            after,
+            reply: reply(),
+        }))
+    };
     vec![
         ("read", ToEntity::Read(reply())),
         ("history", ToEntity::History(history, reply())),
         ("subscribe", subscribe(1, None)),
         ("subscribe after", subscribe(2, Some(Position { epoch: epoch(), seq: 0 }))),
-        ("presence", ToEntity::Presence { action: PresenceAction::List, meta: None, user: "alice".into(), reply: reply() }),
+        (
+            "presence",
+            ToEntity::Presence {
+                action: PresenceAction::List,
+                meta: None,
+                user: "alice".into(),
+                reply: reply(),
+            },
+        ),
     ]
 }
 
 fn large() -> Rig {
-    let mut rig = Rig::of(Kind { max_body_bytes: 10_000, ring_bytes: 1_000_000, ..kind() }, Loaded::default());
+    let mut rig = Rig::of(
+        Kind { max_body_bytes: 10_000, ring_bytes: 1_000_000, ..kind() },
+        Loaded::default(),
+    );
     for n in 1..=3 {
         let reply = rig.line.reply(0, 1);
         rig.op(post("alice", Some(n), &"x".repeat(3000), reply));
@@ -35,7 +55,12 @@ fn large() -> Rig {
     for (slot, user) in (1..).zip(["alice", "bob", "carol"]) {
         let meta = Some(RawJson::from_value(&"m".repeat(1000)).unwrap());
         let reply = rig.line.reply(slot, 1);
-        rig.take(ToEntity::Presence { action: PresenceAction::Enter, meta, user: user.into(), reply });
+        rig.take(ToEntity::Presence {
+            action: PresenceAction::Enter,
+            meta,
+            user: user.into(),
+            reply,
+        });
     }
     rig
 }
@@ -75,7 +100,10 @@ fn what_is_being_made_is_counted_until_it_is_there() {
 #[test]
 fn large_answers_cost_more() {
     let state = "x".repeat(40_000);
-    let mut rig = Rig::of(Kind { max_body_bytes: 100_000, ring_bytes: 1_000_000, ..kind() }, Loaded::default());
+    let mut rig = Rig::of(
+        Kind { max_body_bytes: 100_000, ring_bytes: 1_000_000, ..kind() },
+        Loaded::default(),
+    );
     let reply = rig.line.reply(0, 1);
     rig.op(post("alice", None, &state, reply));
     rig.commit(1);
@@ -84,7 +112,9 @@ fn large_answers_cost_more() {
     let free = ["presence"];
     for index in 0..5 {
         let payer = payer(100);
-        let (name, message) = requests(|| rig.line.budgeted_reply(&budget, Some(&payer), Standing::Clear)).remove(index);
+        let (name, message) =
+            requests(|| rig.line.budgeted_reply(&budget, Some(&payer), Standing::Clear))
+                .remove(index);
         rig.take(message);
         let cost = 100 - left(&payer);
         assert_eq!(cost, if free.contains(&name) { 0 } else { 40_000 / 16_384 }, "{name}");

@@ -27,7 +27,10 @@ fn history_goes_both_ways_in_memory_and_in_the_store() {
         assert_eq!(rig.fetch(), [want]);
     }
     rig.history(Some(4), None, 2);
-    assert_eq!(rig.fetch_from(Err(StoreError::Unavailable("told to".into()))), ["#103 unavailable"]);
+    assert_eq!(
+        rig.fetch_from(Err(StoreError::Unavailable("told to".into()))),
+        ["#103 unavailable"]
+    );
 }
 
 #[test]
@@ -62,14 +65,20 @@ fn snapshots_come_when_the_events_outweigh_them() {
         rig.commit(n);
     }
     let seqs: Vec<_> = rig.snapshots.iter().map(|row| row.seq).collect();
-    assert!((2..=4).contains(&seqs.len()), "three messages of state weigh a quarter of twelve events: {seqs:?}");
+    assert!(
+        (2..=4).contains(&seqs.len()),
+        "three messages of state weigh a quarter of twelve events: {seqs:?}"
+    );
     assert!(rig.snapshots.iter().all(|row| row.epoch == epoch() && row.trimmed == 0));
-    assert!(Rig::of(Kind { snapshot_every: 1000, ..kind() }, Loaded::default()).snapshots.is_empty());
+    assert!(
+        Rig::of(Kind { snapshot_every: 1000, ..kind() }, Loaded::default()).snapshots.is_empty()
+    );
 }
 
 #[test]
 fn what_a_queued_snapshot_covers_is_deleted_but_for_what_is_kept() {
-    let mut rig = Rig::of(Kind { snapshot_every: 1000, keep_events: 5, ..kind() }, Loaded::default());
+    let mut rig =
+        Rig::of(Kind { snapshot_every: 1000, keep_events: 5, ..kind() }, Loaded::default());
     for n in 1..=20 {
         rig.op(post("alice", None, "x", rig.line.reply(0, 1)));
         rig.commit(n);
@@ -78,12 +87,17 @@ fn what_a_queued_snapshot_covers_is_deleted_but_for_what_is_kept() {
     rig.out();
     assert_eq!(rig.entity.trim(), None, "the snapshot may be left out");
     rig.entity.snapshot_queued();
-    let trims: Vec<_> = std::iter::from_fn(|| rig.entity.trim()).map(|trim| (trim.from, trim.through)).collect();
+    let trims: Vec<_> =
+        std::iter::from_fn(|| rig.entity.trim()).map(|trim| (trim.from, trim.through)).collect();
     assert_eq!(trims, [(1, 15)]);
     rig.op(post("alice", None, "x", rig.line.reply(0, 1)));
     rig.entity.snapshot(&mut rig.fx);
     rig.out();
-    assert_eq!(rig.snapshots.last().map(|row| (row.trimmed, row.longest_row)), Some((15, 1)), "a later life goes on from there");
+    assert_eq!(
+        rig.snapshots.last().map(|row| (row.trimmed, row.longest_row)),
+        Some((15, 1)),
+        "a later life goes on from there"
+    );
 }
 
 #[test]
@@ -112,7 +126,10 @@ fn presence_is_told_when_the_interval_is_over() {
     for slot in 2..=3 {
         rig.presence(slot, PresenceAction::Enter, &format!("user{slot}"));
     }
-    assert_eq!(rig.presence(4, PresenceAction::Enter, "one too many"), ["#104 overloaded presence_full"]);
+    assert_eq!(
+        rig.presence(4, PresenceAction::Enter, "one too many"),
+        ["#104 overloaded presence_full"]
+    );
     rig.take(ToEntity::Gone(session(1)));
     rig.take(ToEntity::Leave(session(2)));
     assert_eq!(told(&mut rig), ["presence count 1"]);
@@ -127,7 +144,11 @@ fn the_more_are_here_the_longer_news_gather() {
             rig.presence(here, PresenceAction::Enter, &format!("user-{here}"));
             here += 1;
         }
-        assert_eq!(rig.entity.presence_interval(), intervals * kind().presence_interval, "{slot} are here");
+        assert_eq!(
+            rig.entity.presence_interval(),
+            intervals * kind().presence_interval,
+            "{slot} are here"
+        );
     }
 }
 
@@ -164,23 +185,34 @@ fn a_crowd_of_senders_keeps_nobody_new_out() {
         seq += 1;
         rig.commit(seq);
     }
-    assert_eq!(ask(&mut rig, "d", 1, 0), ["#1 op_expired"], "it might be one of those who were forgotten");
+    assert_eq!(
+        ask(&mut rig, "d", 1, 0),
+        ["#1 op_expired"],
+        "it might be one of those who were forgotten"
+    );
     assert_eq!(ask(&mut rig, "a", 1, 4000), ["#1 op_expired"], "which `a` is");
-    assert_eq!(ask(&mut rig, "d", 1, 5000), ["#1 op_expired"], "not after the forgotten one's op, which was at 5000");
+    assert_eq!(
+        ask(&mut rig, "d", 1, 5000),
+        ["#1 op_expired"],
+        "not after the forgotten one's op, which was at 5000"
+    );
     rig.now = 6000;
     assert_eq!(ask(&mut rig, "a", 1, u64::MAX), nothing(), "whoever lies has it twice");
     rig.commit(4);
     assert_eq!(ask(&mut rig, "e", 7, 5500), nothing(), "it cannot be one of them");
 }
 
-/// An event of a tagged op carries the tag to everybody, whichever way it takes, and nothing else of who sent it.
+/// An event of a tagged op carries the tag to everybody, whichever way it takes, and nothing else
+/// of who sent it.
 #[test]
 fn a_tag_comes_back_with_the_event() {
     fn texts(fx: &Effects) -> Vec<String> {
         let text = |frame: &bytes::Bytes| String::from_utf8_lossy(frame).into_owned();
         let shown = |part: &Part| match part {
             Part::Events { frames, .. } => text(frames.json.as_ref().unwrap()),
-            Part::Joined { answer: Answer { body: AnswerBody::Frame(Some(frame)), .. }, .. }
+            Part::Joined {
+                answer: Answer { body: AnswerBody::Frame(Some(frame)), .. }, ..
+            }
             | Part::CaughtUp { frame: Some(frame), .. }
             | Part::Answer(Answer { body: AnswerBody::Frame(Some(frame)), .. }) => text(frame),
             other => format!("{other:?}"),
@@ -207,9 +239,22 @@ fn a_tag_comes_back_with_the_event() {
         rig.out();
 
         // As the journal keeps it.
-        let kept: Vec<EventRecord> = rig.written.iter().map(|event| serde_json::from_slice(&event.to_text()).unwrap()).collect();
-        assert_eq!(kept.iter().map(|event| event.tag.as_deref()).collect::<Vec<_>>(), [Some("f3a9"), None]);
-        let loaded = Loaded { epoch: Some(epoch()), tail: kept.clone(), longest_row: 1, snapshot: None, erasures: Vec::new() };
+        let kept: Vec<EventRecord> = rig
+            .written
+            .iter()
+            .map(|event| serde_json::from_slice(&event.to_text()).unwrap())
+            .collect();
+        assert_eq!(
+            kept.iter().map(|event| event.tag.as_deref()).collect::<Vec<_>>(),
+            [Some("f3a9"), None]
+        );
+        let loaded = Loaded {
+            epoch: Some(epoch()),
+            tail: kept.clone(),
+            longest_row: 1,
+            snapshot: None,
+            erasures: Vec::new(),
+        };
         let mut again = Rig::of(Kind { ring_events, ..kind() }, loaded);
         for rig in [&mut rig, &mut again] {
             let read = |rig: &mut Rig| {
@@ -222,13 +267,22 @@ fn a_tag_comes_back_with_the_event() {
             };
             let reply = rig.line.reply(2, 1);
             let after = Some(Position { epoch: epoch(), seq: 0 });
-            rig.entity.take(ToEntity::Subscribe(Box::new(SubscribeRequest { spec: spec(2, 1), after, reply })), &mut rig.fx);
+            rig.entity.take(
+                ToEntity::Subscribe(Box::new(SubscribeRequest { spec: spec(2, 1), after, reply })),
+                &mut rig.fx,
+            );
             has_tag(&read(rig), 1);
             let after = Position { epoch: epoch(), seq: 0 };
-            let request = CatchUp { spec: spec(2, 1), codec: CodecKind::Json, after, presence: false };
+            let request =
+                CatchUp { spec: spec(2, 1), codec: CodecKind::Json, after, presence: false };
             rig.entity.take(ToEntity::CatchUp(request), &mut rig.fx);
             has_tag(&read(rig), 1);
-            let history = params::History { entity: entity("room:a"), before: None, after: None, limit: None };
+            let history = params::History {
+                entity: entity("room:a"),
+                before: None,
+                after: None,
+                limit: None,
+            };
             let reply = rig.line.reply(0, 103);
             rig.entity.take(ToEntity::History(history, reply), &mut rig.fx);
             has_tag(&read(rig), 1);
@@ -247,9 +301,17 @@ fn what_is_dated_ahead_waits_and_a_used_number_is_not_used_again() {
     assert_eq!(ask(&mut rig, "early", "x", 9000), nothing());
     rig.commit(1);
     assert_eq!(rig.written[0].began, Some(9000));
-    assert_eq!(ask(&mut rig, "other", "x", 9000), ["#1 overloaded dated_ahead"], "nothing was done");
+    assert_eq!(
+        ask(&mut rig, "other", "x", 9000),
+        ["#1 overloaded dated_ahead"],
+        "nothing was done"
+    );
     assert_eq!(ask(&mut rig, "honest", "x", 5000), nothing());
-    assert_eq!(ask(&mut rig, "early", "y", 9000), nothing(), "a refusal waits for what it depends on");
+    assert_eq!(
+        ask(&mut rig, "early", "y", 9000),
+        nothing(),
+        "a refusal waits for what it depends on"
+    );
     assert_eq!(rig.commit(2), ["#1 seq 2", "#1 invalid_params n_reused"]);
     assert_eq!(ask(&mut rig, "early", "x", 9000), ["#1 seq 1 duplicate"]);
     rig.now = 9000;

@@ -5,14 +5,23 @@ use super::*;
 #[test]
 fn without_a_position_there_is_a_snapshot() {
     let mut rig = Rig::with_events(kind(), 5);
-    assert_eq!(rig.subscribe(spec(1, 1), None), ["1 joins at 5: #100 seq 5 reason no_position state [3,4,5]"]);
+    assert_eq!(
+        rig.subscribe(spec(1, 1), None),
+        ["1 joins at 5: #100 seq 5 reason no_position state [3,4,5]"]
+    );
 }
 
 #[test]
 fn a_position_in_the_ring_gets_events() {
     let mut rig = Rig::with_events(kind(), 8);
-    assert_eq!(rig.subscribe(spec(1, 1), Some((epoch(), 5))), ["1 joins at 8: #100 seq 8 events [6,7,8]"]);
-    assert_eq!(rig.subscribe(spec(2, 1), Some((epoch(), 8))), ["2 joins at 8: #100 seq 8 events []"]);
+    assert_eq!(
+        rig.subscribe(spec(1, 1), Some((epoch(), 5))),
+        ["1 joins at 8: #100 seq 8 events [6,7,8]"]
+    );
+    assert_eq!(
+        rig.subscribe(spec(2, 1), Some((epoch(), 8))),
+        ["2 joins at 8: #100 seq 8 events []"]
+    );
     assert!(rig.fetches.is_empty(), "memory has it all");
 }
 
@@ -22,7 +31,11 @@ fn an_older_position_is_read_from_the_store() {
     assert_eq!(rig.subscribe(spec(1, 1), Some((epoch(), 2))), nothing());
     rig.post(0, 9);
     rig.commit(9);
-    assert_eq!(rig.fetch(), ["1 joins at 9: #100 seq 9 events [3,4,5,6,7,8,9]"], "what came meanwhile is there too");
+    assert_eq!(
+        rig.fetch(),
+        ["1 joins at 9: #100 seq 9 events [3,4,5,6,7,8,9]"],
+        "what came meanwhile is there too"
+    );
     rig.post(0, 10);
     assert_eq!(rig.commit(10), ["events 10 to 10", "#10 seq 10"]);
 }
@@ -48,7 +61,11 @@ fn other_logs_and_impossible_positions_get_a_snapshot() {
 fn a_gap_that_is_too_long_or_trimmed_gets_a_snapshot() {
     let mut rig = Rig::with_events(kind(), 12);
     let too_old = ["1 joins at 12: #100 seq 12 reason too_old state [10,11,12]"];
-    assert_eq!(rig.subscribe(spec(1, 1), Some((epoch(), 1))), too_old, "longer than `resume_events`");
+    assert_eq!(
+        rig.subscribe(spec(1, 1), Some((epoch(), 1))),
+        too_old,
+        "longer than `resume_events`"
+    );
     assert_eq!(rig.subscribe(spec(1, 2), Some((epoch(), 2))), nothing());
     let kept = rig.written[5..].iter().map(|event| (**event).clone()).collect();
     assert_eq!(rig.fetch_from(Ok(kept)), too_old);
@@ -58,7 +75,10 @@ fn a_gap_that_is_too_long_or_trimmed_gets_a_snapshot() {
 fn a_failed_read_is_told() {
     let mut rig = Rig::with_events(kind(), 8);
     rig.subscribe(spec(1, 1), Some((epoch(), 1)));
-    assert_eq!(rig.fetch_from(Err(StoreError::Unavailable("told to".into()))), ["#100 unavailable"]);
+    assert_eq!(
+        rig.fetch_from(Err(StoreError::Unavailable("told to".into()))),
+        ["#100 unavailable"]
+    );
     assert!(rig.entity.idle());
 }
 
@@ -103,7 +123,10 @@ fn a_ring_that_moves_on_meanwhile_makes_it_a_snapshot() {
     rig.post(0, 5);
     assert_eq!(rig.subscribe(spec(1, 1), Some((epoch(), 3))), nothing());
     rig.entity.forget_ring();
-    assert_eq!(rig.commit(5), ["#5 seq 5", "1 joins at 5: #100 seq 5 reason too_old state [3,4,5]"]);
+    assert_eq!(
+        rig.commit(5),
+        ["#5 seq 5", "1 joins at 5: #100 seq 5 reason too_old state [3,4,5]"]
+    );
 }
 
 #[test]
@@ -122,7 +145,11 @@ fn whoever_left_stays_away_for_late_messages() {
     let mut rig = Rig::new();
     rig.subscribe(spec(1, 2), None);
     rig.take(ToEntity::Unfollow(session(1), 1));
-    assert_eq!(rig.entity.followers().collect::<Vec<_>>(), [(session(1), 2)], "an older subscription's end is no news");
+    assert_eq!(
+        rig.entity.followers().collect::<Vec<_>>(),
+        [(session(1), 2)],
+        "an older subscription's end is no news"
+    );
     rig.take(ToEntity::Unfollow(session(1), 2));
     assert_eq!(rig.entity.followers().count(), 0);
     assert_eq!(rig.unsubscribe(1, 2), ["1 leaves", "#101"], "not being subscribed is no error");

@@ -24,7 +24,11 @@ fn ms(ms: u64) -> Result<(), Refused> {
 fn a_tab_fills_evenly_and_can_be_overdrawn() {
     let (tab, rate) = (Tab::default(), Rate::new(10, 3));
     assert_eq!([(); 4].map(|()| tab.check(rate, 1, SECOND)), [Ok(()), Ok(()), Ok(()), ms(100)]);
-    assert_eq!(tab.check(rate, 1, SECOND + SECOND / 10), Ok(()), "waiting as long as told is enough");
+    assert_eq!(
+        tab.check(rate, 1, SECOND + SECOND / 10),
+        Ok(()),
+        "waiting as long as told is enough"
+    );
     assert_eq!(tab.check(rate, 4, 100 * SECOND), Err(Refused::TooBig { burst: 3 }));
 
     tab.charge(rate, 13, 10 * SECOND);
@@ -46,15 +50,23 @@ fn anonymous_users_of_one_address_are_one_payer() {
     assert_eq!(elsewhere.account().request(1), Ok(()));
 
     let alice = accounts.payer(Some(&"alice".into()), address(1));
-    assert_eq!(alice.account().request(3), Ok(()), "a user has its own account, wherever it comes from");
+    assert_eq!(
+        alice.account().request(3),
+        Ok(()),
+        "a user has its own account, wherever it comes from"
+    );
     assert!(accounts.payer(Some(&"alice".into()), address(9)).account().request(1).is_err());
 }
 
 #[test]
 fn waking_is_paid_by_the_user_and_by_the_address() {
     let accounts = accounts();
-    let (alice, bob) = (accounts.payer(Some(&"alice".into()), address(1)), accounts.payer(Some(&"bob".into()), address(1)));
-    let kept: Vec<_> = [&alice, &alice, &alice, &bob].map(|payer| payer.wake_at(false, SECOND).unwrap()).into();
+    let (alice, bob) = (
+        accounts.payer(Some(&"alice".into()), address(1)),
+        accounts.payer(Some(&"bob".into()), address(1)),
+    );
+    let kept: Vec<_> =
+        [&alice, &alice, &alice, &bob].map(|payer| payer.wake_at(false, SECOND).unwrap()).into();
     assert_eq!((alice.own.awake(), bob.own.awake()), (3, 1));
     let refused = bob.wake_at(false, SECOND).unwrap_err();
     assert_eq!(refused, NotWoken::TooFast(Duration::from_millis(500)), "the address has no more");
@@ -82,8 +94,10 @@ fn nobody_keeps_many_awake_and_few_are_left_to_everybody() {
 #[test]
 fn who_has_many_is_relieved_of_what_others_use() {
     let accounts = accounts();
-    let (busy, other) = (accounts.payer(None, address(1)), accounts.payer(Some(&"bob".into()), address(2)));
-    let mut kept: Vec<_> = (0..15).map(|turn| busy.wake_at(false, turn * SECOND).unwrap()).collect();
+    let (busy, other) =
+        (accounts.payer(None, address(1)), accounts.payer(Some(&"bob".into()), address(2)));
+    let mut kept: Vec<_> =
+        (0..15).map(|turn| busy.wake_at(false, turn * SECOND).unwrap()).collect();
     kept[0].offer(&other);
     assert_eq!((busy.own.awake(), other.own.awake()), (15, 0), "it has not many yet");
     kept.push(busy.wake_at(false, 50 * SECOND).unwrap());
@@ -107,7 +121,8 @@ fn accounts_are_kept_while_they_matter() {
     drop((acted_for, kept));
     accounts.open.lock().unwrap().clean(now + 100 * SECOND);
     assert!(accounts.is_empty());
-    (0..3 * UNCLEANED).for_each(|user| drop(accounts.payer(Some(&user.to_string().into()), address(1))));
+    (0..3 * UNCLEANED)
+        .for_each(|user| drop(accounts.payer(Some(&user.to_string().into()), address(1))));
     assert!(accounts.len() <= UNCLEANED + 1, "{}", accounts.len());
 }
 

@@ -46,14 +46,22 @@ impl Relay {
             }
             AnswerBody::Around(pieces) => {
                 seat.answered();
-                pieces.0.into_iter().filter(|piece| !piece.is_empty()).for_each(|piece| seat.outbox.push(piece));
+                pieces
+                    .0
+                    .into_iter()
+                    .filter(|piece| !piece.is_empty())
+                    .for_each(|piece| seat.outbox.push(piece));
             }
             AnswerBody::Refused(entity, error) => {
                 seat.answered();
                 seat.refused(&self.encoder, answer.method, Some(entity), *error);
             }
-            AnswerBody::Subscription(index, outcome) => self.gathered(seat, |gather| gather.subscribed(index, *outcome)),
-            AnswerBody::Presence(index, outcome) => self.gathered(seat, |gather| gather.entered(index, *outcome)),
+            AnswerBody::Subscription(index, outcome) => {
+                self.gathered(seat, |gather| gather.subscribed(index, *outcome));
+            }
+            AnswerBody::Presence(index, outcome) => {
+                self.gathered(seat, |gather| gather.entered(index, *outcome));
+            }
         }
     }
 
@@ -68,7 +76,8 @@ impl Relay {
         self.answer_connect(seat);
     }
 
-    /// What was refused counts no more. A request whose outcome is not known may have been taken up all the same.
+    /// What was refused counts no more. A request whose outcome is not known may have been taken up
+    /// all the same.
     fn settle(&self, seat: &Seat, noted: Noted, error: Option<ErrorCode>) {
         match noted {
             Noted::Follow(entity, _) => {
@@ -77,7 +86,9 @@ impl Relay {
                 seat.follow_answered(&entity, followed);
             }
             Noted::Enter(entity, number) => {
-                if error.is_some_and(|code| code != ErrorCode::Unavailable) && seat.enter_refused(&entity, number) {
+                if error.is_some_and(|code| code != ErrorCode::Unavailable)
+                    && seat.enter_refused(&entity, number)
+                {
                     // Its entity may have begun anew since, and have been told of it.
                     self.directory.route_control(&entity, ToEntity::Leave(seat.key));
                 }
@@ -100,7 +111,9 @@ impl Relay {
         seat.answered();
         self.requests.answered("connect", None);
         if let Some(id) = id {
-            seat.outbox.push_first(self.encoder.encode(seat.codec, &Message::Result { id: &id, result: &connected }));
+            seat.outbox.push_first(
+                self.encoder.encode(seat.codec, &Message::Result { id: &id, result: &connected }),
+            );
         }
         seat.outbox.hold(false);
     }

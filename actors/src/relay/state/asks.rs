@@ -1,4 +1,5 @@
-//! What sessions ask that concerns the places they have: to follow, to be present, and to be so no more.
+//! What sessions ask that concerns the places they have: to follow, to be present, and to be so no
+//! more.
 
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ use crate::relay::{Follow, SubSpec};
 use crate::rights::Rights;
 
 impl Relay {
-    /// Takes a session's request. If its `connect` still has something to ask for, the request waits behind that.
+    /// Takes a session's request. If its `connect` still has something to ask for, the request
+    /// waits behind that.
     pub fn ask(&self, seat: &Seat, ask: Ask, reply: Responder) {
         let mut gather = seat.gather.borrow_mut();
         let now = match gather.as_mut() {
@@ -62,7 +64,8 @@ impl Relay {
         let most = rights.most_subscriptions;
         let params::Subscribe { entity, after, events, signals, presence } = params;
         let Some(number) = seat.follow(&entity, most) else {
-            let message = format!("this session has {most} subscriptions; unsubscribe from one first");
+            let message =
+                format!("this session has {most} subscriptions; unsubscribe from one first");
             return reply.send_error(WireError::new(ErrorCode::TooManySubscriptions, message));
         };
         let spec = SubSpec { session: seat.key, number, events, signals, presence };
@@ -87,16 +90,22 @@ impl Relay {
                 reply.noting(Noted::Read(entity.clone()))
             }
             PresenceAction::Enter => {
-                let (most, meta) = (rights.most_subscriptions, meta.clone().unwrap_or_else(RawJson::empty_object));
+                let (most, meta) =
+                    (rights.most_subscriptions, meta.clone().unwrap_or_else(RawJson::empty_object));
                 let Some(number) = seat.enter(&entity, meta, most) else {
-                    let message = format!("this session is present in {most} entities; leave one first");
-                    return reply.send_error(WireError::new(ErrorCode::TooManySubscriptions, message));
+                    let message =
+                        format!("this session is present in {most} entities; leave one first");
+                    return reply
+                        .send_error(WireError::new(ErrorCode::TooManySubscriptions, message));
                 };
                 reply.noting(Noted::Enter(entity.clone(), number))
             }
             PresenceAction::Leave => {
                 let allowed = rights.permissions(&entity);
-                if !seat.leave(&entity) && !allowed.contains(Permissions::READ) && !allowed.contains(Permissions::PRESENCE) {
+                if !seat.leave(&entity)
+                    && !allowed.contains(Permissions::READ)
+                    && !allowed.contains(Permissions::PRESENCE)
+                {
                     // It is not there, and may not know who is: its entity need not wake for this.
                     return reply.send_ok(&PresenceList { count: 0, members: None });
                 }
@@ -116,22 +125,33 @@ impl Relay {
         }
     }
 
-    /// The session's rights have changed. What it has and may not have any more ends, and it is told which.
+    /// The session's rights have changed. What it has and may not have any more ends, and it is
+    /// told which.
     pub fn revise(&mut self, seat: &Seat) {
         let Some(rights) = seat.rights() else { return };
-        let unreadable = |follow: &&Follow| follow.stands() && !rights.may(&follow.entity, Permissions::READ);
+        let unreadable =
+            |follow: &&Follow| follow.stands() && !rights.may(&follow.entity, Permissions::READ);
         let ended: Vec<_> = seat.follows.borrow().iter().filter(unreadable).cloned().collect();
         for Follow { entity, number, .. } in ended {
             self.end_subscription(seat, entity, number, EndReason::Forbidden);
         }
-        let present: Vec<_> = seat.present.borrow().iter().map(|present| present.entity.clone()).collect();
-        for entity in present.into_iter().filter(|entity| !rights.may(entity, Permissions::PRESENCE)) {
+        let present: Vec<_> =
+            seat.present.borrow().iter().map(|present| present.entity.clone()).collect();
+        for entity in
+            present.into_iter().filter(|entity| !rights.may(entity, Permissions::PRESENCE))
+        {
             self.take_out(seat, entity);
         }
     }
 
     /// Ends a session's subscriptions up to the one with this number.
-    pub(super) fn end_subscription(&mut self, seat: &Seat, entity: EntityId, number: u32, reason: EndReason) {
+    pub(super) fn end_subscription(
+        &mut self,
+        seat: &Seat,
+        entity: EntityId,
+        number: u32,
+        reason: EndReason,
+    ) {
         let begun = self.drop_sub(&entity, seat.key, number);
         seat.unfollow(&entity, number);
         // It comes behind whatever the session has asked of the entity.
@@ -150,6 +170,7 @@ impl Relay {
     }
 
     fn tell<T: serde::Serialize>(&self, seat: &Seat, method: Method, params: &T) {
-        seat.outbox.push(self.encoder.encode(seat.codec, &Message::Notification { method, params }));
+        seat.outbox
+            .push(self.encoder.encode(seat.codec, &Message::Notification { method, params }));
     }
 }

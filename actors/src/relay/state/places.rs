@@ -14,8 +14,8 @@ use crate::relay::parked::Leaves;
 use crate::relay::{Present, Resume, Resumed, ToRelay};
 
 impl Relay {
-    /// Takes a session off the thread, and tells its entities. With `park` it may be resumed, and stays present until the grace
-    /// is over.
+    /// Takes a session off the thread, and tells its entities. With `park` it may be resumed, and
+    /// stays present until the grace is over.
     pub fn unseat(&mut self, seat: &Seat, park: bool) {
         if !self.seats.remove(seat.key) {
             return;
@@ -31,12 +31,17 @@ impl Relay {
         match seat.owner.get().filter(|_| park && self.parked.is_open()) {
             Some(owner) => {
                 // Whatever it asked for that is still on its way ends with this.
-                follows.iter().for_each(|entity| self.directory.route_control(entity, ToEntity::Unfollow(seat.key, u32::MAX)));
+                follows.iter().for_each(|entity| {
+                    self.directory.route_control(entity, ToEntity::Unfollow(seat.key, u32::MAX));
+                });
                 let evicted = self.parked.add(seat.key, owner.clone(), present, self.this_second());
                 self.leave(evicted);
             }
             None => {
-                let only_present = present.iter().map(|present| &present.entity).filter(|entity| !follows.contains(entity));
+                let only_present = present
+                    .iter()
+                    .map(|present| &present.entity)
+                    .filter(|entity| !follows.contains(entity));
                 for entity in follows.iter().chain(only_present) {
                     self.directory.route_control(entity, ToEntity::Gone(seat.key));
                 }
@@ -44,7 +49,8 @@ impl Relay {
         }
     }
 
-    /// It is `now`: ends what lost sessions may keep no longer. To be called once a second; nothing is timed finer.
+    /// It is `now`: ends what lost sessions may keep no longer. To be called once a second; nothing
+    /// is timed finer.
     pub fn sweep(&mut self, now: Mono) {
         self.now = now;
         let leaves = self.parked.sweep(now);
@@ -64,13 +70,19 @@ impl Relay {
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 sessions")]
         let parked = self.parked.len() as f64;
         // One gauge for all threads: each adds what has changed on its own.
-        SESSIONS_PARKED.gauge_with([]).increment(parked - std::mem::replace(&mut self.told_parked, parked));
+        SESSIONS_PARKED
+            .gauge_with([])
+            .increment(parked - std::mem::replace(&mut self.told_parked, parked));
     }
 
     /// Lets a session of any thread take the place of one of this thread, lost or not.
     pub(super) fn resume(&mut self, resume: Resume) {
         let Resume { from, to, owner, reply } = resume;
-        let live = self.seats.get(from).filter(|seat| from != to && seat.owner.get() == Some(&owner)).cloned();
+        let live = self
+            .seats
+            .get(from)
+            .filter(|seat| from != to && seat.owner.get() == Some(&owner))
+            .cloned();
         let (taken, outcome) = match live {
             Some(seat) => {
                 // The client has noticed before the server did that its connection is lost.
@@ -81,7 +93,13 @@ impl Relay {
                     gather.discard();
                 }
                 let present = seat.present.take();
-                let evicted = self.parked.add_replaced(from, to, owner.clone(), present.clone(), self.this_second());
+                let evicted = self.parked.add_replaced(
+                    from,
+                    to,
+                    owner.clone(),
+                    present.clone(),
+                    self.this_second(),
+                );
                 self.leave(evicted);
                 (Some((from, present)), "replaced")
             }
@@ -106,13 +124,16 @@ impl Relay {
     pub(super) fn resumed(&mut self, resumed: Resumed) {
         let Resumed { to, owner, present } = resumed;
         let Some(seat) = self.seats.get(to).cloned() else {
-            // It is lost itself by now. Its client was not told of it, so it asks for the other's place again.
-            let evicted = present.map(|present| self.parked.add(to, owner, present, self.this_second()));
+            // It is lost itself by now. Its client was not told of it, so it asks for the other's
+            // place again.
+            let evicted =
+                present.map(|present| self.parked.add(to, owner, present, self.this_second()));
             return self.leave(evicted.unwrap_or_default());
         };
         let found = present.is_some();
         for Present { entity, meta, .. } in present.into_iter().flatten() {
-            let allowed = seat.rights().is_some_and(|rights| rights.may(&entity, Permissions::PRESENCE));
+            let allowed =
+                seat.rights().is_some_and(|rights| rights.may(&entity, Permissions::PRESENCE));
             if !allowed || seat.enter(&entity, meta, usize::MAX).is_none() {
                 self.take_out(&seat, entity);
             }
@@ -131,11 +152,15 @@ impl Relay {
             self.directory.route_control(entity, ToEntity::Adopt(Box::new(adopt)));
         };
         for seat in self.seats.iter() {
-            if let (Some(owner), Some(present)) = (seat.owner.get(), seat.present.borrow().iter().find(|present| present.entity == *entity))
-            {
+            if let (Some(owner), Some(present)) = (
+                seat.owner.get(),
+                seat.present.borrow().iter().find(|present| present.entity == *entity),
+            ) {
                 again(seat.key, &owner.user, &present.meta);
             }
         }
-        self.parked.present_in(entity).for_each(|(key, owner, present)| again(key, &owner.user, &present.meta));
+        self.parked
+            .present_in(entity)
+            .for_each(|(key, owner, present)| again(key, &owner.user, &present.meta));
     }
 }

@@ -17,12 +17,15 @@ impl Relay {
             return self.signal(&entity, frames, *from, *key);
         }
         let Some(audience) = self.audiences.get(&entity) else { return };
-        let (mut joined, mut delivered, count) = (Joined::default(), 0, u32::try_from(signals.len()).unwrap_or(u32::MAX));
+        let (mut joined, mut delivered, count) =
+            (Joined::default(), 0, u32::try_from(signals.len()).unwrap_or(u32::MAX));
         for sub in audience.subs.iter().filter(|sub| sub.spec.signals != SignalPolicy::None) {
             let Some(seat) = self.seats.get(sub.spec.session) else { continue };
             let own = signals.iter().any(|signal| signal.from == sub.spec.session);
             if own || sub.spec.signals == SignalPolicy::Latest {
-                for Gathered { frames, key, .. } in signals.iter().filter(|signal| signal.from != sub.spec.session) {
+                for Gathered { frames, key, .. } in
+                    signals.iter().filter(|signal| signal.from != sub.spec.session)
+                {
                     delivered += self.signal_one(seat, sub.spec.signals, frames, *key);
                 }
                 continue;
@@ -38,7 +41,11 @@ impl Relay {
     pub(super) fn signal(&self, entity: &EntityId, frames: &Frames, from: SessionKey, key: u64) {
         let Some(audience) = self.audiences.get(entity) else { return };
         let mut delivered = 0;
-        for sub in audience.subs.iter().filter(|sub| sub.spec.session != from && sub.spec.signals != SignalPolicy::None) {
+        for sub in audience
+            .subs
+            .iter()
+            .filter(|sub| sub.spec.session != from && sub.spec.signals != SignalPolicy::None)
+        {
             let Some(seat) = self.seats.get(sub.spec.session) else { continue };
             delivered += self.signal_one(seat, sub.spec.signals, frames, key);
         }

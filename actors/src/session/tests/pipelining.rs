@@ -13,7 +13,8 @@ fn roomy() -> SessionBounds {
 }
 
 fn list(entities: impl IntoIterator<Item = String>) -> String {
-    let entries: Vec<_> = entities.into_iter().map(|entity| format!(r#"{{"entity":"{entity}"}}"#)).collect();
+    let entries: Vec<_> =
+        entities.into_iter().map(|entity| format!(r#"{{"entity":"{entity}"}}"#)).collect();
     format!("[{}]", entries.join(","))
 }
 
@@ -23,7 +24,10 @@ fn rooms(count: usize) -> String {
 
 impl Rig {
     /// Entities grant what they were asked. Returns what that makes the session ask.
-    fn grant(&mut self, asked: Vec<(EntityId, ToEntity)>) -> (Vec<String>, Vec<(EntityId, ToEntity)>) {
+    fn grant(
+        &mut self,
+        asked: Vec<(EntityId, ToEntity)>,
+    ) -> (Vec<String>, Vec<(EntityId, ToEntity)>) {
         self.granted(asked);
         while let Ok(answer) = self.answers.try_recv() {
             self.env.relay.borrow_mut().receive(answer);
@@ -33,7 +37,12 @@ impl Rig {
 
     fn connect_answer(&mut self) -> Connected {
         let mut out = VecDeque::new();
-        let _ = self.session().seat().outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+        let _ = self.session().seat().outbox.poll_take(
+            &mut Context::from_waker(Waker::noop()),
+            &mut out,
+            1000,
+            usize::MAX,
+        );
         let all: Vec<_> = out.iter().flat_map(|frame| messages(CodecKind::Json, frame)).collect();
         let [ServerMessage::Result { result, .. }, ..] = &all[..] else { panic!("{all:?}") };
         result.parse().unwrap()
@@ -46,16 +55,27 @@ fn subscriptions_are_numbered_in_the_order_in_which_entities_are_asked() {
     rig.ask("connect", &format!(r#"{{"token":"alice","subscriptions":{}}}"#, rooms(9)));
     rig.ask("subscribe", r#"{"entity":"room:8"}"#);
     let (first, asked) = rig.asked();
-    assert_eq!(first, (0..8).map(|index| format!("room:{index}: subscribe {}", index + 1)).collect::<Vec<_>>());
+    assert_eq!(
+        first,
+        (0..8).map(|index| format!("room:{index}: subscribe {}", index + 1)).collect::<Vec<_>>()
+    );
     let (then, _kept) = rig.grant(asked);
-    assert_eq!(then, ["room:8: subscribe 9", "room:8: subscribe 10"], "the relay follows by the number that the entity heard last");
+    assert_eq!(
+        then,
+        ["room:8: subscribe 9", "room:8: subscribe 10"],
+        "the relay follows by the number that the entity heard last"
+    );
 }
 
 #[test]
 fn what_ends_a_subscription_of_a_connect_comes_after_it() {
     let mut rig = Rig::new(roomy());
     rig.ask("connect", &format!(r#"{{"token":"alice","subscriptions":{}}}"#, rooms(9)));
-    assert_eq!(rig.ask("unsubscribe", r#"{"entity":"room:8"}"#), [""; 0], "it is not answered before it is done");
+    assert_eq!(
+        rig.ask("unsubscribe", r#"{"entity":"room:8"}"#),
+        [""; 0],
+        "it is not answered before it is done"
+    );
     let (_, asked) = rig.asked();
     let (then, _kept) = rig.grant(asked);
     assert_eq!(then, ["room:8: subscribe 9", "room:8: unsubscribe 9"]);
@@ -64,14 +84,22 @@ fn what_ends_a_subscription_of_a_connect_comes_after_it() {
 #[test]
 fn connect_carries_presence() {
     let mut rig = Rig::new(roomy());
-    let presence = r#"[{"entity":"room:a","meta":{"at":"desk"}},{"entity":"closed:x"},{"entity":"room:b"}]"#;
-    assert_eq!(rig.ask("connect", &format!(r#"{{"token":"alice","presence":{presence}}}"#)), [""; 0]);
+    let presence =
+        r#"[{"entity":"room:a","meta":{"at":"desk"}},{"entity":"closed:x"},{"entity":"room:b"}]"#;
+    assert_eq!(
+        rig.ask("connect", &format!(r#"{{"token":"alice","presence":{presence}}}"#)),
+        [""; 0]
+    );
     let routed = rig.routed();
     let ToEntity::Presence { meta: Some(meta), .. } = &routed[0].1 else { panic!("{routed:?}") };
     assert_eq!((meta.as_str(), rig.in_flight()), (r#"{"at":"desk"}"#, 1));
     rig.grant(routed);
     let connected = rig.connect_answer();
-    let outcomes: Vec<_> = connected.presence.iter().map(|entry| (entry.entity.as_str(), entry.result.is_some())).collect();
+    let outcomes: Vec<_> = connected
+        .presence
+        .iter()
+        .map(|entry| (entry.entity.as_str(), entry.result.is_some()))
+        .collect();
     assert_eq!(outcomes, [("room:a", true), ("closed:x", false), ("room:b", true)]);
     assert_eq!(connected.presence[1].error.as_ref().unwrap().data.code, ErrorCode::Forbidden);
     assert_eq!((rig.in_flight(), rig.session().seat().present.borrow().len()), (0, 2));
@@ -94,7 +122,10 @@ fn the_entries_of_a_connect_count_before_what_comes_behind_it() {
     let mut tight = roomy();
     tight.told.max_subscriptions = 9;
     let mut rig = Rig::new(tight);
-    rig.ask("connect", &format!(r#"{{"token":"alice","subscriptions":{0},"presence":{0}}}"#, rooms(10)));
+    rig.ask(
+        "connect",
+        &format!(r#"{{"token":"alice","subscriptions":{0},"presence":{0}}}"#, rooms(10)),
+    );
     rig.ask("subscribe", r#"{"entity":"room:x"}"#);
     rig.ask("presence", r#"{"entity":"room:x","action":"enter"}"#);
     let (_, mut asked) = rig.asked();
@@ -107,9 +138,14 @@ fn the_entries_of_a_connect_count_before_what_comes_behind_it() {
         assert!(seat.follows.borrow().len() <= 9 && seat.present.borrow().len() <= 9);
     }
     let connected = rig.connect_answer();
-    let refused = |index: usize| (connected.subscriptions[index].error.is_some(), connected.presence[index].error.is_some());
+    let refused = |index: usize| {
+        (connected.subscriptions[index].error.is_some(), connected.presence[index].error.is_some())
+    };
     assert_eq!((refused(8), refused(9)), ((false, false), (true, true)));
-    assert_eq!((rig.followers("room:8"), rig.followers("room:9"), rig.followers("room:x")), (1, 0, 0));
+    assert_eq!(
+        (rig.followers("room:8"), rig.followers("room:9"), rig.followers("room:x")),
+        (1, 0, 0)
+    );
 }
 
 #[test]
@@ -159,5 +195,9 @@ fn what_comes_after_the_token_has_expired_is_not_done() {
     rig.session().receive(connect, at(1999));
     let read = br#"{"jsonrpc":"2.0","id":2,"method":"read","params":{"entity":"room:a"}}"#;
     rig.session().receive(read, at(2000));
-    assert_eq!((rig.asked().0.len(), rig.closing()), (0, Some(CloseCode::TokenExpired)), "though nobody has swept yet");
+    assert_eq!(
+        (rig.asked().0.len(), rig.closing()),
+        (0, Some(CloseCode::TokenExpired)),
+        "though nobody has swept yet"
+    );
 }

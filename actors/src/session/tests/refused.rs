@@ -90,7 +90,10 @@ fn a_flood_of_control_frames_is_abuse_at_once() {
 #[test]
 fn signals_over_the_rate_are_dropped_reported_and_never_abuse() {
     let mut rig = exhausted();
-    assert_eq!(rig.tell("signal", SIGNAL, 2000), ["refused signal room:a rate_limited requests x1"]);
+    assert_eq!(
+        rig.tell("signal", SIGNAL, 2000),
+        ["refused signal room:a rate_limited requests x1"]
+    );
     rig.knows(2000);
     // Few enough that no token is regained meanwhile.
     for second in 0..5 {
@@ -105,7 +108,11 @@ fn signals_over_the_rate_are_dropped_reported_and_never_abuse() {
 
 #[test]
 fn signals_over_the_rate_of_bytes_are_held_against_who_goes_on() {
-    let mut rig = Rig::connected(SessionBounds { bytes: Rate::new(1, 200), abuse_window_ms: 10_000, ..bounds() });
+    let mut rig = Rig::connected(SessionBounds {
+        bytes: Rate::new(1, 200),
+        abuse_window_ms: 10_000,
+        ..bounds()
+    });
     (0..10).for_each(|_| drop(rig.tell("signal", SIGNAL, 2000)));
     rig.knows(2000);
     (0..100).for_each(|tenth| drop(rig.tell("signal", SIGNAL, 2000 + tenth * 100)));
@@ -136,12 +143,25 @@ fn requests_without_an_id_that_find_no_room_are_reported() {
 fn a_hint_says_when_to_repeat_what_found_no_room() {
     let mut rig = Rig::connected(bounds());
     (0..3).for_each(|_| drop(rig.ask("read", r#"{"entity":"room:a"}"#)));
-    rig.session().receive(br#"{"jsonrpc":"2.0","id":9,"method":"read","params":{"entity":"room:a"}}"#, at(2000));
+    rig.session().receive(
+        br#"{"jsonrpc":"2.0","id":9,"method":"read","params":{"entity":"room:a"}}"#,
+        at(2000),
+    );
     let mut out = VecDeque::new();
-    let _ = rig.session().seat().outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 9, usize::MAX);
+    let _ = rig.session().seat().outbox.poll_take(
+        &mut Context::from_waker(Waker::noop()),
+        &mut out,
+        9,
+        usize::MAX,
+    );
     let messages: Vec<_> = out.iter().flat_map(|frame| messages(CodecKind::Json, frame)).collect();
-    let [greenroom_protocol::ServerMessage::Error { error, .. }] = &messages[..] else { panic!("{messages:?}") };
-    assert_eq!((error.data.code, error.data.retry_after_ms), (ErrorCode::TooManyInFlight, Some(50)));
+    let [greenroom_protocol::ServerMessage::Error { error, .. }] = &messages[..] else {
+        panic!("{messages:?}")
+    };
+    assert_eq!(
+        (error.data.code, error.data.retry_after_ms),
+        (ErrorCode::TooManyInFlight, Some(50))
+    );
 }
 
 #[test]
@@ -158,10 +178,19 @@ fn a_flood_is_read_no_further_until_the_next_second() {
 #[test]
 fn connect_tells_the_rates() {
     let rates = Rates { requests: Rate::new(1, 2).into(), ..Rates::default() };
-    let mut rig = Rig::new(SessionBounds { told: SessionLimits { rates, ..bounds().told }, ..bounds() });
-    rig.session().receive(br#"{"jsonrpc":"2.0","id":1,"method":"connect","params":{"token":"alice"}}"#, at(2000));
+    let mut rig =
+        Rig::new(SessionBounds { told: SessionLimits { rates, ..bounds().told }, ..bounds() });
+    rig.session().receive(
+        br#"{"jsonrpc":"2.0","id":1,"method":"connect","params":{"token":"alice"}}"#,
+        at(2000),
+    );
     let mut out = VecDeque::new();
-    let _ = rig.session().seat().outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 9, usize::MAX);
+    let _ = rig.session().seat().outbox.poll_take(
+        &mut Context::from_waker(Waker::noop()),
+        &mut out,
+        9,
+        usize::MAX,
+    );
     let text = String::from_utf8_lossy(&out[0]).into_owned();
     assert!(text.contains(r#""rates":{"requests":{"per_second":1,"burst":2},"#), "{text}");
 }

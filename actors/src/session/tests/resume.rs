@@ -11,18 +11,31 @@ impl Rig {
     /// Another connection to the same thread; the first one goes on as `lost`.
     fn another(&mut self) -> Option<Session> {
         self.next = 0;
-        self.session.replace(Session::begin(Rc::clone(&self.env), CodecKind::Json, HERE, Mono::at(1000)))
+        self.session.replace(Session::begin(
+            Rc::clone(&self.env),
+            CodecKind::Json,
+            HERE,
+            Mono::at(1000),
+        ))
     }
 
     fn hello(&mut self, params: &str) -> Connected {
         self.next += 1;
-        let request = format!(r#"{{"jsonrpc":"2.0","id":{},"method":"connect","params":{params}}}"#, self.next);
+        let request = format!(
+            r#"{{"jsonrpc":"2.0","id":{},"method":"connect","params":{params}}}"#,
+            self.next
+        );
         self.session().receive(request.as_bytes(), at(2000));
         while let Ok(message) = self.answers.try_recv() {
             self.env.relay.borrow_mut().receive(message);
         }
         let mut out = VecDeque::new();
-        let _ = self.session().seat().outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+        let _ = self.session().seat().outbox.poll_take(
+            &mut Context::from_waker(Waker::noop()),
+            &mut out,
+            1000,
+            usize::MAX,
+        );
         let all: Vec<_> = out.iter().flat_map(|frame| messages(CodecKind::Json, frame)).collect();
         let [ServerMessage::Result { result, .. }] = &all[..] else { panic!("{all:?}") };
         result.parse().unwrap()
@@ -31,7 +44,9 @@ impl Rig {
     /// What entities were told of presence and of ends.
     fn told(&mut self) -> Vec<String> {
         let words = |(entity, message): (EntityId, ToEntity)| match message {
-            ToEntity::Adopt(adopt) => format!("{entity}: {} takes the place of {}", adopt.to.slot, adopt.from.slot),
+            ToEntity::Adopt(adopt) => {
+                format!("{entity}: {} takes the place of {}", adopt.to.slot, adopt.from.slot)
+            }
             ToEntity::Leave(session) => format!("{entity}: {} leaves", session.slot),
             ToEntity::Gone(session) => format!("{entity}: {} is gone", session.slot),
             ToEntity::Unfollow(session, _) => format!("{entity}: {} unfollows", session.slot),
@@ -41,7 +56,8 @@ impl Rig {
     }
 }
 
-/// A session of alice's that is present in `room:a` and follows `room:b`, what `connect` told it, and what is not answered.
+/// A session of alice's that is present in `room:a` and follows `room:b`, what `connect` told it,
+/// and what is not answered.
 fn present() -> (Rig, String, Vec<ToEntity>) {
     let mut rig = Rig::new(bounds());
     let hello = rig.hello(&format!(r#"{{"token":"alice","client":"{CLIENT}"}}"#));
@@ -50,7 +66,9 @@ fn present() -> (Rig, String, Vec<ToEntity>) {
     let mut kept = Vec::new();
     for (_, message) in rig.routed() {
         match message {
-            ToEntity::Presence { reply, .. } => reply.send_ok(&greenroom_protocol::results::Empty {}),
+            ToEntity::Presence { reply, .. } => {
+                reply.send_ok(&greenroom_protocol::results::Empty {});
+            }
             subscribe => kept.push(subscribe),
         }
     }
@@ -139,10 +157,18 @@ fn nobody_elses_session_is_taken() {
 
 #[test]
 fn only_some_ends_are_losses() {
-    for (code, parks) in CloseCode::ALL
-        .iter()
-        .map(|code| (*code, matches!(code, CloseCode::SlowConsumer | CloseCode::PingTimeout | CloseCode::TokenExpired | CloseCode::Normal)))
-    {
+    for (code, parks) in CloseCode::ALL.iter().map(|code| {
+        (
+            *code,
+            matches!(
+                code,
+                CloseCode::SlowConsumer
+                    | CloseCode::PingTimeout
+                    | CloseCode::TokenExpired
+                    | CloseCode::Normal
+            ),
+        )
+    }) {
         let (mut rig, session, _kept) = present();
         rig.session().seat().outbox.close(code);
         drop(rig.another());
@@ -170,7 +196,10 @@ fn few_subscriptions_of_a_connect_are_asked_for_at_once() {
     many.told.max_message_bytes = 100_000;
     let mut rig = Rig::new(many);
     let list: Vec<_> = (0..30).map(|index| format!(r#"{{"entity":"room:{index}"}}"#)).collect();
-    assert_eq!(rig.ask("connect", &format!(r#"{{"token":"alice","subscriptions":[{}]}}"#, list.join(","))), [""; 0]);
+    assert_eq!(
+        rig.ask("connect", &format!(r#"{{"token":"alice","subscriptions":[{}]}}"#, list.join(","))),
+        [""; 0]
+    );
     let mut asked = VecDeque::from(rig.routed());
     let mut total = 0;
     while let Some(one) = asked.pop_front() {
@@ -195,8 +224,22 @@ fn presence_that_the_new_token_does_not_allow_is_given_up() {
     let _unanswered = rig.routed();
     drop(rig.another());
     assert_eq!(rig.ask("connect", &again(&hello.session)), ["#1", "left reason forbidden"]);
-    assert_eq!(rig.told(), ["closed:x: 1 takes the place of 0", "room:a: 1 takes the place of 0", "closed:x: 1 leaves"]);
-    let present: Vec<_> = rig.session().seat().present.borrow().iter().map(|present| present.entity.clone()).collect();
+    assert_eq!(
+        rig.told(),
+        [
+            "closed:x: 1 takes the place of 0",
+            "room:a: 1 takes the place of 0",
+            "closed:x: 1 leaves"
+        ]
+    );
+    let present: Vec<_> = rig
+        .session()
+        .seat()
+        .present
+        .borrow()
+        .iter()
+        .map(|present| present.entity.clone())
+        .collect();
     assert_eq!(present, [entity("room:a")]);
 }
 
@@ -205,7 +248,8 @@ fn what_a_resumed_session_asks_of_its_presence_waits_until_it_has_it() {
     let (mut rig, session, _kept) = present();
     drop(rig.another());
     rig.told();
-    let params = again(&session).replace('}', r#","presence":[{"entity":"room:a","meta":{"at":"home"}}]}"#);
+    let params =
+        again(&session).replace('}', r#","presence":[{"entity":"room:a","meta":{"at":"home"}}]}"#);
     let connect = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"connect","params":{params}}}"#);
     let leave = r#"{"jsonrpc":"2.0","id":2,"method":"presence","params":{"entity":"room:a","action":"leave"}}"#;
     rig.session().receive(connect.as_bytes(), at(2000));
@@ -224,12 +268,19 @@ fn what_a_replaced_session_has_not_asked_for_is_left_to_the_new_one() {
     many.told.max_subscriptions = 100;
     let mut rig = Rig::new(many);
     let rooms: Vec<_> = (0..20).map(|index| format!(r#"{{"entity":"room:{index}"}}"#)).collect();
-    rig.ask("connect", &format!(r#"{{"token":"alice","client":"{CLIENT}","presence":[{}]}}"#, rooms.join(",")));
+    rig.ask(
+        "connect",
+        &format!(r#"{{"token":"alice","client":"{CLIENT}","presence":[{}]}}"#, rooms.join(",")),
+    );
     let (first, asked) = rig.asked();
     let session = crate::session::name::name(7, rig.session().seat().key);
     let _old = rig.another();
     assert!(rig.hello(&again(&session)).resumed);
-    assert_eq!((first.len(), rig.told().len()), (8, 8), "it takes the places that the old one had asked for");
+    assert_eq!(
+        (first.len(), rig.told().len()),
+        (8, 8),
+        "it takes the places that the old one had asked for"
+    );
     drop(asked);
     rig.got();
     assert_eq!(rig.told(), [""; 0]);

@@ -14,7 +14,12 @@ const PING: &[u8] = &[0; 4];
 fn ping(probe: Option<u32>) -> Bytes {
     probe.map_or(Bytes::from_static(PING), |number| Bytes::from(format!("probe {number}")))
 }
-const DEADLINES: Deadlines = Deadlines { ping_interval: 25_000, idle_timeout: 60_000, write_timeout: 30_000, write_min_bytes: 16_384 };
+const DEADLINES: Deadlines = Deadlines {
+    ping_interval: 25_000,
+    idle_timeout: 60_000,
+    write_timeout: 30_000,
+    write_min_bytes: 16_384,
+};
 const HOUR: u64 = 3_600_000;
 
 impl Rig {
@@ -22,7 +27,12 @@ impl Rig {
     pub(super) fn sweep(&mut self, wall: u64, mono: u64) -> Vec<String> {
         self.env.sweep(Now { wall, mono: Mono::at(mono) }, DEADLINES, ping);
         let mut out = VecDeque::new();
-        let _ = self.session().seat().outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+        let _ = self.session().seat().outbox.poll_take(
+            &mut Context::from_waker(Waker::noop()),
+            &mut out,
+            1000,
+            usize::MAX,
+        );
         let said = |frame: &Bytes| match messages(CodecKind::Json, &frame[..]).pop() {
             Some(ServerMessage::Notification { params, .. }) => params.as_str().to_owned(),
             other => format!("{other:?}"),
@@ -35,16 +45,22 @@ impl Rig {
         out.iter().map(shown).collect()
     }
 
-    /// One sweep a second, from after `from` through `to` by the clock that nobody sets. The other one is `ahead` of it.
+    /// One sweep a second, from after `from` through `to` by the clock that nobody sets. The other
+    /// one is `ahead` of it.
     fn seconds(&mut self, from: u64, to: u64, ahead: u64) -> Vec<String> {
-        (from + 1..=to).flat_map(|second| self.sweep(ahead + second * 1000, second * 1000)).collect()
+        (from + 1..=to)
+            .flat_map(|second| self.sweep(ahead + second * 1000, second * 1000))
+            .collect()
     }
 }
 
 /// A client with a token that ends in ten hours, by a clock that shows one hour.
 fn connected() -> Rig {
     let mut rig = Rig::new(bounds());
-    let connect = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"connect","params":{{"token":"alice@{}"}}}}"#, 10 * HOUR);
+    let connect = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"connect","params":{{"token":"alice@{}"}}}}"#,
+        10 * HOUR
+    );
     rig.session().receive(connect.as_bytes(), Now { wall: HOUR, mono: Mono::at(2000) });
     assert_eq!(rig.got(), ["#1"]);
     rig
@@ -109,7 +125,12 @@ impl crate::outbox::Sink for Unanswered {
 /// What its socket took before gives a slow reader more time, but nobody who is not there.
 #[test]
 fn a_peer_that_acknowledges_nothing_is_gone_whatever_it_took_before() {
-    for (unanswered, waiting, closing) in [(29_999, 1, None), (30_000, 1, Some(CloseCode::SlowConsumer)), (30_000, 0, None), (0, 1, None)] {
+    for (unanswered, waiting, closing) in [
+        (29_999, 1, None),
+        (30_000, 1, Some(CloseCode::SlowConsumer)),
+        (30_000, 0, None),
+        (0, 1, None),
+    ] {
         let mut rig = connected();
         let seat = Rc::clone(rig.session().seat());
         seat.outbox.attach(Some(Rc::new(Unanswered(unanswered))));
@@ -120,7 +141,8 @@ fn a_peer_that_acknowledges_nothing_is_gone_whatever_it_took_before() {
     }
 }
 
-/// Pongs wait with whatever else a client has sent, while nothing is read because large answers are being made.
+/// Pongs wait with whatever else a client has sent, while nothing is read because large answers are
+/// being made.
 #[test]
 fn who_is_not_read_is_not_silent() {
     let mut rig = connected();
@@ -137,14 +159,18 @@ fn who_is_not_read_is_not_silent() {
 fn warned(lifetime: u64, refresh: &str) -> Vec<(u64, String)> {
     let mut rig = Rig::new(bounds());
     let connect = |rig: &mut Rig, token: &str, second: u64| {
-        let connect = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"connect","params":{{"token":"{token}"}}}}"#);
+        let connect = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"connect","params":{{"token":"{token}"}}}}"#
+        );
         rig.session().receive(connect.as_bytes(), at(second * 1000));
         assert_eq!(rig.got(), ["#1"]);
     };
     connect(&mut rig, &format!("alice@{}", lifetime * 1000), 0);
     let mut said = Vec::new();
     for second in 1..lifetime {
-        for message in rig.sweep(second * 1000, second * 1000).into_iter().filter(|message| message != "ping") {
+        for message in
+            rig.sweep(second * 1000, second * 1000).into_iter().filter(|message| message != "ping")
+        {
             said.push((second, message));
             connect(&mut rig, refresh, second);
         }
@@ -159,7 +185,11 @@ fn expiring(closes_in_ms: u64) -> String {
 
 #[test]
 fn a_token_is_warned_of_once() {
-    assert_eq!(warned(100, "alice@100000"), [(70, expiring(30_000))], "the function that gives tokens gave the same one again");
+    assert_eq!(
+        warned(100, "alice@100000"),
+        [(70, expiring(30_000))],
+        "the function that gives tokens gave the same one again"
+    );
     assert_eq!(warned(100, "alice@1000000"), [(70, expiring(30_000))], "the next one lasts longer");
     assert_eq!(warned(100, "alice"), [(70, expiring(30_000))]);
 }
@@ -174,11 +204,15 @@ fn a_short_token_is_warned_of_after_a_third_of_its_time() {
 #[test]
 fn an_id_from_the_future_is_taken() {
     let mut rig = Rig::new(bounds());
-    assert_eq!(rig.ask("connect", r#"{"token":"alice","client":"7ZZZZZZZZZZZZZZZZZZZZZZZZZ"}"#), ["#1"]);
+    assert_eq!(
+        rig.ask("connect", r#"{"token":"alice","client":"7ZZZZZZZZZZZZZZZZZZZZZZZZZ"}"#),
+        ["#1"]
+    );
     assert_eq!(rig.closing(), None);
 }
 
-/// A client with much to read, whose system takes so many bytes now and each so many seconds. Returns in which second it is closed.
+/// A client with much to read, whose system takes so many bytes now and each so many seconds.
+/// Returns in which second it is closed.
 fn reads(bytes: usize, every: u64) -> Option<u64> {
     let mut rig = connected();
     rig.session().seat().unwritten.set(1_000_000);
@@ -195,7 +229,9 @@ fn reads(bytes: usize, every: u64) -> Option<u64> {
 #[test]
 fn who_reads_slowly_in_large_steps_is_kept() {
     const KIB: usize = 1024;
-    for (bytes, every) in [(KIB, 1), (16 * KIB, 26), (32 * KIB, 53), (64 * KIB, 107), (80 * KIB, 140)] {
+    for (bytes, every) in
+        [(KIB, 1), (16 * KIB, 26), (32 * KIB, 53), (64 * KIB, 107), (80 * KIB, 140)]
+    {
         assert_eq!(reads(bytes, every), None, "{bytes} bytes each {every} s");
     }
     assert_eq!(reads(KIB / 4, 1), Some(31), "too slow");
@@ -214,8 +250,8 @@ fn much_at_once_buys_some_time_and_no_more() {
     assert_eq!(rig.closing(), Some(CloseCode::SlowConsumer));
 }
 
-/// A client whose system takes all of what comes for some seconds, so many bytes in each, and then nothing. Returns how many seconds
-/// later it is closed.
+/// A client whose system takes all of what comes for some seconds, so many bytes in each, and then
+/// nothing. Returns how many seconds later it is closed.
 fn stops_after(bytes: usize) -> Option<u64> {
     let mut rig = connected();
     for second in 3..20 {
@@ -231,7 +267,11 @@ fn stops_after(bytes: usize) -> Option<u64> {
 
 #[test]
 fn of_what_was_taken_at_once_the_last_second_counts() {
-    assert_eq!(stops_after(8 * 1024), Some(31), "a client that kept up is gone as soon as any other");
+    assert_eq!(
+        stops_after(8 * 1024),
+        Some(31),
+        "a client that kept up is gone as soon as any other"
+    );
     assert_eq!(stops_after(16 * 1024), Some(60), "its system may hold as much");
     assert_eq!(stops_after(1024 * 1024), Some(150));
 }

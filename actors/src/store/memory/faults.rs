@@ -73,7 +73,8 @@ impl Faults {
         self.plan().commits.extend(std::iter::repeat_n(Fate::Passes, count));
     }
 
-    /// The next `count` commits, after those already planned, end with an unknown outcome, which is `lost`.
+    /// The next `count` commits, after those already planned, end with an unknown outcome, which is
+    /// `lost`.
     pub fn lose_answers(&self, count: usize, lost: Lost) {
         self.plan().commits.extend(std::iter::repeat_n(Fate::Loses(lost), count));
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use greenroom_protocol::Seq;
 
 use crate::record::EventRecord;
-use crate::store::{Erasure, JournalRow, Loaded, Page, REWRITE_EVENTS, Rewrite, SnapshotRow, StoreError, Trim};
+use crate::store::{
+    Erasure, JournalRow, Loaded, Page, REWRITE_EVENTS, Rewrite, SnapshotRow, StoreError, Trim,
+};
 
 /// The journal rows of an entity by their first seq, and its latest snapshot.
 #[derive(Debug, Default)]
@@ -22,12 +24,18 @@ impl Log {
         let events = unpack(row).map_err(|error| error.to_string())?;
         let seqs = events.iter().map(|event| event.seq);
         if row.last_seq < row.first_seq || !seqs.eq(row.first_seq..=row.last_seq) {
-            return Err(format!("the row of `{}` does not hold events {} to {}", row.entity, row.first_seq, row.last_seq));
+            return Err(format!(
+                "the row of `{}` does not hold events {} to {}",
+                row.entity, row.first_seq, row.last_seq
+            ));
         }
         // A new epoch is a new log, and says where it begins.
         let last = log.filter(|log| log.is_epoch_of(row)).map(Self::last_seq);
         if last.is_some_and(|last| row.first_seq != last + 1) {
-            return Err(format!("the row of `{}` begins at {}, and the log ends at {last:?}", row.entity, row.first_seq));
+            return Err(format!(
+                "the row of `{}` begins at {}, and the log ends at {last:?}",
+                row.entity, row.first_seq
+            ));
         }
         Ok(())
     }
@@ -46,11 +54,19 @@ impl Log {
         self.snapshot = Some(new);
     }
 
-    /// Whether a snapshot that is here, or that comes in the same batch, covers what is to be deleted.
-    pub(super) fn check_trim(log: Option<&Self>, coming: Option<&SnapshotRow>, trim: &Trim) -> Result<(), String> {
+    /// Whether a snapshot that is here, or that comes in the same batch, covers what is to be
+    /// deleted.
+    pub(super) fn check_trim(
+        log: Option<&Self>,
+        coming: Option<&SnapshotRow>,
+        trim: &Trim,
+    ) -> Result<(), String> {
         let covered = coming.or_else(|| log?.snapshot.as_ref()).map_or(0, |row| row.seq);
         if trim.through > covered {
-            return Err(format!("`{}` is to be trimmed through {}, and its snapshot is at {covered}", trim.entity, trim.through));
+            return Err(format!(
+                "`{}` is to be trimmed through {}, and its snapshot is at {covered}",
+                trim.entity, trim.through
+            ));
         }
         Ok(())
     }
@@ -63,8 +79,14 @@ impl Log {
     pub(super) fn check_rewrite(log: Option<&Self>, rewrite: &Rewrite) -> Result<(), String> {
         let Some((last, _)) = rewrite.events.last() else { return Ok(()) };
         let end = log.map_or(0, Self::last_seq);
-        if !rewrite.events.is_sorted_by_key(|(seq, _)| *seq) || rewrite.events.len() > REWRITE_EVENTS || *last > end {
-            return Err(format!("`{}` is to be rewritten at {:?}, and ends at {end}", rewrite.entity, rewrite.events));
+        if !rewrite.events.is_sorted_by_key(|(seq, _)| *seq)
+            || rewrite.events.len() > REWRITE_EVENTS
+            || *last > end
+        {
+            return Err(format!(
+                "`{}` is to be rewritten at {:?}, and ends at {end}",
+                rewrite.entity, rewrite.events
+            ));
         }
         Ok(())
     }
@@ -86,7 +108,11 @@ impl Log {
         if !tail.iter().zip(covered + 1..).all(|(event, seq)| event.seq == seq) {
             return Err(StoreError::Corrupt(format!("there is a gap behind seq {covered}")));
         }
-        let epoch = self.snapshot.as_ref().map(|snapshot| &snapshot.epoch).or_else(|| self.rows.values().next_back().map(|row| &row.epoch));
+        let epoch = self
+            .snapshot
+            .as_ref()
+            .map(|snapshot| &snapshot.epoch)
+            .or_else(|| self.rows.values().next_back().map(|row| &row.epoch));
         let behind = self.rows.values().filter(|row| row.last_seq > covered);
         let longest = behind.map(|row| row.last_seq + 1 - row.first_seq).max().unwrap_or(0);
         Ok(Loaded {
@@ -117,7 +143,8 @@ impl Log {
                     if events.len() >= limit {
                         break;
                     }
-                    events.extend(unpack(row)?.into_iter().rev().filter(|event| event.seq < before));
+                    events
+                        .extend(unpack(row)?.into_iter().rev().filter(|event| event.seq < before));
                 }
                 events.truncate(limit);
                 events.reverse();
@@ -133,11 +160,13 @@ impl Log {
 
     fn is_epoch_of(&self, row: &JournalRow) -> bool {
         let rows = self.rows.values().next_back().map(|row| &row.epoch);
-        rows.or(self.snapshot.as_ref().map(|snapshot| &snapshot.epoch)).is_none_or(|epoch| *epoch == row.epoch)
+        rows.or(self.snapshot.as_ref().map(|snapshot| &snapshot.epoch))
+            .is_none_or(|epoch| *epoch == row.epoch)
     }
 }
 
 fn unpack(row: &JournalRow) -> Result<Vec<EventRecord>, StoreError> {
-    serde_json::from_str(&row.events)
-        .map_err(|error| StoreError::Corrupt(format!("the row of `{}` at {}: {error}", row.entity, row.first_seq)))
+    serde_json::from_str(&row.events).map_err(|error| {
+        StoreError::Corrupt(format!("the row of `{}` at {}: {error}", row.entity, row.first_seq))
+    })
 }

@@ -23,7 +23,13 @@ fn batch(number: u64, seq: u64) -> Batch {
         result: None,
     };
     let events = serde_json::to_string(&[event]).unwrap();
-    let row = JournalRow { entity: lobby(), epoch: Epoch::from_bits(1), first_seq: seq, last_seq: seq, events };
+    let row = JournalRow {
+        entity: lobby(),
+        epoch: Epoch::from_bits(1),
+        first_seq: seq,
+        last_seq: seq,
+        events,
+    };
     Batch {
         fence: Fence { term: 1, number, nonce: number * 7 },
         rows: vec![row],
@@ -57,8 +63,19 @@ async fn what_no_snapshot_covers_is_not_deleted() {
     assert!(matches!(refused, Err(CommitError::Failed(why)) if why.contains("through 1")));
     assert_eq!(seqs(&store).await, [0; 0], "nothing of it is written");
     let (state, dedupe) = (RawJson::NULL, RawJson::NULL);
-    let snapshot = SnapshotRow { entity: lobby(), epoch: Epoch::from_bits(1), seq: 1, state, dedupe, trimmed: 0, longest_row: 1 };
-    assert_eq!(store.commit(&Batch { trims, snapshots: vec![snapshot], ..batch(1, 1) }).await, Ok(()));
+    let snapshot = SnapshotRow {
+        entity: lobby(),
+        epoch: Epoch::from_bits(1),
+        seq: 1,
+        state,
+        dedupe,
+        trimmed: 0,
+        longest_row: 1,
+    };
+    assert_eq!(
+        store.commit(&Batch { trims, snapshots: vec![snapshot], ..batch(1, 1) }).await,
+        Ok(())
+    );
 }
 
 #[tokio::test]
@@ -75,13 +92,20 @@ async fn failed_commits_write_nothing_and_keep_their_number() {
 
 #[tokio::test]
 async fn a_lost_answer_settles_as_what_happened() {
-    for (lost, settled, want) in [(Lost::Written, Settled::Committed, vec![1]), (Lost::NotWritten, Settled::NotCommitted, vec![])] {
+    for (lost, settled, want) in [
+        (Lost::Written, Settled::Committed, vec![1]),
+        (Lost::NotWritten, Settled::NotCommitted, vec![]),
+    ] {
         let store = acquired().await;
         store.faults().lose_answers(1, lost);
         assert!(matches!(store.commit(&batch(1, 1)).await, Err(CommitError::Unknown(_))));
         assert_eq!(seqs(&store).await, want, "{lost:?}");
         assert_eq!(store.settle(batch(1, 1).fence).await, Ok(settled), "{lost:?}");
-        assert_eq!(store.commit(&batch(2, want.len() as u64 + 1)).await, Ok(()), "{lost:?}: the number is used either way");
+        assert_eq!(
+            store.commit(&batch(2, want.len() as u64 + 1)).await,
+            Ok(()),
+            "{lost:?}: the number is used either way"
+        );
     }
 }
 
@@ -167,7 +191,11 @@ async fn acquiring_and_settling_fail_when_told_to() {
     let store = acquired().await;
     store.faults().fail_settles(1);
     assert!(matches!(store.settle(batch(1, 1).fence).await, Err(CommitError::Unknown(_))));
-    assert_eq!(store.settle(batch(1, 1).fence).await, Ok(Settled::NotCommitted), "asked again, it answers");
+    assert_eq!(
+        store.settle(batch(1, 1).fence).await,
+        Ok(Settled::NotCommitted),
+        "asked again, it answers"
+    );
     store.faults().fail_acquires(1);
     assert!(matches!(store.acquire().await, Err(StoreError::Unavailable(_))));
     assert_eq!(store.acquire().await, Ok(2), "a failed attempt takes no term");
@@ -216,14 +244,20 @@ impl Store for Counts {
         Ok(events)
     }
 
-    async fn erasing(&self, after: Option<&EntityId>, limit: usize) -> Result<Vec<EntityId>, StoreError> {
+    async fn erasing(
+        &self,
+        after: Option<&EntityId>,
+        limit: usize,
+    ) -> Result<Vec<EntityId>, StoreError> {
         self.0.erasing(after, limit).await
     }
 }
 
 #[tokio::test]
 async fn a_page_of_large_events_is_not_read_whole() {
-    for (body, most, reads) in [(10, 100_000, vec![32, 968]), (1000, 100_000, vec![32, 68]), (30_000, 100_000, vec![32])] {
+    for (body, most, reads) in
+        [(10, 100_000, vec![32, 968]), (1000, 100_000, vec![32, 68]), (30_000, 100_000, vec![32])]
+    {
         let store = Counts(acquired().await, std::sync::Mutex::default());
         let text = RawJson::from_value(&"x".repeat(body)).unwrap();
         for seq in 1..=1000 {
@@ -237,10 +271,21 @@ async fn a_page_of_large_events_is_not_read_whole() {
             (Page::Before { before: 1001, limit: 1000 }, (1..=1000).skip(1000 - read).collect()),
         ] {
             let got = crate::store::events_within(&store, &lobby(), page, most).await.unwrap();
-            assert_eq!(got.iter().map(|event| event.seq).collect::<Vec<_>>(), want, "{body} {page:?}");
+            assert_eq!(
+                got.iter().map(|event| event.seq).collect::<Vec<_>>(),
+                want,
+                "{body} {page:?}"
+            );
             assert_eq!(std::mem::take(&mut *store.1.lock().unwrap()), reads, "{body} {page:?}");
         }
-        let short = crate::store::events_within(&store, &lobby(), Page::After { after: 990, limit: 1000 }, most).await.unwrap();
+        let short = crate::store::events_within(
+            &store,
+            &lobby(),
+            Page::After { after: 990, limit: 1000 },
+            most,
+        )
+        .await
+        .unwrap();
         assert_eq!(short.len(), 10);
     }
 }

@@ -23,24 +23,43 @@ impl Client {
                 let (id, asked) = self.take(&id)?;
                 self.refused(id, asked, &error, truth)
             }
-            ServerMessage::Notification { method, params } => self.notified(&method, &params, truth),
+            ServerMessage::Notification { method, params } => {
+                self.notified(&method, &params, truth)
+            }
         }
     }
 
     fn take(&mut self, id: &RequestId) -> Result<(i64, Asked), String> {
-        let RequestId::Number(id) = id else { return Err(format!("an answer to {id:?}, which was not asked")) };
+        let RequestId::Number(id) = id else {
+            return Err(format!("an answer to {id:?}, which was not asked"));
+        };
         self.floor = self.floors.remove(id).unwrap_or_default();
-        self.outstanding.remove(id).map(|asked| (*id, asked)).ok_or_else(|| format!("a second answer to request {id}"))
+        self.outstanding
+            .remove(id)
+            .map(|asked| (*id, asked))
+            .ok_or_else(|| format!("a second answer to request {id}"))
     }
 
     /// Nothing of an entity may come that the token does not cover.
     fn covered(&self, entity: &EntityId) -> Result<(), String> {
-        if self.rights.lacks(entity) { Err(format!("a result of `{entity}`, which its token does not cover any more")) } else { Ok(()) }
+        if self.rights.lacks(entity) {
+            Err(format!("a result of `{entity}`, which its token does not cover any more"))
+        } else {
+            Ok(())
+        }
     }
 
-    fn answered(&mut self, id: i64, asked: Asked, result: &RawJson, truth: &Truth) -> Result<(), String> {
+    fn answered(
+        &mut self,
+        id: i64,
+        asked: Asked,
+        result: &RawJson,
+        truth: &Truth,
+    ) -> Result<(), String> {
         match asked {
-            Asked::Connect(wanted, places) => self.welcomed(id, wanted, places, parse(result)?, truth)?,
+            Asked::Connect(wanted, places) => {
+                self.welcomed(id, wanted, places, parse(result)?, truth)?;
+            }
             Asked::Refresh => self.rights_changed(id)?,
             Asked::Subscribe(params) => {
                 self.covered(&params.entity)?;
@@ -54,7 +73,12 @@ impl Client {
             }
             Asked::History(params) => {
                 self.covered(&params.entity)?;
-                check_history(&params, &parse(result)?, self.floor_of(&params.entity), &truth.logs)?;
+                check_history(
+                    &params,
+                    &parse(result)?,
+                    self.floor_of(&params.entity),
+                    &truth.logs,
+                )?;
             }
             Asked::Presence(entity, action) => {
                 if action != PresenceAction::Leave {
@@ -80,12 +104,16 @@ impl Client {
         self.rights.admitted(self.next_id);
         self.came_back(connected.resumed, truth);
         self.session = Some(connected.session);
-        if connected.subscriptions.len() != wanted.len() || connected.presence.len() != places.len() {
+        if connected.subscriptions.len() != wanted.len() || connected.presence.len() != places.len()
+        {
             return Err("`connect` has not answered all that it was asked for".into());
         }
         for (params, outcome) in wanted.into_iter().zip(connected.subscriptions) {
             if outcome.entity != params.entity {
-                return Err(format!("`connect` answered `{}` in place of `{}`", outcome.entity, params.entity));
+                return Err(format!(
+                    "`connect` answered `{}` in place of `{}`",
+                    outcome.entity, params.entity
+                ));
             }
             match (outcome.result, outcome.error) {
                 (Some(subscribed), None) => {
@@ -103,7 +131,12 @@ impl Client {
                     self.placed(&entity, PresenceAction::Enter, &list)?;
                 }
                 (None, Some(error)) if outcome.entity == entity => {
-                    self.refused(id, Asked::Presence(entity, PresenceAction::Enter), &error, truth)?;
+                    self.refused(
+                        id,
+                        Asked::Presence(entity, PresenceAction::Enter),
+                        &error,
+                        truth,
+                    )?;
                 }
                 other => return Err(format!("`{entity}`: {other:?}")),
             }
@@ -111,20 +144,34 @@ impl Client {
         Ok(())
     }
 
-    fn refused(&mut self, id: i64, asked: Asked, error: &WireError, truth: &Truth) -> Result<(), String> {
+    fn refused(
+        &mut self,
+        id: i64,
+        asked: Asked,
+        error: &WireError,
+        truth: &Truth,
+    ) -> Result<(), String> {
         let code = error.data.code;
-        if code == ErrorCode::Forbidden && asked.entity(&self.ops).is_none_or(|entity| !self.rights.may_be_refused(id, entity)) {
+        if code == ErrorCode::Forbidden
+            && asked.entity(&self.ops).is_none_or(|entity| !self.rights.may_be_refused(id, entity))
+        {
             return Err(format!("{asked:?} was refused, and its token covers that: {error:?}"));
         }
         self.waits_until = truth.now.mono + error.data.retry_after_ms.unwrap_or(0);
         let again = matches!(
             code,
-            ErrorCode::Unavailable | ErrorCode::Overloaded | ErrorCode::TooManyInFlight | ErrorCode::ShuttingDown | ErrorCode::Forbidden
+            ErrorCode::Unavailable
+                | ErrorCode::Overloaded
+                | ErrorCode::TooManyInFlight
+                | ErrorCode::ShuttingDown
+                | ErrorCode::Forbidden
         );
         let too_many = code == ErrorCode::TooManySubscriptions;
         match asked {
             Asked::Send(op) => self.op_refused(op, error, truth),
-            Asked::Presence(entity, action) if again || (too_many && action == PresenceAction::Enter) => {
+            Asked::Presence(entity, action)
+                if again || (too_many && action == PresenceAction::Enter) =>
+            {
                 self.not_placed(&entity, action, error);
                 Ok(())
             }
@@ -136,9 +183,18 @@ impl Client {
         }
     }
 
-    fn state(&mut self, entity: &EntityId, floor: Seq, state: &State, truth: &Truth) -> Result<(), String> {
+    fn state(
+        &mut self,
+        entity: &EntityId,
+        floor: Seq,
+        state: &State,
+        truth: &Truth,
+    ) -> Result<(), String> {
         if state.seq < floor {
-            return Err(format!("`{entity}` was read at {} after {floor} had been seen", state.seq));
+            return Err(format!(
+                "`{entity}` was read at {} after {floor} had been seen",
+                state.seq
+            ));
         }
         check_state(&truth.logs.0[entity], state.seq, &state.state, "read")?;
         self.stats.reads += 1;

@@ -13,21 +13,34 @@ pub(super) fn parse<'a, T: serde::Deserialize<'a>>(json: &'a RawJson) -> Result<
     json.parse().map_err(|error| format!("{error}: {}", json.as_str()))
 }
 
-/// Whether `events` are what is on disk from `after` on, and say nothing of what was deleted up to `floor`.
-pub(super) fn check_run(log: &Log, after: Seq, events: &[Event], floor: Seq, what: &str) -> Result<(), String> {
+/// Whether `events` are what is on disk from `after` on, and say nothing of what was deleted up to
+/// `floor`.
+pub(super) fn check_run(
+    log: &Log,
+    after: Seq,
+    events: &[Event],
+    floor: Seq,
+    what: &str,
+) -> Result<(), String> {
     for (event, seq) in events.iter().zip(after + 1..) {
         if event.seq != seq {
             return Err(format!("{what}: event {} where {seq} was due", event.seq));
         }
-        let written = log.event(seq).ok_or_else(|| format!("{what}: event {seq} is not on disk"))?;
+        let written =
+            log.event(seq).ok_or_else(|| format!("{what}: event {seq} is not on disk"))?;
         let deleted = log.deleted_by(written);
         if !event.deleted && deleted.is_some_and(|by| by <= floor) {
-            return Err(format!("{what}: event {seq} shows what is deleted by event {deleted:?}, which was seen before at {floor}"));
+            return Err(format!(
+                "{what}: event {seq} shows what is deleted by event {deleted:?}, which was seen before at {floor}"
+            ));
         }
         if event.deleted && (deleted.is_none() || event.body != RawJson::NULL) {
             return Err(format!("{what}: event {seq} is {event:?}, and nobody has deleted it"));
         }
-        if (!event.deleted && written.body != event.body) || *written.from != *event.from || written.at != event.at {
+        if (!event.deleted && written.body != event.body)
+            || *written.from != *event.from
+            || written.at != event.at
+        {
             return Err(format!("{what}: event {seq} is {event:?}, and {written:?} on disk"));
         }
     }
@@ -37,17 +50,25 @@ pub(super) fn check_run(log: &Log, after: Seq, events: &[Event], floor: Seq, wha
 pub(super) fn check_state(log: &Log, seq: Seq, state: &RawJson, what: &str) -> Result<(), String> {
     match log.state(seq) {
         None => Err(format!("{what}: a state at {seq}, and {} events are on disk", log.len())),
-        Some(written) if written != state => Err(format!("{what}: the state at {seq} is {state:?}, and should be {written:?}")),
+        Some(written) if written != state => {
+            Err(format!("{what}: the state at {seq} is {state:?}, and should be {written:?}"))
+        }
         Some(_) => Ok(()),
     }
 }
 
-pub(super) fn check_history(params: &params::History, page: &HistoryPage, floor: Seq, logs: &Logs) -> Result<(), String> {
+pub(super) fn check_history(
+    params: &params::History,
+    page: &HistoryPage,
+    floor: Seq,
+    logs: &Logs,
+) -> Result<(), String> {
     let log = &logs.0[&params.entity];
     let Some(first) = page.events.first() else { return Ok(()) };
     check_run(log, first.seq - 1, &page.events, floor, "history")?;
     let last = first.seq + page.events.len() as Seq - 1;
-    let fits = params.before.is_none_or(|before| last < before) && params.after.is_none_or(|after| first.seq > after);
+    let fits = params.before.is_none_or(|before| last < before)
+        && params.after.is_none_or(|after| first.seq > after);
     if !fits || page.events.len() > params.limit.unwrap_or(100) as usize {
         return Err(format!("{params:?} was answered with {} to {last}", first.seq));
     }
@@ -72,21 +93,36 @@ pub fn check_ops(clients: &[Client], logs: &Logs) -> Result<(), String> {
         for op in &client.ops {
             let place = places.get(&(&*op.ulid, op.n)).and_then(|places| places.first());
             match (op.answered, place) {
-                (None, _) => return Err(format!("op {} of {} was never answered", op.n, client.name)),
-                (Some((_, Outcome::Accepted(seq))), Some((entity, at))) if seq == *at && op.entity == **entity => acked.push((op, seq)),
+                (None, _) => {
+                    return Err(format!("op {} of {} was never answered", op.n, client.name));
+                }
+                (Some((_, Outcome::Accepted(seq))), Some((entity, at)))
+                    if seq == *at && op.entity == **entity =>
+                {
+                    acked.push((op, seq));
+                }
                 (Some((_, Outcome::Expired)), _) | (Some((_, Outcome::Refused)), None) => {}
                 // An attempt that was given up may have arrived after the one that was refused.
                 (Some((_, Outcome::Refused)), Some(_)) if !op.is_nowhere() => {}
-                (answer, place) => return Err(format!("op {} of {} was answered {answer:?} and is at {place:?}", op.n, client.name)),
+                (answer, place) => {
+                    return Err(format!(
+                        "op {} of {} was answered {answer:?} and is at {place:?}",
+                        op.n, client.name
+                    ));
+                }
             }
         }
     }
     for (earlier, seq) in &acked {
-        let after = acked
-            .iter()
-            .filter(|(later, _)| later.entity == earlier.entity && earlier.answered.is_some_and(|(step, _)| step < later.invoked));
+        let after = acked.iter().filter(|(later, _)| {
+            later.entity == earlier.entity
+                && earlier.answered.is_some_and(|(step, _)| step < later.invoked)
+        });
         if let Some((later, other)) = after.into_iter().find(|(_, other)| other < seq) {
-            return Err(format!("op {} at {other} was sent after the answer to op {} at {seq}", later.n, earlier.n));
+            return Err(format!(
+                "op {} at {other} was sent after the answer to op {} at {seq}",
+                later.n, earlier.n
+            ));
         }
     }
     Ok(())

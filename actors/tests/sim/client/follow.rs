@@ -35,8 +35,14 @@ pub struct Follow {
 impl Terms {
     pub fn draw(rng: &mut fastrand::Rng) -> Self {
         Self {
-            events: [EventPolicy::Replay, EventPolicy::Replay, EventPolicy::Disconnect, EventPolicy::None][rng.usize(..4)],
-            signals: [SignalPolicy::DropOldest, SignalPolicy::Latest, SignalPolicy::None][rng.usize(..3)],
+            events: [
+                EventPolicy::Replay,
+                EventPolicy::Replay,
+                EventPolicy::Disconnect,
+                EventPolicy::None,
+            ][rng.usize(..4)],
+            signals: [SignalPolicy::DropOldest, SignalPolicy::Latest, SignalPolicy::None]
+                [rng.usize(..3)],
             presence: rng.bool(),
         }
     }
@@ -49,7 +55,13 @@ impl Terms {
 impl Follow {
     pub(super) fn request(&self, entity: &EntityId) -> Option<params::Subscribe> {
         let Terms { events, signals, presence } = self.wanted?;
-        Some(params::Subscribe { entity: entity.clone(), after: self.position.clone(), events, signals, presence })
+        Some(params::Subscribe {
+            entity: entity.clone(),
+            after: self.position.clone(),
+            events,
+            signals,
+            presence,
+        })
     }
 }
 
@@ -74,9 +86,15 @@ impl Client {
             Asked::Unsubscribe(entity) => Some(entity.clone()),
             _ => None,
         };
-        let busy = |entity: &EntityId| self.outstanding.values().any(|asked| about(asked).as_ref() == Some(entity));
-        let may = |entity: &EntityId, follow: &Follow| follow.wanted.is_none() || self.rights.may_ask(entity);
-        let mut open = self.follows.iter().filter(|(entity, follow)| follow.wanted != follow.live && !busy(entity) && may(entity, follow));
+        let busy = |entity: &EntityId| {
+            self.outstanding.values().any(|asked| about(asked).as_ref() == Some(entity))
+        };
+        let may = |entity: &EntityId, follow: &Follow| {
+            follow.wanted.is_none() || self.rights.may_ask(entity)
+        };
+        let mut open = self.follows.iter().filter(|(entity, follow)| {
+            follow.wanted != follow.live && !busy(entity) && may(entity, follow)
+        });
         open.next().map(|(entity, _)| entity.clone())
     }
 
@@ -87,11 +105,19 @@ impl Client {
                 self.may_be_slow |= params.events == EventPolicy::Disconnect;
                 self.request(Asked::Subscribe(params.clone()), &Call::Subscribe(params))
             }
-            None => self.request(Asked::Unsubscribe(entity.clone()), &Call::Unsubscribe(params::Target { entity: entity.clone() })),
+            None => self.request(
+                Asked::Unsubscribe(entity.clone()),
+                &Call::Unsubscribe(params::Target { entity: entity.clone() }),
+            ),
         }
     }
 
-    pub(super) fn subscribed(&mut self, params: &params::Subscribe, result: &Subscribed, truth: &Truth) -> Result<(), String> {
+    pub(super) fn subscribed(
+        &mut self,
+        params: &params::Subscribe,
+        result: &Subscribed,
+        truth: &Truth,
+    ) -> Result<(), String> {
         let (entity, after) = (&params.entity, &params.after);
         let log = &truth.logs.0[entity];
         let what = format!("`{entity}` subscribed after {after:?}");
@@ -102,7 +128,11 @@ impl Client {
                 };
                 check_run(log, after.seq, events, self.floor_of(entity), &what)?;
                 if after.seq + events.len() as Seq != result.seq {
-                    return Err(format!("{what}: {} events bring it to {}", events.len(), result.seq));
+                    return Err(format!(
+                        "{what}: {} events bring it to {}",
+                        events.len(),
+                        result.seq
+                    ));
                 }
             }
             (None, Some(snapshot), Some(reason)) => {
@@ -123,7 +153,8 @@ impl Client {
             _ => return Err(format!("{what}: neither events nor a snapshot: {result:?}")),
         }
         let follow = self.follows.entry(entity.clone()).or_default();
-        if follow.live.is_some() && follow.position.as_ref().is_some_and(|old| old.seq > result.seq) {
+        if follow.live.is_some() && follow.position.as_ref().is_some_and(|old| old.seq > result.seq)
+        {
             return Err(format!("{what}: goes back to {} from {:?}", result.seq, follow.position));
         }
         if result.presence.is_some() != params.presence {
@@ -143,7 +174,10 @@ impl Client {
     /// Asks for the end of a subscription, whether it has one or not.
     pub fn drop_subscription(&mut self, entity: &EntityId) -> Vec<u8> {
         self.want(entity, None);
-        self.request(Asked::Unsubscribe(entity.clone()), &Call::Unsubscribe(params::Target { entity: entity.clone() }))
+        self.request(
+            Asked::Unsubscribe(entity.clone()),
+            &Call::Unsubscribe(params::Target { entity: entity.clone() }),
+        )
     }
 
     /// It has as many subscriptions as it may.
@@ -151,7 +185,11 @@ impl Client {
         let follow = self.follows.entry(entity.clone()).or_default();
         follow.wanted = None;
         self.stats.too_many += 1;
-        if follow.live.is_some() { Err(format!("one subscription too many, and it follows `{entity}`")) } else { Ok(()) }
+        if follow.live.is_some() {
+            Err(format!("one subscription too many, and it follows `{entity}`"))
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn unsubscribed(&mut self, entity: EntityId) {
@@ -171,7 +209,11 @@ impl Client {
 
     /// Where it stands in the entities whose events it follows.
     pub fn positions(&self) -> impl Iterator<Item = (&EntityId, &Epoch, Seq)> {
-        let live = self.follows.iter().filter(|(_, follow)| follow.live.is_some_and(|terms| terms.events != EventPolicy::None));
-        live.filter_map(|(entity, follow)| follow.position.as_ref().map(|position| (entity, &position.epoch, position.seq)))
+        let live = self.follows.iter().filter(|(_, follow)| {
+            follow.live.is_some_and(|terms| terms.events != EventPolicy::None)
+        });
+        live.filter_map(|(entity, follow)| {
+            follow.position.as_ref().map(|position| (entity, &position.epoch, position.seq))
+        })
     }
 }

@@ -9,7 +9,12 @@ use super::checks::{check_run, check_state, parse};
 use crate::truth::Truth;
 
 impl Client {
-    pub(super) fn notified(&mut self, method: &str, params: &RawJson, truth: &Truth) -> Result<(), String> {
+    pub(super) fn notified(
+        &mut self,
+        method: &str,
+        params: &RawJson,
+        truth: &Truth,
+    ) -> Result<(), String> {
         match method {
             "event" => self.event(&parse(params)?, truth),
             "reset" => self.reset(parse(params)?, truth),
@@ -30,9 +35,18 @@ impl Client {
         let follow = self.follows.entry(entity.clone()).or_default();
         let wanted = follow.live.is_some_and(|terms| terms.events != EventPolicy::None);
         let Some(position) = follow.position.as_mut().filter(|_| wanted) else {
-            return Err(format!("event {} of `{entity}` without a subscription to events", event.seq));
+            return Err(format!(
+                "event {} of `{entity}` without a subscription to events",
+                event.seq
+            ));
         };
-        check_run(&truth.logs.0[&entity], position.seq, std::slice::from_ref(event), 0, &format!("`{entity}` live"))?;
+        check_run(
+            &truth.logs.0[&entity],
+            position.seq,
+            std::slice::from_ref(event),
+            0,
+            &format!("`{entity}` live"),
+        )?;
         position.seq = event.seq;
         self.stats.events += 1;
         self.saw(&entity, event.seq);
@@ -45,8 +59,12 @@ impl Client {
             return Err(format!("a reset of `{}` without a subscription", reset.entity));
         };
         let empty_log = position.seq == 0;
-        if reset.seq < position.seq || (reset.reason == SnapshotReason::EpochChanged && !empty_log) {
-            return Err(format!("a reset from {position:?} to {} because of {:?}", reset.seq, reset.reason));
+        if reset.seq < position.seq || (reset.reason == SnapshotReason::EpochChanged && !empty_log)
+        {
+            return Err(format!(
+                "a reset from {position:?} to {} because of {:?}",
+                reset.seq, reset.reason
+            ));
         }
         check_state(&truth.logs.0[&reset.entity], reset.seq, &reset.snapshot, "reset")?;
         follow.position = Some(Position { epoch: reset.epoch, seq: reset.seq });

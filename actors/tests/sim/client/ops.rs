@@ -34,7 +34,8 @@ pub struct Op {
     /// Sent on this connection and not answered.
     in_flight: bool,
     pub attempts: u32,
-    /// Every attempt that is over was refused before anybody took it up: nothing of them can be anywhere.
+    /// Every attempt that is over was refused before anybody took it up: nothing of them can be
+    /// anywhere.
     nowhere: bool,
     /// The step at which it was first sent.
     pub invoked: u64,
@@ -61,8 +62,12 @@ impl Op {
         }
         match self.answered {
             _ if self.attempts == 0 => Err(format!("{what} was not sent yet")),
-            Some((_, Outcome::Expired)) => Err(format!("{what} is executed after it was said to be too old for that")),
-            _ if self.nowhere && !self.in_flight => Err(format!("{what} is executed though it was refused")),
+            Some((_, Outcome::Expired)) => {
+                Err(format!("{what} is executed after it was said to be too old for that"))
+            }
+            _ if self.nowhere && !self.in_flight => {
+                Err(format!("{what} is executed though it was refused"))
+            }
             _ => Ok(()),
         }
     }
@@ -76,14 +81,19 @@ impl Client {
         let latest = self.seen(entity).saturating_sub(rng.u64(..3));
         let post = json!({"by": by, "n": n, "pad": pad});
         let (r#type, body) = match (entity.kind(), rng.u8(..8)) {
-            ("room", 0) if n.is_multiple_of(3) => ("purge", json!({"seq": rng.u64(..=self.seen(entity))})),
+            ("room", 0) if n.is_multiple_of(3) => {
+                ("purge", json!({"seq": rng.u64(..=self.seen(entity))}))
+            }
             ("room", 0) => ("delete", json!({"seq": latest})),
             ("room", 1) => ("react", json!({"seq": latest, "emoji": "+"})),
             ("room", 2) => ("edit", json!({"seq": latest, "body": post})),
             ("room", _) => ("post", post),
             (_, 0..4) => ("increment", json!({"path": "/count", "by": n})),
             (_, 4) => ("merge", json!({by: post})),
-            (_, 5) => ("patch", json!([{"op": "test", "path": "/last/by", "value": by}, {"op": "add", "path": "/mine", "value": n}])),
+            (_, 5) => (
+                "patch",
+                json!([{"op": "test", "path": "/last/by", "value": by}, {"op": "add", "path": "/mine", "value": n}]),
+            ),
             (_, _) => ("set", json!({"path": "/last", "value": post})),
         };
         let body = RawJson::from_value(&body).expect("this is JSON");
@@ -106,7 +116,8 @@ impl Client {
 
     /// An op that is to be sent, for the first time or again.
     pub fn unsent(&self) -> Option<usize> {
-        let may = |op: &Op| op.answered.is_none() && !op.in_flight && self.rights.may_ask(&op.entity);
+        let may =
+            |op: &Op| op.answered.is_none() && !op.in_flight && self.rights.may_ask(&op.entity);
         let mut open = self.ops.iter().enumerate().filter(|(_, op)| may(op));
         // Under a name that is of no use only what was begun under it is asked again.
         open.find(|(_, op)| op.attempts > 0 || !self.outlived).map(|(index, _)| index)
@@ -122,20 +133,42 @@ impl Client {
             op.first_sent = self.says_when.then(|| clock.saturating_add_signed(self.skew));
         }
         let (entity, body, n, if_seq) = (op.entity.clone(), op.body.clone(), Some(op.n), op.if_seq);
-        let call = Call::Send(params::Send { entity, r#type: op.r#type.into(), body, n, first_sent: op.first_sent, if_seq, tag: None });
+        let call = Call::Send(params::Send {
+            entity,
+            r#type: op.r#type.into(),
+            body,
+            n,
+            first_sent: op.first_sent,
+            if_seq,
+            tag: None,
+        });
         self.request(Asked::Send(index), &call)
     }
 
-    pub(super) fn acknowledged(&mut self, op: usize, sent: &Sent, truth: &Truth) -> Result<(), String> {
+    pub(super) fn acknowledged(
+        &mut self,
+        op: usize,
+        sent: &Sent,
+        truth: &Truth,
+    ) -> Result<(), String> {
         let op = &mut self.ops[op];
         op.in_flight = false;
         let log = &truth.logs.0[&op.entity];
-        let event = log.event(sent.seq).ok_or_else(|| format!("op {} is acknowledged at {} and not on disk", op.n, sent.seq))?;
-        if event.client.as_deref() != Some(&*op.ulid) || event.n != Some(op.n) || event.at != sent.at || event.result != sent.result {
+        let event = log.event(sent.seq).ok_or_else(|| {
+            format!("op {} is acknowledged at {} and not on disk", op.n, sent.seq)
+        })?;
+        if event.client.as_deref() != Some(&*op.ulid)
+            || event.n != Some(op.n)
+            || event.at != sent.at
+            || event.result != sent.result
+        {
             return Err(format!("op {} is acknowledged as {sent:?}, where {event:?} is", op.n));
         }
         if log.epoch.as_ref() != Some(&sent.epoch) {
-            return Err(format!("op {} is acknowledged in epoch {:?}, and the log is {:?}", op.n, sent.epoch, log.epoch));
+            return Err(format!(
+                "op {} is acknowledged in epoch {:?}, and the log is {:?}",
+                op.n, sent.epoch, log.epoch
+            ));
         }
         if sent.duplicate && op.attempts == 1 {
             return Err(format!("op {} is called a repeat and was sent once", op.n));
@@ -147,7 +180,12 @@ impl Client {
         Ok(())
     }
 
-    pub(super) fn op_refused(&mut self, op: usize, error: &WireError, truth: &Truth) -> Result<(), String> {
+    pub(super) fn op_refused(
+        &mut self,
+        op: usize,
+        error: &WireError,
+        truth: &Truth,
+    ) -> Result<(), String> {
         let op = &mut self.ops[op];
         op.in_flight = false;
         let written = truth.is_written(&op.ulid, op.n);
@@ -156,10 +194,16 @@ impl Client {
                 op.nowhere = false;
                 return Ok(());
             }
-            ErrorCode::Overloaded | ErrorCode::TooManyInFlight | ErrorCode::ShuttingDown | ErrorCode::Forbidden => {
+            ErrorCode::Overloaded
+            | ErrorCode::TooManyInFlight
+            | ErrorCode::ShuttingDown
+            | ErrorCode::Forbidden => {
                 self.stats.overloaded += u64::from(error.data.code == ErrorCode::Overloaded);
                 if written && op.nowhere {
-                    return Err(format!("op {} is in the log, and all that was said of it is that nothing was done", op.n));
+                    return Err(format!(
+                        "op {} is in the log, and all that was said of it is that nothing was done",
+                        op.n
+                    ));
                 }
                 return Ok(());
             }

@@ -9,8 +9,8 @@ use greenroom_protocol::{Call, EntityId, ErrorCode, WireError, notify};
 use super::{Asked, Client};
 use crate::truth::Truth;
 
-/// Whether a list of changes must fit what was told before. It need not yet: while changes were left out, further ones may
-/// come before the whole list does.
+/// Whether a list of changes must fit what was told before. It need not yet: while changes were
+/// left out, further ones may come before the whole list does.
 const CHANGES_FIT: bool = false;
 
 /// A client's own place in an entity.
@@ -32,8 +32,11 @@ pub struct Crowd(pub BTreeMap<String, u32>);
 
 impl Crowd {
     pub(super) fn from_list(list: &PresenceList) -> Result<Self, String> {
-        let Some(members) = &list.members else { return Err("a list of a few members is left out".into()) };
-        let crowd = Self(members.iter().map(|member| (member.user.clone(), member.sessions)).collect());
+        let Some(members) = &list.members else {
+            return Err("a list of a few members is left out".into());
+        };
+        let crowd =
+            Self(members.iter().map(|member| (member.user.clone(), member.sessions)).collect());
         if crowd.0.len() as u64 != list.count || crowd.0.len() != members.len() {
             return Err(format!("{list:?} does not add up"));
         }
@@ -78,14 +81,18 @@ impl Place {
 
 impl Client {
     pub fn place(&mut self, entity: &EntityId, wanted: bool) {
-        self.places.entry(entity.clone()).or_insert_with(|| Place { inside: Some(false), ..Place::default() }).wanted = wanted;
+        self.places
+            .entry(entity.clone())
+            .or_insert_with(|| Place { inside: Some(false), ..Place::default() })
+            .wanted = wanted;
     }
 
     /// A new connection has taken the place of the lost one, or has not.
     pub(super) fn came_back(&mut self, resumed: bool, truth: &Truth) {
         self.stats.resumed += u64::from(resumed);
         let lost = self.lost.take();
-        // What may have ended the presence meanwhile: the grace, or an attempt that was lost itself.
+        // What may have ended the presence meanwhile: the grace, or an attempt that was lost
+        // itself.
         let kept = lost.is_some_and(|lost| {
             let away = lost.wire.borrow().lost_at.map(|at| truth.now.mono - at.mono);
             lost.attempts == 1 && away.is_none_or(|away| away < truth.grace)
@@ -103,8 +110,9 @@ impl Client {
     /// Where it is not where it wants to be, and has not asked for that.
     pub fn unplaced(&self) -> Option<EntityId> {
         let may = |entity: &EntityId, place: &Place| !place.wanted || self.rights.may_ask(entity);
-        let mut open =
-            self.places.iter().filter(|(entity, place)| !place.asked && place.inside != Some(place.wanted) && may(entity, place));
+        let mut open = self.places.iter().filter(|(entity, place)| {
+            !place.asked && place.inside != Some(place.wanted) && may(entity, place)
+        });
         open.next().map(|(entity, _)| entity.clone())
     }
 
@@ -133,7 +141,9 @@ impl Client {
         let asked = |entity: &EntityId| {
             self.outstanding.values().any(|asked| matches!(asked, Asked::Presence(other, PresenceAction::List) if other == entity))
         };
-        let mut missing = crate::sizes::entities().into_iter().filter(|entity| self.wants_lists && !self.lists.contains_key(entity));
+        let mut missing = crate::sizes::entities()
+            .into_iter()
+            .filter(|entity| self.wants_lists && !self.lists.contains_key(entity));
         missing.find(|entity| !asked(entity))
     }
 
@@ -146,7 +156,12 @@ impl Client {
         self.request(Asked::Presence(entity.clone(), action), &Call::Presence(params))
     }
 
-    pub(super) fn placed(&mut self, entity: &EntityId, action: PresenceAction, list: &PresenceList) -> Result<(), String> {
+    pub(super) fn placed(
+        &mut self,
+        entity: &EntityId,
+        action: PresenceAction,
+        list: &PresenceList,
+    ) -> Result<(), String> {
         let place = self.places.entry(entity.clone()).or_default();
         match action {
             PresenceAction::List => {
@@ -161,7 +176,12 @@ impl Client {
         Ok(())
     }
 
-    pub(super) fn not_placed(&mut self, entity: &EntityId, action: PresenceAction, error: &WireError) {
+    pub(super) fn not_placed(
+        &mut self,
+        entity: &EntityId,
+        action: PresenceAction,
+        error: &WireError,
+    ) {
         if action == PresenceAction::List {
             return;
         }
@@ -175,7 +195,9 @@ impl Client {
             (ErrorCode::TooManySubscriptions, _) => {}
             _ => place.inside = None,
         }
-        if error.data.reason.as_deref() == Some("presence_full") || error.data.code == ErrorCode::TooManySubscriptions {
+        if error.data.reason.as_deref() == Some("presence_full")
+            || error.data.code == ErrorCode::TooManySubscriptions
+        {
             place.wanted = false;
         }
     }
@@ -187,12 +209,20 @@ impl Client {
 
     pub(super) fn crowd_changed(&mut self, change: &notify::PresenceChange) -> Result<(), String> {
         let what = format!("{change:?}");
-        let follow = self.follows.get_mut(&change.entity).filter(|follow| follow.live.is_some_and(|terms| terms.presence));
-        let Some((follow, mut crowd)) = follow.and_then(|follow| follow.crowd.take().map(|crowd| (follow, crowd))) else {
+        let follow = self
+            .follows
+            .get_mut(&change.entity)
+            .filter(|follow| follow.live.is_some_and(|terms| terms.presence));
+        let Some((follow, mut crowd)) =
+            follow.and_then(|follow| follow.crowd.take().map(|crowd| (follow, crowd)))
+        else {
             return Err(format!("{what}: nobody wants to know of presence"));
         };
         if let Some(members) = &change.members {
-            follow.crowd = Some(Crowd::from_list(&PresenceList { count: change.count, members: Some(members.clone()) })?);
+            follow.crowd = Some(Crowd::from_list(&PresenceList {
+                count: change.count,
+                members: Some(members.clone()),
+            })?);
             self.stats.presence_told += 1;
             return Ok(());
         }
@@ -209,7 +239,8 @@ impl Client {
         }
         odd |= crowd.0.len() as u64 != change.count;
         self.stats.presence_told += 1;
-        let odd = (CHANGES_FIT && odd).then(|| format!("{what} does not fit, and brings it to {crowd:?}"));
+        let odd = (CHANGES_FIT && odd)
+            .then(|| format!("{what} does not fit, and brings it to {crowd:?}"));
         follow.crowd = Some(crowd);
         odd.map_or(Ok(()), Err)
     }
@@ -221,7 +252,9 @@ impl Client {
 
     /// The most that it was told on one subscription how often each user left an entity.
     pub fn lefts(&self) -> impl Iterator<Item = (&EntityId, &str, u64)> {
-        let now = self.follows.iter().flat_map(|(entity, follow)| follow.lefts.iter().map(move |(user, count)| (entity, &**user, *count)));
+        let now = self.follows.iter().flat_map(|(entity, follow)| {
+            follow.lefts.iter().map(move |(user, count)| (entity, &**user, *count))
+        });
         now.chain(self.lefts.iter().map(|((entity, user), count)| (entity, &**user, *count)))
     }
 
@@ -232,6 +265,8 @@ impl Client {
 
     /// What it knows of that by watching.
     pub fn watched(&self) -> impl Iterator<Item = (&EntityId, &Crowd)> {
-        self.follows.iter().filter_map(|(entity, follow)| follow.crowd.as_ref().map(|crowd| (entity, crowd)))
+        self.follows
+            .iter()
+            .filter_map(|(entity, follow)| follow.crowd.as_ref().map(|crowd| (entity, crowd)))
     }
 }

@@ -62,17 +62,25 @@ impl Rights {
         self.shown.last().is_none_or(|(_, grant)| grant.covers(entity))
     }
 
-    /// Whether nothing of `entity` may come any more: the latest token that is answered does not cover it.
+    /// Whether nothing of `entity` may come any more: the latest token that is answered does not
+    /// cover it.
     pub fn lacks(&self, entity: &EntityId) -> bool {
-        self.shown.iter().rev().find(|(id, _)| *id <= self.answered).is_some_and(|(_, grant)| !grant.covers(entity))
+        self.shown
+            .iter()
+            .rev()
+            .find(|(id, _)| *id <= self.answered)
+            .is_some_and(|(_, grant)| !grant.covers(entity))
     }
 
-    /// Whether the server may have ended what the client has of `entity`: a token that counts by now, or could, does not cover it.
+    /// Whether the server may have ended what the client has of `entity`: a token that counts by
+    /// now, or could, does not cover it.
     pub fn may_end(&self, entity: &EntityId) -> bool {
-        self.lacks(entity) || self.shown.iter().any(|(id, grant)| *id > self.answered && !grant.covers(entity))
+        self.lacks(entity)
+            || self.shown.iter().any(|(id, grant)| *id > self.answered && !grant.covers(entity))
     }
 
-    /// Whether a request about `entity` may be refused: any token that counts between it and its answer does not cover that.
+    /// Whether a request about `entity` may be refused: any token that counts between it and its
+    /// answer does not cover that.
     pub fn may_be_refused(&self, request: i64, entity: &EntityId) -> bool {
         let before = self.shown.iter().rev().find(|(id, _)| *id <= request);
         let later = self.shown.iter().filter(|(id, _)| *id > request);
@@ -105,36 +113,56 @@ impl Client {
     /// Shows its new token on this connection.
     pub fn refresh(&mut self) -> Vec<u8> {
         let token = Some(self.show_token());
-        self.request(Asked::Refresh, &Call::Connect(params::Connect { token, ..params::Connect::default() }))
+        self.request(
+            Asked::Refresh,
+            &Call::Connect(params::Connect { token, ..params::Connect::default() }),
+        )
     }
 
     /// The token shown with this request counts: nothing that it does not cover is left.
     pub(super) fn rights_changed(&mut self, request: i64) -> Result<(), String> {
         self.rights.answered = request;
-        let follow = self.follows.iter().find(|(entity, follow)| follow.live.is_some() && self.rights.lacks(entity));
-        // Where a session is present that it takes the place of is known only then, and a newer token may come before.
+        let follow = self
+            .follows
+            .iter()
+            .find(|(entity, follow)| follow.live.is_some() && self.rights.lacks(entity));
+        // Where a session is present that it takes the place of is known only then, and a newer
+        // token may come before.
         let knows = request > self.rights.admitted;
-        let place = self.places.iter().find(|(entity, place)| knows && place.is_settled_inside() && self.rights.lacks(entity));
+        let place = self.places.iter().find(|(entity, place)| {
+            knows && place.is_settled_inside() && self.rights.lacks(entity)
+        });
         match follow.map(|(entity, _)| entity).or(place.map(|(entity, _)| entity)) {
-            Some(entity) if self.connected => Err(format!("its token does not cover `{entity}`, and it was not told that it is out")),
+            Some(entity) if self.connected => Err(format!(
+                "its token does not cover `{entity}`, and it was not told that it is out"
+            )),
             _ => Ok(()),
         }
     }
 
     /// The server has ended a subscription.
-    pub(super) fn subscription_ended(&mut self, ended: &notify::Unsubscribed) -> Result<(), String> {
+    pub(super) fn subscription_ended(
+        &mut self,
+        ended: &notify::Unsubscribed,
+    ) -> Result<(), String> {
         let mut follow = self.follows.remove(&ended.entity).unwrap_or_default();
-        let may = follow.live.is_some() && self.rights.may_end(&ended.entity) && ended.reason == notify::EndReason::Forbidden;
+        let may = follow.live.is_some()
+            && self.rights.may_end(&ended.entity)
+            && ended.reason == notify::EndReason::Forbidden;
         self.ends_watching(&ended.entity, &mut follow);
         self.follows.insert(ended.entity.clone(), follow);
         self.stats.rights_lost += 1;
-        may.then_some(()).ok_or_else(|| format!("{ended:?}: it has the right to it, or no subscription"))
+        may.then_some(())
+            .ok_or_else(|| format!("{ended:?}: it has the right to it, or no subscription"))
     }
 
     /// The server has ended its presence somewhere.
     pub(super) fn presence_ended(&mut self, ended: &notify::Left) -> Result<(), String> {
         self.places.entry(ended.entity.clone()).or_default().was_ended();
         self.stats.rights_lost += 1;
-        self.rights.may_end(&ended.entity).then_some(()).ok_or_else(|| format!("{ended:?}: it has the right to it"))
+        self.rights
+            .may_end(&ended.entity)
+            .then_some(())
+            .ok_or_else(|| format!("{ended:?}: it has the right to it"))
     }
 }

@@ -39,11 +39,17 @@ impl Client {
         self.request(Asked::Signal(entity.clone()), &Call::Signal(signal))
     }
 
-    pub(super) fn signalled(&mut self, signal: &notify::Signal, truth: &Truth) -> Result<(), String> {
+    pub(super) fn signalled(
+        &mut self,
+        signal: &notify::Signal,
+        truth: &Truth,
+    ) -> Result<(), String> {
         let what = format!("signal {signal:?}");
         let Said { by, line, k } = parse(&signal.body)?;
         let terms = self.follows.get(&signal.entity).and_then(|follow| follow.live);
-        let Some(policy) = terms.map(|terms| terms.signals).filter(|policy| *policy != SignalPolicy::None) else {
+        let Some(policy) =
+            terms.map(|terms| terms.signals).filter(|policy| *policy != SignalPolicy::None)
+        else {
             return Err(format!("{what}: nobody wants signals of `{}`", signal.entity));
         };
         if truth.said.get(&(by, line)).is_none_or(|said| k > *said) {
@@ -53,8 +59,13 @@ impl Client {
             return Err(format!("{what}: it came back to its sender"));
         }
         let sender = self.heard.0.entry((signal.entity.clone(), by, line)).or_default();
-        // With `latest` a newer signal takes the place of an older one with its key, before those of other keys.
-        let before = if policy == SignalPolicy::Latest { sender.by_key.get(&signal.key).copied().unwrap_or(0) } else { sender.latest };
+        // With `latest` a newer signal takes the place of an older one with its key, before those
+        // of other keys.
+        let before = if policy == SignalPolicy::Latest {
+            sender.by_key.get(&signal.key).copied().unwrap_or(0)
+        } else {
+            sender.latest
+        };
         if k <= before {
             return Err(format!("{what}: it came after signal {before} of its sender"));
         }

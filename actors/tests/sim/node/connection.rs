@@ -21,7 +21,12 @@ use crate::net::Wire;
 /// The frame of a ping: a message of no bytes, and so is a pong.
 pub const PING: &[u8] = &[0; 4];
 /// No run is as long as that, by the clock that only goes on, but for pings.
-pub const DEADLINES: Deadlines = Deadlines { ping_interval: 1000, idle_timeout: 300_000, write_timeout: 300_000, write_min_bytes: 1 };
+pub const DEADLINES: Deadlines = Deadlines {
+    ping_interval: 1000,
+    idle_timeout: 300_000,
+    write_timeout: 300_000,
+    write_min_bytes: 1,
+};
 
 /// See the module's head.
 pub struct Connection {
@@ -42,11 +47,15 @@ impl Drop for Connection {
 
 impl Connection {
     pub(super) fn can_receive(&self) -> bool {
-        self.wire.borrow().has_request() && !self.seat.outbox.is_full() && self.seat.outbox.closing().is_none()
+        self.wire.borrow().has_request()
+            && !self.seat.outbox.is_full()
+            && self.seat.outbox.closing().is_none()
     }
 
     pub(super) fn can_pump(&self, link: usize) -> bool {
-        self.seat.outbox.bytes() > 0 && self.seat.gather.borrow().is_none() && self.wire.borrow().down.len() < link
+        self.seat.outbox.bytes() > 0
+            && self.seat.gather.borrow().is_none()
+            && self.wire.borrow().down.len() < link
     }
 
     /// It is to be closed, and all that could be sent is.
@@ -60,17 +69,27 @@ impl Node {
     /// A client's new connection, with its first request under way.
     pub fn accept(&mut self, client: usize, codec: CodecKind, wire: &Wire, now: Now) -> u64 {
         let worker = self.rng.usize(..self.sizes.workers);
-        let session = Session::begin(Rc::clone(&self.envs[worker]), codec, std::net::Ipv4Addr::LOCALHOST.into(), self.clock(now).mono);
+        let session = Session::begin(
+            Rc::clone(&self.envs[worker]),
+            codec,
+            std::net::Ipv4Addr::LOCALHOST.into(),
+            self.clock(now).mono,
+        );
         let seat = Rc::clone(session.seat());
         self.next += 1;
-        self.connections.insert(self.next, Connection { client, session, seat, worker, wire: Rc::clone(wire) });
+        self.connections
+            .insert(self.next, Connection { client, session, seat, worker, wire: Rc::clone(wire) });
         self.next
     }
 
     /// The time as sessions know it.
     pub(super) fn clock(&self, now: Now) -> clock::Now {
         let clock = now.clock();
-        if self.bug == Some(Bug::DurationsByTheWallClock) { clock::Now { mono: clock::Mono::at(now.wall), ..clock } } else { clock }
+        if self.bug == Some(Bug::DurationsByTheWallClock) {
+            clock::Now { mono: clock::Mono::at(now.wall), ..clock }
+        } else {
+            clock
+        }
     }
 
     /// Ends a connection, be it that its client has gone, or that it is to be closed, or lost.
@@ -97,7 +116,12 @@ impl Node {
     pub(super) fn pump(&mut self, id: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let mut taken = VecDeque::new();
-        let _ = connection.seat.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut taken, 2, 4096);
+        let _ = connection.seat.outbox.poll_take(
+            &mut Context::from_waker(Waker::noop()),
+            &mut taken,
+            2,
+            4096,
+        );
         connection.seat.took(taken.iter().map(Bytes::len).sum());
         connection.seat.outbox.take_aside(taken.iter().map(Bytes::len).sum());
         connection.wire.borrow_mut().down.extend(taken);
@@ -107,14 +131,19 @@ impl Node {
     }
 }
 
-/// An authenticator that believes everybody: a token is a user and the entities it covers, `user1|room:a,doc:c`.
+/// An authenticator that believes everybody: a token is a user and the entities it covers,
+/// `user1|room:a,doc:c`.
 pub(super) struct Believes(pub Option<Bug>);
 
 impl Authenticate for Believes {
     fn authenticate(&self, token: Option<&str>, _: &str, _: u64) -> Result<Identity, WireError> {
-        let (user, entities) = token.and_then(|token| token.split_once('|')).unwrap_or(("nobody", ""));
+        let (user, entities) =
+            token.and_then(|token| token.split_once('|')).unwrap_or(("nobody", ""));
         let covered = if self.0 == Some(Bug::OldRights) { "*" } else { entities };
-        let grants = covered.split(',').filter(|entity| !entity.is_empty()).map(|entity| (entity, Permissions::ALL));
+        let grants = covered
+            .split(',')
+            .filter(|entity| !entity.is_empty())
+            .map(|entity| (entity, Permissions::ALL));
         let capabilities = Capabilities::new(grants).expect("these are entity ids");
         Ok(Identity { user: Arc::from(user), expires_at: None, capabilities, anonymous: false })
     }

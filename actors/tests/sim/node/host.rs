@@ -67,8 +67,18 @@ pub(super) struct Hosting<'a> {
 impl Host for Hosting<'_> {
     type Mailbox = Mailbox;
 
-    fn start(&mut self, entity: &EntityId, kind: &Arc<Kind>, incarnation: u64, after_crash: bool) -> Self::Mailbox {
-        let inbox = Rc::new(RefCell::new(Inbox { letters: VecDeque::new(), capacity: self.sizes.inbox, ended: false }));
+    fn start(
+        &mut self,
+        entity: &EntityId,
+        kind: &Arc<Kind>,
+        incarnation: u64,
+        after_crash: bool,
+    ) -> Self::Mailbox {
+        let inbox = Rc::new(RefCell::new(Inbox {
+            letters: VecDeque::new(),
+            capacity: self.sizes.inbox,
+            ended: false,
+        }));
         let mut proc = Proc::new(entity.clone(), kind, self.shard, incarnation, Rc::clone(&inbox));
         proc.load(self.store, self.journal, self.cold_starts, after_crash);
         *self.next += 1;
@@ -92,7 +102,13 @@ impl Host for Hosting<'_> {
         Ok(())
     }
 
-    fn deliver_later(&mut self, entity: &EntityId, incarnation: u64, to: &Self::Mailbox, message: ToEntity) {
+    fn deliver_later(
+        &mut self,
+        entity: &EntityId,
+        incarnation: u64,
+        to: &Self::Mailbox,
+        message: ToEntity,
+    ) {
         let (entity, inbox) = (entity.clone(), Rc::clone(to));
         self.later.push(Later { entity, shard: self.shard, incarnation, inbox, message });
     }
@@ -107,6 +123,8 @@ impl Host for Hosting<'_> {
     }
 
     fn lost(&mut self, entity: &EntityId) {
-        self.relays.iter().for_each(|relay| relay.send_or_spawn(ToRelay::Lost { entity: entity.clone(), ended: true }));
+        self.relays.iter().for_each(|relay| {
+            relay.send_or_spawn(ToRelay::Lost { entity: entity.clone(), ended: true });
+        });
     }
 }

@@ -33,7 +33,11 @@ pub(super) struct Writer {
 impl Writer {
     pub fn start(store: &SimStore, term: u64, sizes: Sizes, bug: Option<Bug>) -> Self {
         let (journal, queue) = Journal::channel(sizes.journal);
-        let limits = CommitterLimits { batch_ops: sizes.batch_ops, batch_bytes: sizes.batch_bytes, linger: Duration::ZERO };
+        let limits = CommitterLimits {
+            batch_ops: sizes.batch_ops,
+            batch_bytes: sizes.batch_bytes,
+            linger: Duration::ZERO,
+        };
         let (committer, health) = Committer::new(Arc::new(store.clone()), term, queue, limits);
         let (clock, due) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(NEVER)));
         let (clock_of_pause, due_of_pause) = (Arc::clone(&clock), Arc::clone(&due));
@@ -95,8 +99,17 @@ impl Writer {
         let Some(permit) = behind.reserve() else { return };
         let Ok(message) = queue.try_recv() else { return };
         permit.send(match message {
-            ToJournal::Event { entity, epoch, seq, text, erasure, progress } if progress.ended() => {
-                ToJournal::Event { entity, epoch, seq, text, erasure, progress: Progress::new(seq - 1).0 }
+            ToJournal::Event { entity, epoch, seq, text, erasure, progress }
+                if progress.ended() =>
+            {
+                ToJournal::Event {
+                    entity,
+                    epoch,
+                    seq,
+                    text,
+                    erasure,
+                    progress: Progress::new(seq - 1).0,
+                }
             }
             other => other,
         });

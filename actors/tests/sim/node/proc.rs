@@ -74,7 +74,13 @@ pub struct Proc {
 }
 
 impl Proc {
-    pub(super) fn new(id: EntityId, kind: &Arc<Kind>, shard: usize, incarnation: u64, inbox: Mailbox) -> Self {
+    pub(super) fn new(
+        id: EntityId,
+        kind: &Arc<Kind>,
+        shard: usize,
+        incarnation: u64,
+        inbox: Mailbox,
+    ) -> Self {
         let life = Life::new(id.clone(), Arc::clone(kind), encoder(), inbox.borrow().capacity);
         Self {
             id,
@@ -94,9 +100,20 @@ impl Proc {
         }
     }
 
-    pub(super) fn load(&mut self, store: &SimStore, journal: &Journal, cold_starts: &Arc<Semaphore>, barrier: bool) {
-        let (store, journal, id, turns, waits) =
-            (store.clone(), journal.clone(), self.id.clone(), Arc::clone(cold_starts), Rc::clone(&self.waits));
+    pub(super) fn load(
+        &mut self,
+        store: &SimStore,
+        journal: &Journal,
+        cold_starts: &Arc<Semaphore>,
+        barrier: bool,
+    ) {
+        let (store, journal, id, turns, waits) = (
+            store.clone(),
+            journal.clone(),
+            self.id.clone(),
+            Arc::clone(cold_starts),
+            Rc::clone(&self.waits),
+        );
         self.tasks.push(Box::pin(async move {
             waits.set(Some(Wait::ColdStart));
             let _turn = turns.acquire().await;
@@ -139,7 +156,12 @@ impl Proc {
 
     pub(super) fn waits(&self) -> Vec<Wait> {
         let mut waits: Vec<_> = self.waits.get().into_iter().collect();
-        waits.extend(self.timers.iter().any(|(_, timer)| matches!(timer, Timer::Load)).then_some(Wait::Timer));
+        waits.extend(
+            self.timers
+                .iter()
+                .any(|(_, timer)| matches!(timer, Timer::Load))
+                .then_some(Wait::Timer),
+        );
         waits.extend(self.sending.as_ref().map(|_| Wait::RelayRoom));
         waits
     }
@@ -166,7 +188,9 @@ impl Node {
     pub fn poll_all(&mut self, now: Now) {
         self.writer.poll(now);
         for uid in self.procs.keys().copied().collect::<Vec<_>>() {
-            let Some(proc) = self.procs.get_mut(&uid).filter(|proc| proc.is_free()) else { continue };
+            let Some(proc) = self.procs.get_mut(&uid).filter(|proc| proc.is_free()) else {
+                continue;
+            };
             let mut context = Context::from_waker(Waker::noop());
             let mut done = None;
             for index in 0..proc.tasks.len() {
@@ -180,14 +204,20 @@ impl Node {
                 Some(Done::Loaded(loaded)) => {
                     proc.loading = false;
                     let fresh = Epoch::from_bits(self.rng.u64(..));
-                    self.step(uid, now, |life, journal, todo| life.loaded(loaded, fresh, journal, todo));
+                    self.step(uid, now, |life, journal, todo| {
+                        life.loaded(loaded, fresh, journal, todo);
+                    });
                 }
                 Some(Done::Fetched(mut purpose, read, out)) => {
                     self.misdirect(uid, &mut purpose);
-                    self.step(uid, now, |life, journal, todo| life.fetched(purpose, read, journal, todo));
+                    self.step(uid, now, |life, journal, todo| {
+                        life.fetched(purpose, read, journal, todo);
+                    });
                     drop(out);
                 }
-                Some(Done::Rewritten(Some(progress))) => self.step(uid, now, |life, _, todo| life.rewritten(&progress, todo)),
+                Some(Done::Rewritten(Some(progress))) => {
+                    self.step(uid, now, |life, _, todo| life.rewritten(&progress, todo));
+                }
                 Some(Done::Rewritten(None)) => {}
                 None => {}
             }
@@ -198,7 +228,8 @@ impl Node {
         let Some(proc) = self.procs.get_mut(&uid) else { return };
         let letter = proc.inbox.borrow_mut().letters.pop_front();
         match letter {
-            Some(Letter::Take(ToEntity::CatchUp(_))) if self.bug == Some(Bug::ForgetsWhoReads) && self.rng.bool() => {}
+            Some(Letter::Take(ToEntity::CatchUp(_)))
+                if self.bug == Some(Bug::ForgetsWhoReads) && self.rng.bool() => {}
             Some(Letter::Take(mut message)) => {
                 self.number_too_soon(&mut message);
                 self.note(&message);
@@ -213,7 +244,8 @@ impl Node {
     }
 
     pub(super) fn news(&mut self, uid: u64, now: Now) {
-        let changed = self.procs.get_mut(&uid).and_then(|proc| proc.watches.iter_mut().find_map(Watch::news));
+        let changed =
+            self.procs.get_mut(&uid).and_then(|proc| proc.watches.iter_mut().find_map(Watch::news));
         if let Some(committed) = changed {
             self.committed(uid, committed, now);
         }
@@ -221,11 +253,14 @@ impl Node {
 
     pub(super) fn timer(&mut self, uid: u64, now: Now) {
         let Some(proc) = self.procs.get_mut(&uid) else { return };
-        let due: Vec<usize> = (0..proc.timers.len()).filter(|index| proc.timers[*index].0 <= now.mono).collect();
+        let due: Vec<usize> =
+            (0..proc.timers.len()).filter(|index| proc.timers[*index].0 <= now.mono).collect();
         let Some(index) = self.rng.choice(due) else { return };
         self.timers_rung += 1;
         match proc.timers.remove(index).1 {
-            Timer::Load => proc.load(&self.store, &self.writer.journal, &self.cold_starts[proc.shard], false),
+            Timer::Load => {
+                proc.load(&self.store, &self.writer.journal, &self.cold_starts[proc.shard], false);
+            }
             Timer::Retry(request) => self.take(uid, ToEntity::CatchUp(request), now),
             Timer::Erase => self.take(uid, ToEntity::Erase, now),
             Timer::Presence => self.step(uid, now, |life, _, todo| life.flush_presence(todo)),
@@ -242,7 +277,8 @@ impl Node {
         self.step(uid, now, |life, journal, todo| life.committed(committed, journal, todo));
     }
 
-    /// Lets something happen to a life and does what it says, as the actor does; unless it is to panic on the way.
+    /// Lets something happen to a life and does what it says, as the actor does; unless it is to
+    /// panic on the way.
     fn step(&mut self, uid: u64, now: Now, happen: impl FnOnce(&mut Life, &Journal, &mut Todo)) {
         let Some(proc) = self.procs.get_mut(&uid) else { return };
         let mut todo = Todo::default();
@@ -280,11 +316,15 @@ impl Node {
             if !lives() {
                 return;
             }
-            proc.outgoing.push_back((worker.0 as usize, ToRelay::Parts { entity: proc.id.clone(), parts }));
+            proc.outgoing
+                .push_back((worker.0 as usize, ToRelay::Parts { entity: proc.id.clone(), parts }));
         }
         if lost {
             let everybody = 0..self.relays.len();
-            proc.outgoing.extend(everybody.map(|relay| (relay, ToRelay::Lost { entity: proc.id.clone(), ended: false })));
+            proc.outgoing.extend(
+                everybody
+                    .map(|relay| (relay, ToRelay::Lost { entity: proc.id.clone(), ended: false })),
+            );
         }
         proc.flush(&self.relays);
         for fetch in effects.fetches {
@@ -293,7 +333,8 @@ impl Node {
             }
             let (store, id) = (self.store.clone(), proc.id.clone());
             // Those who are slow wait for each other.
-            let turn = matches!(fetch.purpose, FetchFor::CatchUp(_) | FetchFor::Erase).then(|| Arc::clone(&self.turns[proc.shard]));
+            let turn = matches!(fetch.purpose, FetchFor::CatchUp(_) | FetchFor::Erase)
+                .then(|| Arc::clone(&self.turns[proc.shard]));
             proc.tasks.push(Box::pin(async move {
                 let _turn = match &turn {
                     Some(turn) => Some(turn.acquire().await),
@@ -302,15 +343,24 @@ impl Node {
                 Done::Fetched(fetch.purpose, store.events(&id, fetch.page).await, fetch.out)
             }));
         }
-        proc.timers.extend(effects.retries.into_iter().map(|request| (now.mono + RETRY_READ, Timer::Retry(request))));
+        proc.timers.extend(
+            effects
+                .retries
+                .into_iter()
+                .map(|request| (now.mono + RETRY_READ, Timer::Retry(request))),
+        );
         proc.timers.extend(effects.erase_later.then_some((now.mono + RETRY_READ, Timer::Erase)));
         if let Some(rewriting) = rewriting {
             proc.tasks.push(Box::pin(async move { Done::Rewritten(rewriting.written().await) }));
         }
-        if effects.presence_due && !proc.timers.iter().any(|(_, timer)| matches!(timer, Timer::Presence)) {
+        if effects.presence_due
+            && !proc.timers.iter().any(|(_, timer)| matches!(timer, Timer::Presence))
+        {
             proc.timers.push((now.mono + self.sizes.presence_interval, Timer::Presence));
         }
-        proc.timers.extend(load.map(|pause| (now.mono + u64::try_from(pause.as_millis()).expect("pauses are short"), Timer::Load)));
+        proc.timers.extend(load.map(|pause| {
+            (now.mono + u64::try_from(pause.as_millis()).expect("pauses are short"), Timer::Load)
+        }));
         if let Some(watch) = watch {
             proc.watches.push(watch);
             if self.bug == Some(Bug::AckBeforeCommit) {

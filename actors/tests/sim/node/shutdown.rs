@@ -42,15 +42,20 @@ pub enum Drained {
 
 impl Drain {
     pub(super) fn wait(&self) -> Option<Wait> {
-        self.flush.as_ref().map(|_| if self.asleep.get() { Wait::DrainBarrier } else { Wait::Drain })
+        self.flush
+            .as_ref()
+            .map(|_| if self.asleep.get() { Wait::DrainBarrier } else { Wait::Drain })
     }
 }
 
 impl Node {
     /// The server is told to stop. Without a deadline it must come to an end by itself.
     pub fn begin_drain(&mut self, with_deadline: bool, now: Now) {
-        let (directory, journal, forget) =
-            (self.directory.clone(), self.writer.journal.clone(), self.bug == Some(Bug::DrainWithoutBarrier));
+        let (directory, journal, forget) = (
+            self.directory.clone(),
+            self.writer.journal.clone(),
+            self.bug == Some(Bug::DrainWithoutBarrier),
+        );
         let asleep = Rc::new(Cell::new(false));
         let told = Rc::clone(&asleep);
         let flush = async move {
@@ -90,7 +95,10 @@ impl Node {
                 return Ok(Some(Drained::CutShort));
             }
             if self.writer.waiting() > 0 || self.store.is_committing() {
-                return Err(format!("a drain is over, and {} messages or a transaction are on the way to the disk", self.writer.waiting()));
+                return Err(format!(
+                    "a drain is over, and {} messages or a transaction are on the way to the disk",
+                    self.writer.waiting()
+                ));
             }
             if self.awake() > 0 {
                 return Err(format!("a drain is over, and {} entities are awake", self.awake()));
@@ -104,8 +112,15 @@ impl Node {
     fn say_goodbye(&self) {
         for env in &self.envs {
             for seat in env.relay.borrow().seats() {
-                let params = Goodbye { reason: GoodbyeReason::ShuttingDown, closes_in_ms: 0, reconnect_after_ms: None };
-                seat.outbox.push(env.encoder.encode(seat.codec, &Message::Notification { method: Method::Goodbye, params: &params }));
+                let params = Goodbye {
+                    reason: GoodbyeReason::ShuttingDown,
+                    closes_in_ms: 0,
+                    reconnect_after_ms: None,
+                };
+                seat.outbox.push(env.encoder.encode(
+                    seat.codec,
+                    &Message::Notification { method: Method::Goodbye, params: &params },
+                ));
                 seat.outbox.close(CloseCode::ShuttingDown);
             }
         }

@@ -14,7 +14,10 @@ impl Node {
             Some(Bug::SignalTwice) => {
                 let twice = |part| match part {
                     Part::Signal { frames, from, key } => {
-                        vec![Part::Signal { frames: frames.clone(), from, key }, Part::Signal { frames, from, key }]
+                        vec![
+                            Part::Signal { frames: frames.clone(), from, key },
+                            Part::Signal { frames, from, key },
+                        ]
                     }
                     part => vec![part],
                 };
@@ -23,9 +26,18 @@ impl Node {
             Some(Bug::PageForAnother) => {
                 for part in &parts {
                     let Part::CaughtUp { spec, frame: Some(frame), .. } = part else { continue };
-                    let Some(index) = self.misdirected.iter().position(|session| *session == spec.session) else { continue };
+                    let Some(index) =
+                        self.misdirected.iter().position(|session| *session == spec.session)
+                    else {
+                        continue;
+                    };
                     self.misdirected.swap_remove(index);
-                    if let Some(seat) = self.envs[worker].relay.borrow().seats().find(|seat| seat.key == spec.session) {
+                    if let Some(seat) = self.envs[worker]
+                        .relay
+                        .borrow()
+                        .seats()
+                        .find(|seat| seat.key == spec.session)
+                    {
                         seat.outbox.push(frame.clone());
                     }
                 }
@@ -49,10 +61,13 @@ impl Node {
 impl Node {
     /// A page that was read for one subscription is taken for the one that has replaced it.
     pub(super) fn misdirect(&mut self, uid: u64, purpose: &mut FetchFor) {
-        let (Some(Bug::PageForAnother), FetchFor::CatchUp(request)) = (self.bug, purpose) else { return };
+        let (Some(Bug::PageForAnother), FetchFor::CatchUp(request)) = (self.bug, purpose) else {
+            return;
+        };
         let session = request.spec.session;
         let entity = self.procs.get(&uid).and_then(|proc| proc.life.awake());
-        let latest = entity.and_then(|entity| entity.followers().find(|(other, _)| *other == session));
+        let latest =
+            entity.and_then(|entity| entity.followers().find(|(other, _)| *other == session));
         if let Some((_, number)) = latest.filter(|(_, number)| *number != request.spec.number) {
             request.spec.number = number;
             self.misdirected.push(session);
@@ -64,7 +79,8 @@ impl Node {
 fn begin_behind(parts: &mut Vec<Part>) {
     let mut index = 0;
     while index + 1 < parts.len() {
-        if let (Part::Joined { .. }, Part::Events { last, .. }) = (&parts[index], &parts[index + 1]) {
+        if let (Part::Joined { .. }, Part::Events { last, .. }) = (&parts[index], &parts[index + 1])
+        {
             let last = *last;
             drop(parts.remove(index + 1));
             if let Part::Joined { seq, .. } = &mut parts[index] {

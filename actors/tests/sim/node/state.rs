@@ -18,7 +18,11 @@ impl Node {
     pub fn agreement(&self) -> Result<(), String> {
         for entity in crate::sizes::entities() {
             let proc = self.procs.values().find(|proc| proc.id == entity);
-            let mut by_entity: Vec<_> = proc.and_then(|proc| proc.life.awake()).into_iter().flat_map(Entity::followers).collect();
+            let mut by_entity: Vec<_> = proc
+                .and_then(|proc| proc.life.awake())
+                .into_iter()
+                .flat_map(Entity::followers)
+                .collect();
             let mut by_relay = Vec::new();
             for env in &self.envs {
                 by_relay.extend(env.relay.borrow().followers(&entity));
@@ -26,12 +30,18 @@ impl Node {
             by_entity.sort_unstable();
             by_relay.sort_unstable();
             if by_entity != by_relay {
-                return Err(format!("`{entity}`: the entity knows {by_entity:?}, the relays {by_relay:?}"));
+                return Err(format!(
+                    "`{entity}`: the entity knows {by_entity:?}, the relays {by_relay:?}"
+                ));
             }
         }
         for connection in self.connections.values() {
             if connection.seat.in_flight.get() != 0 {
-                return Err(format!("{} requests of client {} count as in flight", connection.seat.in_flight.get(), connection.client));
+                return Err(format!(
+                    "{} requests of client {} count as in flight",
+                    connection.seat.in_flight.get(),
+                    connection.client
+                ));
             }
         }
         Ok(())
@@ -39,11 +49,15 @@ impl Node {
 
     /// Whether every session keeps to what it may have at once.
     pub fn within_limits(&self) -> Result<(), String> {
-        let (most, most_in_flight) = (self.sizes.most_subscriptions as usize, self.sizes.most_in_flight);
+        let (most, most_in_flight) =
+            (self.sizes.most_subscriptions as usize, self.sizes.most_in_flight);
         for Connection { client, seat, .. } in self.connections.values() {
-            let (follows, present, in_flight) = (seat.follows.borrow().len(), seat.present.borrow().len(), seat.in_flight.get());
+            let (follows, present, in_flight) =
+                (seat.follows.borrow().len(), seat.present.borrow().len(), seat.in_flight.get());
             if follows > most || present > most || in_flight > most_in_flight {
-                return Err(format!("client {client} has {follows} subscriptions, {present} presence entries, {in_flight} in flight"));
+                return Err(format!(
+                    "client {client} has {follows} subscriptions, {present} presence entries, {in_flight} in flight"
+                ));
             }
         }
         Ok(())

@@ -29,8 +29,18 @@ impl Node {
     pub fn steps(&self, now: Now) -> Vec<Step> {
         let mut steps = Vec::new();
         let queued = |empty: bool, step| (!empty).then_some(step);
-        steps.extend(self.relay_queues.iter().enumerate().filter_map(|(w, queue)| queued(queue.is_empty(), Step::Relay(w))));
-        steps.extend(self.shards.iter().enumerate().filter_map(|(w, (_, queue))| queued(queue.is_empty(), Step::Directory(w))));
+        steps.extend(
+            self.relay_queues
+                .iter()
+                .enumerate()
+                .filter_map(|(w, queue)| queued(queue.is_empty(), Step::Relay(w))),
+        );
+        steps.extend(
+            self.shards
+                .iter()
+                .enumerate()
+                .filter_map(|(w, (_, queue))| queued(queue.is_empty(), Step::Directory(w))),
+        );
         for (uid, proc) in &self.procs {
             if !proc.is_free() {
                 steps.push(Step::Outgoing(*uid));
@@ -46,8 +56,16 @@ impl Node {
                 steps.push(Step::Timer(*uid));
             }
         }
-        steps.extend(self.later.iter().enumerate().filter(|(_, later)| later.is_ready()).map(|(index, _)| Step::Later(index)));
-        if self.writer.can_commit(&self.store) || self.writer.pause_ends().is_some_and(|due| due <= now.mono) {
+        steps.extend(
+            self.later
+                .iter()
+                .enumerate()
+                .filter(|(_, later)| later.is_ready())
+                .map(|(index, _)| Step::Later(index)),
+        );
+        if self.writer.can_commit(&self.store)
+            || self.writer.pause_ends().is_some_and(|due| due <= now.mono)
+        {
             steps.push(Step::Commit);
         }
         if self.writer.can_hop() {
@@ -89,13 +107,18 @@ impl Node {
             Step::Directory(shard) => {
                 if let Ok(message) = self.shards[shard].1.try_recv() {
                     self.note(&message);
-                    self.with_shard(shard, now, |slots, host| slots.receive(message, host.now.clock().mono, host));
+                    self.with_shard(shard, now, |slots, host| {
+                        slots.receive(message, host.now.clock().mono, host);
+                    });
                 }
             }
             Step::Sweep(shard) => {
                 if shard < self.shards.len() {
-                    self.envs[shard].sweep(self.clock(now), DEADLINES, |_| Bytes::from_static(PING));
-                    self.with_shard(shard, now, |slots, host| slots.sweep(host.now.clock().mono, host));
+                    self.envs[shard]
+                        .sweep(self.clock(now), DEADLINES, |_| Bytes::from_static(PING));
+                    self.with_shard(shard, now, |slots, host| {
+                        slots.sweep(host.now.clock().mono, host);
+                    });
                 }
             }
             Step::Letter(uid) => self.letter(uid, now),
@@ -110,7 +133,9 @@ impl Node {
                 let Later { entity, shard, incarnation, inbox, message } = self.later.remove(index);
                 // A mailbox that has ended drops it.
                 inbox.borrow_mut().letters.push_back(super::host::Letter::Take(message));
-                self.with_shard(shard, now, |slots, host| slots.worked_off(&entity, incarnation, host));
+                self.with_shard(shard, now, |slots, host| {
+                    slots.worked_off(&entity, incarnation, host);
+                });
             }
             Step::Commit => self.writer.poll(now),
             Step::Hop => self.writer.hop(),

@@ -19,7 +19,8 @@ const QUIET_SWEEPS: u64 = 3;
 const SWEEP_EVERY: u64 = 2_500;
 
 impl World {
-    /// What was cut is whole, who has lost its lease is gone, the clock is right; sometimes the node is told to stop once more.
+    /// What was cut is whole, who has lost its lease is gone, the clock is right; sometimes the
+    /// node is told to stop once more.
     pub(super) fn calm_down(&mut self) {
         self.say("no more faults".into());
         self.resting = true;
@@ -28,7 +29,11 @@ impl World {
         }
         for running in &self.nodes {
             running.node.store.set_way(Way::Open);
-            running.node.connections.values().for_each(|connection| connection.wire.borrow_mut().heal());
+            running
+                .node
+                .connections
+                .values()
+                .for_each(|connection| connection.wire.borrow_mut().heal());
         }
         self.lines.iter().flatten().for_each(|(_, wire)| wire.borrow_mut().heal());
         self.clock.correct();
@@ -50,7 +55,8 @@ impl World {
             self.begin_step();
             if self.step - began > REST_STEPS {
                 let now = self.clock.now();
-                let steps: Vec<_> = self.nodes.iter().map(|running| running.node.steps(now)).collect();
+                let steps: Vec<_> =
+                    self.nodes.iter().map(|running| running.node.steps(now)).collect();
                 let open: Vec<_> = self.clients.iter().map(Client::open).collect();
                 return Err(format!("not at rest after {REST_STEPS} steps: {steps:?} {open:?}"));
             }
@@ -77,7 +83,8 @@ impl World {
                 if quiet > QUIET_SWEEPS {
                     return Ok(());
                 }
-                // What could not be woken is tried again by the sweep; it must not put to sleep what is followed.
+                // What could not be woken is tried again by the sweep; it must not put to sleep
+                // what is followed.
                 self.clock.pass(SWEEP_EVERY);
                 self.sweep_all();
             }
@@ -87,7 +94,12 @@ impl World {
     /// Wakes what has something left to erase, as the server does from time to time.
     fn erase_rest(&mut self) -> bool {
         let left = now(self.disk.erasing(None, 100)).expect("reads are not told to fail");
-        for (running, entity) in self.nodes.last().into_iter().flat_map(|running| left.iter().map(move |entity| (running, entity))) {
+        for (running, entity) in self
+            .nodes
+            .last()
+            .into_iter()
+            .flat_map(|running| left.iter().map(move |entity| (running, entity)))
+        {
             running.node.directory.route_control(entity, ToEntity::Erase);
         }
         !left.is_empty()
@@ -98,7 +110,11 @@ impl World {
             for (entity, epoch, seq) in client.positions() {
                 let log = &self.truth.logs.0[entity];
                 if seq != log.len() || log.epoch.as_ref().is_some_and(|written| written != epoch) {
-                    return Err(format!("{} rests at {seq} of `{entity}`, which has {} events", client.name, log.len()));
+                    return Err(format!(
+                        "{} rests at {seq} of `{entity}`, which has {} events",
+                        client.name,
+                        log.len()
+                    ));
                 }
             }
         }
@@ -110,9 +126,11 @@ impl World {
         self.presence()
     }
 
-    /// Who is present is who has entered and neither left nor gone, and everybody who wants to know knows.
+    /// Who is present is who has entered and neither left nor gone, and everybody who wants to know
+    /// knows.
     fn presence(&mut self) -> Result<(), String> {
-        let mut there: BTreeMap<_, Crowd> = entities().into_iter().map(|entity| (entity, Crowd::default())).collect();
+        let mut there: BTreeMap<_, Crowd> =
+            entities().into_iter().map(|entity| (entity, Crowd::default())).collect();
         for (entity, crowd) in &mut there {
             for client in self.clients.iter().filter(|client| client.is_inside(entity)) {
                 *crowd.0.entry(client.name.clone()).or_default() += 1;
@@ -122,17 +140,30 @@ impl World {
             for (entity, crowd) in client.lists().chain(client.watched()) {
                 // Who comes back to a full one is not let in, and is not told.
                 let full = self.sizes.max_present < self.clients.len();
-                let within = full && crowd.0.iter().all(|(user, sessions)| there[entity].0.get(user).is_some_and(|most| sessions <= most));
+                let within = full
+                    && crowd.0.iter().all(|(user, sessions)| {
+                        there[entity].0.get(user).is_some_and(|most| sessions <= most)
+                    });
                 if *crowd != there[entity] && !within {
-                    return Err(format!("{} sees {crowd:?} in `{entity}`, and {:?} are there", client.name, there[entity]));
+                    return Err(format!(
+                        "{} sees {crowd:?} in `{entity}`, and {:?} are there",
+                        client.name, there[entity]
+                    ));
                 }
                 self.seen.presence_checked += u64::from(!crowd.0.is_empty());
             }
         }
         for (entity, user, lefts) in self.clients.iter().flat_map(Client::lefts) {
-            let exits = self.clients.iter().filter(|client| client.name == user).map(|client| client.exits(entity)).sum();
+            let exits = self
+                .clients
+                .iter()
+                .filter(|client| client.name == user)
+                .map(|client| client.exits(entity))
+                .sum();
             if lefts > exits {
-                return Err(format!("{user} was said to have left `{entity}` {lefts} times, and has gone {exits} times at the most"));
+                return Err(format!(
+                    "{user} was said to have left `{entity}` {lefts} times, and has gone {exits} times at the most"
+                ));
             }
         }
         Ok(())
@@ -147,7 +178,11 @@ impl World {
             if self.work()? {
                 continue;
             }
-            if self.nodes.iter().all(|running| running.node.awake() == 0 && running.node.is_deserted()) {
+            if self
+                .nodes
+                .iter()
+                .all(|running| running.node.awake() == 0 && running.node.is_deserted())
+            {
                 return Ok(());
             }
             sweeps += 1;
@@ -157,8 +192,12 @@ impl World {
             self.clock.pass(SWEEP_EVERY);
             self.sweep_all();
         }
-        let awake: Vec<_> =
-            self.nodes.iter().flat_map(|running| running.node.procs.values()).map(|proc| format!("{:?}", proc.life)).collect();
+        let awake: Vec<_> = self
+            .nodes
+            .iter()
+            .flat_map(|running| running.node.procs.values())
+            .map(|proc| format!("{:?}", proc.life))
+            .collect();
         Err(format!("entities stay awake when everybody has left: {awake:?}"))
     }
 }

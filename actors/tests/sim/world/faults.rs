@@ -75,13 +75,16 @@ impl World {
         if self.faults == 0 || self.rng.u8(..40) > 0 {
             return;
         }
-        let rare = |wait: &Wait| matches!(wait, Wait::Pause | Wait::PageAsked | Wait::PageDone | Wait::DrainBarrier);
-        let index = self.nodes.iter().position(|running| running.node.waits(false).iter().any(rare));
+        let rare = |wait: &Wait| {
+            matches!(wait, Wait::Pause | Wait::PageAsked | Wait::PageDone | Wait::DrainBarrier)
+        };
+        let index =
+            self.nodes.iter().position(|running| running.node.waits(false).iter().any(rare));
         index.into_iter().for_each(|index| self.crash_node(index));
     }
 
-    /// A client gives its connection up: the node is told, or the wire breaks with what is on it, or half of it stays open
-    /// and what is on it arrives later.
+    /// A client gives its connection up: the node is told, or the wire breaks with what is on it,
+    /// or half of it stays open and what is on it arrives later.
     pub(super) fn give_up(&mut self, client: usize) {
         let Some((_, wire)) = self.lines[client].take() else { return };
         self.seen.connections_cut += 1;
@@ -106,7 +109,9 @@ impl World {
         let Some(running) = self.rng.choice(&mut self.nodes) else { return };
         let ids: Vec<u64> = running.node.connections.keys().copied().collect();
         let Some(id) = self.rng.choice(ids) else { return };
-        if let Some(wire) = running.node.connections.get(&id).map(|connection| Rc::clone(&connection.wire)) {
+        if let Some(wire) =
+            running.node.connections.get(&id).map(|connection| Rc::clone(&connection.wire))
+        {
             self.seen.connections_cut += 1;
             running.node.hang_up(id, self.clock.now());
             lose_some(&mut wire.borrow_mut(), &mut self.rng);
@@ -124,7 +129,13 @@ impl World {
 
     fn crash_entity(&mut self) {
         let Some(running) = self.rng.choice(&mut self.nodes) else { return };
-        let crashable: Vec<u64> = running.node.procs.iter().filter(|(_, proc)| proc.can_crash()).map(|(uid, _)| *uid).collect();
+        let crashable: Vec<u64> = running
+            .node
+            .procs
+            .iter()
+            .filter(|(_, proc)| proc.can_crash())
+            .map(|(uid, _)| *uid)
+            .collect();
         if let Some(uid) = self.rng.choice(crashable) {
             running.node.crash(uid);
         }
@@ -141,7 +152,8 @@ impl World {
         }
     }
 
-    /// Transactions whose answers are lost arrive now. Refused or written, that is the disk's affair.
+    /// Transactions whose answers are lost arrive now. Refused or written, that is the disk's
+    /// affair.
     pub(super) fn straggle(&mut self) {
         if self.late > 0 {
             self.seen.stragglers += 1;
@@ -194,7 +206,8 @@ impl World {
         let now = self.clock.now();
         let node = &mut self.nodes[index].node;
         self.seen.crashed(&node.waits(spawned));
-        let asked = node.store.calls().into_iter().find(|(_, call, fresh)| *call == Call::Commit && *fresh);
+        let asked =
+            node.store.calls().into_iter().find(|(_, call, fresh)| *call == Call::Commit && *fresh);
         if let Some((number, ..)) = asked.filter(|_| self.rng.bool()) {
             self.late += 1;
             node.store.advance(number, Fate::Loses(Lost::OnItsWay));
@@ -211,7 +224,8 @@ impl World {
     }
 }
 
-/// What a node has sent and not delivered when it is gone: it arrives, or not, or its client waits in vain for a while.
+/// What a node has sent and not delivered when it is gone: it arrives, or not, or its client waits
+/// in vain for a while.
 fn lose_some(wire: &mut Link, rng: &mut fastrand::Rng) {
     match rng.u8(..4) {
         0 => {

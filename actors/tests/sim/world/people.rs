@@ -70,12 +70,15 @@ impl World {
 
     /// What its next requests must not show any more is what was deleted by then.
     fn tell_floors(&mut self, client: usize) {
-        let shown = entities().into_iter().map(|entity| (entity.clone(), self.floor(client, &entity))).collect();
+        let shown = entities()
+            .into_iter()
+            .map(|entity| (entity.clone(), self.floor(client, &entity)))
+            .collect();
         self.clients[client].shown = shown;
     }
 
-    /// The least that a read must show which begins now: all that anybody was shown before. A node whose lease is over may
-    /// not know of that any more.
+    /// The least that a read must show which begins now: all that anybody was shown before. A node
+    /// whose lease is over may not know of that any more.
     fn floor(&self, client: usize, entity: &EntityId) -> u64 {
         let current = self.lines[client].as_ref().map(|(term, _)| *term);
         if current == Some(self.newest) { Truth::shown(entity, &self.clients) } else { 0 }
@@ -89,7 +92,9 @@ impl World {
         }
         // Every other client is as patient as it is asked to be, and in the end all are.
         let patient = self.resting || client.is_multiple_of(2);
-        if self.clients[client].in_flight() > 8 || (patient && self.clock.now().mono < self.clients[client].waits_until) {
+        if self.clients[client].in_flight() > 8
+            || (patient && self.clock.now().mono < self.clients[client].waits_until)
+        {
             return;
         }
         if let Some(op) = self.clients[client].unsent() {
@@ -128,9 +133,16 @@ impl World {
             let random = self.rng.u64(..);
             self.clients[client].rename(now.wall, random);
         }
-        let Some(running) = self.nodes.last_mut().filter(|running| !running.node.is_draining()) else { return };
-        let shown = entities().into_iter().map(|entity| (entity.clone(), Truth::shown(&entity, &self.clients))).collect();
-        self.clients[client].shown = if running.term == self.newest { shown } else { std::collections::BTreeMap::new() };
+        let Some(running) = self.nodes.last_mut().filter(|running| !running.node.is_draining())
+        else {
+            return;
+        };
+        let shown = entities()
+            .into_iter()
+            .map(|entity| (entity.clone(), Truth::shown(&entity, &self.clients)))
+            .collect();
+        self.clients[client].shown =
+            if running.term == self.newest { shown } else { std::collections::BTreeMap::new() };
         let (first, codec) = (self.clients[client].connect(), self.clients[client].codec);
         let wire = Link::with_first(first);
         running.node.accept(client, codec, &wire, now);
@@ -156,7 +168,8 @@ impl World {
         self.lines[client].as_ref().is_some_and(|(_, wire)| wire.borrow().has_news())
     }
 
-    /// A client takes one frame off its socket, which may hold several messages, or finds it closed.
+    /// A client takes one frame off its socket, which may hold several messages, or finds it
+    /// closed.
     pub(super) fn deliver(&mut self, client: usize) -> Result<(), String> {
         let Some((_, wire)) = self.lines[client].clone() else { return Ok(()) };
         let frame = wire.borrow_mut().down.pop_front();
@@ -176,7 +189,11 @@ impl World {
                 rest = more;
                 continue;
             }
-            self.trace.push(format!("{}: client {client} gets {}", self.step, String::from_utf8_lossy(payload)));
+            self.trace.push(format!(
+                "{}: client {client} gets {}",
+                self.step,
+                String::from_utf8_lossy(payload)
+            ));
             self.clients[client].receive(payload, &self.truth).map_err(blame)?;
             rest = more;
         }

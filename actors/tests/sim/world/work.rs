@@ -14,7 +14,8 @@ enum Choice {
     Tasks,
 }
 
-/// The longest that nothing is looked after, in ms: connections are swept meanwhile, or they would all be silent for too long.
+/// The longest that nothing is looked after, in ms: connections are swept meanwhile, or they would
+/// all be silent for too long.
 const LONGEST_WAIT: u64 = 1000;
 
 impl World {
@@ -24,10 +25,20 @@ impl World {
         let now = self.clock.now();
         let mut choices = Vec::new();
         for (index, running) in self.nodes.iter().enumerate() {
-            choices.extend(running.node.steps(now).into_iter().map(|step| Choice::Step(index, step)));
-            choices.extend(running.node.store.calls().into_iter().map(|(number, call, fresh)| Choice::Call(index, number, call, fresh)));
+            choices
+                .extend(running.node.steps(now).into_iter().map(|step| Choice::Step(index, step)));
+            choices.extend(
+                running
+                    .node
+                    .store
+                    .calls()
+                    .into_iter()
+                    .map(|(number, call, fresh)| Choice::Call(index, number, call, fresh)),
+            );
         }
-        choices.extend((0..self.clients.len()).filter(|client| self.has_news(*client)).map(Choice::Frame));
+        choices.extend(
+            (0..self.clients.len()).filter(|client| self.has_news(*client)).map(Choice::Frame),
+        );
         choices.extend((self.runtime.metrics().num_alive_tasks() > 0).then_some(Choice::Tasks));
         let Some(choice) = self.rng.choice(choices) else { return self.wait_for_timer() };
         match choice {
@@ -52,7 +63,8 @@ impl World {
 
     fn wait_for_timer(&mut self) -> Result<bool, String> {
         let now = self.clock.now().mono;
-        let patience = self.clients.iter().map(|client| client.waits_until).filter(|until| *until > now);
+        let patience =
+            self.clients.iter().map(|client| client.waits_until).filter(|until| *until > now);
         let timers = self.nodes.iter().filter_map(|running| running.node.next_timer());
         let Some(due) = timers.chain(patience).min() else { return Ok(false) };
         self.clock.pass_until(due.min(now + LONGEST_WAIT));
@@ -97,7 +109,11 @@ impl World {
     }
 
     fn advance(&mut self, index: usize, number: u64, call: Call, fresh: bool) {
-        let slow = if matches!(call, Call::Load | Call::Page) { self.sizes.slow.1 } else { self.sizes.slow.0 };
+        let slow = if matches!(call, Call::Load | Call::Page) {
+            self.sizes.slow.1
+        } else {
+            self.sizes.slow.0
+        };
         if self.rng.u8(..16) < slow {
             return;
         }
@@ -112,7 +128,11 @@ impl World {
     }
 
     fn fate(&mut self, call: Call) -> Fate {
-        if self.resting || self.rng.u64(..150) >= self.faults { Fate::Fine } else { self.cut_fate(call) }
+        if self.resting || self.rng.u64(..150) >= self.faults {
+            Fate::Fine
+        } else {
+            self.cut_fate(call)
+        }
     }
 
     /// What becomes of a call that goes wrong.

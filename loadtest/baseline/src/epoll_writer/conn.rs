@@ -3,7 +3,8 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 
-/// What a socket does not take is kept up to here; what comes then is dropped for it, message by message.
+/// What a socket does not take is kept up to here; what comes then is dropped for it, message by
+/// message.
 const BACKLOG: usize = 1 << 20;
 
 /// One connection.
@@ -35,7 +36,8 @@ impl Conn {
         Self { stream, open: false, rest: Vec::new(), backlog: Vec::new() }
     }
 
-    /// Reads once into `buffer`, behind what is left from before, and returns how much it holds; nothing at the end of the stream.
+    /// Reads once into `buffer`, behind what is left from before, and returns how much it holds;
+    /// nothing at the end of the stream.
     pub fn read(&mut self, buffer: &mut [u8]) -> Option<usize> {
         let before = self.rest.len();
         buffer[..before].copy_from_slice(&self.rest);

@@ -6,7 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 /// RFC 6455, section 1.3.
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The answer to the request that `input` begins with, and the length of that request; nothing before it is complete.
+/// The answer to the request that `input` begins with, and the length of that request; nothing
+/// before it is complete.
 ///
 /// # Errors
 /// A request without a key.

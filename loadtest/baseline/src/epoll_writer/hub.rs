@@ -16,7 +16,8 @@ use crate::{frames, handshake};
 const LISTENER: u64 = u64::MAX;
 /// The longest read, a leftover before it included.
 const BUFFER: usize = 256 * 1024;
-/// Messages that share a write are at most so many bytes together, so that a socket that is kept up with takes them.
+/// Messages that share a write are at most so many bytes together, so that a socket that is kept up
+/// with takes them.
 const SHARED: usize = 64 * 1024;
 
 /// Those who subscribed, and what has gathered for them.
@@ -178,7 +179,8 @@ impl Hub {
     }
 
     fn deliver(&mut self, room: usize, bytes: &[u8]) -> Result<()> {
-        // Written while iterating: a member that is gone leaves the room's list, which `close` looks through.
+        // Written while iterating: a member that is gone leaves the room's list, which `close`
+        // looks through.
         let members = std::mem::take(&mut self.rooms[room].members);
         for &member in &members {
             self.write(member, bytes)?;
@@ -215,7 +217,8 @@ impl Hub {
     }
 
     fn close(&mut self, index: usize) {
-        // Dropping the socket takes it out of epoll, too. Its place is taken anew only by a later `accept`.
+        // Dropping the socket takes it out of epoll, too. Its place is taken anew only by a later
+        // `accept`.
         if self.conns[index].take().is_none() {
             return;
         }

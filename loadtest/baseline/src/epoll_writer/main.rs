@@ -1,9 +1,11 @@
-//! `epoll-writer`: the limit. One thread, one epoll, and for each message one frame that is built once and written to
-//! every subscriber's socket. No sessions, no permissions, no order between rooms, no history.
+//! `epoll-writer`: the limit. One thread, one epoll, and for each message one frame that is built
+//! once and written to every subscriber's socket. No sessions, no permissions, no order between
+//! rooms, no history.
 //!
-//! It listens on `127.0.0.1:$PORT` and speaks text frames: `s ROOM` subscribes and is answered `ok`; `p ROOM BODY`
-//! sends `BODY` to everybody who is subscribed to `ROOM`. With `--share`, what has gathered for a room by the time that
-//! everything readable was read goes out in one write for each socket.
+//! It listens on `127.0.0.1:$PORT` and speaks text frames: `s ROOM` subscribes and is answered
+//! `ok`; `p ROOM BODY` sends `BODY` to everybody who is subscribed to `ROOM`. With `--share`, what
+//! has gathered for a room by the time that everything readable was read goes out in one write for
+//! each socket.
 
 use std::env;
 use std::net::TcpListener;

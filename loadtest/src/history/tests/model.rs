@@ -1,5 +1,6 @@
-//! Makes valid histories: a server that is one list for each entity, and clients whose requests take effect at some moment
-//! between their invocation and their answer, if they are answered at all. One seed decides everything.
+//! Makes valid histories: a server that is one list for each entity, and clients whose requests
+//! take effect at some moment between their invocation and their answer, if they are answered at
+//! all. One seed decides everything.
 
 use fastrand::Rng;
 use greenroom_protocol::results::SnapshotReason;
@@ -39,7 +40,8 @@ pub fn state(entity: u32, log: &[(Event, i64)], seq: Seq, window: usize) -> Stat
         return State::Sum(log.iter().map(|(_, add)| add).sum());
     }
     let shown = &log[log.len().saturating_sub(window)..];
-    let all = shown.iter().fold(Name::NONE, |all, (event, _)| all.then(event.seq, event.at, event.op));
+    let all =
+        shown.iter().fold(Name::NONE, |all, (event, _)| all.then(event.seq, event.at, event.op));
     State::Room(Messages { count: shown.len() as u32, all })
 }
 
@@ -103,16 +105,25 @@ struct Model {
 
 impl Model {
     fn new(seed: u64, size: &Size) -> Self {
-        let name = |entity| format!("{}:{entity}", if entity % 2 == 1 { "doc" } else { "room" }).parse().expect("it is an entity id");
+        let name = |entity| {
+            format!("{}:{entity}", if entity % 2 == 1 { "doc" } else { "room" })
+                .parse()
+                .expect("it is an entity id")
+        };
         let views = vec![View::default(); size.entities as usize];
         Self {
             rng: Rng::with_seed(seed),
             size: size.clone(),
             t: 0,
             logs: vec![Vec::new(); size.entities as usize],
-            clients: (0..size.clients).map(|_| Client { views: views.clone(), ..Client::default() }).collect(),
+            clients: (0..size.clients)
+                .map(|_| Client { views: views.clone(), ..Client::default() })
+                .collect(),
             orphans: Vec::new(),
-            history: History { entities: (0..size.entities).map(name).collect(), entries: Vec::new() },
+            history: History {
+                entities: (0..size.entities).map(name).collect(),
+                entries: Vec::new(),
+            },
         }
     }
 
@@ -148,7 +159,11 @@ impl Model {
         }
         me.sent += 1;
         let name = Name::of(&format!("c{client}"), "post", &me.sent.to_string());
-        let (add, effect) = if entity % 2 == 1 { (me.sent as i64, Effect::Add(me.sent as i64)) } else { (0, Effect::Post) };
+        let (add, effect) = if entity % 2 == 1 {
+            (me.sent as i64, Effect::Add(me.sent as i64))
+        } else {
+            (0, Effect::Post)
+        };
         me.ops.push(Op { entity, name, add, placed: None });
         self.note(client, entity, What::Invoked { op: name, effect });
     }
@@ -187,14 +202,19 @@ impl Model {
             Some(_) if chance == 0 => drop(self.clients[client as usize].ops.swap_remove(which)),
             Some(Event { seq, at, op: name }) => {
                 let entity = self.clients[client as usize].ops.swap_remove(which).entity;
-                self.note(client, entity, What::Acked { op: name, epoch: epoch(entity), seq, at, duplicate: chance == 1 });
+                self.note(
+                    client,
+                    entity,
+                    What::Acked { op: name, epoch: epoch(entity), seq, at, duplicate: chance == 1 },
+                );
             }
             None if chance == 0 => {
                 let op = self.clients[client as usize].ops.swap_remove(which);
                 self.note(client, op.entity, What::Refused { op: op.name });
                 if self.rng.bool() {
                     // Refused for now only.
-                    let effect = if op.entity % 2 == 1 { Effect::Add(op.add) } else { Effect::Post };
+                    let effect =
+                        if op.entity % 2 == 1 { Effect::Add(op.add) } else { Effect::Post };
                     self.note(client, op.entity, What::Invoked { op: op.name, effect });
                     self.clients[client as usize].ops.push(op);
                 }
@@ -209,7 +229,10 @@ impl Model {
 
     fn ask(&mut self, client: u32, entity: u32) {
         let following = self.clients[client as usize].views[entity as usize].follows;
-        let waiting = self.clients[client as usize].asks.iter().any(|ask| ask.entity == entity && ask.kind == AskKind::Follow);
+        let waiting = self.clients[client as usize]
+            .asks
+            .iter()
+            .any(|ask| ask.entity == entity && ask.kind == AskKind::Follow);
         let kind = match self.rng.u32(0..4) {
             0 => AskKind::Page,
             1 => AskKind::Read,
@@ -222,22 +245,40 @@ impl Model {
 
     /// A request takes effect: its answer is what the log is now.
     fn take(&mut self, client: u32) {
-        let Some(which) = self.clients[client as usize].asks.iter().position(|ask| ask.taken.is_none()) else { return };
+        let Some(which) =
+            self.clients[client as usize].asks.iter().position(|ask| ask.taken.is_none())
+        else {
+            return;
+        };
         let Ask { entity, asked, kind, .. } = self.clients[client as usize].asks[which];
         let log = &self.logs[entity as usize];
         let (seq, epoch) = (log.len() as u64, epoch(entity));
-        let all = |from: Seq, to: Seq| log[from as usize..to as usize].iter().map(|(event, _)| *event).collect::<Vec<_>>();
+        let all = |from: Seq, to: Seq| {
+            log[from as usize..to as usize].iter().map(|(event, _)| *event).collect::<Vec<_>>()
+        };
         let state = state(entity, log, seq, self.size.window);
         let taken = match kind {
             AskKind::Read => What::Read { asked, epoch, seq, state },
             AskKind::Page if self.rng.bool() => {
                 let from = seq.saturating_sub(5);
-                What::Page(Box::new(Page { asked, after: None, epoch, events: all(from, seq), more: from > 0 }))
+                What::Page(Box::new(Page {
+                    asked,
+                    after: None,
+                    epoch,
+                    events: all(from, seq),
+                    more: from > 0,
+                }))
             }
             AskKind::Page => {
                 let from = self.rng.u64(0..=seq);
                 let to = seq.min(from + 5);
-                What::Page(Box::new(Page { asked, after: Some(from), epoch, events: all(from, to), more: to < seq }))
+                What::Page(Box::new(Page {
+                    asked,
+                    after: Some(from),
+                    epoch,
+                    events: all(from, to),
+                    more: to < seq,
+                }))
             }
             AskKind::Follow => {
                 let after = self.clients[client as usize].views[entity as usize].position;
@@ -260,7 +301,8 @@ impl Model {
         let ask = me.asks.remove(which);
         let what = ask.taken.expect("it was looked for");
         if let What::Followed(follow) = &what {
-            me.views[ask.entity as usize] = View { position: Some(follow.seq), follows: true, over: false };
+            me.views[ask.entity as usize] =
+                View { position: Some(follow.seq), follows: true, over: false };
         }
         self.note(client, ask.entity, what);
     }
@@ -269,7 +311,9 @@ impl Model {
     fn tell(&mut self, client: u32, entity: u32) {
         let view = &mut self.clients[client as usize].views[entity as usize];
         let Some(position) = view.position.filter(|_| view.follows) else { return };
-        let Some((event, _)) = self.logs[entity as usize].get(position as usize).copied() else { return };
+        let Some((event, _)) = self.logs[entity as usize].get(position as usize).copied() else {
+            return;
+        };
         view.position = Some(event.seq);
         self.note(client, entity, What::Told(event));
     }
@@ -291,14 +335,25 @@ impl Model {
             _ => {
                 view.position = Some(seq);
                 let state = state(entity, log, seq, self.size.window);
-                self.note(client, entity, What::Reset { epoch: epoch(entity), seq, state, reason: SnapshotReason::TooOld });
+                self.note(
+                    client,
+                    entity,
+                    What::Reset {
+                        epoch: epoch(entity),
+                        seq,
+                        state,
+                        reason: SnapshotReason::TooOld,
+                    },
+                );
             }
         }
     }
 
     /// Everybody who is expected to have everything gets it, and the logs are read.
     fn end(mut self) -> History {
-        let pairs: Vec<_> = (0..self.size.clients).flat_map(|client| (0..self.size.entities).map(move |entity| (client, entity))).collect();
+        let pairs: Vec<_> = (0..self.size.clients)
+            .flat_map(|client| (0..self.size.entities).map(move |entity| (client, entity)))
+            .collect();
         for (client, entity) in pairs {
             // What was asked for and not answered by now never will be.
             self.clients[client as usize].asks.clear();
@@ -308,11 +363,18 @@ impl Model {
             }
             if !view.follows {
                 let asked = self.tick();
-                self.clients[client as usize].asks.push(Ask { entity, asked, kind: AskKind::Follow, taken: None });
+                self.clients[client as usize].asks.push(Ask {
+                    entity,
+                    asked,
+                    kind: AskKind::Follow,
+                    taken: None,
+                });
                 self.take(client);
                 self.finish(client);
             }
-            while self.clients[client as usize].views[entity as usize].position < Some(self.logs[entity as usize].len() as u64) {
+            while self.clients[client as usize].views[entity as usize].position
+                < Some(self.logs[entity as usize].len() as u64)
+            {
                 self.tell(client, entity);
             }
         }

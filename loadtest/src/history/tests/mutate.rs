@@ -9,7 +9,8 @@ use crate::history::{Entry, Event, Got, History, Kind, Name, State, What};
 /// Something that no client ever sent.
 const NOBODYS: Name = Name(0x00ba_dbad);
 
-/// Spoils `history` so that `kind` must be found; false where it holds nothing that could be spoilt like that.
+/// Spoils `history` so that `kind` must be found; false where it holds nothing that could be spoilt
+/// like that.
 pub fn spoil(kind: Kind, history: &mut History, window: usize, rng: &mut Rng) -> bool {
     let spoilt = match kind {
         Kind::Malformed => answer_before_question(history, rng),
@@ -28,11 +29,16 @@ pub fn spoil(kind: Kind, history: &mut History, window: usize, rng: &mut Rng) ->
         Kind::Vanished => vanish(history, rng),
         Kind::Altered => alter(history, rng),
         Kind::TornPage => tear(history, rng),
-        Kind::Skipped => pair_of_told(history, rng).map(|(first, _)| drop(history.entries.remove(first))),
-        Kind::Repeated => told(history, rng).map(|at| history.entries.insert(at, history.entries[at].clone())),
+        Kind::Skipped => {
+            pair_of_told(history, rng).map(|(first, _)| drop(history.entries.remove(first)))
+        }
+        Kind::Repeated => {
+            told(history, rng).map(|at| history.entries.insert(at, history.entries[at].clone()))
+        }
         Kind::Reordered => pair_of_told(history, rng).map(|(first, second)| {
             let later = history.entries[second].what.clone();
-            history.entries[second].what = std::mem::replace(&mut history.entries[first].what, later);
+            history.entries[second].what =
+                std::mem::replace(&mut history.entries[first].what, later);
         }),
         Kind::Misled => mislead(history, rng),
         Kind::Unreasoned => unreason(history, rng),
@@ -47,7 +53,13 @@ fn pick<T: Copy>(from: &[T], rng: &mut Rng) -> Option<T> {
 
 /// The place of an entry that is as wanted.
 fn find(history: &History, rng: &mut Rng, wanted: impl Fn(&Entry) -> bool) -> Option<usize> {
-    let found: Vec<_> = history.entries.iter().enumerate().filter(|(_, entry)| wanted(entry)).map(|(at, _)| at).collect();
+    let found: Vec<_> = history
+        .entries
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| wanted(entry))
+        .map(|(at, _)| at)
+        .collect();
     pick(&found, rng)
 }
 
@@ -60,9 +72,22 @@ fn pair_of_told(history: &History, rng: &mut Rng) -> Option<(usize, usize)> {
     let mut pairs = Vec::new();
     for (at, first) in history.entries.iter().enumerate() {
         let What::Told(event) = first.what else { continue };
-        let same = |entry: &(usize, &Entry)| entry.1.client == first.client && entry.1.entity == first.entity;
-        let told = |what: &What| matches!(what, What::Told(_) | What::Followed(_) | What::Unfollowed | What::Reset { .. });
-        let next = history.entries.iter().enumerate().skip(at + 1).filter(same).find(|(_, entry)| told(&entry.what));
+        let same = |entry: &(usize, &Entry)| {
+            entry.1.client == first.client && entry.1.entity == first.entity
+        };
+        let told = |what: &What| {
+            matches!(
+                what,
+                What::Told(_) | What::Followed(_) | What::Unfollowed | What::Reset { .. }
+            )
+        };
+        let next = history
+            .entries
+            .iter()
+            .enumerate()
+            .skip(at + 1)
+            .filter(same)
+            .find(|(_, entry)| told(&entry.what));
         if let Some((second, entry)) = next
             && matches!(entry.what, What::Told(next) if next.seq == event.seq + 1)
         {
@@ -74,9 +99,11 @@ fn pair_of_told(history: &History, rng: &mut Rng) -> Option<(usize, usize)> {
 
 /// The events of the log of `entity`; the histories that are spoilt here have logs of one page.
 fn log(history: &mut History, entity: u32) -> Option<&mut Vec<Event>> {
-    history.entries.iter_mut().filter(|entry| entry.entity == entity).find_map(|entry| match &mut entry.what {
-        What::Log { events, .. } => Some(events),
-        _ => None,
+    history.entries.iter_mut().filter(|entry| entry.entity == entity).find_map(|entry| {
+        match &mut entry.what {
+            What::Log { events, .. } => Some(events),
+            _ => None,
+        }
     })
 }
 
@@ -93,7 +120,13 @@ fn acked(history: &History, rng: &mut Rng) -> Option<(u32, Event)> {
 fn answer_before_question(history: &mut History, rng: &mut Rng) -> Option<()> {
     let (_, event) = acked(history, rng)?;
     let about = |what: &What| matches!(what, What::Invoked { op, .. } | What::Acked { op, .. } if *op == event.op);
-    let places: Vec<_> = history.entries.iter().enumerate().filter(|(_, entry)| about(&entry.what)).map(|(at, _)| at).collect();
+    let places: Vec<_> = history
+        .entries
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| about(&entry.what))
+        .map(|(at, _)| at)
+        .collect();
     let [.., asked, answered] = places[..] else { return None };
     let answer = history.entries[answered].what.clone();
     history.entries[answered].what = std::mem::replace(&mut history.entries[asked].what, answer);
@@ -102,24 +135,41 @@ fn answer_before_question(history: &mut History, rng: &mut Rng) -> Option<()> {
 
 fn forget_log(history: &mut History, rng: &mut Rng) -> Option<()> {
     let entity = entity(history, rng);
-    history.entries.retain(|entry| entry.entity != entity || !matches!(entry.what, What::Log { .. }));
+    history
+        .entries
+        .retain(|entry| entry.entity != entity || !matches!(entry.what, What::Log { .. }));
     history.entries.iter().any(|entry| entry.entity == entity).then_some(())
 }
 
 fn change_epoch(history: &mut History, rng: &mut Rng) -> Option<()> {
     let another = Epoch::from_bits(99);
-    let at =
-        find(history, rng, |entry| !matches!(entry.what, What::Told(_) | What::Invoked { .. } | What::Refused { .. } | What::Unfollowed))?;
+    let at = find(history, rng, |entry| {
+        !matches!(
+            entry.what,
+            What::Told(_) | What::Invoked { .. } | What::Refused { .. } | What::Unfollowed
+        )
+    })?;
     match &mut history.entries[at].what {
-        What::Acked { epoch, .. } | What::Read { epoch, .. } | What::Reset { epoch, .. } => *epoch = another,
+        What::Acked { epoch, .. } | What::Read { epoch, .. } | What::Reset { epoch, .. } => {
+            *epoch = another;
+        }
         What::Page(page) => page.epoch = another,
         What::Followed(follow) => follow.epoch = another,
         // The log itself has another epoch: somebody must have spoken of it before.
         What::Log { epoch, events } if !events.is_empty() => {
             *epoch = another;
             let entity = history.entries[at].entity;
-            let speaks = |what: &What| matches!(what, What::Acked { .. } | What::Read { .. } | What::Page(_) | What::Followed(_));
-            return history.entries.iter().any(|entry| entry.entity == entity && speaks(&entry.what)).then_some(());
+            let speaks = |what: &What| {
+                matches!(
+                    what,
+                    What::Acked { .. } | What::Read { .. } | What::Page(_) | What::Followed(_)
+                )
+            };
+            return history
+                .entries
+                .iter()
+                .any(|entry| entry.entity == entity && speaks(&entry.what))
+                .then_some(());
         }
         _ => return None,
     }
@@ -139,7 +189,11 @@ fn lose(history: &mut History, rng: &mut Rng) -> Option<()> {
 }
 
 /// One more event in the log.
-fn append(history: &mut History, rng: &mut Rng, what: impl Fn(&History, &[Event], &mut Rng) -> Option<Name>) -> Option<()> {
+fn append(
+    history: &mut History,
+    rng: &mut Rng,
+    what: impl Fn(&History, &[Event], &mut Rng) -> Option<Name>,
+) -> Option<()> {
     let entity = entity(history, rng);
     let events = log(history, entity)?.clone();
     let op = what(history, &events, rng)?;
@@ -184,19 +238,30 @@ fn phantom(history: &mut History, rng: &mut Rng) -> Option<()> {
     Some(())
 }
 
-/// Two ops, one of which was acknowledged before the other was sent, change places wherever they are told of.
+/// Two ops, one of which was acknowledged before the other was sent, change places wherever they
+/// are told of.
 fn swap_everywhere(history: &mut History, rng: &mut Rng) -> Option<()> {
     let (entity, early) = acked(history, rng)?;
-    let acked_at = history.entries.iter().find(|entry| matches!(entry.what, What::Acked { op, .. } if op == early.op))?.t;
+    let acked_at = history
+        .entries
+        .iter()
+        .find(|entry| matches!(entry.what, What::Acked { op, .. } if op == early.op))?
+        .t;
     let sent_after = |name: Name| {
-        let sent = |entry: &&Entry| entry.t > acked_at && matches!(entry.what, What::Invoked { op, .. } if op == name);
-        let never_before = |entry: &Entry| entry.t > acked_at || !matches!(entry.what, What::Invoked { op, .. } if op == name);
+        let sent = |entry: &&Entry| {
+            entry.t > acked_at && matches!(entry.what, What::Invoked { op, .. } if op == name)
+        };
+        let never_before = |entry: &Entry| {
+            entry.t > acked_at || !matches!(entry.what, What::Invoked { op, .. } if op == name)
+        };
         history.entries.iter().find(sent).is_some() && history.entries.iter().all(never_before)
     };
-    let events = history.entries.iter().filter(|entry| entry.entity == entity).find_map(|entry| match &entry.what {
-        What::Log { events, .. } => Some(events.clone()),
-        _ => None,
-    })?;
+    let events = history.entries.iter().filter(|entry| entry.entity == entity).find_map(
+        |entry| match &entry.what {
+            What::Log { events, .. } => Some(events.clone()),
+            _ => None,
+        },
+    )?;
     let later: Vec<_> = events.into_iter().filter(|event| sent_after(event.op)).collect();
     let late = pick(&later, rng)?;
     for entry in &mut history.entries {
@@ -225,14 +290,22 @@ fn swap_everywhere(history: &mut History, rng: &mut Rng) -> Option<()> {
     Some(())
 }
 
-/// A read shows the right state of a moment that is too old: older than what its client knew (`own`), or than what others did.
+/// A read shows the right state of a moment that is too old: older than what its client knew
+/// (`own`), or than what others did.
 fn older_read(history: &mut History, window: usize, rng: &mut Rng, own: bool) -> Option<()> {
     let mut candidates = Vec::new();
     for (at, entry) in history.entries.iter().enumerate() {
         let What::Read { asked, .. } = entry.what else { continue };
         let known = |mine: bool| {
-            let before = history.entries.iter().filter(|other| other.entity == entry.entity && other.t < asked);
-            before.filter(|other| !mine || other.client == entry.client).filter_map(|other| seq_of(&other.what)).max().unwrap_or(0)
+            let before = history
+                .entries
+                .iter()
+                .filter(|other| other.entity == entry.entity && other.t < asked);
+            before
+                .filter(|other| !mine || other.client == entry.client)
+                .filter_map(|other| seq_of(&other.what))
+                .max()
+                .unwrap_or(0)
         };
         match (own, known(true), known(false)) {
             (true, mine, _) if mine > 0 => candidates.push((at, rng.u64(0..mine))),
@@ -250,7 +323,10 @@ fn older_read(history: &mut History, window: usize, rng: &mut Rng, own: bool) ->
             _ => None,
         })
         .collect();
-    let log: Vec<_> = log(history, entity)?.iter().map(|event| (*event, adds.get(&event.op).copied().unwrap_or(0))).collect();
+    let log: Vec<_> = log(history, entity)?
+        .iter()
+        .map(|event| (*event, adds.get(&event.op).copied().unwrap_or(0)))
+        .collect();
     if let What::Read { seq, state, .. } = &mut history.entries[at].what {
         (*seq, *state) = (old, model::state(entity, &log, old, window));
     }
@@ -280,7 +356,8 @@ fn other_state(history: &mut History, rng: &mut Rng) -> Option<()> {
     match state {
         State::Room(messages) if rng.bool() => messages.all.0 ^= 1,
         State::Sum(sum) if rng.bool() => *sum += 1,
-        // Another number of messages might only make the others' number wrong, and no shape is no state at all.
+        // Another number of messages might only make the others' number wrong, and no shape is no
+        // state at all.
         State::Room(messages) => messages.count += 1,
         State::Sum(sum) => *sum -= 1,
         State::Other(_) => return None,
@@ -291,7 +368,11 @@ fn other_state(history: &mut History, rng: &mut Rng) -> Option<()> {
 /// The log ends before something that somebody was told.
 fn vanish(history: &mut History, rng: &mut Rng) -> Option<()> {
     let at = told(history, rng)?;
-    let (entity, What::Told(event)) = (history.entries[at].entity, history.entries[at].what.clone()) else { return None };
+    let (entity, What::Told(event)) =
+        (history.entries[at].entity, history.entries[at].what.clone())
+    else {
+        return None;
+    };
     log(history, entity)?.retain(|logged| logged.seq < event.seq);
     Some(())
 }
@@ -308,7 +389,11 @@ fn alter(history: &mut History, rng: &mut Rng) -> Option<()> {
 }
 
 fn tear(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let at = find(history, rng, |entry| matches!(&entry.what, What::Page(page) if page.events.len() > 2))?;
+    let at = find(
+        history,
+        rng,
+        |entry| matches!(&entry.what, What::Page(page) if page.events.len() > 2),
+    )?;
     let What::Page(page) = &mut history.entries[at].what else { return None };
     match rng.u32(0..3) {
         0 if page.after.is_some() => drop(page.events.remove(0)),
@@ -319,7 +404,11 @@ fn tear(history: &mut History, rng: &mut Rng) -> Option<()> {
 }
 
 fn mislead(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let at = find(history, rng, |entry| matches!(&entry.what, What::Followed(follow) if matches!(follow.got, Got::Events(_))))?;
+    let at = find(
+        history,
+        rng,
+        |entry| matches!(&entry.what, What::Followed(follow) if matches!(follow.got, Got::Events(_))),
+    )?;
     let What::Followed(follow) = &mut history.entries[at].what else { return None };
     if rng.bool() {
         follow.seq += 1;
@@ -330,7 +419,11 @@ fn mislead(history: &mut History, rng: &mut Rng) -> Option<()> {
 }
 
 fn unreason(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let at = find(history, rng, |entry| matches!(&entry.what, What::Followed(follow) if matches!(follow.got, Got::Snapshot { .. })))?;
+    let at = find(
+        history,
+        rng,
+        |entry| matches!(&entry.what, What::Followed(follow) if matches!(follow.got, Got::Snapshot { .. })),
+    )?;
     let What::Followed(follow) = &mut history.entries[at].what else { return None };
     let Got::Snapshot { reason, .. } = &mut follow.got else { return None };
     *reason = match (&follow.after, rng.bool()) {

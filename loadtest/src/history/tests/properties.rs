@@ -44,12 +44,15 @@ proptest! {
     }
 }
 
-/// Prints how long a large history takes: `HISTORY_OPS=1000000 cargo test --release a_large_history -- --nocapture`.
+/// Prints how long a large history takes:
+/// `HISTORY_OPS=1000000 cargo test --release a_large_history -- --nocapture`.
 #[test]
 fn a_large_history_is_judged() {
-    let ops = std::env::var("HISTORY_OPS").map_or(10_000, |ops| ops.parse().expect("`HISTORY_OPS` is a number"));
+    let ops = std::env::var("HISTORY_OPS")
+        .map_or(10_000, |ops| ops.parse().expect("`HISTORY_OPS` is a number"));
     // About every tenth step sends an op.
-    let history = model::history(1, &Size { steps: ops * 10, clients: 4, entities: 16, window: 100 });
+    let history =
+        model::history(1, &Size { steps: ops * 10, clients: 4, entities: 16, window: 100 });
     let began = std::time::Instant::now();
     let (tally, findings) = check(&history);
     let took = began.elapsed();
@@ -62,5 +65,8 @@ fn a_large_history_is_judged() {
     );
     assert_eq!(findings.found().collect::<Vec<_>>(), [], "{:?}", findings.told());
     assert!(tally.ops >= ops as u64 && tally.acked > tally.ops / 2, "{tally:?}");
-    assert!(tally.reads > 0 && tally.pages > 0 && tally.told > 0 && tally.snapshots > 0, "{tally:?}");
+    assert!(
+        tally.reads > 0 && tally.pages > 0 && tally.told > 0 && tally.snapshots > 0,
+        "{tally:?}"
+    );
 }

@@ -1,5 +1,5 @@
-//! A thread for the slow readers alone: what pours in when they read on must not queue before their neighbours' frames, whose
-//! latency is measured.
+//! A thread for the slow readers alone: what pours in when they read on must not queue before their
+//! neighbours' frames, whose latency is measured.
 
 use anyhow::{Context, Result};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -15,7 +15,11 @@ impl Aside {
     /// # Errors
     /// Where the system has no thread left.
     pub fn start() -> Result<Self> {
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("slow-readers").enable_all().build();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("slow-readers")
+            .enable_all()
+            .build();
         Ok(Self { runtime: Some(runtime.context("there is no thread for the slow readers")?) })
     }
 

@@ -15,14 +15,15 @@ use crate::peer::Peer;
 use crate::report::Report;
 use crate::run::{OPENING, Run, subscribe};
 
-/// The receive buffer of a slow reader's socket: it does not grow, so that the server feels soon that nobody reads, but holds
-/// more than one segment of the loopback interface (64 KiB). With less, the kernel sends a little every 200 ms.
+/// The receive buffer of a slow reader's socket: it does not grow, so that the server feels soon
+/// that nobody reads, but holds more than one segment of the loopback interface (64 KiB). With
+/// less, the kernel sends a little every 200 ms.
 const SLOW_RECEIVE_BUFFER: u32 = 256 * 1024;
 /// How often to look whether they have caught up.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Slow readers of one entity; they stop for good when this is dropped. They have a board of their own: their latency says how
-/// long they stopped, not how fast the server is.
+/// Slow readers of one entity; they stop for good when this is dropped. They have a board of their
+/// own: their latency says how long they stopped, not how fast the server is.
 pub struct SlowReaders {
     run: Run,
     audience: Audience,
@@ -43,10 +44,17 @@ impl SlowReaders {
     ///
     /// # Errors
     /// Where one cannot be opened, or there is no thread for them.
-    pub async fn open(scenario: &str, common: &Common, entity: &EntityId, count: usize) -> Result<Self> {
+    pub async fn open(
+        scenario: &str,
+        common: &Common,
+        entity: &EntityId,
+        count: usize,
+    ) -> Result<Self> {
         let mut run = Run::new(scenario, common).await?;
-        Arc::get_mut(&mut run.target).expect("nobody else has it yet").receive_buffer = Some(SLOW_RECEIVE_BUFFER);
-        let opened = run.open(count, OPENING, |i| (format!("slow-{i}"), vec![subscribe(entity)])).await?;
+        Arc::get_mut(&mut run.target).expect("nobody else has it yet").receive_buffer =
+            Some(SLOW_RECEIVE_BUFFER);
+        let opened =
+            run.open(count, OPENING, |i| (format!("slow-{i}"), vec![subscribe(entity)])).await?;
         run.progress.done();
         let (mode, modes) = watch::channel(Mode::Read);
         let (aside, mut audience) = (Aside::start()?, Audience::default());
@@ -67,7 +75,8 @@ impl SlowReaders {
         self.mode.send_replace(Mode::Read);
     }
 
-    /// The lowest and the highest of the positions that they have reached; nothing where there are none.
+    /// The lowest and the highest of the positions that they have reached; nothing where there are
+    /// none.
     pub fn reached(&self) -> Option<(u64, u64)> {
         self.audience.reached()
     }
@@ -106,6 +115,7 @@ impl SlowReaders {
 /// Reads, stops reading when told to, and reads on.
 async fn obey(mut peer: Peer, mut modes: watch::Receiver<Mode>) {
     // An error says that the scenario is over, and with it this task.
-    while peer.listen_until(modes.wait_for(|mode| *mode == Mode::Stall)).await && modes.wait_for(|mode| *mode == Mode::Read).await.is_ok() {
-    }
+    while peer.listen_until(modes.wait_for(|mode| *mode == Mode::Stall)).await
+        && modes.wait_for(|mode| *mode == Mode::Read).await.is_ok()
+    {}
 }

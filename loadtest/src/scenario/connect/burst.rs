@@ -1,5 +1,5 @@
-//! The burst: every session receives so many bytes, as signals to its room, and each room's speaker waits for its listeners,
-//! so that nothing has to be dropped.
+//! The burst: every session receives so many bytes, as signals to its room, and each room's speaker
+//! waits for its listeners, so that nothing has to be dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -20,8 +20,10 @@ use crate::raw::guest::{Guest, frame, send};
 use crate::run::Run;
 
 /// After so long without any delivery, what is missing is missing.
-const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(10) };
-/// A speaker is ahead of its slowest listener by at most so many bytes, a quarter of what may wait for one client by default...
+const PATIENCE: Duration =
+    if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(10) };
+/// A speaker is ahead of its slowest listener by at most so many bytes, a quarter of what may wait
+/// for one client by default...
 const AHEAD: usize = 64 * 1024;
 /// ... and all listeners together lag by at most so many, half of what may wait for all.
 const ALL_AHEAD: usize = 256 * 1024 * 1024;
@@ -37,7 +39,8 @@ pub struct Hall {
 
 struct Room {
     members: u32,
-    /// How many members have each of the signals. A member gets them in order, so its third is the third that was sent.
+    /// How many members have each of the signals. A member gets them in order, so its third is the
+    /// third that was sent.
     heard: Vec<AtomicU32>,
     complete: Notify,
 }
@@ -77,10 +80,18 @@ impl Hall {
     pub fn new(guests: &Guests, rooms: usize, speech: Speech) -> Arc<Self> {
         let mut members = vec![0; rooms];
         guests.iter().for_each(|(index, _)| members[index % rooms] += 1);
-        let room = |members| Room { members, heard: (0..speech.signals).map(|_| AtomicU32::new(0)).collect(), complete: Notify::new() };
+        let room = |members| Room {
+            members,
+            heard: (0..speech.signals).map(|_| AtomicU32::new(0)).collect(),
+            complete: Notify::new(),
+        };
         let sessions = guests.iter().map(|(index, _)| index + 1).max().unwrap_or(0);
         let rooms = members.into_iter().map(room).collect();
-        Arc::new(Self { rooms, bytes: (0..sessions).map(|_| AtomicU64::new(0)).collect(), deliveries: AtomicU64::new(0) })
+        Arc::new(Self {
+            rooms,
+            bytes: (0..sessions).map(|_| AtomicU64::new(0)).collect(),
+            deliveries: AtomicU64::new(0),
+        })
     }
 
     /// Session `index` has received its signal number `nth`.
@@ -105,37 +116,49 @@ impl Room {
     }
 }
 
-/// Opens one speaker for each room. They follow nothing; whoever sends a signal does not receive it anyway.
+/// Opens one speaker for each room. They follow nothing; whoever sends a signal does not receive it
+/// anyway.
 ///
 /// # Errors
 /// The first that is not let in.
 pub async fn speakers(run: &Run, count: usize) -> Result<Vec<Guest>> {
     let mut speakers = Vec::with_capacity(count);
     for hello in super::crowd::hellos(run, "speaker", count, &[])? {
-        speakers.push(Guest::open(&run.target, 0, &hello).await.context("a speaker is not let in")?);
+        speakers
+            .push(Guest::open(&run.target, 0, &hello).await.context("a speaker is not let in")?);
     }
     Ok(speakers)
 }
 
-/// Lets all speakers speak at the same time, until everybody has heard everything or nothing comes any more.
-pub async fn burst(run: &Run, speakers: &[Arc<TcpStream>], rooms: &[EntityId], guests: &[usize], hall: &Hall, speech: Speech) -> Burst {
+/// Lets all speakers speak at the same time, until everybody has heard everything or nothing comes
+/// any more.
+pub async fn burst(
+    run: &Run,
+    speakers: &[Arc<TcpStream>],
+    rooms: &[EntityId],
+    guests: &[usize],
+    hall: &Hall,
+    speech: Speech,
+) -> Burst {
     run.progress.say("a burst of signals");
     let began = Instant::now();
     let ahead = (AHEAD.min(ALL_AHEAD / guests.len().max(1)) / speech.bytes).max(1);
-    let speaking = speakers.iter().zip(rooms).zip(&hall.rooms).map(|((stream, entity), room)| async move {
-        let (_, call) = Payload::new(What::Signal, vec![entity.clone()], speech.bytes).next(run.board.now_us());
-        let signal = frame(run.target.codec, &call, false);
-        for nth in 0..speech.signals {
-            if let Some(before) = nth.checked_sub(ahead) {
-                room.all_have(before).await;
+    let speaking =
+        speakers.iter().zip(rooms).zip(&hall.rooms).map(|((stream, entity), room)| async move {
+            let (_, call) = Payload::new(What::Signal, vec![entity.clone()], speech.bytes)
+                .next(run.board.now_us());
+            let signal = frame(run.target.codec, &call, false);
+            for nth in 0..speech.signals {
+                if let Some(before) = nth.checked_sub(ahead) {
+                    room.all_have(before).await;
+                }
+                send(stream, &signal).await?;
             }
-            send(stream, &signal).await?;
-        }
-        if let Some(last) = speech.signals.checked_sub(1) {
-            room.all_have(last).await;
-        }
-        Ok::<_, Failure>(())
-    });
+            if let Some(last) = speech.signals.checked_sub(1) {
+                room.all_have(last).await;
+            }
+            Ok::<_, Failure>(())
+        });
     tokio::select! {
         said = try_join_all(speaking) => {
             if let Err(failure) = said {

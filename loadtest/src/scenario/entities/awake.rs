@@ -1,4 +1,5 @@
-//! Many entities are awake: what that costs in memory, and what their falling asleep costs a neighbour.
+//! Many entities are awake: what that costs in memory, and what their falling asleep costs a
+//! neighbour.
 
 use std::sync::Arc;
 
@@ -20,14 +21,25 @@ pub const AWAKE: &str = "greenroom_entities_awake";
 ///
 /// # Errors
 /// Where the phase could not be run.
-pub async fn run(stage: &Arc<Stage>, neighbour: &mut Neighbour, rest: &Rest, found: &mut Findings) -> Result<()> {
+pub async fn run(
+    stage: &Arc<Stage>,
+    neighbour: &mut Neighbour,
+    rest: &Rest,
+    found: &mut Findings,
+) -> Result<()> {
     let (run, args) = (&stage.run, &stage.args);
     let mut crew = Crew::open(stage, args.connections).await?;
     sleep(args.common.warmup.0).await;
     run.progress.say(format!("waking {} entities", args.awake));
     let before = run.source.snapshot().await?;
     let what = if args.state == Kept::None { What::Read { posts: 0 } } else { What::Post };
-    let visit = Visit { what, whom: Whom::Each("awake"), numbers: 0..args.awake, rate: None, counts: false };
+    let visit = Visit {
+        what,
+        whom: Whom::Each("awake"),
+        numbers: 0..args.awake,
+        rate: None,
+        counts: false,
+    };
     let outcome = crew.visit(&visit).await?;
     let woken = run.source.snapshot().await?;
     run.progress.say("letting the server come to rest");
@@ -42,11 +54,17 @@ pub async fn run(stage: &Arc<Stage>, neighbour: &mut Neighbour, rest: &Rest, fou
     let figures = &mut found.figures;
     figures.add("awake", awake);
     figures.add("wakes_per_s", outcome.per_second());
-    let cpu = before.cpu_s.zip(woken.cpu_s).map(|(before, after)| (after - before) * 1e6 / outcome.tally.answered.max(1) as f64);
+    let cpu = before
+        .cpu_s
+        .zip(woken.cpu_s)
+        .map(|(before, after)| (after - before) * 1e6 / outcome.tally.answered.max(1) as f64);
     figures.add_known("server_cpu_us_per_wake", cpu);
     figures.add_known("rss_before_bytes", before.rss_bytes);
     figures.add_known("rss_awake_bytes", settled.rss_bytes);
-    figures.add_known("server_bytes_per_awake_entity", growth(&before, &settled, |snapshot| snapshot.rss_bytes).map(|b| b / awake));
+    figures.add_known(
+        "server_bytes_per_awake_entity",
+        growth(&before, &settled, |snapshot| snapshot.rss_bytes).map(|b| b / awake),
+    );
 
     run.progress.say("waiting until they fall asleep");
     neighbour.forget();
@@ -65,13 +83,23 @@ pub async fn run(stage: &Arc<Stage>, neighbour: &mut Neighbour, rest: &Rest, fou
     figures.add("passivation_s", took);
     let fell = growth(&asleep, &falling, |snapshot| snapshot.metric(AWAKE));
     figures.add_known("passivations_per_s", fell.map(|fell| fell / took.max(1e-9)));
-    figures.add_known("server_cpu_percent_in_passivation", growth(&falling, &asleep, |snapshot| snapshot.cpu_s).map(|s| s * 100.0 / took));
+    figures.add_known(
+        "server_cpu_percent_in_passivation",
+        growth(&falling, &asleep, |snapshot| snapshot.cpu_s).map(|s| s * 100.0 / took),
+    );
     figures.add_known("rss_asleep_bytes", asleep.rss_bytes);
-    figures.add_known("server_bytes_given_back_per_entity", growth(&asleep, &settled, |snapshot| snapshot.rss_bytes).map(|b| b / awake));
+    figures.add_known(
+        "server_bytes_given_back_per_entity",
+        growth(&asleep, &settled, |snapshot| snapshot.rss_bytes).map(|b| b / awake),
+    );
     Ok(())
 }
 
 /// By how much something grew, where both know it.
-pub fn growth(before: &Snapshot, after: &Snapshot, of: impl Fn(&Snapshot) -> Option<f64>) -> Option<f64> {
+pub fn growth(
+    before: &Snapshot,
+    after: &Snapshot,
+    of: impl Fn(&Snapshot) -> Option<f64>,
+) -> Option<f64> {
     of(before).zip(of(after)).map(|(before, after)| after - before)
 }

@@ -1,5 +1,5 @@
-//! Entities that are not awake are asked at a rate: how long an answer takes where nothing was ever written, and where there
-//! is a log and a snapshot on disk.
+//! Entities that are not awake are asked at a rate: how long an answer takes where nothing was ever
+//! written, and where there is a log and a snapshot on disk.
 
 use std::sync::Arc;
 
@@ -27,11 +27,22 @@ fn names(stage: &Stage) -> u64 {
 ///
 /// # Errors
 /// Where the phase could not be run.
-pub async fn prepare(stage: &Arc<Stage>, neighbour: &mut Neighbour, rest: &Rest, found: &mut Findings) -> Result<()> {
+pub async fn prepare(
+    stage: &Arc<Stage>,
+    neighbour: &mut Neighbour,
+    rest: &Rest,
+    found: &mut Findings,
+) -> Result<()> {
     let run = &stage.run;
     let mut crew = Crew::open(stage, stage.args.connections).await?;
     run.progress.say(format!("posting to {} entities", names(stage)));
-    let visit = Visit { what: What::Post, whom: Whom::Each("stored"), numbers: 0..names(stage), rate: None, counts: false };
+    let visit = Visit {
+        what: What::Post,
+        whom: Whom::Each("stored"),
+        numbers: 0..names(stage),
+        rate: None,
+        counts: false,
+    };
     let outcome = crew.visit(&visit).await?;
     crew.close().await;
     found.expect_all(&outcome, "first posts");
@@ -49,14 +60,21 @@ pub async fn prepare(stage: &Arc<Stage>, neighbour: &mut Neighbour, rest: &Rest,
 ///
 /// # Errors
 /// Where the phase could not be run.
-pub async fn measure(stage: &Arc<Stage>, neighbour: &mut Neighbour, found: &mut Findings) -> Result<()> {
+pub async fn measure(
+    stage: &Arc<Stage>,
+    neighbour: &mut Neighbour,
+    found: &mut Findings,
+) -> Result<()> {
     let mut crew = Crew::open(stage, stage.args.connections).await?;
     neighbour.forget();
-    for (name, posts, lane, lap) in [("new", 0, "cold new", Lap::New), ("stored", 1, "cold stored", Lap::Stored)] {
+    for (name, posts, lane, lap) in
+        [("new", 0, "cold new", Lap::New), ("stored", 1, "cold stored", Lap::Stored)]
+    {
         stage.run.progress.say(lane);
         let before = stage.run.source.snapshot().await?;
         let (what, rate) = (What::Read { posts }, Some(stage.args.rate));
-        let visit = Visit { what, whom: Whom::Each(name), numbers: 0..names(stage), rate, counts: true };
+        let visit =
+            Visit { what, whom: Whom::Each(name), numbers: 0..names(stage), rate, counts: true };
         let outcome = crew.visit(&visit).await?;
         neighbour.end(lap);
         let after = stage.run.source.snapshot().await?;
@@ -71,13 +89,26 @@ pub async fn measure(stage: &Arc<Stage>, neighbour: &mut Neighbour, found: &mut 
 /// The figures of one sort.
 fn tell(found: &mut Findings, lap: Lap, outcome: &Outcome, before: &Snapshot, after: &Snapshot) {
     let [p99, rate, cpu, awake] = match lap {
-        Lap::Stored => ["cold_stored_p99_us", "cold_stored_per_s", "server_cpu_us_per_cold_stored", "cold_stored_were_awake"],
-        _ => ["cold_new_p99_us", "cold_new_per_s", "server_cpu_us_per_cold_new", "cold_new_were_awake"],
+        Lap::Stored => [
+            "cold_stored_p99_us",
+            "cold_stored_per_s",
+            "server_cpu_us_per_cold_stored",
+            "cold_stored_were_awake",
+        ],
+        _ => [
+            "cold_new_p99_us",
+            "cold_new_per_s",
+            "server_cpu_us_per_cold_new",
+            "cold_new_were_awake",
+        ],
     };
     let answered = outcome.tally.answered as f64;
     found.figures.add(p99, outcome.latency.p99_us as f64);
     found.figures.add(rate, outcome.per_second());
-    found.figures.add_known(cpu, growth(before, after, |snapshot| snapshot.cpu_s).map(|s| s * 1e6 / answered.max(1.0)));
+    found.figures.add_known(
+        cpu,
+        growth(before, after, |snapshot| snapshot.cpu_s).map(|s| s * 1e6 / answered.max(1.0)),
+    );
     // Whoever was not loaded was no cold start, and makes the latency look better than it is.
     let loaded = growth(before, after, |snapshot| snapshot.metric(LOADED));
     found.figures.add_known(awake, loaded.map(|loaded| (answered - loaded).max(0.0)));
@@ -94,7 +125,15 @@ pub async fn address_all(stage: &Arc<Stage>, found: &mut Findings) -> Result<()>
     let so_far = names(stage);
     let numbers = so_far..stage.args.addressed.saturating_sub(so_far).max(so_far);
     let addressed = (numbers.end + so_far) as f64;
-    let outcome = crew.visit(&Visit { what: What::Read { posts: 0 }, whom: Whom::Each("new"), numbers, rate: None, counts: false }).await?;
+    let outcome = crew
+        .visit(&Visit {
+            what: What::Read { posts: 0 },
+            whom: Whom::Each("new"),
+            numbers,
+            rate: None,
+            counts: false,
+        })
+        .await?;
     let after = run.source.snapshot().await?;
     crew.close().await;
     found.expect_all(&outcome, "reads of the rest");

@@ -41,8 +41,12 @@ impl Crew {
     /// # Errors
     /// The first failure.
     pub async fn open(stage: &Arc<Stage>, count: usize) -> Result<Self> {
-        let opened = stage.run.open(count.max(1), OPENING, |i| (format!("visitor-{i}"), Vec::new())).await?;
-        Ok(Self { stage: Arc::clone(stage), conns: opened.into_iter().map(|opened| opened.conn).collect() })
+        let opened =
+            stage.run.open(count.max(1), OPENING, |i| (format!("visitor-{i}"), Vec::new())).await?;
+        Ok(Self {
+            stage: Arc::clone(stage),
+            conns: opened.into_iter().map(|opened| opened.conn).collect(),
+        })
     }
 
     /// Makes a visit; its numbers are spread over the connections.
@@ -55,7 +59,13 @@ impl Crew {
         let (lines, began_us, began) = (self.conns.len(), board.now_us() as f64, Instant::now());
         let mut tasks = JoinSet::new();
         for (line, conn) in self.conns.drain(..).enumerate() {
-            let mut share = Share::new(Arc::clone(&self.stage), visit.clone(), line, lines, Arc::clone(&latency));
+            let mut share = Share::new(
+                Arc::clone(&self.stage),
+                visit.clone(),
+                line,
+                lines,
+                Arc::clone(&latency),
+            );
             let pace = match visit.rate {
                 None => Pace::Closed,
                 Some(rate) => Pace::open(began_us + line as f64 * 1e6 / rate, rate / lines as f64),

@@ -29,7 +29,10 @@ impl Findings {
     /// All of a visit must be answered, and well; `which` completes "… of the".
     pub fn expect_all(&mut self, outcome: &Outcome, which: &str) {
         let Outcome { wanted, tally, .. } = outcome;
-        self.expect_none(wanted.saturating_sub(tally.answered + tally.refused), format!("of the {which} were not answered"));
+        self.expect_none(
+            wanted.saturating_sub(tally.answered + tally.refused),
+            format!("of the {which} were not answered"),
+        );
         self.expect_none(tally.refused, format!("of the {which} were refused"));
         self.expect_none(tally.wrong, format!("of the {which} had a wrong answer"));
     }
@@ -37,7 +40,9 @@ impl Findings {
     /// Puts all of it into a report.
     pub fn tell(self, report: &mut Report) {
         report.figures.0.extend(self.figures.0);
-        report.latencies.extend(self.latencies.into_iter().map(|(name, summary)| (name.to_owned(), summary)));
+        report
+            .latencies
+            .extend(self.latencies.into_iter().map(|(name, summary)| (name.to_owned(), summary)));
         for (count, what) in self.broken {
             report.expect_none(count, &what);
         }

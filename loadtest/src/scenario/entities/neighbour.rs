@@ -1,7 +1,9 @@
-//! The neighbour: somebody who uses a few rooms of their own all the time, and must not feel what others' rooms go through.
+//! The neighbour: somebody who uses a few rooms of their own all the time, and must not feel what
+//! others' rooms go through.
 //!
-//! It reads rooms that are awake, which takes no longer than their threads let it, and posts to others, which takes a commit
-//! as well. Its rooms are several, so that every worker thread has some of them.
+//! It reads rooms that are awake, which takes no longer than their threads let it, and posts to
+//! others, which takes a commit as well. Its rooms are several, so that every worker thread has
+//! some of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -81,7 +83,12 @@ impl Neighbour {
     /// # Errors
     /// Where it is not let in.
     pub async fn come(stage: &Arc<Stage>, rate: f64) -> Result<Self> {
-        let conn = stage.run.open_patiently(0, "neighbour", Vec::new()).await.context("the neighbour's connection failed")?.conn;
+        let conn = stage
+            .run
+            .open_patiently(0, "neighbour", Vec::new())
+            .await
+            .context("the neighbour's connection failed")?
+            .conn;
         let [reads, posts] = [(); 2].map(|()| Arc::new(Sharded::new(1)));
         let stop = Arc::new(AtomicBool::new(false));
         let mut day = Day {
@@ -116,7 +123,9 @@ impl Neighbour {
         self.stop.store(true, Relaxed);
         let tally = self.working.await.context("the neighbour failed")?;
         for (lap, reads, posts) in &self.laps {
-            found.figures.add_known(lap.p99(), Some(reads.p99_us as f64).filter(|_| reads.count > 0));
+            found
+                .figures
+                .add_known(lap.p99(), Some(reads.p99_us as f64).filter(|_| reads.count > 0));
             found.latency(lap.names().0, reads);
             found.latency(lap.names().1, posts);
         }
@@ -124,10 +133,15 @@ impl Neighbour {
             let lap = self.laps.iter().find(|(lap, reads, _)| *lap == wanted && reads.count > 0);
             lap.map(|(_, reads, _)| reads.p99_us as f64)
         };
-        let quiet = p99(Lap::Awake).zip(p99(Lap::Asleep)).map(|(before, after)| f64::midpoint(before, after));
+        let quiet = p99(Lap::Awake)
+            .zip(p99(Lap::Asleep))
+            .map(|(before, after)| f64::midpoint(before, after));
         let ratio = p99(Lap::Passivation).zip(quiet).map(|(p99, quiet)| p99 / quiet);
         found.figures.add_known("neighbour_read_p99_ratio_passivation", ratio);
-        found.expect_none(tally.asked - tally.answered - tally.refused, "of the neighbour's requests were not answered");
+        found.expect_none(
+            tally.asked - tally.answered - tally.refused,
+            "of the neighbour's requests were not answered",
+        );
         found.expect_none(tally.refused, "of the neighbour's requests were refused");
         found.expect_none(tally.wrong, "of the neighbour's requests had a wrong answer");
         Ok(())

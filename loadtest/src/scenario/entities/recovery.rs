@@ -1,5 +1,6 @@
-//! An entity with a long log comes back: from the snapshot that it took before it slept, or, after a crash, from the last one
-//! and the events behind it. A few with short logs do the same, and it should take no longer than they do.
+//! An entity with a long log comes back: from the snapshot that it took before it slept, or, after
+//! a crash, from the last one and the events behind it. A few with short logs do the same, and it
+//! should take no longer than they do.
 
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ const WARM: u64 = 16;
 /// What loading takes by the server's own clock, in all.
 const LOADING_S: &str = "greenroom_cold_start_seconds_sum";
 
-/// Writes the logs, lets the entities sleep, reads them, and posts a little more to each: what a crash would leave behind its
-/// snapshot.
+/// Writes the logs, lets the entities sleep, reads them, and posts a little more to each: what a
+/// crash would leave behind its snapshot.
 ///
 /// # Errors
 /// Where the phase could not be run.
@@ -61,7 +62,9 @@ pub async fn after_crash(stage: &Arc<Stage>, found: &mut Findings) -> Result<()>
 /// The short logs and the long one, each with its length.
 fn logs(stage: &Stage) -> impl Iterator<Item = (Whom, u64)> + Clone + use<> {
     let (small_events, events) = (stage.args.small_events, stage.args.events);
-    (0..SMALL).map(move |i| (Whom::One("small", i), small_events)).chain([(Whom::One("large", 0), events)])
+    (0..SMALL)
+        .map(move |i| (Whom::One("small", i), small_events))
+        .chain([(Whom::One("large", 0), events)])
 }
 
 /// Reads each of them once, with `tail` events more than it was written with.
@@ -77,8 +80,10 @@ async fn read(stage: &Arc<Stage>, tail: u64, found: &mut Findings) -> Result<()>
         let outcome = crew.visit(&reads(whom, events + tail)).await?;
         let after = source.snapshot().await?;
         found.expect_all(&outcome, "reads of entities with a log");
-        let loaded = growth(&before, &after, |snapshot| snapshot.metric(LOADED)).filter(|loaded| *loaded == 1.0);
-        let loading = loaded.and_then(|_| growth(&before, &after, |snapshot| snapshot.metric(LOADING_S)));
+        let loaded = growth(&before, &after, |snapshot| snapshot.metric(LOADED))
+            .filter(|loaded| *loaded == 1.0);
+        let loading =
+            loaded.and_then(|_| growth(&before, &after, |snapshot| snapshot.metric(LOADING_S)));
         if matches!(whom, Whom::One("small", _)) {
             small.push(outcome.latency.max_us);
             small_loading.extend(loading);
@@ -94,7 +99,10 @@ async fn read(stage: &Arc<Stage>, tail: u64, found: &mut Findings) -> Result<()>
     figures.add("recovery_tail_events", tail as f64);
     figures.add("recovery_ms_small", ms(small[small.len() / 2]));
     figures.add("recovery_ms_large", ms(large));
-    figures.add_known("recovery_loading_ms_small", small_loading.get(small_loading.len() / 2).map(|s| s * 1000.0));
+    figures.add_known(
+        "recovery_loading_ms_small",
+        small_loading.get(small_loading.len() / 2).map(|s| s * 1000.0),
+    );
     figures.add_known("recovery_loading_ms_large", large_loading.map(|s| s * 1000.0));
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Waiting until entities sleep: through the server's metric, or, where that is not known, for a time.
+//! Waiting until entities sleep: through the server's metric, or, where that is not known, for a
+//! time.
 
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ pub struct Rest {
 }
 
 impl Rest {
-    /// Those who are awake now are so for ever, or do not count, and neither do `more` who will be. `patience`: for how long the
-    /// metric may stand still; without one, how long to wait.
+    /// Those who are awake now are so for ever, or do not count, and neither do `more` who will be.
+    /// `patience`: for how long the metric may stand still; without one, how long to wait.
     ///
     /// # Errors
     /// Where the metrics cannot be read.
@@ -56,7 +57,8 @@ impl Rest {
         }
     }
 
-    /// Waits until at most `most` are awake, or their number stands still for too long; tells how many are too many.
+    /// Waits until at most `most` are awake, or their number stands still for too long; tells how
+    /// many are too many.
     async fn until(&self, run: &Run, most: f64) -> Result<u64> {
         let (mut fewest, mut since) = (f64::INFINITY, Instant::now());
         loop {

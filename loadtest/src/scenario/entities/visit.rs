@@ -1,4 +1,5 @@
-//! Visits: many entities of one name and a number are read, or posted to, each once or one of them often.
+//! Visits: many entities of one name and a number are read, or posted to, each once or one of them
+//! often.
 
 use std::iter::StepBy;
 use std::ops::Range;
@@ -77,7 +78,13 @@ struct Body {
 
 impl Share {
     /// Every `lines`th number, beginning with the `line`th.
-    pub fn new(stage: Arc<Stage>, visit: Visit, line: usize, lines: usize, latency: Arc<Sharded>) -> Self {
+    pub fn new(
+        stage: Arc<Stage>,
+        visit: Visit,
+        line: usize,
+        lines: usize,
+        latency: Arc<Sharded>,
+    ) -> Self {
         let first = visit.numbers.start.saturating_add(line as u64).min(visit.numbers.end);
         let numbers = (first..visit.numbers.end).step_by(lines);
         Self { stage, visit, numbers, latency, line }
@@ -108,24 +115,38 @@ impl Errand for Share {
         let of = matches!(self.visit.whom, Whom::Each(_)).then_some(number);
         match self.visit.what {
             What::Read { posts } => result.parse().is_ok_and(|state| is_after(&state, posts, of)),
-            // Where many post to one entity, nobody knows who comes first: the state that is read later tells whether all have.
-            What::Post => result.parse().is_ok_and(|sent: Sent| !sent.duplicate && (of.is_none() || sent.seq == 1)),
+            // Where many post to one entity, nobody knows who comes first: the state that is read
+            // later tells whether all have.
+            What::Post => result
+                .parse()
+                .is_ok_and(|sent: Sent| !sent.duplicate && (of.is_none() || sent.seq == 1)),
         }
     }
 }
 
 /// An op that posts `number` to a room.
 pub fn post(entity: EntityId, number: u64, n: u64, pad: &str) -> Call {
-    let body =
-        RawJson::from_text(format!(r#"{{"i":{number},"pad":"{pad}"}}"#)).expect("it was made as JSON, and the padding needs no escapes");
-    Call::Send(params::Send { entity, r#type: "post".into(), body, n: Some(n), first_sent: None, if_seq: None, tag: None })
+    let body = RawJson::from_text(format!(r#"{{"i":{number},"pad":"{pad}"}}"#))
+        .expect("it was made as JSON, and the padding needs no escapes");
+    Call::Send(params::Send {
+        entity,
+        r#type: "post".into(),
+        body,
+        n: Some(n),
+        first_sent: None,
+        if_seq: None,
+        tag: None,
+    })
 }
 
-/// Whether a room's state is that after `posts` posts, the last of which is `of`, where that is known.
+/// Whether a room's state is that after `posts` posts, the last of which is `of`, where that is
+/// known.
 pub fn is_after(state: &State, posts: u64, of: Option<u64>) -> bool {
     let Ok(Room { messages }) = state.state.parse::<Room>() else { return false };
     let last = messages.last().map(|message| (message.seq, message.body.i));
-    state.seq == posts && last.map_or(0, |(seq, _)| seq) == posts && last.zip(of).is_none_or(|((_, i), of)| i == of)
+    state.seq == posts
+        && last.map_or(0, |(seq, _)| seq) == posts
+        && last.zip(of).is_none_or(|((_, i), of)| i == of)
 }
 
 #[cfg(test)]
@@ -135,7 +156,11 @@ mod tests {
     use super::*;
 
     fn state(seq: u64, state: &str) -> State {
-        State { epoch: Epoch::from_bits(1), seq, state: RawJson::from_text(state).expect("it is JSON") }
+        State {
+            epoch: Epoch::from_bits(1),
+            seq,
+            state: RawJson::from_text(state).expect("it is JSON"),
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What a greedy user asks for: of each request, the dearest that is known. docs/security.md has the same list.
+//! What a greedy user asks for: of each request, the dearest that is known. docs/security.md has
+//! the same list.
 
 use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
@@ -30,16 +31,31 @@ pub static APPETITES: &[Appetite] = &[
     Appetite { name: "ping", call: |_, _| Call::Ping(params::Ping {}) },
     Appetite { name: "send: post of 100 bytes", call: |table, turn| post(&table.own, turn, 100) },
     Appetite { name: "send: post of 32 KB", call: |table, turn| post(&table.own, turn, 32_000) },
-    Appetite { name: "send: set, 10,000 levels", call: |table, _| set(&table.doc, &"/a".repeat(10_000)) },
+    Appetite {
+        name: "send: set, 10,000 levels",
+        call: |table, _| set(&table.doc, &"/a".repeat(10_000)),
+    },
     Appetite { name: "send: patch, 30 moves", call: |table, _| moves(&table.doc) },
-    Appetite { name: "read: 1 MB", call: |table, _| Call::Read(params::Target { entity: table.large.clone() }) },
+    Appetite {
+        name: "read: 1 MB",
+        call: |table, _| Call::Read(params::Target { entity: table.large.clone() }),
+    },
     Appetite { name: "history: 1000 events", call: |table, _| history(&table.long) },
     Appetite { name: "history: events of 32 KB", call: |table, _| history(&table.large) },
-    Appetite { name: "subscribe: a state of 1 MB", call: |table, turn| subscribe(&table.large, turn, None) },
-    Appetite { name: "subscribe: 1000 events", call: |table, turn| subscribe(&table.long, turn, Some(table.start.clone())) },
+    Appetite {
+        name: "subscribe: a state of 1 MB",
+        call: |table, turn| subscribe(&table.large, turn, None),
+    },
+    Appetite {
+        name: "subscribe: 1000 events",
+        call: |table, turn| subscribe(&table.long, turn, Some(table.start.clone())),
+    },
     Appetite { name: "presence: enter, leave", call: |table, turn| presence(&table.large, turn) },
     Appetite { name: "signal of 32 KB", call: |table, _| signal(&table.large) },
-    Appetite { name: "read: rooms that never were", call: |table, turn| Call::Read(params::Target { entity: table.unused(turn) }) },
+    Appetite {
+        name: "read: rooms that never were",
+        call: |table, turn| Call::Read(params::Target { entity: table.unused(turn) }),
+    },
 ];
 
 /// The entities that are asked for.
@@ -59,7 +75,8 @@ impl Table {
     /// # Errors
     /// Where that failed.
     pub async fn set(run: &Run) -> Result<Self> {
-        let [large, long, own] = [run.entity("room", "large")?, run.entity("room", "long")?, run.entity("room", "own")?];
+        let [large, long, own] =
+            [run.entity("room", "large")?, run.entity("room", "long")?, run.entity("room", "own")?];
         let doc = run.entity("doc", "own")?;
         fill(run, &large, LARGE, 32_000).await?;
         fill(run, &long, LONG, 200).await?;
@@ -77,7 +94,8 @@ impl Table {
 
 async fn fill(run: &Run, room: &EntityId, posts: usize, bytes: usize) -> Result<()> {
     let authors = (0..AUTHORS).map(async |author| {
-        let mut conn = run.open_patiently(author, &format!("author-{author}"), Vec::new()).await?.conn;
+        let mut conn =
+            run.open_patiently(author, &format!("author-{author}"), Vec::new()).await?.conn;
         for turn in (author..posts).step_by(AUTHORS) {
             patiently(&mut conn, &post(room, turn as u64, bytes)).await?;
         }
@@ -91,7 +109,9 @@ async fn patiently(conn: &mut Conn, call: &Call) -> Result<()> {
     loop {
         match conn.ask::<RawJson>(call).await {
             Ok(_) => return Ok(()),
-            Err(failure @ Failure::Refused(_)) => sleep(failure.retry_after().context(failure)?).await,
+            Err(failure @ Failure::Refused(_)) => {
+                sleep(failure.retry_after().context(failure)?).await;
+            }
             Err(failure) => return Err(failure.into()),
         }
     }
@@ -103,7 +123,15 @@ fn json(text: String) -> RawJson {
 
 fn send(entity: &EntityId, r#type: &str, body: String) -> Call {
     let entity = entity.clone();
-    Call::Send(params::Send { entity, r#type: r#type.into(), body: json(body), n: None, first_sent: None, if_seq: None, tag: None })
+    Call::Send(params::Send {
+        entity,
+        r#type: r#type.into(),
+        body: json(body),
+        n: None,
+        first_sent: None,
+        if_seq: None,
+        tag: None,
+    })
 }
 
 fn post(room: &EntityId, turn: u64, bytes: usize) -> Call {
@@ -121,7 +149,12 @@ fn moves(doc: &EntityId) -> Call {
 }
 
 fn history(room: &EntityId) -> Call {
-    Call::History(params::History { entity: room.clone(), before: None, after: Some(0), limit: Some(1000) })
+    Call::History(params::History {
+        entity: room.clone(),
+        before: None,
+        after: Some(0),
+        limit: Some(1000),
+    })
 }
 
 /// By turns subscribed and not.
@@ -138,7 +171,11 @@ fn subscribe(room: &EntityId, turn: u64, after: Option<Position>) -> Call {
 fn presence(room: &EntityId, turn: u64) -> Call {
     let entity = room.clone();
     if turn % 2 == 1 {
-        return Call::Presence(params::Presence { entity, action: PresenceAction::Leave, meta: None });
+        return Call::Presence(params::Presence {
+            entity,
+            action: PresenceAction::Leave,
+            meta: None,
+        });
     }
     let meta = json(format!(r#"{{"about":"{}"}}"#, "x".repeat(1000)));
     Call::Presence(params::Presence { entity, action: PresenceAction::Enter, meta: Some(meta) })

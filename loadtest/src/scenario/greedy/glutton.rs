@@ -1,4 +1,5 @@
-//! One connection of the greedy user: it always has requests in flight, and waits as long as it is told, no longer.
+//! One connection of the greedy user: it always has requests in flight, and waits as long as it is
+//! told, no longer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -84,7 +85,8 @@ impl Glutton {
             ServerMessage::Error { error, .. } => {
                 self.in_flight -= 1;
                 let wait = error.data.retry_after_ms;
-                let counter = if wait.is_some() { &self.counts.refused } else { &self.counts.answered };
+                let counter =
+                    if wait.is_some() { &self.counts.refused } else { &self.counts.answered };
                 counter.fetch_add(1, Relaxed);
                 Ok(now + Duration::from_millis(wait.unwrap_or(0)))
             }

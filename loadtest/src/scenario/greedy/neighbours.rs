@@ -33,10 +33,18 @@ impl Neighbours {
         let mut working = Vec::new();
         for index in 0..count {
             let room = run.entity("room", format!("neighbour-{index}"))?;
-            let conn = run.open_patiently(index, &format!("neighbour-{index}"), Vec::new()).await?.conn;
+            let conn =
+                run.open_patiently(index, &format!("neighbour-{index}"), Vec::new()).await?.conn;
             let board = Arc::clone(&run.board);
-            let mut day = Day { room, turn: 0, board: Arc::clone(&board), latency: Arc::clone(&latency), stop: Arc::clone(&stop) };
-            let pace = Pace::open(board.now_us() as f64 + index as f64 * 1e6 / RATE / count as f64, RATE);
+            let mut day = Day {
+                room,
+                turn: 0,
+                board: Arc::clone(&board),
+                latency: Arc::clone(&latency),
+                stop: Arc::clone(&stop),
+            };
+            let pace =
+                Pace::open(board.now_us() as f64 + index as f64 * 1e6 / RATE / count as f64, RATE);
             working.push(tokio::spawn(async move { ask(conn, &board, pace, &mut day).await.0 }));
         }
         Ok(Self { latency, stop, working })
@@ -85,7 +93,15 @@ impl Errand for Day {
         let entity = self.room.clone();
         let body = RawJson::from_text(r#"{"text":"good morning"}"#).expect("it is JSON");
         let call = if self.turn.is_multiple_of(4) {
-            Call::Send(params::Send { entity, r#type: "post".into(), body, n: None, first_sent: None, if_seq: None, tag: None })
+            Call::Send(params::Send {
+                entity,
+                r#type: "post".into(),
+                body,
+                n: None,
+                first_sent: None,
+                if_seq: None,
+                tag: None,
+            })
         } else {
             Call::Ping(params::Ping {})
         };

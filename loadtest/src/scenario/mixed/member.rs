@@ -1,4 +1,5 @@
-//! One session's life: it enters its room, hears what is said there and in the hot one, and either talks or comes and goes.
+//! One session's life: it enters its room, hears what is said there and in the hot one, and either
+//! talks or comes and goes.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -50,7 +51,8 @@ pub enum Part {
     ComeAndGo(mpsc::Receiver<()>),
 }
 
-/// Lives until its part ends; `entering` is held until it is connected. Failures are counted on the board by name.
+/// Lives until its part ends; `entering` is held until it is connected. Failures are counted on the
+/// board by name.
 pub async fn live(stage: Arc<Stage>, index: usize, entering: OwnedSemaphorePermit, part: Part) {
     let life = async {
         let member = Member::enter(&stage, index, None, stage.run.board.now_us()).await?;
@@ -68,7 +70,12 @@ pub async fn live(stage: Arc<Stage>, index: usize, entering: OwnedSemaphorePermi
 
 impl<'a> Member<'a> {
     /// Connects, goes on where it was, and asks to be let in; `due` is when it was meant to come.
-    async fn enter(stage: &'a Stage, index: usize, client: Option<String>, due: u64) -> Result<Self, Failure> {
+    async fn enter(
+        stage: &'a Stage,
+        index: usize,
+        client: Option<String>,
+        due: u64,
+    ) -> Result<Self, Failure> {
         let board = &stage.run.board;
         let mut subscriptions: Vec<Subscribe> = Vec::with_capacity(2);
         for (room, seat) in stage.follows(index) {
@@ -77,7 +84,14 @@ impl<'a> Member<'a> {
         }
         subscriptions[OWN].presence = true;
         let (conn, subscribed) = loop {
-            match Conn::open_as(&stage.run.target, &format!("member-{index}"), client.clone(), subscriptions.clone()).await {
+            match Conn::open_as(
+                &stage.run.target,
+                &format!("member-{index}"),
+                client.clone(),
+                subscriptions.clone(),
+            )
+            .await
+            {
                 Ok(opened) => break opened,
                 Err(failure) => match failure.retry_after() {
                     Some(wait) => {
@@ -108,19 +122,30 @@ impl<'a> Member<'a> {
             seat.lock().expect("no holder panics").subscribed(answer);
         }
         let list = subscribed.first().and_then(|answer| answer.presence.as_ref());
-        let list = list.ok_or_else(|| Failure::NotUnderstood("the answer has no `presence`".into()))?;
-        self.stage.mirrors[self.index].lock().expect("no holder panics").list(list).map_err(not_understood)
+        let list =
+            list.ok_or_else(|| Failure::NotUnderstood("the answer has no `presence`".into()))?;
+        self.stage.mirrors[self.index]
+            .lock()
+            .expect("no holder panics")
+            .list(list)
+            .map_err(not_understood)
     }
 
     /// Talks while all do, until nobody is left to say so.
-    async fn talk(mut self, turn: usize, mut phases: watch::Receiver<Phase>) -> Result<(), Failure> {
+    async fn talk(
+        mut self,
+        turn: usize,
+        mut phases: watch::Receiver<Phase>,
+    ) -> Result<(), Failure> {
         let mut streams: Vec<Stream> = Vec::new();
         let mut timer = Box::pin(sleep_until(Instant::now()));
         loop {
             self.send_due(&mut streams).await?;
-            let next = streams.iter().map(|stream| stream.pace.next()).min().filter(|_| self.may_ask());
+            let next =
+                streams.iter().map(|stream| stream.pace.next()).min().filter(|_| self.may_ask());
             if let Some(next) = next {
-                let wake = Instant::from_std(self.stage.run.board.instant(next.max(self.not_before)));
+                let wake =
+                    Instant::from_std(self.stage.run.board.instant(next.max(self.not_before)));
                 if timer.deadline() != wake {
                     timer.as_mut().reset(wake);
                 }
@@ -175,7 +200,11 @@ impl<'a> Member<'a> {
         for stream in streams {
             while now >= self.not_before && self.may_ask() {
                 let Some(intended) = stream.pace.due(now) else { break };
-                let (turn, sent) = if stream.what == What::Signal { (SIGNAL, &counts.signals) } else { (POST, &counts.posts) };
+                let (turn, sent) = if stream.what == What::Signal {
+                    (SIGNAL, &counts.signals)
+                } else {
+                    (POST, &counts.posts)
+                };
                 self.ask(&stream.payload.next(intended).1, Asked { intended, turn }).await?;
                 sent.fetch_add(1, Relaxed);
                 board.sent();
@@ -209,7 +238,8 @@ impl<'a> Member<'a> {
         let board = &self.stage.run.board;
         let (lane, t) = match look(self.conn.codec(), frame).map_err(Failure::NotUnderstood)? {
             Seen::Event { seq, t } => {
-                let hot = self.stage.cast[self.index].hot && is_about(frame, self.stage.hot().as_str());
+                let hot =
+                    self.stage.cast[self.index].hot && is_about(frame, self.stage.hot().as_str());
                 let (seat, lane) = if hot { (HOT, Lane::Hot) } else { (OWN, Lane::Post) };
                 self.stage.seats[self.index][seat].lock().expect("no holder panics").event(seq);
                 (lane, t)
@@ -237,7 +267,11 @@ impl<'a> Member<'a> {
     fn told(&self, change: greenroom_protocol::notify::PresenceChange) -> Result<(), Failure> {
         let stage = self.stage;
         let people = stage.people.read().expect("no holder panics");
-        let heard = stage.mirrors[self.index].lock().expect("no holder panics").hear(change, &people).map_err(not_understood)?;
+        let heard = stage.mirrors[self.index]
+            .lock()
+            .expect("no holder panics")
+            .hear(change, &people)
+            .map_err(not_understood)?;
         // That it is here itself is no news.
         for meta in heard.joined.into_iter().filter(|meta| meta.m as usize != self.index) {
             stage.run.board.record(Lane::Told, self.index, meta.t);
@@ -257,7 +291,9 @@ impl<'a> Member<'a> {
                 counts.acked[self.stage.cast[self.index].room].fetch_add(1, Relaxed);
             }
             Answered::Done(Asked { turn: ENTER, .. }) => drop(counts.away.fetch_sub(1, Relaxed)),
-            Answered::Refused(Some(Asked { turn: ENTER, .. }), error) => return Err(Failure::Refused(error)),
+            Answered::Refused(Some(Asked { turn: ENTER, .. }), error) => {
+                return Err(Failure::Refused(error));
+            }
             Answered::Refused(_, error) => {
                 board.error(error.data.code.as_str());
                 let wait = error.data.retry_after_ms.map_or(0, |ms| board.now_us() + ms * 1000);

@@ -24,7 +24,8 @@ impl Seat {
         self.now.as_ref().map(|(epoch, check)| Position { epoch: epoch.clone(), seq: check.last() })
     }
 
-    /// Takes what the subscription answered: what was missed, or a snapshot, after which everything is new.
+    /// Takes what the subscription answered: what was missed, or a snapshot, after which everything
+    /// is new.
     pub fn subscribed(&mut self, answer: &Subscribed) {
         if let (Some((epoch, check)), Some(events)) = (&mut self.now, &answer.events)
             && *epoch == answer.epoch
@@ -61,7 +62,8 @@ impl Seat {
         self.now.as_ref().map_or(0, |(_, check)| check.last())
     }
 
-    /// How many events were handed over when it came back, and how many snapshots instead of events.
+    /// How many events were handed over when it came back, and how many snapshots instead of
+    /// events.
     pub fn returns(&self) -> (u64, u64) {
         (self.replayed, self.snapshots)
     }
@@ -99,9 +101,16 @@ mod tests {
         assert_eq!(seat.position(), Some(Position { epoch: Epoch::from_bits(7), seq: 5 }));
         seat.subscribed(&answer(7, Some(&[6, 7])));
         seat.event(8);
-        assert_eq!((seat.verdict(8), seat.returns()), (Verdict { seen: 4, ..Verdict::default() }, (2, 0)));
+        assert_eq!(
+            (seat.verdict(8), seat.returns()),
+            (Verdict { seen: 4, ..Verdict::default() }, (2, 0))
+        );
         seat.subscribed(&answer(11, Some(&[9, 11])));
-        assert_eq!(seat.verdict(12), Verdict { seen: 6, lost: 2, ..Verdict::default() }, "10 was left out, and 12 never came");
+        assert_eq!(
+            seat.verdict(12),
+            Verdict { seen: 6, lost: 2, ..Verdict::default() },
+            "10 was left out, and 12 never came"
+        );
     }
 
     #[test]
@@ -112,6 +121,9 @@ mod tests {
         seat.subscribed(&answer(20, None));
         seat.event(21);
         assert_eq!(seat.last(), 21);
-        assert_eq!((seat.verdict(21), seat.returns()), (Verdict { seen: 3, lost: 1, doubled: 1, reordered: 0 }, (0, 1)));
+        assert_eq!(
+            (seat.verdict(21), seat.returns()),
+            (Verdict { seen: 3, lost: 1, doubled: 1, reordered: 0 }, (0, 1))
+        );
     }
 }

@@ -88,13 +88,24 @@ impl Stage {
     pub fn new(run: Run, load: &Load) -> Result<Arc<Self>> {
         let cast = cast(load)?;
         let talkers = cast.iter().filter(|role| role.talks.is_some()).count();
-        let mut rooms = (0..load.rooms).map(|i| run.entity(&load.kind, i)).collect::<Result<Vec<_>>>()?;
+        let mut rooms =
+            (0..load.rooms).map(|i| run.entity(&load.kind, i)).collect::<Result<Vec<_>>>()?;
         rooms.push(run.entity(&load.kind, "hot")?);
         let acked = (0..load.rooms).map(|_| AtomicU64::new(0)).collect();
         let counts = Counts { away: AtomicUsize::new(cast.len()), acked, ..Counts::default() };
         let mirrors = cast.iter().map(|_| Mutex::default()).collect();
         let seats = cast.iter().map(|_| <[Mutex<Seat>; 2]>::default()).collect();
-        Ok(Arc::new(Self { run, load: load.clone(), rooms, cast, talkers, people: RwLock::default(), mirrors, seats, counts }))
+        Ok(Arc::new(Self {
+            run,
+            load: load.clone(),
+            rooms,
+            cast,
+            talkers,
+            people: RwLock::default(),
+            mirrors,
+            seats,
+            counts,
+        }))
     }
 
     /// The hot room.
@@ -104,10 +115,17 @@ impl Stage {
 
     /// What the `turn`th of those who talk, in `room`, sends from `from_us` on.
     pub fn streams(&self, turn: usize, room: usize, from_us: u64) -> Vec<Stream> {
-        let kinds = [(What::Signal, self.load.signals, SIGNAL_BYTES), (What::Post, self.load.posts, self.load.bytes)];
+        let kinds = [
+            (What::Signal, self.load.signals, SIGNAL_BYTES),
+            (What::Post, self.load.posts, self.load.bytes),
+        ];
         let stream = |(what, per_second, bytes)| {
             let pace = pace(turn, self.talkers, from_us, per_second)?;
-            Some(Stream { payload: Payload::new(what, vec![self.rooms[room].clone()], bytes), pace, what })
+            Some(Stream {
+                payload: Payload::new(what, vec![self.rooms[room].clone()], bytes),
+                pace,
+                what,
+            })
         };
         kinds.into_iter().filter_map(stream).collect()
     }

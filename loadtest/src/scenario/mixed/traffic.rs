@@ -23,8 +23,10 @@ use crate::stats::Lane;
 
 /// How often to look whether all are in.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long all may take to come in, or back, and the last answers, once nobody is sent away any more.
-const PATIENCE: Duration = if cfg!(test) { Duration::from_secs(5) } else { Duration::from_secs(30) };
+/// How long all may take to come in, or back, and the last answers, once nobody is sent away any
+/// more.
+const PATIENCE: Duration =
+    if cfg!(test) { Duration::from_secs(5) } else { Duration::from_secs(30) };
 /// How long slow readers may take to catch up, besides the length of the stall.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(30);
 
@@ -68,7 +70,8 @@ impl Traffic {
         let (mut members, mut orders) = (JoinSet::new(), Vec::new());
         let limit = Arc::new(Semaphore::new(OPENING));
         for (index, role) in stage.cast.iter().enumerate() {
-            let entering = limit.clone().acquire_owned().await.expect("nobody closes the semaphore");
+            let entering =
+                limit.clone().acquire_owned().await.expect("nobody closes the semaphore");
             let part = role.talks.map_or_else(
                 || {
                     let (order, ordered) = mpsc::channel(1);
@@ -82,17 +85,24 @@ impl Traffic {
         let slow = SlowReaders::open(scenario, &run.common, stage.hot(), load.slow).await?;
         all_in(&stage).await;
         let (away, failed) = (stage.counts.away.load(Relaxed), stage.counts.failed.load(Relaxed));
-        ensure!(failed == 0 && away == 0, "{away} of {} sessions did not come in: {:?}", load.sessions, run.board.errors());
+        ensure!(
+            failed == 0 && away == 0,
+            "{away} of {} sessions did not come in: {:?}",
+            load.sessions,
+            run.board.errors()
+        );
 
         let (stop, stopped) = watch::channel(false);
         let hot = publish(&stage, stopped.clone()).await?;
         phase.send_replace(Phase::Talk { from_us: run.board.now_us() });
         let orders: Arc<[_]> = orders.into();
-        let churn = (load.churn > 0.0).then(|| tokio::spawn(churn(stage.clone(), orders.clone(), stopped)));
+        let churn =
+            (load.churn > 0.0).then(|| tokio::spawn(churn(stage.clone(), orders.clone(), stopped)));
         Ok(Self { stage, slow, phase, stop, _members: members, _orders: orders, hot, churn })
     }
 
-    /// Measures while `work` goes on; tells too how busy this harness was, in percent of a core, where the system does.
+    /// Measures while `work` goes on; tells too how busy this harness was, in percent of a core,
+    /// where the system does.
     ///
     /// # Errors
     /// Where the server's costs cannot be read.
@@ -106,7 +116,8 @@ impl Traffic {
         Ok((window, percent))
     }
 
-    /// Lets the slow readers stop for the stall, and read on; returns when they have read what they missed.
+    /// Lets the slow readers stop for the stall, and read on; returns when they have read what they
+    /// missed.
     ///
     /// # Errors
     /// Where the server's metrics cannot be read.
@@ -114,23 +125,33 @@ impl Traffic {
         self.slow.stall();
         sleep(self.stage.load.stall.0).await;
         let outbox_bytes = self.stage.run.source.snapshot().await?.metric("greenroom_outbox_bytes");
-        let target = self.stage.seats.iter().map(|[_, hot]| hot.lock().expect("no holder panics").last()).max();
+        let target = self
+            .stage
+            .seats
+            .iter()
+            .map(|[_, hot]| hot.lock().expect("no holder panics").last())
+            .max();
         let (behind, began) = (self.slow.reached(), Instant::now());
         self.slow.read_on();
         self.slow.reach(|| target, self.stage.load.stall.0 + CATCH_UP_WITHIN).await;
-        let missed = target.zip(behind).map_or(0, |(target, (slowest, _))| target.saturating_sub(slowest));
+        let missed =
+            target.zip(behind).map_or(0, |(target, (slowest, _))| target.saturating_sub(slowest));
         Ok(Stall { missed, caught_up: began.elapsed(), outbox_bytes })
     }
 
-    /// Sends nothing new, waits until everything has arrived or does not come any more, and finds out what is missing.
+    /// Sends nothing new, waits until everything has arrived or does not come any more, and finds
+    /// out what is missing.
     ///
     /// # Errors
     /// Where the server does not say what there should be.
     pub async fn end(&mut self) -> Result<Ending> {
         self.slow.read_on();
         self.stop.send_replace(true);
-        let hot_acked = last_word(self.hot.take()).await.context("the hot room's publisher failed")?;
-        let went = last_word(self.churn.take()).await.context("the task that sends sessions away failed")?;
+        let hot_acked =
+            last_word(self.hot.take()).await.context("the hot room's publisher failed")?;
+        let went = last_word(self.churn.take())
+            .await
+            .context("the task that sends sessions away failed")?;
         self.phase.send_replace(Phase::Listen);
         all_in(&self.stage).await;
         Ending::of(&self.stage, &self.slow, went, hot_acked).await
@@ -155,7 +176,10 @@ async fn all_in(stage: &Stage) {
         if left != last {
             (last, since) = (left, Instant::now());
         }
-        if left == 0 || counts.failed.load(Relaxed) > 0 || since.elapsed() >= PATIENCE + stage.load.away.0 {
+        if left == 0
+            || counts.failed.load(Relaxed) > 0
+            || since.elapsed() >= PATIENCE + stage.load.away.0
+        {
             return;
         }
         sleep(LOOK_EVERY).await;
@@ -178,8 +202,13 @@ async fn publish(stage: &Stage, stopped: watch::Receiver<bool>) -> Result<Option
     Ok(Some(tokio::spawn(async move { peer.drive(plan, stopped).await.0.iter().sum() })))
 }
 
-/// Sends those who come and go away, one after the other, until it is stopped; tells how often somebody went.
-async fn churn(stage: Arc<Stage>, orders: Arc<[mpsc::Sender<()>]>, mut stopped: watch::Receiver<bool>) -> u64 {
+/// Sends those who come and go away, one after the other, until it is stopped; tells how often
+/// somebody went.
+async fn churn(
+    stage: Arc<Stage>,
+    orders: Arc<[mpsc::Sender<()>]>,
+    mut stopped: watch::Receiver<bool>,
+) -> u64 {
     let (board, counts) = (&stage.run.board, &stage.counts);
     let send_away = |index: usize| {
         counts.away.fetch_add(1, Relaxed);

@@ -62,15 +62,26 @@ pub enum Order {
     Leave,
 }
 
-/// Lives until the orders end; `entering` is held until it is in. Failures are counted on the board by name.
-pub async fn live(stage: Arc<Stage>, index: usize, entering: OwnedSemaphorePermit, mut orders: mpsc::Receiver<Order>) {
+/// Lives until the orders end; `entering` is held until it is in. Failures are counted on the board
+/// by name.
+pub async fn live(
+    stage: Arc<Stage>,
+    index: usize,
+    entering: OwnedSemaphorePermit,
+    mut orders: mpsc::Receiver<Order>,
+) {
     if let Err(failure) = stay(&stage, index, entering, &mut orders).await {
         stage.run.board.error(&failure.code());
         stage.counts.failed.fetch_add(1, Relaxed);
     }
 }
 
-async fn stay(stage: &Stage, index: usize, entering: OwnedSemaphorePermit, orders: &mut mpsc::Receiver<Order>) -> Result<(), Failure> {
+async fn stay(
+    stage: &Stage,
+    index: usize,
+    entering: OwnedSemaphorePermit,
+    orders: &mut mpsc::Receiver<Order>,
+) -> Result<(), Failure> {
     let mut conn = stage.enter(index, None).await?;
     stage.counts.away.fetch_sub(1, Relaxed);
     drop(entering);
@@ -111,30 +122,46 @@ impl Stage {
     }
 
     /// Connects a member, enters, unless it has its place back, and subscribes.
-    async fn enter(&self, index: usize, before: Option<(String, Option<String>)>) -> Result<Conn, Failure> {
-        let (client, session) = before.map_or((None, None), |(client, session)| (Some(client), session));
+    async fn enter(
+        &self,
+        index: usize,
+        before: Option<(String, Option<String>)>,
+    ) -> Result<Conn, Failure> {
+        let (client, session) =
+            before.map_or((None, None), |(client, session)| (Some(client), session));
         let resumes = session.is_some();
         let mut conn = loop {
             let began = self.run.board.now_us();
             let resume = (client.clone(), session.clone());
-            match Conn::resume(&self.run.target, &format!("member-{index}"), resume, Vec::new()).await {
+            match Conn::resume(&self.run.target, &format!("member-{index}"), resume, Vec::new())
+                .await
+            {
                 Ok((conn, _)) => {
                     self.run.board.record(Lane::Connect, index, began);
                     break conn;
                 }
-                Err(failure) => sleep(failure.retry_after().ok_or(failure)?.mul_f64(1.0 + fastrand::f64())).await,
+                Err(failure) => {
+                    sleep(failure.retry_after().ok_or(failure)?.mul_f64(1.0 + fastrand::f64()))
+                        .await;
+                }
             }
         };
         let m = u32::try_from(index).expect("there are fewer members than 2^32");
         self.people.write().expect("no holder panics").insert(conn.hello.user.clone(), m);
         if resumes {
-            let outcome = if conn.hello.resumed { &self.counts.resumed } else { &self.counts.not_resumed };
+            let outcome =
+                if conn.hello.resumed { &self.counts.resumed } else { &self.counts.not_resumed };
             outcome.fetch_add(1, Relaxed);
         }
         if !conn.hello.resumed {
             let t = self.run.board.now_us();
             let meta = Some(RawJson::from_value(&Meta { m, t }).expect("it serializes"));
-            conn.ask::<PresenceList>(&Call::Presence(Presence { entity: self.room.clone(), action: PresenceAction::Enter, meta })).await?;
+            conn.ask::<PresenceList>(&Call::Presence(Presence {
+                entity: self.room.clone(),
+                action: PresenceAction::Enter,
+                meta,
+            }))
+            .await?;
             self.run.board.record(Lane::Presence, index, t);
         }
         self.subscribe(&mut conn, index).await?;
@@ -144,15 +171,29 @@ impl Stage {
     /// Nothing is told before the answer, and nothing after it may be missed.
     async fn subscribe(&self, conn: &mut Conn, index: usize) -> Result<(), Failure> {
         let (entity, events, signals) = (self.room.clone(), EventPolicy::None, SignalPolicy::None);
-        let asked = conn.feed(&Call::Subscribe(Subscribe { entity, after: None, events, signals, presence: true })).await?;
+        let asked = conn
+            .feed(&Call::Subscribe(Subscribe {
+                entity,
+                after: None,
+                events,
+                signals,
+                presence: true,
+            }))
+            .await?;
         conn.flush().await?;
         loop {
             let frame = conn.next().await?;
             match conn.codec().decode_server(&frame)? {
                 ServerMessage::Result { id, result } if id == RequestId::Number(asked) => {
                     let subscribed: Subscribed = result.parse().map_err(not_understood)?;
-                    let list = subscribed.presence.ok_or_else(|| Failure::NotUnderstood("the answer has no `presence`".into()))?;
-                    return self.mirrors[index].lock().expect("no holder panics").list(&list).map_err(not_understood);
+                    let list = subscribed.presence.ok_or_else(|| {
+                        Failure::NotUnderstood("the answer has no `presence`".into())
+                    })?;
+                    return self.mirrors[index]
+                        .lock()
+                        .expect("no holder panics")
+                        .list(&list)
+                        .map_err(not_understood);
                 }
                 ServerMessage::Error { error, .. } => return Err(Failure::Refused(error)),
                 _ => {}
@@ -162,7 +203,10 @@ impl Stage {
 
     /// Takes a notification.
     fn take(&self, conn: &Conn, index: usize, frame: &[u8]) -> Result<(), Failure> {
-        let ServerMessage::Notification { method, params } = conn.codec().decode_server(frame)? else { return Ok(()) };
+        let ServerMessage::Notification { method, params } = conn.codec().decode_server(frame)?
+        else {
+            return Ok(());
+        };
         if method != "presence" {
             self.run.board.error(&method);
             return Ok(());
@@ -171,11 +215,16 @@ impl Stage {
         self.counts.bytes.fetch_add(frame.len() as u64, Relaxed);
         let change = params.parse().map_err(not_understood)?;
         let people = self.people.read().expect("no holder panics");
-        let heard = self.mirrors[index].lock().expect("no holder panics").hear(change, &people).map_err(not_understood)?;
+        let heard = self.mirrors[index]
+            .lock()
+            .expect("no holder panics")
+            .hear(change, &people)
+            .map_err(not_understood)?;
         for meta in heard.joined {
             self.run.board.record(Lane::Told, index, meta.t);
         }
-        let flickers = heard.left.into_iter().filter(|left| self.lost[*left as usize].load(Relaxed)).count();
+        let flickers =
+            heard.left.into_iter().filter(|left| self.lost[*left as usize].load(Relaxed)).count();
         self.counts.flickers.fetch_add(flickers as u64, Relaxed);
         Ok(())
     }

@@ -78,13 +78,18 @@ impl Mirror {
 
     /// Whether it holds what the server says: how many are here, and who, unless they are a crowd.
     pub fn agrees(&self, count: u64, crowd: Option<&Crowd>) -> bool {
-        // Between a crowd and a list there is a while in which only the one who asks is told who is here.
+        // Between a crowd and a list there is a while in which only the one who asks is told who is
+        // here.
         let same = crowd.zip(self.here.as_ref()).is_none_or(|(server, member)| server.same(member));
         self.count == count && same && crowd.is_some() == self.here.is_some()
     }
 
     /// Takes a notification.
-    pub fn hear(&mut self, change: PresenceChange, people: &People) -> Result<Heard, serde_json::Error> {
+    pub fn hear(
+        &mut self,
+        change: PresenceChange,
+        people: &People,
+    ) -> Result<Heard, serde_json::Error> {
         let PresenceChange { joined, updated, left, count, members, .. } = change;
         let changes = !(joined.is_empty() && updated.is_empty() && left.is_empty());
         let mut heard = Heard::default();
@@ -100,7 +105,9 @@ impl Mirror {
                 heard.joined.push(meta);
             }
         }
-        heard.left.extend(left.iter().filter_map(|user| people.get(user)).filter(|number| here.remove(**number)));
+        heard.left.extend(
+            left.iter().filter_map(|user| people.get(user)).filter(|number| here.remove(**number)),
+        );
         Ok(heard)
     }
 }
@@ -150,13 +157,24 @@ mod tests {
             (joined, heard.left, mirror.count, mirror.here.clone())
         };
         let here = |numbers: &[u32]| Some(crowd(&members(numbers)).expect("it is understood"));
-        assert_eq!(hear(change(&[], &[], 2, Some(&[1, 150]))), (vec![], vec![], 2, here(&[1, 150])));
-        assert_eq!(hear(change(&[3, 1], &[], 3, None)), (vec![3], vec![], 3, here(&[1, 3, 150])), "1 was known");
+        assert_eq!(
+            hear(change(&[], &[], 2, Some(&[1, 150]))),
+            (vec![], vec![], 2, here(&[1, 150]))
+        );
+        assert_eq!(
+            hear(change(&[3, 1], &[], 3, None)),
+            (vec![3], vec![], 3, here(&[1, 3, 150])),
+            "1 was known"
+        );
         let (_, left, count, now) = hear(change(&[], &[150, 9], 2, None));
         assert_eq!((left, count), (vec![150], 2), "9 was not here");
         assert!(now.is_some_and(|now| now.same(&here(&[1, 3]).expect("a list"))));
         assert_eq!(hear(change(&[], &[], 5000, None)), (vec![], vec![], 5000, None), "a crowd");
-        assert_eq!(hear(change(&[4], &[], 5001, None)), (vec![], vec![], 5001, None), "and nothing to apply a change to");
+        assert_eq!(
+            hear(change(&[4], &[], 5001, None)),
+            (vec![], vec![], 5001, None),
+            "and nothing to apply a change to"
+        );
         assert_eq!(hear(change(&[], &[], 1, Some(&[4]))), (vec![], vec![], 1, here(&[4])));
     }
 }

@@ -62,12 +62,15 @@ impl Lap {
         }
     }
 
-    /// What the neighbours' 99th percentile is called: that of the whole lap, and the median over its seconds.
+    /// What the neighbours' 99th percentile is called: that of the whole lap, and the median over
+    /// its seconds.
     const fn p99(self) -> (&'static str, &'static str) {
         match self {
             Self::Before => ("neighbours_p99_us_before", "neighbours_p99_us_before_median_second"),
             Self::Stall => ("neighbours_p99_us_stall", "neighbours_p99_us_stall_median_second"),
-            Self::CatchUp => ("neighbours_p99_us_catch_up", "neighbours_p99_us_catch_up_median_second"),
+            Self::CatchUp => {
+                ("neighbours_p99_us_catch_up", "neighbours_p99_us_catch_up_median_second")
+            }
             Self::After => ("neighbours_p99_us_after", "neighbours_p99_us_after_median_second"),
         }
     }
@@ -86,8 +89,10 @@ impl Laps {
     pub async fn end(&mut self, lap: Lap, run: &Run) -> Result<()> {
         let neighbours = run.board.lap(Lane::Delivery);
         let snapshot = run.source.snapshot().await?;
-        let (rss_bytes, outbox_bytes) = (snapshot.rss_bytes, snapshot.metric("greenroom_outbox_bytes"));
-        let seconds = self.ended.last().map_or(0.0, |last| last.seconds.end)..self.began.elapsed().as_secs_f64();
+        let (rss_bytes, outbox_bytes) =
+            (snapshot.rss_bytes, snapshot.metric("greenroom_outbox_bytes"));
+        let seconds = self.ended.last().map_or(0.0, |last| last.seconds.end)
+            ..self.began.elapsed().as_secs_f64();
         self.ended.push(Ended { lap, seconds, neighbours, rss_bytes, outbox_bytes });
         Ok(())
     }
@@ -105,7 +110,12 @@ impl Laps {
                 report.figures.add_known(lap.p99().1, median_p99(&report.series, seconds));
             }
         }
-        let p99 = |lap| self.ended.iter().find(|ended| ended.lap == lap).map_or(0.0, |ended| ended.neighbours.p99_us as f64);
+        let p99 = |lap| {
+            self.ended
+                .iter()
+                .find(|ended| ended.lap == lap)
+                .map_or(0.0, |ended| ended.neighbours.p99_us as f64)
+        };
         let quiet = f64::midpoint(p99(Lap::Before), p99(Lap::After));
         report.figures.add_known("neighbours_p99_ratio_stall", Some(p99(Lap::Stall) / quiet));
         report.figures.add_known("neighbours_p99_ratio_catch_up", Some(p99(Lap::CatchUp) / quiet));
@@ -115,12 +125,14 @@ impl Laps {
             report.figures.add_known(lap.memory().0, *rss_bytes);
             report.figures.add_known(lap.memory().1, *outbox_bytes);
         }
-        report.latencies.extend(self.ended.into_iter().map(|ended| (ended.lap.name().to_owned(), ended.neighbours)));
+        report.latencies.extend(
+            self.ended.into_iter().map(|ended| (ended.lap.name().to_owned(), ended.neighbours)),
+        );
     }
 }
 
-/// The median over the seconds that lie within a lap of each one's 99th percentile: where the machine itself stumbles for a
-/// moment, it says what is usual.
+/// The median over the seconds that lie within a lap of each one's 99th percentile: where the
+/// machine itself stumbles for a moment, it says what is usual.
 fn median_p99(series: &[Sample], lap: &Range<f64>) -> Option<f64> {
     let within = |sample: &&Sample| lap.start + 1.0 <= sample.at_s && sample.at_s <= lap.end;
     let mut p99: Vec<_> = series.iter().filter(within).filter_map(|sample| sample.p99_us).collect();
@@ -134,9 +146,22 @@ mod tests {
 
     #[test]
     fn one_bad_second_is_not_the_median() {
-        let second =
-            |at_s: f64, p99_us| Sample { at_s, deliveries_per_s: 1.0, acks_per_s: 0.0, connects_per_s: 0.0, p50_us: p99_us, p99_us };
-        let series = [(1.0, Some(900)), (2.0, Some(5)), (3.0, Some(900)), (4.0, Some(7)), (5.0, None), (6.0, Some(900))];
+        let second = |at_s: f64, p99_us| Sample {
+            at_s,
+            deliveries_per_s: 1.0,
+            acks_per_s: 0.0,
+            connects_per_s: 0.0,
+            p50_us: p99_us,
+            p99_us,
+        };
+        let series = [
+            (1.0, Some(900)),
+            (2.0, Some(5)),
+            (3.0, Some(900)),
+            (4.0, Some(7)),
+            (5.0, None),
+            (6.0, Some(900)),
+        ];
         let series = series.map(|(at_s, p99_us)| second(at_s, p99_us));
         assert_eq!(median_p99(&series, &(0.5..5.5)), Some(7.0));
         assert_eq!(median_p99(&series, &(1.0..1.9)), None, "no second lies within");

@@ -64,16 +64,24 @@ fn part_files(look: &Look, part: &str) -> Option<f64> {
 
 /// All parts that were ever there.
 fn parts(looks: &[Look]) -> BTreeSet<&str> {
-    looks.iter().filter_map(|look| look.disk.as_ref()).flat_map(|disk| disk.parts.keys().map(String::as_str)).collect()
+    looks
+        .iter()
+        .filter_map(|look| look.disk.as_ref())
+        .flat_map(|disk| disk.parts.keys().map(String::as_str))
+        .collect()
 }
 
 /// The first third against the last.
 fn sheet(looks: &[Look]) -> Sheet {
     let row = |name: String, values: Vec<f64>, sum: fn(&[f64]) -> f64| {
         let thirds = Thirds::of(&values, sum)?;
-        Some(Row { name, figures: vec![Some(thirds.first), Some(thirds.last), thirds.growth_percent()] })
+        Some(Row {
+            name,
+            figures: vec![Some(thirds.first), Some(thirds.last), thirds.growth_percent()],
+        })
     };
-    let megabytes = |of: &dyn Fn(&Look) -> Option<f64>| values(looks, |look| of(look).map(|bytes| bytes / MB));
+    let megabytes =
+        |of: &dyn Fn(&Look) -> Option<f64>| values(looks, |look| of(look).map(|bytes| bytes / MB));
     let mut rows = vec![
         row("memory MB, mean".into(), megabytes(&|look| look.rss_bytes), mean),
         row("memory MB, most".into(), megabytes(&|look| look.rss_bytes), most),
@@ -93,7 +101,12 @@ fn sheet(looks: &[Look]) -> Sheet {
         }
     }
     let columns = ["first third", "last third", "growth %"].map(str::to_owned).to_vec();
-    Sheet { title: "over time".into(), columns, rows: rows.into_iter().flatten().collect(), chart: Chart::None }
+    Sheet {
+        title: "over time".into(),
+        columns,
+        rows: rows.into_iter().flatten().collect(),
+        chart: Chart::None,
+    }
 }
 
 fn quantiles() -> [(&'static str, Pick); 2] {
@@ -106,7 +119,9 @@ fn graphs(looks: &[Look]) -> Vec<Graph> {
         name: name.to_owned(),
         points: looks.iter().filter_map(|look| Some((look.at_s, of(look)?))).collect(),
     };
-    let in_mb = |name: &str, of: &dyn Fn(&Look) -> Option<f64>| course(name, &|look| of(look).map(|bytes| bytes / MB));
+    let in_mb = |name: &str, of: &dyn Fn(&Look) -> Option<f64>| {
+        course(name, &|look| of(look).map(|bytes| bytes / MB))
+    };
     let mut graphs: Vec<Graph> = Vec::new();
     let mut add = |title: String, scale, lines: Vec<Course>| {
         let lines: Vec<_> = lines.into_iter().filter(|line| !line.points.is_empty()).collect();
@@ -115,17 +130,23 @@ fn graphs(looks: &[Look]) -> Vec<Graph> {
         }
     };
     for (name, of) in quantiles() {
-        let lines = CLASSES.map(|lane| course(lane.name(), &|look| latency(look, lane, of).map(|us| us / 1000.0)));
+        let lines = CLASSES
+            .map(|lane| course(lane.name(), &|look| latency(look, lane, of).map(|us| us / 1000.0)));
         add(format!("{name} of each interval, ms"), Scale::Log, lines.into());
     }
     add("Server memory, MB".into(), Scale::Linear, vec![in_mb("resident", &|look| look.rss_bytes)]);
-    add("Server CPU, % of a core".into(), Scale::Linear, vec![course("CPU", &|look| look.cpu_percent)]);
+    add(
+        "Server CPU, % of a core".into(),
+        Scale::Linear,
+        vec![course("CPU", &|look| look.cpu_percent)],
+    );
     let mut sizes = vec![in_mb("all", &disk_bytes)];
     sizes.extend(parts(looks).into_iter().map(|part| in_mb(part, &|look| part_bytes(look, part))));
     add("On disk, MB".into(), Scale::Linear, sizes);
     let files = parts(looks).into_iter().map(|part| course(part, &|look| part_files(look, part)));
     add("Files on disk".into(), Scale::Linear, files.collect());
-    let open = vec![course("all", &|look| look.open_files), course("on disk", &|look| look.open_on_disk)];
+    let open =
+        vec![course("all", &|look| look.open_files), course("on disk", &|look| look.open_on_disk)];
     add("Open files".into(), Scale::Linear, open);
     graphs
 }
@@ -147,7 +168,9 @@ mod tests {
             open_files: None,
             open_on_disk: None,
             disk: Some(Disk { parts: [("wal".to_owned(), wal)].into() }),
-            latencies: CLASSES.map(|class| if class == Lane::Post { lane.summary() } else { Sharded::new(1).summary() }),
+            latencies: CLASSES.map(|class| {
+                if class == Lane::Post { lane.summary() } else { Sharded::new(1).summary() }
+            }),
         }
     }
 
@@ -155,7 +178,11 @@ mod tests {
     fn only_what_was_seen_is_told() {
         let looks = [look(30.0, 1000, 2), look(60.0, 1900, 3), look(90.0, 2000, 4)];
         let sheet = sheet(&looks);
-        let rows: Vec<_> = sheet.rows.iter().map(|row| (row.name.as_str(), row.figures[2].map(f64::round))).collect();
+        let rows: Vec<_> = sheet
+            .rows
+            .iter()
+            .map(|row| (row.name.as_str(), row.figures[2].map(f64::round)))
+            .collect();
         let want = [
             ("memory MB, mean", 200.0),
             ("memory MB, most", 200.0),
@@ -168,7 +195,8 @@ mod tests {
         assert_eq!(rows, want.map(|(name, growth)| (name, Some(growth))));
 
         let graphs = graphs(&looks);
-        let titles: Vec<_> = graphs.iter().map(|graph| (graph.title.as_str(), graph.lines.len())).collect();
+        let titles: Vec<_> =
+            graphs.iter().map(|graph| (graph.title.as_str(), graph.lines.len())).collect();
         let want = [
             ("p50 of each interval, ms", 1),
             ("p99 of each interval, ms", 1),
@@ -184,10 +212,19 @@ mod tests {
     #[test]
     fn a_part_that_comes_later_was_empty_before() {
         let mut looks = [look(30.0, 1000, 2), look(60.0, 1000, 3)];
-        looks[1].disk.as_mut().expect("it was looked at").parts.insert("vlog".into(), Part { bytes: 2_000_000, ..Part::default() });
+        looks[1]
+            .disk
+            .as_mut()
+            .expect("it was looked at")
+            .parts
+            .insert("vlog".into(), Part { bytes: 2_000_000, ..Part::default() });
         let graphs = graphs(&looks);
-        let sizes = graphs.iter().find(|graph| graph.title == "On disk, MB").expect("the disk was looked at");
-        let vlog = sizes.lines.iter().find(|line| line.name == "vlog").expect("it is there in the end");
+        let sizes = graphs
+            .iter()
+            .find(|graph| graph.title == "On disk, MB")
+            .expect("the disk was looked at");
+        let vlog =
+            sizes.lines.iter().find(|line| line.name == "vlog").expect("it is there in the end");
         assert_eq!(vlog.points, [(30.0, 0.0), (60.0, 2.0)]);
     }
 }

@@ -13,7 +13,10 @@ impl Thirds {
     /// Each third summed up by `sum`; nothing where there are fewer than three samples.
     pub fn of(samples: &[f64], sum: fn(&[f64]) -> f64) -> Option<Self> {
         let third = samples.len() / 3;
-        (third > 0).then(|| Self { first: sum(&samples[..third]), last: sum(&samples[samples.len() - third..]) })
+        (third > 0).then(|| Self {
+            first: sum(&samples[..third]),
+            last: sum(&samples[samples.len() - third..]),
+        })
     }
 
     /// By how much the last third is above the first, in percent of the first.
@@ -32,7 +35,8 @@ pub fn most(samples: &[f64]) -> f64 {
     samples.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }
 
-/// The middle one, the higher of two: for latencies, of which one bad moment says nothing about the rest.
+/// The middle one, the higher of two: for latencies, of which one bad moment says nothing about the
+/// rest.
 pub fn middle(samples: &[f64]) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -52,7 +56,11 @@ mod tests {
         assert_eq!(Thirds::of(&samples[..2], mean), None, "two samples have no thirds");
         let shrunk = Thirds::of(&[8.0, 9.0, 6.0], most).and_then(Thirds::growth_percent);
         assert_eq!(shrunk, Some(-25.0));
-        assert_eq!(Thirds { first: 0.0, last: 1.0 }.growth_percent(), None, "from nothing there is no percentage");
+        assert_eq!(
+            Thirds { first: 0.0, last: 1.0 }.growth_percent(),
+            None,
+            "from nothing there is no percentage"
+        );
     }
 
     #[test]

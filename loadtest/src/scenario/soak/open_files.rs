@@ -22,7 +22,9 @@ impl OpenFiles {
             open.all += 1;
             // It may be closed by now.
             let Ok(target) = std::fs::read_link(entry?.path()) else { continue };
-            open.on_disk += u64::from(target.is_absolute() && !target.starts_with("/dev") && !target.starts_with("/proc"));
+            open.on_disk += u64::from(
+                target.is_absolute() && !target.starts_with("/dev") && !target.starts_with("/proc"),
+            );
         }
         Ok(open)
     }
@@ -38,10 +40,18 @@ mod tests {
     /// Counts the open files of a shell that has done `first`.
     fn after(first: &str) -> OpenFiles {
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("{first} echo; read end")]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .args(["-c", &format!("{first} echo; read end")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut shell = command.spawn().expect("every Linux has `sh`");
         // Once it has said something it has loaded all that it needs.
-        shell.stdout.as_mut().expect("it is piped").read_exact(&mut [0]).expect("it says something");
+        shell
+            .stdout
+            .as_mut()
+            .expect("it is piped")
+            .read_exact(&mut [0])
+            .expect("it says something");
         let open = OpenFiles::of(shell.id()).expect("it runs");
         shell.kill().expect("it waits for its input");
         shell.wait().expect("it was killed");
@@ -50,7 +60,8 @@ mod tests {
 
     #[test]
     fn files_are_told_from_the_rest() {
-        let (none, one, device) = (after(""), after("exec 9</etc/passwd;"), after("exec 9</dev/null;"));
+        let (none, one, device) =
+            (after(""), after("exec 9</etc/passwd;"), after("exec 9</dev/null;"));
         assert_eq!((one.all, one.on_disk), (none.all + 1, none.on_disk + 1));
         assert_eq!((device.all, device.on_disk), (none.all + 1, none.on_disk));
         assert!(none.all >= 3, "{none:?}");

@@ -26,11 +26,23 @@ impl Kept {
     /// # Errors
     /// Where the server does not answer.
     pub async fn ask(run: &Run, rooms: &[EntityId], ends: &[u64]) -> Result<Self> {
-        let mut checker = run.open_patiently(0, "checker", Vec::new()).await.context("the checking connection failed")?.conn;
+        let mut checker = run
+            .open_patiently(0, "checker", Vec::new())
+            .await
+            .context("the checking connection failed")?
+            .conn;
         let mut total = Self::default();
         for (room, end) in rooms.iter().zip(ends) {
-            let call = Call::History(params::History { entity: room.clone(), before: None, after: Some(0), limit: Some(1) });
-            let page: HistoryPage = checker.ask(&call).await.with_context(|| format!("the history of `{room}` cannot be read"))?;
+            let call = Call::History(params::History {
+                entity: room.clone(),
+                before: None,
+                after: Some(0),
+                limit: Some(1),
+            });
+            let page: HistoryPage = checker
+                .ask(&call)
+                .await
+                .with_context(|| format!("the history of `{room}` cannot be read"))?;
             total.add(*end, page.events.first().map(|event| event.seq));
         }
         Ok(total)
@@ -67,6 +79,10 @@ mod tests {
         for (end, first) in [(100, Some(1)), (500, Some(301)), (0, None), (7, None)] {
             kept.add(end, first);
         }
-        assert_eq!(kept, Kept { posted: 607, kept: 300, most: 200, trimmed: 2 }, "an empty log has lost nothing");
+        assert_eq!(
+            kept,
+            Kept { posted: 607, kept: 300, most: 200, trimmed: 2 },
+            "an empty log has lost nothing"
+        );
     }
 }

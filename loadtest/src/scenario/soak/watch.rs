@@ -12,10 +12,16 @@ use crate::server_use::Snapshot;
 use crate::stats::{Lane, Summary};
 
 /// The classes whose latency is watched, by their lanes.
-pub const CLASSES: [Lane; 6] = [Lane::Signal, Lane::Post, Lane::Hot, Lane::Ack, Lane::Told, Lane::Connect];
+pub const CLASSES: [Lane; 6] =
+    [Lane::Signal, Lane::Post, Lane::Hot, Lane::Ack, Lane::Told, Lane::Connect];
 
-/// The parts of SurrealKV's directory of which it is counted how often a file goes away, and what that is called.
-const GOING: [(&str, &str); 3] = [("wal", "wal_files_removed"), ("sstables", "sstables_removed"), ("vlog", "vlog_files_removed")];
+/// The parts of SurrealKV's directory of which it is counted how often a file goes away, and what
+/// that is called.
+const GOING: [(&str, &str); 3] = [
+    ("wal", "wal_files_removed"),
+    ("sstables", "sstables_removed"),
+    ("vlog", "vlog_files_removed"),
+];
 
 /// What was seen at the end of one interval, and within it.
 #[derive(Debug, Clone)]
@@ -60,7 +66,15 @@ impl Watch {
             run.board.lap(lane);
         }
         let now = Instant::now();
-        Ok(Self { data, began: now, last_at: now, last, last_disk, removed: [0; GOING.len()], looks: Vec::new() })
+        Ok(Self {
+            data,
+            began: now,
+            last_at: now,
+            last,
+            last_disk,
+            removed: [0; GOING.len()],
+            looks: Vec::new(),
+        })
     }
 
     /// An interval ends, and the next one begins.
@@ -71,10 +85,13 @@ impl Watch {
         let latencies = CLASSES.map(|lane| run.board.lap(lane));
         let now = Instant::now();
         let snapshot = run.source.snapshot().await?;
-        let open = match run.source.pid {
-            Some(pid) => Some(OpenFiles::of(pid).with_context(|| format!("the open files of process {pid} cannot be counted"))?),
-            None => None,
-        };
+        let open =
+            match run.source.pid {
+                Some(pid) => Some(OpenFiles::of(pid).with_context(|| {
+                    format!("the open files of process {pid} cannot be counted")
+                })?),
+                None => None,
+            };
         let disk = look_at(self.data.clone()).await?;
         if let (Some(before), Some(disk)) = (&self.last_disk, &disk) {
             for (removed, (part, _)) in self.removed.iter_mut().zip(GOING) {
@@ -87,7 +104,9 @@ impl Watch {
             rss_bytes: snapshot.rss_bytes,
             // A thread that ends takes its time along.
             cpu_percent: self.last.until(&snapshot).cpu_s.map(|s| (s * 100.0 / seconds).max(0.0)),
-            open_files: open.map(|open| open.all as f64).or_else(|| snapshot.metric("process_open_fds")),
+            open_files: open
+                .map(|open| open.all as f64)
+                .or_else(|| snapshot.metric("process_open_fds")),
             open_on_disk: open.map(|open| open.on_disk as f64),
             disk: disk.clone(),
             latencies,
@@ -96,14 +115,21 @@ impl Watch {
         Ok(())
     }
 
-    /// How many files of which part have gone away, by the figures' names; nothing where there was no directory to look at.
+    /// How many files of which part have gone away, by the figures' names; nothing where there was
+    /// no directory to look at.
     pub fn removed(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        GOING.iter().zip(self.removed).filter(|_| self.data.is_some()).map(|((_, name), removed)| (*name, removed))
+        GOING
+            .iter()
+            .zip(self.removed)
+            .filter(|_| self.data.is_some())
+            .map(|((_, name), removed)| (*name, removed))
     }
 }
 
 async fn look_at(data: Option<PathBuf>) -> Result<Option<Disk>> {
     let Some(dir) = data else { return Ok(None) };
-    let looking = tokio::task::spawn_blocking(move || Disk::look(&dir).with_context(|| format!("`{}` cannot be read", dir.display())));
+    let looking = tokio::task::spawn_blocking(move || {
+        Disk::look(&dir).with_context(|| format!("`{}` cannot be read", dir.display()))
+    });
     looking.await.context("the task that looks at the data directory failed")?.map(Some)
 }

@@ -30,7 +30,10 @@ pub struct Members<'a> {
 
 impl Root {
     /// Reads a message. Where that fails, `members` has what came before.
-    pub fn read<'de, D: Deserializer<'de>>(deserializer: D, members: &mut Members<'de>) -> Result<Self, D::Error> {
+    pub fn read<'de, D: Deserializer<'de>>(
+        deserializer: D,
+        members: &mut Members<'de>,
+    ) -> Result<Self, D::Error> {
         deserializer.deserialize_any(RootVisitor(members))
     }
 }

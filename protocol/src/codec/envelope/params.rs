@@ -15,7 +15,9 @@ impl<'de> DeserializeSeed<'de> for Params<'_> {
     type Value = Call;
 
     fn deserialize<D: Deserializer<'de>>(self, params: D) -> Result<Call, D::Error> {
-        fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(params: D) -> Result<T, D::Error> {
+        fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+            params: D,
+        ) -> Result<T, D::Error> {
             Object::deserialize(params).map(|Object(params)| params)
         }
         Ok(match self.0 {
@@ -37,7 +39,10 @@ impl<'de> DeserializeSeed<'de> for Params<'_> {
 pub fn read(method: &str, params: Option<&RawValue>) -> Result<Call, WireError> {
     if !Call::METHODS.contains(&method) {
         let (method, known) = (clip(method), Call::METHODS.join("`, `"));
-        return Err(WireError::new(ErrorCode::MethodNotFound, format!("no method `{method}`; there are `{known}`")));
+        return Err(WireError::new(
+            ErrorCode::MethodNotFound,
+            format!("no method `{method}`; there are `{known}`"),
+        ));
     }
     let text = params.map_or("{}", RawValue::get);
     if !text.starts_with('{') {
@@ -51,7 +56,9 @@ pub fn read(method: &str, params: Option<&RawValue>) -> Result<Call, WireError> 
 fn explain(method: &str, text: &str) -> WireError {
     let mut json = serde_json::Deserializer::from_str(text);
     let mut track = serde_path_to_error::Track::new();
-    let message = match Params(method).deserialize(serde_path_to_error::Deserializer::new(&mut json, &mut track)) {
+    let message = match Params(method)
+        .deserialize(serde_path_to_error::Deserializer::new(&mut json, &mut track))
+    {
         Ok(_) => "the params do not fit the method".to_owned(),
         Err(error) => {
             let (path, error) = (track.path().to_string(), error.to_string());

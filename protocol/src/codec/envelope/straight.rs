@@ -1,6 +1,8 @@
-//! Reading a request in one go, as nearly all clients write it: known members, each once, `method` before `params`.
+//! Reading a request in one go, as nearly all clients write it: known members, each once, `method`
+//! before `params`.
 //!
-//! It says nothing of what it does not take: whoever reads a request then reads it again, member by member, to tell what is wrong.
+//! It says nothing of what it does not take: whoever reads a request then reads it again, member by
+//! member, to tell what is wrong.
 
 use std::fmt;
 
@@ -43,13 +45,18 @@ impl<'de> Visitor<'de> for Envelope {
                 "jsonrpc" if version.is_none() => version = Some(map.next_value::<&str>()?),
                 "id" if id.is_none() => id = Some(map.next_value::<RequestId>()?),
                 "method" if method.is_none() => method = Some(map.next_value::<&str>()?),
-                "params" if call.is_none() => call = Some(map.next_value_seed(Params(method.ok_or_else(other)?))?),
+                "params" if call.is_none() => {
+                    call = Some(map.next_value_seed(Params(method.ok_or_else(other)?))?);
+                }
                 _ => return Err(other()),
             }
         }
-        let short = |id: &RequestId| !matches!(id, RequestId::Text(text) if text.len() > MAX_REQUEST_ID);
+        let short =
+            |id: &RequestId| !matches!(id, RequestId::Text(text) if text.len() > MAX_REQUEST_ID);
         match call {
-            Some(call) if version == Some("2.0") && id.as_ref().is_none_or(short) => Ok(Request { id, call }),
+            Some(call) if version == Some("2.0") && id.as_ref().is_none_or(short) => {
+                Ok(Request { id, call })
+            }
             _ => Err(other()),
         }
     }
@@ -101,7 +108,9 @@ mod tests {
     #[test]
     fn what_clients_write_is_read_in_one_go() {
         for id in ["", r#""id":1,"#, r#""id":"a","#] {
-            let text = format!(r#"{{"jsonrpc":"2.0",{id}"method":"send","params":{{"entity":"room:a","type":"post","body":{{}},"n":1}}}}"#);
+            let text = format!(
+                r#"{{"jsonrpc":"2.0",{id}"method":"send","params":{{"entity":"room:a","type":"post","body":{{}},"n":1}}}}"#
+            );
             assert!(super::read(&text).is_some(), "{text}");
         }
         let long = "x".repeat(129);

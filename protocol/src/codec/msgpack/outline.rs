@@ -75,7 +75,8 @@ impl<'a> Outline<'a> {
     }
 }
 
-/// Takes one value off the front; none where it is not whole. There is no recursion, and nothing is built.
+/// Takes one value off the front; none where it is not whole. There is no recursion, and nothing is
+/// built.
 fn value<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let start = *rest;
     let mut open: u64 = 1;
@@ -83,7 +84,9 @@ fn value<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
         open -= 1;
         let [marker] = take(rest)?;
         let bytes: u64 = match Marker::from_u8(marker) {
-            Marker::Null | Marker::True | Marker::False | Marker::FixPos(_) | Marker::FixNeg(_) => 0,
+            Marker::Null | Marker::True | Marker::False | Marker::FixPos(_) | Marker::FixNeg(_) => {
+                0
+            }
             Marker::Reserved => return None,
             Marker::U8 | Marker::I8 => 1,
             Marker::U16 | Marker::I16 => 2,

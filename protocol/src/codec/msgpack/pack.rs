@@ -1,7 +1,8 @@
 //! JSON text to MessagePack, for any valid text.
 //!
-//! A parser into Rust values would not do: JSON can spell what they cannot hold, and another client's body must not make
-//! encoding fail. A number beyond the range of floats becomes the nearest float; half a surrogate pair becomes U+FFFD.
+//! A parser into Rust values would not do: JSON can spell what they cannot hold, and another
+//! client's body must not make encoding fail. A number beyond the range of floats becomes the
+//! nearest float; half a surrogate pair becomes U+FFFD.
 
 use rmp::encode::{write_bool, write_f64, write_nil, write_sint, write_str, write_uint};
 
@@ -80,7 +81,8 @@ impl Packer<'_> {
     /// Writes the header, now that the length is known; a long one moves the content up.
     fn close(&mut self, open: &Open) {
         let len = if open.is_map { open.items / 2 } else { open.items };
-        let (fix, wide16, wide32) = if open.is_map { (0x80, 0xde, 0xdf) } else { (0x90, 0xdc, 0xdd) };
+        let (fix, wide16, wide32) =
+            if open.is_map { (0x80, 0xde, 0xdf) } else { (0x90, 0xdc, 0xdd) };
         let header = open.header..open.header + 1;
         if len < 16 {
             self.out[open.header] = fix | len as u8;
@@ -97,7 +99,10 @@ impl Packer<'_> {
     fn number(&mut self) {
         self.count();
         let rest = &self.json[self.at..];
-        let len = rest.bytes().take_while(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')).count();
+        let len = rest
+            .bytes()
+            .take_while(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
+            .count();
         let text = &rest[..len];
         self.at += len;
         if let Ok(n) = text.parse::<u64>() {

@@ -1,7 +1,7 @@
 //! MessagePack to JSON text.
 //!
-//! Hostile input is bounded by its own size: nothing is allocated from a length it claims, nesting has a limit, and a
-//! byte of input becomes at most about seven of text.
+//! Hostile input is bounded by its own size: nothing is allocated from a length it claims, nesting
+//! has a limit, and a byte of input becomes at most about seven of text.
 
 use rmp::Marker;
 
@@ -18,7 +18,9 @@ pub enum BadPack {
     #[error("a message nests at most {0} levels deep")]
     TooDeep(usize),
     /// A type that JSON lacks.
-    #[error("MessagePack's `{0}` has no counterpart in JSON: send nil, booleans, numbers, strings, arrays or maps")]
+    #[error(
+        "MessagePack's `{0}` has no counterpart in JSON: send nil, booleans, numbers, strings, arrays or maps"
+    )]
     Type(&'static str),
     /// A float that JSON cannot write.
     #[error("NaN and infinity are no JSON numbers")]
@@ -45,10 +47,14 @@ impl BadPack {
 
 /// Reads one value, and nothing after it, that nests at most `max_depth` deep.
 pub fn to_json(bytes: &[u8], max_depth: usize) -> Result<String, BadPack> {
-    let mut unpacker = Unpacker { rest: bytes, out: Vec::with_capacity(bytes.len() + bytes.len() / 4), max_depth };
+    let mut unpacker =
+        Unpacker { rest: bytes, out: Vec::with_capacity(bytes.len() + bytes.len() / 4), max_depth };
     unpacker.value(0)?;
     match unpacker.rest.len() {
-        0 => Ok(String::from_utf8(unpacker.out).expect("only checked strings and ASCII were written")),
+        0 => {
+            Ok(String::from_utf8(unpacker.out)
+                .expect("only checked strings and ASCII were written"))
+        }
         more => Err(BadPack::Trailing(more)),
     }
 }
@@ -149,15 +155,22 @@ impl<'a> Unpacker<'a> {
         match marker {
             Marker::FixStr(len) | Marker::FixArray(len) | Marker::FixMap(len) => Ok(len.into()),
             Marker::Str8 => Ok(u8::from_be_bytes(self.array()?).into()),
-            Marker::Str16 | Marker::Array16 | Marker::Map16 => Ok(u16::from_be_bytes(self.array()?).into()),
-            Marker::Str32 | Marker::Array32 | Marker::Map32 => Ok(u32::from_be_bytes(self.array()?)),
+            Marker::Str16 | Marker::Array16 | Marker::Map16 => {
+                Ok(u16::from_be_bytes(self.array()?).into())
+            }
+            Marker::Str32 | Marker::Array32 | Marker::Map32 => {
+                Ok(u32::from_be_bytes(self.array()?))
+            }
             Marker::Bin8 | Marker::Bin16 | Marker::Bin32 => Err(BadPack::Type("bin")),
             Marker::Reserved => Err(BadPack::Type("0xc1")),
             _ => Err(BadPack::Type("ext")),
         }
     }
 
-    fn integer<const N: usize, T: serde::Serialize>(&mut self, read: fn([u8; N]) -> T) -> Result<(), BadPack> {
+    fn integer<const N: usize, T: serde::Serialize>(
+        &mut self,
+        read: fn([u8; N]) -> T,
+    ) -> Result<(), BadPack> {
         let value = read(self.array()?);
         self.write(&value);
         Ok(())
@@ -172,7 +185,8 @@ impl<'a> Unpacker<'a> {
     }
 
     fn write<T: serde::Serialize + ?Sized>(&mut self, scalar: &T) {
-        serde_json::to_writer(&mut self.out, scalar).expect("finite numbers and strings are JSON, and a Vec takes all bytes");
+        serde_json::to_writer(&mut self.out, scalar)
+            .expect("finite numbers and strings are JSON, and a Vec takes all bytes");
     }
 
     fn marker(&mut self) -> Result<Marker, BadPack> {

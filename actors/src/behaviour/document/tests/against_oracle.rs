@@ -25,7 +25,8 @@ fn value() -> impl Strategy<Value = Value> {
     scalar().prop_recursive(3, 16, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(key(), inner, 0..4).prop_map(|members| Value::Object(members.into_iter().collect::<Map<_, _>>())),
+            prop::collection::btree_map(key(), inner, 0..4)
+                .prop_map(|members| Value::Object(members.into_iter().collect::<Map<_, _>>())),
         ]
     })
 }
@@ -37,7 +38,8 @@ fn path() -> impl Strategy<Value = String> {
         1 => Just("-".to_owned()),
         1 => Just("a~1b~0\"é".to_owned()),
     ];
-    prop::collection::vec(token, 0..4).prop_map(|tokens| tokens.into_iter().map(|token| format!("/{token}")).collect())
+    prop::collection::vec(token, 0..4)
+        .prop_map(|tokens| tokens.into_iter().map(|token| format!("/{token}")).collect())
 }
 
 fn operation() -> impl Strategy<Value = Value> {
@@ -51,14 +53,21 @@ fn patch() -> impl Strategy<Value = Value> {
 
 /// Wide limits, so that only the ops themselves decide.
 fn state(initial: &Value) -> Document {
-    Document::new(DocumentConfig { initial: RawJson::from_value(initial).unwrap(), max_state_bytes: 1 << 20, max_depth: 100 })
+    Document::new(DocumentConfig {
+        initial: RawJson::from_value(initial).unwrap(),
+        max_state_bytes: 1 << 20,
+        max_depth: 100,
+    })
 }
 
 /// What the document says of its size and depth is what measuring it anew says.
 fn measured(document: &Document) -> bool {
     let text = document.snapshot();
     let anew = Tree::new(parse::parse(text.as_str()).unwrap());
-    document.size() == text.len() && document.tree.depth() == text.depth() && anew.depth() == text.depth() && anew.size() == text.len()
+    document.size() == text.len()
+        && document.tree.depth() == text.depth()
+        && anew.depth() == text.depth()
+        && anew.size() == text.len()
 }
 
 fn attempt() -> impl Strategy<Value = Attempt> {
@@ -77,7 +86,8 @@ proptest! {
     fn patches_do_as_json_patch_does(initial in value(), patch in patch()) {
         let mut document = state(&initial);
         let outcome = send(&mut document, "patch", &patch.to_string());
-        // Its own way of taking back has faults (see `edit.rs`), so it works on a copy that is thrown away.
+        // Its own way of taking back has faults (see `edit.rs`), so it works on a copy that is
+        // thrown away.
         let mut want = initial.clone();
         let applied = json_patch::patch_unsafe(&mut want, &serde_json::from_value::<json_patch::Patch>(patch).unwrap());
         prop_assert_eq!(outcome.is_ok(), applied.is_ok(), "{:?} {:?}", outcome, applied);
@@ -127,7 +137,8 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_parser_panic(text in "[\\[\\]{}\",:\\\\é0-9a-fu.eE+\\-ntr \n]{0,24}") {
-        // It may take what is no JSON, never the other way round, but for numbers and strings that have no value.
+        // It may take what is no JSON, never the other way round, but for numbers and strings that
+        // have no value.
         let mine = parse::parse(&text);
         if let Ok(theirs) = serde_json::from_str::<Value>(&text) {
             prop_assert!(mine.is_ok(), "{:?} {:?}", mine, theirs);

@@ -28,7 +28,8 @@ fn removed(path: &str) -> String {
 /// `/a` has 100,000 elements, `/o` has 3,000 members and 3,000 arrays.
 fn large() -> Document {
     let members: Vec<_> = (0..3_000).map(|i| format!(r#""{i}":[{i}]"#)).collect();
-    let initial = raw(&format!(r#"{{"a":[{}0],"o":{{{}}}}}"#, "0,".repeat(99_999), members.join(",")));
+    let initial =
+        raw(&format!(r#"{{"a":[{}0],"o":{{{}}}}}"#, "0,".repeat(99_999), members.join(",")));
     Document::new(DocumentConfig { initial, max_state_bytes: MAX_STATE, ..Default::default() })
 }
 
@@ -47,14 +48,26 @@ fn cost(operations: impl IntoIterator<Item = String>) -> (usize, Result<(), &'st
 
 #[test]
 fn what_is_moved_tested_removed_and_replaced_costs_its_path() {
-    let to_and_fro = |name: &'static str| (0..30).flat_map(move |_| [moved(name, "/b"), moved("/b", name)]);
+    let to_and_fro =
+        |name: &'static str| (0..30).flat_map(move |_| [moved(name, "/b"), moved("/b", name)]);
     let fails = || std::iter::once(removed("/nowhere"));
     assert_eq!(cost(to_and_fro("/a")), (0, Ok(())));
     assert_eq!(cost(to_and_fro("/o")), (0, Ok(())));
     assert_eq!(cost(to_and_fro("/a").chain(fails())), (0, Err("patch_failed")));
-    assert_eq!(cost([removed("/a"), removed("/o")].into_iter().chain(fails())), (0, Err("patch_failed")));
-    assert_eq!(cost((0..100).flat_map(|_| [copied("/o", "/p"), removed("/p")])), (0, Ok(())), "copies are shared");
-    assert_eq!(cost((0..700).map(|_| added("/a/0"))), (0, Ok(())), "an array has room at its beginning");
+    assert_eq!(
+        cost([removed("/a"), removed("/o")].into_iter().chain(fails())),
+        (0, Err("patch_failed"))
+    );
+    assert_eq!(
+        cost((0..100).flat_map(|_| [copied("/o", "/p"), removed("/p")])),
+        (0, Ok(())),
+        "copies are shared"
+    );
+    assert_eq!(
+        cost((0..700).map(|_| added("/a/0"))),
+        (0, Ok(())),
+        "an array has room at its beginning"
+    );
     assert_eq!(cost((0..700).map(|_| added("/a/-"))), (0, Ok(())), "and at its end");
 }
 
@@ -66,8 +79,14 @@ fn short_patches_cannot_ask_for_much() {
         ("shifting", patch_of(700, |_| vec![added("/a/50000")])),
         ("shifting back", patch_of(700, |_| vec![added("/a/50000"), removed("/a/50000")])),
         ("moving within", patch_of(700, |_| vec![moved("/a/50000", "/a/40000")])),
-        ("unsharing an array", patch_of(200, |_| vec![copied("/a", "/x"), added("/x/-"), removed("/x")])),
-        ("unsharing an object", patch_of(200, |_| vec![copied("/o", "/x"), added("/x/y"), removed("/x")])),
+        (
+            "unsharing an array",
+            patch_of(200, |_| vec![copied("/a", "/x"), added("/x/-"), removed("/x")]),
+        ),
+        (
+            "unsharing an object",
+            patch_of(200, |_| vec![copied("/o", "/x"), added("/x/y"), removed("/x")]),
+        ),
     ];
     for (name, operations) in worst {
         let (work, outcome) = cost(operations);
@@ -92,9 +111,17 @@ fn merges_cost_what_they_bring() {
         let accepted = send(&mut document, "merge", &body).unwrap();
         assert_eq!((document.snapshot().as_str().len(), accepted.work), (body.len(), 0));
     }
-    let deep = format!(r#"{{"{long}":{{"{long}":{{"0":null,"{long}":{{"1":null,"2":{}1{}}}}}}}}}"#, "[".repeat(40), "]".repeat(40));
+    let deep = format!(
+        r#"{{"{long}":{{"{long}":{{"0":null,"{long}":{{"1":null,"2":{}1{}}}}}}}}}"#,
+        "[".repeat(40),
+        "]".repeat(40)
+    );
     assert_eq!(send(&mut document, "merge", &deep).unwrap_err().reason, "too_deep");
-    assert_eq!((document.size(), document.snapshot().len()), (body.len(), body.len()), "what was merged before is taken back");
+    assert_eq!(
+        (document.size(), document.snapshot().len()),
+        (body.len(), body.len()),
+        "what was merged before is taken back"
+    );
 }
 
 /// What an accepted op has left shared, the next one can change, however large it is.
@@ -104,16 +131,29 @@ fn the_largest_copy_can_be_changed() {
     for (value, change) in [
         (format!("[{}0]", "0,".repeat(rest / 2)), r#"{"path":"/b/1","value":1}"#),
         (
-            format!("{{{}}}", (10_000..10_000 + rest / 10).map(|key| format!(r#""{key}":0"#)).collect::<Vec<_>>().join(",")),
+            format!(
+                "{{{}}}",
+                (10_000..10_000 + rest / 10)
+                    .map(|key| format!(r#""{key}":0"#))
+                    .collect::<Vec<_>>()
+                    .join(",")
+            ),
             r#"{"path":"/b/10001","value":1}"#,
         ),
     ] {
         let initial = raw(&format!(r#"{{"a":{value}}}"#));
-        let mut document = Document::new(DocumentConfig { initial, max_state_bytes: MAX_STATE, ..Default::default() });
+        let mut document = Document::new(DocumentConfig {
+            initial,
+            max_state_bytes: MAX_STATE,
+            ..Default::default()
+        });
         send(&mut document, "patch", &patch([copied("/a", "/b")])).unwrap();
         assert!(document.size() > MAX_STATE * 9 / 10, "it is as large as it may be");
         assert!(send(&mut document, "set", change).unwrap().work > ORDINARY_WORK);
-        assert!(send(&mut document, "set", change).unwrap().work < ORDINARY_WORK, "it is its own now");
+        assert!(
+            send(&mut document, "set", change).unwrap().work < ORDINARY_WORK,
+            "it is its own now"
+        );
     }
 }
 

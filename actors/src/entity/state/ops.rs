@@ -1,0 +1,199 @@
+//! What an entity does with an op: limits, repetitions, the decision.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use greenroom_protocol::results::Sent;
+use greenroom_protocol::{ErrorCode, RawJson, WireError};
+
+use super::outputs::Output;
+use super::{Effects, Entity};
+use crate::answer::{Responder, overloaded};
+use crate::behaviour::{ORDINARY_WORK, Op};
+use crate::clock::Millis;
+use crate::entity::dedupe::{Dedupe, Known, client_made};
+use crate::entity::identity::op_hash;
+use crate::entity::messages::OpRequest;
+use crate::limits::Refused;
+use crate::metrics::record_rate_limited;
+use crate::record::EventRecord;
+
+impl Entity {
+    /// Decides on an op. `room` tells whether the journal has room for one event; it is needed when
+    /// this returns true.
+    pub fn op(&mut self, request: OpRequest, now: Millis, room: bool, fx: &mut Effects) {
+        let OpRequest { sender, r#type, body, n, first_sent, if_seq, tag, reply } = request;
+        if let Err(refused) = self.bucket.check(1) {
+            record_rate_limited("entity");
+            return self.refuse_op(reply, over_limit(refused), fx);
+        }
+        let began = n.map(|_| first_sent.unwrap_or_else(|| client_made(&sender.client)));
+        if let (Some(n), Some(began)) = (n, began) {
+            let known = self.look_up(&sender.user, &sender.client, began, n, now);
+            if !matches!(known, Known::New) {
+                return self.not_new(known, n, &r#type, &body, reply, fx);
+            }
+        }
+        if !room || self.pending_ops >= self.nature.kind.max_pending_ops {
+            return self.refuse_op(reply, overloaded("journal"), fx);
+        }
+        if if_seq.is_some_and(|wanted| wanted != self.seq) {
+            let error = WireError::new(
+                ErrorCode::Conflict,
+                format!("the entity is at seq {}, not at `if_seq`", self.seq),
+            )
+            .at_seq(self.seq);
+            self.nature.metrics.refused(ErrorCode::Conflict);
+            return self.put(Output::Refusal(reply, Box::new(error)), fx);
+        }
+        let (seq, at) = (self.seq + 1, now.max(self.last_at));
+        let op = Op {
+            r#type: &r#type,
+            body: &body,
+            from: &sender.user,
+            moderator: sender.moderator,
+            seq,
+            at,
+        };
+        let erases = self.behaviour.erases(&op);
+        if erases.is_some() && self.erases_enough() {
+            return self.refuse_op(reply, overloaded("erasing"), fx);
+        }
+        let decided = self.behaviour.decide(&op);
+        let work = decided.as_ref().map_or_else(|refusal| refusal.work, |accepted| accepted.work);
+        reply.charge(u32::try_from(work / ORDINARY_WORK).unwrap_or(u32::MAX));
+        match decided {
+            Ok(accepted) => {
+                let client = n.is_some().then_some(sender.client);
+                let began = began.filter(|began| *began > at);
+                let result = accepted.result;
+                let record = Arc::new(EventRecord {
+                    seq,
+                    at,
+                    from: sender.user,
+                    r#type,
+                    body,
+                    deleted: None,
+                    client,
+                    n,
+                    began,
+                    tag,
+                    result,
+                });
+                (self.seq, self.last_at) = (seq, at);
+                self.shared.forget();
+                let kind = &self.nature.kind;
+                self.dedupe.change(
+                    || Dedupe::new(kind.dedupe_clients, kind.dedupe_ops),
+                    |dedupe| dedupe.record(&record),
+                );
+                self.pending_ops += 1;
+                self.upkeep.event(record.body.len());
+                fx.event = Some(Arc::clone(&record));
+                fx.erasure = erases.map(|erases| self.is_erased(erases, seq));
+                self.gate.push_back((seq, Output::Event { record, reply, since: Instant::now() }));
+                self.snapshot_if_due(fx);
+            }
+            Err(refusal) => {
+                self.nature.metrics.refused(refusal.code);
+                let error = WireError::new(refusal.code, refusal.message).reason(refusal.reason);
+                self.put(Output::Refusal(reply, Box::new(error)), fx);
+            }
+        }
+    }
+
+    /// Answers an op whose number is not a new one.
+    fn not_new(
+        &mut self,
+        known: Known,
+        n: u64,
+        r#type: &str,
+        body: &RawJson,
+        reply: Responder,
+        fx: &mut Effects,
+    ) {
+        match known {
+            Known::New => {}
+            Known::Done(outcome)
+                if outcome.hash.is_some_and(|hash| hash != op_hash(r#type, body)) =>
+            {
+                self.nature.metrics.refused(ErrorCode::InvalidParams);
+                self.put(Output::Refusal(reply, Box::new(n_reused(n))), fx);
+            }
+            Known::Done(outcome) => {
+                self.nature.metrics.duplicate.increment(1);
+                let sent = Sent {
+                    seq: outcome.seq,
+                    epoch: self.epoch.clone(),
+                    at: outcome.at,
+                    result: outcome.result,
+                    duplicate: true,
+                };
+                self.put(Output::Repeat(reply, Box::new(sent)), fx);
+            }
+            Known::TooEarly(wait) => self.refuse_op(reply, too_early(wait), fx),
+            Known::Expired => {
+                // What was forgotten for an op that is not on disk is known again should that fail.
+                self.nature.metrics.refused(ErrorCode::OpExpired);
+                self.put(Output::Refusal(reply, Box::new(op_expired(n))), fx);
+            }
+        }
+    }
+
+    /// What is known of an op; nobody has asked for anything where there is nothing to look it up
+    /// in.
+    pub(super) fn look_up(
+        &mut self,
+        user: &Arc<str>,
+        client: &Arc<str>,
+        began: Millis,
+        n: u64,
+        now: Millis,
+    ) -> Known {
+        self.dedupe
+            .change_if_any(|dedupe| dedupe.look_up(user, client, began, n, now))
+            .unwrap_or(Known::New)
+    }
+
+    fn refuse_op(&self, reply: Responder, error: WireError, fx: &mut Effects) {
+        self.nature.metrics.refused(error.data.code);
+        fx.answer(reply.error(error));
+    }
+}
+
+fn over_limit(refused: Refused) -> WireError {
+    let after = match refused {
+        Refused::RetryAfter(after) => u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1),
+        Refused::TooBig { .. } => 1000,
+    };
+    WireError::new(
+        ErrorCode::RateLimited,
+        "the entity accepts no more ops now; repeat the op with the same `n` later",
+    )
+    .retry_after_ms(after)
+    .reason("entity")
+}
+
+fn op_expired(n: u64) -> WireError {
+    let message = format!(
+        "op {n} is older than what this entity remembers: its outcome is not known any more and it is not executed again"
+    );
+    WireError::new(ErrorCode::OpExpired, message)
+}
+
+fn n_reused(n: u64) -> WireError {
+    let message = format!(
+        "`n` {n} was used for another op of this client: its type or its body differ; choose a new number for a new op"
+    );
+    WireError::new(ErrorCode::InvalidParams, message).reason("n_reused")
+}
+
+/// The longest time that a client whose ops began in the future is told to wait.
+const LONGEST_WAIT: Millis = 60_000;
+
+fn too_early(wait: Millis) -> WireError {
+    let message = "too many clients date their ops ahead of the server's clock; repeat the op with the same `n` later";
+    WireError::new(ErrorCode::Overloaded, message)
+        .retry_after_ms(wait.min(LONGEST_WAIT))
+        .reason("dated_ahead")
+}
