@@ -19,12 +19,13 @@
 //!
 //! Everything here follows from the journal, and is packed into snapshots.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU64;
 use std::sync::{Arc, LazyLock};
 
 use foldhash::fast::RandomState;
 use greenroom_protocol::{RawJson, Seq};
+use hashbrown::{Equivalent, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::identity::op_hash;
@@ -63,12 +64,24 @@ pub struct Outcome {
     /// What the behaviour returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<RawJson>,
-    /// Which op it is the outcome of. Earlier versions did not keep it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Which op it is the outcome of. Earlier versions did not keep it, or another hash by another
+    /// name.
+    #[serde(rename = "op", default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<NonZeroU64>,
 }
 
+/// A user and one of its clients.
 type Key = (Arc<str>, Arc<str>);
+
+/// A key that is only looked up.
+#[derive(Hash)]
+struct Asked<'a>(&'a str, &'a str);
+
+impl Equivalent<Key> for Asked<'_> {
+    fn equivalent(&self, (user, client): &Key) -> bool {
+        *self.1 == **client && *self.0 == **user
+    }
+}
 
 /// The outcomes that one entity remembers.
 #[derive(Debug, Clone, Default)]
@@ -144,6 +157,31 @@ impl Window {
     fn last_seq(&self) -> Seq {
         self.outcomes.iter().map(|outcome| outcome.seq).max().unwrap_or(0)
     }
+
+    /// Whether `n` follows all numbers that are kept: nearly every op's does, and the others need
+    /// not be looked at then.
+    fn is_next(&self, n: u64) -> bool {
+        self.outcomes.back().is_none_or(|last| last.n < n)
+    }
+
+    /// The outcome of an op that is kept.
+    fn find(&self, n: u64) -> Option<&Outcome> {
+        if self.is_next(n) {
+            return None;
+        }
+        let at = self.outcomes.binary_search_by_key(&n, |outcome| outcome.n).ok()?;
+        Some(&self.outcomes[at])
+    }
+
+    /// Keeps one more outcome. Numbers grow, but holes may be filled late.
+    fn insert(&mut self, outcome: Outcome) {
+        if self.is_next(outcome.n) {
+            self.outcomes.push_back(outcome);
+        } else {
+            let at = self.outcomes.partition_point(|earlier| earlier.n < outcome.n);
+            self.outcomes.insert(at, outcome);
+        }
+    }
 }
 
 impl Dedupe {
@@ -156,22 +194,21 @@ impl Dedupe {
     /// What is known at the time `now` of op `n` of `client`, which began at `began`, by its word.
     pub fn look_up(
         &mut self,
-        user: &Arc<str>,
-        client: &Arc<str>,
+        user: &str,
+        client: &str,
         began: Millis,
         n: u64,
         now: Millis,
     ) -> Known {
-        let key = (Arc::clone(user), Arc::clone(client));
-        let window = self.clients.get(&key);
+        let window = self.clients.get(&Asked(user, client));
         // Until the first client is forgotten, nobody can be a forgotten one.
         let behind = window.map_or(self.horizon, |window| window.met_behind);
         if let Some(window) = window {
             if n <= window.floor {
                 return Known::Expired;
             }
-            if let Ok(at) = window.outcomes.binary_search_by_key(&n, |outcome| outcome.n) {
-                return Known::Done(window.outcomes[at].clone());
+            if let Some(outcome) = window.find(n) {
+                return Known::Done(outcome.clone());
             }
         }
         if behind > 0 && began <= behind {
@@ -208,26 +245,17 @@ impl Dedupe {
     pub fn record(&mut self, event: &EventRecord) {
         self.last_at = self.last_at.max(event.at);
         let (Some(client), Some(n)) = (&event.client, event.n) else { return };
-        let key = (Arc::clone(&event.from), Arc::clone(client));
-        if !self.clients.contains_key(&key)
-            && self.clients.len() - self.count_ahead(event.at) >= self.max_clients as usize
-        {
-            self.forget_oldest(event.at);
-        }
-        let horizon = self.horizon;
-        let window = self
-            .clients
-            .entry(key)
-            .or_insert_with(|| Window { met_behind: horizon, ..Window::default() });
-        self.outcomes += 1;
-        // Numbers grow, but holes may be filled late.
-        let place = window.outcomes.partition_point(|outcome| outcome.n < n);
         // Without its body nobody knows it any more.
         let hash = event.deleted.is_none().then(|| op_hash(&event.r#type, &event.body));
-        window.outcomes.insert(
-            place,
-            Outcome { n, seq: event.seq, at: event.at, result: event.result.clone(), hash },
-        );
+        let result = event.result.clone();
+        let outcome = Outcome { n, seq: event.seq, at: event.at, result, hash };
+        let asked = Asked(&event.from, client);
+        if self.clients.get(&asked).is_none() {
+            self.meet((Arc::clone(&event.from), Arc::clone(client)), event.at);
+        }
+        let Some(window) = self.clients.get_mut(&asked) else { return };
+        window.insert(outcome);
+        self.outcomes += 1;
         while window.outcomes.len() > self.max_ops as usize
             && let Some(lowest) = window.outcomes.pop_front()
         {
@@ -244,6 +272,14 @@ impl Dedupe {
                 ahead.insert((began, key))
             });
         }
+    }
+
+    /// Makes room for a new client.
+    fn meet(&mut self, key: Key, now: Millis) {
+        if self.clients.len() - self.count_ahead(now) >= self.max_clients as usize {
+            self.forget_oldest(now);
+        }
+        self.clients.insert(key, Window { met_behind: self.horizon, ..Window::default() });
     }
 
     /// Forgets the quieter half of the clients that may be forgotten at once, so that the cost of

@@ -27,7 +27,7 @@ const TRIM_MAX: u64 = 1024;
 /// Rows are not taken to be longer than this, or a step could delete far more of them than it says.
 const LONG_ROW: u64 = 16;
 /// A snapshot is due after this multiple of its interval, however large it is.
-const AT_THE_LATEST: u64 = 8;
+const AT_THE_LATEST: u64 = 16;
 /// The share of a snapshot's interval that all of it is.
 const WHOLE: u8 = 64;
 
@@ -231,7 +231,7 @@ mod tests {
         assert!(upkeep.snapshot_due(1100, 1000, || 1));
         let large = || usize::MAX / 2;
         assert!(
-            !upkeep.snapshot_due(8099, 1000, large) && upkeep.snapshot_due(8100, 1000, large),
+            !upkeep.snapshot_due(16_099, 1000, large) && upkeep.snapshot_due(16_100, 1000, large),
             "nor is a large state put off for ever"
         );
     }

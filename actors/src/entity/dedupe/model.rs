@@ -91,7 +91,7 @@ impl World {
             Word::Lies(by) => self.now + by,
         };
         let lies = matches!(scope.words[client], Word::Lies(_));
-        let known = world.dedupe.look_up(&"alice".into(), &client_id(client), word, n, self.now);
+        let known = world.dedupe.look_up("alice", &client_id(client), word, n, self.now);
         match (known, self.is_executed(client, n)) {
             (Known::New, Some(_)) if !lies => return Err("it is executed twice".into()),
             (Known::New, _) => world.execute(client, n, word),
@@ -103,7 +103,7 @@ impl World {
                 if word > self.now && self.clients_ahead() >= scope.max_clients =>
             {
                 let later = world.dedupe.clone().look_up(
-                    &"alice".into(),
+                    "alice",
                     &client_id(client),
                     word,
                     n,

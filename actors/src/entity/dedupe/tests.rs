@@ -19,7 +19,7 @@ fn event(user: &str, client: &str, n: u64, seq: Seq) -> EventRecord {
 }
 
 fn known(dedupe: &Dedupe, user: &str, client: &str, made: Millis, n: u64) -> &'static str {
-    match dedupe.clone().look_up(&user.into(), &client.into(), made, n, 2000) {
+    match dedupe.clone().look_up(user, client, made, n, 2000) {
         Known::New => "new",
         Known::Done(_) => "done",
         Known::Expired => "expired",
@@ -39,7 +39,7 @@ fn an_outcome_is_known_by_user_client_and_number() {
         result: Some(RawJson::from_text("4").unwrap()),
         hash: Some(op_hash("post", &RawJson::NULL)),
     };
-    assert_eq!(dedupe.look_up(&"alice".into(), &"a".into(), 0, 4, 2000), Known::Done(done));
+    assert_eq!(dedupe.look_up("alice", "a", 0, 4, 2000), Known::Done(done));
     for (user, client, n) in
         [("bob", "a", 4), ("alice", "b", 4), ("alice", "a", 3), ("alice", "a", 5)]
     {
@@ -81,7 +81,7 @@ fn a_date_ahead_of_the_clock_refuses_nobody_else() {
     dedupe.record(&ahead("early", 2, 1500));
     dedupe.record(&ahead("late", 3, 9000));
     let look_up = |dedupe: &mut Dedupe, client: &str, began, now| {
-        dedupe.look_up(&"alice".into(), &client.into(), began, 1, now)
+        dedupe.look_up("alice", client, began, 1, now)
     };
     assert_eq!(
         look_up(&mut dedupe, "third", 1400, 1100),
@@ -152,7 +152,7 @@ fn what_an_earlier_version_packed_is_read() {
     assert_eq!(known(&packed(0, 3), "alice", "a", 900, 2), "expired", "it may have been");
     assert_eq!(known(&packed(0, 3), "alice", "a", 1001, 2), "new", "but this op is younger");
     assert_eq!(known(&packed(2, 3), "alice", "a", 900, 2), "expired");
-    let outcome = packed(0, 3).look_up(&"alice".into(), &"a".into(), 900, 3, 2000);
+    let outcome = packed(0, 3).look_up("alice", "a", 900, 3, 2000);
     assert!(matches!(outcome, Known::Done(Outcome { hash: None, .. })), "{outcome:?}");
 }
 

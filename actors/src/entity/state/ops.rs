@@ -144,8 +144,8 @@ impl Entity {
     /// in.
     pub(super) fn look_up(
         &mut self,
-        user: &Arc<str>,
-        client: &Arc<str>,
+        user: &str,
+        client: &str,
         began: Millis,
         n: u64,
         now: Millis,

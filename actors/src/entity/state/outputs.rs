@@ -78,13 +78,15 @@ impl Entity {
     pub(super) fn release(&mut self, fx: &mut Effects) {
         let mut run = Vec::new();
         let mut answers = Vec::new();
+        let now = Instant::now();
+        let waited = self.gate.len();
         while self.gate.front().is_some_and(|(need, _)| *need <= self.durable) {
             let Some((_, output)) = self.gate.pop_front() else { break };
             match output {
                 Output::Event { record, reply, since } => {
                     self.pending_ops -= 1;
                     self.committed = record.seq;
-                    self.nature.metrics.acknowledged(since.elapsed());
+                    self.nature.metrics.acknowledged(now.duration_since(since));
                     let ids = || {
                         let (session, user) = (Some(reply.session()), Some(&*record.from));
                         trail::Ids { session, user, n: record.n, seq: Some(record.seq) }
@@ -112,7 +114,9 @@ impl Entity {
             }
         }
         self.flush(&mut run, &mut answers, fx);
-        if self.gate.is_empty() {
+        let let_out = waited.saturating_sub(self.gate.len());
+        // A busy entity will need as many places again; a quiet one gives them back.
+        if self.gate.is_empty() && self.gate.capacity() > 2 * let_out {
             self.gate.shrink_to(0);
         }
     }
