@@ -12,8 +12,8 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+/// The allocator, for a program to choose: `#[global_allocator] static A: MiMalloc = MiMalloc;`.
+pub use mimalloc::MiMalloc;
 
 /// mimalloc's option: the largest block that it takes from its pool.
 const OPTION: &str = "MIMALLOC_ARENA_MAX_OBJECT_SIZE";

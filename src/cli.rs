@@ -1,11 +1,13 @@
 //! The command line.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{ConfigError, Loaded, LogFormat, Overrides};
+use crate::app::{self, App};
+use crate::config::{Config, ConfigError, Loaded, LogFormat, Overrides};
+use crate::failure::Failure;
+use crate::{allocator, logging, shutdown, store, ws};
 
 pub mod check;
 pub mod rewrite;
@@ -103,40 +105,50 @@ impl ConfigArgs {
     }
 }
 
-/// Why a command ended without success. Says so on standard error.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// It was asked for something that cannot be: exit code 2.
-    #[error("{0}")]
-    Config(String),
-    /// It went wrong: exit code 1.
-    #[error("{0}")]
-    Runtime(String),
-}
-
-impl Failure {
-    /// Everything that is wrong with a configuration and what it names.
-    pub fn of_config(failures: Vec<String>) -> Self {
-        ConfigError(failures).into()
-    }
-
-    /// The exit code.
-    pub fn code(&self) -> u8 {
-        match self {
-            Self::Runtime(_) => 1,
-            Self::Config(_) => 2,
+/// Does what the command line asks for.
+///
+/// # Errors
+/// Why it could not be done.
+pub fn run(command: Command) -> Result<(), Failure> {
+    // First of all: it may start the process anew.
+    let configured = if let Command::Token(_) = command { Ok(()) } else { allocator::configure() };
+    let system = actix_rt::System::new();
+    match command {
+        Command::Serve(args) => {
+            let loaded = args.load()?;
+            logging::start(&loaded.config.log);
+            if let Err(error) = configured {
+                tracing::warn!(%error, "the allocator keeps its defaults: the store opens and closes slower, and takes more memory");
+            }
+            for name in &loaded.ignored {
+                tracing::warn!("the environment variable `{name}` is no key and is ignored");
+            }
+            system.block_on(serve(loaded.config))
+        }
+        Command::Token(args) => {
+            token::run(&args, greenroom_actors::clock::wall()).map(|token| println!("{token}"))
+        }
+        Command::Rewrite(args) => system.block_on(rewrite::run(&args, &mut std::io::stdout())),
+        Command::Check(args) => {
+            system.block_on(check::run(&args, &mut std::io::stdout(), async |store, kinds| {
+                store::check(store, kinds).await.map_err(|error| error.to_string())
+            }))
         }
     }
-
-    /// Prints it, and hands back the exit code.
-    pub fn report(&self) -> ExitCode {
-        eprintln!("greenroom: {self}");
-        ExitCode::from(self.code())
-    }
 }
 
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error.to_string())
+/// Serves until a signal asks the process to stop.
+async fn serve(config: Config) -> Result<(), Failure> {
+    let url = config.store.url.clone();
+    // Bound before the store is opened: an address in use is found out at once.
+    let listener = app::listen(&config)?;
+    let server = App::build(config).await?.start(listener)?;
+    println!("greenroom {}", env!("CARGO_PKG_VERSION"));
+    println!("  open      http://{}/", server.address());
+    println!("  socket    ws://{}{}", server.address(), ws::PATH);
+    if let Some(admin) = server.admin_address() {
+        println!("  metrics   http://{admin}/metrics");
     }
+    println!("  store     {url}");
+    server.until(shutdown::signal()).await
 }

@@ -1,6 +1,6 @@
 //! The server's metrics, and the recorder that all crates' metrics end up in.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use greenroom_actors::metrics::{self as core, Metric, MetricType};
@@ -76,16 +76,20 @@ pub struct Exporter {
 type Sampler = Box<dyn Fn() + Send>;
 
 impl Exporter {
-    /// Installs the recorder of this process. To be called once, before anything is recorded:
-    /// handles that were made earlier record nothing.
+    /// The recorder of this process: the first call installs it, and later ones share it. Handles
+    /// that were made before that record nothing.
     ///
     /// # Errors
-    /// When there is a recorder already.
+    /// When something else has installed a recorder.
     pub fn install() -> Result<Self, InstallError> {
-        let recorder = builder().build_recorder();
-        let handle = recorder.handle();
-        metrics::set_global_recorder(recorder).map_err(|_| InstallError)?;
-        Ok(Self::started(handle))
+        static INSTALLED: OnceLock<Result<Exporter, InstallError>> = OnceLock::new();
+        let install = || {
+            let recorder = builder().build_recorder();
+            let handle = recorder.handle();
+            metrics::set_global_recorder(recorder).map_err(|_| InstallError)?;
+            Ok(Self::started(handle))
+        };
+        INSTALLED.get_or_init(install).clone()
     }
 
     /// Describes everything, and records what is known from the start.

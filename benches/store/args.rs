@@ -23,6 +23,15 @@ pub struct Args {
     /// A directory on the disk to measure; each variant makes a database in it and removes it
     #[arg(long, default_value = env!("CARGO_TARGET_TMPDIR"))]
     pub dir: PathBuf,
+    /// Measure a SurrealDB server instead, such as ws://127.0.0.1:8000; what is written stays there
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// User of that server
+    #[arg(long, env = "GREENROOM_STORE__USERNAME", requires = "url")]
+    pub username: Option<String>,
+    /// Password of that user
+    #[arg(long, env = "GREENROOM_STORE__PASSWORD", requires = "url", hide_env_values = true)]
+    pub password: Option<String>,
     /// Size of an op's body
     #[arg(long, default_value_t = 100)]
     pub bytes: usize,

@@ -4,10 +4,8 @@
 use greenroom_actors::record::EventRecord;
 use greenroom_actors::store::{JournalRow, SnapshotRow};
 use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
-use surrealdb::types::{Object, Value};
 
 use super::Result;
-use super::rows::int;
 use super::variant::Snapshots;
 
 /// Stands for the seq and the number of an op while its text is made.
@@ -17,8 +15,7 @@ const MARK: u64 = 9_007_199_254_740_991;
 pub struct Log {
     entity: EntityId,
     epoch: Epoch,
-    record: EventRecord,
-    /// The record as JSON, without the seq and the number that belong between the parts.
+    /// An event as JSON, without the seq and the number that belong between the parts.
     text: [String; 3],
     next: Seq,
     /// The state that snapshots hold, and when the next one is due.
@@ -27,13 +24,13 @@ pub struct Log {
 }
 
 impl Log {
-    /// The log of the `index`th of `entities`, whose ops have bodies of `bytes` bytes. Snapshots of
-    /// different entities fall due in turn.
+    /// The log of the `index`th of `entities`, whose ops have bodies of `bytes` bytes. `run` makes
+    /// its name another in each run. Snapshots of different entities fall due in turn.
     ///
     /// # Errors
     /// Never, unless a record's JSON has another form than this expects.
     pub fn new(
-        lane: usize,
+        run: u64,
         index: usize,
         entities: usize,
         bytes: usize,
@@ -67,9 +64,9 @@ impl Log {
         let (every, state) =
             snapshots.map_or((Seq::MAX, 0), |snapshots| (snapshots.every, snapshots.bytes));
         Ok(Self {
-            entity: EntityId::parse(&format!("room:lobby-{lane}-{index}"))?,
+            entity: EntityId::parse(&format!("room:lobby-{run}-{index}"))?,
             epoch: Epoch::from_bits(index as u64),
-            record,
+
             text,
             next: 1,
             state: RawJson::from_text(format!(r#"{{"messages":"{}"}}"#, pad(index, state)))?,
@@ -97,31 +94,6 @@ impl Log {
         }
     }
 
-    /// Takes `count` more ops, each a text of its own.
-    pub fn texts(&mut self, count: usize) -> Vec<Value> {
-        let text = || {
-            let mut text = String::new();
-            self.push_text(&mut text);
-            Value::String(text)
-        };
-        std::iter::repeat_with(text).take(count).collect()
-    }
-
-    /// Takes one more op as an object. Its body stays text: the server passes bodies on unread.
-    pub fn object(&mut self) -> Object {
-        let EventRecord { at, from, r#type, body, client, .. } = &self.record;
-        let mut object = Object::new();
-        object.insert("seq", int(self.next));
-        object.insert("at", int(*at));
-        object.insert("from", from.as_ref().to_owned());
-        object.insert("type", r#type.as_ref().to_owned());
-        object.insert("body", body.as_str().to_owned());
-        object.insert("client", client.as_deref().map(str::to_owned));
-        object.insert("n", int(self.next));
-        self.next += 1;
-        object
-    }
-
     /// A snapshot, where one is due.
     pub fn snapshot(&mut self, snapshots: Snapshots) -> Option<SnapshotRow> {
         let seq = self.next - 1;
@@ -139,15 +111,14 @@ impl Log {
         })
     }
 
-    /// A row without events, for shapes that hold them in another way than the server.
-    pub fn bare_row(&self) -> JournalRow {
-        JournalRow {
-            entity: self.entity.clone(),
-            epoch: self.epoch.clone(),
-            first_seq: self.next,
-            last_seq: self.next,
-            events: String::new(),
-        }
+    /// The entity whose log this is.
+    pub fn entity(&self) -> &EntityId {
+        &self.entity
+    }
+
+    /// The last op that was taken.
+    pub fn last_seq(&self) -> Seq {
+        self.next - 1
     }
 
     fn push_text(&mut self, to: &mut String) {

@@ -1,52 +1,30 @@
-//! `make bench-store`: what a commit costs, by what is written and how. `docs/adr/0008` has the
-//! comparison that this measures.
+//! `make bench-store`: what a commit of the server's store costs, by the number of ops in it and the
+//! snapshots.
 //!
-//! Each variant gets a database of its own, opened as the server opens its store, and writes
-//! transactions for a while; nothing is compared with a limit. Run it on the disk that is meant,
-//! and pinned to one core (`taskset -c 0`) to see what the server's core would spend.
-//!
-//! The server is a binary, so this cannot link to its store. What the server says to the database
-//! (`commit.rs`, `rows.rs`, the schema) and the threads and memory it says it with are included as
-//! they are; [`link`] takes the place of the module of that name and hands over what the server
-//! would send. [`engine`] is written here once more, since it opens databases in ways that the
-//! server must not.
-
-// Included modules have tests, which are no part of this program, and functions that it has no use
-// for.
-#[path = "../../src/allocator.rs"]
-mod allocator;
-#[allow(dead_code, unused_imports, reason = "the server's, see above")]
-#[path = "../../src/store/commit.rs"]
-mod commit;
-#[allow(dead_code, unused_imports, reason = "the server's, see above")]
-#[path = "../../src/store/failure.rs"]
-mod failure;
-#[allow(dead_code, unused_imports, reason = "the server's, see above")]
-#[path = "../../src/store/rows.rs"]
-mod rows;
-#[allow(dead_code, unused_imports, reason = "the server's, see above")]
-#[path = "../../src/store/runtime.rs"]
-mod runtime;
+//! Each variant gets a database of its own and writes transactions for a while, as the committer
+//! does; nothing is compared with a limit. Run it on the disk that is meant, and pinned to one core
+//! (`taskset -c 0`) to see what the server's core would spend. How other shapes of the journal
+//! compare was measured once and is in `docs/adr/0008-shapes-of-the-journal.md`.
 
 mod args;
-mod engine;
-mod lane;
-mod link;
 mod log;
 mod measure;
 mod meter;
 mod report;
-mod sending;
-mod shape;
 mod variant;
+mod writer;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use greenroom::allocator::{self, MiMalloc};
 use tracing_subscriber::EnvFilter;
 
 use args::Args;
 use report::Report;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// What went wrong, in words; nobody branches on it.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -58,7 +36,7 @@ fn main() -> ExitCode {
     }
     // As the server's: until somebody listens, SurrealDB's spans take the trouble to say what
     // nobody hears.
-    let filter = EnvFilter::new("info,surrealdb=warn,surrealkv=error");
+    let filter = EnvFilter::new("warn,surrealkv=error");
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,

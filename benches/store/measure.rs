@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::try_join_all;
+use greenroom::config::{Secret, StoreConfig};
+use greenroom::store::SurrealStore;
 use serde::Serialize;
 
 use super::Result;
 use super::args::Args;
-use super::engine::Engine;
-use super::lane::Lane;
 use super::meter::{Cpu, bytes_in};
 use super::variant::Variant;
+use super::writer::Writer;
 
 /// What a variant does before it is measured.
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -28,7 +28,7 @@ pub struct Figures {
     pub p50_ms: f64,
     /// The same of the slowest hundredth.
     pub p99_ms: f64,
-    /// CPU seconds of the whole process, the making of the ops included.
+    /// CPU seconds of this process, the making of the ops included; a server's are not.
     pub cpu_s: f64,
     /// The kernel's part of it.
     pub cpu_system_s: f64,
@@ -38,35 +38,39 @@ pub struct Figures {
     pub disk_bytes_per_op: f64,
 }
 
-/// Writes transactions of `variant` into a new database.
+/// Writes transactions of `variant` into a new database, or into the server's.
 ///
 /// # Errors
-/// What the database or the system says, and when what was written is not there.
+/// What the store or the system says, and when what was written is not there.
 pub async fn measure(variant: &Variant, args: &Args) -> Result<Figures> {
     let directory = tempfile::Builder::new().prefix("store-").tempdir_in(&args.dir)?;
-    let engine = Engine::open(directory.path(), variant.flush, args.threads, variant.shape).await?;
-    let mut lanes = Vec::new();
-    for index in 0..variant.at_once {
-        lanes.push(Lane::open(variant, index, args.bytes, &engine).await?);
-    }
-    run(&mut lanes, &engine, WARM_UP).await?;
-    lanes.iter_mut().for_each(|lane| lane.took.clear());
+    let embedded = || format!("surrealkv://{}", directory.path().display());
+    let config = StoreConfig {
+        url: args.url.clone().unwrap_or_else(embedded),
+        username: args.username.clone(),
+        password: args.password.clone().map(Secret::new),
+        threads: args.threads,
+        ..StoreConfig::default()
+    };
+    let store = SurrealStore::open(&config).await?;
+    let mut writer = Writer::start(variant, args.bytes, &store).await?;
+    writer.run(&store, WARM_UP).await?;
+    writer.took.clear();
 
-    let (bytes, cpu, begun) = (bytes_in(directory.path())?, Cpu::now()?, Instant::now());
-    run(&mut lanes, &engine, args.duration).await?;
-    let (seconds, cpu) = (begun.elapsed().as_secs_f64(), Cpu::now()?.since(cpu));
+    let bytes = bytes_in(directory.path())?;
+    let cpu = Cpu::now()?;
+    let begun = Instant::now();
+    writer.run(&store, args.duration).await?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let cpu = Cpu::now()?.since(cpu);
     let log_bytes = bytes_in(directory.path())?.saturating_sub(bytes);
 
-    for lane in &mut lanes {
-        lane.check(&engine).await?;
-    }
-    let ever = lanes.iter().map(Lane::transactions).sum::<u64>() * variant.ops() as u64;
-    let mut took: Vec<Duration> = lanes.iter_mut().flat_map(|lane| lane.took.drain(..)).collect();
-    took.sort_unstable();
-    drop(lanes);
-    engine.close().await;
+    writer.check(&store).await?;
+    store.close().await;
     let disk_bytes = bytes_in(directory.path())?;
-
+    let ever = writer.transactions * variant.ops() as u64;
+    let mut took = writer.took;
+    took.sort_unstable();
     let transactions = took.len() as u64;
     Ok(Figures {
         transactions,
@@ -79,12 +83,6 @@ pub async fn measure(variant: &Variant, args: &Args) -> Result<Figures> {
         log_bytes,
         disk_bytes_per_op: disk_bytes as f64 / ever as f64,
     })
-}
-
-async fn run(lanes: &mut [Lane], engine: &Engine, length: Duration) -> Result<()> {
-    let end = Instant::now() + length;
-    try_join_all(lanes.iter_mut().map(|lane| lane.run(engine, end))).await?;
-    Ok(())
 }
 
 fn quantile_ms(sorted: &[Duration], share: f64) -> f64 {

@@ -1,0 +1,100 @@
+//! The threads of a running server: the committer's, and the workers'.
+
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix_http::{HttpService, KeepAlive};
+use actix_service::{fn_service, map_config};
+use actix_web::dev::AppConfig;
+use greenroom_actors::journal::Committer;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::shutdown::Shutdown;
+use crate::worker::{self, Seed, Shared};
+use crate::ws::{self, Gate};
+use crate::{accept, http};
+
+/// tokio's timers count in these.
+const TIMER: Duration = Duration::from_millis(1);
+/// How long an HTTP connection without a request stays open.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The committer has a thread of its own, so that no session waits for it and it for no session.
+pub(super) fn spawn_committer(committer: Committer) -> Result<(), Failure> {
+    let failed =
+        |error: std::io::Error| Failure::Runtime(format!("cannot start the committer: {error}"));
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let committer = committer.with_pause(Box::new(|length| {
+        Box::pin(async move {
+            if length < TIMER {
+                // There is nothing else on this thread to be held up.
+                std::thread::park_timeout(length);
+            } else {
+                tokio::time::sleep(length).await;
+            }
+        })
+    }));
+    std::thread::Builder::new()
+        .name("committer".into())
+        .spawn(move || runtime.block_on(committer.run()))
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Starts the worker threads, which accept connections from `listener` at once.
+pub(super) fn start_workers(
+    config: &Config,
+    listener: TcpListener,
+    shared: Shared,
+    seeds: Vec<Seed>,
+    gate: Arc<Gate>,
+    shutdown: Shutdown,
+) -> Result<actix_server::Server, Failure> {
+    let workers = seeds.len();
+    let seeds = Arc::new(Mutex::new(seeds));
+    let config = config.clone();
+    let handshake_timeout = config.socket.handshake_timeout;
+    let http_timeout = config.socket.http_timeout;
+    let max_pending = accept::per_worker(config.socket.max_pending, workers);
+    let factory = move || {
+        // Workers start one after the other, each on its own thread. One that is started again has
+        // lost its sessions' relay and its entities' directory: only the process as a whole can
+        // begin anew.
+        let seed = seeds.lock().ok().and_then(|mut seeds| seeds.pop());
+        let Some(seed) = seed else {
+            tracing::error!(
+                "a worker thread has failed; the process ends so that its supervisor starts it again"
+            );
+            std::process::exit(70);
+        };
+        let env = worker::start(shared.clone(), seed);
+        actix_rt::spawn(ws::sweep_every_second(Rc::clone(&env), Rc::new(config.clone())));
+        actix_rt::spawn(shutdown.clone().say_goodbye(Rc::clone(&env), config.drain.clone()));
+        let gate = Arc::clone(&gate);
+        let http = HttpService::build()
+            .client_request_timeout(handshake_timeout)
+            .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+            .tcp_nodelay(true)
+            .upgrade(fn_service(move |(request, framed)| {
+                let upgrade = ws::upgrade(Arc::clone(&gate), Rc::clone(&env), request, framed);
+                async { upgrade.await.map_err(actix_web::error::ErrorInternalServerError) }
+            }))
+            .finish(map_config(actix_web::App::new().configure(http::routes), |()| {
+                AppConfig::default()
+            }))
+            .tcp();
+        accept::bounded(http, http_timeout)
+    };
+    let server = actix_server::Server::build()
+        .workers(workers)
+        .max_concurrent_connections(max_pending)
+        .disable_signals()
+        .shutdown_timeout(1)
+        .listen("greenroom", listener, factory)
+        .map_err(|error| Failure::Runtime(format!("cannot start the workers: {error}")))?;
+    Ok(server.run())
+}
