@@ -25,8 +25,14 @@ BIN := $(CARGO_TARGET_DIR)/release
 # `__CLIPPY_HACKERY__` is clippy-driver's separator of arguments.
 LINT := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
 
+# Cargo shows how far it is on a terminal; elsewhere, as in a log, only when it is told to.
+PROGRESS := CARGO_TERM_PROGRESS_WHEN=always CARGO_TERM_PROGRESS_WIDTH=80
+
 # Arguments for `make run` and `make bench`.
 ARGS ?=
+
+# Where `make release` puts what it makes.
+DIST ?= dist
 
 # What the tests outside Rust need to know.
 export SERVER_BIN := $(BIN)/greenroom
@@ -42,14 +48,15 @@ define header
 endef
 
 .PHONY: help run test lint fmt bench sim fuzz clean distclean
-.PHONY: deps deps-tools deps-peers check-fmt check-sizes check-features deny advisories test-k8s test-sdk test-rust test-python test-browser test-drill
+.PHONY: deps deps-tools deps-peers check-fmt check-sizes check-features deny advisories test-k8s test-sdk test-rust test-python test-browser test-drill release
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 run: ## Build and start the server; ARGS="--help" passes arguments on. The first build takes a while
 	@.ci/deps build
-	cargo run --release --bin greenroom -- serve $(ARGS)
+	@test -x $(BIN)/greenroom || echo 'make: the first build compiles SurrealDB, 30 minutes on two cores; cargo counts the crates, and of the last ones surrealdb-core alone takes a third of the time'
+	$(PROGRESS) cargo run --release --bin greenroom -- serve $(ARGS)
 
 # The cheap stages come first, so that a slip shows before the long build.
 test: check-fmt check-sizes check-features deny test-k8s test-sdk lint test-rust test-python test-browser test-drill ## Run every check and every test, installing what they need
@@ -136,6 +143,11 @@ test-drill: lint ## The binary killed and stopped under load, and every client's
 	$(call header,drill)
 	$(BIN)/greenroom-loadtest drill --server $(BIN)/greenroom --restarts 3 --kill --up-for 1s --no-progress
 	$(BIN)/greenroom-loadtest drill --server $(BIN)/greenroom --restarts 2 --up-for 1s --no-progress
+
+release: ## Build a tarball and a container image (OCI archive) with checksums, in DIST=dist
+	@.ci/deps release
+	cargo build --release --locked --bin greenroom
+	@.ci/release $(BIN)/greenroom $(DIST)
 
 fmt: ## Format the Rust code
 	cargo fmt --all

@@ -19,19 +19,20 @@ SECRET = "0123456789abcdef0123456789abcdef"
 
 class Server:
     """A running server. `kill` and `start` may follow each other: the directory, and the ports of the first start, stay.
-    `within` is the command that starts it in another place, where it listens on `address`."""
+    `within` is the command that starts `binary` in another place, where it listens on `address`."""
 
-    def __init__(self, directory, config="", store="surrealkv://./data", address="127.0.0.1", within=()):
+    def __init__(self, directory, config="", store="surrealkv://./data", address="127.0.0.1", within=(), binary=BINARY):
         self.directory = Path(directory)
         self.store = store
         self.within = within
+        self.binary = str(binary)
         self.listen = self.metrics_listen = f"{address}:0"
         (self.directory / "greenroom.toml").write_text(config)
         self.log = self.directory / "server.log"
         self.process = None
 
     def start(self):
-        command = [*self.within, BINARY, "serve", "--listen", self.listen, "--metrics-listen", self.metrics_listen, "--store", self.store]
+        command = [*self.within, self.binary, "serve", "--listen", self.listen, "--metrics-listen", self.metrics_listen, "--store", self.store]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=self.directory, env=clean_environment(), stdout=subprocess.PIPE, stderr=log, text=True)
         # A pipe has no read with a deadline: a server that says nothing in time is ended, which ends the reading.
