@@ -17,12 +17,13 @@ export const environment = Object.fromEntries(Object.entries(process.env).filter
 
 export class Server {
   #listen = "127.0.0.1:0";
-  #args;
   #process;
+  /** Besides those that every server here gets. */
+  #args = [];
 
   /**
    * A running server that is gone, with its data, when the test is. With `directory`, it runs there with the configuration that it
-   * finds; `args` are added to its command line.
+   * finds.
    */
   static async start(t, config = "", { limits = LIMITS, directory, args = [] } = {}) {
     const server = new Server();
