@@ -6,27 +6,33 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
-const BINARY = process.env.SERVER_BIN ?? join(homedir(), ".cache/greenroom/target/release/greenroom");
+export const BINARY = process.env.SERVER_BIN ?? join(homedir(), ".cache/greenroom/target/release/greenroom");
 const START_MS = 60_000;
 // Tests are in more of a hurry than people; limits have tests of their own.
 const LIMITS = ["requests", "bytes", "user_requests", "anonymous_requests", "user_wakes", "address_wakes"].map((name) => `${name}_per_second = 100000000\n${name}_burst = 100000000\n`).join("");
 const SECRET = "0123456789abcdef0123456789abcdef";
 
 // The developer's own settings must not change what is tested.
-const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("GREENROOM_")));
+export const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("GREENROOM_")));
 
 export class Server {
   #listen = "127.0.0.1:0";
   #process;
+  /** Besides those that every server here gets. */
+  #args = [];
 
-  /** A running server that is gone, with its data, when the test is. */
-  static async start(t, config = "", { limits = LIMITS } = {}) {
+  /**
+   * A running server that is gone, with its data, when the test is. With `directory`, it runs there with the configuration that it
+   * finds.
+   */
+  static async start(t, config = "", { limits = LIMITS, directory, args = [] } = {}) {
     const server = new Server();
-    server.directory = await mkdtemp(join(tmpdir(), "greenroom-test-"));
-    await writeFile(join(server.directory, "greenroom.toml"), `[auth]\nsecret = "${SECRET}"\nanonymous = true\nleeway = "0s"\n[limits]\n${limits}${config}`);
+    server.#args = args;
+    server.directory = directory ?? (await mkdtemp(join(tmpdir(), "greenroom-test-")));
+    if (!directory) await writeFile(join(server.directory, "greenroom.toml"), `[auth]\nsecret = "${SECRET}"\nanonymous = true\nleeway = "0s"\n[limits]\n${limits}${config}`);
     t.after(async () => {
       if (server.running) await server.kill();
-      await rm(server.directory, { recursive: true });
+      await rm(server.directory, { recursive: true, force: true });
     });
     await server.start();
     return server;
@@ -39,7 +45,7 @@ export class Server {
   /** Once more after `kill` or `terminate`, at the same address and with the same data. */
   async start() {
     const log = await open(join(this.directory, "server.log"), "a");
-    const args = ["serve", "--listen", this.#listen, "--metrics-listen", "", "--store", "surrealkv://./data"];
+    const args = ["serve", "--listen", this.#listen, "--metrics-listen", "", "--store", "surrealkv://./data", ...this.#args];
     const child = (this.#process = spawn(BINARY, args, { cwd: this.directory, env: environment, stdio: ["ignore", "pipe", log.fd] }));
     const [watchdog, lines] = [setTimeout(() => child.kill("SIGKILL"), START_MS), createInterface(child.stdout)];
     try {

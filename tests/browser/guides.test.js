@@ -1,0 +1,312 @@
+/** Every snippet in docs/guides, run as a reader would run it, against the real server. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import test, { after } from "node:test";
+import { Browser } from "./support/browser.js";
+import { front } from "./support/front.js";
+import { Desk, firstProgram, snippet, unused } from "./support/guide.js";
+import { next, sdk } from "./support/story.js";
+import { BINARY, Server, environment } from "./support/server.js";
+
+const story = (name, run) => test(name, { timeout: 120_000 }, run);
+// Some of the snippets read files of the directory that they run in.
+const home = process.cwd();
+after(() => process.chdir(home));
+
+/** A desk with the secret and both ways to sign tokens. */
+async function withTokens(t, page = "tokens.md") {
+  const desk = await Desk.make(t);
+  await desk.put(page, "greenroom.toml");
+  await desk.run("sh", "-ec", await snippet("tokens.md", "make a secret"));
+  await desk.put("tokens.md", "token.js");
+  process.chdir(desk.path);
+  const { token } = await desk.import("token.js");
+  return { desk, token };
+}
+
+const hasStatic = spawnSync(BINARY, ["serve", "--help"], { env: environment, encoding: "utf8" }).stdout.includes("--static");
+
+story("tutorial: people chat, see each other, and see who is typing", async (t) => {
+  const desk = await Desk.make(t);
+  await mkdir(join(desk.path, "my-chat"));
+  await desk.put("tutorial.md", "my-chat/index.html");
+  const first = await desk.put("tutorial.md", "my-chat/chat.js");
+  const more = [await snippet("tutorial.md", "my-chat/chat.js, continued: presence"), await snippet("tutorial.md", "my-chat/chat.js, continued: typing")];
+  const server = await Server.start(t, "", { directory: desk.path, args: hasStatic ? ["--static", "my-chat"] : [] });
+  const browser = await Browser.start(t);
+
+  const page = hasStatic ? server.page : await front(t, server, join(desk.path, "my-chat"));
+  const open = async (name, script) => {
+    await writeFile(join(desk.path, "my-chat/chat.js"), script);
+    return browser.open(page, { watch: (tab) => tab.on("dialog", (dialog) => dialog.accept(name)) });
+  };
+  const say = async (person, text) => {
+    await person.page.fill("#text", text);
+    await person.page.press("#text", "Enter");
+  };
+  const sees = (person, text) => person.page.locator("#messages li", { hasText: text }).waitFor();
+
+  await t.test("step 2: a chat, and a server that is killed", async () => {
+    const [ann, bob] = [await open("Ann", first), await open("Bob", first)];
+    await say(ann, "Hello Bob");
+    await sees(bob, /^Ann: Hello Bob$/);
+    await server.kill();
+    await ann.page.locator("#state", { hasText: "waiting" }).waitFor();
+    await say(ann, "Are you still there?");
+    await server.start();
+    await sees(bob, /^Ann: Are you still there\?$/);
+    assert.deepEqual(await bob.page.locator("#messages li").allInnerTexts(), ["Ann: Hello Bob", "Ann: Are you still there?"]);
+    for (const person of [ann, bob]) await person.page.close();
+  });
+
+  await t.test("steps 3 and 4: presence and typing", async () => {
+    const whole = [first, ...more].join("\n");
+    const [ann, bob] = [await open("Ann", whole), await open("Bob", whole)];
+    await sees(bob, /^Ann: Are you still there\?$/);
+    for (const person of [ann, bob]) await person.page.locator("#people", { hasText: "Ann" }).filter({ hasText: "Bob" }).waitFor();
+    await ann.page.locator("#text").pressSequentially("Hm");
+    await bob.page.locator("#typing", { hasText: "Ann is typing…" }).waitFor();
+    await bob.page.locator("#typing", { hasText: /^$/ }).waitFor({ state: "attached" });
+    await ann.page.close();
+    await bob.page.locator("#people", { hasText: /^Bob$/ }).waitFor();
+    assert.deepEqual([...ann.complaints, ...bob.complaints], []);
+  });
+});
+
+story("tokens: Node, Python and the command line sign what the server takes", async (t) => {
+  const { desk, token } = await withTokens(t);
+  await desk.put("tokens.md", "token_for.py");
+  const server = await Server.start(t, "", { directory: desk.path });
+  const tokens = [
+    token("alice"),
+    await desk.run("python3", "-c", 'from token_for import token; print(token("alice", {"doc:*": ["read"]}), end="")'),
+    (await desk.run("sh", "-ec", await snippet("tokens.md", "a token from the command line"))).trim(),
+  ];
+  for (const one of tokens) {
+    const client = sdk(t, server.url, { token: one });
+    await client.connected();
+    assert.equal(client.user, "alice");
+  }
+  const stranger = sdk(t, server.url);
+  await assert.rejects(stranger.connected(), { code: "unauthorized" });
+
+  await desk.put("tokens.md", "app.js");
+  const port = await freePort();
+  desk.start(t, { PORT: String(port) }, process.execPath, "app.js");
+  const url = `http://127.0.0.1:${port}/token`;
+  await listening(port);
+  assert.equal((await fetch(url)).status, 401);
+  assert.equal((await fetch(`${url}/other`, { headers: { cookie: "session=cookie-of-alice" } })).status, 404);
+
+  // The page's function, with a `fetch` that has alice's cookie.
+  const page = await desk.put("tokens.md", "page.js", (code) => code.replace("/client/greenroom.js", "greenroom").replace("connect({ token", "connect({ ...globalThis.forTheTest, token"));
+  assert.match(page, /forTheTest/);
+  const { fetch: original } = globalThis;
+  let asked = 0;
+  globalThis.fetch = (path, options) => {
+    if (path !== "/token") return original(path, options);
+    asked += 1;
+    return original(url, { headers: { cookie: "session=cookie-of-alice" } });
+  };
+  t.after(() => (globalThis.fetch = original));
+  globalThis.forTheTest = { url: server.url, WebSocket: (await desk.import("node_modules/ws/wrapper.mjs")).WebSocket };
+  const { client } = await desk.import("page.js");
+  t.after(() => client.close());
+  await client.connected();
+  assert.equal(client.user, "alice");
+  assert.equal((await client.entity("room:any").send("post", { text: "hi" })).seq, 1);
+  await client.refresh();
+  assert.equal(asked, 2);
+});
+
+story("private rooms: who has no capability stays outside", async (t) => {
+  const { desk, token } = await withTokens(t, "private-rooms.md");
+  await desk.put("private-rooms.md", "capabilities.js");
+  await desk.put("private-rooms.md", "knock.js");
+  const server = await Server.start(t, "", { directory: desk.path });
+  const { tokenFor } = await desk.import("capabilities.js");
+  const { mayRead } = await desk.import("knock.js");
+  const alice = tokenFor({ name: "alice", teams: ["red"], moderates: ["blue"], guestOf: ["green/hall"] });
+  for (const [room, may] of [["red/plans", true], ["blue/plans", true], ["green/hall", true], ["green/plans", false], ["red", false]]) {
+    assert.equal(await mayRead(server.url, alice, `room:${room}`), may, room);
+  }
+  assert.equal(await mayRead(server.url, token("bob"), "room:red/plans"), false);
+  assert.equal(await mayRead(server.url, token("bob"), "lobby:main"), true);
+  const client = sdk(t, server.url, { token: alice });
+  await assert.rejects(client.entity("room:green/hall").send("post", { text: "hi" }), { code: "forbidden" });
+  const member = sdk(t, server.url, { token: tokenFor({ name: "carol", teams: ["blue"], moderates: [], guestOf: [] }) });
+  const { seq } = await member.entity("room:blue/plans").send("post", { text: "rude" });
+  await client.entity("room:blue/plans").send("delete", { seq });
+
+  // Carol leaves the team: her page fetches a newer token, and the room is closed to her.
+  let teams = ["blue"];
+  const page = sdk(t, server.url, { token: () => tokenFor({ name: "carol", teams, moderates: [], guestOf: [] }) });
+  const subscription = page.entity("room:blue/plans").subscribe();
+  await subscription.ready;
+  teams = ["red"];
+  const closed = next(subscription, "close");
+  await page.refresh();
+  assert.equal((await closed).code, "forbidden");
+  assert.equal(page.state, "connected");
+});
+
+story("unread counts follow the room and the user's other devices", async (t) => {
+  const { desk, token } = await withTokens(t, "unread-counts.md");
+  await desk.put("unread-counts.md", "unread.js");
+  const server = await Server.start(t, "", { directory: desk.path });
+  const { followUnread } = await desk.import("unread.js");
+  const own = () => token("alice", { "read:alice": ["read", "send"] });
+  const bob = sdk(t, server.url, { token: token("bob") });
+  const room = bob.entity("room:lobby");
+  const seqs = [];
+  for (const text of ["one", "two", "three"]) seqs.push((await room.send("post", { text })).seq);
+
+  const device = async () => {
+    const client = sdk(t, server.url, { token: own });
+    const [counts, waiting] = [new Map(), []];
+    const { markRead } = await followUnread(client, ["room:lobby"], (name, count) => {
+      counts.set(name, count);
+      for (const check of [...waiting]) check();
+    });
+    const shows = (wanted) =>
+      new Promise((resolve) => {
+        const check = () => counts.get("room:lobby") === wanted && resolve();
+        waiting.push(check);
+        check();
+      });
+    return { client, markRead, shows };
+  };
+  const [phone, laptop] = [await device(), await device()];
+  await Promise.all([phone.shows(3), laptop.shows(3)]);
+  await phone.markRead("room:lobby", seqs[1]);
+  await Promise.all([phone.shows(1), laptop.shows(1)]);
+  await room.send("post", { text: "four" });
+  await Promise.all([phone.shows(2), laptop.shows(2)]);
+  // One's own messages are read, and neither a reaction nor a deletion adds to the count.
+  await laptop.client.entity("room:lobby").send("post", { text: "mine" });
+  await room.send("react", { seq: seqs[0], emoji: "👍" });
+  await room.send("post", { text: "five" });
+  await Promise.all([phone.shows(3), laptop.shows(3)]);
+  const later = await device();
+  await later.shows(3);
+  await assert.rejects(bob.entity("read:alice").read(), { code: "forbidden" });
+});
+
+story("optimistic UI: a message shows at once, and once", async (t) => {
+  const desk = await Desk.make(t);
+  await desk.put("optimistic-ui.md", "timeline.js");
+  const server = await Server.start(t, '[kinds.room]\nbehaviour = "room"\nmax_body_bytes = "1KiB"\n');
+  const { openTimeline } = await desk.import("timeline.js");
+  const client = sdk(t, server.url, { token: await server.token("ann") });
+  let [lines, waiting] = [[], []];
+  const seen = new Set();
+  const timeline = openTimeline(client, client.entity("room:lobby"), (all) => {
+    lines = all.map(({ text, status }) => `${text} (${status})`);
+    assert.equal(new Set(all.map(({ text }) => text)).size, all.length, `twice: ${lines}`);
+    for (const line of lines) seen.add(line);
+    waiting = waiting.filter((check) => !check());
+  });
+  const shows = (...wanted) =>
+    new Promise((resolve) => {
+      const check = () => JSON.stringify(lines) === JSON.stringify(wanted) && (resolve(), true);
+      if (!check()) waiting.push(check);
+    });
+  await client.connected();
+  timeline.post("one");
+  await shows("one (sent)");
+  assert.ok(seen.has("one (sending)"), "it showed before the answer");
+  await server.kill();
+  timeline.post("two");
+  timeline.post("three");
+  await shows("one (sent)", "two (sending)", "three (sending)");
+  await server.start();
+  await shows("one (sent)", "two (sent)", "three (sent)");
+  const long = "x".repeat(2000);
+  timeline.post(long);
+  await shows("one (sent)", "two (sent)", "three (sent)", `${long} (failed: too_large)`);
+});
+
+story("backend worker: each question is answered once, over restarts", async (t) => {
+  const { desk, token } = await withTokens(t);
+  await desk.put("backend-worker.md", "worker.js");
+  const server = await Server.start(t, "", { directory: desk.path });
+  const ann = sdk(t, server.url, { token: token("ann") });
+  const room = ann.entity("room:support");
+  const answers = new Map();
+  const subscription = room.subscribe();
+  const answered = (seq) => (answers.has(seq) ? Promise.resolve() : next(subscription, "event", ({ from, body }) => from === "helper" && body.re === seq));
+  subscription.on("event", ({ from, body }) => from === "helper" && answers.set(body.re, (answers.get(body.re) ?? 0) + 1));
+  await subscription.ready;
+
+  const ask = async (text) => (await room.send("post", { text })).seq;
+  const start = () => desk.start(t, { GREENROOM_URL: server.url }, process.execPath, "worker.js");
+  const questions = [await ask("Where is the door?")];
+  await ask("Thank you.");
+  let worker = start();
+  await answered(questions[0]);
+  questions.push(await ask("And the window?"));
+  await answered(questions[1]);
+  await kill(worker);
+  questions.push(await ask("Anybody?"));
+  worker = start();
+  await answered(questions[2]);
+  await kill(worker);
+  // It died before it had written down how far it was: what it has answered it does not answer again.
+  await writeFile(join(desk.path, "position.json"), "null");
+  questions.push(await ask("Once more?"));
+  worker = start();
+  await answered(questions[3]);
+  await kill(worker);
+  assert.deepEqual([...answers], questions.map((seq) => [seq, 1]));
+});
+
+story("README: the first program says hello", async (t) => {
+  const desk = await Desk.make(t);
+  const server = await Server.start(t);
+  const browser = await Browser.start(t);
+  const html = '<!doctype html><script type="module" src="/first.js"></script>';
+  await writeFile(join(desk.path, "index.html"), html);
+  await writeFile(join(desk.path, "first.js"), await firstProgram());
+  const said = [];
+  const person = await browser.open(await front(t, server, desk.path), {
+    watch: (tab) => tab.on("console", (message) => said.push(message.text())),
+  });
+  while (said.length === 0) await person.page.waitForEvent("console");
+  assert.match(said[0], /^anon-\S+ hello$/);
+});
+
+// The proxies' pages are run by tests/python/test_proxies.py, which says so where a proxy is missing.
+story("every snippet is run", async () => {
+  const elsewhere = /^reverse-proxy\.md: (greenroom\.toml|nginx\.conf|Caddyfile)$/;
+  assert.deepEqual((await unused()).filter((name) => !elsewhere.test(name)), []);
+});
+
+async function kill(child) {
+  const exited = once(child, "exit");
+  child.kill("SIGKILL");
+  await exited;
+}
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** Until something takes connections there. */
+async function listening(port) {
+  for (;;) {
+    try {
+      return void (await fetch(`http://127.0.0.1:${port}/`));
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
