@@ -1,4 +1,4 @@
-//! The demo page and the SDK, as files inside the binary.
+//! The demo page, the SDK and the guides, as files inside the binary.
 
 use actix_web::http::header::HeaderValue;
 use actix_web::http::header::{
@@ -7,7 +7,7 @@ use actix_web::http::header::{
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, Route, guard, web};
-use rust_embed::RustEmbed;
+use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::static_files::{StaticDir, content_type};
 use crate::ws;
@@ -20,8 +20,15 @@ const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src '
 #[folder = "client/"]
 #[include = "greenroom.js"]
 #[include = "src/*.js"]
+#[include = "src/*/*.js"]
 #[include = "demo/*"]
 struct Files;
+
+/// The guides, which the demo page links to.
+#[derive(RustEmbed)]
+#[folder = "docs/"]
+#[include = "guides/*.md"]
+struct Guides;
 
 /// `/demo/…`, `/client/…`, and at `/` the demo page, or a developer's own directory.
 pub fn routes(config: &mut web::ServiceConfig, page: Option<StaticDir>) {
@@ -82,6 +89,9 @@ async fn rest(request: HttpRequest, own: web::Data<Option<StaticDir>>) -> HttpRe
     match request.path() {
         "/" if own.is_none() => file(&request, "demo/index.html"),
         "/favicon.ico" => file(&request, "demo/icon.svg"),
+        path if path.starts_with("/guides/") => {
+            embedded(&request, &path[1..], Guides::get(&path[1..]))
+        }
         _ => not_found(),
     }
 }
@@ -102,7 +112,11 @@ async fn sdk(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
 }
 
 fn file(request: &HttpRequest, path: &str) -> HttpResponse {
-    let Some(found) = Files::get(path) else { return not_found() };
+    embedded(request, path, Files::get(path))
+}
+
+fn embedded(request: &HttpRequest, path: &str, found: Option<EmbeddedFile>) -> HttpResponse {
+    let Some(found) = found else { return not_found() };
     let tag = format!(
         "\"{}\"",
         found.metadata.sha256_hash()[..8]

@@ -32,8 +32,8 @@ export class Browser {
     return browser;
   }
 
-  /** The page in a browser of its own: no storage is shared. */
-  async open(url, { viewport = DESKTOP, colorScheme = "light", phone = false } = {}) {
+  /** The page in a browser of its own: no storage is shared. `watch` gets it before it loads. */
+  async open(url, { viewport = DESKTOP, colorScheme = "light", phone = false, watch = () => {} } = {}) {
     const context = await this.#browser.newContext({ viewport, colorScheme, hasTouch: phone, isMobile: phone, locale: "en-GB" });
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE_MS);
@@ -44,6 +44,7 @@ export class Browser {
     page.on("pageerror", (error) => complaints.push(String(error)));
     page.on("requestfailed", (request) => complaints.push(`${request.url()}: ${request.failure()?.errorText}`));
     page.on("response", (response) => response.status() >= 400 && complaints.push(`${response.url()}: ${response.status()}`));
+    watch(page);
     await page.goto(url);
     return new Person(page, complaints, this.#shots);
   }

@@ -18,10 +18,13 @@ const environment = Object.fromEntries(Object.entries(process.env).filter(([name
 export class Server {
   #listen = "127.0.0.1:0";
   #process;
+  /** Besides those that every server here gets. */
+  #args = [];
 
   /** A running server that is gone, with its data, when the test is. */
-  static async start(t, config = "", { limits = LIMITS } = {}) {
+  static async start(t, config = "", { limits = LIMITS, args = [] } = {}) {
     const server = new Server();
+    server.#args = args;
     server.directory = await mkdtemp(join(tmpdir(), "greenroom-test-"));
     await writeFile(join(server.directory, "greenroom.toml"), `[auth]\nsecret = "${SECRET}"\nanonymous = true\nleeway = "0s"\n[limits]\n${limits}${config}`);
     t.after(async () => {
@@ -39,7 +42,7 @@ export class Server {
   /** Once more after `kill` or `terminate`, at the same address and with the same data. */
   async start() {
     const log = await open(join(this.directory, "server.log"), "a");
-    const args = ["serve", "--listen", this.#listen, "--metrics-listen", "", "--store", "surrealkv://./data"];
+    const args = ["serve", "--listen", this.#listen, "--metrics-listen", "", "--store", "surrealkv://./data", ...this.#args];
     const child = (this.#process = spawn(BINARY, args, { cwd: this.directory, env: environment, stdio: ["ignore", "pipe", log.fd] }));
     const [watchdog, lines] = [setTimeout(() => child.kill("SIGKILL"), START_MS), createInterface(child.stdout)];
     try {
