@@ -4,29 +4,16 @@
  * @example
  * const client = connect({ url: "wss://example.org/ws", token: () => fetchToken() });
  * const room = client.entity("room:lobby");
- * for await (const item of room.subscribe()) console.log(item);
+ * for await (const { messages } of room.live()) console.log(messages);
  */
 import { Client } from "./src/client.js";
 
-export { Client } from "./src/client.js";
-export { Entity } from "./src/entity.js";
 export { GreenroomError } from "./src/errors.js";
 export { indexedDbStorage } from "./src/indexeddb.js";
-export { Subscription } from "./src/subscription.js";
-
-/** @typedef {import("./src/types.js").ConnectOptions} ConnectOptions */
-/** @typedef {import("./src/types.js").SubscribeOptions} SubscribeOptions */
-/** @typedef {import("./src/types.js").Item} Item */
-/** @typedef {import("./src/types.js").Event} Event */
-/** @typedef {import("./src/types.js").Member} Member */
-/** @typedef {import("./src/types.js").Position} Position */
-/** @typedef {import("./src/types.js").PendingOp} PendingOp */
-/** @typedef {import("./src/types.js").StateChange} StateChange */
-/** @typedef {import("./src/indexeddb.js").IndexedDbOptions} IndexedDbOptions */
 
 /**
  * Starts to connect and returns at once; use the client as if it were connected already.
- * @param {ConnectOptions} [options]
+ * @param {import("./src/types.js").ConnectOptions} [options]
  */
 export function connect(options = {}) {
   return new Client(options);

@@ -27,6 +27,7 @@ use crate::config::{Config, JournalConfig};
 use crate::failure::Failure;
 use crate::metrics::{Exporter, UPKEEP_INTERVAL};
 use crate::shutdown::Shutdown;
+use crate::static_files::StaticDir;
 use crate::store::SurrealStore;
 use crate::worker::{Seed, Shared};
 use crate::ws::Gate;
@@ -54,6 +55,7 @@ pub struct App {
     database: Arc<SurrealStore>,
     journal: Journal,
     health: watch::Receiver<Health>,
+    page: Option<StaticDir>,
 }
 
 /// A server that accepts connections.
@@ -101,7 +103,24 @@ impl App {
         let (journal, health) = start_journal(&config, &database).await?;
         sample_queue(&exporter, journal.clone());
         keep_up(exporter);
-        Ok(Self { config, kinds, authenticator, gate, readiness, admin, database, journal, health })
+        Ok(Self {
+            config,
+            kinds,
+            authenticator,
+            gate,
+            readiness,
+            admin,
+            database,
+            journal,
+            health,
+            page: None,
+        })
+    }
+
+    /// Serves a page of one's own at `/` instead of the demo, for development.
+    #[must_use]
+    pub fn with_page(self, page: StaticDir) -> Self {
+        Self { page: Some(page), ..self }
     }
 
     /// Serves connections from `listener` until `shutdown` resolves (to the reason, for the log),
@@ -133,6 +152,7 @@ impl App {
             database,
             journal,
             health,
+            page,
         } = self;
         let address = listener
             .local_addr()
@@ -183,6 +203,7 @@ impl App {
             seeds,
             Arc::clone(&gate),
             shutdown.clone(),
+            page,
         )?;
         let handle = server.handle();
         actix_rt::spawn(server);

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::{self, App};
 use crate::config::{Config, ConfigError, Loaded, LogFormat, Overrides};
 use crate::failure::Failure;
+use crate::static_files::StaticDir;
 use crate::{allocator, logging, shutdown, store, ws};
 
 pub mod check;
@@ -27,6 +28,7 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   greenroom serve                                    a server on 127.0.0.1:8080, data in ./data
+  greenroom serve --static .                         the same, with your own page at /
   greenroom serve --listen 0.0.0.0:8080 --store ws://db:8000
   greenroom token --sub alice --allow 'room:*=read,send' --ttl 1h
   greenroom check --config /etc/greenroom.toml
@@ -41,7 +43,7 @@ Exit codes: 0 done, 1 failed while running, 2 wrong usage or configuration.";
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server until SIGTERM or Ctrl-C
-    Serve(ConfigArgs),
+    Serve(ServeArgs),
     /// Make a token for development, and print it
     Token(token::TokenArgs),
     /// Look for mistakes in the configuration, and whether the store can be used
@@ -49,6 +51,17 @@ pub enum Command {
     /// Give the embedded database new files, so that deleted bytes leave the disk; the server must
     /// be stopped
     Rewrite(ConfigArgs),
+}
+
+/// What `serve` takes.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Serve the files of this directory at / instead of the demo page, for development
+    #[arg(long = "static", value_name = "DIR")]
+    pub static_dir: Option<PathBuf>,
 }
 
 /// Where the configuration is, and what the command line changes in it.
@@ -115,7 +128,9 @@ pub fn run(command: Command) -> Result<(), Failure> {
     let system = actix_rt::System::new();
     match command {
         Command::Serve(args) => {
-            let loaded = args.load()?;
+            let page = args.static_dir.as_deref().map(StaticDir::new).transpose();
+            let page = page.map_err(Failure::Config)?;
+            let loaded = args.config.load()?;
             logging::start(&loaded.config.log);
             if let Err(error) = configured {
                 tracing::warn!(%error, "the allocator keeps its defaults: the store opens and closes slower, and takes more memory");
@@ -123,7 +138,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
             for name in &loaded.ignored {
                 tracing::warn!("the environment variable `{name}` is no key and is ignored");
             }
-            system.block_on(serve(loaded.config))
+            system.block_on(serve(loaded.config, page))
         }
         Command::Token(args) => {
             token::run(&args, greenroom_actors::clock::wall()).map(|token| println!("{token}"))
@@ -138,16 +153,24 @@ pub fn run(command: Command) -> Result<(), Failure> {
 }
 
 /// Serves until a signal asks the process to stop.
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(config: Config, page: Option<StaticDir>) -> Result<(), Failure> {
     let url = config.store.url.clone();
     // Bound before the store is opened: an address in use is found out at once.
     let listener = app::listen(&config)?;
-    let server = App::build(config).await?.start(listener)?;
+    let mut app = App::build(config).await?;
+    let shown = page.as_ref().map(|page| page.path().display().to_string());
+    if let Some(page) = page {
+        app = app.with_page(page);
+    }
+    let server = app.start(listener)?;
     println!("greenroom {}", env!("CARGO_PKG_VERSION"));
     println!("  open      http://{}/", server.address());
     println!("  socket    ws://{}{}", server.address(), ws::PATH);
     if let Some(admin) = server.admin_address() {
         println!("  metrics   http://{admin}/metrics");
+    }
+    if let Some(page) = shown {
+        println!("  page      {page}");
     }
     println!("  store     {url}");
     server.until(shutdown::signal()).await

@@ -1,14 +1,15 @@
-//! The demo page and the SDK, as files inside the binary.
+//! The demo page, the SDK and the guides, as files inside the binary.
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderValue;
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
     IF_NONE_MATCH, UPGRADE, X_CONTENT_TYPE_OPTIONS,
 };
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, Route, guard, web};
-use rust_embed::RustEmbed;
+use rust_embed::{EmbeddedFile, RustEmbed};
 
+use crate::static_files::{StaticDir, content_type};
 use crate::ws;
 
 /// The page may load only what this server sends, and talk only to it.
@@ -19,32 +20,30 @@ const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src '
 #[folder = "client/"]
 #[include = "greenroom.js"]
 #[include = "src/*.js"]
+#[include = "src/*/*.js"]
 #[include = "demo/*"]
 struct Files;
 
-/// `/`, `/demo/…` and `/client/…`.
-pub fn routes(config: &mut web::ServiceConfig) {
+/// The guides, which the demo page links to.
+#[derive(RustEmbed)]
+#[folder = "docs/"]
+#[include = "guides/*.md"]
+struct Guides;
+
+/// `/demo/…`, `/client/…`, and at `/` the demo page, or a developer's own directory.
+pub fn routes(config: &mut web::ServiceConfig, page: Option<StaticDir>) {
     config
+        .app_data(web::Data::new(page))
         .service(
             web::resource("/{any:.*}")
                 .guard(guard::fn_guard(wants_upgrade))
                 .to(|| async { upgrade_with_body() }),
         )
-        .route(
-            "/",
-            read().to(|request: HttpRequest| async move { file(&request, "demo/index.html") }),
-        )
         .route("/demo/{path:.*}", read().to(demo))
         .route("/client/{path:.*}", read().to(sdk))
-        .route(
-            "/favicon.ico",
-            read().to(|request: HttpRequest| async move { file(&request, "demo/icon.svg") }),
-        )
         .route(ws::PATH, read().to(|| async { upgrade_required() }))
         .route("/ws/", read().to(|| async { upgrade_required() }))
-        .default_service(web::to(|| async {
-            HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("not found\n")
-        }));
+        .default_service(web::to(rest));
 }
 
 /// GET, and HEAD, whose body actix-http leaves out.
@@ -77,6 +76,30 @@ fn upgrade_with_body() -> HttpResponse {
         .body(format!("{}\n", refused.message))
 }
 
+/// What has no route of its own.
+async fn rest(request: HttpRequest, own: web::Data<Option<StaticDir>>) -> HttpResponse {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return not_found();
+    }
+    if let Some(own) = own.get_ref()
+        && let Some(response) = own.serve(&request).await
+    {
+        return response;
+    }
+    match request.path() {
+        "/" if own.is_none() => file(&request, "demo/index.html"),
+        "/favicon.ico" => file(&request, "demo/icon.svg"),
+        path if path.starts_with("/guides/") => {
+            embedded(&request, &path[1..], Guides::get(&path[1..]))
+        }
+        _ => not_found(),
+    }
+}
+
+fn not_found() -> HttpResponse {
+    HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("not found\n")
+}
+
 async fn demo(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
     file(&request, &format!("demo/{path}"))
 }
@@ -89,11 +112,11 @@ async fn sdk(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
 }
 
 fn file(request: &HttpRequest, path: &str) -> HttpResponse {
-    let Some(found) = Files::get(path) else {
-        return HttpResponse::NotFound()
-            .content_type("text/plain; charset=utf-8")
-            .body("not found\n");
-    };
+    embedded(request, path, Files::get(path))
+}
+
+fn embedded(request: &HttpRequest, path: &str, found: Option<EmbeddedFile>) -> HttpResponse {
+    let Some(found) = found else { return not_found() };
     let tag = format!(
         "\"{}\"",
         found.metadata.sha256_hash()[..8]
@@ -113,15 +136,4 @@ fn file(request: &HttpRequest, path: &str) -> HttpResponse {
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((CONTENT_SECURITY_POLICY, POLICY));
     if known { response.finish() } else { response.body(found.data.into_owned()) }
-}
-
-fn content_type(path: &str) -> &'static str {
-    match path.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("html") => "text/html; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        Some("json") => "application/json",
-        _ => "application/octet-stream",
-    }
 }

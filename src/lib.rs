@@ -35,9 +35,11 @@ mod metrics;
 mod open_files;
 mod origin;
 mod shutdown;
+mod static_files;
 mod worker;
 mod ws;
 
 pub use app::{App, Running, listen};
 pub use config::Config;
 pub use failure::Failure;
+pub use static_files::StaticDir;

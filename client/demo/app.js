@@ -22,14 +22,14 @@ const entity = client.entity(`room:${id}`);
 const subscription = entity.subscribe({ presence: true, signals: "latest" });
 const name = askName(client, (chosen) => void entity.presence.enter({ name: chosen }).catch((error) => toast(explain(error))));
 showPresence(client, subscription);
-const room = openRoom(client, entity, subscription, name);
+const room = openRoom(client, entity.live({ optimistic: true }), name);
 openComposer(room, followTyping(entity, subscription, name));
 client.on("error", (error) => {
-  const post = error.op?.entity === entity.id && error.op.type === "post";
-  if (post) room.leftFailed(error.op?.body, error);
+  const { op } = error;
+  if (op?.entity === entity.id && op.type === "post") room.leftFailed(op.body, error);
   else toast(explain(error));
 });
-openChecklist(client, client.entity(id === "lobby" ? "doc:checklist" : `doc:${id}`));
+openChecklist(client.entity(id === "lobby" ? "doc:checklist" : `doc:${id}`).live({ optimistic: true }));
 
 for (const tab of document.querySelectorAll(".tabs button")) {
   tab.addEventListener("click", () => {

@@ -1,4 +1,3 @@
-import { SharedDocument } from "./document.js";
 import { byId, explain, make, toast } from "./dom.js";
 import { place } from "./timeline.js";
 
@@ -6,25 +5,24 @@ import { place } from "./timeline.js";
  * The checklist and the likes of a room, both in one document: `{items: {<id>: {text, done, order}}, likes}`. Each op touches
  * one member, so that people who change different things at the same time never undo each other; to tick an item that
  * somebody just removed is refused by its path.
- * @param {import("../greenroom.js").Client} client
- * @param {import("../greenroom.js").Entity} entity
+ * @param {import("../types/greenroom.js").LiveDocument} live
  */
-export function openChecklist(client, entity) {
-  const shared = new SharedDocument(client, entity);
+export function openChecklist(live) {
   const list = byId("checklist");
   const input = /** @type {HTMLInputElement} */ (byId("checklist-input"));
   /** @type {Map<string, HTMLElement>} */
   let shown = new Map();
 
-  shared.failed = (error) => toast(explain(error));
-  shared.changed = () => {
-    const value = shared.value;
+  live.on("rejected", ({ op, error }) => !op.restored && toast(explain(error)));
+  live.on("close", (error) => error && toast(`The checklist cannot be opened: ${explain(error)}`));
+  live.subscribe(() => {
+    const value = live.state;
     const items = itemsOf(value);
-    const pending = JSON.stringify(shared.unsettled.map(({ body }) => body));
+    const pending = JSON.stringify(live.pending.map(({ body }) => body));
     /** @type {typeof shown} */
     const next = new Map();
     for (const item of items) {
-      const element = shown.get(item.id) ?? row(shared, item.id);
+      const element = shown.get(item.id) ?? row(live, item.id);
       update(element, item, pending.includes(item.id));
       next.set(item.id, element);
     }
@@ -34,7 +32,7 @@ export function openChecklist(client, entity) {
     byId("list-count").textContent = items.length > 0 ? `${done} of ${items.length}` : "";
     byId("list-empty").hidden = items.length > 0;
     byId("likes").textContent = String(typeof value?.likes === "number" ? value.likes : 0);
-  };
+  });
 
   byId("list-form").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -42,11 +40,11 @@ export function openChecklist(client, entity) {
     input.focus();
     if (!text) return;
     input.value = "";
-    const order = Math.max(0, ...itemsOf(shared.value).map((item) => item.order)) + 1;
+    const order = Math.max(0, ...itemsOf(live.state).map((item) => item.order)) + 1;
     // A merge makes `items` too where there are none yet.
-    shared.send("merge", { items: { [randomId()]: { text, done: false, order } } });
+    void live.send("merge", { items: { [randomId()]: { text, done: false, order } } });
   });
-  byId("like").addEventListener("click", () => shared.send("increment", { path: "/likes", by: 1 }));
+  byId("like").addEventListener("click", () => void live.send("increment", { path: "/likes", by: 1 }));
 }
 
 /**
@@ -60,13 +58,13 @@ function itemsOf(value) {
   return items.sort((a, b) => a.order - b.order || (a.id < b.id ? -1 : 1));
 }
 
-/** @param {SharedDocument} shared @param {string} id */
-function row(shared, id) {
+/** @param {import("../types/greenroom.js").LiveDocument} live @param {string} id */
+function row(live, id) {
   const box = make("input", { type: "checkbox" });
   const remove = make("button", { type: "button", class: "remove" }, make("span", { "aria-hidden": "true" }, "×"), make("span", { class: "visually-hidden" }));
   // `replace`, not `add`: an item that is gone meanwhile must not come back as half of one.
-  box.onchange = () => shared.send("patch", [{ op: "replace", path: `/items/${id}/done`, value: box.checked }]);
-  remove.onclick = () => shared.send("patch", [{ op: "remove", path: `/items/${id}` }]);
+  box.onchange = () => void live.send("patch", [{ op: "replace", path: `/items/${id}/done`, value: box.checked }]);
+  remove.onclick = () => void live.send("patch", [{ op: "remove", path: `/items/${id}` }]);
   return make("li", { class: "item", "data-testid": "checklist-item" }, make("label", {}, box, make("span", { class: "what" })), remove);
 }
 

@@ -4,7 +4,7 @@ const KEY = "greenroom.name";
 
 /**
  * Who one is to the others: asked for once, remembered, changed by a click on it.
- * @param {import("../greenroom.js").Client} client
+ * @param {import("../types/greenroom.js").Client} client
  * @param {(name: string) => void} chosen called with the remembered name at once, and with each new one
  */
 export function askName(client, chosen) {

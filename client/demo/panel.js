@@ -6,7 +6,7 @@ const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-di
 
 /**
  * What goes over the wire: the newest messages first, 200 at most; while paused none are kept.
- * @param {import("../greenroom.js").Client} client
+ * @param {import("../types/greenroom.js").Client} client
  */
 export function openPanel(client) {
   const list = byId("raw-messages");

@@ -3,8 +3,8 @@ import { place } from "./timeline.js";
 
 /**
  * Shows who is here.
- * @param {import("../greenroom.js").Client} client
- * @param {import("../greenroom.js").Subscription} subscription
+ * @param {import("../types/greenroom.js").Client} client
+ * @param {import("../types/greenroom.js").Subscription} subscription
  */
 export function showPresence(client, subscription) {
   const list = byId("people");

@@ -4,7 +4,7 @@ const TITLES = { connecting: "Connecting", connected: "Connected", waiting: "Off
 
 /**
  * The dot in the corner, and the banner that appears when the connection is gone.
- * @param {import("../greenroom.js").Client} client
+ * @param {import("../types/greenroom.js").Client} client
  */
 export function showStatus(client) {
   const state = byId("state");

@@ -1,6 +1,6 @@
 import { avatar, byId, make } from "./dom.js";
 
-/** @typedef {import("./messages.js").Message} Message */
+/** @typedef {import("../types/greenroom.js").LiveMessage & {seq: number}} Message one that is confirmed */
 
 /**
  * @typedef {object} TimelineActions

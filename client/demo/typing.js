@@ -5,8 +5,8 @@ const FORGET_AFTER_MS = 5_000;
 
 /**
  * "Ann is typing…": a signal every two seconds while one types, forgotten when none came for five.
- * @param {import("../greenroom.js").Entity} entity
- * @param {import("../greenroom.js").Subscription} subscription
+ * @param {import("../types/greenroom.js").Entity} entity
+ * @param {import("../types/greenroom.js").Subscription} subscription
  * @param {() => string} name
  */
 export function followTyping(entity, subscription, name) {

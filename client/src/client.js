@@ -115,7 +115,7 @@ export class Client extends Emitter {
     if (storage instanceof IndexedDbStorage) {
       if (options.client !== undefined) throw new GreenroomError("invalid_argument", "a `client` of your own and IndexedDB do not go together");
       this.#ready = this.#keepIn(storage, { connection, limits, version: VERSION, answerTimeoutMs });
-    } else if (storage) this.#saveIn(storage);
+    } else if (storage) this.#saveIn(/** @type {import("./types.js").StorageLike} */ (storage));
     this.#unwatch = watchAnswers(clock, answerTimeoutMs, this.#ops, this.#connection);
     this.#unfollow = followPage({
       wake: () => this.#connection.wake(),
@@ -151,7 +151,11 @@ export class Client extends Emitter {
     return [...this.#ops.pending, ...(this.#adoption?.pending ?? [])];
   }
 
-  /** @param {string} id `kind:id`, e.g. `room:lobby` */
+  /**
+   * @template {string} Id
+   * @param {Id} id `kind:id`, e.g. `room:lobby`
+   * @returns {Entity<Id>}
+   */
   entity(id) {
     if (!/^[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9_.~@:/+=-]{1,128}$/.test(id)) {
       throw new GreenroomError("invalid_argument", `\`${id}\` is not a valid entity id; it looks like \`room:lobby\``);
@@ -164,6 +168,8 @@ export class Client extends Emitter {
       pending: () => this.pending,
       signals: this.#signals,
       isOwn: (tag) => this.#ops.owns(tag),
+      user: () => this.user,
+      now: () => this.#clock.now(),
     });
   }
 

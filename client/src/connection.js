@@ -26,7 +26,7 @@ const CLOSE_RECONNECTING = 4900;
 const CLOSE_TOO_LONG = 1009;
 const CLOSE_ABUSE = 4008;
 
-/** The server's close codes that mean more than a lost connection. @type {Record<number, string>} */
+/** The server's close codes that mean more than a lost connection. @type {Record<number, import("./errors.js").ErrorCode>} */
 const CLOSE_REASONS = {
   1001: "shutting_down",
   4002: "token_expired",

@@ -1,16 +1,18 @@
+import { openLive } from "./live/open.js";
 import { promised } from "./promised.js";
 
 /**
  * One addressable thing, `kind:id`. A light handle: make as many as you like.
+ * @template {string} [Id=string]
  */
 export class Entity {
   #parts;
 
   /**
-   * @param {string} id
+   * @param {Id} id
    * @param {{ops: import("./ops.js").Ops, calls: import("./calls.js").Calls, presences: import("./presence.js").Presences,
    *   subscriptions: import("./subscriptions.js").Subscriptions, pending: () => import("./types.js").PendingOp[],
-   *   signals: import("./signals.js").Signals, isOwn: (tag: string) => boolean}} parts
+   *   signals: import("./signals.js").Signals, isOwn: (tag: string) => boolean, user: () => string | null, now: () => number}} parts
    */
   constructor(id, parts) {
     this.id = id;
@@ -39,6 +41,23 @@ export class Entity {
    */
   send(type, body, { ifSeq } = {}) {
     return this.#parts.ops.add(this.id, type, body, ifSeq);
+  }
+
+  /**
+   * The present state, kept up to date. `optimistic` shows one's own ops before the server has them.
+   * @param {import("../types/greenroom.js").LiveOptions & {behaviour?: import("../types/greenroom.js").Behaviour}} [options]
+   * @returns {any} a `LiveRoom` or a `LiveDocument`, by the behaviour
+   */
+  live(options = {}) {
+    const { ops, user, now } = this.#parts;
+    return openLive(this.id, options, {
+      subscribe: () => this.subscribe({ signals: "none" }),
+      send: (type, body, options) => this.send(type, body, options),
+      history: (range) => this.#history(range, { patient: true }),
+      ops,
+      user,
+      now,
+    });
   }
 
   /** The ops of this entity that have no answer yet, in the order in which it gets them. */

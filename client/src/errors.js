@@ -1,14 +1,23 @@
+/** @typedef {import("../types/greenroom.js").ErrorCode} ErrorCode */
+
+/** What servers answer. */
+export const SERVER_CODES = /** @type {const} */ ([
+  "parse_error", "invalid_request", "method_not_found", "invalid_params", "internal",
+  "not_connected", "unauthorized", "token_expired", "forbidden", "unknown_kind",
+  "rejected", "conflict", "too_large", "op_expired",
+  "rate_limited", "overloaded", "too_many_subscriptions", "too_many_in_flight",
+  "unavailable", "shutting_down", "corrupt",
+]);
+
 /**
  * The one error type of the SDK. Branch on `code`: the server's stable string (`data.code` in docs/protocol.md),
- * or one of the SDK's own, which the server never sends: `closed`, `disconnected`, `timeout`, `queue_full`,
- * `outcome_unknown`, `replaced`, `storage_failed`, `invalid_argument`.
+ * or one of the SDK's own, which the server never sends.
  */
 export class GreenroomError extends Error {
   /**
-   * @param {string} code
+   * @param {ErrorCode} code
    * @param {string} message
-   * @param {{retryAfterMs?: number, seq?: number, reason?: string, rpcCode?: number, status?: number,
-   *   op?: import("./types.js").PendingOp, refused?: {method: string, entity?: string, count: number}, cause?: unknown}} [details]
+   * @param {import("../types/greenroom.js").ErrorDetails} [details]
    */
   constructor(code, message, details = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -30,19 +39,13 @@ export class GreenroomError extends Error {
     this.refused = details.refused;
   }
 
-  /**
-   * The same, said of one op.
-   * @param {import("./types.js").PendingOp} op
-   */
-  about(op) {
-    const { code, message, retryAfterMs, seq, reason, rpcCode } = this;
-    return new GreenroomError(code, message, { retryAfterMs, seq, reason, rpcCode, op, cause: this });
-  }
-
   /** @param {import("./types.js").RpcErrorBody} body */
   static fromRpc(body) {
     const data = body.data ?? {};
-    return new GreenroomError(data.code ?? "unknown", body.message, {
+    const code = SERVER_CODES.find((code) => code === data.code);
+    // A newer server may have codes that no app of today can branch on.
+    const message = code || data.code === undefined ? body.message : `${body.message} (${data.code})`;
+    return new GreenroomError(code ?? "unknown", message, {
       retryAfterMs: data.retry_after_ms,
       seq: data.seq,
       reason: data.reason,
@@ -50,6 +53,23 @@ export class GreenroomError extends Error {
     });
   }
 }
+
+/**
+ * The same, said of one op.
+ * @param {GreenroomError} error
+ * @param {import("./types.js").PendingOp} op
+ */
+export function aboutOp(error, op) {
+  const { code, message, retryAfterMs, seq, reason, rpcCode } = error;
+  return new GreenroomError(code, message, { retryAfterMs, seq, reason, rpcCode, op, cause: error });
+}
+
+/**
+ * The code that a notification gives as its reason.
+ * @param {unknown} reason
+ * @returns {ErrorCode}
+ */
+export const codeOf = (reason) => SERVER_CODES.find((code) => code === reason) ?? "forbidden";
 
 // For each of these the server promises that the request may be made again and nothing happens
 // twice.

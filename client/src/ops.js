@@ -1,6 +1,6 @@
 import { Backoff } from "./backoff.js";
 import { byteLength, jsonBody } from "./body.js";
-import { GreenroomError, isConnectionLimit, isRetryable } from "./errors.js";
+import { GreenroomError, aboutOp, isConnectionLimit, isRetryable } from "./errors.js";
 import { newOp, pendingOp } from "./op.js";
 import { promised } from "./promised.js";
 import { ServerTime } from "./servertime.js";
@@ -9,6 +9,13 @@ import { Tags } from "./tags.js";
 /** @typedef {import("./op.js").Op} Op */
 
 /** @typedef {{ops: Op[], backoff: Backoff, timer: any}} Lane the unanswered ops of one entity, in order; a timer means "not before it fires" */
+
+/**
+ * Somebody who wants to know about the ops of one entity.
+ * @typedef {object} Watcher
+ * @property {() => void} changed there is one more, or there is one less
+ * @property {(op: Op, error: GreenroomError | null, result?: import("./types.js").SendResult) => void} settled before its promise is
+ */
 
 /** @typedef {{client: string, user: string}} Identity the server remembers outcomes by these two together */
 
@@ -28,6 +35,8 @@ export class Ops {
   #count = 0;
   /** How many of them have been seen as events already. */
   #seen = 0;
+  /** @type {Map<string, Set<Watcher>>} by entity */
+  #watchers = new Map();
   #tags = new Tags();
   #nextN = 1;
   /** @type {import("./kept.js").KeptClient | null} */
@@ -71,6 +80,30 @@ export class Ops {
 
   get count() {
     return this.#count - this.#seen;
+  }
+
+  /** All that have no answer, in the order in which the entity gets them. @param {string} entity @returns {readonly Op[]} */
+  of(entity) {
+    return this.#lanes.get(entity)?.ops ?? [];
+  }
+
+  /**
+   * @param {string} entity
+   * @param {Watcher} watcher
+   * @returns {() => void} ends it
+   */
+  watch(entity, watcher) {
+    const watchers = this.#watchers.get(entity) ?? new Set();
+    this.#watchers.set(entity, watchers.add(watcher));
+    return () => {
+      watchers.delete(watcher);
+      if (watchers.size === 0 && this.#watchers.get(entity) === watchers) this.#watchers.delete(entity);
+    };
+  }
+
+  /** @param {string} entity @param {(watcher: Watcher) => void} tell */
+  #tell(entity, tell) {
+    for (const watcher of [...(this.#watchers.get(entity) ?? [])]) tell(watcher);
   }
 
   /** When the op that has waited longest for its answer was sent, by the monotonic clock. */
@@ -184,6 +217,7 @@ export class Ops {
     this.#count += 1;
     if (op.seen) this.#seen += 1;
     this.#changed();
+    this.#tell(op.entity, (watcher) => watcher.changed());
   }
 
   /** Sends what may be sent. What it sends can fail at once and call for another round, hence the guard. */
@@ -291,6 +325,7 @@ export class Ops {
     }
     this.#count -= 1;
     if (!op.seen) this.#changed();
+    this.#tell(op.entity, (watcher) => watcher.settled(op, error, result));
     if (error) op.reject(error);
     else op.resolve(/** @type {import("./types.js").SendResult} */ (result));
     this.#pump();
@@ -357,7 +392,7 @@ export class Ops {
    * @param {(error: GreenroomError) => void} failed
    */
   #restore(left, was, failed) {
-    const told = (/** @type {GreenroomError} */ error) => failed(error.about(pendingOp(op)));
+    const told = (/** @type {GreenroomError} */ error) => failed(aboutOp(error, pendingOp(op)));
     const op = newOp({ ...left, resolve: () => {}, reject: told });
     this.#push(Object.assign(op, was, { restored: true }));
   }

@@ -1,4 +1,4 @@
-import { GreenroomError, isRetryable } from "./errors.js";
+import { GreenroomError, codeOf, isRetryable } from "./errors.js";
 import { MAX_META_DEPTH, byteLength, jsonBody } from "./body.js";
 import { promised } from "./promised.js";
 
@@ -103,7 +103,7 @@ export class Presences {
   left(entity, reason) {
     this.#shown.delete(entity);
     if (!this.#wanted.delete(entity)) return;
-    this.#failed(new GreenroomError(reason, `the right to be present in \`${entity}\` has ended`));
+    this.#failed(new GreenroomError(codeOf(reason), `the right to be present in \`${entity}\` has ended`));
   }
 
   /**

@@ -14,6 +14,7 @@ import { Inbox } from "./inbox.js";
  * @property {import("./types.js").PresenceItem} presence
  * @property {Item} item any of the above
  * @property {GreenroomError | null} close it ended; the error when that was not asked for
+ * @property {"pending" | "live"} status for the SDK itself: `state` changed
  */
 
 /**
@@ -109,11 +110,14 @@ export class Subscription extends Emitter {
     if (this.state === "closed") return;
     this.state = "live";
     this.#ready(this);
+    this.emit("status", this.state);
   }
 
   /** The connection is gone, or something is missing. */
   suspend() {
-    if (this.state === "live") this.state = "pending";
+    if (this.state !== "live") return;
+    this.state = "pending";
+    this.emit("status", this.state);
   }
 
   /** How to read on without the others. */

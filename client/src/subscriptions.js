@@ -1,6 +1,6 @@
 import { Backoff } from "./backoff.js";
 import { byteLength } from "./body.js";
-import { GreenroomError, isRetryable } from "./errors.js";
+import { GreenroomError, codeOf, isRetryable } from "./errors.js";
 import { Feed } from "./feed.js";
 import { Subscription } from "./subscription.js";
 
@@ -142,7 +142,7 @@ export class Subscriptions {
     else if (method === "reset") feed.reset(params);
     else if (method === "unsubscribed") {
       entry.told = entry.has = false;
-      this.#end(entry, new GreenroomError(params.reason ?? "forbidden", `the right to read \`${params.entity}\` has ended`));
+      this.#end(entry, new GreenroomError(codeOf(params.reason), `the right to read \`${params.entity}\` has ended`));
       this.#look(entry);
     }
   }

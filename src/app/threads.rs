@@ -13,6 +13,7 @@ use greenroom_actors::journal::Committer;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::shutdown::Shutdown;
+use crate::static_files::StaticDir;
 use crate::worker::{self, Seed, Shared};
 use crate::ws::{self, Gate};
 use crate::{accept, http};
@@ -53,6 +54,7 @@ pub(super) fn start_workers(
     seeds: Vec<Seed>,
     gate: Arc<Gate>,
     shutdown: Shutdown,
+    page: Option<StaticDir>,
 ) -> Result<actix_server::Server, Failure> {
     let workers = seeds.len();
     let seeds = Arc::new(Mutex::new(seeds));
@@ -75,6 +77,7 @@ pub(super) fn start_workers(
         actix_rt::spawn(ws::sweep_every_second(Rc::clone(&env), Rc::new(config.clone())));
         actix_rt::spawn(shutdown.clone().say_goodbye(Rc::clone(&env), config.drain.clone()));
         let gate = Arc::clone(&gate);
+        let page = page.clone();
         let http = HttpService::build()
             .client_request_timeout(handshake_timeout)
             .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
@@ -83,9 +86,10 @@ pub(super) fn start_workers(
                 let upgrade = ws::upgrade(Arc::clone(&gate), Rc::clone(&env), request, framed);
                 async { upgrade.await.map_err(actix_web::error::ErrorInternalServerError) }
             }))
-            .finish(map_config(actix_web::App::new().configure(http::routes), |()| {
-                AppConfig::default()
-            }))
+            .finish(map_config(
+                actix_web::App::new().configure(move |routes| http::routes(routes, page)),
+                |()| AppConfig::default(),
+            ))
             .tcp();
         accept::bounded(http, http_timeout)
     };

@@ -53,11 +53,14 @@ fn flags_become_keys() {
         "json",
         "-c",
         "a.toml",
+        "--static",
+        "page",
     ])
     .unwrap() else {
         panic!("not serve")
     };
-    let overrides = args.overrides();
+    assert_eq!(args.static_dir.as_deref(), Some(std::path::Path::new("page")));
+    let overrides = args.config.overrides();
     assert_eq!(overrides.file.as_deref(), Some(std::path::Path::new("a.toml")));
     let set: Vec<_> =
         overrides.flags.iter().map(|(key, flag, value)| (*key, *flag, value.as_str())).collect();

@@ -1,5 +1,6 @@
 /** The demo page, as people use it, in a real browser. */
 import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
 import test from "node:test";
 import { Browser, DESKTOP, PHONE } from "./support/browser.js";
 import { Server } from "./support/server.js";
@@ -43,6 +44,9 @@ story("two people chat and edit; a third who comes later sees all of it", async 
     await bob.message("Hello Bob").getByRole("button", { name: "👍, 2, with yours" }).waitFor();
     await bob.act("Hello Bob", "React with 👍");
     await ann.message("Hello Bob").getByRole("button", { name: "👍, 1, with yours" }).waitFor();
+
+    // The log has more events than the room has messages, and none of them is earlier.
+    assert.equal(await bob.page.getByRole("button", { name: "Show earlier messages" }).count(), 0);
 
     await bob.act("how are you?", "Edit");
     await bob.id("messages").getByRole("textbox").fill("Hello Ann, how was it?");
@@ -178,10 +182,51 @@ story("older messages come when one scrolls up, and the reader keeps the place",
   for (const k of range(60)) await room.send("post", { text: `line ${k}.`, name: "Ann" });
   const late = await browser.open(server.page, { viewport: PHONE, phone: true });
   await late.message("line 60.").waitFor();
+  await late.page.getByRole("button", { name: "Show earlier messages" }).waitFor({ state: "attached" });
   await late.page.locator("#scroll").evaluate((scroll) => scroll.scrollTo(0, 0));
   await late.message("line 1.").waitFor({ state: "attached" });
   assert.deepEqual(await late.texts(), range(60).map((k) => `line ${k}.`));
+  await late.page.locator("#older").waitFor({ state: "hidden" });
   quiet(late);
+});
+
+story("what is refused is taken back, and told", async (t) => {
+  const server = await Server.start(t);
+  const browser = await Browser.start(t);
+  const ann = await browser.open(server.page);
+  await ann.join("Ann");
+  await ann.add("Tea");
+  await ann.add("Milk");
+  await ann.item("Milk").waitFor();
+  const list = sdk(t, server.url).entity("doc:checklist");
+  await server.kill();
+  await ann.page.getByText("The connection is lost.").waitFor();
+  // The click shows at once, though nobody can confirm it.
+  await ann.item("Tea").getByRole("checkbox").check();
+  await ann.page.locator("#list-count", { hasText: "1 of 2" }).waitFor();
+  await ann.item("Milk").getByRole("checkbox").check();
+  await ann.page.locator("#list-count", { hasText: "2 of 2" }).waitFor();
+  // Somebody else is quicker, and removes one of them.
+  await ann.page.context().setOffline(true);
+  await server.start();
+  const { state } = await list.read();
+  const [tea] = Object.entries(state.items).find(([, { text }]) => text === "Tea");
+  await list.send("patch", [{ op: "remove", path: `/items/${tea}` }]);
+  await ann.page.context().setOffline(false);
+  await ann.page.getByText("Somebody else removed that item meanwhile.").waitFor();
+  await ann.item("Tea").waitFor({ state: "detached" });
+  await ann.page.locator("#list-count", { hasText: "1 of 1" }).waitFor();
+});
+
+story("the page leads to the guide", async (t) => {
+  const server = await Server.start(t);
+  const browser = await Browser.start(t);
+  const ann = await browser.open(server.page);
+  const link = await ann.page.locator(".guide a").getAttribute("href");
+  const guide = new URL(`../../docs${link}`, import.meta.url);
+  const answer = await fetch(new URL(link, server.page));
+  if (existsSync(guide)) assert.equal(await answer.text(), readFileSync(guide, "utf8"));
+  else assert.equal(answer.status, 404);
 });
 
 for (const [name, options] of Object.entries({

@@ -49,6 +49,7 @@ mod shutdown;
 mod signals;
 mod slow_reader;
 mod startup;
+mod static_page;
 mod still;
 mod storage;
 mod tags;

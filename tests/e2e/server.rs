@@ -110,6 +110,11 @@ pub struct Stopped {
 impl Stopped {
     /// Starts it, and waits until it says where it listens.
     pub async fn start(self) -> Server {
+        self.start_with(&[]).await
+    }
+
+    /// The same with more arguments.
+    pub async fn start_with(self, arguments: &[&str]) -> Server {
         let log_path = self.directory.path().join("log");
         let log = std::fs::File::options()
             .create(true)
@@ -117,7 +122,8 @@ impl Stopped {
             .open(&log_path)
             .expect("the log can be opened");
         let mut child = command(self.directory.path())
-            .args(["serve"])
+            .arg("serve")
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

@@ -1,0 +1,2 @@
+// For tools that do not know `exports`.
+export * from "./src/react.js";
