@@ -17,7 +17,7 @@ macro_rules! close_table {
                 match self { $(Self::$name => $code,)* }
             }
 
-            /// A metric's label.
+            /// The label in metrics.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $label,)* }
             }
@@ -32,13 +32,13 @@ macro_rules! close_table {
 }
 
 close_table! {
-    /// The answer to the client's close.
+    /// The response to the client's close frame.
     Normal = 1000, "normal", "";
-    /// The server stops.
+    /// The server is shutting down.
     ShuttingDown = 1001, "shutting_down", "shutting_down";
     /// A violation of the WebSocket protocol.
     ProtocolError = 1002, "protocol_error", "";
-    /// The frame's type does not fit the codec.
+    /// The frame's type does not match the codec.
     UnsupportedData = 1003, "unsupported_data", "";
     /// A text frame is not UTF-8.
     InvalidUtf8 = 1007, "invalid_utf8", "";
@@ -46,19 +46,19 @@ close_table! {
     TooBig = 1009, "too_big", "";
     /// The session failed.
     Internal = 1011, "internal", "internal";
-    /// There was no `connect` in time.
+    /// The client did not send `connect` in time.
     ConnectTimeout = 4001, "connect_timeout", "connect_timeout";
     /// The token expired and was not refreshed.
     TokenExpired = 4002, "token_expired", "token_expired";
     /// `connect` was refused.
     Unauthorized = 4003, "unauthorized", "unauthorized";
-    /// The client kept on sending although it was told to wait.
+    /// The client kept sending although it was told to wait.
     RateLimited = 4008, "rate_limited", "rate_limited";
-    /// The client took too little of what waited for it within the write timeout, or overflowed a
-    /// `disconnect` subscription.
+    /// The client received too little of what was waiting for it within the write timeout, or
+    /// overflowed a `disconnect` subscription.
     SlowConsumer = 4009, "slow_consumer", "slow_consumer";
     /// The client sent nothing, not even a pong, for the idle timeout.
     PingTimeout = 4010, "ping_timeout", "ping_timeout";
-    /// Another connection has taken this session's place.
+    /// Another connection has taken over this session.
     Replaced = 4011, "replaced", "replaced";
 }

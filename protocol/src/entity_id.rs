@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Longest kind, in bytes.
+/// The longest kind, in bytes.
 pub const MAX_KIND: usize = 32;
-/// Longest id after the colon, in bytes.
+/// The longest id after the colon, in bytes.
 pub const MAX_ID: usize = 128;
 
 /// `kind:id`, checked against the grammar and cheap to clone.
@@ -21,17 +21,17 @@ pub struct EntityId {
     colon: u8,
 }
 
-/// Why a string is no entity id.
+/// Why a string is not a valid entity id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadEntityId {
     /// There is no colon.
-    #[error("an entity id is `kind:id`; there is no colon")]
+    #[error("an entity id has the form `kind:id`; the colon is missing")]
     NoColon,
-    /// The part before the first colon is no kind.
-    #[error("an entity's kind matches [a-z][a-z0-9_-]{{0,31}}")]
+    /// The part before the first colon is not a valid kind.
+    #[error("an entity's kind must match [a-z][a-z0-9_-]{{0,31}}")]
     Kind,
-    /// The part after the first colon is no id.
-    #[error("an entity's id is 1 to 128 bytes of A-Z a-z 0-9 _ . ~ @ : / + = -")]
+    /// The part after the first colon is not a valid id.
+    #[error("an entity's id must be 1 to 128 bytes of A-Z a-z 0-9 _ . ~ @ : / + = -")]
     Id,
 }
 
@@ -39,30 +39,32 @@ impl EntityId {
     /// Checks `text` against the grammar.
     pub fn parse(text: &str) -> Result<Self, BadEntityId> {
         let colon = text.find(':').ok_or(BadEntityId::NoColon)?;
-        let (kind, id) = (&text[..colon], &text[colon + 1..]);
+        let kind = &text[..colon];
+        let id = &text[colon + 1..];
         if !is_kind(kind) {
             return Err(BadEntityId::Kind);
         }
         if id.is_empty() || id.len() > MAX_ID || !id.bytes().all(is_id_byte) {
             return Err(BadEntityId::Id);
         }
-        // A kind has at most 32 bytes, so the colon's place fits.
+        // A kind has at most 32 bytes, so the colon's position fits.
         Ok(Self { text: text.into(), colon: colon as u8 })
     }
 
-    /// The only entity of a kind that the server keeps for itself: `.kind:id`. The dot is not in
-    /// the grammar, so no client, token or configuration can name it, whatever it is called.
+    /// The id of an entity of a kind that the server reserves for itself: `.kind:id`. The grammar
+    /// does not allow the dot, so no client, token or configuration can name such an entity.
     ///
     /// # Panics
-    /// When what follows the dot is not an entity id: both are constants of the caller.
+    /// If the part after the dot is not a valid entity id. Both arguments are constants of the
+    /// caller.
     pub fn internal(kind: &'static str, id: &'static str) -> Self {
         let name = kind.strip_prefix('.').expect("an internal kind begins with a dot");
         let inner = Self::parse(&format!("{name}:{id}"))
-            .expect("an internal entity is named like any other behind the dot");
+            .expect("an internal entity's name is valid apart from its dot");
         Self { text: format!(".{}", inner.text).into(), colon: inner.colon + 1 }
     }
 
-    /// The configured family this entity belongs to.
+    /// The kind that the entity belongs to.
     pub fn kind(&self) -> &str {
         &self.text[..self.colon as usize]
     }
@@ -72,7 +74,7 @@ impl EntityId {
         &self.text[self.colon as usize + 1..]
     }
 
-    /// The whole of it.
+    /// The full text.
     pub fn as_str(&self) -> &str {
         &self.text
     }

@@ -1,4 +1,4 @@
-//! The table of errors: JSON-RPC's own codes for malformed requests, ours for the rest.
+//! The error table: JSON-RPC's own codes for malformed requests, Greenroom's for the rest.
 
 use std::borrow::Cow;
 
@@ -25,12 +25,12 @@ macro_rules! error_table {
                 match self { $(Self::$name => $code,)* }
             }
 
-            /// The stable string in `data.code`; also a metric's label.
+            /// The stable string in `data.code`; also the label in metrics.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// What it means, in one line, for the documents.
+            /// Its meaning in one line, for the generated documents.
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$name => concat!($($doc),+),)* }.trim()
             }
@@ -45,16 +45,16 @@ error_table! {
     InvalidRequest = -32600, "invalid_request";
     /// No such method.
     MethodNotFound = -32601, "method_not_found";
-    /// Wrong type, missing or unknown field, bad entity id, too deep, or not a value that parsers
-    /// read alike.
+    /// Wrong type, missing or unknown field, bad entity id, too deep, or a value that parsers read
+    /// differently.
     InvalidParams = -32602, "invalid_params";
-    /// A bug on our side.
+    /// A bug in the server.
     Internal = -32603, "internal";
-    /// `connect` comes first.
+    /// `connect` must come first.
     NotConnected = -32000, "not_connected";
     /// The token is missing, malformed, badly signed or not yet valid.
     Unauthorized = -32001, "unauthorized";
-    /// The token's `exp` is past.
+    /// The token has expired.
     TokenExpired = -32002, "token_expired";
     /// The capabilities do not cover this.
     Forbidden = -32003, "forbidden";
@@ -64,7 +64,7 @@ error_table! {
     Rejected = -32010, "rejected";
     /// `if_seq` does not match.
     Conflict = -32011, "conflict";
-    /// Message, body, state or meta over its limit.
+    /// A message, body, state or meta is over its limit.
     TooLarge = -32012, "too_large";
     /// The op's number is older than the dedupe window.
     OpExpired = -32013, "op_expired";
@@ -72,15 +72,15 @@ error_table! {
     RateLimited = -32020, "rate_limited";
     /// A queue is full; nothing was done.
     Overloaded = -32021, "overloaded";
-    /// The session's limit is reached.
+    /// The session has reached its limit.
     TooManySubscriptions = -32022, "too_many_subscriptions";
-    /// Answers must be waited for first.
+    /// Too many requests are unanswered; wait for answers first.
     TooManyInFlight = -32023, "too_many_in_flight";
-    /// The store does not answer, or the outcome is not known.
+    /// The store does not respond, or the outcome is unknown.
     Unavailable = -32030, "unavailable";
-    /// The server stops.
+    /// The server is shutting down.
     ShuttingDown = -32031, "shutting_down";
-    /// What is stored of the entity cannot be read.
+    /// The entity's stored data cannot be read.
     Corrupt = -32032, "corrupt";
 }
 
@@ -91,47 +91,47 @@ pub struct WireError {
     pub code: i32,
     /// What was wrong, and what would be right.
     pub message: Cow<'static, str>,
-    /// The machine-readable rest.
+    /// The machine-readable details.
     pub data: ErrorData,
 }
 
-/// What a program may branch on.
+/// The details that programs may branch on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorData {
     /// The stable name of the error.
     pub code: ErrorCode,
-    /// When a repeat may succeed.
+    /// How long to wait before a retry may succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
     /// With `conflict`: the entity's current seq.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<Seq>,
-    /// With `rejected`: the behaviour's reason; with `rate_limited`: the scope; with
-    /// `invalid_params`: what is wrong with a value, where a program may want to know.
+    /// With `rejected`: the behaviour's reason. With `rate_limited`: the scope. With
+    /// `invalid_params`: what is wrong with a value, if a program may want to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'static, str>>,
 }
 
 impl WireError {
-    /// An error with nothing but its message.
+    /// An error with a code and a message only.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         let data = ErrorData { code, retry_after_ms: None, seq: None, reason: None };
         Self { code: code.number(), message: message.into(), data }
     }
 
-    /// Says when a repeat may succeed.
+    /// Sets how long to wait before a retry may succeed.
     pub fn retry_after_ms(mut self, ms: u64) -> Self {
         self.data.retry_after_ms = Some(ms);
         self
     }
 
-    /// Says where the entity is.
+    /// Sets the entity's current seq.
     pub fn at_seq(mut self, seq: Seq) -> Self {
         self.data.seq = Some(seq);
         self
     }
 
-    /// Adds a stable reason.
+    /// Sets a stable reason.
     pub fn reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
         self.data.reason = Some(reason.into());
         self

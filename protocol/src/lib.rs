@@ -1,7 +1,7 @@
-//! Greenroom's wire protocol: what travels between a client and the server, and nothing else.
+//! Greenroom's wire protocol: the messages between a client and the server, and nothing else.
 //!
-//! The types here are the source of `docs/openrpc.json` and `docs/schema.json`. This crate knows no
-//! actors, no sockets and no storage.
+//! `docs/openrpc.json` and `docs/schema.json` are generated from these types. This crate knows
+//! nothing of actors, sockets or storage.
 
 pub mod close;
 pub mod codec;

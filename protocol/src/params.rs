@@ -1,4 +1,4 @@
-//! What a client may ask for: one struct per method.
+//! The parameters of requests: one struct per method.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,87 +10,88 @@ mod check;
 
 pub use check::check;
 
-/// `connect`: who I am, and where I stood.
+/// `connect`: identifies the client and resumes its session.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Connect {
-    /// A JWT; without one the caller is anonymous, where that is configured.
+    /// A JWT; without one the user is anonymous, if the server admits anonymous users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// A ULID naming this installation for exactly-once ops; the server gives one where it is left
-    /// out.
+    /// A ULID that names this installation, for exactly-once ops; the server assigns one if it is
+    /// omitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// The `session` of the connection that was lost, to take its place.
+    /// The `session` of the lost connection, to take it over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = crate::limits::MAX_SESSION))]
     pub session: Option<String>,
-    /// Subscriptions to make (or make again) in the same round trip.
+    /// Subscriptions to make (or to make again) in the same round trip.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "by_name::list")]
     pub subscriptions: Vec<Subscribe>,
-    /// Where to be present, in the same round trip: as by `presence` with the action `enter`.
+    /// The entities to be present in, entered in the same round trip, as by `presence` with the
+    /// action `enter`.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "by_name::list")]
     pub presence: Vec<Enter>,
-    /// Name and version of the client's software, for logs.
+    /// The name and version of the client's software, for logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 }
 
-/// What happens to a subscription's events when its session cannot take them.
+/// What happens to a subscription's events when the session's outbox is full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventPolicy {
-    /// Pause, and read on from the journal when the socket drains.
+    /// Pause, and continue from the journal once the outbox drains.
     #[default]
     Replay,
-    /// Close the session.
+    /// Close the connection.
     Disconnect,
-    /// No events are wanted.
+    /// Send no events.
     None,
 }
 
-/// What happens to a subscription's signals when its session cannot take them.
+/// What happens to a subscription's signals when the session's outbox is full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SignalPolicy {
-    /// The oldest waiting signal is dropped.
+    /// Drop the oldest waiting signal.
     #[default]
     DropOldest,
-    /// The latest per sender, type and key is kept.
+    /// Keep only the latest signal of each sender, type and key.
     Latest,
-    /// No signals are wanted.
+    /// Send no signals.
     None,
 }
 
-/// `subscribe`: follow an entity.
+/// `subscribe`: follows an entity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Subscribe {
     /// The entity to follow.
     pub entity: EntityId,
-    /// What the caller already has.
+    /// The position up to which the client already has the log.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "by_name::optional"
     )]
     pub after: Option<Position>,
-    /// Policy for events.
+    /// The policy for events.
     #[serde(default)]
     pub events: EventPolicy,
-    /// Policy for signals.
+    /// The policy for signals.
     #[serde(default)]
     pub signals: SignalPolicy,
-    /// Whether to receive presence changes, and the list in the result.
+    /// Whether to receive presence changes, and the presence list in the result.
     #[serde(default)]
     pub presence: bool,
 }
 
-/// `unsubscribe`, `read`: nothing but the entity.
+/// `unsubscribe` and `read`: only the entity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// The entity meant.
+    /// The entity.
     pub entity: EntityId,
 }
 
@@ -98,29 +99,30 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Send {
-    /// The entity that decides.
+    /// The entity that the op is for.
     pub entity: EntityId,
-    /// The behaviour's name for the op, at most 64 bytes.
+    /// The behaviour's name for this type of op, at most 64 bytes.
     #[schemars(length(min = 1, max = crate::limits::MAX_TYPE))]
     pub r#type: String,
     /// The op's body.
     #[serde(default)]
     pub body: RawJson,
-    /// The client's own number for this op: a repeat gets the first outcome and executes nothing.
+    /// The client's own number for this op: repeating the number returns the first outcome and
+    /// executes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = crate::limits::MAX_INTEGER))]
     pub n: Option<u64>,
-    /// When the client first sent this op, in ms of the server's clock: an entity that has
-    /// forgotten clients executes what is younger than they are. Without it the client id's own
-    /// time stands for it.
+    /// When the client first sent this op, in ms by the server's clock. It tells an entity that has
+    /// forgotten some clients whether the op is younger than what it has forgotten: only then is
+    /// the op executed. Without `first_sent`, the time in the client id is used instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = crate::limits::MAX_INTEGER))]
     pub first_sent: Option<u64>,
-    /// Reject unless the entity is at this seq.
+    /// Reject the op unless the entity is at this seq.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_seq: Option<Seq>,
-    /// Chosen by the client, at random for each op: the event carries it, so that its sender
-    /// recognizes it. 1 to 64 bytes.
+    /// A random tag that the client chooses for each op. The event carries it, so that the sender
+    /// recognizes its own op. 1 to 64 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = crate::limits::MAX_TAG))]
     pub tag: Option<String>,
@@ -130,15 +132,15 @@ pub struct Send {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Signal {
-    /// The entity whose subscribers get it.
+    /// The entity whose subscribers receive it.
     pub entity: EntityId,
-    /// The application's name for it, at most 64 bytes.
+    /// The application's name for this type of signal, at most 64 bytes.
     #[schemars(length(min = 1, max = crate::limits::MAX_TYPE))]
     pub r#type: String,
-    /// Its body.
+    /// The signal's body.
     #[serde(default)]
     pub body: RawJson,
-    /// With the `latest` policy, a newer signal of the same sender, type and key replaces an older
+    /// With the policy `latest`, a newer signal of the same sender, type and key replaces an older
     /// one. At most 64 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = crate::limits::MAX_KEY))]
@@ -149,15 +151,15 @@ pub struct Signal {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct History {
-    /// The entity meant.
+    /// The entity.
     pub entity: EntityId,
-    /// The last `limit` events before this seq. Not together with `after`.
+    /// Return the last `limit` events before this seq. Cannot be combined with `after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Seq>,
-    /// The first `limit` events after this seq.
+    /// Return the first `limit` events after this seq.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Seq>,
-    /// 1 to 1000; 100 where it is left out.
+    /// 1 to 1000; 100 if omitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = crate::limits::MAX_HISTORY))]
     pub limit: Option<u32>,
@@ -167,12 +169,12 @@ pub struct History {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PresenceAction {
-    /// Tell who is here.
+    /// List who is present.
     #[default]
     List,
-    /// Be here; entering again updates the meta.
+    /// Become present; entering again updates the meta.
     Enter,
-    /// Be gone.
+    /// Stop being present.
     Leave,
 }
 
@@ -180,7 +182,7 @@ pub enum PresenceAction {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Presence {
-    /// The entity meant.
+    /// The entity.
     pub entity: EntityId,
     /// What to do.
     #[serde(default)]
@@ -203,7 +205,7 @@ pub struct Enter {
     pub meta: Option<RawJson>,
 }
 
-/// `ping`: nothing.
+/// `ping`: no parameters.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ping {}

@@ -1,4 +1,4 @@
-//! JSON that is passed on without being looked into.
+//! JSON that is passed on unparsed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,15 +7,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// One JSON value as text, kept byte for byte and never parsed on its way through.
+/// One JSON value as text, kept byte for byte and never parsed on its way through the server.
 ///
-/// Cloning shares the text. Only serde_json can serialize it; for MessagePack the codec transcodes
+/// Clones share the text. Only serde_json can serialize it; for MessagePack the codec transcodes
 /// the text.
 ///
-/// The text follows JSON's grammar, but what it spells may still fit no Rust type: `1e999` and
-/// `"\ud800"` are JSON. So [`RawJson::parse`] can fail even for a `serde_json::Value`. No codec
-/// lets such values in: see [`RawJson::check`].
-// `None` is the text `null`, so that `NULL` can be a constant.
+/// The text follows JSON's grammar, but its value may not fit any Rust type: `1e999` and `"\ud800"`
+/// are valid JSON. So [`RawJson::parse`] can fail even for a `serde_json::Value`. No codec accepts
+/// such values: see [`RawJson::check`].
+// `None` stands for the text `null`, so that `NULL` can be a constant.
 #[derive(Clone)]
 pub struct RawJson(Option<Arc<RawValue>>);
 
@@ -31,15 +31,15 @@ impl RawJson {
     /// Serializes `value` to JSON text.
     ///
     /// # Errors
-    /// What `value`'s `Serialize` reports.
+    /// The error of `value`'s `Serialize`.
     pub fn from_value<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         to_raw_value(value).map(Self::from)
     }
 
-    /// Copies text after checking that it is one JSON value; white space around it is left out.
+    /// Copies text after checking that it is one JSON value, without the white space around it.
     ///
     /// # Errors
-    /// Where the text is no JSON.
+    /// If the text is not JSON.
     pub fn from_text(text: impl AsRef<[u8]>) -> Result<Self, serde_json::Error> {
         let raw: &RawValue = serde_json::from_slice(text.as_ref())?;
         Ok(raw.to_owned().into())
@@ -54,12 +54,12 @@ impl RawJson {
         self.raw().get()
     }
 
-    /// Length of the text in bytes.
+    /// The length of the text in bytes.
     pub fn len(&self) -> usize {
         self.as_str().len()
     }
 
-    /// Never: a JSON value has at least one byte.
+    /// Always false: a JSON value has at least one byte.
     pub fn is_empty(&self) -> bool {
         false
     }
@@ -72,16 +72,17 @@ impl RawJson {
     /// Parses the text.
     ///
     /// # Errors
-    /// Where it does not have the shape of `T`, is nested deeper than 128, or spells a number or a
-    /// string that `T` cannot hold.
+    /// If the value does not have the shape of `T`, nests deeper than 128 levels, or contains a
+    /// number or a string that `T` cannot hold.
     pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.as_str())
     }
 
-    /// Whether every parser reads the same from the text.
+    /// Checks that all parsers read the text in the same way.
     ///
     /// # Errors
-    /// A number beyond a double, half of a surrogate pair, or a key that is twice in one object.
+    /// A number that does not fit a double, half of a surrogate pair, or a duplicate key in an
+    /// object.
     pub fn check(&self) -> Result<(), crate::codec::Flaw> {
         crate::codec::check(self.as_str())
     }
@@ -109,7 +110,7 @@ impl Default for RawJson {
     }
 }
 
-/// Two texts are equal when their bytes are: `1.0` differs from `1`.
+/// Two values are equal if their texts are: `1.0` differs from `1`.
 impl PartialEq for RawJson {
     fn eq(&self, other: &Self) -> bool {
         self.as_str() == other.as_str()
@@ -126,7 +127,7 @@ impl fmt::Debug for RawJson {
 
 impl Serialize for RawJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // serde_json knows a `RawValue` and copies its text as it is.
+        // serde_json recognizes a `RawValue` and copies its text unchanged.
         self.raw().serialize(serializer)
     }
 }

@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use crate::EntityId;
 use crate::params::{Connect, History, Ping, Presence, Send, Signal, Subscribe, Target};
 
-/// JSON-RPC's id: what the client wants to see again in the answer.
+/// JSON-RPC's id, which the answer repeats.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RequestId {
@@ -19,7 +19,7 @@ pub enum RequestId {
     Text(#[schemars(length(max = crate::limits::MAX_REQUEST_ID))] Box<str>),
 }
 
-// serde's own way for untagged enums keeps a copy of the value first.
+// serde's derive for untagged enums would first buffer a copy of the value.
 impl<'de> Deserialize<'de> for RequestId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(IdVisitor)
@@ -42,7 +42,7 @@ impl Visitor<'_> for IdVisitor {
     fn visit_u64<E: Error>(self, number: u64) -> Result<RequestId, E> {
         i64::try_from(number)
             .map(RequestId::Number)
-            .map_err(|_| E::custom("a number beyond 63 bits"))
+            .map_err(|_| E::custom("a number of more than 63 bits"))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<RequestId, E> {
@@ -50,35 +50,35 @@ impl Visitor<'_> for IdVisitor {
     }
 }
 
-/// One request: `id` is absent when no answer is wanted.
+/// One request. Without an `id` the client wants no answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// What to answer to.
+    /// The id that the answer repeats.
     pub id: Option<RequestId>,
-    /// What is asked.
+    /// The method and its parameters.
     pub call: Call,
 }
 
-/// The methods.
+/// The methods with their parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Call {
-    /// Identify, and resume.
+    /// Identify the client and resume its session.
     Connect(Connect),
     /// Follow an entity.
     Subscribe(Subscribe),
-    /// Stop following.
+    /// Stop following an entity.
     Unsubscribe(Target),
-    /// A durable op.
+    /// Send a durable op.
     Send(Send),
-    /// A volatile message.
+    /// Send a volatile message.
     Signal(Signal),
-    /// The committed state.
+    /// Fetch the committed state.
     Read(Target),
-    /// Past events.
+    /// Fetch past events.
     History(History),
-    /// Who is here.
+    /// List who is present, enter or leave.
     Presence(Presence),
-    /// Are you there?
+    /// Ask whether the server responds.
     Ping(Ping),
 }
 
@@ -96,7 +96,7 @@ impl Call {
         "ping",
     ];
 
-    /// The method's name on the wire; also a metric's label.
+    /// The method's name on the wire; also the label in metrics.
     pub const fn method(&self) -> &'static str {
         match self {
             Self::Connect(_) => "connect",
@@ -111,7 +111,7 @@ impl Call {
         }
     }
 
-    /// The entity it is sent to; `connect` and `ping` are sent to none.
+    /// The entity that the request is for; `connect` and `ping` have none.
     pub const fn entity(&self) -> Option<&EntityId> {
         match self {
             Self::Connect(_) | Self::Ping(_) => None,

@@ -1,4 +1,4 @@
-//! What the server answers: one struct per method's result.
+//! The results of requests: one struct per method.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,21 +8,21 @@ use crate::{EntityId, Epoch, RawJson, Seq, WireError};
 /// The result of `connect`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Connected {
-    /// This session's name: for logs, and to take its place with the next `connect` should this
-    /// connection be lost.
+    /// The name of this session, for logs, and to take it over in the next `connect` if this
+    /// connection is lost.
     pub session: String,
-    /// Present, and true, where this session has taken the place of the one that was asked for: its
-    /// presence is this one's now.
+    /// Present, and true, if this session has taken over the one that was asked for, including its
+    /// presence.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resumed: bool,
-    /// The client id in force.
+    /// The client id in use.
     pub client: String,
     /// The token's `sub`, or `anon-…`.
     pub user: String,
-    /// When the identity expires, in ms since the epoch.
+    /// When the identity expires, in ms since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
-    /// The server's clock, in ms since the epoch.
+    /// The server's clock, in ms since 1970.
     pub now: u64,
     /// The server's name and version.
     pub server: String,
@@ -36,20 +36,20 @@ pub struct Connected {
     pub presence: Vec<PresenceOutcome>,
 }
 
-/// What a session must keep to.
+/// The limits that a session must keep to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionLimits {
-    /// Largest message from the client, in bytes.
+    /// The largest message from the client, in bytes.
     pub max_message_bytes: u64,
-    /// Largest `body`, in bytes of JSON.
+    /// The largest `body`, in bytes of JSON.
     pub max_body_bytes: u64,
-    /// Most subscriptions at once.
+    /// The most subscriptions at a time.
     pub max_subscriptions: u32,
-    /// Most unanswered requests at once.
+    /// The most unanswered requests at a time.
     pub max_in_flight: u32,
     /// How often the server pings an idle connection.
     pub ping_interval_ms: u64,
-    /// How much it may ask for.
+    /// The rate limits.
     pub rates: Rates,
 }
 
@@ -68,94 +68,95 @@ pub struct Rates {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "RateLimit")]
 pub struct Rate {
-    /// Tokens regained a second.
+    /// Tokens added per second.
     pub per_second: u32,
-    /// Tokens that a full bucket holds.
+    /// Tokens in a full bucket.
     pub burst: u32,
 }
 
-/// The outcome of one subscription asked for within `connect`: exactly one of `result` and `error`.
+/// The outcome of one subscription requested in `connect`: exactly one of `result` and `error`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SubscriptionOutcome {
-    /// The entity meant.
+    /// The entity.
     pub entity: EntityId,
-    /// What `subscribe` would have answered.
+    /// The result that `subscribe` would have had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Subscribed>,
-    /// The error it would have answered.
+    /// The error that it would have had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<WireError>,
 }
 
-/// The outcome of one presence entry asked for within `connect`: exactly one of `result` and
-/// `error`.
+/// The outcome of one presence entry requested in `connect`: exactly one of `result` and `error`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PresenceOutcome {
-    /// The entity meant.
+    /// The entity.
     pub entity: EntityId,
-    /// What `presence` with the action `enter` would have answered.
+    /// The result that `presence` with the action `enter` would have had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<PresenceList>,
-    /// The error it would have answered.
+    /// The error that it would have had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<WireError>,
 }
 
-/// Why a subscriber got a snapshot instead of the events it missed.
+/// Why a subscriber receives a snapshot instead of the events it missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SnapshotReason {
-    /// It gave no position.
+    /// The subscriber gave no position.
     NoPosition,
-    /// Its position belongs to another log.
+    /// The position belongs to another log.
     EpochChanged,
-    /// The gap is trimmed, or longer than the kind's `resume_events`.
+    /// The missed events have been trimmed, or are more than the kind's `resume_events`.
     TooOld,
 }
 
 /// The result of `subscribe`: exactly one of `events` and `snapshot`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Subscribed {
-    /// The entity meant.
+    /// The entity.
     pub entity: EntityId,
-    /// Its log.
+    /// The entity's log.
     pub epoch: Epoch,
-    /// The caller's position once it has applied this.
+    /// The client's position once it has applied this result.
     pub seq: Seq,
-    /// The events it missed.
+    /// The events that the client missed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<Event>>,
-    /// Why there is a snapshot.
+    /// Why there is a snapshot instead of events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<SnapshotReason>,
-    /// Who is here, where that was asked for.
+    /// Who is present, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence: Option<PresenceList>,
-    /// The state at `seq`. Last, so that one encoded state serves many answers.
+    /// The state at `seq`. This is the last field, so that one encoded state can serve many
+    /// answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<RawJson>,
 }
 
-/// An accepted op as subscribers see it. `entity` is absent inside results that name it already.
+/// An accepted op as subscribers see it. `entity` is absent in results that already name the
+/// entity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// The entity, in notifications.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity: Option<EntityId>,
-    /// Its place in the log.
+    /// Its position in the log.
     pub seq: Seq,
-    /// When it was accepted, in ms since the epoch.
+    /// When the op was accepted, in ms since 1970.
     pub at: u64,
-    /// The sender's user.
+    /// The user who sent it.
     pub from: String,
-    /// The behaviour's name for it.
+    /// The behaviour's name for this type of op.
     pub r#type: String,
-    /// Its body; null once it is deleted.
+    /// The body; null once it has been deleted.
     pub body: RawJson,
-    /// Present, and true, when the body was deleted. The event keeps its place.
+    /// Present, and true, if the body has been deleted. The event keeps its position.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
-    /// As its sender chose it, where it did.
+    /// The tag that the sender chose, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
 }
@@ -163,16 +164,16 @@ pub struct Event {
 /// The result of `send`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sent {
-    /// The event's place in the log.
+    /// The event's position in the log.
     pub seq: Seq,
     /// The log.
     pub epoch: Epoch,
-    /// When it was accepted, in ms since the epoch.
+    /// When the op was accepted, in ms since 1970.
     pub at: u64,
-    /// What the behaviour returns.
+    /// The value that the behaviour returns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<RawJson>,
-    /// True when this is the first outcome of a repeated op.
+    /// True if this repeats the first outcome of a repeated op.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
 }
@@ -184,7 +185,7 @@ pub struct State {
     pub epoch: Epoch,
     /// The position of `state`.
     pub seq: Seq,
-    /// The committed state. Last, as in [`Subscribed`].
+    /// The committed state. This is the last field, as in [`Subscribed`].
     pub state: RawJson,
 }
 
@@ -193,29 +194,29 @@ pub struct State {
 pub struct HistoryPage {
     /// The log.
     pub epoch: Epoch,
-    /// Ascending by seq.
+    /// The events in ascending order of seq.
     pub events: Vec<Event>,
-    /// There are further events in the direction asked for.
+    /// Whether there are further events in the requested direction.
     pub more: bool,
 }
 
-/// One user who is here.
+/// A user who is present.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Member {
     /// The user.
     pub user: String,
-    /// What it last said of itself.
+    /// The meta that the user set last.
     pub meta: RawJson,
-    /// How many of its sessions are here.
+    /// How many of the user's sessions are present.
     pub sessions: u32,
 }
 
 /// The result of `presence`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PresenceList {
-    /// How many users are here.
+    /// How many users are present.
     pub count: u64,
-    /// Who they are; absent for `enter` and `leave`, and in a crowd.
+    /// The members; absent for `enter` and `leave`, and if there are too many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<Vec<Member>>,
 }
@@ -223,10 +224,10 @@ pub struct PresenceList {
 /// The result of `ping`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pong {
-    /// The server's time, in ms since the epoch.
+    /// The server's time, in ms since 1970.
     pub now: u64,
 }
 
-/// The result of methods that have nothing to tell.
+/// The result of methods that return nothing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Empty {}

@@ -1,4 +1,5 @@
-//! The machine-readable documents, made from the types: `docs/openrpc.json` and `docs/schema.json`.
+//! The machine-readable documents, generated from the types: `docs/openrpc.json` and
+//! `docs/schema.json`.
 
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value};
@@ -10,7 +11,7 @@ mod openrpc;
 pub use json_schema::json_schema;
 pub use openrpc::openrpc;
 
-/// Adds the schemas that `generator` met to `place`, under their names.
+/// Adds the schemas that `generator` collected to `place`, by name.
 fn definitions(mut generator: SchemaGenerator, place: &mut Map<String, Value>) {
     place.extend(generator.take_definitions(true));
 }

@@ -1,10 +1,10 @@
-//! Objects by name, and only so: serde's derive would also take an array for a struct, field by
+//! Deserializes structs from objects only: serde's derive would also accept an array, field by
 //! field.
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// A struct that is read from an object and from nothing else.
+/// A struct that is deserialized from an object and nothing else.
 pub(crate) struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -13,7 +13,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Asks for a map, whatever is asked of it.
+/// Requests a map, whatever the type requests.
 struct ByName<D>(D);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for ByName<D> {

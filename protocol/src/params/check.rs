@@ -1,13 +1,13 @@
-//! The rules about params that their types do not express.
+//! The rules for params that their types do not express.
 
 use crate::limits::{MAX_HISTORY, MAX_INTEGER, MAX_KEY, MAX_META, MAX_SESSION, MAX_TAG, MAX_TYPE};
 use crate::params::{Connect, History, Presence, PresenceAction, Send, Signal, Subscribe};
 use crate::{Call, ErrorCode, RawJson, WireError};
 
-/// Checks what a request asks against the protocol's limits.
+/// Checks a request against the protocol's limits.
 ///
 /// # Errors
-/// `invalid_params` that names the field and says what it may be, or `too_large` for a presence
+/// `invalid_params`, which names the field and says what it may be, or `too_large` for presence
 /// meta.
 pub fn check(call: &Call) -> Result<(), WireError> {
     match call {
@@ -23,9 +23,10 @@ pub fn check(call: &Call) -> Result<(), WireError> {
 
 fn connect(params: &Connect) -> Result<(), WireError> {
     match &params.session {
-        Some(session) if session.len() > MAX_SESSION => {
-            invalid(format!("`session` is at most {MAX_SESSION} bytes long, not {}", session.len()))
-        }
+        Some(session) if session.len() > MAX_SESSION => invalid(format!(
+            "`session` must be at most {MAX_SESSION} bytes long, not {}",
+            session.len()
+        )),
         _ => {
             params.subscriptions.iter().try_for_each(subscribe)?;
             params.presence.iter().try_for_each(|enter| meta(enter.meta.as_ref()))
@@ -50,7 +51,7 @@ fn signal(params: &Signal) -> Result<(), WireError> {
     name("type", &params.r#type, MAX_TYPE)?;
     match &params.key {
         Some(key) if key.len() > MAX_KEY => {
-            invalid(format!("`key` is at most {MAX_KEY} bytes long, not {}", key.len()))
+            invalid(format!("`key` must be at most {MAX_KEY} bytes long, not {}", key.len()))
         }
         _ => sound("body", &params.body),
     }
@@ -59,14 +60,14 @@ fn signal(params: &Signal) -> Result<(), WireError> {
 fn history(params: &History) -> Result<(), WireError> {
     if params.before.is_some() && params.after.is_some() {
         return invalid(
-            "`before` and `after` exclude each other: give one of them or neither".into(),
+            "`before` and `after` cannot be combined: give one of them or neither".into(),
         );
     }
     integer("before", params.before, 0)?;
     integer("after", params.after, 0)?;
     match params.limit {
         Some(limit) if !(1..=MAX_HISTORY).contains(&limit) => {
-            invalid(format!("`limit` is 1 to {MAX_HISTORY}, not {limit}"))
+            invalid(format!("`limit` must be 1 to {MAX_HISTORY}, not {limit}"))
         }
         _ => Ok(()),
     }
@@ -74,7 +75,7 @@ fn history(params: &History) -> Result<(), WireError> {
 
 fn presence(params: &Presence) -> Result<(), WireError> {
     if params.meta.is_some() && params.action != PresenceAction::Enter {
-        return invalid("`meta` goes with the action `enter` alone".into());
+        return invalid("`meta` is only allowed with the action `enter`".into());
     }
     meta(params.meta.as_ref())
 }
@@ -82,18 +83,18 @@ fn presence(params: &Presence) -> Result<(), WireError> {
 fn meta(meta: Option<&RawJson>) -> Result<(), WireError> {
     let Some(meta) = meta else { return Ok(()) };
     if !meta.is_object() {
-        return invalid("`meta` is an object".into());
+        return invalid("`meta` must be an object".into());
     }
     if meta.len() > MAX_META {
         return Err(WireError::new(
             ErrorCode::TooLarge,
-            format!("`meta` is at most {MAX_META} bytes of JSON, not {}", meta.len()),
+            format!("`meta` must be at most {MAX_META} bytes of JSON, not {}", meta.len()),
         ));
     }
     sound("meta", meta)
 }
 
-/// Values that are passed on to others, who are to read the same from them.
+/// Values are passed on to other clients, which must all read them in the same way.
 fn sound(field: &str, value: &RawJson) -> Result<(), WireError> {
     value.check().map_err(|flaw| {
         WireError::new(ErrorCode::InvalidParams, format!("`{field}`: {flaw}")).reason(flaw.reason())
@@ -102,8 +103,10 @@ fn sound(field: &str, value: &RawJson) -> Result<(), WireError> {
 
 fn name(field: &str, text: &str, most: usize) -> Result<(), WireError> {
     match text.len() {
-        0 => invalid(format!("`{field}` is empty: it is 1 to {most} bytes long")),
-        len if len > most => invalid(format!("`{field}` is 1 to {most} bytes long, not {len}")),
+        0 => invalid(format!("`{field}` is empty: it must be 1 to {most} bytes long")),
+        len if len > most => {
+            invalid(format!("`{field}` must be 1 to {most} bytes long, not {len}"))
+        }
         _ => Ok(()),
     }
 }
@@ -111,7 +114,7 @@ fn name(field: &str, text: &str, most: usize) -> Result<(), WireError> {
 fn integer(field: &str, value: Option<u64>, least: u64) -> Result<(), WireError> {
     match value {
         Some(value) if !(least..=MAX_INTEGER).contains(&value) => {
-            invalid(format!("`{field}` is {least} to {MAX_INTEGER}, not {value}"))
+            invalid(format!("`{field}` must be {least} to {MAX_INTEGER}, not {value}"))
         }
         _ => Ok(()),
     }

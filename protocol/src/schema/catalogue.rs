@@ -1,4 +1,4 @@
-//! Which type belongs to which method.
+//! The types of each method's params and result.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -9,11 +9,11 @@ use crate::{notify, params, results};
 pub struct Entry {
     /// The name on the wire.
     pub name: &'static str,
-    /// One line for a reader.
+    /// A description in one line.
     pub summary: &'static str,
-    /// The params' schema, written out: an object with its properties.
+    /// The params' schema in full: an object with its properties.
     pub params: Schema,
-    /// A reference to the same.
+    /// A reference to that schema.
     pub params_ref: Schema,
     /// A reference to the result's schema.
     pub result_ref: Option<Schema>,
@@ -25,14 +25,14 @@ pub fn methods(g: &mut SchemaGenerator) -> Vec<Entry> {
         method::<params::Connect, results::Connected>(
             g,
             "connect",
-            "identify, and resume where the connection broke",
+            "identify the client, and resume where the connection was lost",
         ),
         method::<params::Subscribe, results::Subscribed>(g, "subscribe", "follow an entity"),
         method::<params::Target, results::Empty>(g, "unsubscribe", "stop following an entity"),
         method::<params::Send, results::Sent>(
             g,
             "send",
-            "ask for a durable op; answered when it is on disk",
+            "send a durable op; answered once it is on disk",
         ),
         method::<params::Signal, results::Empty>(
             g,
@@ -48,12 +48,12 @@ pub fn methods(g: &mut SchemaGenerator) -> Vec<Entry> {
         method::<params::Presence, results::PresenceList>(
             g,
             "presence",
-            "list who is here, enter, or leave",
+            "list who is present, enter, or leave",
         ),
         method::<params::Ping, results::Pong>(
             g,
             "ping",
-            "ask whether the server is there, and for its time",
+            "check that the server responds, and get its time",
         ),
     ]
 }
@@ -67,11 +67,15 @@ pub fn notifications(g: &mut SchemaGenerator) -> Vec<Entry> {
             Method::Signal,
             "another subscriber sent a volatile message",
         ),
-        notification::<notify::PresenceChange>(g, Method::Presence, "users came, changed or went"),
+        notification::<notify::PresenceChange>(
+            g,
+            Method::Presence,
+            "users joined, changed or left",
+        ),
         notification::<notify::Reset>(
             g,
             Method::Reset,
-            "the subscription could not be continued: replace what you have",
+            "the subscription could not be continued: replace your state",
         ),
         notification::<notify::Unsubscribed>(
             g,

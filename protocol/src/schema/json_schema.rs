@@ -7,7 +7,7 @@ use super::catalogue::{Entry, methods, notifications};
 use super::definitions;
 use crate::{RequestId, WireError};
 
-/// The JSON Schema: `ClientMessage` is what a client sends, `ServerMessage` is what it receives.
+/// The JSON Schema: `ClientMessage` is what a client sends, `ServerMessage` what it receives.
 pub fn json_schema() -> Value {
     let mut g = SchemaSettings::draft2020_12().into_generator();
     let id = g.subschema_for::<RequestId>().to_value();
@@ -40,7 +40,7 @@ pub fn json_schema() -> Value {
         "ClientMessage".into(),
         json!({ "description": "what a client sends", "oneOf": requests }),
     );
-    // Results do not say whose they are, so that one may fit several methods: `anyOf`.
+    // Results do not name their method, so one may fit several methods: `anyOf`.
     defs.insert(
         "ServerMessage".into(),
         json!({ "description": "what a client receives", "anyOf": server }),
@@ -70,7 +70,7 @@ fn request(entry: &Entry, id: &Value) -> Value {
     )
 }
 
-/// An object's schema, with JSON-RPC's own member.
+/// An object's schema, with JSON-RPC's own member added.
 fn object(mut head: Value, required: &[&str], mut properties: Value) -> Value {
     properties["jsonrpc"] = json!({ "const": "2.0" });
     head["type"] = "object".into();

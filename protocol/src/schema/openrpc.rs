@@ -9,7 +9,7 @@ use super::definitions;
 use crate::error::ErrorData;
 use crate::{CodecKind, ErrorCode};
 
-/// The OpenRPC document. OpenRPC knows no notifications from a server: they are in
+/// The OpenRPC document. OpenRPC has no notifications from a server, so they are in
 /// `x-notifications`.
 pub fn openrpc() -> Value {
     let mut g = SchemaSettings::draft07()
@@ -50,7 +50,7 @@ pub fn openrpc() -> Value {
         "info": {
             "title": "Greenroom",
             "version": "1.0.0",
-            "description": "JSON-RPC 2.0 over WebSocket, at the path `/ws`. The guide to it is protocol.md beside this file.",
+            "description": "JSON-RPC 2.0 over WebSocket, at the path `/ws`. For a guide, see protocol.md next to this file.",
             "license": { "name": env!("CARGO_PKG_LICENSE") },
         },
         "servers": CodecKind::ALL.map(|codec| json!({
@@ -68,14 +68,13 @@ fn error(code: ErrorCode, data: &Schema) -> Value {
     json!({
         "code": code.number(),
         "message": code.meaning(),
-        // An error object's `data` is a sample of the value; what it may hold is said by the
-        // schema.
+        // An error object's `data` is a sample value; the schema says what it may contain.
         "data": { "code": code.as_str() },
         "x-data-schema": data,
     })
 }
 
-/// OpenRPC lists params one by one, also where they go by name.
+/// OpenRPC lists params one by one, even if they are passed by name.
 fn content_descriptors(entry: &Entry) -> Vec<Value> {
     let required: Vec<&str> = entry
         .params
