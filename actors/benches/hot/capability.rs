@@ -1,10 +1,10 @@
-//! Capabilities: what a token grants on an entity.
+//! Capabilities: looks up what a token grants on an entity.
 
 use divan::Bencher;
 use greenroom_actors::capability::{Capabilities, Permissions};
 use greenroom_protocol::EntityId;
 
-/// One iteration looks one entity id up among so many patterns, half of them ids and half of them
+/// One iteration looks up one entity id among `patterns` patterns, half of which are ids and half
 /// prefixes of 20 lengths.
 #[divan::bench(args = [2, 16, 256])]
 fn lookup(bencher: Bencher<'_, '_>, patterns: usize) {
@@ -13,7 +13,7 @@ fn lookup(bencher: Bencher<'_, '_>, patterns: usize) {
         if i.is_multiple_of(2) { id } else { format!("{id}*") }
     };
     let capabilities = Capabilities::new((0..patterns).map(|i| (pattern(i), Permissions::READ)))
-        .expect("these are patterns");
+        .expect("these are valid patterns");
     let entity =
         EntityId::parse(&format!("room:team-000-{}", "y".repeat(20))).expect("it is an entity id");
     assert!(capabilities.permissions(&entity).contains(Permissions::READ), "a prefix matches");

@@ -1,4 +1,4 @@
-//! An entity: ops through the gate, and repeats that it knows.
+//! An entity: ops through the gate, and repeated ops.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use greenroom_protocol::RawJson;
 
 use crate::rig;
 
-/// Any time will do; ops bear it.
+/// The time of all ops; any time works.
 const NOW: u64 = 1_763_800_000_000;
 
-/// Those who post, in turn: each a user with one client id.
+/// Users who post in turn, each with one client id.
 struct Posters {
     asker: Arc<Asker>,
     clients: Vec<(Arc<str>, Arc<str>)>,
@@ -36,13 +36,13 @@ impl Posters {
         }
     }
 
-    /// The next poster's next post.
+    /// The next user's next post.
     fn next(&self) -> OpRequest {
         let made = self.made.replace(self.made.get() + 1);
         self.post(made % self.clients.len() as u64, made / self.clients.len() as u64 + 1)
     }
 
-    /// Post number `n` of one of them.
+    /// Post number `n` of the user `who`.
     fn post(&self, who: u64, n: u64) -> OpRequest {
         let (user, client) = self.clients[who as usize].clone();
         OpRequest {
@@ -58,7 +58,7 @@ impl Posters {
     }
 }
 
-/// A room that one session in JSON follows, so that events are encoded.
+/// A room with one JSON subscriber, so that events are encoded.
 fn entity() -> Entity {
     let mut entity = Entity::wake(
         rig::room(0),
@@ -78,7 +78,7 @@ fn entity() -> Entity {
     entity
 }
 
-/// Takes ops one by one, and then learns that everything up to `seq` is on disk.
+/// Decides ops one by one, then reports that everything up to `seq` is on disk.
 fn decide(entity: &mut Entity, requests: Vec<OpRequest>, seq: u64) -> Vec<Effects> {
     let mut effects = Vec::with_capacity(requests.len() + 1);
     for request in requests {
@@ -92,12 +92,15 @@ fn decide(entity: &mut Entity, requests: Vec<OpRequest>, seq: u64) -> Vec<Effect
     effects
 }
 
-/// One iteration decides so many numbered posts of 64 clients, and then learns that all are on
-/// disk: events and answers are encoded and released. Snapshots are made when they are due, and all
-/// that an entity remembers is full. What the journal and the relay would do is not in it.
+/// One iteration decides `ops` numbered posts of 64 clients and then reports that they are on disk,
+/// so that events and answers are encoded and released. Snapshots are made when they are due, and
+/// everything that the entity remembers is at its limit. The work of the journal and the relay is
+/// not included.
 #[divan::bench(args = [1, 16, 256])]
 fn post(bencher: Bencher<'_, '_>, ops: usize) {
-    let (mut entity, posters, mut seq) = (entity(), Posters::new(64), 0);
+    let mut entity = entity();
+    let posters = Posters::new(64);
+    let mut seq = 0;
     for _ in 0..64 * rig::kind().dedupe_ops {
         seq += 1;
         decide(&mut entity, vec![posters.next()], seq);
@@ -109,28 +112,29 @@ fn post(bencher: Bencher<'_, '_>, ops: usize) {
     });
 }
 
-/// One iteration looks up one repeated op among the outcomes of 1,000 clients, and answers it with
-/// the first outcome.
+/// One iteration looks up one repeated op among the outcomes of 1,000 clients and answers it with
+/// its first outcome.
 #[divan::bench]
 fn repeat(bencher: Bencher<'_, '_>) {
     const CLIENTS: u64 = 1000;
     const EACH: u64 = 8;
-    let (mut entity, posters) = (entity(), Posters::new(CLIENTS));
+    let mut entity = entity();
+    let posters = Posters::new(CLIENTS);
     for seq in 1..=CLIENTS * EACH {
         decide(&mut entity, vec![posters.next()], seq);
     }
     let turn = Cell::new(0);
     bencher
         .with_inputs(|| {
-            // A step that shares no factor with the number of clients meets them all, in no order
-            // that a cache would like.
+            // A step that shares no factor with the number of clients visits all of them, in an
+            // order that is bad for caches.
             let turn = turn.replace(turn.get() + 617);
             posters.post(turn % CLIENTS, turn % EACH + 1)
         })
         .bench_local_values(|request| {
             let mut fx = Effects::default();
             entity.op(request, NOW, true, &mut fx);
-            assert!(fx.event.is_none(), "a repeat is no event");
+            assert!(fx.event.is_none(), "a repeat causes no event");
             fx
         });
 }

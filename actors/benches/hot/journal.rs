@@ -1,4 +1,4 @@
-//! The committer: how queued events become one transaction.
+//! The committer: turns queued events into one transaction.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,17 +21,17 @@ use crate::rig;
 const ENTITIES: u64 = 64;
 const EVENTS: u64 = 1024;
 
-/// A store that takes everything and keeps nothing.
-struct Takes;
+/// A store that accepts everything and keeps nothing.
+struct AcceptsAll;
 
 #[async_trait]
-impl Store for Takes {
+impl Store for AcceptsAll {
     async fn acquire(&self) -> Result<u64, StoreError> {
         Ok(1)
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
-        assert_eq!(batch.rows.len() as u64, ENTITIES, "all of it is one transaction");
+        assert_eq!(batch.rows.len() as u64, ENTITIES, "everything is in one transaction");
         Ok(())
     }
 
@@ -52,21 +52,20 @@ impl Store for Takes {
     }
 }
 
-/// A committer before a queue of 1,024 events, 16 of each entity, which came in turn.
-fn committer(store: &Arc<Takes>, text: &Bytes) -> Committer {
+/// A committer with a queue of 1,024 events, 16 from each entity in turn.
+fn committer(store: &Arc<AcceptsAll>, text: &Bytes) -> Committer {
     let (journal, queue) = Journal::channel(EVENTS as usize);
     let lives: Vec<_> =
         (0..ENTITIES).map(|i| (rig::room(i as usize), Progress::new(0).0)).collect();
     for event in 0..EVENTS {
         let (entity, progress) = &lives[(event % ENTITIES) as usize];
-        let (entity, progress, seq) = (entity.clone(), Arc::clone(progress), event / ENTITIES + 1);
         let message = ToJournal::Event {
-            entity,
+            entity: entity.clone(),
             epoch: rig::epoch(),
-            seq,
+            seq: event / ENTITIES + 1,
             text: text.clone(),
             erasure: None,
-            progress,
+            progress: Arc::clone(progress),
         };
         journal.reserve().expect("the queue has room for all").send(message);
     }
@@ -75,8 +74,8 @@ fn committer(store: &Arc<Takes>, text: &Bytes) -> Committer {
     Committer::new(Arc::clone(store) as Arc<dyn Store>, 1, queue, limits).0
 }
 
-/// One iteration takes 1,024 queued events of 64 entities, gathers them in one transaction of 64
-/// rows, hands that to a store which does nothing, and tells the entities.
+/// One iteration takes 1,024 queued events of 64 entities, gathers them into one transaction of 64
+/// rows, passes it to a store that does nothing, and notifies the entities.
 #[divan::bench]
 fn commit_1024_events(bencher: Bencher<'_, '_>) {
     let record = EventRecord {
@@ -93,12 +92,12 @@ fn commit_1024_events(bencher: Bencher<'_, '_>) {
         result: None,
     };
     let text = Bytes::from(serde_json::to_vec(&record).expect("it serializes"));
-    let store = Arc::new(Takes);
+    let store = Arc::new(AcceptsAll);
     bencher
         .counter(ItemsCount::new(EVENTS))
         .with_inputs(|| committer(&store, &text))
         .bench_local_values(|committer| {
-            // Nothing in it waits: the queue is full and has no other end, and the store answers at
+            // It never waits: the queue is full and has no other end, and the store answers at
             // once.
             let done = pin!(committer.run()).poll(&mut Context::from_waker(Waker::noop()));
             assert!(done.is_ready(), "it commits until the queue is empty");

@@ -1,8 +1,8 @@
 //! The hot functions of the core, one by one, without sockets, threads or a disk: `make bench-hot`.
 //!
-//! Each benchmark says what one iteration is. Metrics go nowhere here: nobody has installed a
-//! recorder. What the loads of `greenroom-loadtest` cost as a whole is in docs/benchmarks.md; these
-//! tell which part of it has changed.
+//! Each benchmark documents what one iteration does. Metrics are discarded, because no recorder is
+//! installed. docs/benchmarks.md has the total costs of the loads of `greenroom-loadtest`; these
+//! benchmarks show which part has changed.
 
 mod capability;
 mod document;

@@ -1,4 +1,4 @@
-//! An outbox: what a frame costs on its way in and out.
+//! An outbox: the cost of a frame on its way in and out.
 
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
@@ -10,7 +10,7 @@ use greenroom_actors::outbox::{Outbox, Outboxes};
 
 use crate::rig;
 
-/// One iteration pushes so many frames of 150 bytes, and takes them as a pump does.
+/// One iteration pushes `frames` frames of 150 bytes and takes them out again as a pump does.
 #[divan::bench(args = [1, 64])]
 fn push_and_take(bencher: Bencher<'_, '_>, frames: usize) {
     let outbox = Outbox::new(rig::session(1), 256 * 1024, Outboxes::new(usize::MAX));

@@ -1,4 +1,4 @@
-//! A relay: one message to the outboxes of a whole room.
+//! A relay: passes one message to the outboxes of a whole room.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -21,20 +21,20 @@ use greenroom_protocol::{CodecKind, notify};
 
 use crate::rig;
 
-/// Followers of the room.
+/// The number of the room's subscribers.
 const SEATS: usize = 1000;
 
-/// A socket that takes everything.
-struct Takes;
+/// A socket that accepts everything.
+struct AcceptsAll;
 
-impl Sink for Takes {
+impl Sink for AcceptsAll {
     fn try_write(&self, frames: &[IoSlice<'_>]) -> Option<usize> {
         Some(frames.iter().map(|frame| frame.len()).sum())
     }
 }
 
-/// A relay whose seats all follow one room. Their pumps have nothing to do, so that what comes goes
-/// straight to the socket.
+/// A relay whose seats are all subscribed to one room. Their pumps are idle, so frames go straight
+/// to the socket.
 fn relay() -> Rc<RefCell<Relay>> {
     let (directory, _) = Directory::channels(1, 1);
     let relay = Relay::new(WorkerId(0), directory, rig::encoder());
@@ -63,8 +63,9 @@ fn relay() -> Rc<RefCell<Relay>> {
         for (_, parts) in fx.parts {
             relay.borrow_mut().receive(ToRelay::Parts { entity: rig::room(0), parts });
         }
-        seat.outbox.attach(Some(Rc::new(Takes)));
-        let (mut context, mut taken) = (Context::from_waker(Waker::noop()), VecDeque::new());
+        seat.outbox.attach(Some(Rc::new(AcceptsAll)));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut taken = VecDeque::new();
         while seat.outbox.poll_take(&mut context, &mut taken, usize::MAX, usize::MAX).is_ready() {}
     }
     relay
@@ -82,11 +83,12 @@ fn signal() -> Frames {
     rig::encoder().notification(Wants::only(CodecKind::Json), Method::Signal, &params)
 }
 
-/// One iteration hands so many signals that have gathered to the outboxes of 1,000 seats, whose
-/// sockets take them at once.
+/// One iteration passes `gathered` signals to the outboxes of 1,000 seats, whose sockets accept
+/// them at once.
 #[divan::bench(args = [1, 16])]
 fn signals(bencher: Bencher<'_, '_>, gathered: usize) {
-    let (relay, frames) = (relay(), signal());
+    let relay = relay();
+    let frames = signal();
     let from = rig::session(u32::MAX);
     let message = || {
         let parts = vec![Part::Signal { frames: frames.clone(), from, key: 0 }];
@@ -99,12 +101,15 @@ fn signals(bencher: Bencher<'_, '_>, gathered: usize) {
     assert_eq!(relay.borrow().counts().outbox_bytes, 0, "everything went to the sockets");
 }
 
-/// The same for so many consecutive events that were released together.
+/// The same for `released` consecutive events that were released together.
 #[divan::bench(args = [1, 16])]
 fn events(bencher: Bencher<'_, '_>, released: u64) {
-    let (relay, frame) = (relay(), signal());
+    let relay = relay();
+    let frame = signal();
     let mut all = Vec::new();
-    (0..released).for_each(|_| all.extend_from_slice(frame.json.as_deref().unwrap_or_default()));
+    for _ in 0..released {
+        all.extend_from_slice(frame.json.as_deref().unwrap_or_default());
+    }
     let frames = Frames { json: Some(all.into()), msgpack: None };
     let seq = std::cell::Cell::new(0);
     bencher

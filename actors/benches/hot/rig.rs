@@ -1,4 +1,5 @@
-//! What the benchmarks share: a room configured as by default, and somebody who asks.
+//! Shared parts of the benchmarks: a room with the default configuration, and a session that makes
+//! requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use greenroom_actors::relay::{RelayHandle, SubSpec};
 use greenroom_protocol::params::{EventPolicy, SignalPolicy};
 use greenroom_protocol::{CodecKind, EntityId, Epoch, RawJson, RequestId};
 
-/// Epoch of every log.
+/// The epoch of every log.
 pub fn epoch() -> Epoch {
     Epoch::from_bits(7)
 }
@@ -47,7 +48,7 @@ pub fn spec(session: SessionKey) -> SubSpec {
     }
 }
 
-/// Frames have a header of four bytes, as those of medium length have on a WebSocket.
+/// An encoder whose frames have a header of four bytes, like WebSocket frames of medium length.
 pub fn encoder() -> Encoder {
     Encoder::new(|_, payload, more, out| {
         out.reserve(payload.len() + 4);
@@ -57,18 +58,19 @@ pub fn encoder() -> Encoder {
     })
 }
 
-/// Who asks in JSON. Its relay has ended, so that answers which nobody delivers go nowhere.
+/// A session that makes requests in JSON. Its relay has ended, so answers that are not delivered go
+/// nowhere.
 pub fn asker(session: SessionKey) -> Arc<Asker> {
     let (relay, _) = RelayHandle::channel(1);
     Arc::new(Asker::new(session, CodecKind::Json, encoder(), relay))
 }
 
-/// The right to answer its request number `id`.
+/// The responder for the session's request number `id`.
 pub fn reply(asker: &Arc<Asker>, id: i64) -> Responder {
     Responder::new(asker, Asked::Request("send", Some(RequestId::Number(id))))
 }
 
-/// A room as it is configured by default, with no rate limit to speak of.
+/// A room with the default configuration, practically without rate limits.
 pub fn kind() -> Kind {
     Kind {
         name: "room",
