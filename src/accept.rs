@@ -1,10 +1,10 @@
-//! Connections that are no WebSockets yet, or never will be: how long they may last, whatever they
+//! Limits the lifetime of connections that are not WebSockets yet, or never will be, whatever they
 //! do.
 //!
-//! actix-http limits the time for the first request's head. It does not limit a body, a second
-//! head, or an answer that nobody reads, so a client could hold a connection open by any of them.
-//! How many there may be at once is the workers' own limit ([`per_worker`]): a connection counts
-//! there until its upgrade, and then in the gate of `ws`.
+//! actix-http limits the time for the head of the first request. It does not limit a body, a second
+//! head, or a response that nobody reads, so a client could hold a connection open with any of
+//! these. The number of such connections is limited by each worker ([`per_worker`]): a connection
+//! counts there until its upgrade, and from then on in the gate of `ws`.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use tokio::time::timeout;
 
 use crate::metrics::CONNECTIONS_PENDING;
 
-/// Ends what `http` makes of a socket after `lifetime`. A WebSocket has been handed over by then,
-/// and is not concerned.
+/// Ends whatever `http` does with a socket after `lifetime`. A WebSocket has been handed over by
+/// then and is not affected.
 pub fn bounded<F>(
     http: F,
     lifetime: Duration,
@@ -31,19 +31,19 @@ where
         let served = timeout(lifetime, http.call(socket));
         async move {
             let _counted = counted;
-            // Too late for an answer: it would be one more thing that nobody reads.
+            // Do not answer: the response would be one more thing that nobody reads.
             served.await.unwrap_or(Ok(()))
         }
     })
 }
 
-/// What each of `workers` may hold so that all of them hold about `max_pending`, and each one at
-/// least.
+/// How many pending connections each of `workers` may hold so that together they hold about
+/// `max_pending`, but at least one each.
 pub fn per_worker(max_pending: usize, workers: usize) -> usize {
     max_pending.div_ceil(workers)
 }
 
-/// Counts in the gauge until it is dropped.
+/// Counts in the gauge until dropped.
 struct Counted(Gauge);
 
 impl Counted {

@@ -1,30 +1,28 @@
-//! Whose connection it is, behind proxies or not.
+//! The client's address, with or without proxies in between.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-/// The proxies whose `X-Forwarded-For` is believed.
+/// The proxies whose `X-Forwarded-For` is trusted.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// Trusts the addresses in `networks`.
     pub fn new(networks: impl Into<Vec<IpNet>>) -> Self {
         Self(networks.into())
     }
 
-    /// Whether `address` is a trusted proxy's.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The client's address: the right-most that no trusted proxy vouches for.
+    /// The client's address: the right-most one that is not a trusted proxy.
     ///
-    /// Each proxy appends the address that it saw, so only what trusted proxies appended, from the
-    /// right, can be believed; what stands further left a client may have invented. `forwarded_for`
-    /// are the headers' values in their order.
+    /// Each proxy appends the address that it saw, so only what trusted proxies appended, starting
+    /// from the right, can be trusted; a client may have invented everything further left.
+    /// `forwarded_for` are the values of the headers in their order.
     pub fn client<'a>(
         &self,
         peer: IpAddr,
@@ -35,7 +33,8 @@ impl TrustedProxies {
             if !self.contains(client) {
                 break;
             }
-            // What a trusted proxy did not understand it would not append: the chain ends here.
+            // The chain ends at an entry that cannot be parsed: everything further left is
+            // untrusted.
             let Some(address) = parse_hop(hop) else { break };
             client = address;
         }
@@ -43,7 +42,7 @@ impl TrustedProxies {
     }
 }
 
-/// An address as proxies write it: bare, or with a port.
+/// Parses an address as proxies write it: bare, in brackets, or with a port.
 fn parse_hop(hop: &str) -> Option<IpAddr> {
     let hop = hop.trim();
     let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
@@ -54,8 +53,8 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// What limits per address count by: an IPv4 address, or the /64 of an IPv6 address, since one
-/// subscriber has all of that.
+/// The address that per-address limits apply to: an IPv4 address, or the /64 of an IPv6 address,
+/// since one subscriber has all of it.
 pub fn limit_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
@@ -96,7 +95,7 @@ mod tests {
                 "10.0.0.1",
                 &["1.1.1.1, 198.51.100.1"],
                 "198.51.100.1",
-                "the client's own invention stands further left",
+                "whatever the client invented is further left",
             ),
             ("10.0.0.1", &["198.51.100.1, 10.0.0.2"], "198.51.100.1", "two proxies"),
             (
@@ -115,7 +114,7 @@ mod tests {
                 "10.0.0.1",
                 &["1.1.1.1, unknown"],
                 "10.0.0.1",
-                "nothing is believed beyond what cannot be read",
+                "nothing beyond an unreadable entry is trusted",
             ),
             ("10.0.0.1", &["198.51.100.1, garbage, 10.0.0.2"], "10.0.0.2", "the same further on"),
             ("10.0.0.1", &[""], "10.0.0.1", "an empty header"),
@@ -138,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn one_subscriber_is_one_address() {
+    fn an_ipv6_subscriber_counts_as_one_address() {
         assert_eq!(limit_key(ip("2001:db8:1:2:3:4:5:6")), limit_key(ip("2001:db8:1:2::1")));
         assert_ne!(limit_key(ip("2001:db8:1:2::1")), limit_key(ip("2001:db8:1:3::1")));
         assert_eq!(limit_key(ip("::ffff:198.51.100.1")), ip("198.51.100.1"));

@@ -1,5 +1,5 @@
-//! The listener for operators: `/metrics`, `/live` and `/ready`, apart from the clients' so that it
-//! can be kept private.
+//! The operators' listener: `/metrics`, `/live` and `/ready`. It is separate from the clients' so
+//! that it can be kept private.
 
 use std::borrow::Cow;
 use std::io;
@@ -20,10 +20,9 @@ use crate::origin::is_loopback_name;
 /// The content type of Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Whether this node should get traffic.
+/// Whether this node should receive traffic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
-    /// It should.
     Ready,
     /// It should not, for this reason.
     NotReady(Cow<'static, str>),
@@ -36,7 +35,7 @@ impl Readiness {
     }
 }
 
-/// Tells the listener about readiness, and records it as `greenroom_ready`.
+/// Sets the readiness that the listener reports and that `greenroom_ready` records.
 #[derive(Debug, Clone)]
 pub struct ReadinessHandle(watch::Sender<Readiness>);
 
@@ -49,27 +48,26 @@ impl ReadinessHandle {
         (handle, receiver)
     }
 
-    /// Says how it is now.
+    /// Sets the current readiness.
     pub fn set(&self, readiness: Readiness) {
         READY.gauge_with([]).set(if readiness == Readiness::Ready { 1.0 } else { 0.0 });
         self.0.send_replace(readiness);
     }
 }
 
-/// A running listener.
 pub struct Admin {
-    /// Where it listens, with the port that was given when 0 was asked for.
+    /// The address it listens on, with the actual port if port 0 was asked for.
     pub address: SocketAddr,
-    /// Ends once it is stopped; has to be awaited or spawned.
+    /// Finishes once the listener is stopped; must be awaited or spawned.
     pub server: Server,
-    /// Stops it.
+    /// Stops the listener.
     pub handle: ServerHandle,
 }
 
-/// Listens at `address`, on one thread of its own. Signals are left to the caller.
+/// Listens on `address`, with one thread of its own. Signals are left to the caller.
 ///
 /// # Errors
-/// When it cannot listen there.
+/// If it cannot listen there.
 pub fn serve(
     address: SocketAddr,
     exporter: Exporter,
@@ -97,8 +95,8 @@ pub fn serve(
     Ok(Admin { address, handle: server.handle(), server })
 }
 
-/// Refuses requests to a loopback address under a name that somebody else's DNS may have let point
-/// there: a web page under that name could read what is here.
+/// Refuses requests to a loopback address under any other name. Somebody else's DNS may point such
+/// a name here, and a web page under that name could then read the answers.
 async fn known_by_its_name(
     loopback: bool,
     request: ServiceRequest,
@@ -119,7 +117,7 @@ async fn metrics(exporter: web::Data<Exporter>) -> impl Responder {
     HttpResponse::Ok().insert_header((CONTENT_TYPE, METRICS_TYPE)).body(exporter.render())
 }
 
-/// That this answers is the answer: the process runs.
+/// The answer itself is the message: the process is alive.
 async fn live() -> impl Responder {
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))

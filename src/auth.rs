@@ -1,7 +1,7 @@
-//! From a token, or none, to an identity.
+//! Authentication: turns a token, or the lack of one, into an identity.
 //!
-//! The configuration decides how a token must be signed, never the token: a key is bound to its
-//! algorithm when it is loaded. No message repeats a token or a key.
+//! The configuration decides how a token must be signed, never the token itself: a key is bound to
+//! its algorithm when it is loaded. No message repeats a token or a key.
 
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ mod tests;
 pub use error::{AuthConfigError, AuthError};
 use keys::Keys;
 
-/// Longest token that is looked at, in bytes. It holds the 256 patterns of capabilities that there
-/// may be where they have 70 bytes on average, and fits into a message of the default size.
+/// The longest accepted token in bytes. It has room for the maximum of 256 capability patterns at
+/// an average of 70 bytes each, and fits into a message of the default size.
 pub const MAX_TOKEN_BYTES: usize = 32 * 1024;
-/// What anonymous users' names start with, and no token's `sub` may.
+/// The prefix of anonymous users' names, which no token's `sub` may have.
 pub const ANONYMOUS_PREFIX: &str = "anon-";
 
-/// Checks tokens. Made once; shared by all workers.
+/// Checks tokens. Created once and shared by all workers.
 #[derive(Debug)]
 pub struct Authenticator {
     keys: Keys,
@@ -38,10 +38,11 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// Loads the keys that `config` names. `anonymous` tells whether one may come without a token.
+    /// Loads the keys that `config` names. `anonymous` says whether users without a token are
+    /// admitted.
     ///
     /// # Errors
-    /// Which file cannot be read, or holds no usable key.
+    /// Which file cannot be read or holds no usable key.
     pub fn new(config: &AuthConfig, anonymous: bool) -> Result<Self, AuthConfigError> {
         Ok(Self {
             keys: Keys::load(config)?,
@@ -55,12 +56,12 @@ impl Authenticator {
         })
     }
 
-    /// How many keys tokens may be signed with.
+    /// How many keys there are that tokens may be signed with.
     pub fn key_count(&self) -> usize {
         self.keys.len()
     }
 
-    /// Who is let in, in a few words for the operator.
+    /// A short summary for the operator of who is admitted.
     pub fn admits(&self, why: &str) -> String {
         let tokens = match self.key_count() {
             0 => "no tokens".to_owned(),
@@ -71,13 +72,13 @@ impl Authenticator {
         format!("{tokens}; anonymous users {anonymous}: {why}")
     }
 
-    /// Who `token` speaks for at the time `now`; without one an anonymous user named after
-    /// `client`, where that is allowed.
+    /// The identity that `token` proves at the time `now`; without a token, an anonymous user named
+    /// after `client`, if anonymous users are admitted.
     ///
-    /// A token that is presented has to be good: nobody becomes anonymous by a bad one.
+    /// A token that is present must be valid: a bad one does not make its bearer anonymous.
     ///
     /// # Errors
-    /// Why nobody is let in; [`AuthError::code`] says which error the client gets.
+    /// Why the user is not admitted; [`AuthError::code`] is the error code that the client gets.
     pub fn authenticate(
         &self,
         token: Option<&str>,
@@ -91,7 +92,7 @@ impl Authenticator {
         }
     }
 
-    /// The claims of `token`, once its signature is found good.
+    /// Verifies the signature of `token` and returns its claims.
     fn verified(&self, token: &str) -> Result<Map<String, Value>, AuthError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthError::TooLong);
@@ -100,7 +101,8 @@ impl Authenticator {
             return Err(AuthError::TokensOff);
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::Malformed)?;
-        // RFC 7515, 4.1.11: extensions that have to be understood are not, here.
+        // RFC 7515, 4.1.11: tokens with critical extensions must be rejected by those who do not
+        // know them, and we know none.
         if header.crit.is_some() {
             return Err(AuthError::Malformed);
         }
@@ -116,9 +118,9 @@ impl Authenticator {
     }
 }
 
-/// A user nobody vouches for, named after its client id: who comes back with the id is the same
-/// user again, and its ops count as the same client's. The id has 80 random bits and is shown to
-/// nobody else; its hash cannot be turned back.
+/// A user without a token, named after its client id: whoever returns with the same id is the same
+/// user, and its ops count as the same client's. The id has 80 random bits and is shown to nobody
+/// else; it cannot be recovered from its hash.
 fn anonymous(client: &str) -> Identity {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, client.as_bytes());
     let name: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();

@@ -1,5 +1,5 @@
-//! The canary: one op through a real entity, to its commit and its event, again and again.
-//! Readiness follows it, and ends at once when a transaction fails.
+//! The canary: repeatedly sends one op through a real entity and waits for its commit and its
+//! event. Readiness follows the result, and ends at once when a transaction fails.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,18 +25,19 @@ use tokio::time::{sleep, timeout};
 use crate::admin::{Readiness, ReadinessHandle};
 use crate::ws;
 
-/// The kind that only the canary uses. Its dot is outside the grammar of names, so nobody can ask
-/// for the canary's entity or configure a kind of this name; sessions do not know the kind either.
+/// The kind that only the canary uses. The dot is not allowed in names, so no client can ask for
+/// the canary's entity and nobody can configure a kind of this name; sessions do not know the kind
+/// either.
 const KIND: &str = ".canary";
-/// How often it flies.
+/// The pause between checks.
 const EVERY: Duration = Duration::from_secs(5);
-/// How often while the node is not ready, so that it is found ready soon after the cause has
-/// passed.
+/// The pause while the node is not ready, so that it becomes ready soon after the cause has gone
+/// away.
 const WHILE_NOT_READY: Duration = Duration::from_millis(500);
-/// How long one flight may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one check may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The canary's kind: a small document whose log is kept short.
+/// The canary's kind: a small document with a short log.
 pub fn kind() -> Kind {
     Kind {
         name: KIND,
@@ -61,18 +62,18 @@ pub fn kind() -> Kind {
     }
 }
 
-/// Resolves when a transaction has failed since this was last asked.
+/// Waits for the next failed transaction and returns the reason.
 async fn failing(health: &mut watch::Receiver<Health>) -> String {
     while health.changed().await.is_ok() {
         if let Health::Failing(why) | Health::Fenced(why) = &*health.borrow_and_update() {
             return why.clone();
         }
     }
-    // The committer is gone: only when the process ends.
+    // The committer only ends together with the process.
     std::future::pending().await
 }
 
-/// A session of its own, on a thread of nobody's.
+/// A session that belongs to none of the worker threads.
 pub struct Canary {
     entity: EntityId,
     directory: Directory,
@@ -81,7 +82,7 @@ pub struct Canary {
 }
 
 impl Canary {
-    /// A canary that receives `inbox` as if it were the relay of `worker`.
+    /// Creates a canary that receives `inbox` as if it were the relay of `worker`.
     pub fn new(
         directory: Directory,
         worker: WorkerId,
@@ -94,15 +95,15 @@ impl Canary {
         Self { entity, directory, asker, inbox }
     }
 
-    /// Flies until the process ends, and tells how it went.
+    /// Checks again and again until the process ends, and sets `readiness` after each check.
     pub async fn run(mut self, readiness: ReadinessHandle, mut health: watch::Receiver<Health>) {
         loop {
-            let flown = match timeout(PATIENCE, self.fly()).await {
-                Ok(flown) => flown,
-                Err(_) => Err(format!("an op was not committed within {PATIENCE:?}")),
+            let checked = match timeout(TIMEOUT, self.check()).await {
+                Ok(checked) => checked,
+                Err(_) => Err(format!("an op was not committed within {TIMEOUT:?}")),
             };
             self.directory.route_control(&self.entity, ToEntity::Gone(self.asker.session));
-            let pause = if let Err(why) = flown {
+            let pause = if let Err(why) = checked {
                 tracing::warn!(%why, "not ready: the canary's op failed");
                 readiness.set(Readiness::not_ready(why));
                 WHILE_NOT_READY
@@ -110,7 +111,7 @@ impl Canary {
                 readiness.set(Readiness::Ready);
                 EVERY
             };
-            // The next flight finds out whether it has passed.
+            // The next check finds out whether the cause has gone away.
             if let Ok(why) = timeout(pause, failing(&mut health)).await {
                 tracing::warn!(%why, "not ready: a transaction failed");
                 readiness.set(Readiness::not_ready(why));
@@ -119,9 +120,9 @@ impl Canary {
         }
     }
 
-    /// One op, to its acknowledgement and its event.
-    async fn fly(&mut self) -> Result<(), String> {
-        // What an earlier flight left behind is of no interest.
+    /// Sends one op and waits for its event.
+    async fn check(&mut self) -> Result<(), String> {
+        // Discard what an earlier check left behind.
         while self.inbox.try_recv().is_ok() {}
         let spec = SubSpec {
             session: self.asker.session,
@@ -133,10 +134,12 @@ impl Canary {
         self.ask("subscribe", |reply| {
             ToEntity::Subscribe(Box::new(SubscribeRequest { spec, after: None, reply }))
         })?;
-        let joined = self.wait(|part| matches!(part, Part::Joined { .. })).await?;
-        let Part::Joined { seq, .. } = joined else {
-            return Err("the entity answered something else".into());
+        let joined = |part| match part {
+            Part::Joined { seq, answer, .. } => Some((seq, answer)),
+            _ => None,
         };
+        // An answer that is dropped undelivered counts as `unavailable`, so it is kept until the end.
+        let (seq, _answer) = self.wait(joined).await?;
         let sender = Sender { user: "canary".into(), client: Arc::from(""), moderator: false };
         let body = RawJson::from_value(&json!({"path": "", "value": {"at": clock::wall()}}))
             .expect("a literal serializes");
@@ -153,8 +156,8 @@ impl Canary {
                 reply,
             }))
         })?;
-        self.wait(|part| matches!(part, Part::Events { last, .. } if *last > seq)).await?;
-        Ok(())
+        let happened = |part| matches!(part, Part::Events { last, .. } if last > seq).then_some(());
+        self.wait(happened).await
     }
 
     fn ask(
@@ -162,25 +165,26 @@ impl Canary {
         method: &'static str,
         make: impl FnOnce(Responder) -> ToEntity,
     ) -> Result<(), String> {
-        // Without an id there is no frame to make, but errors are seen all the same.
+        // A request without an id gets no response frame, but its errors are still reported.
         let reply = Responder::new(&self.asker, Asked::Request(method, None));
         self.directory
             .route(self.entity.clone(), make(reply))
             .map_err(|_| "the directory's queue is full".into())
     }
 
-    /// The first part that is `wanted`; an error that comes before it ends the wait.
-    async fn wait(&mut self, wanted: impl Fn(&Part) -> bool) -> Result<Part, String> {
+    /// Waits for the first part from which `wanted` returns a value. An error that comes first ends
+    /// the wait.
+    async fn wait<T>(&mut self, wanted: impl Fn(Part) -> Option<T>) -> Result<T, String> {
         loop {
             let failed = |code: greenroom_protocol::ErrorCode| {
-                format!("an op was answered `{}`", code.as_str())
+                format!("a request failed with `{}`", code.as_str())
             };
             match self.inbox.recv().await {
-                None => return Err("the relay's queue is gone".into()),
+                None => return Err("the relay's queue is closed".into()),
                 Some(ToRelay::Answer(answer)) => {
                     answer.error.map_or(Ok(()), |code| Err(failed(code)))?;
                 }
-                // Sessions do not know this relay.
+                // No session knows this relay.
                 Some(ToRelay::Resume(_) | ToRelay::Resumed(_)) => {}
                 Some(ToRelay::Lost { .. }) => return Err("the canary's entity restarted".into()),
                 Some(ToRelay::Parts { parts, .. }) => {
@@ -188,8 +192,8 @@ impl Canary {
                         if let Part::Answer(answer) = &part {
                             answer.error.map_or(Ok(()), |code| Err(failed(code)))?;
                         }
-                        if wanted(&part) {
-                            return Ok(part);
+                        if let Some(found) = wanted(part) {
+                            return Ok(found);
                         }
                     }
                 }

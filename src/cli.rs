@@ -20,7 +20,7 @@ pub mod token;
 #[derive(Debug, Parser)]
 #[command(name = "greenroom", version, arg_required_else_help = true, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -33,65 +33,65 @@ Examples:
   greenroom token --sub alice --allow 'room:*=read,send' --ttl 1h
   greenroom check --config /etc/greenroom.toml
 
-Configuration: every key of greenroom.toml can be set by an environment variable, such as
-GREENROOM_SOCKET__PING_INTERVAL=10s for `ping_interval` in `[socket]`. Flags win over the environment, and that
-over the file. docs/configuration.md lists all keys.
+Configuration: every key of greenroom.toml can also be set through an environment variable, such as
+GREENROOM_SOCKET__PING_INTERVAL=10s for `ping_interval` in `[socket]`. Flags override environment variables,
+which override the file. docs/configuration.md lists all keys.
 
-Exit codes: 0 done, 1 failed while running, 2 wrong usage or configuration.";
+Exit codes: 0 success, 1 failure while running, 2 wrong usage or configuration.";
 
-/// What to do.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server until SIGTERM or Ctrl-C
     Serve(ServeArgs),
-    /// Make a token for development, and print it
+    /// Print a new token, for development
     Token(token::TokenArgs),
-    /// Look for mistakes in the configuration, and whether the store can be used
+    /// Check the configuration, and whether the store can be used
     Check(ConfigArgs),
-    /// Give the embedded database new files, so that deleted bytes leave the disk; the server must
-    /// be stopped
+    /// Rewrite the embedded database's files, so that deleted data leaves the disk; stop the server
+    /// first
     Rewrite(ConfigArgs),
 }
 
-/// What `serve` takes.
+/// The arguments of `serve`.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
     /// The configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Serve the files of this directory at / instead of the demo page, for development
+    /// Serve the files in this directory at / instead of the demo page, for development
     #[arg(long = "static", value_name = "DIR")]
     pub static_dir: Option<PathBuf>,
 }
 
-/// Where the configuration is, and what the command line changes in it.
+/// The configuration file and the flags that override it.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ConfigArgs {
-    /// The configuration file [default: greenroom.toml, where it exists]
+    /// The configuration file [default: greenroom.toml, if it exists]
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where browsers connect, such as 127.0.0.1:8080
+    /// The address that clients connect to, such as 127.0.0.1:8080
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
-    /// Where the journal is kept: surrealkv://DIRECTORY, memory, ws://HOST:PORT or wss://HOST:PORT
+    /// Where to keep the journal: surrealkv://DIRECTORY, memory, ws://HOST:PORT or wss://HOST:PORT
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
-    /// Worker threads; 0 is one per core
+    /// The number of worker threads; 0 means one per core
     #[arg(long, value_name = "N")]
     pub workers: Option<String>,
-    /// Where /metrics, /live and /ready are; an empty string turns them off
+    /// The address of /metrics, /live and /ready; an empty string turns them off
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_listen: Option<String>,
-    /// Which log lines there are, such as "info" or "info,greenroom=debug"
+    /// Which lines to log, such as "info" or "info,greenroom=debug"
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
-    /// How log lines look
+    /// The format of log lines
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 }
 
 impl ConfigArgs {
-    /// Reads the configuration with these flags on top.
+    /// Reads the configuration and applies these flags.
     ///
     /// # Errors
     /// Everything that is wrong with it.
@@ -118,12 +118,12 @@ impl ConfigArgs {
     }
 }
 
-/// Does what the command line asks for.
+/// Runs a command.
 ///
 /// # Errors
-/// Why it could not be done.
+/// Why it failed.
 pub fn run(command: Command) -> Result<(), Failure> {
-    // First of all: it may start the process anew.
+    // This comes first because it may re-execute the process.
     let configured = if let Command::Token(_) = command { Ok(()) } else { allocator::configure() };
     let system = actix_rt::System::new();
     match command {
@@ -133,10 +133,12 @@ pub fn run(command: Command) -> Result<(), Failure> {
             let loaded = args.config.load()?;
             logging::start(&loaded.config.log);
             if let Err(error) = configured {
-                tracing::warn!(%error, "the allocator keeps its defaults: the store opens and closes slower, and takes more memory");
+                tracing::warn!(%error, "the allocator keeps its defaults: the store opens and closes more slowly, and uses more memory");
             }
             for name in &loaded.ignored {
-                tracing::warn!("the environment variable `{name}` is no key and is ignored");
+                tracing::warn!(
+                    "the environment variable `{name}` is not a configuration key and is ignored"
+                );
             }
             system.block_on(serve(loaded.config, page))
         }
@@ -155,7 +157,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
 /// Serves until a signal asks the process to stop.
 async fn serve(config: Config, page: Option<StaticDir>) -> Result<(), Failure> {
     let url = config.store.url.clone();
-    // Bound before the store is opened: an address in use is found out at once.
+    // Listen before opening the store, so that an address in use is reported at once.
     let listener = app::listen(&config)?;
     let mut app = App::build(config).await?;
     let shown = page.as_ref().map(|page| page.path().display().to_string());

@@ -1,5 +1,5 @@
-//! Has entities go on with what they were erasing when the last process ended, or when they ended
-//! themselves: nobody else may ask for them for a long time.
+//! Wakes entities whose last life, or whose process, ended while they were erasing messages, so
+//! that they continue: it may be a long time before anybody else asks for them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,19 +8,18 @@ use greenroom_actors::directory::Directory;
 use greenroom_actors::entity::ToEntity;
 use greenroom_actors::store::Store;
 
-/// How often to look for them.
+/// How often to look for such entities.
 const EVERY: Duration = Duration::from_secs(15);
-/// How many rows are looked at in one go.
-const SOME: usize = 64;
-/// The pause before the next ones.
+/// How many rows to read at a time.
+const PAGE_ROWS: usize = 64;
+/// The pause between pages.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Wakes entities of which something is still to be erased, a few at a time, for as long as it is
-/// polled.
+/// Wakes entities with messages still to be erased, a page at a time, for as long as it is polled.
 pub async fn wake(store: Arc<dyn Store>, directory: Directory) {
     let mut last = None;
     loop {
-        match store.erasing(last.as_ref(), SOME).await {
+        match store.erasing(last.as_ref(), PAGE_ROWS).await {
             Ok(found) => {
                 for entity in &found {
                     directory.route_control(entity, ToEntity::Erase);
@@ -28,7 +27,7 @@ pub async fn wake(store: Arc<dyn Store>, directory: Directory) {
                 last = found.last().cloned();
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot look for deleted bodies that are still to be erased");
+                tracing::warn!(%error, "cannot look for deleted messages that are still to be erased");
                 last = None;
             }
         }

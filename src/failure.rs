@@ -1,22 +1,22 @@
-//! Why a server or a command ended without success.
+//! Why a server or a command failed.
 
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
 
-/// Why it ended without success.
+/// Why a server or a command failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// It was asked for something that cannot be: exit code 2.
+    /// Wrong usage or configuration: exit code 2.
     #[error("{0}")]
     Config(String),
-    /// It went wrong: exit code 1.
+    /// A failure while running: exit code 1.
     #[error("{0}")]
     Runtime(String),
 }
 
 impl Failure {
-    /// Everything that is wrong with a configuration and what it names.
+    /// Combines everything that is wrong with a configuration and what it refers to.
     pub fn of_config(failures: Vec<String>) -> Self {
         ConfigError(failures).into()
     }
@@ -29,7 +29,7 @@ impl Failure {
         }
     }
 
-    /// Prints it, and hands back the exit code.
+    /// Prints the failure to standard error and returns the exit code.
     pub fn report(&self) -> ExitCode {
         eprintln!("greenroom: {self}");
         ExitCode::from(self.code())

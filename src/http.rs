@@ -1,4 +1,4 @@
-//! The demo page, the SDK and the guides, as files inside the binary.
+//! Serves the demo page, the SDK and the guides, which are embedded in the binary.
 
 use actix_web::http::header::HeaderValue;
 use actix_web::http::header::{
@@ -12,10 +12,10 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 use crate::static_files::{StaticDir, content_type};
 use crate::ws;
 
-/// The page may load only what this server sends, and talk only to it.
+/// Pages may load only what this server sends, and connect only to it or to WebSockets.
 const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What the directory `client/` ships.
+/// The files of the directory `client/` that are served.
 #[derive(RustEmbed)]
 #[folder = "client/"]
 #[include = "greenroom.js"]
@@ -46,22 +46,24 @@ pub fn routes(config: &mut web::ServiceConfig, page: Option<StaticDir>) {
         .default_service(web::to(rest));
 }
 
-/// GET, and HEAD, whose body actix-http leaves out.
+/// GET, and HEAD, for which actix-http leaves out the body.
 fn read() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
-/// For somebody who looks at the socket's address with a browser: with the header `Upgrade` the
-/// request does not come here.
+/// The response to somebody who opens the socket's address in a browser. Requests with the header
+/// `Upgrade` do not get here.
 fn upgrade_required() -> HttpResponse {
-    HttpResponse::build(StatusCode::UPGRADE_REQUIRED).insert_header((UPGRADE, "websocket")).content_type("text/plain; charset=utf-8").body(
-        "this is where WebSocket connections are made; docs/protocol.md says how. If this was to be one, the header \
-             `Upgrade: websocket` is missing: a proxy on the way has to pass `Upgrade` and `Connection` on\n",
-    )
+    HttpResponse::build(StatusCode::UPGRADE_REQUIRED)
+        .insert_header((UPGRADE, "websocket"))
+        .content_type("text/plain; charset=utf-8")
+        .body(
+            "this is the address for WebSocket connections; docs/protocol.md describes them. If this was meant to be one, \
+             the header `Upgrade: websocket` is missing: proxies must forward `Upgrade` and `Connection`\n",
+        )
 }
 
-/// A request for an upgrade comes here only if it has a body in chunks; all others are taken over
-/// before.
+/// An upgrade request gets here only if it has a chunked body; all others are taken over earlier.
 fn wants_upgrade(context: &guard::GuardContext<'_>) -> bool {
     let upgrade = context.head().headers().get(UPGRADE);
     upgrade.is_some_and(|to| to.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket"))
@@ -76,7 +78,7 @@ fn upgrade_with_body() -> HttpResponse {
         .body(format!("{}\n", refused.message))
 }
 
-/// What has no route of its own.
+/// Requests without a route of their own.
 async fn rest(request: HttpRequest, own: web::Data<Option<StaticDir>>) -> HttpResponse {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return not_found();
@@ -104,7 +106,7 @@ async fn demo(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
     file(&request, &format!("demo/{path}"))
 }
 
-/// The SDK may be imported by pages of other hosts. Whether these may connect is another question.
+/// Pages of other hosts may import the SDK. Whether they may connect is another question.
 async fn sdk(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
     let mut response = file(&request, &path);
     response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));

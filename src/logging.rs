@@ -1,4 +1,4 @@
-//! Log lines: which there are, and how they look.
+//! Logging: which lines are written, and in which format.
 
 use std::io::IsTerminal;
 
@@ -7,10 +7,9 @@ use tracing_subscriber::filter::{Directive, LevelFilter};
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Writes lines to standard error from now on, as `config` says.
+/// Starts writing log lines to standard error, as configured.
 pub fn start(config: &LogConfig) {
-    let filter =
-        filter(&config.filter).expect("a validated configuration has a filter that can be read");
+    let filter = filter(&config.filter).expect("a validated configuration has a valid filter");
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -21,15 +20,15 @@ pub fn start(config: &LogConfig) {
     }
 }
 
-/// Reads `log.filter`: directives in the syntax of `EnvFilter`, separated by commas. Without any,
-/// only errors are written.
+/// Parses `log.filter`: directives in the syntax of `EnvFilter`, separated by commas. If it is
+/// empty, only errors are logged.
 ///
-/// `EnvFilter` would read all of it at once, but then prints a warning, in a compiler's style and
-/// past the log, about each `trace`, since the build leaves trace lines of libraries out. Ours are
-/// there, so nothing is wrong with asking for them.
+/// `EnvFilter` could parse the whole filter at once, but for each `trace` it would then print a
+/// warning to standard error, in the style of a compiler, because the build leaves out the trace
+/// lines of libraries. Ours are there, so asking for them is not a mistake.
 ///
 /// # Errors
-/// The first directive that is none.
+/// The first directive that cannot be parsed.
 pub fn filter(text: &str) -> Result<EnvFilter, String> {
     let directives: Vec<&str> =
         text.split(',').map(str::trim).filter(|directive| !directive.is_empty()).collect();
@@ -50,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filters_say_what_envfilter_would() {
+    fn filters_match_those_of_envfilter() {
         for text in [
             "info",
             "debug",

@@ -7,42 +7,40 @@ use greenroom_actors::metrics::{self as core, Metric, MetricType};
 use metrics::Gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// Sockets that are open.
 pub const CONNECTIONS: Metric =
     Metric::gauge("greenroom_connections", &[], "Open WebSocket connections");
-/// Sockets that are no WebSockets, or not yet.
 pub const CONNECTIONS_PENDING: Metric = Metric::gauge(
     "greenroom_connections_pending",
     &[],
-    "Open connections that are no WebSockets, or not yet: handshakes, and plain HTTP",
+    "Open connections that are not WebSockets, or not yet: handshakes and plain HTTP",
 );
-/// Connections that were not let in.
 pub const CONNECTIONS_REFUSED: Metric = Metric::counter(
     "greenroom_connections_refused_total",
     &["reason"],
     "Connections refused before the upgrade, by reason: `limit`, `address`, `rate`, `origin`, `handshake` or `shutting_down`",
 );
-/// Connections that ended.
 pub const CLOSES: Metric = Metric::counter(
     "greenroom_closes_total",
     &["reason"],
     "Connections that ended, by the name of the close code, such as `normal`, `slow_consumer` or `too_big`",
 );
-/// Whether traffic should come here.
-pub const READY: Metric = Metric::gauge("greenroom_ready", &[], "1 when `/ready` says so, else 0");
-/// Which build runs.
+pub const READY: Metric = Metric::gauge(
+    "greenroom_ready",
+    &[],
+    "1 when `/ready` says that this node is ready, otherwise 0",
+);
 pub const BUILD_INFO: Metric = Metric::gauge(
     "greenroom_build_info",
     &["version"],
-    "Always 1; the label says which version runs",
+    "Always 1; the label is the version that is running",
 );
 
-/// Every metric of this crate, in the order of the documentation.
+/// Every metric of this crate, in the same order as the documentation.
 pub const TABLE: &[Metric] =
     &[CONNECTIONS, CONNECTIONS_PENDING, CONNECTIONS_REFUSED, CLOSES, READY, BUILD_INFO];
 
-/// What the crate `metrics-process` adds, which has the names that Prometheus' own client libraries
-/// use.
+/// The metrics that the crate `metrics-process` adds, under the names that Prometheus' own client
+/// libraries use.
 #[cfg(test)]
 pub const PROCESS: &[&str] = &[
     "process_cpu_seconds_total",
@@ -55,16 +53,15 @@ pub const PROCESS: &[&str] = &[
     "process_virtual_memory_max_bytes",
 ];
 
-/// How often [`Exporter::run_upkeep`] has to be called, so that observations do not pile up between
-/// scrapes.
+/// How often to call [`Exporter::run_upkeep`], so that observations do not pile up between scrapes.
 pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// All that was declared: the server's metrics, then the core's.
+/// All declared metrics: the server's, then the core's.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
     TABLE.iter().chain(core::TABLE)
 }
 
-/// Renders what was recorded. Cheap to clone.
+/// Renders the recorded metrics. Cheap to clone.
 #[derive(Clone)]
 pub struct Exporter {
     handle: PrometheusHandle,
@@ -72,15 +69,15 @@ pub struct Exporter {
     samplers: Arc<Mutex<Vec<Sampler>>>,
 }
 
-/// Records what is looked at only when somebody asks.
+/// Updates gauges whose values are only computed for a scrape.
 type Sampler = Box<dyn Fn() + Send>;
 
 impl Exporter {
-    /// The recorder of this process: the first call installs it, and later ones share it. Handles
-    /// that were made before that record nothing.
+    /// The exporter of this process: the first call installs the recorder, and later ones share it.
+    /// Metric handles created before the first call record nothing.
     ///
     /// # Errors
-    /// When something else has installed a recorder.
+    /// If something else has already installed a recorder.
     pub fn install() -> Result<Self, InstallError> {
         static INSTALLED: OnceLock<Result<Exporter, InstallError>> = OnceLock::new();
         let install = || {
@@ -92,9 +89,11 @@ impl Exporter {
         INSTALLED.get_or_init(install).clone()
     }
 
-    /// Describes everything, and records what is known from the start.
+    /// Describes all metrics and records those that are known from the start.
     fn started(handle: PrometheusHandle) -> Self {
-        all().for_each(Metric::describe);
+        for metric in all() {
+            metric.describe();
+        }
         let process = metrics_process::Collector::default();
         process.describe();
         BUILD_INFO.gauge_with([env!("CARGO_PKG_VERSION")]).set(1.0);
@@ -102,7 +101,7 @@ impl Exporter {
         Self { handle, process, samplers: Arc::default() }
     }
 
-    /// One that shares no recorder with the process.
+    /// An exporter with a recorder of its own, not the process's.
     #[cfg(test)]
     pub(crate) fn for_tests(handle: PrometheusHandle) -> Self {
         Self { handle, process: metrics_process::Collector::default(), samplers: Arc::default() }
@@ -117,26 +116,29 @@ impl Exporter {
         self.samplers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The text of a scrape, in Prometheus' format.
+    /// The response to a scrape, in Prometheus' text format.
     pub fn render(&self) -> String {
         self.process.collect();
-        self.samplers().iter().for_each(|sampler| sampler());
+        for sampler in self.samplers().iter() {
+            sampler();
+        }
         self.handle.render()
     }
 
-    /// Sorts recent observations into their histograms. To be called every [`UPKEEP_INTERVAL`],
-    /// since otherwise they are kept one by one until the next scrape.
+    /// Sorts recent observations into their histograms. Must be called every [`UPKEEP_INTERVAL`],
+    /// or they are kept one by one until the next scrape.
     pub fn run_upkeep(&self) {
         self.handle.run_upkeep();
     }
 }
 
-/// A recorder was installed before.
+/// A recorder is already installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a metrics recorder is installed already")]
+#[error("a metrics recorder is already installed")]
 pub struct InstallError;
 
-/// A recorder that makes histograms, not summaries: only they can be added up over nodes.
+/// A builder for a recorder that uses histograms, not summaries: only histograms can be added up
+/// over several nodes.
 fn builder() -> PrometheusBuilder {
     all().fold(PrometheusBuilder::new(), |builder, metric| match metric.r#type {
         MetricType::Histogram(buckets) => builder
@@ -146,20 +148,18 @@ fn builder() -> PrometheusBuilder {
     })
 }
 
-/// What connections record.
+/// The metrics that each connection updates.
 #[derive(Clone)]
 pub struct ConnectionMetrics {
-    /// Sockets that are open.
     pub open: Gauge,
 }
 
 impl ConnectionMetrics {
-    /// The handles.
     pub fn new() -> Self {
         Self { open: CONNECTIONS.gauge_with([]) }
     }
 
-    /// A connection ended, for `reason`.
+    /// Counts a connection that ended for `reason`.
     pub fn closed(&self, reason: &'static str) {
         CLOSES.counter_with([reason]).increment(1);
     }

@@ -1,25 +1,27 @@
 //! The limit on open files, and how many connections fit under it.
 //!
-//! Without this a flood of connections would take the files that the store needs.
+//! Without this, a flood of connections would use up the file descriptors that the store needs.
 
 use crate::config::SocketConfig;
 
-/// Files for everything that is no client's connection: the store, the listeners, the log.
+/// File descriptors reserved for everything but clients' connections: the store, the listeners, the
+/// log.
 const RESERVED: usize = 400;
 
-/// How many files this process may have open; none where that is unknown or unlimited.
+/// How many files this process may have open; `None` if that is unknown or unlimited.
 pub fn limit() -> Option<usize> {
     let limit = metrics_process::collector::collect().max_fds?;
-    // That crate writes 0 for "unlimited".
+    // `metrics-process` reports "unlimited" as 0.
     usize::try_from(limit).ok().filter(|limit| *limit > 0)
 }
 
-/// Lowers the bounds on connections where they do not fit under `limit`.
+/// Lowers the limits on connections if they do not fit under `limit`.
 ///
-/// Returns what the operator should read then.
+/// Returns a warning for the operator if it did.
 #[must_use]
 pub fn fit(socket: &mut SocketConfig, limit: usize) -> Option<String> {
-    let (connections, pending) = (socket.max_connections, socket.max_pending);
+    let connections = socket.max_connections;
+    let pending = socket.max_pending;
     let room = limit.saturating_sub(RESERVED).max(2);
     if connections.saturating_add(pending) <= room {
         return None;
@@ -27,8 +29,8 @@ pub fn fit(socket: &mut SocketConfig, limit: usize) -> Option<String> {
     socket.max_pending = pending.min(room.div_ceil(4));
     socket.max_connections = connections.min(room - socket.max_pending);
     Some(format!(
-        "the process may have {limit} open files, of which {RESERVED} are not for clients: `socket.max_connections` = {connections} and \
-         `socket.max_pending` = {pending} do not fit and count as {} and {}; raise the limit (`ulimit -n`, `LimitNOFILE` of systemd)",
+        "the process may open {limit} files, {RESERVED} of which are reserved: `socket.max_connections` = {connections} and \
+         `socket.max_pending` = {pending} do not fit and are lowered to {} and {}; raise the limit (`ulimit -n`, or `LimitNOFILE` in systemd)",
         socket.max_connections, socket.max_pending
     ))
 }
@@ -48,13 +50,13 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_stays() {
+    fn limits_that_fit_are_kept() {
         assert_eq!(fitted(15_000, 4_000, 20_000), (15_000, 4_000, false));
         assert_eq!(fitted(600, 24, 1024), (600, 24, false), "to the last file");
     }
 
     #[test]
-    fn what_does_not_fit_is_lowered_and_said() {
+    fn limits_that_do_not_fit_are_lowered_with_a_warning() {
         assert_eq!(fitted(600, 25, 1024), (599, 25, true));
         assert_eq!(fitted(15_000, 4_000, 1024), (468, 156, true));
         assert_eq!(fitted(usize::MAX, usize::MAX, 1024), (468, 156, true));

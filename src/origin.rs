@@ -1,67 +1,67 @@
 //! Which web pages may open a socket.
 //!
-//! A browser says in `Origin` which page opens a socket, and sends the user's cookies and its
-//! network position along. Programs that are no browsers send no `Origin`, and could write anything
-//! there: they are not what this guards against.
+//! Browsers state in `Origin` which page opens a socket, and send along the user's cookies from the
+//! user's place in the network. Other programs send no `Origin`, or could send any: this check does
+//! not guard against them.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-/// An entry of the allow-list that is no origin.
+/// An entry of `socket.allowed_origins` that is not an origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "holds `{0}`, which is no origin; write scheme, host and port without a path, such as \"https://app.example.org\", or \"*\" for all"
+    "contains `{0}`, which is not an origin; write a scheme, host and port without a path, such as \"https://app.example.org\", or \"*\" for all"
 )]
 pub struct BadOrigin(String);
 
 /// Which web pages may open a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OriginPolicy {
-    /// Those that this host served.
+    /// Pages that this host served.
     SameHost,
-    /// Those that this host served, under a loopback name: a name that points here in somebody
-    /// else's DNS is not one.
+    /// Pages that this host served under a loopback name. A name that somebody else's DNS points
+    /// here does not count.
     Loopback,
-    /// Those in the list, in lower case and without a default port.
+    /// Pages of the listed origins, which are in lower case and without a default port.
     Listed(HashSet<String>),
-    /// Any.
+    /// All pages.
     Any,
 }
 
-/// What a request says about where it comes from and where it wants to go.
+/// What a request claims about its origin and its destination.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Claimed<'a> {
-    /// The header `Origin`, if any.
+    /// The header `Origin`.
     pub origin: Option<&'a str>,
-    /// The header `Host`, if any.
+    /// The header `Host`.
     pub host: Option<&'a str>,
-    /// The host in the request's target, where that is a whole URL.
+    /// The host in the request's target, if that is a full URL.
     pub target: Option<&'a str>,
 }
 
-/// Why a request is not let in, and what would be right.
+/// Why a request is refused, and what would be accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Stranger {
-    /// The server is not known by this name.
+    /// The server does not answer to this name.
     #[error(
         "this server listens on a loopback address and answers only to loopback names such as `localhost`, not to `{0}`; \
-         behind a proxy, the operator lists the pages that may connect in `socket.allowed_origins`"
+         behind a proxy, list the origins whose pages may connect in `socket.allowed_origins`"
     )]
     Host(String),
     /// Pages of this origin may not connect.
     #[error(
-        "pages of the origin `{0}` may not connect; the operator lists origins in `socket.allowed_origins`, and while that is empty \
+        "pages of the origin `{0}` may not connect; the operator can allow origins in `socket.allowed_origins`; while that is empty, \
          only pages that this server's own address served may connect"
     )]
     Origin(String),
 }
 
 impl OriginPolicy {
-    /// Reads `socket.allowed_origins`: empty means the same host, and on `loopback` a loopback name
-    /// of it; `*` means any.
+    /// Parses `socket.allowed_origins`: an empty list means the same host, and on `loopback` only
+    /// under a loopback name; `*` means all.
     ///
     /// # Errors
-    /// The first entry that is no origin.
+    /// The first entry that is not an origin.
     pub fn new(allowed: &[String], loopback: bool) -> Result<Self, BadOrigin> {
         if allowed.is_empty() {
             return Ok(if loopback { Self::Loopback } else { Self::SameHost });
@@ -79,15 +79,15 @@ impl OriginPolicy {
 
     /// Whether a request that claims this may open a socket.
     ///
-    /// A request without an `Origin` does not come from a browser, and no origin is asked of it.
+    /// A request without an `Origin` does not come from a browser and needs none.
     ///
     /// # Errors
     /// Why not.
     pub fn check(&self, claimed: Claimed<'_>) -> Result<(), Stranger> {
         let Claimed { origin, host, target } = claimed;
         if *self == Self::Loopback {
-            // A browser sends the name that it resolved. Each that is given counts, and one has to
-            // be.
+            // A browser sends the name that it resolved. At least one name must be given, and all
+            // of them must be loopback names.
             let foreign = [host, target].into_iter().flatten().find(|name| !is_loopback_name(name));
             if foreign.is_some() || (host.is_none() && target.is_none()) {
                 return Err(Stranger::Host(shown(foreign.unwrap_or(""))));
@@ -108,21 +108,21 @@ impl OriginPolicy {
 }
 
 /// Whether `authority`, a host with or without a port, can only mean this machine: `localhost`, a
-/// name below it, an address of 127.0.0.0/8, or `[::1]`. Somebody else's DNS can let any other name
-/// point here.
+/// name below it, an address in 127.0.0.0/8, or `[::1]`. Somebody else's DNS can point any other
+/// name here.
 pub fn is_loopback_name(authority: &str) -> bool {
     let Some((host, _)) = split_authority(authority) else { return false };
     if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
     }
-    // A name may end with the dot of the root.
+    // A name may end with the root's dot.
     let host = host.strip_suffix('.').unwrap_or(&host);
     host == "localhost"
         || host.ends_with(".localhost")
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// What a foreign string contributes to a message of ours.
+/// An untrusted string, shortened and escaped for a message.
 fn shown(text: &str) -> String {
     text.chars().take(100).flat_map(char::escape_debug).collect()
 }
@@ -161,7 +161,8 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// `HOST[:PORT]` in lower case, less the scheme's default port; `None` when it is something else.
+/// Normalizes `HOST[:PORT]`: in lower case, without the scheme's default port. `None` if it is
+/// something else.
 fn normal_authority(scheme: &str, text: &str) -> Option<String> {
     let (host, port) = split_authority(text)?;
     let default = match scheme {
@@ -175,7 +176,7 @@ fn normal_authority(scheme: &str, text: &str) -> Option<String> {
     })
 }
 
-/// `HOST[:PORT]` taken apart, the host in lower case; `None` when it is something else.
+/// Splits `HOST[:PORT]`, with the host in lower case. `None` if it is something else.
 fn split_authority(text: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_list_a_page_reaches_the_host_that_served_it() {
+    fn without_a_list_pages_may_connect_to_the_host_that_served_them() {
         let policy = OriginPolicy::new(&[], false).unwrap();
         for (origin, host, allowed) in [
             ("http://localhost:8080", "localhost:8080", true),
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_browser_is_let_in() {
+    fn programs_other_than_browsers_are_admitted() {
         for policy in
             [OriginPolicy::new(&[], false).unwrap(), listed(&["https://a.test"]), listed(&["*"])]
         {
@@ -267,19 +268,19 @@ mod tests {
             ("http://localhost", false),
             ("null", false),
         ] {
-            // The host itself is not in the list, so its own pages are not let in either.
+            // The host itself is not in the list, so its own pages are refused too.
             assert_eq!(allows(&policy, Some(origin), Some("localhost")), allowed, "{origin}");
         }
     }
 
     #[test]
-    fn a_star_lets_all_in() {
+    fn a_star_admits_all_origins() {
         assert!(allows(&listed(&["*"]), Some("null"), None));
         assert!(allows(&listed(&["https://a.test", "*"]), Some("https://b.test"), None));
     }
 
     #[test]
-    fn entries_that_are_no_origins_are_refused() {
+    fn entries_that_are_not_origins_are_refused() {
         for bad in [
             "example.org",
             "https://",
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_can_only_mean_this_machine() {
+    fn only_names_of_this_machine_are_loopback_names() {
         for (authority, loopback) in [
             ("localhost", true),
             ("LocalHost:8080", true),
@@ -310,7 +311,7 @@ mod tests {
             ("[::1]:8080", true),
             ("[0:0:0:0:0:0:0:1]", true),
             ("[::ffff:127.0.0.1]:8080", true),
-            // Somebody else's DNS says where these point.
+            // Somebody else's DNS decides where these point.
             ("evil.test", false),
             ("evil.test:8080", false),
             ("localhost.evil.test", false),
@@ -318,7 +319,7 @@ mod tests {
             ("notlocalhost", false),
             ("localhost..", false),
             (".localhost.evil", false),
-            // Every address of this machine, and ways to write one that not everybody reads alike.
+            // Wildcard addresses, and notations that not every parser reads in the same way.
             ("0.0.0.0:8080", false),
             ("[::]:8080", false),
             ("127.1", false),
@@ -328,7 +329,7 @@ mod tests {
             ("::1", false),
             ("[::1", false),
             ("[localhost]", false),
-            // The host is what stands behind the userinfo.
+            // The host is what comes after the userinfo.
             ("localhost@evil.test", false),
             ("localhost:8080@evil.test", false),
             ("localhost:8080:80", false),
@@ -345,18 +346,19 @@ mod tests {
     }
 
     #[test]
-    fn on_loopback_only_loopback_names_are_answered() {
+    fn on_loopback_only_loopback_names_are_accepted() {
         let policy = OriginPolicy::new(&[], true).unwrap();
-        let (here, evil) = ("localhost:8080", "evil.test:8080");
+        let here = "localhost:8080";
+        let evil = "evil.test:8080";
         for (origin, host, target, allowed) in [
             (Some("http://localhost:8080"), Some(here), None, true),
             (Some("http://[::1]:8080"), Some("[::1]:8080"), None, true),
             (None, Some(here), None, true),
             (None, Some("127.0.0.1:8080"), Some("localhost:8080"), true),
-            // A name that its owner lets point to 127.0.0.1.
+            // A name whose owner points it to 127.0.0.1.
             (Some("http://evil.test:8080"), Some(evil), None, false),
             (None, Some(evil), None, false),
-            // The target counts, not only the header, and both have to be right.
+            // The target counts too, not only the header: both must be right.
             (Some("http://evil.test:8080"), Some(here), Some(evil), false),
             (Some("http://localhost:8080"), Some(evil), Some(here), false),
             (None, Some(here), Some(evil), false),
@@ -374,7 +376,7 @@ mod tests {
         let listed = OriginPolicy::new(&["https://app.example.org".to_owned()], true).unwrap();
         assert!(
             allows(&listed, Some("https://app.example.org"), Some("app.example.org")),
-            "with a list the operator has decided"
+            "the operator has decided by setting the list"
         );
     }
 

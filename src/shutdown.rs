@@ -1,4 +1,4 @@
-//! How the server stops: entities first, so that what was accepted is answered, then the sessions.
+//! Stops the server: first the entities, so that accepted ops are answered, then the sessions.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,25 +17,24 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::config::DrainConfig;
 use crate::ws::Gate;
 
-/// How long sessions get to take their goodbye; where the deadline is short, a quarter of it.
+/// How long clients get to receive their goodbye; at most a quarter of the deadline.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// How often the open connections are counted meanwhile.
+/// How often to count the open connections meanwhile.
 const COUNT_EVERY: Duration = Duration::from_millis(20);
 
-/// Tells all workers when to say goodbye. Cheap to clone.
+/// Signals all workers to say goodbye. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Shutdown(Arc<watch::Sender<bool>>);
 
 impl Shutdown {
-    /// Not yet.
     pub fn new() -> Self {
         Self(Arc::new(watch::Sender::new(false)))
     }
 
-    /// Waits, and then says goodbye to every session of this thread.
+    /// Waits for the signal, then says goodbye to every session of this thread.
     pub async fn say_goodbye(self, env: Rc<SessionEnv>, config: DrainConfig) {
-        let mut told = self.0.subscribe();
-        if told.wait_for(|told| *told).await.is_err() {
+        let mut signalled = self.0.subscribe();
+        if signalled.wait_for(|signalled| *signalled).await.is_err() {
             return;
         }
         let [after, spread] = [config.reconnect_after, config.reconnect_spread]
@@ -55,8 +54,8 @@ impl Shutdown {
         }
     }
 
-    /// Puts all entities to sleep, flushes the journal and lets the sessions go. Returns when the
-    /// deadline is, so that closing the store gets what is left of it.
+    /// Puts all entities to sleep, flushes the journal and lets the sessions go. Returns the
+    /// deadline of the whole shutdown, so that closing the store gets the time that is left.
     pub async fn drain(
         &self,
         config: &DrainConfig,
@@ -66,13 +65,13 @@ impl Shutdown {
     ) -> Instant {
         let deadline = Instant::now() + config.deadline;
         let last_words = LAST_WORDS.min(config.deadline / 4);
-        // A store that stalls must not take the time in which clients are told where they are.
+        // A store that hangs must not use up the time for telling clients goodbye.
         let flushed = timeout_at(deadline - last_words, async {
             directory.drain().await;
             journal.barrier().await;
         });
         if flushed.await.is_err() {
-            tracing::warn!(deadline = ?config.deadline, "not everything was flushed in time; unanswered ops are for their clients to repeat");
+            tracing::warn!(deadline = ?config.deadline, "not everything was flushed in time; clients must repeat their unanswered ops");
         }
         self.0.send_replace(true);
         let said = timeout_at(Instant::now() + last_words, async {
@@ -81,13 +80,13 @@ impl Shutdown {
             }
         });
         if said.await.is_err() {
-            tracing::warn!(open = gate.open(), "some clients did not take their goodbye");
+            tracing::warn!(open = gate.open(), "some clients did not receive their goodbye");
         }
         deadline
     }
 }
 
-/// The name of the signal that asks the process to stop.
+/// Waits for a signal to stop and returns its name.
 pub async fn signal() -> &'static str {
     let terminate = async {
         match unix_signal(SignalKind::terminate()) {
@@ -95,7 +94,7 @@ pub async fn signal() -> &'static str {
                 signal.recv().await;
             }
             Err(error) => {
-                tracing::warn!(%error, "SIGTERM cannot be handled");
+                tracing::warn!(%error, "cannot handle SIGTERM");
                 std::future::pending::<()>().await;
             }
         }

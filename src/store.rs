@@ -1,9 +1,9 @@
 //! Storage in SurrealDB: embedded, on disk (SurrealKV) or in memory, or a server behind a
 //! WebSocket.
 //!
-//! [`SurrealStore`] is what the core knows as a [`Store`]. A call goes to the [`Link`], which has a
-//! [`connection::Connection`] or opens one, and runs there as one statement on the database's own
-//! threads. `docs/storage.md` describes the tables.
+//! [`SurrealStore`] implements the core's [`Store`]. Each call goes through the [`Link`], which
+//! opens a [`connection::Connection`] when there is none, and runs there as one statement on the
+//! database's own threads. `docs/storage.md` describes the tables.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,14 +37,14 @@ mod swap;
 #[cfg(test)]
 mod tests;
 
-use commit::Beside;
+use commit::ExtraRows;
 pub use error::OpenError;
 use kinds::Unnoted;
 use link::Link;
 pub use rewrite::{RewriteError, rewrite};
 
-/// The pause before a server that could not be reached is tried again.
-const KNOCK_EVERY: Duration = Duration::from_millis(250);
+/// The pause between attempts to reach a server.
+const SERVER_RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// A [`Store`] over SurrealDB. Dropping it closes the database in the background;
 /// [`close`](Self::close) waits for that.
@@ -60,14 +60,14 @@ impl SurrealStore {
     /// reads its log.
     ///
     /// # Errors
-    /// What is wrong, and what would be right.
+    /// What is wrong and how to fix it.
     pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
         Ok(Self { link: Link::open(config).await?, unnoted: Unnoted::default() })
     }
 
-    /// As [`open`](Self::open), but a server that cannot be reached is tried again for another
-    /// `store.timeout`: it may have been started together with this process, and be up in a moment.
-    /// What will not pass by waiting is told at once.
+    /// Like [`open`](Self::open), but keeps trying an unreachable server for another
+    /// `store.timeout`: it may have been started together with this process and be up in a moment.
+    /// Errors that waiting cannot fix are returned at once.
     ///
     /// # Errors
     /// As for `open`.
@@ -85,46 +85,45 @@ impl SurrealStore {
             if now >= *give_up.get_or_insert(now + config.timeout) {
                 return Err(error);
             }
-            tokio::time::sleep(KNOCK_EVERY).await;
+            tokio::time::sleep(SERVER_RETRY_PAUSE).await;
         }
     }
 
-    /// Wants the stored entities of each kind to have the behaviour that is configured, and notes
-    /// the behaviours of those that come from now on.
+    /// Checks that the stored entities of each kind have the configured behaviour. From now on, the
+    /// behaviour of each kind that is new to the store is recorded with its first events.
     ///
     /// # Errors
-    /// Which kind has another behaviour, and what to do.
+    /// Which kind was stored with a different behaviour, and what to do about it.
     pub async fn keep_behaviours(&self, kinds: &Kinds) -> Result<(), OpenError> {
         self.unnoted.take_up(&self.link, kinds).await
     }
 
-    /// Why nothing will work before the process is started again: an engine on disk that could not
-    /// be opened anew after a failed write, as on a full disk, keeps its files locked.
+    /// Why no call can succeed until the process restarts: an on-disk engine that could not be
+    /// reopened after a failed write, for example on a full disk, keeps its files locked.
     pub fn dead(&self) -> Option<String> {
         self.link.dead()
     }
 
-    /// Closes the database and waits until its files are closed. Calls after this one open it
-    /// again.
+    /// Closes the database and waits until its files are closed. Later calls open it again.
     pub async fn close(&self) {
         self.link.close().await;
     }
 }
 
-/// Finds out whether [`SurrealStore::open`] would succeed, and says what there is. Where there is
-/// no data it makes none, and where a server is running on it, it leaves it alone. All that it
-/// writes are migrations; it also makes the directory private and finishes a rewrite that was
-/// interrupted, as `open` does.
+/// Checks whether [`SurrealStore::open`] would succeed, and describes the store. It creates no data
+/// directory, and leaves a store alone that a running server uses. Otherwise it does what `open`
+/// does: it applies migrations, makes the directory private, recovers the log of a process that
+/// died, and finishes an interrupted rewrite.
 ///
 /// # Errors
-/// As for `open`, or where the entities of a kind have another behaviour.
+/// As for `open`, or if a kind was stored with a different behaviour.
 pub async fn check(config: &StoreConfig, kinds: &Kinds) -> Result<String, OpenError> {
     let target = config.target().map_err(OpenError::Url)?;
     if let StoreUrl::SurrealKv(directory) = &target
         && !directory.exists()
     {
         lock::can_be_created(directory)?;
-        return Ok("there is no data yet; `greenroom serve` makes the directory".into());
+        return Ok("there is no data yet; `greenroom serve` creates the directory".into());
     }
     match SurrealStore::open(config).await {
         Ok(store) => {
@@ -133,16 +132,16 @@ pub async fn check(config: &StoreConfig, kinds: &Kinds) -> Result<String, OpenEr
             kept?;
         }
         Err(OpenError::InUse { holder, .. }) => {
-            let holder = holder.map(|number| format!(" (number {number})")).unwrap_or_default();
+            let holder = holder.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
             return Ok(format!(
-                "a running process{holder} has it open, so nothing in it was looked at"
+                "a running process{holder} has it open, so its contents were not checked"
             ));
         }
         Err(error) => return Err(error),
     }
     let what = match target {
-        StoreUrl::SurrealKv(_) => "SurrealKV, flushed with every commit".to_owned(),
-        StoreUrl::Memory => "in memory, gone with the process".to_owned(),
+        StoreUrl::SurrealKv(_) => "SurrealKV, flushed on every commit".to_owned(),
+        StoreUrl::Memory => "in memory, lost when the process ends".to_owned(),
         StoreUrl::Server(_) => format!(
             "a SurrealDB server, namespace `{}`, database `{}`",
             config.namespace, config.database
@@ -162,7 +161,7 @@ impl Store for SurrealStore {
         commit::commit(
             &self.link,
             batch,
-            Beside { kinds: self.unnoted.rows(batch), rewritten, done },
+            ExtraRows { kinds: self.unnoted.rows(batch), rewritten, done },
         )
         .await?;
         self.unnoted.written(batch);

@@ -1,5 +1,4 @@
-//! What lives on each worker thread: a relay, a directory shard, and the sessions that its sockets
-//! bring.
+//! The parts of each worker thread: a relay, a directory shard, and the sessions of its sockets.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -19,56 +18,48 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::ws;
 
-/// Pages that are read at a time on each worker for `subscribe` and `history`: each is about a
-/// megabyte at the most.
+/// How many pages each worker reads at a time for `subscribe` and `history`. Each is about a
+/// megabyte at most.
 const READS: usize = 32;
 
-/// What all workers are started with.
+/// What all workers share at the start.
 #[derive(Clone)]
 pub struct Shared {
-    /// The kinds that clients may ask for.
+    /// The kinds that clients can use.
     pub kinds: Kinds,
-    /// Those and the server's own.
+    /// Those kinds and the server's own.
     pub all_kinds: Kinds,
-    /// The way to entities.
     pub directory: Directory,
-    /// The way to every thread's sessions, by worker.
+    /// The relay of each worker, and then the canary's.
     pub relays: Vec<RelayHandle>,
-    /// The queue to the disk.
     pub journal: Journal,
-    /// Where logs are read.
     pub store: Arc<dyn Store>,
-    /// Who checks identities.
     pub authenticate: Arc<dyn Authenticate>,
-    /// What each user and each address may ask for.
+    /// The rate limits of users and addresses.
     pub accounts: Arc<Accounts>,
-    /// Each session's bounds.
     pub bounds: SessionBounds,
-    /// Bounds of each worker's lost sessions.
+    /// The limits for each worker's parked sessions.
     pub parked: ParkedLimits,
-    /// Bytes that the outboxes of each worker may hold together.
+    /// How many bytes the outboxes of each worker may hold together.
     pub outbox_bytes: usize,
-    /// Tells this process's sessions from others'.
+    /// Distinguishes this process's sessions from those of other processes.
     pub instance: u32,
-    /// Entities that may load at a time, on each worker.
+    /// How many entities may load at the same time on each worker.
     pub cold_starts: usize,
-    /// Entities that may wait for that, on each worker.
+    /// How many entities may wait for their turn to load on each worker.
     pub cold_start_queue: usize,
-    /// Messages that wait for one entity.
+    /// How many messages may wait for one entity.
     pub entity_inbox: usize,
-    /// How much of each worker's time paused subscriptions may take to read on, in percent.
+    /// How much of each worker's time reads for paused subscriptions may take, in percent.
     pub catch_up_percent: u32,
-    /// Entities awake at once, on each worker.
+    /// How many entities may be awake at once on each worker.
     pub max_awake: usize,
 }
 
-/// What one worker alone has.
+/// What belongs to one worker alone.
 pub struct Seed {
-    /// Which worker.
     pub id: WorkerId,
-    /// What its relay receives.
     pub relay: mpsc::Receiver<ToRelay>,
-    /// What its directory shard receives.
     pub directory: mpsc::Receiver<ToDirectory>,
 }
 

@@ -1,4 +1,4 @@
-//! What is written: the log of one entity that takes posts like those of
+//! The data to write: the log of one entity that receives posts like those of
 //! `greenroom-loadtest durable`.
 
 use greenroom_actors::record::EventRecord;
@@ -8,27 +8,27 @@ use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
 use super::Result;
 use super::variant::Snapshots;
 
-/// Stands for the seq and the number of an op while its text is made.
+/// A placeholder for the seq and the number of an op in its text.
 const MARK: u64 = 9_007_199_254_740_991;
 
-/// A log that grows.
+/// A growing log.
 pub struct Log {
     entity: EntityId,
     epoch: Epoch,
-    /// An event as JSON, without the seq and the number that belong between the parts.
+    /// An event as JSON, split where the seq and the number belong.
     text: [String; 3],
     next: Seq,
-    /// The state that snapshots hold, and when the next one is due.
+    /// The state in snapshots, and the seq at which the next one is due.
     state: RawJson,
     due: Seq,
 }
 
 impl Log {
-    /// The log of the `index`th of `entities`, whose ops have bodies of `bytes` bytes. `run` makes
-    /// its name another in each run. Snapshots of different entities fall due in turn.
+    /// Creates the log of the `index`th of `entities`, whose ops have bodies of `bytes` bytes.
+    /// `run` makes its name different in each run. The entities take turns at writing snapshots.
     ///
     /// # Errors
-    /// Never, unless a record's JSON has another form than this expects.
+    /// Only if a record's JSON has an unexpected form.
     pub fn new(
         run: u64,
         index: usize,
@@ -36,7 +36,7 @@ impl Log {
         bytes: usize,
         snapshots: Option<Snapshots>,
     ) -> Result<Self> {
-        // `{"t":123456789012,"pad":""}` is what a body has besides the padding.
+        // The rest of the body is `{"t":123456789012,"pad":""}`.
         let pad = |seed: usize, length: usize| -> String {
             let mut random = fastrand::Rng::with_seed(seed as u64);
             std::iter::repeat_with(|| random.alphanumeric()).take(length).collect()
@@ -61,20 +61,19 @@ impl Log {
         let parts: Vec<String> = text.split(&MARK.to_string()).map(str::to_owned).collect();
         let text: [String; 3] =
             parts.try_into().map_err(|_| format!("`{text}` does not have a seq and a number"))?;
-        let (every, state) =
-            snapshots.map_or((Seq::MAX, 0), |snapshots| (snapshots.every, snapshots.bytes));
+        let first_due = |every: Seq| every - every / entities as u64 * index as u64;
+        let state = snapshots.map_or(0, |snapshots| snapshots.bytes);
         Ok(Self {
             entity: EntityId::parse(&format!("room:lobby-{run}-{index}"))?,
             epoch: Epoch::from_bits(index as u64),
-
             text,
             next: 1,
             state: RawJson::from_text(format!(r#"{{"messages":"{}"}}"#, pad(index, state)))?,
-            due: every.saturating_sub(every / entities as u64 * index as u64).max(1),
+            due: snapshots.map_or(1, |snapshots| first_due(snapshots.every).max(1)),
         })
     }
 
-    /// Takes `count` more ops, packed as the committer packs them.
+    /// Adds `count` ops, packed as the committer packs them.
     pub fn pack(&mut self, count: usize) -> JournalRow {
         let first_seq = self.next;
         let mut events = String::from("[");
@@ -94,7 +93,7 @@ impl Log {
         }
     }
 
-    /// A snapshot, where one is due.
+    /// A snapshot, if one is due.
     pub fn snapshot(&mut self, snapshots: Snapshots) -> Option<SnapshotRow> {
         let seq = self.next - 1;
         (seq >= self.due).then(|| {
@@ -111,12 +110,11 @@ impl Log {
         })
     }
 
-    /// The entity whose log this is.
     pub fn entity(&self) -> &EntityId {
         &self.entity
     }
 
-    /// The last op that was taken.
+    /// The seq of the last op added.
     pub fn last_seq(&self) -> Seq {
         self.next - 1
     }

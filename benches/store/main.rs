@@ -1,10 +1,10 @@
-//! `make bench-store`: what a commit of the server's store costs, by the number of ops in it and the
-//! snapshots.
+//! `make bench-store`: the cost of a commit of the server's store, depending on the number of ops
+//! and the snapshots in it.
 //!
-//! Each variant gets a database of its own and writes transactions for a while, as the committer
-//! does; nothing is compared with a limit. Run it on the disk that is meant, and pinned to one core
-//! (`taskset -c 0`) to see what the server's core would spend. How other shapes of the journal
-//! compare was measured once and is in `docs/adr/0008-shapes-of-the-journal.md`.
+//! Each variant gets its own database and writes transactions for a while, as the committer does;
+//! nothing is compared with a limit. Run it on the disk of interest, and pin it to one core
+//! (`taskset -c 0`) to see what the server's core would spend. Other shapes of the journal were
+//! compared once: see `docs/adr/0008-shapes-of-the-journal.md`.
 
 mod args;
 mod log;
@@ -26,16 +26,16 @@ use report::Report;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// What went wrong, in words; nobody branches on it.
+/// Errors are only printed; nothing branches on them.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> ExitCode {
-    // First of all: it may start the process anew.
+    // This comes first because it may re-execute the process.
     if let Err(error) = allocator::configure() {
         eprintln!("store: the allocator keeps its defaults, as the server's would: {error}");
     }
-    // As the server's: until somebody listens, SurrealDB's spans take the trouble to say what
-    // nobody hears.
+    // Like the server's filter: without a filter, SurrealDB's spans would format text that nobody
+    // reads.
     let filter = EnvFilter::new("warn,surrealkv=error");
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(&Args::parse()) {

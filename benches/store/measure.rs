@@ -1,4 +1,4 @@
-//! Puts one variant to the test.
+//! Measures one variant.
 
 use std::time::{Duration, Instant};
 
@@ -12,36 +12,36 @@ use super::meter::{Cpu, bytes_in};
 use super::variant::Variant;
 use super::writer::Writer;
 
-/// What a variant does before it is measured.
+/// How long a variant runs before it is measured.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// What was found.
+/// The measured figures.
 #[derive(Debug, Clone, Serialize)]
 pub struct Figures {
-    /// Transactions that were committed.
+    /// The number of committed transactions.
     pub transactions: u64,
-    /// Ops in them.
+    /// The number of ops in them.
     pub ops: u64,
-    /// How long that took.
+    /// How long they took, in seconds.
     pub seconds: f64,
-    /// How long one transaction took, in milliseconds.
+    /// The median time of a transaction, in milliseconds.
     pub p50_ms: f64,
-    /// The same of the slowest hundredth.
+    /// The 99th percentile of that time.
     pub p99_ms: f64,
-    /// CPU seconds of this process, the making of the ops included; a server's are not.
+    /// CPU seconds of this process, including making the ops, but not those of a server.
     pub cpu_s: f64,
-    /// The kernel's part of it.
+    /// The kernel's share of that.
     pub cpu_system_s: f64,
-    /// What the directory grew by, while the database was open.
+    /// How many bytes the directory grew by while the database was open.
     pub log_bytes: u64,
-    /// What a closed database takes for an op.
+    /// How many bytes per op the database takes up when closed.
     pub disk_bytes_per_op: f64,
 }
 
-/// Writes transactions of `variant` into a new database, or into the server's.
+/// Writes transactions of `variant` to a new database, or to the server's.
 ///
 /// # Errors
-/// What the store or the system says, and when what was written is not there.
+/// An error of the store or the system, or if the written data is not in the store.
 pub async fn measure(variant: &Variant, args: &Args) -> Result<Figures> {
     let directory = tempfile::Builder::new().prefix("store-").tempdir_in(&args.dir)?;
     let embedded = || format!("surrealkv://{}", directory.path().display());

@@ -1,4 +1,4 @@
-//! The table, line by line as it is found, and the same as JSON.
+//! Prints the results as a table, line by line, and writes them as JSON.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::Result;
 use super::measure::Figures;
 use super::variant::{Group, Variant};
 
-/// One line.
+/// One line of the table.
 #[derive(Debug, Serialize)]
 struct Line {
     round: usize,
@@ -23,7 +23,7 @@ struct Line {
     figures: Figures,
 }
 
-/// What was found so far.
+/// The results so far.
 pub struct Report {
     file: Option<PathBuf>,
     lines: Vec<Line>,
@@ -31,7 +31,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report that goes to the terminal, and to `file` where there is one.
+    /// Starts a report on the terminal, and in `file` if given.
     pub fn begin(file: Option<&Path>) -> Self {
         println!(
             "{:<36}{:>9}{:>8}{:>8}{:>8}{:>10}{:>7}{:>8}{:>10}{:>11}",
@@ -49,7 +49,7 @@ impl Report {
         Self { file: file.map(Path::to_owned), lines: Vec::new(), group: None }
     }
 
-    /// Says which round begins.
+    /// Starts a round.
     pub fn round(&mut self, round: usize, rounds: usize) {
         if rounds > 1 {
             println!("round {round} of {rounds}");
@@ -57,10 +57,10 @@ impl Report {
         self.group = None;
     }
 
-    /// Adds a line.
+    /// Adds a result.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub fn add(&mut self, round: usize, variant: &Variant, figures: Figures) -> Result<()> {
         if self.group.replace(variant.group) != Some(variant.group) {
             println!("{:?}", variant.group);

@@ -1,22 +1,22 @@
-//! What is compared with what.
+//! The variants to compare.
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// A question, and the variants that answer it.
+/// A question and the variants that answer it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
-    /// Ops in a transaction
+    /// How many ops there are in a transaction
     Batches,
     /// How often a snapshot is written, and how large it is
     Snapshots,
 }
 
-/// When snapshots are written.
+/// When snapshots are written, and their size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Snapshots {
-    /// Events of an entity between two.
+    /// The number of an entity's events between two snapshots.
     pub every: u64,
     /// Size of the state in bytes.
     pub bytes: usize,
@@ -27,28 +27,28 @@ pub struct Snapshots {
 pub struct Variant {
     pub group: Group,
     pub name: String,
-    /// Entities that one transaction writes for.
+    /// The number of entities in one transaction.
     pub entities: usize,
-    /// Ops of each of them in a transaction.
+    /// The number of ops per entity in a transaction.
     pub ops_each: usize,
     pub snapshots: Option<Snapshots>,
 }
 
 impl Variant {
-    /// Ops in a transaction.
+    /// The number of ops in a transaction.
     pub fn ops(&self) -> usize {
         self.entities * self.ops_each
     }
 }
 
-/// The variants of `only`, or all.
+/// The variants of the groups `only`, or all of them.
 pub fn all(only: &[Group]) -> Vec<Variant> {
     let wanted = |group: &&Group| only.is_empty() || only.contains(group);
     Group::value_variants().iter().filter(wanted).flat_map(|group| of(*group)).collect()
 }
 
 fn of(group: Group) -> Vec<Variant> {
-    // 64 entities with 16 ops each are what a busy server has in a transaction.
+    // A busy server has 64 entities with 16 ops each in a transaction.
     let busy = |name: &str, snapshots| Variant {
         group,
         name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! One transaction after the other, as the committer writes them.
+//! Writes one transaction after the other, like the committer.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use super::Result;
 use super::log::Log;
 use super::variant::Variant;
 
-/// Writes what a variant says.
+/// Writes the transactions of a variant.
 pub struct Writer {
     variant: Variant,
     logs: Vec<Log>,
     term: u64,
-    /// Transactions so far.
+    /// The number of transactions so far.
     pub transactions: u64,
-    /// How long each transaction took, since this was cleared.
+    /// How long each transaction took since this was last cleared.
     pub took: Vec<Duration>,
 }
 
@@ -24,7 +24,7 @@ impl Writer {
     /// Takes the lease of `store`, to write ops of `bytes` bytes.
     ///
     /// # Errors
-    /// What the store says.
+    /// The store's error.
     pub async fn start(variant: &Variant, bytes: usize, store: &SurrealStore) -> Result<Self> {
         let run = fastrand::u64(..1 << 32);
         let logs = (0..variant.entities)
@@ -34,10 +34,10 @@ impl Writer {
         Ok(Self { variant: variant.clone(), logs, term, transactions: 0, took: Vec::new() })
     }
 
-    /// Commits for `length`.
+    /// Commits transactions for `length`.
     ///
     /// # Errors
-    /// What the store says.
+    /// The store's error.
     pub async fn run(&mut self, store: &SurrealStore, length: Duration) -> Result<()> {
         let end = Instant::now() + length;
         while Instant::now() < end {
@@ -49,19 +49,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Reads what was written last.
+    /// Reads back what was written last.
     ///
     /// # Errors
-    /// When it is not what was committed.
+    /// If the store contains something else.
     pub async fn check(&self, store: &SurrealStore) -> Result<()> {
         for log in &self.logs {
             let loaded = store.load(log.entity()).await?;
             let snapshot = loaded.snapshot.map(|snapshot| snapshot.seq);
             let found = loaded.tail.last().map(|event| event.seq).or(snapshot);
             if found != Some(log.last_seq()) {
-                let (entity, wanted) = (log.entity(), log.last_seq());
+                let entity = log.entity();
+                let wanted = log.last_seq();
                 return Err(
-                    format!("{entity}: seq {wanted} was committed, {found:?} is there").into()
+                    format!("{entity}: committed up to seq {wanted}, but found {found:?}").into()
                 );
             }
         }

@@ -2,7 +2,7 @@ use std::net::Ipv4Addr;
 
 use super::*;
 
-/// Asks the listener, off its thread.
+/// Sends a request to the listener from another thread.
 async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let url = format!("http://{address}{path}");
     let asked = tokio::task::spawn_blocking(move || {
@@ -15,7 +15,7 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 #[actix_web::test]
-async fn operators_see_life_readiness_and_metrics() {
+async fn operators_see_liveness_readiness_and_metrics() {
     let exporter = Exporter::install().unwrap();
     assert!(Exporter::install().is_err(), "one recorder per process");
     let (readiness, receiver) =
@@ -72,7 +72,7 @@ async fn operators_see_life_readiness_and_metrics() {
 }
 
 #[actix_web::test]
-async fn a_taken_address_is_an_error() {
+async fn an_address_in_use_is_an_error() {
     let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let (_, receiver) = watch::channel(Readiness::Ready);

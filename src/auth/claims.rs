@@ -1,4 +1,4 @@
-//! What a token says, once its signature is found good.
+//! Checks the claims of a token whose signature is valid.
 
 use greenroom_actors::capability::Capabilities;
 use greenroom_actors::clock::Millis;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{ANONYMOUS_PREFIX, AuthError};
 
-/// What is asked of claims.
+/// The requirements that claims must meet.
 #[derive(Debug)]
 pub(super) struct Checks {
     pub issuer: Option<String>,
@@ -21,7 +21,8 @@ pub(super) struct Checks {
 impl Checks {
     /// The identity that `claims` describe at the time `now`.
     ///
-    /// It ends when the same token would no longer be admitted: `exp` and the leeway.
+    /// The identity expires when the same token would no longer be accepted: at `exp` plus the
+    /// leeway.
     pub fn identity(
         &self,
         claims: &Map<String, Value>,
@@ -74,10 +75,10 @@ fn user(claims: &Map<String, Value>) -> Result<&str, AuthError> {
             format!("starts with `{ANONYMOUS_PREFIX}`, which marks anonymous users"),
         )),
         Some(Value::String(sub)) if sub.chars().any(char::is_control) => {
-            Err(AuthError::claim("sub", "holds control characters"))
+            Err(AuthError::claim("sub", "contains control characters"))
         }
         Some(Value::String(sub)) => Ok(sub),
-        Some(_) => Err(AuthError::claim("sub", "is no string")),
+        Some(_) => Err(AuthError::claim("sub", "is not a string")),
     }
 }
 
@@ -86,12 +87,12 @@ fn capabilities(claims: &Map<String, Value>) -> Result<Capabilities, AuthError> 
         None | Some(Value::Null) => Ok(Capabilities::default()),
         Some(value) => Capabilities::deserialize(value).map_err(|error| {
             let why: String = error.to_string().chars().take(200).collect();
-            AuthError::claim("capabilities", format!("are refused: {why}"))
+            AuthError::claim("capabilities", format!("are not valid: {why}"))
         }),
     }
 }
 
-/// RFC 7519's `NumericDate`: seconds, with or without a fraction. In milliseconds here.
+/// Converts RFC 7519's `NumericDate`, seconds with or without a fraction, to milliseconds.
 fn numeric_date(
     claims: &Map<String, Value>,
     claim: &'static str,
@@ -101,18 +102,18 @@ fn numeric_date(
         Some(value) => value
             .as_f64()
             .filter(|seconds| *seconds >= 0.0)
-            .ok_or_else(|| AuthError::claim(claim, "is no time in seconds since 1970"))?,
+            .ok_or_else(|| AuthError::claim(claim, "is not a time in seconds since 1970"))?,
     };
-    // A cast to an integer saturates, which is what a date in the far future should do.
+    // A cast to an integer saturates, which is right for a date in the far future.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "see above; negative ones are refused"
+        reason = "see above; negative numbers were rejected"
     )]
     Ok(Some((number * 1000.0) as u64))
 }
 
-/// `aud` is one string or a list of them.
+/// Whether `aud`, which is one string or a list of them, names `audience`.
 fn is_for(aud: Option<&Value>, audience: &str) -> bool {
     match aud {
         Some(Value::String(one)) => one == audience,

@@ -12,7 +12,7 @@ use jsonwebtoken::{DecodingKey, Validation};
 use super::AuthConfigError;
 use crate::config::{Algorithm, AuthConfig, MIN_SECRET_BYTES, Secret, read_secret};
 
-/// One key, and the only algorithm that it is for.
+/// A key, and the only algorithm that it may be used with.
 pub(super) struct Key {
     pub decoding: DecodingKey,
     pub validation: Validation,
@@ -21,7 +21,7 @@ pub(super) struct Key {
 impl Key {
     fn new(decoding: DecodingKey, algorithm: Algorithm) -> Self {
         let mut validation = Validation::new(algorithm.into());
-        // The claims are checked by us, against a clock that is an argument.
+        // We check the claims ourselves, against a clock passed as an argument.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = false;
@@ -36,14 +36,13 @@ impl fmt::Debug for Key {
     }
 }
 
-/// All keys.
 #[derive(Debug)]
 pub(super) enum Keys {
-    /// One key that tokens need not name.
+    /// One key, which tokens need not name.
     One(Box<Key>),
-    /// A set whose keys tokens name by `kid`.
+    /// A set of keys, which tokens name by `kid`.
     Set(Vec<(Option<String>, Key)>),
-    /// None: no token is accepted.
+    /// No keys: no token is accepted.
     None,
 }
 
@@ -82,14 +81,14 @@ impl Keys {
         self.len() == 0
     }
 
-    /// The key that a token with this `kid` has to be signed with.
+    /// The key that a token with this `kid` must be signed with.
     pub fn find(&self, kid: Option<&str>) -> Option<&Key> {
         match (self, kid) {
             (Self::One(key), _) => Some(key),
             (Self::Set(keys), Some(kid)) => {
                 keys.iter().find(|(id, _)| id.as_deref() == Some(kid)).map(|(_, key)| key)
             }
-            // A token may leave out what can be only one.
+            // A token may omit the `kid` if there is only one key.
             (Self::Set(keys), None) => match keys.as_slice() {
                 [(_, key)] => Some(key),
                 _ => None,
@@ -99,7 +98,7 @@ impl Keys {
     }
 }
 
-/// The HS256 secret, from the configuration or its file, once it is found long enough.
+/// The HS256 secret from the configuration or its file, checked for its length.
 pub(super) fn secret(config: &AuthConfig) -> Result<Option<Secret>, AuthConfigError> {
     let (key, secret) = match (&config.secret, &config.secret_file) {
         (Some(secret), _) => ("auth.secret", secret.clone()),
@@ -138,22 +137,22 @@ fn public_key(path: &Path, algorithm: Algorithm) -> Result<DecodingKey, AuthConf
     };
     key.map_err(|_| {
         AuthConfigError(format!(
-            "`auth.public_key_file`: `{}` holds no public key in PEM for {algorithm:?}",
+            "`auth.public_key_file`: `{}` does not hold a PEM public key for {algorithm:?}",
             path.display()
         ))
     })
 }
 
-/// Reads a JSON Web Key Set. Keys that are not for checking signatures of ours are passed over, as
-/// RFC 7517 wants.
+/// Reads a JSON Web Key Set. Keys that are not for checking signatures with a supported algorithm
+/// are skipped, as RFC 7517 requires.
 fn key_set(text: &[u8]) -> Result<Keys, String> {
-    let set: JwkSet =
-        serde_json::from_slice(text).map_err(|error| format!("is no JSON Web Key Set: {error}"))?;
+    let set: JwkSet = serde_json::from_slice(text)
+        .map_err(|error| format!("is not a JSON Web Key Set: {error}"))?;
     let mut keys: Vec<(Option<String>, Key)> = Vec::new();
-    let mut passed_over = 0;
+    let mut skipped = 0;
     for jwk in &set.keys {
         let Some(algorithm) = algorithm_of(jwk) else {
-            passed_over += 1;
+            skipped += 1;
             continue;
         };
         let id = jwk.common.key_id.clone();
@@ -164,7 +163,7 @@ fn key_set(text: &[u8]) -> Result<Keys, String> {
             && decoding.try_get_as_bytes().is_ok_and(|secret| secret.len() < MIN_SECRET_BYTES)
         {
             return Err(format!(
-                "holds a secret of less than {MIN_SECRET_BYTES} bytes, with `kid` `{name}`"
+                "holds a secret of fewer than {MIN_SECRET_BYTES} bytes, with `kid` `{name}`"
             ));
         }
         if keys.iter().any(|(known, _)| *known == id) {
@@ -178,18 +177,18 @@ fn key_set(text: &[u8]) -> Result<Keys, String> {
     if keys.len() > 1 && keys.iter().any(|(id, _)| id.is_none()) {
         return Err("holds several keys, and one without a `kid`".into());
     }
-    if passed_over > 0 {
+    if skipped > 0 {
         tracing::info!(
-            passed_over,
+            skipped,
             used = keys.len(),
-            "keys for other uses or algorithms in the key set"
+            "skipped keys for other uses or algorithms in the key set"
         );
     }
     Ok(Keys::Set(keys))
 }
 
-/// The algorithm that a key is for: what it says, where that fits its type, or else what its type
-/// has.
+/// The algorithm that a key is for: the one it names, if that suits its type, or else the one for
+/// its type.
 fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
     if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
         return None;

@@ -1,4 +1,4 @@
-//! Making tokens, for development and for tests.
+//! Makes tokens for development and tests.
 
 use std::collections::BTreeMap;
 
@@ -9,27 +9,27 @@ use super::AuthConfigError;
 use super::keys;
 use crate::config::{Algorithm, AuthConfig};
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Claims {
     /// The user.
     pub sub: String,
-    /// When it was made, in seconds since 1970.
+    /// When the token was made, in seconds since 1970.
     pub iat: u64,
     /// When it expires, in seconds since 1970.
     pub exp: u64,
-    /// Who made it.
+    /// The issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
-    /// Whom it is for.
+    /// The audience.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aud: Option<String>,
-    /// Patterns and what they grant.
+    /// Permissions by entity pattern.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub capabilities: BTreeMap<String, Vec<String>>,
 }
 
-/// What a token is signed with.
+/// Signs tokens with one key.
 pub struct Signer {
     key: EncodingKey,
     header: Header,
@@ -44,15 +44,15 @@ impl Signer {
     /// Signs with the HS256 secret of `config`, if it has one.
     ///
     /// # Errors
-    /// When its file cannot be read, or it is too short.
+    /// If its file cannot be read, or the secret is too short.
     pub fn configured(config: &AuthConfig) -> Result<Option<Self>, AuthConfigError> {
         Ok(keys::secret(config)?.map(|secret| Self::secret(secret.expose().as_bytes())))
     }
 
-    /// Signs with a private key in PEM.
+    /// Signs with a PEM private key.
     ///
     /// # Errors
-    /// When it is no key for `algorithm`.
+    /// If `pem` is not a private key for `algorithm`.
     pub fn private_key(pem: &[u8], algorithm: Algorithm) -> Result<Self, AuthConfigError> {
         let key = match algorithm {
             Algorithm::RS256 => EncodingKey::from_rsa_pem(pem),
@@ -63,23 +63,23 @@ impl Signer {
             }
         };
         let key = key.map_err(|_| {
-            AuthConfigError(format!("this is no private key in PEM (PKCS #8) for {algorithm:?}"))
+            AuthConfigError(format!("not a PEM private key (PKCS #8) for {algorithm:?}"))
         })?;
         Ok(Self { key, header: Header::new(algorithm.into()) })
     }
 
-    /// Names the key in each token.
+    /// Sets the `kid` of each token.
     pub fn with_kid(mut self, kid: Option<String>) -> Self {
         self.header.kid = kid;
         self
     }
 
-    /// The token.
+    /// Makes a token.
     ///
     /// # Errors
-    /// When the key cannot sign.
+    /// If the key cannot sign.
     pub fn sign(&self, claims: &impl Serialize) -> Result<String, AuthConfigError> {
         jsonwebtoken::encode(&self.header, claims, &self.key)
-            .map_err(|error| AuthConfigError(format!("the key cannot sign: {error}")))
+            .map_err(|error| AuthConfigError(format!("cannot sign with this key: {error}")))
     }
 }

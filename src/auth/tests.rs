@@ -136,7 +136,7 @@ fn claims() -> Value {
     json!({"sub": "alice", "exp": SECONDS + 60})
 }
 
-/// `claims()` with some changed; null takes one out.
+/// `claims()` with some of them changed; null removes one.
 fn changed(changes: &Value) -> Value {
     let mut claims = claims();
     for (name, value) in changes.as_object().unwrap() {
@@ -152,7 +152,7 @@ fn authenticate(config: &AuthConfig, token: &str) -> Result<Identity, AuthError>
     Authenticator::new(config, false).unwrap().authenticate(Some(token), CLIENT, NOW)
 }
 
-/// The refusal of a token with `claims`, signed as `config` wants it.
+/// The error for a token with `claims`, signed with the secret.
 fn refusal(config: &AuthConfig, claims: &Value) -> AuthError {
     authenticate(config, &hs256().sign(claims).unwrap()).unwrap_err()
 }
@@ -164,7 +164,7 @@ fn a_good_token_names_its_user() {
     );
     let identity = authenticate(&with_secret(), &hs256().sign(&claims).unwrap()).unwrap();
     assert_eq!((&*identity.user, identity.anonymous), ("alice", false));
-    assert_eq!(identity.expires_at, Some(NOW + 60_000 + 5_000), "the expiry and the leeway");
+    assert_eq!(identity.expires_at, Some(NOW + 60_000 + 5_000), "the expiry plus the leeway");
     let may = |entity: &str| {
         identity.capabilities.permissions(&entity.parse().unwrap()).names().collect::<Vec<_>>()
     };
@@ -173,7 +173,7 @@ fn a_good_token_names_its_user() {
 }
 
 #[test]
-fn every_algorithm_works_with_its_own_key_and_no_other() {
+fn every_algorithm_works_only_with_its_own_key() {
     let files = Files::new();
     let pairs = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]
         .map(|algorithm| (Pair::new(algorithm), Pair::new(algorithm)));
@@ -205,7 +205,7 @@ fn every_algorithm_works_with_its_own_key_and_no_other() {
 }
 
 #[test]
-fn a_secret_has_to_fit() {
+fn a_token_signed_with_another_secret_is_refused() {
     assert!(authenticate(&with_secret(), &hs256().sign(&claims()).unwrap()).is_ok());
     let other = Signer::secret(b"another secret, which is as long as it has to be")
         .sign(&claims())
@@ -221,7 +221,7 @@ fn a_secret_has_to_fit() {
 }
 
 #[test]
-fn what_is_no_signed_token_is_refused() {
+fn anything_but_a_signed_token_is_refused() {
     let good = hs256().sign(&claims()).unwrap();
     let [header, body, signature] = good.split('.').collect::<Vec<_>>()[..] else {
         panic!("{good}")
@@ -272,7 +272,7 @@ fn what_is_no_signed_token_is_refused() {
 }
 
 #[test]
-fn a_token_counts_in_its_time_give_or_take_the_leeway() {
+fn a_token_is_valid_in_its_time_plus_leeway() {
     let config = with_secret();
     for (change, error) in [
         (json!({"exp": SECONDS - 5}), Some(AuthError::Expired)),
@@ -294,21 +294,21 @@ fn a_token_counts_in_its_time_give_or_take_the_leeway() {
 }
 
 #[test]
-fn claims_that_are_missing_or_wrong_are_named() {
+fn missing_or_wrong_claims_are_named() {
     for (change, message) in [
         (json!({"sub": null}), "`sub` is missing"),
         (json!({"sub": ""}), "`sub` is empty"),
-        (json!({"sub": 7}), "`sub` is no string"),
+        (json!({"sub": 7}), "`sub` is not a string"),
         (json!({"sub": "x".repeat(257)}), "`sub` is over 256 bytes"),
         (json!({"sub": "anon-1"}), "`sub` starts with `anon-`"),
-        (json!({"sub": "a\nb"}), "`sub` holds control characters"),
+        (json!({"sub": "a\nb"}), "`sub` contains control characters"),
         (json!({"exp": null}), "`exp` is missing"),
-        (json!({"exp": "tomorrow"}), "`exp` is no time"),
-        (json!({"exp": -1}), "`exp` is no time"),
-        (json!({"nbf": "now"}), "`nbf` is no time"),
-        (json!({"capabilities": ["read"]}), "`capabilities` are refused"),
+        (json!({"exp": "tomorrow"}), "`exp` is not a time"),
+        (json!({"exp": -1}), "`exp` is not a time"),
+        (json!({"nbf": "now"}), "`nbf` is not a time"),
+        (json!({"capabilities": ["read"]}), "`capabilities` are not valid"),
         (json!({"capabilities": {"room:*": ["write"]}}), "`write` is no permission"),
-        (json!({"capabilities": {"room:*:x": ["read"]}}), "`capabilities` are refused"),
+        (json!({"capabilities": {"room:*:x": ["read"]}}), "`capabilities` are not valid"),
     ] {
         let error = refusal(&with_secret(), &changed(&change));
         assert!(error.to_string().contains(message), "{change}: {error}");
@@ -322,7 +322,7 @@ fn claims_that_are_missing_or_wrong_are_named() {
 }
 
 #[test]
-fn issuer_and_audience_are_checked_once_configured() {
+fn issuer_and_audience_are_checked_if_configured() {
     let config = AuthConfig {
         issuer: Some("https://login.test".into()),
         audience: Some("greenroom".into()),
@@ -346,14 +346,15 @@ fn issuer_and_audience_are_checked_once_configured() {
         );
     }
     let token = hs256().sign(&changed(&json!({"iss": "x", "aud": "y"}))).unwrap();
-    assert!(authenticate(&with_secret(), &token).is_ok(), "not looked at unless configured");
+    assert!(authenticate(&with_secret(), &token).is_ok(), "not checked unless configured");
 }
 
 #[test]
 fn a_key_set_is_searched_by_kid() {
     let files = Files::new();
-    let (rsa, ec, ed) =
-        (Pair::new(Algorithm::RS256), Pair::new(Algorithm::ES256), Pair::new(Algorithm::EdDSA));
+    let rsa = Pair::new(Algorithm::RS256);
+    let ec = Pair::new(Algorithm::ES256);
+    let ed = Pair::new(Algorithm::EdDSA);
     let encryption = json!({"kty": "RSA", "use": "enc", "kid": "enc", "n": "AQAB", "e": "AQAB"});
     let config = files.jwks(&[rsa.jwk("r"), ec.jwk("e"), ed.jwk("d"), encryption]);
     assert_eq!(Authenticator::new(&config, false).unwrap().key_count(), 3);
@@ -377,13 +378,17 @@ fn a_key_set_is_searched_by_kid() {
         assert_eq!(authenticate(&config, &token), Err(error));
     }
     let only = files.jwks(&[ed.jwk("d")]);
-    assert!(authenticate(&only, &sign(&ed, None)).is_ok(), "what can be only one may be left out");
+    assert!(
+        authenticate(&only, &sign(&ed, None)).is_ok(),
+        "the `kid` may be left out if there is only one key"
+    );
 }
 
 #[test]
-fn keys_that_cannot_be_used_stop_the_start() {
+fn unusable_keys_prevent_the_start() {
     let files = Files::new();
-    let (rsa, ec) = (Pair::new(Algorithm::RS256), Pair::new(Algorithm::ES256));
+    let rsa = Pair::new(Algorithm::RS256);
+    let ec = Pair::new(Algorithm::ES256);
     let short = json!({"kty": "oct", "kid": "s", "k": "c2hvcnQ"});
     let foreign = json!({"kty": "OKP", "crv": "X25519", "kid": "x", "x": "AQAB"});
     let missing = AuthConfig { secret_file: Some("/no/such/file".into()), ..AuthConfig::default() };
@@ -403,10 +408,13 @@ fn keys_that_cannot_be_used_stop_the_start() {
     for (config, message) in [
         (missing, "cannot read `/no/such/file`"),
         (brief, "`auth.secret_file` has 5 bytes"),
-        (files.public_key(&rsa.public, Algorithm::ES256), "holds no public key in PEM for ES256"),
-        (text, "is no JSON Web Key Set"),
+        (
+            files.public_key(&rsa.public, Algorithm::ES256),
+            "does not hold a PEM public key for ES256",
+        ),
+        (text, "is not a JSON Web Key Set"),
         (twice, "holds two keys with `kid` `a`"),
-        (weak, "holds a secret of less than 32 bytes"),
+        (weak, "holds a secret of fewer than 32 bytes"),
         (files.jwks(&[foreign]), "holds no key for"),
     ] {
         let error = Authenticator::new(&config, false).unwrap_err().to_string();
@@ -415,7 +423,7 @@ fn keys_that_cannot_be_used_stop_the_start() {
 }
 
 #[test]
-fn anonymous_users_come_where_they_may() {
+fn anonymous_users_are_admitted_if_allowed() {
     let admitted = |anonymous| {
         Authenticator::new(&with_secret(), anonymous).unwrap().authenticate(None, CLIENT, NOW)
     };
@@ -427,7 +435,7 @@ fn anonymous_users_come_where_they_may() {
 }
 
 #[test]
-fn an_anonymous_user_who_comes_back_is_the_same() {
+fn a_returning_anonymous_user_is_the_same_user() {
     let open = Authenticator::new(&AuthConfig::default(), true).unwrap();
     let user = |client: &str| open.authenticate(None, client, NOW).unwrap().user;
     assert_eq!(user(CLIENT), user(CLIENT));
@@ -442,7 +450,7 @@ fn an_anonymous_user_who_comes_back_is_the_same() {
 }
 
 #[test]
-fn nobody_becomes_anonymous_by_a_bad_token() {
+fn a_bad_token_does_not_make_anyone_anonymous() {
     let open = Authenticator::new(&with_secret(), true).unwrap();
     assert_eq!(open.authenticate(Some("garbage"), CLIENT, NOW), Err(AuthError::Malformed));
     let keyless = Authenticator::new(&AuthConfig::default(), true).unwrap();

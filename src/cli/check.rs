@@ -1,4 +1,4 @@
-//! `greenroom check`: looks for mistakes before a server meets them.
+//! `greenroom check`: finds mistakes before the server runs into them.
 
 use std::io::Write;
 
@@ -8,13 +8,13 @@ use super::{ConfigArgs, Failure};
 use crate::auth::Authenticator;
 use crate::config::{Loaded, StoreConfig, Survey};
 
-/// Checks the configuration and, with `check_store`, the store; reports each part on `out`. A part
-/// that fails does not keep the others from being looked at, where they can be.
+/// Checks the configuration and, through `check_store`, the store, and reports each part on `out`.
+/// If one part fails, the others are still checked as far as possible.
 ///
-/// `check_store` says what it found (such as "schema 3"), or why the store cannot be used.
+/// `check_store` returns a description of the store (such as "schema 3"), or why it cannot be used.
 ///
 /// # Errors
-/// All that failed. The report has been printed by then.
+/// Everything that failed. The report has been printed by then.
 pub async fn run(
     args: &ConfigArgs,
     out: &mut impl Write,
@@ -23,7 +23,7 @@ pub async fn run(
     report(&crate::config::survey(&args.overrides()), out, check_store).await
 }
 
-/// As [`run`], for a configuration that was read.
+/// Like [`run`], for a configuration that has been read.
 pub(super) async fn report(
     survey: &Survey,
     out: &mut impl Write,
@@ -44,9 +44,14 @@ pub(super) async fn report(
         line(out, "ok", "configuration", &source)?;
     }
     for name in ignored {
-        line(out, "note", "environment", &format!("`{name}` is no key and is ignored"))?;
+        line(
+            out,
+            "note",
+            "environment",
+            &format!("`{name}` is not a configuration key and is ignored"),
+        )?;
     }
-    // What rests on a value that is wrong would only be wrong again.
+    // Checks that depend on a wrong value would only fail again.
     let sound = |section: &str| {
         problems.iter().all(|problem| problem.key.split('.').next() != Some(section))
     };

@@ -1,4 +1,4 @@
-//! `greenroom rewrite`: gives the embedded database new files, so that deleted bytes leave the
+//! `greenroom rewrite`: rewrites the embedded database's files, so that deleted data leaves the
 //! disk.
 
 use std::io::Write;
@@ -6,10 +6,10 @@ use std::io::Write;
 use super::{ConfigArgs, Failure};
 use crate::store::{self, RewriteError};
 
-/// Rewrites the database of the configuration, and tells on `out` what it does.
+/// Rewrites the configured database, and reports progress on `out`.
 ///
 /// # Errors
-/// Why it did not.
+/// Why the rewrite failed.
 pub async fn run(args: &ConfigArgs, out: &mut impl Write) -> Result<(), Failure> {
     let config = args.load()?.config;
     let mut printed = Ok(());
@@ -23,6 +23,8 @@ pub async fn run(args: &ConfigArgs, out: &mut impl Write) -> Result<(), Failure>
         error => Failure::Runtime(error.to_string()),
     })?;
     printed.map_err(|error| {
-        Failure::Runtime(format!("the database is rewritten, but that cannot be printed: {error}"))
+        Failure::Runtime(format!(
+            "the database was rewritten, but the progress could not be printed: {error}"
+        ))
     })
 }

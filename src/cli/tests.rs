@@ -23,7 +23,7 @@ fn with_secret() -> AuthConfig {
 }
 
 #[test]
-fn the_definition_holds_together() {
+fn the_command_line_definition_is_consistent() {
     Cli::command().debug_assert();
 }
 
@@ -42,7 +42,7 @@ fn help_has_examples_and_exit_codes() {
 }
 
 #[test]
-fn flags_become_keys() {
+fn flags_become_configuration_keys() {
     let Command::Serve(args) = parse(&[
         "serve",
         "--listen",
@@ -124,11 +124,11 @@ fn a_secret_may_come_from_a_flag_or_a_file() {
 }
 
 #[test]
-fn what_cannot_be_minted_is_refused_with_the_reason() {
+fn a_token_that_cannot_be_made_is_refused_with_the_reason() {
     let none = AuthConfig::default();
     let directory = tempfile::tempdir().unwrap();
     let key = directory.path().join("key.pem");
-    std::fs::write(&key, "no key").unwrap();
+    std::fs::write(&key, "not a key").unwrap();
     let key = key.to_str().unwrap();
     for (line, config, reason) in [
         (&["--sub", "alice"][..], &none, "there is no key to sign with"),
@@ -142,7 +142,7 @@ fn what_cannot_be_minted_is_refused_with_the_reason() {
         (
             &["--sub", "alice", "--private-key", key, "--algorithm", "ES256"],
             &none,
-            "no private key in PEM",
+            "not a PEM private key",
         ),
         (&["--sub", "anon-1"], &with_secret(), "marks anonymous users"),
         (&["--sub", ""], &with_secret(), "is empty"),
@@ -154,7 +154,7 @@ fn what_cannot_be_minted_is_refused_with_the_reason() {
 }
 
 #[test]
-fn usage_errors_say_what_would_be_right() {
+fn usage_errors_say_how_to_fix_them() {
     for (line, part) in [
         (&["token"][..], "--sub"),
         (&["token", "--sub", "a", "--allow", "room:*"], "PATTERN=PERMISSIONS"),
@@ -173,7 +173,7 @@ fn usage_errors_say_what_would_be_right() {
     }
 }
 
-/// What `check` prints and how it ends, with a store that answers `store`.
+/// What `check` prints and returns, with a store check that returns `store`.
 async fn check(
     config: Config,
     problems: &[(&str, &str)],
@@ -198,7 +198,7 @@ async fn check_reports_each_part() {
     assert_eq!(outcome, Ok(()));
     for part in [
         "no file, defaults",
-        "`GREENROOM_LISTN` is no key",
+        "`GREENROOM_LISTN` is not a configuration key",
         "doc, room",
         "no tokens; anonymous users allowed: `auth.anonymous` is \"auto\"",
         "`surrealkv://./data`: schema 1",
@@ -208,7 +208,7 @@ async fn check_reports_each_part() {
 }
 
 #[actix_web::test]
-async fn check_tells_configuration_and_store_apart() {
+async fn check_distinguishes_configuration_and_store_failures() {
     let (report, outcome) = check(Config::default(), &[], Err("it is in use")).await;
     assert!(report.contains("FAIL  store"), "{report}");
     assert_eq!(outcome.unwrap_err().code(), 1);
@@ -240,13 +240,13 @@ async fn check_reports_all_mistakes_at_once() {
     .await;
     assert!(
         !report.contains("fine") && !report.contains("access"),
-        "what rests on a wrong value is not looked at: {report}"
+        "what depends on a wrong value is not checked: {report}"
     );
     assert_eq!(outcome.unwrap_err().code(), 2);
 }
 
 #[test]
-fn a_token_names_kinds_that_there_are() {
+fn a_token_may_only_name_configured_kinds() {
     let known = ["doc".to_owned(), "room".to_owned()];
     for (pattern, fine) in [
         ("*", true),
@@ -269,7 +269,7 @@ fn a_token_names_kinds_that_there_are() {
 }
 
 #[test]
-fn a_token_that_no_server_takes_is_not_made() {
+fn a_token_that_no_server_accepts_is_not_made() {
     let grants = |count: usize, length: usize| {
         (0..count)
             .flat_map(|i| ["--allow".to_owned(), format!("room:{i:03}{}=read", "x".repeat(length))])
@@ -281,7 +281,10 @@ fn a_token_that_no_server_takes_is_not_made() {
             ["--sub", "alice"].into_iter().chain(grants.iter().map(String::as_str)).collect();
         token::mint(&token_args(&line), &with_secret(), NOW)
     };
-    assert!(mint(256, 60).unwrap().len() > 24 * 1024, "the most patterns, of a usual length");
+    assert!(
+        mint(256, 60).unwrap().len() > 24 * 1024,
+        "the maximum number of patterns, of usual length"
+    );
     assert!(mint(257, 1).unwrap_err().to_string().contains("more than 256"));
-    assert!(mint(256, 125).unwrap_err().to_string().contains("servers take 32768"));
+    assert!(mint(256, 125).unwrap_err().to_string().contains("servers accept at most 32768"));
 }

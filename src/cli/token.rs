@@ -1,4 +1,4 @@
-//! `greenroom token`: makes a token.
+//! `greenroom token`: makes a token for development.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,48 +14,48 @@ use crate::auth::mint::{Claims, Signer};
 use crate::auth::{ANONYMOUS_PREFIX, MAX_TOKEN_BYTES};
 use crate::config::{Algorithm, AuthConfig, Loaded, MIN_SECRET_BYTES, read_secret};
 
-/// Longest life of a token that is made here: ten years.
+/// The longest lifetime of a token made here: ten years.
 const MAX_TTL: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// What the token says, and how it is signed.
+/// What the token says and how it is signed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The token is signed with the HS256 secret of the configuration, unless a flag names another key. Standard output holds the
-token and nothing else, so that it can be used in a script:
+The token is signed with the HS256 secret from the configuration, unless a flag names another key. Only the token is written to
+standard output, so that scripts can use it:
 
   TOKEN=$(greenroom token --sub alice --allow 'room:*=read,send' --allow 'doc:plan-*=read')")]
 pub struct TokenArgs {
-    /// The configuration file [default: greenroom.toml, where it exists]
+    /// The configuration file [default: greenroom.toml, if it exists]
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The user
+    /// The name of the user
     #[arg(long, value_name = "USER")]
     pub sub: String,
-    /// What the user may do, on top of the kinds' defaults, such as 'room:*=read,send'; may be
+    /// What the user may do, in addition to the kinds' defaults, such as 'room:*=read,send'; can be
     /// repeated
     #[arg(long, value_name = "PATTERN=PERMISSIONS", value_parser = parse_grant)]
     pub allow: Vec<(String, Vec<String>)>,
-    /// How long the token lives, such as 15m, 1h or 30d
+    /// How long the token is valid, such as 15m, 1h or 30d
     #[arg(long, default_value = "1h", value_parser = parse_ttl)]
     pub ttl: Duration,
-    /// The HS256 secret itself; others on this machine can see it in the list of processes
+    /// The HS256 secret itself; other users of this machine can see it in the process list
     #[arg(long, value_name = "SECRET", conflicts_with_all = ["secret_file", "private_key"])]
     pub secret: Option<String>,
-    /// A file that holds the HS256 secret
+    /// A file with the HS256 secret
     #[arg(long, value_name = "FILE", conflicts_with = "private_key")]
     pub secret_file: Option<PathBuf>,
-    /// A private key in PEM (PKCS #8)
+    /// A file with a PEM private key (PKCS #8)
     #[arg(long, value_name = "FILE")]
     pub private_key: Option<PathBuf>,
-    /// The private key's algorithm [default: `auth.algorithm` of the configuration]
+    /// The private key's algorithm [default: `auth.algorithm` from the configuration]
     #[arg(long, value_name = "NAME", requires = "private_key")]
     pub algorithm: Option<Algorithm>,
-    /// The key's id, which a key set needs
+    /// The key's id; required if the server uses a key set with several keys
     #[arg(long, value_name = "ID")]
     pub kid: Option<String>,
 }
 
-/// Makes the token at the time `now`.
+/// Makes a token at the time `now`.
 ///
 /// # Errors
 /// What is missing or wrong.
@@ -64,22 +64,22 @@ pub fn run(args: &TokenArgs, now: Millis) -> Result<String, Failure> {
     let Loaded { config, file, .. } = file.load()?;
     if let Some(file) = file {
         check_kinds(args, &config.kind_names())
-            .map_err(|why| Failure::Config(format!("{why}, says `{}`", file.display())))?;
+            .map_err(|why| Failure::Config(format!("{why} in `{}`", file.display())))?;
     }
     mint(args, &config.auth, now)
 }
 
-/// That each pattern can match something, where a configuration says which kinds there are.
+/// Checks that each pattern can match one of the configured kinds.
 pub(super) fn check_kinds(args: &TokenArgs, known: &[String]) -> Result<(), String> {
     for (pattern, _) in &args.allow {
         let matches = match pattern.split_once(':') {
             Some((kind, _)) => known.iter().any(|known| known == kind),
-            // Without a colon it is a `*`, or the beginning of a kind's name and a `*`.
+            // Without a colon it is `*`, or the beginning of a kind's name followed by `*`.
             None => known.iter().any(|known| known.starts_with(pattern.trim_end_matches('*'))),
         };
         if !matches {
             return Err(format!(
-                "`--allow` names `{pattern}`, but there is no such kind; there are `{}`",
+                "`--allow` names `{pattern}`, which matches none of the kinds `{}`",
                 known.join("`, `")
             ));
         }
@@ -87,7 +87,7 @@ pub(super) fn check_kinds(args: &TokenArgs, known: &[String]) -> Result<(), Stri
     Ok(())
 }
 
-/// As [`run`], for a configuration that was read.
+/// Like [`run`], for a configuration that has been read.
 pub(super) fn mint(args: &TokenArgs, config: &AuthConfig, now: Millis) -> Result<String, Failure> {
     check_user(&args.sub)?;
     let mut capabilities = BTreeMap::<String, Vec<String>>::new();
@@ -109,7 +109,7 @@ pub(super) fn mint(args: &TokenArgs, config: &AuthConfig, now: Millis) -> Result
     let token = signer.sign(&claims).map_err(|error| Failure::Config(error.to_string()))?;
     if token.len() > MAX_TOKEN_BYTES {
         let message = format!(
-            "the token has {} bytes, and servers take {MAX_TOKEN_BYTES}; use fewer or shorter patterns",
+            "the token has {} bytes, and servers accept at most {MAX_TOKEN_BYTES}; use fewer or shorter patterns",
             token.len()
         );
         return Err(Failure::Config(message));
@@ -144,7 +144,7 @@ fn signer(args: &TokenArgs, config: &AuthConfig) -> Result<Signer, Failure> {
     Signer::configured(config).map_err(|error| refuse(error.to_string()))?.ok_or_else(|| {
         refuse(
             "there is no key to sign with: set `auth.secret_file` in the configuration, or pass `--secret-file` or `--private-key` \
-             (`openssl rand -hex 32 > secret` makes a secret)"
+             (`openssl rand -hex 32 > secret` creates a secret)"
                 .into(),
         )
     })
@@ -157,13 +157,15 @@ fn check_user(sub: &str) -> Result<(), Failure> {
         anonymous if anonymous.starts_with(ANONYMOUS_PREFIX) => {
             format!("starts with `{ANONYMOUS_PREFIX}`, which marks anonymous users")
         }
-        control if control.chars().any(char::is_control) => "holds control characters".to_owned(),
+        control if control.chars().any(char::is_control) => {
+            "contains control characters".to_owned()
+        }
         _ => return Ok(()),
     };
     Err(Failure::Config(format!("`--sub` {why}")))
 }
 
-/// Reads `room:*=read,send`. An id may hold `=` itself, so the last one counts.
+/// Parses `room:*=read,send`. An id may contain `=` itself, so the last one is the separator.
 fn parse_grant(text: &str) -> Result<(String, Vec<String>), String> {
     let (pattern, names) =
         text.rsplit_once('=').ok_or("write PATTERN=PERMISSIONS, such as 'room:*=read,send'")?;
@@ -178,7 +180,7 @@ fn parse_ttl(text: &str) -> Result<Duration, String> {
         .map_err(|_| "write a duration with its unit, such as 15m, 1h or 30d".to_owned())?;
     match ttl {
         short if short < Duration::from_secs(1) => {
-            Err("the token would have expired already; it must live at least 1s".into())
+            Err("the token would already have expired; it must be valid for at least 1s".into())
         }
         long if long > MAX_TTL => Err("it must be at most ten years".into()),
         ttl => Ok(ttl),

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
-/// What `docs/metrics.md` says of each metric: its type and its labels.
+/// The type and the labels that `docs/metrics.md` gives for each metric.
 fn documented() -> BTreeMap<&'static str, (&'static str, Vec<&'static str>)> {
     let rows = include_str!("../../docs/metrics.md")
         .lines()
@@ -19,7 +19,7 @@ fn documented() -> BTreeMap<&'static str, (&'static str, Vec<&'static str>)> {
     .collect()
 }
 
-/// An exporter of this test's own: the recorder of the process stays free.
+/// The metrics that `record` produces in a recorder of this test's own; the process's stays free.
 fn local(record: impl FnOnce()) -> String {
     let recorder = builder().build_recorder();
     let handle = recorder.handle();
@@ -32,7 +32,7 @@ fn local(record: impl FnOnce()) -> String {
 }
 
 #[test]
-fn the_documentation_lists_what_is_declared() {
+fn the_documentation_lists_all_declared_metrics() {
     let documented = documented();
     for metric in all() {
         assert_eq!(
@@ -48,7 +48,7 @@ fn the_documentation_lists_what_is_declared() {
 }
 
 #[test]
-fn a_scrape_has_the_types_and_labels_that_are_documented() {
+fn a_scrape_has_the_documented_types_and_labels() {
     let text = local(|| {
         for metric in all() {
             match (metric.r#type, metric.labels.len()) {
@@ -99,7 +99,7 @@ fn histograms_have_their_own_buckets() {
 }
 
 #[test]
-fn the_first_scrape_tells_the_build_and_the_process() {
+fn the_first_scrape_has_build_and_process_metrics() {
     let text = local(|| {});
     assert!(
         text.contains(&format!(
@@ -131,8 +131,8 @@ fn connections_are_counted_by_reason() {
     }
 }
 
-/// Each metric with a test in which what it counts does not happen and it does not move: its file
-/// and its name.
+/// Each metric with a test in which the counted thing does not happen and the metric does not move:
+/// the test's file and name.
 const STILL: &[(&str, &str, &str)] = &[
     ("greenroom_connections", E2E, "metrics_stand_still"),
     ("greenroom_connections_pending", E2E, "metrics_stand_still"),
@@ -193,13 +193,13 @@ const RELAY: &str = include_str!("../../actors/src/relay/tests.rs");
 /// Where the constants of metrics are declared.
 const DECLARED: &str = include_str!("../../actors/src/metrics.rs");
 
-/// What a process measures of itself is not counted here.
+/// The process's own metrics are exempt.
 #[test]
 fn every_metric_has_a_test_in_which_it_stands_still() {
     for metric in documented().into_keys().filter(|metric| !PROCESS.contains(metric)) {
         let row = STILL.iter().find(|(known, ..)| *known == metric);
         let Some((_, file, test)) = row else {
-            panic!("{metric}: add a test in which what it counts does not happen, and its row here")
+            panic!("{metric}: add a test in which what it counts does not happen, and a row here")
         };
         let (_, body) = file
             .split_once(&format!("fn {test}("))
@@ -207,7 +207,7 @@ fn every_metric_has_a_test_in_which_it_stands_still() {
         if *file == E2E {
             assert!(
                 E2E.contains(&format!("(\"{metric}")),
-                "{metric} has no row among those of `{test}`"
+                "{metric} has no row in the table of `{test}`"
             );
             continue;
         }
@@ -216,8 +216,8 @@ fn every_metric_has_a_test_in_which_it_stands_still() {
         let constant = before
             .rsplit_once("pub const ")
             .and_then(|(_, rest)| rest.split(':').next())
-            .expect("by a constant");
+            .expect("a metric is declared by a constant");
         let body = body.split("\n}\n").next().unwrap_or_default();
-        assert!(body.contains(constant), "`{test}` says nothing of {constant}");
+        assert!(body.contains(constant), "`{test}` does not mention {constant}");
     }
 }

@@ -1,8 +1,8 @@
 //! Transactions under the lease.
 //!
-//! Each is one block, and so one SurrealDB transaction, that first moves the lease from
-//! `number - 1` to `number`. It finds its one row or throws; and since it writes the row, of two
-//! transactions that race for a number one is refused as a conflict.
+//! Each is one block, and so one SurrealDB transaction. A commit first moves the lease from
+//! `number - 1` to `number`: the update matches exactly one row, or the block throws. Because every
+//! commit writes that row, one of two transactions that race for a number is refused as a conflict.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use super::failure::Failure;
 use super::link::Link;
 use super::rows::{ErasureRecord, JournalRecord, SnapshotRecord, TrimRecord, bits, int};
 
-/// Begins what is thrown when the lease is not where it should be; the lease's term and number
-/// follow.
+/// The start of the error thrown when the lease is not where it should be, followed by the lease's
+/// term and number.
 const LEASE_IS: &str = "the lease is at ";
 
-/// How often a conflict with another transaction is worth another try.
+/// How often to retry after a conflict with another transaction.
 const CONFLICT_TRIES: u32 = 5;
 
 const READ_TERM: &str = "RETURN (SELECT VALUE term FROM ONLY lease:node) ?? 0";
 
 /// Takes the lease only from the term that was read, so that a straggler cannot take it from a
-/// later one. What a user without rights writes is left out without an error, so each statement
-/// counts the rows that it wrote.
+/// later term. SurrealDB silently skips writes that the user has no right to, so each statement
+/// counts the rows it wrote.
 const ACQUIRE: &str = "{
     LET $found = (SELECT VALUE term FROM ONLY lease:node) ?? 0;
     IF $found != $term { THROW 'the lease is at ' + <string> [$found, 0] };
@@ -65,16 +65,17 @@ macro_rules! commit_with_snapshots {
 
 const COMMIT: &str = commit!();
 
-/// Most transactions have neither, and parsing this costs.
+/// Separate from [`COMMIT`] because most transactions have neither snapshots nor trims, and parsing
+/// them costs time.
 const COMMIT_WITH_SNAPSHOTS: &str = commit_with_snapshots!();
 
-/// The first that writes entities of a kind.
+/// For the first transaction that writes entities of a kind.
 const COMMIT_WITH_KINDS: &str = commit_with_snapshots!(
     "
     INSERT IGNORE INTO kind $kinds RETURN NONE;"
 );
 
-/// Fewer still erase something.
+/// For the few transactions that erase something.
 const COMMIT_WITH_ERASURES: &str = commit_with_snapshots!(
     "
     FOR $row IN $rewritten { UPDATE $row.id SET events = $row.events RETURN NONE };
@@ -83,8 +84,8 @@ const COMMIT_WITH_ERASURES: &str = commit_with_snapshots!(
     INSERT IGNORE INTO kind $kinds RETURN NONE;"
 );
 
-/// Writes in any case: what it answers is then on disk, whatever became of the flush of the
-/// transaction in question.
+/// Writes whatever the outcome, so that its answer is on disk even if the flush of the transaction
+/// in question failed.
 const SETTLE: &str = "{
     LET $lease = (SELECT term, number, nonce FROM ONLY lease:node) ?? { term: 0, number: 0, nonce: 0 };
     IF $lease.term != $term OR $lease.number NOT IN [$number - 1, $number] {
@@ -104,16 +105,17 @@ pub(super) async fn acquire(link: &Arc<Link>) -> Result<u64, StoreError> {
         let unavailable = |failure: Failure| StoreError::Unavailable(failure.to_string());
         let found = link.query(READ_TERM, Variables::new()).await.map_err(unavailable)?;
         let found: i64 = number(found)
-            .ok_or_else(|| StoreError::Corrupt("the lease's term is no number".into()))?;
+            .ok_or_else(|| StoreError::Corrupt("the lease's term is not a valid number".into()))?;
         let mut variables = Variables::new();
         variables.insert("term", found);
         match link.query(ACQUIRE, variables).await {
             Ok(term) => {
                 let term = number(term).and_then(|term: i64| u64::try_from(term).ok());
-                return term
-                    .ok_or_else(|| StoreError::Corrupt("the lease's term is no number".into()));
+                return term.ok_or_else(|| {
+                    StoreError::Corrupt("the lease's term is not a valid number".into())
+                });
             }
-            // Somebody else took a term in between.
+            // Another process took a term in the meantime.
             Err(Failure::Refused(_)) if tries < CONFLICT_TRIES => tries += 1,
             Err(Failure::Thrown(text)) if tries < CONFLICT_TRIES && lease_in(&text).is_some() => {
                 tries += 1;
@@ -123,24 +125,23 @@ pub(super) async fn acquire(link: &Arc<Link>) -> Result<u64, StoreError> {
     }
 }
 
-/// What a transaction writes that is not in its batch.
+/// Rows that a transaction writes in addition to its batch.
 #[derive(Default)]
-pub(super) struct Beside {
+pub(super) struct ExtraRows {
     /// New rows of the table `kind`.
     pub kinds: Vec<Value>,
-    /// Rows of the journal as the batch's rewrites want them.
+    /// Rows of the table `journal`, as the batch's rewrites change them.
     pub rewritten: Vec<Value>,
-    /// Rows of the table `erasure` that are done with.
+    /// Keys of the rows of the table `erasure` that are no longer needed.
     pub done: Vec<Value>,
 }
 
-/// Writes a batch.
 pub(super) async fn commit(
     link: &Arc<Link>,
     batch: &Batch,
-    beside: Beside,
+    extra: ExtraRows,
 ) -> Result<(), CommitError> {
-    let Beside { kinds, rewritten, done } = beside;
+    let ExtraRows { kinds, rewritten, done } = extra;
     let rows: Vec<Value> =
         batch.rows.iter().map(|row| JournalRecord::new(row).into_value()).collect();
     let mut variables = fence_variables(batch.fence);
@@ -186,7 +187,7 @@ pub(super) async fn commit(
     }
 }
 
-/// Finds out what became of the transaction with this fence, and uses its number up.
+/// Finds out whether the transaction with this fence was committed, and uses up its number.
 pub(super) async fn settle(link: &Arc<Link>, fence: Fence) -> Result<Settled, CommitError> {
     let mut tries = 0;
     loop {
@@ -198,7 +199,8 @@ pub(super) async fn settle(link: &Arc<Link>, fence: Fence) -> Result<Settled, Co
             Ok(value) => {
                 return Err(CommitError::Unknown(format!("settling answered `{value:?}`")));
             }
-            // The transaction in question, most likely: the next look sees what it did.
+            // Most likely a conflict with the transaction in question; the next attempt sees what
+            // it did.
             Err(Failure::Refused(_)) if tries < CONFLICT_TRIES => tries += 1,
             Err(Failure::Thrown(text))
                 if lease_in(&text).is_some_and(|(term, _)| term != int(fence.term)) =>
@@ -218,7 +220,7 @@ fn fence_variables(fence: Fence) -> Variables {
     variables
 }
 
-/// A nonce that no attempt has drawn: at random, and never this one.
+/// A nonce that differs from `nonce` and, being random, from that of any other attempt.
 fn other_nonce(nonce: u64) -> i64 {
     match getrandom::u64() {
         Ok(other) if other != nonce => bits(other),
@@ -230,7 +232,7 @@ fn number(value: Value) -> Option<i64> {
     i64::from_value(value).ok()
 }
 
-/// The lease's term and number, out of what a statement threw.
+/// Parses the lease's term and number from a thrown error.
 fn lease_in(thrown: &str) -> Option<(i64, i64)> {
     let (_, lease) = thrown.split_once(LEASE_IS)?;
     let (term, number) = lease.trim().strip_prefix('[')?.strip_suffix(']')?.split_once(',')?;
@@ -242,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_statement_throws_what_is_understood() {
+    fn every_thrown_lease_can_be_parsed() {
         for statement in [
             ACQUIRE,
             COMMIT,
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nonce_that_uses_a_number_up_is_another() {
+    fn the_nonce_that_uses_up_a_number_differs() {
         for nonce in [0, 7, u64::MAX] {
             assert_ne!(other_nonce(nonce), bits(nonce));
         }

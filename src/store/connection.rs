@@ -1,4 +1,4 @@
-//! One connection to the database, embedded or remote, with the runtime that it lives on.
+//! One connection to the database, embedded or remote, and the runtime it lives on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,31 +9,32 @@ use surrealdb::opt::Config;
 use surrealdb::types::{QueryError, Value, Variables};
 use tokio::sync::watch;
 
+use super::error::Cause;
 use super::failure::Failure;
 use super::runtime::{OnDrop, OwnRuntime};
 use super::{OpenError, log, signin};
 use crate::config::{StoreConfig, StoreUrl};
 
-/// How many calls may wait for the socket to a server. The committer has one under way, and each
-/// worker a few reads.
+/// How many calls may wait for the socket to a server. The committer has one in flight, each worker
+/// a few reads.
 const CALLS_TO_SERVER: usize = 1024;
 
-/// Longer than any process runs.
+/// An interval longer than any process runs.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A client and its runtime. Dropping it closes both.
 pub(super) struct Connection {
-    // Before the runtime, so that the engine sees its last client go while there are threads to
-    // close on.
+    // Declared before the runtime, so that the engine sees its last client dropped while there are
+    // still threads to close on.
     client: Surreal<Any>,
     runtime: OwnRuntime,
-    /// Whether a statement may wait for ever: a server's answer can get lost on a connection that
-    /// stands.
+    /// Statements on a server end with their timeout, because an answer can get lost on a
+    /// connection that otherwise works. An embedded engine always answers.
     remote: bool,
 }
 
 impl Connection {
-    /// Opens what `target` names and chooses the namespace and the database.
+    /// Opens what `target` names and selects the namespace and the database.
     ///
     /// # Errors
     /// What is wrong with the configuration, or with what it names.
@@ -41,16 +42,18 @@ impl Connection {
         if let StoreUrl::SurrealKv(directory) = target {
             log::remove_unfinished_repair(directory)?;
             if log::is_left(directory) {
-                tracing::info!(directory = %directory.display(), "the store was not closed: writing its log back");
+                tracing::info!(directory = %directory.display(), "the store was not closed cleanly: writing its log back");
                 let recovered = Self::open_once(config, target).await?;
                 let mut gone = recovered.gone();
                 drop(recovered);
-                // An error says that the sender, and with it the engine, is gone too.
+                // An error means that the sender, and with it the engine, is already gone.
                 let _gone = gone.wait_for(|gone| *gone).await;
                 if log::is_left(directory) {
-                    let reason =
-                        "its log could not be written back; is there space on the disk?".to_owned();
-                    return Err(OpenError::Engine { at: config.url.clone(), reason });
+                    let source = "its log could not be written back; is there space on the disk?";
+                    return Err(OpenError::Engine {
+                        at: config.url.clone(),
+                        source: source.into(),
+                    });
                 }
             }
         }
@@ -63,23 +66,24 @@ impl Connection {
         let threads = if embedded { config.threads } else { 1 };
         let runtime = OwnRuntime::start(threads, on_drop).map_err(OpenError::Threads)?;
         let work = {
-            let (config, target) = (config.clone(), target.clone());
+            let config = config.clone();
+            let target = target.clone();
             async move { connect(&config, &target).await }
         };
         let client = runtime.spawn(work).await.map_err(|panic| OpenError::Engine {
             at: config.url.clone(),
-            reason: panic.to_string(),
+            source: panic.into(),
         })??;
         Ok(Self { client, runtime, remote: !embedded })
     }
 
     /// Runs one statement and returns its value.
     ///
-    /// The statement runs on when the caller stops waiting, and the embedded engine's even when its
-    /// time is up.
+    /// The statement keeps running if the caller stops waiting; on an embedded engine it does so
+    /// even after the timeout.
     ///
     /// # Errors
-    /// What is known of the outcome, and whether this connection should be given up.
+    /// What is known about the outcome, and whether this connection should be given up.
     pub(super) async fn query(
         self: &Arc<Self>,
         statement: &'static str,
@@ -91,7 +95,8 @@ impl Connection {
             .map_err(|error| (Failure::from(&error), Failure::casts_doubt_on_connection(&error)))
     }
 
-    /// As `query`, with the database's own error. That the time is up is a connection's error.
+    /// Like `query`, but returns the database's own error. A timeout is reported as a connection
+    /// error.
     pub(super) async fn query_error(
         self: &Arc<Self>,
         statement: &'static str,
@@ -106,7 +111,7 @@ impl Connection {
         self.run(work, timeout).await
     }
 
-    /// Runs statements that are one transaction.
+    /// Runs a script that is one transaction.
     pub(super) async fn script(
         self: &Arc<Self>,
         script: String,
@@ -117,11 +122,11 @@ impl Connection {
             let mut errors: Vec<_> =
                 connection.client.query(script).await?.take_errors().into_iter().collect();
             errors.sort_by_key(|(statement, _)| *statement);
-            // The statements around the one that failed only say that they were not executed.
-            let told = errors.iter().position(|(_, error)| {
+            // The statements around the one that failed only report that they were not executed.
+            let failed = errors.iter().position(|(_, error)| {
                 !matches!(error.query_details(), Some(QueryError::NotExecuted))
             });
-            match errors.into_iter().nth(told.unwrap_or(0)) {
+            match errors.into_iter().nth(failed.unwrap_or(0)) {
                 Some((_, error)) => Err(error),
                 None => Ok(()),
             }
@@ -129,10 +134,10 @@ impl Connection {
         self.run(work, timeout).await
     }
 
-    /// Does work that waits for nothing on this connection's threads.
+    /// Runs CPU-bound work on this connection's threads.
     ///
     /// # Errors
-    /// Where it panicked, or the connection was closed meanwhile.
+    /// If the work panicked, or the connection was closed meanwhile.
     pub(super) async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -147,10 +152,15 @@ impl Connection {
     ) -> surrealdb::Result<T> {
         let failed = |message: String| surrealdb::Error::connection(message, None);
         let late = move || Err(failed(format!("no answer from the database within {timeout:?}")));
-        // The work holds this connection: without an end of its own it would keep one that was
-        // given up, with its thread.
-        let end = if self.remote { timeout } else { NEVER };
-        let work = async move { tokio::time::timeout(end, work).await.unwrap_or_else(|_| late()) };
+        // The work holds this connection. On a server it must end by itself, or it would keep alive
+        // a connection that was given up, and its thread.
+        let limit = self.remote.then_some(timeout);
+        let work = async move {
+            match limit {
+                Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| late()),
+                None => work.await,
+            }
+        };
         match tokio::time::timeout(timeout, self.runtime.spawn(work)).await {
             Ok(Ok(result)) => result,
             Ok(Err(ended)) => Err(failed(format!("the call to the database ended early: {ended}"))),
@@ -158,7 +168,7 @@ impl Connection {
         }
     }
 
-    /// Becomes true when everything is closed after this was dropped.
+    /// Becomes true once this has been dropped and everything is closed.
     pub(super) fn gone(&self) -> watch::Receiver<bool> {
         self.runtime.gone()
     }
@@ -166,7 +176,7 @@ impl Connection {
 
 async fn connect(config: &StoreConfig, target: &StoreUrl) -> Result<Surreal<Any>, OpenError> {
     let address = match target {
-        // `sync=every` is SurrealKV's default today. It is the promise of this store, so it is
+        // `sync=every` is SurrealKV's default today. This store's promise depends on it, so it is
         // spelt out.
         StoreUrl::SurrealKv(directory) => format!("surrealkv://{}?sync=every", directory.display()),
         StoreUrl::Memory => "mem://".to_owned(),
@@ -174,16 +184,16 @@ async fn connect(config: &StoreConfig, target: &StoreUrl) -> Result<Surreal<Any>
     };
     let engine = |error: surrealdb::Error| OpenError::Engine {
         at: config.url.clone(),
-        reason: error.message().to_owned(),
+        source: error.into(),
     };
     let client = surrealdb::engine::any::connect((address, quiet())).await.map_err(engine)?;
     define_and_use(&client, config).await.map_err(engine)?;
     Ok(client)
 }
 
-/// Has the engine write nothing by itself. It announces its node every few seconds for the sake of
-/// a cluster, which an embedded database is not; each time costs a flush, and one that failed would
-/// tear the log without anybody's notice.
+/// Stops the engine from writing anything of its own accord. It announces its node every few
+/// seconds for the sake of a cluster, which an embedded database is not; each announcement costs a
+/// flush, and one that failed would damage the log without anybody noticing.
 fn quiet() -> Config {
     Config::new()
         .node_membership_refresh_interval(NEVER)
@@ -193,31 +203,32 @@ fn quiet() -> Config {
 }
 
 async fn connect_to_server(config: &StoreConfig, url: &str) -> Result<Surreal<Any>, OpenError> {
-    let unreachable = |reason: String| OpenError::Unreachable { url: url.to_owned(), reason };
-    // Two providers of cryptography are compiled in, so rustls wants to be told which. Whoever told
-    // it before is as right.
-    let _told = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let unreachable = |source: Cause| OpenError::Unreachable { url: url.to_owned(), source };
+    // Two crypto providers are compiled in, so rustls must be told which to use. If one is already
+    // installed, that one is fine too.
+    let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let work = async {
         let client = surrealdb::engine::any::connect(url)
             .with_capacity(CALLS_TO_SERVER)
             .await
-            .map_err(|error| unreachable(error.message().to_owned()))?;
+            .map_err(|error| unreachable(error.into()))?;
         signin::signin(&client, config, url).await?;
         define_and_use(&client, config)
             .await
-            .map_err(|error| signin::refused(&error, config, url))?;
+            .map_err(|error| signin::refused(error, config, url))?;
         Ok(client)
     };
     match tokio::time::timeout(config.timeout, work).await {
         Ok(result) => result,
-        Err(_) => Err(unreachable(format!("no answer within {:?}", config.timeout))),
+        Err(_) => Err(unreachable(format!("no answer within {:?}", config.timeout).into())),
     }
 }
 
-/// Makes the namespace and the database where the user may, and enters them.
+/// Creates the namespace and the database if the user may, and selects them.
 async fn define_and_use(client: &Surreal<Any>, config: &StoreConfig) -> surrealdb::Result<()> {
     let StoreConfig { namespace, database, .. } = config;
-    // A user of the namespace or the database may not define it, but then it exists already.
+    // A user defined on the namespace or the database may not define it, but then it already
+    // exists.
     let defined =
         client.query(format!("DEFINE NAMESPACE IF NOT EXISTS `{namespace}`")).await?.check();
     tolerate_missing_rights(defined)?;

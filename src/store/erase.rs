@@ -1,4 +1,4 @@
-//! The rows of the journal out of which a transaction takes the bodies of deleted messages.
+//! Rewrites the journal rows from which a transaction erases the bodies of deleted messages.
 
 use std::sync::Arc;
 
@@ -10,14 +10,15 @@ use super::link::Link;
 use super::read;
 use super::rows::{RewriteRecord, done};
 
-/// The rows as these rewrites want them, and the notes that are done with.
+/// The rewritten rows, and the keys of the erasure notes that are no longer needed.
 pub(super) async fn rewritten(
     link: &Arc<Link>,
     rewrites: &[Rewrite],
 ) -> Result<(Vec<Value>, Vec<Value>), CommitError> {
-    let (mut rows, mut notes) = (Vec::new(), Vec::new());
+    let mut rows = Vec::new();
+    let mut notes = Vec::new();
     for rewrite in rewrites {
-        // Where a row cannot be read the notes stay, for the next life of the entity.
+        // If a row cannot be read, the notes stay for the entity's next life.
         if let Some(readable) = rewrite_rows(link, rewrite).await? {
             rows.extend(readable.into_iter().map(SurrealValue::into_value));
             notes.extend(done(rewrite).map(SurrealValue::into_value));
@@ -26,8 +27,8 @@ pub(super) async fn rewritten(
     Ok((rows, notes))
 }
 
-/// The rows of a rewrite as they are to be. Nobody else writes them before this transaction does:
-/// commits do not overlap, and who has taken the lease meanwhile makes this one fail.
+/// The rows after a rewrite. Nobody else writes them before this transaction: commits do not
+/// overlap, and if another process has taken the lease meanwhile, this one fails.
 async fn rewrite_rows(
     link: &Arc<Link>,
     rewrite: &Rewrite,
@@ -37,11 +38,12 @@ async fn rewrite_rows(
     let rows = match read::rows_with(link, entity, &seqs).await {
         Ok(rows) => rows,
         Err(StoreError::Unavailable(why)) => {
-            return Err(CommitError::Failed(format!("cannot read what is to be erased: {why}")));
+            return Err(CommitError::Failed(format!("cannot read the rows to erase from: {why}")));
         }
         Err(StoreError::Corrupt(why)) => return Ok(unreadable(why)),
     };
-    let (entity, erased) = (entity.clone(), erased.clone());
+    let entity = entity.clone();
+    let erased = erased.clone();
     let work = move || -> Result<Vec<RewriteRecord>, serde_json::Error> {
         rows.into_iter()
             .map(|(first, events)| Ok(RewriteRecord::new(&entity, first, erase(&events, &erased)?)))
@@ -51,9 +53,9 @@ async fn rewrite_rows(
     Ok(rewritten.map_or_else(|error| unreadable(error.to_string()), Some))
 }
 
-/// Other entities' ops are in the same transaction, so what cannot be read does not fail it. Its
+/// Other entities' ops are in the same transaction, so an unreadable row does not fail it. Its
 /// entity cannot be loaded either.
 fn unreadable(why: String) -> Option<Vec<RewriteRecord>> {
-    tracing::error!(%why, "a deleted body cannot be erased: the journal's row cannot be read");
+    tracing::error!(%why, "cannot erase a deleted body: the journal row cannot be read");
     None
 }

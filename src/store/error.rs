@@ -2,116 +2,89 @@
 
 use std::path::PathBuf;
 
+/// An error of the system or of the database, as the cause of another.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// The store could not be opened.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "most fields are what their names say")]
 pub enum OpenError {
-    /// The URL says nothing that can be opened.
+    /// The URL is not one that a store can be opened from.
     #[error("`store.url` {0}")]
     Url(String),
     /// The password could not be read.
     #[error("the store's password: {0}")]
     Password(String),
-    /// The data directory does not serve.
-    #[error("cannot {what} the data directory `{}`: {reason}; `store.url` must name a directory that this user may write to", directory.display())]
+    /// The data directory cannot be used.
+    #[error("cannot {what} the data directory `{}`: {source}; `store.url` must name a directory that this user may write to", directory.display())]
     Directory {
-        /// Which one.
         directory: PathBuf,
-        /// What was tried.
+        /// A verb: what was tried.
         what: &'static str,
-        /// What the system says.
-        reason: String,
+        source: std::io::Error,
     },
-    /// Somebody else has the data directory.
+    /// Another process has locked the data directory.
     #[error(
-        "another process{} uses the data directory `{}`; stop it, or give this one a directory of its own in `store.url`",
-        holder.map(|id| format!(" (number {id})")).unwrap_or_default(), directory.display()
+        "another process{} is using the data directory `{}`; stop it, or give this one a directory of its own in `store.url`",
+        holder.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), directory.display()
     )]
     InUse {
-        /// Which one.
         directory: PathBuf,
-        /// The other process, where it left its number.
+        /// The other process's id, if it could be read.
         holder: Option<u32>,
     },
     /// The embedded engine does not start.
-    #[error("the database in `{at}` does not open: {reason}")]
+    #[error("cannot open the database in `{at}`: {source}")]
     Engine {
-        /// The directory, or `memory`.
+        /// `store.url`.
         at: String,
-        /// What the engine says.
-        reason: String,
+        source: Cause,
     },
-    /// No server answers.
-    #[error("no SurrealDB server answers at `{url}`: {reason}")]
-    Unreachable {
-        /// Where.
-        url: String,
-        /// What happened instead.
-        reason: String,
-    },
-    /// The server does not know the user.
+    /// The server cannot be reached or does not answer properly.
+    #[error("no SurrealDB server answers at `{url}`: {source}")]
+    Unreachable { url: String, source: Cause },
+    /// The server rejects the user name or the password.
     #[error(
-        "the server at `{url}` refuses user `{username}` as root, of namespace `{namespace}` and of its database `{database}`; \
+        "the server at `{url}` rejects user `{username}` as a user of the database `{database}`, of its namespace `{namespace}` and as root; \
          check `store.username` and `store.password_file`"
     )]
-    Credentials {
-        /// Which server.
-        url: String,
-        /// Who was refused.
-        username: String,
-        /// `store.namespace`.
-        namespace: String,
-        /// `store.database`.
-        database: String,
-    },
-    /// The user, or nobody at all, may not do what is needed.
-    #[error("the server at `{url}` does not allow what Greenroom needs: {reason}; {hint}")]
+    Credentials { url: String, username: String, namespace: String, database: String },
+    /// The user, or an anonymous client, lacks a right that Greenroom needs.
+    #[error("the server at `{url}` does not allow what Greenroom needs: {source}; {hint}")]
     Forbidden {
-        /// Which server.
         url: String,
-        /// What it says.
-        reason: String,
-        /// What to do.
+        source: Cause,
+        /// What to do about it.
         hint: &'static str,
     },
-    /// What is noted of kinds could not be read.
-    #[error("cannot read which behaviour the stored kinds have: {reason}")]
-    Kinds {
-        /// What the database says.
-        reason: String,
-    },
-    /// The entities of a kind were written with another behaviour.
+    /// The recorded behaviours of the kinds could not be read.
+    #[error("cannot read which behaviours the stored kinds have: {reason}")]
+    Kinds { reason: String },
+    /// The entities of a kind were written with a different behaviour.
     #[error(
-        "the entities of the kind `{kind}` in this store have the behaviour \"{stored}\", and it is configured as \"{configured}\", which cannot \
-         read them; set `kinds.{kind}.behaviour = \"{stored}\"` again, and give what is new a kind with another name"
+        "the stored entities of the kind `{kind}` have the behaviour \"{stored}\", but it is configured as \"{configured}\", which cannot \
+         read them; restore `kinds.{kind}.behaviour = \"{stored}\"`, and use a kind with another name for new entities"
     )]
-    Behaviour {
-        /// The kind.
-        kind: String,
-        /// What its entities have.
-        stored: String,
-        /// What is configured.
-        configured: &'static str,
-    },
-    /// A later version of Greenroom has been here.
+    Behaviour { kind: String, stored: String, configured: &'static str },
+    /// The store was last used by a later version of Greenroom.
     #[error(
-        "the store has schema version {found}, and this binary knows versions up to {known}; start a newer Greenroom, \
-         or one with another store"
+        "the store has schema version {found}, and this binary supports versions up to {known}; use a newer Greenroom, \
+         or another store"
     )]
     NewerSchema {
-        /// What the store has.
+        /// The store's version.
         found: u64,
-        /// What this binary can read.
+        /// The latest version that this binary can read.
         known: u64,
     },
-    /// A migration failed; those before it are applied.
-    #[error("the migration to schema version {version} failed: {reason}")]
+    /// A migration failed; those before it have been applied.
+    #[error("the migration to schema version {version} failed: {source}")]
     Migration {
-        /// The version that it leads to.
+        /// The version that the migration leads to.
         version: u64,
-        /// What the database says.
-        reason: String,
+        source: Cause,
     },
-    /// The threads for the database could not be started.
+    /// The database's threads could not be started.
     #[error("cannot start the database's threads: {0}")]
-    Threads(std::io::Error),
+    Threads(#[source] std::io::Error),
 }

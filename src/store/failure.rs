@@ -1,39 +1,39 @@
-//! What a failed call says about what was written.
+//! What a failed call means for what was written.
 
 use surrealdb::types::{ErrorDetails, QueryError};
 
-/// Why a call to the database brought nothing.
+/// Why a call to the database failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
-    /// It never reached the database.
+    /// The call never reached the database.
     #[error("{0}")]
     NotSent(String),
-    /// The statement itself said so, with `THROW`; its transaction was rolled back.
+    /// The statement failed with `THROW`; its transaction was rolled back.
     #[error("{0}")]
     Thrown(String),
-    /// The database refused it and rolled back: a conflict with another transaction, a key that
-    /// exists, a right that is missing.
+    /// The database refused the call and rolled back: a conflict with another transaction, a key
+    /// that already exists, a missing right.
     #[error("{0}")]
     Refused(String),
-    /// Anything else. The connection broke, the answer did not come in time, or the engine failed
-    /// in the midst of the commit: it may be written or not.
+    /// Anything else: the connection broke, the answer did not arrive in time, or the engine failed
+    /// in the middle of the commit. The data may or may not have been written.
     #[error("{0}")]
     Lost(String),
 }
 
 impl Failure {
-    /// Whether another connection may do better.
+    /// Whether a new connection might do better.
     ///
-    /// A refusal for want of rights counts: sessions on a server expire.
+    /// A refusal for missing rights counts, because sessions on a server expire.
     pub(super) fn casts_doubt_on_connection(error: &surrealdb::Error) -> bool {
         error.is_not_allowed() || matches!(Self::from(error), Self::Lost(_))
     }
 }
 
-/// Each statement is one block, and so one transaction: an error that the block itself raised has
-/// rolled it back. An error that `Lost` is made from may as well come from the commit. With
-/// SurrealKV that is the case when the flush to the disk failed, after the transaction was applied
-/// in memory, and the executor then says `NotExecuted`, which is not true.
+/// Each statement is one block, and so one transaction: an error raised by the block itself has
+/// rolled it back. An error that becomes `Lost` may just as well come from the commit. With
+/// SurrealKV that happens when the flush to disk fails after the transaction was applied in memory:
+/// the executor then reports `NotExecuted`, which is not true.
 impl From<&surrealdb::Error> for Failure {
     fn from(error: &surrealdb::Error) -> Self {
         let text = error.message().to_owned();
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_rolled_back_for_certain_is_refused() {
+    fn only_errors_that_certainly_rolled_back_are_refusals() {
         let of = |error: Error| Failure::from(&error);
         assert_eq!(of(Error::thrown("no".into())), Failure::Thrown("no".into()));
         assert_eq!(
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_doubted_when_it_breaks_or_loses_its_rights() {
+    fn a_broken_connection_or_lost_rights_cast_doubt() {
         assert!(Failure::casts_doubt_on_connection(&Error::connection("gone".into(), None)));
         assert!(Failure::casts_doubt_on_connection(&Error::not_allowed("expired".into(), None)));
         assert!(!Failure::casts_doubt_on_connection(&Error::thrown("no".into())));

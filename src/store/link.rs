@@ -1,10 +1,10 @@
 //! The way to the database: one connection at a time, replaced when it fails.
 //!
-//! The client of a server reconnects by itself, and replays its sign-in, while nothing goes wrong
-//! with that; but it never notices a peer that is silently gone, and a session whose replay failed
-//! once stays dead. The embedded engine does not trust its log after a failed write until it is
-//! opened again. So a connection that casts doubt on itself is given up here, and the next call
-//! opens another.
+//! A server's client reconnects by itself and signs in again, as long as nothing goes wrong; but it
+//! never notices a peer that has silently gone away, and a session that failed once to sign in
+//! again stays dead. After a failed write, the embedded engine does not trust its log until it is
+//! reopened. So a connection with a suspicious error is given up here, and the next call opens
+//! another.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,34 +20,34 @@ use super::lock::DirectoryLock;
 use super::{OpenError, schema, swap};
 use crate::config::{StoreConfig, StoreUrl};
 
-/// The first pause after a connection could not be opened.
+/// The longest pause after the first failure to open a connection.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// The longest one.
+/// The longest pause after any number of failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// A connection that is opened when it is needed.
+/// A connection that is opened on demand.
 pub(super) struct Link {
     config: StoreConfig,
     target: StoreUrl,
     state: Mutex<State>,
     /// Held while a connection is being opened, so that only one is.
     opening: Arc<tokio::sync::Mutex<Pause>>,
-    // Last, so that the directory is released after the connection has begun to close.
+    // Declared last, so that the directory is released after the connection has begun to close.
     _lock: Option<DirectoryLock>,
 }
 
 #[derive(Default)]
 struct State {
     current: Option<Arc<Connection>>,
-    /// Becomes true when the connection that was given up last has closed its files.
+    /// Becomes true when the connection given up last has closed its files.
     gone: Option<watch::Receiver<bool>>,
-    /// Why the engine on disk did not open again. It keeps its files locked after that, until the
+    /// Why the on-disk engine could not be reopened. It then keeps its files locked until the
     /// process ends.
     dead: Option<String>,
 }
 
-/// When to try again after failures.
+/// When to retry after failures.
 #[derive(Default)]
 struct Pause {
     failures: u32,
@@ -79,11 +79,11 @@ impl Link {
         }))
     }
 
-    /// Runs one statement and returns its value, within `store.timeout` of getting a connection and
-    /// as much for the statement.
+    /// Runs one statement and returns its value. Getting a connection and running the statement may
+    /// each take up to `store.timeout`.
     ///
     /// # Errors
-    /// What is known of the outcome.
+    /// What is known about the outcome.
     pub(super) async fn query(
         self: &Arc<Self>,
         statement: &'static str,
@@ -109,11 +109,11 @@ impl Link {
         }
     }
 
-    /// Does work that waits for nothing on the database's threads, if there are any, so that the
-    /// caller's is free meanwhile.
+    /// Runs CPU-bound work on the database's threads, if there are any, so that the caller's thread
+    /// stays free.
     ///
     /// # Errors
-    /// Where it ended early.
+    /// If the work ended early.
     pub(super) async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -124,22 +124,22 @@ impl Link {
         }
     }
 
-    /// The current connection, or another where that one was given up.
+    /// The current connection, or a new one if it was given up.
     async fn connection(self: &Arc<Self>) -> Result<Arc<Connection>, String> {
         if let Some(connection) = self.current() {
             return Ok(connection);
         }
         let opening = Arc::clone(&self.opening).lock_owned().await;
         let link = Arc::clone(self);
-        // In a task, so that it goes on when the caller's time is up: half an engine would be in
-        // the way of the next one.
+        // In a task, so that opening continues if the caller's timeout expires: a half-open engine
+        // would be in the way of the next one.
         tokio::spawn(async move { link.reopen(opening).await })
             .await
             .map_err(|ended| ended.to_string())?
     }
 
     async fn reopen(&self, mut pause: OwnedMutexGuard<Pause>) -> Result<Arc<Connection>, String> {
-        // Who held the lock before may have opened it.
+        // The previous holder of the lock may have opened it.
         if let Some(connection) = self.current() {
             return Ok(connection);
         }
@@ -155,16 +155,16 @@ impl Link {
         match connect(&self.config, &self.target).await {
             Ok(connection) => {
                 *pause = Pause::default();
-                tracing::info!(url = %self.config.url, "the store is connected again");
+                tracing::info!(url = %self.config.url, "reconnected to the store");
                 self.state().current = Some(Arc::clone(&connection));
                 Ok(connection)
             }
             Err(error) => {
                 pause.failed();
-                tracing::warn!(url = %self.config.url, failures = pause.failures, %error, "the store is out of reach");
+                tracing::warn!(url = %self.config.url, failures = pause.failures, %error, "cannot reconnect to the store");
                 let mut why = error.to_string();
                 if matches!(self.target, StoreUrl::SurrealKv(_)) {
-                    why.push_str("; the process has to start again");
+                    why.push_str("; restart the process");
                     self.state().dead = Some(why.clone());
                 }
                 Err(why)
@@ -172,24 +172,24 @@ impl Link {
         }
     }
 
-    /// Two engines on one directory would ruin it.
+    /// Two engines on one directory would corrupt it.
     async fn wait_until_gone(&self) {
         let gone = self.state().gone.clone();
         if let Some(mut gone) = gone {
-            // An error says that the sender, and with it the engine, is gone too.
+            // An error means that the sender, and with it the engine, is already gone.
             let _gone = gone.wait_for(|gone| *gone).await;
         }
     }
 
-    /// Has the next call open another connection.
+    /// Makes the next call open another connection.
     pub(super) fn give_up(&self, connection: &Arc<Connection>, why: &Failure) {
-        // What is in memory only would be lost, and nothing can be wrong with its disk.
+        // An in-memory database would be lost, and it has no disk that could fail.
         if self.target == StoreUrl::Memory {
             return;
         }
         let mut state = self.state();
         if state.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
-            tracing::warn!(url = %self.config.url, %why, "the store's connection is given up");
+            tracing::warn!(url = %self.config.url, %why, "giving up the connection to the store");
             state.gone = Some(connection.gone());
             state.current = None;
         }
@@ -200,7 +200,7 @@ impl Link {
         self.state().current.clone()
     }
 
-    /// Why no call will succeed before the process is started again.
+    /// Why no call can succeed until the process restarts.
     pub(super) fn dead(&self) -> Option<String> {
         self.state().dead.clone()
     }
@@ -218,28 +218,28 @@ impl Link {
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        // Nothing that runs under this lock can leave it half changed.
+        // Nothing that runs under this lock can leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A rewrite that was interrupted with its new files complete goes on here.
+/// Finishes a rewrite that was interrupted after its new files were complete.
 fn finish_rewrite(directory: &Path) -> Result<(), OpenError> {
     match swap::finish(directory) {
         Ok(false) => Ok(()),
         Ok(true) => {
-            tracing::info!(directory = %directory.display(), "finished a rewrite of the store that was interrupted");
+            tracing::info!(directory = %directory.display(), "finished an interrupted rewrite of the store");
             Ok(())
         }
-        Err(error) => Err(OpenError::Directory {
+        Err(source) => Err(OpenError::Directory {
             directory: directory.to_owned(),
             what: "finish rewriting",
-            reason: error.to_string(),
+            source,
         }),
     }
 }
 
-/// Opens a connection whose schema is the one that this binary knows.
+/// Opens a connection and brings its schema up to date.
 pub(super) async fn connect(
     config: &StoreConfig,
     target: &StoreUrl,
@@ -250,11 +250,12 @@ pub(super) async fn connect(
 }
 
 impl Pause {
-    /// Doubles the pause, and draws it at random so that several nodes do not come back in step.
+    /// Doubles the longest pause and picks one between half of it and all of it at random, so that
+    /// several nodes do not come back in step.
     fn failed(&mut self) {
         let longest = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
         self.failures = self.failures.saturating_add(1);
-        // Without randomness there is still a pause.
+        // If there is no randomness, the pause is as long as possible.
         let share = getrandom::u32().map_or(1.0, |bits| f64::from(bits) / f64::from(u32::MAX));
         self.until = Some(Instant::now() + longest.mul_f64(0.5 + share / 2.0));
     }
@@ -265,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_a_bound() {
+    fn pauses_grow_up_to_a_limit() {
         let mut pause = Pause::default();
         let mut length = Vec::new();
         for _ in 0..40 {

@@ -1,4 +1,4 @@
-//! The data directory, held by one process at a time.
+//! Locks the data directory, so that only one process uses it at a time.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
@@ -10,26 +10,27 @@ use super::OpenError;
 /// The name of the lock file in the data directory.
 pub(super) const LOCK_FILE: &str = "greenroom.lock";
 
-/// What a data directory's mode is: everything for its user, nothing for others.
+/// The mode of a data directory: full access for its owner, none for others.
 const PRIVATE: u32 = 0o700;
 
-/// The lock on a data directory. The system releases it with the process, however that ends.
+/// The lock on a data directory. The system releases it when the process ends, however that
+/// happens.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
     _file: File,
 }
 
 impl DirectoryLock {
-    /// Makes the directory where it is missing, and takes it.
+    /// Creates the directory if it is missing, and locks it.
     ///
     /// # Errors
-    /// Where it cannot be made or written to, or another process has it.
+    /// If it cannot be created or written to, or another process has locked it.
     pub(super) fn take(directory: &Path) -> Result<Self, OpenError> {
         let unusable = |what: &'static str| {
-            move |error: std::io::Error| OpenError::Directory {
+            move |source: io::Error| OpenError::Directory {
                 directory: directory.to_owned(),
                 what,
-                reason: error.to_string(),
+                source,
             }
         };
         create(directory).map_err(unusable("create"))?;
@@ -47,15 +48,14 @@ impl DirectoryLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // The holder's name is a help and no more: without it the message is shorter.
+                // The holder's pid is only a hint; without it the message is shorter.
                 let read = file.read_to_string(&mut holder);
                 let holder = holder.trim().parse::<u32>().ok().filter(|_| read.is_ok());
                 return Err(OpenError::InUse { directory: directory.to_owned(), holder });
             }
             Err(TryLockError::Error(error)) => return Err(unusable("lock")(error)),
         }
-        // Only the text is the holder's number: longer ones of earlier holders must not shine
-        // through.
+        // Truncate first, or the end of an earlier holder's longer pid would remain.
         file.set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(unusable("write to"))?;
@@ -63,11 +63,11 @@ impl DirectoryLock {
     }
 }
 
-/// Whether a directory that is missing could be made: whether something can be made in the nearest
-/// parent that exists. Leaves nothing.
+/// Checks whether a missing directory could be created, by creating and removing a directory in its
+/// nearest existing parent.
 ///
 /// # Errors
-/// Why not.
+/// Why it could not.
 pub(super) fn can_be_created(directory: &Path) -> Result<(), OpenError> {
     let here = Path::new(".");
     let parents = directory
@@ -80,15 +80,15 @@ pub(super) fn can_be_created(directory: &Path) -> Result<(), OpenError> {
         .mode(PRIVATE)
         .create(&probe)
         .and_then(|()| std::fs::remove_dir(&probe))
-        .map_err(|error| OpenError::Directory {
+        .map_err(|source| OpenError::Directory {
             directory: directory.to_owned(),
             what: "create",
-            reason: error.to_string(),
+            source,
         })
 }
 
-/// Makes the directory where it is missing, for nobody but this user: what others may do with its
-/// parents is not ours to say.
+/// Creates the directory if it is missing, accessible to nobody but this user. Missing parents get
+/// the usual permissions: who may use them is not for us to decide.
 fn create(directory: &Path) -> io::Result<()> {
     if let Some(parent) = directory.parent() {
         std::fs::create_dir_all(parent)?;
@@ -99,8 +99,8 @@ fn create(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Takes a directory that others of this machine can read away from them. Its files cannot be
-/// reached then, whatever their own modes.
+/// Removes other users' access to the directory. They then cannot reach its files, whatever the
+/// files' own modes.
 fn keep_private(directory: &Path) {
     let tightened = std::fs::metadata(directory).and_then(|metadata| {
         let mode = metadata.permissions().mode() & 0o7777;
@@ -114,12 +114,13 @@ fn keep_private(directory: &Path) {
         Ok(None) => {}
         Ok(Some(mode)) => {
             let mode = format!("{mode:04o}");
-            tracing::info!(directory = %directory.display(), mode, "the data directory was open to others and is private now");
+            tracing::info!(directory = %directory.display(), mode, "the data directory was accessible to other users and is now private");
         }
-        // Another user's directory, or a volume that has no modes: it may be meant so.
+        // The directory belongs to another user or is on a volume without modes; that may be
+        // intended.
         Err(error) => {
             let directory = directory.display();
-            tracing::warn!(%directory, %error, "others may read the data directory, and its mode cannot be changed");
+            tracing::warn!(%directory, %error, "other users may be able to read the data directory, and its mode cannot be changed");
         }
     }
 }
@@ -129,13 +130,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_is_taken_once() {
+    fn a_directory_is_locked_once() {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("new").join("data");
         let lock = DirectoryLock::take(&directory).unwrap();
         let error = DirectoryLock::take(&directory).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains(&format!("(number {})", std::process::id())), "{text}");
+        assert!(text.contains(&format!("(pid {})", std::process::id())), "{text}");
         assert!(text.contains(&directory.display().to_string()), "{text}");
         drop(lock);
         DirectoryLock::take(&directory).unwrap();
@@ -153,13 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_reads_a_data_directory() {
+    fn a_data_directory_is_private() {
         let parent = tempfile::tempdir().unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let made = parent.path().join("between").join("made");
         let lock = DirectoryLock::take(&made).unwrap();
         assert_eq!((mode(&made), mode(&made.join(LOCK_FILE))), (0o700, 0o600));
-        assert_ne!(mode(&parent.path().join("between")), 0o700, "its parents are made as usual");
+        assert_ne!(mode(&parent.path().join("between")), 0o700, "its parents are created as usual");
         drop(lock);
         for before in [0o755, 0o777, 0o750, 0o701] {
             std::fs::set_permissions(&made, Permissions::from_mode(before)).unwrap();

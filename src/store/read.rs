@@ -1,10 +1,11 @@
 //! Reading logs.
 //!
-//! A row's key says where it begins, and it may hold many events, so the row with a given event in
-//! it may begin long before. SurrealDB 3.3 reads a range of keys whole, whatever the `LIMIT`, and
-//! never backwards. Seqs without gaps make up for that: the keys of a range that is `n` seqs wide
-//! are at most `n` rows, and hold all of its events but those of one row that began before. So
-//! ranges are never wider than what is wanted, and that one row is looked for in steps.
+//! A row's key is the seq of its first event, and a row may hold many events, so the row that holds
+//! a given event may begin long before it. SurrealDB 3.3 reads a range of keys in full, whatever
+//! the `LIMIT` (unless the range goes through `type::record`), and never backwards. Seqs without
+//! gaps make up for that: a key range `n` seqs wide has at most `n` rows, which hold all of its
+//! events except those in one row that began earlier. So ranges are never wider than what is
+//! wanted, and that one row is searched for in steps.
 
 use std::sync::Arc;
 
@@ -19,14 +20,13 @@ use super::rows::{
     StoredErasure, StoredRow, StoredSnapshot, Unpacker, corrupt, erasure, int, snapshot,
 };
 
-/// How far before the first event wanted a read begins. Where rows are short this spares the
-/// search.
+/// How far before the first wanted event a read begins. With short rows this avoids the search.
 const LOOK_BACK: u64 = 16;
 
-/// How far the search looks back, step by step, before it takes it that nothing is near.
+/// How far back each step of the search looks. No row is longer than the last step.
 const STEPS: [u64; 2] = [256, MAX_ROW_EVENTS];
 
-/// How many rows are read at once where their number is not known.
+/// How many rows to read at once when the number of rows is unknown.
 const ROWS: i64 = 64;
 
 const LOAD: &str = "{
@@ -42,7 +42,7 @@ const LOAD: &str = "{
 const RANGE: &str =
     "SELECT VALUE [epoch, last_seq, events] FROM journal:[$kind, $id, $from]..=[$kind, $id, $to]";
 
-/// `type::record` has SurrealDB push the `LIMIT` into the scan.
+/// `type::record` makes SurrealDB push the `LIMIT` down into the scan.
 const FIRST_ROWS: &str = "SELECT VALUE [epoch, last_seq, events] FROM type::record('journal', [$kind, $id, $from]..=[$kind, $id, $to]) LIMIT $rows";
 
 const FIRST_KEY: &str = "SELECT VALUE id[2] FROM type::record('journal', [$kind, $id, $from]..=[$kind, $id, $to]) LIMIT 1";
@@ -53,10 +53,10 @@ const ERASING: &str =
 const LAST_KEY: &str =
     "RETURN array::last((SELECT VALUE id[2] FROM journal:[$kind, $id, $from]..=[$kind, $id, $to]))";
 
-/// Reads what is needed to wake an entity.
+/// Reads everything needed to wake an entity.
 pub(super) async fn load(link: &Arc<Link>, entity: &EntityId) -> Result<Loaded, StoreError> {
     let log = Log { link, entity };
-    let mut variables = log.range(0, u64::MAX);
+    let mut variables = log.rest(0);
     variables.insert("look_back", int(LOOK_BACK));
     variables.insert("longest_row", int(MAX_ROW_EVENTS));
     let found = log.query(LOAD, variables).await?;
@@ -85,7 +85,7 @@ pub(super) async fn load(link: &Arc<Link>, entity: &EntityId) -> Result<Loaded, 
     }
 }
 
-/// The rows that hold these events, each with its first seq and its events.
+/// The rows that hold these events, in ascending order, each with its first seq and its text.
 pub(super) async fn rows_with(
     link: &Arc<Link>,
     entity: &EntityId,
@@ -106,7 +106,7 @@ pub(super) async fn rows_with(
     Ok(found)
 }
 
-/// Entities of which something is to be erased.
+/// Entities with deleted messages that are still to be erased.
 pub(super) async fn erasing(
     link: &Arc<Link>,
     after: Option<&EntityId>,
@@ -118,7 +118,7 @@ pub(super) async fn erasing(
     let mut variables = Variables::new();
     variables.insert("kind", kind);
     variables.insert("id", id);
-    // Behind all of the entity that was found last.
+    // After all rows of the entity `after`.
     variables.insert("from", if after.is_some() { i64::MAX } else { 0 });
     variables.insert("rows", int(limit as u64));
     let rows = link.query(ERASING, variables).await.map_err(unavailable)?;
@@ -150,14 +150,14 @@ pub(super) async fn events(
     }
 }
 
-/// Whether the first of `rows` begins with `seq` or before it. What cannot be read is found out
-/// when it is unpacked.
+/// Whether the first of `rows` begins at or before `seq`. A row that cannot be parsed counts as
+/// such: unpacking it reports the error.
 fn begins_by(rows: &[StoredRow], seq: Seq) -> bool {
     let Some((_, _, events)) = rows.first() else { return false };
     first_seq(events).is_none_or(|first| first <= seq)
 }
 
-/// With which seq a row begins.
+/// The seq of a row's first event.
 fn first_seq(events: &str) -> Option<Seq> {
     #[derive(serde::Deserialize)]
     struct Begin {
@@ -168,16 +168,14 @@ fn first_seq(events: &str) -> Option<Seq> {
     begins.next()?.ok().map(|first| first.seq)
 }
 
-/// What is in some rows.
 struct Unpacked {
     events: Vec<EventRecord>,
-    /// The log's, where that is known.
+    /// The log's epoch, if known.
     epoch: Option<Epoch>,
-    /// Most events of a row that any of `events` is from.
+    /// The length of the longest row that any of `events` came from.
     longest_row: u32,
 }
 
-/// One entity's rows.
 struct Log<'a> {
     link: &'a Arc<Link>,
     entity: &'a EntityId,
@@ -188,17 +186,17 @@ impl Log<'_> {
     async fn after(&self, after: Seq, limit: usize) -> Result<Vec<EventRecord>, StoreError> {
         let to = after.saturating_add(limit as u64);
         let mut events = self.events_after(after, to).await?;
-        // Fewer than wanted: at the end of the log, or where the beginning is trimmed.
+        // Fewer than wanted: the log ends here, or its beginning has been trimmed.
         while events.len() < limit {
             let from = events.last().map_or(to, |event: &EventRecord| event.seq).saturating_add(1);
-            let mut variables = self.range(from, u64::MAX);
+            let mut variables = self.rest(from);
             variables.insert("rows", ROWS.min(int((limit - events.len()) as u64)));
             let rows: Vec<StoredRow> = self.decode(self.query(FIRST_ROWS, variables).await?)?;
             if rows.is_empty() {
                 break;
             }
-            // The first of these may begin behind what is trimmed, so it is no use to check it
-            // against what is before.
+            // The first of these may come right after the trimmed part, so checking it against the
+            // events before would prove nothing.
             events.extend(self.unpack(rows, None, 0).await?.events);
         }
         events.truncate(limit);
@@ -211,7 +209,7 @@ impl Log<'_> {
         let width = limit as u64;
         let mut events = self.events_after(last.saturating_sub(width), last).await?;
         if events.last().is_none_or(|event| event.seq < last) {
-            // The log ends before, so count from its end.
+            // The log ends earlier, so count back from its end.
             let end = match events.last() {
                 Some(event) => event.seq,
                 None => match self.greatest_key(last).await? {
@@ -237,8 +235,8 @@ impl Log<'_> {
         Ok(self.unpack(rows, None, after).await?.events)
     }
 
-    /// The rows that begin up to `through`, from the one that holds `first` on, and perhaps some
-    /// before it.
+    /// The rows that begin at or before `through`, starting with the one that holds `first`, and
+    /// perhaps some before it.
     async fn rows_around(&self, first: Seq, through: Seq) -> Result<Vec<StoredRow>, StoreError> {
         let from = first.saturating_sub(LOOK_BACK);
         let mut rows: Vec<StoredRow> =
@@ -249,8 +247,8 @@ impl Log<'_> {
         Ok(rows)
     }
 
-    /// The events in `rows` after `after`. This is the larger part of a read's work, and
-    /// the caller's thread may have sockets to serve: it is done on the database's threads.
+    /// The events in `rows` after `after`. This is most of a read's work, and the caller's thread
+    /// may have sockets to serve, so it is done on the database's threads.
     async fn unpack(
         &self,
         rows: Vec<StoredRow>,
@@ -263,9 +261,11 @@ impl Log<'_> {
         let entity = self.entity.clone();
         let unpack = move || {
             let mut unpacker = Unpacker::new(&entity, epoch);
-            let (mut events, mut longest) = (Vec::new(), 0);
+            let mut events = Vec::new();
+            let mut longest = 0;
             for row in &rows {
-                let (before, row) = (events.len(), unpacker.unpack(row)?);
+                let before = events.len();
+                let row = unpacker.unpack(row)?;
                 let length = row.len();
                 events.extend(row.into_iter().filter(|event| event.seq > after));
                 if events.len() > before {
@@ -278,7 +278,7 @@ impl Log<'_> {
         self.link.compute(unpack).await.unwrap_or_else(|ended| Err(StoreError::Unavailable(ended)))
     }
 
-    /// The row that holds `seq`, where it begins further back than a read looks.
+    /// The row that holds `seq`, if it begins further back than a read looks.
     async fn row_before(&self, seq: Seq) -> Result<Option<StoredRow>, StoreError> {
         let mut below = seq.saturating_sub(LOOK_BACK);
         for step in STEPS {
@@ -300,20 +300,19 @@ impl Log<'_> {
         Ok(None)
     }
 
-    /// Where the last row begins that begins at `through` or before, found by halving: each step
-    /// asks for the first row from a seq on.
+    /// The first seq of the last row that begins at or before `through`, found by bisection: each
+    /// step asks for the first row at or after a seq.
     async fn greatest_key(&self, through: Seq) -> Result<Option<Seq>, StoreError> {
         let mut greatest = None;
         let mut low = 0;
-        // Most logs are much shorter than what a caller who means "the end" asks for, so begin with
-        // short steps.
-        let mut step = 1;
+        // Most logs are much shorter than what callers pass to mean "the end", so begin with short
+        // steps that double. Once a step has gone past the end, halve what remains.
+        let mut step = Some(1u64);
         let mut high = through;
         while low <= high {
-            let probe = if step > 0 {
-                low.saturating_add(step - 1).min(high)
-            } else {
-                low + (high - low) / 2
+            let probe = match step {
+                Some(step) => low.saturating_add(step - 1).min(high),
+                None => low + (high - low) / 2,
             };
             let keys: Vec<i64> =
                 self.decode(self.query(FIRST_KEY, self.range(probe, high)).await?)?;
@@ -321,16 +320,21 @@ impl Log<'_> {
                 Some(key) => {
                     greatest = Some(key);
                     low = key + 1;
-                    step *= 2;
+                    step = step.map(|step| step * 2);
                 }
                 None if probe == 0 => break,
                 None => {
                     high = probe - 1;
-                    step = 0;
+                    step = None;
                 }
             }
         }
         Ok(greatest)
+    }
+
+    /// From `from` to the end of the log.
+    fn rest(&self, from: Seq) -> Variables {
+        self.range(from, Seq::MAX)
     }
 
     fn range(&self, from: Seq, to: Seq) -> Variables {
@@ -355,7 +359,7 @@ impl Log<'_> {
 
     fn decode<T: SurrealValue>(&self, value: Value) -> Result<T, StoreError> {
         T::from_value(value).map_err(|error| {
-            corrupt(self.entity, format_args!("a row is not what the schema says: {error}"))
+            corrupt(self.entity, format_args!("a row does not match the schema: {error}"))
         })
     }
 }
@@ -365,7 +369,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_a_row_begins_shows_without_reading_it_all() {
+    fn the_first_seq_of_a_row_is_found_without_parsing_it_all() {
         let row = |events: &str| vec![("e".to_owned(), 9, events.to_owned())];
         assert!(begins_by(&row(r#"[{"seq":4,"at":1},{"seq":5}]"#), 4));
         assert!(begins_by(&row(r#"[{"seq":4,"at":1},{"seq":5}]"#), 5));

@@ -1,5 +1,5 @@
-//! Rewriting the embedded database: what it holds now goes to new files, and the old ones are
-//! removed, with every old version of a row in them.
+//! Rewrites the embedded database: copies its current contents to new files and removes the old
+//! ones, including every old version of a row in them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use std::time::Duration;
 use surrealdb::types::{SurrealValue, Value, Variables};
 
 use super::connection::Connection;
+use super::error::Cause;
 use super::link::connect;
 use super::lock::DirectoryLock;
 use super::{OpenError, swap};
 use crate::config::{StoreConfig, StoreUrl};
 
-/// Every table that Greenroom has.
+/// All of Greenroom's tables.
 const TABLES: [&str; 6] = ["journal", "snapshot", "erasure", "kind", "lease", "meta"];
-/// Rows that are copied at a time: each may have megabytes.
-const MOST: i64 = 16;
-/// For one statement.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// How many rows to copy at a time. One row may take up megabytes.
+const PAGE_ROWS: i64 = 16;
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);
 
 const NAMES: &str = "RETURN object::keys((INFO FOR DB).tables)";
 
@@ -27,7 +27,7 @@ const FIRST: &str = "{
     RETURN [$rows, IF array::len($rows) > 0 { record::id(array::last($rows).id) } ELSE { NONE }];
 }";
 
-/// `type::record` has SurrealDB push the `LIMIT` into the scan.
+/// `type::record` makes SurrealDB push the `LIMIT` down into the scan.
 const NEXT: &str = "{
     LET $rows = (SELECT * FROM type::record($table, $last>..) LIMIT $most);
     RETURN [$rows, IF array::len($rows) > 0 { record::id(array::last($rows).id) } ELSE { NONE }];
@@ -35,53 +35,41 @@ const NEXT: &str = "{
 
 const PUT: &str = "{ FOR $row IN $rows { UPSERT $row.id CONTENT $row RETURN NONE }; RETURN NONE; }";
 
-/// Why a database was not rewritten. Nothing is lost: the old files are in use until the new ones
+/// Why a database was not rewritten. No data is lost: the old files stay in use until the new ones
 /// are complete.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "its fields are what their names say")]
 pub enum RewriteError {
-    /// It is not one on this disk.
+    /// It is not an embedded database on disk.
     #[error(
-        "`store.url` is `{0}`; only an embedded database on disk, such as \"surrealkv://./data\", is rewritten"
+        "`store.url` is `{0}`; only an embedded database on disk, such as \"surrealkv://./data\", can be rewritten"
     )]
     NotOnDisk(String),
-    /// There is none.
+    /// The directory does not exist.
     #[error("there is no database in `{}`", .0.display())]
     Missing(PathBuf),
-    /// It holds what Greenroom did not put there.
+    /// It holds tables that Greenroom did not create.
     #[error(
         "the database has tables that are not Greenroom's: {0}; use `surreal export` and `surreal import` instead"
     )]
     Foreign(String),
-    /// It cannot be opened, or somebody else has it.
+    /// It cannot be opened, or another process has it open.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// A statement failed.
-    #[error("cannot {what}: {why}")]
-    Statement {
-        /// What was tried.
-        what: &'static str,
-        /// What the database says.
-        why: String,
-    },
-    /// The copy is not what it should be.
-    #[error("the copy of `{0}` is not equal to the original; the old files are kept")]
+    #[error("cannot {what}: {source}")]
+    Statement { what: &'static str, source: Cause },
+    /// The copy differs from the original.
+    #[error("the copy of `{0}` differs from the original; the old files stay in use")]
     Unequal(String),
-    /// The files cannot be written.
-    #[error("cannot {what} in `{}`: {error}", directory.display())]
-    Files {
-        /// What was tried.
-        what: &'static str,
-        /// Where.
-        directory: PathBuf,
-        /// What the system says.
-        error: std::io::Error,
-    },
+    #[error("cannot {what} in `{}`: {source}", directory.display())]
+    Files { what: &'static str, directory: PathBuf, source: std::io::Error },
 }
 
-/// Rewrites the database that `store.url` names, and tells on the way what it does.
+/// Rewrites the database that `store.url` names, and reports its progress through `say`.
 ///
 /// # Errors
-/// Why it did not. The database is then as it was before, or is finished by whoever opens it next.
+/// Why the rewrite failed. The database is then unchanged, or the next process to open it finishes
+/// the rewrite.
 pub async fn rewrite(
     config: &StoreConfig,
     say: &mut impl FnMut(String),
@@ -95,10 +83,10 @@ pub async fn rewrite(
     let _lock = DirectoryLock::take(&directory)?;
     let files = |what| {
         let directory = directory.clone();
-        move |error| RewriteError::Files { what, directory, error }
+        move |source| RewriteError::Files { what, directory, source }
     };
     if swap::finish(&directory).map_err(files("finish an earlier rewrite"))? {
-        say("finished an earlier rewrite that was interrupted".into());
+        say("finished an earlier, interrupted rewrite".into());
     }
     swap::discard(&directory).map_err(files("make room for new files"))?;
     let before = size(&directory);
@@ -113,7 +101,7 @@ pub async fn rewrite(
         say(format!("copied {rows} rows of `{table}`"));
     }
     close(copy).await;
-    // Opened anew, it shows what is in the files.
+    // Reopen the copy to compare what is really in its files.
     let copy = connect(config, &new).await?;
     for table in TABLES {
         compare(&source, &copy, table).await?;
@@ -140,7 +128,8 @@ async fn copy_table(
     copy: &Arc<Connection>,
     table: &str,
 ) -> Result<usize, RewriteError> {
-    let (mut last, mut count) = (None, 0);
+    let mut last = None;
+    let mut count = 0;
     loop {
         let (rows, end) = page(source, table, last.take()).await?;
         if rows.is_empty() {
@@ -161,8 +150,8 @@ async fn compare(
 ) -> Result<(), RewriteError> {
     let mut last = None;
     loop {
-        let (wanted, found) =
-            (page(source, table, last.clone()).await?, page(copy, table, last.take()).await?);
+        let wanted = page(source, table, last.clone()).await?;
+        let found = page(copy, table, last.take()).await?;
         if wanted != found {
             return Err(RewriteError::Unequal(table.to_owned()));
         }
@@ -174,7 +163,7 @@ async fn compare(
     }
 }
 
-/// Rows in the order of their keys, behind `last`, and the key of the last one.
+/// A page of rows in key order, after `last`, and the key of the last of them.
 async fn page(
     connection: &Arc<Connection>,
     table: &str,
@@ -182,7 +171,7 @@ async fn page(
 ) -> Result<(Vec<Value>, Value), RewriteError> {
     let mut variables = Variables::new();
     variables.insert("table", table);
-    variables.insert("most", MOST);
+    variables.insert("most", PAGE_ROWS);
     let statement_text = if last.is_some() { NEXT } else { FIRST };
     if let Some(last) = last {
         variables.insert("last", last);
@@ -198,23 +187,23 @@ async fn query(
     what: &'static str,
 ) -> Result<Value, RewriteError> {
     connection
-        .query_error(text, variables, PATIENCE)
+        .query_error(text, variables, STATEMENT_TIMEOUT)
         .await
-        .map_err(|error| statement(what, error.message()))
+        .map_err(|error| statement(what, error))
 }
 
-fn statement(what: &'static str, why: impl std::fmt::Display) -> RewriteError {
-    RewriteError::Statement { what, why: why.to_string() }
+fn statement(what: &'static str, source: impl Into<Cause>) -> RewriteError {
+    RewriteError::Statement { what, source: source.into() }
 }
 
 async fn close(connection: Arc<Connection>) {
     let mut gone = connection.gone();
     drop(connection);
-    // An error says that the sender, and with it the engine, is gone too.
+    // An error means that the sender, and with it the engine, is already gone.
     let _gone = gone.wait_for(|gone| *gone).await;
 }
 
-/// Bytes in a directory's files.
+/// The total size of a directory's files in bytes.
 fn size(directory: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
     let bytes = entries.flatten().map(|entry| match entry.metadata() {

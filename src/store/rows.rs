@@ -1,4 +1,4 @@
-//! Rows as SurrealDB holds them, to and from the core's types.
+//! Conversion between SurrealDB's rows and the core's types.
 
 use greenroom_actors::record::EventRecord;
 use greenroom_actors::store::{Erasure, JournalRow, Rewrite, SnapshotRow, StoreError, Trim};
@@ -47,7 +47,7 @@ pub(super) struct ErasureRecord {
     purge: bool,
 }
 
-/// A row of the table `journal` with other events in it.
+/// New contents for a row of the table `journal`.
 #[derive(SurrealValue)]
 #[surreal(crate = "surrealdb::types")]
 pub(super) struct RewriteRecord {
@@ -58,14 +58,15 @@ pub(super) struct RewriteRecord {
 /// A row of the table `erasure` as it is read: `[message, by, purge]`.
 pub(super) type StoredErasure = (i64, i64, bool);
 
-/// A row of the table `journal` as it is read: `[epoch, last_seq, events]`, to send no keys.
+/// A row of the table `journal` as it is read: `[epoch, last_seq, events]`, so that no keys are
+/// sent.
 pub(super) type StoredRow = (String, i64, String);
 
 /// A row of the table `snapshot` as it is read:
 /// `[epoch, seq, state, dedupe, trimmed, longest_row]`.
 pub(super) type StoredSnapshot = (String, i64, String, String, i64, i64);
 
-/// A seq or a number as SurrealDB's integer. What is beyond is beyond every log.
+/// A seq or a number as SurrealDB's integer, capped: no log reaches beyond that.
 pub(super) fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -75,7 +76,7 @@ pub(super) fn bits(nonce: u64) -> i64 {
     nonce.cast_signed()
 }
 
-/// The key of what belongs to an entity's event.
+/// The key of a row that belongs to one of an entity's events.
 fn event_key(table: &'static str, entity: &EntityId, seq: Seq) -> RecordId {
     let key = vec![entity.kind().into_value(), entity.id().into_value(), int(seq).into_value()];
     RecordId::new(table, RecordIdKey::Array(Array::from(key)))
@@ -109,8 +110,12 @@ impl SnapshotRecord {
 
 impl TrimRecord {
     pub(super) fn new(trim: &Trim) -> Self {
-        let (kind, id) = (trim.entity.kind().to_owned(), trim.entity.id().to_owned());
-        Self { kind, id, from: int(trim.from), through: int(trim.through) }
+        Self {
+            kind: trim.entity.kind().to_owned(),
+            id: trim.entity.id().to_owned(),
+            from: int(trim.from),
+            through: int(trim.through),
+        }
     }
 }
 
@@ -130,12 +135,12 @@ impl RewriteRecord {
     }
 }
 
-/// The rows of the table `erasure` that are done with a rewrite.
+/// The keys of the rows of the table `erasure` that are no longer needed after a rewrite.
 pub(super) fn done(rewrite: &Rewrite) -> impl Iterator<Item = RecordId> + '_ {
     rewrite.done.iter().map(|message| event_key("erasure", &rewrite.entity, *message))
 }
 
-/// Unpacks what is still to be erased.
+/// Unpacks a row of the table `erasure`.
 pub(super) fn erasure(
     entity: &EntityId,
     (message, by, purge): StoredErasure,
@@ -151,7 +156,7 @@ pub(super) fn snapshot(
     let (epoch, seq, state, dedupe, trimmed, longest_row) = stored;
     let json = |what, text: &str| {
         RawJson::from_text(text)
-            .map_err(|error| corrupt(entity, format_args!("{what} is no JSON: {error}")))
+            .map_err(|error| corrupt(entity, format_args!("{what} is not valid JSON: {error}")))
     };
     Ok(SnapshotRow {
         entity: entity.clone(),
@@ -164,26 +169,25 @@ pub(super) fn snapshot(
     })
 }
 
-/// Unpacks rows that follow each other, and checks that they do.
+/// Unpacks consecutive rows and checks that they are consecutive.
 pub(super) struct Unpacker<'a> {
     entity: &'a EntityId,
     epoch: Option<Epoch>,
-    /// The seq of the last event that was unpacked, or is known from a snapshot.
+    /// The seq of the last event unpacked.
     last: Option<Seq>,
 }
 
 impl<'a> Unpacker<'a> {
-    /// Begins with what is known: the log's epoch, if anything.
+    /// Starts with the log's epoch, if it is known.
     pub(super) fn new(entity: &'a EntityId, epoch: Option<Epoch>) -> Self {
         Self { entity, epoch, last: None }
     }
 
-    /// The log's epoch, once it is known.
     pub(super) fn into_epoch(self) -> Option<Epoch> {
         self.epoch
     }
 
-    /// The events of the next row.
+    /// Unpacks the next row.
     pub(super) fn unpack(&mut self, row: &StoredRow) -> Result<Vec<EventRecord>, StoreError> {
         let (epoch, last_seq, events) = row;
         let last_seq = seq_of(self.entity, *last_seq)?;
@@ -192,7 +196,7 @@ impl<'a> Unpacker<'a> {
                 return Err(corrupt(
                     self.entity,
                     format_args!(
-                        "the row up to {last_seq} is of epoch `{epoch}`, what is before it of `{}`",
+                        "the row up to {last_seq} has epoch `{epoch}`, the one before it `{}`",
                         known.as_str()
                     ),
                 ));
@@ -218,7 +222,7 @@ impl<'a> Unpacker<'a> {
         if events.last().map(|event| event.seq) != Some(last_seq) {
             return Err(corrupt(
                 self.entity,
-                format_args!("the row up to {last_seq} ends with another event"),
+                format_args!("the row up to {last_seq} ends with a different event"),
             ));
         }
         Ok(events)
@@ -226,10 +230,10 @@ impl<'a> Unpacker<'a> {
 }
 
 fn seq_of(entity: &EntityId, stored: i64) -> Result<Seq, StoreError> {
-    Seq::try_from(stored).map_err(|_| corrupt(entity, format_args!("{stored} is no seq")))
+    Seq::try_from(stored).map_err(|_| corrupt(entity, format_args!("{stored} is not a valid seq")))
 }
 
-/// What is stored of `entity` makes no sense.
+/// The error for stored data of `entity` that makes no sense.
 pub(super) fn corrupt(entity: &EntityId, what: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(format!("`{entity}`: {what}"))
 }
@@ -254,16 +258,16 @@ mod tests {
     }
 
     #[test]
-    fn rows_follow_each_other() {
+    fn rows_must_be_consecutive() {
         assert_eq!(complaint(&[row("e", 1..=3), row("e", 4..=4)]), "");
         let table: &[(&[StoredRow], &str)] = &[
             (&[row("e", 1..=3), row("e", 5..=6)], "`room:lobby`: event 5 follows 3"),
             (&[row("e", 1..=3), row("e", 3..=6)], "`room:lobby`: event 3 follows 3"),
-            (&[row("e", 1..=3), row("f", 4..=6)], "of epoch `f`, what is before it of `e`"),
-            (&[("e".into(), 3, row("e", 1..=2).2)], "the row up to 3 ends with another event"),
-            (&[("e".into(), 3, "[]".into())], "the row up to 3 ends with another event"),
+            (&[row("e", 1..=3), row("f", 4..=6)], "has epoch `f`, the one before it `e`"),
+            (&[("e".into(), 3, row("e", 1..=2).2)], "the row up to 3 ends with a different event"),
+            (&[("e".into(), 3, "[]".into())], "the row up to 3 ends with a different event"),
             (&[("e".into(), 3, "[{}]".into())], "does not hold events: missing field `seq`"),
-            (&[("e".into(), -1, "[]".into())], "-1 is no seq"),
+            (&[("e".into(), -1, "[]".into())], "-1 is not a valid seq"),
         ];
         for (rows, want) in table {
             let got = complaint(rows);

@@ -1,7 +1,7 @@
-//! A tokio runtime of the database's own.
+//! A tokio runtime for the database alone.
 //!
-//! The embedded engine and the client of a server spawn onto the runtime that they are created in.
-//! On a worker's single thread they would stand in the way of its sockets.
+//! The embedded engine and a server's client spawn onto the runtime they are created in. On a
+//! worker's single thread they would hold up its sockets.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -10,23 +10,24 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How long the engine may take to write what it holds in memory when it closes: up to a gigabyte.
-/// It loses nothing if that is too short.
+/// How long the engine may take on closing to write what it holds in memory, which can be a
+/// gigabyte. If that is too short, nothing is lost.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How often to look whether the engine has closed.
+/// How often to check whether the engine has closed.
 const CLOSE_POLL: Duration = Duration::from_millis(2);
 
-/// What becomes of tasks that still run when their runtime is dropped.
+/// What happens to tasks that are still running when their runtime is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OnDrop {
-    /// They run to their end, for a while: the embedded engine closes its files.
+    /// They may finish, within a time limit: the embedded engine closes its files.
     Finish,
-    /// They end at once: the client of a server would try to reconnect for ever.
+    /// They are aborted: a server's client would try to reconnect for ever.
     Abort,
 }
 
-/// A runtime that may be dropped anywhere, and tells when the last of it is gone.
+/// A runtime that may be dropped on any thread and reports when its last task and thread have
+/// ended.
 pub(super) struct OwnRuntime {
     runtime: Option<Runtime>,
     on_drop: OnDrop,
@@ -34,10 +35,10 @@ pub(super) struct OwnRuntime {
 }
 
 impl OwnRuntime {
-    /// Starts `threads` threads.
+    /// Starts a runtime with `threads` threads.
     ///
     /// # Errors
-    /// Where the system has none left.
+    /// If the system cannot start them.
     pub(super) fn start(threads: usize, on_drop: OnDrop) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
@@ -49,7 +50,7 @@ impl OwnRuntime {
         Ok(Self { runtime: Some(runtime), on_drop, gone: watch::Sender::new(false) })
     }
 
-    /// Runs `future` on this runtime's threads. It goes on when the handle is dropped.
+    /// Runs `future` on this runtime's threads. It keeps running if the handle is dropped.
     pub(super) fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -57,7 +58,7 @@ impl OwnRuntime {
         self.runtime.as_ref().expect("the runtime is only taken out in drop").spawn(future)
     }
 
-    /// Becomes true when the last task and the last thread are gone.
+    /// Becomes true when the last task and the last thread have ended.
     pub(super) fn gone(&self) -> watch::Receiver<bool> {
         self.gone.subscribe()
     }
@@ -70,20 +71,20 @@ impl Drop for OwnRuntime {
         match self.on_drop {
             OnDrop::Abort => drop(closing),
             OnDrop::Finish => {
-                // Waiting would block whichever thread drops a store. Should there be no thread to
-                // be had, `Closing` drops here and ends the tasks in the midst, as a crash would.
+                // Waiting here would block whichever thread drops a store. If no thread can be
+                // started, `Closing` is dropped at once and cuts the tasks off, as a crash would.
                 let waiting = std::thread::Builder::new()
                     .name("greenroom-store-close".into())
                     .spawn(move || closing.finish());
                 if let Err(error) = waiting {
-                    tracing::warn!(%error, "the store closes without writing back what it has in memory");
+                    tracing::warn!(%error, "the store closes without writing back what it holds in memory");
                 }
             }
         }
     }
 }
 
-/// A runtime on its way out. Dropping it never blocks, so it is safe on any thread.
+/// A runtime that is shutting down. Dropping it never blocks, so it is safe on any thread.
 struct Closing {
     runtime: Option<Runtime>,
     gone: watch::Sender<bool>,

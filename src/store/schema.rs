@@ -1,20 +1,19 @@
 //! The schema, brought up to date when a connection opens.
 //!
 //! Each migration is one transaction that checks the version it starts from and writes the one it
-//! leads to. Of two servers that start at once, one therefore applies it and the other sees that it
-//! is done.
+//! leads to. If two servers start at once, one applies the migration and the other sees that it has
+//! been applied.
 
 use std::sync::Arc;
 
 use surrealdb::types::{Value, Variables};
 
 use super::connection::Connection;
-use super::failure::Failure;
 use super::{OpenError, signin};
 use crate::config::{StoreConfig, StoreUrl};
 
-/// What leads from version 0 to 1, from 1 to 2, and so on. Never edit one that has been released:
-/// add another.
+/// The migrations from version 0 to 1, from 1 to 2, and so on. Never edit one that has been
+/// released: add another.
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_journal.surql"),
     include_str!("migrations/0002_retention.surql"),
@@ -25,13 +24,13 @@ const MIGRATIONS: &[&str] = &[
 /// The schema version that this binary reads and writes.
 pub(super) const VERSION: u64 = MIGRATIONS.len() as u64;
 
-/// Reads the version; a database without the table has none.
+/// In a database without the table this fails with "not found".
 const READ_VERSION: &str = "SELECT VALUE version FROM ONLY meta:schema";
 
-/// Applies what the database lacks.
+/// Applies the migrations that the database lacks.
 ///
 /// # Errors
-/// Where the database is of a later version, or a migration fails.
+/// If the database has a later version, or a migration fails.
 pub(super) async fn migrate(
     connection: &Arc<Connection>,
     config: &StoreConfig,
@@ -40,7 +39,7 @@ pub(super) async fn migrate(
     migrate_to(MIGRATIONS, connection, config, target).await
 }
 
-/// As `migrate`, with the migrations as an argument.
+/// Like `migrate`, with the migrations as an argument.
 pub(super) async fn migrate_to(
     migrations: &[&str],
     connection: &Arc<Connection>,
@@ -55,14 +54,11 @@ pub(super) async fn migrate_to(
         let applied = connection.script(script(version, migration), config.timeout).await;
         let now = read_version(connection, config, target).await?;
         match applied {
-            Ok(()) => tracing::info!(version = now, "the store's schema is brought up to date"),
-            // Another server was quicker.
+            Ok(()) => tracing::info!(version = now, "migrated the store's schema"),
+            // Another server applied it first.
             Err(_) if now > version => {}
             Err(error) => {
-                return Err(OpenError::Migration {
-                    version: version + 1,
-                    reason: error.message().to_owned(),
-                });
+                return Err(OpenError::Migration { version: version + 1, source: error.into() });
             }
         }
         version = now;
@@ -102,15 +98,14 @@ async fn read_version(
             .and_then(|version| u64::try_from(version).ok())
             .ok_or_else(|| OpenError::Migration {
                 version: 1,
-                reason: format!("`meta:schema` holds the version `{value:?}`"),
+                source: format!("`meta:schema` holds the version `{value:?}`").into(),
             }),
         Err(error) if error.is_not_found() => Ok(0),
         Err(error) => Err(match target {
-            StoreUrl::Server(url) => signin::refused(&error, config, url),
-            StoreUrl::SurrealKv(_) | StoreUrl::Memory => OpenError::Engine {
-                at: config.url.clone(),
-                reason: Failure::from(&error).to_string(),
-            },
+            StoreUrl::Server(url) => signin::refused(error, config, url),
+            StoreUrl::SurrealKv(_) | StoreUrl::Memory => {
+                OpenError::Engine { at: config.url.clone(), source: error.into() }
+            }
         }),
     }
 }

@@ -7,8 +7,8 @@ use surrealdb::opt::auth::{Database, Namespace, Root};
 use super::OpenError;
 use crate::config::{Secret, StoreConfig};
 
-/// Signs in as whatever the user is: of the database, of the namespace, or root. The narrowest
-/// comes first, so that a user that exists on several levels gets the fewest rights.
+/// Signs in as a user of the database, of the namespace or of the whole server, whichever exists.
+/// The narrowest comes first, so that a user who exists on several levels gets the fewest rights.
 pub(super) async fn signin(
     client: &Surreal<Any>,
     config: &StoreConfig,
@@ -51,23 +51,23 @@ fn accepted<T>(
 ) -> Result<bool, OpenError> {
     match result {
         Ok(_) => Ok(true),
-        // An unknown user, a wrong password, and a namespace or database that does not exist.
+        // An unknown user, a wrong password, or a namespace or database that does not exist.
         Err(error) if error.is_not_allowed() || error.is_not_found() => Ok(false),
-        Err(error) => Err(refused(&error, config, url)),
+        Err(error) => Err(refused(error, config, url)),
     }
 }
 
-/// What a server's error means while the connection is set up.
-pub(super) fn refused(error: &surrealdb::Error, config: &StoreConfig, url: &str) -> OpenError {
-    let (url, reason) = (url.to_owned(), error.message().to_owned());
-    if !error.is_not_allowed() {
-        return OpenError::Unreachable { url, reason };
+/// Converts an error of the server while the connection is set up.
+pub(super) fn refused(source: surrealdb::Error, config: &StoreConfig, url: &str) -> OpenError {
+    let url = url.to_owned();
+    if !source.is_not_allowed() {
+        return OpenError::Unreachable { url, source: source.into() };
     }
     let hint = match config.username {
         None => "set `store.username` and `store.password_file`",
         Some(_) => {
-            "the user needs the role `OWNER` in its database, or `EDITOR` when the tables are there already"
+            "the user needs the role `OWNER` on its database, or `EDITOR` if the tables already exist"
         }
     };
-    OpenError::Forbidden { url, reason, hint }
+    OpenError::Forbidden { url, source: source.into(), hint }
 }

@@ -1,8 +1,8 @@
-//! The files of a rewritten database take the place of the old ones.
+//! Replaces the files of a database with the rewritten ones.
 //!
-//! All of it happens within the data directory, which may be a mount point. A rename is atomic, and
-//! a file says which of them are under way, so whoever opens the directory next can finish what a
-//! crash has interrupted: [`finish`].
+//! Everything happens inside the data directory, which may be a mount point. Renames are atomic,
+//! and a state file records which step is in progress, so the next process to open the directory
+//! can finish what a crash interrupted: [`finish`].
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -10,20 +10,20 @@ use std::path::{Path, PathBuf};
 
 use super::lock::LOCK_FILE;
 
-/// Where the new files are made.
+/// Where the new files are written.
 const NEW: &str = "rewriting";
-/// Where the old ones go until the new ones are in their place.
+/// Where the old files go until the new ones are in place.
 const OLD: &str = "replaced";
-/// What is under way.
+/// The file that records the current step.
 const STATE: &str = "rewrite.state";
 const NEXT_STATE: &str = "rewrite.state.new";
 
-/// What is under way, as the state file says it.
+/// The step in progress, as recorded in the state file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The old files go to [`OLD`].
+    /// The old files are moved to [`OLD`].
     Out,
-    /// The new ones come from [`NEW`].
+    /// The new files are moved out of [`NEW`].
     In,
     /// [`OLD`] is removed.
     Tidy,
@@ -41,7 +41,7 @@ impl Phase {
     }
 }
 
-/// Where to make the new files.
+/// Where to write the new files.
 pub(super) fn new_directory(directory: &Path) -> PathBuf {
     directory.join(NEW)
 }
@@ -49,7 +49,7 @@ pub(super) fn new_directory(directory: &Path) -> PathBuf {
 /// Removes the new files of a rewrite that was interrupted before they were complete.
 ///
 /// # Errors
-/// Where that is not possible, or old files of unknown origin are in the way.
+/// If that is not possible, or old files of unknown origin are in the way.
 pub(super) fn discard(directory: &Path) -> io::Result<()> {
     if directory.join(OLD).exists() {
         let why = format!(
@@ -60,30 +60,31 @@ pub(super) fn discard(directory: &Path) -> io::Result<()> {
     remove(&directory.join(NEW))
 }
 
-/// The new files are complete: puts them into the place of the old ones.
+/// Replaces the old files with the new ones, once those are complete.
 ///
 /// # Errors
-/// Where that is not possible; [`finish`] goes on from there.
+/// If that is not possible; [`finish`] resumes from there.
 pub(super) fn begin(directory: &Path) -> io::Result<()> {
     flush_all(&directory.join(NEW))?;
     enter(directory, Phase::Out)?;
     finish(directory).map(drop)
 }
 
-/// Finishes what [`begin`] has begun, if anything. Tells whether there was something.
+/// Finishes what [`begin`] started, if anything. Returns whether there was anything to finish.
 ///
 /// # Errors
-/// Where that is not possible; it may be tried again.
+/// If that is not possible; it may be tried again.
 pub(super) fn finish(directory: &Path) -> io::Result<bool> {
     finish_with(directory, &mut || Ok(()))
 }
 
-/// As [`finish`], with something to do before each change, for tests: an error ends it there.
+/// Like [`finish`], but calls `before` ahead of each change, for tests: if it fails, so does this.
 fn finish_with(directory: &Path, before: &mut impl FnMut() -> io::Result<()>) -> io::Result<bool> {
     let mut found = false;
     while let Some(phase) = phase(directory)? {
         found = true;
-        let (old, new) = (directory.join(OLD), directory.join(NEW));
+        let old = directory.join(OLD);
+        let new = directory.join(NEW);
         match phase {
             Phase::Out => {
                 fs::create_dir_all(&old)?;
@@ -126,7 +127,7 @@ fn phase(directory: &Path) -> io::Result<Option<Phase>> {
             Some(phase) => Ok(Some(phase)),
             None => Err(io::Error::new(
                 ErrorKind::InvalidData,
-                format!("`{STATE}` says `{}`, which no rewrite does", text.trim()),
+                format!("`{STATE}` says `{}`, which is not a step of a rewrite", text.trim()),
             )),
         },
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -143,7 +144,7 @@ fn enter(directory: &Path, phase: Phase) -> io::Result<()> {
     flush(directory)
 }
 
-/// What is in a directory, but for what belongs to the rewriting.
+/// The names in a directory, except those that belong to the rewrite itself.
 fn names(directory: &Path) -> io::Result<Vec<std::ffi::OsString>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -183,8 +184,8 @@ mod tests {
         fs::write(path, text).unwrap();
     }
 
-    /// A directory with two old files, one new one that both have, and one that only the new ones
-    /// have.
+    /// A directory with two old files, a new file with the name of one of them, and a new file with
+    /// a name of its own.
     fn prepared() -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path();
@@ -213,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn new_files_take_the_place_of_old_ones() {
+    fn new_files_replace_old_ones() {
         let directory = prepared();
         begin(directory.path()).unwrap();
         assert_swapped(directory.path());
         assert!(!finish(directory.path()).unwrap(), "there is nothing left to finish");
     }
 
-    /// Goes on until before the change number `last`. Tells whether it was all done by then.
+    /// Runs until just before change number `last`. Returns whether everything was done by then.
     fn finish_until(directory: &Path, last: usize) -> bool {
         let mut changes = 0..last;
         finish_with(directory, &mut || {
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_interrupts_it_it_is_finished_later() {
+    fn an_interrupted_swap_is_finished_later() {
         let begun = || {
             let directory = prepared();
             enter(directory.path(), Phase::Out).unwrap();
@@ -238,7 +239,7 @@ mod tests {
         };
         let changes = (0..).find(|last| finish_until(begun().path(), *last)).unwrap();
         assert!(changes >= 8, "only {changes} changes");
-        // It is interrupted before one change, again some changes later, and then left alone.
+        // Interrupt it before one change, again some changes later, and then let it finish.
         for first in 0..changes {
             for second in 0..=changes {
                 let directory = begun();
@@ -252,9 +253,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_complete_is_discarded() {
+    fn incomplete_new_files_are_discarded() {
         let directory = prepared();
-        assert!(!finish(directory.path()).unwrap(), "nothing is begun");
+        assert!(!finish(directory.path()).unwrap(), "no swap has begun");
         discard(directory.path()).unwrap();
         assert!(!directory.path().join(NEW).exists());
         assert_eq!(fs::read_to_string(directory.path().join("wal/0")).unwrap(), "old");

@@ -21,7 +21,7 @@ mod pages;
 mod remote;
 mod server;
 
-/// A configuration for `url`, patient with a busy machine.
+/// A configuration for `url` with a timeout long enough for a busy machine.
 fn config(url: impl Into<String>) -> StoreConfig {
     StoreConfig { url: url.into(), timeout: Duration::from_secs(60), ..StoreConfig::default() }
 }
@@ -76,7 +76,7 @@ fn trim(name: &str, from: Seq, through: Seq) -> Trim {
     Trim { entity: entity(name), from, through, rows: 9 }
 }
 
-/// Counts the transactions of one term.
+/// Writes batches under one term and numbers them.
 struct Writer<'a> {
     store: &'a SurrealStore,
     last: Fence,

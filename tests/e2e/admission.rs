@@ -1,4 +1,4 @@
-//! Who is admitted without a configuration that says so, and what the operator is told of it.
+//! Who is admitted if the configuration does not say, and what the log tells the operator about it.
 
 use greenroom_protocol::CodecKind;
 use serde_json::json;
@@ -8,8 +8,8 @@ use crate::server::{Server, http_get};
 
 const KEY: &str = "auth.secret = \"a-secret-of-these-tests-and-of-nothing-else\"";
 
-/// The set-up of the README: a key, and a listener on loopback behind a proxy.
-async fn a_key_ends_anonymous_access(codec: CodecKind) {
+/// The README's setup: a key, and a listener on loopback behind a proxy.
+async fn a_configured_key_turns_off_anonymous_access(codec: CodecKind) {
     let server = Server::builder().with(KEY).start().await;
     let mut client = server.open(codec).await;
     client.fails("connect", json!({}), "unauthorized").await;
@@ -19,7 +19,7 @@ async fn a_key_ends_anonymous_access(codec: CodecKind) {
 }
 
 #[tokio::test]
-async fn the_start_says_who_is_admitted_and_why() {
+async fn the_log_says_who_is_admitted_and_why() {
     for (line, says) in [
         ("", ["no tokens", "anonymous users allowed", "nothing shows that others"]),
         (KEY, ["tokens by 1 key", "anonymous users refused", "`auth.secret` is set"]),
@@ -47,7 +47,7 @@ async fn ask(server: &Server, request: &str) -> Http {
     raw.http_head().await
 }
 
-/// A page of a name that its owner lets point to 127.0.0.1 is no page of this server.
+/// A page under a name that its owner points to 127.0.0.1 is not one of this server's pages.
 #[tokio::test]
 async fn a_rebound_name_reaches_nothing() {
     let mut server = Server::builder().start().await;
@@ -65,7 +65,7 @@ async fn a_rebound_name_reaches_nothing() {
         (page("localhost:80@evil.test"), 403),
         (upgrade(&[("Host", "evil.test")]), 403),
         (upgrade(&[("Host", "localhost"), ("Origin", "http://evil.test")]), 403),
-        // The whole URL as the request's target counts like the header, which may say something
+        // A full URL as the request's target is checked like the header, which may say something
         // else.
         (page("evil.test").replacen("/ws", "http://localhost/ws", 1), 403),
         (upgrade(&[("Host", "localhost")]).replacen("/ws", "http://evil.test/ws", 1), 403),
@@ -74,7 +74,7 @@ async fn a_rebound_name_reaches_nothing() {
         let answer = ask(&server, &request).await;
         assert_eq!(answer.status, status, "{request}{answer:?}");
     }
-    // What the operators' listener shows is not for pages either.
+    // The operators' listener is not for such pages either.
     let mut raw = Raw::connect(server.admin).await;
     raw.write(b"GET /metrics HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n").await;
     let answer = raw.http().await;
@@ -83,7 +83,7 @@ async fn a_rebound_name_reaches_nothing() {
     server.assert_serves().await;
 }
 
-/// With a list the operator has decided, and the host's name does not matter.
+/// By setting a list the operator has decided, and the host's name no longer matters.
 #[tokio::test]
 async fn a_list_of_origins_allows_other_names() {
     let server = Server::builder()
@@ -106,5 +106,5 @@ async fn a_list_of_origins_allows_other_names() {
 }
 
 mod codecs {
-    crate::over_both_codecs!(a_key_ends_anonymous_access);
+    crate::over_both_codecs!(a_configured_key_turns_off_anonymous_access);
 }

@@ -1,4 +1,4 @@
-//! What a body may be, and what an op may cost.
+//! What bodies are allowed, and what an op may cost.
 
 use greenroom_protocol::CodecKind;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::server::Server;
 
-/// The requests that carry a value of the client's, with `value` in it.
+/// The requests that carry a value from the client, with `value` in it.
 fn requests(value: &str) -> [(&'static str, String); 6] {
     [
         ("send", format!(r#"{{"entity":"room:v","n":1,"type":"post","body":{{"text":{value}}}}}"#)),
@@ -33,10 +33,10 @@ fn requests(value: &str) -> [(&'static str, String); 6] {
     ]
 }
 
-/// Whatever is wrong with a value, whoever sent it learns which request it was, and what is on disk
-/// is what all can read.
+/// Whatever is wrong with a value, its sender learns which request it was in, and only values that
+/// everybody reads alike reach the disk.
 #[tokio::test]
-async fn what_parsers_read_differently_is_answered_with_its_id() {
+async fn ambiguous_values_are_refused_with_their_request_id() {
     let server = Server::builder().unlimited().start().await;
     let mut client = server.client(CodecKind::Json).await;
     let deep = format!("{}{}", "[".repeat(70), "]".repeat(70));
@@ -71,9 +71,9 @@ async fn what_parsers_read_differently_is_answered_with_its_id() {
     );
 }
 
-/// MessagePack can spell what JSON cannot.
+/// MessagePack can express values that JSON cannot.
 #[tokio::test]
-async fn what_only_messagepack_has_is_answered_with_its_id() {
+async fn values_only_messagepack_has_are_refused_with_their_request_id() {
     let server = Server::builder().unlimited().start().await;
     let mut client = server.client(CodecKind::MsgPack).await;
     let deep = [[0x91].repeat(70).as_slice(), &[0xc0]].concat();
@@ -106,7 +106,7 @@ async fn what_only_messagepack_has_is_answered_with_its_id() {
     assert_eq!(client.ok("read", json!({"entity": "room:v"})).await["seq"], 0);
 }
 
-/// Short patches that make much work, and are refused, are paid for as many requests.
+/// Short patches that cause a lot of work and are then refused cost as much as many requests.
 #[tokio::test]
 async fn refused_work_counts_against_its_sender() {
     let limits = [("limits.requests_per_second", 1), ("limits.requests_burst", 30)];
@@ -142,7 +142,7 @@ async fn refused_work_counts_against_its_sender() {
             _ => panic!("{error}"),
         }
     };
-    assert_eq!(refused, 2, "two such ops are as dear as 28 others");
+    assert_eq!(refused, 2, "two such ops cost as much as 28 others");
     assert_eq!(limited["data"]["reason"], "requests");
     assert!(limited["data"]["retry_after_ms"].as_u64().is_some_and(|ms| ms > 0), "{limited}");
     for n in 1..=20 {

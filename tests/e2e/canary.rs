@@ -1,4 +1,4 @@
-//! The canary's entity is the server's own: no client can name it, ask for it, or get in its way.
+//! The canary's entity belongs to the server: no client can name it, use it, or get in its way.
 
 use greenroom_protocol::CodecKind;
 use serde_json::json;
@@ -33,9 +33,9 @@ async fn nobody_reaches_the_canary(codec: CodecKind) {
     }
 }
 
-/// A kind may have the name that the canary's once had, and is what was configured.
+/// A kind may have the name that the canary's kind used to have, and works as configured.
 #[tokio::test]
-async fn a_kind_of_the_canarys_old_name_is_the_operators() {
+async fn a_kind_may_have_the_canarys_old_name() {
     let mut server = Server::builder()
         .with("kinds.greenroom-canary.behaviour = \"room\"")
         .with("kinds.room.behaviour = \"room\"")
@@ -50,7 +50,7 @@ async fn a_kind_of_the_canarys_old_name_is_the_operators() {
 }
 
 #[tokio::test]
-async fn no_kind_may_have_its_name() {
+async fn no_kind_may_have_the_canarys_name() {
     let stopped = Server::builder().with("[kinds.\".canary\"]\nbehaviour = \"room\"").prepare();
     let output = within("the check", command(stopped.directory.path()).arg("check").output())
         .await

@@ -1,4 +1,4 @@
-//! The command line beside `serve`.
+//! The subcommands other than `serve`.
 
 use greenroom_protocol::CodecKind;
 use serde_json::json;
@@ -10,16 +10,18 @@ async fn run(
     stopped: &crate::server::Stopped,
     arguments: &[&str],
 ) -> (Option<i32>, String, String) {
-    let output =
-        within("the process ends", command(stopped.directory.path()).args(arguments).output())
-            .await
-            .expect("the binary runs");
+    let output = within(
+        "the end of the process",
+        command(stopped.directory.path()).args(arguments).output(),
+    )
+    .await
+    .expect("the binary runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 #[tokio::test]
-async fn check_says_what_it_found() {
+async fn check_reports_what_it_found() {
     let good = Server::builder().with(SECRET).prepare();
     let (code, out, err) = run(&good, &["check"]).await;
     assert_eq!(code, Some(0), "{out}{err}");
@@ -37,7 +39,7 @@ async fn check_says_what_it_found() {
 }
 
 #[tokio::test]
-async fn help_helps() {
+async fn help_lists_commands_and_options() {
     let stopped = Server::builder().prepare();
     let (code, out, _) = run(&stopped, &["--help"]).await;
     assert_eq!(code, Some(0));
@@ -56,7 +58,7 @@ async fn help_helps() {
 }
 
 #[tokio::test]
-async fn token_refuses_what_would_not_work() {
+async fn token_refuses_arguments_that_cannot_work() {
     let stopped = Server::builder().with(SECRET).prepare();
     for (arguments, says) in [
         (&["token", "--sub", ""][..], "empty"),
@@ -74,9 +76,9 @@ async fn token_refuses_what_would_not_work() {
     assert!(code == Some(2) && err.contains("auth.secret_file"), "{err}");
 }
 
-/// A public key suffices to check what its private half signed.
+/// A public key is enough to check tokens signed with its private key.
 #[tokio::test]
-async fn keys_of_every_kind() {
+async fn keys_of_every_algorithm_work() {
     let generated = Server::builder().prepare();
     let directory = generated.directory.path();
     let openssl = async |arguments: &str| {

@@ -1,4 +1,5 @@
-//! A client with verbs, on a WebSocket implementation that was not written here.
+//! A test client with a method for each thing a test does, built on a third-party WebSocket
+//! implementation.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -15,55 +16,54 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::server::within;
 
-/// What a request was answered with: its result, or its error object.
+/// The answer to a request: its result, or its error object.
 pub type Answer = Result<Value, Value>;
 
-/// One connection.
 pub struct Client {
     socket: WebSocketStream<TcpStream>,
     codec: CodecKind,
     next_id: u64,
-    /// Notifications that came while an answer was waited for.
+    /// Notifications that arrived while waiting for an answer.
     inbox: VecDeque<(String, Value)>,
-    /// Answers that came while another was waited for.
+    /// Answers that arrived while waiting for another one.
     answers: HashMap<u64, Answer>,
-    /// Every message in the order in which it came, by what it is: `event`, `answer 3` and so on.
+    /// All messages in the order they arrived, by type: `event`, `answer 3` and so on.
     pub order: Vec<String>,
 }
 
-/// What comes on a connection.
+/// What arrives on a connection.
 enum Incoming {
     Notification(String, Value),
     Answer(u64, Answer),
-    /// An error for a message that could not be read.
+    /// An error for a message that the server could not read.
     Unread(Value),
     Closed(Option<(u16, String)>),
 }
 
 impl Client {
-    /// Opens a WebSocket and says nothing on it.
+    /// Opens a WebSocket and sends nothing.
     pub async fn open(address: SocketAddr, codec: CodecKind) -> Self {
         let stream =
             within("the connection", TcpStream::connect(address)).await.expect("it listens");
         Self::over(stream, codec).await
     }
 
-    /// As [`open`](Self::open), with little room for what it does not read.
+    /// Like [`open`](Self::open), with a small receive buffer.
     pub async fn open_narrow(address: SocketAddr, codec: CodecKind) -> Self {
         Self::open_with_room_for(4096, address, codec).await
     }
 
-    /// As [`open`](Self::open), with room for so many bytes that it does not read. With less than
-    /// twice a segment of the loopback interface (64 KiB) the kernel sends only a little at a time
+    /// Like [`open`](Self::open), with a receive buffer of `bytes` bytes. If that is less than two
+    /// segments of the loopback interface (64 KiB each), the kernel sends only a little at a time
     /// once the client reads again.
     pub async fn open_with_room_for(bytes: u32, address: SocketAddr, codec: CodecKind) -> Self {
-        let socket = TcpSocket::new_v4().expect("a socket can be made");
+        let socket = TcpSocket::new_v4().expect("a socket can be created");
         socket.set_recv_buffer_size(bytes).expect("a buffer can be small");
         let stream = within("the connection", socket.connect(address)).await.expect("it listens");
         Self::over(stream, codec).await
     }
 
-    /// As [`open`](Self::open), by way of a proxy that says where the client is.
+    /// Like [`open`](Self::open), through a proxy that states the client's address.
     pub async fn open_from(address: SocketAddr, codec: CodecKind, client: &'static str) -> Self {
         let stream =
             within("the connection", TcpStream::connect(address)).await.expect("it listens");
@@ -76,7 +76,7 @@ impl Client {
 
     async fn over_for(stream: TcpStream, codec: CodecKind, client: Option<&'static str>) -> Self {
         let address = stream.peer_addr().expect("it is connected");
-        stream.set_nodelay(true).expect("a socket can be told");
+        stream.set_nodelay(true).expect("an option can be set");
         let mut request =
             format!("ws://{address}/ws").into_client_request().expect("the address makes a URL");
         request
@@ -101,26 +101,26 @@ impl Client {
         }
     }
 
-    /// Sends a message as it is: any JSON, in this client's codec.
+    /// Sends a message as it is: any JSON value, in this client's codec.
     pub async fn say(&mut self, message: &Value) {
         self.say_frame(encode(self.codec, message)).await;
     }
 
     /// Sends a WebSocket message as it is.
     pub async fn say_frame(&mut self, message: Message) {
-        within("a message is taken", self.socket.send(message))
+        within("sending a message", self.socket.send(message))
             .await
-            .expect("the connection stands");
+            .expect("the connection is open");
     }
 
-    /// Sends a request and does not wait for the answer: see [`answer`](Self::answer).
+    /// Sends a request without waiting for the answer: see [`answer`](Self::answer).
     pub async fn ask(&mut self, method: &str, params: Value) -> u64 {
         let id = self.next_id;
-        self.try_ask(method, params).await.expect("the connection stands");
+        self.try_ask(method, params).await.expect("the connection is open");
         id
     }
 
-    /// As [`ask`](Self::ask), on a connection that may be gone.
+    /// Like [`ask`](Self::ask), on a connection that may already be closed.
     pub async fn try_ask(&mut self, method: &str, params: Value) -> Result<u64, Error> {
         let id = self.next_id;
         self.next_id += 1;
@@ -128,11 +128,11 @@ impl Client {
             self.codec,
             &json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}),
         );
-        within("a request is taken", self.socket.send(message)).await?;
+        within("sending a request", self.socket.send(message)).await?;
         Ok(id)
     }
 
-    /// Sends requests in one write, without waiting for answers. Returns their ids.
+    /// Sends several requests in one write, without waiting for answers. Returns their ids.
     pub async fn ask_together(&mut self, requests: Vec<(&str, Value)>) -> Vec<u64> {
         let mut ids = Vec::new();
         for (method, params) in requests {
@@ -140,13 +140,13 @@ impl Client {
                 self.codec,
                 &json!({"jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params}),
             );
-            within("a request is buffered", self.socket.feed(message))
+            within("buffering a request", self.socket.feed(message))
                 .await
-                .expect("the connection stands");
+                .expect("the connection is open");
             ids.push(self.next_id);
             self.next_id += 1;
         }
-        within("requests are taken", self.socket.flush()).await.expect("the connection stands");
+        within("sending requests", self.socket.flush()).await.expect("the connection is open");
         ids
     }
 
@@ -162,7 +162,7 @@ impl Client {
         })
     }
 
-    /// As [`answer`](Self::answer), on a connection that may end first.
+    /// Like [`answer`](Self::answer), on a connection that may be closed first.
     pub async fn try_answer(&mut self, id: u64) -> Result<Answer, Option<(u16, String)>> {
         loop {
             if let Some(answer) = self.answers.remove(&id) {
@@ -177,7 +177,7 @@ impl Client {
         }
     }
 
-    /// The next answer, whichever request it is to, on a connection that may end first.
+    /// Waits for the next answer to any request, on a connection that may be closed first.
     pub async fn try_any_answer(&mut self) -> Result<(u64, Answer), Option<(u16, String)>> {
         if let Some(id) = self.answers.keys().next().copied() {
             return Ok((id, self.answers.remove(&id).expect("it was just seen")));
@@ -192,13 +192,13 @@ impl Client {
         }
     }
 
-    /// A request and its answer.
+    /// Sends a request and waits for its answer.
     pub async fn call(&mut self, method: &str, params: Value) -> Answer {
         let id = self.ask(method, params).await;
         self.answer(id).await
     }
 
-    /// A request that must succeed.
+    /// Sends a request that must succeed.
     pub async fn ok(&mut self, method: &str, params: Value) -> Value {
         let asked = params.to_string();
         self.call(method, params)
@@ -206,7 +206,7 @@ impl Client {
             .unwrap_or_else(|error| panic!("{method} {asked:.300} was refused: {error}"))
     }
 
-    /// A request that must fail with the stable string `code`. Returns the error.
+    /// Sends a request that must fail with the stable string `code`. Returns the error.
     pub async fn fails(&mut self, method: &str, params: Value, code: &str) -> Value {
         let asked = params.to_string();
         match self.call(method, params).await {
@@ -215,12 +215,12 @@ impl Client {
         }
     }
 
-    /// An op that must be accepted.
+    /// Sends an op that must be accepted.
     pub async fn send(&mut self, entity: &str, n: u64, r#type: &str, body: Value) -> Value {
         self.ok("send", json!({"entity": entity, "n": n, "type": r#type, "body": body})).await
     }
 
-    /// An op that the behaviour must refuse with this reason.
+    /// Sends an op that the behaviour must reject for this reason.
     pub async fn rejected(
         &mut self,
         entity: &str,
@@ -239,17 +239,17 @@ impl Client {
         assert_eq!(error["data"]["reason"], reason, "{error}");
     }
 
-    /// A subscription that must succeed.
+    /// Subscribes, which must succeed.
     pub async fn subscribe(&mut self, entity: &str) -> Value {
         self.ok("subscribe", json!({"entity": entity})).await
     }
 
-    /// The committed state.
+    /// Reads the committed state.
     pub async fn read(&mut self, entity: &str) -> Value {
         self.ok("read", json!({"entity": entity})).await["state"].clone()
     }
 
-    /// The whole log, page by page, from the beginning.
+    /// Reads the whole log page by page from the beginning.
     pub async fn log(&mut self, entity: &str) -> Vec<Value> {
         let mut log: Vec<Value> = Vec::new();
         loop {
@@ -263,14 +263,14 @@ impl Client {
         }
     }
 
-    /// The next notification.
+    /// Waits for the next notification.
     pub async fn notification(&mut self) -> (String, Value) {
         self.try_notification()
             .await
             .unwrap_or_else(|close| panic!("closed with {close:?} before a notification came"))
     }
 
-    /// As [`notification`](Self::notification), on a connection that may end first.
+    /// Like [`notification`](Self::notification), on a connection that may be closed first.
     pub async fn try_notification(&mut self) -> Result<(String, Value), Option<(u16, String)>> {
         loop {
             if let Some(next) = self.inbox.pop_front() {
@@ -285,19 +285,19 @@ impl Client {
         }
     }
 
-    /// The next notification, which must be of this kind.
+    /// Waits for the next notification, which must be a `wanted`.
     pub async fn expect(&mut self, wanted: &str) -> Value {
         let (method, params) = self.notification().await;
         assert_eq!(method, wanted, "{params}");
         params
     }
 
-    /// The next notification, which must be an event.
+    /// Waits for the next notification, which must be an event.
     pub async fn event(&mut self) -> Value {
         self.expect("event").await
     }
 
-    /// The error for a message that the server could not read an id in.
+    /// Waits for the error to a message whose id the server could not read.
     pub async fn unread(&mut self) -> Value {
         match self.incoming("an error without an id").await {
             Incoming::Unread(error) => error,
@@ -313,7 +313,8 @@ impl Client {
         }
     }
 
-    /// The answer to the request `id`, or the error for a message whose id could not be read.
+    /// Waits for the answer to the request `id`, or for the error to a message whose id could not
+    /// be read.
     pub async fn try_either(&mut self, id: u64) -> Answer {
         loop {
             if let Some(answer) = self.answers.remove(&id) {
@@ -330,14 +331,15 @@ impl Client {
         }
     }
 
-    /// Whatever has come by the time a `ping` is answered: proof that nothing else is on its way
-    /// from this connection's own requests.
+    /// All notifications that have arrived by the time a `ping` is answered: proof that this
+    /// connection's earlier requests will cause no more.
     pub async fn settled(&mut self) -> Vec<(String, Value)> {
         self.ok("ping", json!({})).await;
         self.inbox.drain(..).collect()
     }
 
-    /// Waits for the server's close frame: code and reason. What comes before is kept.
+    /// Waits for the server's close frame and returns its code and reason. Messages that arrive
+    /// first are kept.
     pub async fn closed(&mut self) -> (u16, String) {
         loop {
             match self.incoming("a close frame").await {
@@ -349,24 +351,25 @@ impl Client {
         }
     }
 
-    /// Closes as a client should, and returns the server's code.
+    /// Closes the connection properly and returns the server's code.
     pub async fn close(mut self) -> u16 {
-        within("a close is taken", self.socket.close(None)).await.expect("the connection stands");
+        within("sending a close frame", self.socket.close(None))
+            .await
+            .expect("the connection is open");
         self.closed().await.0
     }
 
-    /// Ends the connection with a close frame of one's own, and waits for the server's answer to
-    /// it.
+    /// Closes the connection with the given code and reason, and waits for the server's response.
     pub async fn close_with(mut self, code: u16, reason: &'static str) {
         let frame = CloseFrame { code: code.into(), reason: reason.into() };
-        within("a close is taken", self.socket.close(Some(frame)))
+        within("sending a close frame", self.socket.close(Some(frame)))
             .await
-            .expect("the connection stands");
+            .expect("the connection is open");
         self.closed().await;
     }
 
     async fn incoming(&mut self, what: &str) -> Incoming {
-        // The deadline is for all of it: the server's pings go on for ever.
+        // The deadline is for the whole wait: the server's pings keep coming.
         let message = match within(what, next_message(&mut self.socket)).await {
             Some(Ok(Message::Close(frame))) => {
                 return Incoming::Closed(
@@ -386,7 +389,7 @@ impl Client {
     }
 }
 
-/// The next message that is not of the WebSocket itself. Pings are answered by the library.
+/// The next message other than WebSocket control frames. The library answers pings.
 async fn next_message(socket: &mut WebSocketStream<TcpStream>) -> Option<Result<Message, Error>> {
     loop {
         match socket.next().await {
@@ -396,7 +399,7 @@ async fn next_message(socket: &mut WebSocketStream<TcpStream>) -> Option<Result<
     }
 }
 
-/// Any JSON as a message of this codec.
+/// Encodes any JSON value as a message of this codec.
 pub fn encode(codec: CodecKind, message: &Value) -> Message {
     match codec {
         CodecKind::Json => Message::text(message.to_string()),
@@ -416,7 +419,7 @@ fn decode(codec: CodecKind, message: Message) -> Value {
     }
 }
 
-/// Tells what a message is, and that it has nothing else in it.
+/// Classifies a message and checks that it has no other members.
 fn sort(mut message: Value) -> Incoming {
     let members = message.as_object_mut().expect("a message is an object");
     assert_eq!(members.remove("jsonrpc"), Some(json!("2.0")));
@@ -436,16 +439,17 @@ fn sort(mut message: Value) -> Incoming {
 }
 
 fn number(id: &Value) -> u64 {
-    id.as_u64().unwrap_or_else(|| panic!("an answer to a request that nobody made: {id}"))
+    id.as_u64().unwrap_or_else(|| panic!("an answer to a request that was never sent: {id}"))
 }
 
-/// Every error has the documented shape: the table's number for its string, and a message.
+/// Checks that an error has the documented shape: the number that belongs to its string, and a
+/// message.
 fn checked(error: Value) -> Value {
     let table = greenroom_protocol::ErrorCode::ALL;
     let code = table
         .iter()
         .find(|code| error["data"]["code"] == code.as_str())
-        .unwrap_or_else(|| panic!("an error of no table: {error}"));
+        .unwrap_or_else(|| panic!("an error that is not in the table: {error}"));
     assert_eq!(error["code"], code.number(), "{error}");
     assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{error}");
     error

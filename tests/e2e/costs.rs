@@ -1,4 +1,4 @@
-//! What each request can cost at the worst, and who pays for it. The table in docs/security.md
+//! What each request can cost in the worst case, and who pays for it. The table in docs/security.md
 //! names these tests.
 
 use futures_util::future::join_all;
@@ -10,11 +10,11 @@ use crate::limits::{burst, request};
 use crate::raw::Raw;
 use crate::server::Server;
 
-/// What waits for all clients together.
+/// The bytes waiting for all clients together.
 const WAITING: &str = "greenroom_outbox_bytes";
 const MEMORY: &str = "process_resident_memory_bytes";
 
-/// Names are free, so many of them must not be many times the rate.
+/// User names are free, so using many of them must not multiply the rate.
 #[tokio::test]
 async fn anonymous_users_of_an_address_share_a_rate() {
     const BURST: usize = 30;
@@ -43,7 +43,7 @@ async fn anonymous_users_of_an_address_share_a_rate() {
     assert_eq!(
         server.sample("greenroom_closes_total{reason=\"rate_limited\"}").await,
         0.0,
-        "to be told to wait is no abuse"
+        "being told to wait is not abuse"
     );
 
     let mut neighbour = Client::open_from(server.address, CodecKind::Json, "198.51.100.7").await;
@@ -51,9 +51,9 @@ async fn anonymous_users_of_an_address_share_a_rate() {
     neighbour.ok("ping", json!({})).await;
 }
 
-/// Entities that nobody has used yet, as many as one `connect` can name.
+/// Wakes entities that nobody has used yet, as many as one `connect` can name.
 #[tokio::test]
-async fn waking_is_paid_for() {
+async fn waking_entities_is_rate_limited() {
     let server = Server::builder()
         .with("limits.address_wakes_per_second = 1\nlimits.address_wakes_burst = 100")
         .start()
@@ -83,10 +83,10 @@ async fn waking_is_paid_for() {
     );
 }
 
-/// Large rooms, and clients that ask for them again and again in one write and take nothing. They
-/// cost what one client may hold up, whatever they ask for; and whoever comes then is served.
+/// Clients request large rooms again and again in one write and receive nothing. They cost only
+/// what one client may hold up, whatever they request, and newcomers are served.
 #[tokio::test]
-async fn answers_nobody_takes_cost_little_and_newcomers_are_served() {
+async fn unreceived_answers_cost_little_and_newcomers_are_served() {
     const CLIENTS: usize = 16;
     let mut server = Server::builder()
         .with("kinds.room = {behaviour = \"room\", max_state_bytes = \"4MiB\", ops_per_second = 100000}")
@@ -130,29 +130,30 @@ async fn answers_nobody_takes_cost_little_and_newcomers_are_served() {
     }
     server.until(WAITING, |bytes| bytes > 1e6).await;
     let mut newcomer = server.client(CodecKind::Json).await;
-    let (state, mut most) = (newcomer.ok("read", json!({"entity": rooms[1]})).await, 0.0_f64);
+    let state = newcomer.ok("read", json!({"entity": rooms[1]})).await;
+    let mut most = 0.0_f64;
     assert_eq!(state["state"]["messages"].as_array().map(Vec::len), Some(100));
     newcomer.subscribe(rooms[0]).await;
-    // Whatever else they ask for: nothing more is read from them.
+    // Whatever else they request, the server reads no more from them.
     for _ in 0..20 {
         newcomer.ok("ping", json!({})).await;
         most = most.max(server.sample(MEMORY).await - before);
     }
     let waiting = server.sample(WAITING).await;
     eprintln!("{waiting} bytes wait; memory grew by {most}");
-    assert!(most < 150e6, "{CLIENTS} clients that take nothing have cost {most} bytes");
+    assert!(most < 150e6, "{CLIENTS} clients that receive nothing have cost {most} bytes");
     drop(deaf);
     server.until(WAITING, |bytes| bytes == 0.0).await;
     server.assert_serves().await;
 }
 
-/// CPU time of the server, in seconds.
+/// The server's CPU time in seconds.
 async fn cpu(server: &Server) -> f64 {
     server.sample("process_cpu_seconds_total").await
 }
 
-/// Asks the same again and again; the CPU time of one time, in microseconds. `each` gives the
-/// parameters of a turn.
+/// Sends the same request `times` times and returns the CPU time of one in microseconds. `each`
+/// gives the parameters of each turn.
 async fn cost_of(
     server: &Server,
     client: &mut Client,
@@ -168,19 +169,19 @@ async fn cost_of(
             ids.push(client.ask(method, each(turn)).await);
         }
         for id in ids {
-            // What is refused has a cost as well.
+            // Refused requests have a cost as well.
             let _ = client.answer(id).await;
         }
     }
     (cpu(server).await - before) * 1e6 / times as f64
 }
 
-/// The worst known input of each request, against an ordinary op: it may cost as many of them as it
-/// pays tokens for, a token for each request, each 16 KiB of an answer, and each part of its own
-/// bytes that the rates allow with one request.
+/// The worst known input of each request, compared with an ordinary op. It may cost as many
+/// ordinary ops as it pays tokens: one for the request, one for each 16 KiB of the answer, and one
+/// for each share of its own bytes that the rates allow per request.
 #[tokio::test]
 async fn no_request_costs_much_more_than_it_pays_for() {
-    // Generous: builds that are not optimized, and machines with other work, are to pass.
+    // Generous, so that unoptimized builds and busy machines pass.
     const MARGIN: f64 = 12.0;
     // `bytes_per_second` and `requests_per_second` by default: 256 KiB and 100.
     const BYTES: f64 = 256.0 * 1024.0 / 100.0;
@@ -210,7 +211,7 @@ async fn no_request_costs_much_more_than_it_pays_for() {
     let meta =
         json!({"entity": "room:crowd", "action": "enter", "meta": {"about": "x".repeat(1000)}});
     let signal = json!({"entity": "room:large", "type": "cursor", "body": "x".repeat(32_000)});
-    // Each with the bytes of its answer and of its own message.
+    // Each with the number of repetitions, the bytes of its answer and the bytes of the request.
     let rows = [
         ("ping", 256, 0, 100, json!({})),
         ("read", 256, 1_000_000, 100, whole("room:large")),
@@ -246,7 +247,7 @@ async fn no_request_costs_much_more_than_it_pays_for() {
         let tokens = 1.0 + f64::from(answer) / 16_384.0 + f64::from(own) / BYTES;
         let shown: String = params.to_string().chars().take(60).collect();
         eprintln!("{method} {shown}: {cost:.0} us for {tokens:.0} tokens");
-        // The clock of the process has steps of 10 ms.
+        // The process's CPU clock has steps of 10 ms.
         let step = 20_000.0 / times as f64;
         assert!(
             cost <= MARGIN * tokens * ordinary + step,
@@ -255,14 +256,15 @@ async fn no_request_costs_much_more_than_it_pays_for() {
     }
 }
 
-/// One message names 256 rooms that nobody has written to, and its user is present in each of them.
+/// One message names 256 rooms that nobody has written to, and its user becomes present in each of
+/// them.
 #[tokio::test]
-async fn an_entity_nobody_has_written_to_costs_little() {
+async fn an_unwritten_entity_costs_little_memory() {
     const CLIENTS: usize = 20;
     const ROOMS: usize = 256;
     let server =
         Server::builder().unlimited().with("socket.max_message_bytes = \"64KiB\"").start().await;
-    // The allocator's first pages are nobody's.
+    // The allocator's first pages should not count.
     server.join(CodecKind::Json, connect_to(0, ROOMS)).await;
     let before = server.sample(MEMORY).await;
     let mut clients = Vec::new();

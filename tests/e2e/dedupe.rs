@@ -1,5 +1,5 @@
-//! What an entity has forgotten: nobody else pays for what a client says, and nothing is executed
-//! twice.
+//! Clients that an entity has forgotten: nobody pays for another client's claims, and nothing is
+//! executed twice.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,7 +20,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64
 }
 
-/// A client id made at this time.
+/// A client id that was created at the time `made`.
 fn client_id(made: u64, number: u64) -> String {
     let digit = |value: u64| char::from(b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"[(value & 31) as usize]);
     let digits =
@@ -54,11 +54,11 @@ async fn a_date_ahead_of_the_clock_refuses_nobody_else() {
             put_off += 1;
         }
     }
-    assert_eq!(put_off, 16, "as many are dated ahead as are remembered");
+    assert_eq!(put_off, 16, "only as many clients may date ahead as are remembered");
     assert_eq!(
         quiet.ok("send", vote(1)).await["duplicate"],
         true,
-        "who was there before is remembered"
+        "earlier clients are remembered"
     );
     quiet.ok("send", vote(2)).await;
     late.ok("send", vote(1)).await;
@@ -71,7 +71,7 @@ async fn a_date_ahead_of_the_clock_refuses_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_forgotten_client_that_comes_back_has_nothing_executed_twice() {
+async fn a_forgotten_clients_ops_are_not_executed_twice() {
     let server = Server::builder().with(FEW_CLIENTS).unlimited().durable().start().await;
     let (mut client, hello) = server.join(CodecKind::Json, json!({})).await;
     let dated = |n: u64, at: u64| {
@@ -102,7 +102,7 @@ async fn a_forgotten_client_that_comes_back_has_nothing_executed_twice() {
     }
 }
 
-async fn another_op_under_a_used_number_is_refused(codec: CodecKind) {
+async fn a_different_op_with_a_used_number_is_refused(codec: CodecKind) {
     let server = Server::builder().durable().start().await;
     let (mut client, hello) = server.join(codec, json!({})).await;
     let first = client.ok("send", vote(1)).await;
@@ -119,7 +119,7 @@ async fn another_op_under_a_used_number_is_refused(codec: CodecKind) {
                 let error = client.fails("send", other.clone(), "invalid_params").await;
                 assert_eq!(error["data"]["reason"], "n_reused", "{error}");
             }
-            // The same op in another spelling.
+            // The same op, spelt differently.
             let text = format!(
                 r#"{{"jsonrpc": "2.0", "id": 9000, "method": "send", "params": {{"entity": "{VOTE}", "type": "increment", "n": 1, "if_seq": 77,
                 "body": {{ "by": 1.0, "\u0070ath": "\/votes" }}}}}}"#
@@ -136,5 +136,5 @@ async fn another_op_under_a_used_number_is_refused(codec: CodecKind) {
 }
 
 mod codecs {
-    crate::over_both_codecs!(another_op_under_a_used_number_is_refused);
+    crate::over_both_codecs!(a_different_op_with_a_used_number_is_refused);
 }

@@ -74,7 +74,7 @@ async fn every_op_does_what_it_says(codec: CodecKind) {
     }
 }
 
-async fn what_cannot_be_done_changes_nothing(codec: CodecKind) {
+async fn refused_ops_change_nothing(codec: CodecKind) {
     let server = Server::builder()
         .with("kinds.doc = {behaviour = \"document\", max_state_bytes = 200, max_depth = 4, initial = {a = \"x\"}}")
         .start()
@@ -126,7 +126,7 @@ async fn what_cannot_be_done_changes_nothing(codec: CodecKind) {
     assert_eq!(error["data"]["reason"], "too_large");
 }
 
-async fn a_conflict_tells_the_current_seq(codec: CodecKind) {
+async fn a_conflict_reports_the_current_seq(codec: CodecKind) {
     let server = Server::builder().start().await;
     let mut client = server.client(codec).await;
     let op = |n: u64, if_seq: u64| json!({"entity": "doc:c", "n": n, "type": "set", "body": {"path": "/a", "value": n}, "if_seq": if_seq});
@@ -138,7 +138,7 @@ async fn a_conflict_tells_the_current_seq(codec: CodecKind) {
     assert_eq!(
         (&repeated["seq"], &repeated["duplicate"]),
         (&json!(2), &json!(true)),
-        "a repeat is no conflict with itself"
+        "a repeat does not conflict with itself"
     );
     assert_eq!(client.read("doc:c").await, json!({"a": 2}));
 }
@@ -179,9 +179,9 @@ async fn concurrent_increments_add_up_exactly() {
     server.assert_serves().await;
 }
 
-/// Of many who all write on top of the same seq, one wins.
+/// Of several clients that write on top of the same seq, one wins.
 #[tokio::test]
-async fn of_concurrent_if_seq_one_wins() {
+async fn one_of_several_concurrent_if_seq_ops_wins() {
     let server = Server::builder().start().await;
     let mut clients = Vec::new();
     for index in 0..5 {
@@ -210,6 +210,6 @@ async fn of_concurrent_if_seq_one_wins() {
 
 mod codecs {
     crate::over_both_codecs!(every_op_does_what_it_says);
-    crate::over_both_codecs!(what_cannot_be_done_changes_nothing);
-    crate::over_both_codecs!(a_conflict_tells_the_current_seq);
+    crate::over_both_codecs!(refused_ops_change_nothing);
+    crate::over_both_codecs!(a_conflict_reports_the_current_seq);
 }

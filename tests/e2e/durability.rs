@@ -1,5 +1,4 @@
-//! Acknowledged means durable: nothing that was answered is lost in a power cut, and nothing
-//! happens twice.
+//! Acknowledged means durable: no acknowledged op is lost in a power cut, and none happens twice.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,19 +14,19 @@ use crate::server::{Server, Stopped, within};
 
 const CLIENTS: usize = 5;
 const ROOMS: [&str; 2] = ["room:ledger", "room:other"];
-/// Acknowledgements after which the power goes.
+/// The number of acknowledgements after which the power fails.
 const ENOUGH: usize = 600;
 const ROUNDS: usize = 3;
 
-/// One sender: what it has sent, and what of that was acknowledged.
+/// One sender: what it has sent, and which of that was acknowledged.
 #[derive(Default)]
 struct Sender {
-    /// Its id, once it has one.
+    /// Its client id, once it has one.
     id: Option<String>,
     next: u64,
-    /// Number and seq of what was acknowledged, by room.
+    /// The number and seq of each acknowledged op, by room.
     acknowledged: BTreeMap<&'static str, BTreeMap<u64, u64>>,
-    /// Sent and not answered.
+    /// Sent but not answered.
     open: BTreeMap<u64, &'static str>,
 }
 
@@ -60,7 +59,8 @@ impl Sender {
         loop {
             while flight.len() < 20 {
                 self.next += 1;
-                let (n, room) = (self.next, ROOMS[self.next as usize % ROOMS.len()]);
+                let n = self.next;
+                let room = ROOMS[n as usize % ROOMS.len()];
                 self.open.insert(n, room);
                 let Ok(id) = client.try_ask("send", op(room, index, n)).await else {
                     return (index, self);
@@ -76,7 +76,7 @@ impl Sender {
         }
     }
 
-    /// Repeats what was left open, as the SDK does after a reconnect.
+    /// Repeats the unanswered ops, as the SDK does after a reconnect.
     async fn settle(&mut self, server: &Server, index: usize) {
         let mut client = self.connect(server, index).await;
         for (n, room) in self.open.clone() {
@@ -86,22 +86,23 @@ impl Sender {
     }
 }
 
-/// Senders under full load until the power goes.
-async fn until_the_power_goes(server: Server, senders: Vec<Sender>) -> (Stopped, Vec<Sender>) {
-    let (acks, enough) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+/// Runs the senders at full load until the power fails.
+async fn until_the_power_fails(server: Server, senders: Vec<Sender>) -> (Stopped, Vec<Sender>) {
+    let acks = Arc::new(AtomicUsize::new(0));
+    let enough = Arc::new(Notify::new());
     let mut tasks = JoinSet::new();
     for (index, mut sender) in senders.into_iter().enumerate() {
         let client = sender.connect(&server, index).await;
         tasks.spawn(sender.pipeline(client, index, Arc::clone(&acks), Arc::clone(&enough)));
     }
-    within("enough is acknowledged", enough.notified()).await;
+    within("enough acknowledgements", enough.notified()).await;
     let stopped = server.kill().await;
     let mut senders: Vec<_> = tasks.join_all().await;
     senders.sort_unstable_by_key(|(index, _)| *index);
     (stopped, senders.into_iter().map(|(_, sender)| sender).collect())
 }
 
-/// Where the log has each op of each sender. The log must have no gap, and no op twice.
+/// The seq of each op of each sender in the log. The log must have no gap and no op twice.
 async fn ledger(server: &Server, room: &str) -> BTreeMap<(usize, u64), u64> {
     let mut client = server.client(CodecKind::Json).await;
     let mut found = BTreeMap::new();
@@ -123,7 +124,7 @@ async fn acknowledged_ops_survive_power_cuts() {
     let mut server = Server::builder().durable().unlimited().start().await;
     let mut senders: Vec<Sender> = (0..CLIENTS).map(|_| Sender::default()).collect();
     for round in 1..=ROUNDS {
-        let (stopped, after) = until_the_power_goes(server, senders).await;
+        let (stopped, after) = until_the_power_fails(server, senders).await;
         senders = after;
         server = stopped.start().await;
         for room in ROOMS {
@@ -151,7 +152,7 @@ async fn acknowledged_ops_survive_power_cuts() {
                 assert_eq!(
                     ledger.get(&(index, *n)),
                     Some(seq),
-                    "in the end every op is there once, where its answer says"
+                    "in the end every op is in the log once, where its answer says"
                 );
             }
         }
@@ -164,7 +165,7 @@ async fn acknowledged_ops_survive_power_cuts() {
     server.assert_serves().await;
 }
 
-/// A log with snapshots behind it wakes to the same state.
+/// An entity with snapshots wakes to the same state.
 #[tokio::test]
 async fn state_survives_snapshots_and_power_cuts() {
     let server = Server::builder()
@@ -181,7 +182,7 @@ async fn state_survives_snapshots_and_power_cuts() {
             .await;
         client.send("doc:counts", n, "increment", json!({"path": "/count", "by": 1})).await;
     }
-    assert!(server.sample("greenroom_snapshots_total").await >= 1.0, "this is about snapshots");
+    assert!(server.sample("greenroom_snapshots_total").await >= 1.0, "there are snapshots");
     let server = server.kill().await.start().await;
     let mut client = server.client(CodecKind::Json).await;
     assert_eq!(client.ok("read", json!({"entity": "doc:s"})).await["seq"], 100);
@@ -191,7 +192,7 @@ async fn state_survives_snapshots_and_power_cuts() {
     assert_eq!((&sent["seq"], &sent["result"]), (&json!(101), &json!(101)));
 }
 
-/// An entity that has gone to sleep wakes to what it was.
+/// An entity that went to sleep wakes to the same state.
 #[tokio::test]
 async fn sleep_loses_nothing() {
     let server = Server::builder()
@@ -202,7 +203,7 @@ async fn sleep_loses_nothing() {
     let (mut client, hello) = server.join(CodecKind::Json, json!({})).await;
     let first = client.send("room:sleepy", 1, "post", json!({"text": "before"})).await;
     client.close().await;
-    // That an entity sleeps shows nowhere else.
+    // Nothing else shows that an entity sleeps.
     server.until("greenroom_entities_awake{kind=\"room\"}", |awake| awake == 0.0).await;
     let (mut client, _) = server.join(CodecKind::Json, json!({"client": hello["client"]})).await;
     assert_eq!(client.read("room:sleepy").await["messages"][0]["body"]["text"], "before");

@@ -1,5 +1,5 @@
-//! Deleted and purged messages: nobody is told what they said any more, and in the end the database
-//! does not know it either.
+//! Deleted and purged messages: nobody sees their contents any more, and in the end they are gone
+//! from the database too.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::token::SECRET;
 
 const ROOM: &str = "room:lobby";
 
-/// Few events in memory, so that the rest is read from the journal.
+/// A server that keeps few events in memory, so that the rest is read from the journal.
 fn builder() -> Builder {
     Server::builder().with(SECRET).with(
         "kinds.room.behaviour = \"room\"\nkinds.room.ring_events = 3\nkinds.room.messages = 4",
@@ -25,7 +25,7 @@ async fn join(server: &Server, user: &str, moderates: bool, codec: CodecKind) ->
     server.join(codec, json!({"token": token})).await.0
 }
 
-/// Whatever a newcomer can find out about the room.
+/// Everything that a newcomer can find out about the room.
 async fn everything(server: &Server, codec: CodecKind) -> Vec<Value> {
     let mut client = join(server, "carol", false, codec).await;
     let mut all = vec![client.read(ROOM).await];
@@ -44,7 +44,8 @@ async fn everything(server: &Server, codec: CodecKind) -> Vec<Value> {
         }
     }
     let subscribed = client.subscribe(ROOM).await;
-    let (epoch, seq) = (&subscribed["epoch"], subscribed["seq"].as_u64().expect("a seq"));
+    let epoch = &subscribed["epoch"];
+    let seq = subscribed["seq"].as_u64().expect("a seq");
     for after in 0..=seq {
         all.push(
             client
@@ -64,7 +65,7 @@ async fn assert_hidden(server: &Server, secrets: &[&str]) {
     }
 }
 
-/// The log of the room, with deleted bodies by their seqs.
+/// The seqs and types of the deleted events in the room's log.
 async fn tombstones(server: &Server) -> Vec<(u64, String)> {
     let mut client = join(server, "dave", false, CodecKind::Json).await;
     let log = client.log(ROOM).await;
@@ -81,7 +82,7 @@ async fn tombstones(server: &Server) -> Vec<(u64, String)> {
         .collect()
 }
 
-async fn what_is_deleted_is_hidden_at_once(codec: CodecKind) {
+async fn deleted_messages_are_hidden_at_once(codec: CodecKind) {
     let server = builder().durable().start().await;
     let mut alice = join(&server, "alice", false, codec).await;
     let mut bob = join(&server, "bob", false, codec).await;
@@ -110,7 +111,7 @@ async fn what_is_deleted_is_hidden_at_once(codec: CodecKind) {
     alice.rejected(ROOM, 7, "react", json!({"seq": 2, "emoji": "x"}), "message_not_found").await;
     assert_eq!(tombstones(&server).await, [(2, "post".to_owned()), (3, "edit".to_owned())]);
 
-    // A message that has left the state is out of reach for a delete, and not for a purge.
+    // A message that is no longer in the state can be purged, but not deleted.
     alice.send(ROOM, 8, "post", json!({"text": "secret C"})).await;
     for n in 9..16 {
         alice.send(ROOM, n, "post", json!({"text": format!("kept {n}")})).await;
@@ -141,7 +142,7 @@ async fn what_is_deleted_is_hidden_at_once(codec: CodecKind) {
     server.assert_serves().await;
 }
 
-/// Which files below `directory` hold these bytes.
+/// The files below `directory` that contain these bytes.
 fn files_with(directory: &Path, bytes: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).expect("the directory can be read") {
@@ -160,9 +161,10 @@ fn files_with(directory: &Path, bytes: &[u8]) -> Vec<String> {
 }
 
 async fn rewrite(stopped: &Stopped) -> (Option<i32>, String) {
-    let output = within("it ends", command(stopped.directory.path()).arg("rewrite").output())
-        .await
-        .expect("the binary runs");
+    let output =
+        within("the end of the rewrite", command(stopped.directory.path()).arg("rewrite").output())
+            .await
+            .expect("the binary runs");
     (
         output.status.code(),
         format!(
@@ -180,7 +182,7 @@ async fn stop(server: Server) -> Stopped {
     stopped
 }
 
-/// All that the database shows to a client.
+/// Everything in the database that a client can see.
 async fn contents(server: &Server) -> Vec<Value> {
     let mut client = join(server, "carol", false, CodecKind::Json).await;
     let mut all = Vec::new();
@@ -192,12 +194,12 @@ async fn contents(server: &Server) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn what_is_purged_leaves_the_disk() {
+async fn a_rewrite_removes_purged_bytes_from_the_disk() {
     let server = builder().with("kinds.doc.behaviour = \"document\"").durable().start().await;
     let mut alice = join(&server, "alice", false, CodecKind::Json).await;
-    // Small values and large ones lie in different files.
-    let (small, large) =
-        ("a-secret-that-is-small", format!("a-secret-that-is-large{}", "x".repeat(20_000)));
+    // Small and large values are stored in different files.
+    let small = "a-secret-that-is-small";
+    let large = format!("a-secret-that-is-large{}", "x".repeat(20_000));
     alice.send(ROOM, 1, "post", json!({"text": small})).await;
     alice.send(ROOM, 2, "post", json!({"text": large})).await;
     alice.send("room:other", 3, "post", json!({"text": "kept"})).await;
@@ -207,7 +209,7 @@ async fn what_is_purged_leaves_the_disk() {
             .send(ROOM, n, "post", json!({"text": format!("kept {n} {}", "y".repeat(10_000))}))
             .await;
     }
-    // A snapshot has them, for the room sleeps.
+    // They are in a snapshot too, because the room went to sleep.
     let server = stop(server).await.start().await;
     let mut alice_again = join(&server, "alice", false, CodecKind::Json).await;
     alice_again.send("room:other", 20, "post", json!({"text": "kept too"})).await;
@@ -224,7 +226,7 @@ async fn what_is_purged_leaves_the_disk() {
     let stopped = stop(server).await;
     assert!(
         !files_with(&data, b"a-secret").is_empty(),
-        "without it the old bytes are there: the test looks in the right place"
+        "before the rewrite the old bytes are there, so the test looks in the right place"
     );
     let (code, says) = rewrite(&stopped).await;
     assert_eq!(code, Some(0), "{says}");
@@ -232,7 +234,7 @@ async fn what_is_purged_leaves_the_disk() {
         assert!(says.contains(part), "no `{part}` in: {says}");
     }
     assert_eq!(files_with(&data, b"a-secret"), [""; 0], "the bytes are gone");
-    assert!(!files_with(&data, b"kept 12").is_empty(), "others are not");
+    assert!(!files_with(&data, b"kept 12").is_empty(), "other bytes are still there");
     let server = stopped.start().await;
     assert_eq!(contents(&server).await, before, "everything else is still there");
     let mut alice = join(&server, "alice", false, CodecKind::Json).await;
@@ -241,7 +243,7 @@ async fn what_is_purged_leaves_the_disk() {
     assert_eq!(rewrite(&stopped).await.0, Some(0), "it can be done again");
 }
 
-/// The files of a rewrite that was interrupted when it had moved some of the old ones away.
+/// Sets up the files of a rewrite that was interrupted while it was moving the old ones away.
 #[tokio::test]
 async fn an_interrupted_rewrite_is_finished_at_the_next_start() {
     let server = builder().durable().start().await;
@@ -254,8 +256,8 @@ async fn an_interrupted_rewrite_is_finished_at_the_next_start() {
         .expect("it can be read")
         .map(|entry| entry.expect("an entry").file_name())
         .collect();
-    std::fs::create_dir(&new).expect("it can be made");
-    std::fs::create_dir(&old).expect("it can be made");
+    std::fs::create_dir(&new).expect("it can be created");
+    std::fs::create_dir(&old).expect("it can be created");
     for name in names.iter().filter(|name| *name != "greenroom.lock") {
         std::fs::rename(data.join(name), new.join(name)).expect("it can be moved");
     }
@@ -264,14 +266,14 @@ async fn an_interrupted_rewrite_is_finished_at_the_next_start() {
     std::fs::write(data.join("rewrite.state"), "moving the old files out\n")
         .expect("it can be written");
     let server = stopped.start().await;
-    assert!(server.log().contains("finished a rewrite"), "{}", server.log());
+    assert!(server.log().contains("finished an interrupted rewrite"), "{}", server.log());
     let mut carol = join(&server, "carol", false, CodecKind::Json).await;
     assert_eq!(carol.log(ROOM).await[0]["body"]["text"], "kept");
     assert!(!data.join("an-old-file").exists(), "old files are removed");
     assert!(!new.exists() && !old.exists() && !data.join("rewrite.state").exists());
-    // One that was not complete is discarded by the next rewrite.
+    // The next rewrite discards new files that were not complete.
     let stopped = stop(server).await;
-    std::fs::create_dir(&new).expect("it can be made");
+    std::fs::create_dir(&new).expect("it can be created");
     std::fs::write(new.join("half"), "of it").expect("it can be written");
     let (code, says) = rewrite(&stopped).await;
     assert!(code == Some(0) && !new.exists() && !data.join("half").exists(), "{says}");
@@ -281,24 +283,24 @@ async fn an_interrupted_rewrite_is_finished_at_the_next_start() {
 }
 
 async fn rewrite_while_it_runs(server: &Server) -> String {
-    let output = within("it ends", command(server.path()).arg("rewrite").output())
+    let output = within("the end of the rewrite", command(server.path()).arg("rewrite").output())
         .await
         .expect("the binary runs");
-    assert_eq!(output.status.code(), Some(1), "a running server keeps its database");
+    assert_eq!(output.status.code(), Some(1), "a running server keeps its database locked");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[tokio::test]
-async fn only_a_database_on_disk_is_rewritten() {
+async fn only_a_database_on_disk_can_be_rewritten() {
     let stopped = Server::builder().prepare();
     let (code, says) = rewrite(&stopped).await;
     assert!(code == Some(2) && says.contains("memory"), "{says}");
     let stopped = Server::builder().durable().prepare();
     let (code, says) = rewrite(&stopped).await;
     assert!(code == Some(1) && says.contains("no database"), "{says}");
-    assert!(!stopped.directory.path().join("data").exists(), "nothing is made");
+    assert!(!stopped.directory.path().join("data").exists(), "nothing is created");
 }
 
 mod codecs {
-    crate::over_both_codecs!(what_is_deleted_is_hidden_at_once);
+    crate::over_both_codecs!(deleted_messages_are_hidden_at_once);
 }

@@ -1,5 +1,5 @@
-//! Every documented error, provoked. The match has no rest: a new code does not compile until it is
-//! provoked here or excused.
+//! Provokes every documented error. The match has no wildcard, so a new code does not compile until
+//! it is provoked here or excused.
 
 use greenroom_protocol::{CodecKind, ErrorCode};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::client::encode;
 use crate::server::Server;
 use crate::token::{SECRET, mint};
 
-/// How an error came about.
+/// The result of provoking an error.
 enum Provoked {
     By(Value),
     /// Why it cannot be provoked from outside.
@@ -98,7 +98,8 @@ async fn provoke(code: ErrorCode, codec: CodecKind) -> Provoked {
             let server = builder.with(SECRET).with("auth.leeway = \"0s\"").start().await;
             let token = mint(server.path(), &["--sub", "alice", "--ttl", "1s"]).await;
             let mut first = server.open(codec).await;
-            // It may have expired on the way already; otherwise its session's end says so.
+            // The token may have expired on the way; otherwise the end of its session shows that it
+            // has.
             if first.call("connect", json!({"token": token})).await.is_ok() {
                 first.closed().await;
             }

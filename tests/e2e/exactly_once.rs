@@ -13,7 +13,7 @@ fn vote(n: u64) -> Value {
     json!({"entity": VOTE, "n": n, "type": "increment", "body": {"path": "/votes", "by": 1}})
 }
 
-/// Repeats an op and wants its first outcome.
+/// Repeats an op, which must return its first outcome.
 async fn repeat(client: &mut Client, n: u64, first: &Value) {
     let mut wanted = first.clone();
     wanted["duplicate"] = json!(true);
@@ -33,7 +33,7 @@ async fn a_repeat_returns_the_first_outcome(codec: CodecKind) {
     client.ok("send", vote(2)).await;
     repeat(&mut client, 1, &first).await;
     client.close().await;
-    // The other codec's client is the same one as long as it presents the same id.
+    // A client of the other codec is the same client if it presents the same id.
     for codec in CodecKind::ALL {
         let (mut again, second) = server.join(codec, json!({"client": hello["client"]})).await;
         assert_eq!(
@@ -53,14 +53,15 @@ async fn a_repeat_returns_the_first_outcome(codec: CodecKind) {
     );
 }
 
-/// Repeats that are in flight together with their original: one is executed.
+/// Of repeats in flight at the same time as the original, only one op is executed.
 #[tokio::test]
-async fn a_race_with_oneself_counts_once() {
+async fn concurrent_repeats_are_executed_once() {
     let server = Server::builder().start().await;
     let (mut one, hello) = server.join(CodecKind::Json, json!({})).await;
     let (mut two, _) = server.join(CodecKind::MsgPack, json!({"client": hello["client"]})).await;
     for n in 1..=40 {
-        let (first, second) = (one.ask("send", vote(n)).await, two.ask("send", vote(n)).await);
+        let first = one.ask("send", vote(n)).await;
+        let second = two.ask("send", vote(n)).await;
         let outcomes = [
             one.answer(first).await.expect("accepted"),
             two.answer(second).await.expect("accepted"),
@@ -75,9 +76,10 @@ async fn a_race_with_oneself_counts_once() {
 }
 
 #[tokio::test]
-async fn nobody_takes_another_users_numbers() {
+async fn op_numbers_are_separate_for_each_user() {
     let server = Server::builder().with(SECRET).start().await;
-    let (alice, bob) = (server.token("alice", &[]).await, server.token("bob", &[]).await);
+    let alice = server.token("alice", &[]).await;
+    let bob = server.token("bob", &[]).await;
     let (mut alice, hello) = server.join(CodecKind::Json, json!({"token": alice})).await;
     let (mut bob, _) =
         server.join(CodecKind::Json, json!({"token": bob, "client": hello["client"]})).await;
@@ -91,7 +93,7 @@ async fn nobody_takes_another_users_numbers() {
 }
 
 #[tokio::test]
-async fn beyond_the_window_is_a_definite_error() {
+async fn ops_beyond_the_dedupe_window_get_a_definite_error() {
     let server = Server::builder()
         .with("socket.max_in_flight = 4")
         .with("kinds.doc = {behaviour = \"document\", dedupe_ops = 4}")
@@ -107,11 +109,11 @@ async fn beyond_the_window_is_a_definite_error() {
     assert_eq!(
         client.read(VOTE).await,
         json!({"votes": 10}),
-        "what is expired was not executed again"
+        "expired ops were not executed again"
     );
 }
 
-/// A refusal is no outcome: the same number may be tried again.
+/// A refusal is not an outcome: the same number may be tried again.
 #[tokio::test]
 async fn a_refused_op_may_be_repeated() {
     let server = Server::builder().start().await;
@@ -128,7 +130,7 @@ async fn a_refused_op_may_be_repeated() {
 }
 
 #[tokio::test]
-async fn restarts_and_power_cuts_forget_nothing() {
+async fn outcomes_survive_restarts_and_power_cuts() {
     let server = Server::builder().durable().start().await;
     let (mut client, hello) = server.join(CodecKind::Json, json!({})).await;
     let first = client.ok("send", vote(1)).await;

@@ -1,5 +1,5 @@
-//! RFC 6455, broken in every way: each violation closes its own connection with the right code, and
-//! no other.
+//! Breaks RFC 6455 in every way: each violation closes its own connection with the right code, and
+//! no other connection.
 
 use greenroom_protocol::CodecKind;
 use serde_json::json;
@@ -21,7 +21,7 @@ fn close_frame(code: u16, reason: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn violations_close_with_their_code() {
+async fn protocol_violations_close_with_the_right_code() {
     let mut server = Server::builder().unlimited().start().await;
     let mut neighbour = server.client(CodecKind::Json).await;
     let large = vec![b' '; 40_000];
@@ -57,8 +57,7 @@ async fn violations_close_with_their_code() {
         ("close with a reason that is not UTF-8", close_frame(1000, b"\xff\xfe"), 1002),
     ];
     for (name, bytes, code) in &table {
-        // Masks, keys and lengths are whole in the headers; the mask follows where only a header is
-        // sent.
+        // The headers lack their mask, so add one to complete them.
         let mut bytes = bytes.clone();
         if name.contains("header") {
             bytes.extend_from_slice(&[1, 2, 3, 4]);
@@ -66,7 +65,7 @@ async fn violations_close_with_their_code() {
         let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
         raw.write(&bytes).await;
         assert_eq!(raw.closed().await.0, *code, "{name}");
-        // Byte by byte it is the same.
+        // The result is the same byte by byte.
         let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
         if bytes.len() < 200 {
             for byte in &bytes {
@@ -79,8 +78,8 @@ async fn violations_close_with_their_code() {
     server.assert_serves().await;
 }
 
-/// Section 7.4: 1004 to 1006 and 1015 are never sent, 1016 to 2999 are nobody's yet, and there is
-/// nothing below 1000 or from 5000 on.
+/// Section 7.4: 1004 to 1006 and 1015 are never sent, 1016 to 2999 are unassigned, and there are no
+/// codes below 1000 or from 5000 on.
 #[tokio::test]
 async fn reserved_close_codes_are_refused() {
     let mut server = Server::builder().unlimited().start().await;
@@ -99,10 +98,10 @@ async fn reserved_close_codes_are_refused() {
     server.assert_serves().await;
 }
 
-/// Section 7.1.7: once a connection has failed, and also once a client has closed it, nothing more
-/// of it is looked at.
+/// Section 7.1.7: once a connection has failed, or a client has closed it, nothing more from it is
+/// processed.
 #[tokio::test]
-async fn nothing_is_processed_after_the_end() {
+async fn nothing_is_processed_after_a_close() {
     let mut server = Server::builder().unlimited().start().await;
     let connect = burst(CodecKind::Json, &[request(1, "connect", json!({}))]);
     let table: Vec<(&str, Vec<u8>, u16)> = vec![
@@ -141,17 +140,17 @@ async fn nothing_is_processed_after_the_end() {
             assert_eq!(
                 client.ok("read", json!({"entity": entity})).await["seq"],
                 0,
-                "{name}: an op behind the end was executed"
+                "{name}: an op after the end was executed"
             );
         }
     }
     server.assert_serves().await;
 }
 
-/// Section 5.2: a length has its shortest form. `read_frame` asserts that of every frame; here they
-/// are at the boundaries.
+/// Section 5.2: lengths must use the shortest encoding. `read_frame` asserts that for every frame;
+/// this test tries lengths at the boundaries.
 #[tokio::test]
-async fn lengths_have_their_shortest_form() {
+async fn frame_lengths_use_the_shortest_encoding() {
     let server = Server::builder().unlimited().start().await;
     let mut client = server.client(CodecKind::Json).await;
     let part = "x".repeat(30_000);
@@ -160,13 +159,13 @@ async fn lengths_have_their_shortest_form() {
         raw.write(&burst(CodecKind::Json, &[request(1, "connect", json!({}))])).await;
         raw.read_frame().await.expect("an answer");
         let read = burst(CodecKind::Json, &[request(2, "read", json!({"entity": entity}))]);
-        // The id of a request comes back with the answer, so it sets the answer's length.
+        // The answer repeats the request's id, so the id controls the answer's length.
         raw.write(&read).await;
         let (_, plain) = raw.read_frame().await.expect("an answer");
         for wanted in wanted {
             let pad = wanted
                 .checked_sub(plain.len() + 1)
-                .unwrap_or_else(|| panic!("{} is below {wanted} already", plain.len()));
+                .unwrap_or_else(|| panic!("{} is already more than {wanted}", plain.len()));
             let mut request = request(2, "read", json!({"entity": entity}));
             request["id"] = json!("i".repeat(pad));
             raw.write(&burst(CodecKind::Json, &[request])).await;
@@ -190,7 +189,7 @@ async fn lengths_have_their_shortest_form() {
 }
 
 #[tokio::test]
-async fn a_length_of_64_bits_with_the_top_bit_is_refused() {
+async fn a_64_bit_length_with_the_top_bit_set_is_refused() {
     let server = Server::builder().start().await;
     let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
     raw.write(&[&header(FIN | TEXT, u64::MAX)[..], &[1, 2, 3, 4]].concat()).await;
@@ -199,14 +198,14 @@ async fn a_length_of_64_bits_with_the_top_bit_is_refused() {
 }
 
 #[tokio::test]
-async fn endless_fragments_end() {
+async fn endless_fragments_are_cut_off() {
     let mut server = Server::builder().unlimited().start().await;
     let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
     raw.frame(TEXT, b"\"").await;
-    // Far more than a message may have; the server stops taking them when it is over.
-    let some: Vec<u8> = (0..1000).flat_map(|_| frame(CONTINUATION, b"xxxxxxxxxx")).collect();
+    // Far more than a message may have; the server stops reading once the limit is exceeded.
+    let fragments: Vec<u8> = (0..1000).flat_map(|_| frame(CONTINUATION, b"xxxxxxxxxx")).collect();
     for _ in 0..20 {
-        raw.write(&some).await;
+        raw.write(&fragments).await;
     }
     assert_eq!(raw.closed().await.0, 1009);
     server.assert_serves().await;
@@ -217,17 +216,17 @@ async fn empty_fragments_cost_what_requests_cost() {
     let mut server = Server::builder().start().await;
     let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
     raw.frame(TEXT, b"").await;
-    // Without a payload they are within every bound on bytes. Twice the burst and the refusals that
-    // end a session.
+    // Without a payload they stay within every limit on bytes. This is twice the burst and the
+    // number of refusals that end a session.
     raw.write(&frame(CONTINUATION, b"").repeat(1000)).await;
     assert_eq!(raw.closed().await.0, 4008);
     server.assert_serves().await;
 }
 
-/// What looks odd and is right: fragments with pings between them, empty fragments, split UTF-8,
-/// every valid close.
+/// Unusual but valid input: fragments with pings between them, empty fragments, split UTF-8, every
+/// valid close.
 #[tokio::test]
-async fn what_is_allowed_works() {
+async fn unusual_but_valid_frames_work() {
     let server = Server::builder().unlimited().start().await;
     let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
     raw.write(&burst(CodecKind::Json, &[request(1, "connect", json!({}))])).await;
@@ -252,8 +251,8 @@ async fn what_is_allowed_works() {
     for (name, bytes) in [
         ("no code", frame(FIN | CLOSE, b"")),
         ("going away", close_frame(1001, "bye — ö".as_bytes())),
-        ("of a library", close_frame(3000, b"")),
-        ("of an application", close_frame(4999, &[b'x'; 123])),
+        ("a library's code", close_frame(3000, b"")),
+        ("an application's code", close_frame(4999, &[b'x'; 123])),
     ] {
         let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
         raw.write(&bytes).await;

@@ -1,5 +1,4 @@
-//! A disk that is full: honest failures, an end that a supervisor notices, and nothing acknowledged
-//! is lost.
+//! A full disk: honest errors, an exit that a supervisor notices, and no acknowledged op lost.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,13 +10,13 @@ use crate::server::Server;
 
 const ROOM: &str = "room:archive";
 
-/// A small file system in memory, gone when this is dropped.
+/// A small in-memory file system, unmounted on drop.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Mounts one at `path`, where this user may.
+    /// Mounts one at `path`, if this user may.
     fn mount(path: &Path) -> Option<Self> {
-        std::fs::create_dir_all(path).expect("a directory in a temporary directory can be made");
+        std::fs::create_dir_all(path).expect("a directory can be created in a temporary directory");
         run("mount", &["-t", "tmpfs", "-o", "size=24m", "tmpfs"], path)
             .then(|| Self(path.to_owned()))
     }
@@ -25,7 +24,7 @@ impl SmallDisk {
     fn grow(&self) {
         assert!(
             run("mount", &["-o", "remount,size=256m"], &self.0),
-            "what was mounted can be remounted"
+            "a mounted file system can be remounted"
         );
     }
 }
@@ -41,11 +40,11 @@ fn run(program: &str, args: &[&str], path: &Path) -> bool {
 }
 
 #[tokio::test]
-async fn a_full_disk_loses_nothing_that_was_acknowledged() {
+async fn a_full_disk_loses_no_acknowledged_ops() {
     let stopped = Server::builder().durable().unlimited().with("drain.deadline = \"2s\"").prepare();
     let Some(disk) = SmallDisk::mount(&stopped.directory.path().join("data")) else {
         eprintln!(
-            "SKIPPED a_full_disk_loses_nothing_that_was_acknowledged: this user may not mount a small disk"
+            "SKIPPED a_full_disk_loses_no_acknowledged_ops: this user may not mount a small disk"
         );
         return;
     };
@@ -73,7 +72,7 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged() {
     assert!(acknowledged > 10, "the disk was full after {acknowledged} ops");
 
     let (status, stopped) = server.ended().await;
-    assert_eq!(status.code(), Some(1), "a supervisor has to notice");
+    assert_eq!(status.code(), Some(1), "a supervisor must notice");
     let log =
         std::fs::read_to_string(stopped.directory.path().join("log")).expect("the log is text");
     assert!(log.contains("the store cannot be used any more"), "{log}");
@@ -83,13 +82,10 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged() {
     let log = server.client(CodecKind::Json).await.log(ROOM).await;
     assert!(
         log.len() as u64 >= acknowledged,
-        "{acknowledged} were acknowledged, {} are there",
+        "{acknowledged} ops were acknowledged, {} are in the log",
         log.len()
     );
-    assert!(
-        log.len() as u64 <= acknowledged + 1,
-        "only the op that was not answered may be there too"
-    );
+    assert!(log.len() as u64 <= acknowledged + 1, "only the unanswered op may be in the log too");
     for (index, event) in log.iter().enumerate() {
         assert_eq!(event["seq"], index as u64 + 1);
     }

@@ -1,8 +1,8 @@
-//! Valid traffic, mutated at random: whatever comes, the server goes on for everybody else. And
-//! inputs made at random, whose verdict an oracle knows.
+//! Randomly mutated valid traffic: whatever arrives, the server keeps serving everybody else. And
+//! random inputs for which an oracle knows the right result.
 //!
-//! The seed is printed; `E2E_SEED` sets it. `FUZZ_CASES` sets how many inputs there are;
-//! `make fuzz` goes on with new seeds.
+//! The seed is printed, and can be set with `E2E_SEED`. `FUZZ_CASES` sets the number of inputs;
+//! `make fuzz` keeps going with new seeds.
 
 mod clients;
 mod frames;
@@ -15,9 +15,9 @@ use crate::limits::{burst, request};
 use crate::raw::{Raw, upgrade};
 use crate::server::Server;
 
-/// Connections, each with traffic of its own, unless told otherwise.
+/// The default number of connections, each with traffic of its own.
 const CONNECTIONS: usize = 250;
-/// The seed where none is given: the same inputs on every run.
+/// The default seed, so that every run has the same inputs.
 const SEED: u64 = 20_260_722;
 
 fn rng() -> Rng {
@@ -28,14 +28,14 @@ fn rng() -> Rng {
     Rng::with_seed(seed)
 }
 
-/// How many inputs to try.
+/// The number of inputs to try.
 fn cases(usual: usize) -> usize {
     std::env::var("FUZZ_CASES")
         .ok()
         .map_or(usual, |cases| cases.parse().expect("`FUZZ_CASES` is a number"))
 }
 
-/// A few requests of every kind.
+/// A random selection of requests of all kinds.
 fn traffic(rng: &mut Rng) -> Vec<Value> {
     let room = "room:fuzz";
     let all = [
@@ -75,7 +75,7 @@ fn traffic(rng: &mut Rng) -> Vec<Value> {
     chosen
 }
 
-/// Changes some bytes: flips, cuts, doubles, inserts what matters to parsers.
+/// Changes some bytes: flips, cuts and repeats them, and inserts sequences that matter to parsers.
 fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
     for _ in 0..rng.usize(1..5) {
         let at = rng.usize(..bytes.len().max(1)).min(bytes.len().saturating_sub(1));
@@ -110,7 +110,7 @@ fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Mutated messages in good frames.
+/// Mutated messages in valid frames.
 #[tokio::test]
 async fn mutated_messages() {
     let mut rng = rng();
@@ -141,7 +141,7 @@ async fn mutated_messages() {
     server.assert_serves().await;
 }
 
-/// Mutated bytes, frames and handshake included.
+/// Mutated bytes, including frames and the handshake.
 #[tokio::test]
 async fn mutated_bytes() {
     let mut rng = rng();
@@ -152,14 +152,14 @@ async fn mutated_bytes() {
         let mut raw = Raw::connect(server.address).await;
         let mut hello = upgrade(&[("Sec-WebSocket-Protocol", codec.subprotocol())]).into_bytes();
         let mut bytes = burst(codec, &traffic(&mut rng));
-        // Mostly the frames: a broken handshake ends the story early.
+        // Mostly the frames, because a broken handshake ends the connection early.
         if rng.u8(..5) == 0 {
             mutate(&mut rng, &mut hello);
         } else {
             mutate(&mut rng, &mut bytes);
         }
         raw.write(&[hello, bytes].concat()).await;
-        // Dropped here: the server has to find out by itself.
+        // The connection is dropped here, and the server must notice by itself.
     }
     server.assert_serves().await;
     server.until("greenroom_connections", |open| open == 0.0).await;

@@ -1,4 +1,4 @@
-//! The handshake: who is let in, and what the others are told.
+//! The handshake: who is admitted, and what everybody else is told.
 
 use greenroom_protocol::CodecKind;
 use serde_json::json;
@@ -13,7 +13,7 @@ async fn ask(server: &Server, request: &str) -> Http {
 }
 
 #[tokio::test]
-async fn what_is_no_handshake_is_told_so() {
+async fn invalid_handshakes_are_explained() {
     let mut server = Server::builder().start().await;
     let origin = ("Origin", "https://evil.example");
     let get = upgrade(&[]);
@@ -64,7 +64,7 @@ async fn the_codec_is_agreed_on() {
         .await;
         let answer = raw.http_head().await;
         assert_eq!(answer.status, 101, "{answer:?}");
-        // The value that RFC 6455 computes for its own example key.
+        // The value that RFC 6455 gives for its own example key.
         assert!(
             answer.head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="),
             "{answer:?}"
@@ -77,9 +77,9 @@ async fn the_codec_is_agreed_on() {
     assert_eq!(listed.status, 403);
 }
 
-/// The bytes of requests that come together with the handshake are not lost.
+/// Requests that arrive together with the handshake are not lost.
 #[tokio::test]
-async fn frames_may_follow_at_once() {
+async fn frames_may_follow_the_handshake_at_once() {
     let server = Server::builder().start().await;
     let mut raw = Raw::connect(server.address).await;
     let connect =
@@ -90,9 +90,9 @@ async fn frames_may_follow_at_once() {
     assert!(answer["result"]["session"].is_string(), "{answer}");
 }
 
-/// Half a request, byte garbage, and endless headers end by themselves.
+/// Half a request, random bytes and endless headers end by themselves.
 #[tokio::test]
-async fn half_handshakes_end() {
+async fn unfinished_handshakes_time_out() {
     let mut server = Server::builder().with("socket.handshake_timeout = \"1s\"").start().await;
     let whole = upgrade(&[]);
     for half in ["", "G", "GET /ws HTTP/1.1\r\nHost: x\r\n", &whole[..whole.len() - 2]] {

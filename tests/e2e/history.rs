@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::server::Server;
 
-/// The seqs of a page, and whether there is more.
+/// The seqs of a page, and whether there are more.
 async fn page(client: &mut Client, params: Value) -> (Vec<u64>, bool) {
     let page = client.ok("history", params).await;
     let seqs = page["events"]
@@ -18,7 +18,7 @@ async fn page(client: &mut Client, params: Value) -> (Vec<u64>, bool) {
     (seqs, page["more"] == true)
 }
 
-async fn pages_meet_without_gap_or_overlap(codec: CodecKind) {
+async fn pages_have_no_gaps_or_overlaps(codec: CodecKind) {
     // A small ring, so that most pages come from the store.
     let server = Server::builder()
         .unlimited()
@@ -44,7 +44,7 @@ async fn pages_meet_without_gap_or_overlap(codec: CodecKind) {
     assert_eq!(
         page(&mut client, json!({"entity": room})).await,
         ((51..=150).collect(), true),
-        "100 by default, the last ones"
+        "the last 100 by default"
     );
     assert_eq!(
         page(&mut client, json!({"entity": room, "limit": 3})).await,
@@ -73,7 +73,8 @@ async fn pages_meet_without_gap_or_overlap(codec: CodecKind) {
     );
     assert_eq!(page(&mut client, json!({"entity": room, "after": 150})).await, (vec![], false));
     assert_eq!(page(&mut client, json!({"entity": room, "after": 9000})).await, (vec![], false));
-    let (mut backwards, mut before) = (Vec::new(), 151);
+    let mut backwards = Vec::new();
+    let mut before = 151;
     loop {
         let (mut seqs, more) =
             page(&mut client, json!({"entity": room, "before": before, "limit": 17})).await;
@@ -98,7 +99,7 @@ async fn pages_meet_without_gap_or_overlap(codec: CodecKind) {
     }
 }
 
-/// A page of large events is cut short, says so, and the next one goes on.
+/// A page of large events is cut short and says so, and the next page continues.
 #[tokio::test]
 async fn large_events_come_in_shorter_pages() {
     let server = Server::builder()
@@ -122,5 +123,5 @@ async fn large_events_come_in_shorter_pages() {
 }
 
 mod codecs {
-    crate::over_both_codecs!(pages_meet_without_gap_or_overlap);
+    crate::over_both_codecs!(pages_have_no_gaps_or_overlaps);
 }

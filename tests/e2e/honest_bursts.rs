@@ -1,5 +1,5 @@
-//! An app that sends much at once is told to wait, and is fine once it has. Only those who do not
-//! wait are closed.
+//! An app that sends a lot at once is told to wait, and succeeds once it has waited. Only clients
+//! that do not wait are closed.
 
 use greenroom_protocol::CodecKind;
 use serde_json::{Value, json};
@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::server::Server;
 
-/// Asks all of this at once, and again what is refused for now once the server's wait is over.
-/// Returns the refusals.
-async fn all_go_through(client: &mut Client, mut wanted: Vec<(&str, Value)>) -> Vec<Value> {
+/// Sends all requests at once, and repeats those that are refused for now after the server's
+/// waiting time. Returns the refusals.
+async fn retry_until_all_succeed(
+    client: &mut Client,
+    mut wanted: Vec<(&str, Value)>,
+) -> Vec<Value> {
     let mut refusals = Vec::new();
     while !wanted.is_empty() {
         let mut asked = Vec::new();
@@ -26,12 +29,12 @@ async fn all_go_through(client: &mut Client, mut wanted: Vec<(&str, Value)>) -> 
             longest = longest.max(
                 error["data"]["retry_after_ms"]
                     .as_u64()
-                    .unwrap_or_else(|| panic!("it says when to repeat: {error}")),
+                    .unwrap_or_else(|| panic!("no retry time in {error}")),
             );
             refusals.push(error);
             wanted.push((method, params));
         }
-        // Time itself is what is tested here: that it is enough.
+        // This tests the time itself: that waiting so long is enough.
         tokio::time::sleep(std::time::Duration::from_millis(longest)).await;
     }
     refusals
@@ -46,7 +49,7 @@ async fn three_hundred_posts_at_once(codec: CodecKind) {
     let mut client = server.client(codec).await;
     let post = |n: u64| json!({"entity": format!("room:{n}"), "n": n, "type": "post", "body": {"text": "hi"}});
     let refusals =
-        all_go_through(&mut client, (1..=300).map(|n| ("send", post(n))).collect()).await;
+        retry_until_all_succeed(&mut client, (1..=300).map(|n| ("send", post(n))).collect()).await;
     assert!(
         reasons(&refusals, "rate_limited") >= 80,
         "a burst of 200 does not hold 300: {}",
@@ -69,27 +72,28 @@ async fn following_and_entering_250_rooms_at_once(codec: CodecKind) {
     let rooms = || (0..250).map(|n| format!("room:{n}"));
     let subscribe = rooms().map(|room| ("subscribe", json!({"entity": room})));
     let enter = rooms().map(|room| ("presence", json!({"entity": room, "action": "enter"})));
-    let refusals = all_go_through(&mut client, subscribe.chain(enter).collect()).await;
+    let refusals = retry_until_all_succeed(&mut client, subscribe.chain(enter).collect()).await;
     assert!(reasons(&refusals, "rate_limited") >= 250, "{}", refusals.len());
     let mut observer = server.client(codec).await;
     assert_eq!(observer.ok("presence", json!({"entity": "room:249"})).await["count"], 1);
 }
 
-/// What no answer is wanted to is executed, or its sender is told that it was not: nothing is lost
-/// without a word.
-async fn what_is_refused_without_an_id_is_counted(codec: CodecKind) {
+/// A request without an id is executed, or its sender is told that it was not: nothing is lost
+/// silently.
+async fn refused_requests_without_an_id_are_counted(codec: CodecKind) {
     let server = Server::builder().start().await;
     let (mut client, hello) =
         server.join(codec, json!({"subscriptions": [{"entity": "room:a"}]})).await;
     assert_eq!(
         hello["limits"]["rates"]["requests"],
         json!({"per_second": 100, "burst": 200}),
-        "the client is told"
+        "the client knows the rates"
     );
     for n in 1..=180 {
         client.tell("send", json!({"entity": "room:a", "n": n, "type": "post", "body": {}})).await;
     }
-    let (mut executed, mut refused) = (0, 0);
+    let mut executed = 0;
+    let mut refused = 0;
     while executed + refused < 180 {
         let (method, params) = client.notification().await;
         match method.as_str() {
@@ -112,15 +116,15 @@ async fn what_is_refused_without_an_id_is_counted(codec: CodecKind) {
     client.tell("send", json!({"entity": "nosuch:a", "type": "post", "body": {}})).await;
     assert_eq!(client.expect("refused").await["error"]["data"]["code"], "unknown_kind");
     client.tell("send", json!({"entity": "room:a", "type": "dance", "body": {}})).await;
-    let told = client.expect("refused").await;
+    let refusal = client.expect("refused").await;
     assert_eq!(
-        (&told["error"]["data"]["reason"], &told["count"]),
+        (&refusal["error"]["data"]["reason"], &refusal["count"]),
         (&json!("unknown_op"), &json!(1)),
         "the entity's own refusal"
     );
 }
 
-/// As a pointer that moves without pause: far over the rate, and never closed.
+/// Like a pointer that moves all the time: far over the rate, but never closed.
 async fn signals_over_the_rate_are_dropped(codec: CodecKind) {
     let server = Server::builder().start().await;
     let mut client = server.client(codec).await;
@@ -138,13 +142,13 @@ async fn signals_over_the_rate_are_dropped(codec: CodecKind) {
         assert!(["rate_limited", "too_many_in_flight"].contains(&code), "{params}");
         dropped += params["count"].as_u64().expect("a number");
     }
-    all_go_through(&mut client, vec![("ping", json!({}))]).await;
+    retry_until_all_succeed(&mut client, vec![("ping", json!({}))]).await;
     assert_eq!(server.sample("greenroom_closes_total{reason=\"rate_limited\"}").await, 0.0);
     listener.expect("signal").await;
 }
 
-/// Each of a thousand is repeated at its own time, as the protocol allows.
-async fn a_thousand_that_come_back_each_at_its_own_time(codec: CodecKind) {
+/// A thousand requests, each repeated at its own time, as the protocol allows.
+async fn a_thousand_requests_each_retried_at_its_own_time(codec: CodecKind) {
     let server = Server::builder().start().await;
     let mut client = server.client(codec).await;
     let mut open = std::collections::BTreeSet::new();
@@ -156,7 +160,7 @@ async fn a_thousand_that_come_back_each_at_its_own_time(codec: CodecKind) {
         let next = due.first().copied();
         tokio::select! {
             biased;
-            // The time that it was told is what is waited for.
+            // Wait for the time that the server asked for.
             () = tokio::time::sleep_until(next.map_or_else(tokio::time::Instant::now, |(at, _)| at)), if next.is_some() => {
                 due.pop_first();
                 open.insert(client.ask("ping", json!({})).await);
@@ -174,7 +178,7 @@ async fn a_thousand_that_come_back_each_at_its_own_time(codec: CodecKind) {
     assert_eq!(server.sample("greenroom_closes_total{reason=\"rate_limited\"}").await, 0.0);
 }
 
-async fn who_ignores_the_wait_is_closed(codec: CodecKind) {
+async fn clients_that_ignore_the_wait_are_closed(codec: CodecKind) {
     let server = Server::builder()
         .with(
             "limits.requests_per_second = 10\nlimits.requests_burst = 10\nlimits.abuse_after = 20",
@@ -194,8 +198,8 @@ async fn who_ignores_the_wait_is_closed(codec: CodecKind) {
 mod codecs {
     crate::over_both_codecs!(three_hundred_posts_at_once);
     crate::over_both_codecs!(following_and_entering_250_rooms_at_once);
-    crate::over_both_codecs!(what_is_refused_without_an_id_is_counted);
+    crate::over_both_codecs!(refused_requests_without_an_id_are_counted);
     crate::over_both_codecs!(signals_over_the_rate_are_dropped);
-    crate::over_both_codecs!(a_thousand_that_come_back_each_at_its_own_time);
-    crate::over_both_codecs!(who_ignores_the_wait_is_closed);
+    crate::over_both_codecs!(a_thousand_requests_each_retried_at_its_own_time);
+    crate::over_both_codecs!(clients_that_ignore_the_wait_are_closed);
 }

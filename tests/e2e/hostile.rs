@@ -1,5 +1,5 @@
-//! Hostile clients: each costs itself, within a bound that docs/security.md states, and never its
-//! neighbours.
+//! Hostile clients: each costs only itself, within a bound that docs/security.md states, and never
+//! its neighbours.
 
 mod drip;
 mod never_reads;

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::server::{Server, command, within};
 use crate::token::{SECRET, mint};
 
-async fn capabilities_decide(codec: CodecKind) {
+async fn capabilities_decide_what_is_allowed(codec: CodecKind) {
     let server = Server::builder()
         .with(SECRET)
         .with("kinds.room = {behaviour = \"room\", default_permissions = [\"read\"], anonymous_permissions = []}")
@@ -39,7 +39,7 @@ async fn capabilities_decide(codec: CodecKind) {
     }
     let mut anonymous = server.client(codec).await;
     anonymous.fails("read", json!({"entity": "room:team-a"}), "forbidden").await;
-    // A kind that only the server uses is nobody's, whatever a token says.
+    // A token with all rights may use all configured kinds.
     let (mut all, _) = server
         .join(codec, json!({"token": server.token("root", &["*=read,send,moderate"]).await}))
         .await;
@@ -67,7 +67,7 @@ async fn bad_tokens_are_refused(codec: CodecKind) {
         let error = client.fails("connect", json!({"token": token}), "unauthorized").await;
         assert!(
             token.is_empty() || !error.to_string().contains(&token),
-            "{why}: an answer repeats no token"
+            "{why}: the answer must not repeat the token"
         );
         assert_eq!(client.closed().await, (4003, "unauthorized".into()), "{why}");
     }
@@ -85,7 +85,7 @@ async fn anonymous_access_can_be_off(codec: CodecKind) {
         .await;
     let (_, hello) = open.join(codec, json!({})).await;
     assert!(hello["user"].as_str().is_some_and(|user| user.starts_with("anon-")), "{hello}");
-    assert_eq!(hello.get("expires_at"), None, "who is anonymous does not expire");
+    assert_eq!(hello.get("expires_at"), None, "anonymous users do not expire");
 }
 
 async fn an_identity_expires_or_is_refreshed(codec: CodecKind) {
@@ -99,7 +99,8 @@ async fn an_identity_expires_or_is_refreshed(codec: CodecKind) {
         assert_eq!(goodbye["reason"], "token_expiring");
         assert!(goodbye["closes_in_ms"].as_u64().is_some_and(|ms| ms <= 3000), "{goodbye}");
     }
-    let (alice, bob) = (server.token("alice", &[]).await, server.token("bob", &[]).await);
+    let alice = server.token("alice", &[]).await;
+    let bob = server.token("bob", &[]).await;
     staying.fails("connect", json!({"token": bob}), "unauthorized").await;
     staying
         .fails(
@@ -111,7 +112,8 @@ async fn an_identity_expires_or_is_refreshed(codec: CodecKind) {
     let refreshed = staying.ok("connect", json!({"token": alice})).await;
     assert!(refreshed["expires_at"].as_u64() > hello["expires_at"].as_u64(), "{refreshed}");
     assert_eq!(fading.closed().await, (4002, "token_expired".into()));
-    // Past the first token's end the refreshed session goes on, its subscription too.
+    // After the first token has expired the refreshed session goes on, and so does its
+    // subscription.
     staying.send("room:x", 1, "post", json!({})).await;
     assert_eq!(staying.event().await["seq"], 1);
     let mut late = server.open(codec).await;
@@ -119,14 +121,14 @@ async fn an_identity_expires_or_is_refreshed(codec: CodecKind) {
     assert_eq!(late.closed().await, (4002, "token_expired".into()));
 }
 
-/// The refusal comes before anybody can connect: this process never listens.
+/// The refusal comes before anybody could connect: the process never listens.
 #[tokio::test]
-async fn open_to_all_is_refused_beyond_loopback() {
+async fn a_server_open_to_all_is_refused_beyond_loopback() {
     for (lines, wanted) in [
         ("listen = \"0.0.0.0:0\"", "auth."),
         ("listen = \"[::]:0\"\nauth.anonymous = false", "auth."),
     ] {
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let directory = tempfile::tempdir().expect("a temporary directory can be created");
         std::fs::write(
             directory.path().join("greenroom.toml"),
             format!("{lines}\nstore.url = \"memory\"\nmetrics.listen = \"\"\n"),
@@ -142,7 +144,7 @@ async fn open_to_all_is_refused_beyond_loopback() {
 }
 
 mod codecs {
-    crate::over_both_codecs!(capabilities_decide);
+    crate::over_both_codecs!(capabilities_decide_what_is_allowed);
     crate::over_both_codecs!(bad_tokens_are_refused);
     crate::over_both_codecs!(anonymous_access_can_be_off);
     crate::over_both_codecs!(an_identity_expires_or_is_refreshed);

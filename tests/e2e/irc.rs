@@ -1,4 +1,4 @@
-//! A real conversation, said again by a few clients, arrives everywhere as it was said.
+//! A real conversation, replayed by a few clients, arrives everywhere as it was said.
 //!
 //! The logs are not part of the project: `GREENROOM_DATA` names their directory (default
 //! `../shared/data`).
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::server::Server;
 
-/// Lines of each day that are said.
+/// How many lines of each day are replayed.
 const LINES: usize = 400;
 const SPEAKERS: usize = 6;
 
@@ -27,7 +27,7 @@ fn days() -> Vec<PathBuf> {
     days
 }
 
-/// Who said what: `[HH:MM] <nick> text`.
+/// Splits a line, `[HH:MM] <nick> text`, into the speaker and the text.
 fn said(line: &str) -> Option<(&str, &str)> {
     line.split_once("] <")?.1.split_once("> ")
 }
@@ -37,7 +37,7 @@ async fn a_day_of_irc_arrives_as_it_was_said() {
     let days = days();
     if days.is_empty() {
         eprintln!(
-            "SKIPPED: no IRC logs; `GREENROOM_DATA` names the directory that has `irc/*.txt`"
+            "SKIPPED: no IRC logs; set `GREENROOM_DATA` to the directory that contains `irc/*.txt`"
         );
         return;
     }
@@ -60,7 +60,7 @@ async fn a_day_of_irc_arrives_as_it_was_said() {
         let text = String::from_utf8_lossy(&std::fs::read(path).expect("the log can be read"))
             .into_owned();
         let lines: Vec<(&str, &str)> = text.lines().filter_map(said).take(LINES).collect();
-        assert!(lines.len() > 100, "{} has few lines that were understood", path.display());
+        assert!(lines.len() > 100, "few lines of {} could be parsed", path.display());
         let mut seats: HashMap<&str, usize> = HashMap::new();
         for (n, (nick, text)) in (1u64..).zip(&lines) {
             let next = seats.len() % SPEAKERS;
@@ -84,7 +84,7 @@ async fn a_day_of_irc_arrives_as_it_was_said() {
             .collect();
         assert!(
             logged.iter().eq(lines.iter().map(|(_, text)| text).collect::<Vec<_>>()),
-            "history says the same"
+            "the history has the same lines"
         );
         let state = listeners[1].read(&room).await;
         assert_eq!(state["messages"].as_array().map(Vec::len), Some(50));

@@ -1,4 +1,4 @@
-//! The entities of a kind keep their behaviour, and what cannot be read says so.
+//! The entities of a kind keep their behaviour, and unreadable entities are reported.
 
 use greenroom_protocol::CodecKind;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::storage::database::{Database, greenroom};
 
 const POLL: &str = "kinds.poll = {behaviour = \"document\", idle_timeout = \"1s\"}";
 
-/// Puts another line in the place of one.
+/// Replaces text in the configuration.
 fn change(stopped: &Stopped, from: &str, to: &str) {
     let path = stopped.directory.path().join("greenroom.toml");
     let text = std::fs::read_to_string(&path).expect("it was written");
@@ -20,7 +20,7 @@ fn change(stopped: &Stopped, from: &str, to: &str) {
 
 async fn run(stopped: &Stopped, argument: &str) -> (Option<i32>, String) {
     let output =
-        within("the process ends", command(stopped.directory.path()).arg(argument).output())
+        within("the end of the process", command(stopped.directory.path()).arg(argument).output())
             .await
             .expect("the binary runs");
     (
@@ -49,7 +49,7 @@ async fn a_kind_that_has_entities_keeps_its_behaviour() {
         }
     }
     change(&stopped, &other, POLL);
-    // One that has no entities may change, and one may be left out and come back.
+    // A kind without entities may change, and a kind may be removed and restored.
     for (from, to) in [(rooms, "kinds.note = {behaviour = \"document\"}"), (POLL, "")] {
         change(&stopped, from, to);
         let (code, says) = run(&stopped, "check").await;
@@ -71,7 +71,7 @@ async fn a_kind_that_has_entities_keeps_its_behaviour() {
 }
 
 #[tokio::test]
-async fn smaller_limits_do_not_lock_entities_up() {
+async fn smaller_limits_do_not_make_entities_unusable() {
     let large = "kinds.poll = {behaviour = \"document\", max_state_bytes = 4096}";
     let server = Server::builder()
         .with(large)
@@ -99,7 +99,7 @@ async fn smaller_limits_do_not_lock_entities_up() {
     assert_eq!(state["messages"].as_array().map(Vec::len), Some(3), "{state}");
 }
 
-/// Has the database do something, as an operator would with its shell.
+/// Runs a statement in the database, as an operator would in its shell.
 async fn sql(database: &Database, statement: &str) {
     let head = "POST /sql HTTP/1.1\r\nHost: database\r\nAuthorization: Basic cm9vdDpzZWNyZXQ=\r\nSurreal-NS: greenroom\r\nSurreal-DB: greenroom\r\n\
                 Accept: application/json\r\nConnection: close\r\n";
@@ -111,11 +111,11 @@ async fn sql(database: &Database, statement: &str) {
         stream.read_to_string(&mut answer).await.expect("it answers");
         answer
     };
-    let answer = within("the database answers", work).await;
+    let answer = within("the database's answer", work).await;
     assert!(answer.contains("\"OK\"") && !answer.contains("\"ERR\""), "{answer}");
 }
 
-/// The error of an entity whose rows are no JSON.
+/// Provokes the error of an entity whose rows are not JSON.
 pub async fn corrupt(codec: CodecKind) -> Value {
     let database = Database::start().await;
     let server = greenroom(database.address(), "20s").start().await;
@@ -124,7 +124,7 @@ pub async fn corrupt(codec: CodecKind) -> Value {
         client.send(name, 1, "post", json!({"text": "hello"})).await;
     }
     let stopped = server.kill().await;
-    sql(&database, "UPDATE journal SET events = 'no JSON' WHERE id[1] = 'damaged'").await;
+    sql(&database, "UPDATE journal SET events = 'not JSON' WHERE id[1] = 'damaged'").await;
     let server = stopped.start().await;
     let mut client = server.client(codec).await;
     let error = client.fails("read", json!({"entity": "room:damaged"}), "corrupt").await;
@@ -141,7 +141,7 @@ pub async fn corrupt(codec: CodecKind) -> Value {
     assert_eq!(
         client.read("room:whole").await["messages"].as_array().map(Vec::len),
         Some(1),
-        "the others are as before"
+        "other entities are not affected"
     );
     server.until("greenroom_corrupt_reads_total{kind=\"room\"}", |reads| reads >= 1.0).await;
     assert!(
@@ -159,6 +159,6 @@ pub async fn corrupt(codec: CodecKind) -> Value {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_says_so() {
+async fn an_unreadable_entity_is_reported() {
     corrupt(CodecKind::Json).await;
 }

@@ -1,4 +1,4 @@
-//! Presence is a lease of the session, and the session outlives its connection for a while.
+//! Presence is leased to the session, and the session outlives its connection for a while.
 
 use greenroom_protocol::CodecKind;
 use serde_json::{Value, json};
@@ -27,7 +27,8 @@ async fn enter(client: &mut Client, at: &str) {
     client.ok("presence", json!({"entity": ROOM, "action": "enter", "meta": {"at": at}})).await;
 }
 
-/// Alice, who is present, and what her `connect` was answered.
+/// Connects alice, who becomes present. Returns her client and the parameters to resume her
+/// session.
 async fn alice(server: &Server, codec: CodecKind) -> (Client, Value) {
     let token = server.token("alice", &[]).await;
     let (mut alice, hello) = server.join(codec, json!({"token": token})).await;
@@ -39,7 +40,8 @@ fn member(at: &str) -> Value {
     json!({"user": "alice", "meta": {"at": at}, "sessions": 1})
 }
 
-/// The next thing that the watcher hears is this change of alice's: nothing was told before it.
+/// Changes alice's meta and checks that this is the next thing the watcher sees: nothing was sent
+/// before it.
 async fn moves_to(alice: &mut Client, watcher: &mut Client, at: &str) {
     enter(alice, at).await;
     assert_eq!(
@@ -48,7 +50,7 @@ async fn moves_to(alice: &mut Client, watcher: &mut Client, at: &str) {
     );
 }
 
-async fn a_lost_connection_makes_no_flicker(codec: CodecKind) {
+async fn a_lost_connection_does_not_make_presence_flicker(codec: CodecKind) {
     let server = builder().start().await;
     let mut watcher = watcher(&server, codec).await;
     let (one, resume) = alice(&server, codec).await;
@@ -60,7 +62,7 @@ async fn a_lost_connection_makes_no_flicker(codec: CodecKind) {
     assert_ne!(hello["session"], resume["session"]);
     moves_to(&mut two, &mut watcher, "sofa").await;
 
-    // The client that lost the answer asks for the first session again.
+    // A client that lost the answer asks for the first session again.
     drop(two);
     let (mut three, hello) = server.join(codec, resume).await;
     assert_eq!(hello["resumed"], true);
@@ -69,11 +71,11 @@ async fn a_lost_connection_makes_no_flicker(codec: CodecKind) {
     assert_eq!(
         watcher.expect("presence").await,
         json!({"entity": ROOM, "left": ["alice"], "count": 0}),
-        "who says goodbye leaves at once"
+        "a proper close leaves at once"
     );
 }
 
-/// The client has noticed that its connection is lost, and the server has not.
+/// The client has noticed that its connection is lost, but the server has not.
 async fn a_connection_that_only_looks_alive_is_replaced(codec: CodecKind) {
     let server = builder().start().await;
     let mut watcher = watcher(&server, codec).await;
@@ -87,7 +89,7 @@ async fn a_connection_that_only_looks_alive_is_replaced(codec: CodecKind) {
     assert_eq!(listed, json!({"count": 1, "members": [member("sofa")]}));
 }
 
-async fn the_grace_ends(codec: CodecKind) {
+async fn presence_ends_after_the_grace_period(codec: CodecKind) {
     let server = builder().with("socket.presence_grace = \"1s\"").start().await;
     let mut watcher = watcher(&server, codec).await;
     let (one, resume) = alice(&server, codec).await;
@@ -98,9 +100,9 @@ async fn the_grace_ends(codec: CodecKind) {
         watcher.expect("presence").await,
         json!({"entity": ROOM, "left": ["alice"], "count": 0})
     );
-    assert!(lost.elapsed().as_millis() >= 1000, "there is a grace");
+    assert!(lost.elapsed().as_millis() >= 1000, "there is a grace period");
     let (two, hello) = server.join(codec, resume).await;
-    assert_eq!(hello["resumed"], true, "the window is longer");
+    assert_eq!(hello["resumed"], true, "the resume window is longer");
     assert_eq!(
         watcher.expect("presence").await,
         json!({"entity": ROOM, "joined": [member("desk")], "count": 1})
@@ -109,7 +111,7 @@ async fn the_grace_ends(codec: CodecKind) {
     assert_eq!(watcher.expect("presence").await["left"], json!(["alice"]));
 }
 
-async fn nobody_elses_session_is_resumed(codec: CodecKind) {
+async fn another_users_session_cannot_be_resumed(codec: CodecKind) {
     let server = builder().start().await;
     let mut watcher = watcher(&server, codec).await;
     let (one, resume) = alice(&server, codec).await;
@@ -140,9 +142,9 @@ async fn nobody_elses_session_is_resumed(codec: CodecKind) {
     moves_to(&mut two, &mut watcher, "sofa").await;
 }
 
-/// An application's code says that the client will be back; `connect_timeout` would otherwise end
-/// nobody here.
-async fn other_ends_are_losses(codec: CodecKind) {
+/// An application's close code means that the client will be back; only a proper close ends the
+/// presence at once.
+async fn other_closes_count_as_lost_connections(codec: CodecKind) {
     let server = builder().start().await;
     let mut watcher = watcher(&server, codec).await;
     let (one, resume) = alice(&server, codec).await;
@@ -152,14 +154,10 @@ async fn other_ends_are_losses(codec: CodecKind) {
     assert_eq!(hello["resumed"], true);
     moves_to(&mut two, &mut watcher, "sofa").await;
     two.close_with(1001, "").await;
-    assert_eq!(
-        watcher.expect("presence").await["left"],
-        json!(["alice"]),
-        "a page that is closed leaves"
-    );
+    assert_eq!(watcher.expect("presence").await["left"], json!(["alice"]), "closing a page leaves");
 }
 
-async fn what_was_missed_comes_with_the_place(codec: CodecKind) {
+async fn resuming_delivers_missed_events(codec: CodecKind) {
     let server = builder().start().await;
     let mut watcher = watcher(&server, codec).await;
     let (mut one, resume) = alice(&server, codec).await;
@@ -200,7 +198,7 @@ async fn parked_sessions_are_bounded_and_end() {
     assert_eq!(
         watcher.expect("presence").await,
         json!({"entity": ROOM, "left": ["a"], "count": 2}),
-        "the first gave way"
+        "the first made room"
     );
     let mut left = Vec::new();
     while left.len() < 2 {
@@ -215,10 +213,10 @@ async fn parked_sessions_are_bounded_and_end() {
 mod codecs {
     use crate::over_both_codecs;
 
-    over_both_codecs!(a_lost_connection_makes_no_flicker);
+    over_both_codecs!(a_lost_connection_does_not_make_presence_flicker);
     over_both_codecs!(a_connection_that_only_looks_alive_is_replaced);
-    over_both_codecs!(the_grace_ends);
-    over_both_codecs!(nobody_elses_session_is_resumed);
-    over_both_codecs!(other_ends_are_losses);
-    over_both_codecs!(what_was_missed_comes_with_the_place);
+    over_both_codecs!(presence_ends_after_the_grace_period);
+    over_both_codecs!(another_users_session_cannot_be_resumed);
+    over_both_codecs!(other_closes_count_as_lost_connections);
+    over_both_codecs!(resuming_delivers_missed_events);
 }

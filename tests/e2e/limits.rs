@@ -1,4 +1,4 @@
-//! Limits: each refused with its error, and what is allowed goes through.
+//! Limits: whatever exceeds one is refused with its error, and everything else goes through.
 
 use greenroom_protocol::CodecKind;
 use serde_json::{Value, json};
@@ -8,7 +8,8 @@ use crate::raw::{BINARY, FIN, Raw, TEXT, frame, upgrade};
 use crate::server::Server;
 use crate::token::SECRET;
 
-/// Several requests in one write, so that none can be answered before the last is there.
+/// Encodes several requests for one write, so that none can be answered before the last has
+/// arrived.
 pub fn burst(codec: CodecKind, requests: &[Value]) -> Vec<u8> {
     let one = |request: &Value| match codec {
         CodecKind::Json => frame(FIN | TEXT, request.to_string().as_bytes()),
@@ -23,7 +24,7 @@ pub fn request(id: u64, method: &str, params: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 }
 
-/// The answers to `count` requests on a raw socket, by id.
+/// Reads the answers to `count` requests on a raw socket, and sorts them by id.
 pub async fn answers(raw: &mut Raw, codec: CodecKind, count: usize) -> Vec<Value> {
     let mut answers: Vec<Value> = Vec::new();
     while answers.len() < count {
@@ -38,7 +39,7 @@ pub async fn answers(raw: &mut Raw, codec: CodecKind, count: usize) -> Vec<Value
     answers
 }
 
-/// Two reads in one write where one is allowed.
+/// Sends two reads in one write when only one may be in flight, and returns the error.
 pub async fn too_many_in_flight(codec: CodecKind) -> Value {
     let server = Server::builder().with("socket.max_in_flight = 1").start().await;
     let mut raw = Raw::websocket(server.address, codec).await;
@@ -48,19 +49,19 @@ pub async fn too_many_in_flight(codec: CodecKind) -> Value {
     ];
     raw.write(&burst(codec, &[&[request(1, "connect", json!({}))], &reads[..]].concat())).await;
     let answers = answers(&mut raw, codec, 3).await;
-    assert!(answers[1].get("result").is_some(), "the first is taken: {}", answers[1]);
+    assert!(answers[1].get("result").is_some(), "the first is accepted: {}", answers[1]);
     answers[2]["error"].clone()
 }
 
-async fn in_flight_is_bounded(codec: CodecKind) {
+async fn requests_in_flight_are_bounded(codec: CodecKind) {
     let error = too_many_in_flight(codec).await;
     assert_eq!(error["data"]["code"], "too_many_in_flight", "{error}");
 }
 
-/// As many as `connect` allows at once, all for an entity that sleeps: none of them finds a queue
-/// full.
-async fn what_is_allowed_in_flight_is_taken(codec: CodecKind) {
-    // All of these clients come from one address, and are anonymous.
+/// As many requests as `connect` allows at once, all for a sleeping entity: no queue is full for
+/// any of them.
+async fn all_allowed_requests_in_flight_are_accepted(codec: CodecKind) {
+    // All of these clients are anonymous and come from one address.
     let server = Server::builder().with("limits.anonymous_requests_burst = 1000").start().await;
     for round in 0..10 {
         let mut raw = Raw::websocket(server.address, codec).await;
@@ -77,9 +78,9 @@ async fn what_is_allowed_in_flight_is_taken(codec: CodecKind) {
     }
 }
 
-/// Waits as long as an error says. The one place where time itself is what is tested.
+/// Waits as long as an error says. This is the one place that tests the time itself.
 async fn wait_as_told(error: &Value) {
-    let ms = error["data"]["retry_after_ms"].as_u64().expect("it says when to come back");
+    let ms = error["data"]["retry_after_ms"].as_u64().expect("the error has a retry time");
     tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
 }
 
@@ -166,9 +167,9 @@ async fn rates_per_user_and_entity(codec: CodecKind) {
     }
 }
 
-/// Pings of the WebSocket itself count as requests too.
+/// WebSocket pings count as requests too.
 #[tokio::test]
-async fn a_flood_of_pings_is_abuse() {
+async fn a_flood_of_pings_counts_as_abuse() {
     let server = Server::builder()
         .with("limits.requests_per_second = 1\nlimits.requests_burst = 5\nlimits.abuse_after = 20")
         .start()
@@ -239,12 +240,12 @@ async fn subscriptions_are_bounded(codec: CodecKind) {
     client.ok("unsubscribe", json!({"entity": "room:0"})).await;
     client.subscribe("room:9").await;
     client.fails("subscribe", json!({"entity": "room:0"}), "too_many_subscriptions").await;
-    assert_eq!(hello["limits"]["max_subscriptions"], 2, "the client is told");
+    assert_eq!(hello["limits"]["max_subscriptions"], 2, "the client knows the limit");
 }
 
 mod codecs {
-    crate::over_both_codecs!(in_flight_is_bounded);
-    crate::over_both_codecs!(what_is_allowed_in_flight_is_taken);
+    crate::over_both_codecs!(requests_in_flight_are_bounded);
+    crate::over_both_codecs!(all_allowed_requests_in_flight_are_accepted);
     crate::over_both_codecs!(rates_per_connection);
     crate::over_both_codecs!(rates_per_user_and_entity);
     crate::over_both_codecs!(subscriptions_are_bounded);

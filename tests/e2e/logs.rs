@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::server::Server;
 
-/// A server with this filter, on which somebody has connected and posted to `room:logged`.
+/// A server with this log filter, on which a client has connected and posted to `room:logged`.
 async fn posted(filter: &str) -> Server {
     let server = Server::builder().with(format!("log.filter = \"{filter}\"")).start().await;
     let mut client = server.client(CodecKind::Json).await;
@@ -42,11 +42,11 @@ async fn trace_follows_an_op_to_the_disk_and_back() {
     for filter in ["info,greenroom=trace", "info,greenroom::op=trace"] {
         let server = posted(filter).await;
         let log = server.log();
-        let way: Vec<_> = log
+        let steps: Vec<_> = log
             .lines()
             .filter(|line| line.contains("greenroom::op") && line.contains("room:logged"))
             .collect();
-        for (line, parts) in way.iter().zip([
+        for (line, parts) in steps.iter().zip([
             &["from its session to the directory", "n=7", "session=", "anon-"][..],
             &["from the directory to its entity", "n=7", "session="],
             &["from its entity to the journal", "n=7", "seq=1"],
@@ -58,14 +58,14 @@ async fn trace_follows_an_op_to_the_disk_and_back() {
                 "no {parts:?} in {line}"
             );
         }
-        assert_eq!(way.len(), 5, "{log}");
+        assert_eq!(steps.len(), 5, "{log}");
         assert!(!log.contains("not for the log"), "{log}");
     }
 }
 
-/// The filter is taken without a word, and every line is one of the log.
+/// The filter is accepted without a warning, and every line is a log line.
 #[tokio::test]
-async fn trace_is_no_reason_for_warnings() {
+async fn trace_causes_no_warnings() {
     let server = posted("trace").await;
     let log = server.log();
     assert!(
@@ -73,11 +73,11 @@ async fn trace_is_no_reason_for_warnings() {
         "{:?}",
         log.lines().find(|line| !line.starts_with("20"))
     );
-    assert!(has(&log, &["TRACE", "greenroom::op", "on disk"]), "its own lines are there");
+    assert!(has(&log, &["TRACE", "greenroom::op", "on disk"]), "Greenroom's own lines are there");
 }
 
 #[tokio::test]
-async fn info_shows_neither() {
+async fn info_shows_neither_debug_nor_trace() {
     let server = posted("info").await;
     let log = server.log();
     assert!(

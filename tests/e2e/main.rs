@@ -1,9 +1,8 @@
-//! End-to-end tests: the real binary, spoken to by a WebSocket client that was not written here and
-//! by raw sockets.
+//! End-to-end tests: the real binary, driven by a third-party WebSocket client and by raw sockets.
 //!
 //! The binary is the one that cargo built for this test, or the one that `SERVER_BIN` names. Each
-//! test starts servers of its own, on ports that the system gives, with a configuration of its own.
-//! Every wait is for the thing itself and has a deadline; none is a pause.
+//! test starts its own servers, on ports assigned by the system and with its own configuration.
+//! Every wait is for the thing itself, with a deadline; there are no fixed pauses.
 
 mod client;
 mod raw;
@@ -54,13 +53,13 @@ mod still;
 mod storage;
 mod tags;
 
-/// Runs a story over both codecs, one after the other.
+/// Runs a test with both codecs, one after the other.
 macro_rules! over_both_codecs {
-    ($story:ident) => {
+    ($test:ident) => {
         #[tokio::test]
-        async fn $story() {
+        async fn $test() {
             for codec in greenroom_protocol::CodecKind::ALL {
-                super::$story(codec).await;
+                super::$test(codec).await;
             }
         }
     };

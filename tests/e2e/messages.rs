@@ -1,4 +1,4 @@
-//! Hostile messages: well-framed and yet no request.
+//! Hostile messages: valid frames that are not valid requests.
 
 use greenroom_protocol::CodecKind;
 use serde_json::json;
@@ -7,17 +7,17 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::client::Client;
 use crate::server::Server;
 
-/// Says `message`, and wants an error without an id with this code.
+/// Sends `message` and expects an error without an id, with this code.
 async fn unread(client: &mut Client, message: Message, code: &str) {
     let shown = format!("{message:.200?}");
     client.say_frame(message).await;
     let error = client.unread().await;
     assert_eq!(error["data"]["code"], code, "{shown}: {error}");
-    assert!(error.to_string().len() < 1000, "an answer does not grow with what was asked: {error}");
+    assert!(error.to_string().len() < 1000, "an answer must not grow with the request: {error}");
 }
 
 #[tokio::test]
-async fn json_that_is_no_request() {
+async fn json_that_is_not_a_request() {
     let mut server = Server::builder().unlimited().start().await;
     let mut client = server.client(CodecKind::Json).await;
     let nested =
@@ -56,7 +56,7 @@ async fn json_that_is_no_request() {
 }
 
 #[tokio::test]
-async fn json_that_is_no_good_request() {
+async fn json_that_is_not_a_valid_request() {
     let server = Server::builder().unlimited().start().await;
     let mut client = server.client(CodecKind::Json).await;
     let deep = format!("{}1{}", "[".repeat(64), "]".repeat(64));
@@ -104,12 +104,12 @@ async fn json_that_is_no_good_request() {
     assert_eq!(
         client.ok("read", json!({"entity": "room:x"})).await["seq"],
         0,
-        "nothing of it was executed"
+        "none of them was executed"
     );
 }
 
 #[tokio::test]
-async fn msgpack_that_lies() {
+async fn msgpack_with_false_lengths() {
     let mut server = Server::builder().unlimited().start().await;
     let mut client = server.client(CodecKind::MsgPack).await;
     let jsonrpc = b"\xa7jsonrpc\xa32.0";
@@ -139,8 +139,8 @@ async fn msgpack_that_lies() {
     server.assert_serves().await;
 }
 
-/// What is valid JSON and troublesome arrives as it was sent, on both codecs, or is refused; it
-/// never wedges a subscriber.
+/// Valid but troublesome JSON arrives as it was sent, with both codecs, or is refused; it never
+/// blocks a subscriber.
 #[tokio::test]
 async fn troublesome_bodies() {
     let mut server = Server::builder().unlimited().start().await;
@@ -189,7 +189,7 @@ async fn troublesome_bodies() {
     server.assert_serves().await;
 }
 
-/// The same on a document, which has to understand numbers.
+/// The same with a document, which must understand numbers.
 #[tokio::test]
 async fn troublesome_documents() {
     let mut server = Server::builder().unlimited().start().await;
@@ -201,7 +201,7 @@ async fn troublesome_documents() {
     assert_eq!(client.read("doc:n").await, json!({"x": LARGEST}), "integers stay exact");
     client.send("doc:n", 3, "set", json!({"path": "/y", "value": 1e308})).await;
     let error = client.call("send", json!({"entity": "doc:n", "n": 4, "type": "increment", "body": {"path": "/y", "by": 1e308}})).await;
-    assert!(error.is_err_and(|error| error["data"]["code"] == "rejected"), "infinity is no JSON");
+    assert!(error.is_err_and(|error| error["data"]["code"] == "rejected"), "infinity is not JSON");
     for (n, path) in (5..).step_by(2).zip(["/x/y", "/-", "/~2", "x", "/x/0"]) {
         let answer = client.call("send", json!({"entity": "doc:n", "n": n, "type": "increment", "body": {"path": path, "by": 1}})).await;
         if let Err(error) = answer {

@@ -1,4 +1,4 @@
-//! What operators see: `/live`, `/ready`, `/metrics`.
+//! The operators' endpoints: `/live`, `/ready`, `/metrics`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +15,8 @@ async fn live_and_ready() {
         (status, serde_json::from_str::<Value>(&body).expect("JSON")),
         (200, json!({"status": "live"}))
     );
-    // Ready only when the canary's op has been through an entity and the store: it says so by
-    // itself.
+    // The node becomes ready once the canary's op has been through an entity and the store; nothing
+    // else is needed.
     let ready = async {
         loop {
             let (status, body) = server.admin_get("/ready").await;
@@ -77,8 +77,8 @@ async fn a_scrape_is_well_formed_and_documented() {
         }
         assert!(!line.starts_with('#'), "{line}");
         let (id, value) = line.rsplit_once(' ').expect("a sample has a value");
-        value.parse::<f64>().unwrap_or_else(|_| panic!("no number: {line}"));
-        assert!(series.insert(id.to_owned()), "{id} is there twice");
+        value.parse::<f64>().unwrap_or_else(|_| panic!("not a number: {line}"));
+        assert!(series.insert(id.to_owned()), "{id} is in the scrape twice");
         let name = id.split('{').next().expect("a split has a first part");
         let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| {
             name.strip_suffix(suffix)

@@ -1,5 +1,5 @@
-//! What operators do beside `serve`: check a configuration, look at a process that starts, keep the
-//! data to themselves.
+//! What operators do besides `serve`: check a configuration, observe a starting process, keep the
+//! data private.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
@@ -18,7 +18,7 @@ async fn run(
 ) -> (Option<i32>, String, String) {
     let mut command = command(directory);
     let output = within(
-        "the process ends",
+        "the end of the process",
         command.args(arguments).envs(environment.iter().copied()).output(),
     )
     .await
@@ -48,12 +48,12 @@ async fn check_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn check_works_beside_a_running_server() {
+async fn check_works_while_a_server_is_running() {
     let mut server = Server::builder().durable().start().await;
     let (code, out, err) = run(server.path(), &["check"], &[]).await;
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(
-        out.contains("a running process (number ") && out.contains(&server.pid().to_string()),
+        out.contains("a running process (pid ") && out.contains(&server.pid().to_string()),
         "{out}"
     );
     server.assert_serves().await;
@@ -91,12 +91,12 @@ async fn check_lists_every_mistake() {
     }
     assert!(
         !out.contains("kinds.doc.behaviour` is not set"),
-        "what was set aside is not missed:\n{out}"
+        "a rejected value does not count as missing:\n{out}"
     );
 }
 
 #[tokio::test]
-async fn the_environment_names_the_file() {
+async fn the_environment_can_name_the_configuration_file() {
     let stopped = Server::builder().prepare();
     let directory = stopped.directory.path();
     std::fs::write(
@@ -115,13 +115,13 @@ async fn the_environment_names_the_file() {
         &[("GREENROOM_CONFIG", "other.toml")],
     )
     .await;
-    assert!(code == Some(0), "a flag wins: {out}{err}");
+    assert!(code == Some(0), "a flag takes precedence: {out}{err}");
     let (code, _, err) = run(directory, &["check"], &[("GREENROOM_CONFIG", "missing.toml")]).await;
     assert!(code == Some(2) && err.contains("missing.toml"), "{err}");
 }
 
 #[tokio::test]
-async fn only_its_user_reads_the_data() {
+async fn the_data_is_private_to_its_user() {
     let mode = |path: &std::path::Path| {
         std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777
     };
@@ -133,16 +133,16 @@ async fn only_its_user_reads_the_data() {
     let mut server = stopped.start().await;
     assert_eq!(mode(&data), 0o700);
     assert!(
-        server.log().contains("is private now") && server.log().contains("0755"),
+        server.log().contains("is now private") && server.log().contains("0755"),
         "{}",
         server.log()
     );
     server.assert_serves().await;
 }
 
-/// A token whose kind the configuration does not have would be made and then grant nothing.
+/// A token for a kind that is not configured would grant nothing, so it is not made.
 #[tokio::test]
-async fn a_token_for_no_kind_is_refused() {
+async fn a_token_for_an_unknown_kind_is_refused() {
     let stopped = Server::builder().with(SECRET).with("kinds.lobby.behaviour = \"room\"").prepare();
     let directory = stopped.directory.path();
     for pattern in ["room:*", "lobbies*", "lobb:x"] {
@@ -153,13 +153,13 @@ async fn a_token_for_no_kind_is_refused() {
             code == Some(2) && out.is_empty() && err.contains(pattern) && err.contains("`lobby`"),
             "{pattern}: {out}{err}"
         );
-        assert!(err.contains("greenroom.toml"), "it says whose kinds: {err}");
+        assert!(err.contains("greenroom.toml"), "it names the configuration: {err}");
     }
     for pattern in ["lobby:*", "lobby:x", "lob*", "*"] {
         mint(directory, &["--sub", "a", "--allow", &format!("{pattern}=read")]).await;
     }
-    // Without a configuration any kind may be another server's.
-    let nowhere = tempfile::tempdir().expect("a temporary directory can be made");
+    // Without a configuration, any kind may exist on another server.
+    let nowhere = tempfile::tempdir().expect("a temporary directory can be created");
     mint(
         nowhere.path(),
         &[
@@ -174,8 +174,8 @@ async fn a_token_for_no_kind_is_refused() {
     .await;
 }
 
-/// As many patterns as there may be, in a token as long as it may be.
-async fn the_largest_token_is_taken(codec: CodecKind) {
+/// A token of almost the maximum length, with the maximum number of patterns, is accepted.
+async fn the_largest_token_is_accepted(codec: CodecKind) {
     let server = Server::builder().with(SECRET).start().await;
     let grants: Vec<String> =
         (0..256).map(|i| format!("room:{i:03}{}=read", "x".repeat(72))).collect();
@@ -189,10 +189,10 @@ async fn the_largest_token_is_taken(codec: CodecKind) {
     assert!(error["message"].as_str().is_some_and(|message| message.contains("32768")), "{error}");
 }
 
-/// While the store is not open, here since its server is not there, the process lives and is not
+/// While the store is not open, here because its server does not run, the process is alive but not
 /// ready.
 #[tokio::test]
-async fn a_process_that_starts_is_alive_and_not_ready() {
+async fn a_starting_process_is_alive_but_not_ready() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let stopped = Server::builder()
         .stored_in(format!("ws://{}", nobody.local_addr().expect("it is bound")))
@@ -204,7 +204,7 @@ async fn a_process_that_starts_is_alive_and_not_ready() {
         .spawn()
         .expect("it runs");
     let mut log = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-    let address = within("it says where operators look", async {
+    let address = within("the operators' address in the log", async {
         loop {
             let line = log.next_line().await.expect("the log is text").expect("the log goes on");
             if line.contains("/live") {
@@ -212,7 +212,7 @@ async fn a_process_that_starts_is_alive_and_not_ready() {
                 break rest
                     .split_whitespace()
                     .next()
-                    .expect("it is followed by nothing or a space")
+                    .expect("the address is followed by a space or nothing")
                     .parse()
                     .expect("it is an address");
             }
@@ -223,9 +223,13 @@ async fn a_process_that_starts_is_alive_and_not_ready() {
     let (status, body) = http_get(address, "/ready").await;
     assert!(status == 503 && body.contains("starting"), "{body}");
     assert!(http_get(address, "/metrics").await.1.contains("greenroom_ready 0"));
-    assert_eq!(child.try_wait().expect("it can be asked"), None, "it still waits for the store");
+    assert_eq!(
+        child.try_wait().expect("it can be asked"),
+        None,
+        "it is still waiting for the store"
+    );
 }
 
 mod codecs {
-    crate::over_both_codecs!(the_largest_token_is_taken);
+    crate::over_both_codecs!(the_largest_token_is_accepted);
 }

@@ -1,4 +1,4 @@
-//! Requests that come while an earlier one of the same connection is still being worked on.
+//! Requests that arrive while an earlier one of the same connection is still in progress.
 
 use greenroom_protocol::CodecKind;
 use serde_json::{Value, json};
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::server::Server;
 
-/// Posts while the subscriber does not read: more than its outbox and the kernel hold.
+/// The number of posts while the subscriber does not read: more than its outbox and the kernel can
+/// hold.
 const POSTS: u64 = 400;
 const POST_BYTES: usize = 8_000;
 
@@ -14,7 +15,7 @@ fn rooms(count: usize) -> Vec<Value> {
     (0..count).map(|index| json!({"entity": format!("room:v{index}")})).collect()
 }
 
-async fn a_subscribe_behind_a_connect_loses_nothing(codec: CodecKind) {
+async fn a_subscribe_sent_right_after_connect_loses_nothing(codec: CodecKind) {
     let server = Server::builder().unlimited().with("socket.outbox_bytes = 131072").start().await;
     let mut slow = Client::open_narrow(server.address, codec).await;
     let asked = slow
@@ -41,11 +42,11 @@ async fn a_subscribe_behind_a_connect_loses_nothing(codec: CodecKind) {
     }
     assert!(
         server.sample("greenroom_outbox_overflows_total{policy=\"replay\"}").await >= 1.0,
-        "it was too slow at least once"
+        "the subscriber was too slow at least once"
     );
 }
 
-async fn an_unsubscribe_behind_a_connect_holds(codec: CodecKind) {
+async fn an_unsubscribe_sent_right_after_connect_takes_effect(codec: CodecKind) {
     let server = Server::builder().unlimited().start().await;
     let mut client = server.open(codec).await;
     let mut requests =
@@ -65,13 +66,13 @@ async fn an_unsubscribe_behind_a_connect_holds(codec: CodecKind) {
         assert_eq!(
             sender.ok("presence", json!({"entity": room})).await["count"],
             0,
-            "who has left {room} is not listed"
+            "{room} does not list users who have left"
         );
     }
     assert_eq!(client.settled().await, [], "nothing comes after an answered unsubscribe");
 }
 
-async fn a_connect_enters_where_it_is_told_to(codec: CodecKind) {
+async fn connect_enters_the_listed_entities(codec: CodecKind) {
     let server = Server::builder().start().await;
     let (mut watcher, _) = server.join(codec, json!({})).await;
     watcher.ok("subscribe", json!({"entity": "room:a", "presence": true})).await;
@@ -91,7 +92,7 @@ async fn a_connect_enters_where_it_is_told_to(codec: CodecKind) {
 }
 
 mod codecs {
-    crate::over_both_codecs!(a_subscribe_behind_a_connect_loses_nothing);
-    crate::over_both_codecs!(an_unsubscribe_behind_a_connect_holds);
-    crate::over_both_codecs!(a_connect_enters_where_it_is_told_to);
+    crate::over_both_codecs!(a_subscribe_sent_right_after_connect_loses_nothing);
+    crate::over_both_codecs!(an_unsubscribe_sent_right_after_connect_takes_effect);
+    crate::over_both_codecs!(connect_enters_the_listed_entities);
 }

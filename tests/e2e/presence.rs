@@ -1,4 +1,4 @@
-//! Presence: who is here, told once per change.
+//! Presence: who is here, with one notification per change.
 
 use greenroom_protocol::CodecKind;
 use serde_json::{Value, json};
@@ -20,7 +20,8 @@ async fn one_entry_per_user(codec: CodecKind) {
         .with("kinds.room = {behaviour = \"room\", presence_interval = \"20ms\"}")
         .start()
         .await;
-    let (alice, bob) = (server.token("alice", &[]).await, server.token("bob", &[]).await);
+    let alice = server.token("alice", &[]).await;
+    let bob = server.token("bob", &[]).await;
     let watcher = json!({"token": bob, "subscriptions": [{"entity": ROOM, "presence": true}]});
     let (mut bob, hello) = server.join(codec, watcher).await;
     assert_eq!(hello["subscriptions"][0]["result"]["presence"], json!({"count": 0, "members": []}));
@@ -48,7 +49,7 @@ async fn one_entry_per_user(codec: CodecKind) {
     assert_eq!(
         bob.expect("presence").await["updated"],
         json!([member(json!({"at": "phone"}), 1)]),
-        "what the other one had set is gone with it"
+        "the meta of the session that left no longer counts"
     );
     two.close().await;
     assert_eq!(
@@ -60,7 +61,7 @@ async fn one_entry_per_user(codec: CodecKind) {
         json!({"count": 0, "members": []})
     );
 
-    // A client that is cut off leaves as well, when nobody waits for it any more: see `leases`.
+    // A client that is cut off leaves as well, once its grace period is over: see `leases`.
     enter(&mut one, json!({})).await;
     assert_eq!(bob.expect("presence").await["count"], 1);
     drop(one);
@@ -102,7 +103,7 @@ async fn what_presence_refuses(codec: CodecKind) {
     assert_eq!(error["data"]["reason"], "presence_full");
 }
 
-async fn of_a_crowd_only_the_number_is_told(codec: CodecKind) {
+async fn a_crowd_is_reported_by_its_number_only(codec: CodecKind) {
     let room =
         "kinds.room = {behaviour = \"room\", presence_interval = \"20ms\", presence_list = 2}";
     let server = Server::builder().with(SECRET).with(room).start().await;
@@ -114,9 +115,9 @@ async fn of_a_crowd_only_the_number_is_told(codec: CodecKind) {
         let (mut member, _) = server.join(codec, json!({"token": token})).await;
         enter(&mut member, json!({})).await;
         members.push(member);
-        let told = watcher.expect("presence").await;
+        let change = watcher.expect("presence").await;
         let joined = json!({"entity": ROOM, "joined": [{"user": user, "meta": {}, "sessions": 1}], "count": index + 1});
-        assert_eq!(told, if index < 2 { joined } else { json!({"entity": ROOM, "count": 3}) });
+        assert_eq!(change, if index < 2 { joined } else { json!({"entity": ROOM, "count": 3}) });
     }
     assert_eq!(watcher.ok("presence", json!({"entity": ROOM})).await, json!({"count": 3}));
     let (mut late, hello) = server.join(codec, watch).await;
@@ -128,7 +129,7 @@ async fn of_a_crowd_only_the_number_is_told(codec: CodecKind) {
         assert_eq!(
             client.expect("presence").await,
             json!({"entity": ROOM, "count": 2}),
-            "not few enough yet"
+            "still too many to list"
         );
     }
     members[1].ok("presence", leave).await;
@@ -146,9 +147,9 @@ async fn of_a_crowd_only_the_number_is_told(codec: CodecKind) {
     );
 }
 
-/// Many changes within one interval are told as their sum.
+/// Many changes within one interval are reported as their sum.
 #[tokio::test]
-async fn changes_are_gathered() {
+async fn presence_changes_are_batched() {
     const CROWD: usize = 30;
     let server = Server::builder()
         .unlimited()
@@ -162,17 +163,17 @@ async fn changes_are_gathered() {
     for index in 0..CROWD {
         crowd.push(server.client(CodecKind::ALL[index % 2]).await);
     }
-    let mut told = 0;
+    let mut seen = 0;
     let mut messages = 0;
     for (index, client) in crowd.iter_mut().enumerate() {
         enter(client, json!({"index": index})).await;
         enter(client, json!({"index": index, "again": true})).await;
     }
-    while told < CROWD {
+    while seen < CROWD {
         let change = watcher.expect("presence").await;
         messages += 1;
         let joined = change["joined"].as_array().map_or(0, Vec::len);
-        told += joined;
+        seen += joined;
         assert!(joined > 0 || change.get("updated").is_some(), "{change}");
         assert_eq!(change.get("left"), None, "empty lists are left out: {change}");
     }
@@ -191,5 +192,5 @@ async fn changes_are_gathered() {
 mod codecs {
     crate::over_both_codecs!(one_entry_per_user);
     crate::over_both_codecs!(what_presence_refuses);
-    crate::over_both_codecs!(of_a_crowd_only_the_number_is_told);
+    crate::over_both_codecs!(a_crowd_is_reported_by_its_number_only);
 }

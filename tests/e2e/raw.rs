@@ -1,4 +1,4 @@
-//! A socket without manners: bytes as they are, for what no client library would send.
+//! A raw socket that sends any bytes, including what no client library would send.
 
 use std::net::SocketAddr;
 
@@ -17,12 +17,11 @@ pub const CLOSE: u8 = 0x8;
 pub const PING: u8 = 0x9;
 pub const PONG: u8 = 0xa;
 
-/// A plain TCP connection.
 pub struct Raw {
     stream: TcpStream,
 }
 
-/// An HTTP answer, as far as it matters.
+/// The relevant parts of an HTTP response.
 #[derive(Debug)]
 pub struct Http {
     pub status: u16,
@@ -31,30 +30,30 @@ pub struct Http {
 }
 
 impl Raw {
-    /// Connects, and says nothing.
+    /// Connects and sends nothing.
     pub async fn connect(address: SocketAddr) -> Self {
         let stream =
             within("the connection", TcpStream::connect(address)).await.expect("it listens");
-        // What is written apart is sent apart.
-        stream.set_nodelay(true).expect("a socket can be told");
+        // Separate writes are sent separately.
+        stream.set_nodelay(true).expect("an option can be set");
         Self { stream }
     }
 
-    /// As [`connect`](Self::connect), with little room for what it does not read.
+    /// Like [`connect`](Self::connect), with a small receive buffer.
     pub async fn connect_narrow(address: SocketAddr) -> Self {
-        let socket = TcpSocket::new_v4().expect("a socket can be made");
+        let socket = TcpSocket::new_v4().expect("a socket can be created");
         socket.set_recv_buffer_size(4096).expect("a buffer can be small");
         Self {
             stream: within("the connection", socket.connect(address)).await.expect("it listens"),
         }
     }
 
-    /// A WebSocket whose handshake is done.
+    /// Opens a WebSocket and completes its handshake.
     pub async fn websocket(address: SocketAddr, codec: CodecKind) -> Self {
         Self::connect(address).await.upgraded(codec).await
     }
 
-    /// This connection as a WebSocket.
+    /// Upgrades this connection to a WebSocket.
     pub async fn upgraded(self, codec: CodecKind) -> Self {
         let mut raw = self;
         raw.write(upgrade(&[("Sec-WebSocket-Protocol", codec.subprotocol())]).as_bytes()).await;
@@ -63,14 +62,14 @@ impl Raw {
         raw
     }
 
-    /// Sends bytes. Where the server has closed already that is for the next read to find.
+    /// Sends bytes. If the server has already closed the connection, the next read will show it.
     pub async fn write(&mut self, bytes: &[u8]) {
         self.try_write(bytes).await;
     }
 
-    /// As [`write`](Self::write), and tells whether the connection still takes bytes.
+    /// Like [`write`](Self::write), and returns whether the connection is still open.
     pub async fn try_write(&mut self, bytes: &[u8]) -> bool {
-        let written = within("bytes are taken", self.stream.write_all(bytes)).await;
+        let written = within("sending bytes", self.stream.write_all(bytes)).await;
         if let Err(error) = &written {
             use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
             assert!(
@@ -86,12 +85,13 @@ impl Raw {
         self.write(&frame(first, payload)).await;
     }
 
-    /// The next frame: its first byte and its payload. None at the end of the stream.
+    /// The first byte and the payload of the next frame. `None` at the end of the stream.
     pub async fn read_frame(&mut self) -> Option<(u8, Vec<u8>)> {
         read_frame(&mut self.stream).await
     }
 
-    /// Waits for the close frame, past everything else: code and reason. Then the stream must end.
+    /// Skips everything up to the close frame and returns its code and reason. Then the stream must
+    /// end.
     pub async fn closed(&mut self) -> (u16, String) {
         loop {
             let (first, payload) =
@@ -105,31 +105,31 @@ impl Raw {
         }
     }
 
-    /// Everything up to the end of the stream. A reset is an end.
+    /// Reads to the end of the stream. A reset counts as an end.
     pub async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         let _ = within("the end of the stream", self.stream.read_to_end(&mut rest)).await;
         rest
     }
 
-    /// Ends the connection as a broken line would: a reset, without a goodbye.
+    /// Ends the connection as a broken line would: with a reset and no goodbye.
     pub fn cut(self) {
         socket2::SockRef::from(&self.stream)
             .set_linger(Some(std::time::Duration::ZERO))
             .expect("a socket can be reset");
     }
 
-    /// Both halves, for a client that writes without regard to what it is sent.
+    /// Both halves, for a client that writes regardless of what it receives.
     pub fn split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         self.stream.into_split()
     }
 
-    /// The connection whose halves these are.
+    /// Reunites the halves of a connection.
     pub fn from_halves(read: OwnedReadHalf, write: OwnedWriteHalf) -> Self {
         Self { stream: read.reunite(write).expect("they are of one connection") }
     }
 
-    /// The answer to an upgrade request, without what follows it.
+    /// The response to an upgrade request, without what follows it.
     pub async fn http_head(&mut self) -> Http {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -141,19 +141,19 @@ impl Raw {
         parse_http(head)
     }
 
-    /// The whole answer to a request that is refused, up to the end of the stream.
+    /// The full response to a refused request, up to the end of the stream.
     pub async fn http(&mut self) -> Http {
         parse_http(self.rest().await)
     }
 }
 
-/// The next frame of `stream`, which must keep to RFC 6455 as servers have to: its first byte and
-/// its payload. None at the end.
+/// The first byte and the payload of the next frame of `stream`, which must follow RFC 6455 as
+/// servers have to. `None` at the end.
 pub async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> Option<(u8, Vec<u8>)> {
     let mut head = [0; 2];
     within("a frame", stream.read_exact(&mut head)).await.ok()?;
     assert_eq!(head[1] & 0x80, 0, "a server's frame is not masked");
-    assert_eq!(head[0] & 0x70, 0, "nobody has negotiated the reserved bits");
+    assert_eq!(head[0] & 0x70, 0, "the reserved bits have not been negotiated");
     let length = match head[1] {
         126 => u64::from(stream.read_u16().await.ok()?),
         127 => stream.read_u64().await.ok()?,
@@ -170,9 +170,9 @@ pub async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> Option<(u8, Ve
 }
 
 fn parse_http(bytes: Vec<u8>) -> Http {
-    let text = String::from_utf8(bytes).expect("an HTTP answer is text here");
+    let text = String::from_utf8(bytes).expect("the HTTP response is text");
     let (head, body) =
-        text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP answer: {text:?}"));
+        text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("not an HTTP response: {text:?}"));
     let status = head
         .split(' ')
         .nth(1)
@@ -181,7 +181,7 @@ fn parse_http(bytes: Vec<u8>) -> Http {
     Http { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
 }
 
-/// An upgrade request with these headers in addition, or in place of its own.
+/// An upgrade request with these headers added, or replacing its own.
 pub fn upgrade(extra: &[(&str, &str)]) -> String {
     let usual = [
         ("Host", "localhost"),
@@ -197,7 +197,7 @@ pub fn upgrade(extra: &[(&str, &str)]) -> String {
     }) + "\r\n"
 }
 
-/// One masked frame.
+/// Encodes one masked frame.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [0x12, 0x34, 0x56, 0x78];
     let mut out = header(first, payload.len() as u64);
@@ -206,7 +206,7 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Bytes of a length that follow a header's second byte.
+/// The number of length bytes that follow a header's second byte.
 fn extended(second: u8) -> usize {
     match second & 0x7f {
         126 => 2,
@@ -215,7 +215,7 @@ fn extended(second: u8) -> usize {
     }
 }
 
-/// A masked frame's header up to its mask, for a payload of this length.
+/// The header of a masked frame, up to its mask, for a payload of this length.
 pub fn header(first: u8, length: u64) -> Vec<u8> {
     let mut out = vec![first];
     match length {

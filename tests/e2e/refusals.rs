@@ -1,4 +1,4 @@
-//! A connection that is refused learns why, and so does the operator.
+//! A client whose connection is refused learns why, and so does the operator.
 
 use greenroom_protocol::CodecKind;
 use serde_json::json;
@@ -73,16 +73,16 @@ async fn a_refused_upgrade_explains_itself() {
 }
 
 #[tokio::test]
-async fn a_slash_behind_the_path_is_no_other_path() {
+async fn a_trailing_slash_is_the_same_path() {
     let server = Server::builder().start().await;
     let mut raw = Raw::connect(server.address).await;
     raw.write(upgrade(&[]).replacen("/ws", "/ws/", 1).as_bytes()).await;
     assert_eq!(raw.http_head().await.status, 101);
 }
 
-/// What follows the head of an upgrade request is read as frames, so a body would be obeyed.
+/// Whatever follows the head of an upgrade request is read as frames, so a body would be executed.
 #[tokio::test]
-async fn an_upgrade_has_no_body() {
+async fn an_upgrade_with_a_body_is_refused() {
     let mut server = Server::builder().start().await;
     let frames =
         burst(CodecKind::Json, &[request(1, "connect", json!({})), request(2, "ping", json!({}))]);
@@ -111,7 +111,7 @@ async fn an_upgrade_has_no_body() {
             );
         }
     }
-    // None at all is as good as an empty one.
+    // An empty body is allowed.
     let mut raw = Raw::connect(server.address).await;
     raw.write(&[upgrade(&[("Content-Length", "0")]).as_bytes(), &frames].concat()).await;
     assert_eq!(raw.http_head().await.status, 101);
@@ -120,7 +120,7 @@ async fn an_upgrade_has_no_body() {
 }
 
 #[tokio::test]
-async fn the_sdk_may_be_imported_from_anywhere_and_the_page_not() {
+async fn the_sdk_may_be_imported_from_anywhere_but_not_the_page() {
     let server = Server::builder().start().await;
     for (path, shared) in [
         ("/client/greenroom.js", true),
@@ -150,7 +150,7 @@ fn count(log: &str, parts: &[&str]) -> usize {
 }
 
 #[tokio::test]
-async fn refusals_leave_a_few_lines_and_say_how_many_more_there_were() {
+async fn repeated_refusals_leave_only_a_few_log_lines() {
     let server = Server::builder()
         .unlimited()
         .with("auth.secret = \"a-secret-of-these-tests-and-of-nothing-else\"")
@@ -173,7 +173,7 @@ async fn refusals_leave_a_few_lines_and_say_how_many_more_there_were() {
         &["INFO", "a connection is closed", "reason=\"unauthorized\"", "127.0.0.1"],
     ] {
         let lines = count(&log, parts);
-        assert!((1..=10).contains(&lines), "{parts:?}: {lines} lines of 50\n{log}");
+        assert!((1..=10).contains(&lines), "{parts:?}: {lines} lines for 50 refusals\n{log}");
     }
     for secret in [token, "c2VjcmV0", "a-secret-of-these-tests"] {
         assert!(!log.contains(secret), "a line shows a token\n{log}");
@@ -181,7 +181,7 @@ async fn refusals_leave_a_few_lines_and_say_how_many_more_there_were() {
 }
 
 #[tokio::test]
-async fn a_flood_is_named_with_its_user_and_address() {
+async fn a_flood_is_logged_with_its_user_and_address() {
     let server = Server::builder()
         .with("limits.requests_per_second = 1\nlimits.requests_burst = 2\nlimits.abuse_after = 3")
         .start()
@@ -195,7 +195,7 @@ async fn a_flood_is_named_with_its_user_and_address() {
             }
         }
     };
-    within("it is closed", flood).await;
+    within("the close", flood).await;
     server.until("greenroom_closes_total{reason=\"rate_limited\"}", |closed| closed == 1.0).await;
     let log = server.log();
     assert_eq!(
@@ -214,9 +214,9 @@ async fn a_flood_is_named_with_its_user_and_address() {
     );
 }
 
-/// Nothing of a client's ends a line or hides one.
+/// Nothing that a client sends can end a log line or hide one.
 #[tokio::test]
-async fn no_line_can_be_forged() {
+async fn log_lines_cannot_be_forged() {
     let server = Server::builder().start().await;
     for request in [
         upgrade(&[("Host", "evil.test\u{1b}[2K\u{7f}")]),
@@ -234,6 +234,6 @@ async fn no_line_can_be_forged() {
     assert_eq!(
         log.lines().filter(|line| !line.starts_with("20")).count(),
         0,
-        "every line begins with its time: {log}"
+        "every line begins with the time: {log}"
     );
 }

@@ -1,4 +1,4 @@
-//! Resuming: exactly what was missed, or a snapshot that says why.
+//! Resuming: the client receives exactly what it missed, or a snapshot with the reason.
 
 use greenroom_protocol::CodecKind;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ fn seqs(events: &Value) -> Vec<u64> {
         .collect()
 }
 
-async fn a_position_gets_what_came_after_it(codec: CodecKind) {
+async fn subscribing_after_a_position_returns_later_events(codec: CodecKind) {
     let server = Server::builder()
         .with("kinds.room = {behaviour = \"room\", resume_events = 10, ring_events = 3}")
         .start()
@@ -37,7 +37,7 @@ async fn a_position_gets_what_came_after_it(codec: CodecKind) {
         (&json!(12), &json!("no_position"), None)
     );
     let epoch = fresh["epoch"].clone();
-    // From memory, from the store, and from nothing.
+    // Events from memory, events from the store, and no events.
     for (seq, missed) in [(10, vec![11, 12]), (3, (4..=12).collect()), (12, vec![])] {
         let resumed = client
             .ok("subscribe", json!({"entity": ROOM, "after": {"epoch": epoch, "seq": seq}}))
@@ -48,7 +48,7 @@ async fn a_position_gets_what_came_after_it(codec: CodecKind) {
             (&json!(12), None, None)
         );
         if let Some(event) = resumed["events"].as_array().and_then(|events| events.first()) {
-            assert_eq!(event.get("entity"), None, "in results the entity is left out: {event}");
+            assert_eq!(event.get("entity"), None, "events in results omit the entity: {event}");
         }
     }
     for (after, reason) in [
@@ -65,12 +65,12 @@ async fn a_position_gets_what_came_after_it(codec: CodecKind) {
         assert_eq!(resumed["snapshot"]["messages"].as_array().map(Vec::len), Some(12));
     }
     post(&mut sender, 13..=13).await;
-    assert_eq!(client.event().await["seq"], 13, "subscribed several times, told once");
+    assert_eq!(client.event().await["seq"], 13, "subscribed several times, one event");
     assert_eq!(client.settled().await, []);
     client.ok("unsubscribe", json!({"entity": ROOM})).await;
     client.ok("unsubscribe", json!({"entity": ROOM})).await;
     post(&mut sender, 14..=14).await;
-    assert_eq!(client.settled().await, [], "unsubscribed is unsubscribed");
+    assert_eq!(client.settled().await, [], "no events after unsubscribing");
 }
 
 async fn a_lost_connection_misses_nothing(codec: CodecKind) {
@@ -92,10 +92,10 @@ async fn a_lost_connection_misses_nothing(codec: CodecKind) {
     assert_eq!(client.event().await["seq"], 10);
 }
 
-/// The subscriptions of a `connect` are answered in one message, in their order, and no event
-/// overtakes it.
+/// All subscriptions of a `connect` are answered in one message, in order, and no event overtakes
+/// it.
 #[tokio::test]
-async fn connect_answers_before_any_event() {
+async fn connect_is_answered_before_any_event() {
     let mut server = Server::builder()
         .unlimited()
         .with("kinds.room.behaviour = \"room\"")
@@ -105,7 +105,7 @@ async fn connect_answers_before_any_event() {
     let mut sender = server.client(CodecKind::Json).await;
     let entities: Vec<String> = (0..20).map(|index| format!("room:many-{index}")).collect();
     for n in 1..=10u64 {
-        // Keep all rooms busy while somebody comes.
+        // Keep all rooms busy while a client connects.
         for entity in &entities {
             sender
                 .tell("send", json!({"entity": entity, "n": n, "type": "post", "body": {"n": n}}))
@@ -135,7 +135,7 @@ async fn connect_answers_before_any_event() {
             (&outcomes[20]["error"]["data"]["code"], &outcomes[21]["error"]["data"]["code"]),
             (&json!("forbidden"), &json!("unknown_kind"))
         );
-        // From each position on the events follow without a gap.
+        // From each position onwards, the events follow without a gap.
         let mut expected: std::collections::HashMap<&str, u64> = outcomes[..20]
             .iter()
             .map(|outcome| {
@@ -157,9 +157,10 @@ async fn connect_answers_before_any_event() {
     server.assert_serves().await;
 }
 
-/// Who comes while others talk has no gap between what it is given and what follows.
+/// For clients that subscribe while others post, there is no gap between the result and the events
+/// that follow.
 #[tokio::test]
-async fn no_gap_to_fall_into() {
+async fn subscribing_leaves_no_gap() {
     const POSTS: u64 = 400;
     let server = Server::builder().unlimited().start().await;
     let mut sender = server.client(CodecKind::Json).await;
@@ -192,7 +193,7 @@ async fn no_gap_to_fall_into() {
 }
 
 #[tokio::test]
-async fn a_position_outlives_a_power_cut() {
+async fn a_position_survives_a_power_cut() {
     let server = Server::builder().durable().start().await;
     let (mut client, hello) =
         server.join(CodecKind::Json, json!({"subscriptions": [{"entity": ROOM}]})).await;
@@ -204,7 +205,7 @@ async fn a_position_outlives_a_power_cut() {
     assert_eq!(seqs(&hello["subscriptions"][0]["result"]["events"]), [3, 4, 5]);
 }
 
-/// Trimmed events are gone: a position before them gets a snapshot, and history begins later.
+/// Trimmed events are gone: a position before them gets a snapshot, and the history begins later.
 #[tokio::test]
 async fn trimmed_history_is_too_old() {
     let server = Server::builder()
@@ -222,7 +223,7 @@ async fn trimmed_history_is_too_old() {
     let page = client.ok("history", json!({"entity": ROOM, "after": 0, "limit": 1000})).await;
     let kept = seqs(&page["events"]);
     assert!(kept.first().is_none_or(|first| *first > 1), "{kept:?}");
-    // What is kept, what has come since the latest snapshot, and what is still to be deleted.
+    // These are the events to keep, those since the latest snapshot, and those still to be deleted.
     assert!(kept.len() <= 40, "{kept:?}");
     assert!(server.sample("greenroom_trims_total").await >= 5.0);
     assert!(kept.is_sorted_by(|a, b| a + 1 == *b), "{kept:?}");
@@ -233,6 +234,6 @@ async fn trimmed_history_is_too_old() {
 }
 
 mod codecs {
-    crate::over_both_codecs!(a_position_gets_what_came_after_it);
+    crate::over_both_codecs!(subscribing_after_a_position_returns_later_events);
     crate::over_both_codecs!(a_lost_connection_misses_nothing);
 }

@@ -1,4 +1,4 @@
-//! Rights that end while a connection has what they covered.
+//! Rights that end while a connection is using them.
 
 use greenroom_protocol::CodecKind;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::server::{Builder, Server};
 use crate::token::SECRET;
 
-/// Nobody may do anything in a room without a capability; `pub` is open.
+/// In rooms nobody may do anything without a capability; the kind `pub` is open to all.
 fn builder() -> Builder {
     Server::builder()
         .unlimited()
@@ -19,10 +19,10 @@ fn entities(prefix: &str, count: usize) -> Vec<Value> {
     (0..count).map(|index| json!({"entity": format!("{prefix}:{index}")})).collect()
 }
 
-async fn a_newer_token_counts_for_what_an_earlier_connect_still_waits_for(codec: CodecKind) {
+async fn a_newer_token_applies_to_pending_entries_of_an_earlier_connect(codec: CodecKind) {
     let server = builder().start().await;
-    let (entitled, less) =
-        (server.token("alice", &["room:*=read,send"]).await, server.token("alice", &[]).await);
+    let entitled = server.token("alice", &["room:*=read,send"]).await;
+    let less = server.token("alice", &[]).await;
     let mut client = server.open(codec).await;
     let subscriptions = [entities("pub", 8), entities("room", 100)].concat();
     let asked = client
@@ -51,14 +51,14 @@ async fn a_newer_token_counts_for_what_an_earlier_connect_still_waits_for(codec:
         assert_eq!(sender.ok("presence", json!({"entity": room})).await["count"], 0);
     }
     sender.send("pub:3", 101, "post", json!({})).await;
-    assert_eq!(client.event().await["entity"], "pub:3", "what is allowed goes on");
+    assert_eq!(client.event().await["entity"], "pub:3", "what is still allowed goes on");
     assert_eq!(client.settled().await, []);
 }
 
-async fn losing_one_right_ends_only_what_it_covered(codec: CodecKind) {
+async fn losing_a_right_ends_only_what_it_covered(codec: CodecKind) {
     let server = builder().start().await;
-    let (entitled, less) =
-        (server.token("alice", &["room:*=read,send"]).await, server.token("alice", &[]).await);
+    let entitled = server.token("alice", &["room:*=read,send"]).await;
+    let less = server.token("alice", &[]).await;
     let both = json!([{"entity": "room:a"}, {"entity": "pub:a"}]);
     let (mut bob, _) = server
         .join(codec, json!({"token": server.token("bob", &["room:*=read,send"]).await}))
@@ -78,7 +78,7 @@ async fn losing_one_right_ends_only_what_it_covered(codec: CodecKind) {
     assert_eq!(
         bob.expect("presence").await["left"],
         json!(["alice"]),
-        "nobody stays listed without the right to be"
+        "nobody stays present without the right"
     );
     assert_eq!(
         alice.ok("presence", json!({"entity": "room:a", "action": "leave"})).await["count"],
@@ -94,13 +94,17 @@ async fn losing_one_right_ends_only_what_it_covered(codec: CodecKind) {
     alice.subscribe("room:a").await;
     bob.event().await;
     bob.send("room:a", 3, "post", json!({})).await;
-    assert_eq!(alice.event().await["seq"], 2, "with the right back it is asked for again");
+    assert_eq!(
+        alice.event().await["seq"],
+        2,
+        "once the right is back, the client can subscribe again"
+    );
 }
 
-async fn a_resumed_session_gives_up_what_its_token_does_not_allow(codec: CodecKind) {
+async fn a_resumed_session_loses_what_its_token_does_not_allow(codec: CodecKind) {
     let server = builder().start().await;
-    let (entitled, less) =
-        (server.token("alice", &["room:*=send"]).await, server.token("alice", &[]).await);
+    let entitled = server.token("alice", &["room:*=send"]).await;
+    let less = server.token("alice", &[]).await;
     let both = json!([{"entity": "room:a"}, {"entity": "pub:a"}]);
     let client = "0000000000000000000000001A";
     let (lost, hello) =
@@ -118,7 +122,7 @@ async fn a_resumed_session_gives_up_what_its_token_does_not_allow(codec: CodecKi
     drop(lost);
 }
 
-async fn a_moderator_needs_no_permission_to_send(codec: CodecKind) {
+async fn a_moderator_can_moderate_without_permission_to_send(codec: CodecKind) {
     let server = builder().start().await;
     let (mut bob, _) = server
         .join(codec, json!({"token": server.token("bob", &["room:*=read,send"]).await}))
@@ -135,8 +139,8 @@ async fn a_moderator_needs_no_permission_to_send(codec: CodecKind) {
 }
 
 mod codecs {
-    crate::over_both_codecs!(a_newer_token_counts_for_what_an_earlier_connect_still_waits_for);
-    crate::over_both_codecs!(losing_one_right_ends_only_what_it_covered);
-    crate::over_both_codecs!(a_resumed_session_gives_up_what_its_token_does_not_allow);
-    crate::over_both_codecs!(a_moderator_needs_no_permission_to_send);
+    crate::over_both_codecs!(a_newer_token_applies_to_pending_entries_of_an_earlier_connect);
+    crate::over_both_codecs!(losing_a_right_ends_only_what_it_covered);
+    crate::over_both_codecs!(a_resumed_session_loses_what_its_token_does_not_allow);
+    crate::over_both_codecs!(a_moderator_can_moderate_without_permission_to_send);
 }

@@ -6,13 +6,11 @@ use serde_json::json;
 use crate::server::Server;
 use crate::token::SECRET;
 
-async fn a_message_lives(codec: CodecKind) {
+async fn the_life_of_a_message(codec: CodecKind) {
     let mut server = Server::builder().with(SECRET).start().await;
-    let (alice, bob, eve) = (
-        server.token("alice", &[]).await,
-        server.token("bob", &[]).await,
-        server.token("eve", &["room:*=moderate"]).await,
-    );
+    let alice = server.token("alice", &[]).await;
+    let bob = server.token("bob", &[]).await;
+    let eve = server.token("eve", &["room:*=moderate"]).await;
     let (mut alice, hello) = server.join(codec, json!({"token": alice})).await;
     assert_eq!(hello["user"], "alice");
     let (mut bob, _) = server.join(codec, json!({"token": bob})).await;
@@ -50,7 +48,7 @@ async fn a_message_lives(codec: CodecKind) {
     assert_eq!(message["deleted"], true, "{message}");
     assert!(
         !message.to_string().contains("moderated"),
-        "what was deleted is not to be read any more: {message}"
+        "deleted text can no longer be read: {message}"
     );
     alice.rejected(room, 3, "edit", json!({"seq": 1, "body": {}}), "message_not_found").await;
 
@@ -67,11 +65,11 @@ async fn a_message_lives(codec: CodecKind) {
         (6, "eve", "delete"),
     ];
     assert_eq!(seen, wanted.map(|(seq, from, r#type)| (json!(seq), json!(from), json!(r#type))));
-    assert_eq!(alice.settled().await, [], "refused ops make no events");
+    assert_eq!(alice.settled().await, [], "refused ops cause no events");
     server.assert_serves().await;
 }
 
-async fn bad_ops_are_refused_by_name(codec: CodecKind) {
+async fn invalid_ops_are_refused_with_a_reason(codec: CodecKind) {
     let server = Server::builder()
         .with("kinds.room.behaviour = \"room\"")
         .with("kinds.room.max_reactions = 2")
@@ -109,12 +107,12 @@ async fn bad_ops_are_refused_by_name(codec: CodecKind) {
         .iter()
         .map(|message| &message["body"]["n"])
         .collect();
-    assert_eq!(kept, [5, 6, 7], "the state keeps the last `messages` that were posted");
+    assert_eq!(kept, [5, 6, 7], "the state keeps the last `messages` posts");
     client.rejected(room, 8, "react", json!({"seq": 1, "emoji": "a"}), "message_not_found").await;
 }
 
-/// Subscribers on both codecs and on all workers see what several senders say at once in one and
-/// the same order.
+/// Subscribers of both codecs on all workers see the concurrent posts of several senders in the
+/// same order.
 #[tokio::test]
 async fn everybody_sees_the_same_order() {
     const SENDERS: u64 = 4;
@@ -163,6 +161,6 @@ async fn everybody_sees_the_same_order() {
 }
 
 mod codecs {
-    crate::over_both_codecs!(a_message_lives);
-    crate::over_both_codecs!(bad_ops_are_refused_by_name);
+    crate::over_both_codecs!(the_life_of_a_message);
+    crate::over_both_codecs!(invalid_ops_are_refused_with_a_reason);
 }

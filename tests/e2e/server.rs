@@ -1,4 +1,4 @@
-//! A server of one's own: the real binary with a configuration and a directory of its own.
+//! Runs the real binary with its own configuration and directory.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,15 +14,15 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::client::Client;
 
-/// How long anything may take that should happen at once. Generous, since the machine may be busy
+/// How long anything that should happen at once may take. Generous, because the machine may be busy
 /// with other tests.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Waits for what should happen, and fails by naming it where it does not.
+/// Waits for something to happen, and panics with its name if it does not.
 pub async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, wait)
+    tokio::time::timeout(TIMEOUT, wait)
         .await
-        .unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+        .unwrap_or_else(|_| panic!("{what}: not within {TIMEOUT:?}"))
 }
 
 /// The binary under test.
@@ -31,20 +31,19 @@ pub fn binary() -> PathBuf {
         .map_or_else(|| env!("CARGO_BIN_EXE_greenroom").into(), PathBuf::from)
 }
 
-/// The binary as a command in `directory`, with nothing of this process' configuration.
+/// The binary as a command in `directory`, without this process's configuration.
 pub fn command(directory: &Path) -> Command {
     let mut command = Command::new(binary());
-    let foreign = std::env::vars_os()
-        .map(|(name, _)| name)
-        .filter(|name| name.to_string_lossy().starts_with("GREENROOM_"));
-    foreign.for_each(|name| {
-        command.env_remove(name);
-    });
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("GREENROOM_") {
+            command.env_remove(name);
+        }
+    }
     command.current_dir(directory).stdin(Stdio::null()).kill_on_drop(true);
     command
 }
 
-/// A server that is yet to be started.
+/// A server that has not been started yet.
 pub struct Builder {
     config: Vec<String>,
     store: String,
@@ -57,18 +56,18 @@ impl Builder {
         self
     }
 
-    /// Keeps the store in a directory, which outlives the process.
+    /// Keeps the store in a directory that outlives the process.
     pub fn durable(self) -> Self {
         self.stored_in("surrealkv://data")
     }
 
-    /// Keeps the store where this URL says.
+    /// Keeps the store at this URL.
     pub fn stored_in(mut self, url: impl Into<String>) -> Self {
         self.store = url.into();
         self
     }
 
-    /// Lifts the limits on rates, for stories that are about something else.
+    /// Lifts the rate limits, for tests of something else.
     pub fn unlimited(self) -> Self {
         let rates =
             ["requests", "user_requests", "anonymous_requests", "user_wakes", "address_wakes"].map(
@@ -82,15 +81,15 @@ impl Builder {
             .with("limits.connections_per_address_per_second = 100000\nlimits.connections_per_address_burst = 100000")
     }
 
-    /// Writes the configuration down and starts the server.
+    /// Writes the configuration file and starts the server.
     pub async fn start(self) -> Server {
         let stopped = self.prepare();
         stopped.start().await
     }
 
-    /// Only writes the configuration down.
+    /// Only writes the configuration file.
     pub fn prepare(self) -> Stopped {
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let directory = tempfile::tempdir().expect("a temporary directory can be created");
         let head = format!(
             "listen = \"127.0.0.1:0\"\nmetrics.listen = \"127.0.0.1:0\"\nstore.url = \"{}\"\n",
             self.store
@@ -102,13 +101,13 @@ impl Builder {
     }
 }
 
-/// A server that does not run, with its directory.
+/// A server that is not running, and its directory.
 pub struct Stopped {
     pub directory: TempDir,
 }
 
 impl Stopped {
-    /// Starts it, and waits until it says where it listens.
+    /// Starts the server and waits until it prints its addresses.
     pub async fn start(self) -> Server {
         self.start_with(&[]).await
     }
@@ -129,7 +128,7 @@ impl Stopped {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start `{}`: {error}", binary().display()));
         let mut stdout = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-        let lines = within("the server says where it listens", announced(&mut stdout)).await;
+        let lines = within("the server's addresses", announced(&mut stdout)).await;
         let find = |name: &str| {
             let line = lines
                 .iter()
@@ -142,7 +141,8 @@ impl Stopped {
             };
             line.split('/').next().expect("a split has a first part").parse().expect("an address")
         };
-        let (address, admin) = (find("open"), find("metrics"));
+        let address = find("open");
+        let admin = find("metrics");
         Server { child, _stdout: stdout, address, admin, directory: Some(self.directory) }
     }
 }
@@ -159,51 +159,52 @@ async fn announced(stdout: &mut Lines<BufReader<ChildStdout>>) -> Vec<String> {
     lines
 }
 
-/// A running server. Dropped, it is killed, and a panic in its log fails the test.
+/// A running server. When dropped it is killed, and a panic in its log fails the test.
 pub struct Server {
     child: Child,
-    /// Kept open: a server whose output is gone cannot say more.
+    /// Kept open, because the server fails to write if its output is closed.
     _stdout: Lines<BufReader<ChildStdout>>,
-    /// Where clients connect.
+    /// The address that clients connect to.
     pub address: SocketAddr,
-    /// Where operators look.
+    /// The operators' address.
     pub admin: SocketAddr,
     directory: Option<TempDir>,
 }
 
 impl Server {
-    /// With a store in memory and the default configuration, until told otherwise.
+    /// A server with an in-memory store and the default configuration.
     pub fn builder() -> Builder {
         Builder { config: Vec::new(), store: "memory".into() }
     }
 
-    /// The directory it works in.
+    /// The server's working directory.
     pub fn path(&self) -> &Path {
-        self.directory.as_ref().expect("only a stopped server has given it away").path()
+        self.directory.as_ref().expect("only a stopped server has no directory").path()
     }
 
-    /// What it has logged so far, over all its lives.
+    /// Everything it has logged so far, including earlier runs.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path().join("log")).unwrap_or_default()
     }
 
-    /// The process.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id().expect("it runs")
     }
 
-    /// A figure of the system about the process' memory in bytes: `VmRSS`, or `VmHWM` for the most
-    /// there was so far.
+    /// The process's memory in bytes: `VmRSS` for its current size, or `VmHWM` for its largest size
+    /// so far.
     pub fn memory(&self, figure: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
-            .expect("it runs, on Linux");
+            .expect("it is running, on Linux");
         let line = status.lines().find_map(|line| {
             line.strip_prefix(figure)?.strip_prefix(':')?.trim().strip_suffix(" kB")
         });
-        line.and_then(|kilobytes| kilobytes.parse::<u64>().ok()).expect("the system tells") * 1024
+        line.and_then(|kilobytes| kilobytes.parse::<u64>().ok()).expect("the system reports it")
+            * 1024
     }
 
-    /// Waits until it has logged this: looks again and again, since a log cannot be waited on.
+    /// Waits until it has logged this text. Polls, since one cannot wait on a log.
     pub async fn until_logged(&self, text: &str) {
         let mut looks = tokio::time::interval(Duration::from_millis(20));
         let seen = async {
@@ -214,31 +215,31 @@ impl Server {
         within(text, seen).await;
     }
 
-    /// A socket on which nothing has been said yet.
+    /// Opens a WebSocket on which nothing has been sent yet.
     pub async fn open(&self, codec: CodecKind) -> Client {
         Client::open(self.address, codec).await
     }
 
-    /// An anonymous client that has connected.
+    /// Connects an anonymous client.
     pub async fn client(&self, codec: CodecKind) -> Client {
         self.join(codec, json!({})).await.0
     }
 
-    /// A client that has connected with these params, and what `connect` answered.
+    /// Connects a client with these params. Returns the client and the result of `connect`.
     pub async fn join(&self, codec: CodecKind, params: Value) -> (Client, Value) {
         let mut client = self.open(codec).await;
         let hello = client.ok("connect", params).await;
         (client, hello)
     }
 
-    /// Ends it as a power cut would: SIGKILL.
+    /// Kills the server as a power cut would: SIGKILL.
     pub async fn kill(mut self) -> Stopped {
         self.child.start_kill().expect("the process is ours");
-        within("the process ends", self.child.wait()).await.expect("it can be waited for");
+        within("the end of the process", self.child.wait()).await.expect("it can be waited for");
         Stopped { directory: self.directory.take().expect("a running server has a directory") }
     }
 
-    /// Asks it to stop: SIGTERM.
+    /// Asks the server to stop: SIGTERM.
     pub async fn terminate(&self) {
         let pid = self.pid().to_string();
         let sent =
@@ -246,18 +247,19 @@ impl Server {
         assert!(sent.success(), "`kill -TERM {pid}` failed");
     }
 
-    /// Waits for its end.
+    /// Waits until the server has exited.
     pub async fn ended(mut self) -> (ExitStatus, Stopped) {
-        let status =
-            within("the process ends", self.child.wait()).await.expect("it can be waited for");
+        let status = within("the end of the process", self.child.wait())
+            .await
+            .expect("it can be waited for");
         (
             status,
             Stopped { directory: self.directory.take().expect("a running server has a directory") },
         )
     }
 
-    /// That it still serves: the process lives, nothing has panicked, and a newcomer's op is
-    /// committed and comes back as an event.
+    /// Asserts that it still serves: the process is alive, nothing has panicked, and a new client's
+    /// op is committed and comes back as an event.
     pub async fn assert_serves(&mut self) {
         assert_eq!(
             self.child.try_wait().expect("it can be asked"),
@@ -277,23 +279,22 @@ impl Server {
         );
     }
 
-    /// One scrape.
     pub async fn scrape(&self) -> String {
         let (status, body) = self.admin_get("/metrics").await;
         assert_eq!(status, 200);
         body
     }
 
-    /// The value of one series, such as `greenroom_ops_total{kind="room",outcome="accepted"}`; 0
-    /// where there is none yet.
+    /// The value of one series, such as `greenroom_ops_total{kind="room",outcome="accepted"}`; 0 if
+    /// it does not exist yet.
     pub async fn sample(&self, series: &str) -> f64 {
         let scrape = self.scrape().await;
         let line = scrape.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().expect("a sample is a number"))
     }
 
-    /// Waits until a series has a value that is `wanted`: for what shows nowhere else. Metrics
-    /// cannot be waited on, so this looks again and again.
+    /// Waits until `wanted` accepts the value of a series, for things that show nowhere else.
+    /// Polls, since one cannot wait on metrics.
     pub async fn until(&self, series: &str, wanted: impl Fn(f64) -> bool) {
         let mut looks = tokio::time::interval(Duration::from_millis(20));
         let seen = async {
@@ -304,7 +305,7 @@ impl Server {
         within(series, seen).await;
     }
 
-    /// A request on the operators' listener: status and body.
+    /// Sends a request to the operators' listener and returns the status and the body.
     pub async fn admin_get(&self, path: &str) -> (u16, String) {
         http_get(self.admin, path).await
     }
@@ -316,19 +317,21 @@ impl Drop for Server {
         let log = std::fs::read_to_string(directory.path().join("log")).unwrap_or_default();
         if std::thread::panicking() {
             let tail: Vec<_> = log.lines().rev().take(40).collect();
-            tail.iter().rev().for_each(|line| eprintln!("server: {line}"));
+            for line in tail.iter().rev() {
+                eprintln!("server: {line}");
+            }
         } else {
             assert!(!log.contains("panicked at"), "the server has panicked:\n{log}");
         }
     }
 }
 
-/// A plain HTTP request: status and body.
+/// Sends a plain HTTP request and returns the status and the body.
 pub async fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut socket =
         within("the connection", TcpStream::connect(address)).await.expect("it listens");
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    socket.write_all(request.as_bytes()).await.expect("the request is taken");
+    socket.write_all(request.as_bytes()).await.expect("the request is sent");
     let mut answer = Vec::new();
     within("the answer", socket.read_to_end(&mut answer)).await.expect("the answer can be read");
     let answer = String::from_utf8(answer).expect("the answer is text");

@@ -1,4 +1,4 @@
-//! SIGTERM: everything accepted is answered, everybody is told when to come back, and nothing is
+//! SIGTERM: everything accepted is answered, all clients are told when to come back, and nothing is
 //! lost.
 
 use greenroom_protocol::CodecKind;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::server::{Server, within};
 
 #[tokio::test]
-async fn everybody_is_told_goodbye() {
+async fn everybody_receives_a_goodbye() {
     let server = Server::builder()
         .with("drain.reconnect_after = \"2s\"")
         .with("drain.reconnect_spread = \"3s\"")
@@ -21,7 +21,7 @@ async fn everybody_is_told_goodbye() {
         client.ok("presence", json!({"entity": "room:x", "action": "enter"})).await;
         clients.push(client);
     }
-    // One that has only opened its socket.
+    // One client has only opened its socket.
     clients.push(server.open(CodecKind::Json).await);
     server.terminate().await;
     for client in &mut clients {
@@ -37,10 +37,10 @@ async fn everybody_is_told_goodbye() {
     assert_eq!(status.code(), Some(0));
 }
 
-/// Under load: every answer that was given is kept, and every op is answered or left open, never
-/// refused wrongly.
+/// Under load, every acknowledged op is kept, and every other op is refused as shutting down or
+/// left unanswered.
 #[tokio::test]
-async fn what_was_acknowledged_is_there_afterwards() {
+async fn acknowledged_ops_survive_a_shutdown() {
     let server = Server::builder()
         .durable()
         .unlimited()
@@ -85,12 +85,16 @@ async fn what_was_acknowledged_is_there_afterwards() {
     let mut logged: Vec<u64> =
         client.log("room:x").await.iter().filter_map(|event| event["body"]["n"].as_u64()).collect();
     logged.sort_unstable();
-    assert_eq!(logged, (1..=500).collect::<Vec<_>>(), "after the repeats each op is there once");
+    assert_eq!(
+        logged,
+        (1..=500).collect::<Vec<_>>(),
+        "after the repeats each op is in the log once"
+    );
 }
 
 /// A client that does not read cannot keep the server from stopping.
 #[tokio::test]
-async fn nobody_holds_it_up() {
+async fn a_client_that_does_not_read_cannot_block_shutdown() {
     let server = Server::builder().unlimited().with("drain.deadline = \"2s\"").start().await;
     let mut deaf = crate::client::Client::open_narrow(server.address, CodecKind::Json).await;
     deaf.ok("connect", json!({"subscriptions": [{"entity": "doc:x"}]})).await;
@@ -101,7 +105,7 @@ async fn nobody_holds_it_up() {
         sender.send("doc:x", n, "set", json!({"path": "/a", "value": value})).await;
     }
     server.terminate().await;
-    let (status, _) = within("the process ends", server.ended()).await;
+    let (status, _) = within("the end of the process", server.ended()).await;
     assert_eq!(status.code(), Some(0));
     drop((deaf, half));
 }

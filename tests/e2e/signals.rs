@@ -1,11 +1,11 @@
-//! Signals: to the others, at once, and nowhere else.
+//! Signals: to the other subscribers, at once, and nowhere else.
 
 use greenroom_protocol::CodecKind;
 use serde_json::json;
 
 use crate::server::Server;
 
-async fn to_the_others_and_not_stored(codec: CodecKind) {
+async fn signals_reach_other_subscribers_and_are_not_stored(codec: CodecKind) {
     let server = Server::builder().start().await;
     let (mut one, hello) =
         server.join(codec, json!({"subscriptions": [{"entity": "room:s"}]})).await;
@@ -51,5 +51,5 @@ async fn to_the_others_and_not_stored(codec: CodecKind) {
 }
 
 mod codecs {
-    crate::over_both_codecs!(to_the_others_and_not_stored);
+    crate::over_both_codecs!(signals_reach_other_subscribers_and_are_not_stored);
 }

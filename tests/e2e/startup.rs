@@ -1,17 +1,17 @@
-//! What keeps the server from starting, and how it says so.
+//! Mistakes that prevent the server from starting, and how it reports them.
 
 use std::process::Output;
 
 use crate::server::{Builder, Server, Stopped, command, within};
 
-/// Runs `greenroom` in the directory of `stopped` to its end.
+/// Runs `greenroom` to its end in the directory of `stopped`.
 async fn run(stopped: &Stopped, arguments: &[&str]) -> Output {
-    within("the process ends", command(stopped.directory.path()).args(arguments).output())
+    within("the end of the process", command(stopped.directory.path()).args(arguments).output())
         .await
         .expect("the binary runs")
 }
 
-/// Runs `serve`, which must fail with this exit code. Returns what it says.
+/// Runs `serve`, which must fail with this exit code. Returns its error output.
 async fn refused(builder: Builder, code: i32) -> String {
     let output = run(&builder.prepare(), &["serve"]).await;
     let says = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -36,11 +36,11 @@ async fn all_mistakes_are_listed_at_once() {
     ] {
         assert!(says.contains(key), "no `{key}` in: {says}");
     }
-    assert!(says.contains("greenroom.toml"), "it says where: {says}");
+    assert!(says.contains("greenroom.toml"), "it names the file: {says}");
 }
 
 #[tokio::test]
-async fn a_mistake_is_named() {
+async fn mistakes_are_named() {
     for (line, names) in [
         ("sockets.max_in_flight = 1", "sockets"),
         ("socket.max_inflight = 1", "max_inflight"),
@@ -49,7 +49,7 @@ async fn a_mistake_is_named() {
         ("auth.secret = \"short\"", "auth.secret"),
         ("auth.jwks_file = \"missing.json\"", "missing.json"),
         ("kinds.Room.behaviour = \"room\"", "kinds.Room"),
-        ("this is no toml", "greenroom.toml"),
+        ("this is not toml", "greenroom.toml"),
     ] {
         let says = refused(Server::builder().with(line), 2).await;
         assert!(says.contains(names), "{line}: no `{names}` in: {says}");
@@ -60,7 +60,8 @@ async fn a_mistake_is_named() {
 #[tokio::test]
 async fn a_port_in_use_is_named() {
     let other = Server::builder().start().await;
-    let (address, admin) = (other.address.to_string(), other.admin.to_string());
+    let address = other.address.to_string();
+    let admin = other.admin.to_string();
     for (flag, taken) in [("--listen", &address), ("--metrics-listen", &admin)] {
         let output = run(&Server::builder().prepare(), &["serve", flag, taken]).await;
         let says = String::from_utf8_lossy(&output.stderr);
@@ -70,7 +71,7 @@ async fn a_port_in_use_is_named() {
 }
 
 #[tokio::test]
-async fn a_data_directory_has_one_process() {
+async fn a_data_directory_is_used_by_one_process() {
     let first = Server::builder().durable().start().await;
     let data = format!("surrealkv://{}", first.path().join("data").display());
     let output = run(&Server::builder().prepare(), &["serve", "--store", &data]).await;
@@ -82,7 +83,7 @@ async fn a_data_directory_has_one_process() {
 }
 
 #[tokio::test]
-async fn flags_and_environment_win_over_the_file() {
+async fn the_environment_overrides_the_file() {
     let stopped = Server::builder().with("socket.max_in_flight = 7").prepare();
     let mut command = command(stopped.directory.path());
     let output = command

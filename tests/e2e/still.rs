@@ -1,7 +1,6 @@
-//! Metrics stand still while what they count does not happen, though something like it does.
+//! Metrics do not move while the thing they count does not happen, even if something similar does.
 //!
-//! `src/metrics/tests.rs` holds the list of all metrics, each with the test in which it stands
-//! still.
+//! `src/metrics/tests.rs` lists all metrics, each with the test in which it does not move.
 
 use greenroom_protocol::CodecKind;
 use serde_json::json;
@@ -11,8 +10,7 @@ use crate::client::Client;
 use crate::raw::{Raw, upgrade};
 use crate::server::{Server, http_get};
 
-/// A metric, with a label where only that series is meant, and something that is not what it
-/// counts.
+/// A metric, a label if only that series is meant, and something that the metric does not count.
 const ROWS: &[(&str, &str, &str)] = &[
     ("greenroom_connections", "", "a connection is refused"),
     ("greenroom_connections", "", "a page is read"),
@@ -49,7 +47,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("greenroom_build_info", "", "a client stays"),
 ];
 
-/// The sum of the series of a metric whose labels hold `label`. The canary, which is always at
+/// The sum of a metric's series with `label` among their labels. The canary, which is always at
 /// work, does not count.
 fn total(scrape: &str, metric: &str, label: &str) -> f64 {
     let series = scrape.lines().filter_map(|line| line.rsplit_once(' ')).filter(|(id, _)| {
@@ -61,9 +59,9 @@ fn total(scrape: &str, metric: &str, label: &str) -> f64 {
 
 struct Story {
     server: Server,
-    /// Follows `room:still`, which is awake.
+    /// Subscribed to `room:still`, which is awake.
     client: Client,
-    /// Those who stay until the end.
+    /// Clients that stay until the end.
     staying: Vec<Client>,
     /// The number of the client's last op.
     n: u64,
@@ -129,7 +127,7 @@ impl Story {
                 client.say_frame(Message::text("{")).await;
                 client.unread().await;
             }
-            other => panic!("nobody knows how to do `{other}`"),
+            other => panic!("unknown action `{other}`"),
         }
         client.settled().await;
     }
@@ -147,7 +145,7 @@ async fn metrics_stand_still() {
     client.event().await;
     let mut story = Story { server, client, staying: Vec::new(), n: 1 };
     for (metric, label, what) in ROWS {
-        // Gauges may be a moment behind what happened before.
+        // Gauges may lag a moment behind earlier actions.
         story.server.until("greenroom_connections_pending", |pending| pending == 0.0).await;
         story.server.until("greenroom_outbox_bytes", |bytes| bytes == 0.0).await;
         let before = total(&story.server.scrape().await, metric, label);

@@ -1,10 +1,10 @@
-//! Storage faults, met by the real binary: a store that stalls, is slow, fails, loses answers, is
-//! killed, or is not there.
+//! Storage faults as the real binary meets them: a store that hangs, is slow, fails, loses answers,
+//! is killed, or is not running.
 //!
-//! `load` writes all the while and remembers what it was told; afterwards none of that may be
-//! missing, and nothing may be there twice. The faults are the system's own: a frozen file system,
-//! a power cut, failing system calls, a real SurrealDB server that is stopped or killed, and a wire
-//! in between that is held or cut. What the user may not do is said and skipped.
+//! `load` keeps writing and records the answers; afterwards no acknowledged op may be missing, and
+//! none may exist twice. The faults are real: a frozen file system, a power cut, failing system
+//! calls, a real SurrealDB server that is stopped or killed, and a connection in between that is
+//! held or cut. What this user may not do is reported and skipped.
 
 pub mod database;
 mod disk;
@@ -17,12 +17,12 @@ mod wire;
 
 use crate::server::Server;
 
-/// Waits until `/ready` says yes or no, and checks that it agrees with itself.
+/// Waits until the node is ready, or not ready, and checks that `/ready` agrees with the metric.
 async fn until_ready(server: &Server, ready: bool) {
     server.until("greenroom_ready", |value| (value == 1.0) == ready).await;
     let (status, body) = server.admin_get("/ready").await;
     if !ready {
         assert_eq!(status, 503, "{body}");
-        assert!(body.contains("reason"), "it says why: {body}");
+        assert!(body.contains("reason"), "it gives the reason: {body}");
     }
 }

@@ -1,4 +1,4 @@
-//! A client recognizes its own events by the tag that it gave the op, whichever way they reach it.
+//! A client recognizes its own events by the tag that it gave the op, however they reach it.
 
 use greenroom_protocol::CodecKind;
 use serde_json::{Value, json};
@@ -25,10 +25,10 @@ async fn the_event_of_a_tagged_op_carries_the_tag(codec: CodecKind) {
     for client in [&mut sender, &mut other] {
         assert_eq!(client.event().await["tag"], "f3a9");
         let event = client.event().await;
-        assert_eq!(event.get("tag"), None, "without a tag there is none");
+        assert_eq!(event.get("tag"), None, "an op without a tag causes an event without one");
         assert!(!event.to_string().contains(hello["client"].as_str().expect("an id")), "{event}");
     }
-    // A repeat under another tag is the same op: its event keeps the first.
+    // A repeat with a different tag is the same op: its event keeps the first tag.
     let mut repeat = op;
     repeat["tag"] = json!("other");
     assert_eq!(sender.ok("send", repeat).await["duplicate"], true);

@@ -1,17 +1,17 @@
-//! Tokens, made by the binary itself.
+//! Tokens made by the binary itself.
 
 use std::path::Path;
 
 use crate::server::{Server, command, within};
 
-/// The configuration that makes and checks tokens, beside which anonymous users are admitted.
+/// The configuration for making and checking tokens, which also admits anonymous users.
 pub const SECRET: &str =
     "auth.secret = \"a-secret-of-these-tests-and-of-nothing-else\"\nauth.anonymous = true";
 
 /// A token from `greenroom token` with these flags, signed by the configuration in `directory`.
 pub async fn mint(directory: &Path, flags: &[&str]) -> String {
     let mut command = command(directory);
-    let output = within("a token is made", command.arg("token").args(flags).output())
+    let output = within("making a token", command.arg("token").args(flags).output())
         .await
         .expect("the binary runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -20,7 +20,7 @@ pub async fn mint(directory: &Path, flags: &[&str]) -> String {
     assert_eq!(
         token.split('.').count(),
         3,
-        "standard output holds a JWT and nothing else: {text:?}"
+        "standard output contains a JWT and nothing else: {text:?}"
     );
     token.to_owned()
 }

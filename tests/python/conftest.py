@@ -1,4 +1,4 @@
-"""Fixtures, and how a coroutine becomes a test: each runs in an event loop of its own, against a deadline."""
+"""Fixtures, and a hook that runs coroutine tests, each in its own event loop and with a deadline."""
 
 import asyncio
 import inspect
@@ -16,17 +16,17 @@ def pytest_pyfunc_call(pyfuncitem):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
 
-    async def story():
+    async def run_test():
         async with asyncio.timeout(DEADLINE):
             await pyfuncitem.obj(**arguments)
 
-    asyncio.run(story())
+    asyncio.run(run_test())
     return True
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """One server for all tests that leave it as it was; each uses entities of its own."""
+    """One server shared by all tests that leave it unchanged; each test uses its own entities."""
     server = Server(tmp_path_factory.mktemp("server"), AUTH, store="memory")
     yield server.start()
     server.stop()
@@ -34,7 +34,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def make_server(tmp_path):
-    """Servers for one test, with a configuration of its own."""
+    """Starts servers for one test, with a configuration of their own."""
     servers = []
 
     def make(config="", **options):

@@ -1,9 +1,9 @@
-"""The cases of the Autobahn test suite, played by the runner `kosoku`, which has them for Python 3.
+"""Runs the cases of the Autobahn test suite with `kosoku`, which has them for Python 3.
 
-They are written for a server that echoes. This one answers a text that is no request with an error, once for each, so in what a case
-expects that answer takes the echo's place; everything else is judged as Autobahn judges it. Left out are cases that cannot be had here:
-1.2 and parts of 9 send binary messages, which the JSON codec refuses with 1003; the rest of 9 measures speed; 12 and 13 are about
-compression, which is never agreed on.
+The cases are written for an echo server. Greenroom answers each text that is not a request with an error, so that answer stands in for
+the echo that a case expects; everything else is judged as Autobahn does. Cases that cannot work here are left out: 1.2 and parts of 9
+send binary messages, which the JSON codec refuses with 1003; the rest of 9 measures speed; 12 and 13 need compression, which is never
+negotiated.
 """
 
 import json
@@ -11,14 +11,16 @@ import json
 import kosoku
 from kosoku import _caseindex
 
-# The runner imports Autobahn's cases under their old names, from directories that this puts on the path.
+# The runner imports Autobahn's cases under their old names, from directories that this call adds to
+# the path.
 _caseindex.initialize_shims()
 from case import Case  # noqa: E402
 
 LEFT_OUT = ["1.2.*", "9.*", "12.*", "13.*"]
-ANSWER = "an error, because it is no request"
+ANSWER = "an error, because it is not a request"
 
-# Acceptable, but not the best: text that is not UTF-8 is refused when the message is whole, not at its first bad byte.
+# Acceptable but not strict: text that is not UTF-8 is refused once the message is complete, not at
+# its first invalid byte.
 NOT_STRICT = {"6.4.1", "6.4.2", "6.4.3", "6.4.4"}
 
 
@@ -26,8 +28,8 @@ def is_text(event):
     return event[0] == "message" and not event[2]
 
 
-def told(event):
-    """An event, with the server's refusal of a text that is no request as what it stands for."""
+def received(event):
+    """An event received from the server, in which a refusal stands for the echo."""
     if not is_text(event):
         return event
     message = json.loads(event[1])
@@ -46,12 +48,12 @@ async def test_autobahns_cases(make_server, monkeypatch):
         "[socket]\nmax_message_bytes = '1MiB'\nmax_frame_bytes = '1MiB'\noutbox_bytes = '1MiB'\n",
         store="memory",
     )
-    monkeypatch.setattr(Case, "compare", lambda self, got, wanted: [*map(told, got)] == [*map(expected, wanted)])
+    monkeypatch.setattr(Case, "compare", lambda self, got, wanted: [*map(received, got)] == [*map(expected, wanted)])
     try:
         results = await kosoku.run_fuzzingclient(server.socket, exclude_cases=LEFT_OUT, concurrency=8)
     except kosoku.FailureError as failure:
         results = failure.results
-    assert len(results) > 230, "the suite is whole"
+    assert len(results) > 230, "the suite is complete"
     print("\n" + "\n".join(f"{case.case_id} {case.behavior.value}, close {case.behavior_close.value}" for case in results))
     failed = {case.case_id: f"{case.result} {case.result_close} {case.received}" for case in results if not case.passed}
     assert not failed, failed

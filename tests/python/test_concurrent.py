@@ -1,4 +1,4 @@
-"""Many clients at once see one and the same conversation."""
+"""Many clients at once see the same conversation."""
 
 from harness.client import JSON, MSGPACK, connected, gather
 
@@ -9,7 +9,7 @@ async def test_everybody_sees_the_same_conversation_in_the_same_order(server, na
     entity = f"room:{name}"
 
     async def person(k):
-        # Anonymous users of one address would share a rate.
+        # Anonymous users of one address would share a rate limit.
         async with connected(server, MSGPACK if k % 2 else JSON, {"token": tokens[k]}) as client:
             start = await client.call("subscribe", entity=entity)
             asked = [await client.request("send", {"entity": entity, "type": "post", "body": {"by": k, "line": line}, "n": line}) for line in range(1, EACH + 1)]
@@ -30,4 +30,4 @@ async def test_everybody_sees_the_same_conversation_in_the_same_order(server, na
         assert seen == conversation[came_at:]
         mine = [(seq, line) for seq, by, line in conversation if by == k]
         assert mine == list(zip(acknowledged, range(1, EACH + 1), strict=True))
-    assert min(came_at for came_at, _, _ in people) < CLIENTS * EACH / 2, "nobody was there to see it live"
+    assert min(came_at for came_at, _, _ in people) < CLIENTS * EACH / 2, "nobody was subscribed early enough to see it live"

@@ -1,4 +1,4 @@
-"""Acknowledged means durable, seen by a client that keeps nothing but what it was told."""
+"""Acknowledged means durable, checked by a client that keeps only the answers it received."""
 
 import asyncio
 import json
@@ -9,8 +9,8 @@ from websockets.exceptions import ConnectionClosed
 BATCHES = 4
 
 
-async def test_whatever_was_acknowledged_survives_kill_9(make_server, codec):
-    """Four times over: posts stream in until the process is killed; then every answer that came must be true."""
+async def test_acknowledged_ops_survive_kill_9(make_server, codec):
+    """Four times, posts stream in until the process is killed; then every answer received must be true."""
     server = make_server()
     acknowledged, client_id, n = {}, None, 0
     for _ in range(BATCHES):
@@ -27,7 +27,7 @@ async def test_whatever_was_acknowledged_survives_kill_9(make_server, codec):
                     for number, id in asked.items():
                         acknowledged[number] = await client.answer(id)
                     if len(acknowledged) - before >= 64 and not killed:
-                        # It dies while more ops are on their way.
+                        # It is killed while more ops are on their way.
                         killed = asyncio.get_running_loop().run_in_executor(None, server.kill)
             except ConnectionClosed:
                 await killed
@@ -41,14 +41,14 @@ async def test_whatever_was_acknowledged_survives_kill_9(make_server, codec):
         assert len(stored) == len(log), "an op happened twice"
         for number, result in acknowledged.items():
             assert stored[number] == result["seq"]
-        # A repeat is told the same, by a process that did not give the first answer.
+        # A repeat gets the same outcome, from a process that did not give the first answer.
         for number in list(acknowledged)[-20:]:
             again = await client.call("send", entity="room:kept", type="post", body={"n": number}, n=number)
             assert again == {**acknowledged[number], "duplicate": True}
         assert len(await whole_history(client, "room:kept")) == len(log)
 
 
-async def test_a_position_outlives_the_process(make_server):
+async def test_a_position_survives_the_process(make_server):
     server = make_server()
     async with connected(server) as client:
         for n in range(1, 6):
@@ -83,7 +83,7 @@ def test_a_second_process_on_the_same_data_is_refused(make_server):
         assert "data" in str(refused)
     else:
         second.stop()
-        raise AssertionError("two processes write to one store")
+        raise AssertionError("two processes can write to one store")
     status, body = first.get(first.metrics.replace("/metrics", "/live"))
     assert status == 200 and json.loads(body)
 

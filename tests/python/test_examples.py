@@ -1,4 +1,4 @@
-"""The examples in docs/protocol.md work as written. Each is quoted here; one that the page no longer has fails."""
+"""The examples in docs/protocol.md work as written. Each is quoted here; a quote that is no longer on the page fails."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from harness.client import connected, open_client, refusal
 from harness.schema import DOCS
 
 PAGE = (DOCS / "protocol.md").read_text()
-# As it reads, wherever its lines are broken.
+# The text with its line breaks removed.
 PROSE = " ".join(PAGE.split())
 
 
@@ -18,7 +18,7 @@ def quoted(text):
 
 
 def members(example):
-    """The names in an example whose values are left out with dots; `"name"?` is one that may be absent."""
+    """The member names in an example whose values are left out, and those written as `"name"?`, which are optional."""
     names = re.findall(r'"(\w+)"(\??)\s*[:,}]', example)
     return {name for name, _ in names}, {name for name, optional in names if optional}
 
@@ -27,13 +27,13 @@ def fences():
     return [line for fence in re.findall(r"```json\n(.*?)```", PAGE, re.S) for line in re.split(r"\n(?=\{)", fence.strip())]
 
 
-async def test_connects_result_has_the_members_of_the_example(server, name):
+async def test_the_result_of_connect_has_the_members_of_the_example(server, name):
     example = json.loads(fences()[0].replace("…", "x"))
     token = server.token("alice", "room:*=read,send")
     subscriptions = [{"entity": f"room:{name}"}, {"entity": "castle:x"}]
     async with connected(server, params={"token": token, "subscriptions": subscriptions, "presence": [{"entity": f"room:{name}"}], "version": "test/1"}) as client:
         hello = client.hello
-        # This session has taken nobody's place, which the example's has.
+        # Unlike the example's, this session has not taken over another.
         assert set(hello) == set(example) - {"resumed"}
         assert set(hello["limits"]) == set(example["limits"])
         assert hello["limits"] == example["limits"], "the example shows the defaults"
@@ -43,7 +43,7 @@ async def test_connects_result_has_the_members_of_the_example(server, name):
         assert set(refused) == set(example["subscriptions"][1]) and refused["error"]["code"] == -32004
 
 
-async def test_subscribes_two_results(server, codec, name):
+async def test_the_two_results_of_subscribe(server, codec, name):
     with_events, with_snapshot = (json.loads(re.sub(r"\[Event, …\]", "[]", line).replace("{…}", "{}").replace("…", "x")) for line in fences()[1:3])
     async with connected(server, codec) as client:
         first = await client.call("subscribe", entity=f"room:{name}", presence=True)
@@ -56,7 +56,7 @@ async def test_subscribes_two_results(server, codec, name):
 
 
 ROOM = [
-    # op, its body as the page shows it, what stands for the parts left out, what the message is then
+    # op, its body as the page shows it, what fills in the omitted parts, the message afterwards
     ("post", '`{"text": "hi"}`', {}, {"body": {"text": "hi"}}),
     ("edit", '`{"seq": 12, "body": {…}}`', {"body": {"text": "hello"}}, {"body": {"text": "hello"}, "edited_at": int}),
     ("react", '`{"seq": 12, "emoji": "👍", "remove"?: true}`', {"remove": False}, {"reactions": {"👍": ["alice"]}}),
@@ -69,7 +69,7 @@ async def test_the_ops_of_a_room(server, codec, name):
     room = f"room:{name}"
     async with connected(server, codec, {"token": server.token("alice")}) as client:
         await client.call("subscribe", entity=room)
-        # The page's message is number 12.
+        # The message in the examples is number 12.
         for n in range(1, 12):
             await client.call("send", entity=room, type="post", body={"text": f"before {n}"}, n=n)
         for _ in range(11):
@@ -133,16 +133,16 @@ async def test_the_ops_of_a_document(server, codec, name):
         assert (conflict.code, conflict.data["seq"]) == ("conflict", len(DOCUMENT))
 
 
-async def test_signals_and_presence_reach_the_others(server, codec, name):
+async def test_signals_and_presence_reach_other_subscribers(server, codec, name):
     entity = f"room:{name}"
     async with connected(server, codec, {"token": server.token("alice")}) as alice, connected(server, codec, {"token": server.token("bob")}) as bob:
         await bob.call("subscribe", entity=entity, presence=True)
         await alice.call("subscribe", entity=entity)
         await alice.notify("signal", entity=entity, type="typing", body={"on": True}, key="typing")
         required, optional = members(quoted('`{"entity", "from", "type", "body", "key"?}`'))
-        heard = await bob.notification("signal")
-        assert set(heard) == required and optional == {"key"}
-        assert (heard["from"], heard["body"], heard["key"]) == ("alice", {"on": True}, "typing")
+        signal = await bob.notification("signal")
+        assert set(signal) == required and optional == {"key"}
+        assert (signal["from"], signal["body"], signal["key"]) == ("alice", {"on": True}, "typing")
         assert (await alice.call("presence", entity=entity, action="enter", meta={"mood": "fine"})) == {"count": 1}
         change = await bob.notification("presence")
         member = {"user": "alice", "meta": {"mood": "fine"}, "sessions": 1}

@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0, as a client sees it that was written from the JSON-RPC specification."""
+"""JSON-RPC 2.0 as seen by a client that was written from the JSON-RPC specification."""
 
 import pytest
 from harness.client import connected, open_client, refusal
@@ -17,15 +17,16 @@ async def test_a_request_without_an_id_is_executed_and_not_answered(server, code
     async with connected(server, codec) as client:
         await client.notify("send", entity=f"room:{name}", type="post", body={"text": "quietly"}, n=1)
         await client.notify("send", entity="nosuch:thing", type="post", body={}, n=2)
-        # Only the refused one is spoken of, in a notification, which may come before or after the next answer.
+        # Only the refused request is reported, in a notification that may arrive before or after
+        # the next answer.
         await client.send({"jsonrpc": "2.0", "id": "after", "method": "ping"})
         answer, refused = sorted([await client.receive(), await client.receive()], key=lambda message: "method" in message)
         assert answer["id"] == "after"
         assert refused["method"] == "refused"
-        told = refused["params"]
-        assert (told["method"], told["entity"], told["count"]) == ("send", "nosuch:thing", 1)
-        assert told["error"]["data"]["code"] == "unknown_kind"
-        # Sent again with an id, the first outcome comes: it was executed.
+        report = refused["params"]
+        assert (report["method"], report["entity"], report["count"]) == ("send", "nosuch:thing", 1)
+        assert report["error"]["data"]["code"] == "unknown_kind"
+        # Sent again with an id, it returns the first outcome, so it was executed.
         again = await client.call("send", entity=f"room:{name}", type="post", body={"text": "quietly"}, n=1)
         assert again["seq"] == 1 and again["duplicate"] is True
 
@@ -63,7 +64,7 @@ async def test_answers_find_their_requests_whatever_their_order(server, codec, n
         ({"jsonrpc": "2.0", "id": 1, "method": "read", "params": {"entity": "castle:a"}}, -32004, "unknown_kind", 1),
     ],
 )
-async def test_what_is_wrong_is_said_and_the_connection_goes_on(server, codec, message, number, code, id):
+async def test_bad_requests_are_explained_and_the_connection_stays_open(server, codec, message, number, code, id):
     async with connected(server, codec) as client:
         await client.send(message)
         answer = await client.receive()
@@ -74,7 +75,7 @@ async def test_what_is_wrong_is_said_and_the_connection_goes_on(server, codec, m
 
 
 @pytest.mark.parametrize("text,id", [("", None), ("{", None), ("nul", None), ('{"jsonrpc":"2.0","id":1,"method":"ping"} x', 1), ('{"id":"a","params":{]', "a"), ("[" * 100, None)])
-async def test_what_is_no_json_is_a_parse_error(server, text, id):
+async def test_text_that_is_not_json_is_a_parse_error(server, text, id):
     async with connected(server) as client:
         await client.socket.send(text)
         answer = await client.receive()
@@ -83,7 +84,7 @@ async def test_what_is_no_json_is_a_parse_error(server, text, id):
 
 
 @pytest.mark.parametrize("frame", [b"", b"\xc1", b"\x81\xa1a", b"\x91" * 100, b"\xdf\xff\xff\xff\xff"])
-async def test_what_is_no_messagepack_is_a_parse_error(server, frame):
+async def test_bytes_that_are_not_messagepack_are_a_parse_error(server, frame):
     async with connected(server, "greenroom.v1.msgpack") as client:
         await client.socket.send(frame)
         answer = await client.receive()
@@ -92,7 +93,7 @@ async def test_what_is_no_messagepack_is_a_parse_error(server, frame):
 
 
 @pytest.mark.parametrize("method", ["subscribe", "unsubscribe", "read", "history", "presence"])
-async def test_before_connect_nothing_else_is_done(server, codec, method):
+async def test_nothing_else_works_before_connect(server, codec, method):
     async with open_client(server, codec) as client:
         assert (await refusal(client.call(method, entity="room:a"))).code == "not_connected"
         assert "session" in await client.call("connect")

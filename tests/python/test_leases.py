@@ -1,5 +1,5 @@
-"""Presence is a lease of the session: whoever is lost without a word is gone within a bound, told once, and not before the
-grace; whoever comes back within it was never away. The bounds are those of docs/guarantees.md."""
+"""Presence is leased to the session: a member whose connection is lost leaves within a bound, once, and not before the
+grace period ends; a member who comes back in time was never away. The bounds are those of docs/guarantees.md."""
 
 import asyncio
 import re
@@ -15,7 +15,8 @@ from harness.client import connected, gather
 from harness.server import AUTH
 
 ROOM = "room:lobby"
-# The server looks once a second: a grace that is no whole number keeps the tests off the very edge of the bounds.
+# The server checks once a second: a grace period that is not a whole number keeps the tests away
+# from the very edge of the bounds.
 GRACE, IDLE, WRITE, WINDOW, INTERVAL = 0.9, 3, 2, 4, 0.05
 
 # How long after its last sign of life a member may still be shown as present, in seconds.
@@ -48,18 +49,18 @@ def cable():
     try:
         cable = Cable()
     except NotPermitted as why:
-        pytest.skip(f"no network namespaces here, so no cable is pulled in this run: {why}")
+        pytest.skip(f"network namespaces are not available, so no cable is pulled in this run: {why}")
     yield cable
     cable.end()
 
 
 @pytest.fixture
 def make_far(make_server, cable):
-    """A server at the near end of the cable."""
+    """Starts servers at the near end of the cable."""
     return lambda **options: make_server(config(**options), store="memory", address=cable.near.address, within=cable.near.within)
 
 
-async def test_a_client_killed_with_9_is_gone_once_and_not_before_the_grace(make_server):
+async def test_a_killed_client_leaves_once_and_not_before_the_grace_period_ends(make_server):
     server = make_server(config(), store="memory")
     async with watcher(server) as watching:
         command = [sys.executable, member.__file__, server.socket, ROOM, server.token("alice")]
@@ -89,7 +90,7 @@ async def test_a_pulled_cable_ends_presence_within_the_bound(make_far, cable):
 
 @pytest.mark.parametrize("which", ["pings", "answers"])
 async def test_a_half_open_connection_ends_presence_within_the_bound(make_far, cable, which):
-    """Either nothing reaches the member, who goes on talking, or nothing of what the member says arrives."""
+    """Either nothing reaches the member, who keeps sending, or nothing that the member sends arrives."""
     server = make_far()
     async with watcher(server, cable) as watching, far_member(server, cable) as alice:
         await joined(watching, "alice")
@@ -97,13 +98,13 @@ async def test_a_half_open_connection_ends_presence_within_the_bound(make_far, c
         await (cable.near if which == "pings" else cable.far).mute()
         talking = asyncio.create_task(talk(alice))
         await left_once(watching, "alice", muted, SILENT)
-        assert not talking.done(), "its end of the connection is open still"
+        assert not talking.done(), "its end of the connection is still open"
         talking.cancel()
         await never_again(watching, server, cable.near.do)
 
 
-async def test_a_member_being_sent_events_is_gone_within_the_bound(make_far, cable):
-    """What is sent to it fills its outbox, so that it is not pinged any more: the write timeout ends it."""
+async def test_a_member_being_sent_events_leaves_within_the_bound(make_far, cable):
+    """Events fill the member's outbox, so it is no longer pinged: the write timeout ends its session."""
     server = make_far()
     async with watcher(server, cable) as watching, far_member(server, cable) as alice, joining(server, "bob", cable.near) as bob:
         await joined(watching, "alice")
@@ -121,7 +122,7 @@ async def test_a_member_being_sent_events_is_gone_within_the_bound(make_far, cab
 
 
 @pytest.mark.parametrize("noticed", ["by both", "by the client only"])
-async def test_a_cable_back_within_the_grace_shows_nothing(make_far, cable, noticed):
+async def test_a_cable_back_within_the_grace_period_shows_nothing(make_far, cable, noticed):
     server = make_far(grace=30, window=60)
     async with watcher(server, cable) as watching, far_member(server, cable) as alice:
         await joined(watching, "alice")
@@ -134,18 +135,19 @@ async def test_a_cable_back_within_the_grace_shows_nothing(make_far, cable, noti
             assert alice_again.hello["resumed"] is True
             assert alice_again.hello["session"] != alice.hello["session"]
             if noticed == "by the client only":
-                # The old connection lives again with the cable, and is told that it is not needed.
+                # The old connection works again with the cable, and is told that it has been
+                # replaced.
                 assert await alice.closed() == (4011, "replaced")
             await alice_again.call("presence", entity=ROOM, action="enter", meta={"back": True})
             here = {"user": "alice", "meta": {"back": True}, "sessions": 1}
-            assert await watching.notification("presence") == {"entity": ROOM, "updated": [here], "count": 1}, "nothing was told before"
+            assert await watching.notification("presence") == {"entity": ROOM, "updated": [here], "count": 1}, "there were no earlier changes"
             listed = await watching.call("presence", entity=ROOM)
             assert listed == {"count": 1, "members": [here]}
 
 
 @asynccontextmanager
 async def joining(server, user, side=None, params=None):
-    """A client on that side of the cable. It ends without a word, as nobody may be there to hear it."""
+    """Connects a client on that side of the cable. It ends without a close, since the server may be unreachable."""
     token = await asyncio.to_thread(server.token, user)
     options = {"sock": await side.dial(server)} if side else {}
     async with connected(server, params={"token": token, **(params or {})}, **options) as client:
@@ -178,19 +180,19 @@ async def left_once(watching, user, since, within):
     async with asyncio.timeout(since + within - time.monotonic()):
         assert await watching.notification("presence") == {"entity": ROOM, "left": [user], "count": 0}
     took = time.monotonic() - since
-    assert took >= GRACE, f"it left after {took:.3f} s, before the grace was over"
+    assert took >= GRACE, f"it left after {took:.3f} s, before the grace period was over"
     print(f"left after {took:.2f} s, of {within:.2f} s at most")
 
 
 async def never_again(watching, server, do):
-    """Once the server has forgotten the session, the next thing told is about somebody else."""
+    """Once the server has forgotten the session, the next presence change is about somebody else."""
     await until(server, do, "greenroom_sessions_parked", 0)
     await watching.call("presence", entity=ROOM, action="enter")
     await joined(watching, "watcher")
 
 
 async def talk(client):
-    """Says something now and then, and listens to whatever comes."""
+    """Sends a request now and then, and receives whatever arrives."""
 
     async def say():
         while True:

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes the server, and its answers to queries are right."""
+"""A real Prometheus scrapes the server, and its queries return the right values."""
 
 import json
 import os
@@ -16,14 +16,14 @@ from harness.client import connected
 
 PROMETHEUS = os.environ.get("PROMETHEUS", "")
 OPS = 7
-# Long enough for a loaded machine; nothing waits for the whole of it.
-PATIENCE = 60
+# In seconds. Long enough for a loaded machine; nothing waits for all of it.
+TIMEOUT = 60
 
 
 @pytest.fixture
 def prometheus(tmp_path):
     if not PROMETHEUS or not shutil.which(PROMETHEUS):
-        pytest.skip("PROMETHEUS names no Prometheus binary: nothing scrapes the server in this run")
+        pytest.skip("PROMETHEUS does not name a Prometheus binary: nothing scrapes the server in this run")
     running = []
 
     def start(target):
@@ -38,13 +38,13 @@ def prometheus(tmp_path):
             if "TLS is disabled" in line or "Listening on" in line:
                 if match := re.search(r"address=(127\.0\.0\.1:\d+)", line):
                     return Api(match[1]).ready()
-        raise AssertionError(f"prometheus ended with {process.wait(PATIENCE)}")
+        raise AssertionError(f"Prometheus exited with {process.wait(TIMEOUT)}")
 
     yield start
     for process in running:
         process.terminate()
         process.stderr.close()
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
 
 
 class Api:
@@ -53,31 +53,31 @@ class Api:
 
     def get(self, path, **query):
         url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
             answer = json.load(response)
         assert answer["status"] == "success"
         return answer["data"]
 
     def ready(self):
-        """Returns once it answers queries: it listens before it has opened its database."""
-        deadline = time.monotonic() + PATIENCE
+        """Waits until it answers queries: it listens before it has opened its database."""
+        deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             try:
-                with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=PATIENCE):
+                with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=TIMEOUT):
                     return self
             except urllib.error.HTTPError as error:
                 assert error.code == 503
-        raise AssertionError("prometheus does not become ready")
+        raise AssertionError("Prometheus did not become ready")
 
     def value(self, query):
-        """The single number that a query gives; None where there is no series yet."""
+        """The single number that a query returns; None if there is no series yet."""
         found = self.get("query", query=query)["result"]
         assert len(found) <= 1, found
         return float(found[0]["value"][1]) if found else None
 
     def until(self, query, wanted):
-        """Asks until a scrape has brought this value: Prometheus tells nobody when it scrapes."""
-        deadline = time.monotonic() + PATIENCE
+        """Repeats a query until a scrape has brought this value: Prometheus does not tell when it scrapes."""
+        deadline = time.monotonic() + TIMEOUT
         while (value := self.value(query)) != wanted:
             assert time.monotonic() < deadline, f"`{query}` is {value}, not {wanted}; targets: {self.get('targets')['activeTargets']}"
 
@@ -93,7 +93,7 @@ async def test_prometheus_scrapes_the_server_and_counts_what_happened(make_serve
             await reader.notification("event")
         again = await writer.call("send", entity="room:counted", type="post", body={"text": "counted"}, n=OPS)
         assert again["duplicate"] is True
-        # The canary is a kind of its own.
+        # The canary has its own kind.
         api.until('sum(greenroom_ops_total{kind="room",outcome="accepted"})', OPS)
         api.until('sum(greenroom_ops_total{kind="room",outcome="duplicate"})', 1)
         api.until("greenroom_connections", 2)
@@ -102,7 +102,7 @@ async def test_prometheus_scrapes_the_server_and_counts_what_happened(make_serve
         api.until('sum(greenroom_op_seconds_count{kind="room"})', OPS)
         api.until("greenroom_ready", 1)
         quantile = api.value('histogram_quantile(0.99, sum by (le, kind) (greenroom_op_seconds_bucket{kind="room"}))')
-        assert quantile is not None and 0 < quantile < PATIENCE
+        assert quantile is not None and 0 < quantile < TIMEOUT
     api.until("greenroom_connections", 0)
     types = {name: {entry["type"] for entry in entries} for name, entries in api.get("metadata").items()}
     assert types["greenroom_op_seconds"] == {"histogram"} and types["greenroom_ops_total"] == {"counter"}
@@ -112,16 +112,17 @@ async def test_prometheus_scrapes_the_server_and_counts_what_happened(make_serve
     api.until("up", 0)
 
 
-async def test_promtool_has_nothing_to_say(make_server):
+async def test_promtool_finds_no_problems(make_server):
     promtool = Path(PROMETHEUS).with_name("promtool")
     if not PROMETHEUS or not promtool.exists():
-        pytest.skip("there is no promtool beside PROMETHEUS: the exposition is not linted in this run")
+        pytest.skip("there is no promtool next to PROMETHEUS: the exposition is not linted in this run")
     server = make_server(store="memory")
     async with connected(server) as client:
         await client.call("send", entity="room:a", type="post", body={}, n=1)
     _, exposition = server.get(server.metrics)
-    linted = subprocess.run([promtool, "check", "metrics"], input=exposition, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    # These names are the process collector's everywhere; that it counts CPU time in a gauge is the crate's choice.
+    linted = subprocess.run([promtool, "check", "metrics"], input=exposition, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    # The process collector uses these names everywhere; counting CPU time in a gauge is the crate's
+    # choice.
     said = [line for line in (linted.stdout + linted.stderr).splitlines() if not line.startswith("process_")]
     assert not said and "# TYPE greenroom_op_seconds histogram" in exposition
 
@@ -130,7 +131,7 @@ def test_live_and_ready(make_server):
     server = make_server(store="memory")
     base = server.metrics.removesuffix("/metrics")
     assert server.get(f"{base}/live") == (200, '{"status":"live"}')
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while (ready := server.get(f"{base}/ready"))[0] != 200:
         assert ready[0] == 503 and "reason" in json.loads(ready[1])
         assert time.monotonic() < deadline, ready

@@ -1,4 +1,4 @@
-"""RFC 6455 as an implementation not written here speaks it."""
+"""RFC 6455 as spoken by a third-party implementation."""
 
 import asyncio
 import contextlib
@@ -46,13 +46,13 @@ async def test_a_ping_between_fragments_is_answered_at_once(server, codec):
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x00\xff", b"x" * 125])
-async def test_a_pong_brings_back_the_pings_payload(server, payload):
+async def test_a_pong_returns_the_payload_of_the_ping(server, payload):
     async with connected(server) as client:
         # `websockets` resolves this only for a pong with the same payload.
         await (await client.socket.ping(payload))
 
 
-async def test_an_unasked_pong_is_ignored(server):
+async def test_an_unsolicited_pong_is_ignored(server):
     async with connected(server) as client:
         await client.socket.pong(b"nobody asked")
         assert "now" in await client.call("ping")
@@ -65,7 +65,7 @@ async def test_a_clients_close_is_answered(server, codec):
         assert client.socket.protocol.close_rcvd_then_sent is False
 
 
-async def test_a_message_just_at_the_limit_is_taken_and_one_over_it_closes(server, codec, name):
+async def test_a_message_at_the_limit_is_accepted_and_a_longer_one_closes(server, codec, name):
     async with connected(server, codec) as client:
         most = client.hello["limits"]["max_message_bytes"]
         fits = sized(client, most, name)
@@ -84,18 +84,18 @@ async def test_fragments_over_the_limit_together_close(server, codec, name):
 
 
 def sized(client, size, name):
-    """A request to store a text, encoded, of exactly this many bytes."""
+    """An encoded request that stores a text, of exactly this many bytes."""
 
     def request(text):
         params = {"entity": f"doc:{name}", "type": "set", "n": 1, "body": {"path": "", "value": text}}
         return client.encode({"jsonrpc": "2.0", "id": 1, "method": "send", "params": params})
 
-    # Long enough from the start for MessagePack to give both texts a header of the same length.
+    # Long enough from the start that MessagePack gives both texts a header of the same length.
     text = "x" * (size - 2_000)
     return request(text + "x" * (size - len(request(text))))
 
 
-async def test_a_text_that_is_no_utf8_closes(server):
+async def test_text_that_is_not_utf8_closes(server):
     async with connected(server) as client:
         await client.socket.send(b'{"\xff": 1}', text=True)
         assert (await client.closed())[0] == 1007
@@ -108,7 +108,7 @@ async def test_a_bad_token_is_refused_and_closes(server, codec):
 
 
 async def test_an_expired_token_is_refused_as_expired(server):
-    # Its warning is due at once, and connections are looked at once a second.
+    # Its warning is due at once, and connections are checked once a second.
     token = server.token("ann", ttl="3s")
     async with connected(server, params={"token": token}) as client:
         assert client.hello["user"] == "ann"
@@ -131,12 +131,12 @@ async def test_a_fresh_token_keeps_the_connection(server, codec):
         assert "now" in await client.call("ping")
 
 
-async def test_who_never_connects_and_who_falls_silent_is_let_go(make_server):
+async def test_clients_that_never_connect_or_fall_silent_are_closed(make_server):
     server = make_server('[socket]\nconnect_timeout = "1s"\nping_interval = "1s"\nidle_timeout = "3s"\n', store="memory")
     async with open_client(server) as client:
         assert await client.closed() == (4001, "connect_timeout")
     async with connected(server) as client:
-        # From here on the client answers no ping, as when its machine sleeps.
+        # From here on the client answers no ping, as if its machine were asleep.
         client.socket.protocol.recv_frame, answered = swallow_pings(client.socket.protocol)
         assert await client.closed() == (4010, "ping_timeout")
         assert answered, "the server closed without having pinged"
@@ -154,7 +154,7 @@ def swallow_pings(protocol):
     return recv_frame, swallowed
 
 
-async def test_who_keeps_exceeding_a_limit_is_let_go(make_server, codec):
+async def test_a_client_that_keeps_exceeding_a_limit_is_closed(make_server, codec):
     config = "[limits]\nrequests_per_second = 1\nrequests_burst = 5\nabuse_after = 4\n"
     async with connected(make_server(config, store="memory"), codec) as client:
         for _ in range(4):
@@ -163,7 +163,7 @@ async def test_who_keeps_exceeding_a_limit_is_let_go(make_server, codec):
         assert (refused.code, refused.data["reason"]) == ("rate_limited", "requests")
         assert 0 < refused.data["retry_after_ms"] <= 1000
         closed = asyncio.ensure_future(client.closed())
-        # It does not wait as told, for as long as anybody listens.
+        # Keep sending without waiting, for as long as the connection is open.
         with contextlib.suppress(ConnectionClosed):
             while not closed.done():
                 await client.request("ping")
@@ -171,7 +171,7 @@ async def test_who_keeps_exceeding_a_limit_is_let_go(make_server, codec):
         assert await closed == (4008, "rate_limited")
 
 
-async def test_stopping_says_goodbye_and_ends_cleanly(make_server, codec):
+async def test_stopping_says_goodbye_and_exits_cleanly(make_server, codec):
     server = make_server(store="memory")
     async with connected(server, codec) as client:
         stopped = asyncio.get_running_loop().run_in_executor(None, server.terminate)
@@ -185,7 +185,7 @@ async def test_stopping_says_goodbye_and_ends_cleanly(make_server, codec):
     ("headers", "status"),
     [({"Origin": "https://elsewhere.example"}, 403), ({"Origin": "null"}, 403), ({"Sec-WebSocket-Version": "12"}, 426), ({"Upgrade": "h2c"}, 426)],
 )
-async def test_a_handshake_that_is_not_right_gets_an_http_answer(server, headers, status):
+async def test_an_invalid_handshake_gets_an_http_response(server, headers, status):
     with pytest.raises(InvalidStatus) as refused:
         async with connect(server.socket, create_connection=replacing(headers)):
             pass
@@ -194,7 +194,7 @@ async def test_a_handshake_that_is_not_right_gets_an_http_answer(server, headers
 
 
 def replacing(headers):
-    """A connection whose handshake says this instead of what it should."""
+    """A connection class whose handshake has these headers in place of the right ones."""
     class Replacing(ClientConnection):
         async def handshake(self, *arguments, **options):
             request = self.protocol.connect()
@@ -212,7 +212,7 @@ async def test_the_pages_own_origin_may_connect(server):
         assert "session" in await client.call("connect")
 
 
-def test_plain_http_on_the_sockets_path_is_told_what_it_is(server):
+def test_plain_http_on_the_websocket_path_gets_an_explanation(server):
     status, body = server.get(f"{server.page}/ws")
     assert status == 426 and "WebSocket" in body
     assert server.get(f"{server.page}/nothing")[0] == 404
@@ -221,7 +221,7 @@ def test_plain_http_on_the_sockets_path_is_told_what_it_is(server):
 
 
 async def test_hostile_clients_cost_themselves(server):
-    """A neighbour's connection is as good as ever after each of them."""
+    """A neighbour's connection keeps working after each of them."""
     async with connected(server) as neighbour:
         host, port = server.listen.split(":")
         for bytes_sent in (b"\x00" * 4096, b"GET /ws HTTP/1.1\r\n" + b"A: b\r\n" * 20_000, json.dumps(PING).encode()):

@@ -1,5 +1,4 @@
-//! Tokens at random: only what the key has signed is believed, and of that only what the claims may
-//! say.
+//! Random tokens: only what the key has signed is believed, and only if the claims are valid.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -7,7 +6,8 @@ use proptest::sample::{Index, select};
 use super::*;
 
 fn any_claim() -> impl Strategy<Value = Value> {
-    let (past, future) = (SECONDS - 60, SECONDS + 60);
+    let past = SECONDS - 60;
+    let future = SECONDS + 60;
     let telling = [
         json!(null),
         json!(0),
@@ -36,7 +36,8 @@ fn any_claim() -> impl Strategy<Value = Value> {
     select(telling.to_vec())
 }
 
-/// What docs/protocol.md and docs/configuration.md say of claims, without any cleverness.
+/// What docs/protocol.md and docs/configuration.md say about claims, implemented in the plainest
+/// way.
 fn acceptable(claims: &Value) -> bool {
     let seconds =
         |name: &str| claims.get(name).map(|claim| claim.as_f64().filter(|seconds| *seconds >= 0.0));
@@ -64,7 +65,7 @@ fn acceptable(claims: &Value) -> bool {
 }
 
 proptest! {
-    /// Any change to a token makes it another, which nobody has signed.
+    /// Any change to a token makes a different one, which nobody has signed.
     #[test]
     fn a_changed_token_is_refused(changes in prop::collection::vec((any::<Index>(), "[A-Za-z0-9_.=-]{0,2}", 0usize..2), 1..4)) {
         let signed = hs256().sign(&claims()).unwrap();
@@ -82,7 +83,7 @@ proptest! {
         prop_assert!(authenticate(&with_secret(), &token).is_err());
     }
 
-    /// What is signed counts only where each claim is what it should be.
+    /// A signed token is accepted only if each claim is valid.
     #[test]
     fn claims_against_an_oracle(
         changes in prop::collection::btree_map(select(vec!["sub", "exp", "nbf", "capabilities", "other"]), any_claim(), 0..4),
@@ -95,13 +96,13 @@ proptest! {
         prop_assert_eq!(got.is_ok(), acceptable(&claims), "{}: {:?}", claims, got);
     }
 
-    /// A key that is not the server's, whatever the header says of it.
+    /// A token signed with another key is refused, whatever its header says.
     #[test]
     fn another_key_is_refused(secret in "[a-z0-9]{32,64}", kid in "[a-z]{0,5}", algorithm in select(vec!["HS256", "HS384", "none", "RS256", "hs256"])) {
         prop_assume!(secret != SECRET);
         let signed = Signer::secret(secret.as_bytes()).sign(&claims()).unwrap();
         prop_assert!(authenticate(&with_secret(), &signed).is_err());
-        // The right key's signature under another header is no signature of it.
+        // The right key's signature does not fit a different header.
         let good = hs256().sign(&claims()).unwrap();
         let header = json!({"typ": "JWT", "alg": algorithm, "kid": kid}).to_string();
         let forged = format!("{}.{}", base64_url(header.as_bytes()), good.split_once('.').unwrap().1);
@@ -109,7 +110,7 @@ proptest! {
     }
 }
 
-/// Base64 as tokens have it: RFC 4648, section 5, without padding.
+/// Base64 as tokens use it: RFC 4648, section 5, without padding.
 fn base64_url(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut out = String::new();

@@ -3,13 +3,13 @@
 use super::*;
 
 #[tokio::test]
-async fn memory_keeps_the_contract() {
+async fn memory_meets_the_contract() {
     let store = SurrealStore::open(&config("memory")).await.unwrap();
     conformance::run(&store).await;
 }
 
 #[tokio::test]
-async fn surrealkv_keeps_the_contract() {
+async fn surrealkv_meets_the_contract() {
     let directory = tempfile::tempdir().unwrap();
     let store = SurrealStore::open(&on_disk(&directory)).await.unwrap();
     conformance::run(&store).await;
@@ -17,7 +17,7 @@ async fn surrealkv_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn what_is_on_disk_is_there_after_a_restart() {
+async fn data_on_disk_survives_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let store = SurrealStore::open(&on_disk(&directory)).await.unwrap();
     let mut writer = Writer::acquire(&store).await;
@@ -37,7 +37,7 @@ async fn what_is_on_disk_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn an_engine_that_was_given_up_is_opened_again() {
+async fn an_engine_that_was_given_up_is_reopened() {
     let directory = tempfile::tempdir().unwrap();
     let store = SurrealStore::open(&on_disk(&directory)).await.unwrap();
     let mut writer = Writer::acquire(&store).await;
@@ -65,7 +65,8 @@ async fn memory_is_never_given_up() {
 async fn a_transaction_that_races_with_its_settling_is_written_once_or_never() {
     let store = SurrealStore::open(&config("memory")).await.unwrap();
     let mut writer = Writer::acquire(&store).await;
-    let (mut committed, mut next) = (0, 1);
+    let mut committed = 0;
+    let mut next = 1;
     for _ in 0..50 {
         let batch = writer.batch(vec![row("race", next..=next)]);
         let (commit, settled) = tokio::join!(store.commit(&batch), store.settle(batch.fence));
@@ -92,13 +93,13 @@ async fn a_row_that_exists_is_not_replaced() {
         matches!(&error, CommitError::Failed(text) if text.contains("already exists")),
         "{error:?}"
     );
-    // All of it or nothing: neither the other row nor the lease's number.
+    // All or nothing: neither the other row nor the lease's number was written.
     assert_eq!(store.load(&entity("b")).await.unwrap().tail, []);
     store.commit(&Batch { rows: vec![row("b", 1..=2)], ..again }).await.unwrap();
     assert_eq!(seqs(&store, "b", Page::After { after: 0, limit: 9 }).await, [1, 2]);
 }
 
-/// The files as a crash at this moment would leave them.
+/// Copies the files as a crash at this moment would leave them.
 fn crash(config: &StoreConfig, to: &tempfile::TempDir) -> StoreConfig {
     fn copy(from: &std::path::Path, to: &std::path::Path) {
         std::fs::create_dir_all(to).unwrap();
@@ -120,7 +121,7 @@ fn crash(config: &StoreConfig, to: &tempfile::TempDir) -> StoreConfig {
 }
 
 #[tokio::test]
-async fn what_follows_a_torn_log_survives_the_next_crash() {
+async fn commits_after_a_torn_log_survive_the_next_crash() {
     let directories: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
     let first = on_disk(&directories[0]);
     let store = SurrealStore::open(&first).await.unwrap();
@@ -128,7 +129,7 @@ async fn what_follows_a_torn_log_survives_the_next_crash() {
     writer.write(vec![row("a", 1..=3)]).await;
     writer.write(vec![row("a", 4..=300)]).await;
     let second = crash(&first, &directories[1]);
-    // The second row's record is torn.
+    // Tear the second row's record.
     let logs = directories[1].path().join("data").join("wal");
     let log = std::fs::read_dir(logs).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
     let length = std::fs::metadata(&log).unwrap().len();
@@ -144,7 +145,7 @@ async fn what_follows_a_torn_log_survives_the_next_crash() {
 }
 
 #[tokio::test]
-async fn an_engine_is_opened_again_though_the_caller_does_not_wait() {
+async fn an_engine_is_reopened_even_if_the_caller_stops_waiting() {
     let directory = tempfile::tempdir().unwrap();
     let store = SurrealStore::open(&on_disk(&directory)).await.unwrap();
     Writer::acquire(&store).await.write(vec![row("a", 1..=3)]).await;
@@ -154,7 +155,7 @@ async fn an_engine_is_opened_again_though_the_caller_does_not_wait() {
 
     let a = entity("a");
     let impatient = tokio::time::timeout(Duration::from_millis(1), store.load(&a)).await;
-    assert!(impatient.is_err(), "to open takes longer than that");
+    assert!(impatient.is_err(), "opening takes longer than that");
     assert_eq!(seqs(&store, "a", Page::After { after: 0, limit: 10 }).await, [1, 2, 3]);
     store.close().await;
 }

@@ -1,4 +1,4 @@
-//! What an operator gets to read.
+//! The error messages that operators see.
 
 use super::*;
 
@@ -15,12 +15,15 @@ async fn a_second_process_is_refused() {
     let config = on_disk(&directory);
     let store = SurrealStore::open(&config).await.unwrap();
     let text = refusal(&config).await;
-    assert!(text.contains("another process") && text.contains("uses the data directory"), "{text}");
+    assert!(
+        text.contains("another process") && text.contains("is using the data directory"),
+        "{text}"
+    );
     store.close().await;
     drop(store);
     assert_eq!(
         check(&config, &Kinds::default()).await.unwrap(),
-        "SurrealKV, flushed with every commit; schema version 4"
+        "SurrealKV, flushed on every commit; schema version 4"
     );
 }
 
@@ -31,25 +34,22 @@ async fn a_scheme_that_does_not_exist_is_refused() {
 }
 
 #[tokio::test]
-async fn a_directory_that_cannot_be_made_is_named() {
+async fn a_directory_that_cannot_be_created_is_named() {
     let text = refusal(&config("surrealkv:///proc/greenroom")).await;
     assert!(text.starts_with("cannot create the data directory `/proc/greenroom`:"), "{text}");
 }
 
 #[tokio::test]
-async fn files_that_are_no_database_are_refused() {
+async fn files_that_are_not_a_database_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let config = on_disk(&directory);
     SurrealStore::open(&config).await.unwrap().close().await;
     let manifests = directory.path().join("data").join("manifest");
     for file in std::fs::read_dir(manifests).unwrap() {
-        std::fs::write(file.unwrap().path(), b"no manifest").unwrap();
+        std::fs::write(file.unwrap().path(), b"not a manifest").unwrap();
     }
     let text = refusal(&config).await;
-    assert!(
-        text.starts_with("the database in `surrealkv://") && text.contains("does not open"),
-        "{text}"
-    );
+    assert!(text.starts_with("cannot open the database in `surrealkv://"), "{text}");
 }
 
 #[tokio::test]
@@ -70,7 +70,10 @@ async fn a_newer_schema_is_refused_with_both_versions() {
     store.close().await;
     drop(store);
     let text = refusal(&config).await;
-    assert!(text.contains("schema version 99") && text.contains("versions up to 4"), "{text}");
+    assert!(
+        text.contains("schema version 99") && text.contains("supports versions up to 4"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -96,7 +99,7 @@ async fn migrations_apply_in_order_and_once() {
     let error =
         schema::migrate_to(&broken, &connection, &config, &StoreUrl::Memory).await.unwrap_err();
     assert!(
-        matches!(&error, OpenError::Migration { version, reason } if *version == schema::VERSION + 3 && reason.contains("a reason")),
+        matches!(&error, OpenError::Migration { version, source } if *version == schema::VERSION + 3 && source.to_string().contains("a reason")),
         "{error:?}"
     );
     let rows = store

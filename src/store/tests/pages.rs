@@ -1,8 +1,8 @@
-//! Pages over logs of many shapes, against what a list would give.
+//! Pages of logs of many shapes, compared with what a plain list would give.
 
 use super::*;
 
-/// Rows of `lengths` events, one after the other, from seq 1.
+/// Writes consecutive rows of `lengths` events each, starting at seq 1. Returns the last seq.
 async fn log(store: &SurrealStore, name: &str, lengths: &[u64]) -> u64 {
     let mut writer = Writer::acquire(store).await;
     let mut next = 1;
@@ -59,12 +59,12 @@ async fn rows_of_every_length() {
 }
 
 #[tokio::test]
-async fn what_is_trimmed_is_absent() {
+async fn trimmed_events_are_absent() {
     let store = SurrealStore::open(&config("memory")).await.unwrap();
     let last = log(&store, "trimmed", &[30, 30, 200, 1, 1, 1, 1]).await;
     let mut writer = Writer::acquire(&store).await;
     let mut batch = writer.batch(Vec::new());
-    // Within the third row, which stays.
+    // The second trim ends within the third row, which therefore stays.
     batch.snapshots = vec![snapshot("trimmed", last - 2, 0)];
     batch.trims = vec![trim("trimmed", 0, 20), trim("trimmed", 0, 100)];
     store.commit(&batch).await.unwrap();
@@ -118,9 +118,9 @@ async fn a_gap_is_reported_and_not_served() {
     assert_eq!(store.load(&entity("late")).await.unwrap_err(), want);
 }
 
-/// As a database of schema version 1 has them.
+/// A snapshot as a database of schema version 1 has it.
 #[tokio::test]
-async fn a_snapshot_that_does_not_say_how_far_rows_are_deleted_is_read_and_replaced() {
+async fn a_snapshot_of_schema_version_1_is_read_and_replaced() {
     let store = SurrealStore::open(&config("memory")).await.unwrap();
     let last = log(&store, "old", &[4]).await;
     let text = "CREATE snapshot:['room', 'old'] SET epoch = $epoch, seq = 2, state = 'null', dedupe = 'null' RETURN NONE";

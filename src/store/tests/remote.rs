@@ -1,22 +1,23 @@
-//! Against a SurrealDB server.
+//! The store against a SurrealDB server.
 
 use super::server::Server;
 use super::*;
 use crate::config::Secret;
 
 #[tokio::test]
-async fn a_server_keeps_the_contract() {
+async fn a_server_meets_the_contract() {
     let server = Server::start("memory");
     let store = SurrealStore::open(&server.config()).await.unwrap();
     conformance::run(&store).await;
 }
 
 #[tokio::test]
-async fn a_server_that_was_killed_is_found_again() {
+async fn a_killed_server_is_reconnected_to() {
     let directory = tempfile::tempdir().unwrap();
     let mut server =
         Server::start(format!("surrealkv://{}", directory.path().join("db").display()));
-    // The client queues what is sent while it reconnects, so only the time that is up tells.
+    // The client queues calls while it reconnects, so only the timeout shows that the server is
+    // gone.
     let config = StoreConfig { timeout: Duration::from_secs(2), ..server.config() };
     let store = SurrealStore::open(&config).await.unwrap();
     let mut writer = Writer::acquire(&store).await;
@@ -37,8 +38,8 @@ async fn a_server_that_was_killed_is_found_again() {
 }
 
 #[tokio::test]
-async fn a_call_is_not_waited_for_longer_than_configured() {
-    // It accepts connections and says nothing.
+async fn calls_time_out_as_configured() {
+    // It accepts connections and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}", silent.local_addr().unwrap());
     let config = StoreConfig { timeout: Duration::from_millis(100), ..config(url) };
@@ -51,7 +52,7 @@ async fn credentials_are_checked_and_explained() {
     let server = Server::start("memory");
     let wrong = StoreConfig { password: Some(Secret::new("guess")), ..server.config() };
     let text = SurrealStore::open(&wrong).await.err().unwrap().to_string();
-    assert!(text.contains("refuses user `root`") && !text.contains("guess"), "{text}");
+    assert!(text.contains("rejects user `root`") && !text.contains("guess"), "{text}");
 
     let nobody = StoreConfig { username: None, password: None, ..server.config() };
     let text = SurrealStore::open(&nobody).await.err().unwrap().to_string();
@@ -93,7 +94,7 @@ async fn a_user_of_the_namespace_or_the_database_is_enough() {
 async fn a_server_without_tls_is_named() {
     let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("wss://{}", plain.local_addr().unwrap());
-    // Whatever a client says first, this is no answer to it.
+    // Whatever a client sends first, this is not a TLS answer to it.
     tokio::spawn(async move {
         let (mut socket, _) = plain.accept().await.unwrap();
         tokio::io::AsyncWriteExt::write_all(&mut socket, b"HTTP/1.1 400 Bad Request\r\n\r\n")

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::config::{Secret, StoreConfig};
 
-/// A server process, killed with the value.
+/// A server process, killed on drop.
 pub struct Server {
     child: Child,
     port: u16,
@@ -14,7 +14,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one on a free port and waits until it listens.
+    /// Starts a server on a free port and waits until it listens.
     pub fn start(storage: impl Into<String>) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         Self::start_on(port, storage.into())
@@ -37,22 +37,22 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // It logs that it listens; and its log must be read, or it would stop when the pipe is
-        // full.
-        let (listens, told) = std::sync::mpsc::sync_channel(1);
+        // The server logs that it is listening. Its log must be read to the end, or it would block
+        // when the pipe is full.
+        let (report, started) = std::sync::mpsc::sync_channel(1);
         let log = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
             let mut lines = Vec::new();
             for line in log.lines().map_while(Result::ok) {
                 if line.contains("Started web server") {
-                    let _told = listens.try_send(Ok(()));
+                    let _first = report.try_send(Ok(()));
                 }
                 lines.push(line);
             }
-            let _told = listens.try_send(Err(lines.join("\n")));
+            let _first = report.try_send(Err(lines.join("\n")));
         });
-        told.recv().unwrap().unwrap_or_else(|log| panic!("the SurrealDB server ended:\n{log}"));
-        // It says so just before it binds, and nothing after that.
+        started.recv().unwrap().unwrap_or_else(|log| panic!("the SurrealDB server ended:\n{log}"));
+        // It logs that just before it binds, and nothing afterwards.
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(child.try_wait().unwrap().is_none(), "the SurrealDB server ended");
             std::thread::yield_now();
@@ -60,19 +60,19 @@ impl Server {
         Self { child, port, storage }
     }
 
-    /// Ends it without a chance to tidy up.
+    /// Kills the server without a chance to clean up.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Starts it again on the same port and files.
+    /// Starts the server again on the same port and files.
     pub fn restart(&mut self) {
         let again = Self::start_on(self.port, self.storage.clone());
         *self = again;
     }
 
-    /// How to reach it as root.
+    /// The configuration to connect to it as root.
     pub fn config(&self) -> StoreConfig {
         StoreConfig {
             url: format!("ws://127.0.0.1:{}", self.port),
@@ -85,19 +85,19 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may be dead already.
+        // It may already have exited.
         let _ended = self.child.kill();
         let _status = self.child.wait();
     }
 }
 
-/// Beside the directory of the test's own executable.
+/// In the parent of the test executable's directory.
 fn binary() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let binary = own.parent().unwrap().parent().unwrap().join("greenroom-dev-surrealdb");
     assert!(
         binary.exists(),
-        "`{}` is missing; `cargo build --release --bin greenroom-dev-surrealdb` makes it",
+        "`{}` is missing; build it with `cargo build --release --bin greenroom-dev-surrealdb`",
         binary.display()
     );
     binary

@@ -1,4 +1,4 @@
-//! Client ids at random, against what a ULID is.
+//! Random client ids, compared with the definition of a ULID.
 
 use fastrand::Rng;
 use greenroom_protocol::CodecKind;
@@ -8,7 +8,7 @@ use super::{cases, rng};
 use crate::server::Server;
 
 const ALPHABET: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-/// A time in 2020, as the first characters of a ULID.
+/// A time in 2020, encoded as the first characters of a ULID.
 const PAST: &str = "01DXF6DT00";
 
 fn candidate(rng: &mut Rng) -> String {
@@ -17,8 +17,8 @@ fn candidate(rng: &mut Rng) -> String {
     match rng.u8(..8) {
         0 | 1 => {}
         2 => id = id.iter().map(char::to_ascii_lowercase).collect(),
-        // Letters that Crockford leaves out, and what is no letter at all. Not in the first place,
-        // which has 3 bits.
+        // Letters that Crockford's alphabet leaves out, and characters that are not letters. Not in
+        // the first position, which has 3 bits.
         3 => id[rng.usize(1..26)] = ['I', 'L', 'O', 'U', 'u', '-', ' ', 'é', '\0'][rng.usize(..9)],
         4 => id.truncate(rng.usize(..26)),
         5 => id.push('0'),
@@ -29,9 +29,9 @@ fn candidate(rng: &mut Rng) -> String {
     id.into_iter().collect()
 }
 
-/// 26 characters of the alphabet in either case, of whose bits there are 128. Its time may be in
-/// the future.
-fn is_one(id: &str) -> bool {
+/// A ULID has 26 characters of the alphabet in either case, for 128 bits. Its time may be in the
+/// future.
+fn is_ulid(id: &str) -> bool {
     let upper = id.to_ascii_uppercase();
     id.len() == 26
         && upper.chars().all(|letter| ALPHABET.contains(letter))
@@ -39,7 +39,7 @@ fn is_one(id: &str) -> bool {
 }
 
 #[tokio::test]
-async fn client_ids_against_a_ulid() {
+async fn client_ids_must_be_ulids() {
     let mut rng = rng();
     let mut server = Server::builder().unlimited().start().await;
     let mut seen = [0, 0];
@@ -48,17 +48,17 @@ async fn client_ids_against_a_ulid() {
         let mut client = server.open(CodecKind::ALL[case % 2]).await;
         match client.call("connect", json!({"client": id})).await {
             Ok(hello) => {
-                assert!(is_one(&id), "case {case}: `{id}` was taken");
+                assert!(is_ulid(&id), "case {case}: `{id}` was accepted");
                 assert_eq!(hello["client"], id.to_ascii_uppercase(), "one spelling for one id");
                 seen[0] += 1;
             }
             Err(error) => {
-                assert!(!is_one(&id), "case {case}: `{id}` was refused: {error}");
+                assert!(!is_ulid(&id), "case {case}: `{id}` was refused: {error}");
                 assert_eq!(error["data"]["code"], "invalid_params", "{error}");
                 seen[1] += 1;
             }
         }
     }
-    assert!(seen.iter().all(|seen| *seen > 0), "both were met: {seen:?}");
+    assert!(seen.iter().all(|seen| *seen > 0), "both outcomes occurred: {seen:?}");
     server.assert_serves().await;
 }

@@ -1,6 +1,6 @@
-//! Frames at random, right and wrong ones, against a reading of RFC 6455 that shares nothing with
-//! the server's: what the connection ends with, and what it was answered before, must be what that
-//! reading says, however the bytes are cut.
+//! Random valid and invalid frames, checked against a reading of RFC 6455 that shares nothing with
+//! the server's. The way the connection ends, and the answers before that, must be what this
+//! reading says, however the bytes are split.
 
 use fastrand::Rng;
 use greenroom_protocol::CodecKind;
@@ -9,16 +9,16 @@ use super::{cases, rng};
 use crate::raw::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, Raw, TEXT};
 use crate::server::Server;
 
-/// As configured below.
+/// The limits configured below.
 const MAX_FRAME: usize = 1024;
 const MAX_MESSAGE: usize = 2048;
 
-/// One frame of a client.
+/// One frame sent by a client.
 #[derive(Debug, Clone)]
 struct Sent {
     first: u8,
     masked: bool,
-    /// Bytes of an extended length: 0, 2 or 8, enough for the payload.
+    /// The size of the extended length: 0, 2 or 8 bytes, enough for the payload.
     extended: usize,
     payload: Vec<u8>,
 }
@@ -49,24 +49,25 @@ impl Sent {
     }
 }
 
-/// What a server that speaks JSON does with a client's frames.
+/// What a server with the JSON codec does with a client's frames.
 #[derive(Debug, Default)]
 struct Reading {
-    /// The message that is not complete: whether it is text, and what there is of it.
+    /// The incomplete message: whether it is text, and its parts so far.
     open: Option<(bool, Vec<u8>)>,
-    /// Answers to messages, and pongs with their payloads, in order.
+    /// The answers to messages (`None`) and the pongs with their payloads, in order.
     replies: Vec<Option<Vec<u8>>>,
-    /// The codes that the connection may end with.
+    /// The codes that the connection may be closed with.
     end: Vec<u16>,
 }
 
 impl Reading {
-    /// Takes a frame; nothing after the end.
+    /// Processes a frame; frames after the end are ignored.
     fn take(&mut self, sent: &Sent) {
         if !self.end.is_empty() {
             return;
         }
-        let (fin, opcode) = (sent.first & 0x80 != 0, sent.first & 0x0f);
+        let fin = sent.first & 0x80 != 0;
+        let opcode = sent.first & 0x0f;
         let length = sent.payload.len();
         let fails = |wrong: bool, code: u16| wrong.then_some(code);
         let mut wrong: Vec<u16> = Vec::new();
@@ -114,7 +115,7 @@ impl Reading {
     }
 }
 
-/// Section 7.4: the codes that an endpoint may send, and a reason that is text.
+/// Section 7.4: a code that an endpoint may send, and a reason that is text.
 fn acceptable_close(payload: &[u8]) -> bool {
     let Some((code, reason)) = payload.split_first_chunk::<2>() else { return payload.is_empty() };
     let code = u16::from_be_bytes(*code);
@@ -122,8 +123,7 @@ fn acceptable_close(payload: &[u8]) -> bool {
     may_be_sent && std::str::from_utf8(reason).is_ok()
 }
 
-/// A frame that is right more often than not where it stands, so that the wrong ones come after
-/// something.
+/// A random frame that is usually valid at this point, so that invalid ones come after others.
 fn sent(rng: &mut Rng, open: bool) -> Sent {
     let text = |rng: &mut Rng| match rng.u8(..8) {
         0..=3 => br#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#.to_vec(),
@@ -176,7 +176,7 @@ fn close(rng: &mut Rng) -> Vec<u8> {
     payload
 }
 
-/// What came: the replies, and the code at the end.
+/// The replies received, and the final close code.
 async fn received(raw: &mut Raw) -> (Vec<Option<Vec<u8>>>, u16) {
     let mut replies = Vec::new();
     loop {
@@ -196,19 +196,19 @@ async fn received(raw: &mut Raw) -> (Vec<Option<Vec<u8>>>, u16) {
     }
 }
 
-/// Answers wait for nothing here, but they need not come in the order of the pongs: these are
-/// compared apart.
+/// Answers and pongs may be interleaved in any order, so they are compared separately.
 fn sorted(replies: &[Option<Vec<u8>>]) -> (usize, Vec<&Vec<u8>>) {
     (replies.iter().filter(|reply| reply.is_none()).count(), replies.iter().flatten().collect())
 }
 
 fn is_beginning(part: &[Option<Vec<u8>>], whole: &[Option<Vec<u8>>]) -> bool {
-    let ((answers, pongs), (all_answers, all_pongs)) = (sorted(part), sorted(whole));
+    let (answers, pongs) = sorted(part);
+    let (all_answers, all_pongs) = sorted(whole);
     answers <= all_answers && all_pongs.starts_with(&pongs)
 }
 
 #[tokio::test]
-async fn frames_against_the_rfc() {
+async fn frames_match_the_rfc() {
     let mut rng = rng();
     let mut server = Server::builder()
         .unlimited()
@@ -221,7 +221,7 @@ async fn frames_against_the_rfc() {
     for case in 0..cases(400) {
         let mut reading = Reading::default();
         let mut frames = Vec::new();
-        // The code that each frame alone would end the connection with.
+        // The codes that frames after the end could close the connection with.
         let mut later = Vec::new();
         for _ in 0..rng.usize(1..12) {
             let next = sent(&mut rng, reading.open.is_some());
@@ -238,10 +238,10 @@ async fn frames_against_the_rfc() {
         frames.push(goodbye);
         let mask = [rng.u8(..), rng.u8(..), rng.u8(..), rng.u8(..)];
         let parts: Vec<Vec<u8>> = frames.iter().map(|sent| sent.bytes(mask)).collect();
-        let told = |how: &str| format!("case {case}, {how}: {reading:?} for {frames:?}");
+        let details = |how: &str| format!("case {case}, {how}: {reading:?} for {frames:?}");
 
-        // Frame by frame, each only after what the one before brings about: nothing depends on how
-        // bytes come together.
+        // Frame by frame, each sent only after the replies to the one before: nothing depends on
+        // how the bytes arrive together.
         let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
         let mut step = Reading::default();
         let mut got = Vec::new();
@@ -250,7 +250,7 @@ async fn frames_against_the_rfc() {
             step.take(sent);
             while step.end.is_empty() && got.len() < step.replies.len() {
                 let (first, payload) = raw.read_frame().await.expect("a reply");
-                assert_ne!(first & 0x0f, CLOSE, "{}", told("frame by frame"));
+                assert_ne!(first & 0x0f, CLOSE, "{}", details("frame by frame"));
                 got.push((first & 0x0f == PONG).then_some(payload));
             }
             if !step.end.is_empty() {
@@ -259,10 +259,10 @@ async fn frames_against_the_rfc() {
         }
         let (rest, code) = received(&mut raw).await;
         got.extend(rest);
-        assert!(reading.end.contains(&code), "{code}; {}", told("frame by frame"));
-        assert_eq!(sorted(&got), sorted(&reading.replies), "{}", told("frame by frame"));
+        assert!(reading.end.contains(&code), "{code}; {}", details("frame by frame"));
+        assert_eq!(sorted(&got), sorted(&reading.replies), "{}", details("frame by frame"));
 
-        // All at once, and cut anywhere: what comes before a wrong frame is answered.
+        // All at once, and split at random places: everything before an invalid frame is answered.
         for how in ["whole", "cut"] {
             let mut raw = Raw::websocket(server.address, CodecKind::Json).await;
             let bytes = parts.concat();
@@ -274,10 +274,14 @@ async fn frames_against_the_rfc() {
                 rest = &rest[at..];
             }
             let (got, code) = received(&mut raw).await;
-            assert!(reading.end.contains(&code) || later.contains(&code), "{code}; {}", told(how));
-            assert!(is_beginning(&got, &reading.replies), "{got:?}; {}", told(how));
+            assert!(
+                reading.end.contains(&code) || later.contains(&code),
+                "{code}; {}",
+                details(how)
+            );
+            assert!(is_beginning(&got, &reading.replies), "{got:?}; {}", details(how));
             if later.is_empty() {
-                assert_eq!(sorted(&got), sorted(&reading.replies), "{}", told(how));
+                assert_eq!(sorted(&got), sorted(&reading.replies), "{}", details(how));
             }
         }
     }

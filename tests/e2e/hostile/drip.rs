@@ -1,5 +1,5 @@
-//! Clients that take their time: before, during and after the handshake. Each must end in a time
-//! that it cannot stretch.
+//! Clients that take their time before, during and after the handshake. Each must be closed within
+//! a time that it cannot extend.
 
 use std::time::{Duration, Instant};
 
@@ -12,17 +12,16 @@ use crate::limits::{burst, request};
 use crate::raw::{FIN, PING, Raw, frame, upgrade};
 use crate::server::{Server, within};
 
-/// Clients of a flood of slow ones.
+/// The number of clients in a flood of slow ones.
 const MANY: usize = 500;
-/// Between two bytes of one of them: what makes it slow, not a wait for something to happen.
+/// The pause between two bytes from one client. This makes it slow; it does not wait for anything.
 const PACE: Duration = Duration::from_millis(50);
-/// What a busy machine may be late by. What is sent would drip for longer than this.
+/// How late a busy machine may be. The data would take longer than this to drip.
 const SLACK: Duration = Duration::from_secs(8);
 
-/// Sends `at_once`, and then byte by byte of `slowly` over and over, until the server ends the
-/// connection.
+/// Sends `at_once`, then repeats `slowly` byte by byte until the server ends the connection.
 ///
-/// Returns how long that took, and what the server has said.
+/// Returns how long that took, and what the server sent.
 async fn drip(raw: Raw, at_once: &[u8], slowly: &[u8]) -> (Duration, Vec<u8>) {
     let begun = Instant::now();
     let (mut read, mut write) = raw.split();
@@ -36,7 +35,7 @@ async fn drip(raw: Raw, at_once: &[u8], slowly: &[u8]) -> (Duration, Vec<u8>) {
         Ok::<_, std::io::Error>(())
     };
     let mut said = Vec::new();
-    // A write that fails means that the server has gone: what it said last is still to be read.
+    // A failing write means that the server has gone; what it sent last is still to be read.
     let reading = async { drop(read.read_to_end(&mut said).await) };
     let both = async {
         tokio::select! {
@@ -44,12 +43,12 @@ async fn drip(raw: Raw, at_once: &[u8], slowly: &[u8]) -> (Duration, Vec<u8>) {
             _ = async { drop(dripping.await); std::future::pending::<()>().await } => {}
         }
     };
-    within("the server ends a slow connection", both).await;
+    within("the end of a slow connection", both).await;
     (begun.elapsed(), said)
 }
 
-/// A neighbour that goes on with its work until `others` are done.
-async fn beside<T>(server: &Server, others: impl Future<Output = T>) -> T {
+/// Runs a neighbour that keeps working until `others` are done.
+async fn with_neighbour<T>(server: &Server, others: impl Future<Output = T>) -> T {
     let mut neighbour = server.client(CodecKind::MsgPack).await;
     neighbour.subscribe("room:neighbour").await;
     let mut others = Box::pin(others);
@@ -57,7 +56,7 @@ async fn beside<T>(server: &Server, others: impl Future<Output = T>) -> T {
     loop {
         n += 1;
         neighbour.send("room:neighbour", n, "post", json!({})).await;
-        assert_eq!(neighbour.event().await["seq"], n, "a neighbour gets its events");
+        assert_eq!(neighbour.event().await["seq"], n, "a neighbour receives its events");
         tokio::select! {
             biased;
             done = &mut others => return done,
@@ -66,10 +65,10 @@ async fn beside<T>(server: &Server, others: impl Future<Output = T>) -> T {
     }
 }
 
-/// Hundreds of handshakes that begin and do not end. They are gone when the time for a handshake is
-/// over, counted from the accept, and meanwhile others come and go as always.
+/// Hundreds of handshakes begin but do not end. They are closed once the handshake timeout has
+/// passed since the accept, and meanwhile other clients come and go as usual.
 #[tokio::test]
-async fn heads_that_drip_end_in_time() {
+async fn dripping_request_heads_time_out() {
     let mut server =
         Server::builder().unlimited().with("socket.handshake_timeout = \"3s\"").start().await;
     let beginnings: [&[u8]; 4] =
@@ -79,12 +78,12 @@ async fn heads_that_drip_end_in_time() {
     }));
     let newcomers = async {
         server.until("greenroom_connections_pending", |pending| pending >= MANY as f64).await;
-        // While all of them hold on, whoever behaves is let in and served.
+        // While all of them are open, well-behaved clients are admitted and served.
         for codec in CodecKind::ALL {
             server.client(codec).await.send("room:newcomer", 1, "post", json!({})).await;
         }
     };
-    let (ends, ()) = Box::pin(beside(&server, join(drips, newcomers))).await;
+    let (ends, ()) = Box::pin(with_neighbour(&server, join(drips, newcomers))).await;
     for (index, (lasted, said)) in ends.iter().enumerate() {
         assert!(*lasted < Duration::from_secs(3) + SLACK, "client {index} held on for {lasted:?}");
         assert!(
@@ -97,16 +96,16 @@ async fn heads_that_drip_end_in_time() {
     server.assert_serves().await;
 }
 
-/// Those who say nothing at all are no better off.
+/// Clients that send nothing at all are closed as well.
 #[tokio::test]
-async fn who_says_nothing_ends_in_time() {
+async fn silent_connections_time_out() {
     let mut server =
         Server::builder().unlimited().with("socket.handshake_timeout = \"2s\"").start().await;
     let begun = Instant::now();
     let mut silent = join_all((0..MANY).map(|_| Raw::connect(server.address))).await;
     server.until("greenroom_connections_pending", |pending| pending >= MANY as f64).await;
     let ends = join_all(silent.iter_mut().map(Raw::rest));
-    Box::pin(beside(&server, ends)).await;
+    Box::pin(with_neighbour(&server, ends)).await;
     assert!(
         begun.elapsed() < Duration::from_secs(2) + SLACK,
         "they held on for {:?}",
@@ -116,10 +115,10 @@ async fn who_says_nothing_ends_in_time() {
     server.assert_serves().await;
 }
 
-/// Plain HTTP has more ways to last: a body, a second request, an answer that nobody reads. All end
-/// with `http_timeout`.
+/// Plain HTTP offers more ways to hold a connection: a body, a second request, a response that
+/// nobody reads. All of them end with `http_timeout`.
 #[tokio::test]
-async fn plain_http_ends_in_time() {
+async fn plain_http_connections_time_out() {
     let times = "socket.handshake_timeout = \"1s\"\nsocket.http_timeout = \"3s\"";
     let mut server = Server::builder().unlimited().with(times).start().await;
     let page = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -139,7 +138,7 @@ async fn plain_http_ends_in_time() {
     let drips = drips.map(async |(name, at_once)| {
         (name, drip(Raw::connect(server.address).await, at_once, b"x").await)
     });
-    // Far more answers than the buffers of both ends hold.
+    // Far more responses than the buffers of both ends can hold.
     let pages = page.repeat(20_000);
     let deaf = (0..25).map(async |_| {
         let begun = Instant::now();
@@ -147,7 +146,8 @@ async fn plain_http_ends_in_time() {
         raw.write(pages.as_bytes()).await;
         (begun, raw)
     });
-    let (ends, deaf) = Box::pin(beside(&server, join(join_all(drips), join_all(deaf)))).await;
+    let (ends, deaf) =
+        Box::pin(with_neighbour(&server, join(join_all(drips), join_all(deaf)))).await;
     for (name, (lasted, _)) in ends {
         assert!(lasted < Duration::from_secs(3) + SLACK, "{name} went on for {lasted:?}");
     }
@@ -162,9 +162,9 @@ async fn plain_http_ends_in_time() {
     server.assert_serves().await;
 }
 
-/// A WebSocket whose `connect` never comes, or drips, or has pings in its place.
+/// WebSockets whose `connect` never arrives, or drips, or is replaced by pings.
 #[tokio::test]
-async fn a_connect_that_does_not_come_ends() {
+async fn a_missing_connect_times_out() {
     let mut server =
         Server::builder().unlimited().with("socket.connect_timeout = \"2s\"").start().await;
     let connect =
@@ -182,14 +182,14 @@ async fn a_connect_that_does_not_come_ends() {
             _ => (last_close(&drip(raw, &[], &connect).await.1), begun.elapsed()),
         }
     });
-    for (close, lasted) in Box::pin(beside(&server, join_all(late))).await {
+    for (close, lasted) in Box::pin(with_neighbour(&server, join_all(late))).await {
         assert_eq!(close, (4001, "connect_timeout".into()));
         assert!(lasted < Duration::from_secs(2) + SLACK, "{lasted:?}");
     }
     server.assert_serves().await;
 }
 
-/// The close frame at the end of what a server sent.
+/// Parses the close frame at the end of what a server sent.
 fn last_close(said: &[u8]) -> (u16, String) {
     let reason = b"connect_timeout";
     let at = said
@@ -203,10 +203,10 @@ fn last_close(said: &[u8]) -> (u16, String) {
     )
 }
 
-/// Connections before their upgrade have a bound: at it nobody is accepted until one of them is
-/// over.
+/// Connections before their upgrade are limited: at the limit no more are accepted until one of
+/// them ends.
 #[tokio::test]
-async fn handshakes_at_once_are_bounded() {
+async fn concurrent_handshakes_are_limited() {
     let limits = "workers = 1\nsocket.max_pending = 3\nsocket.handshake_timeout = \"1h\"\nsocket.http_timeout = \"1h\"";
     let mut server = Server::builder().with(limits).start().await;
     let mut silent = Vec::new();
@@ -220,7 +220,7 @@ async fn handshakes_at_once_are_bounded() {
         assert_eq!(
             server.sample("greenroom_connections_pending").await,
             3.0,
-            "a fourth is not accepted"
+            "a fourth connection is not accepted"
         );
         assert_eq!(server.sample("greenroom_connections").await, 0.0);
     }

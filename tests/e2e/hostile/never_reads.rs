@@ -1,5 +1,5 @@
-//! Clients that ask for everything and read nothing: what 100,000 events, signals or answers cost
-//! the server then.
+//! Clients that ask for everything and read nothing: what 100,000 events, signals or answers then
+//! cost the server.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -13,22 +13,22 @@ use crate::limits::{burst, request};
 use crate::raw::Raw;
 use crate::server::{Builder, Server};
 
-/// Clients that do not read.
+/// The number of clients that do not read.
 const DEAF: usize = 20;
-/// What is sent their way.
+/// The number of messages sent to them.
 const FLOOD: u64 = 100_000;
-/// Sent before it is waited for. A client reads while the server answers, so that it is never the
-/// slow one.
+/// How many ops are sent before waiting for their answers. A client reads while the server answers,
+/// so it is never the slow one.
 const AT_ONCE: u64 = 500;
 const OUTBOX: usize = 256 * 1024;
-/// What the pump has taken from an outbox to write (`WRITE_BYTES` of src/ws/pump.rs), and frames
-/// that go over a bound.
+/// What the pump may have taken from an outbox to write (`WRITE_BYTES` in src/ws/pump.rs), and
+/// frames that exceed a bound.
 const IN_HAND: usize = 192 * 1024;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// What a busy machine may be late by.
+/// How late a busy machine may be.
 const SLACK: Duration = Duration::from_secs(8);
 const ROOM: &str = "room:flood";
-/// What waits for all clients together.
+/// The bytes waiting for all clients together.
 const WAITING: &str = "greenroom_outbox_bytes";
 
 fn builder() -> Builder {
@@ -44,7 +44,7 @@ fn builder() -> Builder {
         .with(format!("socket.outbox_bytes = {OUTBOX}\nkinds.room = {{{kind}}}"))
 }
 
-/// Clients that follow the room and do not read.
+/// Connects clients that subscribe to the room and do not read.
 async fn deaf(server: &Server) -> Vec<Client> {
     let mut clients = Vec::new();
     for index in 0..DEAF {
@@ -55,8 +55,8 @@ async fn deaf(server: &Server) -> Vec<Client> {
     clients
 }
 
-/// The most bytes that waited for clients while `flood` went on, and how much memory the process
-/// has gained by it.
+/// Runs `flood`. Returns the most bytes that were waiting for clients meanwhile, and how much the
+/// process's memory has grown.
 async fn cost(server: &Server, flood: impl Future<Output = ()>) -> (f64, f64) {
     let before = server.sample("process_resident_memory_bytes").await;
     let mut most: f64 = 0.0;
@@ -74,7 +74,7 @@ async fn cost(server: &Server, flood: impl Future<Output = ()>) -> (f64, f64) {
     (most, server.sample("process_resident_memory_bytes").await - before)
 }
 
-/// Posts, while a neighbour reads them, each once and in order.
+/// Posts events while a neighbour reads them, each once and in order.
 async fn post(sender: &mut Client, neighbour: &mut Client, numbers: RangeInclusive<u64>) {
     let text = "x".repeat(100);
     for first in numbers.clone().step_by(AT_ONCE as usize) {
@@ -99,8 +99,8 @@ async fn post(sender: &mut Client, neighbour: &mut Client, numbers: RangeInclusi
     }
 }
 
-/// What waits at most, also where the flood was over before the metrics showed it: they follow
-/// within a second, and what waits stays for longer than that.
+/// The most bytes waiting, even if the flood was over before the metrics showed them: they are
+/// updated within a second, and the bytes wait for longer than that.
 async fn seen(server: &Server, most: f64) -> f64 {
     if most > 0.0 {
         return most;
@@ -109,12 +109,13 @@ async fn seen(server: &Server, most: f64) -> f64 {
     server.sample(WAITING).await
 }
 
-/// All of them are closed for it, in time.
+/// Waits until all of them are closed, which must not take too long.
 async fn until_closed(server: &Server, stuck: Instant) {
     server
         .until("greenroom_closes_total{reason=\"slow_consumer\"}", |closes| closes == DEAF as f64)
         .await;
-    // Twice: the flood may have begun anew for a client whose last bytes were taken late.
+    // Twice the timeout, because it may have restarted for a client whose last bytes were received
+    // late.
     assert!(
         stuck.elapsed() < 2 * WRITE_TIMEOUT + SLACK,
         "they were kept for {:?}",
@@ -124,12 +125,13 @@ async fn until_closed(server: &Server, stuck: Instant) {
 }
 
 #[tokio::test]
-async fn events_nobody_reads_cost_a_cursor() {
+async fn unread_events_cost_only_a_cursor() {
     let mut server = builder().start().await;
     let mut sender = server.client(CodecKind::MsgPack).await;
     let mut neighbour = server.client(CodecKind::MsgPack).await;
     neighbour.subscribe(ROOM).await;
-    // The store keeps every event: what the same flood costs without the deaf is not theirs.
+    // The store keeps every event, so what the same flood costs without the deaf clients is not
+    // their fault.
     let (_, kept) = cost(&server, post(&mut sender, &mut neighbour, 1..=FLOOD)).await;
     let _deaf = deaf(&server).await;
     let (waiting, grown) =
@@ -137,7 +139,7 @@ async fn events_nobody_reads_cost_a_cursor() {
     let waiting = seen(&server, waiting).await;
     let flooded = Instant::now();
     eprintln!(
-        "{waiting} bytes waited at most; memory grew by {grown}, of which {kept} are the store's"
+        "at most {waiting} bytes waited; memory grew by {grown}, of which {kept} for the store"
     );
     assert!(
         waiting > 0.0 && waiting <= (DEAF * (OUTBOX + IN_HAND)) as f64,
@@ -153,7 +155,7 @@ async fn events_nobody_reads_cost_a_cursor() {
 }
 
 #[tokio::test]
-async fn signals_nobody_reads_are_dropped() {
+async fn unread_signals_are_dropped() {
     let mut server = builder().start().await;
     let mut sender = server.client(CodecKind::MsgPack).await;
     let _deaf = deaf(&server).await;
@@ -180,16 +182,16 @@ async fn signals_nobody_reads_are_dropped() {
         waiting > 0.0 && waiting <= (DEAF * (OUTBOX + IN_HAND)) as f64,
         "{waiting} bytes waited for {DEAF} clients"
     );
-    // All of them would be 100 MB.
+    // All signals together would be 100 MB.
     assert!(grown < 48e6, "{grown} bytes");
     until_closed(&server, flooded).await;
     server.assert_serves().await;
 }
 
-/// Answers are owed, so they go over the outbox' bound; but who does not take them is not heard any
-/// more.
+/// Answers must be sent, so they exceed the outbox's bound; but no more requests are read from a
+/// client that does not receive them.
 #[tokio::test]
-async fn answers_nobody_reads_are_asked_for_in_vain() {
+async fn clients_that_read_no_answers_are_no_longer_read() {
     const ANSWER: usize = 10_000;
     const IN_FLIGHT: usize = 64;
     let mut server = Server::builder()
@@ -211,11 +213,11 @@ async fn answers_nobody_reads_are_asked_for_in_vain() {
             let mut raw = Raw::connect_narrow(server.address).await.upgraded(codec).await;
             raw.write(&burst(codec, &[request(1, "connect", json!({}))])).await;
             raw.read_frame().await.expect("an answer");
-            // Long ids, so that the kernels' buffers hold only some of what is asked.
+            // Long ids, so that the kernel's buffers hold only a part of the requests.
             let read =
                 |id: u64| json!({"jsonrpc": "2.0", "id": format!("{id:0>120}"), "method": "read", "params": {"entity": "doc:large"}});
             let reads = burst(codec, &(0..100).map(read).collect::<Vec<_>>());
-            // Stops when the server has ended the connection: `write` says nothing of that, so each
+            // Stop when the server has ended the connection. A write shows that only later, so each
             // part is short.
             let mut asked = 0;
             while asked < FLOOD && raw.try_write(&reads).await {
@@ -224,7 +226,7 @@ async fn answers_nobody_reads_are_asked_for_in_vain() {
             asked
         });
         let asked = join_all(asking).await;
-        assert!(asked.iter().all(|asked| *asked < FLOOD), "they were heard to the end: {asked:?}");
+        assert!(asked.iter().all(|asked| *asked < FLOOD), "all of their requests were read: {asked:?}");
     })
     .await;
     eprintln!("{waiting} bytes waited at most; memory grew by {grown}");

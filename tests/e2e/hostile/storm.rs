@@ -1,5 +1,5 @@
-//! Storms of subscriptions: thousands of requests in a row from several clients at once, some of
-//! them cut off in the middle. Afterwards nothing of them is left.
+//! Subscription storms: thousands of consecutive requests from several clients at once, some of
+//! which are cut off in the middle. Afterwards nothing of them is left.
 
 use fastrand::Rng;
 use futures_util::future::{join, join_all};
@@ -12,17 +12,17 @@ use crate::limits::{burst, request};
 use crate::raw::{CLOSE, FIN, Raw, read_frame};
 use crate::server::Server;
 
-/// Entities that all clients storm at.
+/// The number of entities that all clients send requests for.
 const ENTITIES: usize = 100;
-/// Those of them in which events happen meanwhile.
+/// The number of those in which events happen meanwhile.
 const BUSY: usize = 4;
-/// Events in each of those for each storm.
+/// Events in each busy entity per storm.
 const EVENTS: u64 = 100;
-/// Clients of a storm.
+/// Clients per storm.
 const CLIENTS: usize = 12;
-/// Requests of each.
+/// Requests per client.
 const REQUESTS: usize = 3000;
-/// What a storm may leave in memory, in bytes: allocators keep some of what they had.
+/// How many bytes of memory a storm may leave behind: allocators keep some of what they had.
 const LEFT_OVER: f64 = 64.0 * 1024.0 * 1024.0;
 
 fn entity(index: usize) -> String {
@@ -32,11 +32,11 @@ fn entity(index: usize) -> String {
 /// How a client's storm ends.
 #[derive(Clone, Copy)]
 enum End {
-    /// With an answer to each request.
+    /// With an answer to every request.
     Answered,
-    /// With a reset, after so many frames have come.
+    /// With a reset, after this many frames have arrived.
     Reset(usize),
-    /// In the middle of a frame of its own, after so many bytes.
+    /// In the middle of one of its frames, after this many bytes.
     HalfAFrame(usize),
 }
 
@@ -61,7 +61,7 @@ fn requests(rng: &mut Rng, codec: CodecKind) -> Vec<u8> {
     burst(codec, &requests)
 }
 
-/// One client's storm: it writes everything as fast as it is taken, and reads as it comes.
+/// One client's storm: it writes everything as fast as it can, and reads what arrives.
 async fn storm(server: &Server, codec: CodecKind, end: End, mut rng: Rng) {
     let mut raw = Raw::websocket(server.address, codec).await;
     raw.write(&burst(codec, &[request(1, "connect", json!({}))])).await;
@@ -74,7 +74,7 @@ async fn storm(server: &Server, codec: CodecKind, end: End, mut rng: Rng) {
     let writing = async {
         let written = write.write_all(&bytes).await;
         if let End::HalfAFrame(_) = end {
-            // The end of the stream where the rest of a frame belongs.
+            // End the stream in the middle of a frame.
             drop(write.shutdown().await);
         }
         written.is_ok()
@@ -106,7 +106,7 @@ async fn storm(server: &Server, codec: CodecKind, end: End, mut rng: Rng) {
     };
     match end {
         End::Reset(_) => {
-            // Cut while it still writes.
+            // Cut the connection while it is still writing.
             tokio::select! {
                 _ = reading => {}
                 _ = async { writing.await; std::future::pending::<()>().await } => {}
@@ -122,7 +122,7 @@ async fn storm(server: &Server, codec: CodecKind, end: End, mut rng: Rng) {
     }
 }
 
-/// All clients of one storm, and events amid them.
+/// Runs all clients of one storm, with events in between.
 async fn all(server: &Server, rng: &mut Rng, sender: &mut Client, steady: &mut Client, round: u64) {
     let storms = (0..CLIENTS).map(|index| {
         let end = match index / 2 % 3 {
@@ -155,14 +155,14 @@ async fn all(server: &Server, rng: &mut Rng, sender: &mut Client, steady: &mut C
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_storm() {
+async fn a_storm_leaves_nothing_behind() {
     let kind = format!(
         "kinds.room = {{behaviour = \"room\", idle_timeout = \"1s\", dedupe_ops = {REQUESTS}, max_pending_ops = {REQUESTS}}}"
     );
     let limits = format!(
         "socket.max_in_flight = {REQUESTS}\nsocket.max_subscriptions = 60\ndirectory.entity_inbox = 65536"
     );
-    // Those who were cut off could come back, but not for long.
+    // Clients that were cut off could resume, but not for long.
     let resuming = "socket.resume_window = \"2s\"\nsocket.presence_grace = \"1s\"";
     let mut server =
         Server::builder().unlimited().with(limits).with(resuming).with(kind).start().await;
@@ -182,7 +182,7 @@ async fn nothing_is_left_of_a_storm() {
         server.until("greenroom_connections", |open| open == 2.0).await;
         server.until("greenroom_sessions", |sessions| sessions == 2.0).await;
         server.until("greenroom_outbox_bytes", |bytes| bytes == 0.0).await;
-        // An entity that anybody followed, or was present in, would stay awake.
+        // An entity that anybody was subscribed to, or present in, would stay awake.
         server.until("greenroom_entities_awake{kind=\"room\"}", |awake| awake == BUSY as f64).await;
         memory.push(server.sample("process_resident_memory_bytes").await);
     }
@@ -190,8 +190,8 @@ async fn nothing_is_left_of_a_storm() {
     let grown = memory[2] - memory[0];
     assert!(grown < LEFT_OVER, "two more storms have left {grown} bytes: {memory:?}");
 
-    // Somebody who comes now gets all that has happened, and all that happens, and nobody else is
-    // sent any of it.
+    // A new client receives everything that has happened and that happens from now on, and nobody
+    // else is sent any of it.
     let mut fresh = server.client(CodecKind::Json).await;
     for busy in 0..BUSY {
         let epoch = sender.ok("read", json!({"entity": entity(busy)})).await["epoch"].clone();
@@ -218,6 +218,6 @@ async fn nothing_is_left_of_a_storm() {
         steady.event().await;
     }
     let delivered = server.sample("greenroom_events_delivered_total").await - delivered;
-    assert_eq!(delivered, (60 + BUSY) as f64, "nobody follows who has gone");
+    assert_eq!(delivered, (60 + BUSY) as f64, "clients that have gone are no longer subscribed");
     server.assert_serves().await;
 }

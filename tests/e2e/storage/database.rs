@@ -1,4 +1,4 @@
-//! A real SurrealDB server, which can be stopped, killed and started again.
+//! A real SurrealDB server that can be stopped, killed and started again.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 use crate::server::{Builder, Server, binary, within};
 
-/// A server, on disk, killed when this is dropped.
+/// A server with its data on disk, killed on drop.
 pub struct Database {
     child: Option<Child>,
     port: u16,
@@ -18,18 +18,18 @@ pub struct Database {
 }
 
 impl Database {
-    /// A port and a directory for one that is not started yet.
+    /// A port and a directory for a server that has not been started yet.
     pub fn prepare() -> Self {
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let port = free.local_addr().expect("it has an address").port();
         Self {
             child: None,
             port,
-            files: tempfile::tempdir().expect("a temporary directory can be made"),
+            files: tempfile::tempdir().expect("a temporary directory can be created"),
         }
     }
 
-    /// One that runs.
+    /// Starts a new server.
     pub async fn start() -> Self {
         let mut database = Self::prepare();
         database.run().await;
@@ -66,29 +66,29 @@ impl Database {
                 .expect("it does not end")
                 .contains("Started web server")
             {}
-            // It says so just before it binds, and nothing after that.
+            // It logs that just before it binds, and nothing afterwards.
             while TcpStream::connect(self.address()).await.is_err() {
                 tokio::task::yield_now().await;
             }
         };
-        within("the SurrealDB server listens", listens).await;
-        // It would stop when the pipe is full.
+        within("the start of the SurrealDB server", listens).await;
+        // It would block when the pipe is full.
         tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
         self.child = Some(child);
     }
 
-    /// Where it listens, or will.
+    /// The address it listens on once started.
     pub fn address(&self) -> std::net::SocketAddr {
         ([127, 0, 0, 1], self.port).into()
     }
 
-    /// Ends it without a chance to tidy up.
+    /// Kills it without a chance to clean up.
     pub async fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");
-        within("the SurrealDB server ends", child.kill()).await.expect("the process is ours");
+        within("the end of the SurrealDB server", child.kill()).await.expect("the process is ours");
     }
 
-    /// `-STOP` has it do nothing, `-CONT` has it go on.
+    /// Sends it a signal: `-STOP` suspends it, `-CONT` resumes it.
     pub async fn signal(&self, signal: &str) {
         let pid = self.child.as_ref().and_then(Child::id).expect("it runs").to_string();
         let sent =
@@ -97,8 +97,8 @@ impl Database {
     }
 }
 
-/// A greenroom that keeps its store with the SurrealDB server at `address`, and waits for an answer
-/// for `timeout`.
+/// A Greenroom server that keeps its store in the SurrealDB server at `address` and waits up to
+/// `timeout` for an answer.
 pub fn greenroom(address: std::net::SocketAddr, timeout: &str) -> Builder {
     Server::builder()
         .stored_in(format!("ws://{address}"))
@@ -107,12 +107,12 @@ pub fn greenroom(address: std::net::SocketAddr, timeout: &str) -> Builder {
         .unlimited()
 }
 
-/// Beside the server's own.
+/// In the same directory as the Greenroom binary.
 fn program() -> PathBuf {
     let program = binary().with_file_name("greenroom-dev-surrealdb");
     assert!(
         program.exists(),
-        "`{}` is missing; `cargo build --release --bin greenroom-dev-surrealdb` makes it",
+        "`{}` is missing; build it with `cargo build --release --bin greenroom-dev-surrealdb`",
         program.display()
     );
     program

@@ -1,4 +1,4 @@
-//! A small disk of one's own, which can freeze and lose its power.
+//! A small disk of its own for a test, which can freeze and lose power.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::server::Stopped;
 
-/// An ext4 file system in a file, mounted at `at` until this is dropped.
+/// An ext4 file system in a file, mounted at `at` until dropped.
 pub struct Disk {
     image: PathBuf,
     at: PathBuf,
@@ -15,14 +15,14 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Mounts an empty one as the data directory of `server`, where this user may; says so where
-    /// not.
+    /// Mounts an empty one as the data directory of `server`, if this user may; otherwise prints
+    /// that the test is skipped.
     pub fn mount(server: &Stopped, test: &str) -> Option<Self> {
         let at = server.directory.path().join("data");
-        std::fs::create_dir_all(&at).expect("a directory in a temporary directory can be made");
-        let home = tempfile::tempdir().expect("a temporary directory can be made");
+        std::fs::create_dir_all(&at).expect("a directory can be created in a temporary directory");
+        let home = tempfile::tempdir().expect("a temporary directory can be created");
         let image = home.path().join("image");
-        let file = std::fs::File::create(&image).expect("a file can be made");
+        let file = std::fs::File::create(&image).expect("a file can be created");
         file.set_len(192 << 20).expect("a file can be sparse");
         let made = run("mkfs.ext4", &[&"-q", &"-E", &"root_owner", &image]);
         let disk = Self { image, at, _home: home };
@@ -35,22 +35,25 @@ impl Disk {
         Some(disk)
     }
 
-    /// Writes wait from now on, and so do flushes, until what this returns is dropped.
+    /// Blocks writes and flushes until the returned value is dropped.
     ///
-    /// Nothing on a frozen disk can be removed, not even when a test has failed: what this returns
-    /// has to be dropped before the server's directory, so keep it in a variable that is younger
-    /// than the server's.
+    /// Nothing can be removed from a frozen disk, not even after a failed test, so the returned
+    /// value must be dropped before the server's directory: keep it in a variable declared after
+    /// the server's.
     pub fn freeze(&self) -> Frozen {
-        assert!(run("fsfreeze", &[&"--freeze", &self.at]), "who may mount a disk may freeze it");
+        assert!(
+            run("fsfreeze", &[&"--freeze", &self.at]),
+            "a user who may mount a disk may also freeze it"
+        );
         Frozen(self.at.clone())
     }
 
-    /// Has a power cut: what nobody flushed is gone. The server must have been killed.
+    /// Simulates a power cut: whatever was not flushed is gone. The server must have been killed.
     pub fn lose_power(&mut self) {
         let witness = self.at.join("nobody-flushed-this");
         std::fs::write(&witness, "x").expect("there is space");
-        // The file holds what the kernel has sent to the device; what it has not, is in the page
-        // cache of the mount.
+        // The file contains what the kernel has written to the device; everything else is in the
+        // mount's page cache.
         let left = self.image.with_extension("left");
         assert!(run("cp", &[&"--sparse=always", &self.image, &left]), "there is space for a copy");
         assert!(run("umount", &[&self.at]), "the server is gone");
@@ -60,7 +63,7 @@ impl Disk {
     }
 
     fn attach(&self) -> bool {
-        // By itself the kernel writes nothing back before the test is over.
+        // With this setting, the kernel writes nothing back by itself before the test is over.
         run("mount", &[&"-o", &"loop,commit=600", &self.image, &self.at])
     }
 }
@@ -71,7 +74,7 @@ impl Drop for Disk {
     }
 }
 
-/// A disk that stands still.
+/// A frozen disk.
 pub struct Frozen(PathBuf);
 
 impl Drop for Frozen {

@@ -1,5 +1,5 @@
-//! Clients that write to one room as fast as they are let, one that watches, and what they have
-//! been told.
+//! Clients that write to one room as fast as they can, a client that watches, and a record of what
+//! they were told.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,42 +13,42 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::client::Client;
 use crate::server::{Server, within};
 
-/// Where they write.
+/// The room they write to.
 const ROOM: &str = "room:ledger";
 
 /// An op: its writer and its number.
 type Key = (usize, u64);
 
-/// How much they write.
+/// How fast and how much they write.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// How many clients.
+    /// The number of clients.
     pub writers: usize,
-    /// Ops in flight of each.
+    /// The number of ops in flight per client.
     pub in_flight: usize,
-    /// Bytes of an op's text.
+    /// The size of an op's text in bytes.
     pub text: usize,
     /// Whether they wait after a refusal for as long as it says.
     pub patient: bool,
 }
 
-/// A few clients that behave.
+/// A few well-behaved clients.
 pub const PATIENT: Pace = Pace { writers: 4, in_flight: 8, text: 200, patient: true };
-/// Clients that repeat refused ops at once, with much in them.
+/// Clients that send large ops and repeat refused ones at once.
 pub const FLOOD: Pace = Pace { writers: 4, in_flight: 32, text: 16_000, patient: false };
 
-/// What has happened so far, to all of them.
+/// What has happened to all of them so far.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
-    /// Ops that were acknowledged.
+    /// The number of acknowledged ops.
     pub acknowledged: u64,
-    /// Bytes of text that were sent.
+    /// The number of bytes of text sent.
     pub sent: u64,
-    /// Refusals by their codes.
+    /// The number of refusals by error code.
     pub refused: BTreeMap<String, u64>,
 }
 
-/// Clients at work.
+/// The running clients.
 pub struct Load {
     tally: Arc<watch::Sender<Tally>>,
     stop: watch::Sender<bool>,
@@ -57,10 +57,10 @@ pub struct Load {
 }
 
 impl Load {
-    /// Has them begin.
+    /// Connects the clients and starts them.
     pub async fn start(server: &Server, pace: Pace) -> Self {
-        let (tally, stop) =
-            (Arc::new(watch::Sender::new(Tally::default())), watch::Sender::new(false));
+        let tally = Arc::new(watch::Sender::new(Tally::default()));
+        let stop = watch::Sender::new(false);
         let mut watcher = server.client(CodecKind::Json).await;
         watcher.subscribe(ROOM).await;
         let watcher = tokio::spawn(watch_room(watcher, stop.subscribe()));
@@ -86,38 +86,39 @@ impl Load {
         self.tally.borrow().clone()
     }
 
-    /// Waits until the tally is as `wanted`.
+    /// Waits until `wanted` accepts the tally.
     pub async fn until(&self, what: &str, wanted: impl FnMut(&Tally) -> bool) {
         let mut tally = self.tally.subscribe();
         within(what, tally.wait_for(wanted)).await.expect("the sender is ours");
     }
 
-    /// Waits for so many more acknowledgements.
+    /// Waits for this many more acknowledgements.
     pub async fn acknowledged(&self, more: u64) {
         let enough = self.tally().acknowledged + more;
-        self.until("enough is acknowledged", |tally| tally.acknowledged >= enough).await;
+        self.until("enough acknowledgements", |tally| tally.acknowledged >= enough).await;
     }
 
-    /// Has the writers finish what they have begun, or notice that they cannot.
-    pub async fn finish(self) -> Told {
+    /// Stops the clients, once the writers have finished what they have begun, or found that they
+    /// cannot.
+    pub async fn finish(self) -> Record {
         self.stop.send_replace(true);
-        let mut writers = within("the writers finish", self.writers.join_all()).await;
+        let mut writers = within("the end of the writers", self.writers.join_all()).await;
         writers.sort_unstable_by_key(|writer| writer.index);
-        Told {
+        Record {
             writers,
-            seen: within("the watcher finishes", self.watcher).await.expect("it did not panic"),
+            seen: within("the end of the watcher", self.watcher).await.expect("it did not panic"),
         }
     }
 }
 
-/// One writer: what it has sent, and what of that was acknowledged.
+/// One writer: what it has sent, and which of that was acknowledged.
 struct Writer {
     index: usize,
     id: Value,
     next: u64,
-    /// Sent and not decided.
+    /// Sent but undecided.
     open: BTreeSet<u64>,
-    /// The seqs of what was acknowledged, by number.
+    /// The seqs of the acknowledged ops, by number.
     acknowledged: BTreeMap<u64, u64>,
     text: String,
 }
@@ -134,7 +135,8 @@ impl Writer {
         tally: Arc<watch::Sender<Tally>>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let (mut flight, mut again) = (HashMap::new(), VecDeque::new());
+        let mut flight = HashMap::new();
+        let mut again = VecDeque::new();
         loop {
             while flight.len() < pace.in_flight {
                 let Some(n) =
@@ -151,9 +153,9 @@ impl Writer {
             if flight.is_empty() {
                 return self;
             }
-            // In whatever order: refusals overtake ops that wait for the disk.
+            // In any order, because refusals overtake ops that are waiting for the disk.
             let Ok((id, answer)) = client.try_any_answer().await else { return self };
-            let n = flight.remove(&id).expect("only what was asked is answered");
+            let n = flight.remove(&id).expect("only requests are answered");
             match answer {
                 Ok(sent) => {
                     self.acknowledge(n, &sent);
@@ -166,8 +168,9 @@ impl Writer {
                         ["unavailable", "overloaded", "shutting_down"].contains(&code.as_str()),
                         "{error}"
                     );
-                    let after =
-                        error["data"]["retry_after_ms"].as_u64().expect("it says when to repeat");
+                    let after = error["data"]["retry_after_ms"]
+                        .as_u64()
+                        .expect("the error has a retry time");
                     assert!(after > 0, "{error}");
                     tally.send_modify(|tally| *tally.refused.entry(code).or_default() += 1);
                     again.push_back(n);
@@ -190,9 +193,11 @@ impl Writer {
     }
 }
 
-/// Every event that a subscriber is told, by its seq. Each must come once, in order, without a gap.
+/// Collects the events that a subscriber receives, by seq. Each must arrive once, in order, without
+/// a gap.
 async fn watch_room(mut client: Client, mut stop: watch::Receiver<bool>) -> BTreeMap<u64, Key> {
-    let (mut seen, mut last) = (BTreeMap::new(), 0);
+    let mut seen = BTreeMap::new();
+    let mut last = 0;
     loop {
         let (method, params) = tokio::select! {
             next = client.try_notification() => match next {
@@ -208,7 +213,7 @@ async fn watch_room(mut client: Client, mut stop: watch::Receiver<bool>) -> BTre
                 seen.insert(last + 1, key(&params));
                 last += 1;
             }
-            "reset" => last = seq.expect("a reset says where it is"),
+            "reset" => last = seq.expect("a reset has a seq"),
             _ => {}
         }
     }
@@ -219,15 +224,16 @@ fn key(event: &Value) -> Key {
     (body["writer"].as_u64().expect("a writer") as usize, body["n"].as_u64().expect("a number"))
 }
 
-/// What clients were told: nothing of it may be missing.
-pub struct Told {
+/// What clients were told, of which nothing may be missing.
+pub struct Record {
     writers: Vec<Writer>,
-    /// What the watcher saw, by seq.
+    /// The events that the watcher saw, by seq.
     seen: BTreeMap<u64, Key>,
 }
 
-impl Told {
-    /// That the log has all that was acknowledged or shown, where it was said to be.
+impl Record {
+    /// Asserts that the log has every op that was acknowledged or shown, at the seq it was reported
+    /// with.
     pub async fn is_kept_by(&self, server: &Server) {
         let log = log(server).await;
         for writer in &self.writers {
@@ -246,7 +252,7 @@ impl Told {
         }
     }
 
-    /// Repeats what was left open; then each op must be there once.
+    /// Repeats the undecided ops; then each op must be in the log once.
     pub async fn settles_with(mut self, server: &Server) {
         self.is_kept_by(server).await;
         for writer in &mut self.writers {
@@ -258,11 +264,11 @@ impl Told {
         }
         self.is_kept_by(server).await;
         let ops: u64 = self.writers.iter().map(|writer| writer.next).sum();
-        assert_eq!(log(server).await.len() as u64, ops, "each op is there, and nothing else");
+        assert_eq!(log(server).await.len() as u64, ops, "the log has each op and nothing else");
     }
 }
 
-/// Where the log has each op. It must have no gap, and no op twice.
+/// The seq of each op in the log, which must have no gap and no op twice.
 async fn log(server: &Server) -> BTreeMap<Key, u64> {
     let mut client = server.client(CodecKind::Json).await;
     let mut found = BTreeMap::new();

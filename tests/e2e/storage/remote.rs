@@ -1,4 +1,5 @@
-//! A SurrealDB server that stalls, loses answers, is killed, comes later or does not know us.
+//! A SurrealDB server that hangs, loses answers, is killed, starts later or does not accept our
+//! password.
 
 use greenroom_protocol::CodecKind;
 use serde_json::{Value, json};
@@ -12,8 +13,8 @@ use crate::server::{command, within};
 
 const UNKNOWN: &str = "greenroom_commits_total{outcome=\"unknown\"}";
 
-/// The transaction arrives and its answer does not: what became of it is found out, and each op is
-/// there once.
+/// The transaction arrives but its answer does not: the server finds out what became of it, and
+/// each op exists once.
 #[tokio::test]
 async fn a_lost_answer_is_settled() {
     let database = Database::start().await;
@@ -24,7 +25,7 @@ async fn a_lost_answer_is_settled() {
     for round in 1..=2 {
         wire.set(State::Mute);
         server.until(UNKNOWN, |unknown| unknown >= f64::from(round)).await;
-        // The connection stands, and the answer never comes.
+        // The connection is still open, but the answer never comes.
         wire.set(State::Open);
         load.acknowledged(100).await;
     }
@@ -32,10 +33,10 @@ async fn a_lost_answer_is_settled() {
     load.finish().await.settles_with(&server).await;
 }
 
-/// A database that does nothing for a while: not ready meanwhile, nothing acknowledged, and all
-/// goes on by itself.
+/// A database is suspended for a while: meanwhile the server is not ready and acknowledges nothing,
+/// and afterwards everything resumes by itself.
 #[tokio::test]
-async fn a_stopped_database_is_waited_for() {
+async fn a_suspended_database_is_waited_for() {
     let database = Database::start().await;
     let server = greenroom(database.address(), "2s").start().await;
     let load = Load::start(&server, PATIENT).await;
@@ -51,9 +52,9 @@ async fn a_stopped_database_is_waited_for() {
     load.finish().await.settles_with(&server).await;
 }
 
-/// A database that is killed under load and started again.
+/// A database is killed under load and started again.
 #[tokio::test]
-async fn a_killed_database_is_found_again() {
+async fn a_killed_database_is_reconnected_to() {
     let mut database = Database::start().await;
     let server = greenroom(database.address(), "2s").start().await;
     let load = Load::start(&server, PATIENT).await;
@@ -66,9 +67,9 @@ async fn a_killed_database_is_found_again() {
     load.finish().await.settles_with(&server).await;
 }
 
-/// A wire that breaks again and again, in the midst of transactions.
+/// A connection breaks again and again in the middle of transactions.
 #[tokio::test]
-async fn a_wire_that_breaks_loses_nothing() {
+async fn a_breaking_connection_loses_nothing() {
     let database = Database::start().await;
     let wire = Wire::to(database.address()).await;
     let server = greenroom(wire.address, "2s").start().await;
@@ -81,15 +82,15 @@ async fn a_wire_that_breaks_loses_nothing() {
     load.finish().await.settles_with(&server).await;
 }
 
-/// Started together, the server waits for its database, but not for ever.
+/// If both are started together, the server waits for its database, but not for ever.
 #[tokio::test]
-async fn a_database_may_come_later() {
+async fn a_database_may_start_later() {
     let mut database = Database::prepare();
     let stopped = greenroom(database.address(), "2s").prepare();
     let output = command(stopped.directory.path()).arg("serve").output();
-    let output = within("the process ends", output).await.expect("the binary runs");
+    let output = within("the end of the process", output).await.expect("the binary runs");
     let says = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "a supervisor has to notice: {says}");
+    assert_eq!(output.status.code(), Some(1), "a supervisor must notice: {says}");
     assert!(
         says.contains("waiting for the store") && says.contains("no SurrealDB server answers at"),
         "{says}"
@@ -104,7 +105,7 @@ async fn a_database_may_come_later() {
         }
     };
     let come = async {
-        within("the server waits", waits).await;
+        within("the server waiting", waits).await;
         database.run().await;
     };
     let (mut server, ()) = tokio::join!(stopped.start(), come);
@@ -112,19 +113,19 @@ async fn a_database_may_come_later() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_told_at_once() {
+async fn a_wrong_password_is_reported_at_once() {
     let database = Database::start().await;
     let stopped = greenroom(database.address(), "2s").prepare();
     let mut serve = command(stopped.directory.path());
     let output = serve.arg("serve").env("GREENROOM_STORE__PASSWORD", "guess").output();
-    let output = within("the process ends", output).await.expect("the binary runs");
+    let output = within("the end of the process", output).await.expect("the binary runs");
     let says = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{says}");
-    assert!(says.contains("refuses user `root`") && says.contains("store.password_file"), "{says}");
+    assert!(says.contains("rejects user `root`") && says.contains("store.password_file"), "{says}");
     assert!(!says.contains("guess") && !says.contains("waiting"), "{says}");
 }
 
-/// What a read of a sleeping entity is answered while the store is out of reach.
+/// The error that a read of a sleeping entity gets while the store cannot be reached.
 pub async fn unavailable(codec: CodecKind) -> Value {
     let database = Database::start().await;
     let wire = Wire::to(database.address()).await;

@@ -1,4 +1,4 @@
-//! System calls of a server that fail or take long, by `strace`.
+//! Makes a server's system calls fail or take long, using `strace`.
 
 use std::process::Stdio;
 
@@ -14,8 +14,8 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// Has the server's flushes end as `how` says, in the words of strace's `inject`, where this
-    /// user may trace; says so where not.
+    /// Makes the server's flushes end as `how` says, in the syntax of strace's `inject`, if this
+    /// user may trace; otherwise prints that the test is skipped.
     pub async fn flushes(server: &Server, how: &str, test: &str) -> Option<Self> {
         let log = server.path().join("strace");
         let started = Command::new("strace")
@@ -37,9 +37,9 @@ impl Tracer {
             return None;
         };
         let mut says = BufReader::new(strace.stderr.take().expect("it is piped")).lines();
-        let said = within("strace attaches", says.next_line())
+        let said = within("the start of strace", says.next_line())
             .await
-            .expect("it speaks text")
+            .expect("its output is text")
             .unwrap_or_default();
         if !said.contains("attached") {
             eprintln!("SKIPPED {test}: this user may not trace: {said}");
@@ -48,12 +48,12 @@ impl Tracer {
         Some(Self { strace, _says: says })
     }
 
-    /// From now on all is well.
+    /// Ends the fault.
     pub async fn lift(mut self) {
         let pid = self.strace.id().expect("it runs").to_string();
         let sent =
             Command::new("kill").args(["-TERM", &pid]).status().await.expect("`kill` can be run");
         assert!(sent.success(), "`kill -TERM {pid}` failed");
-        within("strace lets go", self.strace.wait()).await.expect("it can be waited for");
+        within("the end of strace", self.strace.wait()).await.expect("it can be waited for");
     }
 }

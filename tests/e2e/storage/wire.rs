@@ -1,4 +1,5 @@
-//! The wire between a server and its database, which can be held, cut, or lose what comes back.
+//! The connection between a server and its database, which can be held, cut, or made to lose
+//! answers.
 
 use std::net::SocketAddr;
 
@@ -7,22 +8,22 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// How the wire is.
+/// The state of the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// Everything passes.
     Open,
-    /// Nothing passes; it waits.
+    /// Nothing passes; everything waits.
     Held,
-    /// Requests pass, and what is answered is lost.
+    /// Requests pass, but answers are lost.
     Mute,
-    /// Connections break, and so do new ones.
+    /// Existing and new connections break.
     Gone,
 }
 
 /// A proxy in front of a database.
 pub struct Wire {
-    /// Where to connect instead.
+    /// The address to connect to instead.
     pub address: SocketAddr,
     state: watch::Sender<State>,
     /// How often it was cut.
@@ -44,12 +45,12 @@ impl Wire {
         Self { address, state, cuts }
     }
 
-    /// Changes it, for all connections.
+    /// Changes the state for all connections.
     pub fn set(&self, state: State) {
         self.state.send_replace(state);
     }
 
-    /// Breaks all connections that there are.
+    /// Breaks all current connections.
     pub fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
@@ -65,14 +66,14 @@ async fn carry(
     cut.mark_unchanged();
     let pass = async {
         let Ok(far) = TcpStream::connect(database).await else { return };
-        let ((near_read, near_write), (far_read, far_write)) =
-            (near.into_split(), far.into_split());
+        let (near_read, near_write) = near.into_split();
+        let (far_read, far_write) = far.into_split();
         tokio::select! {
-            () = pump(near_read, far_write, state.clone(), false) => {}
-            () = pump(far_read, near_write, state, true) => {}
+            () = pump(near_read, far_write, state.clone(), Carries::Requests) => {}
+            () = pump(far_read, near_write, state, Carries::Answers) => {}
         }
     };
-    // Whichever ends first; both sockets are dropped with it.
+    // When one of these ends, both sockets are dropped.
     tokio::select! {
         () = pass => {}
         _ = gone.wait_for(|state| *state == State::Gone) => {}
@@ -80,11 +81,18 @@ async fn carry(
     }
 }
 
+/// The direction of a pump.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Carries {
+    Requests,
+    Answers,
+}
+
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut state: watch::Receiver<State>,
-    answers: bool,
+    carries: Carries,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
@@ -92,7 +100,7 @@ async fn pump(
         else {
             return;
         };
-        if answers && now == State::Mute {
+        if carries == Carries::Answers && now == State::Mute {
             continue;
         }
         if to.write_all(&buffer[..read]).await.is_err() {

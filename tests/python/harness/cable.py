@@ -1,7 +1,7 @@
-"""A server and a client in a network namespace each, and a cable between them that can be pulled.
+"""A network namespace each for a server and a client, and a cable between them that can be pulled.
 
-Each namespace lives as long as a process that holds it and waits on a pipe of ours: however the tests end, nothing is
-left behind."""
+Each namespace lives as long as a process that holds it and waits on a pipe of ours, so nothing is left behind however
+the tests end."""
 
 import asyncio
 import ctypes
@@ -17,11 +17,11 @@ LINK = "cable"
 
 
 class NotPermitted(Exception):
-    """This machine lets nobody make network namespaces, or lacks the tools."""
+    """This user may not create network namespaces, or the tools are missing."""
 
 
 class Side:
-    """One end of the cable: a network namespace with an address of its own."""
+    """One end of the cable: a network namespace with its own address."""
 
     def __init__(self, address):
         self.address = address
@@ -46,16 +46,16 @@ class Side:
         run(*self.within, "ip", "link", "set", LINK, "up")
 
     async def do(self, function, *arguments):
-        """Calls it in a thread whose sockets are on this side; those stay here whoever uses them then."""
+        """Calls `function` in a thread of this side's namespace. Sockets that it creates stay on this side, whoever uses them."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
     async def dial(self, server):
-        """A socket from here to the server, for `connected`."""
+        """Opens a socket from this side to the server, for `connected`."""
         host, port = server.listen.split(":")
         return await self.do(socket.create_connection, (host, int(port)), DEADLINE)
 
     async def mute(self):
-        """Whatever this side sends is lost from now on; it hears as before."""
+        """From now on whatever this side sends is lost; it still receives everything."""
         await asyncio.to_thread(run, *self.within, "tc", "qdisc", "add", "dev", LINK, "root", "blackhole")
 
     def end(self):
@@ -67,7 +67,7 @@ class Side:
 
 
 class Cable:
-    """Plugged in at first. `near` is for the server and for those who do not depend on the cable, `far` for who does."""
+    """A cable that is plugged in at first. The server and clients that must not depend on the cable are at `near`, others at `far`."""
 
     def __init__(self):
         self.sides = []
@@ -99,7 +99,7 @@ class Cable:
 
 
 def enter(pid):
-    """Moves the calling thread, and no other, into that process's network namespace."""
+    """Moves only the calling thread into that process's network namespace."""
     libc = ctypes.CDLL(None, use_errno=True)
     with Path(f"/proc/{pid}/ns/net").open() as namespace:
         if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
@@ -112,4 +112,4 @@ def run(*command):
     except FileNotFoundError as missing:
         raise NotPermitted(str(missing)) from missing
     except subprocess.CalledProcessError as failed:
-        raise NotPermitted(f"`{' '.join(command)}` says: {failed.stderr.strip()}") from failed
+        raise NotPermitted(f"`{' '.join(command)}` failed: {failed.stderr.strip()}") from failed

@@ -1,4 +1,4 @@
-"""A generic JSON-RPC 2.0 client over WebSocket: it knows ids, answers, notifications and errors, and no method by name."""
+"""A generic JSON-RPC 2.0 client over WebSocket. It knows ids, answers, notifications and errors, but no methods."""
 
 import asyncio
 import itertools
@@ -41,17 +41,17 @@ class Client:
         return json.loads(frame)
 
     async def send(self, message):
-        """Any message at all, unchecked."""
+        """Sends any message, unchecked."""
         await self.socket.send(self.encode(message))
 
     async def receive(self):
-        """The next message, whatever it is."""
+        """Returns the next message of any kind."""
         message = self.decode(await self.socket.recv())
         schema.check_message(message, self._methods.pop(message["id"], None) if message.get("id") is not None else None)
         return message
 
     async def request(self, method, params=None, id=None):
-        """Asks, and gives back the id under which the answer will come."""
+        """Sends a request and returns its id."""
         id = next(self._ids) if id is None else id
         message = {"jsonrpc": "2.0", "id": id, "method": method}
         if params is not None:
@@ -62,7 +62,7 @@ class Client:
         return id
 
     async def answer(self, id):
-        """The result of the request with this id; its error is raised."""
+        """Returns the result of the request with this id, or raises its error."""
         while id not in self._answers:
             self._keep(await self.receive())
         answer = self._answers.pop(id)
@@ -79,7 +79,7 @@ class Client:
         await self.send(message)
 
     async def notification(self, method):
-        """The next notification, which must be of this method."""
+        """Returns the params of the next notification, which must have this method."""
         while not self._notifications:
             self._keep(await self.receive())
         message = self._notifications.popleft()
@@ -87,7 +87,7 @@ class Client:
         return message["params"]
 
     async def closed(self):
-        """Code and reason, once the server has closed; whatever it says until then is kept."""
+        """Waits until the server closes and returns the code and the reason; messages that arrive before are kept."""
         try:
             while True:
                 self._keep(await self.receive())
@@ -97,7 +97,7 @@ class Client:
 
     @property
     def kept(self):
-        """Notifications that nobody has asked for yet."""
+        """The notifications that no test has read yet."""
         return list(self._notifications)
 
     def _keep(self, message):
@@ -109,7 +109,7 @@ class Client:
 
 @asynccontextmanager
 async def open_client(server, subprotocol=JSON, **options):
-    """A socket on which nothing has been said."""
+    """Opens a socket on which nothing has been sent yet."""
     offered = [subprotocol] if isinstance(subprotocol, str) else subprotocol
     options = {"compression": None, "close_timeout": 2, "ping_interval": None, **options}
     async with connect(server.socket, subprotocols=offered, **options) as socket:
@@ -118,23 +118,23 @@ async def open_client(server, subprotocol=JSON, **options):
 
 @asynccontextmanager
 async def connected(server, subprotocol=JSON, params=None, **options):
-    """A client that the server has admitted; `hello` is the answer."""
+    """Connects a client; `hello` is the result of `connect`."""
     async with open_client(server, subprotocol, **options) as client:
         client.hello = await client.call("connect", **(params or {}))
         yield client
 
 
 async def refusal(awaitable):
-    """The error that this must end with."""
+    """Returns the error that `awaitable` must raise."""
     try:
         result = await awaitable
     except RpcError as error:
         return error
-    raise AssertionError(f"this was to be refused: {result}")
+    raise AssertionError(f"this should have been refused: {result}")
 
 
 async def gather(*awaitables):
-    """All of them; the first failure ends the others."""
+    """Waits for all of them; the first failure cancels the others."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one) for one in awaitables]
     return [task.result() for task in tasks]

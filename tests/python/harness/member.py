@@ -1,4 +1,4 @@
-"""A client process that enters a room, says so, and stays: `python member.py URL ROOM TOKEN`. To be killed."""
+"""A client process that enters a room, prints that it has, and stays until killed: `python member.py URL ROOM TOKEN`."""
 
 import asyncio
 import json

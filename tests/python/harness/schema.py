@@ -1,4 +1,4 @@
-"""Holds every message against the published documents, as somebody who generates a client from them would."""
+"""Validates every message against the published documents, as a client generated from them would."""
 
 import json
 from functools import cache
@@ -21,7 +21,7 @@ def _validator(name):
 
 @cache
 def _results():
-    """The definition of each method's result, from openrpc.json."""
+    """The name of each method's result schema, from openrpc.json."""
     methods = json.loads((DOCS / "openrpc.json").read_text())["methods"]
     return {method["name"]: method["result"]["schema"]["$ref"].rsplit("/", 1)[1] for method in methods}
 
@@ -42,7 +42,7 @@ def check_request(message):
 
 
 def check_message(message, method=None):
-    """A message of the server; `method` is what an answer answers."""
+    """Validates a message of the server; `method` is the method of the request that it answers, if any."""
     _validator("ServerMessage").validate(message)
     if "result" in message and method:
         _validator(_results()[method]).validate(message["result"])

@@ -1,4 +1,4 @@
-"""Starts the real binary on free ports, in a directory of its own."""
+"""Starts the real binary on free ports, in its own directory."""
 
 import os
 import re
@@ -11,15 +11,15 @@ from pathlib import Path
 
 BINARY = os.environ.get("SERVER_BIN", str(Path.home() / ".cache/greenroom/target/release/greenroom"))
 
-# Where it listens is the last thing a server says before it serves, and the store is the last line of that.
+# A server prints its addresses just before it serves; the line with the store is the last one.
 LINES = {"page": r"  open +(\S+)", "socket": r"  socket +(\S+)", "metrics": r"  metrics +(\S+)", "store": r"  store +(\S+)"}
 DEADLINE = 60
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
 class Server:
-    """A running server. `kill` and `start` may follow each other: the directory, and the ports of the first start, stay.
-    `within` is the command that starts `binary` in another place, where it listens on `address`."""
+    """A running server. After `kill` it can be started again with the same directory and ports. `within` is a command
+    prefix that starts `binary` in another network namespace, where it listens on `address`."""
 
     def __init__(self, directory, config="", store="surrealkv://./data", address="127.0.0.1", within=(), binary=BINARY):
         self.directory = Path(directory)
@@ -35,7 +35,8 @@ class Server:
         command = [*self.within, self.binary, "serve", "--listen", self.listen, "--metrics-listen", self.metrics_listen, "--store", self.store]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=self.directory, env=clean_environment(), stdout=subprocess.PIPE, stderr=log, text=True)
-        # A pipe has no read with a deadline: a server that says nothing in time is ended, which ends the reading.
+        # Pipes cannot be read with a deadline: a server that prints nothing in time is killed,
+        # which ends the reading.
         watchdog = threading.Timer(DEADLINE, self.process.kill)
         watchdog.start()
         said = {}
@@ -53,11 +54,11 @@ class Server:
         return self
 
     def kill(self):
-        """As when the power goes, for this process at least."""
+        """Kills the process, like a power cut."""
         self._end(signal.SIGKILL)
 
     def terminate(self):
-        """Asks it to stop, and gives back its exit code."""
+        """Asks it to stop and returns its exit code."""
         return self._end(signal.SIGTERM)
 
     def stop(self):
@@ -80,7 +81,7 @@ class Server:
         return done.stdout.strip()
 
     def get(self, url):
-        """Status and body of a GET."""
+        """Returns the status and the body of a GET."""
         try:
             with urllib.request.urlopen(url, timeout=DEADLINE) as response:
                 return response.status, response.read().decode()
@@ -97,5 +98,5 @@ leeway = "0s"
 
 
 def clean_environment():
-    """The developer's own settings must not change what is tested."""
+    """The environment without the developer's own settings, which must not change what is tested."""
     return {name: value for name, value in os.environ.items() if not name.startswith("GREENROOM_")}

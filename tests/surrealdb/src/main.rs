@@ -1,4 +1,4 @@
-//! A whole SurrealDB server as one small binary, for tests of the remote store.
+//! A complete SurrealDB server in one small binary, for tests of the remote store.
 
 // SurrealDB's executor is one deeply nested future.
 #![recursion_limit = "256"]
