@@ -17,7 +17,7 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 #[actix_web::test]
 async fn operators_see_liveness_readiness_and_metrics() {
     let exporter = Exporter::install().unwrap();
-    assert!(Exporter::install().is_err(), "one recorder per process");
+    assert!(Exporter::install().is_ok(), "a later call shares the recorder");
     let (readiness, receiver) =
         ReadinessHandle::new(Readiness::not_ready("the store does not answer"));
     let admin = serve((Ipv4Addr::LOCALHOST, 0).into(), exporter, receiver).unwrap();
