@@ -98,7 +98,7 @@ impl App {
         let gate = bounds::gate(&config)?;
         let (readiness, ready) = ReadinessHandle::new(Readiness::not_ready("starting"));
         let admin = listen::start_admin(&config, exporter.clone(), ready)?;
-        let kinds = config.kinds();
+        let kinds = config.kinds().map_err(|error| Failure::Config(error.to_string()))?;
         let database = open_store(&config, &kinds).await?;
         let (journal, health) = start_journal(&config, &database).await?;
         sample_queue(&exporter, journal.clone());
@@ -164,12 +164,11 @@ impl App {
             (0..workers).map(|_| RelayHandle::channel(config.relay.queue)).unzip();
         let (canary_relay, canary_queue) = RelayHandle::channel(config.relay.queue);
         let with_canary = relays.iter().chain([&canary_relay]).cloned();
+        let canary = canary::kind().map_err(|error| Failure::Runtime(error.to_string()))?;
         let shutdown = Shutdown::new();
         let shared = Shared {
             kinds: kinds.clone(),
-            all_kinds: Kinds::new(
-                kinds.iter().map(|kind| (**kind).clone()).chain([canary::kind()]),
-            ),
+            all_kinds: Kinds::new(kinds.iter().map(|kind| (**kind).clone()).chain([canary])),
             directory: directory.clone(),
             relays: with_canary.collect(),
             journal: journal.clone(),

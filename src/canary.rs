@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greenroom_actors::answer::{Asked, Asker, Responder};
-use greenroom_actors::behaviour::BehaviourConfig;
-use greenroom_actors::behaviour::document::DocumentConfig;
+use greenroom_actors::behaviour::BehaviourName;
 use greenroom_actors::capability::Permissions;
 use greenroom_actors::clock;
 use greenroom_actors::directory::Directory;
@@ -14,7 +13,7 @@ use greenroom_actors::entity::{OpRequest, Sender, SubscribeRequest, ToEntity};
 use greenroom_actors::frames::Encoder;
 use greenroom_actors::ids::{SessionKey, WorkerId};
 use greenroom_actors::journal::Health;
-use greenroom_actors::kind::Kind;
+use greenroom_actors::kind::{BadKind, Kind, Settings};
 use greenroom_actors::relay::{Part, RelayHandle, SubSpec, ToRelay};
 use greenroom_protocol::params::{EventPolicy, SignalPolicy};
 use greenroom_protocol::{CodecKind, EntityId, RawJson};
@@ -38,10 +37,11 @@ const WHILE_NOT_READY: Duration = Duration::from_millis(500);
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The canary's kind: a small document with a short log.
-pub fn kind() -> Kind {
-    Kind {
-        name: KIND,
-        behaviour: BehaviourConfig::Document(DocumentConfig::default()),
+///
+/// # Errors
+/// If these settings cannot work, which a test rules out.
+pub fn kind() -> Result<Kind, BadKind> {
+    let settings = Settings {
         default_permissions: Permissions::default(),
         anonymous_permissions: Permissions::default(),
         max_body_bytes: 1024,
@@ -56,10 +56,11 @@ pub fn kind() -> Kind {
         dedupe_ops: 1,
         max_present: 1,
         presence_list: 1,
-        presence_interval: Duration::from_secs(1),
         idle_timeout: Duration::from_secs(3600),
         max_pending_ops: 16,
-    }
+        ..Settings::default()
+    };
+    Kind::internal(KIND, BehaviourName::Document.with_defaults(), settings)
 }
 
 /// Waits for the next failed transaction and returns the reason.
@@ -199,5 +200,13 @@ impl Canary {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn its_kind_can_work() {
+        super::kind().unwrap();
     }
 }

@@ -4,6 +4,7 @@
 //! (`greenroom.toml`), the environment (`GREENROOM_SOCKET__PING_INTERVAL` for
 //! `socket.ping_interval`), the command line. Unknown keys are errors.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -13,11 +14,9 @@ use serde::{Deserialize, Serialize};
 mod auth;
 mod core;
 mod environment;
-mod initial;
 mod kinds;
 mod limits;
 mod load;
-mod problems;
 mod secret;
 mod socket;
 mod store;
@@ -29,12 +28,12 @@ pub use auth::{Admission, Algorithm, AuthConfig, MIN_SECRET_BYTES};
 pub use core::{
     DirectoryConfig, DrainConfig, JournalConfig, LogConfig, LogFormat, MetricsConfig, RelayConfig,
 };
+pub use greenroom_actors::settings::Problems;
 pub use kinds::KindConfig;
 pub use limits::LimitsConfig;
 #[cfg(test)]
 pub use load::Found;
 pub use load::{ConfigError, Loaded, Overrides, Survey, load, survey};
-pub use problems::Problems;
 pub use secret::{Secret, read_secret};
 pub use socket::SocketConfig;
 pub use store::{StoreConfig, StoreUrl};
@@ -68,7 +67,7 @@ pub struct Config {
     pub relay: RelayConfig,
     /// How the server stops.
     pub drain: DrainConfig,
-    /// The kinds of entities by name; `room` and `doc` when there are none.
+    /// The kinds of entities by name. If there are none, `room` and `doc` exist.
     pub kinds: BTreeMap<String, KindConfig>,
 }
 
@@ -116,19 +115,31 @@ impl Config {
         }
     }
 
-    /// The kinds as the core knows them. Each call leaks their names, so call it once.
+    /// The kinds as the core knows them. Each call leaks their names.
     ///
-    /// The configuration must have passed [`validate`](Self::validate).
-    pub fn kinds(&self) -> Kinds {
-        let defaults = KindConfig::default_kinds();
-        let kinds = if self.kinds.is_empty() { &defaults } else { &self.kinds };
-        Kinds::new(kinds.iter().map(|(name, kind)| kind.to_kind(name)))
+    /// # Errors
+    /// All kinds that cannot work, and why.
+    pub fn kinds(&self) -> Result<Kinds, Problems> {
+        let mut problems = Problems::default();
+        let kinds = self.build_kinds(&mut problems);
+        problems.into_result().map(|()| kinds)
+    }
+
+    fn build_kinds(&self, problems: &mut Problems) -> Kinds {
+        kinds::build(&self.kinds_or_default(), &self.socket, problems)
     }
 
     /// The names of the kinds, sorted.
     pub fn kind_names(&self) -> Vec<String> {
-        let names = |kinds: &BTreeMap<String, KindConfig>| kinds.keys().cloned().collect();
-        if self.kinds.is_empty() { names(&KindConfig::default_kinds()) } else { names(&self.kinds) }
+        self.kinds_or_default().keys().cloned().collect()
+    }
+
+    fn kinds_or_default(&self) -> Cow<'_, BTreeMap<String, KindConfig>> {
+        if self.kinds.is_empty() {
+            Cow::Owned(kinds::default_kinds())
+        } else {
+            Cow::Borrowed(&self.kinds)
+        }
     }
 
     /// Looks for everything that cannot work.
@@ -155,14 +166,7 @@ impl Config {
         self.journal.check(&mut problems);
         self.relay.check(&mut problems);
         self.drain.check(&mut problems);
-        for (name, kind) in &self.kinds {
-            kind.check(name, &self.socket, &mut problems);
-        }
-        if self.kinds.is_empty() {
-            for (name, kind) in KindConfig::default_kinds() {
-                kind.check(&name, &self.socket, &mut problems);
-            }
-        }
+        self.build_kinds(&mut problems);
         problems.into_result()
     }
 }

@@ -1,11 +1,14 @@
 //! What decides over ops: a pure state machine per kind.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use greenroom_protocol::{ErrorCode, RawJson, Seq};
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
 use crate::record::{Erased, EventRecord};
+use crate::settings::Problems;
 
 pub mod document;
 #[cfg(test)]
@@ -128,38 +131,84 @@ pub trait Behaviour: std::fmt::Debug {
     fn size(&self) -> usize;
 }
 
-/// Which behaviour a kind has, with its settings.
-#[derive(Debug, Clone, PartialEq)]
-pub enum BehaviourConfig {
+/// The behaviours by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BehaviourName {
     /// A chat room.
-    Room(room::RoomConfig),
+    Room,
+    /// A JSON document.
+    Document,
+}
+
+impl BehaviourName {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Room, Self::Document];
+
+    /// The name, as configurations and the store have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Room => "room",
+            Self::Document => "document",
+        }
+    }
+
+    /// The behaviour that has ops of this type. No two have one in common.
+    pub fn by_op(r#type: &str) -> Option<Self> {
+        match r#type {
+            "post" | "edit" | "delete" | "react" | "purge" => Some(Self::Room),
+            "set" | "merge" | "patch" | "increment" => Some(Self::Document),
+            _ => None,
+        }
+    }
+
+    /// The behaviour with the default of every setting.
+    pub fn with_defaults(self) -> BehaviourConfig {
+        match self {
+            Self::Room => BehaviourConfig::Room(Arc::default()),
+            Self::Document => BehaviourConfig::Document(document::DocumentConfig::default()),
+        }
+    }
+}
+
+impl std::fmt::Display for BehaviourName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which behaviour a kind has, with its settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "behaviour", rename_all = "lowercase")]
+pub enum BehaviourConfig {
+    /// A chat room. Each room keeps a pointer to its settings.
+    Room(Arc<room::RoomConfig>),
     /// A JSON document.
     Document(document::DocumentConfig),
 }
 
 impl BehaviourConfig {
-    /// The behaviour's name, as configurations have it.
-    pub fn name(&self) -> &'static str {
+    /// The behaviour's name.
+    pub fn name(&self) -> BehaviourName {
         match self {
-            Self::Room(_) => "room",
-            Self::Document(_) => "document",
+            Self::Room(_) => BehaviourName::Room,
+            Self::Document(_) => BehaviourName::Document,
         }
     }
 
-    /// The name of the behaviour that has ops of this type. No two have one in common.
-    pub fn name_by_op(r#type: &str) -> Option<&'static str> {
-        match r#type {
-            "post" | "edit" | "delete" | "react" | "purge" => Some("room"),
-            "set" | "merge" | "patch" | "increment" => Some("document"),
-            _ => None,
+    /// Notes what would keep the behaviour from working.
+    pub(crate) fn check(&self, problems: &mut Problems) {
+        match self {
+            Self::Room(config) => config.check(problems),
+            Self::Document(config) => config.check(problems),
         }
     }
 
     /// The state of an entity that has no events yet.
     pub fn create(&self) -> Box<dyn Behaviour> {
         match self {
-            Self::Room(config) => Box::new(room::Room::new(config.clone())),
-            Self::Document(config) => Box::new(document::Document::new(config.clone())),
+            Self::Room(config) => Box::new(room::Room::new(Arc::clone(config))),
+            Self::Document(config) => Box::new(document::Document::new(config)),
         }
     }
 
@@ -174,13 +223,11 @@ impl BehaviourConfig {
     /// The state that `snapshot` shows.
     ///
     /// # Errors
-    /// Where `state` is no snapshot of this behaviour.
+    /// If `state` is not a snapshot of this behaviour.
     pub fn restore(&self, seq: Seq, state: &RawJson) -> Result<Box<dyn Behaviour>, Corrupt> {
         Ok(match self {
-            Self::Room(config) => Box::new(room::Room::restore(config.clone(), seq, state)?),
-            Self::Document(config) => {
-                Box::new(document::Document::restore(config.clone(), seq, state)?)
-            }
+            Self::Room(config) => Box::new(room::Room::restore(Arc::clone(config), seq, state)?),
+            Self::Document(config) => Box::new(document::Document::restore(config, seq, state)?),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::ops::{BitOr, BitOrAssign};
 
 use greenroom_protocol::EntityId;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
 
 pub use pattern::BadPattern;
 use pattern::Pattern;
@@ -111,6 +112,20 @@ impl BitOrAssign for Permissions {
 impl fmt::Debug for Permissions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.names()).finish()
+    }
+}
+
+/// The fewest names that grant all of it: those that another one includes are left out.
+impl Serialize for Permissions {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut named = Self::NONE;
+        to.collect_seq(Self::NAMES.into_iter().filter_map(|(name, permission)| {
+            let adds = self.contains(permission) && !named.contains(permission);
+            adds.then(|| {
+                named |= permission;
+                name
+            })
+        }))
     }
 }
 

@@ -28,6 +28,7 @@ pub mod record;
 pub mod relay;
 pub mod rights;
 pub mod session;
+pub mod settings;
 pub mod store;
 mod trail;
 

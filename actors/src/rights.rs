@@ -37,7 +37,7 @@ impl Rights {
     /// `unknown_kind` or `forbidden`, with what is missing.
     pub fn check(&self, entity: &EntityId, needed: Permissions) -> Result<&Arc<Kind>, WireError> {
         let Some(kind) = self.kinds.get(entity.kind()) else {
-            let mut known: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
+            let mut known: Vec<_> = self.kinds.iter().map(|kind| kind.name()).collect();
             known.sort_unstable();
             let message = format!(
                 "there is no kind `{}`; configured are: {}",

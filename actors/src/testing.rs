@@ -19,7 +19,7 @@ use crate::entity::{OpRequest, Sender};
 use crate::frames::Encoder;
 use crate::identity::Identity;
 use crate::ids::{SessionKey, WorkerId};
-use crate::kind::{Kind, Kinds};
+use crate::kind::{Kind, Kinds, Settings};
 use crate::limits::Payer;
 use crate::relay::{Part, RelayHandle, SubSpec, ToRelay};
 use crate::rights::Rights;
@@ -50,9 +50,18 @@ pub(crate) fn at(ms: u64) -> Now {
 
 /// A room with small bounds and no rate limit to speak of.
 pub(crate) fn kind() -> Kind {
-    Kind {
-        name: "room",
-        behaviour: BehaviourConfig::Room(RoomConfig { messages: 3, ..RoomConfig::default() }),
+    kind_of(settings())
+}
+
+/// A room with small bounds of its state, and these settings.
+pub(crate) fn kind_of(settings: Settings) -> Kind {
+    let room = RoomConfig { messages: 3, ..RoomConfig::default() };
+    Kind::new("room", BehaviourConfig::Room(room.into()), settings).unwrap()
+}
+
+/// Small bounds and no rate limit to speak of.
+pub(crate) fn settings() -> Settings {
+    Settings {
         default_permissions: Permissions::ALL,
         anonymous_permissions: Permissions::READ,
         max_body_bytes: 1000,
@@ -61,8 +70,6 @@ pub(crate) fn kind() -> Kind {
         resume_events: 10,
         ring_events: 4,
         ring_bytes: 10_000,
-        keep_events: 0,
-        snapshot_every: 1000,
         dedupe_clients: 8,
         dedupe_ops: 8,
         max_present: 3,
@@ -70,6 +77,7 @@ pub(crate) fn kind() -> Kind {
         presence_interval: Duration::from_millis(1),
         idle_timeout: Duration::ZERO,
         max_pending_ops: 8,
+        ..Settings::default()
     }
 }
 

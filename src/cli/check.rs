@@ -69,7 +69,8 @@ pub(super) async fn report(
         }
     }
     let store = if sound("store") {
-        let kinds = if sound("kinds") { config.kinds() } else { Kinds::default() };
+        // Kinds that cannot work are among the problems.
+        let kinds = config.kinds().unwrap_or_default();
         Some(check_store(&config.store, &kinds).await)
     } else {
         None

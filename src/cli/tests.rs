@@ -179,7 +179,8 @@ async fn check(
     problems: &[(&str, &str)],
     store: Result<&str, &str>,
 ) -> (String, Result<(), Failure>) {
-    let loaded = Some(Loaded { config, file: None, ignored: vec!["GREENROOM_LISTN".into()] });
+    let ignored = vec!["GREENROOM_LISTN".into()];
+    let loaded = Some(Loaded { config, file: None, ignored });
     let problems = problems
         .iter()
         .map(|(key, text)| Found { key: (*key).into(), text: (*text).into() })

@@ -127,7 +127,10 @@ impl AuthConfig {
         }
         match (&self.public_key_file, self.algorithm) {
             (Some(_), None) => {
-                problems.add("auth.algorithm", "is not set; `auth.public_key_file` needs one of \"RS256\", \"ES256\" and \"EdDSA\"");
+                problems.not_set(
+                    "auth.algorithm",
+                    "`auth.public_key_file` needs one of \"RS256\", \"ES256\" and \"EdDSA\"",
+                );
             }
             (None, Some(_)) => {
                 problems.add("auth.algorithm", "is set without `auth.public_key_file`; a secret means HS256, and a key set says its own");

@@ -3,7 +3,7 @@
 use figment::value::{Dict, Map, Value};
 use figment::{Error, Metadata, Profile, Provider};
 
-use super::{Config, KindConfig};
+use super::{Config, kinds};
 
 /// What the variables' names start with.
 pub const PREFIX: &str = "GREENROOM_";
@@ -82,7 +82,7 @@ impl Provider for TextLayer {
 
     fn data(&self) -> Result<Map<Profile, Dict>, Error> {
         let known = Value::serialize(Config::default())?;
-        let kind = Value::serialize(KindConfig::default())?;
+        let kind = Value::from(kinds::defaults());
         let mut all = Dict::new();
         for entry in &self.entries {
             insert(&mut all, &entry.path, typed(&known, &kind, &entry.path, &entry.text));
@@ -104,12 +104,14 @@ fn is_service_link(key: &str) -> bool {
 /// Gives `text` the type of the default at `path`, so that a password of digits stays a string.
 fn typed(known: &Value, kind: &Value, path: &[String], text: &str) -> Value {
     let parsed = || text.parse().expect("every text is some value");
-    let (default, is_kind) = match path {
-        [kinds, _, field @ ..] if kinds == "kinds" => (kind.find_ref(&field.join(".")), true),
-        _ => (known.find_ref(&path.join(".")), false),
+    let default = match path {
+        [kinds, _, field @ ..] if kinds == "kinds" && !field.is_empty() => {
+            kind.find_ref(&field.join("."))
+        }
+        _ => known.find_ref(&path.join(".")),
     };
     match default {
-        Some(Value::Num(..) | Value::Bool(..)) => parsed(),
+        Some(Value::Num(..) | Value::Bool(..) | Value::Dict(..)) => parsed(),
         Some(Value::Array(..)) if !text.trim_start().starts_with('[') => text
             .split(',')
             .map(str::trim)
@@ -118,8 +120,7 @@ fn typed(known: &Value, kind: &Value, path: &[String], text: &str) -> Value {
             .collect::<Vec<_>>()
             .into(),
         Some(Value::Array(..)) => parsed(),
-        // Absent by default. All of these are strings, but for those of kinds.
-        Some(Value::Empty(..)) if is_kind => parsed(),
+        // Strings, and what is absent by default, all of which are strings too.
         _ => Value::from(text),
     }
 }

@@ -8,10 +8,11 @@ use figment::error::{Actual, Kind};
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
+use greenroom_actors::settings::{Problem, Problems, ValueIs};
+use serde::de::DeserializeOwned;
 
-use super::Config;
 use super::environment::{FILE_VARIABLE, PREFIX, TextLayer};
-use super::problems::Problem;
+use super::{Config, kinds};
 
 /// The file that is read when it exists and no other is named.
 pub const DEFAULT_FILE: &str = "greenroom.toml";
@@ -19,7 +20,7 @@ pub const DEFAULT_FILE: &str = "greenroom.toml";
 /// What the command line says about the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
-    /// The file to read; it must exist.
+    /// The file to read, which must exist.
     pub file: Option<PathBuf>,
     /// Keys (with dots), the flags that set them, and their values.
     pub flags: Vec<(&'static str, &'static str, String)>,
@@ -32,7 +33,7 @@ pub struct Loaded {
     pub config: Config,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
-    /// Environment variables that start with `GREENROOM_` but are no keys: worth a warning.
+    /// Environment variables that start with `GREENROOM_` and are not keys: worth a warning.
     pub ignored: Vec<String>,
 }
 
@@ -57,7 +58,7 @@ impl std::error::Error for ConfigError {}
 /// All that can be said of a configuration at once.
 #[derive(Debug)]
 pub struct Survey {
-    /// What it says, less the values that cannot be read; none where nothing can be read.
+    /// What it says, without the values that cannot be read. `None` if nothing can be read.
     pub loaded: Option<Loaded>,
     /// Everything that is wrong, in the order in which it was found.
     pub problems: Vec<Found>,
@@ -66,14 +67,14 @@ pub struct Survey {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The key, with dots; empty where it is the whole.
+    /// The key, with dots; empty if it is about the configuration as a whole.
     pub key: String,
     /// What is wrong, where it was set, and what would be right.
     pub text: String,
 }
 
-/// Most values that are set aside to read the rest. A file with more of them is wrong in another
-/// way.
+/// The most values that are set aside to read the rest. A file with more of them is not a file of
+/// ours.
 const MOST_SET_ASIDE: usize = 100;
 
 /// Reads the configuration. With [`survey`] the only place that looks at the environment.
@@ -116,49 +117,29 @@ pub(super) fn survey_of(
 
 impl Survey {
     fn of(figment: &Figment, file: Option<PathBuf>, ignored: Vec<String>) -> Self {
-        let mut problems = Vec::new();
+        let mut reader = Reader { figment, found: Vec::new() };
         let mut values = match figment.extract::<Dict>() {
             Ok(values) => values,
             Err(errors) => {
-                let found = errors.into_iter().map(|error| explain(figment, &error)).collect();
-                return Self { loaded: None, problems: found };
-            }
-        };
-        // One value that cannot be read hides the others: each is set aside, and the rest read
-        // again.
-        let config = loop {
-            match Value::from(values.clone()).deserialize::<Config>() {
-                Ok(config) => break config,
-                Err(errors) => {
-                    let found: Vec<_> =
-                        errors.into_iter().map(|error| explain(figment, &error)).collect();
-                    let removed =
-                        found.iter().filter(|found| remove(&mut values, &found.key)).count();
-                    problems.extend(found);
-                    if removed == 0 || problems.len() >= MOST_SET_ASIDE {
-                        return Self { loaded: None, problems };
-                    }
+                for error in errors {
+                    reader.note("", &error);
                 }
+                return Self { loaded: None, problems: reader.found };
             }
         };
-        if let Err(mut more) = config.validate() {
-            more.locate(|key| origin(figment, key));
-            // What was set aside, or is misspelt, may be missed now.
-            let known: Vec<_> = problems.iter().map(|found| found.key.clone()).collect();
-            let table = |key: &str| {
-                key.rsplit_once('.').map_or(String::new(), |(table, _)| table.to_owned())
-            };
-            let missed = |problem: &Problem| {
-                problem.message.starts_with("is not set")
-                    && known.iter().any(|known| table(known) == table(&problem.key))
-            };
-            let more =
-                more.iter().filter(|problem| !known.contains(&problem.key) && !missed(problem));
-            problems.extend(
-                more.map(|problem| Found { key: problem.key.clone(), text: problem.to_string() }),
-            );
+        // Which keys a kind may have depends on its behaviour, so kinds are read one by one.
+        let tables = values.remove("kinds");
+        let Some(mut config) = reader.read::<Config>("", values) else {
+            return Self { loaded: None, problems: reader.found };
+        };
+        if let Some(tables) = tables {
+            config.kinds = kinds::read(tables, &mut reader);
         }
-        Self { loaded: Some(Loaded { config, file, ignored }), problems }
+        if let Err(problems) = config.validate() {
+            reader.add_problems(&problems);
+        }
+        let loaded = Loaded { config, file, ignored };
+        Self { loaded: Some(loaded), problems: reader.found }
     }
 
     /// The configuration, if nothing is wrong with it.
@@ -173,7 +154,77 @@ impl Survey {
     }
 }
 
-/// Takes the value at `key` out, or the nearest one that holds it; false where there is none.
+/// Reads tables, and notes what is wrong with their values and where these were set.
+pub(super) struct Reader<'a> {
+    figment: &'a Figment,
+    found: Vec<Found>,
+}
+
+impl Reader<'_> {
+    /// Reads `values`, which are the table `path` or a part of it; an empty path is the whole file.
+    ///
+    /// One value that cannot be read hides the others: each is noted and set aside, and the rest
+    /// read again. Returns `None` if nothing can be read.
+    pub(super) fn read<T: DeserializeOwned>(&mut self, path: &str, mut values: Dict) -> Option<T> {
+        loop {
+            let errors = match Value::from(values.clone()).deserialize::<T>() {
+                Ok(settings) => return Some(settings),
+                Err(errors) => errors,
+            };
+            let mut removed = 0;
+            for error in errors {
+                let key = self.note(path, &error);
+                removed += usize::from(remove(&mut values, &key));
+            }
+            if removed == 0 || self.found.len() >= MOST_SET_ASIDE {
+                return None;
+            }
+        }
+    }
+
+    /// Notes that the value of `key` cannot be read or cannot work.
+    pub(super) fn add(&mut self, key: String, what: &str) {
+        let text = match origin(self.figment, &key) {
+            Some(origin) if !origin.is_empty() => format!("`{key}` {what} (set in {origin})"),
+            _ => format!("`{key}` {what}"),
+        };
+        self.found.push(Found { key, text });
+    }
+
+    /// Notes an error in the table `path`. Returns the key within that table.
+    fn note(&mut self, path: &str, error: &figment::Error) -> String {
+        let (key, what) = explain(error);
+        if key.is_empty() && path.is_empty() {
+            // The file itself is wrong.
+            self.found.push(Found { key: String::new(), text: what });
+        } else if key.is_empty() {
+            self.add(path.to_owned(), &what);
+        } else {
+            self.add(join(path, &key), &what);
+        }
+        key
+    }
+
+    /// Notes values that cannot work, unless a value that cannot be read is the cause.
+    fn add_problems(&mut self, problems: &Problems) {
+        let known: Vec<_> = self.found.iter().map(|found| found.key.clone()).collect();
+        let table =
+            |key: &str| key.rsplit_once('.').map_or(String::new(), |(table, _)| table.to_owned());
+        // What was set aside, or is misspelt, may be missed now.
+        let missed = |problem: &Problem| {
+            problem.value == ValueIs::NotSet
+                && known.iter().any(|known| table(known) == table(&problem.key))
+        };
+        for problem in problems.iter() {
+            if !known.contains(&problem.key) && !missed(problem) {
+                self.add(problem.key.clone(), &problem.message);
+            }
+        }
+    }
+}
+
+/// Removes the value at `key`, or else the nearest value that contains that place. Returns whether
+/// there was one.
 fn remove(values: &mut Dict, key: &str) -> bool {
     let Some((first, rest)) = key.split_once('.') else { return values.remove(key).is_some() };
     if let Some(Value::Dict(_, inner)) = values.get_mut(first)
@@ -257,7 +308,7 @@ impl Provider for FileText {
         if let Err(error) = &mut data {
             let why = error.kind.to_string();
             error.kind =
-                Kind::Message(format!("`{}` is no TOML: {}", self.path.display(), why.trim_end()));
+                Kind::Message(format!("`{}` is not TOML: {}", self.path.display(), why.trim_end()));
         }
         data
     }
@@ -272,18 +323,17 @@ fn origin(figment: &Figment, key: &str) -> Option<String> {
     })
 }
 
-/// Says what is wrong with a value, in our words.
-fn explain(figment: &Figment, error: &figment::Error) -> Found {
+/// The key of a value that cannot be read, and what is wrong with it, in our words.
+fn explain(error: &figment::Error) -> (String, String) {
     let key = error.path.join(".");
-    let (key, what) = match &error.kind {
+    match &error.kind {
         Kind::UnknownField(field, known) => {
-            // Where a key sits determines what may stand there, so the path may or may not end with
-            // it.
+            // It depends on the position of the key whether the path ends with it.
             let key = if error.path.last() == Some(field) { key } else { join(&key, field) };
             let what = if known.is_empty() {
-                "is no key".to_owned()
+                "is not a key".to_owned()
             } else {
-                format!("is no key; there are `{}`", known.join("`, `"))
+                format!("is not a key; there are `{}`", known.join("`, `"))
             };
             (key, what)
         }
@@ -295,25 +345,16 @@ fn explain(figment: &Figment, error: &figment::Error) -> Found {
         Kind::UnknownVariant(found, known) => {
             (key, format!("is \"{found}\"; it must be one of \"{}\"", known.join("\", \"")))
         }
-        // Nothing but the file itself is wrong.
-        Kind::Message(message) if key.is_empty() => return Found { key, text: message.clone() },
-        other => {
-            let what = format!("is refused: {other}");
-            (key, what)
-        }
-    };
-    let text = match origin(figment, &key) {
-        Some(origin) if !origin.is_empty() => format!("`{key}` {what} (set in {origin})"),
-        _ => format!("`{key}` {what}"),
-    };
-    Found { key, text }
+        Kind::Message(message) if key.is_empty() => (key, message.clone()),
+        other => (key, format!("is refused: {other}")),
+    }
 }
 
 fn join(path: &str, field: &str) -> String {
     if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
 }
 
-/// What was found, unless it is a secret.
+/// What the value is, unless it may be a secret.
 fn shown(key: &str, actual: &Actual) -> String {
     if key.ends_with("secret") || key.ends_with("password") {
         return "of another type".to_owned();

@@ -116,7 +116,7 @@ impl StoreConfig {
         let has_password = self.password.is_some() || self.password_file.is_some();
         if self.username.is_some() != has_password {
             let key = if has_password { "store.username" } else { "store.password_file" };
-            problems.add(key, "is not set; a user and a password come together");
+            problems.not_set(key, "a user and a password come together");
         }
         if self.username.is_some()
             && matches!(target, Ok(StoreUrl::SurrealKv(_) | StoreUrl::Memory))

@@ -1,10 +1,15 @@
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
 use figment::value::Value;
-use greenroom_actors::behaviour::BehaviourConfig;
+use greenroom_actors::behaviour::document::{DocumentConfig, Initial};
+use greenroom_actors::behaviour::room::RoomConfig;
+use greenroom_actors::behaviour::{BehaviourConfig, BehaviourName};
 use greenroom_actors::capability::Permissions;
+use greenroom_actors::kind::{Kinds, Settings};
+use greenroom_protocol::RawJson;
 
 use super::load::{DEFAULT_FILE, load_from};
 use super::*;
@@ -41,9 +46,18 @@ impl Setup {
         self.load().unwrap().config
     }
 
+    fn kinds(&self) -> Kinds {
+        self.config().kinds().unwrap()
+    }
+
     /// The messages, less the path of the temporary directory.
     fn errors(&self) -> Vec<String> {
-        self.load().unwrap_err().0.iter().map(|message| without_directory(message)).collect()
+        self.load()
+            .unwrap_err()
+            .0
+            .iter()
+            .map(|message| without_directory(message))
+            .collect()
     }
 }
 
@@ -108,6 +122,8 @@ fn the_environment_knows_each_keys_type() {
         ("GREENROOM_KINDS__POLL__MAX_DEPTH", "3"),
         ("GREENROOM_KINDS__POLL__DEFAULT_PERMISSIONS", "read"),
         ("GREENROOM_KINDS__POLL__IDLE_TIMEOUT", "5s"),
+        ("GREENROOM_KINDS__POLL__MAX_STATE_BYTES", "2048"),
+        ("GREENROOM_KINDS__POLL__INITIAL", "{votes = {a = 0}}"),
     ])
     .config();
     assert_eq!(config.store.username.as_deref(), Some("7"));
@@ -118,8 +134,20 @@ fn the_environment_knows_each_keys_type() {
     assert_eq!((config.auth.anonymous, config.auth.require_exp), (Anonymous::Yes, false));
     assert_eq!(config.metrics.listen, None);
     let poll = &config.kinds["poll"];
-    assert_eq!((poll.max_depth, poll.idle_timeout), (Some(3), Duration::from_secs(5)));
-    assert_eq!(poll.default_permissions, ["read"]);
+    assert_eq!(
+        poll.behaviour,
+        BehaviourConfig::Document(DocumentConfig {
+            initial: begins(r#"{"votes":{"a":0}}"#),
+            max_state_bytes: 2048,
+            max_depth: 3
+        })
+    );
+    assert_eq!(poll.settings.idle_timeout, Duration::from_secs(5));
+    assert_eq!(poll.settings.default_permissions, Permissions::READ);
+}
+
+fn begins(json: &str) -> Initial {
+    Initial::new(&RawJson::from_text(json).unwrap()).unwrap()
 }
 
 #[test]
@@ -144,11 +172,11 @@ fn a_wrong_value_is_told_with_its_key_its_place_and_what_would_be_right() {
     for (setup, parts) in [
         (
             file("[socket]\nping = '1s'"),
-            &["`socket.ping` is no key", "`ping_interval`", "(set in `greenroom.toml`)"][..],
+            &["`socket.ping` is not a key", "`ping_interval`", "(set in `greenroom.toml`)"][..],
         ),
         (
             file("[sockets]\nping = '1s'"),
-            &["`sockets` is no key", "`socket`", "(set in `greenroom.toml`)"],
+            &["`sockets` is not a key", "`socket`", "(set in `greenroom.toml`)"],
         ),
         (
             file("[socket]\nping_interval = 25"),
@@ -180,11 +208,14 @@ fn a_wrong_value_is_told_with_its_key_its_place_and_what_would_be_right() {
             file("[limits]\ntrusted_proxies = ['10.0.0.0/99']"),
             &["`limits.trusted_proxies", "10.0.0.0/99"],
         ),
-        (file("[kinds.a]\nbehavior = 'room'"), &["`kinds.a.behavior` is no key", "`behaviour`"]),
-        (file("workers = \n"), &["`greenroom.toml` is no TOML", "line 1"]),
+        (file("[kinds.a]\nbehavior = 'room'"), &["`kinds.a.behavior` is not a key", "`behaviour`"]),
+        (file("workers = \n"), &["`greenroom.toml` is not TOML", "line 1"]),
         (
             environment(&[("GREENROOM_SOCKET__PING", "1s")]),
-            &["`socket.ping` is no key", "(set in environment variable `GREENROOM_SOCKET__PING`)"],
+            &[
+                "`socket.ping` is not a key",
+                "(set in environment variable `GREENROOM_SOCKET__PING`)",
+            ],
         ),
         (
             environment(&[("GREENROOM_WORKERS", "many")]),
@@ -360,50 +391,53 @@ fn store_urls_are_taken_apart() {
 
 #[test]
 fn kinds_reach_the_core_as_configured() {
-    let config = file(
+    let kinds = file(
         "[kinds.lobby]\nbehaviour = 'room'\nmessages = 7\ndefault_permissions = ['read']\nanonymous_permissions = []\nmax_body_bytes = '1KiB'\n\
          [kinds.poll]\nbehaviour = 'document'\ninitial = {votes = {a = 0}}\nmax_depth = 3\nsnapshot_every = 5",
     )
-    .config();
-    let kinds = config.kinds();
+    .kinds();
     assert!(kinds.get("room").is_none(), "configured kinds replace the default ones");
     let lobby = kinds.get("lobby").unwrap();
-    assert!(
-        matches!(&lobby.behaviour, BehaviourConfig::Room(room) if room.messages == 7 && room.max_reactions == KindConfig::MAX_REACTIONS)
-    );
-    assert_eq!(
-        (lobby.default_permissions, lobby.anonymous_permissions),
-        (Permissions::READ, Permissions::NONE)
-    );
-    assert_eq!((lobby.name, lobby.max_body_bytes), ("lobby", 1024));
-    let poll = kinds.get("poll").unwrap();
-    let BehaviourConfig::Document(document) = &poll.behaviour else {
-        panic!("{:?}", poll.behaviour)
+    let room = RoomConfig { messages: 7, ..RoomConfig::default() };
+    assert_eq!(lobby.behaviour(), &BehaviourConfig::Room(room.into()));
+    let settings = Settings {
+        default_permissions: Permissions::READ,
+        anonymous_permissions: Permissions::NONE,
+        max_body_bytes: 1024,
+        ..Settings::default()
     };
-    assert_eq!((document.initial.as_str(), document.max_depth), (r#"{"votes":{"a":0}}"#, 3));
-    assert_eq!(
-        (poll.snapshot_every, poll.default_permissions),
-        (5, Permissions::READ | Permissions::SEND)
-    );
+    assert_eq!(lobby.name(), "lobby");
+    assert_eq!(***lobby, settings);
+    let poll = kinds.get("poll").unwrap();
+    let document = DocumentConfig {
+        initial: begins(r#"{"votes":{"a":0}}"#),
+        max_depth: 3,
+        ..DocumentConfig::default()
+    };
+    assert_eq!(poll.behaviour(), &BehaviourConfig::Document(document));
+    assert_eq!(***poll, Settings { snapshot_every: 5, ..Settings::default() });
 }
 
 #[test]
 fn there_are_rooms_and_documents_by_default() {
-    let kinds = Config::default().kinds();
+    let kinds = Setup::default().kinds();
     assert_eq!(kinds.iter().count(), 2);
-    assert!(matches!(kinds.get("room").unwrap().behaviour, BehaviourConfig::Room(_)));
-    let BehaviourConfig::Document(document) = &kinds.get("doc").unwrap().behaviour else {
-        panic!()
-    };
-    assert_eq!(document.initial.as_str(), "{}");
-    assert!(!kinds.get("doc").unwrap().default_permissions.contains(Permissions::MODERATE));
+    for (name, behaviour) in [("room", BehaviourName::Room), ("doc", BehaviourName::Document)] {
+        let kind = kinds.get(name).unwrap();
+        assert_eq!(kind.behaviour(), &behaviour.with_defaults());
+        assert_eq!(***kind, Settings::default());
+        assert_eq!(kind.default_permissions, Permissions::READ | Permissions::SEND);
+    }
+    let document = DocumentConfig::default();
+    assert_eq!(document.initial, begins("{}"));
+    assert_eq!((document.max_state_bytes, document.max_depth), (1 << 20, 64));
 }
 
 #[test]
 fn kinds_that_cannot_work_are_refused() {
     for (text, message) in [
         ("[kinds.a]\nmessages = 1", "`kinds.a.behaviour` is not set"),
-        ("[kinds.A]\nbehaviour = 'room'", "`kinds.A` is no name for a kind"),
+        ("[kinds.A]\nbehaviour = 'room'", "`kinds.A` is not a valid name for a kind"),
         (
             "[kinds.a]\nbehaviour = 'room'\nmax_depth = 1",
             "`kinds.a.max_depth` belongs to the behaviour \"document\"",
@@ -434,7 +468,7 @@ fn kinds_that_cannot_work_are_refused() {
         ),
         (
             "[kinds.a]\nbehaviour = 'room'\ndefault_permissions = ['write']",
-            "`kinds.a.default_permissions` holds an unknown word: `write`",
+            "`kinds.a.default_permissions` is refused: `write` is no permission; there are `read`, `send`",
         ),
         (
             "[kinds.a]\nbehaviour = 'room'\nmax_body_bytes = '64KiB'",
@@ -457,22 +491,14 @@ fn kinds_that_cannot_work_are_refused() {
 /// Every key and its default, as TOML writes it; `None` where there is no default.
 fn defaults() -> Vec<(String, Option<serde_json::Value>)> {
     let mut all = Vec::new();
-    collect(
-        "",
-        &Value::serialize(Config { kinds: BTreeMap::new(), ..Config::default() }).unwrap(),
-        &mut all,
-    );
+    collect("", &Value::serialize(Config::default()).unwrap(), &mut all);
     all.retain(|(key, _)| key != "kinds");
-    let kind = KindConfig {
-        messages: Some(KindConfig::MESSAGES),
-        max_reactions: Some(KindConfig::MAX_REACTIONS),
-        max_reactors: Some(KindConfig::MAX_REACTORS),
-        initial: Some(serde_json::json!({})),
-        max_state_bytes: Some(KindConfig::MAX_STATE_BYTES),
-        max_depth: Some(KindConfig::MAX_DEPTH),
-        ..KindConfig::default()
-    };
-    collect("kinds.NAME", &Value::serialize(kind).unwrap(), &mut all);
+    all.push(("kinds.NAME.behaviour".to_owned(), None));
+    for (key, default) in kinds::defaults() {
+        // Not taken apart: the state of a document is one value.
+        let default = serde_json::to_value(default).unwrap();
+        all.push((format!("kinds.NAME.{key}"), Some(default)));
+    }
     all
 }
 
@@ -504,7 +530,7 @@ fn the_example_shows_every_default() {
         })
         .collect();
     let mut config: Config = toml::from_str(&uncommented).unwrap();
-    assert_eq!(config.kinds, KindConfig::default_kinds());
+    assert_eq!(config.kinds, kinds::default_kinds());
     config.kinds.clear();
     assert_eq!(config, Config::default());
 
@@ -520,11 +546,18 @@ fn the_example_shows_every_default() {
     let kind: String =
         kind.lines().map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
     let kind: serde_json::Value = toml::from_str(&kind).unwrap();
-    for (key, default) in defaults()
-        .iter()
-        .filter_map(|(key, default)| Some((key.strip_prefix("kinds.NAME.")?, default.as_ref()?)))
-    {
-        assert_eq!(kind.get(key), Some(default), "{key}");
+    let known: BTreeMap<_, _> = defaults()
+        .into_iter()
+        .filter_map(|(key, default)| Some((key.strip_prefix("kinds.NAME.")?.to_owned(), default)))
+        .collect();
+    for (key, default) in &known {
+        assert!(
+            kind.get(key).is_some_and(|shown| default.as_ref().is_none_or(|d| d == shown)),
+            "{key}"
+        );
+    }
+    for key in kind.as_object().unwrap().keys() {
+        assert!(known.contains_key(key), "the example shows `{key}`, which is not a key");
     }
 }
 

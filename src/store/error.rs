@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use greenroom_actors::behaviour::BehaviourName;
+
 /// An error of the system or of the database, as the cause of another.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -65,7 +67,7 @@ pub enum OpenError {
         "the stored entities of the kind `{kind}` have the behaviour \"{stored}\", but it is configured as \"{configured}\", which cannot \
          read them; restore `kinds.{kind}.behaviour = \"{stored}\"`, and use a kind with another name for new entities"
     )]
-    Behaviour { kind: String, stored: String, configured: &'static str },
+    Behaviour { kind: String, stored: String, configured: BehaviourName },
     /// The store was last used by a later version of Greenroom.
     #[error(
         "the store has schema version {found}, and this binary supports versions up to {known}; use a newer Greenroom, \

@@ -1,12 +1,12 @@
 //! Which behaviour the stored entities of a kind have: a log makes no sense to another one.
 //!
 //! It is noted in the transaction that writes the kind's first events. Databases of earlier
-//! versions have no notes; there the first event tells.
+//! versions have no notes; there the type of the first event shows it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use greenroom_actors::behaviour::BehaviourConfig;
+use greenroom_actors::behaviour::BehaviourName;
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::store::{Batch, StoreError};
 use surrealdb::types::{RecordId, SurrealValue, Value, Variables};
@@ -30,52 +30,44 @@ struct KindRecord {
 
 /// The configured kinds that the database has no note of, with their behaviours.
 #[derive(Default)]
-pub(super) struct Unnoted(Mutex<BTreeMap<&'static str, &'static str>>);
+pub(super) struct Unnoted(Mutex<BTreeMap<&'static str, BehaviourName>>);
 
 impl Unnoted {
-    /// Takes up the configured kinds, and compares them with what is stored.
+    /// Compares the configured kinds with those that are stored, and takes up those without a note.
     ///
     /// # Errors
-    /// Where the entities of a kind have another behaviour.
+    /// If the entities of a kind have another behaviour, or the notes cannot be read.
     pub(super) async fn take_up(&self, link: &Arc<Link>, kinds: &Kinds) -> Result<(), OpenError> {
         let unreadable = |reason: String| OpenError::Kinds { reason };
         let found = query(link, NOTES, Variables::new()).await.map_err(unreadable)?;
         let notes: Vec<(String, String)> =
             SurrealValue::from_value(found).map_err(|error| unreadable(error.to_string()))?;
+        let notes: BTreeMap<_, _> = notes.into_iter().collect();
         let mut kinds: Vec<_> = kinds.iter().collect();
-        kinds.sort_by_key(|kind| kind.name);
+        kinds.sort_by_key(|kind| kind.name());
         for kind in kinds {
-            let configured = kind.behaviour.name();
-            let noted = notes
-                .iter()
-                .find(|(name, _)| name == kind.name)
-                .map(|(_, behaviour)| behaviour.clone());
-            let stored = match noted.clone() {
-                Some(noted) => Some(noted),
+            let name = kind.name();
+            let configured = kind.behaviour().name();
+            let stored = match notes.get(name) {
+                Some(noted) => Some(noted.clone()),
                 None => {
-                    first_behaviour(link, kind.name).await.map_err(unreadable)?.map(str::to_owned)
+                    self.lock().insert(name, configured);
+                    let first = first_behaviour(link, name).await.map_err(unreadable)?;
+                    first.map(|behaviour| behaviour.to_string())
                 }
             };
-            match stored {
-                Some(stored) if stored != configured => {
-                    return Err(OpenError::Behaviour {
-                        kind: kind.name.to_owned(),
-                        stored,
-                        configured,
-                    });
-                }
-                _ if noted.is_none() => drop(self.lock().insert(kind.name, configured)),
-                _ => {}
+            if let Some(stored) = stored.filter(|stored| stored != configured.as_str()) {
+                return Err(OpenError::Behaviour { kind: name.to_owned(), stored, configured });
             }
         }
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, &'static str>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, BehaviourName>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The rows that are to be written with this batch: most have none.
+    /// The rows to be written with this batch; most batches have none.
     pub(super) fn rows(&self, batch: &Batch) -> Vec<Value> {
         let unnoted = self.lock();
         if unnoted.is_empty() {
@@ -84,14 +76,14 @@ impl Unnoted {
         let first = unnoted
             .iter()
             .filter(|(kind, _)| batch.rows.iter().any(|row| row.entity.kind() == **kind));
-        let row = |(kind, behaviour): (&&str, &&str)| {
-            KindRecord { id: RecordId::new("kind", *kind), behaviour: (*behaviour).to_owned() }
+        let row = |(kind, behaviour): (&&str, &BehaviourName)| {
+            KindRecord { id: RecordId::new("kind", *kind), behaviour: behaviour.to_string() }
                 .into_value()
         };
         first.map(row).collect()
     }
 
-    /// The batch is written.
+    /// Forgets the kinds whose notes were written with this batch.
     pub(super) fn written(&self, batch: &Batch) {
         let mut unnoted = self.lock();
         if !unnoted.is_empty() {
@@ -100,8 +92,8 @@ impl Unnoted {
     }
 }
 
-/// The behaviour whose op the first event of a kind is.
-async fn first_behaviour(link: &Arc<Link>, kind: &str) -> Result<Option<&'static str>, String> {
+/// The behaviour of a kind, by the op that its first event is.
+async fn first_behaviour(link: &Arc<Link>, kind: &str) -> Result<Option<BehaviourName>, String> {
     #[derive(serde::Deserialize)]
     struct First {
         r#type: String,
@@ -113,11 +105,8 @@ async fn first_behaviour(link: &Arc<Link>, kind: &str) -> Result<Option<&'static
     let Some(events) = rows.first() else { return Ok(None) };
     let mut events =
         serde_json::Deserializer::from_str(events.trim_start_matches('[')).into_iter::<First>();
-    // A row that cannot be read is found out when its entity is.
-    Ok(events
-        .next()
-        .and_then(Result::ok)
-        .and_then(|first| BehaviourConfig::name_by_op(&first.r#type)))
+    // A row that cannot be read is reported when its entity is loaded.
+    Ok(events.next().and_then(Result::ok).and_then(|first| BehaviourName::by_op(&first.r#type)))
 }
 
 async fn query(

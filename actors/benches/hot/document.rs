@@ -1,7 +1,7 @@
 //! A document of 1 MiB: an ordinary op, and the most expensive known patches.
 
 use divan::Bencher;
-use greenroom_actors::behaviour::document::{Document, DocumentConfig};
+use greenroom_actors::behaviour::document::{Document, DocumentConfig, Initial};
 use greenroom_actors::behaviour::{Behaviour, Op};
 use greenroom_protocol::RawJson;
 
@@ -13,7 +13,8 @@ fn document() -> Document {
     let initial =
         format!(r#"{{"a":[{}],"l":[{}0],"x":0}}"#, objects.join(","), "0,".repeat(200_000));
     let initial = RawJson::from_text(initial).expect("it is JSON");
-    Document::new(DocumentConfig { initial, max_state_bytes: MAX_STATE, max_depth: 64 })
+    let initial = Initial::new(&initial).expect("documents can hold it");
+    Document::new(&DocumentConfig { initial, max_state_bytes: MAX_STATE, max_depth: 64 })
 }
 
 fn patch(times: usize, operations: &[&str], last: &str) -> RawJson {

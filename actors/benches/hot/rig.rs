@@ -2,15 +2,13 @@
 //! requests.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use greenroom_actors::answer::{Asked, Asker, Responder};
-use greenroom_actors::behaviour::BehaviourConfig;
-use greenroom_actors::behaviour::room::RoomConfig;
+use greenroom_actors::behaviour::BehaviourName;
 use greenroom_actors::capability::Permissions;
 use greenroom_actors::frames::Encoder;
 use greenroom_actors::ids::{SessionKey, WorkerId};
-use greenroom_actors::kind::Kind;
+use greenroom_actors::kind::{Kind, Settings};
 use greenroom_actors::relay::{RelayHandle, SubSpec};
 use greenroom_protocol::params::{EventPolicy, SignalPolicy};
 use greenroom_protocol::{CodecKind, EntityId, Epoch, RawJson, RequestId};
@@ -72,25 +70,12 @@ pub fn reply(asker: &Arc<Asker>, id: i64) -> Responder {
 
 /// A room with the default configuration, practically without rate limits.
 pub fn kind() -> Kind {
-    Kind {
-        name: "room",
-        behaviour: BehaviourConfig::Room(RoomConfig::default()),
+    let settings = Settings {
         default_permissions: Permissions::SEND,
         anonymous_permissions: Permissions::NONE,
-        max_body_bytes: 32 * 1024,
         ops_per_second: 1_000_000_000,
         ops_burst: 1_000_000_000,
-        resume_events: 1000,
-        ring_events: 256,
-        ring_bytes: 64 * 1024,
-        keep_events: 0,
-        snapshot_every: 1000,
-        dedupe_clients: 1024,
-        dedupe_ops: 128,
-        max_present: 10_000,
-        presence_list: 1000,
-        presence_interval: Duration::from_millis(200),
-        idle_timeout: Duration::from_secs(60),
-        max_pending_ops: 8192,
-    }
+        ..Settings::default()
+    };
+    Kind::new("room", BehaviourName::Room.with_defaults(), settings).expect("it can work")
 }

@@ -8,15 +8,22 @@ use std::cell::OnceCell;
 
 use greenroom_protocol::limits::MAX_DEPTH;
 use greenroom_protocol::{RawJson, Seq};
+use serde::{Deserialize, Serialize};
 
 use super::{Accepted, Behaviour, Corrupt, Op, Rejection};
 use crate::record::EventRecord;
+use crate::settings::Problems;
+use crate::settings::units::{self, Bytes, MIB};
+
+pub use initial::{BadInitial, Initial};
+pub use parse::Unreadable;
 
 use edit::{Edit, Limits};
 use ops::Change;
 use tree::Tree;
 
 mod edit;
+mod initial;
 mod merge;
 mod node;
 mod number;
@@ -31,52 +38,48 @@ mod tests;
 /// Deepest nesting that is ever allowed, since parsers give up not much beyond.
 pub const DEEPEST: usize = 100;
 
-/// The settings of a document.
-#[derive(Debug, Clone, PartialEq)]
+/// The settings of a document: what `[kinds.NAME]` says for the behaviour `document`, with the
+/// defaults for what it does not say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DocumentConfig {
-    /// The state before the first event.
-    pub initial: RawJson,
-    /// Largest state, in bytes of JSON.
+    /// The state before the first op.
+    pub initial: Initial,
+    /// Largest state, in bytes of JSON. Ops that would make it larger are refused.
+    #[serde(with = "units::size")]
     pub max_state_bytes: usize,
-    /// Deepest nesting of the state: 0 is a scalar. More than [`DEEPEST`] counts as that.
+    /// Deepest nesting of the state, up to [`DEEPEST`]; 0 is a scalar.
     pub max_depth: usize,
 }
 
 impl Default for DocumentConfig {
     fn default() -> Self {
-        let initial = RawJson::from_text("{}").expect("this is JSON");
-        Self { initial, max_state_bytes: 256 * 1024, max_depth: 32 }
+        Self { initial: Initial::default(), max_state_bytes: MIB, max_depth: 64 }
     }
 }
 
 impl DocumentConfig {
-    /// Whether documents can be made with these settings.
-    ///
-    /// # Errors
-    /// What is wrong with `initial`.
-    pub fn check(&self) -> Result<(), String> {
-        let limits = self.limits();
-        if self.initial.deeper_than(limits.max_depth) {
-            return Err(format!(
-                "`initial` nests deeper than `max_depth`, which is {}",
-                limits.max_depth
-            ));
-        }
-        self.initial.check().map_err(|flaw| format!("`initial`: {flaw}"))?;
-        let tree = Tree::new(
-            parse::parse(self.initial.as_str()).map_err(|error| format!("`initial`: {error}"))?,
-        );
-        if tree.size() > limits.max_state_bytes {
-            return Err(format!(
-                "`initial` is larger than `max_state_bytes`, which is {}",
-                limits.max_state_bytes
-            ));
-        }
-        Ok(())
+    /// Notes what would keep documents from working.
+    pub(super) fn check(&self, problems: &mut Problems) {
+        problems.at_least("max_state_bytes", self.max_state_bytes, 64);
+        problems.check((1..=DEEPEST).contains(&self.max_depth), "max_depth", || {
+            format!("is {}; it must be from 1 to {DEEPEST}", self.max_depth)
+        });
+        let initial = self.initial.tree();
+        problems.check(initial.size() <= self.max_state_bytes, "initial", || {
+            format!(
+                "has {} bytes of JSON, over `max_state_bytes` ({})",
+                initial.size(),
+                Bytes(self.max_state_bytes)
+            )
+        });
+        problems.check(initial.depth() <= self.max_depth, "initial", || {
+            format!("is nested {} deep, over `max_depth` ({})", initial.depth(), self.max_depth)
+        });
     }
 
     fn limits(&self) -> Limits {
-        Limits { max_state_bytes: self.max_state_bytes, max_depth: self.max_depth.min(DEEPEST) }
+        Limits { max_state_bytes: self.max_state_bytes, max_depth: self.max_depth }
     }
 }
 
@@ -91,21 +94,15 @@ pub struct Document {
 
 impl Document {
     /// A document without events.
-    ///
-    /// # Panics
-    /// Where `config` does not pass [`DocumentConfig::check`], and its `initial` is of no use.
-    pub fn new(config: DocumentConfig) -> Self {
-        assert!(!config.initial.deeper_than(DEEPEST), "the settings were checked at the start");
-        let root =
-            parse::parse(config.initial.as_str()).expect("the settings were checked at the start");
-        Self { limits: config.limits(), tree: Tree::new(root), snapshot: OnceCell::new() }
+    pub fn new(config: &DocumentConfig) -> Self {
+        Self { limits: config.limits(), tree: config.initial.tree(), snapshot: OnceCell::new() }
     }
 
     /// The document that `state` shows.
     ///
     /// # Errors
-    /// Where `state` is no document's snapshot.
-    pub fn restore(config: DocumentConfig, seq: Seq, state: &RawJson) -> Result<Self, Corrupt> {
+    /// If `state` is not the snapshot of a document.
+    pub fn restore(config: &DocumentConfig, seq: Seq, state: &RawJson) -> Result<Self, Corrupt> {
         if state.deeper_than(DEEPEST) {
             return Err(Corrupt { seq, why: format!("the snapshot nests deeper than {DEEPEST}") });
         }

@@ -5,6 +5,7 @@
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use greenroom_protocol::{RawJson, Seq};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::{Accepted, Behaviour, Corrupt, Erases, Op, Rejection};
 use crate::clock::Millis;
 use crate::record::{Erased, EventRecord};
+use crate::settings::Problems;
+use crate::settings::units::{self, MIB};
 
 use body::Change;
 use message::Message;
@@ -24,13 +27,16 @@ mod tests;
 /// The ops that act on what others wrote: a moderator may do them without the permission `send`.
 pub const FOR_MODERATORS: &[&str] = &["edit", "delete", "purge"];
 
-/// The settings of a room.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The settings of a room: what `[kinds.NAME]` says for the behaviour `room`, with the defaults for
+/// what it does not say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RoomConfig {
     /// Messages in the state.
     pub messages: usize,
     /// Bytes of the state, roughly. Beyond them the oldest messages leave it sooner; one message
     /// always stays.
+    #[serde(with = "units::size")]
     pub max_state_bytes: usize,
     /// Different emoji on one message.
     pub max_reactions: usize,
@@ -40,36 +46,25 @@ pub struct RoomConfig {
 
 impl Default for RoomConfig {
     fn default() -> Self {
-        Self { messages: 100, max_state_bytes: 1024 * 1024, max_reactions: 32, max_reactors: 1000 }
+        Self { messages: 100, max_state_bytes: MIB, max_reactions: 32, max_reactors: 1000 }
     }
 }
 
-/// The settings as each room has them: small, and up to 4 G.
-#[derive(Debug, Clone, Copy)]
-struct Bounds {
-    messages: u32,
-    max_state_bytes: u32,
-    max_reactions: u32,
-    max_reactors: u32,
-}
-
-impl From<RoomConfig> for Bounds {
-    fn from(config: RoomConfig) -> Self {
-        let bound = |most: usize| u32::try_from(most).unwrap_or(u32::MAX);
-        Self {
-            messages: bound(config.messages),
-            max_state_bytes: bound(config.max_state_bytes),
-            max_reactions: bound(config.max_reactions),
-            max_reactors: bound(config.max_reactors),
-        }
+impl RoomConfig {
+    /// Notes what would keep rooms from working.
+    pub(super) fn check(&self, problems: &mut Problems) {
+        problems.at_least("messages", self.messages, 1);
+        problems.at_least("max_state_bytes", self.max_state_bytes, 64);
+        problems.at_least("max_reactions", self.max_reactions, 1);
+        problems.at_least("max_reactors", self.max_reactors, 1);
     }
 }
 
 /// A room's state.
 #[derive(Debug)]
 pub struct Room {
-    bounds: Bounds,
-    /// Ascending by seq, within the bounds.
+    config: Arc<RoomConfig>,
+    /// Ascending by seq.
     messages: VecDeque<Message>,
     /// The sum of their sizes.
     bytes: usize,
@@ -87,20 +82,15 @@ struct Snapshot<M> {
 
 impl Room {
     /// A room without messages.
-    pub fn new(config: RoomConfig) -> Self {
-        Self {
-            bounds: config.into(),
-            messages: VecDeque::new(),
-            bytes: 0,
-            snapshot: OnceCell::new(),
-        }
+    pub fn new(config: Arc<RoomConfig>) -> Self {
+        Self { config, messages: VecDeque::new(), bytes: 0, snapshot: OnceCell::new() }
     }
 
     /// The room that `state` shows.
     ///
     /// # Errors
-    /// Where `state` is no room's snapshot.
-    pub fn restore(config: RoomConfig, seq: Seq, state: &RawJson) -> Result<Self, Corrupt> {
+    /// If `state` is not the snapshot of a room.
+    pub fn restore(config: Arc<RoomConfig>, seq: Seq, state: &RawJson) -> Result<Self, Corrupt> {
         let corrupt = |why: String| Corrupt { seq, why };
         let Snapshot { messages } =
             state.parse::<Snapshot<VecDeque<Message>>>().map_err(|e| corrupt(e.to_string()))?;
@@ -110,7 +100,7 @@ impl Room {
             return Err(corrupt("the messages are not in order".into()));
         }
         let bytes = messages.iter().map(Message::size).sum();
-        let mut room = Self { bounds: config.into(), messages, bytes, snapshot: OnceCell::new() };
+        let mut room = Self { config, messages, bytes, snapshot: OnceCell::new() };
         // The setting may be smaller now than when the snapshot was made.
         room.forget_oldest();
         Ok(room)
@@ -147,7 +137,7 @@ impl Room {
                 ))
             }
             Change::React { emoji, remove: false, .. } => {
-                message.admits(emoji, op.from, &self.bounds)
+                message.admits(emoji, op.from, &self.config)
             }
             _ => Ok(()),
         }
@@ -216,8 +206,8 @@ impl Room {
     }
 
     fn forget_oldest(&mut self) {
-        while self.messages.len() > self.bounds.messages as usize
-            || (self.size() > self.bounds.max_state_bytes as usize && self.messages.len() > 1)
+        while self.messages.len() > self.config.messages
+            || (self.size() > self.config.max_state_bytes && self.messages.len() > 1)
         {
             let Some(message) = self.messages.pop_front() else { break };
             self.bytes -= message.size();

@@ -269,7 +269,7 @@ impl<M> Slots<M> {
             return Err(overloaded("directory"));
         }
         if host.loading() >= self.limits.max_loading {
-            KindMetrics::of(kind.name).wake_refused();
+            KindMetrics::of(kind.name()).wake_refused();
             return Err(overloaded("directory"));
         }
         let kept = payer.map(|payer| payer.wake(crowded)).transpose().map_err(not_woken)?;

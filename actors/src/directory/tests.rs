@@ -6,9 +6,9 @@ use super::*;
 use crate::clock::Mono;
 use crate::entity::{CatchUp, ToEntity};
 use crate::ids::SessionKey;
-use crate::kind::{Kind, Kinds};
+use crate::kind::{Kind, Kinds, Settings};
 use crate::limits::{Accounts, Allowance, Payer, Rate};
-use crate::testing::{Line, entity, kind, session, spec};
+use crate::testing::{Line, entity, kind, kind_of, session, settings, spec};
 use greenroom_protocol::{CodecKind, Epoch, Position};
 
 /// A mailbox of a test: what lies in it, and how much it takes.
@@ -234,7 +234,10 @@ fn whatever_was_sent_after_the_question_keeps_it_awake() {
 fn nobody_is_asked_before_the_idle_timeout() {
     let mut rig = Rig::new(9, 9);
     rig.slots = Slots::new(
-        Kinds::new([Kind { idle_timeout: std::time::Duration::from_millis(50), ..kind() }]),
+        Kinds::new([kind_of(Settings {
+            idle_timeout: std::time::Duration::from_millis(50),
+            ..settings()
+        })]),
         DirectoryLimits { max_awake: 9, max_loading: 9 },
     );
     rig.read("room:a");
@@ -443,7 +446,7 @@ fn nobody_keeps_more_awake_than_its_share_and_the_last_places_are_for_others() {
 #[test]
 fn the_longest_unused_are_asked_to_make_room() {
     let mut rig = Rig::new(8, 99);
-    let kind = Kind { idle_timeout: std::time::Duration::from_secs(60), ..kind() };
+    let kind = kind_of(Settings { idle_timeout: std::time::Duration::from_secs(60), ..settings() });
     rig.slots =
         Slots::new(Kinds::new([kind]), DirectoryLimits { max_awake: 100, max_loading: 999 });
     for index in 0..100 {

@@ -19,7 +19,7 @@ pub(super) struct Nature {
 impl Nature {
     /// Of the entity called `id`.
     pub fn new(id: EntityId, kind: Arc<Kind>, encoder: Encoder) -> Self {
-        let metrics = KindMetrics::of(kind.name);
+        let metrics = KindMetrics::of(kind.name());
         Self { id, kind, encoder, metrics }
     }
 }

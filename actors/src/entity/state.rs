@@ -129,9 +129,9 @@ impl Entity {
             Some(row) => {
                 let dedupe = Dedupe::unpack(kind.dedupe_clients, kind.dedupe_ops, &row.dedupe)
                     .map_err(|error| corrupt(row.seq, error))?;
-                (kind.behaviour.restore(row.seq, &row.state)?, Rare::from(dedupe), row.seq)
+                (kind.behaviour().restore(row.seq, &row.state)?, Rare::from(dedupe), row.seq)
             }
-            None => (kind.behaviour.create(), Rare::default(), 0),
+            None => (kind.behaviour().create(), Rare::default(), 0),
         };
         let mut ring = Rare::<Ring>::default();
         let (mut seq, mut bytes) = (snapshot_seq, 0);

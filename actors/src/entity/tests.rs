@@ -8,11 +8,13 @@ use greenroom_protocol::{CodecKind, Epoch, Position, RawJson, Seq};
 use super::state::{Effects, Entity, LostOp};
 use super::{CatchUp, Fetch, OpRequest, SubscribeRequest, ToEntity};
 use crate::clock::Millis;
-use crate::kind::Kind;
+use crate::kind::{Kind, Settings};
 use crate::record::EventRecord;
 use crate::relay::SubSpec;
 use crate::store::{Loaded, SnapshotRow, StoreError};
-use crate::testing::{Line, client, encoder, entity, kind, part, post, session, spec};
+use crate::testing::{
+    Line, client, encoder, entity, kind, kind_of, part, post, session, settings, spec,
+};
 
 mod catching_up;
 mod charging;

@@ -22,12 +22,12 @@ use crate::directory::{Directory, ToDirectory};
 use crate::entity::{Effects, Entity, SubscribeRequest, ToEntity};
 use crate::frames::{Wants, signal_key};
 use crate::ids::WorkerId;
-use crate::kind::{Kind, Kinds};
+use crate::kind::{Kinds, Settings};
 use crate::metrics::recorded::Recorded;
 use crate::outbox::Outbox;
 use crate::rights::Rights;
 use crate::store::Loaded;
-use crate::testing::{self, encoder, kind, messages, post, shown};
+use crate::testing::{self, encoder, kind_of, messages, post, settings, shown};
 
 const LIMIT: usize = 1000;
 
@@ -257,7 +257,7 @@ fn a_paused_subscription_ends_with_its_right() {
     rig.parts(vec![events(1, LIMIT), events(2, 1)]);
     got(&a);
     rig.drained(&a);
-    let nothing = Kind { default_permissions: Permissions::NONE, ..kind() };
+    let nothing = kind_of(Settings { default_permissions: Permissions::NONE, ..settings() });
     a.set_rights(Rights { kinds: Kinds::new([nothing]), ..testing::rights() });
     rig.relay.borrow_mut().revise(&a);
     rig.caught_up(spec(&a, 1), 1, 2, true);
@@ -813,7 +813,7 @@ struct Pair {
 impl Pair {
     fn new() -> Self {
         let rig = Rig::new();
-        let kind = Kind { max_pending_ops: 1000, ..kind() };
+        let kind = kind_of(Settings { max_pending_ops: 1000, ..settings() });
         let entity =
             Entity::wake(rig.entity.clone(), Arc::new(kind), encoder(), Loaded::default(), epoch())
                 .unwrap();

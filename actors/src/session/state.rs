@@ -203,8 +203,8 @@ impl Session {
         let Some(rights) = self.seat.rights() else { return };
         let moderator = rights.may(&params.entity, Permissions::MODERATE);
         let kind = self.env.kinds.get(params.entity.kind());
-        let moderates =
-            moderator && kind.is_some_and(|kind| kind.behaviour.is_for_moderators(&params.r#type));
+        let moderates = moderator
+            && kind.is_some_and(|kind| kind.behaviour().is_for_moderators(&params.r#type));
         let needed = if moderates { Permissions::MODERATE } else { Permissions::SEND };
         let Some((kind, reply)) = self.seat.allowed(&params.entity, needed, reply) else { return };
         let Some(reply) = fits(&kind, params.body.len(), reply) else { return };
@@ -420,8 +420,11 @@ fn fits(kind: &Kind, bytes: usize, reply: Responder) -> Option<Responder> {
     if bytes <= kind.max_body_bytes {
         return Some(reply);
     }
-    let message =
-        format!("`body` has {bytes} bytes of JSON; `{}` allows {}", kind.name, kind.max_body_bytes);
+    let message = format!(
+        "`body` has {bytes} bytes of JSON; `{}` allows {}",
+        kind.name(),
+        kind.max_body_bytes
+    );
     reply.send_error(WireError::new(ErrorCode::TooLarge, message));
     None
 }

@@ -7,17 +7,18 @@ use greenroom_protocol::{EntityId, Epoch, ErrorCode, RawJson};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::behaviour::BehaviourName;
 use crate::capability::{Capabilities, Permissions};
 use crate::clock::{Millis, Mono};
 use crate::directory::ToDirectory;
 use crate::entity::ToEntity;
 use crate::ids::WorkerId;
-use crate::kind::Kind;
+use crate::kind::{Kind, Settings};
 use crate::limits::Allowance;
 use crate::metrics::SESSIONS;
 use crate::metrics::recorded::Recorded;
 use crate::relay::{Part, ToRelay};
-use crate::testing::{at, encoder, entity, kind, messages, shown};
+use crate::testing::{at, encoder, entity, kind, messages, settings, shown};
 
 mod pipelining;
 mod refused;
@@ -104,12 +105,12 @@ impl Rig {
     fn with_directory(bounds: SessionBounds, capacity: usize) -> Self {
         let (directory, mut queues) = Directory::channels(1, capacity);
         let (relay_handle, answers) = RelayHandle::channel(100);
-        let closed = Kind {
-            name: "closed",
+        let none = Settings {
             default_permissions: Permissions::NONE,
             anonymous_permissions: Permissions::NONE,
-            ..kind()
+            ..settings()
         };
+        let closed = Kind::new("closed", BehaviourName::Room.with_defaults(), none).unwrap();
         let env = Rc::new(SessionEnv {
             relay: Relay::with_bounds(
                 WorkerId(0),

@@ -40,7 +40,7 @@ impl Logs {
     pub fn new(entities: &[EntityId], kinds: &Kinds) -> Self {
         let log = |entity: &EntityId| {
             let behaviour =
-                kinds.get(entity.kind()).expect("the kind is configured").behaviour.create();
+                kinds.get(entity.kind()).expect("the kind is configured").behaviour().create();
             Log {
                 epoch: None,
                 events: Vec::new(),

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use greenroom_actors::behaviour::BehaviourConfig;
-use greenroom_actors::behaviour::document::DocumentConfig;
 use greenroom_actors::behaviour::room::RoomConfig;
+use greenroom_actors::behaviour::{BehaviourConfig, BehaviourName};
 use greenroom_actors::capability::Permissions;
-use greenroom_actors::kind::{Kind, Kinds};
+use greenroom_actors::kind::{Kind, Kinds, Settings};
 use greenroom_protocol::EntityId;
 
 /// A window that no run overflows.
@@ -90,9 +89,7 @@ impl Sizes {
     }
 
     pub fn kinds(self) -> Kinds {
-        let room = Kind {
-            name: "room",
-            behaviour: BehaviourConfig::Room(RoomConfig { messages: 3, ..RoomConfig::default() }),
+        let settings = Settings {
             default_permissions: Permissions::NONE,
             anonymous_permissions: Permissions::NONE,
             max_body_bytes: 4096,
@@ -106,17 +103,15 @@ impl Sizes {
             dedupe_clients: self.dedupe_clients,
             dedupe_ops: self.dedupe_ops,
             max_present: self.max_present,
-            presence_list: AMPLE,
             presence_interval: Duration::from_millis(self.presence_interval),
             idle_timeout: Duration::from_millis(self.idle_timeout),
             max_pending_ops: self.pending,
+            ..Settings::default()
         };
-        let doc = Kind {
-            name: "doc",
-            behaviour: BehaviourConfig::Document(DocumentConfig::default()),
-            ..room.clone()
-        };
-        Kinds::new([room, doc])
+        let room = RoomConfig { messages: 3, ..RoomConfig::default() };
+        let room = Kind::new("room", BehaviourConfig::Room(room.into()), settings.clone());
+        let doc = Kind::new("doc", BehaviourName::Document.with_defaults(), settings);
+        Kinds::new([room, doc].map(|kind| kind.expect("such settings can work")))
     }
 }
 

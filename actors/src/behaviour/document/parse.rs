@@ -4,13 +4,16 @@ use serde_json::{Map, Value};
 
 use super::number;
 
-/// Text that is JSON and yet has no value here.
+/// Text that is JSON and yet has no value in a document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unreadable {
+pub enum Unreadable {
+    /// A number that is too large.
     #[error("the number `{0}` is out of range")]
     Number(String),
+    /// A string with half a surrogate pair, at this byte.
     #[error("the string at byte {0} is no Unicode text")]
     String(usize),
+    /// It is not JSON after all, from this byte on.
     #[error("there is no JSON at byte {0}")]
     Syntax(usize),
 }

@@ -7,12 +7,18 @@ use super::*;
 mod against_oracle;
 mod work;
 
+fn begins(json: &str) -> Initial {
+    Initial::new(&raw(json)).unwrap()
+}
+
 fn raw(text: &str) -> RawJson {
     RawJson::from_text(text).unwrap()
 }
 
 fn document(initial: &str) -> Document {
-    Document::new(DocumentConfig { initial: raw(initial), ..Default::default() })
+    // Shallower than a body may be.
+    let max_depth = 32;
+    Document::new(&DocumentConfig { initial: begins(initial), max_depth, ..Default::default() })
 }
 
 fn send(document: &mut Document, r#type: &str, body: &str) -> Result<Accepted, Rejection> {
@@ -264,8 +270,8 @@ fn merges() {
 }
 
 fn small() -> Document {
-    Document::new(DocumentConfig {
-        initial: raw(r#"{"a":"0123456789"}"#),
+    Document::new(&DocumentConfig {
+        initial: begins(r#"{"a":"0123456789"}"#),
         max_state_bytes: 64,
         max_depth: 3,
     })
@@ -312,7 +318,7 @@ fn the_state_is_bounded() {
 #[test]
 fn a_state_over_a_lowered_limit_can_shrink_and_replays() {
     let config = DocumentConfig { max_state_bytes: 8, ..Default::default() };
-    let mut document = Document::restore(config, 4, &raw(r#"{"a":"0123456789","n":10}"#)).unwrap();
+    let mut document = Document::restore(&config, 4, &raw(r#"{"a":"0123456789","n":10}"#)).unwrap();
     assert_eq!(
         send(&mut document, "set", r#"{"path":"/b","value":1}"#).unwrap_err().reason,
         "too_large"
@@ -399,25 +405,41 @@ fn a_snapshot_is_made_once() {
 
 #[test]
 fn settings_are_checked() {
-    let config =
-        |initial: &str| DocumentConfig { initial: raw(initial), max_state_bytes: 10, max_depth: 1 };
-    assert_eq!(config("[1]").check(), Ok(()));
-    assert_eq!(DocumentConfig::default().check(), Ok(()));
+    let problems = |initial: &str, max_depth| {
+        let initial = begins(initial);
+        let mut problems = Problems::default();
+        DocumentConfig { initial, max_state_bytes: 64, max_depth }.check(&mut problems);
+        problems.to_string()
+    };
+    assert_eq!(problems("[1]", 1), "");
+    assert_eq!(problems("[[]]", 1), "`initial` is nested 2 deep, over `max_depth` (1)");
+    assert_eq!(problems("1", 0), "`max_depth` is 0; it must be from 1 to 100");
+    assert_eq!(problems("[]", 101), "`max_depth` is 101; it must be from 1 to 100");
+    let long = format!("\"{}\"", "x".repeat(63));
+    assert_eq!(problems(&long, 1), "`initial` has 65 bytes of JSON, over `max_state_bytes` (64B)");
+}
+
+#[test]
+fn a_document_begins_with_json_that_it_could_hold() {
     for (initial, want) in [
-        ("[[]]", "nests deeper"),
-        (r#""0123456789""#, "larger"),
         ("1e999", "beyond what a double holds"),
         (r#"{"\ud800":1}"#, "surrogate"),
         (r#"{"a":1,"\u0061":1}"#, "twice"),
     ] {
-        let error = config(initial).check().unwrap_err();
+        let error = Initial::new(&raw(initial)).unwrap_err().to_string();
         assert!(error.contains(want), "{error}");
     }
     let deep = raw(&format!("{}{}", "[".repeat(101), "]".repeat(101)));
-    assert_eq!(Document::restore(DocumentConfig::default(), 3, &deep).unwrap_err().seq, 3);
-    assert_eq!(Document::restore(DocumentConfig::default(), 3, &raw("1e999")).unwrap_err().seq, 3);
-    assert_eq!(
-        DocumentConfig { max_depth: usize::MAX, ..Default::default() }.limits().max_depth,
-        DEEPEST
-    );
+    assert_eq!(Initial::new(&deep), Err(BadInitial::TooDeep));
+    let config = DocumentConfig::default();
+    assert_eq!(Document::restore(&config, 3, &deep).unwrap_err().seq, 3);
+    assert_eq!(Document::restore(&config, 3, &raw("1e999")).unwrap_err().seq, 3);
+}
+
+#[test]
+fn every_kind_of_value_is_read_from_a_configuration() {
+    let text = r#"{"a":[null,true,-1,18446744073709551615,0.5,"x",{"b":{}}]}"#;
+    let read: Initial = serde_json::from_str(text).unwrap();
+    assert_eq!(read, begins(text));
+    assert_eq!(serde_json::to_string(&read).unwrap(), text);
 }

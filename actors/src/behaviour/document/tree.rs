@@ -37,7 +37,6 @@ impl Tree {
     }
 
     /// How deep arrays and objects nest: 0 for a scalar.
-    #[cfg(test)]
     pub(super) fn depth(&self) -> usize {
         self.root.extent().depth
     }

@@ -7,7 +7,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-use super::{Bounds, Rejection};
+use super::{Rejection, RoomConfig};
 use crate::clock::Millis;
 
 /// A message with what was done to it since. Its JSON is what a snapshot shows.
@@ -88,18 +88,23 @@ impl Message {
     }
 
     /// Whether there is room for a reaction, or it is there already.
-    pub(super) fn admits(&self, emoji: &str, user: &str, bounds: &Bounds) -> Result<(), Rejection> {
+    pub(super) fn admits(
+        &self,
+        emoji: &str,
+        user: &str,
+        config: &RoomConfig,
+    ) -> Result<(), Rejection> {
         let Reactions { all, users, .. } = &self.reactions;
         let known = all.iter().find(|(known, _)| known.as_ref() == emoji);
         if known.is_some_and(|(_, users)| users.iter().any(|known| known.as_ref() == user)) {
             return Ok(());
         }
         let full = |message: String| Err(Rejection::new("too_many_reactions", message));
-        if known.is_none() && all.len() >= bounds.max_reactions as usize {
-            return full(format!("a message takes {} different emoji", bounds.max_reactions));
+        if known.is_none() && all.len() >= config.max_reactions {
+            return full(format!("a message takes {} different emoji", config.max_reactions));
         }
-        if *users >= bounds.max_reactors as usize {
-            return full(format!("a message takes {} reactions", bounds.max_reactors));
+        if *users >= config.max_reactors {
+            return full(format!("a message takes {} reactions", config.max_reactors));
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ struct Stage {
 
 impl Stage {
     fn new(config: RoomConfig) -> Self {
-        Self { room: Room::new(config), seq: 0 }
+        Self { room: Room::new(config.into()), seq: 0 }
     }
 
     fn sends(
@@ -153,7 +153,7 @@ fn a_purge_reaches_what_the_state_has_forgotten() {
 /// erased before the log is read again.
 #[test]
 fn what_an_erased_body_has_driven_out_does_not_come_back() {
-    let config = RoomConfig { max_state_bytes: 2000, ..Default::default() };
+    let config = Arc::new(RoomConfig { max_state_bytes: 2000, ..Default::default() });
     for edited in [false, true] {
         let (small, large) =
             (r#"{"text":"small"}"#.to_owned(), format!(r#"{{"text":"{}"}}"#, "x".repeat(1900)));
@@ -269,7 +269,7 @@ fn a_reaction_costs_what_it_is_looked_for_among() {
         .snapshot()
         .as_str()
         .replace("}]}", &format!(r#","reactions":{{"x":[{}]}}}}]}}"#, users.join(",")));
-    let mut room = Room::restore(config, 1, &raw(&state)).unwrap();
+    let mut room = Room::restore(config.into(), 1, &raw(&state)).unwrap();
     assert!(room.size().abs_diff(room.snapshot().len()) <= 64, "the size is the snapshot's");
     let body = raw(r#"{"seq":1,"emoji":"x"}"#);
     let op = Op { r#type: "react", body: &body, from: "alice", moderator: false, seq: 2, at: 2 };
@@ -290,7 +290,7 @@ fn restoring_refuses_what_is_no_snapshot() {
         r#"{"messages":[{"seq":9,"at":1,"from":"a","body":{}}]}"#,
         r#"{"messages":[{"seq":2,"at":1,"from":"a","body":{}},{"seq":2,"at":1,"from":"a","body":{}}]}"#,
     ] {
-        let error = Room::restore(RoomConfig::default(), 5, &raw(state)).unwrap_err();
+        let error = Room::restore(Arc::default(), 5, &raw(state)).unwrap_err();
         assert_eq!(error.seq, 5, "{state}");
     }
 }
@@ -310,7 +310,7 @@ fn events_that_do_not_fit_are_corrupt() {
         tag: None,
         result: None,
     };
-    let mut room = Room::new(RoomConfig::default());
+    let mut room = Room::new(Arc::default());
     room.apply(&event(3, "post", "{}")).unwrap();
     assert_eq!(room.apply(&event(3, "post", "{}")).unwrap_err().seq, 3, "applied already");
     assert_eq!(room.apply(&event(4, "post", "[]")).unwrap_err().seq, 4, "no room's event");
@@ -325,9 +325,8 @@ fn a_smaller_setting_cuts_an_old_snapshot() {
     for _ in 0..5 {
         stage.alice("post", "{}").unwrap();
     }
-    let small =
-        Room::restore(RoomConfig { messages: 2, ..Default::default() }, 5, &stage.room.snapshot())
-            .unwrap();
+    let two = Arc::new(RoomConfig { messages: 2, ..Default::default() });
+    let small = Room::restore(two, 5, &stage.room.snapshot()).unwrap();
     assert_eq!(small.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), [4, 5]);
 }
 
@@ -364,7 +363,7 @@ fn a_room_that_has_become_large_forgets_its_oldest_messages_and_refuses_nothing(
         [52],
         "the last one stays"
     );
-    let smaller = RoomConfig { max_state_bytes: 100, ..Default::default() };
+    let smaller = Arc::new(RoomConfig { max_state_bytes: 100, ..Default::default() });
     assert_eq!(Room::restore(smaller, 52, &stage.room.snapshot()).unwrap().messages.len(), 1);
 }
 
@@ -394,6 +393,7 @@ fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
 proptest! {
     #[test]
     fn the_law_holds(attempts in attempts(), messages in 0..8usize, max_state_bytes in 0..2000usize) {
-        law::holds(&BehaviourConfig::Room(RoomConfig { messages, max_state_bytes, max_reactions: 3, max_reactors: 5 }), &attempts);
+        let config = RoomConfig { messages, max_state_bytes, max_reactions: 3, max_reactors: 5 };
+        law::holds(&BehaviourConfig::Room(config.into()), &attempts);
     }
 }

@@ -9,7 +9,7 @@ use super::*;
 use crate::directory::Directory;
 use crate::entity::{SubscribeRequest, Turns};
 use crate::journal::{Committer, CommitterLimits, Journal};
-use crate::kind::Kind;
+use crate::kind::Settings;
 use crate::metrics::recorded::Recorded;
 use crate::metrics::{
     COLD_START_SECONDS, COLD_STARTS, COLD_STARTS_WAITING, ENTITIES_AWAKE, OP_SECONDS,
@@ -17,7 +17,7 @@ use crate::metrics::{
 use crate::relay::RelayHandle;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
-use crate::testing::{Line, arrived, encoder, entity, kind, post, spec, to_relay};
+use crate::testing::{Line, arrived, encoder, entity, kind_of, post, settings, spec, to_relay};
 
 struct Rig {
     directory: Directory,
@@ -51,7 +51,10 @@ impl Rig {
             turns: Turns::new(100),
             corrupt: RefCell::default(),
         };
-        let kinds = Kinds::new([Kind { idle_timeout: Duration::from_secs(3600), ..kind() }]);
+        let kinds = Kinds::new([kind_of(Settings {
+            idle_timeout: Duration::from_secs(3600),
+            ..settings()
+        })]);
         let limits = DirectoryLimits { max_awake: 10, max_loading: 10 };
         DirectoryActor::start_on_thread(Shard {
             kinds,

@@ -3,18 +3,19 @@
 use super::*;
 use crate::answer::{Asked, Asker, Responder};
 use crate::behaviour::BehaviourConfig;
-use crate::behaviour::document::DocumentConfig;
+use crate::behaviour::document::{DocumentConfig, Initial};
 use crate::limits::{Accounts, Allowance, Rate};
 
 /// A document whose array has so many elements that changing copies of it is dear.
 fn rig() -> Rig {
     let array = format!(r#"{{"a":[{}0]}}"#, "0,".repeat(99_999));
     let document = DocumentConfig {
-        initial: RawJson::from_text(array).unwrap(),
+        initial: Initial::new(&RawJson::from_text(array).unwrap()).unwrap(),
         max_state_bytes: 1 << 20,
         max_depth: 8,
     };
-    Rig::of(Kind { behaviour: BehaviourConfig::Document(document), ..kind() }, Loaded::default())
+    let kind = Kind::new("doc", BehaviourConfig::Document(document), settings()).unwrap();
+    Rig::of(kind, Loaded::default())
 }
 
 /// Somebody with this much of a rate.

@@ -9,6 +9,8 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::answer::{Answer, AnswerBody};
+use crate::behaviour::BehaviourConfig;
+use crate::behaviour::room::RoomConfig;
 use crate::entity::{FetchFor, PagesOut};
 use crate::journal::{Gathered, Journal, Progress, ToJournal};
 use crate::relay::Part;
@@ -382,7 +384,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 0..120), ring_events in 0usize..12, keep_events in 0u64..20, snapshot_every in 1u64..40,
     ) {
         let resume_events = if keep_events == 0 { 10 } else { keep_events };
-        let kind = Kind { ring_events, keep_events, snapshot_every, resume_events, max_pending_ops: 100, ..kind() };
+        let kind = kind_of(Settings { ring_events, keep_events, snapshot_every, resume_events, max_pending_ops: 100, ..settings() });
         let mut stage = Stage::new(kind);
         for (number, step) in steps.iter().enumerate() {
             stage.happens(step, number)?;
@@ -403,7 +405,7 @@ fn with_messages(count: u64, kind: Kind) -> Stage {
 
 #[test]
 fn a_purge_goes_through_a_long_journal_page_by_page() {
-    let mut stage = with_messages(300, Kind { max_pending_ops: 1000, ..kind() });
+    let mut stage = with_messages(300, kind_of(Settings { max_pending_ops: 1000, ..settings() }));
     stage.happens(&Step::Purge(299), 1).unwrap();
     stage.commit(usize::MAX).unwrap();
     let mut pages = 0;
@@ -434,7 +436,7 @@ fn an_entity_with_something_to_erase_does_not_sleep() {
 
 #[test]
 fn a_page_from_before_that_comes_after_is_hidden_still() {
-    let mut stage = with_messages(3, Kind { ring_events: 0, ..kind() });
+    let mut stage = with_messages(3, kind_of(Settings { ring_events: 0, ..settings() }));
     stage.happens(&Step::History { before: None, after: None, limit: 10 }, 0).unwrap();
     stage.read(0);
     stage.happens(&Step::Delete(0), 1).unwrap();
@@ -467,11 +469,10 @@ fn what_is_deleted_twice_is_hidden_from_the_first_time_on() {
 #[test]
 fn only_so_much_is_erased_at_once() {
     let messages = 300;
-    let behaviour = crate::behaviour::BehaviourConfig::Room(crate::behaviour::room::RoomConfig {
-        messages: 1000,
-        ..Default::default()
-    });
-    let mut stage = with_messages(messages, Kind { behaviour, max_pending_ops: 1000, ..kind() });
+    let room = RoomConfig { messages: 1000, ..RoomConfig::default() };
+    let settings = Settings { max_pending_ops: 1000, ..settings() };
+    let kind = Kind::new("room", BehaviourConfig::Room(room.into()), settings).unwrap();
+    let mut stage = with_messages(messages, kind);
     let mut refused = 0;
     for back in 0..messages {
         let before = stage.deleting.len();

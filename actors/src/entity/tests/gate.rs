@@ -121,7 +121,10 @@ fn a_full_journal_and_too_many_pending_ops_are_told() {
 
 #[test]
 fn too_many_ops_a_second_are_told() {
-    let mut rig = Rig::of(Kind { ops_per_second: 1, ops_burst: 2, ..kind() }, Loaded::default());
+    let mut rig = Rig::of(
+        kind_of(Settings { ops_per_second: 1, ops_burst: 2, ..settings() }),
+        Loaded::default(),
+    );
     assert_eq!((rig.post(0, 1), rig.post(0, 2)), (nothing(), nothing()));
     assert_eq!(rig.post(0, 3), ["#3 rate_limited entity"]);
 }

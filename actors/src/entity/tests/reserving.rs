@@ -44,7 +44,7 @@ fn requests(reply: impl Fn() -> Responder) -> Vec<(&'static str, ToEntity)> {
 
 fn large() -> Rig {
     let mut rig = Rig::of(
-        Kind { max_body_bytes: 10_000, ring_bytes: 1_000_000, ..kind() },
+        kind_of(Settings { max_body_bytes: 10_000, ring_bytes: 1_000_000, ..settings() }),
         Loaded::default(),
     );
     for n in 1..=3 {
@@ -101,7 +101,7 @@ fn what_is_being_made_is_counted_until_it_is_there() {
 fn large_answers_cost_more() {
     let state = "x".repeat(40_000);
     let mut rig = Rig::of(
-        Kind { max_body_bytes: 100_000, ring_bytes: 1_000_000, ..kind() },
+        kind_of(Settings { max_body_bytes: 100_000, ring_bytes: 1_000_000, ..settings() }),
         Loaded::default(),
     );
     let reply = rig.line.reply(0, 1);

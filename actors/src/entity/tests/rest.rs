@@ -44,7 +44,7 @@ fn history_shows_nothing_uncommitted() {
 
 #[test]
 fn a_page_of_large_events_is_cut() {
-    let mut rig = Rig::of(Kind { ring_events: 0, ..kind() }, Loaded::default());
+    let mut rig = Rig::of(kind_of(Settings { ring_events: 0, ..settings() }), Loaded::default());
     for n in 1..=5 {
         let request = post("alice", Some(n), &"x".repeat(100_000), rig.line.reply(0, 1));
         rig.op(request);
@@ -58,7 +58,10 @@ fn a_page_of_large_events_is_cut() {
 
 #[test]
 fn snapshots_come_when_the_events_outweigh_them() {
-    let mut rig = Rig::of(Kind { snapshot_every: 2, keep_events: 5, ..kind() }, Loaded::default());
+    let mut rig = Rig::of(
+        kind_of(Settings { snapshot_every: 2, keep_events: 5, resume_events: 5, ..settings() }),
+        Loaded::default(),
+    );
     for n in 1..=40 {
         let request = post("alice", None, &"x".repeat(100), rig.line.reply(0, 1));
         rig.op(request);
@@ -71,14 +74,18 @@ fn snapshots_come_when_the_events_outweigh_them() {
     );
     assert!(rig.snapshots.iter().all(|row| row.epoch == epoch() && row.trimmed == 0));
     assert!(
-        Rig::of(Kind { snapshot_every: 1000, ..kind() }, Loaded::default()).snapshots.is_empty()
+        Rig::of(kind_of(Settings { snapshot_every: 1000, ..settings() }), Loaded::default())
+            .snapshots
+            .is_empty()
     );
 }
 
 #[test]
 fn what_a_queued_snapshot_covers_is_deleted_but_for_what_is_kept() {
-    let mut rig =
-        Rig::of(Kind { snapshot_every: 1000, keep_events: 5, ..kind() }, Loaded::default());
+    let mut rig = Rig::of(
+        kind_of(Settings { snapshot_every: 1000, keep_events: 5, resume_events: 5, ..settings() }),
+        Loaded::default(),
+    );
     for n in 1..=20 {
         rig.op(post("alice", None, "x", rig.line.reply(0, 1)));
         rig.commit(n);
@@ -137,7 +144,7 @@ fn presence_is_told_when_the_interval_is_over() {
 
 #[test]
 fn the_more_are_here_the_longer_news_gather() {
-    let mut rig = Rig::of(Kind { max_present: 2000, ..kind() }, Loaded::default());
+    let mut rig = Rig::of(kind_of(Settings { max_present: 2000, ..settings() }), Loaded::default());
     let mut here = 0;
     for (slot, intervals) in [(999, 1), (1000, 2), (1999, 2), (2000, 3)] {
         while here < slot {
@@ -172,7 +179,7 @@ fn it_is_idle_when_nobody_would_miss_it() {
 
 #[test]
 fn a_crowd_of_senders_keeps_nobody_new_out() {
-    let mut rig = Rig::of(Kind { dedupe_clients: 2, ..kind() }, Loaded::default());
+    let mut rig = Rig::of(kind_of(Settings { dedupe_clients: 2, ..settings() }), Loaded::default());
     let ask = |rig: &mut Rig, user: &str, n, first_sent| {
         let mut request = post(user, Some(n), "x", rig.line.reply(0, 1));
         request.first_sent = (first_sent > 0).then_some(first_sent);
@@ -226,7 +233,7 @@ fn a_tag_comes_back_with_the_event() {
     };
     // One with all events in memory, one with none.
     for ring_events in [4, 0] {
-        let mut rig = Rig::of(Kind { ring_events, ..kind() }, Loaded::default());
+        let mut rig = Rig::of(kind_of(Settings { ring_events, ..settings() }), Loaded::default());
         rig.subscribe(spec(1, 1), None);
         let mut request = post("alice", Some(1), "hello", rig.line.reply(0, 1));
         request.tag = Some("f3a9".into());
@@ -255,7 +262,7 @@ fn a_tag_comes_back_with_the_event() {
             snapshot: None,
             erasures: Vec::new(),
         };
-        let mut again = Rig::of(Kind { ring_events, ..kind() }, loaded);
+        let mut again = Rig::of(kind_of(Settings { ring_events, ..settings() }), loaded);
         for rig in [&mut rig, &mut again] {
             let read = |rig: &mut Rig| {
                 for Fetch { page, purpose, .. } in std::mem::take(&mut rig.fx.fetches) {
@@ -292,7 +299,7 @@ fn a_tag_comes_back_with_the_event() {
 
 #[test]
 fn what_is_dated_ahead_waits_and_a_used_number_is_not_used_again() {
-    let mut rig = Rig::of(Kind { dedupe_clients: 1, ..kind() }, Loaded::default());
+    let mut rig = Rig::of(kind_of(Settings { dedupe_clients: 1, ..settings() }), Loaded::default());
     let ask = |rig: &mut Rig, user: &str, text: &str, first_sent| {
         let mut request = post(user, Some(1), text, rig.line.reply(0, 1));
         request.first_sent = Some(first_sent);

@@ -29,8 +29,8 @@ fn removed(path: &str) -> String {
 fn large() -> Document {
     let members: Vec<_> = (0..3_000).map(|i| format!(r#""{i}":[{i}]"#)).collect();
     let initial =
-        raw(&format!(r#"{{"a":[{}0],"o":{{{}}}}}"#, "0,".repeat(99_999), members.join(",")));
-    Document::new(DocumentConfig { initial, max_state_bytes: MAX_STATE, ..Default::default() })
+        begins(&format!(r#"{{"a":[{}0],"o":{{{}}}}}"#, "0,".repeat(99_999), members.join(",")));
+    Document::new(&DocumentConfig { initial, max_state_bytes: MAX_STATE, ..Default::default() })
 }
 
 /// What one patch costs, and the reason where it is refused.
@@ -141,8 +141,8 @@ fn the_largest_copy_can_be_changed() {
             r#"{"path":"/b/10001","value":1}"#,
         ),
     ] {
-        let initial = raw(&format!(r#"{{"a":{value}}}"#));
-        let mut document = Document::new(DocumentConfig {
+        let initial = begins(&format!(r#"{{"a":{value}}}"#));
+        let mut document = Document::new(&DocumentConfig {
             initial,
             max_state_bytes: MAX_STATE,
             ..Default::default()
