@@ -34,9 +34,9 @@ pub use limits::LimitsConfig;
 #[cfg(test)]
 pub use load::Found;
 pub use load::{ConfigError, Loaded, Overrides, Survey, load, survey};
-pub use secret::{Secret, read_secret};
+pub use secret::{Secret, UnreadableFile, read_secret};
 pub use socket::SocketConfig;
-pub use store::{StoreConfig, StoreUrl};
+pub use store::{BadStoreUrl, StoreConfig, StoreUrl};
 
 /// Everything that an operator may set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

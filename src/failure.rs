@@ -18,7 +18,7 @@ pub enum Failure {
 impl Failure {
     /// Combines everything that is wrong with a configuration and what it refers to.
     pub fn of_config(failures: Vec<String>) -> Self {
-        ConfigError(failures).into()
+        ConfigError::Refused(failures).into()
     }
 
     /// The exit code.

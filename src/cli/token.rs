@@ -130,7 +130,10 @@ fn signer(args: &TokenArgs, config: &AuthConfig) -> Result<Signer, Failure> {
     }
     let secret = match (&args.secret, &args.secret_file) {
         (Some(secret), _) => Some(secret.clone()),
-        (None, Some(path)) => Some(read_secret(path).map_err(refuse)?.expose().to_owned()),
+        (None, Some(path)) => {
+            let secret = read_secret(path).map_err(|error| refuse(error.to_string()))?;
+            Some(secret.expose().to_owned())
+        }
         (None, None) => None,
     };
     if let Some(secret) = secret {

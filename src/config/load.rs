@@ -12,7 +12,8 @@ use greenroom_actors::settings::{Problem, Problems, ValueIs};
 use serde::de::DeserializeOwned;
 
 use super::environment::{FILE_VARIABLE, PREFIX, TextLayer};
-use super::{Config, kinds};
+use super::secret::read_text;
+use super::{Config, UnreadableFile, kinds};
 
 /// The file that is read when it exists and no other is named.
 pub const DEFAULT_FILE: &str = "greenroom.toml";
@@ -37,13 +38,36 @@ pub struct Loaded {
     pub ignored: Vec<String>,
 }
 
-/// Why there is no configuration: everything that was found wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError(pub Vec<String>);
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Its file cannot be read.
+    Unreadable(#[source] UnreadableFile),
+    /// An environment variable of ours holds something else than text.
+    NotUtf8 {
+        /// Its name.
+        variable: String,
+    },
+    /// Everything that was found wrong, in the order in which it was found.
+    Refused(Vec<String>),
+}
+
+impl ConfigError {
+    /// The single reasons, each of which stands by itself.
+    pub fn reasons(&self) -> Vec<String> {
+        match self {
+            Self::Unreadable(error) => vec![error.to_string()],
+            Self::NotUtf8 { variable } => {
+                vec![format!("environment variable `{variable}` is not UTF-8")]
+            }
+            Self::Refused(reasons) => reasons.clone(),
+        }
+    }
+}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_slice() {
+        match self.reasons().as_slice() {
             [only] => write!(f, "the configuration is refused: {only}"),
             many => {
                 write!(f, "the configuration is refused, for {} reasons:", many.len())?;
@@ -52,8 +76,6 @@ impl fmt::Display for ConfigError {
         }
     }
 }
-
-impl std::error::Error for ConfigError {}
 
 /// All that can be said of a configuration at once.
 #[derive(Debug)]
@@ -77,47 +99,39 @@ pub struct Found {
 /// ours.
 const MOST_SET_ASIDE: usize = 100;
 
-/// Reads the configuration. With [`survey`] the only place that looks at the environment.
+/// Reads the configuration. Only this function and [`survey`] look at the environment.
 ///
 /// # Errors
 /// Everything that is wrong, each with its key, where it was set, and what would be right.
 pub fn load(overrides: &Overrides) -> Result<Loaded, ConfigError> {
-    survey(overrides).into_result()
+    load_from(overrides, Path::new("."), std::env::vars_os())
 }
 
 /// Reads the configuration, and says all that is wrong with it.
 pub fn survey(overrides: &Overrides) -> Survey {
-    survey_of(overrides, Path::new("."), std::env::vars_os())
+    match read(overrides, Path::new("."), std::env::vars_os()) {
+        Ok(sources) => Survey::of(sources),
+        Err(error) => {
+            let found = |text| Found { key: String::new(), text };
+            let problems = error.reasons().into_iter().map(found).collect();
+            Survey { loaded: None, problems }
+        }
+    }
 }
 
 /// As [`load`], with a directory for the default file and an environment of the caller's.
-#[cfg(test)]
 pub(super) fn load_from(
     overrides: &Overrides,
     directory: &Path,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Loaded, ConfigError> {
-    survey_of(overrides, directory, environment).into_result()
-}
-
-/// As [`survey`], with a directory for the default file and an environment of the caller's.
-pub(super) fn survey_of(
-    overrides: &Overrides,
-    directory: &Path,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Survey {
-    match read(overrides, directory, environment) {
-        Ok((figment, file, ignored)) => Survey::of(&figment, file, ignored),
-        Err(ConfigError(texts)) => Survey {
-            loaded: None,
-            problems: texts.into_iter().map(|text| Found { key: String::new(), text }).collect(),
-        },
-    }
+    Survey::of(read(overrides, directory, environment)?).into_result()
 }
 
 impl Survey {
-    fn of(figment: &Figment, file: Option<PathBuf>, ignored: Vec<String>) -> Self {
-        let mut reader = Reader { figment, found: Vec::new() };
+    fn of(sources: Sources) -> Self {
+        let Sources { figment, file, ignored } = sources;
+        let mut reader = Reader { figment: &figment, found: Vec::new() };
         let mut values = match figment.extract::<Dict>() {
             Ok(values) => values,
             Err(errors) => {
@@ -149,7 +163,9 @@ impl Survey {
     pub fn into_result(self) -> Result<Loaded, ConfigError> {
         match self.loaded {
             Some(loaded) if self.problems.is_empty() => Ok(loaded),
-            _ => Err(ConfigError(self.problems.into_iter().map(|found| found.text).collect())),
+            _ => Err(ConfigError::Refused(
+                self.problems.into_iter().map(|found| found.text).collect(),
+            )),
         }
     }
 }
@@ -235,7 +251,14 @@ fn remove(values: &mut Dict, key: &str) -> bool {
     values.remove(first).is_some()
 }
 
-type Sources = (Figment, Option<PathBuf>, Vec<String>);
+/// Everything that says something about the configuration, with the later winning.
+struct Sources {
+    figment: Figment,
+    /// The file that was read, if any.
+    file: Option<PathBuf>,
+    /// Environment variables that look like keys and are not.
+    ignored: Vec<String>,
+}
 
 fn read(
     overrides: &Overrides,
@@ -246,11 +269,12 @@ fn read(
     let variables = as_text(environment)?;
     let file = find_file(overrides, directory, &variables);
     if let Some(path) = &file {
-        figment = figment.merge(FileText::read(path)?);
+        figment = figment.merge(FileText::read(path).map_err(ConfigError::Unreadable)?);
     }
     let (variables, ignored) = TextLayer::environment(variables);
     let flags = overrides.flags.iter().map(|(key, flag, text)| (*key, *flag, text.as_str()));
-    Ok((figment.merge(variables).merge(TextLayer::flags(flags)), file, ignored))
+    let figment = figment.merge(variables).merge(TextLayer::flags(flags));
+    Ok(Sources { figment, file, ignored })
 }
 
 /// The file that the command line names, else the environment, else the usual one if it exists.
@@ -276,25 +300,22 @@ fn as_text(
         .filter(|(name, _)| name.starts_with(PREFIX));
     ours.map(|(name, value)| match value.into_string() {
         Ok(value) => Ok((name, value)),
-        Err(_) => Err(ConfigError(vec![format!("environment variable `{name}` is not UTF-8")])),
+        Err(_) => Err(ConfigError::NotUtf8 { variable: name }),
     })
     .collect()
 }
 
-/// A file that was read, so that one that cannot be read is not taken for an empty one.
+/// The text of a file. It is read here, since figment would take a file that cannot be read for an
+/// empty one.
 struct FileText {
     path: PathBuf,
     text: String,
 }
 
 impl FileText {
-    fn read(path: &Path) -> Result<Self, ConfigError> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Ok(Self { path: path.to_owned(), text }),
-            Err(error) => {
-                Err(ConfigError(vec![format!("cannot read `{}`: {error}", path.display())]))
-            }
-        }
+    fn read(path: &Path) -> Result<Self, UnreadableFile> {
+        let text = read_text(path)?;
+        Ok(Self { path: path.to_owned(), text })
     }
 }
 

@@ -1,6 +1,7 @@
-//! A string that does not show itself.
+//! Secrets, which no log line shows, and the files that hold them.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -33,14 +34,27 @@ impl Serialize for Secret {
     }
 }
 
-/// Reads a secret from a file, less the line ends after it.
+/// A file that the configuration names cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read `{}`: {source}", path.display())]
+pub struct UnreadableFile {
+    /// Which file.
+    pub path: PathBuf,
+    /// What the system says.
+    pub source: std::io::Error,
+}
+
+/// Reads a secret from a file, without the line ends after it.
 ///
 /// # Errors
-/// Those of reading the file, with its path.
-pub fn read_secret(path: &std::path::Path) -> Result<Secret, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+/// If the file cannot be read.
+pub fn read_secret(path: &Path) -> Result<Secret, UnreadableFile> {
+    let text = read_text(path)?;
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+}
+
+pub(super) fn read_text(path: &Path) -> Result<String, UnreadableFile> {
+    std::fs::read_to_string(path).map_err(|source| UnreadableFile { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -61,8 +75,9 @@ mod tests {
         std::fs::write(file.path(), " with space \r\n").unwrap();
         assert_eq!(read_secret(file.path()).unwrap().expose(), " with space ");
         assert!(
-            read_secret(std::path::Path::new("/no/such/file"))
+            read_secret(Path::new("/no/such/file"))
                 .unwrap_err()
+                .to_string()
                 .contains("/no/such/file")
         );
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::units;
-use super::{Problems, Secret, read_secret};
+use super::{Problems, Secret, UnreadableFile, read_secret};
 
 /// Where the journal is kept: in this process, or by a SurrealDB server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,33 +68,48 @@ pub enum StoreUrl {
     Server(String),
 }
 
+/// What is wrong with `store.url`, to be read after the key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadStoreUrl {
+    /// It names a user, and maybe a password.
+    #[error(
+        "holds credentials; put them into `store.username` and `store.password_file`, where no log shows them"
+    )]
+    Credentials,
+    /// It is not one of the forms that there are.
+    #[error(
+        "is `{0}`; write \"surrealkv://DIRECTORY\", \"memory\", \"ws://HOST:PORT\" or \"wss://HOST:PORT\", such as \"surrealkv://./data\""
+    )]
+    Form(String),
+}
+
 impl StoreConfig {
     /// Takes `url` apart.
     ///
     /// # Errors
-    /// What is wrong with it; reads on from the key.
-    pub fn target(&self) -> Result<StoreUrl, String> {
+    /// What is wrong with it.
+    pub fn target(&self) -> Result<StoreUrl, BadStoreUrl> {
         let url = self.url.as_str();
         if url == "memory" {
             return Ok(StoreUrl::Memory);
         }
         match url.split_once("://") {
-            Some(("surrealkv", path)) if !path.is_empty() && !path.contains('?') => Ok(StoreUrl::SurrealKv(path.into())),
-            Some(("ws" | "wss", rest)) if rest.contains('@') => {
-                Err("holds credentials; put them into `store.username` and `store.password_file`, where no log shows them".into())
+            Some(("surrealkv", path)) if !path.is_empty() && !path.contains('?') => {
+                Ok(StoreUrl::SurrealKv(path.into()))
             }
-            Some(("ws" | "wss", host)) if !host.is_empty() && !host.starts_with(['/', ':']) => Ok(StoreUrl::Server(url.into())),
-            _ => Err(format!(
-                "is `{url}`; write \"surrealkv://DIRECTORY\", \"memory\", \"ws://HOST:PORT\" or \"wss://HOST:PORT\", such as \"surrealkv://./data\""
-            )),
+            Some(("ws" | "wss", rest)) if rest.contains('@') => Err(BadStoreUrl::Credentials),
+            Some(("ws" | "wss", host)) if !host.is_empty() && !host.starts_with(['/', ':']) => {
+                Ok(StoreUrl::Server(url.into()))
+            }
+            _ => Err(BadStoreUrl::Form(url.into())),
         }
     }
 
     /// The password, from the configuration or its file.
     ///
     /// # Errors
-    /// When the file cannot be read.
-    pub fn password(&self) -> Result<Option<Secret>, String> {
+    /// If the file cannot be read.
+    pub fn password(&self) -> Result<Option<Secret>, UnreadableFile> {
         match &self.password_file {
             Some(path) => read_secret(path).map(Some),
             None => Ok(self.password.clone()),
@@ -103,15 +118,15 @@ impl StoreConfig {
 
     pub(super) fn check(&self, problems: &mut Problems) {
         let target = self.target();
-        if let Err(message) = &target {
-            problems.add("store.url", message);
+        if let Err(error) = &target {
+            problems.add("store.url", error.to_string());
         }
         if self.password.is_some() && self.password_file.is_some() {
             problems
                 .add("store.password", "and `store.password_file` are both set; keep one of them");
         }
         if let Err(error) = self.password() {
-            problems.add("store.password_file", error);
+            problems.add("store.password_file", error.to_string());
         }
         let has_password = self.password.is_some() || self.password_file.is_some();
         if self.username.is_some() != has_password {

@@ -54,7 +54,7 @@ impl Setup {
     fn errors(&self) -> Vec<String> {
         self.load()
             .unwrap_err()
-            .0
+            .reasons()
             .iter()
             .map(|message| without_directory(message))
             .collect()
@@ -386,7 +386,10 @@ fn store_urls_are_taken_apart() {
     ] {
         assert!(target(bad).is_err(), "{bad}");
     }
-    assert!(target("ws://root:hunter2@db.test").is_err_and(|message| !message.contains("hunter2")));
+    assert!(
+        target("ws://root:hunter2@db.test")
+            .is_err_and(|error| !error.to_string().contains("hunter2"))
+    );
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use greenroom_actors::behaviour::BehaviourName;
 
+use crate::config::{BadStoreUrl, UnreadableFile};
+
 /// An error of the system or of the database, as the cause of another.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -13,10 +15,10 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub enum OpenError {
     /// The URL is not one that a store can be opened from.
     #[error("`store.url` {0}")]
-    Url(String),
+    Url(#[source] BadStoreUrl),
     /// The password could not be read.
     #[error("the store's password: {0}")]
-    Password(String),
+    Password(#[source] UnreadableFile),
     /// The data directory cannot be used.
     #[error("cannot {what} the data directory `{}`: {source}; `store.url` must name a directory that this user may write to", directory.display())]
     Directory {

@@ -14,7 +14,7 @@ fn loaded(text: &str) -> Result<Config, Vec<String>> {
     let overrides = Overrides { file: None, flags: Vec::new() };
     load_from(&overrides, directory.path(), std::iter::empty())
         .map(|loaded| loaded.config)
-        .map_err(|error| error.0)
+        .map_err(|error| error.reasons())
 }
 
 /// Keys that need no file and open no door, so that many configurations are right.
