@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 
 use greenroom_actors::kind::Kinds;
 use serde::{Deserialize, Serialize};
@@ -45,8 +46,9 @@ pub struct Config {
     /// Where browsers connect.
     #[serde(with = "units::required_listen")]
     pub listen: SocketAddr,
-    /// Worker threads; 0 is one per core.
-    pub workers: usize,
+    /// Worker threads; `None` (0) is one per core.
+    #[serde(with = "units::number_or_zero")]
+    pub workers: Option<NonZeroUsize>,
     /// The listener for operators.
     pub metrics: MetricsConfig,
     /// What is logged, and how.
@@ -75,7 +77,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: (std::net::Ipv4Addr::LOCALHOST, 8080).into(),
-            workers: 0,
+            workers: None,
             metrics: MetricsConfig::default(),
             log: LogConfig::default(),
             store: StoreConfig::default(),
@@ -109,10 +111,9 @@ impl Config {
 
     /// The number of worker threads to start.
     pub fn worker_count(&self) -> usize {
-        match self.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            workers => workers,
-        }
+        self.workers
+            .or_else(|| std::thread::available_parallelism().ok())
+            .map_or(1, NonZeroUsize::get)
     }
 
     /// The kinds as the core knows them. Each call leaks their names.
@@ -148,8 +149,9 @@ impl Config {
     /// All that was found, not only the first.
     pub fn validate(&self) -> Result<(), Problems> {
         let mut problems = Problems::default();
-        problems.check(self.workers <= 1024, "workers", || {
-            format!("is {}, more than any machine has cores; use 0 for one per core", self.workers)
+        let workers = self.workers.map_or(0, NonZeroUsize::get);
+        problems.check(workers <= 1024, "workers", || {
+            format!("is {workers}, more than any machine has cores; use 0 for one per core")
         });
         if self.metrics.listen == Some(self.listen) && self.listen.port() != 0 {
             problems.add(

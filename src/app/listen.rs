@@ -32,9 +32,9 @@ pub fn listen(config: &Config) -> Result<TcpListener, Failure> {
         )?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
-        if send_buffer > 0 {
+        if let Some(bytes) = send_buffer {
             // Sockets that are accepted inherit it.
-            socket.set_send_buffer_size(send_buffer)?;
+            socket.set_send_buffer_size(bytes.get())?;
         }
         // So is this. Otherwise the system tells us that a slow client reads only after each third
         // of that buffer.

@@ -124,47 +124,24 @@ impl LimitsConfig {
     }
 
     pub(super) fn check(&self, socket: &SocketConfig, problems: &mut Problems) {
-        let rates = [
+        for (name, per_second, burst) in [
+            ("requests", self.requests_per_second, self.requests_burst),
+            ("user_requests", self.user_requests_per_second, self.user_requests_burst),
             (
-                "requests_per_second",
-                self.requests_per_second,
-                "requests_burst",
-                self.requests_burst,
-            ),
-            (
-                "user_requests_per_second",
-                self.user_requests_per_second,
-                "user_requests_burst",
-                self.user_requests_burst,
-            ),
-            (
-                "anonymous_requests_per_second",
+                "anonymous_requests",
                 self.anonymous_requests_per_second,
-                "anonymous_requests_burst",
                 self.anonymous_requests_burst,
             ),
+            ("user_wakes", self.user_wakes_per_second, self.user_wakes_burst),
+            ("address_wakes", self.address_wakes_per_second, self.address_wakes_burst),
             (
-                "user_wakes_per_second",
-                self.user_wakes_per_second,
-                "user_wakes_burst",
-                self.user_wakes_burst,
-            ),
-            (
-                "address_wakes_per_second",
-                self.address_wakes_per_second,
-                "address_wakes_burst",
-                self.address_wakes_burst,
-            ),
-            (
-                "connections_per_address_per_second",
+                "connections_per_address",
                 self.connections_per_address_per_second,
-                "connections_per_address_burst",
                 self.connections_per_address_burst,
             ),
-        ];
-        for (rate_key, rate, burst_key, burst) in rates {
-            problems.at_least(format!("limits.{rate_key}"), rate, 1);
-            problems.at_least(format!("limits.{burst_key}"), burst, 1);
+        ] {
+            problems.at_least(format!("limits.{name}_per_second"), per_second, 1);
+            problems.at_least(format!("limits.{name}_burst"), burst, 1);
         }
         problems.at_least("limits.user_awake", self.user_awake, 1);
         problems.at_least("limits.address_awake", self.address_awake, 1);

@@ -1,5 +1,6 @@
 //! One client's connection.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use crate::origin::OriginPolicy;
 pub struct SocketConfig {
     /// Connections at once; more are answered with HTTP 503.
     pub max_connections: usize,
-    /// Connections at once that are no WebSockets, or not yet; more wait to be accepted.
+    /// Connections at once that are not WebSockets, or not yet; more wait to be accepted.
     pub max_pending: usize,
     /// Largest message a client may send.
     #[serde(with = "units::size")]
@@ -28,7 +29,7 @@ pub struct SocketConfig {
     /// How long a client may take to send the HTTP request.
     #[serde(with = "units::duration")]
     pub handshake_timeout: Duration,
-    /// How long a connection may last that is no WebSocket, or not yet.
+    /// How long a connection may last before it becomes a WebSocket, or if it never does.
     #[serde(with = "units::duration")]
     pub http_timeout: Duration,
     /// How often the server pings.
@@ -37,30 +38,30 @@ pub struct SocketConfig {
     /// How long a client may send nothing, not even a pong.
     #[serde(with = "units::duration")]
     pub idle_timeout: Duration,
-    /// How long a client may take nothing although something waits for it.
+    /// How long a client may read nothing although something waits for it.
     #[serde(with = "units::duration")]
     pub write_timeout: Duration,
-    /// Bytes that it must take in that time, or all that waits for it if that is less.
+    /// Bytes that it must read in that time, or everything that waits for it if that is less.
     #[serde(with = "units::size")]
     pub write_min_bytes: usize,
     /// Bytes that may wait for one client before its subscriptions' policies set in.
     #[serde(with = "units::size")]
     pub outbox_bytes: usize,
-    /// Bytes that the system may hold for one client that does not take them; zero leaves that to
-    /// the system.
-    #[serde(with = "units::size")]
-    pub send_buffer_bytes: usize,
+    /// Bytes that the system may hold for one client that does not take them; `None` (0) leaves
+    /// that to the system.
+    #[serde(with = "units::size_or_zero")]
+    pub send_buffer_bytes: Option<NonZeroUsize>,
     /// Bytes that may wait for all clients together, before large answers are refused and events
     /// pause sooner.
     #[serde(with = "units::size")]
     pub total_outbox_bytes: usize,
-    /// How long a session whose connection was lost can be resumed; zero never.
+    /// How long a session whose connection was lost can be resumed; zero for never.
     #[serde(with = "units::duration")]
     pub resume_window: Duration,
     /// How long its presence lasts meanwhile.
     #[serde(with = "units::duration")]
     pub presence_grace: Duration,
-    /// Sessions that are kept for that at once; beyond them the one that was lost first gives way.
+    /// Lost sessions that are kept at once; beyond them the one that was lost first is dropped.
     pub max_parked: usize,
     /// Subscriptions of one session.
     pub max_subscriptions: usize,
@@ -85,7 +86,7 @@ impl Default for SocketConfig {
             write_timeout: Duration::from_secs(30),
             write_min_bytes: 16 * KIB,
             outbox_bytes: 256 * KIB,
-            send_buffer_bytes: 256 * KIB,
+            send_buffer_bytes: NonZeroUsize::new(256 * KIB),
             total_outbox_bytes: 512 * MIB,
             resume_window: Duration::from_secs(120),
             presence_grace: Duration::from_secs(15),

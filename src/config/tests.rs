@@ -98,7 +98,7 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     ];
     setup.flags = &[("workers", "--workers", "3")];
     let config = setup.config();
-    assert_eq!(config.workers, 3);
+    assert_eq!(config.worker_count(), 3);
     assert_eq!(config.listen, "127.0.0.1:2".parse::<std::net::SocketAddr>().unwrap());
     assert_eq!(config.socket.ping_interval, Duration::from_secs(2));
     assert_eq!(config.metrics.listen, "127.0.0.1:9".parse().ok());

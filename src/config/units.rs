@@ -2,6 +2,66 @@
 
 pub use greenroom_actors::settings::units::{Bytes, KIB, MIB, duration, size};
 
+/// A number that is written as 0 if it is left to somebody else.
+pub mod number_or_zero {
+    use std::num::NonZeroUsize;
+
+    use serde::de::{Deserialize, Deserializer};
+    use serde::ser::Serializer;
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// If it is not a whole number.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<NonZeroUsize>, D::Error> {
+        usize::deserialize(from).map(NonZeroUsize::new)
+    }
+
+    /// Writes one.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(
+        number: &Option<NonZeroUsize>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(number.map_or(0, NonZeroUsize::get) as u64)
+    }
+}
+
+/// A size in bytes that is written as 0 if it is left to somebody else.
+pub mod size_or_zero {
+    use std::num::NonZeroUsize;
+
+    use serde::de::Deserializer;
+    use serde::ser::Serializer;
+
+    use super::size;
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// Those of [`size`].
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<NonZeroUsize>, D::Error> {
+        size::deserialize(from).map(NonZeroUsize::new)
+    }
+
+    /// Writes one.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(
+        bytes: &Option<NonZeroUsize>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        size::serialize(&bytes.map_or(0, NonZeroUsize::get), to)
+    }
+}
+
 /// An address to listen on, or an empty string for none.
 pub mod listen {
     use std::net::SocketAddr;
