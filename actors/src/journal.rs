@@ -28,7 +28,7 @@ mod tests;
 
 #[cfg(test)]
 pub(crate) use batch::Gathered;
-pub use committer::{Committer, CommitterLimits, Health, Pause};
+pub use committer::{Committer, CommitterLimits, Health, Outside, Pause};
 pub use progress::{Committed, Progress, Watch};
 
 /// What the journal is told.

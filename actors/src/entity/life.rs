@@ -1,12 +1,12 @@
 //! The phases of an entity's life, without its mailbox: it loads, is awake, loads again when a
 //! commit has failed, ends.
 //!
-//! Input in, [`Todo`] out; nothing here waits. The actor does what it says, and so does the
-//! simulation.
+//! Input in, [`Todo`] out; nothing here waits, and nothing reads a clock. The [`shell`](super::shell)
+//! does what it says.
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use greenroom_protocol::params::PresenceAction;
 use greenroom_protocol::results::{Empty, PresenceList};
@@ -17,7 +17,7 @@ use super::messages::ToEntity;
 use super::nature::Nature;
 use super::state::{Effects, Entity, FetchFor, LostOp};
 use crate::answer::{corrupt, overloaded, unavailable};
-use crate::clock::Millis;
+use crate::clock::{Millis, Mono};
 use crate::frames::Encoder;
 use crate::journal::{Committed, Journal, Progress, ToJournal, Watch};
 use crate::kind::Kind;
@@ -63,7 +63,7 @@ struct Loading {
     waiting: Vec<ToEntity>,
     /// How many may wait.
     inbox: usize,
-    since: Instant,
+    since: Mono,
 }
 
 #[derive(Debug)]
@@ -74,7 +74,7 @@ struct Reloading {
 }
 
 /// What is to be done for a life, in this order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Todo {
     /// What the entity wants. What is for the journal is queued there already.
     pub effects: Effects,
@@ -86,13 +86,29 @@ pub struct Todo {
     pub watch: Option<Watch>,
     /// Wait for this, and call [`Life::rewritten`] with what it gives, if anything.
     pub rewriting: Option<Rewriting>,
-    /// Take these, one after the other: they waited for the load.
+    /// Last of all, take these, one after the other: they waited for the load.
     pub waiting: Vec<ToEntity>,
     /// Tell the directory that there is nothing to do any more, with the mark that it asked with.
     pub idle: Option<u64>,
     /// It could not load: end, and tell the directory. It should refuse what comes for a while
     /// before, so that nobody tries again at once.
     pub end: bool,
+}
+
+impl Todo {
+    /// Nothing yet, for something that happens now.
+    pub fn at(now: Mono) -> Self {
+        Self {
+            effects: Effects::at(now),
+            lost: false,
+            load: None,
+            watch: None,
+            rewriting: None,
+            waiting: Vec::new(),
+            idle: None,
+            end: false,
+        }
+    }
 }
 
 /// What waits until erased bodies are gone from the disk.
@@ -120,9 +136,9 @@ impl std::fmt::Debug for Life {
 
 impl Life {
     /// A life that begins with a load, for which its shell cares.
-    pub fn new(id: EntityId, kind: Arc<Kind>, encoder: Encoder, inbox: usize) -> Self {
-        let phase =
-            Phase::Loading(Box::new(Loading { waiting: Vec::new(), inbox, since: Instant::now() }));
+    pub fn new(id: EntityId, kind: Arc<Kind>, encoder: Encoder, inbox: usize, now: Mono) -> Self {
+        let loading = Loading { waiting: Vec::new(), inbox, since: now };
+        let phase = Phase::Loading(Box::new(loading));
         Self { nature: Rc::new(Nature::new(id, kind, encoder)), phase, drain: false, mark: 0 }
     }
 
@@ -170,8 +186,14 @@ impl Life {
                     loaded.map(|loaded| Entity::wake_as(Rc::clone(&self.nature), loaded, fresh));
                 match woken {
                     Ok(Ok(entity)) => {
-                        self.nature.metrics.woken(since.elapsed());
-                        tracing::debug!(seq = entity.committed(), took = ?since.elapsed(), waiting = waiting.len(), "woken");
+                        let took = todo.effects.now.elapsed_since(since);
+                        self.nature.metrics.woken(took);
+                        tracing::debug!(
+                            seq = entity.committed(),
+                            ?took,
+                            waiting = waiting.len(),
+                            "woken"
+                        );
                         self.begin(Box::new(entity), todo);
                         todo.waiting = waiting;
                     }

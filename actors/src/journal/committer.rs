@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use super::ToJournal;
 use super::batch::Gathered;
+use crate::clock::Clock;
 use crate::metrics::{JournalMetrics, Stored};
 use crate::store::{Batch, CommitError, Fence, Settled, Store};
 use crate::trail;
@@ -38,6 +39,27 @@ pub struct CommitterLimits {
 /// A way to wait.
 pub type Pause = Box<dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
+/// What a committer needs from outside besides its queue and its store.
+pub struct Outside {
+    /// Measures how long transactions take.
+    pub clock: Clock,
+    /// Waits.
+    pub pause: Pause,
+    /// Draws the nonces of transactions.
+    pub rng: fastrand::Rng,
+}
+
+impl Outside {
+    /// The process's clock, the runtime's timers, and real chance.
+    pub fn real() -> Self {
+        Self {
+            clock: Clock::REAL,
+            pause: Box::new(|length| Box::pin(tokio::time::sleep(length))),
+            rng: fastrand::Rng::new(),
+        }
+    }
+}
+
 /// How the store does, as the latest transaction found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
@@ -57,7 +79,7 @@ pub struct Committer {
     limits: CommitterLimits,
     health: watch::Sender<Health>,
     metrics: JournalMetrics,
-    pause: Pause,
+    outside: Outside,
     term: u64,
     number: u64,
     /// Ops of the latest transaction.
@@ -71,10 +93,10 @@ impl Committer {
         term: u64,
         queue: mpsc::Receiver<ToJournal>,
         limits: CommitterLimits,
+        outside: Outside,
     ) -> (Self, watch::Receiver<Health>) {
         let (health, watch) = watch::channel(Health::Ok);
         let metrics = JournalMetrics::new();
-        let pause: Pause = Box::new(|length| Box::pin(tokio::time::sleep(length)));
         (
             Self {
                 store,
@@ -83,18 +105,13 @@ impl Committer {
                 limits,
                 health,
                 metrics,
-                pause,
+                outside,
                 term,
                 number: 1,
                 last_ops: 0,
             },
             watch,
         )
-    }
-
-    /// Waits in another way, for tests that have no clock.
-    pub fn with_pause(self, pause: Pause) -> Self {
-        Self { pause, ..self }
     }
 
     /// Commits until every sender is gone and the queue is empty.
@@ -126,7 +143,7 @@ impl Committer {
             && self.waiting.len() + self.queue.len() < self.limits.batch_ops
         {
             let (before, step) = (self.queue.len(), left.min(LINGER_STEP));
-            (self.pause)(step).await;
+            (self.outside.pause)(step).await;
             left -= step;
             if self.queue.len() == before {
                 return;
@@ -146,8 +163,8 @@ impl Committer {
 
     async fn commit(&mut self, mut gathered: Gathered) {
         if !gathered.is_empty() {
-            let fence =
-                Fence { term: self.term, number: self.number, nonce: fastrand::u64(1..1 << 53) };
+            let nonce = self.outside.rng.u64(1..1 << 53);
+            let fence = Fence { term: self.term, number: self.number, nonce };
             let rows = std::mem::take(&mut gathered.rows);
             let snapshots = std::mem::take(&mut gathered.snapshots);
             let trims = std::mem::take(&mut gathered.trims);
@@ -185,27 +202,29 @@ impl Committer {
     /// Whether the batch is on disk; waits until that is known.
     async fn attempt(&mut self, batch: &Batch, ops: usize) -> bool {
         let holds = Stored { ops, snapshots: batch.snapshots.len(), trims: batch.trims.len() };
-        let begun = Instant::now();
-        match self.store.commit(batch).await {
+        let begun = self.outside.clock.mono();
+        let committed = self.store.commit(batch).await;
+        let took = self.outside.clock.mono().elapsed_since(begun);
+        match committed {
             Ok(()) => {
                 self.number += 1;
-                self.metrics.committed(holds, begun.elapsed());
+                self.metrics.committed(holds, took);
                 self.set_health(Health::Ok);
                 true
             }
             Err(CommitError::Failed(why)) => {
-                self.metrics.failed(begun.elapsed());
+                self.metrics.failed(took);
                 tracing::error!(%why, ops, "a transaction failed; its ops are answered `unavailable`");
                 self.set_health(Health::Failing(why));
                 false
             }
             Err(CommitError::Fenced(why)) => {
-                self.metrics.failed(begun.elapsed());
+                self.metrics.failed(took);
                 self.fenced(why);
                 false
             }
             Err(CommitError::Unknown(why)) => {
-                self.metrics.unknown(begun.elapsed());
+                self.metrics.unknown(took);
                 tracing::warn!(%why, ops, "a transaction's outcome is unknown; asking the store");
                 self.set_health(Health::Failing(why));
                 let stored = self.settle(batch.fence).await;
@@ -232,7 +251,7 @@ impl Committer {
                 }
                 Err(why) => tracing::warn!(%why, "the store does not tell yet"),
             }
-            (self.pause)(pause).await;
+            (self.outside.pause)(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }

@@ -3,7 +3,9 @@
 //!
 //! Some requests cost more than was known when they were let in, such as one with a large answer.
 //! That is charged afterwards, so an account can be in debt; whoever acts for it waits until the
-//! debt is paid. Any thread may charge an account: its state is a few atomics.
+//! debt is paid. Any thread may charge an account: its state is a few atomics. The code that does
+//! is deep inside the encoding of answers and rarely has anything to charge, so an account has a
+//! clock for that alone; everything else is told the time.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,9 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use foldhash::HashMap;
-use governor::clock::Clock;
 
-use super::{Monotonic, Rate, Refused};
+use super::{Rate, Refused};
+use crate::clock::{Clock, Mono};
 
 #[cfg(test)]
 mod tests;
@@ -81,23 +83,22 @@ fn time(rate: Rate, tokens: u32) -> u64 {
     u64::from(tokens) * 1_000_000_000 / u64::from(rate.per_second.get())
 }
 
-fn now() -> u64 {
-    Monotonic.now().as_u64()
-}
-
 /// One payer's account.
 #[derive(Debug)]
 pub struct Account {
     allowance: Allowance,
+    /// For what is charged.
+    clock: Clock,
     requests: Tab,
     wakes: Tab,
     awake: AtomicUsize,
 }
 
 impl Account {
-    fn new(allowance: Allowance) -> Self {
+    fn new(allowance: Allowance, clock: Clock) -> Self {
         Self {
             allowance,
+            clock,
             requests: Tab::default(),
             wakes: Tab::default(),
             awake: AtomicUsize::new(0),
@@ -113,13 +114,13 @@ impl Account {
     ///
     /// # Errors
     /// When they will be there, or that they never will.
-    pub fn request(&self, cost: u32) -> Result<(), Refused> {
-        self.requests.check(self.allowance.requests, cost, now())
+    pub fn request(&self, cost: u32, now: Mono) -> Result<(), Refused> {
+        self.requests.check(self.allowance.requests, cost, now.nanos())
     }
 
     /// Takes `cost` tokens for what a request turned out to cost, whether they are there or not.
     pub fn charge(&self, cost: u32) {
-        self.requests.charge(self.allowance.requests, cost, now());
+        self.requests.charge(self.allowance.requests, cost, self.clock.mono().nanos());
     }
 
     /// Entities that it keeps awake.
@@ -186,14 +187,10 @@ impl Payer {
     ///
     /// # Errors
     /// Why not; nothing was paid then.
-    pub fn wake(&self, crowded: bool) -> Result<KeptAwake, NotWoken> {
-        self.wake_at(crowded, now())
-    }
-
-    fn wake_at(&self, crowded: bool, now: u64) -> Result<KeptAwake, NotWoken> {
-        self.own.wake(crowded, now)?;
+    pub fn wake(&self, crowded: bool, now: Mono) -> Result<KeptAwake, NotWoken> {
+        self.own.wake(crowded, now.nanos())?;
         if let Some(address) = &self.address
-            && let Err(not) = address.wake(crowded, now)
+            && let Err(not) = address.wake(crowded, now.nanos())
         {
             self.own.let_go();
             self.own.wakes.refund(self.own.allowance.wakes, 1);
@@ -228,7 +225,9 @@ impl KeptAwake {
 impl Drop for KeptAwake {
     fn drop(&mut self) {
         self.0.own.let_go();
-        self.0.address.iter().for_each(|address| address.let_go());
+        if let Some(address) = &self.0.address {
+            address.let_go();
+        }
     }
 }
 
@@ -246,6 +245,7 @@ enum Holder {
 pub struct Accounts {
     user: Allowance,
     address: Allowance,
+    clock: Clock,
     open: Mutex<Open>,
 }
 
@@ -262,6 +262,7 @@ impl Accounts {
         Self {
             user,
             address,
+            clock: Clock::REAL,
             open: Mutex::new(Open { accounts: HashMap::default(), until_cleaning: UNCLEANED }),
         }
     }
@@ -271,18 +272,23 @@ impl Accounts {
         Self::new(allowance, allowance)
     }
 
+    /// The same, charged by this clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
     /// Who pays for a session of `user` from `address`; without a user it is anonymous.
-    pub fn payer(&self, user: Option<&Arc<str>>, address: IpAddr) -> Payer {
+    pub fn payer(&self, user: Option<&Arc<str>>, address: IpAddr, now: Mono) -> Payer {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.clean_if_due();
+        open.clean_if_due(now);
+        let mut account = |holder, allowance| open.account(holder, allowance, &self.clock);
         match user {
             Some(user) => Payer {
-                own: open.account(Holder::User(Arc::clone(user)), self.user),
-                address: Some(open.account(Holder::Address(address), self.address)),
+                own: account(Holder::User(Arc::clone(user)), self.user),
+                address: Some(account(Holder::Address(address), self.address)),
             },
-            None => {
-                Payer { own: open.account(Holder::Address(address), self.address), address: None }
-            }
+            None => Payer { own: account(Holder::Address(address), self.address), address: None },
         }
     }
 
@@ -298,15 +304,16 @@ impl Accounts {
 }
 
 impl Open {
-    fn account(&mut self, holder: Holder, allowance: Allowance) -> Arc<Account> {
-        Arc::clone(self.accounts.entry(holder).or_insert_with(|| Arc::new(Account::new(allowance))))
+    fn account(&mut self, holder: Holder, allowance: Allowance, clock: &Clock) -> Arc<Account> {
+        let new = || Arc::new(Account::new(allowance, clock.clone()));
+        Arc::clone(self.accounts.entry(holder).or_insert_with(new))
     }
 
     /// Opening a session's accounts adds two at most, so counting that bounds them without a timer.
-    fn clean_if_due(&mut self) {
+    fn clean_if_due(&mut self, now: Mono) {
         self.until_cleaning -= 1;
         if self.until_cleaning == 0 {
-            self.clean(now());
+            self.clean(now.nanos());
         }
     }
 

@@ -1,13 +1,15 @@
 //! A node: the real relays, sessions, directory shards, lives and committer, joined by their real
 //! channels, with a shell that does one step at a time where the server has actors.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenroom_actors::clock::{self, Clock};
 use greenroom_actors::directory::{Directory, DirectoryLimits, Slots, ToDirectory};
-use greenroom_actors::entity::{Entity, Life};
+use greenroom_actors::entity::{Entity, EntityEnv, Rest, Shell, Turns};
 use greenroom_actors::ids::{SessionKey, WorkerId};
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::{Accounts, Allowance, Rate};
@@ -50,18 +52,20 @@ pub struct Node {
     bug: Option<Bug>,
     pub directory: Directory,
     shards: Vec<(Slots<Mailbox>, mpsc::Receiver<ToDirectory>)>,
-    cold_starts: Vec<Arc<Semaphore>>,
-    /// When paused subscriptions read on, by shard.
-    turns: Vec<Arc<Semaphore>>,
-    relays: Vec<RelayHandle>,
+    /// What the entities of each shard share.
+    entity_envs: Vec<Rc<EntityEnv>>,
     relay_queues: Vec<mpsc::Receiver<ToRelay>>,
     envs: Vec<Rc<SessionEnv>>,
+    /// For whoever is not told the time.
+    clock: Clock,
+    /// Readers that rest, with when that is over.
+    rests: Vec<(u64, Rest)>,
     writer: Writer,
     pub procs: BTreeMap<u64, Proc>,
     pub connections: BTreeMap<u64, Connection>,
     later: Vec<Later>,
     /// Lives that have ended and are kept all the same, with one of the planted bugs.
-    unanswered: Vec<Life>,
+    unanswered: Vec<Shell>,
     /// Sessions for which a page of an older subscription is on its way, with one of the planted
     /// bugs.
     misdirected: Vec<SessionKey>,
@@ -90,9 +94,12 @@ impl Node {
         let (directory, queues) = Directory::channels(sizes.workers, sizes.directory);
         let (relays, relay_queues): (Vec<_>, Vec<_>) =
             (0..sizes.workers).map(|_| RelayHandle::channel(sizes.relay)).unzip();
+        let clock = Clock::manual();
         let rate = Rate::new(1_000_000_000, 1_000_000_000);
-        let accounts =
-            Arc::new(Accounts::alike(Allowance { requests: rate, wakes: rate, awake: 1_000_000 }));
+        let accounts = Arc::new(
+            Accounts::alike(Allowance { requests: rate, wakes: rate, awake: 1_000_000 })
+                .with_clock(clock.clone()),
+        );
         let grace = if bug == Some(Bug::NoGrace) { 0 } else { sizes.grace };
         let parked = ParkedLimits {
             window: Duration::from_millis(sizes.window),
@@ -112,6 +119,7 @@ impl Node {
                 authenticate: Arc::new(Believes(bug)),
                 accounts: Arc::clone(&accounts),
                 bounds: bounds(rate, sizes),
+                random: || 0,
                 server: "sim".into(),
             })
         };
@@ -119,9 +127,25 @@ impl Node {
         let limits = DirectoryLimits { max_awake: 100, max_loading: sizes.max_loading };
         let shards =
             queues.into_iter().map(|queue| (Slots::new(kinds.clone(), limits), queue)).collect();
-        let cold_starts =
-            (0..sizes.workers).map(|_| Arc::new(Semaphore::new(sizes.cold_starts))).collect();
-        let writer = Writer::start(&store, term, sizes, bug);
+        let chance = |rng: &mut fastrand::Rng| fastrand::Rng::with_seed(rng.u64(..));
+        let writer = Writer::start(&store, term, sizes, bug, &clock, chance(&mut rng));
+        let entity_env = |_| {
+            Rc::new(EntityEnv {
+                relays: relays.clone(),
+                journal: writer.journal.clone(),
+                store: Arc::new(store.clone()),
+                directory: directory.clone(),
+                encoder: encoder(),
+                cold_starts: Rc::new(Semaphore::new(sizes.cold_starts)),
+                reads: Semaphore::new(sizes.reads),
+                inbox: sizes.inbox,
+                loading: Cell::default(),
+                turns: Turns::new(sizes.percent, clock.clone()),
+                corrupt: RefCell::default(),
+                rng: RefCell::new(chance(&mut rng)),
+            })
+        };
+        let entity_envs = (0..sizes.workers).map(entity_env).collect();
         let next = rng.u64(..1000);
         Self {
             store,
@@ -129,11 +153,11 @@ impl Node {
             bug,
             directory,
             shards,
-            cold_starts,
-            turns: (0..sizes.workers).map(|_| Arc::new(Semaphore::new(1))).collect(),
-            relays,
+            entity_envs,
             relay_queues,
             envs,
+            clock,
+            rests: Vec::new(),
             writer,
             procs: BTreeMap::new(),
             connections: BTreeMap::new(),
@@ -161,16 +185,17 @@ impl Node {
         let mut host = Hosting {
             shard,
             now,
-            sizes: self.sizes,
             next: &mut self.next,
-            store: &self.store,
-            journal: &self.writer.journal,
-            cold_starts: &self.cold_starts[shard],
-            relays: &self.relays,
+            env: &self.entity_envs[shard],
             procs: &mut self.procs,
             later: &mut self.later,
         };
         happen(&mut self.shards[shard].0, &mut host);
+    }
+
+    /// The time as entities know it.
+    fn entity_time(&self, now: Now) -> clock::Now {
+        now.clock()
     }
 
     /// Says in the trace what a step is about.

@@ -27,6 +27,10 @@ pub struct Sizes {
     pub link: usize,
     pub max_loading: usize,
     pub cold_starts: usize,
+    /// Pages read at a time on a shard for `subscribe` and `history`.
+    pub reads: usize,
+    /// How much of the time paused subscriptions may read on, in percent.
+    pub percent: u32,
     pub pending: usize,
     pub resume_events: u64,
     pub ring_events: usize,
@@ -66,6 +70,8 @@ impl Sizes {
             link: rng.usize(1..8),
             max_loading: rng.usize(1..4),
             cold_starts: rng.usize(1..3),
+            reads: rng.usize(1..4),
+            percent: [100, 30, 5][rng.usize(..3)],
             pending: rng.usize(1..50),
             resume_events,
             ring_events: rng.usize(0..8),

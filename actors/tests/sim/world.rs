@@ -64,8 +64,6 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, bug: Option<Bug>) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        // The committer draws its nonces from the thread's generator.
-        fastrand::seed(seed);
         let sizes = Sizes::draw(&mut rng);
         let kinds = sizes.kinds();
         let clock = Clock::new();

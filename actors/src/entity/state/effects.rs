@@ -7,6 +7,7 @@ use greenroom_protocol::params;
 
 use super::reads::{CATCH_UP_BYTES, PAGE_BYTES, RESUME_BYTES};
 use crate::answer::{Answer, Responder};
+use crate::clock::Mono;
 use crate::entity::eraser::PagesOut;
 use crate::entity::messages::{CatchUp, SubscribeRequest};
 use crate::ids::WorkerId;
@@ -15,8 +16,10 @@ use crate::relay::Part;
 use crate::store::{Erasure, Page, Rewrite, SnapshotRow};
 
 /// What an entity wants done, in no particular order but that of each worker's parts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Effects {
+    /// The time of whatever has brought them about.
+    pub(in crate::entity) now: Mono,
     /// Queue this event in the journal.
     pub event: Option<Arc<EventRecord>>,
     /// What the event has erased.
@@ -75,6 +78,23 @@ impl FetchFor {
 }
 
 impl Effects {
+    /// None yet, of something that happens now.
+    pub fn at(now: Mono) -> Self {
+        Self {
+            now,
+            event: None,
+            erasure: None,
+            snapshot: None,
+            rewrite: None,
+            erase_later: false,
+            parts: Vec::new(),
+            fetches: Vec::new(),
+            retries: Vec::new(),
+            presence_due: false,
+            corrupt: None,
+        }
+    }
+
     /// Adds a part for one thread.
     pub fn part(&mut self, worker: WorkerId, part: Part) {
         match self.parts.iter_mut().find(|(other, _)| *other == worker) {

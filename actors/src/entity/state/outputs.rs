@@ -1,7 +1,6 @@
 //! The gate: outputs wait until the state they saw is on disk, and go out in order.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use greenroom_protocol::codec::{Message, Method};
@@ -12,6 +11,7 @@ use greenroom_protocol::{CodecKind, Epoch, RawJson, Seq, WireError, notify};
 use super::presence::weight;
 use super::{Effects, Entity};
 use crate::answer::{Answer, Responder, unavailable};
+use crate::clock::Mono;
 use crate::entity::messages::{CatchUp, SubscribeRequest};
 use crate::entity::ring::Ring;
 use crate::frames::{EVENT_BYTES, Frames, Wants};
@@ -24,7 +24,7 @@ use crate::trail;
 #[derive(Debug)]
 pub(in crate::entity) enum Output {
     /// An accepted op: the event for all, the answer for its sender.
-    Event { record: Arc<EventRecord>, reply: Responder, since: Instant },
+    Event { record: Arc<EventRecord>, reply: Responder, since: Mono },
     /// The first outcome of a repeated op.
     Repeat(Responder, Box<Sent>),
     /// An op that was refused for what the state was.
@@ -78,7 +78,6 @@ impl Entity {
     pub(super) fn release(&mut self, fx: &mut Effects) {
         let mut run = Vec::new();
         let mut answers = Vec::new();
-        let now = Instant::now();
         let waited = self.gate.len();
         while self.gate.front().is_some_and(|(need, _)| *need <= self.durable) {
             let Some((_, output)) = self.gate.pop_front() else { break };
@@ -86,7 +85,7 @@ impl Entity {
                 Output::Event { record, reply, since } => {
                     self.pending_ops -= 1;
                     self.committed = record.seq;
-                    self.nature.metrics.acknowledged(now.duration_since(since));
+                    self.nature.metrics.acknowledged(fx.now.elapsed_since(since));
                     let ids = || {
                         let (session, user) = (Some(reply.session()), Some(&*record.from));
                         trail::Ids { session, user, n: record.n, seq: Some(record.seq) }

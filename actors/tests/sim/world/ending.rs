@@ -196,7 +196,7 @@ impl World {
             .nodes
             .iter()
             .flat_map(|running| running.node.procs.values())
-            .map(|proc| format!("{:?}", proc.life))
+            .map(|proc| format!("{:?}", proc.life()))
             .collect();
         Err(format!("entities stay awake when everybody has left: {awake:?}"))
     }
