@@ -7,12 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom_actors::clock::{self, Clock};
+use greenroom_actors::clock::{self, Clock, Mono};
 use greenroom_actors::directory::{Directory, DirectoryLimits, Slots, ToDirectory};
 use greenroom_actors::entity::{Entity, EntityEnv, Rest, Shell, Turns};
 use greenroom_actors::ids::{SessionKey, WorkerId};
 use greenroom_actors::kind::Kinds;
-use greenroom_actors::limits::{Accounts, Allowance, Rate};
+use greenroom_actors::limits::{Accounts, Allowance};
 use greenroom_actors::relay::{ParkedLimits, Relay, RelayHandle, ToRelay};
 use greenroom_actors::session::{SessionBounds, SessionEnv};
 use greenroom_protocol::EntityId;
@@ -20,13 +20,13 @@ use greenroom_protocol::results::{Rates, SessionLimits};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::bugs::Bug;
-use super::clock::Now;
+use super::clock::{Dial, Now};
 use super::panics::encoder;
 use super::seen::Wait;
-use super::sizes::Sizes;
+use super::sizes::{Sizes, ample};
 use super::store::SimStore;
 
-use connection::{Believes, Connection};
+use connection::{Believes, Connection, Granted};
 use host::{Hosting, Later, Mailbox};
 use journal::Writer;
 use proc::Proc;
@@ -58,6 +58,12 @@ pub struct Node {
     envs: Vec<Rc<SessionEnv>>,
     /// For whoever is not told the time.
     clock: Clock,
+    /// Its clock on the wall.
+    pub dial: Dial,
+    /// When the latest token that was shown to it ends.
+    granted: Granted,
+    /// What is wrong with it.
+    wrong: Option<String>,
     /// Readers that rest, with when that is over.
     rests: Vec<(u64, Rest)>,
     writer: Writer,
@@ -89,16 +95,21 @@ impl Node {
         kinds: &Kinds,
         sizes: Sizes,
         bug: Option<Bug>,
+        dial: Dial,
         mut rng: fastrand::Rng,
     ) -> Self {
         let (directory, queues) = Directory::channels(sizes.workers, sizes.directory);
         let (relays, relay_queues): (Vec<_>, Vec<_>) =
             (0..sizes.workers).map(|_| RelayHandle::channel(sizes.relay)).unzip();
         let clock = Clock::manual();
-        let rate = Rate::new(1_000_000_000, 1_000_000_000);
+        let granted = Granted::default();
         let accounts = Arc::new(
-            Accounts::alike(Allowance { requests: rate, wakes: rate, awake: 1_000_000 })
-                .with_clock(clock.clone()),
+            Accounts::alike(Allowance {
+                requests: sizes.user,
+                wakes: sizes.wakes,
+                awake: 1_000_000,
+            })
+            .with_clock(clock.clone()),
         );
         let grace = if bug == Some(Bug::NoGrace) { 0 } else { sizes.grace };
         let parked = ParkedLimits {
@@ -116,9 +127,9 @@ impl Node {
                 directory: directory.clone(),
                 kinds: kinds.clone(),
                 encoder: encoder(),
-                authenticate: Arc::new(Believes(bug)),
+                authenticate: Arc::new(Believes { bug, granted: granted.clone() }),
                 accounts: Arc::clone(&accounts),
-                bounds: bounds(rate, sizes),
+                bounds: bounds(sizes),
                 random: || 0,
                 server: "sim".into(),
             })
@@ -157,6 +168,9 @@ impl Node {
             relay_queues,
             envs,
             clock,
+            dial,
+            granted,
+            wrong: None,
             rests: Vec::new(),
             writer,
             procs: BTreeMap::new(),
@@ -195,7 +209,12 @@ impl Node {
 
     /// The time as entities know it.
     fn entity_time(&self, now: Now) -> clock::Now {
-        now.clock()
+        let time = now.on(self.dial).clock();
+        if self.bug == Some(Bug::EntitiesNeverRefill) {
+            clock::Now { mono: Mono::ZERO, ..time }
+        } else {
+            time
+        }
     }
 
     /// Says in the trace what a step is about.
@@ -211,7 +230,7 @@ impl Node {
     }
 }
 
-fn bounds(rate: Rate, sizes: Sizes) -> SessionBounds {
+fn bounds(sizes: Sizes) -> SessionBounds {
     SessionBounds {
         told: SessionLimits {
             max_message_bytes: 65536,
@@ -224,8 +243,8 @@ fn bounds(rate: Rate, sizes: Sizes) -> SessionBounds {
         outbox_bytes: sizes.outbox,
         expiry_warning_ms: 30_000,
         connect_timeout_ms: 10_000,
-        requests: rate,
-        bytes: rate,
+        requests: sizes.requests,
+        bytes: ample(),
         abuse_after: 100,
         abuse_window_ms: 1000,
     }

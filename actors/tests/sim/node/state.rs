@@ -49,6 +49,9 @@ impl Node {
 
     /// Whether every session keeps to what it may have at once.
     pub fn within_limits(&self) -> Result<(), String> {
+        if let Some(wrong) = &self.wrong {
+            return Err(wrong.clone());
+        }
         let (most, most_in_flight) =
             (self.sizes.most_subscriptions as usize, self.sizes.most_in_flight);
         for Connection { client, seat, .. } in self.connections.values() {

@@ -1,8 +1,5 @@
 //! What a node can do next, and doing it.
 
-use bytes::Bytes;
-
-use super::connection::{DEADLINES, PING};
 use super::{Node, host::Later};
 use crate::clock::Now;
 
@@ -116,8 +113,7 @@ impl Node {
             }
             Step::Sweep(shard) => {
                 if shard < self.shards.len() {
-                    self.envs[shard]
-                        .sweep(self.clock(now), DEADLINES, |_| Bytes::from_static(PING));
+                    self.sweep_connections(shard, now);
                     self.with_shard(shard, now, |slots, host| {
                         slots.sweep(host.now.clock().mono, host);
                     });
