@@ -1,8 +1,8 @@
-//! Rate limits: token buckets, one by itself or one for each key.
+//! Rate limits: token buckets, single ones or one for each key.
 //!
-//! A bucket holds `burst` tokens and regains `per_second` of them every second, evenly. What a
-//! request costs is up to the caller (1, or its bytes), and so is the time: nothing here reads a
-//! clock, except where an account is charged for an answer.
+//! A bucket holds `burst` tokens and regains `per_second` of them every second, evenly. The caller
+//! passes the cost of a request (1, or its bytes) and the time: nothing here reads a clock, except
+//! where an account is charged for an answer.
 
 use std::hash::Hash;
 use std::num::NonZeroU32;
@@ -81,7 +81,7 @@ impl Bucket {
     /// Takes `cost` tokens, or none.
     ///
     /// # Errors
-    /// When they will be there, or that they never will.
+    /// Says when the tokens will be available, or that they never will.
     pub fn check(&self, cost: u32, now: Mono) -> Result<(), Refused> {
         let Some(cost) = NonZeroU32::new(cost) else { return Ok(()) };
         outcome(Told::at(now, || self.0.check_n(cost)), now)
@@ -92,21 +92,21 @@ type Keys<K> = RateLimiter<K, DashMapStateStore<K>, Told, NoOpMiddleware<Nanos>>
 
 /// A bucket for each key.
 ///
-/// A full bucket is as good as none, and is forgotten: from time to time a check also cleans up. So
-/// the memory follows the number of keys seen within the time in which a bucket fills, at most
-/// twice that and [`UNCLEANED`](Self::UNCLEANED).
+/// A full bucket is as good as none, so it is forgotten: from time to time a check also cleans up.
+/// At most twice as many keys are kept as were seen within the time in which a bucket fills, plus
+/// [`UNCLEANED`](Self::UNCLEANED).
 #[derive(Debug)]
 pub struct Keyed<K>
 where
     K: Hash + Eq + Clone,
 {
     buckets: Keys<K>,
-    /// Checks to go until the next cleaning.
+    /// Checks left until the next cleaning.
     until_cleaning: AtomicUsize,
 }
 
 impl<K: Hash + Eq + Clone> Keyed<K> {
-    /// Checks that happen at least between two cleanings.
+    /// The least number of checks between two cleanings.
     pub const UNCLEANED: usize = 1024;
 
     /// Full buckets for all keys.
@@ -119,7 +119,7 @@ impl<K: Hash + Eq + Clone> Keyed<K> {
     /// Takes `cost` tokens from the bucket of `key`, or none.
     ///
     /// # Errors
-    /// When they will be there, or that they never will.
+    /// Says when the tokens will be available, or that they never will.
     pub fn check(&self, key: &K, cost: u32, now: Mono) -> Result<(), Refused> {
         let Some(cost) = NonZeroU32::new(cost) else { return Ok(()) };
         // A check adds at most one key, so counting checks bounds the keys without a timer. Only

@@ -1,4 +1,4 @@
-//! Turns at reading for paused subscriptions: what they cost must not be felt by those who keep up.
+//! Turns at reading for paused subscriptions: subscribers that keep up must not feel their cost.
 //!
 //! On each thread one page is read at a time, and after it nobody reads for a multiple of the time
 //! that it took.
@@ -10,10 +10,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::{Clock, Mono};
 
-/// A page that took longer than this waited for others most of the time: to rest for that, too,
-/// would keep readers from getting on where the machine is busy.
+/// A page that took longer than this spent most of the time waiting for others. Resting for that
+/// time too would stall readers on a busy machine.
 const MOST_WORK: Duration = Duration::from_micros(1500);
-/// Rests below this are left out: timers are no finer.
+/// Shorter rests are skipped: timers are no finer.
 const SHORTEST_REST: Duration = Duration::from_millis(1);
 
 /// One thread's turns.
@@ -63,7 +63,7 @@ impl Turn {
     }
 }
 
-/// How long to rest after something that `took` so long, for that to be `percent` of the whole.
+/// How long to rest after `took`, so that the work is `percent` of the whole time.
 fn rest(took: Duration, percent: u32) -> Duration {
     let percent = percent.clamp(1, 100);
     took.min(MOST_WORK) * (100 - percent) / percent

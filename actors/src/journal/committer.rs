@@ -1,4 +1,4 @@
-//! The committer: one transaction after the other, each with all that has gathered.
+//! The committer: one transaction after the other, each with everything that has gathered.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -14,7 +14,8 @@ use crate::metrics::{JournalMetrics, Stored};
 use crate::store::{Batch, CommitError, Fence, Settled, Store};
 use crate::trail;
 
-/// The first pause before asking again how a transaction ended; it doubles up to [`LONGEST_PAUSE`].
+/// The first pause before asking again about the outcome of a transaction; it doubles up to
+/// [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause before asking again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -32,7 +33,7 @@ pub struct CommitterLimits {
     /// Bytes of events and snapshots; the message that reaches it is the last.
     pub batch_bytes: usize,
     /// How long a transaction may wait for more under load. A row costs as much as a dozen ops in
-    /// it, so that fewer transactions with longer rows carry more.
+    /// it, so fewer transactions with longer rows have a higher throughput.
     pub linger: Duration,
 }
 
@@ -50,7 +51,7 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// The process's clock, the runtime's timers, and real chance.
+    /// The process's clock, the runtime's timers, and a random seed.
     pub fn real() -> Self {
         Self {
             clock: Clock::REAL,
@@ -60,7 +61,7 @@ impl Outside {
     }
 }
 
-/// How the store does, as the latest transaction found it.
+/// The state of the store, according to the latest transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
     /// It commits.
@@ -125,7 +126,7 @@ impl Committer {
             }
             self.waiting.extend(inbox.drain(..));
             self.linger().await;
-            // What has come meanwhile may ride along.
+            // Messages that have arrived meanwhile are included.
             while self.waiting.len() < self.limits.batch_ops {
                 let Ok(message) = self.queue.try_recv() else { break };
                 self.waiting.push_back(message);
@@ -135,7 +136,7 @@ impl Committer {
         }
     }
 
-    /// Under load, lets more gather: as long as more comes, and there is room for it.
+    /// Under load, waits for more messages as long as they keep coming and there is room for them.
     async fn linger(&mut self) {
         let mut left = self.limits.linger;
         while self.last_ops >= LOAD
@@ -184,17 +185,20 @@ impl Committer {
                 if committed { progress.reach(*through) } else { progress.end() }
             }
             if committed {
-                // Who asked may have ended meanwhile.
+                // The receiver may have ended meanwhile.
                 for written in gathered.written.drain(..) {
                     let _ = written.send(());
                 }
             } else {
-                // What they queue next may rely on a snapshot: rows that it covers are deleted.
-                gathered.others.iter().for_each(|progress| progress.end());
+                // Their next messages may rely on the lost snapshot, such as the deletion of rows
+                // that it covers.
+                for progress in &gathered.others {
+                    progress.end();
+                }
             }
         }
         for barrier in gathered.barriers {
-            // Whoever asked may have stopped waiting.
+            // The receiver may have stopped waiting.
             let _ = barrier.send(());
         }
     }

@@ -15,10 +15,10 @@ use crate::record::EventRecord;
 use crate::relay::Part;
 use crate::store::{Erasure, Page, Rewrite, SnapshotRow};
 
-/// What an entity wants done, in no particular order but that of each worker's parts.
+/// What an entity wants done. Only the parts for one worker have an order.
 #[derive(Debug)]
 pub struct Effects {
-    /// The time of whatever has brought them about.
+    /// When this was decided.
     pub(in crate::entity) now: Mono,
     /// Queue this event in the journal.
     pub event: Option<Arc<EventRecord>>,
@@ -34,11 +34,11 @@ pub struct Effects {
     pub parts: Vec<(WorkerId, Vec<Part>)>,
     /// Read these pages.
     pub fetches: Vec<Fetch>,
-    /// Take these again after a while: their pages could not be read.
+    /// Take these again after a while, because their pages could not be read.
     pub retries: Vec<CatchUp>,
     /// Call `flush_presence` after the entity's `presence_interval`.
     pub presence_due: bool,
-    /// What the store has of it cannot be read: tell the operator why, once.
+    /// Its stored data cannot be read: tell the operator why, once.
     pub corrupt: Option<String>,
 }
 
@@ -49,14 +49,14 @@ pub struct Fetch {
     pub page: Page,
     /// What it is for.
     pub purpose: FetchFor,
-    /// To be kept until the entity has been handed the page.
+    /// Kept until the entity has received the page.
     pub out: PagesOut,
 }
 
 /// What a page is for.
 #[derive(Debug)]
 pub enum FetchFor {
-    /// A subscriber's gap: the events after this position.
+    /// What a subscriber has missed: the events after this position.
     Subscribe(Box<SubscribeRequest>, Seq),
     /// A paused subscription.
     CatchUp(CatchUp),
@@ -67,7 +67,7 @@ pub enum FetchFor {
 }
 
 impl FetchFor {
-    /// Bytes of bodies beyond which no more of the page is of use.
+    /// The rest of a page is useless after this many bytes of bodies.
     pub fn most_bytes(&self) -> usize {
         match self {
             Self::Subscribe(..) => RESUME_BYTES + 1,
@@ -78,7 +78,7 @@ impl FetchFor {
 }
 
 impl Effects {
-    /// None yet, of something that happens now.
+    /// Nothing yet, decided now.
     pub fn at(now: Mono) -> Self {
         Self {
             now,

@@ -131,15 +131,15 @@ impl Entity {
             }
             Known::TooEarly(wait) => self.refuse_op(reply, too_early(wait), fx),
             Known::Expired => {
-                // What was forgotten for an op that is not on disk is known again should that fail.
+                // An outcome that was forgotten for an op not yet on disk comes back if that op's
+                // commit fails.
                 self.nature.metrics.refused(ErrorCode::OpExpired);
                 self.put(Output::Refusal(reply, Box::new(op_expired(n))), fx);
             }
         }
     }
 
-    /// What is known of an op; nobody has asked for anything where there is nothing to look it up
-    /// in.
+    /// What is known of an op. Without any remembered outcomes it is new.
     pub(super) fn look_up(
         &mut self,
         user: &str,
@@ -186,7 +186,7 @@ fn n_reused(n: u64) -> WireError {
     WireError::new(ErrorCode::InvalidParams, message).reason("n_reused")
 }
 
-/// The longest time that a client whose ops began in the future is told to wait.
+/// The longest wait that is named to a client whose ops are dated in the future.
 const LONGEST_WAIT: Millis = 60_000;
 
 fn too_early(wait: Millis) -> WireError {
