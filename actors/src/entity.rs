@@ -24,6 +24,7 @@ mod shell;
 mod state;
 #[cfg(test)]
 mod tests;
+mod todo;
 mod turns;
 mod upkeep;
 
@@ -31,8 +32,9 @@ pub use actor::EntityActor;
 pub(crate) use actor::{Deliver, Stop};
 pub use env::EntityEnv;
 pub use eraser::PagesOut;
-pub use life::{Life, Rewriting, Todo};
+pub use life::Life;
 pub use messages::{Adopt, CatchUp, OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
 pub use shell::{Done, Ports, Read, Shell, Timer};
 pub use state::{Effects, Entity, Fetch, FetchFor};
+pub use todo::{Rewriting, Todo};
 pub use turns::{Rest, Turns};

@@ -15,11 +15,12 @@ use tokio::sync::oneshot;
 
 use super::messages::ToEntity;
 use super::nature::Nature;
-use super::state::{Effects, Entity, FetchFor, LostOp};
+use super::state::{Entity, FetchFor, LostOp};
+use super::todo::{Rewriting, Todo};
 use crate::answer::{corrupt, overloaded, unavailable};
 use crate::clock::{Millis, Mono};
 use crate::frames::Encoder;
-use crate::journal::{Committed, Journal, Progress, ToJournal, Watch};
+use crate::journal::{Committed, Journal, Progress, ToJournal};
 use crate::kind::Kind;
 use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
 use crate::record::EventRecord;
@@ -71,58 +72,6 @@ struct Reloading {
     entity: Box<Entity>,
     lost: Vec<LostOp>,
     pause: Duration,
-}
-
-/// What a life wants done, in this order.
-#[derive(Debug)]
-pub struct Todo {
-    /// What the entity wants done. Anything for the journal is already queued there.
-    pub effects: Effects,
-    /// Tell all relays that the entity has forgotten its followers.
-    pub lost: bool,
-    /// Load after this pause, and call [`Life::loaded`].
-    pub load: Option<Duration>,
-    /// Call [`Life::committed`] with what this shows from now on.
-    pub watch: Option<Watch>,
-    /// Wait for this, and call [`Life::rewritten`] with what it gives, if anything.
-    pub rewriting: Option<Rewriting>,
-    /// Last of all, take these, one after the other: they waited for the load.
-    pub waiting: Vec<ToEntity>,
-    /// Tell the directory that there is nothing left to do, with the mark of its question.
-    pub idle: Option<u64>,
-    /// It could not load: end after a while, and tell the directory. Until then it refuses messages,
-    /// so that nobody tries again at once.
-    pub end: bool,
-}
-
-impl Todo {
-    /// Nothing yet, for something that happens now.
-    pub fn at(now: Mono) -> Self {
-        Self {
-            effects: Effects::at(now),
-            lost: false,
-            load: None,
-            watch: None,
-            rewriting: None,
-            waiting: Vec::new(),
-            idle: None,
-            end: false,
-        }
-    }
-}
-
-/// What waits until erased bodies are gone from the disk.
-#[derive(Debug)]
-pub struct Rewriting {
-    written: oneshot::Receiver<()>,
-    progress: Arc<Progress>,
-}
-
-impl Rewriting {
-    /// Resolves when the outcome is known: to the progress of its life if it is on disk.
-    pub async fn written(self) -> Option<Arc<Progress>> {
-        self.written.await.is_ok().then_some(self.progress)
-    }
 }
 
 impl std::fmt::Debug for Life {
@@ -387,7 +336,7 @@ impl Life {
         let share = share.of(u32::try_from(rewrite.events.len()).unwrap_or(u32::MAX));
         let (written, decided) = oneshot::channel();
         let progress = progress(entity, todo);
-        todo.rewriting = Some(Rewriting { written: decided, progress: Arc::clone(&progress) });
+        todo.rewriting = Some(Rewriting::new(decided, Arc::clone(&progress)));
         permit.send(ToJournal::Rewrite { rewrite: *rewrite, share, progress, written });
     }
 

@@ -12,9 +12,10 @@ use greenroom_protocol::EntityId;
 
 use super::env::{EntityEnv, Loading, Waiting};
 use super::eraser::PagesOut;
-use super::life::{Life, Todo};
+use super::life::Life;
 use super::messages::{CatchUp, ToEntity};
 use super::state::{Effects, Fetch, FetchFor};
+use super::todo::Todo;
 use super::turns::{Rest, Turn};
 use crate::clock::{Mono, Now};
 use crate::directory::{Directory, ToDirectory};
