@@ -9,7 +9,7 @@ use greenroom_actors::clock::Millis;
 use greenroom_actors::directory::Directory;
 use greenroom_actors::identity::Identity;
 use greenroom_actors::ids::WorkerId;
-use greenroom_actors::journal::{Committer, CommitterLimits, Health, Journal};
+use greenroom_actors::journal::{Committer, CommitterLimits, Health, Journal, Outside};
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::Accounts;
 use greenroom_actors::metrics::JOURNAL_QUEUE_OPS;
@@ -312,7 +312,8 @@ async fn start_journal(
     let (journal, queue) = Journal::channel(config.journal.queue_ops);
     let JournalConfig { batch_ops, batch_bytes, linger, .. } = config.journal;
     let limits = CommitterLimits { batch_ops, batch_bytes, linger };
-    let (committer, health) = Committer::new(store, term, queue, limits);
+    let outside = Outside { pause: threads::pause_of_own_thread(), ..Outside::real() };
+    let (committer, health) = Committer::new(store, term, queue, limits, outside);
     threads::spawn_committer(committer)?;
     Ok((journal, health))
 }

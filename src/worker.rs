@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use greenroom_actors::clock::Clock;
 use greenroom_actors::directory::{Directory, DirectoryActor, DirectoryLimits, Shard, ToDirectory};
 use greenroom_actors::entity::{EntityEnv, Turns};
 use greenroom_actors::frames::Encoder;
@@ -12,7 +13,7 @@ use greenroom_actors::journal::Journal;
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::Accounts;
 use greenroom_actors::relay::{ParkedLimits, Relay, RelayActor, RelayHandle, ToRelay};
-use greenroom_actors::session::{Authenticate, SessionBounds, SessionEnv};
+use greenroom_actors::session::{Authenticate, SessionBounds, SessionEnv, unguessable};
 use greenroom_actors::store::Store;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -84,8 +85,9 @@ pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
         reads: Semaphore::new(READS),
         inbox: shared.entity_inbox,
         loading: Cell::new(0),
-        turns: Turns::new(shared.catch_up_percent),
+        turns: Turns::new(shared.catch_up_percent, Clock::REAL),
         corrupt: RefCell::default(),
+        rng: RefCell::new(fastrand::Rng::new()),
     };
     DirectoryActor::start_on_thread(Shard {
         kinds: shared.all_kinds,
@@ -108,6 +110,7 @@ pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
         authenticate: shared.authenticate,
         accounts: shared.accounts,
         bounds: shared.bounds,
+        random: unguessable,
         server: concat!("greenroom/", env!("CARGO_PKG_VERSION")).into(),
     })
 }

@@ -1,17 +1,25 @@
-//! Time as an argument: one clock that only goes on, for durations, and the one on the wall, for
-//! dates.
+//! Time as an argument: one clock that only goes forward, for durations, and the one on the wall,
+//! for dates.
 //!
-//! The wall's clock is set at times, by hand or over the network. So whatever lasts (a timeout, a
+//! The wall clock is set at times, by hand or over the network. So whatever lasts (a timeout, a
 //! window, an interval) is measured by [`Mono`], which does not mix with [`Millis`].
+//!
+//! Whoever receives something from outside (a socket, a mailbox, a queue, a timer) reads the clocks
+//! once and passes the time on. Nobody further in reads them.
 
-use std::sync::OnceLock;
-use std::time::Instant;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 /// The wall clock's time: milliseconds since the Unix epoch, as the wire format counts them. For
 /// dates: of events, tokens and ids.
 pub type Millis = u64;
 
-/// The time of a clock that nobody sets, in milliseconds since the process' first look at it. For
+/// Nanoseconds in a millisecond.
+const NANOS: u64 = 1_000_000;
+
+/// The time of a clock that nobody sets, in nanoseconds since it was first read in this process. For
 /// whatever lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mono(u64);
@@ -24,18 +32,28 @@ impl Mono {
 
     /// `ms` milliseconds after [`ZERO`](Self::ZERO).
     pub const fn at(ms: u64) -> Self {
-        Self(ms)
+        Self(ms.saturating_mul(NANOS))
     }
 
-    /// `ms` later.
+    /// Nanoseconds since [`ZERO`](Self::ZERO).
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// `ms` milliseconds later.
     #[must_use]
     pub const fn after(self, ms: u64) -> Self {
-        Self(self.0.saturating_add(ms))
+        Self(self.0.saturating_add(ms.saturating_mul(NANOS)))
     }
 
-    /// Milliseconds since `earlier`; 0 if that is later.
+    /// Whole milliseconds since `earlier`; 0 if that is later.
     pub const fn since(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
+        self.0.saturating_sub(earlier.0) / NANOS
+    }
+
+    /// The time since `earlier`; zero if that is later.
+    pub const fn elapsed_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
@@ -58,10 +76,92 @@ pub fn wall() -> Millis {
 /// The time now by the clock that nobody sets.
 pub fn mono() -> Mono {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
-    Mono(u64::try_from(BEGAN.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX))
+    let since = BEGAN.get_or_init(Instant::now).elapsed();
+    // Enough for five centuries.
+    Mono(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// The time now by both.
+/// The time now by both. Dates are no finer than a millisecond, so the wall clock is not read again
+/// on this thread before one is over, and most calls read one clock only.
 pub fn now() -> Now {
-    Now { wall: wall(), mono: mono() }
+    thread_local! {
+        static LAST: Cell<Option<Now>> = const { Cell::new(None) };
+    }
+    let mono = mono();
+    if let Some(last) = LAST.get()
+        && mono.0.saturating_sub(last.mono.0) < NANOS
+    {
+        return Now { wall: last.wall, mono };
+    }
+    let now = Now { wall: wall(), mono };
+    LAST.set(Some(now));
+    now
+}
+
+/// A clock for code that runs on its own and that nobody can tell the time: the real one, or one
+/// that a test sets.
+#[derive(Debug, Clone, Default)]
+pub struct Clock(Option<Arc<AtomicU64>>);
+
+impl Clock {
+    /// The process's clock.
+    pub const REAL: Self = Self(None);
+
+    /// One that stands at [`Mono::ZERO`] until it is [`set`](Self::set). Its clones are the same
+    /// clock.
+    pub fn manual() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    /// The time now.
+    pub fn mono(&self) -> Mono {
+        match &self.0 {
+            None => mono(),
+            Some(time) => Mono(time.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Sets a manual clock. The real one cannot be set, and is not.
+    pub fn set(&self, now: Mono) {
+        if let Some(time) = &self.0 {
+            time.store(now.0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    /// Who receives messages, and so reads the clocks.
+    const EDGES: [&str; 1] = ["entity/actor.rs"];
+    const READS: [&str; 6] =
+        ["Instant::now", "SystemTime", "clock::now", "clock::wall", "clock::mono", "fastrand::u"];
+
+    fn impure(src: &Path, dir: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(src).unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                if !name.ends_with("tests") {
+                    impure(src, &path, found);
+                }
+            } else if !EDGES.contains(&&*name) && !name.ends_with("tests.rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let reads = READS.iter().filter(|read| text.contains(**read));
+                found.extend(reads.map(|read| format!("{name}: {read}")));
+            }
+        }
+    }
+
+    #[test]
+    fn time_and_chance_are_arguments_in_the_core() {
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut found = Vec::new();
+        for part in ["entity", "journal", "limits", "session", "relay"] {
+            impure(&src, &src.join(part), &mut found);
+        }
+        assert!(found.is_empty(), "{found:?}");
+    }
 }

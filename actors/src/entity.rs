@@ -13,22 +13,28 @@
 mod actor;
 mod audience;
 mod dedupe;
+mod env;
 mod eraser;
 mod identity;
 mod life;
 mod messages;
 mod nature;
 mod ring;
+mod shell;
 mod state;
 #[cfg(test)]
 mod tests;
+mod todo;
 mod turns;
 mod upkeep;
 
+pub use actor::EntityActor;
 pub(crate) use actor::{Deliver, Stop};
-pub use actor::{EntityActor, EntityEnv};
+pub use env::EntityEnv;
 pub use eraser::PagesOut;
-pub use life::{Life, Rewriting, Todo};
+pub use life::Life;
 pub use messages::{Adopt, CatchUp, OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
+pub use shell::{Done, Ports, Read, Shell, Timer};
 pub use state::{Effects, Entity, Fetch, FetchFor};
-pub use turns::Turns;
+pub use todo::{Rewriting, Todo};
+pub use turns::{Rest, Turns};

@@ -1,15 +1,16 @@
 //! The journal's queue and the committer that empties it: group commit without a timer.
 //!
-//! While one transaction runs, the next batch gathers. One transaction holds all that was queued,
-//! up to a number of messages and bytes; a journal row holds all that one entity adds in it.
+//! While one transaction runs, the next batch gathers. One transaction holds everything that was
+//! queued, up to a number of messages and bytes; a journal row holds everything that one entity adds
+//! in it.
 //!
 //! * The queue is bounded (`journal.queue_ops`): an entity that finds it full answers ops with
 //!   `overloaded`.
-//! * Each life of an entity has one [`Progress`]: the committer tells through it how far the log is
-//!   on disk, or that a transaction failed. After a failure whatever else that life queued is
-//!   skipped, so that no log gets a gap.
-//! * A transaction whose outcome is unknown is asked after until it is known; meanwhile everything
-//!   waits.
+//! * Each life of an entity has one [`Progress`]: through it the committer reports how much of the
+//!   log is on disk, or that a transaction failed. After a failure everything else that the life has
+//!   queued is skipped, so that no log gets a gap.
+//! * If the outcome of a transaction is unknown, the committer asks the store until it is known;
+//!   meanwhile everything waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,55 +29,55 @@ mod tests;
 
 #[cfg(test)]
 pub(crate) use batch::Gathered;
-pub use committer::{Committer, CommitterLimits, Health, Pause};
+pub use committer::{Committer, CommitterLimits, Health, Outside, Pause};
 pub use progress::{Committed, Progress, Watch};
 
-/// What the journal is told.
+/// A message to the journal.
 #[derive(Debug)]
 pub enum ToJournal {
     /// An event of an entity's log.
     Event {
-        /// Whose.
+        /// The entity.
         entity: EntityId,
-        /// Which log.
+        /// Its log.
         epoch: Epoch,
-        /// Its place.
+        /// The event's place in the log.
         seq: Seq,
-        /// Its record as JSON.
+        /// The event's record as JSON.
         text: Bytes,
-        /// What it has erased.
+        /// What the event has erased.
         erasure: Option<Box<Erasure>>,
-        /// Whom to tell.
+        /// The life to notify.
         progress: Arc<Progress>,
     },
     /// A snapshot; the events up to its seq were queued before it.
     Snapshot {
         /// What to store.
         row: Box<SnapshotRow>,
-        /// Whose life it belongs to.
+        /// The life that it belongs to.
         progress: Arc<Progress>,
     },
     /// Rows to delete; a snapshot that covers them was queued before.
     Trim {
-        /// Which ones.
+        /// The rows.
         trim: Trim,
         /// Its share of what is deleted at once.
         share: TrimShare,
-        /// Whose life it belongs to.
+        /// The life that it belongs to.
         progress: Arc<Progress>,
     },
     /// Bodies to erase, of events that are on disk.
     Rewrite {
-        /// Which ones.
+        /// The bodies.
         rewrite: Rewrite,
         /// Its share of what is deleted at once.
         share: TrimShare,
-        /// Whose life it belongs to.
+        /// The life that it belongs to.
         progress: Arc<Progress>,
-        /// Told when it is on disk; dropped when it is not.
+        /// Receives a message once it is on disk; dropped if that fails.
         written: oneshot::Sender<()>,
     },
-    /// Tell when everything queued before this is decided.
+    /// Send a message once the outcome of everything queued before this is known.
     Barrier(oneshot::Sender<()>),
 }
 
@@ -87,11 +88,11 @@ pub struct Journal {
     trimming: Arc<AtomicUsize>,
 }
 
-/// Most rows that are to be deleted at once, about: by what waits and by the transaction under way.
-/// Deleting one takes 55 to 80 µs, and all ops behind it wait.
+/// The approximate number of rows that may be deleted at once, in the queue and in the running
+/// transaction. Deleting a row takes 55 to 80 µs, and all ops behind it wait.
 const TRIM_ROWS: usize = 256;
 
-/// A share of the rows that may be deleted at once; free again when it is dropped.
+/// A share of the rows that may be deleted at once. Dropping it returns the share.
 #[derive(Debug)]
 pub struct TrimShare {
     trimming: Arc<AtomicUsize>,
@@ -99,7 +100,7 @@ pub struct TrimShare {
 }
 
 impl TrimShare {
-    /// A share of so many rows.
+    /// The same share with this number of rows.
     #[must_use]
     pub fn of(mut self, rows: u32) -> Self {
         self.rows += rows as usize;
@@ -126,23 +127,22 @@ impl Journal {
         self.queue.try_reserve().ok()
     }
 
-    /// A share of what may be deleted or rewritten at once, of nothing yet; none while that is
-    /// taken.
+    /// An empty share of what may be deleted or rewritten at once; none while the limit is reached.
     pub fn may_trim(&self) -> Option<TrimShare> {
         let free = self.trimming.load(Ordering::Relaxed) < TRIM_ROWS;
         free.then(|| TrimShare { trimming: Arc::clone(&self.trimming), rows: 0 })
     }
 
-    /// Messages that wait.
+    /// The number of messages that wait.
     pub fn waiting(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
-    /// Waits until everything queued so far is decided.
+    /// Waits until the outcome of everything queued so far is known.
     pub async fn barrier(&self) {
         let (done, reached) = oneshot::channel();
         if self.queue.send(ToJournal::Barrier(done)).await.is_ok() {
-            // A committer that has ended decides nothing more either.
+            // If the committer has ended, there will be no more outcomes.
             let _ = reached.await;
         }
     }

@@ -1,14 +1,14 @@
-//! Rate limits: token buckets, one by itself or one for each key.
+//! Rate limits: token buckets, single ones or one for each key.
 //!
-//! A bucket holds `burst` tokens and regains `per_second` of them every second, evenly. What a
-//! request costs is up to the caller (1, or its bytes).
+//! A bucket holds `burst` tokens and regains `per_second` of them every second, evenly. The caller
+//! passes the cost of a request (1, or its bytes) and the time: nothing here reads a clock, except
+//! where an account is charged for an answer.
 
 use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::keyed::DashMapStateStore;
@@ -16,7 +16,9 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{NotUntil, Quota, RateLimiter};
 
 pub use account::{Account, Accounts, Allowance, KeptAwake, NotWoken, Payer};
-pub use clock::Monotonic;
+use clock::Told;
+
+use crate::clock::Mono;
 
 mod account;
 mod clock;
@@ -28,7 +30,7 @@ mod tests;
 pub struct Rate {
     /// Tokens regained a second.
     pub per_second: NonZeroU32,
-    /// Tokens a rested bucket holds, and thereby the dearest single request.
+    /// Tokens a full bucket holds, which is also the most that a single request can cost.
     pub burst: NonZeroU32,
 }
 
@@ -64,93 +66,78 @@ pub enum Refused {
     },
 }
 
-/// One bucket: 32 bytes with the default clock, and nothing on the heap.
+/// One bucket: 32 bytes, and nothing on the heap.
 #[derive(Debug)]
-pub struct Bucket<C = Monotonic>(RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<Nanos>>)
-where
-    C: Clock<Instant = Nanos>;
+pub struct Bucket(RateLimiter<NotKeyed, InMemoryState, Told, NoOpMiddleware<Nanos>>);
 
 impl Bucket {
     /// A full bucket.
     pub fn new(rate: Rate) -> Self {
-        Self::with_clock(rate, Monotonic)
-    }
-}
-
-impl<C: Clock<Instant = Nanos>> Bucket<C> {
-    /// A full bucket whose time is `clock`'s.
-    pub fn with_clock(rate: Rate, clock: C) -> Self {
-        Self(RateLimiter::new(rate.quota(), InMemoryState::default(), clock))
+        Told::at(Mono::ZERO, || {
+            Self(RateLimiter::new(rate.quota(), InMemoryState::default(), Told))
+        })
     }
 
     /// Takes `cost` tokens, or none.
     ///
     /// # Errors
-    /// When they will be there, or that they never will.
-    pub fn check(&self, cost: u32) -> Result<(), Refused> {
+    /// Says when the tokens will be available, or that they never will.
+    pub fn check(&self, cost: u32, now: Mono) -> Result<(), Refused> {
         let Some(cost) = NonZeroU32::new(cost) else { return Ok(()) };
-        outcome(self.0.check_n(cost), self.0.clock())
+        outcome(Told::at(now, || self.0.check_n(cost)), now)
     }
 }
 
-type Keys<K, C> = RateLimiter<K, DashMapStateStore<K>, C, NoOpMiddleware<Nanos>>;
+type Keys<K> = RateLimiter<K, DashMapStateStore<K>, Told, NoOpMiddleware<Nanos>>;
 
 /// A bucket for each key.
 ///
-/// A full bucket is as good as none, and is forgotten: from time to time a check also cleans up. So
-/// the memory follows the number of keys seen within the time in which a bucket fills, at most
-/// twice that and [`UNCLEANED`](Self::UNCLEANED).
+/// A full bucket is as good as none, so it is forgotten: from time to time a check also cleans up.
+/// At most twice as many keys are kept as were seen within the time in which a bucket fills, plus
+/// [`UNCLEANED`](Self::UNCLEANED).
 #[derive(Debug)]
-pub struct Keyed<K, C = Monotonic>
+pub struct Keyed<K>
 where
     K: Hash + Eq + Clone,
-    C: Clock<Instant = Nanos>,
 {
-    buckets: Keys<K, C>,
-    /// Checks to go until the next cleaning.
+    buckets: Keys<K>,
+    /// Checks left until the next cleaning.
     until_cleaning: AtomicUsize,
 }
 
 impl<K: Hash + Eq + Clone> Keyed<K> {
-    /// Full buckets for all keys.
-    pub fn new(rate: Rate) -> Self {
-        Self::with_clock(rate, Monotonic)
-    }
-}
-
-impl<K: Hash + Eq + Clone, C: Clock<Instant = Nanos>> Keyed<K, C> {
-    /// Checks that happen at least between two cleanings.
+    /// The least number of checks between two cleanings.
     pub const UNCLEANED: usize = 1024;
 
-    /// Full buckets for all keys, whose time is `clock`'s.
-    pub fn with_clock(rate: Rate, clock: C) -> Self {
-        let buckets = RateLimiter::new(rate.quota(), DashMapStateStore::default(), clock);
+    /// Full buckets for all keys.
+    pub fn new(rate: Rate) -> Self {
+        let state = DashMapStateStore::default();
+        let buckets = Told::at(Mono::ZERO, || RateLimiter::new(rate.quota(), state, Told));
         Self { buckets, until_cleaning: AtomicUsize::new(Self::UNCLEANED) }
     }
 
     /// Takes `cost` tokens from the bucket of `key`, or none.
     ///
     /// # Errors
-    /// When they will be there, or that they never will.
-    pub fn check(&self, key: &K, cost: u32) -> Result<(), Refused> {
+    /// Says when the tokens will be available, or that they never will.
+    pub fn check(&self, key: &K, cost: u32, now: Mono) -> Result<(), Refused> {
         let Some(cost) = NonZeroU32::new(cost) else { return Ok(()) };
-        // A check adds at most one key, so counting checks bounds the keys without a timer. The
-        // count may be seen at 0 by one caller alone, and wraps for nobody: whoever takes the last
-        // one sets it anew.
+        // A check adds at most one key, so counting checks bounds the keys without a timer. Only
+        // one caller can see the count at 1, and that one sets it anew.
         if self
             .until_cleaning
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
             == Ok(1)
         {
-            self.clean();
+            self.clean(now);
         }
-        outcome(self.buckets.check_key_n(key, cost), self.buckets.clock())
+        outcome(Told::at(now, || self.buckets.check_key_n(key, cost)), now)
     }
 
     /// Forgets the keys whose buckets are full again. Takes time in proportion to the number of
     /// keys.
-    pub fn clean(&self) {
-        self.buckets.retain_recent();
+    pub fn clean(&self, now: Mono) {
+        Told::at(now, || self.buckets.retain_recent());
         let left = self.buckets.len();
         if left < Self::UNCLEANED {
             self.buckets.shrink_to_fit();
@@ -171,10 +158,12 @@ impl<K: Hash + Eq + Clone, C: Clock<Instant = Nanos>> Keyed<K, C> {
 
 type Checked = Result<Result<(), NotUntil<Nanos>>, governor::InsufficientCapacity>;
 
-fn outcome<C: Clock<Instant = Nanos>>(checked: Checked, clock: &C) -> Result<(), Refused> {
+fn outcome(checked: Checked, now: Mono) -> Result<(), Refused> {
     match checked {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(not_until)) => Err(Refused::RetryAfter(not_until.wait_time_from(clock.now()))),
+        Ok(Err(not_until)) => {
+            Err(Refused::RetryAfter(not_until.wait_time_from(Nanos::from(now.nanos()))))
+        }
         Err(governor::InsufficientCapacity(burst)) => Err(Refused::TooBig { burst }),
     }
 }

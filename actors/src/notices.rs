@@ -3,12 +3,13 @@
 //! there were.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+
+use crate::clock::Mono;
 
 /// Lines for one reason in one interval.
 const MOST: u32 = 5;
-/// The interval.
-const EVERY: Duration = Duration::from_secs(10);
+/// The interval, in ms.
+const EVERY: u64 = 10_000;
 
 /// Those of this process.
 pub static NOTICES: Notices = Notices::new();
@@ -20,7 +21,7 @@ pub struct Notices(Mutex<Vec<(&'static str, Interval)>>);
 
 #[derive(Debug)]
 struct Interval {
-    began: Instant,
+    began: Mono,
     written: u32,
     left_out: u64,
 }
@@ -33,7 +34,7 @@ impl Notices {
 
     /// Whether a line for `reason` is to be written at the time `now`, and if so, how many were
     /// left out since the last one.
-    pub fn admit(&self, reason: &'static str, now: Instant) -> Option<u64> {
+    pub fn admit(&self, reason: &'static str, now: Mono) -> Option<u64> {
         // Nothing panics while it is held.
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let at = all.iter().position(|(known, _)| *known == reason).unwrap_or_else(|| {
@@ -41,7 +42,7 @@ impl Notices {
             all.len() - 1
         });
         let interval = &mut all[at].1;
-        if now.saturating_duration_since(interval.began) >= EVERY {
+        if now.since(interval.began) >= EVERY {
             (interval.began, interval.written) = (now, 0);
         }
         if interval.written < MOST {
@@ -66,13 +67,12 @@ mod tests {
     #[test]
     fn a_reason_has_a_few_lines_in_each_interval_and_the_rest_is_counted() {
         let notices = Notices::new();
-        let begin = Instant::now();
-        let written = |reason, at: Duration, times: u32| {
-            (0..times).filter_map(|_| notices.admit(reason, begin + at)).collect::<Vec<_>>()
+        let written = |reason, at: u64, times: u32| {
+            (0..times).filter_map(|_| notices.admit(reason, Mono::at(at))).collect::<Vec<_>>()
         };
-        assert_eq!(written("origin", Duration::ZERO, 1000), [0; MOST as usize]);
-        assert_eq!(written("token", Duration::ZERO, 1), [0], "another reason has lines of its own");
-        assert_eq!(written("origin", EVERY - Duration::from_millis(1), 1), [0; 0]);
+        assert_eq!(written("origin", 0, 1000), [0; MOST as usize]);
+        assert_eq!(written("token", 0, 1), [0], "another reason has lines of its own");
+        assert_eq!(written("origin", EVERY - 1, 1), [0; 0]);
         assert_eq!(written("origin", EVERY, 2), [996, 0], "996 were left out: 995 and one");
         assert_eq!(written("origin", EVERY * 2, 6), [0; MOST as usize]);
         assert_eq!(written("origin", EVERY * 9, 1), [1]);

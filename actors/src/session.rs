@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use greenroom_protocol::results::SessionLimits;
 use greenroom_protocol::{CodecKind, WireError};
+use ulid::Ulid;
 
 use crate::answer::Asker;
 use crate::clock::Millis;
@@ -69,6 +70,9 @@ pub struct SessionEnv {
     pub accounts: Arc<Accounts>,
     /// The bounds of each session.
     pub bounds: SessionBounds,
+    /// Draws what is random in the id of a client that has none yet. Nobody may be able to guess
+    /// it: anonymous users are named after it. See [`unguessable`].
+    pub random: fn() -> u128,
     /// The server's name and version, as `connect` tells it.
     pub server: String,
 }
@@ -93,6 +97,12 @@ pub struct SessionBounds {
     pub abuse_after: u32,
     /// That window, in ms.
     pub abuse_window_ms: u64,
+}
+
+/// A random number that nobody can guess.
+pub fn unguessable() -> u128 {
+    // Drawn from a generator that the operating system has seeded.
+    Ulid::new().random()
 }
 
 impl SessionEnv {

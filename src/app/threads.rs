@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_http::{HttpService, KeepAlive};
 use actix_service::{fn_service, map_config};
 use actix_web::dev::AppConfig;
-use greenroom_actors::journal::Committer;
+use greenroom_actors::journal::{Committer, Pause};
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -23,13 +23,9 @@ const TIMER: Duration = Duration::from_millis(1);
 /// How long an HTTP connection without a request stays open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// The committer has a thread of its own, so that no session waits for it and it for no session.
-pub(super) fn spawn_committer(committer: Committer) -> Result<(), Failure> {
-    let failed =
-        |error: std::io::Error| Failure::Runtime(format!("cannot start the committer: {error}"));
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let committer = committer.with_pause(Box::new(|length| {
+/// A way to wait for code that has a thread to itself.
+pub(super) fn pause_of_own_thread() -> Pause {
+    Box::new(|length| {
         Box::pin(async move {
             if length < TIMER {
                 // There is nothing else on this thread to be held up.
@@ -38,7 +34,15 @@ pub(super) fn spawn_committer(committer: Committer) -> Result<(), Failure> {
                 tokio::time::sleep(length).await;
             }
         })
-    }));
+    })
+}
+
+/// The committer has a thread of its own, so that no session waits for it and it for no session.
+pub(super) fn spawn_committer(committer: Committer) -> Result<(), Failure> {
+    let failed =
+        |error: std::io::Error| Failure::Runtime(format!("cannot start the committer: {error}"));
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     std::thread::Builder::new()
         .name("committer".into())
         .spawn(move || runtime.block_on(committer.run()))

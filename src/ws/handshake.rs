@@ -1,10 +1,10 @@
 //! What a client must bring to be let in, and what it gets otherwise.
 
 use std::net::IpAddr;
-use std::time::Instant;
 
 use actix_http::header::{self, HeaderValue};
 use actix_http::{Response, StatusCode, ws};
+use greenroom_actors::clock;
 use greenroom_actors::notices::NOTICES;
 use greenroom_protocol::CodecKind;
 
@@ -35,7 +35,7 @@ impl Refused {
     /// of the client's that is not escaped.
     pub fn note(&self, address: Option<IpAddr>) {
         CONNECTIONS_REFUSED.counter_with([self.reason]).increment(1);
-        if let Some(left_out) = NOTICES.admit(self.reason, Instant::now()) {
+        if let Some(left_out) = NOTICES.admit(self.reason, clock::mono()) {
             let (reason, status, address) =
                 (self.reason, self.status.as_u16(), address.map(tracing::field::display));
             tracing::info!(reason, status, address, left_out, why = %self.message, "a connection is refused");

@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
 
 use actix_codec::{AsyncRead, AsyncWrite, Framed};
 use actix_http::body::BodySize;
@@ -113,7 +112,7 @@ impl Gate {
         if self.shut.load(Ordering::Relaxed) {
             return Err(busy("shutting_down", "the server stops; reconnect"));
         }
-        if self.rate.check(&address, 1).is_err() {
+        if self.rate.check(&address, 1, clock::mono()).is_err() {
             greenroom_actors::metrics::record_rate_limited("address");
             let message = "too many connections from this address in a short time; wait a second";
             return Err(Refused::new("rate", StatusCode::TOO_MANY_REQUESTS, message));
@@ -200,7 +199,7 @@ fn note_close(code: CloseCode, address: IpAddr, user: Option<&str>) {
         | CloseCode::TooBig => code.as_str(),
         _ => return,
     };
-    if let Some(left_out) = NOTICES.admit(reason, Instant::now()) {
+    if let Some(left_out) = NOTICES.admit(reason, clock::mono()) {
         tracing::info!(reason, %address, user, left_out, "a connection is closed");
     }
 }

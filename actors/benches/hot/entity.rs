@@ -6,6 +6,7 @@ use std::sync::Arc;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use greenroom_actors::answer::Asker;
+use greenroom_actors::clock::Mono;
 use greenroom_actors::entity::{Effects, Entity, OpRequest, Sender, SubscribeRequest, ToEntity};
 use greenroom_actors::store::Loaded;
 use greenroom_protocol::RawJson;
@@ -74,7 +75,7 @@ fn entity() -> Entity {
         after: None,
         reply: rig::reply(&asker, 1),
     };
-    entity.take(ToEntity::Subscribe(Box::new(request)), &mut Effects::default());
+    entity.take(ToEntity::Subscribe(Box::new(request)), &mut Effects::at(Mono::ZERO));
     entity
 }
 
@@ -82,11 +83,11 @@ fn entity() -> Entity {
 fn decide(entity: &mut Entity, requests: Vec<OpRequest>, seq: u64) -> Vec<Effects> {
     let mut effects = Vec::with_capacity(requests.len() + 1);
     for request in requests {
-        let mut fx = Effects::default();
+        let mut fx = Effects::at(Mono::ZERO);
         entity.op(request, NOW, true, &mut fx);
         effects.push(fx);
     }
-    let mut released = Effects::default();
+    let mut released = Effects::at(Mono::ZERO);
     entity.committed_through(seq, &mut released);
     effects.push(released);
     effects
@@ -132,7 +133,7 @@ fn repeat(bencher: Bencher<'_, '_>) {
             posters.post(turn % CLIENTS, turn % EACH + 1)
         })
         .bench_local_values(|request| {
-            let mut fx = Effects::default();
+            let mut fx = Effects::at(Mono::ZERO);
             entity.op(request, NOW, true, &mut fx);
             assert!(fx.event.is_none(), "a repeat causes no event");
             fx

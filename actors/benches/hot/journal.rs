@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use greenroom_actors::journal::{Committer, CommitterLimits, Journal, Progress, ToJournal};
+use greenroom_actors::journal::{
+    Committer, CommitterLimits, Journal, Outside, Progress, ToJournal,
+};
 use greenroom_actors::record::EventRecord;
 use greenroom_actors::store::{
     Batch, CommitError, Fence, Loaded, Page, Settled, Store, StoreError,
@@ -71,7 +73,7 @@ fn committer(store: &Arc<AcceptsAll>, text: &Bytes) -> Committer {
     }
     let limits =
         CommitterLimits { batch_ops: 4096, batch_bytes: 4 * 1024 * 1024, linger: Duration::ZERO };
-    Committer::new(Arc::clone(store) as Arc<dyn Store>, 1, queue, limits).0
+    Committer::new(Arc::clone(store) as Arc<dyn Store>, 1, queue, limits, Outside::real()).0
 }
 
 /// One iteration takes 1,024 queued events of 64 entities, gathers them into one transaction of 64

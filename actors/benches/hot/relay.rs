@@ -58,7 +58,7 @@ fn relay() -> Rc<RefCell<Relay>> {
             after: None,
             reply: rig::reply(&asker, 1),
         };
-        let mut fx = Effects::default();
+        let mut fx = Effects::at(Mono::ZERO);
         entity.take(ToEntity::Subscribe(Box::new(request)), &mut fx);
         for (_, parts) in fx.parts {
             relay.borrow_mut().receive(ToRelay::Parts { entity: rig::room(0), parts });

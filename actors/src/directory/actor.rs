@@ -57,6 +57,7 @@ impl Host for OnThread<'_> {
         kind: &Arc<Kind>,
         incarnation: u64,
         after_crash: bool,
+        now: clock::Mono,
     ) -> Addr<EntityActor> {
         let actor = EntityActor::new(
             entity.clone(),
@@ -64,6 +65,7 @@ impl Host for OnThread<'_> {
             Rc::clone(self.env),
             incarnation,
             after_crash,
+            now,
         );
         // Before it starts, which is after this turn of the thread: until then the mailbox would
         // hold actix's default of 16.

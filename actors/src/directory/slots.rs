@@ -49,6 +49,7 @@ pub trait Host {
         kind: &Arc<Kind>,
         incarnation: u64,
         after_crash: bool,
+        now: Mono,
     ) -> Self::Mailbox;
 
     /// How many entities load, or wait for their turn to.
@@ -272,7 +273,7 @@ impl<M> Slots<M> {
             KindMetrics::of(kind.name()).wake_refused();
             return Err(overloaded("directory"));
         }
-        let kept = payer.map(|payer| payer.wake(crowded)).transpose().map_err(not_woken)?;
+        let kept = payer.map(|payer| payer.wake(crowded, now)).transpose().map_err(not_woken)?;
         let incarnation = self.next_incarnation;
         self.next_incarnation += 1;
         let crashed = self
@@ -280,7 +281,7 @@ impl<M> Slots<M> {
             .iter()
             .position(|crashed| crashed == entity)
             .map(|index| self.crashed.swap_remove(index));
-        let mailbox = host.start(entity, &kind, incarnation, crashed.is_some());
+        let mailbox = host.start(entity, &kind, incarnation, crashed.is_some(), now);
         let slot = Slot { mailbox, incarnation, last_used: now, sent: 0, blocked: None, kept };
         self.slots.insert(entity.clone(), slot);
         self.round.push_back((entity.clone(), incarnation));

@@ -50,6 +50,7 @@ impl Host for Fake {
         _: &Arc<Kind>,
         incarnation: u64,
         after_crash: bool,
+        _: Mono,
     ) -> Mailbox {
         let mailbox = Mailbox {
             letters: Rc::default(),
@@ -396,7 +397,7 @@ fn payers(wakes: u32, awake: usize) -> Accounts {
 }
 
 fn somebody(accounts: &Accounts, last: u8) -> Payer {
-    accounts.payer(None, [192, 0, 2, last].into())
+    accounts.payer(None, [192, 0, 2, last].into(), Mono::ZERO)
 }
 
 #[test]

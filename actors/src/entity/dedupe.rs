@@ -5,19 +5,19 @@
 //! known, so it is not executed again.
 //!
 //! At most `max_clients` clients are kept. When one is forgotten, the horizon moves up to its last
-//! op. What is asked by a stranger may be a repeat of a forgotten one's, unless it began after the
-//! horizon; and so may what is asked by a client that was met again, unless it began after the
-//! horizon that it was met behind.
+//! op. An op of an unknown client may be a repeat from a forgotten one, unless it began after the
+//! horizon. The same holds for a client that returned after it may have been forgotten, with the
+//! horizon at its return.
 //!
-//! When an op began is the client's word: it says so, or its client id does, a ULID. The word is
-//! believed for this alone, and only as long as it stays the same: an op that began by its word at
-//! or before it was executed is behind the horizon once its client is forgotten. An op whose word
-//! is ahead of that time would not be, so its client is not forgotten before that time has come.
-//! Until then it counts apart, and there are at most `max_clients` such clients: one more has to
-//! wait. So the horizon is never ahead of the server's clock, and whatever a client says, it is its
-//! own ops that are refused or executed twice.
+//! The client says when an op began, either explicitly or by its client id, which is a ULID. That
+//! time is used for nothing else, and must be the same in every repeat. An op that began, by this
+//! time, no later than it was executed is behind the horizon once its client is forgotten. An op
+//! that claims a later time would not be, so its client is not forgotten until that time has come.
+//! Such clients are counted separately, at most `max_clients` of them, and one more has to wait. So
+//! the horizon is never ahead of the server's clock, and a client that lies affects only its own
+//! ops, which are refused or executed twice.
 //!
-//! Everything here follows from the journal, and is packed into snapshots.
+//! Everything here can be derived from the journal, and is packed into snapshots.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU64;
@@ -43,12 +43,12 @@ mod tests;
 pub enum Known {
     /// It was not executed.
     New,
-    /// It was, with this outcome.
+    /// It was executed, with this outcome.
     Done(Outcome),
-    /// It is too long ago to know.
+    /// It is too old: its outcome is forgotten, if there was one.
     Expired,
-    /// It was not, but it began in the future, as too many others did. It may be executed after
-    /// this many milliseconds.
+    /// It was not executed, but it is dated in the future, and so are the ops of too many other
+    /// clients. It may be executed after this many milliseconds.
     TooEarly(Millis),
 }
 
@@ -64,7 +64,7 @@ pub struct Outcome {
     /// What the behaviour returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<RawJson>,
-    /// Which op it is the outcome of. Earlier versions did not keep it, or another hash by another
+    /// The hash of the op. Earlier versions did not store it, or stored another hash under another
     /// name.
     #[serde(rename = "op", default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<NonZeroU64>,
@@ -87,9 +87,9 @@ impl Equivalent<Key> for Asked<'_> {
 #[derive(Debug, Clone, Default)]
 pub struct Dedupe {
     clients: HashMap<Key, Window, RandomState>,
-    /// 0 before anybody was forgotten.
+    /// 0 until a client was forgotten.
     horizon: Millis,
-    /// The clients that are not to be forgotten before a time, by that time.
+    /// The clients that must not be forgotten before a time, ordered by that time.
     ahead: Rare<BTreeSet<(Millis, Key)>>,
     /// The time of the last event, numbered or not.
     last_at: Millis,
@@ -100,13 +100,13 @@ pub struct Dedupe {
 
 #[derive(Debug, Clone, Default)]
 struct Window {
-    /// By number. Nearly all come in that order.
+    /// Ordered by number. Nearly all arrive in that order.
     outcomes: VecDeque<Outcome>,
     /// The highest number forgotten.
     floor: u64,
-    /// The horizon when this client was met: it may be one that had been forgotten.
+    /// The horizon when this client appeared: it may have been forgotten before.
     met_behind: Millis,
-    /// When all of its ops were executed and had begun, by its word.
+    /// The latest time at which any of its ops was executed or, according to the client, began.
     over: Millis,
 }
 
@@ -126,10 +126,10 @@ struct PackedClient {
     user: Arc<str>,
     client: Arc<str>,
     floor: u64,
-    /// Earlier versions did not keep it.
+    /// Earlier versions did not store it.
     #[serde(default)]
     met_behind: Option<Millis>,
-    /// Likewise.
+    /// Earlier versions did not store it either.
     #[serde(default)]
     over: Millis,
     outcomes: VecDeque<Outcome>,
@@ -146,7 +146,7 @@ impl Empty for Dedupe {
         &EMPTY
     }
 
-    /// Whether nothing was ever asked: then every op is new.
+    /// Whether nothing was ever recorded: then every op is new.
     fn is_empty(&self) -> bool {
         self.clients.is_empty() && self.last_at == 0 && self.horizon == 0
     }
@@ -158,13 +158,13 @@ impl Window {
         self.outcomes.iter().map(|outcome| outcome.seq).max().unwrap_or(0)
     }
 
-    /// Whether `n` follows all numbers that are kept: nearly every op's does, and the others need
-    /// not be looked at then.
+    /// Whether `n` is above all numbers that are kept. This is so for nearly every op, and saves the
+    /// search.
     fn is_next(&self, n: u64) -> bool {
         self.outcomes.back().is_none_or(|last| last.n < n)
     }
 
-    /// The outcome of an op that is kept.
+    /// The outcome of op `n`, if it is kept.
     fn find(&self, n: u64) -> Option<&Outcome> {
         if self.is_next(n) {
             return None;
@@ -173,7 +173,7 @@ impl Window {
         Some(&self.outcomes[at])
     }
 
-    /// Keeps one more outcome. Numbers grow, but holes may be filled late.
+    /// Keeps one more outcome. Numbers grow, but gaps may be filled later.
     fn insert(&mut self, outcome: Outcome) {
         if self.is_next(outcome.n) {
             self.outcomes.push_back(outcome);
@@ -185,13 +185,13 @@ impl Window {
 }
 
 impl Dedupe {
-    /// Remembers nothing yet.
+    /// No outcomes yet.
     pub fn new(max_clients: usize, max_ops: usize) -> Self {
         let bound = |most: usize| u32::try_from(most.max(1)).unwrap_or(u32::MAX);
         Self { max_clients: bound(max_clients), max_ops: bound(max_ops), ..Self::default() }
     }
 
-    /// What is known at the time `now` of op `n` of `client`, which began at `began`, by its word.
+    /// What is known at the time `now` of op `n` of `client`, which says that it began at `began`.
     pub fn look_up(
         &mut self,
         user: &str,
@@ -201,7 +201,7 @@ impl Dedupe {
         now: Millis,
     ) -> Known {
         let window = self.clients.get(&Asked(user, client));
-        // Until the first client is forgotten, nobody can be a forgotten one.
+        // Until the first client is forgotten, an unknown client cannot be a forgotten one.
         let behind = window.map_or(self.horizon, |window| window.met_behind);
         if let Some(window) = window {
             if n <= window.floor {
@@ -222,7 +222,7 @@ impl Dedupe {
         Known::New
     }
 
-    /// How many clients are not to be forgotten yet.
+    /// The number of clients that must not be forgotten yet.
     fn count_ahead(&mut self, now: Millis) -> usize {
         while self.ahead.first().is_some_and(|(until, _)| *until <= now) {
             self.ahead.change_if_any(BTreeSet::pop_first);
@@ -230,22 +230,22 @@ impl Dedupe {
         self.ahead.len()
     }
 
-    /// The time of the last event: the next one is not dated before it, though a clock may have
-    /// been set back.
+    /// The time of the last event. The next one is not dated before it, even if the clock has been
+    /// set back.
     pub fn last_at(&self) -> Millis {
         self.last_at
     }
 
-    /// Outcomes remembered.
+    /// The number of outcomes that are kept.
     pub fn len(&self) -> usize {
         self.outcomes
     }
 
-    /// Remembers an accepted op, and forgets the oldest past the bounds.
+    /// Keeps the outcome of an accepted op, and forgets the oldest beyond the bounds.
     pub fn record(&mut self, event: &EventRecord) {
         self.last_at = self.last_at.max(event.at);
         let (Some(client), Some(n)) = (&event.client, event.n) else { return };
-        // Without its body nobody knows it any more.
+        // Its body is erased, so its hash cannot be computed.
         let hash = event.deleted.is_none().then(|| op_hash(&event.r#type, &event.body));
         let result = event.result.clone();
         let outcome = Outcome { n, seq: event.seq, at: event.at, result, hash };
@@ -282,8 +282,8 @@ impl Dedupe {
         self.clients.insert(key, Window { met_behind: self.horizon, ..Window::default() });
     }
 
-    /// Forgets the quieter half of the clients that may be forgotten at once, so that the cost of
-    /// finding them is spread over many ops.
+    /// Forgets the less active half of the clients that may be forgotten, all at once, so that the
+    /// cost of finding them is spread over many ops.
     fn forget_oldest(&mut self, now: Millis) {
         let may_go = |window: &Window| window.over <= now;
         let mut last: Vec<Seq> =
@@ -320,10 +320,10 @@ impl Dedupe {
         RawJson::from_value(&packed).expect("numbers, strings and JSON serialize")
     }
 
-    /// What [`pack`](Self::pack) packed.
+    /// Restores what [`pack`](Self::pack) has packed.
     ///
     /// # Errors
-    /// Where `packed` was not made by it.
+    /// If `packed` was not made by it.
     pub fn unpack(
         max_clients: usize,
         max_ops: usize,
@@ -339,8 +339,8 @@ impl Dedupe {
             // Earlier versions packed them in the order in which they came.
             outcomes.make_contiguous().sort_by_key(|outcome| outcome.n);
             dedupe.outcomes += outcomes.len();
-            // Where that is not known, one whose first number is missing may have been forgotten
-            // before.
+            // If that was not stored, a client whose first number is missing may have been
+            // forgotten before.
             let is_whole = floor > 0 || outcomes.front().is_some_and(|outcome| outcome.n == 1);
             let met_behind = met_behind.unwrap_or(if is_whole { 0 } else { packed.horizon });
             let over = outcomes.iter().map(|outcome| outcome.at).max().unwrap_or(0).max(over);

@@ -1,9 +1,9 @@
 //! What makes two ops the same: their type and the value of their body.
 //!
-//! An outcome keeps a hash of it, so that a number that is used again for another op is noticed.
-//! The hash is stored, and a repeat may come in another spelling: through the other codec, with
-//! other white space or escapes, from a client that iterates over a map in another order. So it is
-//! a hash of values, and its definition must never change.
+//! An outcome keeps a hash of both, so that reusing a number for a different op is noticed. The hash
+//! is stored, and a repeat may be spelled differently: in the other codec, with other white space or
+//! escapes, or by a client that iterates over a map in another order. So it is a hash of values, and
+//! its definition must never change.
 
 use std::num::NonZeroU64;
 
@@ -11,12 +11,12 @@ use greenroom_protocol::RawJson;
 use memchr::memchr2;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The bits of a hash that are kept: as many as an integer has that everybody can read.
+/// The bits of a hash that are kept: an integer of this size is exact in every JSON reader.
 const BITS: u32 = 53;
 
-/// The hash of an op: XXH3 of the bytes that its type and its values are written as here.
+/// The hash of an op: XXH3 of its type and its values, encoded as below.
 ///
-/// It need not withstand anyone: a client that finds two ops of one hash deceives itself alone.
+/// It need not resist attacks: a client that finds two ops with one hash deceives only itself.
 pub(super) fn op_hash(r#type: &str, body: &RawJson) -> NonZeroU64 {
     let mut bytes = Vec::with_capacity(r#type.len() + body.len() + 64);
     text(r#type, &mut bytes);
@@ -24,7 +24,7 @@ pub(super) fn op_hash(r#type: &str, body: &RawJson) -> NonZeroU64 {
     NonZeroU64::new(xxh3_64(&bytes) >> (64 - BITS)).unwrap_or(NonZeroU64::MIN)
 }
 
-/// Goes through valid JSON from value to value.
+/// Walks through valid JSON value by value.
 struct Values<'a> {
     json: &'a str,
     at: usize,
@@ -56,8 +56,8 @@ impl Values<'_> {
         }
     }
 
-    /// As the sum of their hashes, so that their order does not matter. Each is written, hashed and
-    /// taken back.
+    /// Writes the sum of the members' hashes, so that their order does not matter. Each member is
+    /// written, hashed and removed again.
     fn members(&mut self, into: &mut Vec<u8>) {
         self.at += 1;
         let begin = into.len();
@@ -105,7 +105,7 @@ impl Values<'_> {
         self.at += 1;
         let quoted = self.json.get(begin..self.at).unwrap_or_default();
         let inside = quoted.get(1..quoted.len() - 1).unwrap_or_default();
-        // What is no string to Rust, a lone surrogate, stands for itself.
+        // A lone surrogate is not valid in a Rust string: such text is kept as it is.
         match escapes.then(|| serde_json::from_str::<String>(quoted)) {
             Some(Ok(plain)) => plain.into(),
             _ => inside.into(),
@@ -128,14 +128,14 @@ fn first_of_its_kind(first: u8) -> u8 {
     if first == b'-' || first.is_ascii_digit() { b'0' } else { first }
 }
 
-/// With its length before it, so that two strings cannot run together.
+/// Writes the length first, so that two strings cannot run together.
 fn text(text: &str, into: &mut Vec<u8>) {
     into.extend_from_slice(&(text.len() as u64).to_le_bytes());
     into.extend_from_slice(text.as_bytes());
 }
 
-/// By value: `1`, `1.0` and `1e0` are the same. An integer of 64 bits that is no double goes by its
-/// text, and so does a number beyond the doubles.
+/// Writes the value: `1`, `1.0` and `1e0` are the same. A 64-bit integer that no double represents
+/// exactly is written as its text, and so is a number outside the range of doubles.
 fn number(number: &str, into: &mut Vec<u8>) {
     let double = number.parse::<f64>().unwrap_or(f64::NAN);
     let integer = number
@@ -143,7 +143,7 @@ fn number(number: &str, into: &mut Vec<u8>) {
         .ok()
         .filter(|integer| i64::try_from(*integer).is_ok() || u64::try_from(*integer).is_ok());
     if double.is_finite() && integer.is_none_or(|integer| double as i128 == integer) {
-        // 0 and -0 are one number.
+        // Turns -0 into 0.
         into.extend_from_slice(&(double + 0.0).to_bits().to_le_bytes());
     } else {
         text(number, into);
@@ -163,7 +163,7 @@ mod tests {
         op_hash("post", &RawJson::from_text(json).unwrap())
     }
 
-    /// Stored hashes must mean the same for ever: these values may not change.
+    /// Stored hashes must never change their meaning: these values may not change.
     #[test]
     fn it_is_defined_once_and_for_all() {
         let table = [

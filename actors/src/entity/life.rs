@@ -1,12 +1,12 @@
-//! The phases of an entity's life, without its mailbox: it loads, is awake, loads again when a
-//! commit has failed, ends.
+//! The phases of an entity's life, without its mailbox: it loads, is awake, loads again after a
+//! failed commit, and ends.
 //!
-//! Input in, [`Todo`] out; nothing here waits. The actor does what it says, and so does the
-//! simulation.
+//! Input in, [`Todo`] out; nothing here waits, and nothing reads a clock. The [`shell`](super::shell)
+//! does what it says.
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use greenroom_protocol::params::PresenceAction;
 use greenroom_protocol::results::{Empty, PresenceList};
@@ -15,11 +15,12 @@ use tokio::sync::oneshot;
 
 use super::messages::ToEntity;
 use super::nature::Nature;
-use super::state::{Effects, Entity, FetchFor, LostOp};
+use super::state::{Entity, FetchFor, LostOp};
+use super::todo::{Rewriting, Todo};
 use crate::answer::{corrupt, overloaded, unavailable};
-use crate::clock::Millis;
+use crate::clock::{Millis, Mono};
 use crate::frames::Encoder;
-use crate::journal::{Committed, Journal, Progress, ToJournal, Watch};
+use crate::journal::{Committed, Journal, Progress, ToJournal};
 use crate::kind::Kind;
 use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
 use crate::record::EventRecord;
@@ -46,24 +47,24 @@ pub struct Life {
 enum Phase {
     /// Waits for its turn to load, and for the store.
     Loading(Box<Loading>),
-    /// Lives.
+    /// Serves requests.
     Awake(Box<Entity>),
     /// A commit failed: its state is being read again. The ops whose commit failed wait.
     Reloading(Box<Reloading>),
-    /// What is stored of it cannot be read: it refuses everything, and does not ask the store again
-    /// before it has slept.
+    /// Its stored data cannot be read: it refuses everything, and does not ask the store again until
+    /// it has slept.
     Corrupt,
-    /// Nothing more.
+    /// It has ended.
     Ended,
 }
 
-/// What there is of a life before it is awake.
+/// A life before it is awake.
 #[derive(Debug)]
 struct Loading {
     waiting: Vec<ToEntity>,
-    /// How many may wait.
+    /// The most messages that may wait.
     inbox: usize,
-    since: Instant,
+    since: Mono,
 }
 
 #[derive(Debug)]
@@ -71,42 +72,6 @@ struct Reloading {
     entity: Box<Entity>,
     lost: Vec<LostOp>,
     pause: Duration,
-}
-
-/// What is to be done for a life, in this order.
-#[derive(Debug, Default)]
-pub struct Todo {
-    /// What the entity wants. What is for the journal is queued there already.
-    pub effects: Effects,
-    /// Then tell all relays that the audience is forgotten.
-    pub lost: bool,
-    /// Load after this pause, and call [`Life::loaded`].
-    pub load: Option<Duration>,
-    /// Call [`Life::committed`] with what this shows from now on.
-    pub watch: Option<Watch>,
-    /// Wait for this, and call [`Life::rewritten`] with what it gives, if anything.
-    pub rewriting: Option<Rewriting>,
-    /// Take these, one after the other: they waited for the load.
-    pub waiting: Vec<ToEntity>,
-    /// Tell the directory that there is nothing to do any more, with the mark that it asked with.
-    pub idle: Option<u64>,
-    /// It could not load: end, and tell the directory. It should refuse what comes for a while
-    /// before, so that nobody tries again at once.
-    pub end: bool,
-}
-
-/// What waits until erased bodies are gone from the disk.
-#[derive(Debug)]
-pub struct Rewriting {
-    written: oneshot::Receiver<()>,
-    progress: Arc<Progress>,
-}
-
-impl Rewriting {
-    /// Resolves when it is decided: to the life that it was for, where it is on disk.
-    pub async fn written(self) -> Option<Arc<Progress>> {
-        self.written.await.is_ok().then_some(self.progress)
-    }
 }
 
 impl std::fmt::Debug for Life {
@@ -119,10 +84,10 @@ impl std::fmt::Debug for Life {
 }
 
 impl Life {
-    /// A life that begins with a load, for which its shell cares.
-    pub fn new(id: EntityId, kind: Arc<Kind>, encoder: Encoder, inbox: usize) -> Self {
-        let phase =
-            Phase::Loading(Box::new(Loading { waiting: Vec::new(), inbox, since: Instant::now() }));
+    /// A life that begins with a load, which its shell carries out.
+    pub fn new(id: EntityId, kind: Arc<Kind>, encoder: Encoder, inbox: usize, now: Mono) -> Self {
+        let loading = Loading { waiting: Vec::new(), inbox, since: now };
+        let phase = Phase::Loading(Box::new(loading));
         Self { nature: Rc::new(Nature::new(id, kind, encoder)), phase, drain: false, mark: 0 }
     }
 
@@ -143,7 +108,7 @@ impl Life {
         }
     }
 
-    /// It ends without notice: what it has queued is skipped.
+    /// It ends without warning: whatever it has queued is skipped.
     pub fn abandon(&self) {
         let entity = match &self.phase {
             Phase::Awake(entity) => entity,
@@ -155,7 +120,7 @@ impl Life {
         }
     }
 
-    /// The load has ended. A log that the store does not know is called `fresh`.
+    /// The load has ended. A log that the store does not have gets the epoch `fresh`.
     pub fn loaded(
         &mut self,
         loaded: Result<Loaded, StoreError>,
@@ -170,8 +135,14 @@ impl Life {
                     loaded.map(|loaded| Entity::wake_as(Rc::clone(&self.nature), loaded, fresh));
                 match woken {
                     Ok(Ok(entity)) => {
-                        self.nature.metrics.woken(since.elapsed());
-                        tracing::debug!(seq = entity.committed(), took = ?since.elapsed(), waiting = waiting.len(), "woken");
+                        let took = todo.effects.now.elapsed_since(since);
+                        self.nature.metrics.woken(took);
+                        tracing::debug!(
+                            seq = entity.committed(),
+                            ?took,
+                            waiting = waiting.len(),
+                            "woken"
+                        );
                         self.begin(Box::new(entity), todo);
                         todo.waiting = waiting;
                     }
@@ -198,13 +169,13 @@ impl Life {
         let error = WireError::new(ErrorCode::Unavailable, "the entity cannot be loaded now")
             .retry_after_ms(1000);
         for message in waiting {
-            // Who follows does so anew when the directory has told the relays.
+            // Followers resubscribe once the directory has notified the relays.
             let _ = message.refuse(error.clone());
         }
         todo.end = true;
     }
 
-    /// To read it again would give the same.
+    /// Reading it again would give the same result.
     fn corrupt(&mut self, why: String, waiting: Vec<ToEntity>, todo: &mut Todo) {
         self.nature.metrics.corrupt();
         todo.effects.corrupt = Some(why);
@@ -217,7 +188,7 @@ impl Life {
     fn take_corrupt(&mut self, message: ToEntity, todo: &mut Todo) {
         let fx = &mut todo.effects;
         match message {
-            // Nobody follows what cannot be read, and nobody is there.
+            // An entity that cannot be read has no followers and nobody present.
             ToEntity::Unsubscribe { through, reply } => {
                 let session = reply.session();
                 fx.part(session.worker, Part::Left { session, through });
@@ -260,13 +231,13 @@ impl Life {
             return self.corrupt_again(why.to_string(), todo);
         }
         self.begin(entity, todo);
-        // Followers may have missed what a commit of unknown outcome stored: they read on from
-        // where they are.
+        // Followers may have missed what a commit of unknown outcome stored: they continue from
+        // their own positions.
         todo.lost = true;
         self.sleep_if_drained(journal, todo);
     }
 
-    /// It was awake: who followed it is told.
+    /// It was awake: its followers are notified.
     fn corrupt_again(&mut self, why: String, todo: &mut Todo) {
         self.corrupt(why, Vec::new(), todo);
         todo.lost = true;
@@ -283,12 +254,12 @@ impl Life {
             {
                 loading.waiting.push(message);
             }
-            // A leave is not dropped: what it leaves may be waiting before it.
+            // A leave is not dropped: the enter that it undoes may be waiting ahead of it.
             Phase::Loading(loading) => loading.waiting.extend(message.refuse(overloaded("entity"))),
             Phase::Awake(_) => self.take_awake(message, now, journal, todo),
             Phase::Reloading(reloading) => match message.refuse(unavailable()) {
                 Some(ToEntity::Sleep { drain, mark }) => self.asked(drain, mark),
-                // The relays are told to follow anew after the reload.
+                // The relays are told to resubscribe after the reload.
                 Some(ToEntity::CatchUp(_)) | None => {}
                 Some(control) => reloading.entity.take(control, &mut todo.effects),
             },
@@ -336,7 +307,7 @@ impl Life {
         }
     }
 
-    /// A snapshot that finds no room in the queue is left out; the next one comes in its time.
+    /// A snapshot that finds no room in the queue is skipped; the next one comes at its usual time.
     fn queue_snapshot(&mut self, journal: &Journal, todo: &mut Todo) -> bool {
         let Some(row) = todo.effects.snapshot.take() else { return true };
         match (journal.reserve(), &mut self.phase) {
@@ -352,8 +323,8 @@ impl Life {
         }
     }
 
-    /// What is to be erased follows the snapshot that it needs. Where the journal has no room for
-    /// both, this is for another time.
+    /// A rewrite is queued behind the snapshot that it needs. If the journal has no room for both,
+    /// it is tried again later.
     fn queue_rewrite(&mut self, journal: &Journal, todo: &mut Todo) {
         let covered = self.queue_snapshot(journal, todo);
         let Some(rewrite) = todo.effects.rewrite.take() else { return };
@@ -365,11 +336,11 @@ impl Life {
         let share = share.of(u32::try_from(rewrite.events.len()).unwrap_or(u32::MAX));
         let (written, decided) = oneshot::channel();
         let progress = progress(entity, todo);
-        todo.rewriting = Some(Rewriting { written: decided, progress: Arc::clone(&progress) });
+        todo.rewriting = Some(Rewriting::new(decided, Arc::clone(&progress)));
         permit.send(ToJournal::Rewrite { rewrite: *rewrite, share, progress, written });
     }
 
-    /// What was to be erased is gone from the disk, for a life with this progress.
+    /// A rewrite that was queued for the life with this progress is on disk.
     pub fn rewritten(&mut self, progress: &Arc<Progress>, todo: &mut Todo) {
         if let Phase::Awake(entity) = &mut self.phase
             && entity.progress.as_ref().is_some_and(|own| Arc::ptr_eq(own, progress))
@@ -378,7 +349,7 @@ impl Life {
         }
     }
 
-    /// Where the journal has no room, or enough to delete, this is for another time.
+    /// If the journal has no room, or enough to delete already, it is tried again later.
     fn queue_trim(&mut self, journal: &Journal, todo: &mut Todo) {
         let Phase::Awake(entity) = &mut self.phase else { return };
         let (Some(permit), Some(share)) = (journal.reserve(), journal.may_trim()) else { return };
@@ -421,15 +392,15 @@ impl Life {
         journal: &Journal,
         todo: &mut Todo,
     ) {
-        // In other phases what waited for it is answered `unavailable`, and who follows does so
-        // anew.
+        // In other phases whatever waited for it is answered `unavailable`, and followers
+        // resubscribe.
         if let Phase::Awake(entity) = &mut self.phase {
             entity.fetched(purpose, read, &mut todo.effects);
             self.queue_rewrite(journal, todo);
         }
     }
 
-    /// How long presence changes gather.
+    /// How long presence changes are collected before they are sent.
     pub fn presence_interval(&self) -> Duration {
         self.awake().map_or(self.nature.kind.presence_interval, Entity::presence_interval)
     }
@@ -453,13 +424,13 @@ impl Life {
         }
     }
 
-    /// Saves what should be saved and asks the directory to let it go; until then it goes on as
+    /// Saves what should be saved and asks the directory to let it go; until then it continues as
     /// before.
     fn sleep(&mut self, journal: &Journal, todo: &mut Todo) {
         let Phase::Awake(entity) = &self.phase else { return };
         if entity.has_written() {
-            // Lives may be too short for much of it. Before the snapshot, which says how far this
-            // has come.
+            // A short life may have no other occasion. It comes before the snapshot, which records
+            // how far trimming has come.
             self.queue_trim(journal, todo);
         }
         let Phase::Awake(entity) = &mut self.phase else { return };
@@ -470,7 +441,7 @@ impl Life {
     }
 }
 
-/// How far what this life of `entity` has queued is on disk. The first who asks begins it: most
+/// How much of what this life of `entity` has queued is on disk. Created on first use: most entities
 /// that are awake never write anything.
 fn progress(entity: &mut Entity, todo: &mut Todo) -> Arc<Progress> {
     let committed = entity.committed();

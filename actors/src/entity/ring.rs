@@ -17,7 +17,7 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// There were no events yet.
+    /// An empty ring.
     pub const fn new() -> Self {
         Self { events: VecDeque::new(), bytes: 0 }
     }
@@ -36,7 +36,7 @@ impl Ring {
         }
     }
 
-    /// Replaces those events from `first` on by their tombstones whose body is `hidden`.
+    /// Replaces events from `first` on with tombstones if `hidden` returns a body for them.
     pub fn hide(&mut self, first: Seq, hidden: impl Fn(&EventRecord) -> Option<Erased>) {
         let begin = self.events.partition_point(|event| event.seq < first);
         for event in self.events.range_mut(begin..) {
@@ -48,11 +48,11 @@ impl Ring {
         }
     }
 
-    /// The events after `after`, if none of them is forgotten. `now` is the seq of the latest
+    /// The events after `after`, if the ring still has all of them. `now` is the seq of the latest
     /// event.
     pub fn after(&self, after: Seq, now: Seq) -> Option<impl Iterator<Item = &Arc<EventRecord>>> {
         let first = self.events.front().map_or(now + 1, |event| event.seq);
-        // Below the first event kept, there is a gap.
+        // Before the first event that is kept there is a gap.
         let skip = usize::try_from((after + 1).checked_sub(first)?).ok()?;
         Some(self.events.iter().skip(skip))
     }

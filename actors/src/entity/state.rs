@@ -38,14 +38,14 @@ mod shared;
 
 pub use effects::{Effects, Fetch, FetchFor};
 pub use outputs::LostOp;
-use outputs::Output;
+use outputs::{InOrder, Output};
 use people::People;
 use shared::SharedState;
 
-/// A snapshot waits until the events since the last one outweigh it this many times, within bounds,
-/// so that snapshots cost a bounded share of what is written.
+/// A snapshot is due when the events since the last one are this many times larger than it, within
+/// bounds, so that snapshots are a bounded share of what is written.
 const SNAPSHOT_RATIO: usize = 4;
-/// What an outcome in a snapshot weighs, in bytes, roughly.
+/// The approximate size of an outcome in a snapshot, in bytes.
 const OUTCOME_BYTES: usize = 64;
 
 /// One entity, awake.
@@ -54,30 +54,30 @@ pub struct Entity {
     epoch: Epoch,
     behaviour: Box<dyn Behaviour>,
     dedupe: Rare<Dedupe>,
-    /// The last event decided. What is not committed of it nobody has seen.
+    /// The last event decided. Nobody has seen the events after `committed`.
     seq: Seq,
     /// The last event on disk.
     durable: Seq,
-    /// The last event on disk and released. It lags behind `durable` only while a release is under
-    /// way: what goes out then is of this seq, and what follows it is still to come.
+    /// The last event on disk and released. It is behind `durable` only during a release: outputs
+    /// that leave at that moment belong to this seq.
     committed: Seq,
     /// The time of the last event; times never go back.
     last_at: Millis,
     /// Outputs that wait for a commit, in order.
     gate: VecDeque<(Seq, Output)>,
-    /// Events among them.
+    /// The number of events among them.
     pending_ops: usize,
     ring: Rare<Ring>,
-    /// Who follows, and who is present.
+    /// Followers and presence.
     people: Rare<People>,
     bucket: Bucket,
     shared: SharedState,
     upkeep: Upkeep,
-    /// What is deleted, while the journal may still show it.
+    /// Deleted bodies that the journal may still contain.
     eraser: Rare<Eraser>,
     /// The pages that are being read.
     out: PagesOut,
-    /// How far what this life has queued is on disk; none before it has queued anything.
+    /// How much of what this life has queued is on disk; none before it has queued anything.
     pub(super) progress: Option<Arc<Progress>>,
 }
 
@@ -99,11 +99,11 @@ impl std::fmt::Debug for Entity {
 }
 
 impl Entity {
-    /// Wakes an entity with what the store has of it; one that the store does not know gets `fresh`
-    /// as its epoch.
+    /// Wakes an entity from its stored data. An entity that the store does not have gets `fresh` as
+    /// its epoch.
     ///
     /// # Errors
-    /// Where what the store has does not fit the kind's behaviour.
+    /// If the stored data does not fit the kind's behaviour.
     pub fn wake(
         id: EntityId,
         kind: Arc<Kind>,
@@ -188,12 +188,12 @@ impl Entity {
         self.gate.is_empty() && self.committed == self.seq
     }
 
-    /// Whether nobody would miss it.
+    /// Whether it may sleep without anybody noticing.
     pub fn idle(&self) -> bool {
         self.settled() && self.people.nobody() && self.eraser.is_done()
     }
 
-    /// Who follows, with the number of the subscription, in no order.
+    /// The followers with the numbers of their subscriptions, in no particular order.
     pub fn followers(&self) -> impl Iterator<Item = (SessionKey, u32)> + '_ {
         self.people.audience.iter()
     }
@@ -248,14 +248,14 @@ impl Entity {
         }
     }
 
-    /// Puts the state into the journal's queue, if it has changed since the last time.
+    /// Has the state queued in the journal, if it has changed since the last time.
     pub fn snapshot(&mut self, fx: &mut Effects) {
         if self.seq != self.upkeep.snapshot() {
             self.snapshot_again(fx);
         }
     }
 
-    /// Puts the state into the journal's queue, whether or not that was tried before.
+    /// Has the state queued in the journal, even if it was queued before.
     fn snapshot_again(&mut self, fx: &mut Effects) {
         let (trimmed, longest_row) =
             self.upkeep.snapshot_made(self.seq, self.seq.saturating_sub(self.durable) as usize);
@@ -280,13 +280,13 @@ impl Entity {
         self.upkeep.has_rows()
     }
 
-    /// What is to be deleted next, if anything; it must be queued in the journal.
+    /// The rows to delete next, if any; the caller must queue them in the journal.
     pub fn trim(&mut self) -> Option<Trim> {
         self.upkeep.trim(&self.nature.id, self.durable, self.seq, self.nature.kind.keep_events)
     }
 
-    /// Everything up to `through` is on disk: what waited for it goes out. Tells whether it is time
-    /// to delete something.
+    /// Everything up to `through` is on disk: the outputs that waited for it are released. Returns
+    /// whether it is time to delete something.
     pub fn committed_through(&mut self, through: Seq, fx: &mut Effects) -> bool {
         let written = through.saturating_sub(self.durable);
         self.durable += written;
@@ -295,25 +295,25 @@ impl Entity {
         self.upkeep.row_written(written, self.nature.kind.keep_events)
     }
 
-    /// A commit failed: forgets what is not on disk. The ops that waited are kept, to be looked up
-    /// after `reload`.
+    /// A commit failed: forgets what is not on disk. Returns the ops that waited, to be looked up by
+    /// [`reload`](Self::reload).
     pub fn fail(&mut self) -> Vec<LostOp> {
         self.pending_ops = 0;
         let lost =
             std::mem::take(&mut self.gate).into_iter().filter_map(|(_, output)| match output {
                 Output::Event { record, reply, .. } => Some(LostOp { record, reply }),
-                // Dropping what holds a responder answers `unavailable`; who follows does so anew
-                // after the reload.
+                // Dropping a responder answers `unavailable`; followers resubscribe after the
+                // reload.
                 _ => None,
             });
         lost.collect()
     }
 
-    /// Takes the state from the store again, keeps presence, and answers the ops that a failure had
-    /// left open. The audience is forgotten: the relays are to be told, and follow anew.
+    /// Reads the state from the store again, keeps presence, and answers the ops that a failure left
+    /// open. Followers are forgotten: the caller must notify the relays, which resubscribe.
     ///
     /// # Errors
-    /// As for [`wake`](Self::wake); nothing has changed then.
+    /// As for [`wake`](Self::wake); nothing has changed in that case.
     pub fn reload(
         &mut self,
         loaded: Loaded,
@@ -352,7 +352,7 @@ impl Entity {
         Ok(())
     }
 
-    /// Ends the session's subscriptions up to `through`, in their place among the outputs.
+    /// Ends the session's subscriptions up to `through`, in order with the other outputs.
     fn leave(
         &mut self,
         session: SessionKey,
@@ -365,7 +365,7 @@ impl Entity {
                 people.joining.remove(&session);
             }
         });
-        self.put(Output::Left { session, through, reply }, fx);
+        self.put(Output::InOrder(InOrder::Left { session, through, reply }), fx);
     }
 
     /// As if the ring had moved past all that it holds.

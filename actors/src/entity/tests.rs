@@ -7,7 +7,7 @@ use greenroom_protocol::{CodecKind, Epoch, Position, RawJson, Seq};
 
 use super::state::{Effects, Entity, LostOp};
 use super::{CatchUp, Fetch, OpRequest, SubscribeRequest, ToEntity};
-use crate::clock::Millis;
+use crate::clock::{Millis, Mono};
 use crate::kind::{Kind, Settings};
 use crate::record::EventRecord;
 use crate::relay::SubSpec;
@@ -53,7 +53,7 @@ impl Rig {
             written: Vec::new(),
             snapshots: Vec::new(),
             fetches: Vec::new(),
-            fx: Effects::default(),
+            fx: Effects::at(Mono::ZERO),
             now: 5000,
         }
     }
@@ -71,7 +71,8 @@ impl Rig {
     /// What has come out since the last time, in a few words; what is for the journal and the store
     /// is kept.
     fn out(&mut self) -> Vec<String> {
-        let Effects { event, snapshot, parts, fetches, .. } = std::mem::take(&mut self.fx);
+        let Effects { event, snapshot, parts, fetches, .. } =
+            std::mem::replace(&mut self.fx, Effects::at(Mono::ZERO));
         self.written.extend(event);
         self.snapshots.extend(snapshot.map(|row| *row));
         self.fetches.extend(fetches);

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::{Progress, ToJournal, TrimShare};
 use crate::store::{Erasure, JournalRow, Rewrite, SnapshotRow, Trim};
 
-/// What one transaction writes, and whom to tell of it.
+/// What one transaction writes, and who is notified of its outcome.
 #[derive(Debug, Default)]
 pub struct Gathered {
     /// At most one row per entity.
@@ -20,20 +20,19 @@ pub struct Gathered {
     pub snapshots: Vec<SnapshotRow>,
     /// What it deletes.
     pub trims: Vec<Trim>,
-    /// What is to be erased from now on.
+    /// Notes of what must be erased.
     pub erasures: Vec<(EntityId, Erasure)>,
     /// What it erases.
     pub rewrites: Vec<Rewrite>,
-    /// Who is told of those when they are on disk.
+    /// Notified when the rewrites are on disk.
     pub written: Vec<oneshot::Sender<()>>,
-    /// The lives whose progress it is, with the seq it brings them to.
+    /// The lives whose events it holds, with the seq that each reaches.
     pub tell: Vec<(Arc<Progress>, Seq)>,
-    /// The lives whose snapshots, trims and rewrites it holds. They need not be told of it unless
-    /// it fails.
+    /// The lives whose snapshots, trims and rewrites it holds. They are notified only if it fails.
     pub others: Vec<Arc<Progress>>,
-    /// Who waits for everything before.
+    /// Notified when everything queued before them has an outcome.
     pub barriers: Vec<oneshot::Sender<()>>,
-    /// Events in `rows`.
+    /// The number of events in `rows`.
     pub ops: usize,
     /// The shares of `trims` and `rewrites`, until the transaction is over.
     pub shares: Vec<TrimShare>,
@@ -51,7 +50,7 @@ impl Gathered {
             && self.rewrites.is_empty()
     }
 
-    /// Takes one message in; what belongs to a life that has ended is skipped.
+    /// Adds a message, unless its life has ended.
     pub fn add(&mut self, message: ToJournal) {
         match message {
             ToJournal::Event { progress, .. }

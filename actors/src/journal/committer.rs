@@ -1,19 +1,21 @@
-//! The committer: one transaction after the other, each with all that has gathered.
+//! The committer: one transaction after the other, each with everything that has gathered.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use super::ToJournal;
 use super::batch::Gathered;
+use crate::clock::Clock;
 use crate::metrics::{JournalMetrics, Stored};
 use crate::store::{Batch, CommitError, Fence, Settled, Store};
 use crate::trail;
 
-/// The first pause before asking again how a transaction ended; it doubles up to [`LONGEST_PAUSE`].
+/// The first pause before asking again about the outcome of a transaction; it doubles up to
+/// [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause before asking again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -31,14 +33,35 @@ pub struct CommitterLimits {
     /// Bytes of events and snapshots; the message that reaches it is the last.
     pub batch_bytes: usize,
     /// How long a transaction may wait for more under load. A row costs as much as a dozen ops in
-    /// it, so that fewer transactions with longer rows carry more.
+    /// it, so fewer transactions with longer rows have a higher throughput.
     pub linger: Duration,
 }
 
 /// A way to wait.
 pub type Pause = Box<dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
-/// How the store does, as the latest transaction found it.
+/// What a committer needs from outside besides its queue and its store.
+pub struct Outside {
+    /// Measures how long transactions take.
+    pub clock: Clock,
+    /// Waits.
+    pub pause: Pause,
+    /// Draws the nonces of transactions.
+    pub rng: fastrand::Rng,
+}
+
+impl Outside {
+    /// The process's clock, the runtime's timers, and a random seed.
+    pub fn real() -> Self {
+        Self {
+            clock: Clock::REAL,
+            pause: Box::new(|length| Box::pin(tokio::time::sleep(length))),
+            rng: fastrand::Rng::new(),
+        }
+    }
+}
+
+/// The state of the store, according to the latest transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
     /// It commits.
@@ -57,7 +80,7 @@ pub struct Committer {
     limits: CommitterLimits,
     health: watch::Sender<Health>,
     metrics: JournalMetrics,
-    pause: Pause,
+    outside: Outside,
     term: u64,
     number: u64,
     /// Ops of the latest transaction.
@@ -71,10 +94,10 @@ impl Committer {
         term: u64,
         queue: mpsc::Receiver<ToJournal>,
         limits: CommitterLimits,
+        outside: Outside,
     ) -> (Self, watch::Receiver<Health>) {
         let (health, watch) = watch::channel(Health::Ok);
         let metrics = JournalMetrics::new();
-        let pause: Pause = Box::new(|length| Box::pin(tokio::time::sleep(length)));
         (
             Self {
                 store,
@@ -83,18 +106,13 @@ impl Committer {
                 limits,
                 health,
                 metrics,
-                pause,
+                outside,
                 term,
                 number: 1,
                 last_ops: 0,
             },
             watch,
         )
-    }
-
-    /// Waits in another way, for tests that have no clock.
-    pub fn with_pause(self, pause: Pause) -> Self {
-        Self { pause, ..self }
     }
 
     /// Commits until every sender is gone and the queue is empty.
@@ -108,7 +126,7 @@ impl Committer {
             }
             self.waiting.extend(inbox.drain(..));
             self.linger().await;
-            // What has come meanwhile may ride along.
+            // Messages that have arrived meanwhile are included.
             while self.waiting.len() < self.limits.batch_ops {
                 let Ok(message) = self.queue.try_recv() else { break };
                 self.waiting.push_back(message);
@@ -118,7 +136,7 @@ impl Committer {
         }
     }
 
-    /// Under load, lets more gather: as long as more comes, and there is room for it.
+    /// Under load, waits for more messages as long as they keep coming and there is room for them.
     async fn linger(&mut self) {
         let mut left = self.limits.linger;
         while self.last_ops >= LOAD
@@ -126,7 +144,7 @@ impl Committer {
             && self.waiting.len() + self.queue.len() < self.limits.batch_ops
         {
             let (before, step) = (self.queue.len(), left.min(LINGER_STEP));
-            (self.pause)(step).await;
+            (self.outside.pause)(step).await;
             left -= step;
             if self.queue.len() == before {
                 return;
@@ -146,8 +164,8 @@ impl Committer {
 
     async fn commit(&mut self, mut gathered: Gathered) {
         if !gathered.is_empty() {
-            let fence =
-                Fence { term: self.term, number: self.number, nonce: fastrand::u64(1..1 << 53) };
+            let nonce = self.outside.rng.u64(1..1 << 53);
+            let fence = Fence { term: self.term, number: self.number, nonce };
             let rows = std::mem::take(&mut gathered.rows);
             let snapshots = std::mem::take(&mut gathered.snapshots);
             let trims = std::mem::take(&mut gathered.trims);
@@ -167,17 +185,20 @@ impl Committer {
                 if committed { progress.reach(*through) } else { progress.end() }
             }
             if committed {
-                // Who asked may have ended meanwhile.
+                // The receiver may have ended meanwhile.
                 for written in gathered.written.drain(..) {
                     let _ = written.send(());
                 }
             } else {
-                // What they queue next may rely on a snapshot: rows that it covers are deleted.
-                gathered.others.iter().for_each(|progress| progress.end());
+                // Their next messages may rely on the lost snapshot, such as the deletion of rows
+                // that it covers.
+                for progress in &gathered.others {
+                    progress.end();
+                }
             }
         }
         for barrier in gathered.barriers {
-            // Whoever asked may have stopped waiting.
+            // The receiver may have stopped waiting.
             let _ = barrier.send(());
         }
     }
@@ -185,27 +206,29 @@ impl Committer {
     /// Whether the batch is on disk; waits until that is known.
     async fn attempt(&mut self, batch: &Batch, ops: usize) -> bool {
         let holds = Stored { ops, snapshots: batch.snapshots.len(), trims: batch.trims.len() };
-        let begun = Instant::now();
-        match self.store.commit(batch).await {
+        let begun = self.outside.clock.mono();
+        let committed = self.store.commit(batch).await;
+        let took = self.outside.clock.mono().elapsed_since(begun);
+        match committed {
             Ok(()) => {
                 self.number += 1;
-                self.metrics.committed(holds, begun.elapsed());
+                self.metrics.committed(holds, took);
                 self.set_health(Health::Ok);
                 true
             }
             Err(CommitError::Failed(why)) => {
-                self.metrics.failed(begun.elapsed());
+                self.metrics.failed(took);
                 tracing::error!(%why, ops, "a transaction failed; its ops are answered `unavailable`");
                 self.set_health(Health::Failing(why));
                 false
             }
             Err(CommitError::Fenced(why)) => {
-                self.metrics.failed(begun.elapsed());
+                self.metrics.failed(took);
                 self.fenced(why);
                 false
             }
             Err(CommitError::Unknown(why)) => {
-                self.metrics.unknown(begun.elapsed());
+                self.metrics.unknown(took);
                 tracing::warn!(%why, ops, "a transaction's outcome is unknown; asking the store");
                 self.set_health(Health::Failing(why));
                 let stored = self.settle(batch.fence).await;
@@ -232,7 +255,7 @@ impl Committer {
                 }
                 Err(why) => tracing::warn!(%why, "the store does not tell yet"),
             }
-            (self.pause)(pause).await;
+            (self.outside.pause)(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }

@@ -1,8 +1,8 @@
-//! How far one life of an entity is on disk: what the committer tells and the entity watches.
+//! How much of one life of an entity is on disk: the committer reports it, the entity watches it.
 //!
-//! One number, and one waker for the one who watches. tokio's watch channel does the same for any
-//! number of watchers, and takes 350 bytes more for each entity that is awake, and several locks
-//! for each word.
+//! It is one number, with one waker for its only watcher. tokio's watch channel does the same for
+//! any number of watchers, but takes 350 bytes more for each entity that is awake, and several locks
+//! for each update.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use futures_util::Stream;
 use futures_util::task::AtomicWaker;
 use greenroom_protocol::Seq;
 
-/// What is told of a life. The committer and the entity may both end it.
+/// The progress of a life. Both the committer and the entity may end it.
 #[derive(Debug)]
 pub struct Progress {
-    /// The seq reached, doubled, and one more once the life has ended. Seqs are below 2^53.
+    /// Twice the seq reached, plus one once the life has ended. Seqs are below 2^53.
     told: AtomicU64,
     watcher: AtomicWaker,
 }
@@ -26,11 +26,11 @@ pub struct Progress {
 pub struct Committed {
     /// Everything up to here is on disk.
     pub through: Seq,
-    /// A transaction failed, or this life is over: nothing more will be stored of it.
+    /// A transaction failed, or this life is over: nothing more of it will be stored.
     pub ended: bool,
 }
 
-/// The way to watch a [`Progress`]: a stream of what is new of it, which ends when the life has.
+/// Watches a [`Progress`]: a stream of its changes, which ends with the life.
 #[derive(Debug)]
 pub struct Watch {
     progress: Arc<Progress>,
@@ -38,7 +38,7 @@ pub struct Watch {
 }
 
 impl Progress {
-    /// Progress of a life that begins at `through`, and the way to watch it.
+    /// The progress of a life that begins at `through`, and its watcher.
     pub fn new(through: Seq) -> (Arc<Self>, Watch) {
         let told = through << 1;
         let progress = Arc::new(Self { told: AtomicU64::new(told), watcher: AtomicWaker::new() });
@@ -58,7 +58,7 @@ impl Progress {
 
     /// Everything up to `through` is on disk.
     pub(super) fn reach(&self, through: Seq) {
-        // The last bit stays as it is, whoever sets it meanwhile.
+        // The last bit is kept, even if it is set concurrently.
         let further = |told| (told >> 1 < through).then_some(through << 1 | told & 1);
         if self.told.fetch_update(Ordering::AcqRel, Ordering::Acquire, further).is_ok() {
             self.watcher.wake();
@@ -67,20 +67,20 @@ impl Progress {
 }
 
 impl Watch {
-    /// What it shows now.
+    /// Its current value.
     pub fn shows(&self) -> Committed {
         let told = self.progress.told.load(Ordering::Acquire);
         Committed { through: told >> 1, ended: told & 1 == 1 }
     }
 
-    /// What it shows now, if that is new.
+    /// Its current value, if that is new.
     pub fn news(&mut self) -> Option<Committed> {
         let told = self.progress.told.load(Ordering::Acquire);
         (std::mem::replace(&mut self.seen, told) != told)
             .then_some(Committed { through: told >> 1, ended: told & 1 == 1 })
     }
 
-    /// Whether there is something new.
+    /// Whether its value is new.
     pub fn has_changed(&self) -> bool {
         self.progress.told.load(Ordering::Acquire) != self.seen
     }
@@ -93,7 +93,7 @@ impl Stream for Watch {
         if self.seen & 1 == 1 {
             return Poll::Ready(None);
         }
-        // Registered before it looks: what is told after the look wakes it.
+        // The waker is registered before the value is read, so that no later update is missed.
         self.progress.watcher.register(cx.waker());
         self.news().map_or(Poll::Pending, |news| Poll::Ready(Some(news)))
     }

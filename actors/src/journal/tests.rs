@@ -171,13 +171,15 @@ impl Rig {
         let store = MemoryStore::new();
         let term = store.acquire().await.unwrap();
         let (journal, queue) = Journal::channel(100);
-        let (committer, health) = Committer::new(Arc::new(store.clone()), term, queue, limits);
         let pauses = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&pauses);
-        let committer = committer.with_pause(Box::new(move |_| {
+        let pause: Pause = Box::new(move |_| {
             counted.fetch_add(1, Ordering::Relaxed);
             Box::pin(std::future::ready(()))
-        }));
+        });
+        let outside = Outside { pause, ..Outside::real() };
+        let (committer, health) =
+            Committer::new(Arc::new(store.clone()), term, queue, limits, outside);
         Self { store, journal, health, committer: Some(committer), pauses }
     }
 
@@ -247,7 +249,6 @@ async fn lingering(linger: Duration, first: u64, late: u64) -> (usize, u64) {
     let term = store.acquire().await.unwrap();
     let (journal, queue) = Journal::channel(100);
     let limits = CommitterLimits { batch_ops: 40, batch_bytes: 100_000, linger };
-    let (committer, _health) = Committer::new(Arc::new(store.clone()), term, queue, limits);
     let (progress, seen) = Progress::new(0);
     (1..=first).for_each(|seq| journal.reserve().unwrap().send(event("room:a", seq, &progress)));
     let pauses = Arc::new(AtomicUsize::new(0));
@@ -259,7 +260,10 @@ async fn lingering(linger: Duration, first: u64, late: u64) -> (usize, u64) {
         }
         Box::pin(std::future::ready(()))
     });
-    let committer = committer.with_pause(pause).run();
+    let outside = Outside { pause, ..Outside::real() };
+    let (committer, _health) =
+        Committer::new(Arc::new(store.clone()), term, queue, limits, outside);
+    let committer = committer.run();
     tokio::select! {
         () = committer => unreachable!("its queue is open"),
         () = journal.barrier() => {}

@@ -1,9 +1,11 @@
-//! What one payer may ask for, over all of its sessions: a user, or all anonymous users of one
-//! address.
+//! What one payer may request over all of its sessions. A payer is a user, or all anonymous users of
+//! one address.
 //!
-//! Some requests cost more than was known when they were let in, such as one with a large answer.
-//! That is charged afterwards, so an account can be in debt; whoever acts for it waits until the
-//! debt is paid. Any thread may charge an account: its state is a few atomics.
+//! Some requests turn out to cost more than was known when they were accepted, such as one with a
+//! large answer. The rest is charged afterwards, so an account can be in debt, and its next requests
+//! are refused until the debt is paid. Any thread may charge an account: its state is a few atomics.
+//! Charging happens deep inside the encoding of answers, and rarely, so an account has a clock for
+//! that alone; all other methods take the time as an argument.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,19 +13,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use foldhash::HashMap;
-use governor::clock::Clock;
 
-use super::{Monotonic, Rate, Refused};
+use super::{Rate, Refused};
+use crate::clock::{Clock, Mono};
 
 #[cfg(test)]
 mod tests;
 
-/// The longest that anybody is in debt, whatever was asked for: 30 s, in ns.
+/// The longest time that a debt takes to pay, whatever was requested: 30 s, in ns.
 const MOST_DEBT: u64 = 30_000_000_000;
-/// Fewest sessions that are opened between two cleanings.
+/// The least number of sessions that are opened between two cleanings.
 const UNCLEANED: usize = 1024;
-/// While nearly as many entities are awake as may be, an account may keep only one in this number
-/// of its own limit awake.
+/// While nearly the maximum of entities is awake, an account may keep awake its own limit divided by
+/// this.
 const CROWDED: usize = 16;
 
 /// What one account may do.
@@ -46,13 +48,16 @@ impl Tab {
         if cost > rate.burst.get() {
             return Err(Refused::TooBig { burst: rate.burst.get() });
         }
+        self.take(rate, cost, now).map_err(Refused::RetryAfter)
+    }
+
+    /// Takes tokens, not more than a full bucket holds, or says after which time they are there.
+    fn take(&self, rate: Rate, cost: u32, now: u64) -> Result<(), Duration> {
         let (price, most) = (time(rate, cost), now.saturating_add(time(rate, rate.burst.get())));
         let pay = |full: u64| Some(full.max(now) + price).filter(|full| *full <= most);
         match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay) {
             Ok(_) => Ok(()),
-            Err(full) => Err(Refused::RetryAfter(Duration::from_nanos(
-                (full.max(now) + price).saturating_sub(most),
-            ))),
+            Err(full) => Err(Duration::from_nanos((full.max(now) + price).saturating_sub(most))),
         }
     }
 
@@ -66,7 +71,7 @@ impl Tab {
     }
 
     fn change(&self, change: impl Fn(u64) -> u64) {
-        // It never fails: the change is never declined.
+        // It cannot fail, because the closure never returns `None`.
         let _ =
             self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full| Some(change(full)));
     }
@@ -81,23 +86,22 @@ fn time(rate: Rate, tokens: u32) -> u64 {
     u64::from(tokens) * 1_000_000_000 / u64::from(rate.per_second.get())
 }
 
-fn now() -> u64 {
-    Monotonic.now().as_u64()
-}
-
 /// One payer's account.
 #[derive(Debug)]
 pub struct Account {
     allowance: Allowance,
+    /// For what is charged.
+    clock: Clock,
     requests: Tab,
     wakes: Tab,
     awake: AtomicUsize,
 }
 
 impl Account {
-    fn new(allowance: Allowance) -> Self {
+    fn new(allowance: Allowance, clock: Clock) -> Self {
         Self {
             allowance,
+            clock,
             requests: Tab::default(),
             wakes: Tab::default(),
             awake: AtomicUsize::new(0),
@@ -112,14 +116,14 @@ impl Account {
     /// Takes `cost` tokens for a request, or none.
     ///
     /// # Errors
-    /// When they will be there, or that they never will.
-    pub fn request(&self, cost: u32) -> Result<(), Refused> {
-        self.requests.check(self.allowance.requests, cost, now())
+    /// Says when the tokens will be available, or that they never will.
+    pub fn request(&self, cost: u32, now: Mono) -> Result<(), Refused> {
+        self.requests.check(self.allowance.requests, cost, now.nanos())
     }
 
-    /// Takes `cost` tokens for what a request turned out to cost, whether they are there or not.
+    /// Takes `cost` tokens for what a request turned out to cost, even if the account has too few.
     pub fn charge(&self, cost: u32) {
-        self.requests.charge(self.allowance.requests, cost, now());
+        self.requests.charge(self.allowance.requests, cost, self.clock.mono().nanos());
     }
 
     /// Entities that it keeps awake.
@@ -127,7 +131,7 @@ impl Account {
         self.awake.load(Ordering::Relaxed)
     }
 
-    /// Whether it keeps so many entities awake that others should take some over.
+    /// Whether it keeps so many entities awake that other payers should take some over.
     fn is_pressed(&self) -> bool {
         self.awake() >= self.allowance.awake / 2
     }
@@ -139,12 +143,10 @@ impl Account {
         self.awake
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
             .map_err(|_| NotWoken::TooMany)?;
-        self.wakes.check(self.allowance.wakes, 1, now).map_err(|refused| {
+        // A burst is at least 1.
+        self.wakes.take(self.allowance.wakes, 1, now).map_err(|after| {
             self.let_go();
-            match refused {
-                Refused::RetryAfter(after) => NotWoken::TooFast(after),
-                Refused::TooBig { .. } => unreachable!("a burst is at least 1"),
-            }
+            NotWoken::TooFast(after)
         })
     }
 
@@ -181,19 +183,15 @@ impl Payer {
         &self.own
     }
 
-    /// Pays for waking an entity and, as long as the result lives, for keeping it awake. `crowded`:
-    /// nearly as many are awake as may be, and the rest is for those who have few.
+    /// Pays for waking an entity and, as long as the result lives, for keeping it awake. `crowded`
+    /// means that nearly the maximum of entities is awake, and the rest is for payers with few.
     ///
     /// # Errors
-    /// Why not; nothing was paid then.
-    pub fn wake(&self, crowded: bool) -> Result<KeptAwake, NotWoken> {
-        self.wake_at(crowded, now())
-    }
-
-    fn wake_at(&self, crowded: bool, now: u64) -> Result<KeptAwake, NotWoken> {
-        self.own.wake(crowded, now)?;
+    /// Says why it may not; nothing was paid in that case.
+    pub fn wake(&self, crowded: bool, now: Mono) -> Result<KeptAwake, NotWoken> {
+        self.own.wake(crowded, now.nanos())?;
         if let Some(address) = &self.address
-            && let Err(not) = address.wake(crowded, now)
+            && let Err(not) = address.wake(crowded, now.nanos())
         {
             self.own.let_go();
             self.own.wakes.refund(self.own.allowance.wakes, 1);
@@ -208,8 +206,8 @@ impl Payer {
 pub struct KeptAwake(Payer);
 
 impl KeptAwake {
-    /// Lets `other`, who uses the entity as well, keep it awake if this payer has many and the
-    /// other one has not: nobody should pay for ever for a room that others are in.
+    /// Lets `other`, who also uses the entity, keep it awake if this payer has many and the other one
+    /// has few: nobody should pay for ever for a room that others are in.
     pub fn offer(&mut self, other: &Payer) {
         if Arc::ptr_eq(&self.0.own, &other.own)
             || !self.0.own.is_pressed()
@@ -228,7 +226,9 @@ impl KeptAwake {
 impl Drop for KeptAwake {
     fn drop(&mut self) {
         self.0.own.let_go();
-        self.0.address.iter().for_each(|address| address.let_go());
+        if let Some(address) = &self.0.address {
+            address.let_go();
+        }
     }
 }
 
@@ -240,12 +240,13 @@ enum Holder {
 
 /// Everybody's accounts. One for all threads.
 ///
-/// An account that nobody acts for and that has paid everything is as good as a new one, and is
-/// forgotten: from time to time opening one also cleans up.
+/// An account without sessions and debts is as good as a new one, so it is forgotten: from time to
+/// time opening an account also cleans up.
 #[derive(Debug)]
 pub struct Accounts {
     user: Allowance,
     address: Allowance,
+    clock: Clock,
     open: Mutex<Open>,
 }
 
@@ -256,12 +257,13 @@ struct Open {
 }
 
 impl Accounts {
-    /// No accounts yet. `user` is what each user may do. `address` is what all sessions of an
-    /// address may wake together, and what its anonymous users may ask for, who count as one.
+    /// No accounts yet. `user` is the allowance of each user. `address` limits what all sessions of
+    /// an address may wake together, and is the allowance of its anonymous users, who count as one.
     pub fn new(user: Allowance, address: Allowance) -> Self {
         Self {
             user,
             address,
+            clock: Clock::REAL,
             open: Mutex::new(Open { accounts: HashMap::default(), until_cleaning: UNCLEANED }),
         }
     }
@@ -271,18 +273,23 @@ impl Accounts {
         Self::new(allowance, allowance)
     }
 
+    /// The same accounts, charged by this clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
     /// Who pays for a session of `user` from `address`; without a user it is anonymous.
-    pub fn payer(&self, user: Option<&Arc<str>>, address: IpAddr) -> Payer {
+    pub fn payer(&self, user: Option<&Arc<str>>, address: IpAddr, now: Mono) -> Payer {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.clean_if_due();
+        open.clean_if_due(now);
+        let mut account = |holder, allowance| open.account(holder, allowance, &self.clock);
         match user {
             Some(user) => Payer {
-                own: open.account(Holder::User(Arc::clone(user)), self.user),
-                address: Some(open.account(Holder::Address(address), self.address)),
+                own: account(Holder::User(Arc::clone(user)), self.user),
+                address: Some(account(Holder::Address(address), self.address)),
             },
-            None => {
-                Payer { own: open.account(Holder::Address(address), self.address), address: None }
-            }
+            None => Payer { own: account(Holder::Address(address), self.address), address: None },
         }
     }
 
@@ -298,15 +305,17 @@ impl Accounts {
 }
 
 impl Open {
-    fn account(&mut self, holder: Holder, allowance: Allowance) -> Arc<Account> {
-        Arc::clone(self.accounts.entry(holder).or_insert_with(|| Arc::new(Account::new(allowance))))
+    fn account(&mut self, holder: Holder, allowance: Allowance, clock: &Clock) -> Arc<Account> {
+        let new = || Arc::new(Account::new(allowance, clock.clone()));
+        Arc::clone(self.accounts.entry(holder).or_insert_with(new))
     }
 
-    /// Opening a session's accounts adds two at most, so counting that bounds them without a timer.
-    fn clean_if_due(&mut self) {
+    /// Opening a session's accounts adds at most two, so counting openings bounds them without a
+    /// timer.
+    fn clean_if_due(&mut self, now: Mono) {
         self.until_cleaning -= 1;
         if self.until_cleaning == 0 {
-            self.clean(now());
+            self.clean(now.nanos());
         }
     }
 

@@ -844,7 +844,7 @@ impl Pair {
     }
 
     fn with(&mut self, happen: impl FnOnce(&mut Entity, &mut Effects)) {
-        let mut fx = Effects::default();
+        let mut fx = Effects::at(Mono::ZERO);
         happen(&mut self.entity, &mut fx);
         self.apply(fx);
     }
@@ -886,7 +886,7 @@ impl Pair {
             }
             Step::Op => {
                 let request = post("alice", None, "x", self.line.reply(9, 1));
-                let mut fx = Effects::default();
+                let mut fx = Effects::at(Mono::ZERO);
                 self.entity.op(request, 1, true, &mut fx);
                 self.log.push((*fx.event.take().unwrap()).clone());
                 self.apply(fx);

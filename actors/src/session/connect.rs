@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::params::{self, Connect, PresenceAction};
@@ -13,7 +12,7 @@ use ulid::Ulid;
 use super::Session;
 use super::head::Head;
 use crate::answer::{Asked, Responder};
-use crate::clock::Millis;
+use crate::clock::Now;
 use crate::identity::Identity;
 use crate::metrics::SESSIONS;
 use crate::notices::NOTICES;
@@ -24,7 +23,7 @@ use crate::session::name::{name, parse};
 const ENTRIES_PER_TOKEN: u32 = 16;
 
 impl Session {
-    pub(super) fn connect(&mut self, id: Option<RequestId>, params: Connect, now: Millis) {
+    pub(super) fn connect(&mut self, id: Option<RequestId>, params: Connect, now: Now) {
         let rights = self.seat.rights();
         let result = match &rights {
             None => self.admit(&params, now),
@@ -34,7 +33,7 @@ impl Session {
             Ok(first) => self.welcome(id, params, first, now),
             Err(error) => {
                 let fatal = rights.is_none();
-                if let Some(left_out) = NOTICES.admit("connect", Instant::now()) {
+                if let Some(left_out) = NOTICES.admit("connect", now.mono) {
                     tracing::info!(code = error.data.code.as_str(), left_out, why = ?error.message, "a `connect` is refused");
                 }
                 let expired = error.data.code == ErrorCode::TokenExpired;
@@ -51,12 +50,13 @@ impl Session {
     }
 
     /// Admits a new session. True: this is its first `connect`.
-    fn admit(&mut self, params: &Connect, now: Millis) -> Result<bool, WireError> {
+    fn admit(&mut self, params: &Connect, now: Now) -> Result<bool, WireError> {
         let client = match &params.client {
-            None => Ulid::new().to_string().into(),
+            None => Ulid::from_parts(now.wall, (self.env.random)()).to_string().into(),
             Some(client) => check_client(client)?,
         };
-        let identity = self.env.authenticate.authenticate(params.token.as_deref(), &client, now)?;
+        let token = params.token.as_deref();
+        let identity = self.env.authenticate.authenticate(token, &client, now.wall)?;
         // It is set once: a session that has an identity is refreshed.
         let _ = self.seat.owner.set(Owner { user: Arc::clone(&identity.user), client });
         self.adopt(identity, now);
@@ -64,12 +64,7 @@ impl Session {
         Ok(true)
     }
 
-    fn refresh(
-        &mut self,
-        old: &Identity,
-        params: &Connect,
-        now: Millis,
-    ) -> Result<bool, WireError> {
+    fn refresh(&mut self, old: &Identity, params: &Connect, now: Now) -> Result<bool, WireError> {
         if !params.subscriptions.is_empty() || !params.presence.is_empty() {
             return Err(WireError::new(
                 ErrorCode::InvalidParams,
@@ -83,7 +78,8 @@ impl Session {
                 "`client` cannot change on a live connection; open a new one",
             ));
         }
-        let fresh = self.env.authenticate.authenticate(params.token.as_deref(), &client, now)?;
+        let token = params.token.as_deref();
+        let fresh = self.env.authenticate.authenticate(token, &client, now.wall)?;
         if old.user != fresh.user {
             return Err(WireError::new(
                 ErrorCode::Unauthorized,
@@ -99,7 +95,7 @@ impl Session {
         self.seat.owner.get().map_or_else(|| "".into(), |owner| Arc::clone(&owner.client))
     }
 
-    fn welcome(&mut self, id: Option<RequestId>, params: Connect, first: bool, now: Millis) {
+    fn welcome(&mut self, id: Option<RequestId>, params: Connect, first: bool, now: Now) {
         let Some(rights) = self.seat.rights() else { return };
         let connected = Connected {
             session: name(self.env.instance, self.seat.key),
@@ -107,7 +103,7 @@ impl Session {
             client: self.client().as_ref().into(),
             user: rights.identity.user.as_ref().into(),
             expires_at: rights.identity.expires_at,
-            now,
+            now: now.wall,
             server: self.env.server.clone(),
             limits: self.limits(),
             subscriptions: Vec::new(),

@@ -59,7 +59,8 @@ impl Session {
             Seat::new(key, codec, Outbox::new(key, bounds.outbox_bytes, all), now, connect_by)
         });
         drop(relay);
-        let (requests, bytes) = (Bucket::new(bounds.requests), Bucket::new(bounds.bytes));
+        let requests = Bucket::new(bounds.requests);
+        let bytes = Bucket::new(bounds.bytes);
         Self { seat, requests, bytes, address, asker: None, patience: None, env }
     }
 
@@ -82,7 +83,8 @@ impl Session {
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         // Bytes first: signals over the other rate are dropped without more ado, so this one must
         // speak for them.
-        let (bytes, requests) = (self.bytes.check(length), self.pay());
+        let bytes = self.bytes.check(length, now.mono);
+        let requests = self.pay(now.mono);
         for (scope, cost, checked) in
             [(Scope::Bytes, length, bytes), (Scope::Requests, 1, requests)]
         {
@@ -92,7 +94,7 @@ impl Session {
             }
         }
         // Whatever it is: a newer token and what is no request cost its user as much as any other.
-        if let Some(Err(refused)) = self.account().map(|account| account.request(1)) {
+        if let Some(Err(refused)) = self.account().map(|account| account.request(1, now.mono)) {
             self.seat.over_limit(0);
             return self.over_limit(Head::of(&decoded), Scope::User, 1, refused, now.mono);
         }
@@ -105,14 +107,14 @@ impl Session {
     }
 
     /// Pays for one request, and for what earlier answers have cost.
-    fn pay(&self) -> Result<(), Refused> {
+    fn pay(&self, now: Mono) -> Result<(), Refused> {
         let owed = self
             .asker
             .as_ref()
             .map_or(0, |asker| asker.take_owed(self.env.bounds.requests.burst.get() - 1));
-        let paid = self.requests.check(1 + owed);
-        if paid.is_err() {
-            self.asker.iter().for_each(|asker| asker.owe(owed));
+        let paid = self.requests.check(1 + owed, now);
+        if let (Err(_), Some(asker)) = (paid, &self.asker) {
+            asker.owe(owed);
         }
         paid
     }
@@ -121,7 +123,7 @@ impl Session {
     /// over the limit.
     pub fn control(&mut self, now: Mono) -> bool {
         self.seat.heard.set(now);
-        let within = self.requests.check(1).is_ok();
+        let within = self.requests.check(1, now).is_ok();
         if !within {
             record_rate_limited(Scope::Requests.as_str());
             // Its sender is not told, and no honest one sends so many.
@@ -141,7 +143,7 @@ impl Session {
     fn call(&mut self, request: Request, now: Now) {
         let Request { id, call } = request;
         if let Call::Connect(params) = call {
-            return self.connect(id, params, now.wall);
+            return self.connect(id, params, now);
         }
         let head = Head::of_call(id.as_ref(), &call);
         let Some(asker) = self.asker.clone() else {
@@ -316,23 +318,23 @@ impl Session {
     }
 
     /// It acts for `identity` from now on. Who pays for it does not change any more.
-    pub(super) fn adopt(&mut self, identity: Identity, now: Millis) {
+    pub(super) fn adopt(&mut self, identity: Identity, now: Now) {
         let expires = identity.expires_at.unwrap_or(Millis::MAX);
         // A token that ends when the last one did is the same, or no better: its client was warned.
         if self.seat.expires.replace(expires) != expires {
-            let lifetime = expires.saturating_sub(now);
+            let lifetime = expires.saturating_sub(now.wall);
             let warn_after =
                 (lifetime / 3).max(lifetime.saturating_sub(self.env.bounds.expiry_warning_ms));
             self.seat.warn_at.set(if expires == Millis::MAX {
                 Millis::MAX
             } else {
-                now.saturating_add(warn_after)
+                now.wall.saturating_add(warn_after)
             });
         }
         self.seat.connect_by.set(Mono::NEVER);
         if self.asker.is_none() {
             let user = (!identity.anonymous).then_some(&identity.user);
-            let payer = self.env.accounts.payer(user, self.address);
+            let payer = self.env.accounts.payer(user, self.address, now.mono);
             self.asker = Some(Arc::new(
                 self.env.asker(self.seat.key, self.seat.codec).paid_by(payer).within(self.budget()),
             ));

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::behaviour::BehaviourName;
 use crate::capability::{Capabilities, Permissions};
-use crate::clock::{Millis, Mono};
+use crate::clock::{Clock, Millis, Mono};
 use crate::directory::ToDirectory;
 use crate::entity::ToEntity;
 use crate::ids::WorkerId;
@@ -69,6 +69,13 @@ fn allowance(rate: u32) -> Allowance {
     Allowance { requests: Rate::new(rate, rate), wakes: Rate::new(1000, 1000), awake: 1000 }
 }
 
+/// Everybody's accounts, which are charged at the time of most requests here.
+fn accounts(rate: u32) -> Arc<Accounts> {
+    let clock = Clock::manual();
+    clock.set(Mono::at(2000));
+    Arc::new(Accounts::alike(allowance(rate)).with_clock(clock))
+}
+
 struct Rig {
     env: Rc<SessionEnv>,
     session: Option<Session>,
@@ -126,8 +133,9 @@ impl Rig {
             kinds: Kinds::new([kind(), closed]),
             encoder: encoder(),
             authenticate: Arc::new(Tokens),
-            accounts: Arc::new(Accounts::alike(allowance(1_000_000))),
+            accounts: accounts(1_000_000),
             bounds,
+            random: || 7,
             server: "test".into(),
         });
         let session = Some(Session::begin(Rc::clone(&env), CodecKind::Json, HERE, Mono::at(1000)));
@@ -554,7 +562,7 @@ fn users_share_a_limit_over_their_sessions() {
     let env = Rc::get_mut(&mut rig.env);
     assert!(env.is_none(), "the session shares it");
     drop(rig.session.take());
-    Rc::get_mut(&mut rig.env).unwrap().accounts = Arc::new(Accounts::alike(allowance(1)));
+    Rc::get_mut(&mut rig.env).unwrap().accounts = accounts(1);
     rig.session = Some(Session::begin(Rc::clone(&rig.env), CodecKind::Json, HERE, Mono::at(1000)));
     rig.ask("connect", r#"{"token":"alice"}"#);
     assert_eq!(rig.ask("ping", "{}"), ["#2"]);
@@ -565,7 +573,7 @@ fn users_share_a_limit_over_their_sessions() {
 fn anonymous_users_share_a_limit_by_address() {
     let mut rig = Rig::new(bounds());
     drop(rig.session.take());
-    Rc::get_mut(&mut rig.env).unwrap().accounts = Arc::new(Accounts::alike(allowance(1)));
+    Rc::get_mut(&mut rig.env).unwrap().accounts = accounts(1);
     let mut first = |params: &str, address: [u8; 4]| {
         rig.session = Some(Session::begin(
             Rc::clone(&rig.env),

@@ -42,6 +42,12 @@ pub enum Bug {
     ForgetsWhoReads,
     /// A relay goes on when a subscription has ended.
     GoesOnAfterTheEnd,
+    /// A connection's bucket of requests stays empty once it is.
+    ConnectionsNeverRefill,
+    /// An entity's bucket of ops stays empty once it is.
+    EntitiesNeverRefill,
+    /// Nobody looks whether a token has ended.
+    TokensNeverExpire,
 }
 
 /// Runs seeds until one fails, which must be within `most`, for one of these reasons.
@@ -70,7 +76,7 @@ fn forgetting_the_horizon_is_found() {
 
 #[test]
 fn deleted_bodies_in_the_journal_are_found() {
-    found(Bug::ErasedNowhere, 10, &["shows what is deleted"]);
+    found(Bug::ErasedNowhere, 50, &["shows what is deleted"]);
 }
 
 #[test]
@@ -90,7 +96,7 @@ fn a_page_for_another_subscription_is_found() {
 
 #[test]
 fn a_signal_that_comes_twice_is_found() {
-    found(Bug::SignalTwice, 20, &["it came after"]);
+    found(Bug::SignalTwice, 50, &["it came after"]);
 }
 
 #[test]
@@ -157,4 +163,19 @@ fn a_subscription_that_goes_on_after_its_end_is_found() {
         50,
         &["without a subscription", "nobody wants", "the entity knows"],
     );
+}
+
+#[test]
+fn connections_that_never_refill_are_found() {
+    found(Bug::ConnectionsNeverRefill, 50, &["came back as it was told"]);
+}
+
+#[test]
+fn entities_that_never_refill_are_found() {
+    found(Bug::EntitiesNeverRefill, 20, &["not at rest"]);
+}
+
+#[test]
+fn tokens_that_never_expire_are_found() {
+    found(Bug::TokensNeverExpire, 20, &["after its token's end"]);
 }

@@ -12,6 +12,7 @@ use super::seen::Seen;
 
 use follow::Follow;
 pub use follow::Terms;
+use patience::Patience;
 pub use presence::Crowd;
 use presence::Place;
 use rights::Rights;
@@ -22,6 +23,7 @@ mod checks;
 mod follow;
 mod notified;
 mod ops;
+mod patience;
 mod presence;
 mod rights;
 mod signals;
@@ -118,11 +120,14 @@ pub struct Client {
     outlived: bool,
     /// It was asked to repeat nothing before this time.
     pub waits_until: u64,
+    patience: Patience,
+    /// What time it is, by timers and by the server's clock.
+    now: (u64, u64),
     pub stats: Seen,
 }
 
 impl Client {
-    pub fn new(index: usize, user: usize, codec: CodecKind, skew: i64) -> Self {
+    pub fn new(index: usize, user: usize, codec: CodecKind, skew: i64, token: Option<u64>) -> Self {
         Self {
             index,
             name: format!("user{user}"),
@@ -144,7 +149,7 @@ impl Client {
             places: BTreeMap::new(),
             lists: BTreeMap::new(),
             wants_lists: false,
-            rights: Rights::full(),
+            rights: Rights::full(token, index.is_multiple_of(2)),
             ops: Vec::new(),
             seen: BTreeMap::new(),
             said: 0,
@@ -153,6 +158,8 @@ impl Client {
             may_be_slow: false,
             outlived: true,
             waits_until: 0,
+            patience: Patience::default(),
+            now: (0, 0),
             stats: Seen::default(),
         }
     }
@@ -162,6 +169,11 @@ impl Client {
         let made = server.saturating_add_signed(self.skew);
         self.ulid = ulid::Ulid::from_parts(made, u128::from(random)).to_string();
         self.outlived = false;
+    }
+
+    /// It looks at the clocks: the one for timers, and the server's.
+    pub fn tell_time(&mut self, mono: u64, wall: u64) {
+        self.now = (mono, wall);
     }
 
     /// Whether it should begin anew, under another name: nothing is open that only this one can ask
@@ -192,6 +204,7 @@ impl Client {
         }
         self.ops.iter_mut().for_each(Op::disconnected);
         self.heard = Heard::default();
+        self.patience = Patience::default();
         (self.said, self.goodbye, self.may_be_slow) = (0, false, false);
     }
 
@@ -240,6 +253,7 @@ impl Client {
 
     fn request(&mut self, asked: Asked, call: &Call) -> Vec<u8> {
         self.next_id += 1;
+        self.patience.asks(self.next_id, self.now.0);
         self.outstanding.insert(self.next_id, asked);
         self.floors.insert(self.next_id, self.shown.clone());
         let mut out = Vec::new();

@@ -1,5 +1,5 @@
-//! Time, moved by the seed: one clock that only goes on, for timers, and the one on the wall, which
-//! is set at times.
+//! Time, moved by the seed: one clock that only goes forward, for timers, and one on the wall of
+//! each node, which is set at times.
 
 use greenroom_actors::clock::{self, Millis, Mono};
 
@@ -9,44 +9,59 @@ const BEGIN: Millis = 1_800_000_000_000;
 /// What time it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
-    /// As the entities know it.
+    /// As a wall clock shows it: the right one, unless it is read off a node's [`Dial`].
     pub wall: Millis,
     /// As timers know it.
     pub mono: Millis,
 }
 
 impl Now {
-    /// As sessions know it.
+    /// As sessions and entities know it.
     pub fn clock(self) -> clock::Now {
         clock::Now { wall: self.wall, mono: Mono::at(self.mono) }
+    }
+
+    /// The same moment on another wall.
+    pub fn on(self, dial: Dial) -> Self {
+        Self { wall: self.wall.saturating_add_signed(dial.0), ..self }
+    }
+}
+
+/// How far a node's wall clock is ahead of the right one, in ms.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Dial(i64);
+
+impl Dial {
+    /// Somebody sets the clock forward, or back.
+    pub fn turn(&mut self, ms: i64) {
+        self.0 += ms;
     }
 }
 
 /// See the module's head.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Clock {
     mono: Millis,
-    /// What the wall's clock shows when the other one is at 0.
-    wall: Millis,
-    /// The earliest and the latest time that the wall's clock was set to, for the time it began
-    /// with.
-    pub earliest: Millis,
-    pub latest: Millis,
+    /// What new nodes' clocks show.
+    pub dial: Dial,
+    /// The most that any wall clock has been ahead.
+    most: Dial,
 }
 
 impl Clock {
-    pub fn new() -> Self {
-        Self { mono: 0, wall: BEGIN, earliest: BEGIN, latest: BEGIN }
+    /// The right time.
+    pub fn now(&self) -> Now {
+        Now { wall: BEGIN + self.mono, mono: self.mono }
     }
 
-    pub fn now(&self) -> Now {
-        Now { wall: self.wall + self.mono, mono: self.mono }
+    /// The latest time that any wall clock may have shown.
+    pub fn latest(&self) -> Millis {
+        self.now().on(self.most).wall
     }
 
     /// Time goes by.
     pub fn pass(&mut self, ms: Millis) {
         self.mono += ms;
-        self.latest = self.latest.max(self.now().wall);
     }
 
     /// Goes on to a timer's time.
@@ -54,20 +69,14 @@ impl Clock {
         self.pass(mono.saturating_sub(self.mono));
     }
 
-    /// Somebody sets the wall's clock back.
-    pub fn set_back(&mut self, ms: Millis) {
-        self.wall -= ms;
-        self.earliest = self.earliest.min(self.now().wall);
+    /// Some node's clock shows this.
+    pub fn shows(&mut self, dial: Dial) {
+        self.most.0 = self.most.0.max(dial.0);
     }
 
-    /// Somebody sets the wall's clock forward.
-    pub fn set_forward(&mut self, ms: Millis) {
-        self.wall += ms;
-        self.latest = self.latest.max(self.now().wall);
-    }
-
-    /// The wall's clock shows again what it has shown at the latest.
-    pub fn correct(&mut self) {
-        self.set_forward(self.latest - self.now().wall);
+    /// From now on all clocks show what one has shown at the latest.
+    pub fn correct(&mut self) -> Dial {
+        self.dial = self.most;
+        self.dial
     }
 }

@@ -1,16 +1,18 @@
 //! A node: the real relays, sessions, directory shards, lives and committer, joined by their real
 //! channels, with a shell that does one step at a time where the server has actors.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenroom_actors::clock::{self, Clock, Mono};
 use greenroom_actors::directory::{Directory, DirectoryLimits, Slots, ToDirectory};
-use greenroom_actors::entity::{Entity, Life};
+use greenroom_actors::entity::{Entity, EntityEnv, Rest, Shell, Turns};
 use greenroom_actors::ids::{SessionKey, WorkerId};
 use greenroom_actors::kind::Kinds;
-use greenroom_actors::limits::{Accounts, Allowance, Rate};
+use greenroom_actors::limits::{Accounts, Allowance};
 use greenroom_actors::relay::{ParkedLimits, Relay, RelayHandle, ToRelay};
 use greenroom_actors::session::{SessionBounds, SessionEnv};
 use greenroom_protocol::EntityId;
@@ -18,13 +20,13 @@ use greenroom_protocol::results::{Rates, SessionLimits};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::bugs::Bug;
-use super::clock::Now;
+use super::clock::{Dial, Now};
 use super::panics::encoder;
 use super::seen::Wait;
-use super::sizes::Sizes;
+use super::sizes::{Sizes, ample};
 use super::store::SimStore;
 
-use connection::{Believes, Connection};
+use connection::{Believes, Connection, Granted};
 use host::{Hosting, Later, Mailbox};
 use journal::Writer;
 use proc::Proc;
@@ -50,18 +52,26 @@ pub struct Node {
     bug: Option<Bug>,
     pub directory: Directory,
     shards: Vec<(Slots<Mailbox>, mpsc::Receiver<ToDirectory>)>,
-    cold_starts: Vec<Arc<Semaphore>>,
-    /// When paused subscriptions read on, by shard.
-    turns: Vec<Arc<Semaphore>>,
-    relays: Vec<RelayHandle>,
+    /// What the entities of each shard share.
+    entity_envs: Vec<Rc<EntityEnv>>,
     relay_queues: Vec<mpsc::Receiver<ToRelay>>,
     envs: Vec<Rc<SessionEnv>>,
+    /// For whoever is not told the time.
+    clock: Clock,
+    /// Its clock on the wall.
+    pub dial: Dial,
+    /// When the latest token that was shown to it ends.
+    granted: Granted,
+    /// What is wrong with it.
+    wrong: Option<String>,
+    /// Readers that rest, with when that is over.
+    rests: Vec<(u64, Rest)>,
     writer: Writer,
     pub procs: BTreeMap<u64, Proc>,
     pub connections: BTreeMap<u64, Connection>,
     later: Vec<Later>,
     /// Lives that have ended and are kept all the same, with one of the planted bugs.
-    unanswered: Vec<Life>,
+    unanswered: Vec<Shell>,
     /// Sessions for which a page of an older subscription is on its way, with one of the planted
     /// bugs.
     misdirected: Vec<SessionKey>,
@@ -85,14 +95,22 @@ impl Node {
         kinds: &Kinds,
         sizes: Sizes,
         bug: Option<Bug>,
+        dial: Dial,
         mut rng: fastrand::Rng,
     ) -> Self {
         let (directory, queues) = Directory::channels(sizes.workers, sizes.directory);
         let (relays, relay_queues): (Vec<_>, Vec<_>) =
             (0..sizes.workers).map(|_| RelayHandle::channel(sizes.relay)).unzip();
-        let rate = Rate::new(1_000_000_000, 1_000_000_000);
-        let accounts =
-            Arc::new(Accounts::alike(Allowance { requests: rate, wakes: rate, awake: 1_000_000 }));
+        let clock = Clock::manual();
+        let granted = Granted::default();
+        let accounts = Arc::new(
+            Accounts::alike(Allowance {
+                requests: sizes.user,
+                wakes: sizes.wakes,
+                awake: 1_000_000,
+            })
+            .with_clock(clock.clone()),
+        );
         let grace = if bug == Some(Bug::NoGrace) { 0 } else { sizes.grace };
         let parked = ParkedLimits {
             window: Duration::from_millis(sizes.window),
@@ -109,9 +127,10 @@ impl Node {
                 directory: directory.clone(),
                 kinds: kinds.clone(),
                 encoder: encoder(),
-                authenticate: Arc::new(Believes(bug)),
+                authenticate: Arc::new(Believes { bug, granted: granted.clone() }),
                 accounts: Arc::clone(&accounts),
-                bounds: bounds(rate, sizes),
+                bounds: bounds(sizes),
+                random: || 0,
                 server: "sim".into(),
             })
         };
@@ -119,9 +138,25 @@ impl Node {
         let limits = DirectoryLimits { max_awake: 100, max_loading: sizes.max_loading };
         let shards =
             queues.into_iter().map(|queue| (Slots::new(kinds.clone(), limits), queue)).collect();
-        let cold_starts =
-            (0..sizes.workers).map(|_| Arc::new(Semaphore::new(sizes.cold_starts))).collect();
-        let writer = Writer::start(&store, term, sizes, bug);
+        let chance = |rng: &mut fastrand::Rng| fastrand::Rng::with_seed(rng.u64(..));
+        let writer = Writer::start(&store, term, sizes, bug, &clock, chance(&mut rng));
+        let entity_env = |_| {
+            Rc::new(EntityEnv {
+                relays: relays.clone(),
+                journal: writer.journal.clone(),
+                store: Arc::new(store.clone()),
+                directory: directory.clone(),
+                encoder: encoder(),
+                cold_starts: Rc::new(Semaphore::new(sizes.cold_starts)),
+                reads: Semaphore::new(sizes.reads),
+                inbox: sizes.inbox,
+                loading: Cell::default(),
+                turns: Turns::new(sizes.percent, clock.clone()),
+                corrupt: RefCell::default(),
+                rng: RefCell::new(chance(&mut rng)),
+            })
+        };
+        let entity_envs = (0..sizes.workers).map(entity_env).collect();
         let next = rng.u64(..1000);
         Self {
             store,
@@ -129,11 +164,14 @@ impl Node {
             bug,
             directory,
             shards,
-            cold_starts,
-            turns: (0..sizes.workers).map(|_| Arc::new(Semaphore::new(1))).collect(),
-            relays,
+            entity_envs,
             relay_queues,
             envs,
+            clock,
+            dial,
+            granted,
+            wrong: None,
+            rests: Vec::new(),
             writer,
             procs: BTreeMap::new(),
             connections: BTreeMap::new(),
@@ -161,16 +199,22 @@ impl Node {
         let mut host = Hosting {
             shard,
             now,
-            sizes: self.sizes,
             next: &mut self.next,
-            store: &self.store,
-            journal: &self.writer.journal,
-            cold_starts: &self.cold_starts[shard],
-            relays: &self.relays,
+            env: &self.entity_envs[shard],
             procs: &mut self.procs,
             later: &mut self.later,
         };
         happen(&mut self.shards[shard].0, &mut host);
+    }
+
+    /// The time as entities know it.
+    fn entity_time(&self, now: Now) -> clock::Now {
+        let time = now.on(self.dial).clock();
+        if self.bug == Some(Bug::EntitiesNeverRefill) {
+            clock::Now { mono: Mono::ZERO, ..time }
+        } else {
+            time
+        }
     }
 
     /// Says in the trace what a step is about.
@@ -186,7 +230,7 @@ impl Node {
     }
 }
 
-fn bounds(rate: Rate, sizes: Sizes) -> SessionBounds {
+fn bounds(sizes: Sizes) -> SessionBounds {
     SessionBounds {
         told: SessionLimits {
             max_message_bytes: 65536,
@@ -199,8 +243,8 @@ fn bounds(rate: Rate, sizes: Sizes) -> SessionBounds {
         outbox_bytes: sizes.outbox,
         expiry_warning_ms: 30_000,
         connect_timeout_ms: 10_000,
-        requests: rate,
-        bytes: rate,
+        requests: sizes.requests,
+        bytes: ample(),
         abuse_after: 100,
         abuse_window_ms: 1000,
     }

@@ -17,6 +17,12 @@ const UNAVAILABLE: &[u8] = b"unavailable";
 /// What such a panic carries.
 struct OnPurpose;
 
+/// Panics, for `burn` to catch.
+pub fn panic_on_purpose() -> ! {
+    FUSE.set(None);
+    resume_unwind(Box::new(OnPurpose));
+}
+
 /// Frames are their length and the message.
 pub fn encoder() -> Encoder {
     Encoder::new(|_, payload, more, out| {
@@ -24,8 +30,7 @@ pub fn encoder() -> Encoder {
             // Once: what unwinds encodes refusals. And not while a request is dropped, since nobody
             // is left then to answer it.
             Some(0) if !payload.windows(UNAVAILABLE.len()).any(|part| part == UNAVAILABLE) => {
-                FUSE.set(None);
-                resume_unwind(Box::new(OnPurpose));
+                panic_on_purpose();
             }
             left => FUSE.set(left.map(|left| left.saturating_sub(1))),
         }

@@ -68,6 +68,7 @@ counters! {
     entities_crashed panics_between panics_in_encode nodes_crashed
     drained drain_cut_short takeovers fenced
     clock_back clock_forward timers pings
+    rate_limited tokens_expired
     resumed signals presence_told presence_checked reads events resets rights_lost too_many pipelined
 }
 

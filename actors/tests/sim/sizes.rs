@@ -6,6 +6,7 @@ use greenroom_actors::behaviour::room::RoomConfig;
 use greenroom_actors::behaviour::{BehaviourConfig, BehaviourName};
 use greenroom_actors::capability::Permissions;
 use greenroom_actors::kind::{Kind, Kinds, Settings};
+use greenroom_actors::limits::Rate;
 use greenroom_protocol::EntityId;
 
 /// A window that no run overflows.
@@ -26,6 +27,10 @@ pub struct Sizes {
     pub link: usize,
     pub max_loading: usize,
     pub cold_starts: usize,
+    /// Pages read at a time on a shard for `subscribe` and `history`.
+    pub reads: usize,
+    /// How much of the time paused subscriptions may read on, in percent.
+    pub percent: u32,
     pub pending: usize,
     pub resume_events: u64,
     pub ring_events: usize,
@@ -44,6 +49,15 @@ pub struct Sizes {
     pub grace: u64,
     /// Bytes in all outboxes of a thread.
     pub budget: usize,
+    /// Requests of a connection, and of a user over all of its connections.
+    pub requests: Rate,
+    pub user: Rate,
+    /// Entities that a user may wake.
+    pub wakes: Rate,
+    /// Ops of an entity.
+    pub ops: Rate,
+    /// How long tokens last, in ms, if they end.
+    pub token: Option<u64>,
     /// How many times out of 16 a commit, a read, that could go on does not.
     pub slow: (u8, u8),
 }
@@ -65,6 +79,8 @@ impl Sizes {
             link: rng.usize(1..8),
             max_loading: rng.usize(1..4),
             cold_starts: rng.usize(1..3),
+            reads: rng.usize(1..4),
+            percent: if rng.u8(..4) == 0 { rng.u32(5..90) } else { 100 },
             pending: rng.usize(1..50),
             resume_events,
             ring_events: rng.usize(0..8),
@@ -79,6 +95,11 @@ impl Sizes {
             window: rng.u64(..4) * 1300,
             grace: rng.u64(..4000),
             budget: if rng.bool() { usize::MAX } else { rng.usize(500..10_000) },
+            requests: rate(rng),
+            user: rate(rng),
+            wakes: rate(rng),
+            ops: rate(rng),
+            token: rng.bool().then(|| rng.u64(200..2000)),
             slow: (rng.u8(..16), rng.u8(..16)),
         }
     }
@@ -93,8 +114,8 @@ impl Sizes {
             default_permissions: Permissions::NONE,
             anonymous_permissions: Permissions::NONE,
             max_body_bytes: 4096,
-            ops_per_second: 1_000_000_000,
-            ops_burst: 1_000_000_000,
+            ops_per_second: self.ops.per_second.get(),
+            ops_burst: self.ops.burst.get(),
             resume_events: self.resume_events,
             ring_events: self.ring_events,
             ring_bytes: 2000,
@@ -113,6 +134,16 @@ impl Sizes {
         let doc = Kind::new("doc", BehaviourName::Document.with_defaults(), settings);
         Kinds::new([room, doc].map(|kind| kind.expect("such settings can work")))
     }
+}
+
+/// A rate that no run exceeds.
+pub fn ample() -> Rate {
+    Rate::new(1_000_000_000, 1_000_000_000)
+}
+
+/// One of a few rates is so low that honest clients exceed it.
+fn rate(rng: &mut fastrand::Rng) -> Rate {
+    if rng.u8(..4) > 0 { ample() } else { Rate::new(rng.u32(3..20), rng.u32(2..9)) }
 }
 
 /// The entities that clients use.

@@ -59,6 +59,8 @@ enum Stage {
 struct Tickets {
     next: u64,
     open: BTreeMap<u64, (Call, Stage)>,
+    /// Whose loads are among them.
+    loading: BTreeMap<u64, EntityId>,
     way: Way,
 }
 
@@ -105,7 +107,9 @@ struct Ticket<'a> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        self.store.tickets().open.remove(&self.number);
+        let mut tickets = self.store.tickets();
+        tickets.open.remove(&self.number);
+        tickets.loading.remove(&self.number);
     }
 }
 
@@ -176,6 +180,11 @@ impl SimStore {
     /// Whether a transaction, or the question after one, is under way.
     pub fn is_committing(&self) -> bool {
         self.tickets().open.values().any(|(call, _)| matches!(call, Call::Commit | Call::Settle))
+    }
+
+    /// Whether it is asked for this entity.
+    pub fn is_loading(&self, entity: &EntityId) -> bool {
+        self.tickets().loading.values().any(|loading| loading == entity)
     }
 
     /// Where its callers wait.
@@ -280,6 +289,7 @@ impl Store for SimStore {
 
     async fn load(&self, entity: &EntityId) -> Result<Loaded, StoreError> {
         let ticket = self.open(Call::Load);
+        self.tickets().loading.insert(ticket.number, entity.clone());
         if ticket.turn().await == Fate::Fails {
             self.disk.faults().fail_reads(1);
         }

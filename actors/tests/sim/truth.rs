@@ -16,8 +16,8 @@ pub struct Truth {
     pub logs: Logs,
     /// How many signals each client has sent on each of its connections.
     pub said: BTreeMap<(usize, u64), u64>,
-    /// The earliest time that the server's clock has shown.
-    pub earliest: u64,
+    /// The latest time that a node's wall clock may have shown.
+    pub latest: u64,
     /// Whether entities may forget what became of an op.
     pub forgets: bool,
     /// How long the presence of a lost session lasts at least, in ms.
@@ -33,7 +33,7 @@ impl Truth {
             step: 0,
             logs,
             said: BTreeMap::new(),
-            earliest: u64::MAX,
+            latest: now.wall,
             forgets: sizes.forgets(),
             grace: sizes.grace.min(sizes.window),
             now,

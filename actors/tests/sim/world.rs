@@ -64,11 +64,9 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, bug: Option<Bug>) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        // The committer draws its nonces from the thread's generator.
-        fastrand::seed(seed);
         let sizes = Sizes::draw(&mut rng);
         let kinds = sizes.kinds();
-        let clock = Clock::new();
+        let clock = Clock::default();
         let codec = |index: usize| {
             if index.is_multiple_of(3) { CodecKind::MsgPack } else { CodecKind::Json }
         };
@@ -77,7 +75,8 @@ impl World {
             .map(|index| {
                 // Some have a user in common, and some clocks are wrong.
                 let user = if rng.u8(..4) == 0 { 1 } else { index };
-                Client::new(index, user, codec(index), [0, 0, -3_600_000, 50_000][rng.usize(..4)])
+                let skew = [0, 0, -3_600_000, 50_000][rng.usize(..4)];
+                Client::new(index, user, codec(index), skew, sizes.token)
             })
             .collect();
         let faults = if rng.u8(..4) == 0 { 0 } else { rng.u64(1..60) };
@@ -148,8 +147,28 @@ impl World {
         self.say(format!("a node starts, term {term}"));
         self.newest = term;
         let rng = fastrand::Rng::with_seed(self.rng.u64(..));
-        let node = Node::start(store, term, &self.kinds, self.sizes, self.bug, rng);
+        let mut dial = self.clock.dial;
+        if !self.resting && self.rng.u8(..3) == 0 {
+            dial.turn(self.rng.i64(-3000..3000));
+        }
+        self.clock.shows(dial);
+        let node = Node::start(store, term, &self.kinds, self.sizes, self.bug, dial, rng);
         self.nodes.push(Running { term, node, fenced: false });
+    }
+
+    /// The checker knows what time it is.
+    fn note_time(&mut self) {
+        (self.truth.now, self.truth.latest) = (self.clock.now(), self.clock.latest());
+        let wall = self.wall();
+        for client in &mut self.clients {
+            client.tell_time(self.truth.now.mono, wall);
+        }
+    }
+
+    /// What the newest node's clock shows.
+    fn wall(&self) -> u64 {
+        let dial = self.nodes.last().map_or(self.clock.dial, |running| running.node.dial);
+        self.clock.now().on(dial).wall
     }
 
     fn busy_step(&mut self) -> Result<(), String> {
@@ -171,16 +190,16 @@ impl World {
 
     fn begin_step(&mut self) {
         self.step += 1;
-        (self.truth.step, self.truth.now) = (self.step, self.clock.now());
         if self.rng.u8(..3) == 0 {
             let ms = self.rng.u64(..40);
             self.clock.pass(ms);
         }
+        self.truth.step = self.step;
+        self.note_time();
     }
 
     /// What is on disk by now may be told, and was written as it should be.
     fn judge(&mut self) -> Result<(), String> {
-        self.truth.earliest = self.clock.earliest;
         let written = self.disk.commits();
         if written != self.judged {
             self.judged = written;

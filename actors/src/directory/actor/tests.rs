@@ -6,10 +6,11 @@ use std::task::{Context as TaskContext, Waker};
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::entity::{SubscribeRequest, Turns};
-use crate::journal::{Committer, CommitterLimits, Journal};
-use crate::kind::Settings;
+use crate::journal::{Committer, CommitterLimits, Journal, Outside};
+use crate::kind::{Kind, Settings};
 use crate::metrics::recorded::Recorded;
 use crate::metrics::{
     COLD_START_SECONDS, COLD_STARTS, COLD_STARTS_WAITING, ENTITIES_AWAKE, OP_SECONDS,
@@ -36,7 +37,8 @@ impl Rig {
         let (journal, events) = Journal::channel(100);
         let limits =
             CommitterLimits { batch_ops: 100, batch_bytes: 100_000, linger: Duration::ZERO };
-        let (committer, _) = Committer::new(Arc::new(store.clone()), term, events, limits);
+        let (committer, _) =
+            Committer::new(Arc::new(store.clone()), term, events, limits, Outside::real());
         actix::spawn(committer.run());
         let env = EntityEnv {
             reads: tokio::sync::Semaphore::new(2),
@@ -48,8 +50,9 @@ impl Rig {
             cold_starts: Rc::new(Semaphore::new(1)),
             inbox: 10,
             loading: Cell::new(0),
-            turns: Turns::new(100),
+            turns: Turns::new(100, Clock::REAL),
             corrupt: RefCell::default(),
+            rng: RefCell::new(fastrand::Rng::new()),
         };
         let kinds = Kinds::new([kind_of(Settings {
             idle_timeout: Duration::from_secs(3600),

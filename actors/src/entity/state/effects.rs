@@ -7,6 +7,7 @@ use greenroom_protocol::params;
 
 use super::reads::{CATCH_UP_BYTES, PAGE_BYTES, RESUME_BYTES};
 use crate::answer::{Answer, Responder};
+use crate::clock::Mono;
 use crate::entity::eraser::PagesOut;
 use crate::entity::messages::{CatchUp, SubscribeRequest};
 use crate::ids::WorkerId;
@@ -14,9 +15,11 @@ use crate::record::EventRecord;
 use crate::relay::Part;
 use crate::store::{Erasure, Page, Rewrite, SnapshotRow};
 
-/// What an entity wants done, in no particular order but that of each worker's parts.
-#[derive(Debug, Default)]
+/// What an entity wants done. Only the parts for one worker have an order.
+#[derive(Debug)]
 pub struct Effects {
+    /// When this was decided.
+    pub(in crate::entity) now: Mono,
     /// Queue this event in the journal.
     pub event: Option<Arc<EventRecord>>,
     /// What the event has erased.
@@ -31,11 +34,11 @@ pub struct Effects {
     pub parts: Vec<(WorkerId, Vec<Part>)>,
     /// Read these pages.
     pub fetches: Vec<Fetch>,
-    /// Take these again after a while: their pages could not be read.
+    /// Take these again after a while, because their pages could not be read.
     pub retries: Vec<CatchUp>,
     /// Call `flush_presence` after the entity's `presence_interval`.
     pub presence_due: bool,
-    /// What the store has of it cannot be read: tell the operator why, once.
+    /// Its stored data cannot be read: tell the operator why, once.
     pub corrupt: Option<String>,
 }
 
@@ -46,14 +49,14 @@ pub struct Fetch {
     pub page: Page,
     /// What it is for.
     pub purpose: FetchFor,
-    /// To be kept until the entity has been handed the page.
+    /// Kept until the entity has received the page.
     pub out: PagesOut,
 }
 
 /// What a page is for.
 #[derive(Debug)]
 pub enum FetchFor {
-    /// A subscriber's gap: the events after this position.
+    /// What a subscriber has missed: the events after this position.
     Subscribe(Box<SubscribeRequest>, Seq),
     /// A paused subscription.
     CatchUp(CatchUp),
@@ -64,7 +67,7 @@ pub enum FetchFor {
 }
 
 impl FetchFor {
-    /// Bytes of bodies beyond which no more of the page is of use.
+    /// The rest of a page is useless after this many bytes of bodies.
     pub fn most_bytes(&self) -> usize {
         match self {
             Self::Subscribe(..) => RESUME_BYTES + 1,
@@ -75,6 +78,23 @@ impl FetchFor {
 }
 
 impl Effects {
+    /// Nothing yet, decided now.
+    pub fn at(now: Mono) -> Self {
+        Self {
+            now,
+            event: None,
+            erasure: None,
+            snapshot: None,
+            rewrite: None,
+            erase_later: false,
+            parts: Vec::new(),
+            fetches: Vec::new(),
+            retries: Vec::new(),
+            presence_due: false,
+            corrupt: None,
+        }
+    }
+
     /// Adds a part for one thread.
     pub fn part(&mut self, worker: WorkerId, part: Part) {
         match self.parts.iter_mut().find(|(other, _)| *other == worker) {

@@ -12,18 +12,20 @@ use crate::record::{Erased, EventRecord};
 use crate::store::{Erasure, Rewrite, StoreError};
 
 impl Entity {
-    /// Takes up what was still to be erased when this life began.
+    /// Continues with what was still to be erased when this life began.
     pub(super) fn still_to_erase(&mut self, erasures: &[Erasure]) {
         if erasures.is_empty() {
             return;
         }
         self.eraser.change(Eraser::new, |eraser| {
-            erasures.iter().for_each(|erasure| eraser.add(erasure, true));
+            for erasure in erasures {
+                eraser.add(erasure, true);
+            }
         });
         self.hide_in_ring();
     }
 
-    /// An op was accepted at the seq `by` and has erased something. Hands out what is to be stored
+    /// An op was accepted at the seq `by` and has erased something. Returns the note to be stored
     /// with it.
     pub(super) fn is_erased(&mut self, erases: Erases, by: Seq) -> Box<Erasure> {
         let erasure = Erasure { message: erases.message, by, purge: erases.purge };
@@ -31,7 +33,7 @@ impl Entity {
         Box::new(erasure)
     }
 
-    /// Whether there is no room for another erasure.
+    /// Whether the limit of unfinished erasures is reached.
     pub(super) fn erases_enough(&mut self) -> bool {
         self.eraser.change_if_any(Eraser::forget);
         self.eraser.is_full()
@@ -122,7 +124,7 @@ impl Entity {
         }
     }
 
-    /// What was to be rewritten is on disk.
+    /// A rewrite is on disk.
     pub fn rewritten(&mut self, fx: &mut Effects) {
         let out = &mut self.out;
         let done = self.eraser.change_if_any(|eraser| eraser.written(out)).unwrap_or(0);
@@ -130,7 +132,7 @@ impl Entity {
         self.erase_on(fx);
     }
 
-    /// What was to be rewritten found no room in the journal, or could not be read.
+    /// A rewrite found no room in the journal, or its page could not be read.
     pub fn erase_later(&mut self, fx: &mut Effects) {
         self.eraser.change_if_any(Eraser::failed);
         fx.erase_later = true;

@@ -1,7 +1,6 @@
 //! What an entity does with an op: limits, repetitions, the decision.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use greenroom_protocol::results::Sent;
 use greenroom_protocol::{ErrorCode, RawJson, WireError};
@@ -19,11 +18,10 @@ use crate::metrics::record_rate_limited;
 use crate::record::EventRecord;
 
 impl Entity {
-    /// Decides on an op. `room` tells whether the journal has room for one event; it is needed when
-    /// this returns true.
+    /// Decides on an op at the date `now`. `room` tells whether the journal has room for one event.
     pub fn op(&mut self, request: OpRequest, now: Millis, room: bool, fx: &mut Effects) {
         let OpRequest { sender, r#type, body, n, first_sent, if_seq, tag, reply } = request;
-        if let Err(refused) = self.bucket.check(1) {
+        if let Err(refused) = self.bucket.check(1, fx.now) {
             record_rate_limited("entity");
             return self.refuse_op(reply, over_limit(refused), fx);
         }
@@ -91,7 +89,7 @@ impl Entity {
                 self.upkeep.event(record.body.len());
                 fx.event = Some(Arc::clone(&record));
                 fx.erasure = erases.map(|erases| self.is_erased(erases, seq));
-                self.gate.push_back((seq, Output::Event { record, reply, since: Instant::now() }));
+                self.gate.push_back((seq, Output::Event { record, reply, since: fx.now }));
                 self.snapshot_if_due(fx);
             }
             Err(refusal) => {
@@ -133,15 +131,15 @@ impl Entity {
             }
             Known::TooEarly(wait) => self.refuse_op(reply, too_early(wait), fx),
             Known::Expired => {
-                // What was forgotten for an op that is not on disk is known again should that fail.
+                // An outcome that was forgotten for an op not yet on disk comes back if that op's
+                // commit fails.
                 self.nature.metrics.refused(ErrorCode::OpExpired);
                 self.put(Output::Refusal(reply, Box::new(op_expired(n))), fx);
             }
         }
     }
 
-    /// What is known of an op; nobody has asked for anything where there is nothing to look it up
-    /// in.
+    /// What is known of an op. Without any remembered outcomes it is new.
     pub(super) fn look_up(
         &mut self,
         user: &str,
@@ -188,7 +186,7 @@ fn n_reused(n: u64) -> WireError {
     WireError::new(ErrorCode::InvalidParams, message).reason("n_reused")
 }
 
-/// The longest time that a client whose ops began in the future is told to wait.
+/// The longest wait that is named to a client whose ops are dated in the future.
 const LONGEST_WAIT: Millis = 60_000;
 
 fn too_early(wait: Millis) -> WireError {

@@ -1,7 +1,6 @@
 //! The gate: outputs wait until the state they saw is on disk, and go out in order.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use greenroom_protocol::codec::{Message, Method};
@@ -12,6 +11,7 @@ use greenroom_protocol::{CodecKind, Epoch, RawJson, Seq, WireError, notify};
 use super::presence::weight;
 use super::{Effects, Entity};
 use crate::answer::{Answer, Responder, unavailable};
+use crate::clock::Mono;
 use crate::entity::messages::{CatchUp, SubscribeRequest};
 use crate::entity::ring::Ring;
 use crate::frames::{EVENT_BYTES, Frames, Wants};
@@ -24,16 +24,23 @@ use crate::trail;
 #[derive(Debug)]
 pub(in crate::entity) enum Output {
     /// An accepted op: the event for all, the answer for its sender.
-    Event { record: Arc<EventRecord>, reply: Responder, since: Instant },
+    Event { record: Arc<EventRecord>, reply: Responder, since: Mono },
     /// The first outcome of a repeated op.
     Repeat(Responder, Box<Sent>),
-    /// An op that was refused for what the state was.
+    /// An op that was refused because of the state.
     Refusal(Responder, Box<WireError>),
     /// A state that was read.
     Read(Responder, Box<State>),
+    /// Something that events must not overtake, nor it them.
+    InOrder(InOrder),
+}
+
+/// What goes to the relays in its place among the events.
+#[derive(Debug)]
+pub(in crate::entity) enum InOrder {
     /// A subscription begins.
     Join(Box<Join>),
-    /// A session follows no more.
+    /// A session has unsubscribed.
     Left { session: SessionKey, through: u32, reply: Option<Responder> },
     /// A paused subscription gets what is in memory, and is live again.
     Live(CatchUp),
@@ -74,11 +81,10 @@ impl Entity {
         }
     }
 
-    /// Lets out what need not wait any more. Consecutive events go out as one.
+    /// Releases what need not wait any longer. Consecutive events go out together.
     pub(super) fn release(&mut self, fx: &mut Effects) {
         let mut run = Vec::new();
         let mut answers = Vec::new();
-        let now = Instant::now();
         let waited = self.gate.len();
         while self.gate.front().is_some_and(|(need, _)| *need <= self.durable) {
             let Some((_, output)) = self.gate.pop_front() else { break };
@@ -86,7 +92,7 @@ impl Entity {
                 Output::Event { record, reply, since } => {
                     self.pending_ops -= 1;
                     self.committed = record.seq;
-                    self.nature.metrics.acknowledged(now.duration_since(since));
+                    self.nature.metrics.acknowledged(fx.now.elapsed_since(since));
                     let ids = || {
                         let (session, user) = (Some(reply.session()), Some(&*record.from));
                         trail::Ids { session, user, n: record.n, seq: Some(record.seq) }
@@ -107,7 +113,7 @@ impl Entity {
                 Output::Read(reply, state) => {
                     answers.push(reply.state(&state, |codec, state| self.shared.get(codec, state)));
                 }
-                in_order => {
+                Output::InOrder(in_order) => {
                     self.flush(&mut run, &mut answers, fx);
                     self.release_in_order(in_order, fx);
                 }
@@ -115,16 +121,16 @@ impl Entity {
         }
         self.flush(&mut run, &mut answers, fx);
         let let_out = waited.saturating_sub(self.gate.len());
-        // A busy entity will need as many places again; a quiet one gives them back.
+        // A busy entity will need the capacity again; a quiet one gives it back.
         if self.gate.is_empty() && self.gate.capacity() > 2 * let_out {
             self.gate.shrink_to(0);
         }
     }
 
-    fn release_in_order(&mut self, output: Output, fx: &mut Effects) {
+    fn release_in_order(&mut self, output: InOrder, fx: &mut Effects) {
         match output {
-            Output::Join(join) => self.join(*join, fx),
-            Output::Left { session, through, reply } => {
+            InOrder::Join(join) => self.join(*join, fx),
+            InOrder::Left { session, through, reply } => {
                 self.people.change_if_any(|people| people.audience.remove(session, through));
                 // Without an answer to give, the relay has ended the subscription already.
                 if let Some(reply) = reply {
@@ -132,8 +138,8 @@ impl Entity {
                     fx.answer(reply.ok(&Empty {}));
                 }
             }
-            Output::Live(request) => self.live(request, fx),
-            Output::Reset(request, snapshot, reason) => {
+            InOrder::Live(request) => self.live(request, fx),
+            InOrder::Reset(request, snapshot, reason) => {
                 let params = notify::Reset {
                     entity: self.nature.id.clone(),
                     epoch: self.epoch.clone(),
@@ -149,7 +155,6 @@ impl Entity {
                 );
                 self.caught_up(&request, (frame.into(), 0), self.committed, true, fx);
             }
-            _ => unreachable!("the caller has taken the others"),
         }
     }
 
@@ -169,11 +174,15 @@ impl Entity {
                 self.publish(fx, || Part::Events { frames: frames.clone(), first, last });
             }
             self.ring.change(Ring::new, |ring| {
-                run.drain(..).for_each(|event| ring.push(event, &self.nature.kind));
+                for event in run.drain(..) {
+                    ring.push(event, &self.nature.kind);
+                }
             });
             self.hide_what_was_deleted(first, last);
         }
-        answers.drain(..).for_each(|answer| fx.answer(answer));
+        for answer in answers.drain(..) {
+            fx.answer(answer);
+        }
     }
 
     fn event_frames<'a>(
@@ -183,7 +192,9 @@ impl Entity {
     ) -> Frames {
         let encode = |codec| {
             let mut out = Vec::new();
-            events.clone().for_each(|event| self.append_event(codec, event, &mut out));
+            for event in events.clone() {
+                self.append_event(codec, event, &mut out);
+            }
             out.into()
         };
         Frames {
@@ -210,8 +221,8 @@ impl Entity {
                 self.hide(&mut read);
                 let after = read.last().map_or(after, |event| event.seq);
                 let Some(rest) = self.ring.after(after, self.committed) else {
-                    // The ring has moved past what was read: a snapshot is the shorter way now,
-                    // unless the session has changed its mind since.
+                    // The ring has moved past what was read: a snapshot is cheaper now, unless the
+                    // session has unsubscribed or subscribed again since.
                     if self.is_overtaken(request.spec.session) {
                         return fx.answer(request.reply.error(unavailable()));
                     }
@@ -263,8 +274,8 @@ impl Entity {
     /// Whether a later request of this session about its subscription waits behind the gate.
     fn is_overtaken(&self, session: SessionKey) -> bool {
         self.gate.iter().any(|(_, output)| match output {
-            Output::Left { session: other, .. } => *other == session,
-            Output::Join(join) => join.request.spec.session == session,
+            Output::InOrder(InOrder::Left { session: other, .. }) => *other == session,
+            Output::InOrder(InOrder::Join(join)) => join.request.spec.session == session,
             _ => false,
         })
     }
@@ -275,20 +286,22 @@ impl Entity {
             let Some(events) =
                 self.ring.after(request.after.seq.min(self.committed), self.committed)
             else {
-                // What was in memory when this was queued has been pushed out since: begin anew.
+                // The ring has moved on since this was queued: start over.
                 return self.catch_up(request, fx);
             };
             let mut events: Vec<_> = events.cloned().collect();
             count = events.len() as u64;
             self.hide_in_run(&mut events);
-            events.iter().for_each(|event| self.append_event(request.codec, event, &mut frame));
+            for event in &events {
+                self.append_event(request.codec, event, &mut frame);
+            }
         }
         self.caught_up(&request, (frame.into(), count), self.committed, true, fx);
     }
 
-    /// A paused subscription has left, or the session has subscribed again, since it asked to read
-    /// on. Its relay was told so, or is about to be when a commit has failed. It must not wait for
-    /// ever if it believes otherwise.
+    /// Since it asked to continue, a paused subscription has ended, or the session has subscribed
+    /// again. Its relay knows that, or will when a failed commit is reported. If the relay still
+    /// believes in the old subscription, it must not wait for ever.
     pub(super) fn forgo(&self, request: &CatchUp, fx: &mut Effects) {
         let spec = request.spec;
         if self.people.audience.has_later(spec.session, spec.number) {
@@ -296,8 +309,8 @@ impl Entity {
         }
     }
 
-    /// Hands a paused subscription what it missed, the presence list included: a frame, and how
-    /// many events are in it.
+    /// Gives a paused subscription what it missed, including the presence list. `missed` is a frame
+    /// and the number of events in it.
     pub(super) fn caught_up(
         &mut self,
         request: &CatchUp,

@@ -1,5 +1,5 @@
-//! Who is at an entity. Nobody is at most of those that are awake, so this is in a box which these
-//! need not have.
+//! The sessions at an entity. Most entities that are awake have none, so all of this is in a box
+//! that is only allocated when it is needed.
 
 use std::sync::LazyLock;
 
@@ -11,12 +11,12 @@ use crate::kind::Kind;
 use crate::presence::Presence;
 use crate::rare::{Empty, Rare};
 
-/// All that an entity knows of the sessions that deal with it for longer than a request.
+/// What an entity knows about sessions that stay for longer than a request.
 #[derive(Debug, Default)]
 pub(super) struct People {
     pub audience: Audience,
-    /// Subscriptions whose gap is being read, by session: what is read for any other comes too
-    /// late.
+    /// Subscriptions whose missed events are being read, by session. A page that was read for any
+    /// other subscription comes too late.
     pub joining: Few<SessionKey, u32>,
     /// Paused subscriptions that wait for a page. They are in the audience.
     pub readers: Rare<Readers>,
@@ -29,8 +29,7 @@ impl People {
         Self { presence: Presence::new(kind.max_present, kind.presence_list), ..Self::default() }
     }
 
-    /// Whether nobody would miss the entity. A page may still be on its way to somebody who has
-    /// gone.
+    /// Whether no session needs the entity. A page may still be on its way to one that has gone.
     pub fn nobody(&self) -> bool {
         self.audience.is_empty() && self.joining.is_empty() && self.presence.is_idle()
     }
@@ -48,7 +47,7 @@ impl Empty for People {
     }
 
     fn is_empty(&self) -> bool {
-        // What was learnt about the length of pages goes with the last one.
+        // What was learnt about the length of pages goes with the last reader.
         self.nobody() && self.readers.is_idle()
     }
 }

@@ -24,7 +24,7 @@ impl Entity {
         self.people.change(|| People::new(&self.nature.kind), change)
     }
 
-    /// Takes a session out of the presence; false where it was not in it.
+    /// Removes a session from the presence; false if it was not present.
     pub(super) fn leave_presence(&mut self, session: SessionKey) -> bool {
         self.people.change_if_any(|people| people.presence.leave(session)).unwrap_or(false)
     }
@@ -69,7 +69,7 @@ impl Entity {
         );
     }
 
-    /// Tells who came and went since the last time.
+    /// Sends who entered and left since the last time.
     pub fn flush_presence(&mut self, fx: &mut Effects) {
         let changes =
             match self.people.change_if_any(|people| people.presence.take_news()).flatten() {
@@ -111,8 +111,8 @@ impl Entity {
         self.publish(fx, || Part::Presence(frames.clone()));
     }
 
-    /// How long presence changes gather: the more users there are, the longer, so that telling all
-    /// of them costs no more.
+    /// How long presence changes are collected: longer with more users, so that notifying all of
+    /// them costs no more.
     pub fn presence_interval(&self) -> Duration {
         let longer = self.people.presence.count() / limits::MAX_MEMBERS;
         self.nature.kind.presence_interval
@@ -139,7 +139,7 @@ impl Entity {
     }
 }
 
-/// Bytes of a member in a list, roughly.
+/// The approximate size of a member in a list, in bytes.
 pub(super) fn weight(member: &Member) -> usize {
     const FRAME: usize = 40;
     FRAME + member.user.len() + member.meta.len()

@@ -1,9 +1,9 @@
-//! Paused subscriptions that read on: they share what is read.
+//! Paused subscriptions that continue from the journal: they share the pages that are read.
 //!
-//! One page is read at a time, whoever waits. Those whose position lies within it get the rest of
-//! it, so readers that stalled together cost one read and one encoding per page. The next page is
-//! for the one who is the furthest behind, so that readers at different places come together; but
-//! now and then for the one who has waited the longest, so that nobody waits for ever.
+//! One page is read at a time. Every reader whose position lies within it gets the rest of it, so
+//! readers that stalled together cost one read and one encoding per page. The next page is for the
+//! reader that is furthest behind, so that readers at different positions meet. Now and then it is
+//! for the reader that has waited longest, so that nobody waits for ever.
 
 use std::collections::VecDeque;
 
@@ -13,14 +13,14 @@ use greenroom_protocol::{CodecKind, Seq};
 use crate::entity::messages::CatchUp;
 use crate::rare::Empty;
 
-/// Most events in a page, and with how many the first one is tried.
+/// Most events in a page, and the size of the first one.
 const MOST_EVENTS: usize = 128;
 const FIRST_EVENTS: usize = 64;
-/// Fewest events that are asked for, however large the last ones were.
+/// Fewest events that are requested, however large the last ones were.
 const FEWEST_EVENTS: usize = 4;
 /// One page in this number is for the reader who has waited the longest.
 const LONGEST_EVERY: u64 = 16;
-/// Bytes of frames that one page may become in outboxes, over all its readers; one reader may
+/// Bytes of frames that one page may put into the outboxes of all its readers. A single reader may
 /// exceed it.
 const HAND_OUT_BYTES: usize = 1024 * 1024;
 
@@ -36,13 +36,13 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    /// Nobody has waited yet.
+    /// No readers yet.
     pub const fn new() -> Self {
         Self { waiting: VecDeque::new(), reading: false, pages: 0, limit: FIRST_EVENTS }
     }
 
-    /// Adds a reader. Of several requests of a session the one that has come the furthest counts: a
-    /// retry may come behind a newer one. Whoever asked for the presence list gets it.
+    /// Adds a reader. Of several requests of one session, the one with the highest position counts:
+    /// a retry may arrive after a newer one. The presence list is sent if any of them asked for it.
     pub fn add(&mut self, mut request: CatchUp) {
         let Some(waiting) =
             self.waiting.iter_mut().find(|waiting| waiting.spec.session == request.spec.session)
@@ -56,7 +56,7 @@ impl Readers {
         waiting.presence |= request.presence;
     }
 
-    /// Takes out who does not follow any more.
+    /// Removes the readers that no longer follow.
     pub fn forget(&mut self, follows: impl Fn(&CatchUp) -> bool) -> Vec<CatchUp> {
         let (follow, gone) =
             std::mem::take(&mut self.waiting).into_iter().partition::<VecDeque<_>, _>(follows);
@@ -64,8 +64,8 @@ impl Readers {
         gone.into()
     }
 
-    /// Whose page is to be read now, and how many events; [`arrived`](Self::arrived) is due
-    /// afterwards.
+    /// The reader whose page is to be read now, and the number of events. The caller must call
+    /// [`arrived`](Self::arrived) afterwards.
     pub fn next(&mut self) -> Option<(CatchUp, usize)> {
         if self.reading {
             return None;
@@ -88,8 +88,8 @@ impl Readers {
         self.reading = false;
     }
 
-    /// Of a page with `got` events, `kept` were as much as a page may weigh: the next one asks for
-    /// what will fit.
+    /// Of a page with `got` events, `kept` fit into the size limit: the next page requests a number
+    /// that will fit.
     pub fn adapt(&mut self, got: usize, kept: usize) {
         if kept < got {
             self.limit = kept.clamp(FEWEST_EVENTS, MOST_EVENTS);
@@ -98,8 +98,8 @@ impl Readers {
         }
     }
 
-    /// Takes out those who go on within a page that begins with the event `first` and ends with
-    /// `last`, as many as a page of `bytes` may be handed to besides its first reader.
+    /// Removes and returns the readers that continue within the page from `first` to `last`: as many
+    /// as may get a page of `bytes` besides its first reader.
     pub fn within(&mut self, first: Seq, last: Seq, bytes: usize) -> Vec<CatchUp> {
         let most = (HAND_OUT_BYTES / bytes.max(1)).saturating_sub(1);
         let mut found = Vec::new();
@@ -114,7 +114,7 @@ impl Readers {
         found
     }
 
-    /// Takes everybody out.
+    /// Removes and returns all readers.
     pub fn take_all(&mut self) -> impl Iterator<Item = CatchUp> {
         std::mem::take(&mut self.waiting).into_iter()
     }
@@ -125,7 +125,7 @@ impl Empty for Readers {
         const { &Self::new() }
     }
 
-    /// Where nothing was learnt of pages either.
+    /// True only if nothing was learnt about the length of pages either.
     fn is_empty(&self) -> bool {
         self.is_idle() && self.pages == 0
     }

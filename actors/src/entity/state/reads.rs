@@ -1,10 +1,10 @@
-//! What is read of the log: subscriptions, paused ones that read on, history.
+//! Reading the log: for subscriptions, for paused ones that continue, and for history.
 
 use greenroom_protocol::params::{self, EventPolicy};
 use greenroom_protocol::results::{Event, HistoryPage, SnapshotReason};
 use greenroom_protocol::{Position, Seq, limits};
 
-use super::outputs::{Begin, Join, Output};
+use super::outputs::{Begin, InOrder, Join, Output};
 use super::people::People;
 use super::readers::{Encoded, Readers};
 use super::{Effects, Entity, Fetch, FetchFor};
@@ -15,11 +15,11 @@ use crate::record::EventRecord;
 use crate::relay::SubSpec;
 use crate::store::{Page, StoreError};
 
-/// Bytes of bodies that a subscriber's gap may have; beyond them a snapshot is the shorter way.
+/// Bytes of bodies that a subscriber may have missed; beyond that a snapshot is cheaper.
 pub(super) const RESUME_BYTES: usize = 1024 * 1024;
 /// Bytes of bodies in a `history` page; one event may exceed it.
 pub(super) const PAGE_BYTES: usize = 256 * 1024;
-/// Bytes of bodies that a paused subscription is given at once; one event may exceed it. So little,
+/// Bytes of bodies that a paused subscription gets at once; one event may exceed it. It is small
 /// because the thread serves nobody else while it encodes them.
 pub(super) const CATCH_UP_BYTES: usize = 64 * 1024;
 
@@ -38,7 +38,7 @@ impl Entity {
         }
         if after >= self.committed || self.ring.after(after, self.committed).is_some() {
             let begin = Begin::Events { read: Vec::new(), after };
-            return self.put(Output::Join(Box::new(Join { request, begin })), fx);
+            return self.put(Output::InOrder(InOrder::Join(Box::new(Join { request, begin }))), fx);
         }
         // At most `resume_events`, which the configuration bounds.
         let limit = usize::try_from(self.committed - after).unwrap_or(usize::MAX);
@@ -60,7 +60,7 @@ impl Entity {
             return fx.answer(request.reply.error(no_room));
         }
         let begin = Begin::Snapshot(self.behaviour.snapshot(), reason);
-        self.put(Output::Join(Box::new(Join { request, begin })), fx);
+        self.put(Output::InOrder(InOrder::Join(Box::new(Join { request, begin }))), fx);
     }
 
     pub(super) fn catch_up(&mut self, request: CatchUp, fx: &mut Effects) {
@@ -71,13 +71,14 @@ impl Entity {
         let after = *after;
         if *epoch != self.epoch || after > self.seq {
             let snapshot = self.behaviour.snapshot();
-            return self.put(Output::Reset(request, snapshot, SnapshotReason::EpochChanged), fx);
+            let reset = InOrder::Reset(request, snapshot, SnapshotReason::EpochChanged);
+            return self.put(Output::InOrder(reset), fx);
         }
         if request.spec.events == EventPolicy::None
             || after >= self.committed
             || self.ring.after(after, self.committed).is_some()
         {
-            return self.put(Output::Live(request), fx);
+            return self.put(Output::InOrder(InOrder::Live(request)), fx);
         }
         self.with_people(|people| {
             people.readers.change(Readers::new, |readers| readers.add(request));
@@ -85,7 +86,7 @@ impl Entity {
         self.read_on(fx);
     }
 
-    /// Changes who waits for a page, if anybody has since somebody came.
+    /// Changes the readers, if there have been any since the first session came.
     fn with_readers<R>(&mut self, change: impl FnOnce(&mut Readers) -> R) -> Option<R> {
         self.people.change_if_any(|people| people.readers.change_if_any(change)).flatten()
     }
@@ -100,7 +101,9 @@ impl Entity {
             })
         });
         let Some((gone, next)) = next.flatten() else { return };
-        gone.iter().for_each(|request| self.forgo(request, fx));
+        for request in &gone {
+            self.forgo(request, fx);
+        }
         if let Some((request, limit)) = next {
             let page = Page::After { after: request.after.seq, limit };
             fx.fetches.push(Fetch {
@@ -180,7 +183,7 @@ impl Entity {
             fx.corrupt = Some(why.clone());
             match purpose {
                 FetchFor::History(_, reply) => return fx.answer(reply.error(corrupt())),
-                // To read it again would give the same; the state is whole.
+                // Reading it again would give the same result, and the state is intact.
                 FetchFor::Subscribe(..) | FetchFor::CatchUp(_) => read = Ok(Vec::new()),
                 FetchFor::Erase => {}
             }
@@ -199,7 +202,7 @@ impl Entity {
                 self.read_on(fx);
             }
             (FetchFor::History(params, reply), Ok(mut read)) => {
-                // The commit of an event may be known to the store before it is known here.
+                // The store may know that an event is committed before the entity does.
                 read.retain(|event| event.seq <= self.committed);
                 self.history_page(
                     &params,
@@ -239,7 +242,10 @@ impl Entity {
             return self.subscribe_with_snapshot(request, SnapshotReason::TooOld, fx);
         }
         self.put(
-            Output::Join(Box::new(Join { request, begin: Begin::Events { read, after } })),
+            Output::InOrder(InOrder::Join(Box::new(Join {
+                request,
+                begin: Begin::Events { read, after },
+            }))),
             fx,
         );
     }
@@ -286,14 +292,15 @@ impl Entity {
         }
     }
 
-    /// What comes after its position is trimmed.
+    /// The events after its position are deleted.
     fn cannot_catch_up(&mut self, request: CatchUp, fx: &mut Effects) {
         let snapshot = self.behaviour.snapshot();
-        self.put(Output::Reset(request, snapshot, SnapshotReason::TooOld), fx);
+        let reset = InOrder::Reset(request, snapshot, SnapshotReason::TooOld);
+        self.put(Output::InOrder(reset), fx);
     }
 }
 
-/// How many of these sizes fit into `bytes`; at least one.
+/// The number of these sizes that fit into `bytes`; at least one.
 fn within(bytes: usize, sizes: impl Iterator<Item = usize>) -> usize {
     let mut total = 0;
     let mut count = 0;

@@ -1,12 +1,12 @@
-//! A large state, encoded once for all who read it while it is current.
+//! A large state, encoded once for everybody who reads it while it is current.
 
 use bytes::Bytes;
 use greenroom_protocol::{CodecKind, RawJson};
 
-/// States below this are copied into each answer: that is cheaper than three pieces.
+/// Smaller states are copied into each answer, which is cheaper than three pieces.
 const LARGE: usize = 4 * 1024;
 
-/// The state as it was last read in MessagePack. As JSON it is its own text.
+/// The state as it was last encoded in MessagePack. As JSON the state is its own text.
 #[derive(Debug, Default)]
 pub(super) struct SharedState(Option<Box<(RawJson, Bytes)>>);
 
@@ -20,7 +20,7 @@ impl AsRef<[u8]> for Text {
 }
 
 impl SharedState {
-    /// The state in a codec; none where it is so small that each answer should have its own.
+    /// The state in a codec; none if it is so small that each answer should have its own copy.
     pub fn get(&mut self, codec: CodecKind, state: &RawJson) -> Option<Bytes> {
         if state.len() < LARGE {
             return None;

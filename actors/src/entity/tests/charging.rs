@@ -4,6 +4,7 @@ use super::*;
 use crate::answer::{Asked, Asker, Responder};
 use crate::behaviour::BehaviourConfig;
 use crate::behaviour::document::{DocumentConfig, Initial};
+use crate::clock::Clock;
 use crate::limits::{Accounts, Allowance, Rate};
 
 /// A document whose array has so many elements that changing copies of it is dear.
@@ -21,7 +22,11 @@ fn rig() -> Rig {
 /// Somebody with this much of a rate.
 fn asker(rig: &Rig, burst: u32) -> Arc<Asker> {
     let allowance = Allowance { requests: Rate::new(1, burst), wakes: Rate::new(1, 1), awake: 1 };
-    let payer = Accounts::alike(allowance).payer(None, [192, 0, 2, 1].into());
+    let payer = Accounts::alike(allowance).with_clock(Clock::manual()).payer(
+        None,
+        [192, 0, 2, 1].into(),
+        Mono::ZERO,
+    );
     Arc::new(
         Asker::new(session(0), CodecKind::Json, encoder(), rig.line.handle.clone()).paid_by(payer),
     )
@@ -57,6 +62,6 @@ fn dear_ops_are_charged_whether_accepted_or_refused() {
         cost(&mut rig, &asker, &format!(r#"{CHANGED_COPY},{{"op":"remove","path":"/nowhere"}}"#)),
         10
     );
-    assert!(account.account().request(80).is_ok(), "the user has paid for both");
-    assert!(account.account().request(1).is_err());
+    assert!(account.account().request(80, Mono::ZERO).is_ok(), "the user has paid for both");
+    assert!(account.account().request(1, Mono::ZERO).is_err());
 }

@@ -2,6 +2,7 @@
 //! the store again and again.
 
 use super::*;
+use crate::clock::Mono;
 use crate::entity::{Life, Todo};
 use crate::journal::{Committed, Journal};
 
@@ -13,12 +14,12 @@ struct Rigged {
 
 impl Rigged {
     fn new() -> Self {
-        let life = Life::new(entity("room:a"), Arc::new(kind()), encoder(), 10);
+        let life = Life::new(entity("room:a"), Arc::new(kind()), encoder(), 10, Mono::ZERO);
         Self { life, journal: Journal::channel(10).0, line: Line::new() }
     }
 
     fn take(&mut self, message: ToEntity) -> Todo {
-        let mut todo = Todo::default();
+        let mut todo = Todo::at(Mono::ZERO);
         self.life.take(message, 5000, &self.journal, &mut todo);
         todo
     }
@@ -29,7 +30,7 @@ impl Rigged {
     }
 
     fn loaded(&mut self, loaded: Result<Loaded, StoreError>) -> Todo {
-        let mut todo = Todo::default();
+        let mut todo = Todo::at(Mono::ZERO);
         self.life.loaded(loaded, epoch(), &self.journal, &mut todo);
         todo
     }
@@ -136,7 +137,7 @@ fn one_that_cannot_be_read_again_does_not_ask_for_ever() {
         let mut rig = Rigged::new();
         rig.loaded(Ok(Loaded::default()));
         rig.op(1);
-        let mut todo = Todo::default();
+        let mut todo = Todo::at(Mono::ZERO);
         rig.life.committed(Committed { through: 0, ended: true }, &rig.journal, &mut todo);
         assert!(todo.load.is_some());
         let todo = rig.loaded(loaded);

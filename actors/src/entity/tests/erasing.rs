@@ -11,6 +11,7 @@ use super::*;
 use crate::answer::{Answer, AnswerBody};
 use crate::behaviour::BehaviourConfig;
 use crate::behaviour::room::RoomConfig;
+use crate::clock::Mono;
 use crate::entity::{FetchFor, PagesOut};
 use crate::journal::{Gathered, Journal, Progress, ToJournal};
 use crate::relay::Part;
@@ -118,7 +119,7 @@ impl Stage {
             deleted: Vec::new(),
             deleting: BTreeMap::new(),
             purged: Vec::new(),
-            fx: Effects::default(),
+            fx: Effects::at(Mono::ZERO),
         }
     }
 
@@ -172,7 +173,7 @@ impl Stage {
     fn out(&mut self, states_aside: bool) -> Result<(), TestCaseError> {
         let Effects {
             event, erasure, snapshot, rewrite, parts, fetches, retries, erase_later, ..
-        } = std::mem::take(&mut self.fx);
+        } = std::mem::replace(&mut self.fx, Effects::at(Mono::ZERO));
         assert!(retries.is_empty() && !erase_later, "nothing fails here");
         let (id, progress) = (entity("room:a"), || Arc::clone(&self.progress));
         let epoch = self.entity.epoch().clone();

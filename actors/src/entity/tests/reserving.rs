@@ -3,6 +3,7 @@
 use super::*;
 use crate::answer::Responder;
 use crate::budget::{Budget, Standing};
+use crate::clock::Clock;
 use crate::limits::{Accounts, Allowance, Payer, Rate};
 
 const LIMIT: usize = 100_000;
@@ -10,7 +11,8 @@ const LIMIT: usize = 100_000;
 fn payer(burst: u32) -> Payer {
     let rate = Rate::new(1, burst);
     Accounts::alike(Allowance { requests: rate, wakes: rate, awake: 9 })
-        .payer(None, [192, 0, 2, 1].into())
+        .with_clock(Clock::manual())
+        .payer(None, [192, 0, 2, 1].into(), Mono::ZERO)
 }
 
 /// Every request with an answer that may be large, of an entity with a few kilobytes in its log and
@@ -108,7 +110,9 @@ fn large_answers_cost_more() {
     rig.op(post("alice", None, &state, reply));
     rig.commit(1);
     let budget = Budget::new(LIMIT * 10);
-    let left = |payer: &Payer| (0..).take_while(|_| payer.account().request(1).is_ok()).count();
+    let left = |payer: &Payer| {
+        (0..).take_while(|_| payer.account().request(1, Mono::ZERO).is_ok()).count()
+    };
     let free = ["presence"];
     for index in 0..5 {
         let payer = payer(100);

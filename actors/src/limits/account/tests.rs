@@ -42,37 +42,45 @@ fn a_tab_fills_evenly_and_can_be_overdrawn() {
 #[test]
 fn anonymous_users_of_one_address_are_one_payer() {
     let accounts = accounts();
-    let [one, other, elsewhere] = [1, 1, 2].map(|last| accounts.payer(None, address(last)));
+    let [one, other, elsewhere] =
+        [1, 1, 2].map(|last| accounts.payer(None, address(last), Mono::ZERO));
     for payer in [&one, &other, &one] {
-        assert_eq!(payer.account().request(1), Ok(()));
+        assert_eq!(payer.account().request(1, Mono::ZERO), Ok(()));
     }
-    assert!(other.account().request(1).is_err(), "it is spent");
-    assert_eq!(elsewhere.account().request(1), Ok(()));
+    assert!(other.account().request(1, Mono::ZERO).is_err(), "it is spent");
+    assert_eq!(elsewhere.account().request(1, Mono::ZERO), Ok(()));
 
-    let alice = accounts.payer(Some(&"alice".into()), address(1));
+    let alice = accounts.payer(Some(&"alice".into()), address(1), Mono::ZERO);
     assert_eq!(
-        alice.account().request(3),
+        alice.account().request(3, Mono::ZERO),
         Ok(()),
         "a user has its own account, wherever it comes from"
     );
-    assert!(accounts.payer(Some(&"alice".into()), address(9)).account().request(1).is_err());
+    assert!(
+        accounts
+            .payer(Some(&"alice".into()), address(9), Mono::ZERO)
+            .account()
+            .request(1, Mono::ZERO)
+            .is_err()
+    );
 }
 
 #[test]
 fn waking_is_paid_by_the_user_and_by_the_address() {
     let accounts = accounts();
     let (alice, bob) = (
-        accounts.payer(Some(&"alice".into()), address(1)),
-        accounts.payer(Some(&"bob".into()), address(1)),
+        accounts.payer(Some(&"alice".into()), address(1), Mono::ZERO),
+        accounts.payer(Some(&"bob".into()), address(1), Mono::ZERO),
     );
-    let kept: Vec<_> =
-        [&alice, &alice, &alice, &bob].map(|payer| payer.wake_at(false, SECOND).unwrap()).into();
+    let kept: Vec<_> = [&alice, &alice, &alice, &bob]
+        .map(|payer| payer.wake(false, Mono::at(1000)).unwrap())
+        .into();
     assert_eq!((alice.own.awake(), bob.own.awake()), (3, 1));
-    let refused = bob.wake_at(false, SECOND).unwrap_err();
+    let refused = bob.wake(false, Mono::at(1000)).unwrap_err();
     assert_eq!(refused, NotWoken::TooFast(Duration::from_millis(500)), "the address has no more");
     assert_eq!(bob.own.awake(), 1, "what was not woken is not counted");
-    let elsewhere = accounts.payer(Some(&"bob".into()), address(2));
-    let more: Vec<_> = (0..3).map(|_| elsewhere.wake_at(false, SECOND).unwrap()).collect();
+    let elsewhere = accounts.payer(Some(&"bob".into()), address(2), Mono::ZERO);
+    let more: Vec<_> = (0..3).map(|_| elsewhere.wake(false, Mono::at(1000)).unwrap()).collect();
     assert_eq!(bob.own.awake(), 4, "nor paid for");
     drop((kept, more));
     assert_eq!((alice.own.awake(), bob.own.awake()), (0, 0));
@@ -81,26 +89,29 @@ fn waking_is_paid_by_the_user_and_by_the_address() {
 #[test]
 fn nobody_keeps_many_awake_and_few_are_left_to_everybody() {
     let accounts = accounts();
-    let payer = accounts.payer(None, address(1));
-    let kept: Vec<_> = (0..32).map(|turn| payer.wake_at(false, turn * SECOND).unwrap()).collect();
-    assert_eq!(payer.wake_at(false, 100 * SECOND).unwrap_err(), NotWoken::TooMany);
-    let newcomer = accounts.payer(None, address(2));
-    let few: Vec<_> = (0..2).map(|_| newcomer.wake_at(true, SECOND).unwrap()).collect();
-    assert_eq!(newcomer.wake_at(true, SECOND).unwrap_err(), NotWoken::TooMany);
+    let payer = accounts.payer(None, address(1), Mono::ZERO);
+    let kept: Vec<_> =
+        (0..32).map(|turn| payer.wake(false, Mono::at(turn * 1000)).unwrap()).collect();
+    assert_eq!(payer.wake(false, Mono::at(100_000)).unwrap_err(), NotWoken::TooMany);
+    let newcomer = accounts.payer(None, address(2), Mono::ZERO);
+    let few: Vec<_> = (0..2).map(|_| newcomer.wake(true, Mono::at(1000)).unwrap()).collect();
+    assert_eq!(newcomer.wake(true, Mono::at(1000)).unwrap_err(), NotWoken::TooMany);
     drop((kept, few));
-    assert!(payer.wake_at(false, 100 * SECOND).is_ok());
+    assert!(payer.wake(false, Mono::at(100_000)).is_ok());
 }
 
 #[test]
 fn who_has_many_is_relieved_of_what_others_use() {
     let accounts = accounts();
-    let (busy, other) =
-        (accounts.payer(None, address(1)), accounts.payer(Some(&"bob".into()), address(2)));
+    let (busy, other) = (
+        accounts.payer(None, address(1), Mono::ZERO),
+        accounts.payer(Some(&"bob".into()), address(2), Mono::ZERO),
+    );
     let mut kept: Vec<_> =
-        (0..15).map(|turn| busy.wake_at(false, turn * SECOND).unwrap()).collect();
+        (0..15).map(|turn| busy.wake(false, Mono::at(turn * 1000)).unwrap()).collect();
     kept[0].offer(&other);
     assert_eq!((busy.own.awake(), other.own.awake()), (15, 0), "it has not many yet");
-    kept.push(busy.wake_at(false, 50 * SECOND).unwrap());
+    kept.push(busy.wake(false, Mono::at(50_000)).unwrap());
     kept[0].offer(&busy);
     kept[0].offer(&other);
     assert_eq!((busy.own.awake(), other.own.awake()), (15, 1));
@@ -110,27 +121,29 @@ fn who_has_many_is_relieved_of_what_others_use() {
 
 #[test]
 fn accounts_are_kept_while_they_matter() {
-    let accounts = accounts();
-    let now = now();
-    let acted_for = accounts.payer(None, address(1));
-    accounts.payer(None, address(2)).own.charge(100);
-    drop(accounts.payer(Some(&"alice".into()), address(3)));
-    let kept = accounts.payer(None, address(4)).wake_at(false, now).unwrap();
+    let clock = Clock::manual();
+    clock.set(Mono::at(5000));
+    let (accounts, now) = (accounts().with_clock(clock), 5 * SECOND);
+    let acted_for = accounts.payer(None, address(1), Mono::ZERO);
+    accounts.payer(None, address(2), Mono::ZERO).own.charge(100);
+    drop(accounts.payer(Some(&"alice".into()), address(3), Mono::ZERO));
+    let kept = accounts.payer(None, address(4), Mono::ZERO).wake(false, Mono::at(5000)).unwrap();
     accounts.open.lock().unwrap().clean(now + 2 * SECOND);
     assert_eq!(accounts.len(), 3, "one is acted for, one is in debt, one keeps an entity awake");
     drop((acted_for, kept));
     accounts.open.lock().unwrap().clean(now + 100 * SECOND);
     assert!(accounts.is_empty());
-    (0..3 * UNCLEANED)
-        .for_each(|user| drop(accounts.payer(Some(&user.to_string().into()), address(1))));
+    (0..3 * UNCLEANED).for_each(|user| {
+        drop(accounts.payer(Some(&user.to_string().into()), address(1), Mono::ZERO));
+    });
     assert!(accounts.len() <= UNCLEANED + 1, "{}", accounts.len());
 }
 
 #[test]
 fn a_small_limit_is_not_none_when_places_run_out() {
     let accounts = Accounts::alike(Allowance { awake: 1, ..allowance() });
-    let payer = accounts.payer(None, address(1));
-    let kept = payer.wake_at(true, SECOND);
+    let payer = accounts.payer(None, address(1), Mono::ZERO);
+    let kept = payer.wake(true, Mono::at(1000));
     assert!(kept.is_ok());
-    assert!(matches!(payer.wake_at(true, SECOND), Err(NotWoken::TooMany)));
+    assert!(matches!(payer.wake(true, Mono::at(1000)), Err(NotWoken::TooMany)));
 }

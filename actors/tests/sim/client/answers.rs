@@ -49,6 +49,15 @@ impl Client {
         }
     }
 
+    /// A newer token may have come behind a `connect` before all that it asks for was answered.
+    fn may_be_covered(&self, entity: &EntityId) -> Result<(), String> {
+        if self.rights.never_covers(entity) {
+            Err(format!("a result of `{entity}`, which none of its tokens covers"))
+        } else {
+            Ok(())
+        }
+    }
+
     fn answered(
         &mut self,
         id: i64,
@@ -117,7 +126,7 @@ impl Client {
             }
             match (outcome.result, outcome.error) {
                 (Some(subscribed), None) => {
-                    self.covered(&params.entity)?;
+                    self.may_be_covered(&params.entity)?;
                     self.subscribed(&params, &subscribed, truth)?;
                 }
                 (None, Some(error)) => self.refused(id, Asked::Subscribe(params), &error, truth)?,
@@ -127,7 +136,7 @@ impl Client {
         for (entity, outcome) in places.into_iter().zip(connected.presence) {
             match (outcome.result, outcome.error) {
                 (Some(list), None) if outcome.entity == entity => {
-                    self.covered(&entity)?;
+                    self.may_be_covered(&entity)?;
                     self.placed(&entity, PresenceAction::Enter, &list)?;
                 }
                 (None, Some(error)) if outcome.entity == entity => {
@@ -152,6 +161,7 @@ impl Client {
         truth: &Truth,
     ) -> Result<(), String> {
         let code = error.data.code;
+        self.over_limit(id, error)?;
         if code == ErrorCode::Forbidden
             && asked.entity(&self.ops).is_none_or(|entity| !self.rights.may_be_refused(id, entity))
         {
@@ -165,6 +175,7 @@ impl Client {
                 | ErrorCode::TooManyInFlight
                 | ErrorCode::ShuttingDown
                 | ErrorCode::Forbidden
+                | ErrorCode::RateLimited
         );
         let too_many = code == ErrorCode::TooManySubscriptions;
         match asked {
@@ -176,6 +187,19 @@ impl Client {
                 Ok(())
             }
             Asked::Subscribe(params) if too_many => self.cannot_follow(&params.entity),
+            // The close follows.
+            Asked::Connect(..) if code == ErrorCode::TokenExpired => {
+                self.rights.has_expired(id, truth.latest)
+            }
+            Asked::Refresh if code == ErrorCode::TokenExpired => {
+                let expired = self.rights.has_expired(id, truth.latest);
+                self.rights.not_shown(id);
+                expired
+            }
+            Asked::Refresh if code == ErrorCode::RateLimited => {
+                self.rights.not_shown(id);
+                Ok(())
+            }
             _ if again => Ok(()),
             // What came behind a `connect` that is refused. The close follows.
             _ if code == ErrorCode::NotConnected => Ok(()),
@@ -203,13 +227,22 @@ impl Client {
     }
 
     /// The node has closed the connection: whether it may.
-    pub fn closed(&mut self, code: Option<CloseCode>, wire: &Wire) -> Result<(), String> {
+    pub fn closed(
+        &mut self,
+        code: Option<CloseCode>,
+        wire: &Wire,
+        truth: &Truth,
+    ) -> Result<(), String> {
         let allowed = match code {
             None => true,
             Some(CloseCode::ShuttingDown) => self.goodbye,
             Some(CloseCode::SlowConsumer) => {
                 self.stats.slow_closed += 1;
                 self.may_be_slow
+            }
+            Some(CloseCode::TokenExpired) => {
+                self.stats.tokens_expired += 1;
+                self.rights.may_have_expired(truth.latest)
             }
             Some(_) => false,
         };

@@ -1,5 +1,6 @@
 //! What a client makes of what the server sends on its own.
 
+use greenroom_protocol::notify::GoodbyeReason;
 use greenroom_protocol::params::EventPolicy;
 use greenroom_protocol::results::{Event, SnapshotReason};
 use greenroom_protocol::{Position, RawJson, notify};
@@ -23,7 +24,11 @@ impl Client {
             "unsubscribed" => self.subscription_ended(&parse(params)?),
             "left" => self.presence_ended(&parse(params)?),
             "goodbye" => {
-                self.goodbye = true;
+                let goodbye: notify::Goodbye = parse(params)?;
+                match goodbye.reason {
+                    GoodbyeReason::TokenExpiring => self.rights.warned(),
+                    GoodbyeReason::ShuttingDown => self.goodbye = true,
+                }
                 Ok(())
             }
             other => Err(format!("a notification `{other}`")),

@@ -123,14 +123,14 @@ impl Client {
         open.find(|(_, op)| op.attempts > 0 || !self.outlived).map(|(index, _)| index)
     }
 
-    pub fn send(&mut self, index: usize, step: u64, clock: u64) -> Vec<u8> {
+    pub fn send(&mut self, index: usize, step: u64) -> Vec<u8> {
         let op = &mut self.ops[index];
         op.in_flight = true;
         op.attempts += 1;
         self.stats.ops += 1;
         if op.attempts == 1 {
             (op.invoked, op.ulid) = (step, self.ulid.clone());
-            op.first_sent = self.says_when.then(|| clock.saturating_add_signed(self.skew));
+            op.first_sent = self.says_when.then(|| self.now.1.saturating_add_signed(self.skew));
         }
         let (entity, body, n, if_seq) = (op.entity.clone(), op.body.clone(), Some(op.n), op.if_seq);
         let call = Call::Send(params::Send {
@@ -197,6 +197,7 @@ impl Client {
             ErrorCode::Overloaded
             | ErrorCode::TooManyInFlight
             | ErrorCode::ShuttingDown
+            | ErrorCode::RateLimited
             | ErrorCode::Forbidden => {
                 self.stats.overloaded += u64::from(error.data.code == ErrorCode::Overloaded);
                 if written && op.nowhere {

@@ -192,7 +192,7 @@ impl Client {
             (ErrorCode::Overloaded, PresenceAction::Enter) => {}
             // It leaves all the same.
             (ErrorCode::Overloaded | ErrorCode::Forbidden, _) => place.inside = Some(false),
-            (ErrorCode::TooManySubscriptions, _) => {}
+            (ErrorCode::TooManySubscriptions | ErrorCode::RateLimited, _) => {}
             _ => place.inside = None,
         }
         if error.data.reason.as_deref() == Some("presence_full")

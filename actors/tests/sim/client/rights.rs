@@ -25,18 +25,34 @@ impl Grant {
     }
 
     /// The token of `user`, which the simulation's nodes understand.
-    fn token(&self, user: &str) -> String {
+    fn token(&self, user: &str, expires: Option<u64>) -> String {
         let entities: Vec<_> = self.0.iter().map(EntityId::as_str).collect();
-        format!("{user}|{}", entities.join(","))
+        let end = expires.map(|end| format!("|{end}")).unwrap_or_default();
+        format!("{user}|{}{end}", entities.join(","))
     }
+}
+
+/// A token that was shown.
+#[derive(Debug)]
+struct Shown {
+    /// The request that showed it.
+    id: i64,
+    grant: Grant,
+    expires: Option<u64>,
 }
 
 /// See the module's head.
 #[derive(Debug)]
 pub struct Rights {
     wanted: Grant,
-    /// The tokens shown on this connection, with the requests that showed them, in order.
-    shown: Vec<(i64, Grant)>,
+    /// How long its tokens last, in ms, if they end.
+    lifetime: Option<u64>,
+    /// Whether it cares when it is told that its token ends soon.
+    careful: bool,
+    /// It was told so.
+    warned: bool,
+    /// The tokens shown on this connection, in order.
+    shown: Vec<Shown>,
     /// The latest of these requests that is answered.
     answered: i64,
     /// The last request that was made when the connection was admitted.
@@ -44,12 +60,44 @@ pub struct Rights {
 }
 
 impl Rights {
-    pub fn full() -> Self {
-        Self { wanted: Grant::all(), shown: Vec::new(), answered: 0, admitted: 0 }
+    pub fn full(lifetime: Option<u64>, careful: bool) -> Self {
+        Self {
+            wanted: Grant::all(),
+            lifetime,
+            careful,
+            warned: false,
+            shown: Vec::new(),
+            answered: 0,
+            admitted: 0,
+        }
     }
 
     pub fn disconnected(&mut self) {
-        (self.shown, self.answered) = (Vec::new(), 0);
+        (self.shown, self.answered, self.warned) = (Vec::new(), 0, false);
+    }
+
+    /// It is told that its token ends soon.
+    pub fn warned(&mut self) {
+        self.warned = self.careful;
+    }
+
+    /// The token that this request showed does not count: it is to show another one.
+    pub fn not_shown(&mut self, request: i64) {
+        self.shown.retain(|shown| shown.id != request);
+        self.warned = true;
+    }
+
+    /// Whether the token that this request showed may have ended by a time.
+    pub fn has_expired(&self, request: i64, latest: u64) -> Result<(), String> {
+        let shown = self.shown.iter().find(|shown| shown.id == request);
+        let expired = shown.and_then(|shown| shown.expires).is_some_and(|end| end <= latest);
+        expired.then_some(()).ok_or_else(|| format!("the token of request {request} is still good"))
+    }
+
+    /// Whether the token that counts, or could, may have ended by a time.
+    pub fn may_have_expired(&self, latest: u64) -> bool {
+        let counts = self.shown.iter().filter(|shown| shown.id >= self.answered);
+        counts.filter_map(|shown| shown.expires).any(|end| end <= latest)
     }
 
     /// The connection is admitted: `requests` have been made on it so far.
@@ -59,7 +107,7 @@ impl Rights {
 
     /// Whether the latest token that was shown covers `entity`.
     pub fn may_ask(&self, entity: &EntityId) -> bool {
-        self.shown.last().is_none_or(|(_, grant)| grant.covers(entity))
+        self.shown.last().is_none_or(|shown| shown.grant.covers(entity))
     }
 
     /// Whether nothing of `entity` may come any more: the latest token that is answered does not
@@ -68,23 +116,31 @@ impl Rights {
         self.shown
             .iter()
             .rev()
-            .find(|(id, _)| *id <= self.answered)
-            .is_some_and(|(_, grant)| !grant.covers(entity))
+            .find(|shown| shown.id <= self.answered)
+            .is_some_and(|shown| !shown.grant.covers(entity))
+    }
+
+    /// Whether no token that was shown on this connection covers `entity`.
+    pub fn never_covers(&self, entity: &EntityId) -> bool {
+        self.shown.iter().all(|shown| !shown.grant.covers(entity))
     }
 
     /// Whether the server may have ended what the client has of `entity`: a token that counts by
     /// now, or could, does not cover it.
     pub fn may_end(&self, entity: &EntityId) -> bool {
         self.lacks(entity)
-            || self.shown.iter().any(|(id, grant)| *id > self.answered && !grant.covers(entity))
+            || self
+                .shown
+                .iter()
+                .any(|shown| shown.id > self.answered && !shown.grant.covers(entity))
     }
 
     /// Whether a request about `entity` may be refused: any token that counts between it and its
     /// answer does not cover that.
     pub fn may_be_refused(&self, request: i64, entity: &EntityId) -> bool {
-        let before = self.shown.iter().rev().find(|(id, _)| *id <= request);
-        let later = self.shown.iter().filter(|(id, _)| *id > request);
-        before.into_iter().chain(later).any(|(_, grant)| !grant.covers(entity))
+        let before = self.shown.iter().rev().find(|shown| shown.id <= request);
+        let later = self.shown.iter().filter(|shown| shown.id > request);
+        before.into_iter().chain(later).any(|shown| !shown.grant.covers(entity))
     }
 }
 
@@ -99,15 +155,28 @@ impl Client {
         self.rights.wanted = Grant::all();
     }
 
+    /// From now on its tokens do not end.
+    pub fn keep_tokens(&mut self) {
+        self.rights.lifetime = None;
+    }
+
     /// Shows its token with the request that is made next.
     pub(super) fn show_token(&mut self) -> String {
-        self.rights.shown.push((self.next_id + 1, self.rights.wanted.clone()));
-        self.rights.wanted.token(&self.name)
+        let (id, grant) = (self.next_id + 1, self.rights.wanted.clone());
+        let expires = self.rights.lifetime.map(|lifetime| self.now.1 + lifetime);
+        let token = grant.token(&self.name, expires);
+        self.rights.shown.push(Shown { id, grant, expires });
+        self.rights.warned = false;
+        token
     }
 
     /// Whether the server knows it by another token than it should.
     pub fn is_outdated(&self) -> bool {
-        self.rights.shown.last().is_some_and(|(_, grant)| *grant != self.rights.wanted)
+        let Rights { wanted, lifetime, warned, shown, .. } = &self.rights;
+        *warned
+            || shown.last().is_some_and(|shown| {
+                shown.grant != *wanted || (lifetime.is_none() && shown.expires.is_some())
+            })
     }
 
     /// Shows its new token on this connection.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
@@ -11,12 +11,13 @@ use greenroom_actors::clock;
 use greenroom_actors::identity::Identity;
 use greenroom_actors::relay::Seat;
 use greenroom_actors::session::{Authenticate, Deadlines, Session};
-use greenroom_protocol::{CodecKind, WireError};
+use greenroom_protocol::{CodecKind, ErrorCode, WireError};
 
 use super::Node;
 use crate::bugs::Bug;
 use crate::clock::Now;
 use crate::net::Wire;
+use crate::sizes::ample;
 
 /// The frame of a ping: a message of no bytes, and so is a pong.
 pub const PING: &[u8] = &[0; 4];
@@ -35,6 +36,10 @@ pub struct Connection {
     pub seat: Rc<Seat>,
     pub worker: usize,
     pub wire: Wire,
+    /// When its token ends.
+    expires: Option<u64>,
+    /// It was swept after that.
+    expired: bool,
 }
 
 impl Drop for Connection {
@@ -58,10 +63,14 @@ impl Connection {
             && self.wire.borrow().down.len() < link
     }
 
-    /// It is to be closed, and all that could be sent is.
+    /// It is to be closed, and all that could be sent is. What waits for the answer to a `connect`
+    /// is lost: the server sends it, and a client that knows of no subscription ignores it.
     pub(super) fn can_close(&self) -> bool {
         let outbox = &self.seat.outbox;
-        outbox.closing().is_some() && (outbox.bytes() == 0 || self.wire.borrow().client_gone)
+        let all_sent = outbox.bytes() == 0
+            || self.wire.borrow().client_gone
+            || self.seat.gather.borrow().is_some();
+        outbox.closing().is_some() && all_sent
     }
 }
 
@@ -77,16 +86,26 @@ impl Node {
         );
         let seat = Rc::clone(session.seat());
         self.next += 1;
-        self.connections
-            .insert(self.next, Connection { client, session, seat, worker, wire: Rc::clone(wire) });
+        self.connections.insert(
+            self.next,
+            Connection {
+                client,
+                session,
+                seat,
+                worker,
+                wire: Rc::clone(wire),
+                expires: None,
+                expired: false,
+            },
+        );
         self.next
     }
 
     /// The time as sessions know it.
     pub(super) fn clock(&self, now: Now) -> clock::Now {
-        let clock = now.clock();
+        let clock = now.on(self.dial).clock();
         if self.bug == Some(Bug::DurationsByTheWallClock) {
-            clock::Now { mono: clock::Mono::at(now.wall), ..clock }
+            clock::Now { mono: clock::Mono::at(clock.wall), ..clock }
         } else {
             clock
         }
@@ -103,18 +122,51 @@ impl Node {
     }
 
     pub(super) fn receive(&mut self, id: u64, now: Now) {
-        let now = self.clock(now);
+        let mut now = self.clock(now);
         let Some(connection) = self.connections.get_mut(&id) else { return };
+        let limited = self.sizes.requests != ample() && self.sizes.user == ample();
+        if self.bug == Some(Bug::ConnectionsNeverRefill) && limited {
+            now.mono = clock::Mono::ZERO;
+        }
+        let expired = connection.expires.is_some_and(|expires| expires <= now.wall);
+        let before = connection.seat.in_flight.get();
         let request = connection.wire.borrow_mut().up.pop_front();
+        if let (true, Some(request)) = (self.verbose, &request) {
+            let (client, request) = (connection.client, String::from_utf8_lossy(request));
+            self.notes.push(format!("client {client} asks {request}"));
+        }
         match request {
             Some(pong) if pong.is_empty() => drop(connection.session.control(now.mono)),
             Some(request) => connection.session.receive(&request, now),
             None => {}
         }
+        if let Some(expires) = self.granted.take() {
+            connection.expires = expires;
+        } else if expired && connection.seat.in_flight.get() > before {
+            let client = connection.client;
+            self.wrong =
+                Some(format!("a request of client {client} was taken after its token's end"));
+        }
+    }
+
+    /// Looks at the connections of a worker, as the server does once a second.
+    pub(super) fn sweep_connections(&mut self, worker: usize, now: Now) {
+        let time = self.clock(now);
+        let forgets = self.bug == Some(Bug::TokensNeverExpire);
+        let told = if forgets { clock::Now { wall: 0, ..time } } else { time };
+        self.envs[worker].sweep(told, DEADLINES, |_| Bytes::from_static(PING));
+        for connection in self.connections.values_mut() {
+            connection.expired |= connection.worker == worker
+                && connection.expires.is_some_and(|expires| expires <= time.wall);
+        }
     }
 
     pub(super) fn pump(&mut self, id: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.expired && connection.seat.outbox.closing().is_none() {
+            let client = connection.client;
+            self.wrong = Some(format!("client {client} is told things after its token's end"));
+        }
         let mut taken = VecDeque::new();
         let _ = connection.seat.outbox.poll_take(
             &mut Context::from_waker(Waker::noop()),
@@ -131,20 +183,42 @@ impl Node {
     }
 }
 
-/// An authenticator that believes everybody: a token is a user and the entities it covers,
-/// `user1|room:a,doc:c`.
-pub(super) struct Believes(pub Option<Bug>);
+/// When the token ends that was taken last, until somebody asks.
+#[derive(Clone, Default)]
+pub(super) struct Granted(Arc<Mutex<Option<Option<u64>>>>);
+
+impl Granted {
+    fn take(&self) -> Option<Option<u64>> {
+        self.0.lock().expect("there is one thread").take()
+    }
+
+    fn put(&self, expires: Option<u64>) {
+        *self.0.lock().expect("there is one thread") = Some(expires);
+    }
+}
+
+/// An authenticator that believes everybody: a token is a user, the entities it covers, and its
+/// end if it has one, `user1|room:a,doc:c|1800000001000`.
+pub(super) struct Believes {
+    pub bug: Option<Bug>,
+    pub granted: Granted,
+}
 
 impl Authenticate for Believes {
-    fn authenticate(&self, token: Option<&str>, _: &str, _: u64) -> Result<Identity, WireError> {
-        let (user, entities) =
-            token.and_then(|token| token.split_once('|')).unwrap_or(("nobody", ""));
-        let covered = if self.0 == Some(Bug::OldRights) { "*" } else { entities };
+    fn authenticate(&self, token: Option<&str>, _: &str, now: u64) -> Result<Identity, WireError> {
+        let mut parts = token.unwrap_or_default().split('|');
+        let (user, entities) = (parts.next().unwrap_or("nobody"), parts.next().unwrap_or_default());
+        let expires_at = parts.next().and_then(|end| end.parse().ok());
+        if expires_at.is_some_and(|end: u64| end <= now) {
+            return Err(WireError::new(ErrorCode::TokenExpired, "the token has expired"));
+        }
+        self.granted.put(expires_at);
+        let covered = if self.bug == Some(Bug::OldRights) { "*" } else { entities };
         let grants = covered
             .split(',')
             .filter(|entity| !entity.is_empty())
             .map(|entity| (entity, Permissions::ALL));
         let capabilities = Capabilities::new(grants).expect("these are entity ids");
-        Ok(Identity { user: Arc::from(user), expires_at: None, capabilities, anonymous: false })
+        Ok(Identity { user: Arc::from(user), expires_at, capabilities, anonymous: false })
     }
 }

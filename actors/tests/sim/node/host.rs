@@ -5,18 +5,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use greenroom_actors::clock::Mono;
 use greenroom_actors::directory::{Host, Undelivered};
-use greenroom_actors::entity::ToEntity;
-use greenroom_actors::journal::Journal;
+use greenroom_actors::entity::{EntityEnv, Shell, ToEntity};
 use greenroom_actors::kind::Kind;
-use greenroom_actors::relay::{RelayHandle, ToRelay};
+use greenroom_actors::relay::ToRelay;
 use greenroom_protocol::EntityId;
-use tokio::sync::Semaphore;
 
 use super::proc::Proc;
 use crate::clock::Now;
-use crate::sizes::Sizes;
-use crate::store::SimStore;
 
 /// A message for an entity.
 #[derive(Debug)]
@@ -54,12 +51,8 @@ impl Later {
 pub(super) struct Hosting<'a> {
     pub shard: usize,
     pub now: Now,
-    pub sizes: Sizes,
     pub next: &'a mut u64,
-    pub store: &'a SimStore,
-    pub journal: &'a Journal,
-    pub cold_starts: &'a Arc<Semaphore>,
-    pub relays: &'a [RelayHandle],
+    pub env: &'a Rc<EntityEnv>,
     pub procs: &'a mut BTreeMap<u64, Proc>,
     pub later: &'a mut Vec<Later>,
 }
@@ -73,21 +66,23 @@ impl Host for Hosting<'_> {
         kind: &Arc<Kind>,
         incarnation: u64,
         after_crash: bool,
+        now: Mono,
     ) -> Self::Mailbox {
         let inbox = Rc::new(RefCell::new(Inbox {
             letters: VecDeque::new(),
-            capacity: self.sizes.inbox,
+            capacity: self.env.inbox,
             ended: false,
         }));
-        let mut proc = Proc::new(entity.clone(), kind, self.shard, incarnation, Rc::clone(&inbox));
-        proc.load(self.store, self.journal, self.cold_starts, after_crash);
+        let (kind, env) = (Arc::clone(kind), Rc::clone(self.env));
+        let shell = Shell::new(entity.clone(), kind, env, incarnation, after_crash, now);
+        let proc = Proc::start(shell, self.shard, Rc::clone(&inbox), after_crash, self.now);
         *self.next += 1;
         self.procs.insert(*self.next, proc);
         inbox
     }
 
     fn loading(&self) -> usize {
-        self.procs.values().filter(|proc| proc.shard == self.shard && proc.loading).count()
+        self.env.loading.get()
     }
 
     fn deliver(&mut self, to: &Self::Mailbox, message: ToEntity) -> Result<(), Undelivered> {
@@ -123,8 +118,8 @@ impl Host for Hosting<'_> {
     }
 
     fn lost(&mut self, entity: &EntityId) {
-        self.relays.iter().for_each(|relay| {
+        for relay in &self.env.relays {
             relay.send_or_spawn(ToRelay::Lost { entity: entity.clone(), ended: true });
-        });
+        }
     }
 }

@@ -6,17 +6,36 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use greenroom_actors::journal::{Committer, CommitterLimits, Health, Journal, Progress, ToJournal};
+use greenroom_actors::clock::{Clock, Mono};
+use greenroom_actors::journal::{
+    Committer, CommitterLimits, Health, Journal, Outside, Pause, Progress, ToJournal,
+};
 use tokio::sync::{mpsc, watch};
 
 use crate::bugs::Bug;
-use crate::clock::Now;
 use crate::seen::Wait;
 use crate::sizes::Sizes;
 use crate::store::SimStore;
 
 /// No pause is under way.
 const NEVER: u64 = u64::MAX;
+
+/// A way to wait until the clock says so. `due` shows when that is.
+fn pause(clock: Clock, due: Arc<AtomicU64>) -> Pause {
+    Box::new(move |length| {
+        let ms = u64::try_from(length.as_millis()).expect("pauses are short");
+        let at = clock.mono().after(ms);
+        due.store(at.since(Mono::ZERO), Ordering::Relaxed);
+        let (clock, due) = (clock.clone(), Arc::clone(&due));
+        Box::pin(std::future::poll_fn(move |_| {
+            if clock.mono() < at {
+                return Poll::Pending;
+            }
+            due.store(NEVER, Ordering::Relaxed);
+            Poll::Ready(())
+        }))
+    })
+}
 
 /// See the module's head.
 pub(super) struct Writer {
@@ -25,46 +44,40 @@ pub(super) struct Writer {
     hop: Option<(mpsc::Receiver<ToJournal>, Journal)>,
     committer: Pin<Box<dyn Future<Output = ()>>>,
     health: watch::Receiver<Health>,
-    /// The time as the committer knows it, and when its pause is over.
-    clock: Arc<AtomicU64>,
+    /// When its pause is over.
     due: Arc<AtomicU64>,
 }
 
 impl Writer {
-    pub fn start(store: &SimStore, term: u64, sizes: Sizes, bug: Option<Bug>) -> Self {
+    pub fn start(
+        store: &SimStore,
+        term: u64,
+        sizes: Sizes,
+        bug: Option<Bug>,
+        clock: &Clock,
+        rng: fastrand::Rng,
+    ) -> Self {
         let (journal, queue) = Journal::channel(sizes.journal);
         let limits = CommitterLimits {
             batch_ops: sizes.batch_ops,
             batch_bytes: sizes.batch_bytes,
             linger: Duration::ZERO,
         };
-        let (committer, health) = Committer::new(Arc::new(store.clone()), term, queue, limits);
-        let (clock, due) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(NEVER)));
-        let (clock_of_pause, due_of_pause) = (Arc::clone(&clock), Arc::clone(&due));
-        let committer = committer.with_pause(Box::new(move |length| {
-            let ms = u64::try_from(length.as_millis()).expect("pauses are short");
-            let at = clock_of_pause.load(Ordering::Relaxed) + ms;
-            due_of_pause.store(at, Ordering::Relaxed);
-            let (clock, due) = (Arc::clone(&clock_of_pause), Arc::clone(&due_of_pause));
-            Box::pin(std::future::poll_fn(move |_| {
-                if clock.load(Ordering::Relaxed) < at {
-                    return Poll::Pending;
-                }
-                due.store(NEVER, Ordering::Relaxed);
-                Poll::Ready(())
-            }))
-        }));
+        let due = Arc::new(AtomicU64::new(NEVER));
+        let pause = pause(clock.clone(), Arc::clone(&due));
+        let outside = Outside { clock: clock.clone(), pause, rng };
+        let (committer, health) =
+            Committer::new(Arc::new(store.clone()), term, queue, limits, outside);
         let (journal, hop) = if bug == Some(Bug::NoSkipAfterFailure) {
             let (front, behind) = Journal::channel(sizes.journal);
             (front, Some((behind, journal)))
         } else {
             (journal, None)
         };
-        Self { journal, hop, committer: Box::pin(committer.run()), health, clock, due }
+        Self { journal, hop, committer: Box::pin(committer.run()), health, due }
     }
 
-    pub fn poll(&mut self, now: Now) {
-        self.clock.store(now.mono, Ordering::Relaxed);
+    pub fn poll(&mut self) {
         let done = self.committer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(done.is_pending(), "a committer runs while somebody can queue");
     }

@@ -1,46 +1,23 @@
-//! An entity's actor: its life, what it waits for, and how it ends.
+//! An entity's actor: the real shell, with ports that the seed opens.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use greenroom_actors::directory::ToDirectory;
-use greenroom_actors::entity::{CatchUp, FetchFor, Life, PagesOut, ToEntity, Todo};
-use greenroom_actors::journal::{Committed, Journal, Progress, Watch};
-use greenroom_actors::kind::Kind;
-use greenroom_actors::record::EventRecord;
+use greenroom_actors::clock;
+use greenroom_actors::directory::{Directory, ToDirectory};
+use greenroom_actors::entity::{Done, EntityEnv, Life, Ports, Rest, Shell, Timer, ToEntity};
+use greenroom_actors::journal::{Committed, Watch};
 use greenroom_actors::relay::{RelayHandle, ToRelay};
-use greenroom_actors::store::{Loaded, Store, StoreError};
-use greenroom_protocol::{EntityId, Epoch};
-use tokio::sync::Semaphore;
+use greenroom_protocol::EntityId;
 
 use super::Node;
 use super::host::{Letter, Mailbox};
 use crate::bugs::Bug;
 use crate::clock::Now;
-use crate::panics::{burn, encoder};
+use crate::panics::{burn, panic_on_purpose};
 use crate::seen::Wait;
-use crate::store::SimStore;
-
-/// How long after a failed read or load the next one may come, in ms.
-const RETRY_READ: u64 = 1000;
-
-enum Done {
-    Loaded(Result<Loaded, StoreError>),
-    Fetched(FetchFor, Result<Vec<EventRecord>, StoreError>, PagesOut),
-    Rewritten(Option<Arc<Progress>>),
-}
-
-enum Timer {
-    Load,
-    Retry(CatchUp),
-    Erase,
-    Presence,
-    End,
-}
 
 /// How a handler is to panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,85 +32,120 @@ pub enum Panic {
 pub struct Proc {
     pub id: EntityId,
     pub(super) shard: usize,
-    incarnation: u64,
-    pub life: Life,
+    shell: Shell,
+    ports: Held,
     inbox: Mailbox,
-    watches: Vec<Watch>,
+    /// Until its first load has ended: whether that waits for what the last life had queued.
+    first_load: Option<bool>,
+    panic: Option<Panic>,
+}
+
+/// What its shell has asked for.
+#[derive(Default)]
+struct Held {
+    now: u64,
     tasks: Vec<Pin<Box<dyn Future<Output = Done>>>>,
     /// With when they ring.
     timers: Vec<(u64, Timer)>,
-    outgoing: VecDeque<(usize, ToRelay)>,
+    watches: Vec<Watch>,
+    /// The latest of those has just begun.
+    watches_anew: bool,
     /// Waits for room in a relay's queue.
     sending: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    /// It counts as loading until its first load has ended.
-    pub(super) loading: bool,
-    /// Where its load waits before it asks the store.
-    waits: Rc<Cell<Option<Wait>>>,
-    panic: Option<Panic>,
-    asleep: bool,
+    /// With when they are over.
+    rests: Vec<(u64, Rest)>,
+    stopped: bool,
+    /// It panics after so many things, if it is to.
+    left: Option<u32>,
 }
 
-impl Proc {
-    pub(super) fn new(
-        id: EntityId,
-        kind: &Arc<Kind>,
-        shard: usize,
-        incarnation: u64,
-        inbox: Mailbox,
-    ) -> Self {
-        let life = Life::new(id.clone(), Arc::clone(kind), encoder(), inbox.borrow().capacity);
-        Self {
-            id,
-            shard,
-            incarnation,
-            life,
-            inbox,
-            watches: Vec::new(),
-            tasks: Vec::new(),
-            timers: Vec::new(),
-            outgoing: VecDeque::new(),
-            sending: None,
-            loading: true,
-            waits: Rc::default(),
-            panic: None,
-            asleep: false,
+impl Held {
+    /// Whether it does not live to do the next thing.
+    fn dies(&mut self) -> bool {
+        let Some(left) = &mut self.left else { return false };
+        *left = left.saturating_sub(1);
+        *left == 0
+    }
+
+    fn lives_on(&mut self) {
+        if self.dies() {
+            panic_on_purpose();
         }
     }
 
-    pub(super) fn load(
-        &mut self,
-        store: &SimStore,
-        journal: &Journal,
-        cold_starts: &Arc<Semaphore>,
-        barrier: bool,
-    ) {
-        let (store, journal, id, turns, waits) = (
-            store.clone(),
-            journal.clone(),
-            self.id.clone(),
-            Arc::clone(cold_starts),
-            Rc::clone(&self.waits),
-        );
-        self.tasks.push(Box::pin(async move {
-            waits.set(Some(Wait::ColdStart));
-            let _turn = turns.acquire().await;
-            if barrier {
-                waits.set(Some(Wait::Barrier));
-                journal.barrier().await;
-            }
-            waits.set(None);
-            Done::Loaded(store.load(&id).await)
-        }));
+    fn in_ms(&self, pause: Duration) -> u64 {
+        self.now + u64::try_from(pause.as_millis()).expect("pauses are short")
+    }
+}
+
+impl Ports for Held {
+    fn run(&mut self, task: impl Future<Output = Done> + 'static) {
+        self.lives_on();
+        self.tasks.push(Box::pin(task));
+    }
+
+    fn ring_after(&mut self, pause: Duration, timer: Timer) {
+        self.lives_on();
+        self.timers.push((self.in_ms(pause), timer));
+    }
+
+    fn watch(&mut self, watch: Watch) {
+        self.lives_on();
+        self.watches.push(watch);
+        self.watches_anew = true;
+    }
+
+    fn send(&mut self, relay: &RelayHandle, message: ToRelay) -> Result<(), ToRelay> {
+        self.lives_on();
+        relay.try_send(message)
+    }
+
+    fn wait(&mut self, sending: impl Future<Output = ()> + 'static) {
+        self.sending = Some(Box::pin(sending));
+    }
+
+    fn tell(&mut self, directory: &Directory, entity: &EntityId, message: ToDirectory) {
+        self.lives_on();
+        directory.tell(entity, message);
+    }
+
+    fn keep(&mut self, length: Duration, rest: Rest) {
+        self.rests.push((self.in_ms(length), rest));
+    }
+
+    fn stop(&mut self) {
+        self.stopped = true;
+    }
+}
+
+impl Proc {
+    pub(super) fn start(
+        shell: Shell,
+        shard: usize,
+        inbox: Mailbox,
+        after_crash: bool,
+        now: Now,
+    ) -> Self {
+        let id = shell.life().id().clone();
+        let ports = Held { now: now.mono, ..Held::default() };
+        let first_load = Some(after_crash);
+        let mut proc = Self { id, shard, shell, ports, inbox, first_load, panic: None };
+        proc.shell.start(&mut proc.ports);
+        proc
+    }
+
+    pub fn life(&self) -> &Life {
+        self.shell.life()
     }
 
     /// Whether its handlers may run: an entity that waits for a relay does nothing else.
     pub(super) fn is_free(&self) -> bool {
-        self.outgoing.is_empty() && self.sending.is_none()
+        self.ports.sending.is_none()
     }
 
     /// Whether a panic in it could happen now.
     pub fn can_crash(&self) -> bool {
-        self.is_free() && !self.asleep
+        self.is_free()
     }
 
     /// Lets a handler panic that is still to run.
@@ -146,82 +158,64 @@ impl Proc {
     }
 
     pub(super) fn has_news(&self) -> bool {
-        self.watches.iter().any(Watch::has_changed)
+        self.ports.watches.iter().any(Watch::has_changed)
     }
 
     /// When its first timer rings.
     pub(super) fn rings(&self) -> Option<u64> {
-        self.timers.iter().map(|(due, _)| *due).min()
+        self.ports.timers.iter().map(|(due, _)| *due).min()
     }
 
-    pub(super) fn waits(&self) -> Vec<Wait> {
-        let mut waits: Vec<_> = self.waits.get().into_iter().collect();
-        waits.extend(
-            self.timers
-                .iter()
-                .any(|(_, timer)| matches!(timer, Timer::Load))
-                .then_some(Wait::Timer),
-        );
-        waits.extend(self.sending.as_ref().map(|_| Wait::RelayRoom));
-        waits
-    }
-
-    pub(super) fn flush(&mut self, relays: &[RelayHandle]) {
-        loop {
-            if let Some(sending) = &mut self.sending {
-                if sending.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-                    return;
-                }
-                self.sending = None;
-            }
-            let Some((relay, message)) = self.outgoing.pop_front() else { return };
-            let relay = relays[relay].clone();
-            if let Err(message) = relay.try_send(message) {
-                self.sending = Some(Box::pin(async move { relay.send(message).await }));
+    /// A task that has ended.
+    fn finish(&mut self) -> Option<Done> {
+        let mut context = Context::from_waker(Waker::noop());
+        for index in 0..self.ports.tasks.len() {
+            if let Poll::Ready(done) = self.ports.tasks[index].as_mut().poll(&mut context) {
+                drop(self.ports.tasks.remove(index));
+                return Some(done);
             }
         }
+        None
+    }
+
+    /// Where something of it waits, the store aside.
+    pub(super) fn waits(&self, env: &EntityEnv, asks_store: bool, turns: usize) -> Vec<Wait> {
+        let mut waits = Vec::new();
+        if let (Some(after_crash), false) = (self.first_load, asks_store) {
+            let has_turn = env.cold_starts.available_permits() > 0 || turns > 0;
+            waits.push(if after_crash && has_turn { Wait::Barrier } else { Wait::ColdStart });
+        }
+        let loads_later = self.ports.timers.iter().any(|(_, timer)| matches!(timer, Timer::Load));
+        waits.extend(loads_later.then_some(Wait::Timer));
+        waits.extend(self.ports.sending.as_ref().map(|_| Wait::RelayRoom));
+        waits
     }
 }
 
 impl Node {
-    /// Polls whatever waits for the store or the journal. Says which entities have panicked.
+    /// Polls whatever waits for the store or the journal.
     pub fn poll_all(&mut self, now: Now) {
-        self.writer.poll(now);
+        self.tick(now);
+        self.writer.poll();
         for uid in self.procs.keys().copied().collect::<Vec<_>>() {
             let Some(proc) = self.procs.get_mut(&uid).filter(|proc| proc.is_free()) else {
                 continue;
             };
-            let mut context = Context::from_waker(Waker::noop());
-            let mut done = None;
-            for index in 0..proc.tasks.len() {
-                if let Poll::Ready(value) = proc.tasks[index].as_mut().poll(&mut context) {
-                    drop(proc.tasks.remove(index));
-                    done = Some(value);
-                    break;
-                }
+            let Some(mut done) = proc.finish() else { continue };
+            if matches!(done, Done::Loaded(_)) {
+                proc.first_load = None;
             }
-            match done {
-                Some(Done::Loaded(loaded)) => {
-                    proc.loading = false;
-                    let fresh = Epoch::from_bits(self.rng.u64(..));
-                    self.step(uid, now, |life, journal, todo| {
-                        life.loaded(loaded, fresh, journal, todo);
-                    });
-                }
-                Some(Done::Fetched(mut purpose, read, out)) => {
-                    self.misdirect(uid, &mut purpose);
-                    self.step(uid, now, |life, journal, todo| {
-                        life.fetched(purpose, read, journal, todo);
-                    });
-                    drop(out);
-                }
-                Some(Done::Rewritten(Some(progress))) => {
-                    self.step(uid, now, |life, _, todo| life.rewritten(&progress, todo));
-                }
-                Some(Done::Rewritten(None)) => {}
-                None => {}
+            if let Done::Read(read) = &mut done {
+                self.misdirect(uid, &mut read.purpose);
             }
+            self.step(uid, now, |shell, time, ports| shell.done(done, time, ports));
         }
+    }
+
+    /// Its clock goes on, and whatever rests until a time.
+    pub(super) fn tick(&mut self, now: Now) {
+        self.clock.set(now.clock().mono);
+        self.rests.retain(|(due, _)| *due > now.mono);
     }
 
     pub(super) fn letter(&mut self, uid: u64, now: Now) {
@@ -233,175 +227,99 @@ impl Node {
             Some(Letter::Take(mut message)) => {
                 self.number_too_soon(&mut message);
                 self.note(&message);
-                self.take(uid, message, now);
+                self.step(uid, now, |shell, time, ports| shell.take(message, time, ports));
             }
-            Some(Letter::Stop) => {
-                proc.asleep = true;
-                self.remove(uid);
-            }
+            Some(Letter::Stop) => self.step(uid, now, |shell, _, ports| shell.stop(ports)),
             None => {}
         }
     }
 
     pub(super) fn news(&mut self, uid: u64, now: Now) {
-        let changed =
-            self.procs.get_mut(&uid).and_then(|proc| proc.watches.iter_mut().find_map(Watch::news));
+        let changed = self
+            .procs
+            .get_mut(&uid)
+            .and_then(|proc| proc.ports.watches.iter_mut().find_map(Watch::news));
         if let Some(committed) = changed {
             self.committed(uid, committed, now);
         }
     }
 
+    fn committed(&mut self, uid: u64, committed: Committed, now: Now) {
+        self.step(uid, now, |shell, time, ports| shell.committed(committed, time.mono, ports));
+    }
+
     pub(super) fn timer(&mut self, uid: u64, now: Now) {
         let Some(proc) = self.procs.get_mut(&uid) else { return };
+        let timers = &mut proc.ports.timers;
         let due: Vec<usize> =
-            (0..proc.timers.len()).filter(|index| proc.timers[*index].0 <= now.mono).collect();
+            (0..timers.len()).filter(|index| timers[*index].0 <= now.mono).collect();
         let Some(index) = self.rng.choice(due) else { return };
         self.timers_rung += 1;
-        match proc.timers.remove(index).1 {
-            Timer::Load => {
-                proc.load(&self.store, &self.writer.journal, &self.cold_starts[proc.shard], false);
-            }
-            Timer::Retry(request) => self.take(uid, ToEntity::CatchUp(request), now),
-            Timer::Erase => self.take(uid, ToEntity::Erase, now),
-            Timer::Presence => self.step(uid, now, |life, _, todo| life.flush_presence(todo)),
-            Timer::End => self.end(uid, false),
-        }
+        let timer = timers.remove(index).1;
+        self.step(uid, now, |shell, time, ports| shell.ring(timer, time, ports));
         self.poll_all(now);
     }
 
-    fn take(&mut self, uid: u64, message: ToEntity, now: Now) {
-        self.step(uid, now, |life, journal, todo| life.take(message, now.wall, journal, todo));
-    }
-
-    fn committed(&mut self, uid: u64, committed: Committed, now: Now) {
-        self.step(uid, now, |life, journal, todo| life.committed(committed, journal, todo));
-    }
-
-    /// Lets something happen to a life and does what it says, as the actor does; unless it is to
-    /// panic on the way.
-    fn step(&mut self, uid: u64, now: Now, happen: impl FnOnce(&mut Life, &Journal, &mut Todo)) {
+    /// A relay's queue may have room again.
+    pub(super) fn outgoing(&mut self, uid: u64, now: Now) {
         let Some(proc) = self.procs.get_mut(&uid) else { return };
-        let mut todo = Todo::default();
-        let mut fuse = if let Some(Panic::Encoding(left)) = proc.panic { Some(left) } else { None };
-        let (life, journal) = (&mut proc.life, &self.writer.journal);
-        if burn(&mut fuse, || happen(life, journal, &mut todo)) {
-            self.panics_in_encode += 1;
-            drop(todo);
+        let Some(sending) = &mut proc.ports.sending else { return };
+        if sending.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+            proc.ports.sending = None;
+            self.step(uid, now, |shell, _, ports| shell.sent(ports));
+        }
+    }
+
+    /// Lets something happen to an entity, which may be planned to panic on the way.
+    fn step(&mut self, uid: u64, now: Now, happen: impl FnOnce(&mut Shell, clock::Now, &mut Held)) {
+        let time = self.entity_time(now);
+        let Some(Proc { shell, ports, panic, .. }) = self.procs.get_mut(&uid) else { return };
+        let mut fuse = if let Some(Panic::Encoding(left)) = *panic { Some(left) } else { None };
+        ports.now = now.mono;
+        ports.left = if let Some(Panic::Doing(left)) = *panic { Some(left) } else { None };
+        if burn(&mut fuse, || happen(shell, time, ports)) {
+            self.panics_in_encode += u64::from(ports.left.is_none());
+            self.panics_between += u64::from(ports.left.is_some());
             return self.crash(uid);
         }
-        let mut left = match proc.panic {
-            Some(Panic::Doing(left)) => left,
-            Some(Panic::Encoding(_)) => {
-                proc.panic = fuse.map(Panic::Encoding);
-                u32::MAX
-            }
-            None => u32::MAX,
-        };
-        // Whether it comes to the next thing that it has decided to do.
-        let mut lives = move || {
-            left = left.saturating_sub(1);
-            left > 0
-        };
-        self.carry_out(uid, now, todo, &mut lives);
-        if !lives() && self.procs.contains_key(&uid) {
+        if ports.dies() && !ports.stopped {
             self.panics_between += 1;
-            self.crash(uid);
+            return self.crash(uid);
         }
-    }
-
-    fn carry_out(&mut self, uid: u64, now: Now, todo: Todo, lives: &mut impl FnMut() -> bool) {
-        let Some(proc) = self.procs.get_mut(&uid) else { return };
-        let Todo { effects, lost, load, watch, rewriting, waiting, idle, end } = todo;
-        for (worker, parts) in effects.parts {
-            if !lives() {
-                return;
-            }
-            proc.outgoing
-                .push_back((worker.0 as usize, ToRelay::Parts { entity: proc.id.clone(), parts }));
+        if let Some(Panic::Encoding(_)) = *panic {
+            *panic = fuse.map(Panic::Encoding);
         }
-        if lost {
-            let everybody = 0..self.relays.len();
-            proc.outgoing.extend(
-                everybody
-                    .map(|relay| (relay, ToRelay::Lost { entity: proc.id.clone(), ended: false })),
-            );
+        self.rests.append(&mut ports.rests);
+        if std::mem::take(&mut ports.watches_anew) && self.bug == Some(Bug::AckBeforeCommit) {
+            return self.committed(uid, Committed { through: u64::MAX, ended: false }, now);
         }
-        proc.flush(&self.relays);
-        for fetch in effects.fetches {
-            if !lives() {
-                return;
-            }
-            let (store, id) = (self.store.clone(), proc.id.clone());
-            // Those who are slow wait for each other.
-            let turn = matches!(fetch.purpose, FetchFor::CatchUp(_) | FetchFor::Erase)
-                .then(|| Arc::clone(&self.turns[proc.shard]));
-            proc.tasks.push(Box::pin(async move {
-                let _turn = match &turn {
-                    Some(turn) => Some(turn.acquire().await),
-                    None => None,
-                };
-                Done::Fetched(fetch.purpose, store.events(&id, fetch.page).await, fetch.out)
-            }));
+        if ports.stopped {
+            self.remove(uid);
         }
-        proc.timers.extend(
-            effects
-                .retries
-                .into_iter()
-                .map(|request| (now.mono + RETRY_READ, Timer::Retry(request))),
-        );
-        proc.timers.extend(effects.erase_later.then_some((now.mono + RETRY_READ, Timer::Erase)));
-        if let Some(rewriting) = rewriting {
-            proc.tasks.push(Box::pin(async move { Done::Rewritten(rewriting.written().await) }));
-        }
-        if effects.presence_due
-            && !proc.timers.iter().any(|(_, timer)| matches!(timer, Timer::Presence))
-        {
-            proc.timers.push((now.mono + self.sizes.presence_interval, Timer::Presence));
-        }
-        proc.timers.extend(load.map(|pause| {
-            (now.mono + u64::try_from(pause.as_millis()).expect("pauses are short"), Timer::Load)
-        }));
-        if let Some(watch) = watch {
-            proc.watches.push(watch);
-            if self.bug == Some(Bug::AckBeforeCommit) {
-                self.committed(uid, Committed { through: u64::MAX, ended: false }, now);
-            }
-        }
-        for message in waiting {
-            if !lives() {
-                return;
-            }
-            self.take(uid, message, now);
-        }
-        let Some(proc) = self.procs.get_mut(&uid) else { return };
-        if let Some(mark) = idle.filter(|_| lives()) {
-            let (entity, incarnation) = (proc.id.clone(), proc.incarnation);
-            self.directory.tell(&proc.id, ToDirectory::Idle { entity, incarnation, mark });
-        }
-        if end {
-            proc.timers.push((now.mono + RETRY_READ, Timer::End));
-        }
-    }
-
-    fn end(&mut self, uid: u64, crashed: bool) {
-        let Some(proc) = self.procs.get_mut(&uid) else { return };
-        let (entity, incarnation) = (proc.id.clone(), proc.incarnation);
-        self.directory.tell(&proc.id, ToDirectory::Ended { entity, incarnation, crashed });
-        proc.asleep = true;
-        self.remove(uid);
     }
 
     /// An entity panics: what it holds is dropped, and its end is told.
     pub fn crash(&mut self, uid: u64) {
+        let waits = self.procs.get(&uid).map(|proc| self.waits_of(proc)).unwrap_or_default();
         let Some(proc) = self.procs.get_mut(&uid) else { return };
-        self.crashed.push((proc.id.clone(), proc.waits()));
-        proc.life.abandon();
-        self.end(uid, true);
+        self.crashed.push((proc.id.clone(), waits));
+        proc.shell.crash();
+        self.remove(uid);
+    }
+
+    /// Where something of an entity waits.
+    pub(super) fn waits_of(&self, proc: &Proc) -> Vec<Wait> {
+        let env = &self.entity_envs[proc.shard];
+        let in_shard = self.procs.values().filter(|other| other.shard == proc.shard);
+        let asking = in_shard.filter(|other| self.store.is_loading(&other.id)).count();
+        // Who has its turn and does not ask the store yet waits for the journal.
+        let has = self.sizes.cold_starts - env.cold_starts.available_permits();
+        proc.waits(env, self.store.is_loading(&proc.id), has.saturating_sub(asking))
     }
 
     fn remove(&mut self, uid: u64) {
         let Some(proc) = self.procs.remove(&uid) else { return };
-        let letters = {
+        let letters: VecDeque<Letter> = {
             let mut inbox = proc.inbox.borrow_mut();
             inbox.ended = true;
             std::mem::take(&mut inbox.letters)
@@ -409,7 +327,7 @@ impl Node {
         drop(letters);
         if self.bug == Some(Bug::PanicLosesAnswers) {
             // What waits at the gate is never answered.
-            self.unanswered.push(proc.life);
+            self.unanswered.push(proc.shell);
         }
     }
 }

@@ -65,7 +65,7 @@ impl Node {
             return;
         };
         let session = request.spec.session;
-        let entity = self.procs.get(&uid).and_then(|proc| proc.life.awake());
+        let entity = self.procs.get(&uid).and_then(|proc| proc.life().awake());
         let latest =
             entity.and_then(|entity| entity.followers().find(|(other, _)| *other == session));
         if let Some((_, number)) = latest.filter(|(_, number)| *number != request.spec.number) {

@@ -19,7 +19,7 @@ impl Node {
         for entity in crate::sizes::entities() {
             let proc = self.procs.values().find(|proc| proc.id == entity);
             let mut by_entity: Vec<_> = proc
-                .and_then(|proc| proc.life.awake())
+                .and_then(|proc| proc.life().awake())
                 .into_iter()
                 .flat_map(Entity::followers)
                 .collect();
@@ -49,6 +49,9 @@ impl Node {
 
     /// Whether every session keeps to what it may have at once.
     pub fn within_limits(&self) -> Result<(), String> {
+        if let Some(wrong) = &self.wrong {
+            return Err(wrong.clone());
+        }
         let (most, most_in_flight) =
             (self.sizes.most_subscriptions as usize, self.sizes.most_in_flight);
         for Connection { client, seat, .. } in self.connections.values() {
@@ -70,7 +73,7 @@ impl Node {
         waits.extend(self.drain.as_ref().and_then(super::Drain::wait));
         waits.extend((!self.later.is_empty()).then_some(Wait::MailboxRoom));
         waits.extend(spawned.then_some(Wait::SpawnedSend));
-        waits.extend(self.procs.values().flat_map(super::Proc::waits));
+        waits.extend(self.procs.values().flat_map(|proc| self.waits_of(proc)));
         waits
     }
 }

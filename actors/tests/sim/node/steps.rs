@@ -1,8 +1,5 @@
 //! What a node can do next, and doing it.
 
-use bytes::Bytes;
-
-use super::connection::{DEADLINES, PING};
 use super::{Node, host::Later};
 use crate::clock::Now;
 
@@ -88,10 +85,12 @@ impl Node {
     /// When something happens that nobody else brings about.
     pub fn next_timer(&self) -> Option<u64> {
         let timers = self.procs.values().filter_map(super::Proc::rings);
-        timers.chain(self.writer.pause_ends()).chain(self.drain_ends()).min()
+        let rests = self.rests.iter().map(|(due, _)| *due);
+        timers.chain(rests).chain(self.writer.pause_ends()).chain(self.drain_ends()).min()
     }
 
     pub fn perform(&mut self, step: Step, now: Now) {
+        self.tick(now);
         match step {
             Step::Relay(worker) => {
                 let most = self.rng.usize(1..5);
@@ -114,8 +113,7 @@ impl Node {
             }
             Step::Sweep(shard) => {
                 if shard < self.shards.len() {
-                    self.envs[shard]
-                        .sweep(self.clock(now), DEADLINES, |_| Bytes::from_static(PING));
+                    self.sweep_connections(shard, now);
                     self.with_shard(shard, now, |slots, host| {
                         slots.sweep(host.now.clock().mono, host);
                     });
@@ -124,11 +122,7 @@ impl Node {
             Step::Letter(uid) => self.letter(uid, now),
             Step::News(uid) => self.news(uid, now),
             Step::Timer(uid) => self.timer(uid, now),
-            Step::Outgoing(uid) => {
-                if let Some(proc) = self.procs.get_mut(&uid) {
-                    proc.flush(&self.relays);
-                }
-            }
+            Step::Outgoing(uid) => self.outgoing(uid, now),
             Step::Later(index) => {
                 let Later { entity, shard, incarnation, inbox, message } = self.later.remove(index);
                 // A mailbox that has ended drops it.
@@ -137,7 +131,7 @@ impl Node {
                     slots.worked_off(&entity, incarnation, host);
                 });
             }
-            Step::Commit => self.writer.poll(now),
+            Step::Commit => self.writer.poll(),
             Step::Hop => self.writer.hop(),
             Step::Receive(id) => self.receive(id, now),
             Step::Pump(id) => self.pump(id),

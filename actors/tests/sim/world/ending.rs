@@ -36,11 +36,15 @@ impl World {
                 .for_each(|connection| connection.wire.borrow_mut().heal());
         }
         self.lines.iter().flatten().for_each(|(_, wire)| wire.borrow_mut().heal());
-        self.clock.correct();
+        let dial = self.clock.correct();
+        for running in &mut self.nodes {
+            running.node.dial = dial;
+        }
         // Everybody wants everything now, and must come to have it.
         for client in &mut self.clients {
             client.want_all(&mut self.rng);
             client.regain_rights();
+            client.keep_tokens();
         }
         if self.rng.u8(..3) == 0 {
             self.drain();
@@ -86,6 +90,7 @@ impl World {
                 // What could not be woken is tried again by the sweep; it must not put to sleep
                 // what is followed.
                 self.clock.pass(SWEEP_EVERY);
+                self.note_time();
                 self.sweep_all();
             }
         }
@@ -196,7 +201,7 @@ impl World {
             .nodes
             .iter()
             .flat_map(|running| running.node.procs.values())
-            .map(|proc| format!("{:?}", proc.life))
+            .map(|proc| format!("{:?}", proc.life()))
             .collect();
         Err(format!("entities stay awake when everybody has left: {awake:?}"))
     }

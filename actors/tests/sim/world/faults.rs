@@ -170,16 +170,21 @@ impl World {
         self.seen.store_cut += 1;
     }
 
+    /// Somebody sets the clock of a node.
     fn turn_clock(&mut self) {
         // A little, or more than a client's clock may be ahead.
-        let ms = self.rng.u64(..1000) * self.rng.u64(1..600);
-        if self.rng.bool() {
+        let ms = self.rng.i64(0..1000) * self.rng.i64(1..600);
+        let back = self.rng.bool();
+        let Some(running) = self.rng.choice(&mut self.nodes) else { return };
+        if back {
             self.seen.clock_back += 1;
-            self.clock.set_back(ms);
+            running.node.dial.turn(-ms);
         } else {
             self.seen.clock_forward += 1;
-            self.clock.set_forward(ms);
+            running.node.dial.turn(ms);
         }
+        self.clock.shows(running.node.dial);
+        self.note_time();
     }
 
     /// The newest node is told to stop.

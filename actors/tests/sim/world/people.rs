@@ -98,7 +98,7 @@ impl World {
             return;
         }
         if let Some(op) = self.clients[client].unsent() {
-            let request = self.clients[client].send(op, self.step, self.clock.now().wall);
+            let request = self.clients[client].send(op, self.step);
             self.post(client, request);
         }
         let connected = self.clients[client].is_connected();
@@ -131,7 +131,8 @@ impl World {
         let now = self.clock.now();
         if self.clients[client].wants_new_name() {
             let random = self.rng.u64(..);
-            self.clients[client].rename(now.wall, random);
+            let wall = self.wall();
+            self.clients[client].rename(wall, random);
         }
         let Some(running) = self.nodes.last_mut().filter(|running| !running.node.is_draining())
         else {
@@ -177,7 +178,7 @@ impl World {
         let blame = |why| format!("client {client}: {why}");
         let Some(frame) = frame else {
             self.lines[client] = None;
-            return self.clients[client].closed(code, &wire).map_err(blame);
+            return self.clients[client].closed(code, &wire, &self.truth).map_err(blame);
         };
         let mut rest = &frame[..];
         while let Some((length, more)) = rest.split_first_chunk::<4>() {
@@ -185,6 +186,7 @@ impl World {
             if payload.is_empty() {
                 // A ping.
                 self.seen.pings += 1;
+                self.clients[client].answers_ping();
                 self.post(client, Vec::new());
                 rest = more;
                 continue;

@@ -68,6 +68,7 @@ impl World {
         let timers = self.nodes.iter().filter_map(|running| running.node.next_timer());
         let Some(due) = timers.chain(patience).min() else { return Ok(false) };
         self.clock.pass_until(due.min(now + LONGEST_WAIT));
+        self.note_time();
         self.poll()?;
         Ok(true)
     }
