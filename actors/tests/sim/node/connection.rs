@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use greenroom_actors::capability::{Capabilities, Permissions};
@@ -54,7 +53,7 @@ impl Connection {
 
     pub(super) fn can_pump(&self, link: usize) -> bool {
         self.seat.outbox.bytes() > 0
-            && self.seat.gather.borrow().is_none()
+            && self.seat.membership.gather.borrow().is_none()
             && self.wire.borrow().down.len() < link
     }
 
@@ -99,7 +98,9 @@ impl Node {
         self.envs[connection.worker].relay.borrow_mut().sweep(self.clock(now).mono);
         let mut wire = connection.wire.borrow_mut();
         wire.lost_at.get_or_insert(now);
-        connection.seat.left.set(connection.seat.left.get() || (wire.client_gone && wire.left));
+        if wire.client_gone && wire.left {
+            connection.seat.membership.leave_for_good();
+        }
     }
 
     pub(super) fn receive(&mut self, id: u64, now: Now) {
@@ -116,14 +117,8 @@ impl Node {
     pub(super) fn pump(&mut self, id: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let mut taken = VecDeque::new();
-        let _ = connection.seat.outbox.poll_take(
-            &mut Context::from_waker(Waker::noop()),
-            &mut taken,
-            2,
-            4096,
-        );
-        connection.seat.took(taken.iter().map(Bytes::len).sum());
-        connection.seat.outbox.take_aside(taken.iter().map(Bytes::len).sum());
+        connection.seat.outbox.take(&mut taken, 2, 4096);
+        connection.seat.written(taken.iter().map(Bytes::len).sum());
         connection.wire.borrow_mut().down.extend(taken);
         if connection.seat.outbox.take_starved() {
             self.envs[connection.worker].relay.borrow_mut().drained(&connection.seat);
