@@ -6,6 +6,7 @@
 
 mod acks;
 mod actor;
+mod closing;
 mod frame;
 mod guard;
 mod handshake;

@@ -21,8 +21,8 @@ use crate::ids::SessionKey;
 mod actor;
 mod gather;
 mod parked;
-mod refusals;
 mod runs;
+mod seat;
 mod seats;
 mod state;
 #[cfg(test)]
@@ -32,7 +32,11 @@ pub use actor::RelayActor;
 pub(crate) use actor::batches;
 pub use gather::{Ask, Gather};
 pub use parked::ParkedLimits;
-pub use seats::{Follow, Owner, Present, Seat, SeatCounts};
+pub use seat::{
+    Admission, Deadlines, Due, Excess, Follow, Liveness, Membership, Owner, Present, Scope, Seat,
+    Told, Verdict,
+};
+pub use seats::SeatCounts;
 pub use state::Relay;
 
 /// What a relay is told.

@@ -24,7 +24,6 @@ use crate::relay::{Relay, RelayHandle};
 mod connect;
 mod head;
 mod name;
-mod patience;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -75,7 +75,7 @@ impl Actor for SessionActor {
 
 impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
     fn handle(&mut self, message: Result<Message, ProtocolError>, _ctx: &mut Self::Context) {
-        self.turn.handled.set(self.turn.handled.get() + 1);
+        self.turn.handled();
         if self.session.seat().outbox.closing().is_some() {
             return;
         }
@@ -98,7 +98,9 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
                 // client gives up.
                 let leaves =
                     reason.is_none_or(|reason| matches!(u16::from(reason.code), 1000 | 1001));
-                self.session.seat().left.set(leaves);
+                if leaves {
+                    self.session.seat().membership.leave_for_good();
+                }
                 self.close(CloseCode::Normal);
             }
             Ok(Message::Nop) => {}

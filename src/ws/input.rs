@@ -24,22 +24,45 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; CHUNK].into());
 }
 
-/// What the pump and its input share.
+/// What the reading half of a connection waits for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Reading {
+    /// For the client: the socket was empty when it was last read.
+    #[default]
+    Client,
+    /// For the session: it has not looked at all frames, or its requests are not read now.
+    Session,
+    /// For the next turn: this turn's chunk has filled the buffer, so there may be more behind it.
+    NextTurn,
+}
+
+/// What the pump, its input and its actor share.
 #[derive(Debug, Default)]
 pub struct Turn {
-    /// This turn's chunk has been taken, and there may be more behind it.
-    taken: Cell<bool>,
-    /// There may be more: another turn is due.
-    pub more: Cell<bool>,
+    reading: Cell<Reading>,
     /// Frames that the session has looked at.
-    pub handled: Cell<u64>,
+    handled: Cell<u64>,
 }
 
 impl Turn {
-    /// Begins a turn.
+    /// Begins a turn. The input may take a chunk.
     pub fn begin(&self) {
-        self.taken.set(false);
-        self.more.set(false);
+        self.reading.set(Reading::Client);
+    }
+
+    /// The requests that have come wait, as the client behind them does.
+    pub fn put_off(&self) {
+        self.reading.set(Reading::Session);
+    }
+
+    /// Whether the actor has to run again although its input does not wake it.
+    pub fn is_due(&self) -> bool {
+        self.reading.get() != Reading::Client
+    }
+
+    /// The session has looked at one more frame.
+    pub fn handled(&self) {
+        self.handled.set(self.handled.get() + 1);
     }
 }
 
@@ -74,7 +97,9 @@ impl Input {
         BUFFER.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
-            self.turn.taken.set(buffer.remaining() == 0);
+            if buffer.remaining() == 0 {
+                self.turn.reading.set(Reading::NextTurn);
+            }
             Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
         })
     }
@@ -87,19 +112,19 @@ impl Stream for Input {
         if self.seat.outbox.closing().is_some() {
             return Poll::Ready(None);
         }
-        // A client that does not take answers gets no more of them: the pump wakes us when it has.
-        // One that sends far more than it may waits for the next second, which wakes the pump. And
-        // the actor handles a few frames a turn only: what it has not yet handled must not pile up
-        // in its buffer.
-        if self.turn.taken.get()
-            || !self.seat.is_read()
-            || self.turn.handled.get() < self.guard.whole()
-        {
-            self.turn.more.set(true);
+        if self.turn.reading.get() == Reading::NextTurn {
             return Poll::Pending;
         }
+        // A client that takes no answers is not read until it does, and one that sends far more
+        // than it may not before the next second. The actor handles only a few frames a turn, and
+        // what it has not handled must not pile up in its buffer.
+        if !self.seat.is_read() || self.turn.handled.get() < self.guard.whole() {
+            self.turn.reading.set(Reading::Session);
+            return Poll::Pending;
+        }
+        self.turn.reading.set(Reading::Client);
         if let Some(code) = self.failed {
-            self.close(code);
+            self.seat.outbox.close(code);
             return Poll::Ready(None);
         }
         let chunk = if self.first.is_empty() {
@@ -108,7 +133,7 @@ impl Stream for Input {
                 Err(_) => return Poll::Ready(None),
             }
         } else {
-            self.turn.taken.set(true);
+            self.turn.reading.set(Reading::NextTurn);
             std::mem::take(&mut self.first)
         };
         if chunk.is_empty() {
@@ -122,15 +147,9 @@ impl Stream for Input {
                 Poll::Ready(Some(Ok(chunk.slice(..violation.good))))
             }
             Err(violation) => {
-                self.close(violation.code);
+                self.seat.outbox.close(violation.code);
                 Poll::Ready(None)
             }
         }
-    }
-}
-
-impl Input {
-    fn close(&self, code: CloseCode) {
-        self.seat.outbox.close(code);
     }
 }

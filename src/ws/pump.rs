@@ -2,31 +2,65 @@
 //! socket.
 //!
 //! It stands in for actix-http's dispatcher, which stops polling its stream, and with it the actor,
-//! when the peer stops reading. Idle it holds the actor, an empty outbox and no buffers; then the
-//! relay writes to the socket past it.
+//! when the peer stops reading. An idle pump holds the actor, an empty outbox and no buffers.
+//!
+//! # What it waits for
+//!
+//! The outbox knows what the writing half waits for ([`Waiting`]), since whoever fills it has to
+//! know whether to wake the pump:
+//!
+//! ```text
+//!  ┌─────────┐   all is written    ┌────────┐  a frame, in a batch  ┌───────┐
+//!  │         │ ──────────────────▶ │ Frames │ ────────────────────▶ │ Batch │
+//!  │         │ ◀────────────────── │        │ ◀──────────────────── │       │
+//!  │         │       F or T        └────────┘  the relay wrote all  └───┬───┘
+//!  │ Nothing │ ◀────────────────────────────────────────────────────────┘
+//!  │         │                 T, or the socket did not take all
+//!  │         │   the socket is full    ┌────────┐
+//!  │         │ ──────────────────────▶ │ Socket │
+//!  │         │ ◀────────────────────── │        │
+//!  └─────────┘   T, or it has room     └────────┘
+//! ```
+//!
+//! F is a frame outside of a batch. T stands for what a pump has to do even while its socket takes
+//! nothing: the connection is to close, or requests may be read again.
+//!
+//! In the state `Nothing` a turn runs, or the pump was woken and a turn will come. A turn looks at
+//! everything, so nobody wakes a pump in that state. `Batch` lasts until the end of the relay's
+//! batch: then the relay itself writes to the socket, which saves a turn of the pump
+//! (docs/adr/0018).
+//!
+//! The reading half is the actor. A turn runs it for one of three reasons only, since most turns are
+//! for the writing half:
+//!
+//! * its waker was called: the socket is readable ([`Side`] tells such a wake from others);
+//! * another turn is due ([`Turn::is_due`]): there may be more to read, or the actor has frames left
+//!   to handle. While requests are not read ([`Seat::is_read`]) a due turn is put off, and what ends
+//!   that wakes the pump: its own writing, the last large answer, the next second;
+//! * the outbox is closing, so the actor has to end.
+//!
+//! [`Closing`] has the stages of the end.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use actix_web::Error;
 use actix_web_actors::ws::WebsocketContext;
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
-use greenroom_actors::outbox::Sink;
+use greenroom_actors::outbox::{Sink, Waiting};
 use greenroom_actors::relay::Seat;
 use greenroom_actors::session::{Session, SessionEnv};
 use greenroom_protocol::close::CloseCode;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::time::{Sleep, sleep};
 
 use super::acks::unanswered_ms;
 use super::actor::SessionActor;
-use super::frame;
+use super::closing::Closing;
 use super::guard::FrameLimits;
 use super::input::{Input, Turn};
 use super::side::Side;
@@ -37,8 +71,6 @@ const WRITE_FRAMES: usize = 64;
 const WRITE_BYTES: usize = 128 * 1024;
 /// Writes in one turn, before other connections get theirs.
 const WRITES: usize = 4;
-/// How long a closing connection may take to send what waits and to hear the client's answer.
-const LINGER: Duration = Duration::from_secs(2);
 
 type ActorStream = Pin<Box<dyn Stream<Item = Result<Bytes, Error>>>>;
 
@@ -48,24 +80,13 @@ pub struct Pump {
     seat: Rc<Seat>,
     env: Rc<SessionEnv>,
     turn: Rc<Turn>,
-    /// The actor; gone when it has ended.
+    /// The actor, until it ends.
     actor: Option<ActorStream>,
-    /// Wakes that are for the actor: most are for the writing half, since something was put into
-    /// the outbox.
+    /// Tells which wakes are for the actor.
     actor_side: Side,
-    /// What is being written.
+    /// What was taken from the outbox and is being written.
     writing: VecDeque<Bytes>,
     closing: Option<Closing>,
-}
-
-/// The end of a connection.
-struct Closing {
-    code: CloseCode,
-    /// The close frame is queued in `writing`.
-    framed: bool,
-    /// All is written and our side is shut: waiting for the client's.
-    shut: bool,
-    deadline: Pin<Box<Sleep>>,
 }
 
 /// The writing half of a socket.
@@ -111,8 +132,9 @@ impl Pump {
         limits: FrameLimits,
     ) -> Self {
         let (read, write) = io.into_split();
-        let (io, seat, turn) =
-            (Rc::new(Socket(write)), Rc::clone(session.seat()), Rc::new(Turn::default()));
+        let io = Rc::new(Socket(write));
+        let seat = Rc::clone(session.seat());
+        let turn = Rc::new(Turn::default());
         seat.outbox.attach(Some(Rc::clone(&io) as Rc<dyn Sink>));
         let input = Input::new(read, Rc::clone(&seat), Rc::clone(&turn), first, limits);
         let codec = actix_http::ws::Codec::new()
@@ -136,7 +158,7 @@ impl Pump {
 
     /// Why the connection closes, once it does.
     pub fn code(&self) -> CloseCode {
-        self.closing.as_ref().map_or(CloseCode::Normal, |closing| closing.code)
+        self.closing.as_ref().map_or(CloseCode::Normal, Closing::code)
     }
 
     /// One turn of the actor: it reads a chunk at most, and what it writes itself goes through the
@@ -144,18 +166,16 @@ impl Pump {
     fn turn_actor(&mut self, cx: &mut Context<'_>) {
         let meant = self.actor_side.was_meant(cx);
         let Some(actor) = &mut self.actor else { return };
-        // Its input ends when the session closes, and goes on when the outbox has drained: nobody
-        // wakes it for that.
-        if !(meant || self.turn.more.get() || self.seat.outbox.closing().is_some()) {
+        let closing = self.seat.outbox.closing().is_some();
+        if !(meant || self.turn.is_due() || closing) {
+            return;
+        }
+        if !self.seat.is_read() && !closing {
+            // Requests that came with the last chunk wait, as those behind them do.
+            self.turn.put_off();
             return;
         }
         self.turn.begin();
-        if !self.seat.is_read() && self.seat.outbox.closing().is_none() {
-            // Requests that came with the last chunk wait, as those behind them do, until the
-            // client has taken answers.
-            self.turn.more.set(true);
-            return;
-        }
         let mut cx = Context::from_waker(self.actor_side.waker());
         loop {
             // A panic in the session ends this session only.
@@ -182,13 +202,14 @@ impl Pump {
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         for _ in 0..WRITES {
             if self.writing.is_empty() {
-                let _ =
-                    self.seat.outbox.poll_take(cx, &mut self.writing, WRITE_FRAMES, WRITE_BYTES);
-                self.frame_close();
+                self.seat.outbox.take(&mut self.writing, WRITE_FRAMES, WRITE_BYTES);
+                if let Some(closing) = &mut self.closing {
+                    closing.frame(self.seat.codec, &mut self.writing);
+                }
             }
             if self.writing.is_empty() {
-                self.seat.drained();
-                self.seat.unwritten.set(0);
+                self.seat.liveness.drained();
+                self.seat.outbox.wait_for(Waiting::Frames);
                 self.writing.shrink_to(0);
                 return Poll::Pending;
             }
@@ -201,8 +222,10 @@ impl Pump {
 
     fn write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            self.seat.unwritten.set(self.writing.iter().map(Bytes::len).sum());
-            ready!(self.io.stream().poll_write_ready(cx))?;
+            if self.io.stream().poll_write_ready(cx)?.is_pending() {
+                self.seat.outbox.wait_for(Waiting::Socket);
+                return Poll::Pending;
+            }
             let mut slices = [IoSlice::new(&[]); WRITE_FRAMES];
             let mut count = 0;
             for (slice, bytes) in slices.iter_mut().zip(&self.writing) {
@@ -212,8 +235,8 @@ impl Pump {
             match self.io.write(&slices[..count]) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(written) => {
+                    self.seat.written(written);
                     self.consume(written);
-                    self.seat.took(written);
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -223,7 +246,6 @@ impl Pump {
     }
 
     fn consume(&mut self, mut written: usize) {
-        self.seat.outbox.take_aside(written);
         while let Some(front) = self.writing.front_mut() {
             if written < front.len() {
                 front.advance(written);
@@ -240,61 +262,13 @@ impl Pump {
             return;
         }
         let Some(code) = self.seat.outbox.closing() else { return };
-        self.seat.outbox.hold(false);
+        self.seat.outbox.release();
         if matches!(code, CloseCode::PingTimeout | CloseCode::SlowConsumer) {
             // Nobody seems to be there: the session is lost now, not when the close frame has found
             // nobody either.
             self.actor = None;
         }
-        self.closing =
-            Some(Closing { code, framed: false, shut: false, deadline: Box::pin(sleep(LINGER)) });
-    }
-
-    /// Queues the close frame behind everything else.
-    fn frame_close(&mut self) {
-        if let Some(closing) =
-            self.closing.as_mut().filter(|closing| self.writing.is_empty() && !closing.framed)
-        {
-            closing.framed = true;
-            let reason = match closing.code {
-                CloseCode::UnsupportedData => self.seat.codec.frames_only(),
-                code => code.reason(),
-            };
-            self.writing.push_back(frame::close(closing.code.number(), reason));
-        }
-    }
-
-    /// Shuts our side when all is written, and waits for the client's answer, so that the close
-    /// frame is not lost in a reset.
-    fn finish_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(closing) = &mut self.closing else { return Poll::Pending };
-        if closing.deadline.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        if !closing.framed || !self.writing.is_empty() {
-            return Poll::Pending;
-        }
-        if !closing.shut {
-            closing.shut = true;
-            if socket2::SockRef::from(self.io.stream()).shutdown(std::net::Shutdown::Write).is_err()
-            {
-                return Poll::Ready(());
-            }
-        }
-        loop {
-            match self.io.stream().poll_read_ready(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Ready(Ok(())) => {}
-            }
-            let mut rest = [0; 4096];
-            match self.io.stream().try_read(&mut rest) {
-                Ok(0) => return Poll::Ready(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Poll::Ready(()),
-            }
-        }
+        self.closing = Some(Closing::begin(code));
     }
 }
 
@@ -303,7 +277,7 @@ impl Future for Pump {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseCode> {
         let this = self.get_mut();
-        this.seat.outbox.attend();
+        this.seat.outbox.attend(cx.waker());
         this.turn_actor(cx);
         this.begin_close();
         if let Poll::Ready(Err(_)) = this.write(cx) {
@@ -313,12 +287,10 @@ impl Future for Pump {
         if this.seat.outbox.take_starved() {
             this.env.relay.borrow_mut().drained(&this.seat);
         }
-        if this.turn.more.get() && this.seat.is_read() {
+        if this.turn.is_due() && this.seat.is_read() {
             cx.waker().wake_by_ref();
         }
-        match this.finish_close(cx) {
-            Poll::Ready(()) => Poll::Ready(this.code()),
-            Poll::Pending => Poll::Pending,
-        }
+        let Some(closing) = &mut this.closing else { return Poll::Pending };
+        closing.finish(this.io.stream(), &this.writing, cx).map(|()| closing.code())
     }
 }

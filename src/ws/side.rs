@@ -1,4 +1,4 @@
-//! A waker for one half of a task: it wakes the task and says which half was meant.
+//! A waker for one half of a task: it wakes the task, which can then tell that this half was meant.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::task::{Context, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 
-/// One half of a task, which is polled only when it was meant.
+/// One half of a task, to be polled only when it was meant.
 pub struct Side {
     shared: Arc<Shared>,
     waker: Waker,
@@ -14,6 +14,7 @@ pub struct Side {
 
 #[derive(Default)]
 struct Shared {
+    /// Woken since the task last asked.
     meant: AtomicBool,
     task: AtomicWaker,
 }
@@ -30,7 +31,7 @@ impl Wake for Shared {
 }
 
 impl Side {
-    /// One that is meant from the beginning.
+    /// Meant from the beginning, so that it gets a first turn.
     pub fn new() -> Self {
         let shared = Arc::new(Shared { meant: AtomicBool::new(true), task: AtomicWaker::new() });
         Self { waker: Waker::from(Arc::clone(&shared)), shared }
@@ -65,7 +66,8 @@ mod tests {
 
     #[test]
     fn a_wake_says_which_half_was_meant() {
-        let (side, task) = (Side::new(), Arc::new(Task::default()));
+        let side = Side::new();
+        let task = Arc::new(Task::default());
         let waker = Waker::from(Arc::clone(&task));
         let cx = Context::from_waker(&waker);
         assert!(side.was_meant(&cx), "it begins with a turn");

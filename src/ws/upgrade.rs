@@ -181,7 +181,7 @@ pub async fn upgrade(
     actix_rt::spawn(async move {
         let code = pump.await;
         admission.gate.metrics.closed(code.as_str());
-        note_close(code, admission.address, seat.owner.get().map(|owner| &*owner.user));
+        note_close(code, admission.address, seat.membership.owner().map(|owner| &*owner.user));
     });
     Ok(())
 }

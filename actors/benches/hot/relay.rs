@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::rc::Rc;
-use std::task::{Context, Waker};
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -13,8 +12,9 @@ use greenroom_actors::directory::Directory;
 use greenroom_actors::entity::{Effects, Entity, SubscribeRequest, ToEntity};
 use greenroom_actors::frames::{Frames, Wants};
 use greenroom_actors::ids::WorkerId;
-use greenroom_actors::outbox::{Outbox, Sink};
-use greenroom_actors::relay::{Part, Relay, Seat, ToRelay};
+use greenroom_actors::limits::Rate;
+use greenroom_actors::outbox::{Outbox, Sink, Waiting};
+use greenroom_actors::relay::{Admission, Liveness, Part, Relay, Seat, ToRelay};
 use greenroom_actors::store::Loaded;
 use greenroom_protocol::codec::Method;
 use greenroom_protocol::{CodecKind, notify};
@@ -33,8 +33,8 @@ impl Sink for AcceptsAll {
     }
 }
 
-/// A relay whose seats are all subscribed to one room. Their pumps are idle, so frames go straight
-/// to the socket.
+/// A relay whose seats are all subscribed to one room. Their pumps wait for frames, so the relay
+/// writes to the sockets itself.
 fn relay() -> Rc<RefCell<Relay>> {
     let (directory, _) = Directory::channels(1, 1);
     let relay = Relay::new(WorkerId(0), directory, rig::encoder());
@@ -49,9 +49,11 @@ fn relay() -> Rc<RefCell<Relay>> {
     let all = relay.borrow().outboxes();
     for _ in 0..SEATS {
         let outbox = |key| Outbox::new(key, 256 * 1024, Rc::clone(&all));
+        let liveness = Liveness::new(Mono::ZERO, Mono::NEVER);
+        let admission = Admission::new(Rate::new(1, 1), Rate::new(1, 1));
         let seat = relay
             .borrow_mut()
-            .seat(|key| Seat::new(key, CodecKind::Json, outbox(key), Mono::ZERO, Mono::NEVER));
+            .seat(|key| Seat::new(key, CodecKind::Json, outbox(key), liveness, admission));
         let asker = rig::asker(seat.key);
         let request = SubscribeRequest {
             spec: rig::spec(seat.key),
@@ -64,9 +66,8 @@ fn relay() -> Rc<RefCell<Relay>> {
             relay.borrow_mut().receive(ToRelay::Parts { entity: rig::room(0), parts });
         }
         seat.outbox.attach(Some(Rc::new(AcceptsAll)));
-        let mut context = Context::from_waker(Waker::noop());
-        let mut taken = VecDeque::new();
-        while seat.outbox.poll_take(&mut context, &mut taken, usize::MAX, usize::MAX).is_ready() {}
+        seat.outbox.take(&mut VecDeque::new(), usize::MAX, usize::MAX);
+        seat.outbox.wait_for(Waiting::Frames);
     }
     relay
 }

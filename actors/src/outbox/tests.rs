@@ -1,4 +1,5 @@
-use std::task::Waker;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
 
 use super::*;
 
@@ -12,7 +13,7 @@ fn outbox(limit: usize) -> Outbox {
 
 fn drain(outbox: &Outbox) -> Vec<Bytes> {
     let mut out = VecDeque::new();
-    let _ = outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 100, usize::MAX);
+    outbox.take(&mut out, 100, usize::MAX);
     out.into()
 }
 
@@ -48,33 +49,10 @@ fn all_together_are_bounded_and_nothing_stays_counted() {
     assert_eq!(all.used(), 3);
     drain(&modest);
     assert_eq!(all.used(), 3, "the pump has it, and the socket has not");
-    modest.take_aside(2);
+    modest.written(2);
     assert_eq!(all.used(), 1);
     drop(modest);
     assert_eq!(all.used(), 0);
-}
-
-#[test]
-fn several_large_answers_are_made_at_once_and_no_more() {
-    let (outbox, wakes) = (outbox(100), std::sync::Arc::new(Wakes::default()));
-    let _ = outbox.poll_take(
-        &mut Context::from_waker(&Waker::from(std::sync::Arc::clone(&wakes))),
-        &mut VecDeque::new(),
-        1,
-        1,
-    );
-    assert_eq!(outbox.standing(), Standing::Clear);
-    (0..MAKING).for_each(|_| outbox.making());
-    assert!(outbox.is_busy() && outbox.standing() == Standing::Behind);
-    outbox.made();
-    assert!(!outbox.is_busy());
-    assert_eq!(
-        wakes.0.load(std::sync::atomic::Ordering::Relaxed),
-        1,
-        "whoever waits to read on is told"
-    );
-    outbox.made();
-    assert_eq!(wakes.0.load(std::sync::atomic::Ordering::Relaxed), 1);
 }
 
 #[test]
@@ -108,45 +86,39 @@ fn latest_replaces_in_place() {
 #[test]
 fn a_held_outbox_gives_the_first_answer_first() {
     let outbox = outbox(100);
-    outbox.hold(true);
+    outbox.hold();
     outbox.push(Bytes::from_static(b"event"));
     assert!(drain(&outbox).is_empty());
     outbox.push_first(Bytes::from_static(b"answer"));
-    outbox.hold(false);
+    outbox.release();
     assert_eq!(drain(&outbox), [&b"answer"[..], b"event"]);
+}
+
+#[test]
+fn what_the_socket_takes_of_a_frame_stays_counted_until_it_has_all() {
+    let all = Outboxes::new(1000);
+    let outbox = Outbox::new(crate::testing::session(1), 100, Rc::clone(&all));
+    outbox.push(Bytes::from_static(b"frame"));
+    outbox.take(&mut VecDeque::new(), 1, 100);
+    assert!(outbox.is_waiting() && outbox.bytes() == 0);
+    outbox.written(3);
+    assert!(outbox.is_waiting() && all.used() == 2);
+    outbox.written(100);
+    assert!(!outbox.is_waiting() && all.used() == 0, "a close frame is not counted here");
 }
 
 /// Counts wakes.
 #[derive(Default)]
-struct Wakes(std::sync::atomic::AtomicUsize);
+struct Wakes(AtomicUsize);
 
-impl std::task::Wake for Wakes {
-    fn wake(self: std::sync::Arc<Self>) {
-        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-#[test]
-fn closing_wakes_a_pump_that_waits_for_its_socket() {
-    let wakes = std::sync::Arc::new(Wakes::default());
-    let count = || wakes.0.load(std::sync::atomic::Ordering::Relaxed);
-    let (outbox, waker) = (outbox(10), Waker::from(std::sync::Arc::clone(&wakes)));
-    let mut out = VecDeque::new();
-    outbox.push(Bytes::from_static(b"first"));
-    assert!(outbox.poll_take(&mut Context::from_waker(&waker), &mut out, 1, 100).is_ready());
-    // The pump writes `first` and waits for the socket: more to write is no news.
-    outbox.push(Bytes::from_static(b"second"));
-    assert_eq!(count(), 0);
-    outbox.close(CloseCode::SlowConsumer);
-    assert_eq!(count(), 1);
-    drain(&outbox);
-    assert!(outbox.poll_take(&mut Context::from_waker(&waker), &mut out, 9, 100).is_pending());
-    outbox.push(Bytes::from_static(b"third"));
-    outbox.push(Bytes::from_static(b"fourth"));
-    assert_eq!(count(), 2, "waiting for more, it is woken once");
-}
-
-/// A socket that takes so many bytes a write.
+/// A socket that takes this number of bytes a write, or nothing.
+#[derive(Default)]
 struct Takes(Cell<Option<usize>>, RefCell<Vec<u8>>);
 
 impl Sink for Takes {
@@ -158,58 +130,146 @@ impl Sink for Takes {
     }
 }
 
-#[test]
-fn while_the_pump_rests_frames_go_past_it() {
-    let all = Outboxes::new(1000);
-    let (outbox, wakes) = (
-        Outbox::new(crate::testing::session(1), 100, Rc::clone(&all)),
-        std::sync::Arc::new(Wakes::default()),
-    );
-    let count = || wakes.0.load(std::sync::atomic::Ordering::Relaxed);
-    let waker = Waker::from(std::sync::Arc::clone(&wakes));
-    let rest = |outbox: &Outbox| {
-        let mut out = VecDeque::new();
-        let _ = outbox.poll_take(&mut Context::from_waker(&waker), &mut out, 9, 100);
-        outbox.take_aside(usize::MAX);
-        out.iter().flat_map(|frame| frame.to_vec()).collect::<Vec<u8>>()
-    };
-    let sink = Rc::new(Takes(Cell::new(Some(100)), RefCell::default()));
-    outbox.attach(Some(sink.clone()));
-    let push = |frames: &[&'static [u8]]| {
-        all.gather();
-        for frame in frames {
-            outbox.push_signals(Bytes::from_static(frame), 1, None);
+/// An outbox with a pump and a socket.
+struct Rig {
+    all: Rc<Outboxes>,
+    outbox: Outbox,
+    wakes: Arc<Wakes>,
+    socket: Rc<Takes>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let all = Outboxes::new(1000);
+        let outbox = Outbox::new(crate::testing::session(1), 100, Rc::clone(&all));
+        let socket = Rc::new(Takes::default());
+        outbox.attach(Some(Rc::clone(&socket) as Rc<dyn Sink>));
+        Self { all, outbox, wakes: Arc::default(), socket }
+    }
+
+    /// A turn of the pump, whose socket takes what there is. Returns what was written.
+    fn turn(&self) -> String {
+        self.turn_until(Waiting::Frames)
+    }
+
+    /// A turn of the pump after which it waits so.
+    fn turn_until(&self, waiting: Waiting) -> String {
+        self.outbox.attend(&Waker::from(Arc::clone(&self.wakes)));
+        let taken = drain(&self.outbox);
+        if waiting == Waiting::Frames {
+            self.outbox.written(usize::MAX);
         }
-        let touched = all.gathered(Vec::new());
-        touched.iter().for_each(|_| outbox.flush());
-        touched.len()
-    };
+        self.outbox.wait_for(waiting);
+        String::from_utf8(taken.concat()).expect("the tests send text")
+    }
 
-    assert_eq!(push(&[b"early"]), 0, "its pump has not asked yet");
-    assert_eq!((rest(&outbox), rest(&outbox)), (b"early".to_vec(), Vec::new()));
-    assert_eq!(push(&[b"one", b"two"]), 1);
-    assert_eq!((&sink.1.take()[..], count(), all.used()), (&b"onetwo"[..], 0, 0));
+    fn push(&self, frame: &'static str) {
+        self.outbox.push(Bytes::from_static(frame.as_bytes()));
+    }
 
-    sink.0.set(Some(4));
-    push(&[b"three", b"four"]);
-    assert_eq!((&sink.1.take()[..], count(), all.used()), (&b"thre"[..], 1, 5));
-    outbox.push_signals(Bytes::from(vec![0; 99]), 1, None);
-    assert_eq!(rest(&outbox)[..1], *b"e", "what has begun is not dropped");
+    /// The relay sends these in one batch. Returns how many sockets it writes to, and what this one
+    /// has got.
+    fn batch(&self, frames: &[&'static str]) -> (usize, String) {
+        self.all.begin_batch(Vec::new());
+        for frame in frames {
+            self.outbox.push_signals(Bytes::from_static(frame.as_bytes()), 1, None);
+        }
+        let noted = self.all.end_batch();
+        for _ in &noted {
+            self.outbox.flush();
+        }
+        let got = String::from_utf8(self.socket.1.take()).expect("the tests send text");
+        (noted.len(), got)
+    }
 
-    rest(&outbox);
-    sink.0.set(None);
-    push(&[b"five"]);
-    assert_eq!(
-        (count(), rest(&outbox)),
-        (2, b"five".to_vec()),
-        "a socket that takes nothing is the pump's affair"
-    );
+    /// How often the pump was woken since this was last asked.
+    fn wakes(&self) -> usize {
+        self.wakes.0.swap(0, Ordering::Relaxed)
+    }
+}
 
-    rest(&outbox);
-    sink.0.set(Some(100));
-    outbox.close(CloseCode::Normal);
-    push(&[b"six"]);
-    assert_eq!((sink.1.take(), rest(&outbox)), (Vec::new(), b"six".to_vec()), "so is the end");
+#[test]
+fn a_pump_that_waits_for_its_socket_is_woken_to_close_and_not_to_write() {
+    let rig = Rig::new();
+    rig.push("first");
+    assert_eq!(rig.turn_until(Waiting::Socket), "first");
+    rig.push("second");
+    assert_eq!((rig.wakes(), rig.batch(&["third"]), rig.wakes()), (0, (0, "".into()), 0));
+    rig.outbox.close(CloseCode::SlowConsumer);
+    rig.outbox.close(CloseCode::Normal);
+    assert_eq!((rig.wakes(), rig.outbox.closing()), (1, Some(CloseCode::SlowConsumer)));
+    assert_eq!(rig.turn(), "secondthird");
+    rig.push("fourth");
+    rig.push("fifth");
+    assert_eq!(rig.wakes(), 1, "it waits for frames, and is woken once");
+}
+
+#[test]
+fn several_large_answers_are_made_at_once_and_no_more() {
+    let rig = Rig::new();
+    rig.turn();
+    assert_eq!(rig.outbox.standing(), Standing::Clear);
+    (0..queue::MAKING).for_each(|_| rig.outbox.making());
+    assert!(rig.outbox.is_busy() && rig.outbox.standing() == Standing::Behind);
+    rig.outbox.made();
+    assert!(!rig.outbox.is_busy());
+    assert_eq!(rig.wakes(), 1, "the pump reads requests again");
+    rig.turn();
+    rig.outbox.made();
+    assert_eq!(rig.wakes(), 0);
+}
+
+#[test]
+fn the_relay_writes_for_a_pump_that_waits_for_frames() {
+    let rig = Rig::new();
+    rig.socket.0.set(Some(100));
+    assert_eq!(rig.batch(&["early"]), (0, "".into()), "the pump has not had its first turn");
+    assert_eq!((rig.turn(), rig.turn()), ("early".into(), "".into()));
+    assert_eq!(rig.batch(&["one", "two"]), (1, "onetwo".into()));
+    assert_eq!((rig.wakes(), rig.all.used()), (0, 0));
+    assert_eq!(rig.batch(&["three"]), (1, "three".into()), "it still waits for frames");
+}
+
+#[test]
+fn what_the_socket_does_not_take_from_the_relay_is_for_the_pump() {
+    let rig = Rig::new();
+    rig.turn();
+    rig.socket.0.set(Some(4));
+    assert_eq!(rig.batch(&["three", "four"]), (1, "thre".into()));
+    assert_eq!((rig.wakes(), rig.all.used()), (1, 5));
+    rig.outbox.push_signals(Bytes::from(vec![0; 99]), 1, None);
+    assert_eq!(rig.turn()[..1], *"e", "what has begun is not dropped");
+    rig.socket.0.set(None);
+    assert_eq!(rig.batch(&["five"]), (1, "".into()));
+    assert_eq!((rig.wakes(), rig.turn()), (1, "five".into()));
+}
+
+#[test]
+fn the_relay_leaves_the_end_and_what_is_held_to_the_pump() {
+    let rig = Rig::new();
+    rig.socket.0.set(Some(100));
+    rig.turn();
+    rig.outbox.hold();
+    assert_eq!(rig.batch(&["held"]), (0, "".into()));
+    rig.outbox.release();
+    assert_eq!((rig.wakes(), rig.turn()), (1, "held".into()));
+
+    rig.all.begin_batch(Vec::new());
+    rig.push("last");
+    rig.outbox.close(CloseCode::Normal);
+    assert_eq!((rig.all.end_batch().len(), rig.wakes()), (1, 1), "it is woken at once");
+    assert_eq!((rig.outbox.flush(), rig.turn()), (0, "last".into()));
+    assert_eq!(rig.batch(&["late"]), (1, "".into()));
+    assert_eq!(rig.wakes(), 1);
+}
+
+#[test]
+fn a_paused_subscription_reads_on_by_way_of_the_pump() {
+    let rig = Rig::new();
+    rig.socket.0.set(Some(100));
+    rig.turn();
+    rig.outbox.starve();
+    assert_eq!((rig.batch(&["all"]), rig.wakes()), ((1, "all".into()), 1));
 }
 
 #[test]

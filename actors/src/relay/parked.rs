@@ -6,7 +6,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use greenroom_protocol::EntityId;
 
-use super::seats::{Owner, Present};
+use super::seat::{Owner, Present};
 use crate::clock::Mono;
 use crate::ids::SessionKey;
 

@@ -13,7 +13,8 @@ use greenroom_protocol::{EntityId, Epoch, Position, Seq};
 
 use super::parked::{Parked, ParkedLimits};
 use super::runs::{Gathered, Run};
-use super::seats::{Follow, Seat, SeatCounts, Seats};
+use super::seat::{Follow, Seat};
+use super::seats::{SeatCounts, Seats};
 use super::{Part, SubSpec, ToRelay};
 use crate::answer::Noted;
 use crate::clock::Mono;
@@ -166,17 +167,16 @@ impl Relay {
     /// Takes what has gathered in the queue. Each socket is written once for all of it, and signals
     /// of one entity that come one after the other are one buffer.
     pub fn receive_all(&mut self, messages: Vec<ToRelay>) {
-        self.outboxes.gather();
+        self.outboxes.begin_batch(std::mem::take(&mut self.touched));
         self.distribute(messages);
-        let touched = self.outboxes.gathered(std::mem::take(&mut self.touched));
-        for key in &touched {
-            if let Some(seat) = self.seats.get(*key) {
-                seat.outbox.flush();
+        let mut touched = self.outboxes.end_batch();
+        for key in touched.drain(..) {
+            if let Some(seat) = self.seats.get(key) {
+                seat.flush();
             }
         }
+        touched.shrink_to(KEEP_TOUCHED);
         self.touched = touched;
-        self.touched.clear();
-        self.touched.shrink_to(KEEP_TOUCHED);
     }
 
     fn distribute(&mut self, messages: Vec<ToRelay>) {
@@ -316,7 +316,7 @@ impl Relay {
 
     fn left(&mut self, entity: &EntityId, session: SessionKey, through: u32) {
         if let Some(seat) = self.seats.get(session) {
-            seat.unfollow(entity, through);
+            seat.membership.unfollow(entity, through);
         }
         self.drop_sub(entity, session, through);
     }
@@ -339,7 +339,7 @@ impl Relay {
 
     /// A seat's outbox has drained: its paused subscriptions read on.
     pub fn drained(&mut self, seat: &Seat) {
-        for Follow { entity, .. } in seat.follows.borrow().iter() {
+        for Follow { entity, .. } in seat.membership.follows().iter() {
             let Some(audience) = self.audiences.get_mut(entity) else { continue };
             let Some(sub) = audience.subs.iter_mut().find(|sub| sub.spec.session == seat.key)
             else {

@@ -2,7 +2,6 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
 
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::codec::{Method, ServerMessage};
@@ -23,6 +22,7 @@ use crate::entity::{Effects, Entity, SubscribeRequest, ToEntity};
 use crate::frames::{Wants, signal_key};
 use crate::ids::WorkerId;
 use crate::kind::{Kinds, Settings};
+use crate::limits::Rate;
 use crate::metrics::recorded::Recorded;
 use crate::outbox::Outbox;
 use crate::rights::Rights;
@@ -79,10 +79,17 @@ impl Rig {
     }
 
     fn seat(&self) -> Rc<Seat> {
+        self.seat_with(CodecKind::Json, LIMIT)
+    }
+
+    /// The seat of a session that speaks `codec`; its outbox holds `limit` bytes.
+    fn seat_with(&self, codec: CodecKind, limit: usize) -> Rc<Seat> {
         let all = self.relay.borrow().outboxes();
-        self.relay.borrow_mut().seat(|key| {
-            Seat::new(key, CodecKind::Json, Outbox::new(key, LIMIT, all), Mono::ZERO, Mono::NEVER)
-        })
+        let liveness = Liveness::new(Mono::ZERO, Mono::NEVER);
+        let admission = Admission::new(Rate::new(1, 1), Rate::new(1, 1));
+        self.relay
+            .borrow_mut()
+            .seat(|key| Seat::new(key, codec, Outbox::new(key, limit, all), liveness, admission))
     }
 
     fn parts(&self, parts: Vec<Part>) {
@@ -91,8 +98,10 @@ impl Rig {
 
     fn joins(&self, spec: SubSpec, seq: Seq) {
         let seat = self.relay.borrow().seats().find(|seat| seat.key == spec.session).cloned();
-        if let Some(seat) = seat.filter(|seat| seat.following(&self.entity) < Some(spec.number)) {
-            seat.follow_by(&self.entity, spec.number);
+        if let Some(seat) =
+            seat.filter(|seat| seat.membership.following(&self.entity) < Some(spec.number))
+        {
+            seat.membership.follow_by(&self.entity, spec.number);
         }
         let answer = Answer {
             to: spec.session,
@@ -178,8 +187,7 @@ impl Rig {
 /// What has come out of an outbox, in a few words.
 fn got(seat: &Seat) -> Vec<String> {
     let mut out = VecDeque::new();
-    let _ =
-        seat.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+    seat.outbox.take(&mut out, 1000, usize::MAX);
     out.iter()
         .flat_map(|frame| messages(seat.codec, frame))
         .map(|message| shown(&message))
@@ -244,7 +252,7 @@ fn reading_on_pauses_too() {
     rig.caught_up(spec(&a, 1), 0, 2, false);
     assert_eq!(rig.asked(), [""; 0]);
     let mut out = VecDeque::new();
-    let _ = a.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 100, usize::MAX);
+    a.outbox.take(&mut out, 100, usize::MAX);
     rig.drained(&a);
     assert_eq!(rig.asked(), ["0 reads after 2"]);
 }
@@ -258,7 +266,7 @@ fn a_paused_subscription_ends_with_its_right() {
     got(&a);
     rig.drained(&a);
     let nothing = kind_of(Settings { default_permissions: Permissions::NONE, ..settings() });
-    a.set_rights(Rights { kinds: Kinds::new([nothing]), ..testing::rights() });
+    a.membership.set_rights(Rights { kinds: Kinds::new([nothing]), ..testing::rights() });
     rig.relay.borrow_mut().revise(&a);
     rig.caught_up(spec(&a, 1), 1, 2, true);
     rig.parts(vec![events(3, 1)]);
@@ -305,7 +313,7 @@ fn a_subscription_that_its_entity_has_replaced_ends_with_notice() {
     assert_eq!(got(&a), ["unsubscribed reason unavailable"]);
     assert_eq!(rig.asked(), ["0 reads after 0", "0 reads after 7", "0 unfollows 2"]);
     assert_eq!(
-        (rig.relay.borrow().followers(&rig.entity).count(), a.following(&rig.entity)),
+        (rig.relay.borrow().followers(&rig.entity).count(), a.membership.following(&rig.entity)),
         (0, None)
     );
 }
@@ -376,11 +384,7 @@ proptest! {
         for together in [false, true] {
             let rig = Rig::new();
             let rooms = ["room:a", "room:b"].map(testing::entity);
-            let seats: Vec<_> = (0..4).map(|slot| {
-                let all = rig.relay.borrow().outboxes();
-                let codec = CodecKind::ALL[slot % 2];
-                rig.relay.borrow_mut().seat(|key| Seat::new(key, codec, Outbox::new(key, 100_000, all), Mono::ZERO, Mono::NEVER))
-            }).collect();
+            let seats: Vec<_> = (0..4).map(|slot| rig.seat_with(CodecKind::ALL[slot % 2], 100_000)).collect();
             for room in &rooms {
                 for (seat, signals) in seats.iter().zip([SignalPolicy::DropOldest, SignalPolicy::DropOldest, SignalPolicy::Latest, SignalPolicy::None]) {
                     let spec = SubSpec { signals, ..spec(seat, 1) };
@@ -412,8 +416,7 @@ fn what_gathers_is_written_at_once() {
     let messages = (0..5).map(|number| signal_of(&sender, &rig.entity, number)).collect();
     rig.relay.borrow_mut().receive_all(messages);
     let mut out = VecDeque::new();
-    let _ =
-        other.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
+    other.outbox.take(&mut out, 1000, usize::MAX);
     assert_eq!((out.len(), messages_in(&out), sender.outbox.bytes()), (1, 5, 0));
 }
 
@@ -433,7 +436,7 @@ fn presence_that_was_left_out_comes_as_the_list() {
     a.outbox.push(vec![0; LIMIT].into());
     rig.parts(vec![change()]);
     let mut out = VecDeque::new();
-    let _ = a.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 100, usize::MAX);
+    a.outbox.take(&mut out, 100, usize::MAX);
     rig.drained(&a);
     assert_eq!(rig.asked(), ["0 reads after 0 with presence"]);
 }
@@ -489,12 +492,7 @@ fn only_what_is_put_into_an_outbox_counts_as_delivered() {
             [1.0, 1.0, 1.0, 1.0],
             "it pauses once, and what it did not get is not delivered"
         );
-        let _ = a.outbox.poll_take(
-            &mut Context::from_waker(Waker::noop()),
-            &mut VecDeque::new(),
-            100,
-            usize::MAX,
-        );
+        a.outbox.take(&mut VecDeque::new(), 100, usize::MAX);
         rig.drained(&a);
         rig.asked();
         rig.reset(SubSpec { signals: SignalPolicy::Latest, ..spec(&a, 1) }, 1, 3);
@@ -532,12 +530,12 @@ fn an_entity_that_begins_anew_is_told_who_is_present() {
     let mut rig = Rig::new();
     let (here, lost, elsewhere) = (rig.seat(), rig.seat(), rig.seat());
     for (seat, user) in [(&here, "alice"), (&lost, "bob"), (&elsewhere, "carol")] {
-        seat.owner.set(Owner { user: user.into(), client: "c".into() }).unwrap();
+        seat.membership.belongs_to(Owner { user: user.into(), client: "c".into() });
     }
-    here.enter(&rig.entity, RawJson::from_text("1").unwrap(), 9);
-    here.enter(&rig.entity, RawJson::from_text("2").unwrap(), 9);
-    lost.enter(&rig.entity, RawJson::from_text("3").unwrap(), 9);
-    elsewhere.enter(&testing::entity("room:b"), RawJson::NULL, 9);
+    here.membership.enter(&rig.entity, RawJson::from_text("1").unwrap(), 9);
+    here.membership.enter(&rig.entity, RawJson::from_text("2").unwrap(), 9);
+    lost.membership.enter(&rig.entity, RawJson::from_text("3").unwrap(), 9);
+    elsewhere.membership.enter(&testing::entity("room:b"), RawJson::NULL, 9);
     rig.relay.borrow_mut().unseat(&lost, true);
     assert_eq!(rig.asked(), [""; 0]);
     let lost = |ended| ToRelay::Lost { entity: testing::entity("room:a"), ended };
@@ -558,39 +556,39 @@ fn a_refused_enter_is_undone_unless_another_stands() {
     let (handle, mut queue) = RelayHandle::channel(10);
     let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
     let enter = || {
-        let number = a.enter(&rig.entity, RawJson::NULL, 9).unwrap();
+        let number = a.membership.enter(&rig.entity, RawJson::NULL, 9).unwrap();
         Responder::new(&asker, Asked::Request("presence", None))
             .noting(Noted::Enter(rig.entity.clone(), number))
     };
     let (first, second) = (enter(), enter());
     first.send_error(crate::answer::overloaded("entity"));
     second.send_ok(&Empty {});
-    let (third, _) = (enter(), a.leave(&rig.entity));
+    let (third, _) = (enter(), a.membership.leave(&rig.entity));
     let fourth = enter();
     third.send_error(crate::answer::overloaded("entity"));
     let mut presences = Vec::new();
     while let Ok(answer) = queue.try_recv() {
         rig.relay.borrow_mut().receive(answer);
-        presences.push(a.present.borrow().len());
+        presences.push(a.membership.present().len());
     }
     assert_eq!(presences, [1, 1, 1], "the second stands, and the third was of before it left");
     drop(fourth);
     rig.relay.borrow_mut().receive(queue.try_recv().unwrap());
-    assert_eq!(a.present.borrow().len(), 1, "what became of it is not known");
-    a.leave(&rig.entity);
+    assert_eq!(a.membership.present().len(), 1, "what became of it is not known");
+    a.membership.leave(&rig.entity);
     enter().send_error(crate::answer::overloaded("entity"));
     rig.relay.borrow_mut().receive(queue.try_recv().unwrap());
-    assert_eq!((a.present.borrow().len(), rig.asked()), (0, vec!["0 leaves".to_owned()]));
+    assert_eq!((a.membership.present().len(), rig.asked()), (0, vec!["0 leaves".to_owned()]));
 }
 
 #[test]
 fn a_connect_whose_answer_has_become_large_refuses_the_rest() {
     let mut rig = Rig::new();
     let a = rig.seat();
-    a.in_flight.set(1);
+    a.admission.asked();
     let (handle, mut queue) = RelayHandle::channel(10);
     let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
-    a.set_rights(testing::rights());
+    a.membership.set_rights(testing::rights());
     rig.relay.borrow().gather(&a, gather(&asker, &rig.entity, 10));
     let asked = subscribes(&mut rig);
     assert_eq!(asked.len(), 8);
@@ -609,9 +607,12 @@ fn a_connect_whose_answer_has_become_large_refuses_the_rest() {
     while let Ok(answer) = queue.try_recv() {
         rig.relay.borrow_mut().receive(answer);
     }
-    assert_eq!((rig.asked(), a.follows.borrow().len(), a.in_flight.get()), (Vec::new(), 0, 0));
+    assert_eq!(
+        (rig.asked(), a.membership.follows().len(), a.admission.in_flight()),
+        (Vec::new(), 0, 0)
+    );
     let mut out = VecDeque::new();
-    let _ = a.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 100, usize::MAX);
+    a.outbox.take(&mut out, 100, usize::MAX);
     let [ServerMessage::Result { result, .. }] = &messages(CodecKind::Json, &out[0])[..] else {
         panic!()
     };
@@ -639,11 +640,11 @@ fn subscribes(rig: &mut Rig) -> Vec<SubscribeRequest> {
 fn leaving_ends_what_was_asked_for_before_it_alone() {
     let mut rig = Rig::new();
     let a = rig.seat();
-    [2, 3].iter().for_each(|number| a.follow_by(&rig.entity, *number));
+    [2, 3].iter().for_each(|number| a.membership.follow_by(&rig.entity, *number));
     rig.joins(spec(&a, 2), 0);
     rig.parts(vec![Part::Left { session: a.key, through: 2 }]);
     assert_eq!(rig.relay.borrow().followers(&rig.entity).count(), 0);
-    assert_eq!(a.following(&rig.entity), Some(3), "a later subscription is under way");
+    assert_eq!(a.membership.following(&rig.entity), Some(3), "a later subscription is under way");
     rig.joins(spec(&a, 3), 0);
     rig.parts(vec![Part::Left { session: a.key, through: 2 }]);
     assert_eq!(rig.relay.borrow().followers(&rig.entity).collect::<Vec<_>>(), [(a.key, 3)]);
@@ -720,8 +721,8 @@ fn gather(asker: &Arc<Asker>, entity: &EntityId, subscriptions: u16) -> Gather {
 fn connect_is_answered_first_and_once_all_its_subscriptions_are() {
     let rig = Rig::new();
     let a = rig.seat();
-    a.in_flight.set(1);
-    a.set_rights(testing::rights());
+    a.admission.asked();
+    a.membership.set_rights(testing::rights());
     let (handle, _queue) = RelayHandle::channel(1);
     let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
     rig.relay.borrow().gather(&a, gather(&asker, &rig.entity, 2));
@@ -736,7 +737,7 @@ fn connect_is_answered_first_and_once_all_its_subscriptions_are() {
     assert_eq!(got(&a), [""; 0]);
     rig.relay.borrow_mut().receive(part(0));
     let mut out = VecDeque::new();
-    let _ = a.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 100, usize::MAX);
+    a.outbox.take(&mut out, 100, usize::MAX);
     let all: Vec<_> = out.iter().flat_map(|frame| messages(CodecKind::Json, frame)).collect();
     let [ServerMessage::Result { result, .. }, ServerMessage::Notification { method, .. }] =
         &all[..]
@@ -745,7 +746,7 @@ fn connect_is_answered_first_and_once_all_its_subscriptions_are() {
     };
     let outcomes: Vec<SubscriptionOutcome> = result.parse::<Connected>().unwrap().subscriptions;
     assert!(outcomes.len() == 2 && outcomes.iter().all(|outcome| outcome.error.is_some()));
-    assert_eq!((method.as_str(), a.in_flight.get()), ("event", 0));
+    assert_eq!((method.as_str(), a.admission.in_flight()), ("event", 0));
     rig.relay.borrow_mut().receive(part(0));
     assert_eq!(got(&a), [""; 0], "a second answer to it is nobody's");
 }
@@ -754,14 +755,14 @@ fn connect_is_answered_first_and_once_all_its_subscriptions_are() {
 fn an_answer_counts_down_though_nobody_wants_to_see_it() {
     let rig = Rig::new();
     let a = rig.seat();
-    a.in_flight.set(2);
+    (0..2).for_each(|_| a.admission.asked());
     let (handle, _queue) = RelayHandle::channel(1);
     let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
     for id in [None, Some(RequestId::Number(4))] {
         let reply = Responder::new(&asker, Asked::Request("signal", id));
         rig.relay.borrow_mut().receive(ToRelay::Answer(reply.ok(&Empty {})));
     }
-    assert_eq!((got(&a), a.in_flight.get()), (vec!["#4".to_owned()], 0));
+    assert_eq!((got(&a), a.admission.in_flight()), (vec!["#4".to_owned()], 0));
 }
 
 /// What may happen between two sessions, their relay and an entity.
@@ -863,7 +864,7 @@ impl Pair {
         match step {
             Step::Subscribe(who) => {
                 let seat = &self.seats[who];
-                let number = seat.follow(&self.rig.entity, 1).unwrap();
+                let number = seat.membership.follow(&self.rig.entity, 1).unwrap();
                 let after = self
                     .positions
                     .get(&seat.key)
@@ -876,7 +877,7 @@ impl Pair {
             }
             Step::Unsubscribe(who) => {
                 let seat = &self.seats[who];
-                if let Some(through) = seat.following(&self.rig.entity) {
+                if let Some(through) = seat.membership.following(&self.rig.entity) {
                     self.route(ToEntity::Unsubscribe { through, reply: self.reply(seat) });
                 }
             }
@@ -948,12 +949,7 @@ impl Pair {
     fn drain(&mut self, who: usize) -> Result<(), TestCaseError> {
         let seat = Rc::clone(&self.seats[who]);
         let mut out = VecDeque::new();
-        let _ = seat.outbox.poll_take(
-            &mut Context::from_waker(Waker::noop()),
-            &mut out,
-            1000,
-            usize::MAX,
-        );
+        seat.outbox.take(&mut out, 1000, usize::MAX);
         for message in out.iter().flat_map(|frame| messages(CodecKind::Json, frame)) {
             let ServerMessage::Notification { method, params } = &message else { continue };
             let seq = params.parse::<serde_json::Value>().unwrap()["seq"].as_u64().unwrap();
@@ -1007,7 +1003,7 @@ proptest! {
         prop_assert_eq!(&by_entity, &by_relay);
         for (session, number) in by_relay {
             let seat = pair.seats.iter().find(|seat| seat.key == session);
-            prop_assert!(seat.is_some_and(|seat| seat.following(&pair.rig.entity) >= Some(number)), "whoever has gone follows nothing");
+            prop_assert!(seat.is_some_and(|seat| seat.membership.following(&pair.rig.entity) >= Some(number)), "whoever has gone follows nothing");
             prop_assert_eq!(pair.positions[&session], Some(pair.decided));
         }
     }

@@ -24,7 +24,7 @@ const ENTRIES_PER_TOKEN: u32 = 16;
 
 impl Session {
     pub(super) fn connect(&mut self, id: Option<RequestId>, params: Connect, now: Now) {
-        let rights = self.seat.rights();
+        let rights = self.seat.membership.rights();
         let result = match &rights {
             None => self.admit(&params, now),
             Some(rights) => self.refresh(&rights.identity, &params, now),
@@ -57,8 +57,7 @@ impl Session {
         };
         let token = params.token.as_deref();
         let identity = self.env.authenticate.authenticate(token, &client, now.wall)?;
-        // It is set once: a session that has an identity is refreshed.
-        let _ = self.seat.owner.set(Owner { user: Arc::clone(&identity.user), client });
+        self.seat.membership.belongs_to(Owner { user: Arc::clone(&identity.user), client });
         self.adopt(identity, now);
         SESSIONS.gauge_with([]).increment(1);
         Ok(true)
@@ -92,11 +91,11 @@ impl Session {
     }
 
     fn client(&self) -> Arc<str> {
-        self.seat.owner.get().map_or_else(|| "".into(), |owner| Arc::clone(&owner.client))
+        self.seat.membership.owner().map_or_else(|| "".into(), |owner| Arc::clone(&owner.client))
     }
 
     fn welcome(&mut self, id: Option<RequestId>, params: Connect, first: bool, now: Now) {
-        let Some(rights) = self.seat.rights() else { return };
+        let Some(rights) = self.seat.membership.rights() else { return };
         let connected = Connected {
             session: name(self.env.instance, self.seat.key),
             resumed: false,
@@ -114,7 +113,7 @@ impl Session {
         if params.subscriptions.is_empty() && params.presence.is_empty() && !resuming {
             return self.reply("connect", id.as_ref(), &connected);
         }
-        self.seat.in_flight.set(self.seat.in_flight.get() + 1);
+        self.seat.admission.asked();
         let ahead = self.ahead(params.subscriptions, params.presence);
         if let Some(asker) = self.asker() {
             asker.charge(u32::try_from(ahead.len()).unwrap_or(u32::MAX) / ENTRIES_PER_TOKEN);
@@ -134,7 +133,8 @@ impl Session {
 
     /// Asks for the place of another session. False where there can be none of that name.
     fn resume(&self, session: &str) -> bool {
-        let (Some(from), Some(owner)) = (parse(self.env.instance, session), self.seat.owner.get())
+        let (Some(from), Some(owner)) =
+            (parse(self.env.instance, session), self.seat.membership.owner())
         else {
             return false;
         };

@@ -14,18 +14,17 @@ use serde::Serialize;
 
 use super::SessionEnv;
 use super::head::Head;
-use super::patience::{Excess, Patience, Scope, Told};
 use crate::answer::{Asked, Asker, Noted, Responder, overloaded};
 use crate::budget::Budget;
 use crate::capability::Permissions;
-use crate::clock::{Millis, Mono, Now};
+use crate::clock::{Mono, Now};
 use crate::entity::{OpRequest, Sender, SignalRequest, ToEntity};
 use crate::identity::Identity;
 use crate::kind::Kind;
-use crate::limits::{Account, Bucket, Payer, Rate, Refused};
+use crate::limits::{Account, Payer, Rate, Refused};
 use crate::metrics::{MAILBOX_REFUSALS, REQUESTS, SESSIONS, UNKNOWN_METHOD, record_rate_limited};
 use crate::outbox::Outbox;
-use crate::relay::{Ask, Owner, Seat};
+use crate::relay::{Admission, Ask, Excess, Liveness, Owner, Scope, Seat, Told};
 use crate::rights::Rights;
 use crate::session::name::name;
 use crate::trail;
@@ -38,10 +37,6 @@ const RETRY_IN_FLIGHT_MS: u64 = 50;
 pub struct Session {
     pub(super) env: Rc<SessionEnv>,
     pub(super) seat: Rc<Seat>,
-    requests: Bucket,
-    bytes: Bucket,
-    /// What it was told of its limits, once it has exceeded one.
-    patience: Option<Box<Patience>>,
     /// Where it comes from, as limits count it.
     address: IpAddr,
     /// Itself, as those who answer it know it, once it has connected.
@@ -56,12 +51,12 @@ impl Session {
         let mut relay = env.relay.borrow_mut();
         let all = relay.outboxes();
         let seat = relay.seat(|key| {
-            Seat::new(key, codec, Outbox::new(key, bounds.outbox_bytes, all), now, connect_by)
+            let outbox = Outbox::new(key, bounds.outbox_bytes, all);
+            let liveness = Liveness::new(now, connect_by);
+            Seat::new(key, codec, outbox, liveness, Admission::new(bounds.requests, bounds.bytes))
         });
         drop(relay);
-        let requests = Bucket::new(bounds.requests);
-        let bytes = Bucket::new(bounds.bytes);
-        Self { seat, requests, bytes, address, asker: None, patience: None, env }
+        Self { seat, address, asker: None, env }
     }
 
     /// Its place on the thread, for the socket's pump.
@@ -71,31 +66,31 @@ impl Session {
 
     /// What lines about this session carry.
     pub(super) fn span(&self) -> tracing::Span {
-        let user = || self.seat.owner.get().map(|owner| &*owner.user);
+        let user = || self.seat.membership.owner().map(|owner| &*owner.user);
         tracing::debug_span!("session", id = name(self.env.instance, self.seat.key), user = user())
     }
 
     /// Takes one message of the client.
     pub fn receive(&mut self, payload: &[u8], now: Now) {
         let _span = self.span().entered();
-        self.seat.heard.set(now.mono);
+        self.seat.liveness.heard(now.mono);
         let decoded = self.seat.codec.decode(payload);
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         // Bytes first: signals over the other rate are dropped without more ado, so this one must
         // speak for them.
-        let bytes = self.bytes.check(length, now.mono);
+        let bytes = self.seat.admission.pay_bytes(length, now.mono);
         let requests = self.pay(now.mono);
         for (scope, cost, checked) in
             [(Scope::Bytes, length, bytes), (Scope::Requests, 1, requests)]
         {
             if let Err(refused) = checked {
-                self.seat.over_limit(length);
+                self.seat.admission.over_limit(length);
                 return self.over_limit(Head::of(&decoded), scope, cost, refused, now.mono);
             }
         }
         // Whatever it is: a newer token and what is no request cost its user as much as any other.
         if let Some(Err(refused)) = self.account().map(|account| account.request(1, now.mono)) {
-            self.seat.over_limit(0);
+            self.seat.admission.over_limit(0);
             return self.over_limit(Head::of(&decoded), Scope::User, 1, refused, now.mono);
         }
         match decoded {
@@ -112,7 +107,7 @@ impl Session {
             .asker
             .as_ref()
             .map_or(0, |asker| asker.take_owed(self.env.bounds.requests.burst.get() - 1));
-        let paid = self.requests.check(1 + owed, now);
+        let paid = self.seat.admission.pay_requests(1 + owed, now);
         if let (Err(_), Some(asker)) = (paid, &self.asker) {
             asker.owe(owed);
         }
@@ -122,8 +117,8 @@ impl Session {
     /// Takes a ping or pong of the client, which costs as much as a request. False when that is
     /// over the limit.
     pub fn control(&mut self, now: Mono) -> bool {
-        self.seat.heard.set(now);
-        let within = self.requests.check(1, now).is_ok();
+        self.seat.liveness.heard(now);
+        let within = self.seat.admission.pay_requests(1, now).is_ok();
         if !within {
             record_rate_limited(Scope::Requests.as_str());
             // Its sender is not told, and no honest one sends so many.
@@ -134,9 +129,9 @@ impl Session {
 
     /// Takes the answer to a probe, which is free the first time.
     pub fn probed(&mut self, probe: u32, now: Mono) -> bool {
-        self.seat.heard.set(now);
-        let answered = self.seat.was_sent(probe)
-            && self.patience.as_mut().is_some_and(|patience| patience.answered(probe, now));
+        self.seat.liveness.heard(now);
+        let answered =
+            self.seat.liveness.was_sent(probe) && self.seat.admission.probe_answered(probe, now);
         answered || self.control(now)
     }
 
@@ -152,7 +147,7 @@ impl Session {
                 WireError::new(ErrorCode::NotConnected, "the first request must be `connect`"),
             );
         };
-        if now.wall >= self.seat.expires.get() {
+        if self.seat.liveness.is_expired(now.wall) {
             // The sweep has not come to it yet.
             return self.seat.outbox.close(CloseCode::TokenExpired);
         }
@@ -160,14 +155,14 @@ impl Session {
             return self.reply(head.method, id.as_ref(), &Pong { now: now.wall });
         }
         let most = self.env.bounds.told.max_in_flight;
-        if self.seat.in_flight.get() >= most {
+        if self.seat.admission.in_flight() >= most {
             let error = WireError::new(
                 ErrorCode::TooManyInFlight,
                 format!("{most} requests are unanswered; wait for answers first"),
             );
             return self.refuse(head, error.retry_after_ms(RETRY_IN_FLIGHT_MS));
         }
-        self.seat.in_flight.set(self.seat.in_flight.get() + 1);
+        self.seat.admission.asked();
         let asked = match (id, call.entity()) {
             (None, Some(entity)) => Asked::Silent(call.method(), entity.clone()),
             (id, _) => Asked::Request(call.method(), id),
@@ -202,7 +197,7 @@ impl Session {
     }
 
     fn send(&self, params: params::Send, reply: Responder) {
-        let Some(rights) = self.seat.rights() else { return };
+        let Some(rights) = self.seat.membership.rights() else { return };
         let moderator = rights.may(&params.entity, Permissions::MODERATE);
         let kind = self.env.kinds.get(params.entity.kind());
         let moderates = moderator
@@ -210,7 +205,7 @@ impl Session {
         let needed = if moderates { Permissions::MODERATE } else { Permissions::SEND };
         let Some((kind, reply)) = self.seat.allowed(&params.entity, needed, reply) else { return };
         let Some(reply) = fits(&kind, params.body.len(), reply) else { return };
-        let Some(Owner { client, .. }) = self.seat.owner.get() else { return };
+        let Some(Owner { client, .. }) = self.seat.membership.owner() else { return };
         let ids = || trail::Ids {
             session: Some(self.seat.key),
             user: Some(&rights.identity.user),
@@ -246,7 +241,7 @@ impl Session {
             return;
         };
         let Some(reply) = fits(&kind, params.body.len(), reply) else { return };
-        let Some(rights) = self.seat.rights() else { return };
+        let Some(rights) = self.seat.membership.rights() else { return };
         let request = SignalRequest {
             session: self.seat.key,
             user: Arc::clone(&rights.identity.user),
@@ -279,10 +274,14 @@ impl Session {
             }
         };
         let wait_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-        let excess =
-            Excess { scope, rate: self.rate(scope), cost, wait_ms, probe: self.seat.next_probe() };
-        let Told { retry_after_ms, ignored } =
-            self.patience.get_or_insert_default().refuse(excess, now);
+        let excess = Excess {
+            scope,
+            rate: self.rate(scope),
+            cost,
+            wait_ms,
+            probe: self.seat.liveness.next_probe(),
+        };
+        let Told { retry_after_ms, ignored } = self.seat.admission.refuse(excess, now);
         let error = WireError::new(ErrorCode::RateLimited, "over the rate limit; nothing was done");
         self.refuse(head, error.retry_after_ms(retry_after_ms).reason(scope.as_str()));
         // Signals may be dropped, and those who send one for every move of a pointer are no
@@ -304,11 +303,7 @@ impl Session {
     /// The client has sent a message although it was told to wait, or should have known.
     fn ignored(&mut self, now: Mono) {
         let bounds = &self.env.bounds;
-        if self.patience.get_or_insert_default().ignored(
-            now,
-            bounds.abuse_after,
-            bounds.abuse_window_ms,
-        ) {
+        if self.seat.admission.ignored(now, bounds.abuse_after, bounds.abuse_window_ms) {
             self.seat.outbox.close(CloseCode::RateLimited);
         }
     }
@@ -319,19 +314,8 @@ impl Session {
 
     /// It acts for `identity` from now on. Who pays for it does not change any more.
     pub(super) fn adopt(&mut self, identity: Identity, now: Now) {
-        let expires = identity.expires_at.unwrap_or(Millis::MAX);
-        // A token that ends when the last one did is the same, or no better: its client was warned.
-        if self.seat.expires.replace(expires) != expires {
-            let lifetime = expires.saturating_sub(now.wall);
-            let warn_after =
-                (lifetime / 3).max(lifetime.saturating_sub(self.env.bounds.expiry_warning_ms));
-            self.seat.warn_at.set(if expires == Millis::MAX {
-                Millis::MAX
-            } else {
-                now.wall.saturating_add(warn_after)
-            });
-        }
-        self.seat.connect_by.set(Mono::NEVER);
+        let warning = self.env.bounds.expiry_warning_ms;
+        self.seat.liveness.connected(identity.expires_at, warning, now.wall);
         if self.asker.is_none() {
             let user = (!identity.anonymous).then_some(&identity.user);
             let payer = self.env.accounts.payer(user, self.address, now.mono);
@@ -340,7 +324,7 @@ impl Session {
             ));
         }
         let most_subscriptions = self.env.bounds.told.max_subscriptions as usize;
-        self.seat.set_rights(Rights {
+        self.seat.membership.set_rights(Rights {
             identity,
             kinds: self.env.kinds.clone(),
             most_subscriptions,
@@ -388,10 +372,10 @@ impl Drop for Session {
     fn drop(&mut self) {
         let _span = self.span().entered();
         tracing::debug!(code = self.seat.outbox.closing().map(CloseCode::as_str), "ended");
-        if self.seat.owner.get().is_some() {
+        if self.seat.membership.owner().is_some() {
             SESSIONS.gauge_with([]).decrement(1);
         }
-        let park = !self.seat.left.get()
+        let park = !self.seat.membership.has_left()
             && self.seat.outbox.closing().is_none_or(may_come_back)
             && !std::thread::panicking();
         self.env.relay.borrow_mut().unseat(&self.seat, park);

@@ -1,5 +1,4 @@
 use std::collections::VecDeque;
-use std::task::{Context, Waker};
 
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::results::{Empty, PresenceList, Rates, Subscribed};
@@ -175,13 +174,8 @@ impl Rig {
             self.env.relay.borrow_mut().receive(answer);
         }
         let mut out = VecDeque::new();
-        let _ = self.session().seat().outbox.poll_take(
-            &mut Context::from_waker(Waker::noop()),
-            &mut out,
-            1000,
-            usize::MAX,
-        );
-        self.session().seat().outbox.take_aside(usize::MAX);
+        self.session().seat().outbox.take(&mut out, 1000, usize::MAX);
+        self.session().seat().outbox.written(usize::MAX);
         out.iter()
             .flat_map(|frame| messages(CodecKind::Json, frame))
             .map(|message| shown(&message))
@@ -189,7 +183,7 @@ impl Rig {
     }
 
     fn in_flight(&mut self) -> u32 {
-        self.session().seat().in_flight.get()
+        self.session().seat().admission.in_flight()
     }
 
     fn next_second(&mut self) {
@@ -274,10 +268,11 @@ fn connect_comes_first() {
     let mut rig = Rig::new(bounds());
     assert_eq!(rig.ask("ping", "{}"), ["#1 not_connected"]);
     assert_eq!(rig.closing(), None);
-    assert_eq!(rig.session().seat().connect_by.get(), Mono::at(11_000));
+    assert_eq!(rig.session().seat().liveness.times().0, Mono::at(11_000));
     assert_eq!(rig.ask("connect", r#"{"token":"alice@9000"}"#), ["#2"]);
     let seat = Rc::clone(rig.session().seat());
-    assert_eq!((seat.connect_by.get(), seat.expires.get()), (Mono::NEVER, 9000));
+    let (connect_by, expires, _) = seat.liveness.times();
+    assert_eq!((connect_by, expires), (Mono::NEVER, 9000));
     assert_eq!(rig.ask("ping", "{}"), ["#3"]);
 }
 
@@ -333,10 +328,9 @@ fn a_socket_is_no_session_until_it_is_admitted() {
 #[test]
 fn a_live_session_is_refreshed_and_stays_who_it_is() {
     let mut rig = Rig::connected(bounds());
-    rig.session().seat().warn_at.set(Millis::MAX);
     assert_eq!(rig.ask("connect", r#"{"token":"alice@7000"}"#), ["#2"]);
     let seat = Rc::clone(rig.session().seat());
-    assert_eq!((seat.expires.get(), seat.warn_at.get()), (7000, 2000 + 5000 / 3));
+    assert_eq!(seat.liveness.times(), (Mono::NEVER, 7000, 2000 + 5000 / 3));
     for (params, error) in [
         (r#"{"token":"bob"}"#, "unauthorized"),
         (r#"{"token":"bad"}"#, "unauthorized"),
@@ -348,7 +342,7 @@ fn a_live_session_is_refreshed_and_stays_who_it_is() {
         assert_eq!(rig.ask("connect", params), [format!("#{id} {error}")], "{params}");
         assert_eq!(rig.closing(), None, "a failed refresh leaves things as they were");
     }
-    assert_eq!(seat.expires.get(), 7000);
+    assert_eq!(seat.liveness.times().1, 7000);
 }
 
 #[test]
@@ -365,7 +359,7 @@ fn a_client_id_is_the_same_in_either_case() {
             ["#1"]
         );
         assert_eq!(
-            &*rig.session().seat().owner.get().unwrap().client,
+            &*rig.session().seat().membership.owner().unwrap().client,
             id.to_uppercase(),
             "one spelling is kept"
         );
@@ -631,7 +625,7 @@ fn its_entities_hear_of_its_end() {
     rig.ask("presence", r#"{"entity":"room:b","action":"enter"}"#);
     let _unanswered = rig.routed();
     let key = rig.session().seat().key;
-    rig.session().seat().left.set(true);
+    rig.session().seat().membership.leave_for_good();
     drop(rig.session.take());
     let told: Vec<_> = rig
         .routed()
@@ -725,8 +719,8 @@ fn who_takes_no_answers_is_refused_before_anybody_else() {
         rig.env.relay.borrow_mut().receive(answer);
     }
     let outbox = &rig.session.as_ref().unwrap().seat().outbox;
-    let _ = outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, 1000, usize::MAX);
-    outbox.take_aside(usize::MAX);
+    outbox.take(&mut out, 1000, usize::MAX);
+    outbox.written(usize::MAX);
     let told: Vec<_> = out
         .iter()
         .skip(1)

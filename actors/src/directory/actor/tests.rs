@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::entity::{SubscribeRequest, Turns};
 use crate::journal::{Committer, CommitterLimits, Journal, Outside};
-use crate::kind::{Kind, Settings};
+use crate::kind::Settings;
 use crate::metrics::recorded::Recorded;
 use crate::metrics::{
     COLD_START_SECONDS, COLD_STARTS, COLD_STARTS_WAITING, ENTITIES_AWAKE, OP_SECONDS,

@@ -12,9 +12,9 @@ use crate::relay::Gather;
 impl Relay {
     /// Begins to gather the answer to a `connect`; what else comes waits behind it.
     pub fn gather(&self, seat: &Seat, mut gather: Gather) {
-        seat.outbox.hold(true);
+        seat.outbox.hold();
         self.ask_on(seat, &mut gather);
-        *seat.gather.borrow_mut() = Some(Box::new(gather));
+        *seat.membership.gather.borrow_mut() = Some(Box::new(gather));
         self.answer_connect(seat);
     }
 
@@ -39,13 +39,13 @@ impl Relay {
         }
         match answer.body {
             AnswerBody::Frame(frame) => {
-                seat.answered();
+                seat.admission.answered();
                 if let Some(frame) = frame {
                     seat.outbox.push(frame);
                 }
             }
             AnswerBody::Around(pieces) => {
-                seat.answered();
+                seat.admission.answered();
                 pieces
                     .0
                     .into_iter()
@@ -53,7 +53,7 @@ impl Relay {
                     .for_each(|piece| seat.outbox.push(piece));
             }
             AnswerBody::Refused(entity, error) => {
-                seat.answered();
+                seat.admission.answered();
                 seat.refused(&self.encoder, answer.method, Some(entity), *error);
             }
             AnswerBody::Subscription(index, outcome) => {
@@ -67,7 +67,7 @@ impl Relay {
 
     /// A part of a `connect` is answered: the next one is asked for.
     fn gathered(&self, seat: &Seat, take: impl FnOnce(&mut Gather)) {
-        if let Some(gather) = seat.gather.borrow_mut().as_mut() {
+        if let Some(gather) = seat.membership.gather.borrow_mut().as_mut() {
             let before = gather.bytes();
             take(gather);
             seat.outbox.set_aside(gather.bytes() - before);
@@ -83,11 +83,11 @@ impl Relay {
             Noted::Follow(entity, _) => {
                 // An earlier subscription goes on if this one was refused.
                 let followed = self.is_followed(&entity, seat);
-                seat.follow_answered(&entity, followed);
+                seat.membership.follow_answered(&entity, followed);
             }
             Noted::Enter(entity, number) => {
                 if error.is_some_and(|code| code != ErrorCode::Unavailable)
-                    && seat.enter_refused(&entity, number)
+                    && seat.membership.enter_refused(&entity, number)
                 {
                     // Its entity may have begun anew since, and have been told of it.
                     self.directory.route_control(&entity, ToEntity::Leave(seat.key));
@@ -103,33 +103,33 @@ impl Relay {
 
     /// Answers a `connect` once everything that it asked for is.
     pub(super) fn answer_connect(&self, seat: &Seat) {
-        let mut waiting = seat.gather.borrow_mut();
+        let mut waiting = seat.membership.gather.borrow_mut();
         let Some(gather) = waiting.take_if(|gather| gather.is_complete()) else { return };
         drop(waiting);
         seat.outbox.take_aside(gather.bytes());
         let (id, connected) = gather.finish();
-        seat.answered();
+        seat.admission.answered();
         self.requests.answered("connect", None);
         if let Some(id) = id {
             seat.outbox.push_first(
                 self.encoder.encode(seat.codec, &Message::Result { id: &id, result: &connected }),
             );
         }
-        seat.outbox.hold(false);
+        seat.outbox.release();
     }
 }
 
 /// Why a result does not reach its session: the rights to it ended while it was on its way.
 pub(super) fn withheld(seat: &Seat, noted: &Noted) -> Option<WireError> {
-    let rights = seat.rights()?;
+    let rights = seat.membership.rights()?;
     match noted {
         Noted::Read(entity) => rights.check(entity, Permissions::READ).err(),
         Noted::Follow(entity, number) => {
-            let ended = || (!seat.follows_by(entity, *number)).then(unavailable);
+            let ended = || (!seat.membership.follows_by(entity, *number)).then(unavailable);
             rights.check(entity, Permissions::READ).err().or_else(ended)
         }
         Noted::Enter(entity, number) => {
-            let ended = || seat.was_taken_out(entity, *number).then(unavailable);
+            let ended = || seat.membership.was_taken_out(entity, *number).then(unavailable);
             rights.check(entity, Permissions::PRESENCE).err().or_else(ended)
         }
     }

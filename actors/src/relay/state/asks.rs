@@ -22,7 +22,7 @@ impl Relay {
     /// Takes a session's request. If its `connect` still has something to ask for, the request
     /// waits behind that.
     pub fn ask(&self, seat: &Seat, ask: Ask, reply: Responder) {
-        let mut gather = seat.gather.borrow_mut();
+        let mut gather = seat.membership.gather.borrow_mut();
         let now = match gather.as_mut() {
             Some(gather) => gather.behind(ask, reply),
             None => Some((ask, reply)),
@@ -48,10 +48,10 @@ impl Relay {
     }
 
     fn ask_now(&self, seat: &Seat, ask: Ask, reply: Responder) {
-        let Some(rights) = seat.rights() else { return };
+        let Some(rights) = seat.membership.rights() else { return };
         match ask {
             Ask::Subscribe(params) => self.subscribe(seat, &rights, params, reply),
-            Ask::Unsubscribe(entity) => match seat.following(&entity) {
+            Ask::Unsubscribe(entity) => match seat.membership.following(&entity) {
                 Some(through) => self.route(entity, ToEntity::Unsubscribe { through, reply }),
                 None => reply.send_ok(&Empty {}),
             },
@@ -63,7 +63,7 @@ impl Relay {
         let Some(reply) = seat.readable(&params.entity, reply) else { return };
         let most = rights.most_subscriptions;
         let params::Subscribe { entity, after, events, signals, presence } = params;
-        let Some(number) = seat.follow(&entity, most) else {
+        let Some(number) = seat.membership.follow(&entity, most) else {
             let message =
                 format!("this session has {most} subscriptions; unsubscribe from one first");
             return reply.send_error(WireError::new(ErrorCode::TooManySubscriptions, message));
@@ -92,7 +92,7 @@ impl Relay {
             PresenceAction::Enter => {
                 let (most, meta) =
                     (rights.most_subscriptions, meta.clone().unwrap_or_else(RawJson::empty_object));
-                let Some(number) = seat.enter(&entity, meta, most) else {
+                let Some(number) = seat.membership.enter(&entity, meta, most) else {
                     let message =
                         format!("this session is present in {most} entities; leave one first");
                     return reply
@@ -102,7 +102,7 @@ impl Relay {
             }
             PresenceAction::Leave => {
                 let allowed = rights.permissions(&entity);
-                if !seat.leave(&entity)
+                if !seat.membership.leave(&entity)
                     && !allowed.contains(Permissions::READ)
                     && !allowed.contains(Permissions::PRESENCE)
                 {
@@ -128,15 +128,15 @@ impl Relay {
     /// The session's rights have changed. What it has and may not have any more ends, and it is
     /// told which.
     pub fn revise(&mut self, seat: &Seat) {
-        let Some(rights) = seat.rights() else { return };
+        let Some(rights) = seat.membership.rights() else { return };
         let unreadable =
             |follow: &&Follow| follow.stands() && !rights.may(&follow.entity, Permissions::READ);
-        let ended: Vec<_> = seat.follows.borrow().iter().filter(unreadable).cloned().collect();
+        let ended: Vec<_> = seat.membership.follows().iter().filter(unreadable).cloned().collect();
         for Follow { entity, number, .. } in ended {
             self.end_subscription(seat, entity, number, EndReason::Forbidden);
         }
         let present: Vec<_> =
-            seat.present.borrow().iter().map(|present| present.entity.clone()).collect();
+            seat.membership.present().iter().map(|present| present.entity.clone()).collect();
         for entity in
             present.into_iter().filter(|entity| !rights.may(entity, Permissions::PRESENCE))
         {
@@ -153,7 +153,7 @@ impl Relay {
         reason: EndReason,
     ) {
         let begun = self.drop_sub(&entity, seat.key, number);
-        seat.unfollow(&entity, number);
+        seat.membership.unfollow(&entity, number);
         // It comes behind whatever the session has asked of the entity.
         self.directory.route_control(&entity, ToEntity::Unfollow(seat.key, number));
         // One that has not begun is answered instead.
@@ -164,7 +164,7 @@ impl Relay {
 
     /// Ends a presence that the session may not have any more.
     pub(super) fn take_out(&self, seat: &Seat, entity: EntityId) {
-        seat.take_out(&entity);
+        seat.membership.take_out(&entity);
         self.directory.route_control(&entity, ToEntity::Leave(seat.key));
         self.tell(seat, Method::Left, &Left { entity, reason: EndReason::Forbidden });
     }

@@ -20,15 +20,16 @@ impl Relay {
         if !self.seats.remove(seat.key) {
             return;
         }
-        let follows: Vec<_> = seat.follows.take().into_iter().map(|follow| follow.entity).collect();
+        let follows: Vec<_> =
+            seat.membership.take_follows().into_iter().map(|follow| follow.entity).collect();
         for entity in &follows {
             self.drop_sub(entity, seat.key, u32::MAX);
         }
-        if let Some(gather) = seat.gather.take() {
+        if let Some(gather) = seat.membership.gather.take() {
             gather.discard();
         }
-        let present = seat.present.take();
-        match seat.owner.get().filter(|_| park && self.parked.is_open()) {
+        let present = seat.membership.take_present();
+        match seat.membership.owner().filter(|_| park && self.parked.is_open()) {
             Some(owner) => {
                 // Whatever it asked for that is still on its way ends with this.
                 follows.iter().for_each(|entity| {
@@ -81,18 +82,18 @@ impl Relay {
         let live = self
             .seats
             .get(from)
-            .filter(|seat| from != to && seat.owner.get() == Some(&owner))
+            .filter(|seat| from != to && seat.membership.owner() == Some(&owner))
             .cloned();
         let (taken, outcome) = match live {
             Some(seat) => {
                 // The client has noticed before the server did that its connection is lost.
-                seat.left.set(true);
+                seat.membership.leave_for_good();
                 seat.outbox.close(CloseCode::Replaced);
-                if let Some(gather) = seat.gather.take() {
+                if let Some(gather) = seat.membership.gather.take() {
                     // What it has not asked for yet is for the new session to ask.
                     gather.discard();
                 }
-                let present = seat.present.take();
+                let present = seat.membership.take_present();
                 let evicted = self.parked.add_replaced(
                     from,
                     to,
@@ -132,13 +133,15 @@ impl Relay {
         };
         let found = present.is_some();
         for Present { entity, meta, .. } in present.into_iter().flatten() {
-            let allowed =
-                seat.rights().is_some_and(|rights| rights.may(&entity, Permissions::PRESENCE));
-            if !allowed || seat.enter(&entity, meta, usize::MAX).is_none() {
+            let allowed = seat
+                .membership
+                .rights()
+                .is_some_and(|rights| rights.may(&entity, Permissions::PRESENCE));
+            if !allowed || seat.membership.enter(&entity, meta, usize::MAX).is_none() {
                 self.take_out(&seat, entity);
             }
         }
-        if let Some(gather) = seat.gather.borrow_mut().as_mut() {
+        if let Some(gather) = seat.membership.gather.borrow_mut().as_mut() {
             gather.resumed(found);
             self.ask_on(&seat, gather);
         }
@@ -153,8 +156,8 @@ impl Relay {
         };
         for seat in self.seats.iter() {
             if let (Some(owner), Some(present)) = (
-                seat.owner.get(),
-                seat.present.borrow().iter().find(|present| present.entity == *entity),
+                seat.membership.owner(),
+                seat.membership.present().iter().find(|present| present.entity == *entity),
             ) {
                 again(seat.key, &owner.user, &present.meta);
             }

@@ -37,12 +37,7 @@ impl Rig {
 
     fn connect_answer(&mut self) -> Connected {
         let mut out = VecDeque::new();
-        let _ = self.session().seat().outbox.poll_take(
-            &mut Context::from_waker(Waker::noop()),
-            &mut out,
-            1000,
-            usize::MAX,
-        );
+        self.session().seat().outbox.take(&mut out, 1000, usize::MAX);
         let all: Vec<_> = out.iter().flat_map(|frame| messages(CodecKind::Json, frame)).collect();
         let [ServerMessage::Result { result, .. }, ..] = &all[..] else { panic!("{all:?}") };
         result.parse().unwrap()
@@ -102,7 +97,7 @@ fn connect_carries_presence() {
         .collect();
     assert_eq!(outcomes, [("room:a", true), ("closed:x", false), ("room:b", true)]);
     assert_eq!(connected.presence[1].error.as_ref().unwrap().data.code, ErrorCode::Forbidden);
-    assert_eq!((rig.in_flight(), rig.session().seat().present.borrow().len()), (0, 2));
+    assert_eq!((rig.in_flight(), rig.session().seat().membership.present().len()), (0, 2));
 }
 
 #[test]
@@ -114,7 +109,7 @@ fn what_leaves_where_a_connect_enters_comes_after_it() {
     let (then, asked) = rig.grant(asked);
     assert_eq!(then, ["room:8: enter", "room:8: leave"]);
     rig.grant(asked);
-    assert_eq!(rig.session().seat().present.borrow().len(), 8);
+    assert_eq!(rig.session().seat().membership.present().len(), 8);
 }
 
 #[test]
@@ -135,7 +130,7 @@ fn the_entries_of_a_connect_count_before_what_comes_behind_it() {
         all.extend(next);
         asked = more;
         let seat = Rc::clone(rig.session().seat());
-        assert!(seat.follows.borrow().len() <= 9 && seat.present.borrow().len() <= 9);
+        assert!(seat.membership.follows().len() <= 9 && seat.membership.present().len() <= 9);
     }
     let connected = rig.connect_answer();
     let refused = |index: usize| {
@@ -169,7 +164,7 @@ fn a_session_that_ends_asks_for_nothing_more() {
     let mut rig = Rig::new(roomy());
     rig.ask("connect", &format!(r#"{{"token":"alice","subscriptions":{}}}"#, rooms(30)));
     let (_, asked) = rig.asked();
-    rig.session().seat().left.set(true);
+    rig.session().seat().membership.leave_for_good();
     drop(rig.session.take());
     assert!(rig.asked().0.iter().all(|told| told.contains("Gone")), "its entities hear of its end");
     drop(asked);

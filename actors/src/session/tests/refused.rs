@@ -19,7 +19,7 @@ fn exhausted() -> Rig {
 impl Rig {
     /// It is sent a probe, and answers it.
     fn knows(&mut self, now: u64) {
-        let probe = self.session().seat().take_probe().expect("one is wanted");
+        let probe = self.session().seat().liveness.take_probe().expect("one is wanted");
         assert!(self.session().probed(probe, Mono::at(now)));
     }
 
@@ -151,12 +151,7 @@ fn a_hint_says_when_to_repeat_what_found_no_room() {
         at(2000),
     );
     let mut out = VecDeque::new();
-    let _ = rig.session().seat().outbox.poll_take(
-        &mut Context::from_waker(Waker::noop()),
-        &mut out,
-        9,
-        usize::MAX,
-    );
+    rig.session().seat().outbox.take(&mut out, 9, usize::MAX);
     let messages: Vec<_> = out.iter().flat_map(|frame| messages(CodecKind::Json, frame)).collect();
     let [greenroom_protocol::ServerMessage::Error { error, .. }] = &messages[..] else {
         panic!("{messages:?}")
@@ -188,12 +183,7 @@ fn connect_tells_the_rates() {
         at(2000),
     );
     let mut out = VecDeque::new();
-    let _ = rig.session().seat().outbox.poll_take(
-        &mut Context::from_waker(Waker::noop()),
-        &mut out,
-        9,
-        usize::MAX,
-    );
+    rig.session().seat().outbox.take(&mut out, 9, usize::MAX);
     let text = String::from_utf8_lossy(&out[0]).into_owned();
     assert!(text.contains(r#""rates":{"requests":{"per_second":1,"burst":2},"#), "{text}");
 }

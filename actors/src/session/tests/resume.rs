@@ -30,12 +30,7 @@ impl Rig {
             self.env.relay.borrow_mut().receive(message);
         }
         let mut out = VecDeque::new();
-        let _ = self.session().seat().outbox.poll_take(
-            &mut Context::from_waker(Waker::noop()),
-            &mut out,
-            1000,
-            usize::MAX,
-        );
+        self.session().seat().outbox.take(&mut out, 1000, usize::MAX);
         let all: Vec<_> = out.iter().flat_map(|frame| messages(CodecKind::Json, frame)).collect();
         let [ServerMessage::Result { result, .. }] = &all[..] else { panic!("{all:?}") };
         result.parse().unwrap()
@@ -90,7 +85,7 @@ fn a_lost_session_is_resumed_with_its_presence() {
     assert_eq!(rig.told(), ["room:a: 1 takes the place of 0"]);
     rig.env.relay.borrow_mut().sweep(Mono::at(1_000_000));
     assert_eq!(rig.told(), [""; 0], "the place is taken");
-    rig.session().seat().left.set(true);
+    rig.session().seat().membership.leave_for_good();
     drop(rig.session.take());
     assert_eq!(rig.told(), ["room:a: 1 is gone"], "what it took over ends with it");
 }
@@ -150,7 +145,7 @@ fn nobody_elses_session_is_taken() {
     ] {
         assert!(!rig.hello(&params).resumed, "{params}");
         assert_eq!(rig.told(), [""; 0], "{params}");
-        rig.another().unwrap().seat().left.set(true);
+        rig.another().unwrap().seat().membership.leave_for_good();
     }
     assert!(rig.hello(&again(&session)).resumed);
 }
@@ -235,8 +230,8 @@ fn presence_that_the_new_token_does_not_allow_is_given_up() {
     let present: Vec<_> = rig
         .session()
         .seat()
-        .present
-        .borrow()
+        .membership
+        .present()
         .iter()
         .map(|present| present.entity.clone())
         .collect();
@@ -259,7 +254,7 @@ fn what_a_resumed_session_asks_of_its_presence_waits_until_it_has_it() {
     let (asked, _kept) = rig.asked();
     assert!(asked[0].contains("Adopt"), "{asked:?}");
     assert_eq!(asked[1..], ["room:a: enter", "room:a: leave"]);
-    assert!(rig.session().seat().present.borrow().is_empty());
+    assert!(rig.session().seat().membership.present().is_empty());
 }
 
 #[test]

@@ -45,8 +45,8 @@ fn a_refresh_with_fewer_rights_ends_what_they_covered() {
     );
     assert_eq!((rig.followers("closed:x"), rig.closing()), (0, None), "the connection stays");
     assert_eq!(rig.asked().0, ["closed:x: unfollow 1", "closed:x: is out"]);
-    assert_eq!(rig.session().seat().following(&entity("room:a")), Some(2));
-    assert_eq!(rig.session().seat().present.borrow().len(), 1);
+    assert_eq!(rig.session().seat().membership.following(&entity("room:a")), Some(2));
+    assert_eq!(rig.session().seat().membership.present().len(), 1);
     assert_eq!(rig.ask("connect", NOTHING), ["#8"], "nothing is ended twice");
 }
 
@@ -92,7 +92,10 @@ fn a_right_that_comes_back_does_not_revive_what_it_ended() {
         ["#2 unavailable", "#3 unavailable"],
         "its entity has ended it: it is to be asked for again"
     );
-    assert_eq!((rig.followers("closed:x"), rig.session().seat().present.borrow().len()), (0, 0));
+    assert_eq!(
+        (rig.followers("closed:x"), rig.session().seat().membership.present().len()),
+        (0, 0)
+    );
     rig.asked();
     rig.ask("subscribe", r#"{"entity":"closed:x"}"#);
     rig.ask("presence", r#"{"entity":"closed:x","action":"enter"}"#);
@@ -122,7 +125,7 @@ fn the_queue_of_a_connect_is_checked_when_its_turn_comes() {
     assert_eq!(rig.got().len(), 2);
     assert_eq!(rig.asked().0, [""; 0], "no entity is asked for what is forbidden by now");
     let seat = Rc::clone(rig.session().seat());
-    assert_eq!((seat.follows.borrow().len(), seat.present.borrow().len()), (0, 0));
+    assert_eq!((seat.membership.follows().len(), seat.membership.present().len()), (0, 0));
 }
 
 #[test]

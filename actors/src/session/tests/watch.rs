@@ -27,12 +27,8 @@ impl Rig {
     pub(super) fn sweep(&mut self, wall: u64, mono: u64) -> Vec<String> {
         self.env.sweep(Now { wall, mono: Mono::at(mono) }, DEADLINES, ping);
         let mut out = VecDeque::new();
-        let _ = self.session().seat().outbox.poll_take(
-            &mut Context::from_waker(Waker::noop()),
-            &mut out,
-            1000,
-            usize::MAX,
-        );
+        self.session().seat().outbox.take(&mut out, 1000, usize::MAX);
+        self.session().seat().outbox.written(out.iter().map(Bytes::len).sum());
         let said = |frame: &Bytes| match messages(CodecKind::Json, &frame[..]).pop() {
             Some(ServerMessage::Notification { params, .. }) => params.as_str().to_owned(),
             other => format!("{other:?}"),
@@ -43,6 +39,13 @@ impl Rig {
             _ => said(frame),
         };
         out.iter().map(shown).collect()
+    }
+
+    /// Its pump has taken this number of bytes, and the socket takes none of them.
+    fn is_writing(&mut self, bytes: usize) {
+        let outbox = &self.session().seat().outbox;
+        outbox.push(vec![0; bytes].into());
+        outbox.take(&mut VecDeque::new(), 1, usize::MAX);
     }
 
     /// One sweep a second, from after `from` through `to` by the clock that nobody sets. The other
@@ -101,7 +104,7 @@ fn a_token_ends_by_the_clock_on_the_wall() {
 #[test]
 fn a_socket_that_takes_nothing_has_its_time_by_the_clock_that_goes_on() {
     let mut rig = connected();
-    rig.session().seat().unwritten.set(1);
+    rig.is_writing(1);
     assert_eq!(rig.seconds(2, 30, 2 * HOUR), ["ping"]);
     assert_eq!(rig.seconds(30, 32, 0), [""; 0]);
     assert_eq!(rig.closing(), None);
@@ -134,8 +137,8 @@ fn a_peer_that_acknowledges_nothing_is_gone_whatever_it_took_before() {
         let mut rig = connected();
         let seat = Rc::clone(rig.session().seat());
         seat.outbox.attach(Some(Rc::new(Unanswered(unanswered))));
-        seat.unwritten.set(waiting);
-        seat.took(10_000_000);
+        rig.is_writing(waiting);
+        seat.liveness.took(10_000_000);
         rig.seconds(2, 3, 0);
         assert_eq!(rig.closing(), closing, "{unanswered} ms, {waiting} bytes wait");
     }
@@ -215,10 +218,10 @@ fn an_id_from_the_future_is_taken() {
 /// Returns in which second it is closed.
 fn reads(bytes: usize, every: u64) -> Option<u64> {
     let mut rig = connected();
-    rig.session().seat().unwritten.set(1_000_000);
+    rig.is_writing(1_000_000);
     (1u64..2000).find(|second| {
         if *second == 1 || second % every == 0 {
-            rig.session().seat().took(bytes);
+            rig.session().seat().liveness.took(bytes);
         }
         rig.sweep(HOUR, 2000 + second * 1000);
         rig.session().control(Mono::at(2000 + second * 1000));
@@ -242,8 +245,8 @@ fn who_reads_slowly_in_large_steps_is_kept() {
 #[test]
 fn much_at_once_buys_some_time_and_no_more() {
     let mut rig = connected();
-    rig.session().seat().unwritten.set(1);
-    rig.session().seat().took(10_000_000);
+    rig.is_writing(1);
+    rig.session().seat().liveness.took(10_000_000);
     rig.seconds(2, 3 + 149, HOUR);
     assert_eq!(rig.closing(), None);
     rig.seconds(3 + 149, 3 + 150, HOUR);
@@ -255,10 +258,10 @@ fn much_at_once_buys_some_time_and_no_more() {
 fn stops_after(bytes: usize) -> Option<u64> {
     let mut rig = connected();
     for second in 3..20 {
-        rig.session().seat().took(bytes);
+        rig.session().seat().liveness.took(bytes);
         rig.sweep(HOUR, second * 1000);
     }
-    rig.session().seat().unwritten.set(1);
+    rig.is_writing(1);
     (1u64..1000).find(|later| {
         rig.sweep(HOUR, (19 + later) * 1000);
         rig.closing() == Some(CloseCode::SlowConsumer)
@@ -279,14 +282,14 @@ fn of_what_was_taken_at_once_the_last_second_counts() {
 #[test]
 fn who_has_caught_up_has_time_to_answer_a_ping() {
     let mut rig = connected();
-    rig.session().seat().unwritten.set(1);
+    rig.is_writing(1);
     let pings = rig.seconds(2, 32, HOUR).len();
     assert_eq!(pings, 1, "it is pinged while it reads");
-    rig.session().seat().took(32 * 1024);
+    rig.session().seat().liveness.took(32 * 1024);
     assert_eq!(rig.seconds(32, 70, HOUR), ["ping"]);
     assert_eq!(rig.closing(), None, "it reads");
     // All is with its system now, of which it has still to read what that took at once.
-    rig.session().seat().unwritten.set(0);
+    rig.session().seat().outbox.written(1);
     rig.seconds(70, 70 + 59, HOUR);
     assert_eq!(rig.closing(), None);
     rig.seconds(70 + 59, 70 + 150, HOUR);

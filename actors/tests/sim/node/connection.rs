@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use greenroom_actors::capability::{Capabilities, Permissions};
@@ -59,7 +58,7 @@ impl Connection {
 
     pub(super) fn can_pump(&self, link: usize) -> bool {
         self.seat.outbox.bytes() > 0
-            && self.seat.gather.borrow().is_none()
+            && self.seat.membership.gather.borrow().is_none()
             && self.wire.borrow().down.len() < link
     }
 
@@ -69,7 +68,7 @@ impl Connection {
         let outbox = &self.seat.outbox;
         let all_sent = outbox.bytes() == 0
             || self.wire.borrow().client_gone
-            || self.seat.gather.borrow().is_some();
+            || self.seat.membership.gather.borrow().is_some();
         outbox.closing().is_some() && all_sent
     }
 }
@@ -118,7 +117,9 @@ impl Node {
         self.envs[connection.worker].relay.borrow_mut().sweep(self.clock(now).mono);
         let mut wire = connection.wire.borrow_mut();
         wire.lost_at.get_or_insert(now);
-        connection.seat.left.set(connection.seat.left.get() || (wire.client_gone && wire.left));
+        if wire.client_gone && wire.left {
+            connection.seat.membership.leave_for_good();
+        }
     }
 
     pub(super) fn receive(&mut self, id: u64, now: Now) {
@@ -129,7 +130,7 @@ impl Node {
             now.mono = clock::Mono::ZERO;
         }
         let expired = connection.expires.is_some_and(|expires| expires <= now.wall);
-        let before = connection.seat.in_flight.get();
+        let before = connection.seat.admission.in_flight();
         let request = connection.wire.borrow_mut().up.pop_front();
         if let (true, Some(request)) = (self.verbose, &request) {
             let (client, request) = (connection.client, String::from_utf8_lossy(request));
@@ -142,7 +143,7 @@ impl Node {
         }
         if let Some(expires) = self.granted.take() {
             connection.expires = expires;
-        } else if expired && connection.seat.in_flight.get() > before {
+        } else if expired && connection.seat.admission.in_flight() > before {
             let client = connection.client;
             self.wrong =
                 Some(format!("a request of client {client} was taken after its token's end"));
@@ -168,14 +169,8 @@ impl Node {
             self.wrong = Some(format!("client {client} is told things after its token's end"));
         }
         let mut taken = VecDeque::new();
-        let _ = connection.seat.outbox.poll_take(
-            &mut Context::from_waker(Waker::noop()),
-            &mut taken,
-            2,
-            4096,
-        );
-        connection.seat.took(taken.iter().map(Bytes::len).sum());
-        connection.seat.outbox.take_aside(taken.iter().map(Bytes::len).sum());
+        connection.seat.outbox.take(&mut taken, 2, 4096);
+        connection.seat.written(taken.iter().map(Bytes::len).sum());
         connection.wire.borrow_mut().down.extend(taken);
         if connection.seat.outbox.take_starved() {
             self.envs[connection.worker].relay.borrow_mut().drained(&connection.seat);

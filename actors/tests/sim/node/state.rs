@@ -36,10 +36,10 @@ impl Node {
             }
         }
         for connection in self.connections.values() {
-            if connection.seat.in_flight.get() != 0 {
+            if connection.seat.admission.in_flight() != 0 {
                 return Err(format!(
                     "{} requests of client {} count as in flight",
-                    connection.seat.in_flight.get(),
+                    connection.seat.admission.in_flight(),
                     connection.client
                 ));
             }
@@ -55,8 +55,11 @@ impl Node {
         let (most, most_in_flight) =
             (self.sizes.most_subscriptions as usize, self.sizes.most_in_flight);
         for Connection { client, seat, .. } in self.connections.values() {
-            let (follows, present, in_flight) =
-                (seat.follows.borrow().len(), seat.present.borrow().len(), seat.in_flight.get());
+            let (follows, present, in_flight) = (
+                seat.membership.follows().len(),
+                seat.membership.present().len(),
+                seat.admission.in_flight(),
+            );
             if follows > most || present > most || in_flight > most_in_flight {
                 return Err(format!(
                     "client {client} has {follows} subscriptions, {present} presence entries, {in_flight} in flight"
