@@ -39,7 +39,9 @@ export SERVER_BIN := $(BIN)/greenroom
 export PROMETHEUS ?= $(or $(shell command -v prometheus),$(TOOLS_DIR)/prometheus/usr/bin/prometheus)
 export CHROMIUM ?= $(or $(shell command -v chromium),/usr/bin/chromium)
 
-# What Greenroom is compared with: the baseline is a workspace of its own, with dependencies of its own.
+# What the authors measure, and what Greenroom is compared with: workspaces of their own, built without SurrealDB.
+LAB_DIR ?= $(HOME)/.cache/greenroom/lab
+LAB := $(LAB_DIR)/release/greenroom-lab
 BASELINE_DIR ?= $(HOME)/.cache/greenroom/baseline
 NATS ?= $(or $(shell command -v nats-server),$(TOOLS_DIR)/nats-server/usr/sbin/nats-server)
 
@@ -47,8 +49,8 @@ define header
 @printf '\n==> %s\n' "$(1)"
 endef
 
-.PHONY: help run test lint fmt bench sim fuzz clean distclean
-.PHONY: deps deps-tools deps-peers check-fmt check-sizes check-docs check-features deny advisories test-k8s test-sdk test-rust test-python test-browser test-drill release
+.PHONY: help run test lint fmt bench bench-lab sim fuzz clean distclean
+.PHONY: deps deps-tools deps-peers check-fmt check-sizes check-docs check-features deny advisories test-k8s test-sdk test-rust test-lab test-python test-browser test-drill release
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -59,7 +61,7 @@ run: ## Build and start the server; ARGS="--help" passes arguments on. The first
 	$(PROGRESS) cargo run --release --bin greenroom -- serve $(ARGS)
 
 # The cheap stages come first, so that a slip shows before the long build.
-test: check-fmt check-sizes check-docs check-features deny test-k8s test-sdk lint test-rust test-python test-browser test-drill ## Run every check and every test, installing what they need
+test: check-fmt check-sizes check-docs check-features deny test-k8s test-sdk lint test-rust test-lab test-python test-browser test-drill ## Run every check and every test, installing what they need
 	$(call header,everything passed)
 
 deps:
@@ -76,6 +78,7 @@ deps-peers:
 check-fmt: deps
 	$(call header,formatting)
 	cargo fmt --all --check
+	for lab in lab lab/baseline; do cargo fmt --manifest-path $$lab/Cargo.toml --check; done
 
 check-sizes:
 	$(call header,file sizes)
@@ -96,6 +99,10 @@ lint: deps ## Lint the workspace; the build it makes is the one that the tests u
 test-rust: lint ## Rust: unit, property and end-to-end tests
 	$(call header,Rust tests)
 	$(LINT) cargo test --release --locked
+
+test-lab: deps ## The lab: lint and tests; needs no SurrealDB
+	$(call header,lab)
+	$(LINT) cargo test --release --locked --manifest-path lab/Cargo.toml --target-dir $(LAB_DIR)
 
 # `make test` runs 2,000; a seed that fails is run alone, with all that happens, by `SIM_SEED=n`.
 SEEDS ?= 100000
@@ -155,6 +162,7 @@ release: ## Build a tarball and a container image (OCI archive) with checksums, 
 
 fmt: ## Format the Rust code
 	cargo fmt --all
+	for lab in lab lab/baseline; do cargo fmt --manifest-path $$lab/Cargo.toml; done
 
 # Plain rustc: clippy-driver compiles with the optimisations on MIR off, and figures must come from what ships.
 bench: ## Run the load harness against a server of its own: figures, bench.json and bench.html beside the binaries; ARGS= is passed on
@@ -170,31 +178,39 @@ bench-store: ## Measure what a commit costs, by what is written and how (docs/ad
 	@.ci/deps build
 	cargo bench --locked --bench store -- $(ARGS)
 
-bench-peers: loadtest/peers/node_modules/.package-lock.json ## Put other servers and Greenroom through the same loads, side by side, 3 times: compare.json and compare.html beside the binaries; ARGS= is passed on
-	cargo build --release --locked --bin greenroom --bin greenroom-loadtest
-	cargo build --release --locked --manifest-path loadtest/baseline/Cargo.toml --target-dir $(BASELINE_DIR)
-	$(BIN)/greenroom-loadtest compare --server $(BIN)/greenroom --server-cpus 0 --client-cpus 1 \
+bench-lab: ## The lab's scenarios, each on a server of its own: lab.json and lab.html beside the binaries; ARGS="--only NAME" chooses
+	@.ci/deps build
+	cargo build --release --locked --bin greenroom
+	cargo build --release --locked --manifest-path lab/Cargo.toml --target-dir $(LAB_DIR)
+	$(LAB) suite --server $(BIN)/greenroom --json $(CARGO_TARGET_DIR)/lab.json --html $(CARGO_TARGET_DIR)/lab.html $(ARGS)
+
+bench-peers: lab/peers/node_modules/.package-lock.json ## Put other servers and Greenroom through the same loads, side by side, 3 times: compare.json and compare.html beside the binaries; ARGS= is passed on
+	cargo build --release --locked --bin greenroom
+	cargo build --release --locked --manifest-path lab/Cargo.toml --target-dir $(LAB_DIR)
+	cargo build --release --locked --manifest-path lab/baseline/Cargo.toml --target-dir $(BASELINE_DIR)
+	$(LAB) compare --server $(BIN)/greenroom --server-cpus 0 --client-cpus 1 \
 	  --baseline $(BASELINE_DIR)/release --python $(TOOLS_DIR)/peers/bin/python --nats $(NATS) \
 	  --json $(CARGO_TARGET_DIR)/compare.json --html $(CARGO_TARGET_DIR)/compare.html $(ARGS)
 
 bench-growth: ## What an operation costs as there is more of everything else: growth.json and growth.html beside the binaries; ARGS= is passed on
 	@.ci/deps build
-	cargo build --release --locked --bin greenroom --bin greenroom-loadtest
-	$(BIN)/greenroom-loadtest growth --server $(BIN)/greenroom --server-cpus 0 --client-cpus 1 \
+	cargo build --release --locked --bin greenroom
+	cargo build --release --locked --manifest-path lab/Cargo.toml --target-dir $(LAB_DIR)
+	$(LAB) growth --server $(BIN)/greenroom --server-cpus 0 --client-cpus 1 \
 	  --json $(CARGO_TARGET_DIR)/growth.json --html $(CARGO_TARGET_DIR)/growth.html $(ARGS)
 
 # Its own list of what must be there first: no browser, but servers of other houses.
-loadtest/peers/node_modules/.package-lock.json: loadtest/peers/package-lock.json | deps-peers
-	@echo "npm: installing loadtest/peers/package-lock.json"
-	@cd loadtest/peers && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+lab/peers/node_modules/.package-lock.json: lab/peers/package-lock.json | deps-peers
+	@echo "npm: installing lab/peers/package-lock.json"
+	@cd lab/peers && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 clean: ## Remove what this workspace built; compiled dependencies and ./data stay
 	cargo clean --release -p greenroom -p greenroom-protocol -p greenroom-actors -p greenroom-loadtest -p greenroom-dev-surrealdb
-	rm -rf client/node_modules tests/node_modules loadtest/peers/node_modules
+	rm -rf client/node_modules tests/node_modules lab/peers/node_modules
 
 distclean: clean ## Remove compiled dependencies and installed tools too: the next build takes 20 minutes and more
-	rm -rf "$(CARGO_TARGET_DIR)" "$(TOOLS_DIR)" "$(BASELINE_DIR)"
+	rm -rf "$(CARGO_TARGET_DIR)" "$(TOOLS_DIR)" "$(LAB_DIR)" "$(BASELINE_DIR)"
 
 %/node_modules/.package-lock.json: %/package-lock.json | deps
 	@echo "npm: installing $*/package-lock.json"

@@ -7,33 +7,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures_util::future::LocalBoxFuture;
 use greenroom_protocol::Seq;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::common::Common;
-use crate::history::digest::Shape;
-use crate::history::{self as general, History};
+use crate::client::Conn;
+use crate::common::{Common, Span};
+use crate::history::reading::Reading;
+use crate::history::{self, Entry, History, Notes, Shape};
 use crate::report::Report;
 use crate::run::Run;
-use crate::server::{ServerArgs, Setup};
-use crate::span::Span;
+use crate::scenario::Scenario;
+use crate::server::Setup;
 use crate::stats::Lane;
 
 mod asks;
 mod backoff;
-mod history;
 mod member;
 mod pause;
 mod pending;
 mod record;
 mod restarts;
 mod stage;
-mod ulid;
 
-use history::Reading;
 use member::Member;
 use record::Record;
 use restarts::Restarts;
@@ -47,15 +46,14 @@ const SETTLE_WITHIN: Duration =
     if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(60) };
 
 /// Of the common arguments, `--url`, `--metrics` and `--pid` do not count, since the drill starts
-/// its server; nor do `--duration` and `--warmup`, since the restarts tell how long it takes.
+/// the server that `--server` names; nor do `--duration` and `--warmup`, since the restarts tell how
+/// long it takes.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
+    /// The arguments that every scenario takes.
     #[command(flatten)]
     #[serde(flatten)]
     pub common: Common,
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub server: ServerArgs,
     /// How often the server is restarted
     #[arg(long, default_value_t = 5)]
     pub restarts: u64,
@@ -99,21 +97,34 @@ pub struct Args {
 #[derive(Default)]
 struct Aftermath {
     records: Vec<Record>,
+    /// What the logs held.
+    read: Vec<Entry>,
     failures: Vec<String>,
 }
 
+impl Scenario for Args {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
+    }
+
+    fn starts_servers(&self) -> bool {
+        true
+    }
+
+    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
+        Box::pin(run(*self))
+    }
+}
+
 /// Runs it.
-///
-/// # Errors
-/// Where the run could not be made: a server that does not start in the first place.
-pub async fn run(args: Args) -> Result<Report> {
+async fn run(args: Args) -> Result<Report> {
     if !(args.rate.is_finite() && args.rate > 0.0) {
         bail!("`--rate` must be more than 0");
     }
     if !(args.reads.is_finite() && args.reads >= 0.0) {
         bail!("`--reads` must not be less than 0");
     }
-    let mut restarts = Restarts::begin(Setup::new(&args.server)?, args.kill).await?;
+    let mut restarts = Restarts::begin(Setup::new(&args.common.own)?, args.kill).await?;
     let server = restarts.server().context("it has just been started")?;
     let common = Common { url: server.url(), metrics: None, pid: None, ..args.common.clone() };
     let run = Run::new("drill", &common).await?;
@@ -177,8 +188,8 @@ impl Crew {
         stage.turn_to(Phase::Settle);
         // What is not answered by then is judged as such.
         let _ = timeout(SETTLE_WITHIN, self.settled.recv()).await;
-        let mut reader = Record::new(Arc::clone(stage), stage.clients());
-        let heads: Arc<[Seq]> = match history::read_all(stage, &mut reader, Reading::Judged).await {
+        let mut notes = Notes::of(stage.clients(), &stage.clock);
+        let heads: Arc<[Seq]> = match read(stage, &mut notes, Reading::Judged).await {
             Ok(heads) => heads.into(),
             Err(error) => {
                 failures.push(format!("{error:#}"));
@@ -194,12 +205,17 @@ impl Crew {
             }
         }
         // Once nobody can be told anything more.
-        if let Err(error) = history::read_all(stage, &mut reader, Reading::Last).await {
+        if let Err(error) = read(stage, &mut notes, Reading::Last).await {
             failures.push(format!("{error:#}"));
         }
-        records.push(reader);
-        Aftermath { records, failures }
+        Aftermath { records, read: notes.entries, failures }
     }
+}
+
+async fn read(stage: &Stage, notes: &mut Notes, reading: Reading) -> Result<Vec<Seq>> {
+    let (mut conn, _) = Conn::open(&stage.run.target, "drill-judge".into(), Vec::new()).await?;
+    let entities: Vec<_> = stage.targets.iter().map(|target| target.id.clone()).collect();
+    reading.all(&mut conn, &entities, notes).await
 }
 
 /// Puts the verdict over the whole history into a report.
@@ -209,18 +225,19 @@ fn tell(
     file: Option<&std::path::Path>,
     report: &mut Report,
 ) -> Result<()> {
-    let Aftermath { mut records, failures } = aftermath;
+    let Aftermath { mut records, read, failures } = aftermath;
     let history = History {
         entities: stage.targets.iter().map(|target| target.id.clone()).collect(),
         entries: records
             .iter_mut()
-            .flat_map(|record| std::mem::take(&mut record.entries))
+            .flat_map(|record| std::mem::take(&mut record.notes.entries))
+            .chain(read)
             .collect(),
     };
     if let Some(file) = file {
-        general::file::write(file, &history)?;
+        history::file::write(file, &history)?;
     }
-    let tally = general::command::judge(&history, report);
+    let tally = history::command::judge(&history, report);
     // What has a number is repeated until somebody answers.
     let forlorn = records.iter().map(|record| record.forlorn).sum();
     report.expect_none(tally.unanswered.saturating_sub(forlorn), "ops were never answered");

@@ -457,11 +457,15 @@ impl Room {
 fn state(entity: &EntityId, events: &[Event], fault: Fault) -> RawJson {
     let events = events.iter().filter(|event| fault != Fault::LeaveOut(event.seq));
     if !entity.as_str().starts_with("doc:") {
-        let message = |event: &Event| serde_json::json!({ "seq": event.seq, "at": event.at, "from": event.from, "body": event.body });
+        // The bodies as they were sent, byte by byte.
+        let message = |event: &Event| {
+            let (seq, at, from, body) = (event.seq, event.at, &event.from, event.body.as_str());
+            format!(r#"{{"seq":{seq},"at":{at},"from":"{from}","body":{body}}}"#)
+        };
         let messages: Vec<_> = events.map(message).collect();
-        return json(
-            &serde_json::json!({ "messages": &messages[messages.len().saturating_sub(MESSAGES)..] }),
-        );
+        let shown = messages[messages.len().saturating_sub(MESSAGES)..].join(",");
+        let text = format!(r#"{{"messages":[{shown}]}}"#);
+        return RawJson::from_text(text).expect("it is written here as JSON");
     }
     #[derive(serde::Deserialize)]
     struct Increment {

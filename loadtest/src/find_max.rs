@@ -1,30 +1,30 @@
 //! `find-max`: the highest rate at which 99 in a hundred deliveries, or acknowledgements, come
 //! within a budget.
 
-use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::ValueEnum;
+use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 
-use crate::client::Tokens;
-use crate::common::{Codec, Common};
-use crate::machine::{Machine, rfc3339};
-use crate::raw::stage::Host;
-use crate::raw::{Dialect, Shape, Stage, Trial};
-use crate::report::sheet::{Chart, Row, Sheet};
-use crate::report::{Figures, Report};
-use crate::span::Span;
+use crate::common::{Common, Span};
+use crate::peer::payload::What;
+use crate::report::Report;
+use crate::report::sheet::{Row, Sheet};
+use crate::scenario::Scenario;
 
 pub mod search;
+mod stage;
 
-use search::{Budget, Found, Search};
+use search::{Found, Search, Trial};
+use stage::{Shape, Stage};
 
 /// Each rate is tried for `--duration`, after `--warmup`. The rate doubles until it is too high;
 /// then the range in between is halved.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
+    /// The arguments that every scenario takes.
     #[command(flatten)]
     #[serde(flatten)]
     pub common: Common,
@@ -80,13 +80,6 @@ pub enum Load {
 }
 
 impl Load {
-    fn dialect(self) -> Dialect {
-        match self {
-            Self::Fanout | Self::Rooms => Dialect::Signals,
-            Self::FanoutDurable | Self::RoomsDurable | Self::Ops | Self::OpsHot => Dialect::Posts,
-        }
-    }
-
     /// Whether acknowledgements are what counts.
     fn acks(self) -> bool {
         matches!(self, Self::Ops | Self::OpsHot)
@@ -99,169 +92,102 @@ impl Load {
             Self::Ops => (args.senders, 0, args.senders),
             Self::OpsHot => (1, 1, args.senders),
         };
-        Shape { rooms, members, senders, bytes: args.bytes, in_flight: args.in_flight, at_once: 64 }
+        let what = match self {
+            Self::Fanout | Self::Rooms => What::Signal,
+            _ => What::Post,
+        };
+        let Args { bytes, in_flight, .. } = *args;
+        Shape { rooms, members, senders, what, bytes, in_flight, acks: self.acks() }
     }
 }
 
-/// Runs it.
-///
-/// # Errors
-/// Where the run could not be made.
-pub async fn run(args: Args) -> Result<Report> {
-    let common = &args.common;
-    if common.codec != Codec::Json {
-        bail!("`find-max` speaks JSON only");
+impl Scenario for Args {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
     }
+
+    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
+        Box::pin(run(*self))
+    }
+}
+
+async fn run(args: Args) -> Result<Report> {
     let started = SystemTime::now();
-    let host = host(common, args.load.dialect()).await?;
-    let name = common.run.clone().unwrap_or_else(|| {
-        format!("{:x}{:03x}", started.elapsed().map_or(0, |d| d.as_nanos()), fastrand::u16(..4096))
-    });
-    let budget = Budget { p99: args.p99.0, acks: args.load.acks() };
     let search = Search {
         start: args.from,
         precision: args.precision,
-        warmup: common.warmup.0,
-        window: common.duration.0,
-        budget,
+        warmup: args.common.warmup.0,
+        window: args.common.duration.0,
+        p99: args.p99.0,
     };
-    let mut stages = 0;
-    let found = search
-        .run(async || {
-            stages += 1;
-            Ok(Stage::set(&host, args.load.shape(&args), &format!("{name}-{stages}")).await?.0)
-        })
-        .await?;
-    tell(&args, &found, started)
-}
-
-/// Where `--url` leads.
-async fn host(common: &Common, dialect: Dialect) -> Result<Host> {
-    let rest = common
-        .url
-        .strip_prefix("ws://")
-        .with_context(|| format!("`{}` does not begin with `ws://`", common.url))?;
-    let (place, path) = rest.split_once('/').unwrap_or((rest, "ws"));
-    if path != "ws" {
-        bail!("`{}` does not end in `/ws`", common.url);
-    }
-    let place = if place.rsplit(']').next().is_some_and(|end| end.contains(':')) {
-        place.to_owned()
-    } else {
-        format!("{place}:80")
-    };
-    let address = tokio::net::lookup_host(&place)
-        .await
-        .with_context(|| format!("`{place}` is not known"))?
-        .next();
-    let tokens = match (&common.token, &common.secret) {
-        (Some(token), _) => Tokens::Fixed(token.clone()),
-        (None, Some(file)) => Tokens::from_secret(file)?,
-        (None, None) => Tokens::Anonymous,
-    };
-    Ok(Host {
-        address: address.with_context(|| format!("`{place}` has no address"))?,
-        dialect,
-        pid: common.pid,
-        tokens,
-    })
+    let (shape, mut stages) = (args.load.shape(&args), 0);
+    let found = search.run(async || {
+        stages += 1;
+        Stage::set(&args.common, shape, stages).await
+    });
+    tell(&args, &found.await?, started)
 }
 
 fn tell(args: &Args, found: &Found, started: SystemTime) -> Result<Report> {
-    let acks = args.load.acks();
-    let mut figures = Figures::default();
-    let mut latencies = BTreeMap::new();
+    let mut report = Report::empty("find-max", started, args)?;
+    report.window_s = args.common.duration.0.as_secs_f64();
+    let figures = &mut report.figures;
     figures.add("max_messages_per_s", found.best.as_ref().map_or(0.0, |best| best.rate));
     figures.add("trials", found.trials.len() as f64);
-    if let Some(best) = &found.best {
-        let per_s = |count: u64| count as f64 / best.window_s;
-        let (count, rate, cost) = if acks {
-            (best.answered, "max_acks_per_s", "server_cpu_us_per_ack")
-        } else {
-            (best.arrived, "max_deliveries_per_s", "server_cpu_us_per_delivery")
-        };
-        figures.add(rate, per_s(count));
-        figures.add_known(
-            cost,
-            best.server_cpu_s.filter(|_| count > 0).map(|s| s * 1e6 / count as f64),
-        );
-        figures
-            .add_known("server_cpu_percent", best.server_cpu_s.map(|s| s * 100.0 / best.window_s));
-        figures.add("client_cpu_percent", best.client_cpu_s * 100.0 / best.window_s);
-        let lanes = [("delivery", &best.delivery), ("ack", &best.ack)];
-        latencies.extend(
-            lanes
-                .into_iter()
-                .filter(|(_, s)| s.count > 0)
-                .map(|(lane, s)| (lane.to_owned(), s.clone())),
-        );
+    match &found.best {
+        Some(best) => {
+            let (lane, rate, cost) = if args.load.acks() {
+                ("ack", "max_acks_per_s", "server_cpu_us_per_ack")
+            } else {
+                ("delivery", "max_deliveries_per_s", "server_cpu_us_per_delivery")
+            };
+            figures.add(rate, best.arrived as f64 / best.window_s);
+            figures.add_known(cost, best.server_cpu_s.map(|s| s * 1e6 / best.arrived as f64));
+            figures.add_known("server_cpu_percent", best.server_percent());
+            figures.add("client_cpu_percent", best.client_percent());
+            report.latencies.insert(lane.to_owned(), best.latency.clone());
+        }
+        None => report.violations.push(format!("no rate held p99 < {}", args.p99)),
     }
-    let mut errors = BTreeMap::new();
-    if let Some(last) = found.trials.last().filter(|(trial, _)| trial.gone > 0) {
-        errors.insert("connections_lost".to_owned(), last.0.gone as u64);
+    if let Some((last, _)) = found.trials.last() {
+        report.errors.clone_from(&last.errors);
     }
-    let trials: Vec<_> = found.trials.iter().map(|(trial, held)| row(trial, *held, acks)).collect();
-    let columns = ["messages/s", "p50 ms", "p99 ms", "arrived %", "server CPU %", "client CPU %"]
-        .map(str::to_owned)
-        .to_vec();
-    let mut violations = Vec::new();
-    if found.best.is_none() {
-        violations.push(format!("no rate held p99 < {}", args.p99));
-    }
-    Ok(Report {
-        scenario: "find-max".into(),
-        version: env!("CARGO_PKG_VERSION"),
-        started_at: rfc3339(started),
-        machine: Machine::this(),
-        parameters: serde_json::to_value(args).context("the arguments do not serialize")?,
-        window_s: args.common.duration.0.as_secs_f64(),
-        figures,
-        latencies,
-        series: Vec::new(),
-        server: None,
-        sheets: vec![Sheet {
-            title: "rates tried".into(),
-            columns,
-            rows: trials,
-            chart: Chart::Lines,
-        }],
-        graphs: Vec::new(),
-        errors,
-        violations,
-    })
+    let columns = ["messages/s", "p50 ms", "p99 ms", "arrived %", "server CPU %", "client CPU %"];
+    let sheet = Sheet {
+        title: "rates tried".into(),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: found.trials.iter().map(|(trial, held)| row(trial, *held)).collect(),
+    };
+    report.graphs.push(sheet.plot());
+    report.sheets.push(sheet);
+    Ok(report)
 }
 
-fn row(trial: &Trial, held: bool, acks: bool) -> Row {
-    let (summary, wanted) =
-        if acks { (&trial.ack, trial.due) } else { (&trial.delivery, trial.expected) };
+fn row(trial: &Trial, held: bool) -> Row {
     let figures = vec![
         Some(trial.rate),
-        Some(summary.p50_us as f64 / 1000.0),
-        Some(summary.p99_us as f64 / 1000.0),
-        Some(summary.count as f64 * 100.0 / wanted.max(1) as f64),
-        trial.server_cpu_s.map(|s| s * 100.0 / trial.window_s),
-        Some(trial.client_cpu_s * 100.0 / trial.window_s),
+        Some(trial.latency.p50_us as f64 / 1000.0),
+        Some(trial.latency.p99_us as f64 / 1000.0),
+        Some(trial.latency.count as f64 * 100.0 / trial.wanted.max(1) as f64),
+        trial.server_percent(),
+        Some(trial.client_percent()),
     ];
     Row { name: if held { "held" } else { "not held" }.into(), figures }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-    use crate::cli::{Cli, Command};
     use crate::fake::{Fake, Fault};
+    use crate::scenario::parse;
 
     async fn search(fault: Fault, options: &str) -> Report {
         let url = Fake::start(fault).await.url();
-        let line = format!(
-            "greenroom-loadtest find-max --url {url} --warmup 20ms --duration 100ms --senders 1 {options}"
+        let words = format!(
+            "--url {url} --no-progress --warmup 20ms --duration 100ms --senders 1 {options}"
         );
-        match Cli::try_parse_from(line.split_whitespace()).expect("the line is a command").command {
-            Command::FindMax(args) => Box::pin(run(args)).await.expect("it can be run"),
-            command => panic!("{command:?} is another command"),
-        }
+        let args: Args = parse(&words).expect("they are its arguments");
+        Box::pin(run(args)).await.expect("it can be run")
     }
 
     /// What does not depend on how fast this machine is: the server loses the connection at the
@@ -284,12 +210,20 @@ mod tests {
         ];
         assert_eq!(tried, want);
         assert_eq!(report.figures.get("max_messages_per_s"), Some(2000.0));
-        assert!(
-            report.latencies["ack"].count >= 195,
-            "of the best trial: {:?}",
-            report.latencies["ack"]
-        );
+        assert!(report.latencies["ack"].count >= 195, "of the best: {:?}", report.latencies["ack"]);
         assert!(report.violations.is_empty(), "{:?}", report.violations);
+    }
+
+    #[tokio::test]
+    async fn deliveries_are_expected_at_every_subscriber() {
+        for load in ["fanout", "rooms", "fanout-durable", "rooms-durable"] {
+            let options = format!(
+                "--load {load} --from 100 --precision 1000 --p99 1m --rooms 3 --members 4 --subscribers 7"
+            );
+            let report = search(Fault::None, &options).await;
+            assert!(report.violations.is_empty() && report.errors.is_empty(), "{load}: {report:?}");
+            assert_eq!(report.sheets[0].rows[0].figures[3], Some(100.0), "{load}");
+        }
     }
 
     #[tokio::test]

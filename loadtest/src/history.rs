@@ -10,12 +10,11 @@
 //! been told each event once and in order. What each finding means is in [`Kind`]; how this
 //! compares with other checkers is in `docs/testing.md`.
 //!
-//! The data's way: `entry` what is written down, `clock` and `digest` what it is made of, `file`
-//! how it is kept, `check` who judges: `log` the end, `ops`, `reads`, `views` what clients had,
-//! `known` real time, `findings` what came out.
+//! The data's way: `entry` what is written down and `digest` what it is made of, `notes` who writes
+//! it, `reading` the logs in the end, `file` how it is kept, `check` who judges: `log` the end,
+//! `ops`, `reads`, `views` what clients had, `known` real time, `findings` what came out.
 
 pub mod check;
-pub mod clock;
 pub mod command;
 pub mod digest;
 pub mod entry;
@@ -23,15 +22,17 @@ pub mod file;
 pub mod findings;
 mod known;
 mod log;
+pub mod notes;
 mod ops;
+pub mod reading;
 mod reads;
 mod views;
 
-pub use check::{Tally, check};
-pub use clock::Clock;
-pub use digest::{Name, State};
-pub use entry::{Effect, Entry, Event, Follow, Got, History, Page, What};
-pub use findings::{Findings, Kind};
+pub use check::check;
+pub use digest::{Name, Shape, State};
+pub use entry::{Effect, Entry, Event, Follow, Got, History, Moment, Page, What};
+pub use findings::{Findings, Kind, Tally};
+pub use notes::{Clock, Notes};
 
 #[cfg(test)]
 mod tests;

@@ -3,25 +3,26 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use greenroom_protocol::codec::ServerMessage;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::check::SeqCheck;
 use crate::client::{Conn, Failure};
-use crate::glimpse::{Seen, look};
+use crate::glimpse::{Glimpse, Seen};
 use crate::stats::{Board, Lane};
 
 pub mod pace;
 pub mod payload;
 pub mod pending;
+pub mod senders;
 
 pub use pace::Pace;
 pub use payload::Payload;
 pub use pending::{Answered, Asked, Pending};
+pub use senders::{Senders, Sent};
 
-/// Frames that are taken, and requests that are queued, before the other direction has its turn.
+/// Requests that are queued before the other direction has its turn.
 const BATCH: usize = 64;
 /// How long answers may take once sending has stopped.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(15);
@@ -30,12 +31,16 @@ const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 pub struct Peer {
     /// The connection.
     pub conn: Conn,
-    /// Where it counts.
-    pub board: Arc<Board>,
-    /// Its number: spreads counting over threads.
-    pub index: usize,
-    /// Follows its subscription's seqs.
-    pub check: Option<Arc<Mutex<SeqCheck>>>,
+    ear: Ear,
+}
+
+/// What a peer makes of the messages that it reads.
+struct Ear {
+    board: Arc<Board>,
+    check: Option<Arc<Mutex<SeqCheck>>>,
+    glimpse: Glimpse,
+    /// When the messages of one read were meant to be sent.
+    stamps: Vec<u64>,
 }
 
 /// What a peer sends.
@@ -48,28 +53,49 @@ pub struct Plan {
     pub in_flight: usize,
 }
 
+/// The answer to a request.
+enum Answer {
+    Done(i64),
+    Other(ServerMessage),
+}
+
+/// Where a peer that sends stands.
+struct Sending {
+    pending: Pending,
+    /// Acknowledged ops by turn.
+    acked: Vec<u64>,
+    /// The time before which nothing more may be sent.
+    not_before: u64,
+}
+
 impl Peer {
+    /// A connection that counts on `board`, and follows its subscription's seqs in `check`.
+    pub fn new(conn: Conn, board: Arc<Board>, check: Option<Arc<Mutex<SeqCheck>>>) -> Self {
+        let glimpse = Glimpse::new(conn.codec());
+        Self { conn, ear: Ear { board, check, glimpse, stamps: Vec::new() } }
+    }
+
+    /// The most unanswered requests that the server allows.
+    pub fn limit(&self) -> usize {
+        self.conn.hello.limits.max_in_flight as usize
+    }
+
     /// Listens until dropped, or until the connection fails.
     pub async fn listen(mut self) {
-        loop {
-            match self.conn.next().await.and_then(|frame| self.take(&frame).map(drop)) {
-                Ok(()) => {}
-                Err(failure) => return self.board.error(&failure.code()),
-            }
-        }
+        self.listen_until(std::future::pending::<()>()).await;
     }
 
     /// Listens until something else has happened; tells whether the connection still stands.
     pub async fn listen_until(&mut self, until: impl Future) -> bool {
         let mut until = std::pin::pin!(until);
         loop {
-            let frame = tokio::select! {
+            let heard = tokio::select! {
                 biased;
                 _ = &mut until => return true,
-                frame = self.conn.next() => frame,
+                heard = self.hear(|_, _| ()) => heard,
             };
-            if let Err(failure) = frame.and_then(|frame| self.take(&frame).map(drop)) {
-                self.board.error(&failure.code());
+            if let Err(failure) = heard {
+                self.ear.board.error(&failure.code());
                 return false;
             }
         }
@@ -80,15 +106,16 @@ impl Peer {
     /// connection failed.
     pub async fn drive(
         mut self,
-        mut plan: Plan,
-        mut stop: watch::Receiver<bool>,
+        plan: &mut Plan,
+        stop: &mut watch::Receiver<bool>,
     ) -> (Vec<u64>, Option<Self>) {
-        let mut acked = vec![0; plan.payload.entities.len()];
-        match self.send_all(&mut plan, &mut stop, &mut acked).await {
-            Ok(()) => (acked, Some(self)),
+        let acked = vec![0; plan.payload.entities.len()];
+        let mut sending = Sending { pending: Pending::default(), acked, not_before: 0 };
+        match self.send_all(plan, stop, &mut sending).await {
+            Ok(()) => (sending.acked, Some(self)),
             Err(failure) => {
-                self.board.error(&failure.code());
-                (acked, None)
+                self.ear.board.error(&failure.code());
+                (sending.acked, None)
             }
         }
     }
@@ -97,98 +124,91 @@ impl Peer {
         &mut self,
         plan: &mut Plan,
         stop: &mut watch::Receiver<bool>,
-        acked: &mut [u64],
+        sending: &mut Sending,
     ) -> Result<(), Failure> {
-        let mut pending = Pending::default();
         let mut timer = Box::pin(sleep_until(Instant::now()));
-        let mut not_before = 0;
-        let mut stopping = *stop.borrow();
+        let mut stopping = false;
         loop {
-            let mut queued = 0;
-            let now = self.board.now_us();
-            while !stopping
-                && queued < BATCH
-                && pending.count() < plan.in_flight
-                && now >= not_before
-            {
-                let Some(intended) = plan.pace.due(now) else { break };
-                let (turn, call) = plan.payload.next(intended);
-                let id = self.conn.feed(&call).await?;
-                pending.add(id, Asked { intended, turn });
-                self.board.sent();
-                queued += 1;
+            let stops = *stop.borrow_and_update() && !stopping;
+            if stops {
+                stopping = true;
+                timer.as_mut().reset(Instant::now() + LAST_ANSWERS_WITHIN);
             }
-            if queued > 0 {
-                self.conn.flush().await?;
+            // What was due before the stop is sent all the same.
+            if stops || !stopping {
+                self.send_due(plan, sending).await?;
             }
-            if stopping && pending.count() == 0 {
+            if stopping && sending.pending.count() == 0 {
                 return Ok(());
             }
-            let wake = plan.pace.next().max(not_before);
-            let waits = !stopping && pending.count() < plan.in_flight;
+            let waits = !stopping && sending.pending.count() < plan.in_flight;
             if waits {
-                let wake = Instant::from_std(self.board.instant(wake));
+                let wake = plan.pace.next().max(sending.not_before);
+                let wake = Instant::from_std(self.ear.board.instant(wake));
                 if timer.deadline() != wake {
                     timer.as_mut().reset(wake);
                 }
             }
             tokio::select! {
                 biased;
-                frame = self.conn.next() => {
-                    let mut frame = Some(frame);
-                    for _ in 0..BATCH {
-                        let Some(taken) = frame.take() else { break };
-                        if let Some(answer) = self.take(&taken?)? {
-                            not_before = self.answered(&mut pending, answer, acked, not_before);
-                        }
-                        frame = self.conn.next().now_or_never();
-                    }
-                    if let Some(taken) = frame
-                        && let Some(answer) = self.take(&taken?)?
-                    {
-                        not_before = self.answered(&mut pending, answer, acked, not_before);
-                    }
-                }
+                heard = self.hear(|board, answer| sending.take(board, answer)) => heard?,
                 () = &mut timer, if waits || stopping => {
                     if stopping {
                         return Err(Failure::Timeout("answer"));
                     }
                 }
-                _ = stop.changed(), if !stopping => {
-                    stopping = true;
-                    timer.as_mut().reset(Instant::now() + LAST_ANSWERS_WITHIN);
+                changed = stop.changed(), if !stopping => {
+                    // Whoever could have said so is gone.
+                    if changed.is_err() {
+                        return Ok(());
+                    }
                 }
             }
         }
     }
 
-    /// Counts an answer; returns the time before which nothing more may be sent.
-    fn answered(
-        &self,
-        pending: &mut Pending,
-        answer: ServerMessage,
-        acked: &mut [u64],
-        not_before: u64,
-    ) -> u64 {
-        match pending.answer(answer) {
-            Answered::Done(asked) => {
-                self.board.record(Lane::Ack, self.index, asked.intended);
-                acked[asked.turn] += 1;
-                not_before
+    /// Sends what is due, as far as there is room.
+    async fn send_due(&mut self, plan: &mut Plan, sending: &mut Sending) -> Result<(), Failure> {
+        let now = self.ear.board.now_us();
+        for _ in 0..BATCH {
+            if sending.pending.count() >= plan.in_flight || now < sending.not_before {
+                break;
             }
-            Answered::Refused(_, error) => {
-                self.board.error(error.data.code.as_str());
-                let wait =
-                    error.data.retry_after_ms.map_or(0, |ms| self.board.now_us() + ms * 1000);
-                not_before.max(wait)
+            let Some(intended) = plan.pace.due(now) else { break };
+            let (turn, call) = plan.payload.next(intended);
+            if plan.payload.answered {
+                let id = self.conn.feed(&call);
+                sending.pending.add(id, Asked { intended, turn });
+            } else {
+                self.conn.tell(&call);
             }
-            Answered::Unasked => not_before,
+            self.ear.board.sent();
         }
+        self.conn.flush().await
     }
 
+    /// Reads once, counts what came, and hands answers on.
+    async fn hear(&mut self, mut answered: impl FnMut(&Board, Answer)) -> Result<(), Failure> {
+        let Self { conn, ear } = self;
+        let mut failure = None;
+        let read = conn.read(|frame| match ear.take(frame) {
+            Ok(Some(answer)) => answered(&ear.board, answer),
+            Ok(None) => {}
+            Err(error) => {
+                failure.get_or_insert(error);
+            }
+        });
+        let read = read.await;
+        ear.board.record_all(Lane::Delivery, &ear.stamps);
+        ear.stamps.clear();
+        failure.map_or(read, Err)
+    }
+}
+
+impl Ear {
     /// Takes one frame; hands answers on.
-    fn take(&mut self, frame: &[u8]) -> Result<Option<ServerMessage>, Failure> {
-        let t = match look(self.conn.codec(), frame).map_err(Failure::NotUnderstood)? {
+    fn take(&mut self, frame: &[u8]) -> Result<Option<Answer>, Failure> {
+        let t = match self.glimpse.look(frame).map_err(Failure::NotUnderstood)? {
             Seen::Event { seq, t } => {
                 if let Some(check) = &self.check {
                     check.lock().expect("no holder panics").event(seq);
@@ -196,6 +216,7 @@ impl Peer {
                 t
             }
             Seen::Signal { t } => t,
+            Seen::Done(id) => return Ok(Some(Answer::Done(id))),
             Seen::Other(ServerMessage::Notification { method, .. }) => {
                 // A reset, or a goodbye: neither belongs into a load test.
                 if method != "presence" {
@@ -203,13 +224,35 @@ impl Peer {
                 }
                 return Ok(None);
             }
-            Seen::Other(answer) => return Ok(Some(answer)),
+            Seen::Other(answer) => return Ok(Some(Answer::Other(answer))),
         };
         match t {
-            Some(t) => self.board.record(Lane::Delivery, self.index, t),
+            Some(t) => self.stamps.push(t),
             None => self.board.count(Lane::Delivery),
         }
         Ok(None)
+    }
+}
+
+impl Sending {
+    /// Counts an answer, and keeps to the wait that a refusal asks for.
+    fn take(&mut self, board: &Board, answer: Answer) {
+        let answered = match answer {
+            Answer::Done(id) => self.pending.done(id),
+            Answer::Other(answer) => self.pending.answer(answer),
+        };
+        match answered {
+            Answered::Done(asked) => {
+                board.record(Lane::Ack, asked.intended);
+                self.acked[asked.turn] += 1;
+            }
+            Answered::Refused(_, error) => {
+                board.error(error.data.code.as_str());
+                let wait = error.data.retry_after_ms.map_or(0, |ms| board.now_us() + ms * 1000);
+                self.not_before = self.not_before.max(wait);
+            }
+            Answered::Unasked => {}
+        }
     }
 }
 

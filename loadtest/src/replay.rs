@@ -1,35 +1,41 @@
 //! `replay`: IRC logs again, at another speed. Each nick is a session, each file a room; lines are
-//! durable posts in their original order, and in the end everybody must have seen every line that
-//! was said while they were there: once, in order.
+//! durable posts in their original order. Everything that is said and heard is written down as a
+//! [`history`](crate::history), and judged as one: everybody must have seen every line that was said
+//! while they were there, once, in order.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::common::Common;
+use crate::history::reading::Reading;
+use crate::history::{Clock, History, Notes, command};
 use crate::irc;
 use crate::report::Report;
 use crate::run::Run;
+use crate::scenario::Scenario;
 use crate::stats::Lane;
 
-mod history;
-mod judge;
-mod keep;
 mod plan;
 mod room;
 mod session;
 pub mod verify;
 
-use judge::Tally;
-use keep::Keeper;
 use plan::Plan;
+use room::Room;
+use session::{Keeper, Stage};
+
+/// Failures that are told in words; the rest is only counted.
+const MAX_TOLD: usize = 10;
 
 /// `--duration` and `--warmup` mean nothing here: the logs tell how long it takes.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
+    /// The arguments that every scenario takes.
     #[command(flatten)]
     #[serde(flatten)]
     pub common: Common,
@@ -40,7 +46,7 @@ pub struct Args {
     /// How many times faster than it was
     #[arg(long, default_value_t = 100.0)]
     pub speed: f64,
-    /// Write down what was acknowledged, for `verify`
+    /// Write down what was sent and acknowledged, for `verify`
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     pub keep: Option<PathBuf>,
@@ -49,55 +55,79 @@ pub struct Args {
     pub kind: String,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// Where the run could not be made: a file that cannot be read, a server that does not answer at
-/// all.
-pub async fn run(args: Args) -> Result<Report> {
+impl Scenario for Args {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
+    }
+
+    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
+        Box::pin(run(*self))
+    }
+}
+
+async fn run(args: Args) -> Result<Report> {
     if !(args.speed.is_finite() && args.speed > 0.0) {
         bail!("`--speed` must be more than 0");
     }
     let run = Arc::new(Run::new("replay", &args.common).await?);
-    let keeper = args.keep.as_deref().map(Keeper::create).transpose()?.map(Arc::new);
-    let mut rooms = Vec::new();
+    let name_of = |(index, file): (usize, &PathBuf)| {
+        run.entity(&args.kind, format!("{index}-{}", name(file)))
+    };
+    let entities = args.files.iter().enumerate().map(name_of).collect::<Result<Vec<_>>>()?;
+    let clock = Clock::start();
+    let keeper = args.keep.as_deref().map(|file| Keeper::create(file, &entities)).transpose()?;
+    let keeper = keeper.map(Arc::new);
+    // Those who were there before the first line come first, so that nothing of their coming is in
+    // the figures.
+    let (mut ready, mut lines, mut notices, mut sessions) = (Vec::new(), 0, 0, 0);
     for (index, file) in args.files.iter().enumerate() {
         let log =
             std::fs::read(file).with_context(|| format!("`{}` cannot be read", file.display()))?;
         let plan = Plan::new(&irc::parse(&String::from_utf8_lossy(&log)));
-        let entity = run.entity(&args.kind, format!("{index}-{}", name(file)))?;
-        rooms.push(room::Room::new(run.clone(), entity, plan, args.speed, keeper.clone()));
-    }
-
-    // Those who were there before the first line come first, so that nothing of their coming is in
-    // the figures.
-    let mut ready = Vec::new();
-    for room in rooms {
+        let stage = Stage::new(&run, &clock, (index, &entities[index]), &plan, keeper.clone());
+        lines += plan.lines.len();
+        notices += plan.notices;
+        let room = Room::new(stage, plan, args.speed, sessions);
+        sessions += room.sessions();
         ready.push(room.fill().await?);
     }
     let mut playing = JoinSet::new();
     for room in ready {
         playing.spawn(room.play());
     }
-    let mut tally = Tally::default();
-    let window = run
-        .measure(Lane::Delivery, async {
-            while let Some(room) = playing.join_next().await {
-                match room {
-                    Ok(outcome) => tally += outcome.judge(),
-                    Err(error) => tally.failures.push(format!("a room's task failed: {error}")),
+    let (mut entries, mut failures) = (Vec::new(), Vec::new());
+    let everything = async {
+        while let Some(room) = playing.join_next().await {
+            match room {
+                Ok(heard) => {
+                    entries.extend(heard.entries);
+                    failures.extend(heard.failures);
                 }
+                Err(error) => failures.push(format!("a room's task failed: {error}")),
             }
-        })
-        .await?;
+        }
+    };
+    let window = Box::pin(run.measure(Lane::Delivery, everything)).await?;
+    let mut notes = Notes::of(sessions, &clock);
+    let mut checker = run.open_patiently(0, "checker", Vec::new()).await?;
+    Reading::Last.all(&mut checker.conn, &entities, &mut notes).await?;
+    entries.append(&mut notes.entries);
     run.progress.done();
 
     let mut report = Report::new("replay", &run, &args, window)?;
-    let files = args.files.iter().map(|file| serde_json::Value::from(name(file))).collect();
     if let Some(parameters) = report.parameters.as_object_mut() {
-        parameters.insert("files".into(), files);
+        let files: Vec<_> = args.files.iter().map(|file| name(file)).collect();
+        parameters.insert("files".into(), files.into());
     }
-    tally.tell(&mut report);
+    for (name, count) in [("lines", lines), ("notices_skipped", notices), ("sessions", sessions)] {
+        report.figures.add(name, count as f64);
+    }
+    let tally = command::judge(&History { entities, entries }, &mut report);
+    report.expect_none(lines as u64 - tally.acked, "lines were not acknowledged");
+    report.expect_none(tally.snapshots, "subscriptions were reset");
+    let more = failures.len().saturating_sub(MAX_TOLD);
+    report.violations.extend(failures.into_iter().take(MAX_TOLD));
+    report.expect_none(more as u64, "more failures");
     Ok(report)
 }
 

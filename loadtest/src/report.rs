@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::common::Common;
-use crate::machine::{Machine, rfc3339};
+use crate::common::Output;
+use crate::machine::Machine;
 use crate::run::{Run, Window};
 use crate::server_use::ServerUse;
 use crate::stats::{Lane, Sample, Summary};
 
-pub mod graph;
 mod html;
-mod plot;
+pub mod plot;
 pub mod sheet;
 mod table;
 
@@ -46,9 +46,9 @@ pub struct Report {
     /// Tables of figures side by side, where there is something to compare.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sheets: Vec<sheet::Sheet>,
-    /// More lines over time, where the scenario watches more than its series.
+    /// More plots, where the scenario shows more than what every report has.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub graphs: Vec<graph::Graph>,
+    pub graphs: Vec<plot::Plot>,
     /// Errors by name: the server's codes, close codes, and failures of connections.
     pub errors: BTreeMap<String, u64>,
     /// Promises that were not kept, in words; with any, the exit code is 1.
@@ -73,7 +73,6 @@ impl Figures {
     }
 
     /// One by its name.
-    #[cfg(test)]
     pub fn get(&self, name: &str) -> Option<f64> {
         self.0.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
     }
@@ -90,18 +89,39 @@ impl Serialize for Figures {
 }
 
 impl Report {
+    /// A report with nothing in it but what was run, where and when.
+    ///
+    /// # Errors
+    /// Where the arguments do not serialize.
+    pub fn empty(scenario: &str, started: SystemTime, args: &impl Serialize) -> Result<Self> {
+        Ok(Self {
+            scenario: scenario.to_owned(),
+            version: env!("CARGO_PKG_VERSION"),
+            started_at: humantime::format_rfc3339_seconds(started).to_string(),
+            machine: Machine::this(),
+            parameters: serde_json::to_value(args).context("the arguments do not serialize")?,
+            window_s: 0.0,
+            figures: Figures::default(),
+            latencies: BTreeMap::new(),
+            series: Vec::new(),
+            server: None,
+            sheets: Vec::new(),
+            graphs: Vec::new(),
+            errors: BTreeMap::new(),
+            violations: Vec::new(),
+        })
+    }
+
     /// A report of `run`, with all that its board and its window tell.
     ///
     /// # Errors
     /// Where the arguments do not serialize.
     pub fn new(scenario: &str, run: &Run, args: &impl Serialize, window: Window) -> Result<Self> {
-        let board = &run.board;
-        let mut figures = Figures::default();
-        let per_second = |count: u64| count as f64 / window.seconds.max(1e-9);
-        let latencies =
-            Lane::ALL.into_iter().map(|lane| (lane.name().to_owned(), board.summary(lane)));
-        let latencies: BTreeMap<_, _> =
-            latencies.filter(|(_, summary)| summary.count > 0).collect();
+        let (board, seconds) = (&run.board, window.seconds.max(1e-9));
+        let mut report = Self::empty(scenario, run.started, args)?;
+        let latencies = Lane::ALL.map(|lane| (lane.name().to_owned(), board.summary(lane)));
+        report.latencies.extend(latencies.into_iter().filter(|(_, summary)| summary.count > 0));
+        let figures = &mut report.figures;
         if board.sent_ever() > 0 {
             figures.add("sent", board.sent_ever() as f64);
         }
@@ -113,33 +133,17 @@ impl Report {
             let count = board.in_window(lane);
             if board.ever(lane) > 0 {
                 figures.add(total, board.ever(lane) as f64);
-                figures.add(rate, per_second(count));
-                figures.add_known(
-                    cost,
-                    window.server.cpu_s.filter(|_| count > 0).map(|s| s * 1e6 / count as f64),
-                );
+                figures.add(rate, count as f64 / seconds);
+                let cpu_s = window.server.cpu_s.filter(|_| count > 0);
+                figures.add_known(cost, cpu_s.map(|s| s * 1e6 / count as f64));
             }
         }
-        figures.add_known(
-            "server_cpu_percent",
-            window.server.cpu_s.map(|s| s * 100.0 / window.seconds.max(1e-9)),
-        );
-        Ok(Self {
-            scenario: scenario.to_owned(),
-            version: env!("CARGO_PKG_VERSION"),
-            started_at: rfc3339(run.started),
-            machine: Machine::this(),
-            parameters: serde_json::to_value(args).context("the arguments do not serialize")?,
-            window_s: window.seconds,
-            figures,
-            latencies,
-            series: window.series,
-            server: Some(window.server).filter(|server| server.cpu_s.is_some()),
-            sheets: Vec::new(),
-            graphs: Vec::new(),
-            errors: board.errors(),
-            violations: Vec::new(),
-        })
+        let cpu_s = window.server.cpu_s;
+        figures.add_known("server_cpu_percent", cpu_s.map(|s| s * 100.0 / seconds));
+        (report.window_s, report.series) = (window.seconds, window.series);
+        report.server = cpu_s.is_some().then_some(window.server);
+        report.errors = board.errors();
+        Ok(report)
     }
 
     /// Notes a promise that was not kept, if `count` is not zero.
@@ -155,51 +159,28 @@ impl Report {
 ///
 /// # Errors
 /// Where a file cannot be written.
-pub fn deliver(reports: &[Report], common: &Common) -> Result<()> {
-    deliver_to(reports, common.json.as_deref(), common.html.as_deref())
-}
-
-/// The same for commands without the common arguments.
-///
-/// # Errors
-/// Where a file cannot be written.
-pub fn deliver_to(reports: &[Report], json: Option<&Path>, html: Option<&Path>) -> Result<()> {
+pub fn deliver(reports: &[Report], output: &Output) -> Result<()> {
     for report in reports {
         print!("{}", table::render(report));
     }
-    if let Some(path) = json {
+    if let Some(path) = &output.json {
         let json = match reports {
             [report] => serde_json::to_string_pretty(report),
             reports => serde_json::to_string_pretty(reports),
         };
         write(path, json.context("the report does not serialize")? + "\n")?;
     }
-    if let Some(path) = html {
+    if let Some(path) = &output.html {
         write(path, html::page(reports))?;
     }
     Ok(())
 }
 
-/// Writes each plot of a report's tables as an SVG file of its own, named by scenario and table.
+/// Writes a file.
 ///
 /// # Errors
-/// Where a file cannot be written.
-pub fn draw(report: &Report, dir: &Path) -> Result<()> {
-    std::fs::create_dir_all(dir).with_context(|| format!("`{}` cannot be made", dir.display()))?;
-    for sheet in &report.sheets {
-        if let Some(svg) = sheet.svg() {
-            let words = format!("{} {}", report.scenario, sheet.title).to_lowercase();
-            let words: Vec<_> = words
-                .split(|c: char| !c.is_alphanumeric())
-                .filter(|word| !word.is_empty())
-                .collect();
-            write(&dir.join(words.join("-")).with_extension("svg"), svg)?;
-        }
-    }
-    Ok(())
-}
-
-fn write(path: &Path, content: String) -> Result<()> {
+/// Where that is not possible.
+pub fn write(path: &Path, content: String) -> Result<()> {
     std::fs::write(path, content).with_context(|| format!("`{}` cannot be written", path.display()))
 }
 

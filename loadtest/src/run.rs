@@ -11,7 +11,7 @@ use greenroom_protocol::params::{EventPolicy, SignalPolicy, Subscribe};
 use greenroom_protocol::results::Subscribed;
 use tokio::time::sleep;
 
-use crate::client::{Conn, Failure, Target, Tokens};
+use crate::client::{Conn, Failure, Target, Tokens, Who};
 use crate::common::Common;
 use crate::progress::Progress;
 use crate::server_use::{ServerUse, Source};
@@ -72,7 +72,7 @@ impl Run {
         Ok(Self {
             common: common.clone(),
             target: Arc::new(target),
-            board: Arc::new(Board::new(common.threads)),
+            board: Arc::new(Board::default()),
             source,
             progress: Progress::new(scenario, !common.no_progress),
             started,
@@ -86,7 +86,7 @@ impl Run {
     /// Where `kind`, or the name given with `--run`, does not fit the grammar.
     pub fn entity(&self, kind: &str, name: impl std::fmt::Display) -> Result<EntityId> {
         let id = format!("{kind}:lt-{}-{name}", self.name);
-        EntityId::parse(&id).with_context(|| format!("`{id}` is no entity id"))
+        EntityId::parse(&id).with_context(|| format!("`{id}` is not a valid entity id"))
     }
 
     /// Opens `count` connections, `at_once` at a time; `who` tells each one's user and
@@ -151,9 +151,10 @@ impl Run {
         subscriptions: Vec<Subscribe>,
     ) -> Result<Opened, Failure> {
         let began = self.board.now_us();
-        match Conn::open(&self.target, user, subscriptions).await {
+        let who = Who { number: index, ..user.into() };
+        match Conn::open(&self.target, who, subscriptions).await {
             Ok((conn, subscribed)) => {
-                self.board.record(Lane::Connect, index, began);
+                self.board.record(Lane::Connect, began);
                 Ok(Opened { index, conn, subscribed })
             }
             Err(failure) => {

@@ -55,10 +55,10 @@ const ENVIRONMENT: [(&str, &str); 24] = [
 /// Which server is started, and how.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct ServerArgs {
-    /// The server's binary
+    /// A server's binary to start for this run, on free ports and with an empty store
     #[arg(long = "server", value_name = "PATH")]
     #[serde(rename = "server")]
-    pub binary: PathBuf,
+    pub binary: Option<PathBuf>,
     /// The server's configuration file; without one its limits are raised out of the way
     #[arg(long, value_name = "FILE")]
     pub server_config: Option<PathBuf>,
@@ -76,6 +76,7 @@ pub struct ServerArgs {
 
 /// How servers are started; two servers of one setup have the same data, one after the other.
 pub struct Setup {
+    binary: PathBuf,
     args: ServerArgs,
     dir: TempDir,
     /// Environment besides what every server gets.
@@ -100,11 +101,12 @@ impl Setup {
     /// With an empty directory.
     ///
     /// # Errors
-    /// Where there is no room for one.
+    /// Where no server was named, or there is no room for a directory.
     pub fn new(args: &ServerArgs) -> Result<Self> {
+        let binary = args.binary.clone().context("`--server PATH` is required")?;
         let dir = TempDir::with_prefix("greenroom-loadtest-")
             .context("there is no temporary directory")?;
-        Ok(Self { args: args.clone(), dir, environment: Vec::new(), limits_count: false })
+        Ok(Self { binary, args: args.clone(), dir, environment: Vec::new(), limits_count: false })
     }
 
     /// Leaves the server's limits as they are by default: they are what is measured.
@@ -115,23 +117,6 @@ impl Setup {
     /// Sets one more variable of the server's environment, which `--server-env` may set otherwise.
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
-    }
-
-    /// Lets nobody in without a token. Returns the file with the HS256 secret that tokens are to be
-    /// signed with.
-    ///
-    /// # Errors
-    /// Where the file cannot be written.
-    pub fn demand_tokens(&mut self) -> Result<PathBuf> {
-        let file = self.dir().join("secret");
-        // It guards a server on loopback that lives for minutes, so chance of this kind will do.
-        let secret: String =
-            std::iter::repeat_with(|| format!("{:016x}", fastrand::u64(..))).take(4).collect();
-        std::fs::write(&file, secret)
-            .with_context(|| format!("`{}` cannot be written", file.display()))?;
-        self.set("GREENROOM_AUTH__SECRET_FILE", &file.to_string_lossy());
-        self.set("GREENROOM_AUTH__ANONYMOUS", "false");
-        Ok(file)
     }
 
     /// The directory.
@@ -155,10 +140,10 @@ impl Setup {
         let mut command = match &args.server_cpus {
             Some(cpus) => {
                 let mut command = Command::new("taskset");
-                command.args(["-c", cpus]).arg(&args.binary);
+                command.args(["-c", cpus]).arg(&self.binary);
                 command
             }
-            None => Command::new(&args.binary),
+            None => Command::new(&self.binary),
         };
         command.arg("serve");
         if let Some(config) = &args.server_config {

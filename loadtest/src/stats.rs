@@ -5,5 +5,5 @@ pub mod latency;
 pub mod series;
 
 pub use board::{Board, Lane};
-pub use latency::Summary;
+pub use latency::{Latencies, Summary};
 pub use series::Sample;

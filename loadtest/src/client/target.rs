@@ -9,11 +9,6 @@ use greenroom_protocol::CodecKind;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
-
-use super::Failure;
 
 /// How long a minted token is valid.
 const TOKEN_LASTS: Duration = Duration::from_secs(24 * 3600);
@@ -76,7 +71,8 @@ impl Tokens {
 
 /// A server, and how to talk to it.
 pub struct Target {
-    uri: Uri,
+    host: String,
+    path: String,
     addresses: Vec<SocketAddr>,
     /// The codec to ask for.
     pub codec: CodecKind,
@@ -94,21 +90,19 @@ impl Target {
     /// # Errors
     /// Where the URL is not `ws://host[:port]/path`, or its host is not known.
     pub async fn new(url: &str, codec: CodecKind, tokens: Tokens) -> Result<Self> {
-        let uri: Uri = url.parse().with_context(|| format!("`{url}` is no URL"))?;
-        if uri.scheme_str() != Some("ws") {
-            bail!(
-                "`{url}` does not begin with `ws://`; this harness measures the server without TLS"
-            );
-        }
-        let host =
-            uri.host().with_context(|| format!("`{url}` names no host"))?.trim_matches(['[', ']']);
-        let port = uri.port_u16().unwrap_or(80);
-        let addresses: Vec<_> = tokio::net::lookup_host((host, port))
+        let Some(rest) = url.strip_prefix("ws://") else {
+            bail!("`{url}` does not begin with `ws://`: this harness measures without TLS");
+        };
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
+        let place = if has_port { host.to_owned() } else { format!("{host}:80") };
+        let addresses: Vec<_> = tokio::net::lookup_host(&place)
             .await
-            .with_context(|| format!("`{host}` is not known"))?
+            .with_context(|| format!("`{place}` cannot be resolved"))?
             .collect();
         Ok(Self {
-            uri,
+            host: host.to_owned(),
+            path: format!("/{path}"),
             addresses,
             codec,
             tokens,
@@ -119,20 +113,12 @@ impl Target {
 
     /// The host, as requests name it.
     pub fn host(&self) -> &str {
-        self.uri.authority().map_or("", |authority| authority.as_str())
+        &self.host
     }
 
     /// The path to ask for.
     pub fn path(&self) -> &str {
-        self.uri.path()
-    }
-
-    /// A TCP connection.
-    ///
-    /// # Errors
-    /// That of the last address that was tried.
-    pub async fn dial(&self) -> std::io::Result<TcpStream> {
-        self.dial_nth(0).await
+        &self.path
     }
 
     /// Connection number `n` of many, so many that one address of this machine has not enough ports
@@ -140,7 +126,7 @@ impl Target {
     ///
     /// # Errors
     /// That of the last address that was tried.
-    pub async fn dial_nth(&self, n: usize) -> std::io::Result<TcpStream> {
+    pub async fn dial(&self, n: usize) -> std::io::Result<TcpStream> {
         let mut last = std::io::ErrorKind::AddrNotAvailable.into();
         for address in &self.addresses {
             let socket =
@@ -160,15 +146,6 @@ impl Target {
             }
         }
         Err(last)
-    }
-
-    /// The upgrade request.
-    pub(super) fn request(&self) -> Result<Request, Failure> {
-        let mut request = self.uri.clone().into_client_request().map_err(Failure::Handshake)?;
-        request
-            .headers_mut()
-            .insert("sec-websocket-protocol", HeaderValue::from_static(self.codec.subprotocol()));
-        Ok(request)
     }
 }
 
@@ -192,6 +169,7 @@ mod tests {
     async fn urls() {
         for (url, ok) in [
             ("ws://127.0.0.1:1/ws", true),
+            ("ws://127.0.0.1", true),
             ("ws://[::1]:1/ws", true),
             ("wss://127.0.0.1/ws", false),
             ("http://x", false),
@@ -229,7 +207,7 @@ mod tests {
         for (n, from) in
             [(0, "127.0.0.1"), (9_999, "127.0.0.1"), (10_000, "127.0.0.2"), (19_999, "127.0.0.2")]
         {
-            let dialled = target.dial_nth(n).await.expect("somebody listens");
+            let dialled = target.dial(n).await.expect("somebody listens");
             assert_eq!(
                 dialled.local_addr().expect("it is connected").ip().to_string(),
                 from,

@@ -6,14 +6,7 @@ use super::*;
 use crate::fake::{Fake, Fault};
 
 fn subscribe(entity: &str) -> Subscribe {
-    let entity = entity.parse().expect("it is an entity id");
-    Subscribe {
-        entity,
-        after: None,
-        events: Default::default(),
-        signals: Default::default(),
-        presence: false,
-    }
+    crate::run::subscribe(&entity.parse().expect("it is an entity id"))
 }
 
 #[tokio::test]
@@ -23,7 +16,7 @@ async fn a_connection_says_hello_asks_and_leaves_in_both_codecs() {
         let target =
             Target::new(&server.url(), codec, Tokens::Anonymous).await.expect("the URL is good");
         let (mut conn, subscribed) =
-            Conn::open(&target, "ann", vec![subscribe("room:a"), subscribe("room:b")])
+            Conn::open(&target, "ann".into(), vec![subscribe("room:a"), subscribe("room:b")])
                 .await
                 .expect("it opens");
         assert_eq!(
@@ -43,7 +36,7 @@ async fn failures_have_names() {
     let target = Target::new(&server.url(), CodecKind::Json, Tokens::Anonymous)
         .await
         .expect("the URL is good");
-    let (mut conn, _) = Conn::open(&target, "ann", Vec::new()).await.expect("it opens");
+    let (mut conn, _) = Conn::open(&target, "ann".into(), Vec::new()).await.expect("it opens");
     let presence = params::Presence {
         entity: subscribe("room:a").entity,
         action: PresenceAction::List,
@@ -59,6 +52,7 @@ async fn failures_have_names() {
     let nobody = Target::new(&format!("ws://{free}/ws"), CodecKind::Json, Tokens::Anonymous)
         .await
         .expect("the URL is good");
-    let failure = Conn::open(&nobody, "ann", Vec::new()).await.err().expect("nobody listens");
+    let failure =
+        Conn::open(&nobody, "ann".into(), Vec::new()).await.err().expect("nobody listens");
     assert_eq!(failure.code(), "tcp_connection_refused");
 }

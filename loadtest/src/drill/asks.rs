@@ -6,8 +6,7 @@ use greenroom_protocol::{Call, EntityId, RawJson, Seq, params};
 use serde_json::Error;
 
 use super::stage::Target;
-use crate::history::clock::Moment;
-use crate::history::{Event, Page, State, What};
+use crate::history::{Event, Moment, Page, State, What};
 
 /// Events in a page; less than what comes between two reads, so that pages are cut.
 const PAGE: u32 = 20;

@@ -19,11 +19,8 @@ use super::pause::Pause;
 use super::pending::{Pending, Standing};
 use super::record::{Post, Record};
 use super::stage::{Phase, Stage};
-use super::ulid;
-use crate::client::{Conn, Failure};
-use crate::history::clock::Moment;
-use crate::history::digest::Shape;
-use crate::history::{Event, Follow, Got, Name, State, What};
+use crate::client::{Conn, Failure, Who};
+use crate::history::{Follow, Got, Moment, Name, Shape, State, What};
 use crate::run::subscribe;
 use crate::stats::Lane;
 
@@ -79,14 +76,14 @@ impl Member {
         let soon = |every: Duration| Instant::now() + every.mul_f64(fastrand::f64());
         Self {
             index,
-            client: ulid::new(),
+            client: ulid::Ulid::new().to_string(),
             user: String::new(),
             views: stage
                 .targets_of(index)
                 .into_iter()
                 .map(|target| View { target, position: None })
                 .collect(),
-            record: Record::new(Arc::clone(&stage), index),
+            record: Record::new(&stage, index),
             ops: 0,
             unanswered: BTreeMap::new(),
             reads: 0,
@@ -141,11 +138,11 @@ impl Member {
             ..subscribe(&self.stage.targets[view.target].id)
         };
         let wanted = self.views.iter().map(wanted).collect();
-        let (began, asked) = (self.stage.run.board.now_us(), self.record.now());
-        let name = format!("drill-{}", self.index);
-        let (conn, subscribed) =
-            Conn::open_as(&self.stage.run.target, &name, Some(self.client.clone()), wanted).await?;
-        self.stage.run.board.record(Lane::Connect, self.index, began);
+        let (began, asked) = (self.stage.run.board.now_us(), self.record.notes.now());
+        let (user, client) = (format!("drill-{}", self.index), Some(self.client.clone()));
+        let who = Who { user, client, ..Who::default() };
+        let (conn, subscribed) = Conn::open(&self.stage.run.target, who, wanted).await?;
+        self.stage.run.board.record(Lane::Connect, began);
         let user = conn.hello.user.clone();
         if conn.hello.client != self.client {
             self.record.failures.push(format!("client {} was given another client id", self.index));
@@ -169,24 +166,14 @@ impl Member {
 
     /// Takes what a subscription answered.
     fn resume(&mut self, view: usize, asked: Moment, answer: Subscribed) {
-        let Subscribed { epoch, seq, events, snapshot, reason, .. } = answer;
         let Some(View { target, position }) = self.views.get_mut(view) else { return };
-        let got = match (events, snapshot) {
-            (Some(events), _) => {
-                if !events.is_empty() {
-                    self.pause.heard(Instant::now(), !self.unanswered.is_empty());
-                }
-                Got::Events(events.iter().map(Event::from).collect())
-            }
-            (None, snapshot) => {
-                let state =
-                    State::read(self.stage.targets[*target].shape, &snapshot.unwrap_or_default());
-                Got::Snapshot { state, reason }
-            }
-        };
-        let after = position.replace(Position { epoch: epoch.clone(), seq });
-        self.record
-            .note(*target, What::Followed(Box::new(Follow { asked, after, epoch, seq, got })));
+        let new = Position { epoch: answer.epoch.clone(), seq: answer.seq };
+        let shape = self.stage.targets[*target].shape;
+        let follow = Follow::answered(asked, position.replace(new), shape, answer);
+        if matches!(&follow.got, Got::Events(events) if !events.is_empty()) {
+            self.pause.heard(Instant::now(), !self.unanswered.is_empty());
+        }
+        self.record.notes.note(*target, What::Followed(Box::new(follow)));
     }
 
     /// Lives on one connection; ends well when the drill is over.
@@ -238,15 +225,15 @@ impl Member {
             op.due = None;
             if op.standing == Standing::New {
                 // Before anything of it is sent.
-                self.record.note(op.target, What::Invoked { op: op.name, effect: op.effect });
+                self.record.notes.note(op.target, What::Invoked { op: op.name, effect: op.effect });
                 op.standing = Standing::Sent;
             }
-            op.id = Some(conn.feed(&op.call).await?);
+            op.id = Some(conn.feed(&op.call));
             self.stage.run.board.sent();
             any = true;
         }
         if self.next_read.is_some_and(|due| now >= due) && self.ask.is_none() && self.is_sending() {
-            self.read(conn, now).await?;
+            self.read(conn, now);
             any = true;
         }
         if any {
@@ -296,7 +283,7 @@ impl Member {
     }
 
     /// Asks for the next state or page.
-    async fn read(&mut self, conn: &mut Conn, now: Instant) -> Result<(), Failure> {
+    fn read(&mut self, conn: &mut Conn, now: Instant) {
         self.next_read = self.stage.load.read_every.map(|every| now + every);
         let view = &self.views[usize::try_from(self.reads).unwrap_or(0) % self.views.len()];
         let target = view.target;
@@ -305,10 +292,9 @@ impl Member {
             view.position.as_ref().map_or(0, |position| position.seq),
         );
         self.reads += 1;
-        let asked = self.record.now();
-        let id = conn.feed(&question.call(&self.stage.targets[target].id)).await?;
+        let asked = self.record.notes.now();
+        let id = conn.feed(&question.call(&self.stage.targets[target].id));
         self.ask = Some(Ask { target, question, id, asked });
-        Ok(())
     }
 
     fn take(&mut self, codec: CodecKind, frame: &[u8]) -> Result<(), Failure> {
@@ -327,7 +313,7 @@ impl Member {
                 if let Some(n) = self.asked_as(&id) {
                     self.acknowledged(n, result.parse().map_err(bad)?);
                 } else if let Some(ask) = self.ask.take_if(|ask| RequestId::Number(ask.id) == id) {
-                    self.record.note(
+                    self.record.notes.note(
                         ask.target,
                         ask.answered(&self.stage.targets[ask.target], &result).map_err(bad)?,
                     );
@@ -359,8 +345,8 @@ impl Member {
 
     fn acknowledged(&mut self, n: u64, Sent { seq, epoch, at, duplicate, .. }: Sent) {
         let Some(op) = self.unanswered.remove(&n) else { return };
-        self.record.note(op.target, What::Acked { op: op.name, epoch, seq, at, duplicate });
-        self.stage.run.board.record(Lane::Ack, self.index, op.t);
+        self.record.notes.note(op.target, What::Acked { op: op.name, epoch, seq, at, duplicate });
+        self.stage.run.board.record(Lane::Ack, op.t);
         self.stage.acknowledged(self.index);
         self.pause.heard(Instant::now(), !self.unanswered.is_empty());
     }
@@ -377,7 +363,7 @@ impl Member {
     fn refused(&mut self, n: u64, error: &WireError) {
         let Some(op) = self.unanswered.get_mut(&n) else { return };
         if op.refused(error.data.code) {
-            self.record.note(op.target, What::Refused { op: op.name });
+            self.record.notes.note(op.target, What::Refused { op: op.name });
         }
         if op.is_forlorn() {
             self.forsake();
@@ -400,12 +386,12 @@ impl Member {
             return;
         };
         let view = &mut self.views[view];
-        self.record.note(view.target, What::Told(event.into()));
+        self.record.notes.note(view.target, What::Told(event.into()));
         if let Some(position) = &mut view.position {
             position.seq = position.seq.max(event.seq);
         }
         match event.body.parse::<Post>() {
-            Ok(post) => self.stage.run.board.record(Lane::Delivery, self.index, post.t),
+            Ok(post) => self.stage.run.board.record(Lane::Delivery, post.t),
             Err(_) => self.stage.run.board.count(Lane::Delivery),
         }
         self.pause.heard(Instant::now(), !self.unanswered.is_empty());
@@ -417,7 +403,9 @@ impl Member {
         if let Some(view) = self.view_of(&entity) {
             let view = &mut self.views[view];
             let state = State::read(self.stage.targets[view.target].shape, &snapshot);
-            self.record.note(view.target, What::Reset { epoch: epoch.clone(), seq, state, reason });
+            self.record
+                .notes
+                .note(view.target, What::Reset { epoch: epoch.clone(), seq, state, reason });
             view.position = Some(Position { epoch, seq });
         }
     }

@@ -1,20 +1,15 @@
 //! What one client of a drill remembers.
 
-use std::sync::Arc;
-
 use greenroom_protocol::RawJson;
 use serde::{Deserialize, Serialize};
 
 use super::stage::Stage;
-use crate::history::clock::Moment;
-use crate::history::{Effect, Entry, What};
+use crate::history::{Effect, Notes};
 
 /// All that one client remembers.
 pub struct Record {
-    stage: Arc<Stage>,
-    client: u32,
     /// What happened, in order.
-    pub entries: Vec<Entry>,
+    pub notes: Notes,
     /// Ops without a number whose answer was lost: nobody knows what became of them.
     pub forlorn: u64,
     /// How often it came back.
@@ -27,28 +22,14 @@ pub struct Record {
 
 impl Record {
     /// Nothing yet, of the client with this index.
-    pub fn new(stage: Arc<Stage>, client: usize) -> Self {
-        let client = u32::try_from(client).expect("there are at most 65,536");
+    pub fn new(stage: &Stage, client: usize) -> Self {
         Self {
-            stage,
-            client,
-            entries: Vec::new(),
+            notes: Notes::of(client, &stage.clock),
             forlorn: 0,
             reconnects: 0,
             longest_pause_us: 0,
             failures: Vec::new(),
         }
-    }
-
-    /// Notes what happens now at one of the stage's targets.
-    pub fn note(&mut self, target: usize, what: What) {
-        let entity = u32::try_from(target).expect("there are at most 131,072");
-        self.entries.push(Entry { t: self.stage.clock.now(), client: self.client, entity, what });
-    }
-
-    /// The moment of a request that is about to be sent.
-    pub fn now(&self) -> Moment {
-        self.stage.clock.now()
     }
 }
 

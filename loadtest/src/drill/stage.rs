@@ -8,8 +8,7 @@ use greenroom_protocol::{EntityId, Seq};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::history::Clock;
-use crate::history::digest::Shape;
+use crate::history::{Clock, Shape};
 use crate::run::Run;
 
 /// What clients are to do.
@@ -58,7 +57,7 @@ pub struct Stage {
     /// How much each client sends.
     pub load: Load,
     /// The clock of the history.
-    pub clock: Clock,
+    pub clock: Arc<Clock>,
     acks: Vec<AtomicU64>,
     acked: Notify,
     phase: watch::Sender<Phase>,
@@ -72,7 +71,7 @@ impl Stage {
             run,
             targets,
             load,
-            clock: Clock::new(),
+            clock: Clock::start(),
             acks,
             acked: Notify::new(),
             phase: watch::Sender::new(Phase::Send),

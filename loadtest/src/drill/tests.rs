@@ -1,10 +1,8 @@
 //! Whole clients against a server that behaves, and servers that do not.
 
-use clap::Parser;
-
 use super::*;
-use crate::cli::{Cli, Command};
 use crate::fake::{Fake, Fault};
+use crate::scenario::parse;
 
 /// Two clients that send to a room and a document until each has had 20 ops acknowledged; then the
 /// verdict.
@@ -29,19 +27,8 @@ async fn drill_into(fault: Fault, file: Option<&std::path::Path>) -> Report {
 
 async fn stage(fault: Fault) -> (Args, Arc<Stage>) {
     let server = Fake::start(fault).await;
-    let words = [
-        "greenroom-loadtest",
-        "drill",
-        "--server",
-        "unused",
-        "--no-progress",
-        "--url",
-        &server.url(),
-    ];
-    let Command::Drill(args) = Cli::try_parse_from(words).expect("the line is a command").command
-    else {
-        panic!("it is a drill")
-    };
+    let args: Args = parse(&format!("--server unused --no-progress --url {}", server.url()))
+        .expect("they are its arguments");
     let run = Run::new("drill", &args.common).await.expect("the URL is good");
     let target =
         |(kind, shape)| Target { id: run.entity(kind, 0).expect("it is an entity id"), shape };
@@ -81,13 +68,13 @@ async fn a_history_that_was_written_down_is_judged_alike() {
     let path = dir.path().join("history.jsonl");
     for fault in [Fault::HangUp(6), Fault::Swap(6)] {
         let report = drill_into(fault, Some(&path)).await;
-        let history = general::file::read(&path).expect("it was written");
+        let history = history::file::read(&path).expect("it was written");
         let mut again = Report {
             figures: crate::report::Figures::default(),
             violations: Vec::new(),
             ..report.clone()
         };
-        general::command::judge(&history, &mut again);
+        history::command::judge(&history, &mut again);
         assert_eq!(again.violations, report.violations, "{fault:?}");
         let common = |report: &Report| {
             again

@@ -1,10 +1,11 @@
 //! The search itself: doubling, then halving what lies in between.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::raw::{Stage, Trial};
+use crate::stats::Summary;
 
 /// What share of the messages must arrive for a rate to hold, late or not.
 const ARRIVES: f64 = 0.99;
@@ -13,13 +14,36 @@ const HIGHEST: f64 = 16e6;
 /// And below which.
 const LOWEST: f64 = 0.5;
 
-/// What a rate must hold.
-#[derive(Debug, Clone, Copy)]
-pub struct Budget {
-    /// 99 in a hundred come within it.
-    pub p99: Duration,
-    /// Acknowledgements count; otherwise deliveries.
-    pub acks: bool,
+/// Connections with which a rate is tried.
+pub trait Tried {
+    /// Sends at this many messages a second, and measures it after the warm-up.
+    fn trial(
+        &mut self,
+        rate: f64,
+        warmup: Duration,
+        window: Duration,
+    ) -> impl Future<Output = Result<Trial>>;
+}
+
+/// What one rate led to.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// Messages a second, over all rooms.
+    pub rate: f64,
+    /// The window, in seconds.
+    pub window_s: f64,
+    /// What the messages that were due in the window should lead to, of what counts.
+    pub wanted: u64,
+    /// How many of that came within the window.
+    pub arrived: u64,
+    /// How late that came which was due in the window.
+    pub latency: Summary,
+    /// What the server spent in the window, in CPU seconds.
+    pub server_cpu_s: Option<f64>,
+    /// What this process spent in it.
+    pub client_cpu_s: f64,
+    /// What went wrong so far, by name.
+    pub errors: BTreeMap<String, u64>,
 }
 
 /// How to search.
@@ -34,8 +58,8 @@ pub struct Search {
     pub warmup: Duration,
     /// Each trial's window.
     pub window: Duration,
-    /// What must hold.
-    pub budget: Budget,
+    /// The budget: 99 in a hundred come within it.
+    pub p99: Duration,
 }
 
 /// What was found.
@@ -47,17 +71,24 @@ pub struct Found {
     pub trials: Vec<(Trial, bool)>,
 }
 
-impl Budget {
-    /// Whether it held.
-    pub fn holds(&self, trial: &Trial) -> bool {
-        let (summary, wanted) =
-            if self.acks { (&trial.ack, trial.due) } else { (&trial.delivery, trial.expected) };
+impl Trial {
+    /// Whether the rate held.
+    fn holds(&self, p99: Duration) -> bool {
         // Where nothing was due, nothing is known.
-        wanted > 0
-            && trial.gone == 0
-            && trial.complaints.is_empty()
-            && summary.count as f64 >= wanted as f64 * ARRIVES
-            && u128::from(summary.p99_us) < self.p99.as_micros()
+        self.wanted > 0
+            && self.errors.is_empty()
+            && self.latency.count as f64 >= self.wanted as f64 * ARRIVES
+            && u128::from(self.latency.p99_us) < p99.as_micros()
+    }
+
+    /// What the server spent, in percent of a core.
+    pub fn server_percent(&self) -> Option<f64> {
+        self.server_cpu_s.map(|s| s * 100.0 / self.window_s)
+    }
+
+    /// What this process spent, in percent of a core.
+    pub fn client_percent(&self) -> f64 {
+        self.client_cpu_s * 100.0 / self.window_s
     }
 }
 
@@ -69,7 +100,7 @@ impl Search {
     ///
     /// # Errors
     /// Where a stage cannot be set, or a trial cannot be made.
-    pub async fn run(&self, mut stage: impl AsyncFnMut() -> Result<Stage>) -> Result<Found> {
+    pub async fn run<S: Tried>(&self, mut stage: impl AsyncFnMut() -> Result<S>) -> Result<Found> {
         let mut found = Found::default();
         let mut bracket = Bracket::default();
         let mut current = stage().await?;
@@ -77,13 +108,11 @@ impl Search {
             let mut held = false;
             for _ in 0..2 {
                 let trial = current.trial(rate, self.warmup, self.window).await?;
-                held = self.budget.holds(&trial);
-                let broken = trial.gone > 0 || !trial.complaints.is_empty();
-                found.trials.push((trial.clone(), held));
-                if broken {
-                    current.clear().await;
+                held = trial.holds(self.p99);
+                if !trial.errors.is_empty() {
                     current = stage().await?;
                 }
+                found.trials.push((trial.clone(), held));
                 if held {
                     found.best = Some(trial);
                     break;
@@ -91,7 +120,6 @@ impl Search {
             }
             bracket.tried(rate, held);
         }
-        current.clear().await;
         Ok(found)
     }
 }

@@ -1,40 +1,13 @@
 //! The checker. It takes n log n steps for n entries: everything is sorted once by its moment, and
 //! everything else is a look into sorted lists and hash tables.
 
-use super::clock::Moment;
-use super::entry::{Entry, History};
-use super::findings::{Findings, Kind};
+use super::entry::{Entry, Event, History, Moment};
+use super::findings::{Findings, Kind, Tally};
+use super::known::Known;
 use super::log::Log;
-use super::ops::Ops;
+use super::ops::{Op, Ops, Outcome};
 use super::reads::Knowledge;
 use super::{reads, views};
-
-/// What a history holds, apart from what is wrong with it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Ops sent.
-    pub ops: u64,
-    /// Ops acknowledged.
-    pub acked: u64,
-    /// Acknowledgements that say to be a repeat's.
-    pub duplicates: u64,
-    /// Ops refused for sure.
-    pub refused: u64,
-    /// Ops of which nobody said what became of them.
-    pub unanswered: u64,
-    /// Acknowledged ops that the log holds, where it was said.
-    pub held: u64,
-    /// Events in the logs.
-    pub events: u64,
-    /// Events that subscribers were told, repeats not counted.
-    pub told: u64,
-    /// States read, those of subscriptions not counted.
-    pub reads: u64,
-    /// Pages read, those in the end not counted.
-    pub pages: u64,
-    /// Snapshots and resets that took the place of events.
-    pub snapshots: u64,
-}
 
 /// Judges a history.
 pub fn check(history: &History) -> (Tally, Findings) {
@@ -72,9 +45,47 @@ fn judge_entity(
 ) {
     tally.events += log.len() as u64;
     let knowledge = Knowledge::of(entries, &log);
-    ops.judge(&log, &knowledge.all, tally, findings);
+    ops.all().for_each(|op| judge_op(op, &log, &knowledge.all, tally, findings));
     reads::judge(entries, &mut log, &knowledge, tally, findings);
     views::judge(entries, &mut log, &knowledge, tally, findings);
+}
+
+/// Each acknowledged op is in the log once and where it was said to be, and every op is behind
+/// everything that had been known before it was sent.
+fn judge_op(op: &Op, log: &Log, known: &Known, tally: &mut Tally, findings: &mut Findings) {
+    let Op { name, client, invoked, outcome, .. } = op;
+    let who = || format!("op {name} of client {client}");
+    let place = log.place(*name);
+    let before = known.before(*invoked);
+    if let Some(seq) = place.filter(|seq| *seq <= before) {
+        findings.add(Kind::StaleOp, || {
+            format!("{} is at {seq}, and {before} was known before it was sent", who())
+        });
+    }
+    tally.ops += 1;
+    match outcome {
+        Outcome::Open => tally.unanswered += 1,
+        Outcome::Refused => tally.refused += 1,
+        Outcome::Acked { epoch, seq, at, duplicate } => {
+            tally.acked += 1;
+            tally.duplicates += u64::from(*duplicate);
+            let same = log.is(epoch, findings, || format!("the answer to {}", who()));
+            if same && log.has(&Event { seq: *seq, at: *at, op: *name }) {
+                tally.held += 1;
+            } else if let Some(here) = place {
+                findings.add(Kind::Misplaced, || {
+                    format!(
+                        "{} was acknowledged at {seq}, and is at {here}, or at another time",
+                        who()
+                    )
+                });
+            } else {
+                findings.add(Kind::Lost, || {
+                    format!("{} was acknowledged at {seq}, and is not in the log", who())
+                });
+            }
+        }
+    }
 }
 
 /// A client's moments go on, and nothing is answered before it is asked for.

@@ -1,15 +1,14 @@
 //! `check`: judges a history that was written to a file.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 
-use super::{Findings, History, Kind, Tally, check, file};
-use crate::machine::{Machine, rfc3339};
-use crate::report::{self, Figures, Report};
+use super::{History, Kind, Tally, check, file};
+use crate::common::Output;
+use crate::report::{self, Report};
 
 /// What went wrong that is told in words, besides the counts.
 const MAX_TOLD: usize = 10;
@@ -19,39 +18,23 @@ const MAX_TOLD: usize = 10;
 pub struct Args {
     /// What `drill --history` wrote
     pub file: PathBuf,
-    /// Write the report as JSON
-    #[arg(long, value_name = "FILE")]
+    /// Where the report goes.
+    #[command(flatten)]
     #[serde(skip)]
-    pub json: Option<PathBuf>,
+    pub output: Output,
 }
 
 /// Runs it; tells whether every promise was kept.
 ///
 /// # Errors
-/// Where the file cannot be read or is no history, or the report cannot be written.
+/// Where the file cannot be read or is not a history, or the report cannot be written.
 pub fn run(args: &Args) -> Result<bool> {
-    let started_at = rfc3339(SystemTime::now());
+    let mut report = Report::empty("check", SystemTime::now(), args)?;
     let history = file::read(&args.file)?;
     let began = Instant::now();
-    let mut report = Report {
-        scenario: "check".into(),
-        version: env!("CARGO_PKG_VERSION"),
-        started_at,
-        machine: Machine::this(),
-        parameters: serde_json::to_value(args).context("the arguments do not serialize")?,
-        window_s: 0.0,
-        figures: Figures::default(),
-        latencies: BTreeMap::new(),
-        series: Vec::new(),
-        server: None,
-        sheets: Vec::new(),
-        graphs: Vec::new(),
-        errors: BTreeMap::new(),
-        violations: Vec::new(),
-    };
     judge(&history, &mut report);
     report.window_s = began.elapsed().as_secs_f64();
-    report::deliver_to(&[report.clone()], args.json.as_deref(), None)?;
+    report::deliver(std::slice::from_ref(&report), &args.output)?;
     Ok(report.violations.is_empty())
 }
 
@@ -81,15 +64,11 @@ pub fn judge(history: &History, report: &mut Report) -> Tally {
         ("snapshots_instead_of_events", tally.snapshots),
     ];
     figures.into_iter().for_each(|(name, count)| report.figures.add(name, count as f64));
-    tell(&findings, report);
-    // A history in which nothing happened proves nothing.
-    report.expect_none(u64::from(tally.acked == 0), "history without a single acknowledged op");
-    tally
-}
-
-fn tell(findings: &Findings, report: &mut Report) {
     for (kind, count) in findings.found() {
         report.expect_none(count, kind.words());
     }
     report.violations.extend(findings.told().iter().take(MAX_TOLD).cloned());
+    // A history in which nothing happened proves nothing.
+    report.expect_none(u64::from(tally.acked == 0), "history without a single acknowledged op");
+    tally
 }

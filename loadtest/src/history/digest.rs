@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use greenroom_protocol::RawJson;
-use serde::de::{Error, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// Stands for a content: two that are the same have the same name, and two that differ have not,
 /// but for chance. In files 16 hexadecimal digits, since many readers of JSON round large numbers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(into = "String", try_from = "String")]
 pub struct Name(pub u64);
 
 /// A state as far as a history keeps it.
@@ -132,28 +134,18 @@ impl fmt::Display for Name {
     }
 }
 
-impl Serialize for Name {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.to_string()
     }
 }
 
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Hex;
-        impl Visitor<'_> for Hex {
-            type Value = Name;
+impl TryFrom<String> for Name {
+    type Error = String;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("16 hexadecimal digits")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Name, E> {
-                let number = u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 16);
-                number.map(Name).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
-            }
-        }
-        deserializer.deserialize_str(Hex)
+    fn try_from(text: String) -> Result<Self, String> {
+        let number = u64::from_str_radix(&text, 16).ok().filter(|_| text.len() == 16);
+        number.map(Self).ok_or_else(|| format!("`{text}` is not 16 hexadecimal digits"))
     }
 }
 

@@ -1,11 +1,13 @@
 //! What a history is made of.
 
-use greenroom_protocol::results::{self, SnapshotReason};
+use greenroom_protocol::results::{self, SnapshotReason, Subscribed};
 use greenroom_protocol::{EntityId, Epoch, Position, Seq};
 use serde::{Deserialize, Serialize};
 
-use super::clock::Moment;
-use super::digest::{Name, State};
+use super::digest::{Name, Shape, State};
+
+/// A moment: nanoseconds since the clock of the run began.
+pub type Moment = u64;
 
 /// All that the clients of a run have to tell.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -188,6 +190,26 @@ impl From<&results::Event> for Event {
             at: event.at,
             op: Name::of(&event.from, &event.r#type, event.body.as_str()),
         }
+    }
+}
+
+impl Follow {
+    /// What a subscription to an entity of this shape answered, to who gave this position.
+    pub fn answered(
+        asked: Moment,
+        after: Option<Position>,
+        shape: Shape,
+        answer: Subscribed,
+    ) -> Self {
+        let Subscribed { epoch, seq, events, snapshot, reason, .. } = answer;
+        let got = match events {
+            Some(events) => Got::Events(events.iter().map(Event::from).collect()),
+            None => {
+                let state = State::read(shape, &snapshot.unwrap_or_default());
+                Got::Snapshot { state, reason }
+            }
+        };
+        Self { asked, after, epoch, seq, got }
     }
 }
 

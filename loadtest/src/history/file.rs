@@ -24,25 +24,51 @@ struct Head {
     entities: Vec<EntityId>,
 }
 
-/// Writes a history into a new file, or over an old one.
+/// Writes a history, entry by entry.
+pub struct Writer<W>(W);
+
+impl<W: Write> Writer<W> {
+    /// Begins a history of these entities.
+    ///
+    /// # Errors
+    /// Where that cannot be written.
+    pub fn new(out: W, entities: &[EntityId]) -> Result<Self> {
+        let mut writer = Self(out);
+        writer.line(&Head { greenroom_history: FORM, entities: entities.to_vec() })?;
+        Ok(writer)
+    }
+
+    /// Writes one more; handed over whole, so that nothing is missing if this process is killed.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn entry(&mut self, entry: &Entry) -> Result<()> {
+        self.line(entry)
+    }
+
+    fn line(&mut self, line: &impl Serialize) -> Result<()> {
+        let mut bytes = serde_json::to_vec(line)?;
+        bytes.push(b'\n');
+        self.0.write_all(&bytes).context("the history cannot be written")
+    }
+}
+
+/// A new file, or an old one that is written over.
+///
+/// # Errors
+/// Where it cannot be created.
+pub fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("`{}` cannot be written", path.display()))
+}
+
+/// Writes a whole history to a file.
 ///
 /// # Errors
 /// Where that is not possible.
 pub fn write(path: &Path, history: &History) -> Result<()> {
-    let file =
-        File::create(path).with_context(|| format!("`{}` cannot be written", path.display()))?;
-    let mut out = BufWriter::new(file);
-    let write = |out: &mut BufWriter<File>| -> Result<()> {
-        let head = Head { greenroom_history: FORM, entities: history.entities.clone() };
-        serde_json::to_writer(&mut *out, &head)?;
-        out.write_all(b"\n")?;
-        for entry in &history.entries {
-            serde_json::to_writer(&mut *out, entry)?;
-            out.write_all(b"\n")?;
-        }
-        Ok(out.flush()?)
-    };
-    write(&mut out).with_context(|| format!("`{}` cannot be written", path.display()))
+    let mut writer = Writer::new(BufWriter::new(create(path)?), &history.entities)?;
+    history.entries.iter().try_for_each(|entry| writer.entry(entry))?;
+    Ok(writer.0.flush()?)
 }
 
 /// Reads one.
@@ -51,7 +77,7 @@ pub fn write(path: &Path, history: &History) -> Result<()> {
 /// Where it cannot be read, and which line is not one of a history.
 pub fn read(path: &Path) -> Result<History> {
     let file = File::open(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
-    parse(BufReader::new(file)).with_context(|| format!("`{}` is no history", path.display()))
+    parse(BufReader::new(file)).with_context(|| format!("`{}` is not a history", path.display()))
 }
 
 fn parse(mut input: impl BufRead) -> Result<History> {
@@ -120,7 +146,7 @@ mod tests {
             ),
         ];
         for (text, want) in table {
-            let error = parse(text.as_bytes()).expect_err("it is no history");
+            let error = parse(text.as_bytes()).expect_err("it is not a history");
             assert_eq!(error.to_string(), want, "{text}");
         }
         let good =

@@ -78,6 +78,33 @@ kinds! {
     Unasked = "unasked", "events for clients that do not follow";
 }
 
+/// What a history holds, apart from what is wrong with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Ops sent.
+    pub ops: u64,
+    /// Ops acknowledged.
+    pub acked: u64,
+    /// Acknowledgements that say to be a repeat's.
+    pub duplicates: u64,
+    /// Ops refused for sure.
+    pub refused: u64,
+    /// Ops of which nobody said what became of them.
+    pub unanswered: u64,
+    /// Acknowledged ops that the log holds, where it was said.
+    pub held: u64,
+    /// Events in the logs.
+    pub events: u64,
+    /// Events that subscribers were told, repeats not counted.
+    pub told: u64,
+    /// States read, those of subscriptions not counted.
+    pub reads: u64,
+    /// Pages read, those in the end not counted.
+    pub pages: u64,
+    /// Snapshots and resets that took the place of events.
+    pub snapshots: u64,
+}
+
 /// What was found: how much of each kind, and some of it in words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {

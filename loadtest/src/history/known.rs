@@ -2,7 +2,7 @@
 
 use greenroom_protocol::Seq;
 
-use super::clock::Moment;
+use super::entry::Moment;
 
 /// Moments at which somebody was told that the log reaches up to some seq.
 #[derive(Debug, Default)]

@@ -1,25 +1,23 @@
-//! What was sent and what it was answered, and whether the log agrees: each acknowledged op once
-//! and where it was said to be, and after everything that had been known before it was sent.
+//! What was sent, and what it was answered.
 
 use std::collections::HashMap;
 
 use greenroom_protocol::{Epoch, Seq};
 
-use super::check::Tally;
-use super::clock::Moment;
 use super::digest::Name;
-use super::entry::{Effect, Entry, Event, What};
+use super::entry::{Effect, Entry, Moment, What};
 use super::findings::{Findings, Kind};
-use super::known::Known;
-use super::log::Log;
 
 /// An op from its first sending on.
 pub struct Op {
-    name: Name,
-    client: u32,
+    /// Its content.
+    pub name: Name,
+    /// Who sent it.
+    pub client: u32,
     /// What it does.
     pub effect: Effect,
-    invoked: Moment,
+    /// When.
+    pub invoked: Moment,
     /// What became of it.
     pub outcome: Outcome,
 }
@@ -101,41 +99,9 @@ impl Ops {
         self.by_name.get(&name).and_then(|at| self.all.get(*at))
     }
 
-    /// Compares all of them with the log, and with what was known before each was sent.
-    pub fn judge(&self, log: &Log, known: &Known, tally: &mut Tally, findings: &mut Findings) {
-        for op in &self.all {
-            let Op { name, client, invoked, outcome, .. } = op;
-            tally.ops += 1;
-            if let Some(seq) = log.place(*name) {
-                let before = known.before(*invoked);
-                if seq <= before {
-                    findings.add(Kind::StaleOp, || {
-                        format!("op {name} of client {client} is at {seq}, and {before} was known before it was sent")
-                    });
-                }
-            }
-            match outcome {
-                Outcome::Open => tally.unanswered += 1,
-                Outcome::Refused => tally.refused += 1,
-                Outcome::Acked { epoch, seq, at, duplicate } => {
-                    tally.acked += 1;
-                    tally.duplicates += u64::from(*duplicate);
-                    let who = || format!("the answer to op {name} of client {client}");
-                    if log.is(epoch, findings, who)
-                        && log.has(&Event { seq: *seq, at: *at, op: *name })
-                    {
-                        tally.held += 1;
-                    } else if let Some(here) = log.place(*name) {
-                        findings.add(Kind::Misplaced, || {
-                            format!("op {name} of client {client} was acknowledged at {seq}, and is at {here}, or at another time")
-                        });
-                    } else {
-                        findings
-                            .add(Kind::Lost, || format!("op {name} of client {client} was acknowledged at {seq}, and is not in the log"));
-                    }
-                }
-            }
-        }
+    /// All of them, in the order in which they were first sent.
+    pub fn all(&self) -> impl Iterator<Item = &Op> {
+        self.all.iter()
     }
 }
 

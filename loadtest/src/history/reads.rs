@@ -5,10 +5,8 @@ use std::collections::HashMap;
 
 use greenroom_protocol::Seq;
 
-use super::check::Tally;
-use super::clock::Moment;
-use super::entry::{Entry, Event, Page, What};
-use super::findings::{Findings, Kind};
+use super::entry::{Entry, Event, Moment, Page, What};
+use super::findings::{Findings, Kind, Tally};
 use super::known::Known;
 use super::log::Log;
 

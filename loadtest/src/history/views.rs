@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use greenroom_protocol::Seq;
 use greenroom_protocol::results::SnapshotReason;
 
-use super::check::Tally;
 use super::entry::{Entry, Follow, Got, What};
-use super::findings::{Findings, Kind};
+use super::findings::{Findings, Kind, Tally};
 use super::log::Log;
 use super::reads::Knowledge;
 use crate::check::{SeqCheck, Verdict};

@@ -8,30 +8,30 @@ pub enum Pace {
     /// At a rate, however long answers take: what could not be sent in time is late, and counts as
     /// late.
     Open {
-        /// When the next message is due.
-        next_us: f64,
+        /// When the first message is due.
+        start_us: f64,
         /// The time between two messages.
         every_us: f64,
+        /// How many were taken.
+        taken: u64,
     },
 }
 
 impl Pace {
     /// `per_second` messages from `start_us` on.
     pub fn open(start_us: f64, per_second: f64) -> Self {
-        Self::Open { next_us: start_us, every_us: 1e6 / per_second }
+        Self::Open { start_us, every_us: 1e6 / per_second, taken: 0 }
     }
 
     /// If a message is due: when it was meant to be sent.
     pub fn due(&mut self, now_us: u64) -> Option<u64> {
+        let intended = self.next();
         match self {
             Self::Closed => Some(now_us),
-            Self::Open { next_us, every_us } => {
-                let intended = *next_us as u64;
-                (intended <= now_us).then(|| {
-                    *next_us += *every_us;
-                    intended
-                })
-            }
+            Self::Open { taken, .. } => (intended <= now_us).then(|| {
+                *taken += 1;
+                intended
+            }),
         }
     }
 
@@ -39,7 +39,23 @@ impl Pace {
     pub fn next(&self) -> u64 {
         match self {
             Self::Closed => 0,
-            Self::Open { next_us, .. } => *next_us as u64,
+            Self::Open { taken, .. } => self.at(*taken),
+        }
+    }
+
+    /// How many messages an open loop means to send before `us`.
+    pub fn before(&self, us: u64) -> u64 {
+        let Self::Open { start_us, every_us, .. } = self else { return 0 };
+        // About so many, at most; the rest is counted, so that it is rounded as it will be sent.
+        let least = (((us as f64 - start_us) / every_us) - 2.0).max(0.0) as u64;
+        (least..).find(|count| self.at(*count) >= us).unwrap_or(u64::MAX)
+    }
+
+    /// When message number `count` is due.
+    fn at(&self, count: u64) -> u64 {
+        match self {
+            Self::Closed => 0,
+            Self::Open { start_us, every_us, .. } => (start_us + count as f64 * every_us) as u64,
         }
     }
 }
@@ -63,6 +79,17 @@ mod tests {
     fn a_rate_that_is_no_whole_number_of_microseconds_does_not_drift() {
         let mut pace = Pace::open(0.0, 3.0);
         assert_eq!(std::iter::from_fn(|| pace.due(10_000_000)).count(), 31);
+        assert_eq!((pace.before(0), pace.before(1), pace.before(10_000_000)), (0, 1, 30));
+        // Whatever is due before a moment is sent before it.
+        for (start, rate) in [(1_234_567.0, 100.0 / 3.0), (7_654_321.0, 300.0 / 7.0)] {
+            let mut pace = Pace::open(start, rate);
+            for us in (start as u64..).step_by(10_000).take(100) {
+                let (due, sent) =
+                    (pace.before(us), std::iter::from_fn(|| pace.due(us - 1)).count());
+                let Pace::Open { taken, .. } = pace else { panic!("it is open") };
+                assert_eq!(due, taken, "at {us}, {sent} more");
+            }
+        }
     }
 
     #[test]

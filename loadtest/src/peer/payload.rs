@@ -17,6 +17,8 @@ pub enum What {
 pub struct Payload {
     /// Who gets them, in turn.
     pub entities: Vec<EntityId>,
+    /// Whether the server is to answer each; one that does not bounds what is sent by nothing.
+    pub answered: bool,
     what: What,
     pad: String,
     made: u64,
@@ -26,7 +28,7 @@ impl Payload {
     /// Messages whose body has about `bytes` bytes.
     pub fn new(what: What, entities: Vec<EntityId>, bytes: usize) -> Self {
         // `{"t":123456789012,"pad":""}` is what a body has besides the padding.
-        Self { entities, what, pad: "x".repeat(bytes.saturating_sub(27)), made: 0 }
+        Self { entities, answered: true, what, pad: "x".repeat(bytes.saturating_sub(27)), made: 0 }
     }
 
     /// The next message, meant to be sent at `intended_us`, and the index of the entity whose turn

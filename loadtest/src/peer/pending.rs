@@ -53,9 +53,7 @@ impl Pending {
     /// Finds what an answer answers, which then waits no more.
     pub fn answer(&mut self, answer: ServerMessage) -> Answered {
         match answer {
-            ServerMessage::Result { id: RequestId::Number(id), .. } => {
-                self.remove(id).map_or(Answered::Unasked, Answered::Done)
-            }
+            ServerMessage::Result { id: RequestId::Number(id), .. } => self.done(id),
             ServerMessage::Error { id, error } => {
                 let asked = match id {
                     Some(RequestId::Number(id)) => self.remove(id),
@@ -65,6 +63,11 @@ impl Pending {
             }
             _ => Answered::Unasked,
         }
+    }
+
+    /// The same for a request that was done.
+    pub fn done(&mut self, id: i64) -> Answered {
+        self.remove(id).map_or(Answered::Unasked, Answered::Done)
     }
 
     fn remove(&mut self, id: i64) -> Option<Asked> {

@@ -15,9 +15,10 @@ async fn peer(
 ) -> Peer {
     let target =
         Target::new(&server.url(), codec, Tokens::Anonymous).await.expect("the URL is good");
-    let (conn, subscribed) = Conn::open(&target, "ann", subscriptions).await.expect("it opens");
+    let (conn, subscribed) =
+        Conn::open(&target, "ann".into(), subscriptions).await.expect("it opens");
     let check = subscribed.first().map(|s| Arc::new(Mutex::new(SeqCheck::after(s.seq))));
-    Peer { conn, board: board.clone(), index: 0, check }
+    Peer::new(conn, board.clone(), check)
 }
 
 fn plan(what: What, pace: Pace) -> Plan {
@@ -26,11 +27,11 @@ fn plan(what: What, pace: Pace) -> Plan {
 }
 
 /// Drives until the board has counted `acks`, or errors where `acks` is 0.
-async fn drive(peer: Peer, plan: Plan, until: impl Fn(&Board) -> bool) -> Vec<u64> {
-    let board = peer.board.clone();
+async fn drive(peer: Peer, mut plan: Plan, until: impl Fn(&Board) -> bool) -> Vec<u64> {
+    let board = peer.ear.board.clone();
     board.open();
-    let (stop, stopped) = watch::channel(false);
-    let driving = tokio::spawn(peer.drive(plan, stopped));
+    let (stop, mut stopped) = watch::channel(false);
+    let driving = tokio::spawn(async move { peer.drive(&mut plan, &mut stopped).await });
     while !until(&board) {
         tokio::task::yield_now().await;
     }
@@ -42,15 +43,10 @@ async fn drive(peer: Peer, plan: Plan, until: impl Fn(&Board) -> bool) -> Vec<u6
 async fn a_closed_loop_gets_every_op_acknowledged() {
     for codec in CodecKind::ALL {
         let server = Fake::start(Fault::None).await;
-        let board = Arc::new(Board::new(1));
-        let listener = peer(
-            &server,
-            codec,
-            vec![subscribe(&"room:a".parse().expect("it is an entity id"))],
-            &board,
-        )
-        .await;
-        let check = listener.check.clone().expect("it subscribed");
+        let board = Arc::new(Board::default());
+        let room = "room:a".parse().expect("it is an entity id");
+        let listener = peer(&server, codec, vec![subscribe(&room)], &board).await;
+        let check = listener.ear.check.clone().expect("it subscribed");
         let listening = tokio::spawn(listener.listen());
         let sender = peer(&server, codec, Vec::new(), &board).await;
         let acked =
@@ -77,7 +73,7 @@ async fn a_closed_loop_gets_every_op_acknowledged() {
 #[tokio::test]
 async fn an_open_loop_catches_up_with_its_schedule() {
     let server = Fake::start(Fault::None).await;
-    let board = Arc::new(Board::new(1));
+    let board = Arc::new(Board::default());
     let sender = peer(&server, CodecKind::Json, Vec::new(), &board).await;
     let began = board.now_us();
     drive(sender, plan(What::Signal, Pace::open(began as f64, 5000.0)), |board| {
@@ -91,7 +87,7 @@ async fn an_open_loop_catches_up_with_its_schedule() {
 #[tokio::test]
 async fn refusals_are_counted_and_their_wait_is_kept() {
     let server = Fake::start(Fault::RateLimit).await;
-    let board = Arc::new(Board::new(1));
+    let board = Arc::new(Board::default());
     let sender = peer(&server, CodecKind::Json, Vec::new(), &board).await;
     let count = |board: &Board| board.errors().get("rate_limited").copied().unwrap_or(0);
     let acked = drive(sender, plan(What::Post, Pace::Closed), |board| count(board) >= 20).await;

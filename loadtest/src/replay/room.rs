@@ -2,21 +2,18 @@
 //! is acknowledged.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use greenroom_protocol::Seq;
 use greenroom_protocol::results::Sent;
-use greenroom_protocol::{EntityId, Seq};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::history;
-use super::judge::Outcome;
-use super::keep::{Acked, Keeper, Line};
 use super::plan::{Act, Plan};
-use super::session::{self, Heard, Order, Stage};
-use crate::run::Run;
+use super::session::{self, Heard, Line, Order, Stage};
 
 /// Orders that wait for a session; when there are more, the driver waits.
 const ORDERS: usize = 16;
@@ -26,12 +23,12 @@ pub struct Room {
     stage: Arc<Stage>,
     plan: Plan,
     speed: f64,
-    keeper: Option<Arc<Keeper>>,
+    /// The number of its first session among those of all rooms.
+    first: usize,
     sessions: Vec<Option<Handle>>,
     tasks: Vec<JoinHandle<Heard>>,
-    /// Where the room's log stood before the first line.
-    base: Seq,
-    acked: Vec<Acked>,
+    /// How far the room's log is known to go.
+    last: Seq,
 }
 
 struct Handle {
@@ -42,17 +39,15 @@ struct Handle {
 
 impl Room {
     /// A room that nobody has entered yet.
-    pub fn new(
-        run: Arc<Run>,
-        entity: EntityId,
-        plan: Plan,
-        speed: f64,
-        keeper: Option<Arc<Keeper>>,
-    ) -> Self {
-        let intended = plan.lines.iter().map(|_| AtomicU64::new(0)).collect();
+    pub fn new(stage: Stage, plan: Plan, speed: f64, first: usize) -> Self {
         let sessions = plan.sessions.iter().map(|_| None).collect();
-        let stage = Arc::new(Stage { run, entity, intended });
-        Self { stage, plan, speed, keeper, sessions, tasks: Vec::new(), base: 0, acked: Vec::new() }
+        let (stage, tasks) = (Arc::new(stage), Vec::new());
+        Self { stage, plan, speed, first, sessions, tasks, last: 0 }
+    }
+
+    /// How many sessions there will have been.
+    pub fn sessions(&self) -> usize {
+        self.plan.sessions.len()
     }
 
     /// Lets those in who are there from the start.
@@ -65,69 +60,49 @@ impl Room {
         for group in self.plan.present.clone().chunks(32) {
             group.iter().for_each(|session| self.join(*session));
             for session in group {
-                self.base = self
-                    .joined(*session)
-                    .await
-                    .with_context(|| format!("nobody can enter `{}`", self.stage.entity))?;
+                let joined = self.joined(*session).await;
+                joined.with_context(|| format!("nobody can enter `{}`", self.stage.entity))?;
             }
         }
         Ok(self)
     }
 
-    /// Plays the plan to its end, and reads the history.
-    pub async fn play(mut self) -> Outcome {
-        let mut failures = Vec::new();
+    /// Plays the plan to its end.
+    pub async fn play(mut self) -> Heard {
+        let mut all = Heard::default();
         if let Err(error) = self.act().await {
-            failures.push(format!("`{}`: {error:#}", self.stage.entity));
+            all.failures.push(format!("`{}`: {error:#}", self.stage.entity));
         }
-        let end = self.last();
         for session in 0..self.sessions.len() {
-            self.order(session, Order::Leave(end)).await;
+            self.order(session, Order::Leave(self.last)).await;
         }
-        let mut heard = Vec::with_capacity(self.tasks.len());
         for task in self.tasks {
             match task.await {
-                Ok(session) => heard.push(session),
-                Err(error) => failures
-                    .push(format!("`{}`: a session's task failed: {error}", self.stage.entity)),
+                Ok(heard) => {
+                    all.entries.extend(heard.entries);
+                    all.failures.extend(heard.failures);
+                }
+                Err(error) => all.failures.push(format!("a session's task failed: {error}")),
             }
         }
-        let history = match read_history(&self.stage, self.base).await {
-            Ok(events) => Some(events),
-            Err(error) => {
-                failures.push(format!("{error:#}"));
-                None
-            }
-        };
-        let difference = history.map(|events| history::compare(&self.acked, &events));
-        Outcome {
-            lines: self.plan.lines.len() as u64,
-            notices: self.plan.notices as u64,
-            acked: self.acked,
-            heard,
-            difference,
-            failures,
-        }
+        all
     }
 
     async fn act(&mut self) -> Result<()> {
         let (began, began_us) = (Instant::now(), self.stage.run.board.now_us());
         for step in std::mem::take(&mut self.plan.steps) {
             let at_s = step.at_s / self.speed;
-            sleep_until(began + std::time::Duration::from_secs_f64(at_s)).await;
+            sleep_until(began + Duration::from_secs_f64(at_s)).await;
             match step.act {
                 Act::Join => self.join(step.session),
                 Act::Rename(nick) => self.order(step.session, Order::Rename(nick)).await,
                 Act::Leave => {
-                    let last = self.last();
-                    self.order(step.session, Order::Leave(last)).await;
+                    self.order(step.session, Order::Leave(self.last)).await;
                     self.sessions[step.session] = None;
                 }
                 Act::Say(line) => {
-                    // Never 0, which stands for a line that was not said yet.
-                    self.stage.intended[line].store(began_us + (at_s * 1e6) as u64 + 1, Relaxed);
-                    let sent = self.say(step.session, line).await?;
-                    self.remember(line, &sent)?;
+                    self.stage.intended[line].store(began_us + (at_s * 1e6) as u64, Relaxed);
+                    self.last = self.say(step.session, line).await?.seq;
                 }
             }
         }
@@ -138,25 +113,21 @@ impl Room {
         let (orders, inbox) = mpsc::channel(ORDERS);
         let (tell, joined) = oneshot::channel();
         self.sessions[session] = Some(Handle { orders, joined: Some(joined) });
-        let work = session::run(
-            self.stage.clone(),
-            session,
-            self.plan.sessions[session].clone(),
-            inbox,
-            tell,
-        );
+        let nick = self.plan.sessions[session].clone();
+        let work = session::run(self.stage.clone(), self.first + session, nick, inbox, tell);
         self.tasks.push(tokio::spawn(work));
     }
 
-    /// Waits until a session has joined; tells where its subscription begins.
-    async fn joined(&mut self, session: usize) -> Result<Seq> {
+    /// Waits until a session has joined.
+    async fn joined(&mut self, session: usize) -> Result<()> {
         let joined = self.sessions[session].as_mut().and_then(|handle| handle.joined.take());
-        match joined {
-            Some(joined) => joined
+        if let Some(joined) = joined {
+            let position = joined
                 .await
-                .with_context(|| format!("`{}` could not join", self.plan.sessions[session])),
-            None => Ok(self.base),
+                .with_context(|| format!("`{}` could not join", self.plan.sessions[session]))?;
+            self.last = self.last.max(position);
         }
+        Ok(())
     }
 
     async fn say(&mut self, session: usize, line: usize) -> Result<Sent> {
@@ -175,35 +146,4 @@ impl Room {
             let _ = handle.orders.send(order).await;
         }
     }
-
-    fn remember(&mut self, line: usize, sent: &Sent) -> Result<()> {
-        let body = Line { text: self.plan.lines[line].clone(), line };
-        let acked = Acked {
-            entity: self.stage.entity.clone(),
-            epoch: sent.epoch.as_str().to_owned(),
-            seq: sent.seq,
-            body,
-        };
-        if let Some(keeper) = &self.keeper {
-            keeper.keep(&acked)?;
-        }
-        self.acked.push(acked);
-        Ok(())
-    }
-
-    fn last(&self) -> Seq {
-        self.acked.last().map_or(self.base, |acked| acked.seq)
-    }
-}
-
-async fn read_history(
-    stage: &Stage,
-    after: Seq,
-) -> Result<Vec<greenroom_protocol::results::Event>> {
-    let mut opened = stage
-        .run
-        .open_patiently(0, "checker", Vec::new())
-        .await
-        .context("the checking connection failed")?;
-    history::read(&mut opened.conn, &stage.entity, after).await
 }

@@ -1,25 +1,24 @@
 //! `verify`: does the history still hold everything that a `replay --keep FILE` had acknowledged?
 //! For use after a crash.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use greenroom_protocol::results::State;
-use greenroom_protocol::{Call, EntityId, params};
+use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 
-use super::history::{self, Difference};
-use super::keep::Acked;
-use super::{judge, keep};
 use crate::common::Common;
+use crate::history::reading::Reading;
+use crate::history::{Clock, History, Notes, command, file};
 use crate::report::Report;
 use crate::run::Run;
+use crate::scenario::Scenario;
 use crate::stats::Lane;
 
 /// The server is only read.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
+    /// The arguments that every scenario takes.
     #[command(flatten)]
     #[serde(flatten)]
     pub common: Common,
@@ -28,50 +27,33 @@ pub struct Args {
     pub file: PathBuf,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// Where the file or the server cannot be read.
-pub async fn run(args: Args) -> Result<Report> {
-    let run = Run::new("verify", &args.common).await?;
-    let mut rooms: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for acked in keep::read(&args.file)? {
-        rooms.entry(acked.entity.clone()).or_default().push(acked);
+impl Scenario for Args {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
     }
-    let mut outcome = Ok((Difference::default(), 0));
-    let reading = async { outcome = read(&run, &rooms).await };
-    let window = Box::pin(run.measure(Lane::Ack, reading)).await?;
-    let (difference, epochs) = outcome?;
-    run.progress.done();
 
-    let mut report = Report::new("verify", &run, &args, window)?;
-    let counts = [
-        ("rooms", rooms.len() as u64),
-        ("lines_acknowledged", rooms.values().map(|a| a.len() as u64).sum()),
-        ("history_held", difference.held),
-        ("unacknowledged", difference.unacknowledged),
-    ];
-    counts.into_iter().for_each(|(name, count)| report.figures.add(name, count as f64));
-    judge::tell_difference(difference, &mut report);
-    report.expect_none(epochs, "acknowledged lines are of another epoch than the room");
-    Ok(report)
+    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
+        Box::pin(run(*self))
+    }
 }
 
-/// Reads all rooms. Returns the difference, and how many lines were acknowledged in another epoch
-/// than the room's.
-async fn read(run: &Run, rooms: &BTreeMap<EntityId, Vec<Acked>>) -> Result<(Difference, u64)> {
-    let (mut difference, mut epochs) = (Difference::default(), 0);
-    let mut opened = run
-        .open_patiently(0, "checker", Vec::new())
-        .await
-        .context("the checking connection failed")?;
-    for (entity, acked) in rooms {
-        let before = acked.iter().map(|acked| acked.seq).min().map_or(0, |first| first - 1);
-        difference +=
-            history::compare(acked, &history::read(&mut opened.conn, entity, before).await?);
-        let state: State =
-            opened.conn.ask(&Call::Read(params::Target { entity: entity.clone() })).await?;
-        epochs += acked.iter().filter(|acked| acked.epoch != state.epoch.as_str()).count() as u64;
-    }
-    Ok((difference, epochs))
+async fn run(args: Args) -> Result<Report> {
+    let run = Run::new("verify", &args.common).await?;
+    let History { entities, mut entries } = file::read(&args.file)?;
+    let reader = entries.iter().map(|entry| entry.client as usize + 1).max().unwrap_or(0);
+    let mut notes = Notes::of(reader, &Clock::start());
+    let mut checker =
+        run.open_patiently(0, "checker", Vec::new()).await.context("the logs cannot be read")?;
+    let mut outcome = Ok(Vec::new());
+    let reading = async {
+        outcome = Reading::Last.all(&mut checker.conn, &entities, &mut notes).await;
+    };
+    let window = Box::pin(run.measure(Lane::Ack, reading)).await?;
+    outcome?;
+    run.progress.done();
+    entries.append(&mut notes.entries);
+    let mut report = Report::new("verify", &run, &args, window)?;
+    report.figures.add("rooms", entities.len() as f64);
+    command::judge(&History { entities, entries }, &mut report);
+    Ok(report)
 }

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use super::Report;
-use super::plot::{COLOURS, DRAWING, Line, Scale, XAxis, plot, seconds};
+use super::plot::{COLOURS, DRAWING, Line, Plot, Scale};
 use super::table::number;
+use crate::stats::Sample;
 
 const STYLE: &str = "
 body{font:15px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg);margin:0 auto;max-width:76rem;padding:1.5rem}
@@ -79,8 +80,8 @@ fn section(out: &mut String, report: &Report) {
     out.push_str("</div>");
     report.sheets.iter().for_each(|sheet| out.push_str(&sheet.html()));
     out.push_str("<div class=\"plots\">");
-    plots(out, report);
-    report.graphs.iter().for_each(|graph| out.push_str(&graph.html()));
+    let graphs = plots(report).into_iter().chain(report.graphs.iter().cloned());
+    graphs.for_each(|graph| out.push_str(&graph.svg()));
     out.push_str("</div></section>");
 }
 
@@ -99,61 +100,42 @@ fn latencies(out: &mut String, report: &Report) {
     out.push_str("</table></div>");
 }
 
-fn plots(out: &mut String, report: &Report) {
-    if !report.latencies.is_empty() {
-        // Each nine gets the same room: 90 %, 99 %, 99.9 %, 99.99 %.
-        let place = |percentile: f64| (1.0 / (1.0 - percentile.min(99.99) / 100.0)).log10() / 4.0;
-        let ticks = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99].map(|p| (p, format!("{p}"))).to_vec();
-        let curve = |s: &crate::stats::Summary| {
-            s.curve
-                .iter()
-                .filter(|(p, _)| *p < 100.0)
-                .map(|(p, us)| (*p, *us as f64 / 1000.0))
-                .collect()
-        };
-        let lines: Vec<_> = report
-            .latencies
+/// The plots that every report has, as far as it measured what they show.
+fn plots(report: &Report) -> Vec<Plot> {
+    let ms = |us: u64| us as f64 / 1000.0;
+    let curves = report.latencies.iter().map(|(lane, summary)| Line {
+        name: lane.clone(),
+        points: summary
+            .curve
             .iter()
-            .map(|(lane, s)| Line { name: lane, points: curve(s) })
-            .collect();
-        out.push_str(&plot(
-            "Latency by percentile, ms",
-            &lines,
-            Scale::Log,
-            &XAxis { title: "percentile", place: &place, ticks },
-        ));
-    }
-    let Some(last) = report.series.last().filter(|_| report.series.len() > 1) else { return };
-    let end = last.at_s;
-    let place = |at: f64| at / end;
-    let x = || seconds(end, &place);
-    let over_time = |of: &dyn Fn(&super::Sample) -> f64| {
-        report.series.iter().map(|s| (s.at_s, of(s))).collect::<Vec<_>>()
+            .filter(|(p, _)| *p < 100.0)
+            .map(|(p, us)| (*p, ms(*us)))
+            .collect(),
+    });
+    let over_time = |name: &str, of: &dyn Fn(&Sample) -> Option<f64>| Line {
+        name: name.to_owned(),
+        points: report.series.iter().filter_map(|s| Some((s.at_s, of(s)?))).collect(),
     };
-    let rates = [
-        Line { name: "deliveries", points: over_time(&|s| s.deliveries_per_s) },
-        Line { name: "acks", points: over_time(&|s| s.acks_per_s) },
-        Line { name: "connections", points: over_time(&|s| s.connects_per_s) },
+    let mut rates = vec![
+        over_time("deliveries", &|s| Some(s.deliveries_per_s)),
+        over_time("acks", &|s| Some(s.acks_per_s)),
+        over_time("connections", &|s| Some(s.connects_per_s)),
     ];
-    let rates: Vec<_> =
-        rates.into_iter().filter(|line| line.points.iter().any(|p| p.1 > 0.0)).collect();
-    if !rates.is_empty() {
-        out.push_str(&plot("Per second", &rates, Scale::Linear, &x()));
-    }
-    let timed = |of: &dyn Fn(&super::Sample) -> Option<u64>| {
-        report
-            .series
-            .iter()
-            .filter_map(|s| of(s).map(|us| (s.at_s, us as f64 / 1000.0)))
-            .collect::<Vec<_>>()
-    };
-    let lines = [
-        Line { name: "p50", points: timed(&|s| s.p50_us) },
-        Line { name: "p99", points: timed(&|s| s.p99_us) },
-    ];
-    if !lines[0].points.is_empty() {
-        out.push_str(&plot("Latency over time, ms", &lines, Scale::Log, &x()));
-    }
+    rates.retain(|line| line.points.len() > 1 && line.points.iter().any(|point| point.1 > 0.0));
+    let mut timed =
+        vec![over_time("p50", &|s| s.p50_us.map(ms)), over_time("p99", &|s| s.p99_us.map(ms))];
+    timed.retain(|line| line.points.len() > 1);
+    vec![
+        Plot {
+            title: "Latency by percentile, ms".into(),
+            x_title: "percentile".into(),
+            x: Scale::Nines,
+            scale: Scale::Log,
+            lines: curves.collect(),
+        },
+        Plot::over_time("Per second", Scale::Linear, rates),
+        Plot::over_time("Latency over time, ms", Scale::Log, timed),
+    ]
 }
 
 /// Text as HTML.

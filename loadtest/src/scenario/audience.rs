@@ -17,13 +17,13 @@ use crate::report::Report;
 use crate::run::{Opened, Run};
 use crate::stats::Lane;
 
-mod aside;
-pub mod slow;
-
 /// After so long without any delivery, what is missing is missing. The tests' server, in the same
 /// process, has nothing on the way.
-const PATIENCE: Duration =
-    if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(5) };
+const PATIENCE: Duration = if cfg!(any(test, feature = "fake")) {
+    Duration::from_millis(200)
+} else {
+    Duration::from_secs(5)
+};
 
 /// Listeners; they stop when this is dropped.
 #[derive(Default)]
@@ -38,12 +38,7 @@ impl Audience {
         let position = opened.subscribed.first().map_or(0, |s| s.seq);
         let check = Arc::new(Mutex::new(SeqCheck::after(position)));
         self.checks.push(check.clone());
-        Peer {
-            conn: opened.conn,
-            board: run.board.clone(),
-            index: opened.index,
-            check: Some(check),
-        }
+        Peer::new(opened.conn, run.board.clone(), Some(check))
     }
 
     /// Lets a peer's work go on until this is dropped.
@@ -82,6 +77,31 @@ impl Audience {
                 (last, since) = (now, Instant::now());
             }
         }
+    }
+
+    /// Adds what came of `expected` deliveries to a report. Events must have come once and in order,
+    /// up to the ends of the `logs`, of which seat `i` follows number `of(i)`. Signals, without logs,
+    /// may be dropped; how many were is worth knowing all the same.
+    ///
+    /// # Errors
+    /// Where the ends of the logs are not known.
+    pub async fn tell(
+        &self,
+        run: &Run,
+        report: &mut Report,
+        expected: u64,
+        logs: Option<&[EntityId]>,
+        of: impl Fn(usize) -> usize,
+    ) -> Result<()> {
+        report.figures.add("deliveries_expected", expected as f64);
+        if let Some(logs) = logs {
+            let ends = ends(run, logs).await?;
+            judge_events(report, self.verdict(|seat| ends[of(seat)].seq));
+        } else {
+            let dropped = expected.saturating_sub(run.board.ever(Lane::Delivery));
+            report.figures.add("signals_dropped", dropped as f64);
+        }
+        Ok(())
     }
 
     /// The verdict over all seats, if seat `i`'s log ends at `end(i)`.

@@ -3,21 +3,22 @@
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use super::audience;
 use crate::common::Common;
 use crate::peer::payload::What;
-use crate::peer::{Pace, Payload, Peer, Plan};
+use crate::peer::{Pace, Payload, Peer, Plan, Senders};
 use crate::report::Report;
 use crate::run::{OPENING, Run};
+use crate::scenario::Scenario;
 use crate::stats::Lane;
 
 /// Entities are spread over the senders.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
+    /// The arguments that every scenario takes.
     #[command(flatten)]
     #[serde(flatten)]
     pub common: Common,
@@ -57,37 +58,42 @@ pub enum Op {
     Increment,
 }
 
+impl Scenario for Args {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
+    }
+
+    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
+        Box::pin(run(*self))
+    }
+}
+
 /// Runs it.
-///
-/// # Errors
-/// Where the run could not be made.
-pub async fn run(args: Args) -> Result<Report> {
+async fn run(args: Args) -> Result<Report> {
     let run = Run::new("durable", &args.common).await?;
     let rooms = if args.hot { 1 } else { args.rooms };
     if rooms == 0 || args.senders == 0 {
         bail!("there must be at least one room and one sender");
     }
     let entities = (0..rooms).map(|i| run.entity(&args.kind, i)).collect::<Result<Vec<_>>>()?;
-    let senders = run.open(args.senders, OPENING, |i| (format!("sender-{i}"), Vec::new())).await?;
+    let opened = run.open(args.senders, OPENING, |i| (format!("sender-{i}"), Vec::new())).await?;
 
-    let (stop, stopped) = watch::channel(false);
-    let mut sending = JoinSet::new();
+    let mut senders = Senders::default();
+    // Sender i has the rooms i, i + senders, ...; with more senders than rooms, several have the
+    // same.
+    let rooms_of = |sender: usize| {
+        let last = if rooms >= args.senders { rooms } else { sender % rooms + 1 };
+        (sender % rooms..last).step_by(args.senders)
+    };
     let began = run.board.now_us() as f64;
-    for opened in senders {
-        let index = opened.index;
-        // Sender i has the rooms i, i + senders, ...; with more senders than rooms, several have
-        // the same.
-        let mine: Vec<usize> = if rooms >= args.senders {
-            (index..rooms).step_by(args.senders).collect()
-        } else {
-            vec![index % rooms]
-        };
+    for opened in opened {
+        let (index, peer) = (opened.index, Peer::new(opened.conn, run.board.clone(), None));
         let wanted = if args.hot {
             args.in_flight
         } else {
             (args.in_flight * rooms.max(args.senders) / args.senders).max(1)
         };
-        let limit = opened.conn.hello.limits.max_in_flight as usize;
+        let limit = peer.limit();
         if wanted > limit {
             bail!(
                 "{wanted} unanswered ops a sender are more than the {limit} that the server allows; use more `--senders`"
@@ -98,20 +104,14 @@ pub async fn run(args: Args) -> Result<Report> {
             Some(rate) => Pace::open(began + index as f64 * 1e6 / rate, rate / args.senders as f64),
         };
         let what = if args.op == Op::Post { What::Post } else { What::Increment };
-        let payload =
-            Payload::new(what, mine.iter().map(|i| entities[*i].clone()).collect(), args.bytes);
-        let peer = Peer { conn: opened.conn, board: run.board.clone(), index, check: None };
-        let stopped = stopped.clone();
-        sending.spawn(async move {
-            (mine, peer.drive(Plan { payload, pace, in_flight: wanted }, stopped).await.0)
-        });
+        let mine = rooms_of(index).map(|room| entities[room].clone()).collect();
+        let plan = Plan { payload: Payload::new(what, mine, args.bytes), pace, in_flight: wanted };
+        senders.start(index, peer, plan);
     }
     let window = run.window(Lane::Ack).await?;
-    stop.send_replace(true);
     let mut acked = vec![0u64; rooms];
-    while let Some(done) = sending.join_next().await {
-        let (mine, counts) = done.context("a sender failed")?;
-        mine.iter().zip(counts).for_each(|(room, count)| acked[*room] += count);
+    for sent in senders.stop().await? {
+        rooms_of(sent.index).zip(sent.acked).for_each(|(room, count)| acked[room] += count);
     }
 
     let mut report = Report::new("durable", &run, &args, window)?;

@@ -1,20 +1,22 @@
 //! `fanout`: one publisher, many subscribers in one room; an open loop.
 
 use anyhow::Result;
+use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
-use tokio::sync::watch;
 
-use super::audience::{self, Audience};
+use super::audience::Audience;
 use crate::common::Common;
 use crate::peer::payload::What;
-use crate::peer::{Pace, Payload, Peer, Plan};
+use crate::peer::{Pace, Payload, Peer, Plan, Senders};
 use crate::report::Report;
 use crate::run::{OPENING, Run, subscribe};
+use crate::scenario::Scenario;
 use crate::stats::Lane;
 
 /// Deliveries per second are `subscribers` times `rate`.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
+    /// The arguments that every scenario takes.
     #[command(flatten)]
     #[serde(flatten)]
     pub common: Common,
@@ -35,11 +37,18 @@ pub struct Args {
     pub kind: String,
 }
 
+impl Scenario for Args {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
+    }
+
+    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
+        Box::pin(run(*self))
+    }
+}
+
 /// Runs it.
-///
-/// # Errors
-/// Where the run could not be made.
-pub async fn run(args: Args) -> Result<Report> {
+async fn run(args: Args) -> Result<Report> {
     let run = Run::new("fanout", &args.common).await?;
     let room = run.entity(&args.kind, "fanout")?;
     let mut audience = Audience::default();
@@ -50,32 +59,23 @@ pub async fn run(args: Args) -> Result<Report> {
     );
 
     let publisher = run.open_patiently(0, "publisher", Vec::new()).await?;
+    let publisher = Peer::new(publisher.conn, run.board.clone(), None);
     let what = if args.durable { What::Post } else { What::Signal };
     let plan = Plan {
         payload: Payload::new(what, vec![room.clone()], args.bytes),
         pace: Pace::open(run.board.now_us() as f64, args.rate),
-        in_flight: publisher.conn.hello.limits.max_in_flight as usize,
+        in_flight: publisher.limit(),
     };
-    let (stop, stopped) = watch::channel(false);
-    let publisher = Peer { conn: publisher.conn, board: run.board.clone(), index: 0, check: None };
-    let publishing = tokio::spawn(publisher.drive(plan, stopped));
+    let mut senders = Senders::default();
+    senders.start(0, publisher, plan);
     let window = run.window(Lane::Delivery).await?;
-    stop.send_replace(true);
-    let acked: u64 = publishing.await?.0.iter().sum();
+    let acked: u64 = senders.stop().await?.iter().flat_map(|sent| &sent.acked).sum();
     let expected = acked * args.subscribers as u64;
     audience.settle(&run, expected).await;
 
     let mut report = Report::new("fanout", &run, &args, window)?;
-    report.figures.add("deliveries_expected", expected as f64);
-    if args.durable {
-        let end = audience::ends(&run, &[room]).await?[0].seq;
-        audience::judge_events(&mut report, audience.verdict(|_| end));
-    } else {
-        // Signals may be dropped; how many were is worth knowing all the same.
-        report
-            .figures
-            .add("signals_dropped", expected.saturating_sub(run.board.ever(Lane::Delivery)) as f64);
-    }
+    let logs = args.durable.then_some(std::slice::from_ref(&room));
+    audience.tell(&run, &mut report, expected, logs, |_| 0).await?;
     run.progress.done();
     Ok(report)
 }

@@ -1,20 +1,22 @@
 //! `rooms`: many rooms, each with members who take turns in talking; an open loop.
 
 use anyhow::Result;
+use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
-use tokio::sync::{mpsc, watch};
 
-use super::audience::{self, Audience};
+use super::audience::Audience;
 use crate::common::Common;
 use crate::peer::payload::What;
-use crate::peer::{Pace, Payload, Plan};
+use crate::peer::{Pace, Payload, Plan, Senders};
 use crate::report::Report;
 use crate::run::{OPENING, Run, subscribe};
+use crate::scenario::Scenario;
 use crate::stats::Lane;
 
 /// Connections are `rooms` times `members`.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
+    /// The arguments that every scenario takes.
     #[command(flatten)]
     #[serde(flatten)]
     pub common: Common,
@@ -38,68 +40,54 @@ pub struct Args {
     pub kind: String,
 }
 
+impl Scenario for Args {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
+    }
+
+    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
+        Box::pin(run(*self))
+    }
+}
+
 /// Runs it.
-///
-/// # Errors
-/// Where the run could not be made.
-pub async fn run(args: Args) -> Result<Report> {
+async fn run(args: Args) -> Result<Report> {
     let run = Run::new("rooms", &args.common).await?;
     let rooms = (0..args.rooms).map(|i| run.entity(&args.kind, i)).collect::<Result<Vec<_>>>()?;
     let count = args.rooms * args.members;
+    let what = if args.durable { What::Post } else { What::Signal };
     let room_of = |member: usize| member / args.members.max(1);
     let members = run
         .open(count, OPENING, |i| (format!("member-{i}"), vec![subscribe(&rooms[room_of(i)])]))
         .await?;
 
-    let mut audience = Audience::default();
-    let (stop, stopped) = watch::channel(false);
-    let (done, mut acked_by) = mpsc::channel(count.max(1));
-    let (began, what) =
-        (run.board.now_us() as f64, if args.durable { What::Post } else { What::Signal });
+    let (mut audience, mut senders) = (Audience::default(), Senders::default());
+    let began = run.board.now_us() as f64;
     for opened in members {
         let index = opened.index;
-        let in_flight = opened.conn.hello.limits.max_in_flight as usize;
         // Members of a room take turns, and rooms begin at different moments.
         let turn = (index % args.members) as f64 + room_of(index) as f64 / args.rooms as f64;
+        let peer = audience.seat(&run, opened);
         let plan = Plan {
             payload: Payload::new(what, vec![rooms[room_of(index)].clone()], args.bytes),
             pace: Pace::open(began + turn * 1e6 / args.rate, args.rate / args.members as f64),
-            in_flight,
+            in_flight: peer.limit(),
         };
-        let (peer, stopped, done) = (audience.seat(&run, opened), stopped.clone(), done.clone());
-        audience.spawn(async move {
-            let (acked, peer) = peer.drive(plan, stopped).await;
-            done.send(acked[0])
-                .await
-                .expect("the scenario waits for all members, and the channel holds them all");
-            if let Some(peer) = peer {
-                peer.listen().await;
-            }
-        });
+        senders.start(index, peer, plan);
     }
-    drop(done);
-
     let window = run.window(Lane::Delivery).await?;
-    stop.send_replace(true);
     let mut acked = 0;
-    for _ in 0..count {
-        acked += acked_by.recv().await.unwrap_or(0);
+    for sent in senders.stop().await? {
+        acked += sent.acked.iter().sum::<u64>();
+        sent.peer.into_iter().for_each(|peer| audience.spawn(peer.listen()));
     }
     // A signal does not come back to its sender; an event does.
     let each = if args.durable { args.members } else { args.members.saturating_sub(1) } as u64;
     audience.settle(&run, acked * each).await;
 
     let mut report = Report::new("rooms", &run, &args, window)?;
-    report.figures.add("deliveries_expected", (acked * each) as f64);
-    if args.durable {
-        let ends = audience::ends(&run, &rooms).await?;
-        audience::judge_events(&mut report, audience.verdict(|seat| ends[room_of(seat)].seq));
-    } else {
-        report.figures.add(
-            "signals_dropped",
-            (acked * each).saturating_sub(run.board.ever(Lane::Delivery)) as f64,
-        );
-    }
+    let logs = args.durable.then_some(&rooms[..]);
+    audience.tell(&run, &mut report, acked * each, logs, room_of).await?;
     run.progress.done();
     Ok(report)
 }

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use super::Summary;
-use super::latency::Sharded;
+use super::{Latencies, Summary};
 
 /// What is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +56,9 @@ impl Lane {
     }
 }
 
+#[derive(Default)]
 struct Track {
-    latency: Sharded,
+    latency: Latencies,
     ever: AtomicU64,
     in_window: AtomicU64,
 }
@@ -77,24 +77,21 @@ pub struct Board {
     errors: Mutex<BTreeMap<String, u64>>,
 }
 
-impl Board {
-    /// A board whose window is not open yet. `shards`: how many threads write to it.
-    pub fn new(shards: usize) -> Self {
-        let track = |_| Track {
-            latency: Sharded::new(shards),
-            ever: AtomicU64::new(0),
-            in_window: AtomicU64::new(0),
-        };
+impl Default for Board {
+    /// A board whose window is not open yet.
+    fn default() -> Self {
         Self {
             epoch: Instant::now(),
             start_us: AtomicU64::new(u64::MAX),
             end_us: AtomicU64::new(u64::MAX),
-            tracks: Lane::ALL.map(track),
+            tracks: Default::default(),
             sent: AtomicU64::new(0),
             errors: Mutex::default(),
         }
     }
+}
 
+impl Board {
     /// Now, in microseconds since the board was made.
     pub fn now_us(&self) -> u64 {
         self.epoch.elapsed().as_micros() as u64
@@ -115,28 +112,48 @@ impl Board {
         self.end_us.store(self.now_us(), Relaxed);
     }
 
-    /// Notes that something meant for `intended_us` has just arrived. `shard` spreads the load: any
-    /// number will do.
-    pub fn record(&self, lane: Lane, shard: usize, intended_us: u64) {
-        let now = self.now_us();
-        let (start, end) = (self.start_us.load(Relaxed), self.end_us.load(Relaxed));
-        let track = &self.tracks[lane as usize];
-        track.ever.fetch_add(1, Relaxed);
-        if (start..end).contains(&now) {
-            track.in_window.fetch_add(1, Relaxed);
+    /// Sets a window that lies ahead, and forgets what was measured in the last one.
+    pub fn open_between(&self, start_us: u64, end_us: u64) {
+        for track in &self.tracks {
+            track.latency.reset();
+            track.in_window.store(0, Relaxed);
         }
-        if (start..end).contains(&intended_us) {
-            track.latency.record(shard, now.saturating_sub(intended_us));
+        self.start_us.store(start_us, Relaxed);
+        self.end_us.store(end_us, Relaxed);
+    }
+
+    /// Notes that something meant for `intended_us` has just arrived.
+    pub fn record(&self, lane: Lane, intended_us: u64) {
+        self.record_all(lane, &[intended_us]);
+    }
+
+    /// The same for all that arrived together.
+    pub fn record_all(&self, lane: Lane, intended_us: &[u64]) {
+        if intended_us.is_empty() {
+            return;
         }
+        let now = self.count_all(lane, intended_us.len() as u64);
+        let window = self.window();
+        let meant = intended_us.iter().filter(|intended| window.contains(intended));
+        self.tracks[lane as usize].latency.record(meant.map(|us| now.saturating_sub(*us)));
     }
 
     /// Notes an arrival of which only the fact counts.
     pub fn count(&self, lane: Lane) {
-        let track = &self.tracks[lane as usize];
-        track.ever.fetch_add(1, Relaxed);
-        if (self.start_us.load(Relaxed)..self.end_us.load(Relaxed)).contains(&self.now_us()) {
-            track.in_window.fetch_add(1, Relaxed);
+        self.count_all(lane, 1);
+    }
+
+    fn count_all(&self, lane: Lane, count: u64) -> u64 {
+        let (now, track) = (self.now_us(), &self.tracks[lane as usize]);
+        track.ever.fetch_add(count, Relaxed);
+        if self.window().contains(&now) {
+            track.in_window.fetch_add(count, Relaxed);
         }
+        now
+    }
+
+    fn window(&self) -> std::ops::Range<u64> {
+        self.start_us.load(Relaxed)..self.end_us.load(Relaxed)
     }
 
     /// How many arrived since the board was made.
@@ -154,12 +171,12 @@ impl Board {
         self.tracks[lane as usize].latency.summary()
     }
 
-    /// Ends an interval of one lane; see [`Sharded::tick`].
+    /// Ends an interval of one lane; see [`Latencies::tick`].
     pub fn tick(&self, lane: Lane) -> Option<(u64, u64)> {
         self.tracks[lane as usize].latency.tick()
     }
 
-    /// Ends a lap of one lane; see [`Sharded::lap`].
+    /// Ends a lap of one lane; see [`Latencies::lap`].
     pub fn lap(&self, lane: Lane) -> Summary {
         self.tracks[lane as usize].latency.lap()
     }
@@ -177,12 +194,7 @@ impl Board {
     /// Counts an error under its stable name.
     pub fn error(&self, code: &str) {
         let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-        match errors.get_mut(code) {
-            Some(count) => *count += 1,
-            None => {
-                errors.insert(code.to_owned(), 1);
-            }
-        }
+        *errors.entry(code.to_owned()).or_default() += 1;
     }
 
     /// The errors so far, by name.
@@ -205,15 +217,15 @@ mod tests {
 
     #[test]
     fn only_the_window_counts() {
-        let board = Board::new(1);
-        board.record(Lane::Ack, 0, 0);
+        let board = Board::default();
+        board.record(Lane::Ack, 0);
         next_microsecond(&board);
         board.open();
         let inside = board.now_us();
-        board.record(Lane::Ack, 0, inside);
+        board.record(Lane::Ack, inside);
         next_microsecond(&board);
         board.close();
-        board.record(Lane::Ack, 0, inside);
+        board.record(Lane::Ack, inside);
         assert_eq!(board.ever(Lane::Ack), 3);
         assert_eq!(board.in_window(Lane::Ack), 1, "throughput counts arrivals inside the window");
         assert_eq!(
@@ -226,7 +238,7 @@ mod tests {
 
     #[test]
     fn errors_are_counted_by_name() {
-        let board = Board::new(1);
+        let board = Board::default();
         for code in ["rate_limited", "closed_4008", "rate_limited"] {
             board.error(code);
         }

@@ -1,4 +1,7 @@
-//! Latencies: HDR histograms in microseconds, sharded so that threads do not wait for one another.
+//! Latencies: HDR histograms in microseconds.
+//!
+//! `hdrhistogram`'s own recorders are not used: each holds a histogram of its own, which is too much
+//! for ten thousand connections, and a refresh waits for every recorder that records nothing.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,69 +21,79 @@ pub fn histogram() -> Histogram<u64> {
         .expect("the bounds are constants that hdrhistogram takes")
 }
 
-/// One histogram per shard for the current interval, one for all that was before, and one for the
-/// current lap of it.
-pub struct Sharded {
-    interval: Box<[Mutex<Histogram<u64>>]>,
-    total: Mutex<Histogram<u64>>,
-    lap: Mutex<Histogram<u64>>,
+/// The latencies of the current interval, of the current lap, and all of them.
+#[derive(Default)]
+pub struct Latencies(Mutex<Histograms>);
+
+struct Histograms {
+    interval: Histogram<u64>,
+    lap: Histogram<u64>,
+    total: Histogram<u64>,
 }
 
-impl Sharded {
-    /// `shards` is at least 1; more than there are threads is of no use.
-    pub fn new(shards: usize) -> Self {
-        let interval = (0..shards.max(1)).map(|_| Mutex::new(histogram())).collect();
-        Self { interval, total: Mutex::new(histogram()), lap: Mutex::new(histogram()) }
+impl Latencies {
+    /// Adds some.
+    pub fn record(&self, all_us: impl IntoIterator<Item = u64>) {
+        let mut histograms = self.lock();
+        all_us.into_iter().for_each(|us| histograms.interval.saturating_record(us.max(1)));
     }
 
-    /// Adds one latency. Any number will do for `shard`; a connection's index spreads well.
-    pub fn record(&self, shard: usize, us: u64) {
-        lock(&self.interval[shard % self.interval.len()]).saturating_record(us.max(1));
-    }
-
-    /// Ends the interval: adds it to the total, and returns its median and 99th percentile, or
-    /// nothing if it was empty.
+    /// Ends the interval, and returns its median and 99th percentile; nothing if it was empty.
     pub fn tick(&self) -> Option<(u64, u64)> {
-        let mut gathered = histogram();
-        for shard in &self.interval {
-            let mut shard = lock(shard);
-            if !shard.is_empty() {
-                gathered.add(&*shard).expect("both have the same bounds");
-                shard.reset();
-            }
-        }
-        if gathered.is_empty() {
-            return None;
-        }
-        for sum in [&self.total, &self.lap] {
-            lock(sum).add(&gathered).expect("all have the same bounds");
-        }
-        Some((gathered.value_at_quantile(0.5), gathered.value_at_quantile(0.99)))
+        self.lock().tick()
     }
 
     /// What was recorded since the last lap ended; ends this one.
     pub fn lap(&self) -> Summary {
-        self.tick();
-        let mut lap = lock(&self.lap);
-        let summary = Summary::of(&lap);
-        lap.reset();
+        let mut histograms = self.lock();
+        histograms.tick();
+        let summary = Summary::of(&histograms.lap);
+        histograms.lap.reset();
         summary
     }
 
     /// Everything recorded so far.
     pub fn summary(&self) -> Summary {
-        self.tick();
-        Summary::of(&lock(&self.total))
+        let mut histograms = self.lock();
+        histograms.tick();
+        Summary::of(&histograms.total)
+    }
+
+    /// Forgets everything.
+    pub fn reset(&self) {
+        let mut histograms = self.lock();
+        let Histograms { interval, lap, total } = &mut *histograms;
+        [interval, lap, total].into_iter().for_each(Histogram::reset);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Histograms> {
+        // A histogram is whole at every moment, so a panic elsewhere leaves nothing half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A histogram is whole at every moment, so a panic elsewhere leaves nothing half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Default for Histograms {
+    fn default() -> Self {
+        Self { interval: histogram(), lap: histogram(), total: histogram() }
+    }
+}
+
+impl Histograms {
+    fn tick(&mut self) -> Option<(u64, u64)> {
+        if self.interval.is_empty() {
+            return None;
+        }
+        for sum in [&mut self.lap, &mut self.total] {
+            sum.add(&self.interval).expect("all have the same bounds");
+        }
+        let quantiles = [0.5, 0.99].map(|quantile| self.interval.value_at_quantile(quantile));
+        self.interval.reset();
+        Some(quantiles.into())
+    }
 }
 
 /// A histogram in a few numbers, all in microseconds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Summary {
     /// How many were measured.
     pub count: u64,
@@ -103,25 +116,19 @@ pub struct Summary {
 impl Summary {
     /// Sums `histogram` up.
     pub fn of(histogram: &Histogram<u64>) -> Self {
-        let at =
-            |quantile| if histogram.is_empty() { 0 } else { histogram.value_at_quantile(quantile) };
+        if histogram.is_empty() {
+            return Self::default();
+        }
+        let at = |quantile| histogram.value_at_quantile(quantile);
         Self {
             count: histogram.len(),
-            mean_us: if histogram.is_empty() {
-                0.0
-            } else {
-                (histogram.mean() * 10.0).round() / 10.0
-            },
+            mean_us: (histogram.mean() * 10.0).round() / 10.0,
             p50_us: at(0.5),
             p90_us: at(0.9),
             p99_us: at(0.99),
             p999_us: at(0.999),
-            max_us: if histogram.is_empty() { 0 } else { histogram.max() },
-            curve: if histogram.is_empty() {
-                Vec::new()
-            } else {
-                CURVE.iter().map(|p| (*p, at(p / 100.0))).collect()
-            },
+            max_us: histogram.max(),
+            curve: CURVE.iter().map(|p| (*p, at(p / 100.0))).collect(),
         }
     }
 }
@@ -131,48 +138,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_summary_has_no_curve() {
-        let summary = Sharded::new(1).summary();
-        assert_eq!((summary.count, summary.max_us, summary.curve.len()), (0, 0, 0));
-    }
-
-    #[test]
-    fn intervals_add_up_over_shards() {
-        let lane = Sharded::new(3);
-        for us in 1..=1000 {
-            lane.record(us as usize, us);
-        }
+    fn intervals_add_up() {
+        let lane = Latencies::default();
+        assert_eq!(lane.summary(), Summary::default());
+        lane.record(1..=1000);
         assert_eq!(lane.tick(), Some((500, 990)));
         assert_eq!(lane.tick(), None, "a tick starts a new interval");
-        lane.record(7, 5000);
+        lane.record([5000]);
         let summary = lane.summary();
-        assert_eq!(summary.count, 1001);
-        assert_eq!(summary.p50_us, 501);
+        assert_eq!((summary.count, summary.p50_us), (1001, 501));
         assert!((5000..5010).contains(&summary.max_us), "{}", summary.max_us);
-        assert!(
-            summary.curve.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 <= w[1].1),
-            "{:?}",
-            summary.curve
-        );
+        let ascends = summary.curve.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 <= w[1].1);
+        assert!(ascends, "{:?}", summary.curve);
     }
 
     #[test]
     fn laps_are_apart() {
-        let lane = Sharded::new(2);
-        lane.record(0, 10);
+        let lane = Latencies::default();
+        lane.record([10]);
         lane.tick();
-        lane.record(1, 20);
+        lane.record([20]);
         assert_eq!((lane.lap().count, lane.lap().count), (2, 0));
-        lane.record(0, 30);
+        lane.record([30]);
         assert_eq!(lane.lap().p50_us, 30);
         assert_eq!(lane.summary().count, 3, "the total has them all");
+        lane.reset();
+        assert_eq!(lane.summary().count, 0);
     }
 
     #[test]
     fn what_is_out_of_bounds_counts_as_the_bound() {
-        let lane = Sharded::new(1);
-        lane.record(0, 0);
-        lane.record(0, u64::MAX);
+        let lane = Latencies::default();
+        lane.record([0, u64::MAX]);
         let summary = lane.summary();
         assert_eq!(summary.count, 2);
         assert!(summary.max_us >= MAX_US, "{}", summary.max_us);

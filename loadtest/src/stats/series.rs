@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn rates_are_per_second() {
-        let (board, began) = (Board::new(1), Instant::now());
+        let (board, began) = (Board::default(), Instant::now());
         let mut sampler = Sampler::new(&board, Lane::Delivery, began);
         for _ in 0..20 {
             board.count(Lane::Delivery);

@@ -1,10 +1,13 @@
 //! Spoils valid histories, each in one way that must be found as a certain kind.
 
+use std::collections::HashMap;
+
 use fastrand::Rng;
+use greenroom_protocol::results::SnapshotReason;
 use greenroom_protocol::{Epoch, Seq};
 
 use super::model;
-use crate::history::{Entry, Event, Got, History, Kind, Name, State, What};
+use crate::history::{Effect, Entry, Event, Got, History, Kind, Name, State, What};
 
 /// Something that no client ever sent.
 const NOBODYS: Name = Name(0x00ba_dbad);
@@ -12,259 +15,210 @@ const NOBODYS: Name = Name(0x00ba_dbad);
 /// Spoils `history` so that `kind` must be found; false where it holds nothing that could be spoilt
 /// like that.
 pub fn spoil(kind: Kind, history: &mut History, window: usize, rng: &mut Rng) -> bool {
+    let mut spoiler = Spoiler { history, rng };
     let spoilt = match kind {
-        Kind::Malformed => answer_before_question(history, rng),
-        Kind::Unread => forget_log(history, rng),
-        Kind::AnotherLog => change_epoch(history, rng),
-        Kind::Lost => lose(history, rng),
-        Kind::Doubled => append(history, rng, |_, log, rng| pick(log, rng).map(|event| event.op)),
-        Kind::Misplaced => swap_in_log(history, rng),
-        Kind::RefusedDone => refuse(history, rng),
-        Kind::Gap => gap(history, rng),
-        Kind::Phantom => phantom(history, rng),
-        Kind::StaleOp => swap_everywhere(history, rng),
-        Kind::Stale => older_read(history, window, rng, false),
-        Kind::WentBack => older_read(history, window, rng, true),
-        Kind::WrongState => other_state(history, rng),
-        Kind::Vanished => vanish(history, rng),
-        Kind::Altered => alter(history, rng),
-        Kind::TornPage => tear(history, rng),
-        Kind::Skipped => {
-            pair_of_told(history, rng).map(|(first, _)| drop(history.entries.remove(first)))
-        }
-        Kind::Repeated => {
-            told(history, rng).map(|at| history.entries.insert(at, history.entries[at].clone()))
-        }
-        Kind::Reordered => pair_of_told(history, rng).map(|(first, second)| {
-            let later = history.entries[second].what.clone();
-            history.entries[second].what =
-                std::mem::replace(&mut history.entries[first].what, later);
-        }),
-        Kind::Misled => mislead(history, rng),
-        Kind::Unreasoned => unreason(history, rng),
-        Kind::Unasked => tell_a_stranger(history, rng),
+        Kind::Malformed => spoiler.answer_before_question(),
+        Kind::Unread => spoiler.forget_log(),
+        Kind::AnotherLog => spoiler.change_epoch(),
+        Kind::Lost => spoiler.lose(),
+        Kind::Doubled => spoiler.append(true),
+        Kind::Misplaced => spoiler.swap_in_log(),
+        Kind::RefusedDone => spoiler.refuse(),
+        Kind::Gap => spoiler.gap(),
+        Kind::Phantom => spoiler.phantom(),
+        Kind::StaleOp => spoiler.swap_everywhere(),
+        Kind::Stale => spoiler.older_read(window, false),
+        Kind::WentBack => spoiler.older_read(window, true),
+        Kind::WrongState => spoiler.other_state(),
+        Kind::Vanished => spoiler.vanish(),
+        Kind::Altered => spoiler.alter(),
+        Kind::TornPage => spoiler.tear(),
+        Kind::Skipped => spoiler.pair_of_told().map(|(first, _)| spoiler.remove(first)),
+        Kind::Repeated => spoiler.repeat(),
+        Kind::Reordered => spoiler.pair_of_told().map(|(a, b)| spoiler.swap(a, b)),
+        Kind::Misled => spoiler.mislead(),
+        Kind::Unreasoned => spoiler.unreason(),
+        Kind::Unasked => spoiler.tell_a_stranger(),
     };
     spoilt.is_some()
 }
 
-fn pick<T: Copy>(from: &[T], rng: &mut Rng) -> Option<T> {
-    (!from.is_empty()).then(|| from[rng.usize(0..from.len())])
+struct Spoiler<'a> {
+    history: &'a mut History,
+    rng: &'a mut Rng,
 }
 
-/// The place of an entry that is as wanted.
-fn find(history: &History, rng: &mut Rng, wanted: impl Fn(&Entry) -> bool) -> Option<usize> {
-    let found: Vec<_> = history
-        .entries
-        .iter()
-        .enumerate()
-        .filter(|(_, entry)| wanted(entry))
-        .map(|(at, _)| at)
-        .collect();
-    pick(&found, rng)
-}
-
-fn told(history: &History, rng: &mut Rng) -> Option<usize> {
-    find(history, rng, |entry| matches!(entry.what, What::Told(_)))
-}
-
-/// Two events that one subscriber was told one after the other.
-fn pair_of_told(history: &History, rng: &mut Rng) -> Option<(usize, usize)> {
-    let mut pairs = Vec::new();
-    for (at, first) in history.entries.iter().enumerate() {
-        let What::Told(event) = first.what else { continue };
-        let same = |entry: &(usize, &Entry)| {
-            entry.1.client == first.client && entry.1.entity == first.entity
-        };
-        let told = |what: &What| {
-            matches!(
-                what,
-                What::Told(_) | What::Followed(_) | What::Unfollowed | What::Reset { .. }
-            )
-        };
-        let next = history
-            .entries
-            .iter()
-            .enumerate()
-            .skip(at + 1)
-            .filter(same)
-            .find(|(_, entry)| told(&entry.what));
-        if let Some((second, entry)) = next
-            && matches!(entry.what, What::Told(next) if next.seq == event.seq + 1)
-        {
-            pairs.push((at, second));
-        }
+impl Spoiler<'_> {
+    fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+        (!from.is_empty()).then(|| from[self.rng.usize(0..from.len())])
     }
-    pick(&pairs, rng)
-}
 
-/// The events of the log of `entity`; the histories that are spoilt here have logs of one page.
-fn log(history: &mut History, entity: u32) -> Option<&mut Vec<Event>> {
-    history.entries.iter_mut().filter(|entry| entry.entity == entity).find_map(|entry| {
-        match &mut entry.what {
+    /// The place of an entry that is as wanted.
+    fn find(&mut self, wanted: impl Fn(&What) -> bool) -> Option<usize> {
+        let entries = self.history.entries.iter().enumerate();
+        let found: Vec<_> =
+            entries.filter(|(_, entry)| wanted(&entry.what)).map(|(at, _)| at).collect();
+        self.pick(&found)
+    }
+
+    fn what(&mut self, at: usize) -> &mut What {
+        &mut self.history.entries[at].what
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.history.entries.remove(at);
+    }
+
+    /// Two entries keep their moments, and change what happens at them.
+    fn swap(&mut self, a: usize, b: usize) {
+        let what = self.what(a).clone();
+        *self.what(a) = std::mem::replace(self.what(b), what);
+    }
+
+    fn entity(&mut self) -> u32 {
+        self.rng.u32(0..self.history.entities.len() as u32)
+    }
+
+    /// The events of the log of `entity`; the histories that are spoilt here have logs of one page.
+    fn log(&mut self, entity: u32) -> Option<&mut Vec<Event>> {
+        let mut entries = self.history.entries.iter_mut().filter(|entry| entry.entity == entity);
+        entries.find_map(|entry| match &mut entry.what {
             What::Log { events, .. } => Some(events),
             _ => None,
-        }
-    })
-}
+        })
+    }
 
-fn entity(history: &History, rng: &mut Rng) -> u32 {
-    rng.u32(0..history.entities.len() as u32)
-}
+    /// An op that was acknowledged, and its entity.
+    fn acked(&mut self) -> Option<(u32, Event)> {
+        let at = self.find(|what| matches!(what, What::Acked { .. }))?;
+        let What::Acked { op, seq, at: time, .. } = *self.what(at) else { return None };
+        Some((self.history.entries[at].entity, Event { seq, at: time, op }))
+    }
 
-fn acked(history: &History, rng: &mut Rng) -> Option<(u32, Event)> {
-    let at = find(history, rng, |entry| matches!(entry.what, What::Acked { .. }))?;
-    let What::Acked { op, seq, at: time, .. } = history.entries[at].what else { return None };
-    Some((history.entries[at].entity, Event { seq, at: time, op }))
-}
+    /// An event that somebody was told, and its entity.
+    fn told(&mut self) -> Option<(usize, u32, Event)> {
+        let at = self.find(|what| matches!(what, What::Told(_)))?;
+        let What::Told(event) = *self.what(at) else { return None };
+        Some((at, self.history.entries[at].entity, event))
+    }
 
-fn answer_before_question(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let (_, event) = acked(history, rng)?;
-    let about = |what: &What| matches!(what, What::Invoked { op, .. } | What::Acked { op, .. } if *op == event.op);
-    let places: Vec<_> = history
-        .entries
-        .iter()
-        .enumerate()
-        .filter(|(_, entry)| about(&entry.what))
-        .map(|(at, _)| at)
-        .collect();
-    let [.., asked, answered] = places[..] else { return None };
-    let answer = history.entries[answered].what.clone();
-    history.entries[answered].what = std::mem::replace(&mut history.entries[asked].what, answer);
-    Some(())
-}
-
-fn forget_log(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let entity = entity(history, rng);
-    history
-        .entries
-        .retain(|entry| entry.entity != entity || !matches!(entry.what, What::Log { .. }));
-    history.entries.iter().any(|entry| entry.entity == entity).then_some(())
-}
-
-fn change_epoch(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let another = Epoch::from_bits(99);
-    let at = find(history, rng, |entry| {
-        !matches!(
-            entry.what,
-            What::Told(_) | What::Invoked { .. } | What::Refused { .. } | What::Unfollowed
-        )
-    })?;
-    match &mut history.entries[at].what {
-        What::Acked { epoch, .. } | What::Read { epoch, .. } | What::Reset { epoch, .. } => {
-            *epoch = another;
-        }
-        What::Page(page) => page.epoch = another,
-        What::Followed(follow) => follow.epoch = another,
-        // The log itself has another epoch: somebody must have spoken of it before.
-        What::Log { epoch, events } if !events.is_empty() => {
-            *epoch = another;
-            let entity = history.entries[at].entity;
-            let speaks = |what: &What| {
-                matches!(
-                    what,
-                    What::Acked { .. } | What::Read { .. } | What::Page(_) | What::Followed(_)
-                )
+    /// Two events that one subscriber was told one after the other.
+    fn pair_of_told(&mut self) -> Option<(usize, usize)> {
+        let mut pairs = Vec::new();
+        let entries = &self.history.entries;
+        for (at, first) in entries.iter().enumerate() {
+            let What::Told(event) = first.what else { continue };
+            let about_it = |entry: &Entry| {
+                (entry.client, entry.entity) == (first.client, first.entity)
+                    && (matches!(entry.what, What::Told(_) | What::Followed(_) | What::Unfollowed)
+                        || matches!(entry.what, What::Reset { .. }))
             };
-            return history
-                .entries
-                .iter()
-                .any(|entry| entry.entity == entity && speaks(&entry.what))
-                .then_some(());
+            let next = (at + 1..entries.len()).find(|next| about_it(&entries[*next]));
+            let told = |next: &usize| matches!(entries[*next].what, What::Told(told) if told.seq == event.seq + 1);
+            pairs.extend(next.filter(told).map(|next| (at, next)));
         }
-        _ => return None,
+        self.pick(&pairs)
     }
-    Some(())
-}
 
-/// An acknowledged op is not in the log; what follows it takes its place, or leaves it empty.
-fn lose(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let (entity, event) = acked(history, rng)?;
-    let closes = rng.bool();
-    let log = log(history, entity)?;
-    log.retain(|other| other.op != event.op);
-    for later in log.iter_mut().filter(|later| closes && later.seq > event.seq) {
-        later.seq -= 1;
+    fn answer_before_question(&mut self) -> Option<()> {
+        let (_, event) = self.acked()?;
+        let about = |what: &What| matches!(what, What::Invoked { op, .. } | What::Acked { op, .. } if *op == event.op);
+        let entries = self.history.entries.iter().enumerate();
+        let places: Vec<_> =
+            entries.filter(|(_, entry)| about(&entry.what)).map(|(at, _)| at).collect();
+        let [.., asked, answered] = places[..] else { return None };
+        self.swap(asked, answered);
+        Some(())
     }
-    Some(())
-}
 
-/// One more event in the log.
-fn append(
-    history: &mut History,
-    rng: &mut Rng,
-    what: impl Fn(&History, &[Event], &mut Rng) -> Option<Name>,
-) -> Option<()> {
-    let entity = entity(history, rng);
-    let events = log(history, entity)?.clone();
-    let op = what(history, &events, rng)?;
-    let last = events.last().map_or(Event { seq: 0, at: 0, op }, |last| *last);
-    log(history, entity)?.push(Event { seq: last.seq + 1, at: last.at, op });
-    Some(())
-}
-
-fn swap_in_log(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let (entity, event) = acked(history, rng)?;
-    let log = log(history, entity)?;
-    let other = rng.usize(0..log.len());
-    let this = log.iter().position(|logged| logged.op == event.op)?;
-    let (a, b) = (log[this].op, log[other].op);
-    (log[this].op, log[other].op) = (b, a);
-    (a != b).then_some(())
-}
-
-/// An acknowledgement becomes a refusal.
-fn refuse(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let at = find(history, rng, |entry| matches!(entry.what, What::Acked { .. }))?;
-    let What::Acked { op, .. } = history.entries[at].what else { return None };
-    history.entries[at].what = What::Refused { op };
-    Some(())
-}
-
-fn gap(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let entity = entity(history, rng);
-    let log = log(history, entity)?;
-    let from = if log.is_empty() { return None } else { rng.usize(0..log.len()) };
-    log[from..].iter_mut().for_each(|event| event.seq += 1);
-    Some(())
-}
-
-/// An event that nobody sent: one more, or one whose body was altered.
-fn phantom(history: &mut History, rng: &mut Rng) -> Option<()> {
-    if rng.bool() {
-        return append(history, rng, |_, _, _| Some(NOBODYS));
+    fn forget_log(&mut self) -> Option<()> {
+        let entity = self.entity();
+        let entries = &mut self.history.entries;
+        entries.retain(|entry| entry.entity != entity || !matches!(entry.what, What::Log { .. }));
+        entries.iter().any(|entry| entry.entity == entity).then_some(())
     }
-    let (entity, event) = acked(history, rng)?;
-    log(history, entity)?.iter_mut().find(|logged| logged.op == event.op)?.op = NOBODYS;
-    Some(())
-}
 
-/// Two ops, one of which was acknowledged before the other was sent, change places wherever they
-/// are told of.
-fn swap_everywhere(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let (entity, early) = acked(history, rng)?;
-    let acked_at = history
-        .entries
-        .iter()
-        .find(|entry| matches!(entry.what, What::Acked { op, .. } if op == early.op))?
-        .t;
-    let sent_after = |name: Name| {
-        let sent = |entry: &&Entry| {
-            entry.t > acked_at && matches!(entry.what, What::Invoked { op, .. } if op == name)
+    fn change_epoch(&mut self) -> Option<()> {
+        let at = self.find(|what| epoch_of(&mut what.clone()).is_some())?;
+        *epoch_of(self.what(at))? = Epoch::from_bits(99);
+        Some(())
+    }
+
+    /// An acknowledged op is not in the log; what follows it takes its place, or leaves it empty.
+    fn lose(&mut self) -> Option<()> {
+        let (entity, event) = self.acked()?;
+        let closes = self.rng.bool();
+        let log = self.log(entity)?;
+        log.retain(|other| other.op != event.op);
+        for later in log.iter_mut().filter(|later| closes && later.seq > event.seq) {
+            later.seq -= 1;
+        }
+        Some(())
+    }
+
+    /// One more event in the log: one that is there already, or one that nobody sent.
+    fn append(&mut self, again: bool) -> Option<()> {
+        let entity = self.entity();
+        let events = self.log(entity)?.clone();
+        let op = if again { self.pick(&events)?.op } else { NOBODYS };
+        let last = events.last().map_or(Event { seq: 0, at: 0, op }, |last| *last);
+        self.log(entity)?.push(Event { seq: last.seq + 1, at: last.at, op });
+        Some(())
+    }
+
+    fn swap_in_log(&mut self) -> Option<()> {
+        let (entity, event) = self.acked()?;
+        let other = self.rng.usize(..);
+        let log = self.log(entity)?;
+        let this = log.iter().position(|logged| logged.op == event.op)?;
+        let other = other % log.len();
+        let (a, b) = (log[this].op, log[other].op);
+        (log[this].op, log[other].op) = (b, a);
+        (a != b).then_some(())
+    }
+
+    /// An acknowledgement becomes a refusal.
+    fn refuse(&mut self) -> Option<()> {
+        let at = self.find(|what| matches!(what, What::Acked { .. }))?;
+        let What::Acked { op, .. } = *self.what(at) else { return None };
+        *self.what(at) = What::Refused { op };
+        Some(())
+    }
+
+    fn gap(&mut self) -> Option<()> {
+        let (entity, from) = (self.entity(), self.rng.usize(..));
+        let log = self.log(entity)?;
+        let from = from.checked_rem(log.len())?;
+        log[from..].iter_mut().for_each(|event| event.seq += 1);
+        Some(())
+    }
+
+    /// An event that nobody sent: one more, or one whose body was altered.
+    fn phantom(&mut self) -> Option<()> {
+        if self.rng.bool() {
+            return self.append(false);
+        }
+        let (entity, event) = self.acked()?;
+        self.log(entity)?.iter_mut().find(|logged| logged.op == event.op)?.op = NOBODYS;
+        Some(())
+    }
+
+    /// Two ops, one of which was acknowledged before the other was sent, change places wherever
+    /// they are told of.
+    fn swap_everywhere(&mut self) -> Option<()> {
+        let (entity, early) = self.acked()?;
+        let events = self.log(entity)?.clone();
+        let entries = &self.history.entries;
+        let is_ack = |what: &What| matches!(what, What::Acked { op, .. } if *op == early.op);
+        let acked_at = entries.iter().find(|entry| is_ack(&entry.what))?.t;
+        let sent = |name: Name| {
+            let of_it =
+                |entry: &&Entry| matches!(entry.what, What::Invoked { op, .. } if op == name);
+            entries.iter().filter(of_it).map(|entry| entry.t).min()
         };
-        let never_before = |entry: &Entry| {
-            entry.t > acked_at || !matches!(entry.what, What::Invoked { op, .. } if op == name)
-        };
-        history.entries.iter().find(sent).is_some() && history.entries.iter().all(never_before)
-    };
-    let events = history.entries.iter().filter(|entry| entry.entity == entity).find_map(
-        |entry| match &entry.what {
-            What::Log { events, .. } => Some(events.clone()),
-            _ => None,
-        },
-    )?;
-    let later: Vec<_> = events.into_iter().filter(|event| sent_after(event.op)).collect();
-    let late = pick(&later, rng)?;
-    for entry in &mut history.entries {
+        let later = events.into_iter().filter(|event| sent(event.op).is_some_and(|t| t > acked_at));
+        let later: Vec<_> = later.collect();
+        let late = self.pick(&later)?;
         let swap = |event: &mut Event| {
             if event.op == early.op {
                 *event = Event { op: early.op, ..late };
@@ -272,65 +226,166 @@ fn swap_everywhere(history: &mut History, rng: &mut Rng) -> Option<()> {
                 *event = Event { op: late.op, ..early };
             }
         };
-        let swap_all = |events: &mut Vec<Event>| {
-            events.iter_mut().for_each(swap);
-            events.sort_by_key(|event| event.seq);
-        };
-        match &mut entry.what {
-            What::Acked { op, seq, at, .. } => {
-                let mut event = Event { seq: *seq, at: *at, op: *op };
-                swap(&mut event);
-                (*seq, *at) = (event.seq, event.at);
+        for entry in &mut self.history.entries {
+            match &mut entry.what {
+                What::Acked { op, seq, at, .. } => {
+                    let mut event = Event { seq: *seq, at: *at, op: *op };
+                    swap(&mut event);
+                    (*seq, *at) = (event.seq, event.at);
+                }
+                What::Told(event) => swap(event),
+                What::Log { events, .. } => {
+                    events.iter_mut().for_each(swap);
+                    events.sort_by_key(|event| event.seq);
+                }
+                _ => {}
             }
-            What::Told(event) => swap(event),
-            What::Log { events, .. } => swap_all(events),
-            _ => {}
         }
+        Some(())
     }
-    Some(())
+
+    /// A read shows the right state of a moment that is too old: older than what its client knew
+    /// (`own`), or than what others did.
+    fn older_read(&mut self, window: usize, own: bool) -> Option<()> {
+        let mut candidates = Vec::new();
+        for (at, entry) in self.history.entries.iter().enumerate() {
+            let What::Read { asked, .. } = entry.what else { continue };
+            let known = |mine: bool| {
+                let before = self.history.entries.iter().filter(|other| {
+                    (other.entity == entry.entity && other.t < asked)
+                        && (!mine || other.client == entry.client)
+                });
+                before.filter_map(|other| seq_of(&other.what)).max().unwrap_or(0)
+            };
+            match (own, known(true), known(false)) {
+                (true, mine, _) if mine > 0 => candidates.push((at, self.rng.u64(0..mine))),
+                (false, mine, all) if mine < all => {
+                    candidates.push((at, self.rng.u64(mine..all)));
+                }
+                _ => {}
+            }
+        }
+        let (at, old) = self.pick(&candidates)?;
+        let entity = self.history.entries[at].entity;
+        let add = |entry: &Entry| match entry.what {
+            What::Invoked { op, effect: Effect::Add(by) } => Some((op, by)),
+            _ => None,
+        };
+        let adds: HashMap<_, _> = self.history.entries.iter().filter_map(add).collect();
+        let with_add = |event: &Event| (*event, adds.get(&event.op).copied().unwrap_or(0));
+        let log: Vec<_> = self.log(entity)?.iter().map(with_add).collect();
+        if let What::Read { seq, state, .. } = self.what(at) {
+            (*seq, *state) = (old, model::state(entity, &log, old, window));
+        }
+        Some(())
+    }
+
+    fn other_state(&mut self) -> Option<()> {
+        let at = self.find(|what| what.state().is_some())?;
+        let coin = self.rng.bool();
+        let state = match self.what(at) {
+            What::Read { state, .. } | What::Reset { state, .. } => state,
+            What::Followed(follow) => match &mut follow.got {
+                Got::Snapshot { state, .. } => state,
+                Got::Events(_) => return None,
+            },
+            _ => return None,
+        };
+        match state {
+            State::Room(messages) if coin => messages.all.0 ^= 1,
+            // Another number of messages might only make the others' number wrong, and no shape is
+            // no state at all.
+            State::Room(messages) => messages.count += 1,
+            State::Sum(sum) => *sum += if coin { 1 } else { -1 },
+            State::Other(_) => return None,
+        }
+        Some(())
+    }
+
+    /// The log ends before something that somebody was told.
+    fn vanish(&mut self) -> Option<()> {
+        let (_, entity, event) = self.told()?;
+        self.log(entity)?.retain(|logged| logged.seq < event.seq);
+        Some(())
+    }
+
+    fn alter(&mut self) -> Option<()> {
+        let (at, _, event) = self.told()?;
+        let altered = match self.rng.bool() {
+            true => Event { op: NOBODYS, ..event },
+            false => Event { at: event.at + 1, ..event },
+        };
+        *self.what(at) = What::Told(altered);
+        Some(())
+    }
+
+    fn repeat(&mut self) -> Option<()> {
+        let (at, ..) = self.told()?;
+        let again = self.history.entries[at].clone();
+        self.history.entries.insert(at, again);
+        Some(())
+    }
+
+    fn tear(&mut self) -> Option<()> {
+        let at = self.find(|what| matches!(what, What::Page(page) if page.events.len() > 2))?;
+        let way = self.rng.u32(0..3);
+        let What::Page(page) = self.what(at) else { return None };
+        match way {
+            0 if page.after.is_some() => drop(page.events.remove(0)),
+            1 => drop(page.events.remove(1)),
+            _ => page.events.swap(0, 1),
+        }
+        Some(())
+    }
+
+    fn mislead(&mut self) -> Option<()> {
+        let at = self.find(
+            |what| matches!(what, What::Followed(follow) if matches!(follow.got, Got::Events(_))),
+        )?;
+        let coin = self.rng.bool();
+        let What::Followed(follow) = self.what(at) else { return None };
+        if coin {
+            follow.seq += 1;
+        } else {
+            follow.after = None;
+        }
+        Some(())
+    }
+
+    fn unreason(&mut self) -> Option<()> {
+        let at = self.find(|what| matches!(what, What::Followed(follow) if matches!(follow.got, Got::Snapshot { .. })))?;
+        let coin = self.rng.bool();
+        let What::Followed(follow) = self.what(at) else { return None };
+        let wrong = if follow.after.is_some() {
+            SnapshotReason::NoPosition
+        } else {
+            SnapshotReason::TooOld
+        };
+        let Got::Snapshot { reason, .. } = &mut follow.got else { return None };
+        *reason = coin.then_some(wrong);
+        Some(())
+    }
+
+    /// An event goes to somebody who has unfollowed, or not followed yet.
+    fn tell_a_stranger(&mut self) -> Option<()> {
+        let (entity, client) = (self.entity(), self.rng.u32(0..3));
+        let event = *self.log(entity)?.first()?;
+        self.history.entries.insert(0, Entry { t: 0, client, entity, what: What::Told(event) });
+        Some(())
+    }
 }
 
-/// A read shows the right state of a moment that is too old: older than what its client knew
-/// (`own`), or than what others did.
-fn older_read(history: &mut History, window: usize, rng: &mut Rng, own: bool) -> Option<()> {
-    let mut candidates = Vec::new();
-    for (at, entry) in history.entries.iter().enumerate() {
-        let What::Read { asked, .. } = entry.what else { continue };
-        let known = |mine: bool| {
-            let before = history
-                .entries
-                .iter()
-                .filter(|other| other.entity == entry.entity && other.t < asked);
-            before
-                .filter(|other| !mine || other.client == entry.client)
-                .filter_map(|other| seq_of(&other.what))
-                .max()
-                .unwrap_or(0)
-        };
-        match (own, known(true), known(false)) {
-            (true, mine, _) if mine > 0 => candidates.push((at, rng.u64(0..mine))),
-            (false, mine, all) if mine < all => candidates.push((at, rng.u64(mine..all))),
-            _ => {}
+/// The epoch of which it speaks. Another epoch of the log itself is not found where nobody spoke of
+/// the old one.
+fn epoch_of(what: &mut What) -> Option<&mut Epoch> {
+    match what {
+        What::Acked { epoch, .. } | What::Read { epoch, .. } | What::Reset { epoch, .. } => {
+            Some(epoch)
         }
+        What::Page(page) => Some(&mut page.epoch),
+        What::Followed(follow) => Some(&mut follow.epoch),
+        _ => None,
     }
-    let (at, old) = pick(&candidates, rng)?;
-    let entity = history.entries[at].entity;
-    let adds: std::collections::HashMap<_, _> = history
-        .entries
-        .iter()
-        .filter_map(|entry| match entry.what {
-            What::Invoked { op, effect: crate::history::Effect::Add(by) } => Some((op, by)),
-            _ => None,
-        })
-        .collect();
-    let log: Vec<_> = log(history, entity)?
-        .iter()
-        .map(|event| (*event, adds.get(&event.op).copied().unwrap_or(0)))
-        .collect();
-    if let What::Read { seq, state, .. } = &mut history.entries[at].what {
-        (*seq, *state) = (old, model::state(entity, &log, old, window));
-    }
-    Some(())
 }
 
 fn seq_of(what: &What) -> Option<Seq> {
@@ -341,104 +396,4 @@ fn seq_of(what: &What) -> Option<Seq> {
         What::Followed(follow) => Some(follow.seq),
         _ => None,
     }
-}
-
-fn other_state(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let at = find(history, rng, |entry| entry.what.state().is_some())?;
-    let state = match &mut history.entries[at].what {
-        What::Read { state, .. } | What::Reset { state, .. } => state,
-        What::Followed(follow) => match &mut follow.got {
-            Got::Snapshot { state, .. } => state,
-            Got::Events(_) => return None,
-        },
-        _ => return None,
-    };
-    match state {
-        State::Room(messages) if rng.bool() => messages.all.0 ^= 1,
-        State::Sum(sum) if rng.bool() => *sum += 1,
-        // Another number of messages might only make the others' number wrong, and no shape is no
-        // state at all.
-        State::Room(messages) => messages.count += 1,
-        State::Sum(sum) => *sum -= 1,
-        State::Other(_) => return None,
-    }
-    Some(())
-}
-
-/// The log ends before something that somebody was told.
-fn vanish(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let at = told(history, rng)?;
-    let (entity, What::Told(event)) =
-        (history.entries[at].entity, history.entries[at].what.clone())
-    else {
-        return None;
-    };
-    log(history, entity)?.retain(|logged| logged.seq < event.seq);
-    Some(())
-}
-
-fn alter(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let at = told(history, rng)?;
-    let What::Told(event) = &mut history.entries[at].what else { return None };
-    if rng.bool() {
-        event.op = NOBODYS;
-    } else {
-        event.at += 1;
-    }
-    Some(())
-}
-
-fn tear(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let at = find(
-        history,
-        rng,
-        |entry| matches!(&entry.what, What::Page(page) if page.events.len() > 2),
-    )?;
-    let What::Page(page) = &mut history.entries[at].what else { return None };
-    match rng.u32(0..3) {
-        0 if page.after.is_some() => drop(page.events.remove(0)),
-        1 => drop(page.events.remove(1)),
-        _ => page.events.swap(0, 1),
-    }
-    Some(())
-}
-
-fn mislead(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let at = find(
-        history,
-        rng,
-        |entry| matches!(&entry.what, What::Followed(follow) if matches!(follow.got, Got::Events(_))),
-    )?;
-    let What::Followed(follow) = &mut history.entries[at].what else { return None };
-    if rng.bool() {
-        follow.seq += 1;
-    } else {
-        follow.after = None;
-    }
-    Some(())
-}
-
-fn unreason(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let at = find(
-        history,
-        rng,
-        |entry| matches!(&entry.what, What::Followed(follow) if matches!(follow.got, Got::Snapshot { .. })),
-    )?;
-    let What::Followed(follow) = &mut history.entries[at].what else { return None };
-    let Got::Snapshot { reason, .. } = &mut follow.got else { return None };
-    *reason = match (&follow.after, rng.bool()) {
-        (_, true) => None,
-        (Some(_), false) => Some(greenroom_protocol::results::SnapshotReason::NoPosition),
-        (None, false) => Some(greenroom_protocol::results::SnapshotReason::TooOld),
-    };
-    Some(())
-}
-
-/// An event goes to somebody who has unfollowed, or not followed yet.
-fn tell_a_stranger(history: &mut History, rng: &mut Rng) -> Option<()> {
-    let entity = entity(history, rng);
-    let event = *log(history, entity)?.first()?;
-    let (t, client) = (0, rng.u32(0..3));
-    history.entries.insert(0, Entry { t, client, entity, what: What::Told(event) });
-    Some(())
 }

@@ -1,0 +1,98 @@
+//! `greenroom-lab`: what the authors of Greenroom measure beside the load harness: how costs grow,
+//! how it compares with other servers, and what becomes of it under everything at once.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use greenroom_loadtest::cli::one;
+use greenroom_loadtest::report;
+use greenroom_loadtest::scenario::block_on;
+
+use crate::scenario::{burst, churn, entities, greedy, mixed, presence, slow_reader, soak};
+
+mod compare;
+mod disk;
+mod growth;
+mod raw;
+mod scenario;
+mod suite;
+mod tokens;
+
+/// What the authors of Greenroom measure beside the load harness.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The scenarios.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Many connections, which may enter presence; what a burst to all of them leaves behind
+    Burst(burst::Args),
+    /// Connections that come and go; none may fail
+    Churn(churn::Args),
+    /// Many entities: what they cost awake, how they fall asleep, how fast they are woken, and one
+    /// with a long log
+    Entities(entities::Args),
+    /// One user asks for the dearest of each request as often as it may; what that costs, and what
+    /// its neighbours feel
+    Greedy(greedy::Args),
+    /// Everything at once: typing, posts, coming and going, one hot room, one slow reader; each
+    /// class has its own latency
+    Mixed(mixed::Args),
+    /// A room fills with members who hear of each other; some come and go, and all must agree in
+    /// the end
+    Presence(presence::Args),
+    /// Readers that stop for a while must still get everything, and must not slow their neighbours
+    /// down
+    SlowReader(slow_reader::Args),
+    /// A moderate mixed load for half an hour; what becomes of memory, files and latency meanwhile
+    Soak(soak::Args),
+    /// Put Greenroom and other servers through the same loads, side by side
+    Compare(compare::Args),
+    /// What an operation costs as connections, entities, rooms, logs and the database grow tenfold
+    /// and a hundredfold
+    Growth(growth::Args),
+    /// Start a server and run a list of scenarios against it
+    Suite(suite::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    greenroom_loadtest::main_of(|| execute(cli.command))
+}
+
+fn execute(command: Command) -> Result<bool> {
+    match command {
+        Command::Burst(args) => one(args),
+        Command::Churn(args) => one(args),
+        Command::Entities(args) => one(args),
+        Command::Greedy(args) => one(args),
+        Command::Mixed(args) => one(args),
+        Command::Presence(args) => one(args),
+        Command::SlowReader(args) => one(args),
+        Command::Soak(args) => one(args),
+        Command::Compare(args) => {
+            let (threads, output) = (args.common.threads, args.common.output.clone());
+            report::deliver(&block_on(threads, compare::run(args))?, &output)?;
+            Ok(true)
+        }
+        Command::Growth(args) => block_on(1, growth::run(args)).map(|()| true),
+        Command::Suite(args) => suite::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,195 @@
+//! `greedy`: one user asks for the dearest thing that each request can ask for, as often as the
+//! server lets it, and waits as told. What that costs the server, and what its neighbours feel,
+//! against the same neighbours by themselves before it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures_util::future::LocalBoxFuture;
+use greenroom_loadtest::scenario::Scenario;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use self::appetite::{APPETITES, Table};
+use self::glutton::Glutton;
+use self::neighbours::Neighbours;
+use greenroom_loadtest::common::Common;
+use greenroom_loadtest::report::Report;
+use greenroom_loadtest::report::sheet::{Row, Sheet};
+use greenroom_loadtest::run::Run;
+use greenroom_loadtest::server::Setup;
+use greenroom_loadtest::stats::Lane;
+
+mod appetite;
+mod glutton;
+mod neighbours;
+
+/// How often the server's memory is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Each row takes `--warmup` and twice `--duration`. The server wants a token of everybody, or all
+/// would be one user.
+#[derive(Debug, Clone, clap::Args, Serialize)]
+pub struct Args {
+    /// The arguments that every scenario takes.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub common: Common,
+    /// Connections of the greedy user
+    #[arg(long, default_value_t = 2)]
+    pub connections: usize,
+    /// Neighbours, each with 40 requests a second
+    #[arg(long, default_value_t = 5)]
+    pub neighbours: usize,
+    /// Only these rows, by the beginning of their names
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<String>,
+}
+
+/// What one row found.
+struct Found {
+    name: &'static str,
+    asked_per_s: f64,
+    refused_per_s: f64,
+    cpu_percent: Option<f64>,
+    memory_mb: Option<f64>,
+    p99_us: [u64; 2],
+}
+
+impl Scenario for Args {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
+    }
+
+    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
+        Box::pin(run(*self))
+    }
+
+    /// The server's limits are what is measured, and everybody shows a token.
+    fn prepare(&mut self, setup: &mut Setup) -> Result<()> {
+        setup.let_limits_count();
+        crate::tokens::demand(setup, &mut self.common)
+    }
+}
+
+/// Runs the scenario.
+async fn run(args: Args) -> Result<Report> {
+    let run = Arc::new(Run::new("greedy", &args.common).await?);
+    run.progress.say("setting the table");
+    let table = Arc::new(Table::set(&run).await.context("the rooms could not be filled")?);
+    let mut neighbours = Neighbours::come(&run, args.neighbours).await?;
+    let chosen =
+        |name: &str| args.only.is_empty() || args.only.iter().any(|only| name.starts_with(only));
+    let mut rows = Ok(Vec::new());
+    let meals = async {
+        rows = async {
+            let mut rows = Vec::new();
+            for appetite in APPETITES.iter().filter(|appetite| chosen(appetite.name)) {
+                rows.push(meal(&run, &args, &table, appetite, &mut neighbours).await?);
+            }
+            Ok::<_, anyhow::Error>(rows)
+        }
+        .await;
+    };
+    let window = run.measure(Lane::Ack, meals).await?;
+    let lost = neighbours.leave().await?;
+    let mut report = Report::new("greedy", &run, &args, window)?;
+    report.sheets.push(sheet(&rows?));
+    report.expect_none(lost, "of the neighbours' requests were refused or not answered");
+    run.progress.done();
+    Ok(report)
+}
+
+async fn meal(
+    run: &Arc<Run>,
+    args: &Args,
+    table: &Arc<Table>,
+    appetite: &'static appetite::Appetite,
+    neighbours: &mut Neighbours,
+) -> Result<Found> {
+    run.progress.say(format!("{}: its neighbours alone", appetite.name));
+    neighbours.forget();
+    let duration = args.common.duration.0;
+    let quiet = run.source.snapshot().await?;
+    sleep(duration).await;
+    let before = run.source.snapshot().await?;
+    let alone = neighbours.lap();
+
+    run.progress.say(appetite.name);
+    let (stop, stopped) = watch::channel(false);
+    let mut eating = Vec::new();
+    for index in 0..args.connections {
+        let conn = run.open_patiently(index, "glutton", Vec::new()).await?.conn;
+        let glutton = Glutton::new(conn, Arc::clone(table), appetite, index as u64);
+        eating.push((glutton.counts(), tokio::spawn(glutton.eat(stopped.clone()))));
+    }
+    let counted = || {
+        eating
+            .iter()
+            .map(|(counts, _)| counts.so_far())
+            .fold((0, 0), |(a, b), (c, d)| (a + c, b + d))
+    };
+    sleep(args.common.warmup.0).await;
+    neighbours.forget();
+    let (from, began) = (counted(), run.source.snapshot().await?);
+    let mut most = 0.0_f64;
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let end = tokio::time::Instant::now() + duration;
+    while look.tick().await < end {
+        most = most.max(run.source.snapshot().await?.rss_bytes.unwrap_or(f64::NAN));
+    }
+    let after = run.source.snapshot().await?;
+    let (to, beside) = (counted(), neighbours.lap());
+    stop.send_replace(true);
+    for (_, eating) in eating {
+        eating.await.context("a greedy connection failed")??;
+    }
+    let seconds = duration.as_secs_f64();
+    let idle = quiet.until(&before).cpu_s;
+    Ok(Found {
+        name: appetite.name,
+        asked_per_s: (to.0 - from.0) as f64 / seconds,
+        refused_per_s: (to.1 - from.1) as f64 / seconds,
+        cpu_percent: began
+            .until(&after)
+            .cpu_s
+            .zip(idle)
+            .map(|(busy, idle)| (busy - idle) * 100.0 / seconds),
+        memory_mb: before.rss_bytes.map(|before| (most - before) / 1e6),
+        p99_us: [alone.p99_us, beside.p99_us],
+    })
+}
+
+fn sheet(found: &[Found]) -> Sheet {
+    let columns = [
+        "answered/s",
+        "refused/s",
+        "CPU, % of a core",
+        "memory, MB",
+        "neighbours' p99 before, µs",
+        "p99 beside it, µs",
+        "ratio",
+    ];
+    let row = |found: &Found| {
+        let [alone, beside] = found.p99_us.map(|us| us as f64);
+        let ratio = (alone > 0.0).then(|| beside / alone);
+        let figures = [
+            Some(found.asked_per_s),
+            Some(found.refused_per_s),
+            found.cpu_percent,
+            found.memory_mb,
+        ];
+        Row {
+            name: found.name.into(),
+            figures: figures.into_iter().chain([Some(alone), Some(beside), ratio]).collect(),
+        }
+    };
+    Sheet {
+        title: "one greedy user".into(),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: found.iter().map(row).collect(),
+    }
+}
