@@ -5,25 +5,18 @@
 
 use serde::Serialize;
 
-use crate::{Call, RawJson, Request, RequestId, WireError};
+use crate::{Call, ErrorCode, RawJson, Request, RequestId, WireError};
 
-mod depth;
 mod envelope;
 mod json;
 mod message;
 mod msgpack;
 mod server;
-mod sound;
-mod unescape;
 
 pub use json::Json;
 pub use message::{Message, Method};
 pub use msgpack::MsgPack;
 pub use server::{BadMessage, ServerMessage};
-pub use sound::Flaw;
-
-pub(crate) use depth::{deeper_than, depth};
-pub(crate) use sound::check;
 
 /// Turns messages into bytes and back.
 pub trait Codec {
@@ -166,4 +159,11 @@ pub struct Malformed {
     pub id: Option<RequestId>,
     /// What was wrong.
     pub error: WireError,
+}
+
+impl Malformed {
+    /// A message that could not be read to its end, and has no id before that.
+    fn unparsable(message: String) -> Self {
+        Self { id: None, error: WireError::new(ErrorCode::ParseError, message) }
+    }
 }

@@ -15,6 +15,7 @@ pub mod raw;
 pub mod request;
 pub mod results;
 pub mod schema;
+pub mod text;
 
 pub use close::CloseCode;
 pub use codec::{Codec, CodecKind, Malformed, Message, Method, ServerMessage};

@@ -6,9 +6,6 @@ use serde::{Deserialize, Serialize};
 use crate::{EntityId, Position, RawJson, Seq};
 
 pub(crate) mod by_name;
-mod check;
-
-pub use check::check;
 
 /// `connect`: identifies the client and resumes its session.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -83,18 +83,18 @@ impl RawJson {
     /// # Errors
     /// A number that does not fit a double, half of a surrogate pair, or a duplicate key in an
     /// object.
-    pub fn check(&self) -> Result<(), crate::codec::Flaw> {
-        crate::codec::check(self.as_str())
+    pub fn check(&self) -> Result<(), crate::text::Flaw> {
+        crate::text::check(self.as_str())
     }
 
     /// Whether arrays and objects nest deeper than `limit` in the text.
     pub fn deeper_than(&self, limit: usize) -> bool {
-        crate::codec::deeper_than(self.as_str(), limit)
+        crate::text::deeper_than(self.as_str(), limit)
     }
 
     /// How deep arrays and objects nest in the text: 0 for a scalar.
     pub fn depth(&self) -> usize {
-        crate::codec::depth(self.as_str())
+        crate::text::depth(self.as_str())
     }
 }
 

@@ -9,6 +9,8 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use crate::EntityId;
 use crate::params::{Connect, History, Ping, Presence, Send, Signal, Subscribe, Target};
 
+mod check;
+
 /// JSON-RPC's id, which the answer repeats.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(untagged)]

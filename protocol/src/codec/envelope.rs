@@ -7,10 +7,9 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use self::members::{Members, Root};
-use super::json::parse_error;
-use super::{Malformed, deeper_than};
+use super::Malformed;
 use crate::limits::{MAX_DEPTH, MAX_REQUEST_ID};
-use crate::params::check;
+use crate::text::deeper_than;
 use crate::{Call, ErrorCode, Request, RequestId, WireError};
 
 mod members;
@@ -35,8 +34,8 @@ fn read_by_member(text: &str) -> Result<Request, Malformed> {
         .and_then(|root| json.end().map(|()| root))
         .map_err(|e| {
             let error = match e.classify() {
-                Category::Eof => parse_error("the message ends too early".into()),
-                _ => parse_error(format!("not valid: {}", clip(&e.to_string()))),
+                Category::Eof => Malformed::unparsable("the message ends too early".into()),
+                _ => Malformed::unparsable(format!("not valid: {}", clip(&e.to_string()))),
             };
             // It may have come before what is wrong.
             Malformed { id: read_id(&members).ok().flatten(), ..error }
@@ -101,7 +100,7 @@ fn read_call(members: &Members<'_>) -> Result<Call, WireError> {
         return Err(WireError::new(ErrorCode::InvalidParams, message).reason("too_deep"));
     }
     let call = params::read(&method, members.params)?;
-    check(&call)?;
+    call.check()?;
     Ok(call)
 }
 

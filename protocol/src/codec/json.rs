@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::message::{ClientMessage, Message};
 use super::server::{BadMessage, ServerMessage};
 use super::{Codec, Malformed, envelope, server};
-use crate::{Call, ErrorCode, Request, RequestId, WireError};
+use crate::{Call, Request, RequestId};
 
 /// Messages as JSON text.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +25,10 @@ impl Codec for Json {
                     .map_or_else(|malformed| malformed.id, |request| request.id);
                 Err(Malformed {
                     id,
-                    ..parse_error(format!("not UTF-8 after {} bytes", error.valid_up_to()))
+                    ..Malformed::unparsable(format!(
+                        "not UTF-8 after {} bytes",
+                        error.valid_up_to()
+                    ))
                 })
             }
         }
@@ -50,9 +53,4 @@ pub(super) fn write(message: &impl Serialize, out: &mut Vec<u8>) {
     // The protocol's types are structs, enums, strings, numbers and raw JSON: no map with odd keys,
     // no failing `Serialize`. And a `Vec` takes all that is written to it.
     serde_json::to_writer(out, message).expect("the protocol's own types serialize to JSON");
-}
-
-/// A message that could not be read to its end, and has no id before that.
-pub(super) fn parse_error(message: String) -> Malformed {
-    Malformed { id: None, error: WireError::new(ErrorCode::ParseError, message) }
 }

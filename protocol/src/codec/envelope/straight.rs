@@ -10,13 +10,12 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use super::params::Params;
 use crate::limits::MAX_REQUEST_ID;
-use crate::params::check;
 use crate::{Request, RequestId};
 
 /// The request, if it is one that can be read in one go.
 pub fn read(text: &str) -> Option<Request> {
     let Straight(request) = serde_json::from_str(text).ok()?;
-    check(&request.call).ok()?;
+    request.call.check().ok()?;
     Some(request)
 }
 

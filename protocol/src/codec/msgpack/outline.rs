@@ -5,7 +5,6 @@ use rmp::Marker;
 use super::unpack::{BadPack, to_json};
 use crate::codec::Malformed;
 use crate::codec::envelope::id_of;
-use crate::codec::json::parse_error;
 use crate::limits::MAX_DEPTH;
 use crate::{ErrorCode, RequestId, WireError};
 
@@ -17,7 +16,7 @@ pub fn explain(bytes: &[u8], fault: &BadPack) -> Malformed {
     let mut rest = bytes;
     if value(&mut rest).is_none() || !rest.is_empty() {
         // It is not one value of MessagePack; what was read before that may say what to answer to.
-        return Malformed { id, ..parse_error(fault.to_string()) };
+        return Malformed { id, ..Malformed::unparsable(fault.to_string()) };
     }
     let error = if outline.params.is_some_and(|params| !is_json(params)) && !outline.elsewhere {
         WireError::new(ErrorCode::InvalidParams, format!("params: {fault}")).reason(fault.reason())

@@ -6,7 +6,7 @@
 
 use rmp::encode::{write_bool, write_f64, write_nil, write_sint, write_str, write_uint};
 
-use crate::codec::unescape::unescape;
+use crate::text::unescape;
 
 /// Appends the MessagePack of `json`, which must be one valid JSON value.
 pub fn from_json(json: &str, out: &mut Vec<u8>) {

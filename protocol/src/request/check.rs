@@ -4,20 +4,22 @@ use crate::limits::{MAX_HISTORY, MAX_INTEGER, MAX_KEY, MAX_META, MAX_SESSION, MA
 use crate::params::{Connect, History, Presence, PresenceAction, Send, Signal, Subscribe};
 use crate::{Call, ErrorCode, RawJson, WireError};
 
-/// Checks a request against the protocol's limits.
-///
-/// # Errors
-/// `invalid_params`, which names the field and says what it may be, or `too_large` for presence
-/// meta.
-pub fn check(call: &Call) -> Result<(), WireError> {
-    match call {
-        Call::Connect(params) => connect(params),
-        Call::Subscribe(params) => subscribe(params),
-        Call::Send(params) => send(params),
-        Call::Signal(params) => signal(params),
-        Call::History(params) => history(params),
-        Call::Presence(params) => presence(params),
-        Call::Unsubscribe(_) | Call::Read(_) | Call::Ping(_) => Ok(()),
+impl Call {
+    /// Checks a request against the protocol's limits.
+    ///
+    /// # Errors
+    /// `invalid_params`, which names the field and says what it may be, or `too_large` for presence
+    /// meta.
+    pub fn check(&self) -> Result<(), WireError> {
+        match self {
+            Self::Connect(params) => connect(params),
+            Self::Subscribe(params) => subscribe(params),
+            Self::Send(params) => send(params),
+            Self::Signal(params) => signal(params),
+            Self::History(params) => history(params),
+            Self::Presence(params) => presence(params),
+            Self::Unsubscribe(_) | Self::Read(_) | Self::Ping(_) => Ok(()),
+        }
     }
 }
 
