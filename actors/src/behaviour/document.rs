@@ -18,12 +18,14 @@ use crate::settings::units::{self, Bytes, MIB};
 pub use initial::{BadInitial, Initial};
 pub use parse::Unreadable;
 
-use edit::{Edit, Limits};
+use edit::Edit;
+use limits::Limits;
 use ops::Change;
 use tree::Tree;
 
 mod edit;
 mod initial;
+mod limits;
 mod merge;
 mod node;
 mod number;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Rejection;
-use super::edit::Limits;
+use super::limits::Limits;
 use super::node::{Node, Object};
 
 /// What takes the merging of one member back.
