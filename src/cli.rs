@@ -131,7 +131,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
             let page = args.static_dir.as_deref().map(StaticDir::new).transpose();
             let page = page.map_err(Failure::Config)?;
             let loaded = args.config.load()?;
-            logging::start(&loaded.config.log);
+            logging::start(&loaded.config.log.filter, loaded.config.log.format);
             if let Err(error) = configured {
                 tracing::warn!(%error, "the allocator keeps its defaults: the store opens and closes more slowly, and uses more memory");
             }

@@ -23,11 +23,12 @@ mod socket;
 mod store;
 pub mod units;
 
+pub use crate::logging::LogFormat;
 #[cfg(test)]
 pub use auth::Anonymous;
 pub use auth::{Admission, Algorithm, AuthConfig, MIN_SECRET_BYTES};
 pub use core::{
-    DirectoryConfig, DrainConfig, JournalConfig, LogConfig, LogFormat, MetricsConfig, RelayConfig,
+    DirectoryConfig, DrainConfig, JournalConfig, LogConfig, MetricsConfig, RelayConfig,
 };
 pub use greenroom_actors::settings::Problems;
 pub use kinds::KindConfig;

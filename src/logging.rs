@@ -2,19 +2,28 @@
 
 use std::io::IsTerminal;
 
+use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{Directive, LevelFilter};
 
-use crate::config::{LogConfig, LogFormat};
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
-/// Starts writing log lines to standard error, as configured.
-pub fn start(config: &LogConfig) {
-    let filter = filter(&config.filter).expect("a validated configuration has a valid filter");
+/// Starts writing log lines to standard error, as the validated configuration says.
+pub fn start(directives: &str, format: LogFormat) {
+    let filter = filter(directives).expect("a validated configuration has a valid filter");
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    match config.format {
+    match format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().init(),
     }

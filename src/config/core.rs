@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Problems;
 use super::units::{self, KIB, MIB};
-use crate::logging;
+use crate::logging::{self, LogFormat};
 
 /// The longest that a transaction may wait for more.
 const MAX_LINGER: Duration = Duration::from_millis(100);
@@ -27,16 +27,6 @@ impl Default for MetricsConfig {
     fn default() -> Self {
         Self { listen: Some((std::net::Ipv4Addr::LOCALHOST, 9464).into()) }
     }
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// What is logged, and how.
