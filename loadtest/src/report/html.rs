@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Report;
-use super::plot::{COLOURS, DRAWING, Line, Plot, Scale};
+use super::plot::{COLOURS, DRAWING, Line, Plot, Scale, escape};
 use super::table::number;
 use crate::stats::Sample;
 
@@ -136,9 +136,4 @@ fn plots(report: &Report) -> Vec<Plot> {
         Plot::over_time("Per second", Scale::Linear, rates),
         Plot::over_time("Latency over time, ms", Scale::Log, timed),
     ]
-}
-
-/// Text as HTML.
-pub fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -4,8 +4,6 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::html::escape;
-
 /// The colours, light and dark.
 pub const COLOURS: &str = "
 :root{color-scheme:light dark;--fg:#1c2420;--soft:#5d6b64;--bg:#fbfcfb;--card:#fff;--edge:#dde4e0;--bad:#b3261e;
@@ -194,6 +192,11 @@ fn short(value: f64) -> String {
     };
     let text = format!("{scaled:.3}");
     format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// Text as HTML.
+pub fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

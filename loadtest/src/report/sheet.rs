@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::html::escape;
+use super::plot::escape;
 use super::plot::{Line, Plot, Scale};
 use super::table::number;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use greenroom_protocol::RawJson;
-use greenroom_protocol::codec::Flaw;
+use greenroom_protocol::text::Flaw;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};

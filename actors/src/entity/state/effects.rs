@@ -5,7 +5,6 @@ use std::sync::Arc;
 use greenroom_protocol::Seq;
 use greenroom_protocol::params;
 
-use super::reads::{CATCH_UP_BYTES, PAGE_BYTES, RESUME_BYTES};
 use crate::answer::{Answer, Responder};
 use crate::clock::Mono;
 use crate::entity::eraser::PagesOut;
@@ -14,6 +13,14 @@ use crate::ids::WorkerId;
 use crate::record::EventRecord;
 use crate::relay::Part;
 use crate::store::{Erasure, Page, Rewrite, SnapshotRow};
+
+/// Bytes of bodies that a subscriber may have missed; beyond that a snapshot is cheaper.
+pub(super) const RESUME_BYTES: usize = 1024 * 1024;
+/// Bytes of bodies in a `history` page; one event may exceed it.
+pub(super) const PAGE_BYTES: usize = 256 * 1024;
+/// Bytes of bodies that a paused subscription gets at once; one event may exceed it. It is small
+/// because the thread serves nobody else while it encodes them.
+pub(super) const CATCH_UP_BYTES: usize = 64 * 1024;
 
 /// What an entity wants done. Only the parts for one worker have an order.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use greenroom_protocol::params::{self, EventPolicy};
 use greenroom_protocol::results::{Event, HistoryPage, SnapshotReason};
 use greenroom_protocol::{Position, Seq, limits};
 
+use super::effects::{CATCH_UP_BYTES, PAGE_BYTES, RESUME_BYTES};
 use super::outputs::{Begin, InOrder, Join, Output};
 use super::people::People;
 use super::readers::{Encoded, Readers};
@@ -14,14 +15,6 @@ use crate::frames::EVENT_BYTES;
 use crate::record::EventRecord;
 use crate::relay::SubSpec;
 use crate::store::{Page, StoreError};
-
-/// Bytes of bodies that a subscriber may have missed; beyond that a snapshot is cheaper.
-pub(super) const RESUME_BYTES: usize = 1024 * 1024;
-/// Bytes of bodies in a `history` page; one event may exceed it.
-pub(super) const PAGE_BYTES: usize = 256 * 1024;
-/// Bytes of bodies that a paused subscription gets at once; one event may exceed it. It is small
-/// because the thread serves nobody else while it encodes them.
-pub(super) const CATCH_UP_BYTES: usize = 64 * 1024;
 
 impl Entity {
     pub(super) fn subscribe(&mut self, request: SubscribeRequest, fx: &mut Effects) {
