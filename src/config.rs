@@ -100,7 +100,7 @@ impl Config {
         self.listen.ip().to_canonical().is_loopback()
     }
 
-    /// Whether one may connect without a token, and why.
+    /// Whether clients may connect without a token, and why.
     pub fn admission(&self) -> Admission {
         let signs = [
             (!self.is_loopback(), "`listen` is not a loopback address"),

@@ -12,7 +12,7 @@ use super::{Problems, Secret};
 /// Shortest HS256 secret: as long as the hash, which RFC 7518 asks for.
 pub const MIN_SECRET_BYTES: usize = 32;
 
-/// Who may connect: whose tokens count, and whether one may come without.
+/// Who may connect: whose tokens count, and whether clients may connect without one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
@@ -32,10 +32,10 @@ pub struct AuthConfig {
     pub issuer: Option<String>,
     /// What a token's `aud` must be or hold.
     pub audience: Option<String>,
-    /// By how much clocks may differ.
+    /// How much clocks may differ.
     #[serde(with = "units::duration")]
     pub leeway: Duration,
-    /// How long before its token expires a session is told.
+    /// How long before its token expires a session is warned.
     #[serde(with = "units::duration")]
     pub expiry_warning: Duration,
     /// Whether every token must expire.
@@ -61,8 +61,8 @@ impl Default for AuthConfig {
 }
 
 impl AuthConfig {
-    /// Whether `connect` without a token is admitted, and why. `others` is what else of the
-    /// configuration shows that not only this machine's user comes here.
+    /// Whether `connect` without a token is admitted, and why. `others` is what else in the
+    /// configuration shows that not only this machine's user connects.
     pub(super) fn admission(&self, others: Option<&str>) -> Admission {
         let (anonymous, why) = match self.anonymous {
             Anonymous::Yes => (true, "`auth.anonymous` is true".to_owned()),
@@ -153,10 +153,10 @@ impl AuthConfig {
     }
 }
 
-/// Whether one may connect without a token.
+/// Whether clients may connect without a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
-    /// Whether one may.
+    /// Whether they may.
     pub anonymous: bool,
     /// Which keys of the configuration say so.
     pub why: String,
@@ -182,8 +182,8 @@ pub enum Algorithm {
 /// Whether `connect` without a token is admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anonymous {
-    /// Only while nothing shows that others than this machine's user come here: not beyond
-    /// loopback, and not with a key for tokens, a trusted proxy or an allowed origin.
+    /// Only while nothing shows that others than this machine's user connect: `listen` is a loopback
+    /// address, and there is no key for tokens, no trusted proxy and no allowed origin.
     Auto,
     /// Always.
     Yes,

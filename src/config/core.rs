@@ -10,7 +10,7 @@ use super::Problems;
 use super::units::{self, KIB, MIB};
 use crate::logging::{self, LogFormat};
 
-/// The longest that a transaction may wait for more.
+/// The longest that a transaction may wait for more ops.
 const MAX_LINGER: Duration = Duration::from_millis(100);
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -156,7 +156,7 @@ impl JournalConfig {
 pub struct RelayConfig {
     /// Messages that may wait for each worker's relay.
     pub queue: usize,
-    /// How much of each worker's time subscriptions that had to pause may take to read on, in
+    /// How much of each worker's time subscriptions that had to pause may take to catch up, in
     /// percent; 100 means all they can get.
     pub catch_up_percent: u32,
 }
@@ -185,10 +185,10 @@ pub struct DrainConfig {
     /// How long it takes at most.
     #[serde(with = "units::duration")]
     pub deadline: Duration,
-    /// When the first clients are told to come back: how long a restart takes.
+    /// When the first clients are asked to reconnect: how long a restart takes.
     #[serde(with = "units::duration")]
     pub reconnect_after: Duration,
-    /// Over how long after that clients are told to spread their reconnects.
+    /// The time after that over which clients are asked to spread their reconnects.
     #[serde(with = "units::duration")]
     pub reconnect_spread: Duration,
 }

@@ -11,8 +11,8 @@ pub const PREFIX: &str = "GREENROOM_";
 /// Names the file of the configuration, as `--config` does.
 pub const FILE_VARIABLE: &str = "GREENROOM_CONFIG";
 
-/// Variables that are no keys and are read elsewhere: the tests' data, and the file of the
-/// configuration itself.
+/// Variables that are not keys and are read elsewhere: the tests' data, and the path of the
+/// configuration file.
 const NOT_KEYS: [&str; 2] = ["DATA", "CONFIG"];
 
 /// Keys with values as text, and where each came from.
@@ -41,7 +41,7 @@ impl TextLayer {
         Self { name: "command line", entries: flags.into_iter().map(entry).collect() }
     }
 
-    /// The environment, and the names of variables that look like ours but are no keys.
+    /// The environment, and the names of variables that look like ours but are not keys.
     ///
     /// `__` separates a key's parts. Names with one part count only when they are keys at the top:
     /// in a cluster, a service called `greenroom` puts `GREENROOM_PORT`, `GREENROOM_SERVICE_HOST`
@@ -64,7 +64,7 @@ impl TextLayer {
                 ignored.push(name);
             }
         }
-        // Sorted, so that the outcome does not hang on the order of the environment.
+        // Sorted, so that the outcome does not depend on the order of the environment.
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         ignored.sort();
         (Self { name: "environment", entries }, ignored)

@@ -28,7 +28,7 @@ pub struct LimitsConfig {
     pub user_requests_per_second: u32,
     /// Requests in one burst of one user.
     pub user_requests_burst: u32,
-    /// Requests a second of all anonymous users of one address, who choose their own names.
+    /// Requests a second of all anonymous users of one address, since they choose their own names.
     pub anonymous_requests_per_second: u32,
     /// Requests in one burst of them.
     pub anonymous_requests_burst: u32,
@@ -50,8 +50,8 @@ pub struct LimitsConfig {
     pub connections_per_address_burst: u32,
     /// Connections at once from one address; 0 is no limit.
     pub connections_per_address: usize,
-    /// Messages within `abuse_window`, sent although the client was told to wait, after which a
-    /// connection is closed.
+    /// Messages within `abuse_window` that a client sends although it was told to wait, after which
+    /// its connection is closed.
     pub abuse_after: u32,
     /// How long these are remembered.
     #[serde(with = "units::duration")]
@@ -118,7 +118,7 @@ impl LimitsConfig {
         }
     }
 
-    /// The rate of one address' new connections.
+    /// The rate of one address's new connections.
     pub fn connections(&self) -> Rate {
         Rate::new(self.connections_per_address_per_second, self.connections_per_address_burst)
     }
