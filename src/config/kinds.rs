@@ -102,7 +102,7 @@ pub(super) fn defaults() -> Dict {
 }
 
 /// The keys that belong to one behaviour, with their defaults.
-fn keys_of(behaviour: BehaviourName) -> Dict {
+pub(super) fn keys_of(behaviour: BehaviourName) -> Dict {
     let mut keys = table_of(&behaviour.with_defaults());
     keys.remove(BEHAVIOUR);
     keys

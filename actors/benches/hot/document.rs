@@ -14,7 +14,11 @@ fn document() -> Document {
         format!(r#"{{"a":[{}],"l":[{}0],"x":0}}"#, objects.join(","), "0,".repeat(200_000));
     let initial = RawJson::from_text(initial).expect("it is JSON");
     let initial = Initial::new(&initial).expect("documents can hold it");
-    Document::new(&DocumentConfig { initial, max_state_bytes: MAX_STATE, max_depth: 64 })
+    Document::new(&DocumentConfig {
+        initial,
+        max_state_bytes: MAX_STATE,
+        ..DocumentConfig::default()
+    })
 }
 
 fn patch(times: usize, operations: &[&str], last: &str) -> RawJson {

@@ -270,11 +270,8 @@ fn merges() {
 }
 
 fn small() -> Document {
-    Document::new(&DocumentConfig {
-        initial: begins(r#"{"a":"0123456789"}"#),
-        max_state_bytes: 64,
-        max_depth: 3,
-    })
+    let bounded = DocumentConfig { max_state_bytes: 64, max_depth: 3, ..Default::default() };
+    Document::new(&DocumentConfig { initial: begins(r#"{"a":"0123456789"}"#), ..bounded })
 }
 
 #[test]
@@ -408,7 +405,8 @@ fn settings_are_checked() {
     let problems = |initial: &str, max_depth| {
         let initial = begins(initial);
         let mut problems = Problems::default();
-        DocumentConfig { initial, max_state_bytes: 64, max_depth }.check(&mut problems);
+        let small = DocumentConfig { max_state_bytes: 64, ..Default::default() };
+        DocumentConfig { initial, max_depth, ..small }.check(&mut problems);
         problems.to_string()
     };
     assert_eq!(problems("[1]", 1), "");

@@ -393,7 +393,8 @@ fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
 proptest! {
     #[test]
     fn the_law_holds(attempts in attempts(), messages in 0..8usize, max_state_bytes in 0..2000usize) {
-        let config = RoomConfig { messages, max_state_bytes, max_reactions: 3, max_reactors: 5 };
+        let few = RoomConfig { max_reactions: 3, max_reactors: 5, ..RoomConfig::default() };
+        let config = RoomConfig { messages, max_state_bytes, ..few };
         law::holds(&BehaviourConfig::Room(config.into()), &attempts);
     }
 }

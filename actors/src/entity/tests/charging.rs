@@ -12,8 +12,7 @@ fn rig() -> Rig {
     let array = format!(r#"{{"a":[{}0]}}"#, "0,".repeat(99_999));
     let document = DocumentConfig {
         initial: Initial::new(&RawJson::from_text(array).unwrap()).unwrap(),
-        max_state_bytes: 1 << 20,
-        max_depth: 8,
+        ..DocumentConfig::default()
     };
     let kind = Kind::new("doc", BehaviourConfig::Document(document), settings()).unwrap();
     Rig::of(kind, Loaded::default())

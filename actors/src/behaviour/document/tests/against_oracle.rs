@@ -55,8 +55,8 @@ fn patch() -> impl Strategy<Value = Value> {
 fn state(initial: &Value) -> Document {
     Document::new(&DocumentConfig {
         initial: begins(&initial.to_string()),
-        max_state_bytes: 1 << 20,
         max_depth: 100,
+        ..DocumentConfig::default()
     })
 }
 
@@ -126,7 +126,8 @@ proptest! {
     #[test]
     fn the_law_holds(initial in value(), attempts in prop::collection::vec(attempt(), 0..25), max_state_bytes in 20..400usize, max_depth in 1..6usize) {
         let initial = begins(&initial.to_string());
-        law::holds(&BehaviourConfig::Document(DocumentConfig { initial, max_state_bytes, max_depth }), &attempts);
+        let bounded = DocumentConfig { max_state_bytes, max_depth, ..DocumentConfig::default() };
+        law::holds(&BehaviourConfig::Document(DocumentConfig { initial, ..bounded }), &attempts);
     }
 
     #[test]
