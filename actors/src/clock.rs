@@ -7,7 +7,6 @@
 //! Whoever receives something from outside (a socket, a mailbox, a queue, a timer) reads the clocks
 //! once and passes the time on. Nobody further in reads them.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -81,21 +80,10 @@ pub fn mono() -> Mono {
     Mono(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// The time now by both. Dates are no finer than a millisecond, so the wall clock is not read again
-/// on this thread before one is over, and most calls read one clock only.
+/// The time now by both. The wall clock is read each time: a date from a moment ago would make a
+/// client's correct one look as if it were ahead.
 pub fn now() -> Now {
-    thread_local! {
-        static LAST: Cell<Option<Now>> = const { Cell::new(None) };
-    }
-    let mono = mono();
-    if let Some(last) = LAST.get()
-        && mono.0.saturating_sub(last.mono.0) < NANOS
-    {
-        return Now { wall: last.wall, mono };
-    }
-    let now = Now { wall: wall(), mono };
-    LAST.set(Some(now));
-    now
+    Now { wall: wall(), mono: mono() }
 }
 
 /// A clock for code that runs on its own and that nobody can tell the time: the real one, or one
