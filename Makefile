@@ -57,7 +57,7 @@ help: ## Show this list
 
 run: ## Build and start the server; ARGS="--help" passes arguments on. The first build takes a while
 	@.ci/deps build
-	@test -x $(BIN)/greenroom || echo 'make: the first build compiles SurrealDB, 30 minutes on two cores; cargo counts the crates, and of the last ones surrealdb-core alone takes a third of the time'
+	@test -x $(BIN)/greenroom || echo 'make: the first build compiles SurrealDB, which takes 20 minutes or more on two cores; cargo counts the crates'
 	$(PROGRESS) cargo run --release --bin greenroom -- serve $(ARGS)
 
 # The cheap stages come first, so that a slip shows before the long build.

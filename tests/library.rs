@@ -41,11 +41,15 @@ fn two_servers_in_one_process_start_serve_and_stop() {
 }
 
 #[test]
-fn what_is_wrong_with_a_configuration_is_said_before_anything_starts() {
+fn what_is_wrong_with_a_configuration_is_said_before_the_store_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
     actix_rt::System::new().block_on(async {
         let mut config = config();
+        config.store.url = format!("surrealkv://{}", data.display());
         config.socket.allowed_origins = vec!["not an origin".to_owned()];
         let failure = App::build(config).await.err().unwrap();
         assert_eq!(failure.code(), 2, "{failure}");
     });
+    assert!(!data.exists(), "no database was made");
 }

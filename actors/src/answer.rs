@@ -139,8 +139,8 @@ pub enum Asked {
 
 /// The right, and the duty, to answer one request.
 ///
-/// Dropping it unused, be it by a panic or with a full queue's message, answers `unavailable`: no
-/// request is ever left open.
+/// If it is dropped unused, because of a panic or because the queue for its message was full, it
+/// answers `unavailable`. So no request is ever left open.
 #[derive(Debug)]
 pub struct Responder {
     to: Arc<Asker>,

@@ -78,7 +78,7 @@ async fn all_allowed_requests_in_flight_are_accepted(codec: CodecKind) {
     }
 }
 
-/// Waits as long as an error says. This is the one place that tests the time itself.
+/// Waits as long as an error says: what is tested is that this is long enough.
 async fn wait_as_told(error: &Value) {
     let ms = error["data"]["retry_after_ms"].as_u64().expect("the error has a retry time");
     tokio::time::sleep(std::time::Duration::from_millis(ms)).await;

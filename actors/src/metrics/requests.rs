@@ -1,28 +1,17 @@
 //! Requests by method and outcome.
 
-use greenroom_protocol::ErrorCode;
+use greenroom_protocol::{Call, ErrorCode};
 use metrics::Counter;
 
 use super::REQUESTS;
 
-const METHODS: [&str; 9] = [
-    "connect",
-    "subscribe",
-    "unsubscribe",
-    "send",
-    "signal",
-    "read",
-    "history",
-    "presence",
-    "ping",
-];
 /// The label of a request whose method could not be read.
 pub const UNKNOWN_METHOD: &str = "unknown";
 
 /// The handles of the outcome that is the rule; errors are looked up as they come.
 #[derive(Clone)]
 pub struct RequestMetrics {
-    ok: [Counter; METHODS.len()],
+    ok: [Counter; Call::METHODS.len()],
 }
 
 impl RequestMetrics {
@@ -32,12 +21,12 @@ impl RequestMetrics {
         reason = "registers with the recorder, which a default should not"
     )]
     pub fn new() -> Self {
-        Self { ok: METHODS.map(|method| REQUESTS.counter_with([method, "ok"])) }
+        Self { ok: Call::METHODS.map(|method| REQUESTS.counter_with([method, "ok"])) }
     }
 
     /// A request was answered.
     pub fn answered(&self, method: &'static str, error: Option<ErrorCode>) {
-        let place = METHODS.iter().position(|known| *known == method);
+        let place = Call::METHODS.iter().position(|known| *known == method);
         match (error, place) {
             (None, Some(place)) => self.ok[place].increment(1),
             (None, None) => REQUESTS.counter_with([UNKNOWN_METHOD, "ok"]).increment(1),
