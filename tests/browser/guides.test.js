@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import test, { after } from "node:test";
 import { Browser } from "./support/browser.js";
 import { front } from "./support/front.js";
@@ -95,10 +95,8 @@ story("tokens: Node, Python and the command line sign what the server takes", as
   await assert.rejects(stranger.connected(), { code: "unauthorized" });
 
   await desk.put("tokens.md", "app.js");
-  const port = await freePort();
-  desk.start(t, { PORT: String(port) }, process.execPath, "app.js");
-  const url = `http://127.0.0.1:${port}/token`;
-  await listening(port);
+  const app = desk.start(t, { PORT: "0" }, process.execPath, "app.js");
+  const [url] = await once(createInterface(app.stdout), "line");
   assert.equal((await fetch(url)).status, 401);
   assert.equal((await fetch(`${url}/other`, { headers: { cookie: "session=cookie-of-alice" } })).status, 404);
 
@@ -289,24 +287,4 @@ async function kill(child) {
   const exited = once(child, "exit");
   child.kill("SIGKILL");
   await exited;
-}
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-/** Until something takes connections there. */
-async function listening(port) {
-  for (;;) {
-    try {
-      return void (await fetch(`http://127.0.0.1:${port}/`));
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
 }
