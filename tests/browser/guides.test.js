@@ -1,16 +1,14 @@
 /** Every snippet in docs/guides, run as a reader would run it, against the real server. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import test, { after } from "node:test";
 import { Browser } from "./support/browser.js";
-import { front } from "./support/front.js";
 import { Desk, firstProgram, snippet, unused } from "./support/guide.js";
 import { next, sdk } from "./support/story.js";
-import { BINARY, Server, environment } from "./support/server.js";
+import { Server } from "./support/server.js";
 
 const story = (name, run) => test(name, { timeout: 120_000 }, run);
 // Some of the snippets read files of the directory that they run in.
@@ -28,21 +26,18 @@ async function withTokens(t, page = "tokens.md") {
   return { desk, token };
 }
 
-const hasStatic = spawnSync(BINARY, ["serve", "--help"], { env: environment, encoding: "utf8" }).stdout.includes("--static");
-
 story("tutorial: people chat, see each other, and see who is typing", async (t) => {
   const desk = await Desk.make(t);
   await mkdir(join(desk.path, "my-chat"));
   await desk.put("tutorial.md", "my-chat/index.html");
   const first = await desk.put("tutorial.md", "my-chat/chat.js");
   const more = [await snippet("tutorial.md", "my-chat/chat.js, continued: presence"), await snippet("tutorial.md", "my-chat/chat.js, continued: typing")];
-  const server = await Server.start(t, "", { directory: desk.path, args: hasStatic ? ["--static", "my-chat"] : [] });
+  const server = await Server.start(t, "", { directory: desk.path, args: ["--static", "my-chat"] });
   const browser = await Browser.start(t);
 
-  const page = hasStatic ? server.page : await front(t, server, join(desk.path, "my-chat"));
   const open = async (name, script) => {
     await writeFile(join(desk.path, "my-chat/chat.js"), script);
-    return browser.open(page, { watch: (tab) => tab.on("dialog", (dialog) => dialog.accept(name)) });
+    return browser.open(server.page, { watch: (tab) => tab.on("dialog", (dialog) => dialog.accept(name)) });
   };
   const say = async (person, text) => {
     await person.page.fill("#text", text);
@@ -264,13 +259,13 @@ story("backend worker: each question is answered once, over restarts", async (t)
 
 story("README: the first program says hello", async (t) => {
   const desk = await Desk.make(t);
-  const server = await Server.start(t);
+  const server = await Server.start(t, "", { args: ["--static", desk.path] });
   const browser = await Browser.start(t);
   const html = '<!doctype html><script type="module" src="/first.js"></script>';
   await writeFile(join(desk.path, "index.html"), html);
   await writeFile(join(desk.path, "first.js"), await firstProgram());
   const said = [];
-  const person = await browser.open(await front(t, server, desk.path), {
+  const person = await browser.open(server.page, {
     watch: (tab) => tab.on("console", (message) => said.push(message.text())),
   });
   while (said.length === 0) await person.page.waitForEvent("console");
