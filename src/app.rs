@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use greenroom_actors::clock::Millis;
-use greenroom_actors::directory::Directory;
 use greenroom_actors::identity::Identity;
 use greenroom_actors::ids::WorkerId;
 use greenroom_actors::journal::{Committer, CommitterLimits, Health, Journal, Outside};
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::Accounts;
+use greenroom_actors::messages::{Directory, RelayHandle};
 use greenroom_actors::metrics::JOURNAL_QUEUE_OPS;
-use greenroom_actors::relay::{ParkedLimits, RelayHandle};
+use greenroom_actors::relay::ParkedLimits;
 use greenroom_actors::session::Authenticate;
 use greenroom_actors::store::Store;
 use greenroom_protocol::WireError;

@@ -4,17 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom_actors::answer::{Asked, Asker, Responder};
 use greenroom_actors::behaviour::BehaviourName;
 use greenroom_actors::capability::Permissions;
 use greenroom_actors::clock;
-use greenroom_actors::directory::Directory;
-use greenroom_actors::entity::{OpRequest, Sender, SubscribeRequest, ToEntity};
 use greenroom_actors::frames::Encoder;
 use greenroom_actors::ids::{SessionKey, WorkerId};
 use greenroom_actors::journal::Health;
 use greenroom_actors::kind::{BadKind, Kind, Settings};
-use greenroom_actors::relay::{Part, RelayHandle, SubSpec, ToRelay};
+use greenroom_actors::messages::{
+    Asked, Asker, Directory, OpRequest, Part, RelayHandle, Responder, Sender, SubSpec,
+    SubscribeRequest, ToEntity, ToRelay,
+};
 use greenroom_protocol::params::{EventPolicy, SignalPolicy};
 use greenroom_protocol::{CodecKind, EntityId, RawJson};
 use serde_json::json;

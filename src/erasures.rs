@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom_actors::directory::Directory;
-use greenroom_actors::entity::ToEntity;
+use greenroom_actors::messages::{Directory, ToEntity};
 use greenroom_actors::store::Store;
 
 /// How often to look for such entities.

@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom_actors::directory::Directory;
 use greenroom_actors::journal::Journal;
+use greenroom_actors::messages::Directory;
 use greenroom_actors::session::SessionEnv;
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::codec::{Message, Method};

@@ -5,14 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use greenroom_actors::clock::Clock;
-use greenroom_actors::directory::{Directory, DirectoryActor, DirectoryLimits, Shard, ToDirectory};
+use greenroom_actors::directory::{DirectoryActor, DirectoryLimits, Shard};
 use greenroom_actors::entity::{EntityEnv, Turns};
 use greenroom_actors::frames::Encoder;
 use greenroom_actors::ids::WorkerId;
 use greenroom_actors::journal::Journal;
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::Accounts;
-use greenroom_actors::relay::{ParkedLimits, Relay, RelayActor, RelayHandle, ToRelay};
+use greenroom_actors::messages::{Directory, RelayHandle, ToDirectory, ToRelay};
+use greenroom_actors::relay::{ParkedLimits, Relay, RelayActor};
 use greenroom_actors::session::{Authenticate, SessionBounds, SessionEnv, unguessable};
 use greenroom_actors::store::Store;
 use tokio::sync::{Semaphore, mpsc};

@@ -5,7 +5,7 @@
 //! no HTTP, no WebSocket and no SurrealDB: storage is the trait [`store::Store`], time and
 //! randomness are arguments.
 
-pub mod answer;
+mod backlog;
 pub mod behaviour;
 pub mod budget;
 pub mod capability;
@@ -19,6 +19,7 @@ pub mod ids;
 pub mod journal;
 pub mod kind;
 pub mod limits;
+pub mod messages;
 pub mod metrics;
 pub mod notices;
 pub mod outbox;

@@ -11,15 +11,14 @@ use greenroom_protocol::results::SessionLimits;
 use greenroom_protocol::{CodecKind, WireError};
 use ulid::Ulid;
 
-use crate::answer::Asker;
 use crate::clock::Millis;
-use crate::directory::Directory;
 use crate::frames::Encoder;
 use crate::identity::Identity;
 use crate::ids::WorkerId;
 use crate::kind::Kinds;
 use crate::limits::{Accounts, Rate};
-use crate::relay::{Relay, RelayHandle};
+use crate::messages::{Asker, Directory, RelayHandle};
+use crate::relay::Relay;
 
 mod connect;
 mod head;

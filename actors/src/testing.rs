@@ -9,19 +9,20 @@ use greenroom_protocol::{CodecKind, EntityId, RawJson, RequestId, WireError};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::answer::{Answer, AnswerBody, Asked, Asker, Responder};
 use crate::behaviour::BehaviourConfig;
 use crate::behaviour::room::RoomConfig;
 use crate::budget::{Budget, Standing};
 use crate::capability::{Capabilities, Permissions};
 use crate::clock::{Mono, Now};
-use crate::entity::{OpRequest, Sender};
 use crate::frames::Encoder;
 use crate::identity::Identity;
 use crate::ids::{SessionKey, WorkerId};
 use crate::kind::{Kind, Kinds, Settings};
 use crate::limits::Payer;
-use crate::relay::{Part, RelayHandle, SubSpec, ToRelay};
+use crate::messages::{
+    Answer, AnswerBody, Asked, Asker, OpRequest, Part, RelayHandle, Responder, Sender, SubSpec,
+    ToRelay,
+};
 use crate::rights::Rights;
 
 pub(crate) fn entity(text: &str) -> EntityId {

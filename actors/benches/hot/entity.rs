@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use greenroom_actors::answer::Asker;
 use greenroom_actors::clock::Mono;
-use greenroom_actors::entity::{Effects, Entity, OpRequest, Sender, SubscribeRequest, ToEntity};
+use greenroom_actors::entity::{Effects, Entity};
+use greenroom_actors::messages::{Asker, OpRequest, Sender, SubscribeRequest, ToEntity};
 use greenroom_actors::store::Loaded;
 use greenroom_protocol::RawJson;
 

@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use greenroom_actors::answer::{Asked, Asker, Responder};
 use greenroom_actors::behaviour::BehaviourName;
 use greenroom_actors::capability::Permissions;
 use greenroom_actors::frames::Encoder;
 use greenroom_actors::ids::{SessionKey, WorkerId};
 use greenroom_actors::kind::{Kind, Settings};
-use greenroom_actors::relay::{RelayHandle, SubSpec};
+use greenroom_actors::messages::{Asked, Asker, RelayHandle, Responder, SubSpec};
 use greenroom_protocol::params::{EventPolicy, SignalPolicy};
 use greenroom_protocol::{CodecKind, EntityId, Epoch, RawJson, RequestId};
 

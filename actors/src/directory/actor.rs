@@ -8,12 +8,12 @@ use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, StreamHandler, d
 use greenroom_protocol::EntityId;
 use tokio::sync::mpsc;
 
+use super::DirectoryLimits;
 use super::slots::{Host, Slots, Undelivered};
-use super::{DirectoryLimits, ToDirectory};
 use crate::clock;
-use crate::entity::{Deliver, EntityActor, EntityEnv, Stop, ToEntity};
+use crate::entity::{Deliver, EntityActor, EntityEnv, Stop};
 use crate::kind::{Kind, Kinds};
-use crate::relay::{ToRelay, batches};
+use crate::messages::{ToDirectory, ToEntity, ToRelay, batches};
 
 #[cfg(test)]
 mod tests;

@@ -11,12 +11,12 @@ use foldhash::fast::RandomState;
 use greenroom_protocol::{EntityId, ErrorCode, WireError};
 use tokio::sync::mpsc;
 
-use super::{DirectoryLimits, ToDirectory};
-use crate::answer::{overloaded, unavailable};
+use super::DirectoryLimits;
+use crate::backlog::Backlog;
 use crate::clock::Mono;
-use crate::entity::ToEntity;
 use crate::kind::{Kind, Kinds};
 use crate::limits::{KeptAwake, NotWoken, Payer};
+use crate::messages::{ToDirectory, ToEntity, overloaded, unavailable};
 use crate::metrics::{KindMetrics, MAILBOX_REFUSALS, record_rate_limited};
 use crate::trail;
 
@@ -101,9 +101,9 @@ pub struct Slots<M> {
     crashed: Vec<EntityId>,
     /// Control messages for entities that could not be woken, to be tried again: a few for each
     /// subscription and presence entry. They reach their entity before all that comes later.
-    postponed: HashMap<EntityId, Vec<ToEntity>, RandomState>,
+    postponed: HashMap<EntityId, Backlog<ToEntity>, RandomState>,
     /// The order in which it is tried again.
-    turns: VecDeque<EntityId>,
+    retry_order: VecDeque<EntityId>,
     /// When idle entities were last asked to make room.
     room_made: Mono,
     draining: bool,
@@ -120,15 +120,9 @@ struct Slot<M> {
     /// which it may have been several times.
     sent: u64,
     /// A control message waits for room in its full mailbox: nothing goes past it.
-    blocked: Option<Box<Blocked>>,
+    blocked: Option<Box<Backlog<ToEntity>>>,
     /// Who pays for its being awake.
     kept: Option<KeptAwake>,
-}
-
-#[derive(Debug, Default)]
-struct Blocked {
-    /// The control messages behind that one.
-    backlog: VecDeque<ToEntity>,
 }
 
 impl<M> Slots<M> {
@@ -142,7 +136,7 @@ impl<M> Slots<M> {
             next_incarnation: 1,
             crashed: Vec::new(),
             postponed: HashMap::default(),
-            turns: VecDeque::new(),
+            retry_order: VecDeque::new(),
             room_made: Mono::ZERO,
             draining: false,
             drained: None,
@@ -199,11 +193,9 @@ impl<M> Slots<M> {
     }
 
     fn postpone(&mut self, entity: EntityId, control: ToEntity) {
-        let waiting = self.postponed.entry(entity.clone()).or_default();
-        if waiting.is_empty() {
-            self.turns.push_back(entity);
+        if self.postponed.entry(entity.clone()).or_default().push(control) {
+            self.retry_order.push_back(entity);
         }
-        waiting.push(control);
     }
 
     fn deliver(
@@ -285,8 +277,10 @@ impl<M> Slots<M> {
         let slot = Slot { mailbox, incarnation, last_used: now, sent: 0, blocked: None, kept };
         self.slots.insert(entity.clone(), slot);
         self.round.push_back((entity.clone(), incarnation));
-        for earlier in self.postponed.remove(entity).into_iter().flatten() {
-            self.deliver(entity, earlier, now, host);
+        if let Some(mut postponed) = self.postponed.remove(entity) {
+            while let Some(earlier) = postponed.next() {
+                self.deliver(entity, earlier, now, host);
+            }
         }
         Ok(())
     }
@@ -328,7 +322,7 @@ impl<M> Slots<M> {
         else {
             return;
         };
-        match slot.blocked.as_mut().and_then(|blocked| blocked.backlog.pop_front()) {
+        match slot.blocked.as_mut().and_then(|backlog| backlog.next()) {
             Some(message) => host.deliver_later(entity, incarnation, &slot.mailbox, message),
             None => slot.blocked = None,
         }
@@ -375,11 +369,11 @@ impl<M> Slots<M> {
     /// Asks some of the entities whether they are idle, and tries again what could not be
     /// delivered. Called from time to time.
     pub fn sweep(&mut self, now: Mono, host: &mut impl Host<Mailbox = M>) {
-        for _ in 0..SWEEP_SOME.min(self.turns.len()) {
-            let Some(entity) = self.turns.pop_front() else { break };
+        for _ in 0..SWEEP_SOME.min(self.retry_order.len()) {
+            let Some(entity) = self.retry_order.pop_front() else { break };
             if self.postponed.contains_key(&entity) && self.wake(&entity, None, now, host).is_err()
             {
-                self.turns.push_back(entity);
+                self.retry_order.push_back(entity);
             }
         }
         for _ in 0..SWEEP_SOME.max(self.round.len() / ROUND).min(self.round.len()) {
@@ -406,7 +400,7 @@ impl<M> Slots<M> {
         self.draining = true;
         self.drained = Some(done);
         self.postponed.clear();
-        self.turns.clear();
+        self.retry_order.clear();
         for (entity, incarnation) in &self.round {
             let Some(slot) =
                 self.slots.get_mut(entity).filter(|slot| slot.incarnation == *incarnation)
@@ -452,12 +446,11 @@ fn not_woken(refused: NotWoken) -> WireError {
 impl<M> Slot<M> {
     /// Delivers a control message when there is room, and after those that wait already.
     fn later(&mut self, entity: &EntityId, message: ToEntity, host: &mut impl Host<Mailbox = M>) {
-        match &mut self.blocked {
-            Some(blocked) => blocked.backlog.push_back(message),
-            None => {
-                self.blocked = Some(Box::default());
-                host.deliver_later(entity, self.incarnation, &self.mailbox, message);
-            }
+        let backlog = self.blocked.get_or_insert_default();
+        if backlog.push(message)
+            && let Some(first) = backlog.next()
+        {
+            host.deliver_later(entity, self.incarnation, &self.mailbox, first);
         }
     }
 }

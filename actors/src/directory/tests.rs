@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::*;
 use crate::clock::Mono;
-use crate::entity::{CatchUp, ToEntity};
-use crate::ids::SessionKey;
 use crate::kind::{Kind, Kinds, Settings};
 use crate::limits::{Accounts, Allowance, Payer, Rate};
+use crate::messages::{CatchUp, ToDirectory, ToEntity};
 use crate::testing::{Line, entity, kind, kind_of, session, settings, spec};
-use greenroom_protocol::{CodecKind, Epoch, Position};
+use greenroom_protocol::{CodecKind, EntityId, Epoch, Position};
+use tokio::sync::mpsc;
 
 /// A mailbox of a test: what lies in it, and how much it takes.
 #[derive(Debug, Clone)]
@@ -335,57 +335,6 @@ fn draining_an_empty_shard_is_done_at_once() {
     let (done, mut all_done) = mpsc::channel(1);
     rig.tell(ToDirectory::Drain(done));
     assert_eq!(all_done.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
-}
-
-#[test]
-fn an_entity_has_one_shard() {
-    let (directory, mut queues) = Directory::channels(4, 2);
-    let shard = directory.shard_of(&entity("room:a"));
-    let line = Line::new();
-    assert!(directory.route(entity("room:a"), ToEntity::Read(line.reply(0, 1))).is_ok());
-    assert!(directory.route(entity("room:a"), ToEntity::Read(line.reply(0, 2))).is_ok());
-    let refused = directory.route(entity("room:a"), ToEntity::Read(line.reply(0, 3)));
-    assert!(matches!(refused, Err(ToEntity::Read(_))), "a full queue gives the request back");
-    assert!((0..4).all(|other| (queues[other].try_recv().is_ok()) == (other == shard)));
-}
-
-#[tokio::test]
-async fn control_messages_wait_for_room_in_the_queue() {
-    let (directory, mut queues) = Directory::channels(1, 1);
-    let gone = |slot| ToEntity::Gone(SessionKey { slot, ..session(0) });
-    for slot in 0..3 {
-        directory.route_control(&entity("room:a"), gone(slot));
-    }
-    let mut got = Vec::new();
-    while got.len() < 3 {
-        let Some(ToDirectory::Route(_, message)) = queues[0].recv().await else {
-            panic!("the queue has ended")
-        };
-        got.push(name(&message));
-    }
-    assert_eq!(got, ["gone 0", "gone 1", "gone 2"]);
-}
-
-#[tokio::test]
-async fn what_must_not_be_lost_keeps_its_order_behind_a_full_queue() {
-    let (directory, mut queues) = Directory::channels(1, 1);
-    let room = entity("room:a");
-    let gone = |slot| ToEntity::Gone(session(slot));
-    let slot = |message| match message {
-        Some(ToDirectory::Route(_, ToEntity::Gone(session))) => session.slot,
-        other => panic!("{other:?}"),
-    };
-    (0..4).for_each(|number| directory.route_control(&room, gone(number)));
-    assert_eq!(slot(queues[0].recv().await), 0);
-    // There is room now, and nothing may take it before those who wait.
-    assert!(directory.route(room.clone(), gone(9)).is_err());
-    directory.route_control(&room, gone(4));
-    for number in 1..5 {
-        assert_eq!(slot(queues[0].recv().await), number);
-    }
-    tokio::task::yield_now().await;
-    assert!(directory.route(room, gone(5)).is_ok(), "nobody waits any more");
-    assert_eq!(slot(queues[0].recv().await), 5);
 }
 
 fn payers(wakes: u32, awake: usize) -> Accounts {

@@ -11,14 +11,12 @@ use actix::{
 use greenroom_protocol::EntityId;
 
 use super::env::EntityEnv;
-use super::messages::ToEntity;
 use super::shell::{Done, Ports, Shell, Timer};
 use super::turns::Rest;
 use crate::clock;
-use crate::directory::{Directory, ToDirectory};
 use crate::journal::{Committed, Watch};
 use crate::kind::Kind;
-use crate::relay::{RelayHandle, ToRelay};
+use crate::messages::{Directory, RelayHandle, ToDirectory, ToEntity, ToRelay};
 
 /// A message for an entity.
 #[derive(Debug, Message)]

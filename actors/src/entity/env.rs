@@ -9,11 +9,10 @@ use greenroom_protocol::{EntityId, Epoch};
 use tokio::sync::Semaphore;
 
 use super::turns::Turns;
-use crate::directory::Directory;
 use crate::frames::Encoder;
 use crate::journal::Journal;
+use crate::messages::{Directory, RelayHandle};
 use crate::metrics;
-use crate::relay::RelayHandle;
 use crate::store::Store;
 
 /// Most entities of a thread that are reported as unreadable in the log. The metric counts all of

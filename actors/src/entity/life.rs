@@ -13,18 +13,16 @@ use greenroom_protocol::results::{Empty, PresenceList};
 use greenroom_protocol::{EntityId, Epoch, ErrorCode, WireError};
 use tokio::sync::oneshot;
 
-use super::messages::ToEntity;
 use super::nature::Nature;
 use super::state::{Entity, FetchFor, LostOp};
 use super::todo::{Rewriting, Todo};
-use crate::answer::{corrupt, overloaded, unavailable};
 use crate::clock::{Millis, Mono};
 use crate::frames::Encoder;
 use crate::journal::{Committed, Journal, Progress, ToJournal};
 use crate::kind::Kind;
+use crate::messages::{Part, ToEntity, corrupt, overloaded, unavailable};
 use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
 use crate::record::EventRecord;
-use crate::relay::Part;
 use crate::store::{Loaded, StoreError};
 use crate::trail;
 

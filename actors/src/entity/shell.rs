@@ -13,18 +13,16 @@ use greenroom_protocol::EntityId;
 use super::env::{EntityEnv, Loading, Waiting};
 use super::eraser::PagesOut;
 use super::life::Life;
-use super::messages::{CatchUp, ToEntity};
 use super::state::{Effects, Fetch, FetchFor};
 use super::todo::Todo;
 use super::turns::{Rest, Turn};
 use crate::clock::{Mono, Now};
-use crate::directory::{Directory, ToDirectory};
 use crate::journal::{Committed, Journal, Progress, Watch};
 use crate::kind::Kind;
+use crate::messages::{CatchUp, Directory, RelayHandle, ToDirectory, ToEntity, ToRelay};
 use crate::metrics;
 use crate::rare::Rare;
 use crate::record::EventRecord;
-use crate::relay::{RelayHandle, ToRelay};
 use crate::store::{Loaded, StoreError, events_within};
 
 /// How long after a failed read or load the next one may come.

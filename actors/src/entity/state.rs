@@ -10,11 +10,9 @@ use greenroom_protocol::{EntityId, Epoch, ErrorCode, Seq, notify};
 
 use super::dedupe::{Dedupe, Known};
 use super::eraser::{Eraser, PagesOut};
-use super::messages::{SignalRequest, ToEntity};
 use super::nature::Nature;
 use super::ring::Ring;
 use super::upkeep::Upkeep;
-use crate::answer::{Responder, unavailable};
 use crate::behaviour::{Behaviour, Corrupt};
 use crate::clock::Millis;
 use crate::frames::{Encoder, signal_key};
@@ -22,8 +20,8 @@ use crate::ids::SessionKey;
 use crate::journal::Progress;
 use crate::kind::Kind;
 use crate::limits::{Bucket, Rate};
+use crate::messages::{Part, Responder, SignalRequest, ToEntity, unavailable};
 use crate::rare::Rare;
-use crate::relay::Part;
 use crate::store::{Loaded, SnapshotRow, Trim};
 
 mod effects;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use greenroom_protocol::params::{self, EventPolicy, PresenceAction};
 use greenroom_protocol::{CodecKind, Epoch, Position, RawJson, Seq};
 
+use super::Fetch;
 use super::state::{Effects, Entity, LostOp};
-use super::{CatchUp, Fetch, OpRequest, SubscribeRequest, ToEntity};
 use crate::clock::{Millis, Mono};
 use crate::kind::{Kind, Settings};
+use crate::messages::{CatchUp, OpRequest, SubSpec, SubscribeRequest, ToEntity};
 use crate::record::EventRecord;
-use crate::relay::SubSpec;
 use crate::store::{Loaded, SnapshotRow, StoreError};
 use crate::testing::{
     Line, client, encoder, entity, kind, kind_of, part, post, session, settings, spec,

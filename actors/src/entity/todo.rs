@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::messages::ToEntity;
 use super::state::Effects;
 use crate::clock::Mono;
 use crate::journal::{Progress, Watch};
+use crate::messages::ToEntity;
 
 /// What a life wants done, in this order.
 #[derive(Debug)]

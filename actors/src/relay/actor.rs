@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use actix::{Actor, AsyncContext, Context, StreamHandler};
-use futures_util::stream;
 use tokio::sync::mpsc;
 
-use super::{Relay, ToRelay};
+use super::Relay;
+use crate::messages::{ToRelay, batches};
 
 /// Most messages taken in one go, before the thread serves others.
 const BATCH: usize = 64;
@@ -38,15 +38,4 @@ impl StreamHandler<Vec<ToRelay>> for RelayActor {
     fn handle(&mut self, messages: Vec<ToRelay>, _: &mut Self::Context) {
         self.relay.borrow_mut().receive_all(messages);
     }
-}
-
-/// A channel as a stream of what has gathered, up to `most` at once.
-pub(crate) fn batches<T>(
-    queue: mpsc::Receiver<T>,
-    most: usize,
-) -> impl stream::Stream<Item = Vec<T>> {
-    stream::unfold(queue, move |mut queue| async move {
-        let mut batch = Vec::new();
-        (queue.recv_many(&mut batch, most).await > 0).then_some((batch, queue))
-    })
 }

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use greenroom_protocol::results::{Connected, PresenceOutcome, SubscriptionOutcome};
 use greenroom_protocol::{EntityId, RawJson, RequestId, params};
 
-use crate::answer::Responder;
 use crate::frames::EVENT_BYTES;
+use crate::messages::Responder;
 
 /// Entries of one `connect` that are asked for at once, so that few answers are in the making.
 const AT_ONCE: usize = 8;

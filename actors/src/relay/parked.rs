@@ -6,9 +6,9 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use greenroom_protocol::EntityId;
 
-use super::seat::{Owner, Present};
 use crate::clock::Mono;
 use crate::ids::SessionKey;
+use crate::messages::{Owner, Present};
 
 /// How long, and how many.
 #[derive(Debug, Clone, Copy)]

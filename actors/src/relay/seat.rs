@@ -12,11 +12,11 @@ use greenroom_protocol::codec::{Message, Method};
 use greenroom_protocol::notify::Refused;
 use greenroom_protocol::{CodecKind, EntityId, WireError};
 
-use crate::answer::{Responder, overloaded};
 use crate::capability::Permissions;
 use crate::frames::Encoder;
 use crate::ids::SessionKey;
 use crate::kind::Kind;
+use crate::messages::{Responder, overloaded};
 use crate::metrics::MAILBOX_REFUSALS;
 use crate::outbox::Outbox;
 
@@ -28,7 +28,7 @@ mod refusals;
 
 pub use admission::Admission;
 pub use liveness::{Deadlines, Due, Liveness, Verdict};
-pub use membership::{Follow, Membership, Owner, Present};
+pub use membership::{Follow, Membership};
 pub use patience::{Excess, Scope, Told};
 
 /// One session's place. Lives on one thread.

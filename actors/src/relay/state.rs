@@ -15,13 +15,10 @@ use super::parked::{Parked, ParkedLimits};
 use super::runs::{Gathered, Run};
 use super::seat::{Follow, Seat};
 use super::seats::{SeatCounts, Seats};
-use super::{Part, SubSpec, ToRelay};
-use crate::answer::Noted;
 use crate::clock::Mono;
-use crate::directory::Directory;
-use crate::entity::{CatchUp, ToEntity};
 use crate::frames::{Encoder, Frames};
 use crate::ids::{SessionKey, WorkerId};
+use crate::messages::{CatchUp, Directory, Noted, Part, SubSpec, ToEntity, ToRelay};
 use crate::metrics::{DeliveryMetrics, RequestMetrics};
 use crate::outbox::Outboxes;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::codec::{Method, ServerMessage};
+use greenroom_protocol::params::{EventPolicy, SignalPolicy};
 use greenroom_protocol::results::{
     Connected, Empty, Rates, SessionLimits, SnapshotReason, Subscribed, SubscriptionOutcome,
 };
@@ -12,17 +13,20 @@ use greenroom_protocol::{
     CodecKind, EntityId, Epoch, ErrorCode, RawJson, RequestId, Seq, WireError, notify, params,
 };
 use proptest::prelude::*;
+use tokio::sync::mpsc;
 
 use super::*;
-use crate::answer::{Asked, Asker, Noted, Responder};
 use crate::capability::Permissions;
 use crate::clock::Mono;
-use crate::directory::{Directory, ToDirectory};
-use crate::entity::{Effects, Entity, SubscribeRequest, ToEntity};
-use crate::frames::{Wants, signal_key};
+use crate::entity::{Effects, Entity};
+use crate::frames::{Frames, Wants, signal_key};
 use crate::ids::WorkerId;
 use crate::kind::{Kinds, Settings};
 use crate::limits::Rate;
+use crate::messages::{
+    Answer, Asked, Asker, Directory, Noted, Owner, Part, RelayHandle, Responder, SubSpec,
+    SubscribeRequest, ToDirectory, ToEntity, ToRelay,
+};
 use crate::metrics::recorded::Recorded;
 use crate::outbox::Outbox;
 use crate::rights::Rights;
@@ -105,7 +109,7 @@ impl Rig {
         }
         let answer = Answer {
             to: spec.session,
-            body: crate::answer::AnswerBody::Frame(None),
+            body: crate::messages::AnswerBody::Frame(None),
             method: "subscribe",
             error: None,
             refused: None,
@@ -388,7 +392,7 @@ proptest! {
             for room in &rooms {
                 for (seat, signals) in seats.iter().zip([SignalPolicy::DropOldest, SignalPolicy::DropOldest, SignalPolicy::Latest, SignalPolicy::None]) {
                     let spec = SubSpec { signals, ..spec(seat, 1) };
-                    let answer = Answer { to: seat.key, body: crate::answer::AnswerBody::Frame(None), method: "subscribe", error: None, refused: None, large: false, duty: None };
+                    let answer = Answer { to: seat.key, body: crate::messages::AnswerBody::Frame(None), method: "subscribe", error: None, refused: None, large: false, duty: None };
                     rig.relay.borrow_mut().receive(ToRelay::Parts { entity: room.clone(), parts: vec![Part::Joined { spec, epoch: epoch(), seq: 0, answer }] });
                 }
             }
@@ -561,11 +565,11 @@ fn a_refused_enter_is_undone_unless_another_stands() {
             .noting(Noted::Enter(rig.entity.clone(), number))
     };
     let (first, second) = (enter(), enter());
-    first.send_error(crate::answer::overloaded("entity"));
+    first.send_error(crate::messages::overloaded("entity"));
     second.send_ok(&Empty {});
     let (third, _) = (enter(), a.membership.leave(&rig.entity));
     let fourth = enter();
-    third.send_error(crate::answer::overloaded("entity"));
+    third.send_error(crate::messages::overloaded("entity"));
     let mut presences = Vec::new();
     while let Ok(answer) = queue.try_recv() {
         rig.relay.borrow_mut().receive(answer);
@@ -576,7 +580,7 @@ fn a_refused_enter_is_undone_unless_another_stands() {
     rig.relay.borrow_mut().receive(queue.try_recv().unwrap());
     assert_eq!(a.membership.present().len(), 1, "what became of it is not known");
     a.membership.leave(&rig.entity);
-    enter().send_error(crate::answer::overloaded("entity"));
+    enter().send_error(crate::messages::overloaded("entity"));
     rig.relay.borrow_mut().receive(queue.try_recv().unwrap());
     assert_eq!((a.membership.present().len(), rig.asked()), (0, vec!["0 leaves".to_owned()]));
 }
@@ -660,7 +664,7 @@ fn a_new_name_of_the_log_is_asked_about() {
     rig.joins(spec(&a, 1), 0);
     let answer = Answer {
         to: b.key,
-        body: crate::answer::AnswerBody::Frame(None),
+        body: crate::messages::AnswerBody::Frame(None),
         method: "subscribe",
         error: None,
         refused: None,

@@ -11,12 +11,12 @@ use ulid::Ulid;
 
 use super::Session;
 use super::head::Head;
-use crate::answer::{Asked, Responder};
 use crate::clock::Now;
 use crate::identity::Identity;
+use crate::messages::{Asked, Owner, Responder, Resume, ToRelay};
 use crate::metrics::SESSIONS;
 use crate::notices::NOTICES;
-use crate::relay::{Ask, Gather, Owner, Resume, ToRelay};
+use crate::relay::{Ask, Gather};
 use crate::session::name::{name, parse};
 
 /// Entries of a `connect` that cost as much as one more request.

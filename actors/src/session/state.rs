@@ -14,17 +14,18 @@ use serde::Serialize;
 
 use super::SessionEnv;
 use super::head::Head;
-use crate::answer::{Asked, Asker, Noted, Responder, overloaded};
 use crate::budget::Budget;
 use crate::capability::Permissions;
 use crate::clock::{Mono, Now};
-use crate::entity::{OpRequest, Sender, SignalRequest, ToEntity};
 use crate::identity::Identity;
 use crate::kind::Kind;
 use crate::limits::{Account, Payer, Rate, Refused};
+use crate::messages::{
+    Asked, Asker, Noted, OpRequest, Owner, Responder, Sender, SignalRequest, ToEntity, overloaded,
+};
 use crate::metrics::{MAILBOX_REFUSALS, REQUESTS, SESSIONS, UNKNOWN_METHOD, record_rate_limited};
 use crate::outbox::Outbox;
-use crate::relay::{Admission, Ask, Excess, Liveness, Owner, Scope, Seat, Told};
+use crate::relay::{Admission, Ask, Excess, Liveness, Scope, Seat, Told};
 use crate::rights::Rights;
 use crate::session::name::name;
 use crate::trail;

@@ -9,14 +9,12 @@ use super::*;
 use crate::behaviour::BehaviourName;
 use crate::capability::{Capabilities, Permissions};
 use crate::clock::{Clock, Millis, Mono};
-use crate::directory::ToDirectory;
-use crate::entity::ToEntity;
 use crate::ids::WorkerId;
 use crate::kind::{Kind, Settings};
 use crate::limits::Allowance;
+use crate::messages::{Part, ToDirectory, ToEntity, ToRelay};
 use crate::metrics::SESSIONS;
 use crate::metrics::recorded::Recorded;
-use crate::relay::{Part, ToRelay};
 use crate::testing::{at, encoder, entity, kind, messages, settings, shown};
 
 mod pipelining;

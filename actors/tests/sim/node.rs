@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greenroom_actors::clock::{self, Clock, Mono};
-use greenroom_actors::directory::{Directory, DirectoryLimits, Slots, ToDirectory};
+use greenroom_actors::directory::{DirectoryLimits, Slots};
 use greenroom_actors::entity::{Entity, EntityEnv, Rest, Shell, Turns};
 use greenroom_actors::ids::{SessionKey, WorkerId};
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::{Accounts, Allowance};
-use greenroom_actors::relay::{ParkedLimits, Relay, RelayHandle, ToRelay};
+use greenroom_actors::messages::{Directory, RelayHandle, ToDirectory, ToRelay};
+use greenroom_actors::relay::{ParkedLimits, Relay};
 use greenroom_actors::session::{SessionBounds, SessionEnv};
 use greenroom_protocol::EntityId;
 use greenroom_protocol::results::{Rates, SessionLimits};

@@ -7,15 +7,14 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::clock::Clock;
-use crate::directory::Directory;
-use crate::entity::{SubscribeRequest, Turns};
+use crate::entity::Turns;
 use crate::journal::{Committer, CommitterLimits, Journal, Outside};
 use crate::kind::Settings;
+use crate::messages::{Directory, RelayHandle, SubscribeRequest};
 use crate::metrics::recorded::Recorded;
 use crate::metrics::{
     COLD_START_SECONDS, COLD_STARTS, COLD_STARTS_WAITING, ENTITIES_AWAKE, OP_SECONDS,
 };
-use crate::relay::RelayHandle;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::testing::{Line, arrived, encoder, entity, kind_of, post, settings, spec, to_relay};

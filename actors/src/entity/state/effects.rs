@@ -5,13 +5,11 @@ use std::sync::Arc;
 use greenroom_protocol::Seq;
 use greenroom_protocol::params;
 
-use crate::answer::{Answer, Responder};
 use crate::clock::Mono;
 use crate::entity::eraser::PagesOut;
-use crate::entity::messages::{CatchUp, SubscribeRequest};
 use crate::ids::WorkerId;
+use crate::messages::{Answer, CatchUp, Part, Responder, SubscribeRequest};
 use crate::record::EventRecord;
-use crate::relay::Part;
 use crate::store::{Erasure, Page, Rewrite, SnapshotRow};
 
 /// Bytes of bodies that a subscriber may have missed; beyond that a snapshot is cheaper.

@@ -7,13 +7,12 @@ use greenroom_protocol::{ErrorCode, RawJson, WireError};
 
 use super::outputs::Output;
 use super::{Effects, Entity};
-use crate::answer::{Responder, overloaded};
 use crate::behaviour::{ORDINARY_WORK, Op};
 use crate::clock::Millis;
 use crate::entity::dedupe::{Dedupe, Known, client_made};
 use crate::entity::identity::op_hash;
-use crate::entity::messages::OpRequest;
 use crate::limits::Refused;
+use crate::messages::{OpRequest, Responder, overloaded};
 use crate::metrics::record_rate_limited;
 use crate::record::EventRecord;
 

@@ -10,14 +10,12 @@ use greenroom_protocol::{CodecKind, Epoch, RawJson, Seq, WireError, notify};
 
 use super::presence::weight;
 use super::{Effects, Entity};
-use crate::answer::{Answer, Responder, unavailable};
 use crate::clock::Mono;
-use crate::entity::messages::{CatchUp, SubscribeRequest};
 use crate::entity::ring::Ring;
 use crate::frames::{EVENT_BYTES, Frames, Wants};
 use crate::ids::SessionKey;
+use crate::messages::{Answer, CatchUp, Part, Responder, SubscribeRequest, unavailable};
 use crate::record::EventRecord;
-use crate::relay::Part;
 use crate::trail;
 
 /// Something that goes out when everything before it is on disk.

@@ -59,7 +59,7 @@ mod tests {
     use greenroom_protocol::{CodecKind, Epoch, Position, RawJson};
 
     use super::*;
-    use crate::entity::CatchUp;
+    use crate::messages::CatchUp;
     use crate::presence::Here;
     use crate::testing::{kind, session, spec};
 

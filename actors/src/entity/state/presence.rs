@@ -10,10 +10,9 @@ use greenroom_protocol::{ErrorCode, RawJson, WireError, limits, notify};
 
 use super::people::People;
 use super::{Effects, Entity};
-use crate::answer::Responder;
 use crate::ids::SessionKey;
+use crate::messages::{Part, Responder};
 use crate::presence::News;
-use crate::relay::Part;
 
 /// Most members in one presence notification.
 const PRESENCE_MEMBERS: usize = 256;

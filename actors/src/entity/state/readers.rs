@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use greenroom_protocol::{CodecKind, Seq};
 
-use crate::entity::messages::CatchUp;
+use crate::messages::CatchUp;
 use crate::rare::Empty;
 
 /// Most events in a page, and the size of the first one.

@@ -9,11 +9,9 @@ use super::outputs::{Begin, InOrder, Join, Output};
 use super::people::People;
 use super::readers::{Encoded, Readers};
 use super::{Effects, Entity, Fetch, FetchFor};
-use crate::answer::{Responder, corrupt, unavailable};
-use crate::entity::messages::{CatchUp, SubscribeRequest};
 use crate::frames::EVENT_BYTES;
+use crate::messages::{CatchUp, Responder, SubSpec, SubscribeRequest, corrupt, unavailable};
 use crate::record::EventRecord;
-use crate::relay::SubSpec;
 use crate::store::{Page, StoreError};
 
 impl Entity {

@@ -1,11 +1,11 @@
 //! Ops that are more work than an ordinary one are charged to the session that sent them.
 
 use super::*;
-use crate::answer::{Asked, Asker, Responder};
 use crate::behaviour::BehaviourConfig;
 use crate::behaviour::document::{DocumentConfig, Initial};
 use crate::clock::Clock;
 use crate::limits::{Accounts, Allowance, Rate};
+use crate::messages::{Asked, Asker, Responder};
 
 /// A document whose array has so many elements that changing copies of it is dear.
 fn rig() -> Rig {

@@ -8,13 +8,12 @@ use proptest::prelude::*;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::answer::{Answer, AnswerBody};
 use crate::behaviour::BehaviourConfig;
 use crate::behaviour::room::RoomConfig;
 use crate::clock::Mono;
 use crate::entity::{FetchFor, PagesOut};
 use crate::journal::{Gathered, Journal, Progress, ToJournal};
-use crate::relay::Part;
+use crate::messages::{Answer, AnswerBody, Part};
 use crate::store::memory::MemoryStore;
 use crate::store::{Batch, Erasure, Fence, Page, Store};
 

@@ -91,7 +91,7 @@ fn signals_do_not_wait() {
         body: RawJson::NULL,
         key: None,
     };
-    let request = crate::entity::SignalRequest {
+    let request = crate::messages::SignalRequest {
         session: session(0),
         user: "alice".into(),
         signal,

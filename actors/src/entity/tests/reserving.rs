@@ -1,10 +1,10 @@
 //! Answers that may be large are counted before they are made.
 
 use super::*;
-use crate::answer::Responder;
 use crate::budget::{Budget, Standing};
 use crate::clock::Clock;
 use crate::limits::{Accounts, Allowance, Payer, Rate};
+use crate::messages::Responder;
 
 const LIMIT: usize = 100_000;
 

@@ -1,8 +1,7 @@
 //! History, snapshots, presence, sleep.
 
 use super::*;
-use crate::answer::{Answer, AnswerBody};
-use crate::relay::Part;
+use crate::messages::{Answer, AnswerBody, Part};
 
 #[test]
 fn history_goes_both_ways_in_memory_and_in_the_store() {

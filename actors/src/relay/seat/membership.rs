@@ -3,10 +3,10 @@
 
 use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use greenroom_protocol::{EntityId, RawJson};
 
+use crate::messages::{Owner, Present};
 use crate::relay::Gather;
 use crate::rights::Rights;
 
@@ -31,36 +31,6 @@ pub struct Membership {
     subscriptions: Cell<u32>,
     /// The answer to `connect`, while its subscriptions are being gathered.
     pub gather: RefCell<Option<Box<Gather>>>,
-}
-
-/// Who may resume a session: the same user, and the same client id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
-    /// The authenticated user.
-    pub user: Arc<str>,
-    /// Its client id.
-    pub client: Arc<str>,
-}
-
-/// One presence entry of a session.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Present {
-    /// Where it is present.
-    pub entity: EntityId,
-    /// What its user says of itself there.
-    pub meta: RawJson,
-    /// The session's enter that it began with.
-    since: u32,
-    /// Enters since then that were not refused: without any it is not there.
-    standing: u32,
-}
-
-impl Present {
-    /// An entry that nobody can refuse any more.
-    #[cfg(test)]
-    pub(crate) fn settled(entity: EntityId, meta: RawJson) -> Self {
-        Self { entity, meta, since: 0, standing: 1 }
-    }
 }
 
 /// A session's subscription to one entity.

@@ -4,9 +4,8 @@ use greenroom_protocol::codec::Message;
 use greenroom_protocol::{EntityId, ErrorCode, WireError};
 
 use super::{Relay, Seat};
-use crate::answer::{Answer, AnswerBody, Noted, unavailable};
 use crate::capability::Permissions;
-use crate::entity::ToEntity;
+use crate::messages::{Answer, AnswerBody, Noted, ToEntity, unavailable};
 use crate::relay::Gather;
 
 impl Relay {

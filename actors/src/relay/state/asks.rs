@@ -10,12 +10,11 @@ use greenroom_protocol::results::{Empty, PresenceList};
 use greenroom_protocol::{EntityId, ErrorCode, RawJson, WireError};
 
 use super::{Relay, Seat};
-use crate::answer::{Noted, Responder, overloaded};
 use crate::capability::Permissions;
-use crate::entity::{SubscribeRequest, ToEntity};
+use crate::messages::{Noted, Responder, SubSpec, SubscribeRequest, ToEntity, overloaded};
 use crate::metrics::MAILBOX_REFUSALS;
+use crate::relay::Follow;
 use crate::relay::gather::{Ask, Gather};
-use crate::relay::{Follow, SubSpec};
 use crate::rights::Rights;
 
 impl Relay {

@@ -8,10 +8,9 @@ use greenroom_protocol::{EntityId, RawJson};
 use super::{Relay, Seat};
 use crate::capability::Permissions;
 use crate::clock::Mono;
-use crate::entity::{Adopt, ToEntity};
+use crate::messages::{Adopt, Present, Resume, Resumed, ToEntity, ToRelay};
 use crate::metrics::{SESSIONS_PARKED, SESSIONS_RESUMED};
 use crate::relay::parked::Leaves;
-use crate::relay::{Present, Resume, Resumed, ToRelay};
 
 impl Relay {
     /// Takes a session off the thread, and tells its entities. With `park` it may be resumed, and

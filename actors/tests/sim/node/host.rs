@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use greenroom_actors::clock::Mono;
 use greenroom_actors::directory::{Host, Undelivered};
-use greenroom_actors::entity::{EntityEnv, Shell, ToEntity};
+use greenroom_actors::entity::{EntityEnv, Shell};
 use greenroom_actors::kind::Kind;
-use greenroom_actors::relay::ToRelay;
+use greenroom_actors::messages::{ToEntity, ToRelay};
 use greenroom_protocol::EntityId;
 
 use super::proc::Proc;

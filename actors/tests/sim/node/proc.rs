@@ -6,10 +6,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use greenroom_actors::clock;
-use greenroom_actors::directory::{Directory, ToDirectory};
-use greenroom_actors::entity::{Done, EntityEnv, Life, Ports, Rest, Shell, Timer, ToEntity};
+use greenroom_actors::entity::{Done, EntityEnv, Life, Ports, Rest, Shell, Timer};
 use greenroom_actors::journal::{Committed, Watch};
-use greenroom_actors::relay::{RelayHandle, ToRelay};
+use greenroom_actors::messages::{Directory, RelayHandle, ToDirectory, ToEntity, ToRelay};
 use greenroom_protocol::EntityId;
 
 use super::Node;

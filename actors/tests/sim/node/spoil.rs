@@ -1,7 +1,7 @@
 //! Planted bugs on the way from entities to a relay.
 
-use greenroom_actors::entity::{FetchFor, ToEntity};
-use greenroom_actors::relay::{Part, ToRelay};
+use greenroom_actors::entity::FetchFor;
+use greenroom_actors::messages::{Part, ToEntity, ToRelay};
 
 use super::Node;
 use crate::bugs::Bug;

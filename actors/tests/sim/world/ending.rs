@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use greenroom_actors::entity::ToEntity;
+use greenroom_actors::messages::ToEntity;
 use greenroom_actors::store::Store;
 
 use super::World;

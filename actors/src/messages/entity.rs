@@ -5,11 +5,10 @@ use std::sync::Arc;
 use greenroom_protocol::params::{self, PresenceAction};
 use greenroom_protocol::{CodecKind, Position, RawJson, Seq, WireError};
 
-use crate::answer::Responder;
+use super::{Responder, SubSpec};
 use crate::clock::Millis;
 use crate::ids::SessionKey;
 use crate::limits::Payer;
-use crate::relay::SubSpec;
 
 /// Who sends an op.
 #[derive(Debug, Clone, PartialEq, Eq)]

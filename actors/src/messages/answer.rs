@@ -10,12 +10,12 @@ use greenroom_protocol::results::{
 use greenroom_protocol::{CodecKind, EntityId, ErrorCode, RawJson, RequestId, WireError};
 use serde::Serialize;
 
+use super::{RelayHandle, ToRelay};
 use crate::budget::{Budget, Reservation, Standing};
 use crate::frames::{Encoder, Pieces};
 use crate::ids::SessionKey;
 use crate::limits::Payer;
 use crate::metrics::MAILBOX_REFUSALS;
-use crate::relay::{RelayHandle, ToRelay};
 
 /// Each time this number of bytes fits into an answer, it costs as much as one more request.
 const TOKEN_BYTES: usize = 16 * 1024;

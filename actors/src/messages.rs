@@ -1,0 +1,100 @@
+//! What the actors send each other, and the handles that they send it with.
+//!
+//! Sessions, directory shards, entities and relays all know these types, and need not know each
+//! other. [`ToEntity`] goes through a directory shard ([`Directory`], [`ToDirectory`]) into the
+//! entity's mailbox; [`ToRelay`] goes to the relay of one thread ([`RelayHandle`]). A request
+//! carries its [`Responder`], which makes the [`Answer`] and sends it to that relay.
+
+use futures_util::stream;
+use greenroom_protocol::EntityId;
+use tokio::sync::mpsc;
+
+mod answer;
+mod directory;
+mod entity;
+mod relay;
+
+pub use answer::{
+    Answer, AnswerBody, Asked, Asker, Noted, Responder, corrupt, overloaded, unavailable,
+};
+pub use directory::{Directory, ToDirectory};
+pub use entity::{Adopt, CatchUp, OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
+pub use relay::{Owner, Part, Present, Resume, Resumed, SubSpec};
+
+/// What a relay is told.
+#[derive(Debug)]
+pub enum ToRelay {
+    /// What one entity releases at once, in order.
+    Parts {
+        /// Which entity.
+        entity: EntityId,
+        /// What it releases.
+        parts: Vec<Part>,
+    },
+    /// An answer that belongs to no entity's order.
+    Answer(Answer),
+    /// The entity forgot its audience: follow it anew.
+    Lost {
+        /// Which entity.
+        entity: EntityId,
+        /// Its actor has ended: it forgot who is present as well. Otherwise a commit has failed.
+        ended: bool,
+    },
+    /// Let a new session take the place of one of this thread.
+    Resume(Box<Resume>),
+    /// What became of that, for the new session's thread.
+    Resumed(Box<Resumed>),
+}
+
+/// A way to reach one thread's relay. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RelayHandle {
+    sender: mpsc::Sender<ToRelay>,
+}
+
+impl RelayHandle {
+    /// A relay's queue of `capacity` messages.
+    pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<ToRelay>) {
+        let (sender, receiver) = mpsc::channel(capacity);
+        (Self { sender }, receiver)
+    }
+
+    /// Hands a message over, or gives it back when the queue is full.
+    ///
+    /// # Errors
+    /// The message, when there is no room. A message to a relay that has ended is dropped.
+    pub fn try_send(&self, message: ToRelay) -> Result<(), ToRelay> {
+        match self.sender.try_send(message) {
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(message)) => Err(message),
+        }
+    }
+
+    /// Waits for room and hands the message over.
+    pub async fn send(&self, message: ToRelay) {
+        // A relay that has ended has no sessions left to serve.
+        let _ = self.sender.send(message).await;
+    }
+
+    /// Hands a message over now or, from a place that cannot wait, in a task of its own. Only for
+    /// answers: there are never more of them than requests in flight.
+    pub fn send_or_spawn(&self, message: ToRelay) {
+        if let Err(message) = self.try_send(message) {
+            let relay = self.clone();
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move { relay.send(message).await });
+            }
+        }
+    }
+}
+
+/// A channel as a stream of what has gathered, up to `most` at once.
+pub(crate) fn batches<T>(
+    queue: mpsc::Receiver<T>,
+    most: usize,
+) -> impl stream::Stream<Item = Vec<T>> {
+    stream::unfold(queue, move |mut queue| async move {
+        let mut batch = Vec::new();
+        (queue.recv_many(&mut batch, most).await > 0).then_some((batch, queue))
+    })
+}
