@@ -18,14 +18,15 @@ mod eraser;
 mod identity;
 mod life;
 mod nature;
+mod retention;
 mod ring;
 mod shell;
+mod snapshots;
 mod state;
 #[cfg(test)]
 mod tests;
 mod todo;
 mod turns;
-mod upkeep;
 
 pub use actor::EntityActor;
 pub(crate) use actor::{Deliver, Stop};

@@ -11,8 +11,9 @@ use greenroom_protocol::{EntityId, Epoch, ErrorCode, Seq, notify};
 use super::dedupe::{Dedupe, Known};
 use super::eraser::{Eraser, PagesOut};
 use super::nature::Nature;
+use super::retention::{Extent, Retention};
 use super::ring::Ring;
-use super::upkeep::Upkeep;
+use super::snapshots::Snapshots;
 use crate::behaviour::{Behaviour, Corrupt};
 use crate::clock::Millis;
 use crate::frames::{Encoder, signal_key};
@@ -70,7 +71,10 @@ pub struct Entity {
     people: Rare<People>,
     bucket: Bucket,
     shared: SharedState,
-    upkeep: Upkeep,
+    /// When the next snapshot is due.
+    snapshots: Snapshots,
+    /// Which rows of the journal are deleted next.
+    retention: Retention,
     /// Deleted bodies that the journal may still contain.
     eraser: Rare<Eraser>,
     /// The pages that are being read.
@@ -161,7 +165,8 @@ impl Entity {
             people: Rare::default(),
             bucket: Bucket::new(Rate::new(kind.ops_per_second, kind.ops_burst)),
             shared: SharedState::default(),
-            upkeep: Upkeep::new(&nature.id, &loaded, seq, bytes),
+            snapshots: Snapshots::new(&nature.id, snapshot_seq, bytes),
+            retention: Retention::new(&loaded, seq),
             eraser: Rare::default(),
             out: PagesOut::default(),
             progress: None,
@@ -241,22 +246,23 @@ impl Entity {
     fn snapshot_if_due(&mut self, fx: &mut Effects) {
         let weight =
             || SNAPSHOT_RATIO * (self.behaviour.size() + OUTCOME_BYTES * self.dedupe.len());
-        if self.upkeep.snapshot_due(self.seq, self.nature.kind.snapshot_every, weight) {
+        if self.snapshots.is_due(self.seq, self.nature.kind.snapshot_every, weight) {
             self.snapshot(fx);
         }
     }
 
     /// Has the state queued in the journal, if it has changed since the last time.
     pub fn snapshot(&mut self, fx: &mut Effects) {
-        if self.seq != self.upkeep.snapshot() {
+        if self.seq != self.snapshots.latest() {
             self.snapshot_again(fx);
         }
     }
 
     /// Has the state queued in the journal, even if it was queued before.
     fn snapshot_again(&mut self, fx: &mut Effects) {
-        let (trimmed, longest_row) =
-            self.upkeep.snapshot_made(self.seq, self.seq.saturating_sub(self.durable) as usize);
+        self.snapshots.made(self.seq);
+        let pending = self.seq.saturating_sub(self.durable);
+        let (trimmed, longest_row) = self.retention.for_snapshot(pending);
         fx.snapshot = Some(Box::new(SnapshotRow {
             entity: self.nature.id.clone(),
             epoch: self.epoch.clone(),
@@ -270,17 +276,19 @@ impl Entity {
 
     /// The latest snapshot is in the journal's queue.
     pub fn snapshot_queued(&mut self) {
-        self.upkeep.snapshot_queued();
+        self.snapshots.latest_is_queued();
     }
 
     /// Whether this life has written anything.
     pub fn has_written(&self) -> bool {
-        self.upkeep.has_rows()
+        self.retention.has_rows()
     }
 
     /// The rows to delete next, if any; the caller must queue them in the journal.
     pub fn trim(&mut self) -> Option<Trim> {
-        self.upkeep.trim(&self.nature.id, self.durable, self.seq, self.nature.kind.keep_events)
+        let log =
+            Extent { decided: self.seq, durable: self.durable, covered: self.snapshots.queued() };
+        self.retention.trim(&self.nature.id, log, self.nature.kind.keep_events)
     }
 
     /// Everything up to `through` is on disk: the outputs that waited for it are released. Returns
@@ -290,7 +298,7 @@ impl Entity {
         self.durable += written;
         self.release(fx);
         self.erase_on(fx);
-        self.upkeep.row_written(written, self.nature.kind.keep_events)
+        self.retention.row_written(written, self.snapshots.queued(), self.nature.kind.keep_events)
     }
 
     /// A commit failed: forgets what is not on disk. Returns the ops that waited, to be looked up by

@@ -111,7 +111,7 @@ impl Entity {
             read.iter().filter_map(|event| Some((event.seq, self.hidden(event)?))).collect();
         match self.eraser.change_if_any(|eraser| eraser.found(&seqs, !bodies.is_empty())) {
             Some(Found::Erase { done, snapshot }) => {
-                if snapshot > self.upkeep.queued() {
+                if snapshot > self.snapshots.queued() {
                     self.snapshot_again(fx);
                 }
                 fx.rewrite = Some(Box::new(Rewrite {

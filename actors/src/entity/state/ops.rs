@@ -85,7 +85,7 @@ impl Entity {
                     |dedupe| dedupe.record(&record),
                 );
                 self.pending_ops += 1;
-                self.upkeep.event(record.body.len());
+                self.snapshots.event(record.body.len());
                 fx.event = Some(Arc::clone(&record));
                 fx.erasure = erases.map(|erases| self.is_erased(erases, seq));
                 self.gate.push_back((seq, Output::Event { record, reply, since: fx.now }));
