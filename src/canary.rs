@@ -12,8 +12,8 @@ use greenroom_actors::ids::{SessionKey, WorkerId};
 use greenroom_actors::journal::Health;
 use greenroom_actors::kind::{BadKind, Kind, Settings};
 use greenroom_actors::messages::{
-    Asked, Asker, Directory, OpRequest, Part, RelayHandle, Responder, Sender, SubSpec,
-    SubscribeRequest, ToEntity, ToRelay,
+    Asker, Directory, OpRequest, Part, RelayHandle, Responder, Sender, SubSpec, SubscribeRequest,
+    ToEntity, ToRelay,
 };
 use greenroom_protocol::params::{EventPolicy, SignalPolicy};
 use greenroom_protocol::{CodecKind, EntityId, RawJson};
@@ -167,7 +167,7 @@ impl Canary {
         make: impl FnOnce(Responder) -> ToEntity,
     ) -> Result<(), String> {
         // A request without an id gets no response frame, but its errors are still reported.
-        let reply = Responder::new(&self.asker, Asked::Request(method, None));
+        let reply = Responder::request(&self.asker, method, None);
         self.directory
             .route(self.entity.clone(), make(reply))
             .map_err(|_| "the directory's queue is full".into())
@@ -183,7 +183,7 @@ impl Canary {
             match self.inbox.recv().await {
                 None => return Err("the relay's queue is closed".into()),
                 Some(ToRelay::Answer(answer)) => {
-                    answer.error.map_or(Ok(()), |code| Err(failed(code)))?;
+                    answer.error().map_or(Ok(()), |code| Err(failed(code)))?;
                 }
                 // No session knows this relay.
                 Some(ToRelay::Resume(_) | ToRelay::Resumed(_)) => {}
@@ -191,7 +191,7 @@ impl Canary {
                 Some(ToRelay::Parts { parts, .. }) => {
                     for part in parts {
                         if let Part::Answer(answer) = &part {
-                            answer.error.map_or(Ok(()), |code| Err(failed(code)))?;
+                            answer.error().map_or(Ok(()), |code| Err(failed(code)))?;
                         }
                         if let Some(found) = wanted(part) {
                             return Ok(found);

@@ -10,13 +10,14 @@ use greenroom_protocol::EntityId;
 use tokio::sync::mpsc;
 
 mod answer;
+mod asker;
 mod directory;
 mod entity;
 mod relay;
 
-pub use answer::{
-    Answer, AnswerBody, Asked, Asker, Noted, Responder, corrupt, overloaded, unavailable,
-};
+pub use answer::{Answer, Responder, corrupt, overloaded, unavailable};
+pub(crate) use answer::{Body, Noted};
+pub use asker::Asker;
 pub use directory::{Directory, ToDirectory};
 pub use entity::{Adopt, CatchUp, OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
 pub use relay::{Owner, Part, Present, Resume, Resumed, SubSpec};

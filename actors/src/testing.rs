@@ -20,8 +20,7 @@ use crate::ids::{SessionKey, WorkerId};
 use crate::kind::{Kind, Kinds, Settings};
 use crate::limits::Payer;
 use crate::messages::{
-    Answer, AnswerBody, Asked, Asker, OpRequest, Part, RelayHandle, Responder, Sender, SubSpec,
-    ToRelay,
+    Answer, Asker, Body, OpRequest, Part, RelayHandle, Responder, Sender, SubSpec, ToRelay,
 };
 use crate::rights::Rights;
 
@@ -175,16 +174,23 @@ fn words(value: &Value) -> String {
     out
 }
 
+/// The answer to a request of this session that wants none.
+pub(crate) fn no_answer(session: SessionKey) -> Answer {
+    let (relay, _) = RelayHandle::channel(1);
+    let asker = Arc::new(Asker::new(session, CodecKind::Json, encoder(), relay));
+    Responder::request(&asker, "subscribe", None).ok(&greenroom_protocol::results::Empty {})
+}
+
 pub(crate) fn answer(answer: &Answer) -> String {
     match &answer.body {
-        AnswerBody::Frame(None) => "no answer wanted".into(),
-        AnswerBody::Refused(entity, error) => format!("{entity} {}", error.data.code.as_str()),
-        AnswerBody::Around(pieces) => shown(&messages(CodecKind::Json, &pieces.0.concat())[0]),
-        AnswerBody::Frame(Some(frame)) => shown(&messages(CodecKind::Json, frame)[0]),
-        AnswerBody::Subscription(index, outcome) => {
+        Body::Frame(None) => "no answer wanted".into(),
+        Body::Refused(entity, error) => format!("{entity} {}", error.data.code.as_str()),
+        Body::Around(pieces) => shown(&messages(CodecKind::Json, &pieces.0.concat())[0]),
+        Body::Frame(Some(frame)) => shown(&messages(CodecKind::Json, frame)[0]),
+        Body::Subscription(index, outcome) => {
             part_of_connect(*index, outcome.result.as_ref(), outcome.error.as_ref())
         }
-        AnswerBody::Presence(index, outcome) => {
+        Body::Presence(index, outcome) => {
             part_of_connect(*index, outcome.result.as_ref(), outcome.error.as_ref())
         }
     }
@@ -274,14 +280,14 @@ impl Line {
     pub(crate) fn reply(&self, slot: u32, id: i64) -> Responder {
         let asker =
             Arc::new(Asker::new(session(slot), CodecKind::Json, encoder(), self.handle.clone()));
-        Responder::new(&asker, Asked::Request("send", Some(RequestId::Number(id))))
+        Responder::request(&asker, "send", Some(RequestId::Number(id)))
     }
 
     /// The same, for somebody who pays.
     pub(crate) fn paid_reply(&self, slot: u32, id: i64, payer: &Payer) -> Responder {
         let asker = Asker::new(session(slot), CodecKind::Json, encoder(), self.handle.clone())
             .paid_by(payer.clone());
-        Responder::new(&Arc::new(asker), Asked::Request("send", Some(RequestId::Number(id))))
+        Responder::request(&Arc::new(asker), "send", Some(RequestId::Number(id)))
     }
 
     /// The same for an answer that may be large.
@@ -296,8 +302,7 @@ impl Line {
         if let Some(payer) = payer {
             asker = asker.paid_by(payer.clone());
         }
-        Responder::new(&Arc::new(asker), Asked::Request("read", Some(RequestId::Number(1))))
-            .large(standing)
+        Responder::request(&Arc::new(asker), "read", Some(RequestId::Number(1))).large(standing)
     }
 
     /// What has come, in a few words.

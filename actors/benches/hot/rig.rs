@@ -8,7 +8,7 @@ use greenroom_actors::capability::Permissions;
 use greenroom_actors::frames::Encoder;
 use greenroom_actors::ids::{SessionKey, WorkerId};
 use greenroom_actors::kind::{Kind, Settings};
-use greenroom_actors::messages::{Asked, Asker, RelayHandle, Responder, SubSpec};
+use greenroom_actors::messages::{Asker, RelayHandle, Responder, SubSpec};
 use greenroom_protocol::params::{EventPolicy, SignalPolicy};
 use greenroom_protocol::{CodecKind, EntityId, Epoch, RawJson, RequestId};
 
@@ -64,7 +64,7 @@ pub fn asker(session: SessionKey) -> Arc<Asker> {
 
 /// The responder for the session's request number `id`.
 pub fn reply(asker: &Arc<Asker>, id: i64) -> Responder {
-    Responder::new(asker, Asked::Request("send", Some(RequestId::Number(id))))
+    Responder::request(asker, "send", Some(RequestId::Number(id)))
 }
 
 /// A room with the default configuration, practically without rate limits.

@@ -1,7 +1,11 @@
 //! How a request is answered, from whichever thread the answer comes.
+//!
+//! Three types take part. An [`Asker`] is the session that makes requests. A [`Responder`] is the
+//! duty to answer one of them; it travels with the request to whoever can answer it. Its methods make
+//! an [`Answer`], which goes to the relay of the session's thread and carries the duty on until it
+//! arrives there.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use greenroom_protocol::results::{
@@ -10,9 +14,9 @@ use greenroom_protocol::results::{
 use greenroom_protocol::{CodecKind, EntityId, ErrorCode, RawJson, RequestId, WireError};
 use serde::Serialize;
 
-use super::{RelayHandle, ToRelay};
-use crate::budget::{Budget, Reservation, Standing};
-use crate::frames::{Encoder, Pieces};
+use super::{Asker, ToRelay};
+use crate::budget::{Reservation, Standing};
+use crate::frames::Pieces;
 use crate::ids::SessionKey;
 use crate::limits::Payer;
 use crate::metrics::MAILBOX_REFUSALS;
@@ -20,7 +24,22 @@ use crate::metrics::MAILBOX_REFUSALS;
 /// Each time this number of bytes fits into an answer, it costs as much as one more request.
 const TOKEN_BYTES: usize = 16 * 1024;
 
-/// What an answer belongs to.
+/// The duty to answer one request.
+///
+/// If it is dropped unused, by a panic or with the message of a full queue, it answers `unavailable`,
+/// so no request is ever left open.
+#[derive(Debug)]
+pub struct Responder {
+    to: Arc<Asker>,
+    method: &'static str,
+    question: Option<Question>,
+    noted: Option<Box<Noted>>,
+    /// Set if the answer may be large: whether the session has taken its earlier answers.
+    large: Option<Standing>,
+    reserved: Option<Reservation>,
+}
+
+/// What is to be answered.
 #[derive(Debug)]
 enum Question {
     /// A request; without an id nothing is sent, but it still counts as in flight until it is
@@ -34,78 +53,9 @@ enum Question {
     Presence { index: u16, entity: EntityId },
 }
 
-/// A session, as whoever answers it needs to know it. One for each session, shared by its requests.
-#[derive(Debug)]
-pub struct Asker {
-    /// Which session.
-    pub session: SessionKey,
-    /// What it speaks.
-    pub codec: CodecKind,
-    /// How messages are encoded.
-    pub encoder: Encoder,
-    /// Serves its thread.
-    pub relay: RelayHandle,
-    /// Who pays for what it asks; none for the server itself.
-    pub payer: Option<Payer>,
-    /// What its thread has for answers; none for the server itself.
-    budget: Option<Arc<Budget>>,
-    /// What its answers have cost and its own rate of requests has not paid for yet, in tokens.
-    owed: AtomicU32,
-}
-
-impl Asker {
-    /// A session that pays for nothing.
-    pub fn new(
-        session: SessionKey,
-        codec: CodecKind,
-        encoder: Encoder,
-        relay: RelayHandle,
-    ) -> Self {
-        Self { session, codec, encoder, relay, payer: None, budget: None, owed: AtomicU32::new(0) }
-    }
-
-    /// The same with somebody who pays.
-    #[must_use]
-    pub fn paid_by(self, payer: Payer) -> Self {
-        Self { payer: Some(payer), ..self }
-    }
-
-    /// The same with answers that are reserved from `budget`.
-    #[must_use]
-    pub fn within(self, budget: Arc<Budget>) -> Self {
-        Self { budget: Some(budget), ..self }
-    }
-
-    /// What a request cost beyond the token that it was let in for. The session pays with its next
-    /// requests, and its user now.
-    pub fn charge(&self, tokens: u32) {
-        if let Some(payer) = self.payer.as_ref().filter(|_| tokens > 0) {
-            payer.account().charge(tokens);
-            // Only what one session is answered within a moment adds up here.
-            self.owed.fetch_add(tokens, Ordering::Relaxed);
-        }
-    }
-
-    /// Takes up to `most` tokens off what is owed, for the caller to pay.
-    pub fn take_owed(&self, most: u32) -> u32 {
-        let owed = self.owed.load(Ordering::Relaxed).min(most);
-        if owed > 0 {
-            self.owed.fetch_sub(owed, Ordering::Relaxed);
-        }
-        owed
-    }
-
-    /// Gives back what was taken and could not be paid.
-    pub fn owe(&self, tokens: u32) {
-        if tokens > 0 {
-            self.owed.fetch_add(tokens, Ordering::Relaxed);
-        }
-    }
-}
-
 /// What a session has noted of a request, to be looked at when it is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Noted {
+pub(crate) enum Noted {
     /// A subscription with this number.
     Follow(EntityId, u32),
     /// That it is present, by the enter with this number.
@@ -114,67 +64,20 @@ pub enum Noted {
     Read(EntityId),
 }
 
-/// What an answer will be to.
-#[derive(Debug)]
-pub enum Asked {
-    /// A request, by method and id.
-    Request(&'static str, Option<RequestId>),
-    /// A request without an id, by method and entity.
-    Silent(&'static str, EntityId),
-    /// One of the subscriptions inside a `connect`.
-    Subscription {
-        /// Its place.
-        index: u16,
-        /// What it follows.
-        entity: EntityId,
-    },
-    /// One of the presence entries inside a `connect`.
-    Presence {
-        /// Its place.
-        index: u16,
-        /// Where it enters.
-        entity: EntityId,
-    },
-}
-
-/// The right, and the duty, to answer one request.
-///
-/// If it is dropped unused, because of a panic or because the queue for its message was full, it
-/// answers `unavailable`. So no request is ever left open.
-#[derive(Debug)]
-pub struct Responder {
-    to: Arc<Asker>,
-    method: &'static str,
-    question: Option<Question>,
-    noted: Option<Box<Noted>>,
-    /// Set if the answer may be large: whether whoever asks has taken its earlier answers.
-    large: Option<Standing>,
-    reserved: Option<Reservation>,
-}
-
 /// An answer on its way to the relay of its session's thread.
 #[derive(Debug)]
 pub struct Answer {
-    /// Whose request it was.
-    pub to: SessionKey,
-    /// What to deliver.
-    pub body: AnswerBody,
-    /// The request's method, for metrics.
-    pub method: &'static str,
-    /// The error it carries, for metrics.
-    pub error: Option<ErrorCode>,
-    /// What the session has noted of a request that was refused.
-    pub refused: Option<Box<Noted>>,
-    /// It counted among the session's large answers that are being made.
-    pub large: bool,
     /// The duty that this fulfils when it reaches the relay: should a panic drop it on the way, the
     /// answer is `unavailable`.
-    pub(crate) duty: Option<Box<Responder>>,
+    reply: Box<Responder>,
+    /// What to deliver.
+    pub(crate) body: Body,
+    error: Option<ErrorCode>,
 }
 
 /// The shapes of an answer.
 #[derive(Debug)]
-pub enum AnswerBody {
+pub(crate) enum Body {
     /// A framed reply; none where the request had no id.
     Frame(Option<Bytes>),
     /// A framed reply around a value that other replies share.
@@ -188,16 +91,27 @@ pub enum AnswerBody {
 }
 
 impl Responder {
-    /// For what `to` asks.
-    pub fn new(to: &Arc<Asker>, asked: Asked) -> Self {
-        let (method, question) = match asked {
-            Asked::Request(method, id) => (method, Question::Request(id)),
-            Asked::Silent(method, entity) => (method, Question::Silent(entity)),
-            Asked::Subscription { index, entity } => {
-                ("subscribe", Question::Subscription { index, entity })
-            }
-            Asked::Presence { index, entity } => ("presence", Question::Presence { index, entity }),
-        };
+    /// For a request that `to` makes. Without an id nothing is sent, not even an error.
+    pub fn request(to: &Arc<Asker>, method: &'static str, id: Option<RequestId>) -> Self {
+        Self::new(to, method, Question::Request(id))
+    }
+
+    /// For a request without an id to `entity`. Its session is only notified if it is refused.
+    pub(crate) fn silent(to: &Arc<Asker>, method: &'static str, entity: EntityId) -> Self {
+        Self::new(to, method, Question::Silent(entity))
+    }
+
+    /// For the subscription at place `index` of a `connect`.
+    pub(crate) fn subscription(to: &Arc<Asker>, index: u16, entity: EntityId) -> Self {
+        Self::new(to, "subscribe", Question::Subscription { index, entity })
+    }
+
+    /// For the presence entry at place `index` of a `connect`.
+    pub(crate) fn presence(to: &Arc<Asker>, index: u16, entity: EntityId) -> Self {
+        Self::new(to, "presence", Question::Presence { index, entity })
+    }
+
+    fn new(to: &Arc<Asker>, method: &'static str, question: Question) -> Self {
         Self {
             to: Arc::clone(to),
             method,
@@ -215,7 +129,7 @@ impl Responder {
 
     /// The session has noted this, and looks at it when the request is answered.
     #[must_use]
-    pub fn noting(mut self, noted: Noted) -> Self {
+    pub(crate) fn noting(mut self, noted: Noted) -> Self {
         self.noted = Some(Box::new(noted));
         self
     }
@@ -267,10 +181,10 @@ impl Responder {
     /// Answers a request with its result.
     pub fn ok<T: Serialize>(self, result: &T) -> Answer {
         let body = match &self.question {
-            Some(Question::Request(id)) => AnswerBody::Frame(
-                id.as_ref().map(|id| self.to.encoder.result(self.to.codec, id, result)),
-            ),
-            Some(Question::Silent(_)) => AnswerBody::Frame(None),
+            Some(Question::Request(id)) => {
+                Body::Frame(id.as_ref().map(|id| self.to.encoder.result(self.to.codec, id, result)))
+            }
+            Some(Question::Silent(_)) => Body::Frame(None),
             _ => unreachable!("parts of a `connect` are answered by `subscribed` and `present`"),
         };
         self.answer(body)
@@ -285,7 +199,7 @@ impl Responder {
             return Err(self);
         };
         debug_assert_eq!(pieces.len(), self.to.encoder.result(self.to.codec, id, result).len());
-        Ok(self.answer(AnswerBody::Around(Box::new(pieces))))
+        Ok(self.answer(Body::Around(Box::new(pieces))))
     }
 
     /// Answers `read`. `share` gives the state in the codec of the session.
@@ -323,7 +237,7 @@ impl Responder {
     /// Answers a subscription, whether asked for by `subscribe` or within `connect`.
     pub fn subscribed(self, result: Subscribed) -> Answer {
         let body = match &self.question {
-            Some(Question::Subscription { index, entity }) => AnswerBody::Subscription(
+            Some(Question::Subscription { index, entity }) => Body::Subscription(
                 *index,
                 Box::new(SubscriptionOutcome {
                     entity: entity.clone(),
@@ -331,10 +245,10 @@ impl Responder {
                     error: None,
                 }),
             ),
-            Some(Question::Request(id)) => AnswerBody::Frame(
+            Some(Question::Request(id)) => Body::Frame(
                 id.as_ref().map(|id| self.to.encoder.result(self.to.codec, id, &result)),
             ),
-            Some(Question::Silent(_) | Question::Presence { .. }) | None => AnswerBody::Frame(None),
+            Some(Question::Silent(_) | Question::Presence { .. }) | None => Body::Frame(None),
         };
         self.answer(body)
     }
@@ -345,42 +259,29 @@ impl Responder {
             Some(Question::Presence { index, entity }) => {
                 let outcome =
                     PresenceOutcome { entity: entity.clone(), result: Some(result), error: None };
-                let body = AnswerBody::Presence(*index, Box::new(outcome));
+                let body = Body::Presence(*index, Box::new(outcome));
                 self.answer(body)
             }
             _ => self.ok(&result),
         }
     }
 
-    fn answer(self, body: AnswerBody) -> Answer {
+    fn answer(self, body: Body) -> Answer {
         let bytes = match &body {
-            AnswerBody::Frame(frame) => frame.as_ref().map_or(0, Bytes::len),
-            AnswerBody::Around(pieces) => pieces.len(),
-            AnswerBody::Subscription(..) | AnswerBody::Presence(..) | AnswerBody::Refused(..) => 0,
+            Body::Frame(frame) => frame.as_ref().map_or(0, Bytes::len),
+            Body::Around(pieces) => pieces.len(),
+            Body::Subscription(..) | Body::Presence(..) | Body::Refused(..) => 0,
         };
         let bytes = bytes.max(self.reserved.as_ref().map_or(0, Reservation::bytes));
         self.charge(u32::try_from(bytes / TOKEN_BYTES).unwrap_or(u32::MAX));
-        let large = self.is_large();
-        Answer {
-            to: self.to.session,
-            body,
-            method: self.method,
-            error: None,
-            refused: None,
-            large,
-            duty: Some(Box::new(self)),
-        }
-    }
-
-    fn is_large(&self) -> bool {
-        self.large.is_some() && !self.is_part()
+        Answer { reply: Box::new(self), body, error: None }
     }
 
     /// Answers with an error.
     pub fn error(self, error: WireError) -> Answer {
-        let mut answer = self.refuse(error);
-        answer.duty = Some(Box::new(self));
-        answer
+        let code = error.data.code;
+        let body = self.refusal(error);
+        Answer { reply: Box::new(self), body, error: Some(code) }
     }
 
     /// Answers a request with its result at once, past everything that waits.
@@ -391,9 +292,7 @@ impl Responder {
 
     /// Sends an error at once, past everything that waits.
     pub fn send_error(mut self, error: WireError) {
-        let answer = self.refuse(error);
-        self.question = None;
-        self.to.relay.send_or_spawn(ToRelay::Answer(answer));
+        self.send_refusal(error);
     }
 
     /// Drops it without an answer: the session has ended.
@@ -401,10 +300,26 @@ impl Responder {
         self.question = None;
     }
 
-    fn refuse(&self, error: WireError) -> Answer {
-        let code = Some(error.data.code);
-        let body = match &self.question {
-            Some(Question::Subscription { index, entity }) => AnswerBody::Subscription(
+    /// Sends an error, and leaves nothing to be answered behind.
+    fn send_refusal(&mut self, error: WireError) {
+        let code = error.data.code;
+        let body = self.refusal(error);
+        self.question = None;
+        let to = Arc::clone(&self.to);
+        let reply = Box::new(Self {
+            to: Arc::clone(&to),
+            method: self.method,
+            question: None,
+            noted: self.noted.take(),
+            large: self.large,
+            reserved: None,
+        });
+        to.relay.send_or_spawn(ToRelay::Answer(Answer { reply, body, error: Some(code) }));
+    }
+
+    fn refusal(&self, error: WireError) -> Body {
+        match &self.question {
+            Some(Question::Subscription { index, entity }) => Body::Subscription(
                 *index,
                 Box::new(SubscriptionOutcome {
                     entity: entity.clone(),
@@ -412,7 +327,7 @@ impl Responder {
                     error: Some(error),
                 }),
             ),
-            Some(Question::Presence { index, entity }) => AnswerBody::Presence(
+            Some(Question::Presence { index, entity }) => Body::Presence(
                 *index,
                 Box::new(PresenceOutcome {
                     entity: entity.clone(),
@@ -420,53 +335,61 @@ impl Responder {
                     error: Some(error),
                 }),
             ),
-            Some(Question::Request(id)) => AnswerBody::Frame(
+            Some(Question::Request(id)) => Body::Frame(
                 id.as_ref().map(|id| self.to.encoder.error(self.to.codec, Some(id), &error)),
             ),
-            Some(Question::Silent(entity)) => AnswerBody::Refused(entity.clone(), Box::new(error)),
-            None => AnswerBody::Frame(None),
-        };
-        Answer {
-            to: self.to.session,
-            body,
-            method: self.method,
-            error: code,
-            refused: self.noted.clone(),
-            large: self.is_large(),
-            duty: None,
+            Some(Question::Silent(entity)) => Body::Refused(entity.clone(), Box::new(error)),
+            None => Body::Frame(None),
         }
     }
 }
 
 impl Answer {
-    /// It has reached the relay: whoever asked is answered. Returns what the session has noted of
+    /// The session that asked.
+    pub fn session(&self) -> SessionKey {
+        self.reply.session()
+    }
+
+    /// The method of the request.
+    pub(crate) fn method(&self) -> &'static str {
+        self.reply.method
+    }
+
+    /// The error that this is, if it is one.
+    pub fn error(&self) -> Option<ErrorCode> {
+        self.error
+    }
+
+    /// Whether this counted among the session's large answers that are being made.
+    pub(crate) fn is_large(&self) -> bool {
+        self.reply.large.is_some()
+            && !matches!(self.body, Body::Subscription(..) | Body::Presence(..))
+    }
+
+    /// This has reached the relay: whoever asked is answered. Returns what the session has noted of
     /// the request.
     pub(crate) fn arrived(&mut self) -> Option<Box<Noted>> {
-        let noted = self.duty.take().and_then(|mut duty| {
-            duty.question = None;
-            duty.noted.take()
-        });
-        noted.or_else(|| self.refused.take())
+        self.reply.question = None;
+        self.reply.reserved = None;
+        self.reply.noted.take()
     }
 
     /// Turns a result into an error, on its way.
     pub(crate) fn withdraw(&mut self, error: WireError) {
-        if let Some(duty) = self.duty.take() {
-            *self = duty.error(error);
-        }
+        self.error = Some(error.data.code);
+        self.body = self.reply.refusal(error);
     }
 
     /// What the session has noted of a request that was not refused.
     pub(crate) fn noted(&self) -> Option<&Noted> {
-        self.duty.as_ref().filter(|_| self.error.is_none())?.noted.as_deref()
+        self.reply.noted.as_deref().filter(|_| self.error.is_none())
     }
 }
 
 impl Drop for Responder {
     fn drop(&mut self) {
         if self.question.is_some() {
-            let answer = self.refuse(unavailable());
-            self.to.relay.send_or_spawn(ToRelay::Answer(answer));
+            self.send_refusal(unavailable());
         }
     }
 }

@@ -24,8 +24,8 @@ use crate::ids::WorkerId;
 use crate::kind::{Kinds, Settings};
 use crate::limits::Rate;
 use crate::messages::{
-    Answer, Asked, Asker, Directory, Noted, Owner, Part, RelayHandle, Responder, SubSpec,
-    SubscribeRequest, ToDirectory, ToEntity, ToRelay,
+    Asker, Directory, Noted, Owner, Part, RelayHandle, Responder, SubSpec, SubscribeRequest,
+    ToDirectory, ToEntity, ToRelay,
 };
 use crate::metrics::recorded::Recorded;
 use crate::outbox::Outbox;
@@ -107,15 +107,7 @@ impl Rig {
         {
             seat.membership.follow_by(&self.entity, spec.number);
         }
-        let answer = Answer {
-            to: spec.session,
-            body: crate::messages::AnswerBody::Frame(None),
-            method: "subscribe",
-            error: None,
-            refused: None,
-            large: false,
-            duty: None,
-        };
+        let answer = testing::no_answer(spec.session);
         self.parts(vec![Part::Joined { spec, epoch: epoch(), seq, answer }]);
     }
 
@@ -392,7 +384,7 @@ proptest! {
             for room in &rooms {
                 for (seat, signals) in seats.iter().zip([SignalPolicy::DropOldest, SignalPolicy::DropOldest, SignalPolicy::Latest, SignalPolicy::None]) {
                     let spec = SubSpec { signals, ..spec(seat, 1) };
-                    let answer = Answer { to: seat.key, body: crate::messages::AnswerBody::Frame(None), method: "subscribe", error: None, refused: None, large: false, duty: None };
+                    let answer = testing::no_answer(seat.key);
                     rig.relay.borrow_mut().receive(ToRelay::Parts { entity: room.clone(), parts: vec![Part::Joined { spec, epoch: epoch(), seq: 0, answer }] });
                 }
             }
@@ -561,7 +553,7 @@ fn a_refused_enter_is_undone_unless_another_stands() {
     let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
     let enter = || {
         let number = a.membership.enter(&rig.entity, RawJson::NULL, 9).unwrap();
-        Responder::new(&asker, Asked::Request("presence", None))
+        Responder::request(&asker, "presence", None)
             .noting(Noted::Enter(rig.entity.clone(), number))
     };
     let (first, second) = (enter(), enter());
@@ -662,15 +654,7 @@ fn a_new_name_of_the_log_is_asked_about() {
     let mut rig = Rig::new();
     let (a, b) = (rig.seat(), rig.seat());
     rig.joins(spec(&a, 1), 0);
-    let answer = Answer {
-        to: b.key,
-        body: crate::messages::AnswerBody::Frame(None),
-        method: "subscribe",
-        error: None,
-        refused: None,
-        large: false,
-        duty: None,
-    };
+    let answer = testing::no_answer(b.key);
     rig.parts(vec![
         Part::Joined { spec: spec(&b, 1), epoch: Epoch::from_bits(8), seq: 0, answer },
         events(1, 1),
@@ -713,10 +697,7 @@ fn gather(asker: &Arc<Asker>, entity: &EntityId, subscriptions: u16) -> Gather {
             signals,
             presence: false,
         };
-        (
-            Ask::Subscribe(subscribe),
-            Responder::new(asker, Asked::Subscription { index, entity: entity.clone() }),
-        )
+        (Ask::Subscribe(subscribe), Responder::subscription(asker, index, entity.clone()))
     });
     Gather::new(Some(RequestId::Number(1)), connected(), ahead.collect(), false)
 }
@@ -731,8 +712,7 @@ fn connect_is_answered_first_and_once_all_its_subscriptions_are() {
     let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
     rig.relay.borrow().gather(&a, gather(&asker, &rig.entity, 2));
     let part = |index| {
-        let reply =
-            Responder::new(&asker, Asked::Subscription { index, entity: rig.entity.clone() });
+        let reply = Responder::subscription(&asker, index, rig.entity.clone());
         ToRelay::Answer(reply.error(WireError::new(ErrorCode::Forbidden, "no")))
     };
     rig.relay.borrow_mut().receive(part(1));
@@ -763,7 +743,7 @@ fn an_answer_counts_down_though_nobody_wants_to_see_it() {
     let (handle, _queue) = RelayHandle::channel(1);
     let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
     for id in [None, Some(RequestId::Number(4))] {
-        let reply = Responder::new(&asker, Asked::Request("signal", id));
+        let reply = Responder::request(&asker, "signal", id);
         rig.relay.borrow_mut().receive(ToRelay::Answer(reply.ok(&Empty {})));
     }
     assert_eq!((got(&a), a.admission.in_flight()), (vec!["#4".to_owned()], 0));
@@ -857,7 +837,7 @@ impl Pair {
     fn reply(&self, seat: &Seat) -> Responder {
         let asker =
             Arc::new(Asker::new(seat.key, CodecKind::Json, encoder(), self.line.handle.clone()));
-        Responder::new(&asker, Asked::Request("subscribe", Some(RequestId::Number(1))))
+        Responder::request(&asker, "subscribe", Some(RequestId::Number(1)))
     }
 
     fn route(&self, message: ToEntity) {

@@ -13,7 +13,7 @@ use super::Session;
 use super::head::Head;
 use crate::clock::Now;
 use crate::identity::Identity;
-use crate::messages::{Asked, Owner, Responder, Resume, ToRelay};
+use crate::messages::{Owner, Responder, Resume, ToRelay};
 use crate::metrics::SESSIONS;
 use crate::notices::NOTICES;
 use crate::relay::{Ask, Gather};
@@ -155,15 +155,14 @@ impl Session {
         // A message of bounded size cannot hold 2^16 entries.
         let place = |index| u16::try_from(index).unwrap_or(u16::MAX);
         let subscriptions = subscriptions.into_iter().enumerate().map(|(index, subscribe)| {
-            let asked =
-                Asked::Subscription { index: place(index), entity: subscribe.entity.clone() };
-            (Ask::Subscribe(subscribe), Responder::new(asker, asked))
+            let reply = Responder::subscription(asker, place(index), subscribe.entity.clone());
+            (Ask::Subscribe(subscribe), reply)
         });
         let presence =
             presence.into_iter().enumerate().map(|(index, params::Enter { entity, meta })| {
-                let asked = Asked::Presence { index: place(index), entity: entity.clone() };
+                let reply = Responder::presence(asker, place(index), entity.clone());
                 let enter = params::Presence { entity, action: PresenceAction::Enter, meta };
-                (Ask::Presence(enter), Responder::new(asker, asked))
+                (Ask::Presence(enter), reply)
             });
         subscriptions.chain(presence).collect()
     }

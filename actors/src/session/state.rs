@@ -21,7 +21,7 @@ use crate::identity::Identity;
 use crate::kind::Kind;
 use crate::limits::{Account, Payer, Rate, Refused};
 use crate::messages::{
-    Asked, Asker, Noted, OpRequest, Owner, Responder, Sender, SignalRequest, ToEntity, overloaded,
+    Asker, Noted, OpRequest, Owner, Responder, Sender, SignalRequest, ToEntity, overloaded,
 };
 use crate::metrics::{MAILBOX_REFUSALS, REQUESTS, SESSIONS, UNKNOWN_METHOD, record_rate_limited};
 use crate::outbox::Outbox;
@@ -164,11 +164,10 @@ impl Session {
             return self.refuse(head, error.retry_after_ms(RETRY_IN_FLIGHT_MS));
         }
         self.seat.admission.asked();
-        let asked = match (id, call.entity()) {
-            (None, Some(entity)) => Asked::Silent(call.method(), entity.clone()),
-            (id, _) => Asked::Request(call.method(), id),
+        let reply = match (id, call.entity()) {
+            (None, Some(entity)) => Responder::silent(&asker, call.method(), entity.clone()),
+            (id, _) => Responder::request(&asker, call.method(), id),
         };
-        let reply = Responder::new(&asker, asked);
         self.dispatch(call, reply);
     }
 

@@ -110,6 +110,6 @@ impl Effects {
 
     /// Adds an answer, for the thread of its session.
     pub fn answer(&mut self, answer: Answer) {
-        self.part(answer.to.worker, Part::Answer(answer));
+        self.part(answer.session().worker, Part::Answer(answer));
     }
 }

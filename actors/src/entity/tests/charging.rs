@@ -5,7 +5,7 @@ use crate::behaviour::BehaviourConfig;
 use crate::behaviour::document::{DocumentConfig, Initial};
 use crate::clock::Clock;
 use crate::limits::{Accounts, Allowance, Rate};
-use crate::messages::{Asked, Asker, Responder};
+use crate::messages::{Asker, Responder};
 
 /// A document whose array has so many elements that changing copies of it is dear.
 fn rig() -> Rig {
@@ -33,7 +33,7 @@ fn asker(rig: &Rig, burst: u32) -> Arc<Asker> {
 
 /// What a patch costs beyond the token it was let in for.
 fn cost(rig: &mut Rig, asker: &Arc<Asker>, operations: &str) -> u32 {
-    let reply = Responder::new(asker, Asked::Request("send", None));
+    let reply = Responder::request(asker, "send", None);
     let body = RawJson::from_text(format!("[{operations}]")).unwrap();
     rig.op(OpRequest { r#type: "patch".into(), body, ..post("alice", None, "", reply) });
     asker.take_owed(u32::MAX)

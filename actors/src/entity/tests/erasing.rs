@@ -13,7 +13,7 @@ use crate::behaviour::room::RoomConfig;
 use crate::clock::Mono;
 use crate::entity::{FetchFor, PagesOut};
 use crate::journal::{Gathered, Journal, Progress, ToJournal};
-use crate::messages::{Answer, AnswerBody, Part};
+use crate::messages::{Answer, Body, Part};
 use crate::store::memory::MemoryStore;
 use crate::store::{Batch, Erasure, Fence, Page, Store};
 
@@ -372,8 +372,8 @@ fn text(part: &Part) -> String {
             frames.json.as_ref().map(|frame| utf8(frame)).unwrap_or_default()
         }
         Part::CaughtUp { frame, .. } => frame.as_ref().map(|frame| utf8(frame)).unwrap_or_default(),
-        Part::Joined { answer: Answer { body: AnswerBody::Frame(Some(frame)), .. }, .. }
-        | Part::Answer(Answer { body: AnswerBody::Frame(Some(frame)), .. }) => utf8(frame),
+        Part::Joined { answer: Answer { body: Body::Frame(Some(frame)), .. }, .. }
+        | Part::Answer(Answer { body: Body::Frame(Some(frame)), .. }) => utf8(frame),
         _ => String::new(),
     }
 }

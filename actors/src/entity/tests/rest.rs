@@ -1,7 +1,7 @@
 //! History, snapshots, presence, sleep.
 
 use super::*;
-use crate::messages::{Answer, AnswerBody, Part};
+use crate::messages::{Answer, Body, Part};
 
 #[test]
 fn history_goes_both_ways_in_memory_and_in_the_store() {
@@ -216,11 +216,9 @@ fn a_tag_comes_back_with_the_event() {
         let text = |frame: &bytes::Bytes| String::from_utf8_lossy(frame).into_owned();
         let shown = |part: &Part| match part {
             Part::Events { frames, .. } => text(frames.json.as_ref().unwrap()),
-            Part::Joined {
-                answer: Answer { body: AnswerBody::Frame(Some(frame)), .. }, ..
-            }
+            Part::Joined { answer: Answer { body: Body::Frame(Some(frame)), .. }, .. }
             | Part::CaughtUp { frame: Some(frame), .. }
-            | Part::Answer(Answer { body: AnswerBody::Frame(Some(frame)), .. }) => text(frame),
+            | Part::Answer(Answer { body: Body::Frame(Some(frame)), .. }) => text(frame),
             other => format!("{other:?}"),
         };
         fx.parts.iter().flat_map(|(_, parts)| parts.iter().map(shown)).collect()

@@ -5,7 +5,7 @@ use greenroom_protocol::{EntityId, ErrorCode, WireError};
 
 use super::{Relay, Seat};
 use crate::capability::Permissions;
-use crate::messages::{Answer, AnswerBody, Noted, ToEntity, unavailable};
+use crate::messages::{Answer, Body, Noted, ToEntity, unavailable};
 use crate::relay::Gather;
 
 impl Relay {
@@ -18,47 +18,46 @@ impl Relay {
     }
 
     pub(super) fn deliver(&self, mut answer: Answer) {
-        let seat = self.seats.get(answer.to);
+        let seat = self.seats.get(answer.session());
         if let (Some(seat), Some(noted)) = (seat, answer.noted())
             && let Some(error) = withheld(seat, noted)
         {
             answer.withdraw(error);
         }
         let noted = answer.arrived();
-        self.requests.answered(answer.method, answer.error);
-        if let Some(code) = answer.error {
-            tracing::debug!(session = %answer.to, method = answer.method, code = code.as_str(), "a request is refused");
+        let method = answer.method();
+        self.requests.answered(method, answer.error());
+        if let Some(code) = answer.error() {
+            tracing::debug!(session = %answer.session(), method, code = code.as_str(), "a request is refused");
         }
         let Some(seat) = seat else { return };
         if let Some(noted) = noted {
-            self.settle(seat, *noted, answer.error);
+            self.settle(seat, *noted, answer.error());
         }
-        if answer.large {
+        if answer.is_large() {
             seat.outbox.made();
         }
         match answer.body {
-            AnswerBody::Frame(frame) => {
+            Body::Frame(frame) => {
                 seat.admission.answered();
                 if let Some(frame) = frame {
                     seat.outbox.push(frame);
                 }
             }
-            AnswerBody::Around(pieces) => {
+            Body::Around(pieces) => {
                 seat.admission.answered();
-                pieces
-                    .0
-                    .into_iter()
-                    .filter(|piece| !piece.is_empty())
-                    .for_each(|piece| seat.outbox.push(piece));
+                for piece in pieces.0.into_iter().filter(|piece| !piece.is_empty()) {
+                    seat.outbox.push(piece);
+                }
             }
-            AnswerBody::Refused(entity, error) => {
+            Body::Refused(entity, error) => {
                 seat.admission.answered();
-                seat.refused(&self.encoder, answer.method, Some(entity), *error);
+                seat.refused(&self.encoder, method, Some(entity), *error);
             }
-            AnswerBody::Subscription(index, outcome) => {
+            Body::Subscription(index, outcome) => {
                 self.gathered(seat, |gather| gather.subscribed(index, *outcome));
             }
-            AnswerBody::Presence(index, outcome) => {
+            Body::Presence(index, outcome) => {
                 self.gathered(seat, |gather| gather.entered(index, *outcome));
             }
         }
