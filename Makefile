@@ -50,7 +50,7 @@ define header
 endef
 
 .PHONY: help run test lint fmt bench bench-lab sim fuzz clean distclean
-.PHONY: deps deps-tools deps-peers check-fmt check-sizes check-cycles check-docs check-features deny advisories test-k8s test-sdk test-rust test-lab test-python test-browser test-drill release
+.PHONY: deps deps-tools deps-peers check-fmt check-sizes check-cycles check-words check-docs check-features deny advisories test-k8s test-sdk test-rust test-lab test-python test-browser test-drill release
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -61,7 +61,7 @@ run: ## Build and start the server; ARGS="--help" passes arguments on. The first
 	$(PROGRESS) cargo run --release --bin greenroom -- serve $(ARGS)
 
 # The cheap stages come first, so that a slip shows before the long build.
-test: check-fmt check-sizes check-cycles check-docs check-features deny test-k8s test-sdk lint test-rust test-lab test-python test-browser test-drill ## Run every check and every test, installing what they need
+test: check-fmt check-sizes check-cycles check-words check-docs check-features deny test-k8s test-sdk lint test-rust test-lab test-python test-browser test-drill ## Run every check and every test, installing what they need
 	$(call header,everything passed)
 
 deps:
@@ -84,9 +84,13 @@ check-sizes:
 	$(call header,file sizes)
 	@.ci/file-sizes
 
-check-cycles:
+check-cycles: ## Modules that import each other in a circle
 	$(call header,import cycles)
-	@python3 .ci/check-cycles.py
+	@python3 -B .ci/check-cycles.py
+
+check-words: ## Words of the glossary that a name uses in a second meaning
+	$(call header,words)
+	@python3 -B .ci/check-words.py
 
 check-docs: ## Documents: links and anchors lead somewhere, prose is wrapped
 	$(call header,documents)

@@ -187,7 +187,9 @@ impl Canary {
                 }
                 // No session knows this relay.
                 Some(ToRelay::Resume(_) | ToRelay::Resumed(_)) => {}
-                Some(ToRelay::Lost { .. }) => return Err("the canary's entity restarted".into()),
+                Some(ToRelay::AudienceForgotten { .. }) => {
+                    return Err("the canary's entity restarted".into());
+                }
                 Some(ToRelay::Parts { parts, .. }) => {
                     for part in parts {
                         if let Part::Answer(answer) = &part {

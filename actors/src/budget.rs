@@ -53,7 +53,7 @@ impl Budget {
     /// Whether somebody of this standing may use `bytes` more. One for whom nothing waits may,
     /// however large `bytes` is, as long as the limit is not reached: otherwise it would never get
     /// an answer that is larger than the limit.
-    pub fn has_room(&self, bytes: usize, standing: Standing) -> bool {
+    pub fn has_space(&self, bytes: usize, standing: Standing) -> bool {
         match standing {
             Standing::Clear => !self.is_full(),
             Standing::Behind => self.used().saturating_add(bytes) <= self.limit - self.limit / LEFT,
@@ -80,7 +80,7 @@ pub struct Reservation {
 impl Reservation {
     /// Reserves `bytes`; returns `None` if there is no room.
     pub fn new(budget: &Arc<Budget>, bytes: usize, standing: Standing) -> Option<Self> {
-        budget.has_room(bytes, standing).then(|| {
+        budget.has_space(bytes, standing).then(|| {
             // Those who reserve at the same moment may go over the limit together, by one answer
             // each.
             budget.reserve(bytes);

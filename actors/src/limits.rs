@@ -16,7 +16,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{NotUntil, Quota, RateLimiter};
 
 pub use account::{Account, Accounts, Allowance, KeptAwake, NotWoken, Payer};
-use clock::Told;
+use clock::GivenTime;
 
 use crate::clock::Mono;
 
@@ -68,13 +68,13 @@ pub enum Refused {
 
 /// One bucket: 32 bytes, and nothing on the heap.
 #[derive(Debug)]
-pub struct Bucket(RateLimiter<NotKeyed, InMemoryState, Told, NoOpMiddleware<Nanos>>);
+pub struct Bucket(RateLimiter<NotKeyed, InMemoryState, GivenTime, NoOpMiddleware<Nanos>>);
 
 impl Bucket {
     /// A full bucket.
     pub fn new(rate: Rate) -> Self {
-        Told::at(Mono::ZERO, || {
-            Self(RateLimiter::new(rate.quota(), InMemoryState::default(), Told))
+        GivenTime::at(Mono::ZERO, || {
+            Self(RateLimiter::new(rate.quota(), InMemoryState::default(), GivenTime))
         })
     }
 
@@ -84,11 +84,11 @@ impl Bucket {
     /// Says when the tokens will be available, or that they never will.
     pub fn check(&self, cost: u32, now: Mono) -> Result<(), Refused> {
         let Some(cost) = NonZeroU32::new(cost) else { return Ok(()) };
-        outcome(Told::at(now, || self.0.check_n(cost)), now)
+        outcome(GivenTime::at(now, || self.0.check_n(cost)), now)
     }
 }
 
-type Keys<K> = RateLimiter<K, DashMapStateStore<K>, Told, NoOpMiddleware<Nanos>>;
+type Keys<K> = RateLimiter<K, DashMapStateStore<K>, GivenTime, NoOpMiddleware<Nanos>>;
 
 /// A bucket for each key.
 ///
@@ -112,7 +112,8 @@ impl<K: Hash + Eq + Clone> Keyed<K> {
     /// Full buckets for all keys.
     pub fn new(rate: Rate) -> Self {
         let state = DashMapStateStore::default();
-        let buckets = Told::at(Mono::ZERO, || RateLimiter::new(rate.quota(), state, Told));
+        let buckets =
+            GivenTime::at(Mono::ZERO, || RateLimiter::new(rate.quota(), state, GivenTime));
         Self { buckets, until_cleaning: AtomicUsize::new(Self::UNCLEANED) }
     }
 
@@ -131,13 +132,13 @@ impl<K: Hash + Eq + Clone> Keyed<K> {
         {
             self.clean(now);
         }
-        outcome(Told::at(now, || self.buckets.check_key_n(key, cost)), now)
+        outcome(GivenTime::at(now, || self.buckets.check_key_n(key, cost)), now)
     }
 
     /// Forgets the keys whose buckets are full again. Takes time in proportion to the number of
     /// keys.
     pub fn clean(&self, now: Mono) {
-        Told::at(now, || self.buckets.retain_recent());
+        GivenTime::at(now, || self.buckets.retain_recent());
         let left = self.buckets.len();
         if left < Self::UNCLEANED {
             self.buckets.shrink_to_fit();

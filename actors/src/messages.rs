@@ -35,7 +35,7 @@ pub enum ToRelay {
     /// An answer that belongs to no entity's order.
     Answer(Answer),
     /// The entity forgot its audience: follow it anew.
-    Lost {
+    AudienceForgotten {
         /// Which entity.
         entity: EntityId,
         /// Its actor has ended: it forgot who is present as well. Otherwise a commit has failed.

@@ -67,9 +67,9 @@ impl Outboxes {
     }
 
     /// From now on a pump that waits for frames is not woken for them: its session is noted, for
-    /// [`Outbox::flush`]. `room` is an empty vector, which is used for the notes.
-    pub fn begin_batch(&self, room: Vec<SessionKey>) {
-        self.batch.replace(Some(room));
+    /// [`Outbox::flush`]. `spare` is an empty vector, which is used for the notes.
+    pub fn begin_batch(&self, spare: Vec<SessionKey>) {
+        self.batch.replace(Some(spare));
     }
 
     /// Ends the batch. Returns the sessions that were noted.
@@ -175,9 +175,9 @@ impl Outbox {
     }
 
     /// Whether there is room for any answer at all, over all outboxes of the thread.
-    pub fn has_room(&self) -> bool {
+    pub fn has_space(&self) -> bool {
         let queue = self.queue.borrow();
-        queue.all().budget.has_room(1, queue.standing())
+        queue.all().budget.has_space(1, queue.standing())
     }
 
     /// An answer that may be large is asked for.
@@ -237,7 +237,7 @@ impl Outbox {
 
     /// Requests may be read again, for another reason than the queue's own.
     pub fn read_on(&self) {
-        self.change(|_| News::Turn);
+        self.change(|_| News::Wake);
     }
 
     /// Lets nothing be taken until [`release`](Self::release): an answer that must come first is

@@ -1,7 +1,7 @@
 //! Who is in an entity: users with their sessions, and what changed since that was last told.
 //!
 //! Telling everybody of everybody costs the square of their number, and nobody reads a list of
-//! thousands. So more than `most_told` users are a crowd: only their number is told, until they are
+//! thousands. So more than `most_listed` users are a crowd: only their number is told, until they are
 //! a quarter fewer than that. The gap is there so that one user who comes and goes does not make
 //! everybody get the list each time.
 
@@ -137,7 +137,7 @@ impl Here {
 #[derive(Debug, Default)]
 pub struct Presence {
     max_users: u32,
-    most_told: u32,
+    most_listed: u32,
     users: Few<Arc<str>, Here>,
     sessions: Few<SessionKey, Arc<str>>,
     /// What was last told of the users who changed since: `None` for those who were not here. A
@@ -152,16 +152,16 @@ pub struct Presence {
 #[derive(Debug, Default)]
 struct Crowd {
     /// How many were last said to be here.
-    told: Option<usize>,
+    announced: Option<usize>,
     /// Somebody came or went since.
     stirred: bool,
 }
 
 impl Presence {
-    /// Nobody is here; at most `max_users` can be, and more than `most_told` are a crowd.
-    pub fn new(max_users: usize, most_told: usize) -> Self {
+    /// Nobody is here; at most `max_users` can be, and more than `most_listed` are a crowd.
+    pub fn new(max_users: usize, most_listed: usize) -> Self {
         let bound = |most: usize| u32::try_from(most).unwrap_or(u32::MAX);
-        Self { max_users: bound(max_users), most_told: bound(most_told), ..Self::default() }
+        Self { max_users: bound(max_users), most_listed: bound(most_listed), ..Self::default() }
     }
 
     /// Adds `session` of `user`, or sets the user's meta anew.
@@ -199,8 +199,8 @@ impl Presence {
         entry.show(session, meta);
         entry.shown.sessions += 1;
         self.sessions.insert(session, name);
-        if self.users.len() > self.most_told as usize && self.crowd.is_none() {
-            self.crowd = Some(Box::new(Crowd { told: None, stirred: true }));
+        if self.users.len() > self.most_listed as usize && self.crowd.is_none() {
+            self.crowd = Some(Box::new(Crowd { announced: None, stirred: true }));
             self.before = Few::new();
         }
         Ok(())
@@ -266,9 +266,9 @@ impl Presence {
     /// How many, and who, as was last told: where whoever hears of changes from now on begins. With
     /// what is not told yet it could hold somebody whose coming and going cancel each other out,
     /// and of whom it would never hear again.
-    pub fn as_told(&self) -> (u64, Option<Vec<Member>>) {
+    pub fn as_announced(&self) -> (u64, Option<Vec<Member>>) {
         if let Some(crowd) = &self.crowd {
-            return (crowd.told.unwrap_or(self.users.len()) as u64, None);
+            return (crowd.announced.unwrap_or(self.users.len()) as u64, None);
         }
         let same = self
             .users
@@ -299,12 +299,12 @@ impl Presence {
     pub fn take_news(&mut self) -> Option<News> {
         let count = self.users.len();
         let Some(crowd) = &mut self.crowd else { return self.take_changes().map(News::Changes) };
-        if count <= self.most_told as usize * 3 / 4 {
+        if count <= self.most_listed as usize * 3 / 4 {
             self.crowd = None;
             return Some(News::List(self.everybody()));
         }
         crowd.stirred = false;
-        let changed = crowd.told.replace(count) != Some(count);
+        let changed = crowd.announced.replace(count) != Some(count);
         changed.then_some(News::Count(count as u64))
     }
 

@@ -10,7 +10,7 @@
 //! * A crash of the relay ends its thread's sessions: their clients reconnect and resume.
 
 mod actor;
-mod gather;
+mod connecting;
 mod parked;
 mod runs;
 mod seat;
@@ -20,10 +20,10 @@ mod state;
 mod tests;
 
 pub use actor::RelayActor;
-pub use gather::{Ask, Gather};
+pub use connecting::{Ask, Connecting};
 pub use parked::ParkedLimits;
 pub use seat::{
-    Admission, Deadlines, Due, Excess, Follow, Liveness, Membership, Scope, Seat, Told, Verdict,
+    Admission, Deadlines, Due, Excess, Follow, Liveness, Membership, Scope, Seat, Verdict, Wait,
 };
 pub use seats::SeatCounts;
 pub use state::Relay;

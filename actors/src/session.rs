@@ -79,7 +79,7 @@ pub struct SessionEnv {
 #[derive(Debug, Clone)]
 pub struct SessionBounds {
     /// Those that its client is told.
-    pub told: SessionLimits,
+    pub announced: SessionLimits,
     /// Bytes that wait for its socket before events pause.
     pub outbox_bytes: usize,
     /// How long before a token's end its client is warned, in ms. Never before a third of the

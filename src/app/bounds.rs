@@ -35,7 +35,7 @@ pub(super) fn bounds(config: &Config, kinds: &Kinds) -> SessionBounds {
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let max_body = kinds.iter().map(|kind| kind.max_body_bytes).max().unwrap_or(0);
     SessionBounds {
-        told: SessionLimits {
+        announced: SessionLimits {
             max_message_bytes: config.socket.max_message_bytes as u64,
             max_body_bytes: max_body as u64,
             max_subscriptions: count(config.socket.max_subscriptions),

@@ -105,11 +105,11 @@ impl Host for OnThread<'_> {
         to.try_send(Stop).is_ok()
     }
 
-    fn lost(&mut self, entity: &EntityId) {
+    fn audience_forgotten(&mut self, entity: &EntityId) {
         for relay in &self.env.relays {
             // A relay whose queue is full is told in a task of its own: there is one such message
             // per crash.
-            relay.send_or_spawn(ToRelay::Lost { entity: entity.clone(), ended: true });
+            relay.send_or_spawn(ToRelay::AudienceForgotten { entity: entity.clone(), ended: true });
         }
     }
 }

@@ -25,8 +25,8 @@ use crate::trail;
 const SWEEP_SOME: usize = 256;
 /// How many are looked at once only the last places are free, and how many of them are asked to
 /// sleep: the longest unused.
-const MAKE_ROOM_AMONG: usize = 256;
-const MAKE_ROOM: usize = 64;
+const SLEEP_EARLY_AMONG: usize = 256;
+const SLEEP_EARLY: usize = 64;
 /// One in this number of the places for entities that are awake is reserved for payers who keep few
 /// awake.
 const LEFT: usize = 8;
@@ -76,7 +76,7 @@ pub trait Host {
     fn stop(&mut self, to: &Self::Mailbox) -> bool;
 
     /// Tells the relays that an entity has forgotten its audience.
-    fn lost(&mut self, entity: &EntityId);
+    fn audience_forgotten(&mut self, entity: &EntityId);
 }
 
 /// Why a message was not handed over, and the message.
@@ -105,7 +105,7 @@ pub struct Slots<M> {
     /// The order in which it is tried again.
     retry_order: VecDeque<EntityId>,
     /// When idle entities were last asked to make room.
-    room_made: Mono,
+    asked_early: Mono,
     draining: bool,
     /// Dropped when everybody sleeps.
     drained: Option<mpsc::Sender<()>>,
@@ -137,7 +137,7 @@ impl<M> Slots<M> {
             crashed: Vec::new(),
             postponed: HashMap::default(),
             retry_order: VecDeque::new(),
-            room_made: Mono::ZERO,
+            asked_early: Mono::ZERO,
             draining: false,
             drained: None,
         }
@@ -255,7 +255,7 @@ impl<M> Slots<M> {
         let most = self.limits.max_awake;
         let crowded = self.slots.len() >= most - most / LEFT;
         if crowded {
-            self.make_room(now, host);
+            self.ask_longest_unused(now, host);
         }
         if self.slots.len() >= most {
             MAILBOX_REFUSALS.counter_with(["directory"]).increment(1);
@@ -287,12 +287,12 @@ impl<M> Slots<M> {
 
     /// Asks idle entities to sleep before their time, those that were not used for the longest
     /// first.
-    fn make_room(&mut self, now: Mono, host: &mut impl Host<Mailbox = M>) {
-        if std::mem::replace(&mut self.room_made, now) == now {
+    fn ask_longest_unused(&mut self, now: Mono, host: &mut impl Host<Mailbox = M>) {
+        if std::mem::replace(&mut self.asked_early, now) == now {
             return;
         }
-        let mut found = Vec::with_capacity(MAKE_ROOM_AMONG);
-        for _ in 0..MAKE_ROOM_AMONG.min(self.round.len()) {
+        let mut found = Vec::with_capacity(SLEEP_EARLY_AMONG);
+        for _ in 0..SLEEP_EARLY_AMONG.min(self.round.len()) {
             let Some((entity, incarnation)) = self.round.pop_front() else { break };
             let Some(slot) = self.slots.get(&entity).filter(|slot| slot.incarnation == incarnation)
             else {
@@ -304,7 +304,7 @@ impl<M> Slots<M> {
             self.round.push_back((entity, incarnation));
         }
         found.sort_unstable_by_key(|(last_used, _)| *last_used);
-        for (_, entity) in found.iter().take(MAKE_ROOM) {
+        for (_, entity) in found.iter().take(SLEEP_EARLY) {
             let Some(slot) = self.slots.get(entity) else { continue };
             // One whose mailbox is full has something to do.
             let _ = host.deliver(&slot.mailbox, ToEntity::Sleep { drain: false, mark: slot.sent });
@@ -362,7 +362,7 @@ impl<M> Slots<M> {
             tracing::error!(%entity, "an entity's actor has crashed; it is woken anew on demand");
             self.crashed.push(entity.clone());
         }
-        host.lost(entity);
+        host.audience_forgotten(entity);
         self.finish_drain();
     }
 

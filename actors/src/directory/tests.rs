@@ -94,7 +94,7 @@ impl Host for Fake {
         true
     }
 
-    fn lost(&mut self, entity: &EntityId) {
+    fn audience_forgotten(&mut self, entity: &EntityId) {
         self.lost.push(entity.to_string());
     }
 }

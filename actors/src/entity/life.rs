@@ -14,7 +14,7 @@ use greenroom_protocol::{EntityId, Epoch, ErrorCode, WireError};
 use tokio::sync::oneshot;
 
 use super::nature::Nature;
-use super::state::{Entity, FetchFor, LostOp};
+use super::state::{Entity, FetchFor, UnsettledOp};
 use super::todo::{Rewriting, Todo};
 use crate::clock::{Millis, Mono};
 use crate::frames::Encoder;
@@ -68,7 +68,7 @@ struct Loading {
 #[derive(Debug)]
 struct Reloading {
     entity: Box<Entity>,
-    lost: Vec<LostOp>,
+    unsettled: Vec<UnsettledOp>,
     pause: Duration,
 }
 
@@ -136,7 +136,7 @@ impl Life {
                         let took = todo.effects.now.elapsed_since(since);
                         self.nature.metrics.woken(took);
                         tracing::debug!(
-                            seq = entity.committed(),
+                            seq = entity.released(),
                             ?took,
                             waiting = waiting.len(),
                             "woken"
@@ -210,7 +210,7 @@ impl Life {
         journal: &Journal,
         todo: &mut Todo,
     ) {
-        let Reloading { mut entity, lost, pause } = reloading;
+        let Reloading { mut entity, unsettled, pause } = reloading;
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(why @ StoreError::Corrupt(_)) => return self.corrupt_again(why.to_string(), todo),
@@ -218,27 +218,27 @@ impl Life {
                 tracing::warn!(entity = %self.nature.id, %why, "an entity cannot be read again yet");
                 self.phase = Phase::Reloading(Box::new(Reloading {
                     entity,
-                    lost,
+                    unsettled,
                     pause: (pause * 2).min(LONGEST_PAUSE),
                 }));
                 todo.load = Some(pause);
                 return;
             }
         };
-        if let Err(why) = entity.reload(loaded, lost, &mut todo.effects) {
+        if let Err(why) = entity.reload(loaded, unsettled, &mut todo.effects) {
             return self.corrupt_again(why.to_string(), todo);
         }
         self.begin(entity, todo);
         // Followers may have missed what a commit of unknown outcome stored: they continue from
         // their own positions.
-        todo.lost = true;
+        todo.audience_forgotten = true;
         self.sleep_if_drained(journal, todo);
     }
 
     /// It was awake: its followers are notified.
     fn corrupt_again(&mut self, why: String, todo: &mut Todo) {
         self.corrupt(why, Vec::new(), todo);
-        todo.lost = true;
+        todo.audience_forgotten = true;
         if self.drain {
             todo.idle = Some(self.mark);
         }
@@ -373,9 +373,9 @@ impl Life {
     fn fail(&mut self, todo: &mut Todo) {
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Awake(mut entity) => {
-                let lost = entity.fail();
+                let unsettled = entity.fail();
                 self.phase =
-                    Phase::Reloading(Box::new(Reloading { entity, lost, pause: FIRST_PAUSE }));
+                    Phase::Reloading(Box::new(Reloading { entity, unsettled, pause: FIRST_PAUSE }));
                 todo.load = Some(Duration::ZERO);
             }
             other => self.phase = other,
@@ -442,7 +442,7 @@ impl Life {
 /// How much of what this life of `entity` has queued is on disk. Created on first use: most entities
 /// that are awake never write anything.
 fn progress(entity: &mut Entity, todo: &mut Todo) -> Arc<Progress> {
-    let committed = entity.committed();
+    let committed = entity.released();
     let begun = entity.progress.get_or_insert_with(|| {
         let (progress, watch) = Progress::new(committed);
         todo.watch = Some(watch);

@@ -228,12 +228,12 @@ impl Shell {
         let _span = tracing::debug_span!("entity", id = %self.life.id()).entered();
         let mut todo = Todo::at(now);
         happen(&mut self.life, &self.env.journal, &mut todo);
-        let Todo { effects, lost, load, watch, rewriting, waiting, idle, end } = todo;
+        let Todo { effects, audience_forgotten, load, watch, rewriting, waiting, idle, end } = todo;
         self.apply(effects, ports);
-        if lost {
+        if audience_forgotten {
             for relay in 0..self.env.relays.len() {
                 let entity = self.life.id().clone();
-                self.send(relay, ToRelay::Lost { entity, ended: false }, ports);
+                self.send(relay, ToRelay::AudienceForgotten { entity, ended: false }, ports);
             }
         }
         match load {
@@ -293,7 +293,7 @@ impl Shell {
         ports.run(async move {
             let _counted = counted;
             // The semaphore is never closed.
-            let _turn = env.cold_starts.acquire().await;
+            let _permit = env.cold_starts.acquire().await;
             drop(waiting);
             if barrier {
                 env.journal.barrier().await;
@@ -314,7 +314,7 @@ impl Shell {
                 }
                 FetchFor::Subscribe(..) | FetchFor::History(..) => {
                     // The semaphore is never closed.
-                    let _turn = env.reads.acquire().await;
+                    let _permit = env.reads.acquire().await;
                     (events_within(&*env.store, &id, page, purpose.most_bytes()).await, None)
                 }
             };

@@ -36,7 +36,7 @@ mod reads;
 mod shared;
 
 pub use effects::{Effects, Fetch, FetchFor};
-pub use outputs::LostOp;
+pub use outputs::UnsettledOp;
 use outputs::{InOrder, Output};
 use people::People;
 use shared::SharedState;
@@ -59,7 +59,7 @@ pub struct Entity {
     durable: Seq,
     /// The last event on disk and released. It is behind `durable` only during a release: outputs
     /// that leave at that moment belong to this seq.
-    committed: Seq,
+    released: Seq,
     /// The time of the last event; times never go back.
     last_at: Millis,
     /// Outputs that wait for a commit, in order.
@@ -89,7 +89,7 @@ impl std::fmt::Debug for Entity {
         shown
             .field("id", &self.nature.id)
             .field("seq", &self.seq)
-            .field("committed", &self.committed)
+            .field("released", &self.released)
             .field("gate", &self.gate.len());
         let People { audience, joining, presence, .. } = &*self.people;
         shown
@@ -158,7 +158,7 @@ impl Entity {
             dedupe,
             seq,
             durable: seq,
-            committed: seq,
+            released: seq,
             gate: VecDeque::new(),
             pending_ops: 0,
             ring,
@@ -182,13 +182,13 @@ impl Entity {
     }
 
     /// The last event that is on disk.
-    pub fn committed(&self) -> Seq {
-        self.committed
+    pub fn released(&self) -> Seq {
+        self.released
     }
 
     /// Whether nothing waits for a commit.
     pub fn settled(&self) -> bool {
-        self.gate.is_empty() && self.committed == self.seq
+        self.gate.is_empty() && self.released == self.seq
     }
 
     /// Whether it may sleep without anybody noticing.
@@ -212,8 +212,8 @@ impl Entity {
             ToEntity::Unfollow(session, through) => self.leave(session, through, None, fx),
             ToEntity::Signal(request) => self.signal(*request, fx),
             ToEntity::Read(mut reply) => {
-                if let Err(no_room) = reply.reserve(self.behaviour.size()) {
-                    return fx.answer(reply.error(no_room));
+                if let Err(refused) = reply.reserve(self.behaviour.size()) {
+                    return fx.answer(reply.error(refused));
                 }
                 let state = State {
                     epoch: self.epoch.clone(),
@@ -303,16 +303,16 @@ impl Entity {
 
     /// A commit failed: forgets what is not on disk. Returns the ops that waited, to be looked up by
     /// [`reload`](Self::reload).
-    pub fn fail(&mut self) -> Vec<LostOp> {
+    pub fn fail(&mut self) -> Vec<UnsettledOp> {
         self.pending_ops = 0;
-        let lost =
+        let unsettled =
             std::mem::take(&mut self.gate).into_iter().filter_map(|(_, output)| match output {
-                Output::Event { record, reply, .. } => Some(LostOp { record, reply }),
+                Output::Event { record, reply, .. } => Some(UnsettledOp { record, reply }),
                 // Dropping a responder answers `unavailable`; followers resubscribe after the
                 // reload.
                 _ => None,
             });
-        lost.collect()
+        unsettled.collect()
     }
 
     /// Reads the state from the store again, keeps presence, and answers the ops that a failure left
@@ -323,7 +323,7 @@ impl Entity {
     pub fn reload(
         &mut self,
         loaded: Loaded,
-        lost: Vec<LostOp>,
+        unsettled: Vec<UnsettledOp>,
         fx: &mut Effects,
     ) -> Result<(), Corrupt> {
         let fresh = Self::wake_as(Rc::clone(&self.nature), loaded, self.epoch.clone())?;
@@ -331,7 +331,7 @@ impl Entity {
         people.change_if_any(People::forget_followers);
         *self = Self { people, ..fresh };
         fx.presence_due |= self.people.presence.is_dirty();
-        for LostOp { record, reply } in lost {
+        for UnsettledOp { record, reply } in unsettled {
             let found = match (&record.client, record.n) {
                 (Some(client), Some(n)) => {
                     self.look_up(&record.from, client, Millis::MAX, n, Millis::MAX)

@@ -6,7 +6,7 @@ use greenroom_protocol::params::{self, EventPolicy, PresenceAction};
 use greenroom_protocol::{CodecKind, Epoch, Position, RawJson, Seq};
 
 use super::Fetch;
-use super::state::{Effects, Entity, LostOp};
+use super::state::{Effects, Entity, UnsettledOp};
 use crate::clock::{Millis, Mono};
 use crate::kind::{Kind, Settings};
 use crate::messages::{CatchUp, OpRequest, SubSpec, SubscribeRequest, ToEntity};
@@ -148,7 +148,7 @@ impl Rig {
         self.out()
     }
 
-    fn reload(&mut self, events: Vec<EventRecord>, lost: Vec<LostOp>) -> Vec<String> {
+    fn reload(&mut self, events: Vec<EventRecord>, unsettled: Vec<UnsettledOp>) -> Vec<String> {
         let epoch = (!events.is_empty()).then(epoch);
         self.entity
             .reload(
@@ -159,7 +159,7 @@ impl Rig {
                     longest_row: 1,
                     erasures: Vec::new(),
                 },
-                lost,
+                unsettled,
                 &mut self.fx,
             )
             .unwrap();

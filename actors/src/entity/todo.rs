@@ -16,7 +16,7 @@ pub struct Todo {
     /// What the entity wants done. Anything for the journal is already queued there.
     pub effects: Effects,
     /// Tell all relays that the entity has forgotten its followers.
-    pub lost: bool,
+    pub audience_forgotten: bool,
     /// Load after this pause, and call [`Life::loaded`](super::Life::loaded).
     pub load: Option<Duration>,
     /// Call [`Life::committed`](super::Life::committed) with what this shows from now on.
@@ -38,7 +38,7 @@ impl Todo {
     pub fn at(now: Mono) -> Self {
         Self {
             effects: Effects::at(now),
-            lost: false,
+            audience_forgotten: false,
             load: None,
             watch: None,
             rewriting: None,

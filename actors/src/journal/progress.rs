@@ -17,7 +17,7 @@ use greenroom_protocol::Seq;
 #[derive(Debug)]
 pub struct Progress {
     /// Twice the seq reached, plus one once the life has ended. Seqs are below 2^53.
-    told: AtomicU64,
+    reported: AtomicU64,
     watcher: AtomicWaker,
 }
 
@@ -40,27 +40,28 @@ pub struct Watch {
 impl Progress {
     /// The progress of a life that begins at `through`, and its watcher.
     pub fn new(through: Seq) -> (Arc<Self>, Watch) {
-        let told = through << 1;
-        let progress = Arc::new(Self { told: AtomicU64::new(told), watcher: AtomicWaker::new() });
-        (Arc::clone(&progress), Watch { progress, seen: told })
+        let reported = through << 1;
+        let progress =
+            Arc::new(Self { reported: AtomicU64::new(reported), watcher: AtomicWaker::new() });
+        (Arc::clone(&progress), Watch { progress, seen: reported })
     }
 
     /// Ends this life: what it has queued is skipped from now on.
     pub fn end(&self) {
-        self.told.fetch_or(1, Ordering::AcqRel);
+        self.reported.fetch_or(1, Ordering::AcqRel);
         self.watcher.wake();
     }
 
     /// Whether this life has ended.
     pub fn ended(&self) -> bool {
-        self.told.load(Ordering::Acquire) & 1 == 1
+        self.reported.load(Ordering::Acquire) & 1 == 1
     }
 
     /// Everything up to `through` is on disk.
     pub(super) fn reach(&self, through: Seq) {
         // The last bit is kept, even if it is set concurrently.
-        let further = |told| (told >> 1 < through).then_some(through << 1 | told & 1);
-        if self.told.fetch_update(Ordering::AcqRel, Ordering::Acquire, further).is_ok() {
+        let further = |reported| (reported >> 1 < through).then_some(through << 1 | reported & 1);
+        if self.reported.fetch_update(Ordering::AcqRel, Ordering::Acquire, further).is_ok() {
             self.watcher.wake();
         }
     }
@@ -69,20 +70,20 @@ impl Progress {
 impl Watch {
     /// Its current value.
     pub fn shows(&self) -> Committed {
-        let told = self.progress.told.load(Ordering::Acquire);
-        Committed { through: told >> 1, ended: told & 1 == 1 }
+        let reported = self.progress.reported.load(Ordering::Acquire);
+        Committed { through: reported >> 1, ended: reported & 1 == 1 }
     }
 
     /// Its current value, if that is new.
     pub fn news(&mut self) -> Option<Committed> {
-        let told = self.progress.told.load(Ordering::Acquire);
-        (std::mem::replace(&mut self.seen, told) != told)
-            .then_some(Committed { through: told >> 1, ended: told & 1 == 1 })
+        let reported = self.progress.reported.load(Ordering::Acquire);
+        (std::mem::replace(&mut self.seen, reported) != reported)
+            .then_some(Committed { through: reported >> 1, ended: reported & 1 == 1 })
     }
 
     /// Whether its value is new.
     pub fn has_changed(&self) -> bool {
-        self.progress.told.load(Ordering::Acquire) != self.seen
+        self.progress.reported.load(Ordering::Acquire) != self.seen
     }
 }
 

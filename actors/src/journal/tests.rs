@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::metrics::recorded::Recorded;
 use crate::record::EventRecord;
-use crate::store::memory::{Lost, MemoryStore};
+use crate::store::memory::{LostAnswer, MemoryStore};
 use crate::store::{Page, Store, Trim};
 use crate::testing::entity;
 
@@ -315,9 +315,11 @@ async fn after_a_failure_the_rest_of_that_life_is_skipped_and_others_go_on() {
 
 #[tokio::test]
 async fn an_unknown_outcome_is_asked_after_until_it_is_known() {
-    for (lost, written) in
-        [(Lost::Written, true), (Lost::NotWritten, false), (Lost::OnItsWay, false)]
-    {
+    for (lost, written) in [
+        (LostAnswer::Written, true),
+        (LostAnswer::NotWritten, false),
+        (LostAnswer::OnItsWay, false),
+    ] {
         let mut rig = Rig::new(CommitterLimits {
             batch_ops: 1,
             batch_bytes: 100_000,
@@ -400,12 +402,12 @@ async fn what_was_not_stored_does_not_count() {
         ("failed", |store| store.faults().fail_commits(1), [0.0, 0.0, 0.0, 1.0]),
         (
             "lost, not written",
-            |store| store.faults().lose_answers(1, Lost::NotWritten),
+            |store| store.faults().lose_answers(1, LostAnswer::NotWritten),
             [0.0, 0.0, 0.0, 1.0],
         ),
         (
             "lost, written",
-            |store| store.faults().lose_answers(1, Lost::Written),
+            |store| store.faults().lose_answers(1, LostAnswer::Written),
             [2.0, 1.0, 1.0, 1.0],
         ),
         ("nothing to store", |_| {}, [0.0; 4]),

@@ -17,9 +17,9 @@ thread_local! {
 
 /// The time that the caller has told this thread.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Told;
+pub(super) struct GivenTime;
 
-impl Told {
+impl GivenTime {
     /// Does something for which it is `now`.
     pub(super) fn at<T>(now: Mono, happen: impl FnOnce() -> T) -> T {
         NOW.set(now.nanos());
@@ -27,7 +27,7 @@ impl Told {
     }
 }
 
-impl Clock for Told {
+impl Clock for GivenTime {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {

@@ -123,7 +123,7 @@ impl Responder {
     }
 
     /// Whether it answers a part of a `connect`.
-    pub fn is_part(&self) -> bool {
+    pub fn is_entry(&self) -> bool {
         matches!(self.question, Some(Question::Subscription { .. } | Question::Presence { .. }))
     }
 
@@ -222,7 +222,7 @@ impl Responder {
     ) -> Answer {
         let value = result.snapshot.as_ref().and_then(|snapshot| share(self.codec(), snapshot));
         let whole = match value {
-            Some(value) if !self.is_part() => {
+            Some(value) if !self.is_entry() => {
                 let open = Subscribed { snapshot: Some(RawJson::NULL), ..result.clone() };
                 match self.ok_around(&result, &open, &value) {
                     Ok(answer) => return answer,

@@ -59,7 +59,7 @@ pub(super) struct Queue {
     /// against this one's limit.
     taken: usize,
     /// Bytes of an answer that is being gathered. They count as those do.
-    gathered: usize,
+    aside: usize,
     /// Answers that may be large and are not here yet.
     making: u32,
 }
@@ -75,7 +75,7 @@ impl Queue {
             held: false,
             starved: false,
             taken: 0,
-            gathered: 0,
+            aside: 0,
             making: 0,
         }
     }
@@ -103,7 +103,7 @@ impl Queue {
     }
 
     pub(super) fn standing(&self) -> Standing {
-        if self.unwritten() == 0 && self.gathered == 0 && self.making == 0 {
+        if self.unwritten() == 0 && self.aside == 0 && self.making == 0 {
             Standing::Clear
         } else {
             Standing::Behind
@@ -121,17 +121,17 @@ impl Queue {
     pub(super) fn made(&mut self) -> News {
         let busy = self.is_busy();
         self.making = self.making.saturating_sub(1);
-        if busy { News::Turn } else { News::None }
+        if busy { News::Wake } else { News::None }
     }
 
     pub(super) fn set_aside(&mut self, bytes: usize) {
-        self.gathered += bytes;
+        self.aside += bytes;
         self.all.add(bytes);
     }
 
     pub(super) fn take_aside(&mut self, bytes: usize) {
-        let bytes = bytes.min(self.gathered);
-        self.gathered -= bytes;
+        let bytes = bytes.min(self.aside);
+        self.aside -= bytes;
         self.all.give_back(bytes);
     }
 
@@ -205,7 +205,7 @@ impl Queue {
     pub(super) fn close(&mut self, code: CloseCode) -> News {
         self.closing.get_or_insert(code);
         // A socket that takes nothing must not keep a connection from closing.
-        News::Turn
+        News::Wake
     }
 
     pub(super) fn closing(&self) -> Option<CloseCode> {
@@ -299,6 +299,6 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        self.all.give_back(self.unwritten() + self.gathered);
+        self.all.give_back(self.unwritten() + self.aside);
     }
 }

@@ -27,7 +27,7 @@ pub(super) enum News {
     /// There is something to write.
     Frames,
     /// There is something to do even while the socket takes nothing: close, or read requests again.
-    Turn,
+    Wake,
 }
 
 impl Waiting {
@@ -36,7 +36,7 @@ impl Waiting {
         match news {
             News::None => false,
             News::Frames => matches!(self, Self::Frames),
-            News::Turn => !matches!(self, Self::Nothing),
+            News::Wake => !matches!(self, Self::Nothing),
         }
     }
 }
@@ -63,7 +63,7 @@ impl Pump {
 
 #[cfg(test)]
 mod tests {
-    use super::News::{Frames, Turn};
+    use super::News::{Frames, Wake};
     use super::*;
 
     #[test]
@@ -75,7 +75,7 @@ mod tests {
             (Waiting::Socket, [false, true]),
         ];
         for (waiting, expected) in table {
-            assert_eq!([Frames, Turn].map(|news| waiting.is_for(news)), expected, "{waiting:?}");
+            assert_eq!([Frames, Wake].map(|news| waiting.is_for(news)), expected, "{waiting:?}");
             assert!(!waiting.is_for(News::None));
         }
     }

@@ -262,7 +262,7 @@ proptest! {
                     prop_assert!(!presence.is_dirty());
                 }
             }
-            if let (Some(known), (count, Some(members))) = (&mirror, presence.as_told()) {
+            if let (Some(known), (count, Some(members))) = (&mirror, presence.as_announced()) {
                 prop_assert_eq!(count, members.len() as u64);
                 prop_assert_eq!(&known.values().cloned().collect::<Vec<_>>(), &members, "whoever subscribes now knows what all others know");
             }

@@ -16,7 +16,7 @@ const RUN_BYTES: usize = 16 * 1024;
 
 /// One signal on its way.
 #[derive(Debug)]
-pub struct Gathered {
+pub struct QueuedSignal {
     /// The frame.
     pub frames: Frames,
     /// Its sender, who does not get it.
@@ -29,7 +29,7 @@ pub struct Gathered {
 #[derive(Debug, Default)]
 pub struct Run {
     entity: Option<EntityId>,
-    signals: Vec<Gathered>,
+    signals: Vec<QueuedSignal>,
     bytes: usize,
 }
 
@@ -40,7 +40,7 @@ impl Run {
     }
 
     /// Adds a signal.
-    pub fn add(&mut self, entity: &EntityId, signal: Gathered) {
+    pub fn add(&mut self, entity: &EntityId, signal: QueuedSignal) {
         let length = |frame: &Option<Bytes>| frame.as_ref().map_or(0, Bytes::len);
         self.bytes += length(&signal.frames.json).max(length(&signal.frames.msgpack));
         if self.entity.is_none() {
@@ -50,7 +50,7 @@ impl Run {
     }
 
     /// Takes what has gathered, and begins anew.
-    pub fn take(&mut self) -> Option<(EntityId, Vec<Gathered>)> {
+    pub fn take(&mut self) -> Option<(EntityId, Vec<QueuedSignal>)> {
         self.bytes = 0;
         Some((self.entity.take()?, std::mem::take(&mut self.signals)))
     }
@@ -65,7 +65,7 @@ pub struct Joined {
 
 impl Joined {
     /// The frames of `signals` for `codec`, one behind the other.
-    pub fn get(&mut self, codec: CodecKind, signals: &[Gathered]) -> &Bytes {
+    pub fn get(&mut self, codec: CodecKind, signals: &[QueuedSignal]) -> &Bytes {
         let joined = match codec {
             CodecKind::Json => &mut self.json,
             CodecKind::MsgPack => &mut self.msgpack,

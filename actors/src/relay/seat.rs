@@ -29,7 +29,7 @@ mod refusals;
 pub use admission::Admission;
 pub use liveness::{Deadlines, Due, Liveness, Verdict};
 pub use membership::{Follow, Membership};
-pub use patience::{Excess, Scope, Told};
+pub use patience::{Excess, Scope, Wait};
 
 /// One session's place. Lives on one thread.
 #[derive(Debug)]
@@ -80,13 +80,13 @@ impl Seat {
     /// otherwise it is answered.
     pub fn readable(&self, entity: &EntityId, reply: Responder) -> Option<Responder> {
         let (_, reply) = self.allowed(entity, Permissions::READ, reply)?;
-        if !self.outbox.has_room() {
+        if !self.outbox.has_space() {
             MAILBOX_REFUSALS.counter_with(["outboxes"]).increment(1);
             reply.send_error(overloaded("outboxes"));
             return None;
         }
         let standing = self.outbox.standing();
-        if !reply.is_part() {
+        if !reply.is_entry() {
             self.outbox.making();
         }
         Some(reply.large(standing))
@@ -115,8 +115,8 @@ impl Seat {
             self.outbox.read_on();
         }
         if self.admission.has_refusals() && !self.outbox.is_full() {
-            for told in self.admission.due_refusals() {
-                self.tell_refused(encoder, &told);
+            for refused in self.admission.due_refusals() {
+                self.tell_refused(encoder, &refused);
             }
         }
     }
@@ -129,13 +129,13 @@ impl Seat {
         entity: Option<EntityId>,
         error: WireError,
     ) {
-        if let Some(told) = self.admission.refused(method, entity, error) {
-            self.tell_refused(encoder, &told);
+        if let Some(refused) = self.admission.refused(method, entity, error) {
+            self.tell_refused(encoder, &refused);
         }
     }
 
-    fn tell_refused(&self, encoder: &Encoder, told: &Refused) {
-        let told = Message::Notification { method: Method::Refused, params: told };
-        self.outbox.push(encoder.encode(self.codec, &told));
+    fn tell_refused(&self, encoder: &Encoder, refused: &Refused) {
+        let refused = Message::Notification { method: Method::Refused, params: refused };
+        self.outbox.push(encoder.encode(self.codec, &refused));
     }
 }

@@ -12,7 +12,7 @@ use greenroom_protocol::params::EventPolicy;
 use greenroom_protocol::{EntityId, Epoch, Position, Seq};
 
 use super::parked::{Parked, ParkedLimits};
-use super::runs::{Gathered, Run};
+use super::runs::{QueuedSignal, Run};
 use super::seat::{Follow, Seat};
 use super::seats::{SeatCounts, Seats};
 use crate::clock::Mono;
@@ -37,7 +37,7 @@ pub struct Relay {
     /// The time of the last sweep.
     now: Mono,
     /// What the gauge was last told of them.
-    told_parked: f64,
+    counted_parked: f64,
     outboxes: Rc<Outboxes>,
     /// Room for the sessions that a batch concerns, kept from the last one.
     touched: Vec<SessionKey>,
@@ -103,7 +103,7 @@ impl Relay {
             seats: Seats::new(worker),
             parked: Parked::new(parked),
             now: Mono::ZERO,
-            told_parked: 0.0,
+            counted_parked: 0.0,
             outboxes: Outboxes::new(outbox_bytes),
             touched: Vec::new(),
             audiences: HashMap::default(),
@@ -150,7 +150,7 @@ impl Relay {
                 parts.into_iter().for_each(|part| self.part(&entity, part));
             }
             ToRelay::Answer(answer) => self.deliver(answer),
-            ToRelay::Lost { entity, ended } => {
+            ToRelay::AudienceForgotten { entity, ended } => {
                 self.rejoin(&entity);
                 if ended {
                     self.present_again(&entity);
@@ -190,7 +190,7 @@ impl Relay {
                         if run.is_over(&entity) {
                             self.signals(&mut run);
                         }
-                        run.add(&entity, Gathered { frames, from, key });
+                        run.add(&entity, QueuedSignal { frames, from, key });
                     }
                     // Mostly the answer to a signal's sender: signals do not wait for it, nor it
                     // for them.
@@ -283,7 +283,7 @@ impl Relay {
                 .directory
                 .route_control(entity, ToEntity::Unfollow(spec.session, spec.number));
         }
-        self.adopt(entity, &epoch);
+        self.take_epoch(entity, &epoch);
         let sub =
             Sub { spec, epoch: epoch.clone(), last: seq, flow: Flow::Live, presence_stale: false };
         let audience = self
@@ -297,7 +297,7 @@ impl Relay {
     }
 
     /// The entity's log is `epoch` now: whoever stands in another one asks what that means for it.
-    fn adopt(&mut self, entity: &EntityId, epoch: &Epoch) {
+    fn take_epoch(&mut self, entity: &EntityId, epoch: &Epoch) {
         let Some(audience) =
             self.audiences.get_mut(entity).filter(|audience| audience.epoch != *epoch)
         else {
@@ -352,7 +352,7 @@ impl Relay {
         let Part::CaughtUp { spec, frame, events, epoch, after, seq, live, presence } = part else {
             return;
         };
-        self.adopt(entity, &epoch);
+        self.take_epoch(entity, &epoch);
         let SubSpec { session, number, .. } = spec;
         let find = |sub: &&mut Sub| sub.spec.session == session && sub.spec.number == number;
         let sub =

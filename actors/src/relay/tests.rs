@@ -242,7 +242,9 @@ fn reading_on_pauses_too() {
     let mut rig = Rig::new();
     let a = rig.seat();
     rig.joins(spec(&a, 1), 0);
-    rig.relay.borrow_mut().receive(ToRelay::Lost { entity: rig.entity.clone(), ended: false });
+    rig.relay
+        .borrow_mut()
+        .receive(ToRelay::AudienceForgotten { entity: rig.entity.clone(), ended: false });
     a.outbox.push(vec![0; LIMIT].into());
     rig.asked();
     rig.caught_up(spec(&a, 1), 0, 2, false);
@@ -281,7 +283,9 @@ fn a_presence_list_that_comes_late_is_asked_for_again() {
     rig.joins(SubSpec { presence: true, ..spec(&a, 1) }, 4);
     let spec = SubSpec { presence: true, ..spec(&a, 1) };
     rig.parts(vec![events(7, 1)]);
-    rig.relay.borrow_mut().receive(ToRelay::Lost { entity: rig.entity.clone(), ended: true });
+    rig.relay
+        .borrow_mut()
+        .receive(ToRelay::AudienceForgotten { entity: rig.entity.clone(), ended: true });
     assert_eq!(rig.asked(), ["0 reads after 4", "0 reads after 4 with presence"]);
     rig.caught_up_with(spec, 4, 7, true, false);
     rig.caught_up_with(spec, 4, 7, true, true);
@@ -509,8 +513,12 @@ fn an_answer_that_comes_too_late_changes_nothing() {
     rig.joins(spec(&a, 1), 3);
     rig.caught_up(spec(&a, 1), 3, 5, true);
     assert_eq!(got(&a), [""; 0], "nobody asked");
-    rig.relay.borrow_mut().receive(ToRelay::Lost { entity: rig.entity.clone(), ended: false });
-    rig.relay.borrow_mut().receive(ToRelay::Lost { entity: rig.entity.clone(), ended: false });
+    rig.relay
+        .borrow_mut()
+        .receive(ToRelay::AudienceForgotten { entity: rig.entity.clone(), ended: false });
+    rig.relay
+        .borrow_mut()
+        .receive(ToRelay::AudienceForgotten { entity: rig.entity.clone(), ended: false });
     assert_eq!(rig.asked(), ["0 reads after 3", "0 reads after 3"]);
     rig.caught_up(spec(&a, 1), 3, 5, false);
     rig.caught_up(spec(&a, 1), 3, 6, true);
@@ -534,14 +542,14 @@ fn an_entity_that_begins_anew_is_told_who_is_present() {
     elsewhere.membership.enter(&testing::entity("room:b"), RawJson::NULL, 9);
     rig.relay.borrow_mut().unseat(&lost, true);
     assert_eq!(rig.asked(), [""; 0]);
-    let lost = |ended| ToRelay::Lost { entity: testing::entity("room:a"), ended };
-    rig.relay.borrow_mut().receive(lost(false));
+    let forgotten = |ended| ToRelay::AudienceForgotten { entity: testing::entity("room:a"), ended };
+    rig.relay.borrow_mut().receive(forgotten(false));
     assert_eq!(rig.asked(), [""; 0], "it has only read its state again");
-    rig.relay.borrow_mut().receive(lost(true));
+    rig.relay.borrow_mut().receive(forgotten(true));
     assert_eq!(rig.asked(), ["0 is 0 at 2 now", "1 is 1 at 3 now"]);
     rig.relay.borrow_mut().sweep(Mono::at(16_000));
     assert_eq!(rig.asked(), ["1 leaves"]);
-    rig.relay.borrow_mut().receive(lost(true));
+    rig.relay.borrow_mut().receive(forgotten(true));
     assert_eq!(rig.asked(), ["0 is 0 at 2 now"]);
 }
 
@@ -585,7 +593,7 @@ fn a_connect_whose_answer_has_become_large_refuses_the_rest() {
     let (handle, mut queue) = RelayHandle::channel(10);
     let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
     a.membership.set_rights(testing::rights());
-    rig.relay.borrow().gather(&a, gather(&asker, &rig.entity, 10));
+    rig.relay.borrow().begin_connect(&a, connecting(&asker, &rig.entity, 10));
     let asked = subscribes(&mut rig);
     assert_eq!(asked.len(), 8);
     let mut asked = asked.into_iter();
@@ -687,7 +695,7 @@ fn connected() -> Connected {
 }
 
 /// A `connect` that asks for so many subscriptions to the same entity.
-fn gather(asker: &Arc<Asker>, entity: &EntityId, subscriptions: u16) -> Gather {
+fn connecting(asker: &Arc<Asker>, entity: &EntityId, subscriptions: u16) -> Connecting {
     let ahead = (0..subscriptions).map(|index| {
         let (events, signals) = Default::default();
         let subscribe = params::Subscribe {
@@ -699,7 +707,7 @@ fn gather(asker: &Arc<Asker>, entity: &EntityId, subscriptions: u16) -> Gather {
         };
         (Ask::Subscribe(subscribe), Responder::subscription(asker, index, entity.clone()))
     });
-    Gather::new(Some(RequestId::Number(1)), connected(), ahead.collect(), false)
+    Connecting::new(Some(RequestId::Number(1)), connected(), ahead.collect(), false)
 }
 
 #[test]
@@ -710,7 +718,7 @@ fn connect_is_answered_first_and_once_all_its_subscriptions_are() {
     a.membership.set_rights(testing::rights());
     let (handle, _queue) = RelayHandle::channel(1);
     let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
-    rig.relay.borrow().gather(&a, gather(&asker, &rig.entity, 2));
+    rig.relay.borrow().begin_connect(&a, connecting(&asker, &rig.entity, 2));
     let part = |index| {
         let reply = Responder::subscription(&asker, index, rig.entity.clone());
         ToRelay::Answer(reply.error(WireError::new(ErrorCode::Forbidden, "no")))
@@ -891,7 +899,7 @@ impl Pair {
             }
             Step::Drain(who) => self.drain(who)?,
             Step::Fail => {
-                let committed = usize::try_from(self.entity.committed()).unwrap();
+                let committed = usize::try_from(self.entity.released()).unwrap();
                 self.log.truncate(committed);
                 let loaded = Loaded {
                     snapshot: None,
@@ -900,8 +908,8 @@ impl Pair {
                     longest_row: 1,
                     erasures: Vec::new(),
                 };
-                let lost = self.entity.fail();
-                self.with(|entity, fx| entity.reload(loaded, lost, fx).unwrap());
+                let unsettled = self.entity.fail();
+                self.with(|entity, fx| entity.reload(loaded, unsettled, fx).unwrap());
                 self.to_relay.push_back(Vec::new());
             }
         }
@@ -910,12 +918,12 @@ impl Pair {
 
     fn relay(&mut self) -> Result<(), TestCaseError> {
         let Some(parts) = self.to_relay.pop_front() else { return Ok(()) };
-        // No parts stand for `Lost`.
+        // No parts stand for `AudienceForgotten`.
         if parts.is_empty() {
-            self.rig
-                .relay
-                .borrow_mut()
-                .receive(ToRelay::Lost { entity: self.rig.entity.clone(), ended: false });
+            self.rig.relay.borrow_mut().receive(ToRelay::AudienceForgotten {
+                entity: self.rig.entity.clone(),
+                ended: false,
+            });
         }
         for part in parts {
             if let Part::Joined { spec, seq, .. } = &part {

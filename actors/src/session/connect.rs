@@ -16,7 +16,7 @@ use crate::identity::Identity;
 use crate::messages::{Owner, Responder, Resume, ToRelay};
 use crate::metrics::SESSIONS;
 use crate::notices::NOTICES;
-use crate::relay::{Ask, Gather};
+use crate::relay::{Ask, Connecting};
 use crate::session::name::{name, parse};
 
 /// Entries of a `connect` that cost as much as one more request.
@@ -58,7 +58,7 @@ impl Session {
         let token = params.token.as_deref();
         let identity = self.env.authenticate.authenticate(token, &client, now.wall)?;
         self.seat.membership.belongs_to(Owner { user: Arc::clone(&identity.user), client });
-        self.adopt(identity, now);
+        self.act_for(identity, now);
         SESSIONS.gauge_with([]).increment(1);
         Ok(true)
     }
@@ -85,7 +85,7 @@ impl Session {
                 "the token is for another `sub` than this connection's; open a new connection for it",
             ));
         }
-        self.adopt(fresh, now);
+        self.act_for(fresh, now);
         self.env.relay.borrow_mut().revise(&self.seat);
         Ok(false)
     }
@@ -118,13 +118,16 @@ impl Session {
         if let Some(asker) = self.asker() {
             asker.charge(u32::try_from(ahead.len()).unwrap_or(u32::MAX) / ENTRIES_PER_TOKEN);
         }
-        self.env.relay.borrow().gather(&self.seat, Gather::new(id, connected, ahead, resuming));
+        self.env
+            .relay
+            .borrow()
+            .begin_connect(&self.seat, Connecting::new(id, connected, ahead, resuming));
     }
 
     /// Its limits, as its client is told: anonymous users share a rate that other users do not
     /// have.
     fn limits(&self) -> SessionLimits {
-        let mut limits = self.env.bounds.told.clone();
+        let mut limits = self.env.bounds.announced.clone();
         if let Some(payer) = self.asker().and_then(|asker| asker.payer.as_ref()) {
             limits.rates.user_requests = payer.account().rate().into();
         }

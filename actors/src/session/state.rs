@@ -25,7 +25,7 @@ use crate::messages::{
 };
 use crate::metrics::{MAILBOX_REFUSALS, REQUESTS, SESSIONS, UNKNOWN_METHOD, record_rate_limited};
 use crate::outbox::Outbox;
-use crate::relay::{Admission, Ask, Excess, Liveness, Scope, Seat, Told};
+use crate::relay::{Admission, Ask, Excess, Liveness, Scope, Seat, Wait};
 use crate::rights::Rights;
 use crate::session::name::name;
 use crate::trail;
@@ -155,7 +155,7 @@ impl Session {
         if matches!(call, Call::Ping(_)) {
             return self.reply(head.method, id.as_ref(), &Pong { now: now.wall });
         }
-        let most = self.env.bounds.told.max_in_flight;
+        let most = self.env.bounds.announced.max_in_flight;
         if self.seat.admission.in_flight() >= most {
             let error = WireError::new(
                 ErrorCode::TooManyInFlight,
@@ -281,7 +281,7 @@ impl Session {
             wait_ms,
             probe: self.seat.liveness.next_probe(),
         };
-        let Told { retry_after_ms, ignored } = self.seat.admission.refuse(excess, now);
+        let Wait { retry_after_ms, ignored } = self.seat.admission.refuse(excess, now);
         let error = WireError::new(ErrorCode::RateLimited, "over the rate limit; nothing was done");
         self.refuse(head, error.retry_after_ms(retry_after_ms).reason(scope.as_str()));
         // Signals may be dropped, and those who send one for every move of a pointer are no
@@ -313,7 +313,7 @@ impl Session {
     }
 
     /// It acts for `identity` from now on. Who pays for it does not change any more.
-    pub(super) fn adopt(&mut self, identity: Identity, now: Now) {
+    pub(super) fn act_for(&mut self, identity: Identity, now: Now) {
         let warning = self.env.bounds.expiry_warning_ms;
         self.seat.liveness.connected(identity.expires_at, warning, now.wall);
         if self.asker.is_none() {
@@ -323,7 +323,7 @@ impl Session {
                 self.env.asker(self.seat.key, self.seat.codec).paid_by(payer).within(self.budget()),
             ));
         }
-        let most_subscriptions = self.env.bounds.told.max_subscriptions as usize;
+        let most_subscriptions = self.env.bounds.announced.max_subscriptions as usize;
         self.seat.membership.set_rights(Rights {
             identity,
             kinds: self.env.kinds.clone(),

@@ -83,7 +83,7 @@ struct Rig {
 
 fn bounds() -> SessionBounds {
     SessionBounds {
-        told: SessionLimits {
+        announced: SessionLimits {
             max_message_bytes: 5000,
             max_body_bytes: 1000,
             max_subscriptions: 2,
@@ -492,7 +492,7 @@ fn a_full_directory_answers_and_nothing_stays_behind() {
 #[test]
 fn subscriptions_are_bounded_and_counted_once() {
     let mut roomy = bounds();
-    roomy.told.max_in_flight = 10;
+    roomy.announced.max_in_flight = 10;
     let mut rig = Rig::connected(roomy);
     for id in ["room:a", "room:b", "room:a"] {
         assert_eq!(rig.ask("subscribe", &format!(r#"{{"entity":"{id}"}}"#)), [""; 0]);
@@ -666,7 +666,7 @@ async fn a_leave_that_finds_the_directory_full_arrives_later() {
 #[test]
 fn several_large_answers_are_asked_for_and_then_no_more_is_read() {
     let mut rig = Rig::connected(SessionBounds {
-        told: SessionLimits { max_in_flight: 64, ..bounds().told },
+        announced: SessionLimits { max_in_flight: 64, ..bounds().announced },
         ..bounds()
     });
     let large = [

@@ -9,7 +9,7 @@ use greenroom_protocol::EntityId;
 use super::{Batch, CommitError, Fence, Loaded, Page, Settled, Store, StoreError};
 use crate::record::EventRecord;
 
-pub use faults::{Faults, Lost};
+pub use faults::{Faults, LostAnswer};
 use log::Log;
 
 mod faults;
@@ -59,7 +59,7 @@ impl MemoryStore {
         self.disk().commits
     }
 
-    /// Lets the transactions arrive whose answers were lost by [`Lost::OnItsWay`], in their order.
+    /// Lets the transactions arrive whose answers were lost by [`LostAnswer::OnItsWay`], in their order.
     /// Each tells whether it was written after all.
     ///
     /// # Errors
@@ -169,12 +169,12 @@ impl Store for MemoryStore {
         match self.faults.committing(batch).await {
             None | Some(faults::Fate::Passes) => self.disk().commit(batch),
             Some(faults::Fate::Fails) => Err(CommitError::Failed("told to fail".into())),
-            Some(faults::Fate::Loses(Lost::Written)) => {
+            Some(faults::Fate::Loses(LostAnswer::Written)) => {
                 self.disk().commit(batch)?;
                 unknown("the answer was lost")
             }
-            Some(faults::Fate::Loses(Lost::NotWritten)) => unknown("the request was lost"),
-            Some(faults::Fate::Loses(Lost::OnItsWay)) => unknown("the request is late"),
+            Some(faults::Fate::Loses(LostAnswer::NotWritten)) => unknown("the request was lost"),
+            Some(faults::Fate::Loses(LostAnswer::OnItsWay)) => unknown("the request is late"),
         }
     }
 

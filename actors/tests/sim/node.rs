@@ -233,7 +233,7 @@ impl Node {
 
 fn bounds(sizes: Sizes) -> SessionBounds {
     SessionBounds {
-        told: SessionLimits {
+        announced: SessionLimits {
             max_message_bytes: 65536,
             max_body_bytes: 32768,
             max_subscriptions: sizes.most_subscriptions,

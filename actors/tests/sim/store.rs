@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use greenroom_actors::record::EventRecord;
-use greenroom_actors::store::memory::{Lost, MemoryStore};
+use greenroom_actors::store::memory::{LostAnswer, MemoryStore};
 use greenroom_actors::store::{
     Batch, CommitError, Fence, Loaded, Page, Settled, Store, StoreError,
 };
@@ -33,7 +33,7 @@ pub enum Call {
 pub enum Fate {
     Fine,
     Fails,
-    Loses(Lost),
+    Loses(LostAnswer),
 }
 
 /// The way from a node to the disk.

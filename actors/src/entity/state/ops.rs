@@ -17,8 +17,8 @@ use crate::metrics::record_rate_limited;
 use crate::record::EventRecord;
 
 impl Entity {
-    /// Decides on an op at the date `now`. `room` tells whether the journal has room for one event.
-    pub fn op(&mut self, request: OpRequest, now: Millis, room: bool, fx: &mut Effects) {
+    /// Decides on an op at the date `now`. `journal_accepts`: whether the journal has space for one event.
+    pub fn op(&mut self, request: OpRequest, now: Millis, journal_accepts: bool, fx: &mut Effects) {
         let OpRequest { sender, r#type, body, n, first_sent, if_seq, tag, reply } = request;
         if let Err(refused) = self.bucket.check(1, fx.now) {
             record_rate_limited("entity");
@@ -31,7 +31,7 @@ impl Entity {
                 return self.not_new(known, n, &r#type, &body, reply, fx);
             }
         }
-        if !room || self.pending_ops >= self.nature.kind.max_pending_ops {
+        if !journal_accepts || self.pending_ops >= self.nature.kind.max_pending_ops {
             return self.refuse_op(reply, overloaded("journal"), fx);
         }
         if if_seq.is_some_and(|wanted| wanted != self.seq) {

@@ -64,7 +64,7 @@ pub(in crate::entity) enum Begin {
 
 /// An op whose commit failed.
 #[derive(Debug)]
-pub struct LostOp {
+pub struct UnsettledOp {
     pub(super) record: Arc<EventRecord>,
     pub(super) reply: Responder,
 }
@@ -89,7 +89,7 @@ impl Entity {
             match output {
                 Output::Event { record, reply, since } => {
                     self.pending_ops -= 1;
-                    self.committed = record.seq;
+                    self.released = record.seq;
                     self.nature.metrics.acknowledged(fx.now.elapsed_since(since));
                     let ids = || {
                         let (session, user) = (Some(reply.session()), Some(&*record.from));
@@ -141,7 +141,7 @@ impl Entity {
                 let params = notify::Reset {
                     entity: self.nature.id.clone(),
                     epoch: self.epoch.clone(),
-                    seq: self.committed,
+                    seq: self.released,
                     snapshot,
                     reason,
                 };
@@ -151,7 +151,7 @@ impl Entity {
                     &Message::Notification { method: Method::Reset, params: &params },
                     &mut frame,
                 );
-                self.caught_up(&request, (frame.into(), 0), self.committed, true, fx);
+                self.caught_up(&request, (frame.into(), 0), self.released, true, fx);
             }
         }
     }
@@ -218,7 +218,7 @@ impl Entity {
             Begin::Events { mut read, after } => {
                 self.hide(&mut read);
                 let after = read.last().map_or(after, |event| event.seq);
-                let Some(rest) = self.ring.after(after, self.committed) else {
+                let Some(rest) = self.ring.after(after, self.released) else {
                     // The ring has moved past what was read: a snapshot is cheaper now, unless the
                     // session has unsubscribed or subscribed again since.
                     if self.is_overtaken(request.spec.session) {
@@ -242,12 +242,12 @@ impl Entity {
             .sum::<usize>();
         let missed =
             events.iter().flatten().map(|event| event.body.len() + EVENT_BYTES).sum::<usize>();
-        if let Err(no_room) =
+        if let Err(refused) =
             request.reply.reserve(snapshot.as_ref().map_or(0, RawJson::len) + missed + members)
         {
-            return fx.answer(request.reply.error(no_room));
+            return fx.answer(request.reply.error(refused));
         }
-        let (epoch, seq) = (self.epoch.clone(), self.committed);
+        let (epoch, seq) = (self.epoch.clone(), self.released);
         self.with_people(|people| {
             people.audience.add(request.spec.session, request.spec.number, request.reply.codec());
         });
@@ -281,8 +281,7 @@ impl Entity {
     fn live(&mut self, request: CatchUp, fx: &mut Effects) {
         let (mut frame, mut count) = (Vec::new(), 0);
         if request.spec.events != EventPolicy::None {
-            let Some(events) =
-                self.ring.after(request.after.seq.min(self.committed), self.committed)
+            let Some(events) = self.ring.after(request.after.seq.min(self.released), self.released)
             else {
                 // The ring has moved on since this was queued: start over.
                 return self.catch_up(request, fx);
@@ -294,7 +293,7 @@ impl Entity {
                 self.append_event(request.codec, event, &mut frame);
             }
         }
-        self.caught_up(&request, (frame.into(), count), self.committed, true, fx);
+        self.caught_up(&request, (frame.into(), count), self.released, true, fx);
     }
 
     /// Since it asked to continue, a paused subscription has ended, or the session has subscribed

@@ -40,8 +40,8 @@ impl Entity {
         let members = match action {
             PresenceAction::List => {
                 let members = self.people.presence.list();
-                if let Err(no_room) = reply.reserve(members.iter().flatten().map(weight).sum()) {
-                    return fx.answer(reply.error(no_room));
+                if let Err(refused) = reply.reserve(members.iter().flatten().map(weight).sum()) {
+                    return fx.answer(reply.error(refused));
                 }
                 members
             }
@@ -119,7 +119,7 @@ impl Entity {
     }
 
     pub(super) fn present(&self) -> PresenceList {
-        let (count, members) = self.people.presence.as_told();
+        let (count, members) = self.people.presence.as_announced();
         PresenceList { count, members }
     }
 

@@ -27,12 +27,12 @@ impl Entity {
         if self.seq - after > self.nature.kind.resume_events {
             return self.subscribe_with_snapshot(request, SnapshotReason::TooOld, fx);
         }
-        if after >= self.committed || self.ring.after(after, self.committed).is_some() {
+        if after >= self.released || self.ring.after(after, self.released).is_some() {
             let begin = Begin::Events { read: Vec::new(), after };
             return self.put(Output::InOrder(InOrder::Join(Box::new(Join { request, begin }))), fx);
         }
         // At most `resume_events`, which the configuration bounds.
-        let limit = usize::try_from(self.committed - after).unwrap_or(usize::MAX);
+        let limit = usize::try_from(self.released - after).unwrap_or(usize::MAX);
         self.with_people(|people| people.joining.insert(request.spec.session, request.spec.number));
         fx.fetches.push(Fetch {
             page: Page::After { after, limit },
@@ -47,8 +47,8 @@ impl Entity {
         reason: SnapshotReason,
         fx: &mut Effects,
     ) {
-        if let Err(no_room) = request.reply.reserve(self.behaviour.size()) {
-            return fx.answer(request.reply.error(no_room));
+        if let Err(refused) = request.reply.reserve(self.behaviour.size()) {
+            return fx.answer(request.reply.error(refused));
         }
         let begin = Begin::Snapshot(self.behaviour.snapshot(), reason);
         self.put(Output::InOrder(InOrder::Join(Box::new(Join { request, begin }))), fx);
@@ -66,8 +66,8 @@ impl Entity {
             return self.put(Output::InOrder(reset), fx);
         }
         if request.spec.events == EventPolicy::None
-            || after >= self.committed
-            || self.ring.after(after, self.committed).is_some()
+            || after >= self.released
+            || self.ring.after(after, self.released).is_some()
         {
             return self.put(Output::InOrder(InOrder::Live(request)), fx);
         }
@@ -109,17 +109,17 @@ impl Entity {
         let limit =
             params.limit.unwrap_or(limits::DEFAULT_HISTORY).min(limits::MAX_HISTORY) as usize;
         let (after, through) = match (params.after, params.before) {
-            (Some(after), _) => (after, after.saturating_add(limit as u64).min(self.committed)),
+            (Some(after), _) => (after, after.saturating_add(limit as u64).min(self.released)),
             (None, before) => {
                 let through = before
-                    .map_or(self.committed, |before| before.saturating_sub(1).min(self.committed));
+                    .map_or(self.released, |before| before.saturating_sub(1).min(self.released));
                 (through.saturating_sub(limit as u64), through)
             }
         };
         if after >= through {
             return self.history_page(params, reply, Vec::new(), fx);
         }
-        if let Some(events) = self.ring.after(after, self.committed) {
+        if let Some(events) = self.ring.after(after, self.released) {
             let events = events
                 .take_while(|event| event.seq <= through)
                 .map(|event| event.to_wire())
@@ -148,16 +148,16 @@ impl Entity {
         let more = if params.after.is_some() {
             let keep = within(PAGE_BYTES, events.iter().map(bytes));
             events.truncate(keep);
-            events.last().is_some_and(|last| last.seq < self.committed)
+            events.last().is_some_and(|last| last.seq < self.released)
         } else {
             let keep = within(PAGE_BYTES, events.iter().rev().map(bytes));
             events.drain(..events.len() - keep);
             events.first().is_some_and(|first| first.seq > 1)
         };
-        if let Err(no_room) =
+        if let Err(refused) =
             reply.reserve(events.iter().map(|event| event.body.len() + EVENT_BYTES).sum())
         {
-            return fx.answer(reply.error(no_room));
+            return fx.answer(reply.error(refused));
         }
         fx.answer(reply.ok(&HistoryPage { epoch: self.epoch.clone(), events, more }));
     }
@@ -194,7 +194,7 @@ impl Entity {
             }
             (FetchFor::History(params, reply), Ok(mut read)) => {
                 // The store may know that an event is committed before the entity does.
-                read.retain(|event| event.seq <= self.committed);
+                read.retain(|event| event.seq <= self.released);
                 self.history_page(
                     &params,
                     reply,
@@ -227,7 +227,7 @@ impl Entity {
         }
         self.people.change_if_any(|people| people.joining.remove(&session));
         let Some(mut read) = read else { return fx.answer(request.reply.error(unavailable())) };
-        read.retain(|event| event.seq <= self.committed);
+        read.retain(|event| event.seq <= self.released);
         let bytes: usize = read.iter().map(|event| event.body.len()).sum();
         if bytes > RESUME_BYTES || read.first().is_none_or(|first| first.seq != after + 1) {
             return self.subscribe_with_snapshot(request, SnapshotReason::TooOld, fx);
@@ -243,7 +243,7 @@ impl Entity {
 
     fn catch_up_with(&mut self, request: CatchUp, mut read: Vec<EventRecord>, fx: &mut Effects) {
         let got = read.len();
-        read.retain(|event| event.seq <= self.committed);
+        read.retain(|event| event.seq <= self.released);
         let fits = within(CATCH_UP_BYTES, read.iter().map(|event| event.body.len()));
         let kept = if fits < read.len() { fits } else { got };
         read.truncate(fits);

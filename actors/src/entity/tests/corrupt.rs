@@ -142,7 +142,7 @@ fn one_that_cannot_be_read_again_does_not_ask_for_ever() {
         assert!(todo.load.is_some());
         let todo = rig.loaded(loaded);
         assert_eq!(rig.line.take(), ["#1 unavailable"], "nobody knows what became of it");
-        assert!(todo.lost, "whoever followed is told");
+        assert!(todo.audience_forgotten, "whoever followed is told");
         rig.is_at_rest(&todo);
     }
 }

@@ -137,7 +137,7 @@ impl Stage {
         (self.number, self.rewriting) = (0, None);
         self.queue.clear();
         self.reads.clear();
-        let durable = self.entity.committed();
+        let durable = self.entity.released();
         self.deleting.clear();
         self.said.retain(|message, _| *message <= durable);
         self.entity.erase_on(&mut self.fx);

@@ -10,11 +10,11 @@ fn ops_are_answered_by_what_the_store_says() {
     }
     let unnumbered = post("alice", None, "x", rig.line.reply(0, 4));
     rig.op(unnumbered);
-    let lost = rig.entity.fail();
-    assert_eq!(lost.len(), 4);
+    let unsettled = rig.entity.fail();
+    assert_eq!(unsettled.len(), 4);
     let written: Vec<_> = rig.written[..2].iter().map(|event| (**event).clone()).collect();
     assert_eq!(
-        rig.reload(written, lost),
+        rig.reload(written, unsettled),
         ["#1 seq 1", "#2 seq 2", "#3 unavailable", "#4 unavailable"]
     );
     assert_eq!(rig.post(0, 3), nothing(), "what was not executed may be repeated");
@@ -53,9 +53,9 @@ fn presence_stays_and_followers_follow_anew() {
     rig.presence(1, PresenceAction::Enter, "alice");
     rig.presence(2, PresenceAction::Enter, "bob");
     rig.post(0, 1);
-    let lost = rig.entity.fail();
+    let unsettled = rig.entity.fail();
     rig.take(ToEntity::Gone(session(2)));
-    rig.entity.reload(Loaded::default(), lost, &mut rig.fx).unwrap();
+    rig.entity.reload(Loaded::default(), unsettled, &mut rig.fx).unwrap();
     assert!(rig.fx.presence_due, "what changed before is still to be told");
     rig.out();
     assert_eq!(rig.entity.followers().count(), 0);
@@ -69,8 +69,8 @@ fn presence_stays_and_followers_follow_anew() {
 #[test]
 fn the_log_keeps_its_name() {
     let mut rig = Rig::new();
-    let lost = rig.entity.fail();
-    rig.reload(Vec::new(), lost);
+    let unsettled = rig.entity.fail();
+    rig.reload(Vec::new(), unsettled);
     assert_eq!(*rig.entity.epoch(), epoch());
 }
 
@@ -78,9 +78,9 @@ fn the_log_keeps_its_name() {
 fn what_was_read_before_comes_too_late() {
     let mut rig = Rig::with_events(kind(), 8);
     rig.subscribe(spec(1, 1), Some((epoch(), 1)));
-    let lost = rig.entity.fail();
+    let unsettled = rig.entity.fail();
     let written = rig.written.iter().map(|event| (**event).clone()).collect();
-    rig.reload(written, lost);
+    rig.reload(written, unsettled);
     assert_eq!(rig.fetch(), ["#100 unavailable"]);
     assert_eq!(rig.entity.followers().count(), 0);
 }

@@ -57,7 +57,7 @@ impl Living {
         let term = store.acquire().await.unwrap();
         let loaded = store.load(&entity("room:a")).await.unwrap();
         let rig = Rig::of(kind, loaded);
-        let progress = Progress::new(rig.entity.committed()).0;
+        let progress = Progress::new(rig.entity.released()).0;
         Self { rig, store, queue: Vec::new(), progress, term, number: 0 }
     }
 
@@ -156,7 +156,7 @@ async fn recovers(steps: Vec<Step>, kind: Kind) -> Result<(), TestCaseError> {
             Step::Crash => {
                 pending.clear();
                 living = Living::wake(living.store, kind.clone()).await;
-                prop_assert_eq!(living.rig.entity.committed(), committed.len() as u64);
+                prop_assert_eq!(living.rig.entity.released(), committed.len() as u64);
                 prop_assert!(living.rig.entity.settled());
             }
         }

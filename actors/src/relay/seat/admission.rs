@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use greenroom_protocol::notify::Refused as RefusedNotice;
 use greenroom_protocol::{EntityId, WireError};
 
-use super::patience::{Excess, Patience, Told};
+use super::patience::{Excess, Patience, Wait};
 use super::refusals::Refusals;
 use crate::clock::Mono;
 use crate::limits::{Bucket, Rate, Refused};
@@ -94,7 +94,7 @@ impl Admission {
     }
 
     /// Refuses a request over a limit: what its client is told.
-    pub fn refuse(&self, excess: Excess, now: Mono) -> Told {
+    pub fn refuse(&self, excess: Excess, now: Mono) -> Wait {
         self.patience.borrow_mut().get_or_insert_default().refuse(excess, now)
     }
 

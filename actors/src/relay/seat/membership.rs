@@ -7,7 +7,7 @@ use std::rc::Rc;
 use greenroom_protocol::{EntityId, RawJson};
 
 use crate::messages::{Owner, Present};
-use crate::relay::Gather;
+use crate::relay::Connecting;
 use crate::rights::Rights;
 
 /// See the module's head.
@@ -29,8 +29,8 @@ pub struct Membership {
     follows: RefCell<Vec<Follow>>,
     /// Subscriptions so far, numbered in the order in which entities are asked.
     subscriptions: Cell<u32>,
-    /// The answer to `connect`, while its subscriptions are being gathered.
-    pub gather: RefCell<Option<Box<Gather>>>,
+    /// The answer to `connect`, while its entries are being answered.
+    pub connecting: RefCell<Option<Box<Connecting>>>,
 }
 
 /// A session's subscription to one entity.

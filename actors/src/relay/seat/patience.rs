@@ -83,9 +83,9 @@ pub struct Excess {
     pub probe: u32,
 }
 
-/// What the client is told.
+/// What the client is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Told {
+pub struct Wait {
     /// When to come back.
     pub retry_after_ms: u64,
     /// It had been told to wait, and sent all the same.
@@ -100,7 +100,7 @@ impl Default for Patience {
 
 impl Patience {
     /// Refuses a request.
-    pub fn refuse(&mut self, excess: Excess, now: Mono) -> Told {
+    pub fn refuse(&mut self, excess: Excess, now: Mono) -> Wait {
         let Excess { scope, rate, cost, wait_ms, probe } = excess;
         let place = &mut self.notices[scope as usize];
         let alone = now.after(wait_ms);
@@ -114,20 +114,20 @@ impl Patience {
                 probe,
                 known: None,
             });
-            return Told { retry_after_ms: wait_ms, ignored: false };
+            return Wait { retry_after_ms: wait_ms, ignored: false };
         };
         notice.others += u64::from(cost);
-        let turn = notice.first.after(notice.others * 1000 / u64::from(rate.per_second.get()));
-        let due = turn.min(now.after(LONGEST_MS)).max(alone);
+        let its_time = notice.first.after(notice.others * 1000 / u64::from(rate.per_second.get()));
+        let due = its_time.min(now.after(LONGEST_MS)).max(alone);
         notice.until = notice.until.max(due);
         let knows = notice.known.is_some_and(|known| now.since(known) >= REACTION_MS)
             || now.since(notice.began) >= LONGEST_MS;
         // Each that was told a time by now may be the one that has come back, and met others who
         // took its token.
-        let told_to_come = (now.since(notice.first) * u64::from(rate.per_second.get()) / 1000 + 1)
+        let asked_back = (now.since(notice.first) * u64::from(rate.per_second.get()) / 1000 + 1)
             .min(notice.others);
         notice.again += if knows { u64::from(cost) } else { 0 };
-        Told { retry_after_ms: due.since(now), ignored: knows && notice.again > told_to_come }
+        Wait { retry_after_ms: due.since(now), ignored: knows && notice.again > asked_back }
     }
 
     /// Its client has answered this probe. False when it had before.

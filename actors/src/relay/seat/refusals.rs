@@ -11,10 +11,10 @@ const MOST: usize = 64;
 
 /// Those of one session since the last second.
 #[derive(Debug, Default)]
-pub struct Refusals(Vec<Gathered>);
+pub struct Refusals(Vec<Refusal>);
 
 #[derive(Debug)]
-struct Gathered {
+struct Refusal {
     method: &'static str,
     /// Where they were sent, unless that was to several.
     entity: Option<EntityId>,
@@ -43,43 +43,38 @@ impl Refusals {
         entity: Option<EntityId>,
         error: WireError,
     ) -> Option<Refused> {
-        let same = |gathered: &&mut Gathered| {
-            let known = &gathered.error.data;
-            gathered.method == method
+        let same = |refusal: &&mut Refusal| {
+            let known = &refusal.error.data;
+            refusal.method == method
                 && known.code == error.data.code
                 && known.reason == error.data.reason
         };
-        if let Some(gathered) = self.0.iter_mut().find(same) {
-            if gathered.count == 0 {
-                gathered.entity = entity;
-            } else if gathered.entity != entity {
-                gathered.entity = None;
+        if let Some(refusal) = self.0.iter_mut().find(same) {
+            if refusal.count == 0 {
+                refusal.entity = entity;
+            } else if refusal.entity != entity {
+                refusal.entity = None;
             }
-            gathered.count += 1;
-            gathered.error = error;
+            refusal.count += 1;
+            refusal.error = error;
             return None;
         }
         if self.0.len() < MOST {
-            self.0.push(Gathered {
-                method,
-                entity: entity.clone(),
-                error: error.clone(),
-                count: 0,
-            });
+            self.0.push(Refusal { method, entity: entity.clone(), error: error.clone(), count: 0 });
         }
         Some(Refused { method: method.into(), entity, error, count: 1 })
     }
 
     /// A second is over. Returns what to tell the client of it.
     pub fn due(&mut self) -> Vec<Refused> {
-        self.0.retain(|gathered| gathered.count > 0);
-        let told = |gathered: &mut Gathered| Refused {
-            method: gathered.method.into(),
-            entity: gathered.entity.clone(),
-            error: gathered.error.clone(),
-            count: std::mem::take(&mut gathered.count),
+        self.0.retain(|refusal| refusal.count > 0);
+        let due = |refusal: &mut Refusal| Refused {
+            method: refusal.method.into(),
+            entity: refusal.entity.clone(),
+            error: refusal.error.clone(),
+            count: std::mem::take(&mut refusal.count),
         };
-        self.0.iter_mut().map(told).collect()
+        self.0.iter_mut().map(due).collect()
     }
 }
 
@@ -119,7 +114,7 @@ mod tests {
             assert_eq!(
                 refusals.add("signal", entity.clone(), limited("requests")),
                 None,
-                "the second after is gathered too"
+                "the second after is counted too"
             );
         }
         let due = refusals.due();

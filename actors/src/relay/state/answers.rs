@@ -6,14 +6,14 @@ use greenroom_protocol::{EntityId, ErrorCode, WireError};
 use super::{Relay, Seat};
 use crate::capability::Permissions;
 use crate::messages::{Answer, Body, Noted, ToEntity, unavailable};
-use crate::relay::Gather;
+use crate::relay::Connecting;
 
 impl Relay {
     /// Begins to gather the answer to a `connect`; what else comes waits behind it.
-    pub fn gather(&self, seat: &Seat, mut gather: Gather) {
+    pub fn begin_connect(&self, seat: &Seat, mut connecting: Connecting) {
         seat.outbox.hold();
-        self.ask_on(seat, &mut gather);
-        *seat.membership.gather.borrow_mut() = Some(Box::new(gather));
+        self.ask_on(seat, &mut connecting);
+        *seat.membership.connecting.borrow_mut() = Some(Box::new(connecting));
         self.answer_connect(seat);
     }
 
@@ -55,21 +55,21 @@ impl Relay {
                 seat.refused(&self.encoder, method, Some(entity), *error);
             }
             Body::Subscription(index, outcome) => {
-                self.gathered(seat, |gather| gather.subscribed(index, *outcome));
+                self.entry_answered(seat, |connecting| connecting.subscribed(index, *outcome));
             }
             Body::Presence(index, outcome) => {
-                self.gathered(seat, |gather| gather.entered(index, *outcome));
+                self.entry_answered(seat, |connecting| connecting.entered(index, *outcome));
             }
         }
     }
 
     /// A part of a `connect` is answered: the next one is asked for.
-    fn gathered(&self, seat: &Seat, take: impl FnOnce(&mut Gather)) {
-        if let Some(gather) = seat.membership.gather.borrow_mut().as_mut() {
-            let before = gather.bytes();
-            take(gather);
-            seat.outbox.set_aside(gather.bytes() - before);
-            self.ask_on(seat, gather);
+    fn entry_answered(&self, seat: &Seat, take: impl FnOnce(&mut Connecting)) {
+        if let Some(connecting) = seat.membership.connecting.borrow_mut().as_mut() {
+            let before = connecting.bytes();
+            take(connecting);
+            seat.outbox.set_aside(connecting.bytes() - before);
+            self.ask_on(seat, connecting);
         }
         self.answer_connect(seat);
     }
@@ -101,11 +101,13 @@ impl Relay {
 
     /// Answers a `connect` once everything that it asked for is.
     pub(super) fn answer_connect(&self, seat: &Seat) {
-        let mut waiting = seat.membership.gather.borrow_mut();
-        let Some(gather) = waiting.take_if(|gather| gather.is_complete()) else { return };
+        let mut waiting = seat.membership.connecting.borrow_mut();
+        let Some(connecting) = waiting.take_if(|connecting| connecting.is_complete()) else {
+            return;
+        };
         drop(waiting);
-        seat.outbox.take_aside(gather.bytes());
-        let (id, connected) = gather.finish();
+        seat.outbox.take_aside(connecting.bytes());
+        let (id, connected) = connecting.finish();
         seat.admission.answered();
         self.requests.answered("connect", None);
         if let Some(id) = id {

@@ -14,29 +14,29 @@ use crate::capability::Permissions;
 use crate::messages::{Noted, Responder, SubSpec, SubscribeRequest, ToEntity, overloaded};
 use crate::metrics::MAILBOX_REFUSALS;
 use crate::relay::Follow;
-use crate::relay::gather::{Ask, Gather};
+use crate::relay::connecting::{Ask, Connecting};
 use crate::rights::Rights;
 
 impl Relay {
     /// Takes a session's request. If its `connect` still has something to ask for, the request
     /// waits behind that.
     pub fn ask(&self, seat: &Seat, ask: Ask, reply: Responder) {
-        let mut gather = seat.membership.gather.borrow_mut();
-        let now = match gather.as_mut() {
-            Some(gather) => gather.behind(ask, reply),
+        let mut connecting = seat.membership.connecting.borrow_mut();
+        let now = match connecting.as_mut() {
+            Some(connecting) => connecting.behind(ask, reply),
             None => Some((ask, reply)),
         };
-        drop(gather);
+        drop(connecting);
         if let Some((ask, reply)) = now {
             self.ask_now(seat, ask, reply);
         }
     }
 
     /// Asks for what a `connect` may ask for now.
-    pub(super) fn ask_on(&self, seat: &Seat, gather: &mut Gather) {
+    pub(super) fn ask_on(&self, seat: &Seat, connecting: &mut Connecting) {
         // Nobody waits for the rest of a connection that closes.
         while seat.outbox.closing().is_none()
-            && let Some((ask, reply, too_large)) = gather.next()
+            && let Some((ask, reply, too_large)) = connecting.next()
         {
             if too_large {
                 reply.send_error(overloaded("connect"));

@@ -24,8 +24,8 @@ impl Relay {
         for entity in &follows {
             self.drop_sub(entity, seat.key, u32::MAX);
         }
-        if let Some(gather) = seat.membership.gather.take() {
-            gather.discard();
+        if let Some(connecting) = seat.membership.connecting.take() {
+            connecting.discard();
         }
         let present = seat.membership.take_present();
         match seat.membership.owner().filter(|_| park && self.parked.is_open()) {
@@ -72,7 +72,7 @@ impl Relay {
         // One gauge for all threads: each adds what has changed on its own.
         SESSIONS_PARKED
             .gauge_with([])
-            .increment(parked - std::mem::replace(&mut self.told_parked, parked));
+            .increment(parked - std::mem::replace(&mut self.counted_parked, parked));
     }
 
     /// Lets a session of any thread take the place of one of this thread, lost or not.
@@ -88,9 +88,9 @@ impl Relay {
                 // The client has noticed before the server did that its connection is lost.
                 seat.membership.leave_for_good();
                 seat.outbox.close(CloseCode::Replaced);
-                if let Some(gather) = seat.membership.gather.take() {
+                if let Some(connecting) = seat.membership.connecting.take() {
                     // What it has not asked for yet is for the new session to ask.
-                    gather.discard();
+                    connecting.discard();
                 }
                 let present = seat.membership.take_present();
                 let evicted = self.parked.add_replaced(
@@ -140,9 +140,9 @@ impl Relay {
                 self.take_out(&seat, entity);
             }
         }
-        if let Some(gather) = seat.membership.gather.borrow_mut().as_mut() {
-            gather.resumed(found);
-            self.ask_on(&seat, gather);
+        if let Some(connecting) = seat.membership.connecting.borrow_mut().as_mut() {
+            connecting.resumed(found);
+            self.ask_on(&seat, connecting);
         }
         self.answer_connect(&seat);
     }

@@ -7,13 +7,13 @@ use super::{Relay, Seat};
 use crate::frames::Frames;
 use crate::ids::SessionKey;
 use crate::outbox::SignalPush;
-use crate::relay::runs::{Gathered, Joined, Run};
+use crate::relay::runs::{Joined, QueuedSignal, Run};
 
 impl Relay {
     /// Sends a run of signals out.
     pub(super) fn signals(&self, run: &mut Run) {
         let Some((entity, signals)) = run.take() else { return };
-        if let [Gathered { frames, from, key }] = &signals[..] {
+        if let [QueuedSignal { frames, from, key }] = &signals[..] {
             return self.signal(&entity, frames, *from, *key);
         }
         let Some(audience) = self.audiences.get(&entity) else { return };
@@ -23,7 +23,7 @@ impl Relay {
             let Some(seat) = self.seats.get(sub.spec.session) else { continue };
             let own = signals.iter().any(|signal| signal.from == sub.spec.session);
             if own || sub.spec.signals == SignalPolicy::Latest {
-                for Gathered { frames, key, .. } in
+                for QueuedSignal { frames, key, .. } in
                     signals.iter().filter(|signal| signal.from != sub.spec.session)
                 {
                     delivered += self.signal_one(seat, sub.spec.signals, frames, *key);

@@ -8,7 +8,7 @@ use super::*;
 /// Room for 100 subscriptions, and for many requests.
 fn roomy() -> SessionBounds {
     let mut roomy = bounds();
-    (roomy.told.max_subscriptions, roomy.told.max_in_flight) = (100, 100);
+    (roomy.announced.max_subscriptions, roomy.announced.max_in_flight) = (100, 100);
     roomy
 }
 
@@ -115,7 +115,7 @@ fn what_leaves_where_a_connect_enters_comes_after_it() {
 #[test]
 fn the_entries_of_a_connect_count_before_what_comes_behind_it() {
     let mut tight = roomy();
-    tight.told.max_subscriptions = 9;
+    tight.announced.max_subscriptions = 9;
     let mut rig = Rig::new(tight);
     rig.ask(
         "connect",
@@ -146,7 +146,7 @@ fn the_entries_of_a_connect_count_before_what_comes_behind_it() {
 #[test]
 fn what_is_not_answered_has_its_place_though_a_repeat_of_it_was_refused() {
     let mut tight = roomy();
-    tight.told.max_subscriptions = 1;
+    tight.announced.max_subscriptions = 1;
     let mut rig = Rig::connected(tight);
     rig.ask("subscribe", r#"{"entity":"room:a"}"#);
     let (_, first) = rig.asked();

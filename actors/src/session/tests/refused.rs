@@ -176,8 +176,10 @@ fn a_flood_is_read_no_further_until_the_next_second() {
 #[test]
 fn connect_tells_the_rates() {
     let rates = Rates { requests: Rate::new(1, 2).into(), ..Rates::default() };
-    let mut rig =
-        Rig::new(SessionBounds { told: SessionLimits { rates, ..bounds().told }, ..bounds() });
+    let mut rig = Rig::new(SessionBounds {
+        announced: SessionLimits { rates, ..bounds().announced },
+        ..bounds()
+    });
     rig.session().receive(
         br#"{"jsonrpc":"2.0","id":1,"method":"connect","params":{"token":"alice"}}"#,
         at(2000),

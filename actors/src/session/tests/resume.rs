@@ -187,8 +187,8 @@ fn a_resumed_connect_waits_for_its_subscriptions_too() {
 #[test]
 fn few_subscriptions_of_a_connect_are_asked_for_at_once() {
     let mut many = bounds();
-    many.told.max_subscriptions = 100;
-    many.told.max_message_bytes = 100_000;
+    many.announced.max_subscriptions = 100;
+    many.announced.max_message_bytes = 100_000;
     let mut rig = Rig::new(many);
     let list: Vec<_> = (0..30).map(|index| format!(r#"{{"entity":"room:{index}"}}"#)).collect();
     assert_eq!(
@@ -260,7 +260,7 @@ fn what_a_resumed_session_asks_of_its_presence_waits_until_it_has_it() {
 #[test]
 fn what_a_replaced_session_has_not_asked_for_is_left_to_the_new_one() {
     let mut many = bounds();
-    many.told.max_subscriptions = 100;
+    many.announced.max_subscriptions = 100;
     let mut rig = Rig::new(many);
     let rooms: Vec<_> = (0..20).map(|index| format!(r#"{{"entity":"room:{index}"}}"#)).collect();
     rig.ask(

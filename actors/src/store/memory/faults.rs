@@ -9,7 +9,7 @@ use crate::store::{Batch, CommitError, StoreError};
 
 /// What became of a transaction whose answer is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lost {
+pub enum LostAnswer {
     /// It was written.
     Written,
     /// It never arrived.
@@ -23,7 +23,7 @@ pub enum Lost {
 pub(super) enum Fate {
     Passes,
     Fails,
-    Loses(Lost),
+    Loses(LostAnswer),
 }
 
 /// The handle that makes a [`MemoryStore`](super::MemoryStore) fail. Clones are the same handle.
@@ -75,7 +75,7 @@ impl Faults {
 
     /// The next `count` commits, after those already planned, end with an unknown outcome, which is
     /// `lost`.
-    pub fn lose_answers(&self, count: usize, lost: Lost) {
+    pub fn lose_answers(&self, count: usize, lost: LostAnswer) {
         self.plan().commits.extend(std::iter::repeat_n(Fate::Loses(lost), count));
     }
 
@@ -128,7 +128,7 @@ impl Faults {
         self.0.commits.pass().await;
         let mut plan = self.plan();
         let fate = plan.commits.pop_front();
-        if fate == Some(Fate::Loses(Lost::OnItsWay)) {
+        if fate == Some(Fate::Loses(LostAnswer::OnItsWay)) {
             plan.late.push(batch.clone());
         }
         fate
@@ -136,15 +136,15 @@ impl Faults {
 
     pub(super) async fn reading(&self) -> Result<(), StoreError> {
         self.0.reads.pass().await;
-        told_to_fail(&mut self.plan().reads).map_err(StoreError::Unavailable)
+        planned_to_fail(&mut self.plan().reads).map_err(StoreError::Unavailable)
     }
 
     pub(super) fn acquiring(&self) -> Result<(), StoreError> {
-        told_to_fail(&mut self.plan().acquires).map_err(StoreError::Unavailable)
+        planned_to_fail(&mut self.plan().acquires).map_err(StoreError::Unavailable)
     }
 
     pub(super) fn settling(&self) -> Result<(), CommitError> {
-        told_to_fail(&mut self.plan().settles).map_err(CommitError::Unknown)
+        planned_to_fail(&mut self.plan().settles).map_err(CommitError::Unknown)
     }
 
     pub(super) fn take_late(&self) -> Vec<Batch> {
@@ -156,7 +156,7 @@ impl Faults {
     }
 }
 
-fn told_to_fail(left: &mut usize) -> Result<(), String> {
+fn planned_to_fail(left: &mut usize) -> Result<(), String> {
     if *left == 0 {
         return Ok(());
     }

@@ -93,8 +93,8 @@ async fn failed_commits_write_nothing_and_keep_their_number() {
 #[tokio::test]
 async fn a_lost_answer_settles_as_what_happened() {
     for (lost, settled, want) in [
-        (Lost::Written, Settled::Committed, vec![1]),
-        (Lost::NotWritten, Settled::NotCommitted, vec![]),
+        (LostAnswer::Written, Settled::Committed, vec![1]),
+        (LostAnswer::NotWritten, Settled::NotCommitted, vec![]),
     ] {
         let store = acquired().await;
         store.faults().lose_answers(1, lost);
@@ -112,7 +112,7 @@ async fn a_lost_answer_settles_as_what_happened() {
 #[tokio::test]
 async fn a_straggler_is_refused_once_its_number_is_used_up() {
     let store = acquired().await;
-    store.faults().lose_answers(1, Lost::OnItsWay);
+    store.faults().lose_answers(1, LostAnswer::OnItsWay);
     assert!(matches!(store.commit(&batch(1, 1)).await, Err(CommitError::Unknown(_))));
     assert_eq!(store.settle(batch(1, 1).fence).await, Ok(Settled::NotCommitted));
     let arrived = store.deliver();
@@ -124,7 +124,7 @@ async fn a_straggler_is_refused_once_its_number_is_used_up() {
 #[tokio::test]
 async fn a_straggler_that_comes_before_settling_is_written() {
     let store = acquired().await;
-    store.faults().lose_answers(1, Lost::OnItsWay);
+    store.faults().lose_answers(1, LostAnswer::OnItsWay);
     assert!(matches!(store.commit(&batch(1, 1)).await, Err(CommitError::Unknown(_))));
     assert_eq!(store.deliver(), [Ok(())]);
     assert_eq!(store.settle(batch(1, 1).fence).await, Ok(Settled::Committed));

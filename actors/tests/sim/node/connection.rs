@@ -58,7 +58,7 @@ impl Connection {
 
     pub(super) fn can_pump(&self, link: usize) -> bool {
         self.seat.outbox.bytes() > 0
-            && self.seat.membership.gather.borrow().is_none()
+            && self.seat.membership.connecting.borrow().is_none()
             && self.wire.borrow().down.len() < link
     }
 
@@ -68,7 +68,7 @@ impl Connection {
         let outbox = &self.seat.outbox;
         let all_sent = outbox.bytes() == 0
             || self.wire.borrow().client_gone
-            || self.seat.membership.gather.borrow().is_some();
+            || self.seat.membership.connecting.borrow().is_some();
         outbox.closing().is_some() && all_sent
     }
 }

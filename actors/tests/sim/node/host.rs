@@ -117,9 +117,9 @@ impl Host for Hosting<'_> {
         room
     }
 
-    fn lost(&mut self, entity: &EntityId) {
+    fn audience_forgotten(&mut self, entity: &EntityId) {
         for relay in &self.env.relays {
-            relay.send_or_spawn(ToRelay::Lost { entity: entity.clone(), ended: true });
+            relay.send_or_spawn(ToRelay::AudienceForgotten { entity: entity.clone(), ended: true });
         }
     }
 }

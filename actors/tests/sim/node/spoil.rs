@@ -51,7 +51,7 @@ impl Node {
     /// A `subscribe` that came behind a `connect` has a number from before what that asks for.
     pub(super) fn number_too_soon(&self, message: &mut ToEntity) {
         if let (Some(Bug::NumberedTooSoon), ToEntity::Subscribe(request)) = (self.bug, message)
-            && !request.reply.is_part()
+            && !request.reply.is_entry()
         {
             request.spec.number = 1;
         }

@@ -7,7 +7,7 @@ use crate::net::Link;
 use crate::node::Panic;
 use crate::seen::Wait;
 use crate::store::{Call, Fate, Way};
-use greenroom_actors::store::memory::Lost;
+use greenroom_actors::store::memory::LostAnswer;
 
 /// Out of so many steps, one ends a cut of a wire or of the way to the disk.
 const HEALS: u16 = 60;
@@ -215,7 +215,7 @@ impl World {
             node.store.calls().into_iter().find(|(_, call, fresh)| *call == Call::Commit && *fresh);
         if let Some((number, ..)) = asked.filter(|_| self.rng.bool()) {
             self.late += 1;
-            node.store.advance(number, Fate::Loses(Lost::OnItsWay));
+            node.store.advance(number, Fate::Loses(LostAnswer::OnItsWay));
             node.poll_all(now);
         }
         for connection in node.connections.values() {

@@ -1,6 +1,6 @@
 //! One thing of all that can happen, without anything going wrong that is not due.
 
-use greenroom_actors::store::memory::Lost;
+use greenroom_actors::store::memory::LostAnswer;
 
 use super::World;
 use crate::node::{Drained, Step};
@@ -146,11 +146,11 @@ impl World {
             (Call::Commit, kind) => {
                 self.seen.answers_lost += 1;
                 Fate::Loses(match kind {
-                    2..4 => Lost::Written,
-                    4 => Lost::NotWritten,
+                    2..4 => LostAnswer::Written,
+                    4 => LostAnswer::NotWritten,
                     _ => {
                         self.late += 1;
-                        Lost::OnItsWay
+                        LostAnswer::OnItsWay
                     }
                 })
             }

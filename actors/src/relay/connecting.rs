@@ -26,7 +26,7 @@ pub enum Ask {
 
 /// See the module's head.
 #[derive(Debug)]
-pub struct Gather {
+pub struct Connecting {
     /// What to answer to.
     id: Option<RequestId>,
     /// The answer, all but the outcomes.
@@ -46,7 +46,7 @@ pub struct Gather {
     resuming: bool,
 }
 
-impl Gather {
+impl Connecting {
     /// Nothing is asked for yet. `ahead` has an entry for each of the answer's `subscriptions` and
     /// `presence`.
     pub fn new(
@@ -83,13 +83,13 @@ impl Gather {
     /// is refused.
     pub(super) fn next(&mut self) -> Option<(Ask, Responder, bool)> {
         let (ask, reply) = self.ahead.front()?;
-        if self.waits_for_place(ask) || (reply.is_part() && self.asked >= AT_ONCE) {
+        if self.waits_for_place(ask) || (reply.is_entry() && self.asked >= AT_ONCE) {
             return None;
         }
         let (ask, reply) = self.ahead.pop_front()?;
-        self.asked += usize::from(reply.is_part());
+        self.asked += usize::from(reply.is_entry());
         let too_large =
-            reply.is_part() && self.bytes >= CONNECT_BYTES && matches!(ask, Ask::Subscribe(_));
+            reply.is_entry() && self.bytes >= CONNECT_BYTES && matches!(ask, Ask::Subscribe(_));
         Some((ask, reply, too_large))
     }
 
