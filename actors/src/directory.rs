@@ -1,12 +1,13 @@
 //! The directory: from an entity's name to its actor, one shard per worker thread.
 //!
-//! * Owns: the map from entity to address for the entities that hash to its thread. No global map,
-//!   and no lock but for what waits behind a full queue.
-//! * Receives: [`Routed`] messages through a bounded channel; at its bound requests are answered
-//!   `overloaded`, and control messages (a session has gone, a subscription reads on) wait.
+//! * Owns: the map from entity to address for the entities that hash to its thread. There is no
+//!   global map, and no lock except on the messages that wait behind a full queue.
+//! * Receives: [`ToDirectory`](crate::messages::ToDirectory) through a bounded channel; at its
+//!   bound requests are answered `overloaded`, and control messages (a session has gone, a
+//!   subscription reads on) wait.
 //! * Wakes entities on demand, a limited number at a time, and puts idle ones to sleep.
-//! * A crash of an entity is told to it by the entity's own end: it forgets the address, tells the
-//!   relays, and the next message wakes the entity anew.
+//! * When an entity's actor ends by itself or crashes, it notifies its shard. The shard forgets the
+//!   address and notifies the relays; the next message wakes the entity again.
 
 mod actor;
 mod slots;

@@ -2,9 +2,9 @@
 //!
 //! * Owns: the behaviour's state, recent outcomes for exactly-once, recent events for resuming,
 //!   presence, and who follows.
-//! * Receives: [`ToEntity`] through its mailbox, whose capacity is the directory's `entity_inbox`;
-//!   at the bound requests are answered `overloaded`. The journal's progress reaches it through a
-//!   watch, which holds only the latest value.
+//! * Receives: [`ToEntity`](crate::messages::ToEntity) through its mailbox, whose capacity is the
+//!   directory's `entity_inbox`; at the bound requests are answered `overloaded`. The journal's
+//!   progress reaches it through a watch, which holds only the latest value.
 //! * Sends: events to the journal, and what the commit releases to the relays. It never waits for
 //!   the disk; its outputs do.
 //! * A crash ends this actor only: what waited is answered `unavailable`, the directory wakes a new

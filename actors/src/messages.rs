@@ -22,7 +22,7 @@ pub use directory::{Directory, ToDirectory};
 pub use entity::{Adopt, CatchUp, OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
 pub use relay::{Owner, Part, Present, Resume, Resumed, SubSpec};
 
-/// What a relay is told.
+/// A message to a relay.
 #[derive(Debug)]
 pub enum ToRelay {
     /// What one entity releases at once, in order.
@@ -34,7 +34,7 @@ pub enum ToRelay {
     },
     /// An answer that belongs to no entity's order.
     Answer(Answer),
-    /// The entity forgot its audience: follow it anew.
+    /// The entity has forgotten its audience: its followers must resubscribe.
     AudienceForgotten {
         /// Which entity.
         entity: EntityId,
@@ -43,7 +43,7 @@ pub enum ToRelay {
     },
     /// Let a new session take the place of one of this thread.
     Resume(Box<Resume>),
-    /// What became of that, for the new session's thread.
+    /// The outcome of that, for the new session's thread.
     Resumed(Box<Resumed>),
 }
 
@@ -60,10 +60,10 @@ impl RelayHandle {
         (Self { sender }, receiver)
     }
 
-    /// Hands a message over, or gives it back when the queue is full.
+    /// Sends a message, or returns it if the queue is full.
     ///
     /// # Errors
-    /// The message, when there is no room. A message to a relay that has ended is dropped.
+    /// The message, if the queue is full. A message to a relay that has ended is dropped.
     pub fn try_send(&self, message: ToRelay) -> Result<(), ToRelay> {
         match self.sender.try_send(message) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
@@ -71,14 +71,15 @@ impl RelayHandle {
         }
     }
 
-    /// Waits for room and hands the message over.
+    /// Waits for space in the queue and sends the message.
     pub async fn send(&self, message: ToRelay) {
         // A relay that has ended has no sessions left to serve.
         let _ = self.sender.send(message).await;
     }
 
-    /// Hands a message over now or, from a place that cannot wait, in a task of its own. Only for
-    /// answers: there are never more of them than requests in flight.
+    /// Sends a message at once if the queue has space, and otherwise in a task of its own. Only for
+    /// messages whose number is bounded by something else: answers (by requests in flight), resumed
+    /// sessions, and ends of entities.
     pub fn send_or_spawn(&self, message: ToRelay) {
         if let Err(message) = self.try_send(message) {
             let relay = self.clone();
@@ -89,7 +90,7 @@ impl RelayHandle {
     }
 }
 
-/// A channel as a stream of what has gathered, up to `most` at once.
+/// A channel as a stream of batches: the messages that wait in it, up to `most` at a time.
 pub(crate) fn batches<T>(
     queue: mpsc::Receiver<T>,
     most: usize,

@@ -3,8 +3,9 @@
 //!
 //! * Owns: the thread's seats (one per session), who of them follows which entity, and the sessions
 //!   that lost their connection.
-//! * Receives: [`ToRelay`], through a bounded channel. An entity that finds it full waits, so
-//!   nothing is lost; the relay itself never waits for anybody, so it always comes to empty it.
+//! * Receives: [`ToRelay`](crate::messages::ToRelay), through a bounded channel. An entity that
+//!   finds it full waits, so nothing is lost; the relay itself never waits for anybody, so it
+//!   always empties it.
 //! * Sends: frames to outboxes; `CatchUp` to entities for subscriptions that had to pause; to
 //!   entities, who comes back to their presence and whose grace is over.
 //! * A crash of the relay ends its thread's sessions: their clients reconnect and resume.

@@ -93,8 +93,8 @@ impl Host for OnThread<'_> {
         to: &Addr<EntityActor>,
         message: ToEntity,
     ) {
-        let (entity, sent) = (entity.clone(), to.send(Deliver(message)));
-        let sent = actix::fut::wrap_future::<_, DirectoryActor>(sent);
+        let entity = entity.clone();
+        let sent = actix::fut::wrap_future::<_, DirectoryActor>(to.send(Deliver(message)));
         // An entity that ends before it takes the message says so by other ways.
         self.ctx.spawn(sent.map(move |_, this, ctx| {
             this.step(ctx, |slots, host| slots.worked_off(&entity, incarnation, host));
@@ -107,8 +107,8 @@ impl Host for OnThread<'_> {
 
     fn audience_forgotten(&mut self, entity: &EntityId) {
         for relay in &self.env.relays {
-            // A relay whose queue is full is told in a task of its own: there is one such message
-            // per crash.
+            // If a relay's queue is full, a task of its own waits: there is one such message per
+            // crash.
             relay.send_or_spawn(ToRelay::AudienceForgotten { entity: entity.clone(), ended: true });
         }
     }
@@ -146,7 +146,9 @@ impl StreamHandler<Vec<ToDirectory>> for DirectoryActor {
     fn handle(&mut self, messages: Vec<ToDirectory>, ctx: &mut Self::Context) {
         let now = clock::mono();
         self.step(ctx, |slots, host| {
-            messages.into_iter().for_each(|message| slots.receive(message, now, host));
+            for message in messages {
+                slots.receive(message, now, host);
+            }
         });
     }
 }

@@ -148,7 +148,7 @@ impl<M> Slots<M> {
         self.slots.len()
     }
 
-    /// Takes what the shard is told.
+    /// Takes a message to the shard.
     pub fn receive(&mut self, message: ToDirectory, now: Mono, host: &mut impl Host<Mailbox = M>) {
         match message {
             ToDirectory::Route(entity, message) => self.route(entity, message, now, host),
@@ -175,8 +175,8 @@ impl<M> Slots<M> {
             return drop(message.refuse(error));
         }
         if !self.slots.contains_key(&entity) {
-            // An entity that sleeps has neither followers nor members. One that has ended otherwise
-            // is told of them anew, and so is one that a session comes back to after it had left.
+            // An entity that sleeps has neither followers nor members. If it has ended in another
+            // way, or a session comes back to it, these messages wake it and restore them.
             let wakes = !message.is_control()
                 || matches!(message, ToEntity::CatchUp(_) | ToEntity::Adopt(_) | ToEntity::Erase);
             if !wakes && !self.postponed.contains_key(&entity) {
@@ -206,7 +206,8 @@ impl<M> Slots<M> {
         host: &mut impl Host<Mailbox = M>,
     ) {
         let Some(slot) = self.slots.get_mut(entity) else { return };
-        (slot.last_used, slot.sent) = (now, slot.sent + 1);
+        slot.last_used = now;
+        slot.sent += 1;
         if let ToEntity::Op(op) = &message {
             let ids = || trail::Ids {
                 session: Some(op.reply.session()),

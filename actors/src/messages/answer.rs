@@ -1,9 +1,9 @@
 //! How a request is answered, from whichever thread the answer comes.
 //!
 //! Three types take part. An [`Asker`] is the session that makes requests. A [`Responder`] is the
-//! duty to answer one of them; it travels with the request to whoever can answer it. Its methods make
-//! an [`Answer`], which goes to the relay of the session's thread and carries the duty on until it
-//! arrives there.
+//! duty to answer one of them; it travels with the request to the entity that answers it. Its
+//! methods make an [`Answer`], which goes to the relay of the session's thread and carries the duty
+//! on until it arrives there.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ const TOKEN_BYTES: usize = 16 * 1024;
 
 /// The duty to answer one request.
 ///
-/// If it is dropped unused, by a panic or with the message of a full queue, it answers `unavailable`,
-/// so no request is ever left open.
+/// If it is dropped unused, by a panic or with the message of a full queue, it answers
+/// `unavailable`, so no request is ever left open.
 #[derive(Debug)]
 pub struct Responder {
     to: Arc<Asker>,

@@ -13,7 +13,7 @@ use crate::backlog::Backlog;
 #[cfg(test)]
 mod tests;
 
-/// What a directory shard is told.
+/// A message to a directory shard.
 #[derive(Debug)]
 pub enum ToDirectory {
     /// A message for an entity.
@@ -71,26 +71,23 @@ impl Directory {
         (hash % self.shards.len() as u64) as usize
     }
 
-    /// Hands a request on to its entity, waking it where necessary.
+    /// Routes a request to its entity, waking it if necessary.
     ///
     /// # Errors
-    /// The request, when the shard's queue is full.
+    /// The request, if the shard's queue is full.
     #[expect(clippy::result_large_err, reason = "a refused message is handed back as it was")]
     pub fn route(&self, entity: EntityId, message: ToEntity) -> Result<(), ToEntity> {
         let way = &self.shards[self.shard_of(&entity)];
         if way.behind.load(Ordering::Acquire) {
             return Err(message);
         }
-        way.queue.try_send(ToDirectory::Route(entity, message)).map_err(|error| {
-            match error.into_inner() {
-                ToDirectory::Route(_, message) => message,
-                _ => unreachable!("a refused message is given back as it was"),
-            }
-        })
+        let Ok(place) = way.queue.try_reserve() else { return Err(message) };
+        place.send(ToDirectory::Route(entity, message));
+        Ok(())
     }
 
-    /// Hands a message on that must not be lost: when the queue is full it waits. There are never
-    /// more of these than subscriptions and presence entries.
+    /// Routes a message that must not be lost: if the queue is full, it waits. There are never more
+    /// of these than subscriptions and presence entries.
     pub fn route_control(&self, entity: &EntityId, message: ToEntity) {
         self.tell(entity, ToDirectory::Route(entity.clone(), message));
     }
@@ -106,7 +103,8 @@ impl Directory {
         while all_done.recv().await.is_some() {}
     }
 
-    /// Tells an entity's shard what must not be lost; when the queue is full it waits, in order.
+    /// Sends an entity's shard a message that must not be lost. If the queue is full, messages wait
+    /// in order.
     pub fn tell(&self, entity: &EntityId, message: ToDirectory) {
         let shard = self.shard_of(entity);
         let way = &self.shards[shard];

@@ -79,10 +79,10 @@ pub struct CatchUp {
     pub presence: bool,
 }
 
-/// A session takes the place of another, or tells again that it is present.
+/// A session takes the place of another, or repeats that it is present.
 #[derive(Debug)]
 pub struct Adopt {
-    /// The session that was lost; the same as `to` where the entity is only told again.
+    /// The session that was lost. It equals `to` if the entity has only forgotten who is present.
     pub from: SessionKey,
     /// The session that is present from now on.
     pub to: SessionKey,
@@ -146,8 +146,9 @@ pub enum ToEntity {
 }
 
 impl ToEntity {
-    /// Answers a request with an error; what is no request is given back. So is what remains of a
-    /// refused leave: nobody would ask again for a member who stays behind.
+    /// Answers a request with an error, and returns a control message as it is. A refused `leave`
+    /// is answered and returned as [`Leave`](Self::Leave), because nobody would ask again for a
+    /// member who stays behind.
     pub fn refuse(self, error: WireError) -> Option<Self> {
         let reply = match self {
             Self::Presence { action: PresenceAction::Leave, reply, .. } => {
@@ -155,7 +156,7 @@ impl ToEntity {
                 reply.send_error(error);
                 return Some(Self::Leave(session));
             }
-            // It is said again from time to time.
+            // It is sent again from time to time.
             Self::Erase => return None,
             Self::Op(request) => request.reply,
             Self::Subscribe(request) => request.reply,

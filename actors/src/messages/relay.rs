@@ -30,7 +30,7 @@ pub struct Resumed {
     pub to: SessionKey,
     /// Whose it is.
     pub owner: Owner,
-    /// Where the other one was present; none where there is no such session.
+    /// Where the other one was present; `None` if there is no such session.
     pub present: Option<Vec<Present>>,
 }
 
@@ -52,7 +52,7 @@ pub enum Part {
         frames: Frames,
         /// Its sender.
         from: SessionKey,
-        /// What `latest` tells signals apart by.
+        /// The key by which `latest` distinguishes signals.
         key: u64,
     },
     /// A presence change.
@@ -105,8 +105,8 @@ pub enum Part {
 pub struct SubSpec {
     /// Whose.
     pub session: SessionKey,
-    /// A session counts its subscriptions up, so that what comes late for an older one is told
-    /// apart.
+    /// Each subscription of a session has a higher number than those before it, so a late message
+    /// for an older one is recognised.
     pub number: u32,
     /// What happens to events at the bound.
     pub events: EventPolicy,
