@@ -121,6 +121,15 @@ impl Account {
         self.requests.check(self.allowance.requests, cost, now.nanos())
     }
 
+    /// Takes `cost` tokens, or a full bucket if that holds fewer, for work that is about to begin.
+    ///
+    /// # Errors
+    /// The time after which they will be available; none were taken.
+    pub fn pay(&self, cost: u32, now: Mono) -> Result<(), Duration> {
+        let rate = self.allowance.requests;
+        self.requests.take(rate, cost.min(rate.burst.get()), now.nanos())
+    }
+
     /// Takes `cost` tokens for what a request turned out to cost, even if the account has too few.
     pub fn charge(&self, cost: u32) {
         self.requests.charge(self.allowance.requests, cost, self.clock.mono().nanos());

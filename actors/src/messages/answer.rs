@@ -16,13 +16,18 @@ use serde::Serialize;
 
 use super::{Asker, ToRelay};
 use crate::budget::{Reservation, Standing};
+use crate::clock::Mono;
 use crate::frames::Pieces;
 use crate::ids::SessionKey;
 use crate::limits::Payer;
-use crate::metrics::MAILBOX_REFUSALS;
+use crate::metrics::{MAILBOX_REFUSALS, record_rate_limited};
 
 /// Each time this number of bytes fits into an answer, it costs as much as one more request.
 const TOKEN_BYTES: usize = 16 * 1024;
+/// The same for events that are read from the log, however short they are.
+const TOKEN_EVENTS: usize = 64;
+/// The reason of a refusal to read so many.
+const READING: &str = "reading";
 
 /// The duty to answer one request.
 ///
@@ -37,6 +42,8 @@ pub struct Responder {
     /// Set if the answer may be large: whether the session has taken its earlier answers.
     large: Option<Standing>,
     reserved: Option<Reservation>,
+    /// Tokens that were paid before the work began.
+    prepaid: u32,
 }
 
 /// What is to be answered.
@@ -119,6 +126,7 @@ impl Responder {
             noted: None,
             large: None,
             reserved: None,
+            prepaid: 0,
         }
     }
 
@@ -159,6 +167,23 @@ impl Responder {
             MAILBOX_REFUSALS.counter_with(["outboxes"]).increment(1);
             return Err(overloaded("outboxes"));
         }
+        Ok(())
+    }
+
+    /// Pays for reading so many events of the log, before they are read. It counts towards what the
+    /// answer costs.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the time after which it can be paid. Nothing was paid in that case.
+    pub fn pay_for_reading(&mut self, events: usize, now: Mono) -> Result<(), WireError> {
+        let tokens = u32::try_from(events / TOKEN_EVENTS).unwrap_or(u32::MAX);
+        self.to.pay(tokens, now).map_err(|after| {
+            record_rate_limited(READING);
+            let message = "too much of the log was read in a short time; nothing was done";
+            let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+            WireError::new(ErrorCode::RateLimited, message).retry_after_ms(after).reason(READING)
+        })?;
+        self.prepaid = tokens;
         Ok(())
     }
 
@@ -273,7 +298,8 @@ impl Responder {
             Body::Subscription(..) | Body::Presence(..) | Body::Refused(..) => 0,
         };
         let bytes = bytes.max(self.reserved.as_ref().map_or(0, Reservation::bytes));
-        self.charge(u32::try_from(bytes / TOKEN_BYTES).unwrap_or(u32::MAX));
+        let tokens = u32::try_from(bytes / TOKEN_BYTES).unwrap_or(u32::MAX);
+        self.charge(tokens.saturating_sub(self.prepaid));
         Answer { reply: Box::new(self), body, error: None }
     }
 
@@ -313,6 +339,7 @@ impl Responder {
             noted: self.noted.take(),
             large: self.large,
             reserved: None,
+            prepaid: self.prepaid,
         });
         to.relay.send_or_spawn(ToRelay::Answer(Answer { reply, body, error: Some(code) }));
     }

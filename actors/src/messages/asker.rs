@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use greenroom_protocol::CodecKind;
 
 use super::RelayHandle;
 use crate::budget::Budget;
+use crate::clock::Mono;
 use crate::frames::Encoder;
 use crate::ids::SessionKey;
 use crate::limits::Payer;
@@ -61,6 +63,19 @@ impl Asker {
             // Only what one session is answered within a moment adds up here.
             self.owed.fetch_add(tokens, Ordering::Relaxed);
         }
+    }
+
+    /// Pays for what a request will cost beyond the token that it was let in for, or for a full
+    /// bucket if that holds less. The session pays with its next requests, and its user now.
+    ///
+    /// # Errors
+    /// The time after which its user can pay.
+    pub fn pay(&self, tokens: u32, now: Mono) -> Result<(), Duration> {
+        if let Some(payer) = self.payer.as_ref().filter(|_| tokens > 0) {
+            payer.account().pay(tokens, now)?;
+            self.owe(tokens);
+        }
+        Ok(())
     }
 
     /// Takes up to `most` tokens off what is owed, for the caller to pay.

@@ -15,7 +15,7 @@ use crate::record::EventRecord;
 use crate::store::{Page, StoreError};
 
 impl Entity {
-    pub(super) fn subscribe(&mut self, request: SubscribeRequest, fx: &mut Effects) {
+    pub(super) fn subscribe(&mut self, mut request: SubscribeRequest, fx: &mut Effects) {
         self.people.change_if_any(|people| people.joining.remove(&request.spec.session));
         let Some(Position { epoch, seq: after }) = &request.after else {
             return self.subscribe_with_snapshot(request, SnapshotReason::NoPosition, fx);
@@ -33,6 +33,9 @@ impl Entity {
         }
         // At most `resume_events`, which the configuration bounds.
         let limit = usize::try_from(self.released - after).unwrap_or(usize::MAX);
+        if let Err(refused) = request.reply.pay_for_reading(limit, fx.now) {
+            return fx.answer(request.reply.error(refused));
+        }
         self.with_people(|people| people.joining.insert(request.spec.session, request.spec.number));
         fx.fetches.push(Fetch {
             page: Page::After { after, limit },
@@ -105,7 +108,12 @@ impl Entity {
         }
     }
 
-    pub(super) fn history(&mut self, params: &params::History, reply: Responder, fx: &mut Effects) {
+    pub(super) fn history(
+        &mut self,
+        params: &params::History,
+        mut reply: Responder,
+        fx: &mut Effects,
+    ) {
         let limit =
             params.limit.unwrap_or(limits::DEFAULT_HISTORY).min(limits::MAX_HISTORY) as usize;
         let (after, through) = match (params.after, params.before) {
@@ -125,6 +133,10 @@ impl Entity {
                 .map(|event| event.to_wire())
                 .collect();
             return self.history_page(params, reply, events, fx);
+        }
+        let events = usize::try_from(through - after).unwrap_or(usize::MAX);
+        if let Err(refused) = reply.pay_for_reading(events, fx.now) {
+            return fx.answer(reply.error(refused));
         }
         let page = match params.after {
             Some(after) => Page::After { after, limit },

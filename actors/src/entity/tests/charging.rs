@@ -1,5 +1,7 @@
 //! Ops that are more work than an ordinary one are charged to the session that sent them.
 
+use greenroom_protocol::RequestId;
+
 use super::*;
 use crate::behaviour::BehaviourConfig;
 use crate::behaviour::document::{DocumentConfig, Initial};
@@ -63,4 +65,53 @@ fn dear_ops_are_charged_whether_accepted_or_refused() {
     );
     assert!(account.account().request(80, Mono::ZERO).is_ok(), "the user has paid for both");
     assert!(account.account().request(1, Mono::ZERO).is_err());
+}
+
+#[test]
+fn events_are_paid_for_before_they_are_read() {
+    let kind = kind_of(Settings { resume_events: 1000, ..settings() });
+    let mut rig = Rig::with_events(kind, 3 * 64 + 10);
+    let asker = asker(&rig, 5);
+    let subscribe = |number: u32, after| {
+        let reply = Responder::request(&asker, "subscribe", Some(RequestId::Number(number.into())));
+        let after = Some(Position { epoch: epoch(), seq: after });
+        let request = SubscribeRequest { spec: spec(0, number), after, reply };
+        ToEntity::Subscribe(Box::new(request))
+    };
+    assert_eq!(rig.take(subscribe(1, 0)), nothing());
+    assert_eq!(rig.fetches.len(), 1);
+    assert_eq!(rig.take(subscribe(2, 0)), ["#2 rate_limited reading"], "3 of 5 tokens are spent");
+    assert_eq!(rig.fetches.len(), 1, "nothing is read that was not paid for");
+    assert_eq!(rig.take(subscribe(3, 190)), nothing(), "fewer than 64 events cost nothing more");
+    let history = |id: i64| {
+        let (before, after, limit) = (None, Some(0), Some(130));
+        let params = params::History { entity: entity("room:a"), before, after, limit };
+        ToEntity::History(
+            params,
+            Responder::request(&asker, "history", Some(RequestId::Number(id))),
+        )
+    };
+    assert_eq!(rig.take(history(4)), nothing());
+    assert_eq!(rig.take(history(5)), ["#5 rate_limited reading"]);
+    assert_eq!(asker.take_owed(u32::MAX), 5, "the session owes what its user has paid");
+    rig.fetch();
+    rig.fetch();
+    rig.fetch();
+    assert_eq!(asker.take_owed(u32::MAX), 0, "it was not charged again for the answers");
+}
+
+#[test]
+fn who_has_a_full_bucket_can_read_the_longest_page() {
+    let kind = kind_of(Settings { resume_events: 1000, ..settings() });
+    let mut rig = Rig::with_events(kind, 10 * 64);
+    let asker = asker(&rig, 2);
+    let params = params::History {
+        entity: entity("room:a"),
+        before: None,
+        after: Some(0),
+        limit: Some(600),
+    };
+    let reply = Responder::request(&asker, "history", Some(RequestId::Number(1)));
+    assert_eq!(rig.take(ToEntity::History(params, reply)), nothing());
+    assert_eq!(rig.fetches.len(), 1);
 }
