@@ -92,9 +92,10 @@ check-words: ## Words of the glossary that a name uses in a second meaning
 	$(call header,words)
 	@python3 -B .ci/check-words.py
 
-check-docs: ## Documents: links and anchors lead somewhere, prose is wrapped
+check-docs: ## Documents: links and anchors lead somewhere, prose is wrapped, public items are documented
 	$(call header,documents)
 	@python3 .ci/check-docs.py
+	@python3 .ci/check-item-docs.py
 
 check-features: deps-tools
 	$(call header,features)

@@ -11,7 +11,6 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// The store could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "most fields are what their names say")]
 pub enum OpenError {
     /// The URL is not one that a store can be opened from.
     #[error("`store.url` {0}")]

@@ -38,7 +38,6 @@ const PUT: &str = "{ FOR $row IN $rows { UPSERT $row.id CONTENT $row RETURN NONE
 /// Why a database was not rewritten. No data is lost: the old files stay in use until the new ones
 /// are complete.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "its fields are what their names say")]
 pub enum RewriteError {
     /// It is not an embedded database on disk.
     #[error(
