@@ -189,7 +189,8 @@ impl Capabilities {
         grants: impl IntoIterator<Item = (S, Permissions)>,
     ) -> Result<Self, BadCapabilities> {
         let mut everywhere = Permissions::NONE;
-        let (mut exact, mut prefixes) = (Vec::new(), Vec::new());
+        let mut exact = Vec::new();
+        let mut prefixes = Vec::new();
         for (index, (pattern, permissions)) in grants.into_iter().enumerate() {
             if index == MAX_PATTERNS {
                 return Err(BadCapabilities::TooMany);
@@ -200,7 +201,8 @@ impl Capabilities {
                 Pattern::Prefix(prefix) => prefixes.push((Box::<str>::from(prefix), permissions)),
             }
         }
-        let (exact, prefixes) = (sorted(exact), sorted(prefixes));
+        let exact = sorted(exact);
+        let prefixes = sorted(prefixes);
         let mut lengths: Vec<u8> = prefixes.iter().map(|(prefix, _)| prefix.len() as u8).collect();
         lengths.sort_unstable();
         lengths.dedup();

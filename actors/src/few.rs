@@ -145,7 +145,8 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_map(steps in proptest::collection::vec((0u8..14, proptest::option::weighted(0.7, any::<u16>())), 0..60)) {
-            let (mut few, mut model) = (Few::new(), HashMap::new());
+            let mut few = Few::new();
+            let mut model = HashMap::new();
             let mut most = 0;
             for (key, value) in steps {
                 match value {

@@ -43,7 +43,8 @@ impl Notices {
         });
         let interval = &mut all[at].1;
         if now.since(interval.began) >= EVERY {
-            (interval.began, interval.written) = (now, 0);
+            interval.began = now;
+            interval.written = 0;
         }
         if interval.written < MOST {
             interval.written += 1;

@@ -54,8 +54,9 @@ impl PresenceChangeParts {
     /// without bound.
     pub fn split(self, most: usize) -> impl Iterator<Item = Self> {
         let Self { joined, updated, left, count } = self;
-        let (mut joined, mut updated, mut left) =
-            (joined.into_iter(), updated.into_iter(), left.into_iter());
+        let mut joined = joined.into_iter();
+        let mut updated = updated.into_iter();
+        let mut left = left.into_iter();
         std::iter::from_fn(move || {
             let mut part = Self { count, ..Self::default() };
             part.joined.extend(joined.by_ref().take(most));
@@ -120,7 +121,8 @@ impl Here {
         if self.by != session {
             self.others.change_if_any(|others| others.retain(|(other, _)| *other != session));
         } else if let Some((by, meta)) = self.others.change_if_any(Vec::pop).flatten() {
-            (self.by, self.shown.meta) = (by, meta);
+            self.by = by;
+            self.shown.meta = meta;
         }
     }
 
@@ -129,7 +131,11 @@ impl Here {
         let renamed =
             |session: &mut SessionKey| *session = if *session == from { to } else { *session };
         renamed(&mut self.by);
-        self.others.change_if_any(|others| others.iter_mut().for_each(|(other, _)| renamed(other)));
+        self.others.change_if_any(|others| {
+            for (other, _) in others {
+                renamed(other);
+            }
+        });
     }
 }
 

@@ -59,9 +59,15 @@ fn collect_references(value: &Value, into: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
             into.extend(members.get("$ref").and_then(Value::as_str).map(str::to_owned));
-            members.values().for_each(|value| collect_references(value, into));
+            for value in members.values() {
+                collect_references(value, into);
+            }
         }
-        Value::Array(items) => items.iter().for_each(|value| collect_references(value, into)),
+        Value::Array(items) => {
+            for value in items {
+                collect_references(value, into);
+            }
+        }
         _ => {}
     }
 }

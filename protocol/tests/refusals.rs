@@ -411,8 +411,9 @@ fn msgpack_beyond_json() {
     ];
     let pair =
         |key: &str, value: &[u8]| [&[0xa0 + key.len() as u8], key.as_bytes(), value].concat();
-    let (version, id, method) =
-        (pair("jsonrpc", b"\xa32.0"), pair("id", b"\x07"), pair("method", b"\xa4send"));
+    let version = pair("jsonrpc", b"\xa32.0");
+    let id = pair("id", b"\x07");
+    let method = pair("method", b"\xa4send");
     for (value, words, reason) in table {
         println!("{:02x?}", &value[..value.len().min(40)]);
         let params = [

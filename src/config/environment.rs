@@ -49,7 +49,8 @@ impl TextLayer {
     pub fn environment(
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> (Self, Vec<String>) {
-        let (mut entries, mut ignored) = (Vec::new(), Vec::new());
+        let mut entries = Vec::new();
+        let mut ignored = Vec::new();
         for (name, text) in variables {
             let Some(key) = name.strip_prefix(PREFIX) else { continue };
             let path: Vec<String> =

@@ -100,7 +100,8 @@ impl Default for SocketConfig {
 
 impl SocketConfig {
     pub(super) fn check(&self, problems: &mut Problems) {
-        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        let second = Duration::from_secs(1);
+        let hour = Duration::from_secs(3600);
         problems.at_least("socket.max_connections", self.max_connections, 1);
         problems.at_least("socket.max_pending", self.max_pending, 1);
         problems.at_least("socket.max_message_bytes", self.max_message_bytes, KIB);

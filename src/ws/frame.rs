@@ -85,7 +85,8 @@ mod tests {
     fn lengths_at_every_boundary() {
         for length in [0, 1, 125, 126, 65_535, 65_536, 100_000] {
             let payload = vec![b'x'; length];
-            let (mut text, mut binary) = (Vec::new(), Vec::new());
+            let mut text = Vec::new();
+            let mut binary = Vec::new();
             frame(CodecKind::Json, &payload, 0, &mut text);
             let (head, rest) = payload.split_at(length / 3);
             frame(CodecKind::MsgPack, head, rest.len(), &mut binary);

@@ -107,7 +107,8 @@ impl FrameGuard {
     }
 
     fn begin_frame(&mut self, length: u64, limits: FrameLimits) -> Result<(), CloseCode> {
-        let (first, opcode) = (self.header[0], self.header[0] & 0x0f);
+        let first = self.header[0];
+        let opcode = first & 0x0f;
         self.have = 0;
         self.payload = length;
         let fin = first & 0x80 != 0;

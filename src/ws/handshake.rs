@@ -36,8 +36,9 @@ impl Refused {
     pub fn note(&self, address: Option<IpAddr>) {
         CONNECTIONS_REFUSED.counter_with([self.reason]).increment(1);
         if let Some(left_out) = NOTICES.admit(self.reason, clock::mono()) {
-            let (reason, status, address) =
-                (self.reason, self.status.as_u16(), address.map(tracing::field::display));
+            let reason = self.reason;
+            let status = self.status.as_u16();
+            let address = address.map(tracing::field::display);
             tracing::info!(reason, status, address, left_out, why = %self.message, "a connection is refused");
         }
     }

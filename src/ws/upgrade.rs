@@ -64,8 +64,9 @@ impl Gate {
         proxies: TrustedProxies,
         rate: Keyed<IpAddr>,
     ) -> Arc<Self> {
-        let (open, by_address, shut) =
-            (AtomicUsize::new(0), dashmap::DashMap::new(), AtomicBool::new(false));
+        let open = AtomicUsize::new(0);
+        let by_address = dashmap::DashMap::new();
+        let shut = AtomicBool::new(false);
         Arc::new(Self {
             limits,
             origins,

@@ -281,7 +281,8 @@ fn a_refused_leave_leaves_all_the_same() {
     let mut rig = Rig::new(9, 9);
     rig.read("room:a");
     *rig.mailbox(0).room.borrow_mut() = 0;
-    let (action, reply) = (greenroom_protocol::params::PresenceAction::Leave, rig.line.reply(3, 1));
+    let action = greenroom_protocol::params::PresenceAction::Leave;
+    let reply = rig.line.reply(3, 1);
     rig.route("room:a", ToEntity::Presence { action, meta: None, user: "alice".into(), reply });
     assert_eq!(rig.line.take(), ["#1 overloaded entity"]);
     assert_eq!(
@@ -351,8 +352,10 @@ fn somebody(accounts: &Accounts, last: u8) -> Payer {
 
 #[test]
 fn waking_is_paid_for_and_what_is_awake_is_free() {
-    let (mut rig, accounts) = (Rig::new(99, 99), payers(2, 9));
-    let (greedy, other) = (somebody(&accounts, 1), somebody(&accounts, 2));
+    let mut rig = Rig::new(99, 99);
+    let accounts = payers(2, 9);
+    let greedy = somebody(&accounts, 1);
+    let other = somebody(&accounts, 2);
     let read = |rig: &mut Rig, id, to: &str, payer| {
         let reply = rig.line.paid_reply(0, id, payer);
         rig.route(to, ToEntity::Read(reply));
@@ -371,9 +374,11 @@ fn waking_is_paid_for_and_what_is_awake_is_free() {
 
 #[test]
 fn nobody_keeps_more_awake_than_its_share_and_the_last_places_are_for_others() {
-    let (mut rig, accounts) = (Rig::new(16, 99), payers(99, 16));
-    let (greedy, newcomer, other) =
-        (somebody(&accounts, 1), somebody(&accounts, 2), somebody(&accounts, 3));
+    let mut rig = Rig::new(16, 99);
+    let accounts = payers(99, 16);
+    let greedy = somebody(&accounts, 1);
+    let newcomer = somebody(&accounts, 2);
+    let other = somebody(&accounts, 3);
     let wake = |rig: &mut Rig, name: String, payer| {
         let reply = rig.line.paid_reply(0, 1, payer);
         rig.route(&name, ToEntity::Read(reply));
@@ -403,7 +408,9 @@ fn the_longest_unused_are_asked_to_make_room() {
         rig.now += 1;
         rig.read(&format!("room:{index}"));
     }
-    rig.host.started.iter().for_each(|(.., mailbox)| *mailbox.room.borrow_mut() = 99);
+    for (.., mailbox) in &rig.host.started {
+        *mailbox.room.borrow_mut() = 99;
+    }
     for index in 0..20 {
         rig.now += 1;
         rig.read(&format!("room:{index}"));

@@ -293,7 +293,8 @@ impl Dedupe {
         }
         let middle = last.len() / 2;
         let (_, &mut cut, _) = last.select_nth_unstable(middle);
-        let (horizon, outcomes) = (&mut self.horizon, &mut self.outcomes);
+        let horizon = &mut self.horizon;
+        let outcomes = &mut self.outcomes;
         self.clients.retain(|_, window| {
             let keep = window.last_seq() > cut || !may_go(window);
             if !keep {

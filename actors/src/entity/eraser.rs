@@ -104,8 +104,8 @@ impl Eraser {
     /// A message is to be erased; `elsewhere` tells whether other events may carry a body of it.
     pub(super) fn add(&mut self, erasure: &Erasure, elsewhere: bool) {
         let Erasure { message, by, purge } = *erasure;
-        let (through, snapshot) =
-            (if elsewhere { by } else { message }, if purge { by } else { 0 });
+        let through = if elsewhere { by } else { message };
+        let snapshot = if purge { by } else { 0 };
         let job = self.jobs.entry(message).or_insert(Job {
             by,
             asked: by,
@@ -114,8 +114,10 @@ impl Eraser {
             snapshot,
         });
         // One that is being erased already stays hidden, and is gone through again.
-        (job.asked, job.next, job.through, job.snapshot) =
-            (by, message, job.through.max(through), job.snapshot.max(snapshot));
+        job.asked = by;
+        job.next = message;
+        job.through = job.through.max(through);
+        job.snapshot = job.snapshot.max(snapshot);
     }
 
     /// Whether there is no room for another message.
@@ -175,7 +177,9 @@ impl Eraser {
             .jobs
             .iter_mut()
             .filter(|(_, job)| job.by <= durable && (from..=to).contains(&job.next));
-        let (mut jobs, mut done, mut snapshot) = (Vec::new(), Vec::new(), 0);
+        let mut jobs = Vec::new();
+        let mut done = Vec::new();
+        let mut snapshot = 0;
         for (message, job) in within {
             jobs.push((*message, job.asked));
             if job.through <= to {

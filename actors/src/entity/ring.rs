@@ -99,7 +99,8 @@ mod tests {
         fn gives_all_after_a_position_or_nothing(
             sizes in proptest::collection::vec(0usize..40, 0..40), start in 0u64..5, max_events in 0usize..12, max_bytes in 0usize..200, after in 0u64..60,
         ) {
-            let (mut ring, kind) = (Ring::new(), kind_of(Settings { ring_events: max_events, ring_bytes: max_bytes, ..settings() }));
+            let mut ring = Ring::new();
+            let kind = kind_of(Settings { ring_events: max_events, ring_bytes: max_bytes, ..settings() });
             let mut now = start;
             for size in sizes {
                 now += 1;

@@ -197,7 +197,8 @@ impl Shell {
                 self.step(now.mono, ports, |life, _, todo| life.flush_presence(todo));
             }
             Timer::End => {
-                let (entity, incarnation) = (self.life.id().clone(), self.incarnation);
+                let entity = self.life.id().clone();
+                let incarnation = self.incarnation;
                 let ended = ToDirectory::Ended { entity, incarnation, crashed: false };
                 ports.tell(&self.env.directory, self.life.id(), ended);
                 self.stop(ports);
@@ -248,7 +249,8 @@ impl Shell {
             ports.run(async move { Done::Rewritten(rewriting.written().await) });
         }
         if let Some(mark) = idle {
-            let (entity, incarnation) = (self.life.id().clone(), self.incarnation);
+            let entity = self.life.id().clone();
+            let incarnation = self.incarnation;
             let idle = ToDirectory::Idle { entity, incarnation, mark };
             ports.tell(&self.env.directory, self.life.id(), idle);
         }
@@ -284,7 +286,8 @@ impl Shell {
     }
 
     fn load(&mut self, barrier: bool, ports: &mut impl Ports) {
-        let (env, id) = (Rc::clone(&self.env), self.life.id().clone());
+        let env = Rc::clone(&self.env);
+        let id = self.life.id().clone();
         if !std::mem::take(&mut self.first_load) {
             env.begin_loading();
         }
@@ -305,7 +308,8 @@ impl Shell {
     /// Reads a page; paused subscriptions wait for their turn first, and give the thread a rest
     /// afterwards.
     fn read(&self, Fetch { page, purpose, out }: Fetch, ports: &mut impl Ports) {
-        let (env, id) = (Rc::clone(&self.env), self.life.id().clone());
+        let env = Rc::clone(&self.env);
+        let id = self.life.id().clone();
         ports.run(async move {
             let (page, turn) = match &purpose {
                 FetchFor::CatchUp(_) | FetchFor::Erase => {
@@ -354,7 +358,8 @@ impl Shell {
         }
         self.life.abandon();
         metrics::record_panic("entity");
-        let (entity, incarnation) = (self.life.id().clone(), self.incarnation);
+        let entity = self.life.id().clone();
+        let incarnation = self.incarnation;
         let ended = ToDirectory::Ended { entity, incarnation, crashed: true };
         self.env.directory.tell(self.life.id(), ended);
     }

@@ -48,7 +48,8 @@ impl Snapshots {
     /// `weight` returns. However large the state is, [`AT_THE_LATEST`] times `every` events are enough,
     /// because nothing can be deleted that no snapshot covers.
     pub(super) fn is_due(&self, seq: Seq, every: u64, weight: impl FnOnce() -> usize) -> bool {
-        let (share, whole) = (u64::from(self.share), u64::from(WHOLE));
+        let share = u64::from(self.share);
+        let whole = u64::from(WHOLE);
         let far = (seq - self.latest).saturating_mul(whole) >= every.saturating_mul(share);
         let late = || seq - self.latest >= every.saturating_mul(AT_THE_LATEST);
         far && (late()

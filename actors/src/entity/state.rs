@@ -125,7 +125,8 @@ impl Entity {
         let mut loaded = loaded;
         let kind = &nature.kind;
         let no_outcomes = || Dedupe::new(kind.dedupe_clients, kind.dedupe_ops);
-        let (tail, epoch) = (std::mem::take(&mut loaded.tail), loaded.epoch.take());
+        let tail = std::mem::take(&mut loaded.tail);
+        let epoch = loaded.epoch.take();
         let corrupt = |seq, error: serde_json::Error| Corrupt { seq, why: error.to_string() };
         let (mut behaviour, mut dedupe, snapshot_seq) = match &loaded.snapshot {
             Some(row) => {
@@ -136,7 +137,8 @@ impl Entity {
             None => (kind.behaviour().create(), Rare::default(), 0),
         };
         let mut ring = Rare::<Ring>::default();
-        let (mut seq, mut bytes) = (snapshot_seq, 0);
+        let mut seq = snapshot_seq;
+        let mut bytes = 0;
         for event in tail {
             if event.seq != seq + 1 {
                 return Err(Corrupt {

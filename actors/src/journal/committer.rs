@@ -143,7 +143,8 @@ impl Committer {
             && !left.is_zero()
             && self.waiting.len() + self.queue.len() < self.limits.batch_ops
         {
-            let (before, step) = (self.queue.len(), left.min(LINGER_STEP));
+            let before = self.queue.len();
+            let step = left.min(LINGER_STEP);
             (self.outside.pause)(step).await;
             left -= step;
             if self.queue.len() == before {
@@ -169,8 +170,8 @@ impl Committer {
             let rows = std::mem::take(&mut gathered.rows);
             let snapshots = std::mem::take(&mut gathered.snapshots);
             let trims = std::mem::take(&mut gathered.trims);
-            let (erasures, rewrites) =
-                (std::mem::take(&mut gathered.erasures), std::mem::take(&mut gathered.rewrites));
+            let erasures = std::mem::take(&mut gathered.erasures);
+            let rewrites = std::mem::take(&mut gathered.rewrites);
             let batch = Batch { fence, rows, snapshots, trims, erasures, rewrites };
             let committed = self.attempt(&batch, gathered.ops).await;
             if committed {

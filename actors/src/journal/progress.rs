@@ -118,10 +118,12 @@ mod tests {
             progress.end();
             progress.reach(10_001);
         });
-        let (mut last, mut ended) = (7, false);
+        let mut last = 7;
+        let mut ended = false;
         while let Some(news) = watch.next().await {
             assert!(news.through >= last && !ended, "{news:?} after {last}");
-            (last, ended) = (news.through, news.ended);
+            last = news.through;
+            ended = news.ended;
         }
         assert!(ended && last >= 10_000, "it ended at {last}");
         committer.await.unwrap();

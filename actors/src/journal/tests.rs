@@ -68,9 +68,11 @@ fn trim(name: &str, through: Seq, progress: &Arc<Progress>) -> ToJournal {
 
 #[test]
 fn an_entity_has_one_row_and_one_snapshot_in_a_batch() {
-    let (a, b) = (Progress::new(0).0, Progress::new(4).0);
+    let a = Progress::new(0).0;
+    let b = Progress::new(4).0;
     let mut gathered = Gathered::default();
-    let (earlier, later) = (snapshot("room:a", 1, &a), snapshot("room:a", 2, &a));
+    let earlier = snapshot("room:a", 1, &a);
+    let later = snapshot("room:a", 2, &a);
     for message in
         [event("room:a", 1, &a), event("room:b", 5, &b), event("room:a", 2, &a), earlier, later]
     {
@@ -97,7 +99,8 @@ fn an_entity_has_one_row_and_one_snapshot_in_a_batch() {
 
 #[test]
 fn what_belongs_to_an_ended_life_is_skipped() {
-    let (old, new) = (Progress::new(0).0, Progress::new(0).0);
+    let old = Progress::new(0).0;
+    let new = Progress::new(0).0;
     old.end();
     let mut gathered = Gathered::default();
     for message in [event("room:a", 1, &old), snapshot("room:a", 1, &old), event("room:a", 1, &new)]
@@ -189,7 +192,9 @@ impl Rig {
     }
 
     fn queue(&self, messages: impl IntoIterator<Item = ToJournal>) {
-        messages.into_iter().for_each(|message| self.journal.reserve().unwrap().send(message));
+        for message in messages {
+            self.journal.reserve().unwrap().send(message);
+        }
     }
 
     /// Lets the committer do all there is.
@@ -250,9 +255,12 @@ async fn lingering(linger: Duration, first: u64, late: u64) -> (usize, u64) {
     let (journal, queue) = Journal::channel(100);
     let limits = CommitterLimits { batch_ops: 40, batch_bytes: 100_000, linger };
     let (progress, seen) = Progress::new(0);
-    (1..=first).for_each(|seq| journal.reserve().unwrap().send(event("room:a", seq, &progress)));
+    for seq in 1..=first {
+        journal.reserve().unwrap().send(event("room:a", seq, &progress));
+    }
     let pauses = Arc::new(AtomicUsize::new(0));
-    let (counted, sender) = (Arc::clone(&pauses), journal.clone());
+    let counted = Arc::clone(&pauses);
+    let sender = journal.clone();
     let pause: Pause = Box::new(move |_| {
         let before = counted.fetch_add(1, Ordering::Relaxed) as u64;
         if before < late {

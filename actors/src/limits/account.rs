@@ -53,7 +53,8 @@ impl Tab {
 
     /// Takes tokens, not more than a full bucket holds, or says after which time they are there.
     fn take(&self, rate: Rate, cost: u32, now: u64) -> Result<(), Duration> {
-        let (price, most) = (time(rate, cost), now.saturating_add(time(rate, rate.burst.get())));
+        let price = time(rate, cost);
+        let most = now.saturating_add(time(rate, rate.burst.get()));
         let pay = |full: u64| Some(full.max(now) + price).filter(|full| *full <= most);
         match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay) {
             Ok(_) => Ok(()),

@@ -99,7 +99,8 @@ proptest! {
     /// Against the definition: a level that rises evenly up to the burst.
     #[test]
     fn a_bucket_does_as_defined(steps in prop::collection::vec((0..400u64, 1..6u32), 1..60)) {
-        let (per_second, burst) = (10, 4);
+        let per_second = 10;
+        let burst = 4;
         let bucket = Bucket::new(Rate::new(per_second, burst));
         let mut now = Mono::ZERO;
         // In thousandths of a token, of which a millisecond gives ten.

@@ -31,8 +31,11 @@ fn keeps_order_and_counts_bytes() {
 fn all_together_are_bounded_and_nothing_stays_counted() {
     let all = Outboxes::new(20);
     let of = || Outbox::new(crate::testing::session(1), 32, Rc::clone(&all));
-    let (greedy, modest) = (of(), of());
-    (0..3).for_each(|_| greedy.push(Bytes::from_static(b"1234567")));
+    let greedy = of();
+    let modest = of();
+    for _ in 0..3 {
+        greedy.push(Bytes::from_static(b"1234567"));
+    }
     assert!(
         all.are_full() && greedy.is_full() && !modest.is_full(),
         "it is not yet at its own limit"
@@ -209,7 +212,9 @@ fn several_large_answers_are_made_at_once_and_no_more() {
     let rig = Rig::new();
     rig.turn();
     assert_eq!(rig.outbox.standing(), Standing::Clear);
-    (0..queue::MAKING).for_each(|_| rig.outbox.making());
+    for _ in 0..queue::MAKING {
+        rig.outbox.making();
+    }
     assert!(rig.outbox.is_busy() && rig.outbox.standing() == Standing::Behind);
     rig.outbox.made();
     assert!(!rig.outbox.is_busy());

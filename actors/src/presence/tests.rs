@@ -139,12 +139,14 @@ fn a_crowd_passing_through_leaves_nothing_behind() {
 fn of_a_crowd_only_the_number_is_told() {
     let mut presence = Presence::new(100, 8);
     let enter = |presence: &mut Presence, slots: std::ops::Range<u32>| {
-        slots.for_each(|slot| {
+        for slot in slots {
             presence.enter(session(slot), &user(&format!("user-{slot:02}")), meta(slot)).unwrap();
-        });
+        }
     };
     let leave = |presence: &mut Presence, slots: std::ops::Range<u32>| {
-        slots.for_each(|slot| assert!(presence.leave(session(slot))));
+        for slot in slots {
+            assert!(presence.leave(session(slot)));
+        }
     };
     enter(&mut presence, 0..8);
     assert_eq!(changes(&mut presence).unwrap().joined.len(), 8);

@@ -56,7 +56,8 @@ impl Connecting {
         resuming: bool,
     ) -> Self {
         let presence = ahead.iter().filter(|(ask, _)| matches!(ask, Ask::Presence(_))).count();
-        let (open, subscriptions) = (ahead.len(), ahead.len() - presence);
+        let open = ahead.len();
+        let subscriptions = open - presence;
         Self {
             id,
             connected,
@@ -141,7 +142,9 @@ impl Connecting {
 
     /// The session has ended: nobody waits for what it asked.
     pub(super) fn discard(self) {
-        self.ahead.into_iter().for_each(|(_, reply)| reply.discard());
+        for (_, reply) in self.ahead {
+            reply.discard();
+        }
     }
 }
 

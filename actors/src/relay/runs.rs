@@ -73,7 +73,9 @@ impl Joined {
         joined.get_or_insert_with(|| {
             let frames = || signals.iter().filter_map(|signal| signal.frames.get(codec));
             let mut all = BytesMut::with_capacity(frames().map(Bytes::len).sum());
-            frames().for_each(|frame| all.extend_from_slice(frame));
+            for frame in frames() {
+                all.extend_from_slice(frame);
+            }
             all.freeze()
         })
     }

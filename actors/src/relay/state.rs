@@ -147,7 +147,9 @@ impl Relay {
     pub fn receive(&mut self, message: ToRelay) {
         match message {
             ToRelay::Parts { entity, parts } => {
-                parts.into_iter().for_each(|part| self.part(&entity, part));
+                for part in parts {
+                    self.part(&entity, part);
+                }
             }
             ToRelay::Answer(answer) => self.deliver(answer),
             ToRelay::AudienceForgotten { entity, ended } => {
@@ -378,7 +380,8 @@ impl Relay {
             self.metrics.events.increment(events);
             seat.outbox.push(frame);
         }
-        (sub.epoch, sub.last) = (epoch, seq);
+        sub.epoch = epoch;
+        sub.last = seq;
         sub.flow = if live { Flow::Live } else { Flow::Paused };
         // A presence change may have been left out while it read, and the socket have drained
         // meanwhile.

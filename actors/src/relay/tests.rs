@@ -134,7 +134,8 @@ impl Rig {
     fn caught_up_with(&self, spec: SubSpec, after: Seq, seq: Seq, live: bool, presence: bool) {
         let frame =
             (after + 1..=seq).flat_map(|seq| event(seq, 1).json.unwrap()).collect::<Vec<_>>();
-        let (frame, events) = (Some(frame.into()), seq - after);
+        let frame = Some(frame.into());
+        let events = seq - after;
         self.parts(vec![Part::CaughtUp {
             spec,
             frame,
@@ -193,7 +194,8 @@ fn got(seat: &Seat) -> Vec<String> {
 #[test]
 fn a_live_subscription_gets_events_once_and_in_order() {
     let mut rig = Rig::new();
-    let (a, b) = (rig.seat(), rig.seat());
+    let a = rig.seat();
+    let b = rig.seat();
     rig.joins(spec(&a, 1), 4);
     rig.parts(vec![events(5, 1), events(6, 1)]);
     rig.joins(spec(&b, 1), 6);
@@ -321,7 +323,8 @@ fn a_subscription_that_its_entity_has_replaced_ends_with_notice() {
 #[test]
 fn policies_differ_at_the_bound() {
     let rig = Rig::new();
-    let (strict, uninterested) = (rig.seat(), rig.seat());
+    let strict = rig.seat();
+    let uninterested = rig.seat();
     rig.joins(SubSpec { events: EventPolicy::Disconnect, ..spec(&strict, 1) }, 0);
     rig.joins(SubSpec { events: EventPolicy::None, ..spec(&uninterested, 1) }, 0);
     rig.parts(vec![events(1, LIMIT), events(2, 1)]);
@@ -332,7 +335,10 @@ fn policies_differ_at_the_bound() {
 #[test]
 fn signals_go_to_others_by_their_policy() {
     let rig = Rig::new();
-    let (sender, all, latest, none) = (rig.seat(), rig.seat(), rig.seat(), rig.seat());
+    let sender = rig.seat();
+    let all = rig.seat();
+    let latest = rig.seat();
+    let none = rig.seat();
     rig.joins(spec(&sender, 1), 0);
     rig.joins(spec(&all, 1), 0);
     rig.joins(SubSpec { signals: SignalPolicy::Latest, ..spec(&latest, 1) }, 0);
@@ -399,7 +405,9 @@ proptest! {
             if together {
                 rig.relay.borrow_mut().receive_all(messages.collect());
             } else {
-                messages.for_each(|message| rig.relay.borrow_mut().receive(message));
+                for message in messages {
+                    rig.relay.borrow_mut().receive(message);
+                }
             }
             all.push(seats.iter().map(|seat| got(seat)).collect());
         }
@@ -410,7 +418,8 @@ proptest! {
 #[test]
 fn what_gathers_is_written_at_once() {
     let rig = Rig::new();
-    let (sender, other) = (rig.seat(), rig.seat());
+    let sender = rig.seat();
+    let other = rig.seat();
     rig.joins(spec(&sender, 1), 0);
     rig.joins(spec(&other, 1), 0);
     let messages = (0..5).map(|number| signal_of(&sender, &rig.entity, number)).collect();
@@ -427,7 +436,8 @@ fn messages_in(frames: &VecDeque<bytes::Bytes>) -> usize {
 #[test]
 fn presence_that_was_left_out_comes_as_the_list() {
     let mut rig = Rig::new();
-    let (a, b) = (rig.seat(), rig.seat());
+    let a = rig.seat();
+    let b = rig.seat();
     rig.joins(SubSpec { presence: true, ..spec(&a, 1) }, 0);
     rig.joins(spec(&b, 1), 0);
     let change = || Part::Presence(Frames { json: Some(vec![0, 0, 0, 0].into()), msgpack: None });
@@ -462,7 +472,8 @@ fn only_what_is_put_into_an_outbox_counts_as_delivered() {
     let recorded = Recorded::default();
     metrics::with_local_recorder(&recorded, || {
         let mut rig = Rig::new();
-        let (a, deaf) = (rig.seat(), rig.seat());
+        let a = rig.seat();
+        let deaf = rig.seat();
         rig.joins(SubSpec { signals: SignalPolicy::Latest, ..spec(&a, 1) }, 0);
         rig.joins(
             SubSpec { events: EventPolicy::None, signals: SignalPolicy::None, ..spec(&deaf, 1) },
@@ -532,7 +543,9 @@ fn an_answer_that_comes_too_late_changes_nothing() {
 #[test]
 fn an_entity_that_begins_anew_is_told_who_is_present() {
     let mut rig = Rig::new();
-    let (here, lost, elsewhere) = (rig.seat(), rig.seat(), rig.seat());
+    let here = rig.seat();
+    let lost = rig.seat();
+    let elsewhere = rig.seat();
     for (seat, user) in [(&here, "alice"), (&lost, "bob"), (&elsewhere, "carol")] {
         seat.membership.belongs_to(Owner { user: user.into(), client: "c".into() });
     }
@@ -564,10 +577,12 @@ fn a_refused_enter_is_undone_unless_another_stands() {
         Responder::request(&asker, "presence", None)
             .noting(Noted::Enter(rig.entity.clone(), number))
     };
-    let (first, second) = (enter(), enter());
+    let first = enter();
+    let second = enter();
     first.send_error(crate::messages::overloaded("entity"));
     second.send_ok(&Empty {});
-    let (third, _) = (enter(), a.membership.leave(&rig.entity));
+    let third = enter();
+    let _ = a.membership.leave(&rig.entity);
     let fourth = enter();
     third.send_error(crate::messages::overloaded("entity"));
     let mut presences = Vec::new();
@@ -644,7 +659,9 @@ fn subscribes(rig: &mut Rig) -> Vec<SubscribeRequest> {
 fn leaving_ends_what_was_asked_for_before_it_alone() {
     let mut rig = Rig::new();
     let a = rig.seat();
-    [2, 3].iter().for_each(|number| a.membership.follow_by(&rig.entity, *number));
+    for number in [2, 3] {
+        a.membership.follow_by(&rig.entity, number);
+    }
     rig.joins(spec(&a, 2), 0);
     rig.parts(vec![Part::Left { session: a.key, through: 2 }]);
     assert_eq!(rig.relay.borrow().followers(&rig.entity).count(), 0);
@@ -660,7 +677,8 @@ fn leaving_ends_what_was_asked_for_before_it_alone() {
 #[test]
 fn a_new_name_of_the_log_is_asked_about() {
     let mut rig = Rig::new();
-    let (a, b) = (rig.seat(), rig.seat());
+    let a = rig.seat();
+    let b = rig.seat();
     rig.joins(spec(&a, 1), 0);
     let answer = testing::no_answer(b.key);
     rig.parts(vec![
@@ -747,7 +765,9 @@ fn connect_is_answered_first_and_once_all_its_subscriptions_are() {
 fn an_answer_counts_down_though_nobody_wants_to_see_it() {
     let rig = Rig::new();
     let a = rig.seat();
-    (0..2).for_each(|_| a.admission.asked());
+    for _ in 0..2 {
+        a.admission.asked();
+    }
     let (handle, _queue) = RelayHandle::channel(1);
     let asker = Arc::new(Asker::new(a.key, CodecKind::Json, encoder(), handle));
     for id in [None, Some(RequestId::Number(4))] {
@@ -811,7 +831,8 @@ impl Pair {
             Entity::wake(rig.entity.clone(), Arc::new(kind), encoder(), Loaded::default(), epoch())
                 .unwrap();
         let seats = [rig.seat(), rig.seat()];
-        let (to_relay, log) = (VecDeque::new(), Vec::new());
+        let to_relay = VecDeque::new();
+        let log = Vec::new();
         Self {
             rig,
             entity,

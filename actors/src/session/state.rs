@@ -219,7 +219,8 @@ impl Session {
             moderator,
         };
         let params::Send { entity, r#type, body, n, first_sent, if_seq, tag } = params;
-        let (r#type, tag) = (r#type.into(), tag.map(Into::into));
+        let r#type = r#type.into();
+        let tag = tag.map(Into::into);
         self.route(
             entity,
             ToEntity::Op(Box::new(OpRequest {

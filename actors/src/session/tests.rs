@@ -213,9 +213,12 @@ impl Rig {
         for (entity, message) in asked {
             let part = match message {
                 ToEntity::Subscribe(request) => {
-                    let (seq, snapshot, epoch) =
-                        (0, Some(RawJson::empty_object()), Epoch::from_bits(7));
-                    let (events, reason, presence) = (None, None, None);
+                    let seq = 0;
+                    let snapshot = Some(RawJson::empty_object());
+                    let epoch = Epoch::from_bits(7);
+                    let events = None;
+                    let reason = None;
+                    let presence = None;
                     let result = Subscribed {
                         entity: entity.clone(),
                         epoch: epoch.clone(),

@@ -123,8 +123,8 @@ fn events(seqs: std::ops::RangeInclusive<Seq>) -> Vec<EventRecord> {
 }
 
 fn row(name: &str, events: &[EventRecord]) -> JournalRow {
-    let (first, last) =
-        (events.first().expect("a row has events"), events.last().expect("a row has events"));
+    let first = events.first().expect("a row has events");
+    let last = events.last().expect("a row has events");
     JournalRow {
         entity: entity(name),
         epoch: epoch(),
@@ -135,7 +135,8 @@ fn row(name: &str, events: &[EventRecord]) -> JournalRow {
 }
 
 fn snapshot(name: &str, seq: Seq) -> SnapshotRow {
-    let (state, dedupe) = (raw(&format!(r#"{{"at":{seq}}}"#)), raw(&format!("[{seq}]")));
+    let state = raw(&format!(r#"{{"at":{seq}}}"#));
+    let dedupe = raw(&format!("[{seq}]"));
     SnapshotRow {
         entity: entity(name),
         epoch: epoch(),

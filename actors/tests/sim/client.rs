@@ -186,12 +186,18 @@ impl Client {
     pub fn disconnected(&mut self, wire: &Wire) {
         // That it is out may have been on its way.
         let uncertain = self.places.iter_mut().filter(|(entity, _)| self.rights.may_end(entity));
-        uncertain.for_each(|(_, place)| place.may_have_ended());
+        for (_, place) in uncertain {
+            place.may_have_ended();
+        }
         if self.connected {
             self.lost = Some(Loss { wire: Rc::clone(wire), attempts: 0 });
-            self.places.values_mut().for_each(Place::disconnected);
+            for place in self.places.values_mut() {
+                place.disconnected();
+            }
         } else {
-            self.places.values_mut().for_each(Place::not_answered);
+            for place in self.places.values_mut() {
+                place.not_answered();
+            }
         }
         self.connected = false;
         self.rights.disconnected();
@@ -202,15 +208,20 @@ impl Client {
             self.ends_watching(&entity, &mut follow);
             self.follows.insert(entity, follow);
         }
-        self.ops.iter_mut().for_each(Op::disconnected);
+        for op in &mut self.ops {
+            op.disconnected();
+        }
         self.heard = Heard::default();
         self.patience = Patience::default();
-        (self.said, self.goodbye, self.may_be_slow) = (0, false, false);
+        self.said = 0;
+        self.goodbye = false;
+        self.may_be_slow = false;
     }
 
     /// It does not want its session back.
     pub fn forget_session(&mut self) {
-        (self.session, self.lost) = (None, None);
+        self.session = None;
+        self.lost = None;
     }
 
     pub fn is_connected(&self) -> bool {

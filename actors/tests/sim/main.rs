@@ -33,7 +33,9 @@ fn every_seed_keeps_the_promises() {
     if let Some(seed) = number("SIM_SEED") {
         let mut world = World::new(seed, None);
         let outcome = world.run();
-        world.trace.iter().for_each(|line| println!("{line}"));
+        for line in &world.trace {
+            println!("{line}");
+        }
         return outcome.unwrap_or_else(|why| panic!("seed {seed}: {why}"));
     }
     let seeds = number("SIM_SEEDS").unwrap_or(if cfg!(debug_assertions) { 150 } else { 2000 });

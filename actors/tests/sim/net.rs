@@ -61,7 +61,9 @@ impl Link {
 
     /// Whatever held it holds it no more.
     pub fn heal(&mut self) {
-        (self.up_held, self.down_held, self.vanished) = (false, false, false);
+        self.up_held = false;
+        self.down_held = false;
+        self.vanished = false;
     }
 
     pub fn is_held(&self) -> bool {

@@ -50,7 +50,9 @@ macro_rules! counters {
         impl Seen {
             pub fn add(&mut self, other: &Self) {
                 $(self.$name += other.$name;)*
-                self.crashed_at.iter_mut().zip(other.crashed_at).for_each(|(sum, more)| *sum += more);
+                for (sum, more) in self.crashed_at.iter_mut().zip(other.crashed_at) {
+                    *sum += more;
+                }
             }
 
             /// What was met less often than `least`.
@@ -74,6 +76,8 @@ counters! {
 
 impl Seen {
     pub fn crashed(&mut self, waits: &[Wait]) {
-        waits.iter().for_each(|wait| self.crashed_at[*wait as usize] += 1);
+        for wait in waits {
+            self.crashed_at[*wait as usize] += 1;
+        }
     }
 }

@@ -224,9 +224,13 @@ impl SimStore {
             _ => dedupe.clone(),
         };
         if self.bug == Some(Bug::ErasedNowhere) {
-            batch.rewrites.iter_mut().for_each(|rewrite| rewrite.events.clear());
+            for rewrite in &mut batch.rewrites {
+                rewrite.events.clear();
+            }
         }
-        batch.snapshots.iter_mut().for_each(|row| row.dedupe = strip(&row.dedupe));
+        for row in &mut batch.snapshots {
+            row.dedupe = strip(&row.dedupe);
+        }
     }
 
     /// A planted bug: who has lost the lease takes it again and writes.

@@ -132,7 +132,9 @@ impl World {
     /// What happened, by all accounts.
     pub fn seen(&self) -> Seen {
         let mut seen = self.seen;
-        self.clients.iter().for_each(|client| seen.add(&client.stats));
+        for client in &self.clients {
+            seen.add(&client.stats);
+        }
         seen
     }
 
@@ -158,7 +160,8 @@ impl World {
 
     /// The checker knows what time it is.
     fn note_time(&mut self) {
-        (self.truth.now, self.truth.latest) = (self.clock.now(), self.clock.latest());
+        self.truth.now = self.clock.now();
+        self.truth.latest = self.clock.latest();
         let wall = self.wall();
         for client in &mut self.clients {
             client.tell_time(self.truth.now.mono, wall);
@@ -207,7 +210,9 @@ impl World {
                 self.truth.judge(&entity, from, &self.clients)?;
             }
         }
-        self.nodes.iter().try_for_each(|running| running.node.within_limits())?;
+        for running in &self.nodes {
+            running.node.within_limits()?;
+        }
         self.ledger.take_surprises().into_iter().next().map_or(Ok(()), Err)
     }
 }

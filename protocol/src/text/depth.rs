@@ -3,7 +3,10 @@
 /// How deep arrays and objects nest in JSON text: 0 for a scalar. Text that is no JSON gets some
 /// number, never a panic.
 pub fn depth(text: &str) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0usize, false, false);
+    let mut depth = 0usize;
+    let mut deepest = 0usize;
+    let mut in_string = false;
+    let mut escaped = false;
     for b in text.bytes() {
         if in_string {
             match b {

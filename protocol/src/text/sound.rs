@@ -71,7 +71,8 @@ pub fn check(text: &str) -> Result<(), Flaw> {
 /// escapes in it.
 fn string(text: &str, start: usize) -> Result<(&str, bool), Flaw> {
     let bytes = text.as_bytes();
-    let (mut at, mut escaped) = (start, false);
+    let mut at = start;
+    let mut escaped = false;
     loop {
         at += plain(&bytes[at..]);
         if bytes.get(at) != Some(&b'\\') {
@@ -125,7 +126,8 @@ fn number(text: &str) -> Result<usize, Flaw> {
     // A number of at most this length is within a double whatever its digits are, unless there is
     // an exponent.
     const SHORT: usize = 300;
-    let (mut len, mut exponent) = (0, false);
+    let mut len = 0;
+    let mut exponent = false;
     for byte in text.bytes() {
         match byte {
             b'0'..=b'9' | b'-' | b'+' | b'.' => {}

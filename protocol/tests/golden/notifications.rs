@@ -102,7 +102,8 @@ fn notifications() {
         Method::Reset,
         reset(SnapshotReason::EpochChanged),
     );
-    let (ended, reason) = (entity("room:lobby"), EndReason::Forbidden);
+    let ended = entity("room:lobby");
+    let reason = EndReason::Forbidden;
     notification(
         &mut golden,
         "unsubscribed",

@@ -149,7 +149,8 @@ fn requests() {
 /// Compares calls, and bodies by value: MessagePack keeps no JSON text, so that `1e300` may come
 /// back as `1e+300`.
 fn assert_same_call(got: &Call, want: &Call, name: &str) {
-    let (mut got, mut want) = (got.clone(), want.clone());
+    let mut got = got.clone();
+    let mut want = want.clone();
     for call in [&mut got, &mut want] {
         let body = match call {
             Call::Send(params) => &mut params.body,

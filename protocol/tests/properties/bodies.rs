@@ -94,7 +94,8 @@ fn close(a: &Value, b: &Value) -> bool {
             a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| close(a, b)))
         }
         (Value::Number(a), Value::Number(b)) if a.is_f64() && b.is_f64() => {
-            let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
+            let a = a.as_f64().unwrap();
+            let b = b.as_f64().unwrap();
             a == b || ((a - b) / a).abs() < 1e-14 || (a - b).abs() < f64::MIN_POSITIVE
         }
         _ => a == b,
@@ -117,7 +118,8 @@ fn what_rust_cannot_hold() {
     ];
     for (text, want) in table {
         let got = through(CodecKind::MsgPack, &RawJson::from_text(text).unwrap());
-        let (got_number, want_number) = (got.parse::<f64>(), serde_json::from_str::<f64>(want));
+        let got_number = got.parse::<f64>();
+        let want_number = serde_json::from_str::<f64>(want);
         match (got_number, want_number) {
             (Ok(got), Ok(want)) => assert_eq!(got.to_bits(), want.to_bits(), "{text}"),
             _ => assert_eq!(got.as_str(), want, "{text}"),

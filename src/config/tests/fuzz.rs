@@ -98,9 +98,15 @@ fn without_nulls(value: &mut Json) {
     match value {
         Json::Object(members) => {
             members.retain(|_, value| !value.is_null());
-            members.values_mut().for_each(without_nulls);
+            for value in members.values_mut() {
+                without_nulls(value);
+            }
         }
-        Json::Array(items) => items.iter_mut().for_each(without_nulls),
+        Json::Array(items) => {
+            for item in items {
+                without_nulls(item);
+            }
+        }
         _ => {}
     }
 }

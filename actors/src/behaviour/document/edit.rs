@@ -175,7 +175,8 @@ impl<'a> Edit<'a> {
     /// Takes all steps back.
     pub(super) fn roll_back(self) {
         const FITS: &str = "undone in reverse, each step meets the state that it left";
-        let (tree, work) = (self.tree, &mut 0);
+        let tree = self.tree;
+        let work = &mut 0;
         for step in self.undo.into_iter().rev() {
             match step {
                 Undo::Inserted { at } => {

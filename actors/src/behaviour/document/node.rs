@@ -268,7 +268,9 @@ impl From<Value> for Node {
                     measure: Measure::empty(),
                     elements: VecDeque::with_capacity(values.len()),
                 };
-                values.into_iter().for_each(|value| array.insert(array.len(), value.into()));
+                for value in values {
+                    array.insert(array.len(), value.into());
+                }
                 Self::Array(Rc::new(array))
             }
             Value::Object(values) => {

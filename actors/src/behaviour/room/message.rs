@@ -70,7 +70,8 @@ impl Message {
     }
 
     pub(super) fn edit(&mut self, body: RawJson, at: Millis) {
-        (self.body, self.erased) = (body, None);
+        self.body = body;
+        self.erased = None;
         self.edited_at = Some(at);
     }
 
@@ -82,7 +83,8 @@ impl Message {
 
     /// Keeps the message's place, and nothing of what it said.
     pub(super) fn delete(&mut self) {
-        (self.body, self.erased) = (RawJson::NULL, None);
+        self.body = RawJson::NULL;
+        self.erased = None;
         self.deleted = true;
         self.reactions = Reactions::default();
     }

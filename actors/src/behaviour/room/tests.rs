@@ -155,8 +155,8 @@ fn a_purge_reaches_what_the_state_has_forgotten() {
 fn what_an_erased_body_has_driven_out_does_not_come_back() {
     let config = Arc::new(RoomConfig { max_state_bytes: 2000, ..Default::default() });
     for edited in [false, true] {
-        let (small, large) =
-            (r#"{"text":"small"}"#.to_owned(), format!(r#"{{"text":"{}"}}"#, "x".repeat(1900)));
+        let small = r#"{"text":"small"}"#.to_owned();
+        let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(1900));
         let posted = if edited { &small } else { &large };
         let mut ops =
             vec![("post", small.clone()), ("post", small.clone()), ("post", posted.clone())];
@@ -164,12 +164,15 @@ fn what_an_erased_body_has_driven_out_does_not_come_back() {
             ops.push(("edit", format!(r#"{{"seq":3,"body":{large}}}"#)));
         }
         ops.push(("delete", r#"{"seq":3}"#.to_owned()));
-        let (mut room, mut again) = (Room::new(config.clone()), Room::new(config.clone()));
+        let mut room = Room::new(config.clone());
+        let mut again = Room::new(config.clone());
         for (seq, (r#type, body)) in (1..).zip(&ops) {
-            let (body, at) = (raw(body), 100 + seq);
+            let body = raw(body);
+            let at = 100 + seq;
             room.decide(&Op { r#type, body: &body, from: "alice", moderator: false, seq, at })
                 .unwrap();
-            let (from, r#type) = ("alice".into(), (*r#type).into());
+            let from = "alice".into();
+            let r#type = (*r#type).into();
             let event = EventRecord {
                 seq,
                 at,
@@ -337,7 +340,8 @@ fn the_size_is_near_the_snapshots() {
         stage.alice("post", &format!(r#"{{"text":"{}"}}"#, "x".repeat(i))).unwrap();
         let seq = stage.seq;
         stage.sends("bob", false, "react", &format!(r#"{{"seq":{seq},"emoji":"👍"}}"#)).unwrap();
-        let (size, real) = (stage.room.size(), stage.room.snapshot().len());
+        let size = stage.room.size();
+        let real = stage.room.snapshot().len();
         assert!(size.abs_diff(real) <= real / 2 + 64, "{size} for {real}");
     }
 }

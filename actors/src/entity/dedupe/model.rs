@@ -120,7 +120,8 @@ impl World {
     }
 
     fn execute(&mut self, client: usize, n: u64, word: Millis) {
-        let (seq, at) = (self.journal.len() as u64 + 1, self.now.max(self.dedupe.last_at()));
+        let seq = self.journal.len() as u64 + 1;
+        let at = self.now.max(self.dedupe.last_at());
         let event = EventRecord {
             seq,
             at,
@@ -180,9 +181,13 @@ impl World {
     /// The same after a restart, from a snapshot with the events after it.
     fn restarted(&self, scope: &Scope, events: usize) -> Self {
         let mut before = Dedupe::new(scope.max_clients, scope.max_ops);
-        self.journal[..events].iter().for_each(|event| before.record(event));
+        for event in &self.journal[..events] {
+            before.record(event);
+        }
         let mut dedupe = Dedupe::unpack(scope.max_clients, scope.max_ops, &before.pack()).unwrap();
-        self.journal[events..].iter().for_each(|event| dedupe.record(event));
+        for event in &self.journal[events..] {
+            dedupe.record(event);
+        }
         Self { dedupe, ..self.clone() }
     }
 }

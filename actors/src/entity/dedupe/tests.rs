@@ -159,7 +159,9 @@ fn what_an_earlier_version_packed_is_read() {
 #[test]
 fn smaller_bounds_hold_for_what_was_kept_under_larger_ones() {
     let mut dedupe = Dedupe::new(10, 10);
-    (1..=10).for_each(|n| dedupe.record(&event("alice", "a", n, n)));
+    for n in 1..=10 {
+        dedupe.record(&event("alice", "a", n, n));
+    }
     let mut dedupe = Dedupe::unpack(10, 3, &dedupe.pack()).unwrap();
     dedupe.record(&event("alice", "a", 11, 11));
     assert_eq!(dedupe.len(), 3);

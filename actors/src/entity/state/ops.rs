@@ -43,7 +43,8 @@ impl Entity {
             self.nature.metrics.refused(ErrorCode::Conflict);
             return self.put(Output::Refusal(reply, Box::new(error)), fx);
         }
-        let (seq, at) = (self.seq + 1, now.max(self.last_at));
+        let seq = self.seq + 1;
+        let at = now.max(self.last_at);
         let op = Op {
             r#type: &r#type,
             body: &body,
@@ -77,7 +78,8 @@ impl Entity {
                     tag,
                     result,
                 });
-                (self.seq, self.last_at) = (seq, at);
+                self.seq = seq;
+                self.last_at = at;
                 self.shared.forget();
                 let kind = &self.nature.kind;
                 self.dedupe.change(

@@ -92,7 +92,8 @@ impl Entity {
                     self.released = record.seq;
                     self.nature.metrics.acknowledged(fx.now.elapsed_since(since));
                     let ids = || {
-                        let (session, user) = (Some(reply.session()), Some(&*record.from));
+                        let session = Some(reply.session());
+                        let user = Some(&*record.from);
                         trail::Ids { session, user, n: record.n, seq: Some(record.seq) }
                     };
                     trail::at("released to its sender and the subscribers", &self.nature.id, ids);
@@ -164,7 +165,8 @@ impl Entity {
         fx: &mut Effects,
     ) {
         if let (Some(first), Some(last)) = (run.first(), run.last()) {
-            let (first, last) = (first.seq, last.seq);
+            let first = first.seq;
+            let last = last.seq;
             self.hide_in_run(run);
             let wants = self.people.audience.wants();
             if !wants.none() {
@@ -247,7 +249,8 @@ impl Entity {
         {
             return fx.answer(request.reply.error(refused));
         }
-        let (epoch, seq) = (self.epoch.clone(), self.released);
+        let epoch = self.epoch.clone();
+        let seq = self.released;
         self.with_people(|people| {
             people.audience.add(request.spec.session, request.spec.number, request.reply.codec());
         });
@@ -279,7 +282,8 @@ impl Entity {
     }
 
     fn live(&mut self, request: CatchUp, fx: &mut Effects) {
-        let (mut frame, mut count) = (Vec::new(), 0);
+        let mut frame = Vec::new();
+        let mut count = 0;
         if request.spec.events != EventPolicy::None {
             let Some(events) = self.ring.after(request.after.seq.min(self.released), self.released)
             else {

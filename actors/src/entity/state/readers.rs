@@ -148,7 +148,8 @@ impl Encoded {
         count: usize,
         append: impl Fn(usize, &mut Vec<u8>),
     ) -> Self {
-        let (mut bytes, mut starts) = (Vec::new(), Vec::with_capacity(count));
+        let mut bytes = Vec::new();
+        let mut starts = Vec::with_capacity(count);
         for index in 0..count {
             starts.push(bytes.len());
             append(index, &mut bytes);
@@ -188,9 +189,9 @@ mod tests {
     #[test]
     fn pages_are_for_the_furthest_behind() {
         let mut readers = Readers::new();
-        [at(1, 50), at(2, 90), at(3, 10), at(4, 20)]
-            .into_iter()
-            .for_each(|request| readers.add(request));
+        for request in [at(1, 50), at(2, 90), at(3, 10), at(4, 20)] {
+            readers.add(request);
+        }
         let mut order = Vec::new();
         while let Some((slot, _)) = next(&mut readers) {
             assert_eq!(next(&mut readers), None, "one page at a time");
@@ -218,9 +219,9 @@ mod tests {
     #[test]
     fn who_is_within_the_page_shares_it() {
         let mut readers = Readers::new();
-        [at(1, 9), at(2, 10), at(3, 15), at(4, 20), at(5, 21)]
-            .into_iter()
-            .for_each(|request| readers.add(request));
+        for request in [at(1, 9), at(2, 10), at(3, 15), at(4, 20), at(5, 21)] {
+            readers.add(request);
+        }
         let found = |readers: &mut Readers, bytes| {
             readers.within(11, 20, bytes).iter().map(|r| r.spec.session.slot).collect::<Vec<_>>()
         };
@@ -236,7 +237,9 @@ mod tests {
     #[test]
     fn a_reader_has_one_place_and_only_while_it_follows() {
         let mut readers = Readers::new();
-        [at(1, 5), at(2, 6), at(1, 7)].into_iter().for_each(|request| readers.add(request));
+        for request in [at(1, 5), at(2, 6), at(1, 7)] {
+            readers.add(request);
+        }
         let gone: Vec<_> = readers
             .forget(|request| request.spec.session.slot == 1)
             .iter()
@@ -275,7 +278,9 @@ mod tests {
         assert_eq!(readers.limit, 128, "the log ended there");
         readers.adapt(128, 1);
         assert_eq!(readers.limit, FEWEST_EVENTS);
-        (0..10).for_each(|_| readers.adapt(MOST_EVENTS, MOST_EVENTS));
+        for _ in 0..10 {
+            readers.adapt(MOST_EVENTS, MOST_EVENTS);
+        }
         assert_eq!(readers.limit, MOST_EVENTS);
     }
 

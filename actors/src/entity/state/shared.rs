@@ -52,10 +52,11 @@ mod tests {
     #[test]
     fn a_large_state_is_encoded_once_while_it_is_current() {
         let text = |byte: &str| RawJson::from_value(&byte.repeat(LARGE)).unwrap();
-        let (state, mut shared) = (text("a"), SharedState::default());
+        let state = text("a");
+        let mut shared = SharedState::default();
         for codec in CodecKind::ALL {
-            let (one, other) =
-                (shared.get(codec, &state).unwrap(), shared.get(codec, &state.clone()).unwrap());
+            let one = shared.get(codec, &state).unwrap();
+            let other = shared.get(codec, &state.clone()).unwrap();
             assert_eq!(one.as_ptr(), other.as_ptr());
             let mut alone = Vec::new();
             codec.encode_value(&state, &mut alone);

@@ -84,7 +84,9 @@ fn events_are_paid_for_before_they_are_read() {
     assert_eq!(rig.fetches.len(), 1, "nothing is read that was not paid for");
     assert_eq!(rig.take(subscribe(3, 190)), nothing(), "fewer than 64 events cost nothing more");
     let history = |id: i64| {
-        let (before, after, limit) = (None, Some(0), Some(130));
+        let before = None;
+        let after = Some(0);
+        let limit = Some(130);
         let params = params::History { entity: entity("room:a"), before, after, limit };
         ToEntity::History(
             params,

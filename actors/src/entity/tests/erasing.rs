@@ -134,7 +134,8 @@ impl Stage {
 
     fn crash(&mut self) {
         (self.entity, self.term) = Self::wake(&self.store, &self.kind);
-        (self.number, self.rewriting) = (0, None);
+        self.number = 0;
+        self.rewriting = None;
         self.queue.clear();
         self.reads.clear();
         let durable = self.entity.released();
@@ -149,7 +150,8 @@ impl Stage {
 
     fn send(&mut self, r#type: &str, message: Option<Seq>, body: &str) {
         let mut request = post("mod", None, "", self.line.reply(0, 1));
-        (request.r#type, request.body) = (r#type.into(), RawJson::from_text(body).unwrap());
+        request.r#type = r#type.into();
+        request.body = RawJson::from_text(body).unwrap();
         request.sender.moderator = true;
         self.entity.op(request, 5000, true, &mut self.fx);
         let Some(event) = &self.fx.event else { return };
@@ -174,7 +176,8 @@ impl Stage {
             event, erasure, snapshot, rewrite, parts, fetches, retries, erase_later, ..
         } = std::mem::replace(&mut self.fx, Effects::at(Mono::ZERO));
         assert!(retries.is_empty() && !erase_later, "nothing fails here");
-        let (id, progress) = (entity("room:a"), || Arc::clone(&self.progress));
+        let id = entity("room:a");
+        let progress = || Arc::clone(&self.progress);
         let epoch = self.entity.epoch().clone();
         self.queue.extend(event.map(|event| ToJournal::Event {
             entity: id.clone(),
@@ -221,7 +224,9 @@ impl Stage {
     fn commit(&mut self, most: usize) -> Result<(), TestCaseError> {
         let mut gathered = Gathered::default();
         let most = most.min(self.queue.len());
-        self.queue.drain(..most).for_each(|message| gathered.add(message));
+        for message in self.queue.drain(..most) {
+            gathered.add(message);
+        }
         if gathered.is_empty() {
             return Ok(());
         }
@@ -301,7 +306,8 @@ impl Stage {
                 self.entity.take(ToEntity::History(params, self.line.reply(0, 2)), &mut self.fx);
             }
             Step::Resume(back) => {
-                let (slot, seq) = (self.next_slot(), self.seq_back(back));
+                let slot = self.next_slot();
+                let seq = self.seq_back(back);
                 let after = Some(Position { epoch: epoch(), seq });
                 let request = SubscribeRequest {
                     spec: spec(slot, 1),
@@ -311,7 +317,8 @@ impl Stage {
                 self.entity.take(ToEntity::Subscribe(Box::new(request)), &mut self.fx);
             }
             Step::CatchUp(back) => {
-                let (slot, seq) = (self.next_slot(), self.seq_back(back));
+                let slot = self.next_slot();
+                let seq = self.seq_back(back);
                 let after = Position { epoch: epoch(), seq };
                 let request =
                     CatchUp { spec: spec(slot, 1), codec: CodecKind::Json, after, presence: false };
@@ -322,8 +329,8 @@ impl Stage {
             Step::Arrive(index) => self.arrive(index),
             Step::Snapshot => self.entity.snapshot(&mut self.fx),
             Step::Trim => {
-                let (progress, share) =
-                    (Arc::clone(&self.progress), Journal::channel(1).0.may_trim().unwrap());
+                let progress = Arc::clone(&self.progress);
+                let share = Journal::channel(1).0.may_trim().unwrap();
                 self.queue.extend(self.entity.trim().map(|trim| ToJournal::Trim {
                     trim,
                     share,

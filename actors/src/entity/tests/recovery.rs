@@ -63,7 +63,8 @@ impl Living {
 
     /// What has been written or asked for goes to the queue.
     fn queue(&mut self) {
-        let (entity, epoch) = (entity("room:a"), self.rig.entity.epoch().clone());
+        let entity = entity("room:a");
+        let epoch = self.rig.entity.epoch().clone();
         for event in self.rig.written.drain(..) {
             let text = event.to_text().into();
             let progress = Arc::clone(&self.progress);
@@ -87,7 +88,9 @@ impl Living {
 
     async fn commit(&mut self) {
         let mut gathered = Gathered::default();
-        self.queue.drain(..).for_each(|message| gathered.add(message));
+        for message in self.queue.drain(..) {
+            gathered.add(message);
+        }
         if gathered.is_empty() {
             return;
         }

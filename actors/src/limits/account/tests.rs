@@ -22,7 +22,8 @@ fn ms(ms: u64) -> Result<(), Refused> {
 
 #[test]
 fn a_tab_fills_evenly_and_can_be_overdrawn() {
-    let (tab, rate) = (Tab::default(), Rate::new(10, 3));
+    let tab = Tab::default();
+    let rate = Rate::new(10, 3);
     assert_eq!([(); 4].map(|()| tab.check(rate, 1, SECOND)), [Ok(()), Ok(()), Ok(()), ms(100)]);
     assert_eq!(
         tab.check(rate, 1, SECOND + SECOND / 10),
@@ -68,10 +69,8 @@ fn anonymous_users_of_one_address_are_one_payer() {
 #[test]
 fn waking_is_paid_by_the_user_and_by_the_address() {
     let accounts = accounts();
-    let (alice, bob) = (
-        accounts.payer(Some(&"alice".into()), address(1), Mono::ZERO),
-        accounts.payer(Some(&"bob".into()), address(1), Mono::ZERO),
-    );
+    let alice = accounts.payer(Some(&"alice".into()), address(1), Mono::ZERO);
+    let bob = accounts.payer(Some(&"bob".into()), address(1), Mono::ZERO);
     let kept: Vec<_> = [&alice, &alice, &alice, &bob]
         .map(|payer| payer.wake(false, Mono::at(1000)).unwrap())
         .into();
@@ -103,10 +102,8 @@ fn nobody_keeps_many_awake_and_few_are_left_to_everybody() {
 #[test]
 fn who_has_many_is_relieved_of_what_others_use() {
     let accounts = accounts();
-    let (busy, other) = (
-        accounts.payer(None, address(1), Mono::ZERO),
-        accounts.payer(Some(&"bob".into()), address(2), Mono::ZERO),
-    );
+    let busy = accounts.payer(None, address(1), Mono::ZERO);
+    let other = accounts.payer(Some(&"bob".into()), address(2), Mono::ZERO);
     let mut kept: Vec<_> =
         (0..15).map(|turn| busy.wake(false, Mono::at(turn * 1000)).unwrap()).collect();
     kept[0].offer(&other);
@@ -123,7 +120,8 @@ fn who_has_many_is_relieved_of_what_others_use() {
 fn accounts_are_kept_while_they_matter() {
     let clock = Clock::manual();
     clock.set(Mono::at(5000));
-    let (accounts, now) = (accounts().with_clock(clock), 5 * SECOND);
+    let accounts = accounts().with_clock(clock);
+    let now = 5 * SECOND;
     let acted_for = accounts.payer(None, address(1), Mono::ZERO);
     accounts.payer(None, address(2), Mono::ZERO).own.charge(100);
     drop(accounts.payer(Some(&"alice".into()), address(3), Mono::ZERO));
@@ -133,9 +131,9 @@ fn accounts_are_kept_while_they_matter() {
     drop((acted_for, kept));
     accounts.open.lock().unwrap().clean(now + 100 * SECOND);
     assert!(accounts.is_empty());
-    (0..3 * UNCLEANED).for_each(|user| {
+    for user in 0..3 * UNCLEANED {
         drop(accounts.payer(Some(&user.to_string().into()), address(1), Mono::ZERO));
-    });
+    }
     assert!(accounts.len() <= UNCLEANED + 1, "{}", accounts.len());
 }
 

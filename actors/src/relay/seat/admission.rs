@@ -144,12 +144,16 @@ mod tests {
     #[test]
     fn a_long_message_chokes_as_several() {
         let admission = admission();
-        (1..CHOKE_AFTER).for_each(|_| admission.over_limit(OVER_BYTES - 1));
+        for _ in 1..CHOKE_AFTER {
+            admission.over_limit(OVER_BYTES - 1);
+        }
         assert!(!admission.is_choked());
         admission.over_limit(0);
         assert!(admission.is_choked());
         assert!(admission.next_second() && !admission.is_choked());
-        (0..CHOKE_AFTER / 5).for_each(|_| admission.over_limit(4 * OVER_BYTES));
+        for _ in 0..CHOKE_AFTER / 5 {
+            admission.over_limit(4 * OVER_BYTES);
+        }
         assert!(admission.is_choked());
         assert!(admission.next_second() && !admission.next_second());
     }

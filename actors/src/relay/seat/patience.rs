@@ -136,11 +136,9 @@ impl Patience {
             return false;
         }
         self.answered = probe;
-        self.notices.iter_mut().flatten().filter(|notice| notice.probe <= probe).for_each(
-            |notice| {
-                notice.known.get_or_insert(now);
-            },
-        );
+        for notice in self.notices.iter_mut().flatten().filter(|notice| notice.probe <= probe) {
+            notice.known.get_or_insert(now);
+        }
         true
     }
 
@@ -148,7 +146,8 @@ impl Patience {
     /// `window_ms`.
     pub fn ignored(&mut self, now: Mono, after: u32, window_ms: u64) -> bool {
         if now.since(self.window_began) >= window_ms {
-            (self.window_began, self.ignored) = (now, 0);
+            self.window_began = now;
+            self.ignored = 0;
         }
         self.ignored += 1;
         self.ignored >= after
@@ -194,7 +193,9 @@ mod tests {
     fn only_what_is_sent_while_told_to_wait_counts() {
         let mut patience = Patience::default();
         // A thousand at once, none of which could know, whenever they are read.
-        (0..1000).for_each(|n| assert!(!patience.refuse(excess(10), Mono::at(n * 5)).ignored));
+        for n in 0..1000 {
+            assert!(!patience.refuse(excess(10), Mono::at(n * 5)).ignored);
+        }
         // It has read the first refusal. What follows may have been decided before.
         assert!(patience.answered(1, Mono::at(5000)));
         assert!(!patience.answered(1, Mono::at(5001)), "an answer counts once");
@@ -251,7 +252,9 @@ mod tests {
     #[test]
     fn who_answers_no_probe_is_forgiven_for_a_minute() {
         let mut patience = Patience::default();
-        (0..12_000).for_each(|n| assert!(!patience.refuse(excess(10), Mono::at(n * 5)).ignored));
+        for n in 0..12_000 {
+            assert!(!patience.refuse(excess(10), Mono::at(n * 5)).ignored);
+        }
         // As many as were told to come back by now are not counted.
         let ignored =
             (0..10_000).filter(|_| patience.refuse(excess(10), Mono::at(60_000)).ignored).count();

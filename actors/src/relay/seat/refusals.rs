@@ -91,8 +91,9 @@ mod tests {
 
     #[test]
     fn each_reason_is_told_at_once_and_then_once_a_second() {
-        let (mut refusals, a, b) =
-            (Refusals::default(), Some(entity("room:a")), Some(entity("room:b")));
+        let mut refusals = Refusals::default();
+        let a = Some(entity("room:a"));
+        let b = Some(entity("room:b"));
         let first =
             refusals.add("signal", a.clone(), limited("requests")).expect("the first is told");
         assert_eq!((&*first.method, &first.entity, first.count), ("signal", &a, 1));

@@ -89,8 +89,8 @@ impl Relay {
                 reply.noting(Noted::Read(entity.clone()))
             }
             PresenceAction::Enter => {
-                let (most, meta) =
-                    (rights.most_subscriptions, meta.clone().unwrap_or_else(RawJson::empty_object));
+                let most = rights.most_subscriptions;
+                let meta = meta.clone().unwrap_or_else(RawJson::empty_object);
                 let Some(number) = seat.membership.enter(&entity, meta, most) else {
                     let message =
                         format!("this session is present in {most} entities; leave one first");

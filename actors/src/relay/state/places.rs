@@ -31,9 +31,9 @@ impl Relay {
         match seat.membership.owner().filter(|_| park && self.parked.is_open()) {
             Some(owner) => {
                 // Whatever it asked for that is still on its way ends with this.
-                follows.iter().for_each(|entity| {
+                for entity in &follows {
                     self.directory.route_control(entity, ToEntity::Unfollow(seat.key, u32::MAX));
-                });
+                }
                 let evicted = self.parked.add(seat.key, owner.clone(), present, self.this_second());
                 self.leave(evicted);
             }
@@ -161,8 +161,8 @@ impl Relay {
                 again(seat.key, &owner.user, &present.meta);
             }
         }
-        self.parked
-            .present_in(entity)
-            .for_each(|(key, owner, present)| again(key, &owner.user, &present.meta));
+        for (key, owner, present) in self.parked.present_in(entity) {
+            again(key, &owner.user, &present.meta);
+        }
     }
 }

@@ -17,8 +17,9 @@ impl Relay {
             return self.signal(&entity, frames, *from, *key);
         }
         let Some(audience) = self.audiences.get(&entity) else { return };
-        let (mut joined, mut delivered, count) =
-            (Joined::default(), 0, u32::try_from(signals.len()).unwrap_or(u32::MAX));
+        let mut joined = Joined::default();
+        let mut delivered = 0;
+        let count = u32::try_from(signals.len()).unwrap_or(u32::MAX);
         for sub in audience.subs.iter().filter(|sub| sub.spec.signals != SignalPolicy::None) {
             let Some(seat) = self.seats.get(sub.spec.session) else { continue };
             let own = signals.iter().any(|signal| signal.from == sub.spec.session);

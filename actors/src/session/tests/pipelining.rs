@@ -8,7 +8,8 @@ use super::*;
 /// Room for 100 subscriptions, and for many requests.
 fn roomy() -> SessionBounds {
     let mut roomy = bounds();
-    (roomy.announced.max_subscriptions, roomy.announced.max_in_flight) = (100, 100);
+    roomy.announced.max_subscriptions = 100;
+    roomy.announced.max_in_flight = 100;
     roomy
 }
 

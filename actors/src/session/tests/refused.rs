@@ -32,26 +32,36 @@ impl Rig {
 #[test]
 fn a_burst_is_refused_and_forgiven() {
     let mut rig = exhausted();
-    (0..1000).for_each(|_| rig.ping(2000));
+    for _ in 0..1000 {
+        rig.ping(2000);
+    }
     assert_eq!(rig.closing(), None, "it could not know");
     assert!(rig.got().iter().all(|got| got == "#1 rate_limited requests"));
     // What was on its way arrives.
-    (0..1000).for_each(|_| rig.ping(2500));
+    for _ in 0..1000 {
+        rig.ping(2500);
+    }
     assert_eq!(rig.closing(), None);
 }
 
 #[test]
 fn who_goes_on_although_told_to_wait_is_closed() {
     let mut rig = exhausted();
-    (0..10).for_each(|_| rig.ping(2000));
+    for _ in 0..10 {
+        rig.ping(2000);
+    }
     rig.got();
     assert_eq!(rig.sweep(2000, 2000), ["probe 1"]);
     assert_eq!(rig.sweep(2000, 3000), [""; 0], "one is enough");
     rig.session().probed(1, Mono::at(3100));
-    (0..10).for_each(|_| rig.ping(5099));
+    for _ in 0..10 {
+        rig.ping(5099);
+    }
     rig.got();
     // Three may be those that were told to come back by now.
-    (0..5).for_each(|_| rig.ping(5100));
+    for _ in 0..5 {
+        rig.ping(5100);
+    }
     assert_eq!(rig.closing(), None);
     rig.ping(5100);
     assert_eq!(rig.closing(), Some(CloseCode::RateLimited));
@@ -60,11 +70,15 @@ fn who_goes_on_although_told_to_wait_is_closed() {
 #[test]
 fn who_has_not_read_it_is_not_blamed() {
     let mut rig = exhausted();
-    (0..100).for_each(|_| rig.ping(2000));
+    for _ in 0..100 {
+        rig.ping(2000);
+    }
     rig.got();
     assert_eq!(rig.sweep(2000, 2000), ["probe 1"]);
     // It has not answered, so it sent these before it knew.
-    (0..100).for_each(|_| rig.ping(6000));
+    for _ in 0..100 {
+        rig.ping(6000);
+    }
     assert_eq!(rig.closing(), None);
 }
 
@@ -116,9 +130,13 @@ fn signals_over_the_rate_of_bytes_are_held_against_who_goes_on() {
         abuse_window_ms: 10_000,
         ..bounds()
     });
-    (0..10).for_each(|_| drop(rig.tell("signal", SIGNAL, 2000)));
+    for _ in 0..10 {
+        drop(rig.tell("signal", SIGNAL, 2000));
+    }
     rig.knows(2000);
-    (0..100).for_each(|tenth| drop(rig.tell("signal", SIGNAL, 2000 + tenth * 100)));
+    for tenth in 0..100 {
+        drop(rig.tell("signal", SIGNAL, 2000 + tenth * 100));
+    }
     assert_eq!(rig.closing(), Some(CloseCode::RateLimited));
 }
 
@@ -145,7 +163,9 @@ fn requests_without_an_id_that_find_no_room_are_reported() {
 #[test]
 fn a_hint_says_when_to_repeat_what_found_no_room() {
     let mut rig = Rig::connected(bounds());
-    (0..3).for_each(|_| drop(rig.ask("read", r#"{"entity":"room:a"}"#)));
+    for _ in 0..3 {
+        drop(rig.ask("read", r#"{"entity":"room:a"}"#));
+    }
     rig.session().receive(
         br#"{"jsonrpc":"2.0","id":9,"method":"read","params":{"entity":"room:a"}}"#,
         at(2000),
@@ -165,7 +185,9 @@ fn a_hint_says_when_to_repeat_what_found_no_room() {
 #[test]
 fn a_flood_is_read_no_further_until_the_next_second() {
     let mut rig = exhausted();
-    (0..499).for_each(|_| rig.ping(2000));
+    for _ in 0..499 {
+        rig.ping(2000);
+    }
     assert!(rig.session().seat().is_read());
     rig.ping(2000);
     assert!(!rig.session().seat().is_read());

@@ -7,7 +7,8 @@ const NOTHING: &str = r#"{"token":"alice"}"#;
 
 fn roomy() -> SessionBounds {
     let mut roomy = bounds();
-    (roomy.announced.max_subscriptions, roomy.announced.max_in_flight) = (100, 100);
+    roomy.announced.max_subscriptions = 100;
+    roomy.announced.max_in_flight = 100;
     roomy
 }
 

@@ -150,10 +150,14 @@ fn a_peer_that_acknowledges_nothing_is_gone_whatever_it_took_before() {
 fn who_is_not_read_is_not_silent() {
     let mut rig = connected();
     let seat = Rc::clone(rig.session().seat());
-    (0..64).for_each(|_| seat.outbox.making());
+    for _ in 0..64 {
+        seat.outbox.making();
+    }
     rig.seconds(2, 300, 0);
     assert_eq!(rig.closing(), None);
-    (0..64).for_each(|_| seat.outbox.made());
+    for _ in 0..64 {
+        seat.outbox.made();
+    }
     rig.seconds(300, 361, 0);
     assert_eq!(rig.closing(), Some(CloseCode::PingTimeout));
 }

@@ -62,7 +62,8 @@ async fn what_no_snapshot_covers_is_not_deleted() {
     let refused = store.commit(&Batch { trims: trims.clone(), ..batch(1, 1) }).await;
     assert!(matches!(refused, Err(CommitError::Failed(why)) if why.contains("through 1")));
     assert_eq!(seqs(&store).await, [0; 0], "nothing of it is written");
-    let (state, dedupe) = (RawJson::NULL, RawJson::NULL);
+    let state = RawJson::NULL;
+    let dedupe = RawJson::NULL;
     let snapshot = SnapshotRow {
         entity: lobby(),
         epoch: Epoch::from_bits(1),

@@ -118,7 +118,8 @@ impl Client {
         result: &Subscribed,
         truth: &Truth,
     ) -> Result<(), String> {
-        let (entity, after) = (&params.entity, &params.after);
+        let entity = &params.entity;
+        let after = &params.after;
         let log = &truth.logs.0[entity];
         let what = format!("`{entity}` subscribed after {after:?}");
         match (&result.events, &result.snapshot, result.reason) {
@@ -200,7 +201,8 @@ impl Client {
 
     /// A subscription is over.
     pub(super) fn ends_watching(&mut self, entity: &EntityId, follow: &mut Follow) {
-        (follow.live, follow.crowd) = (None, None);
+        follow.live = None;
+        follow.crowd = None;
         for (user, count) in std::mem::take(&mut follow.lefts) {
             let most = self.lefts.entry((entity.clone(), user)).or_default();
             *most = count.max(*most);

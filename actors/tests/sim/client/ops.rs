@@ -77,7 +77,8 @@ impl Client {
     /// A new op of some kind that the entity's behaviour knows; not all of them can be accepted.
     pub fn new_op(&mut self, entity: &EntityId, rng: &mut fastrand::Rng) {
         let n = self.ops.len() as u64 + 1;
-        let (by, pad) = (&self.name, "x".repeat(rng.usize(..400)));
+        let by = &self.name;
+        let pad = "x".repeat(rng.usize(..400));
         let latest = self.seen(entity).saturating_sub(rng.u64(..3));
         let post = json!({"by": by, "n": n, "pad": pad});
         let (r#type, body) = match (entity.kind(), rng.u8(..8)) {
@@ -129,17 +130,17 @@ impl Client {
         op.attempts += 1;
         self.stats.ops += 1;
         if op.attempts == 1 {
-            (op.invoked, op.ulid) = (step, self.ulid.clone());
+            op.invoked = step;
+            op.ulid = self.ulid.clone();
             op.first_sent = self.says_when.then(|| self.now.1.saturating_add_signed(self.skew));
         }
-        let (entity, body, n, if_seq) = (op.entity.clone(), op.body.clone(), Some(op.n), op.if_seq);
         let call = Call::Send(params::Send {
-            entity,
+            entity: op.entity.clone(),
             r#type: op.r#type.into(),
-            body,
-            n,
+            body: op.body.clone(),
+            n: Some(op.n),
             first_sent: op.first_sent,
-            if_seq,
+            if_seq: op.if_seq,
             tag: None,
         });
         self.request(Asked::Send(index), &call)
@@ -175,8 +176,8 @@ impl Client {
         }
         self.stats.repeats += u64::from(sent.duplicate);
         op.answered = Some((truth.step, Outcome::Accepted(sent.seq)));
-        let (entity, seq) = (op.entity.clone(), sent.seq);
-        self.saw(&entity, seq);
+        let entity = op.entity.clone();
+        self.saw(&entity, sent.seq);
         Ok(())
     }
 

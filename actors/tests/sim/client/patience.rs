@@ -28,7 +28,8 @@ impl Patience {
 
     /// It answers a ping after this request.
     fn answers_ping(&mut self, latest: i64) {
-        (self.promised, self.before_pong) = (None, Some(latest));
+        self.promised = None;
+        self.before_pong = Some(latest);
     }
 
     fn refused(&mut self, id: i64, until: Option<u64>) -> Result<(), String> {

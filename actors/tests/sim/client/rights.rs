@@ -73,7 +73,9 @@ impl Rights {
     }
 
     pub fn disconnected(&mut self) {
-        (self.shown, self.answered, self.warned) = (Vec::new(), 0, false);
+        self.shown = Vec::new();
+        self.answered = 0;
+        self.warned = false;
     }
 
     /// It is told that its token ends soon.
@@ -162,7 +164,8 @@ impl Client {
 
     /// Shows its token with the request that is made next.
     pub(super) fn show_token(&mut self) -> String {
-        let (id, grant) = (self.next_id + 1, self.rights.wanted.clone());
+        let id = self.next_id + 1;
+        let grant = self.rights.wanted.clone();
         let expires = self.rights.lifetime.map(|lifetime| self.now.1 + lifetime);
         let token = grant.token(&self.name, expires);
         self.rights.shown.push(Shown { id, grant, expires });

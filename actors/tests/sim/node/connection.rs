@@ -133,7 +133,8 @@ impl Node {
         let before = connection.seat.admission.in_flight();
         let request = connection.wire.borrow_mut().up.pop_front();
         if let (true, Some(request)) = (self.verbose, &request) {
-            let (client, request) = (connection.client, String::from_utf8_lossy(request));
+            let client = connection.client;
+            let request = String::from_utf8_lossy(request);
             self.notes.push(format!("client {client} asks {request}"));
         }
         match request {
@@ -202,7 +203,8 @@ pub(super) struct Believes {
 impl Authenticate for Believes {
     fn authenticate(&self, token: Option<&str>, _: &str, now: u64) -> Result<Identity, WireError> {
         let mut parts = token.unwrap_or_default().split('|');
-        let (user, entities) = (parts.next().unwrap_or("nobody"), parts.next().unwrap_or_default());
+        let user = parts.next().unwrap_or("nobody");
+        let entities = parts.next().unwrap_or_default();
         let expires_at = parts.next().and_then(|end| end.parse().ok());
         if expires_at.is_some_and(|end: u64| end <= now) {
             return Err(WireError::new(ErrorCode::TokenExpired, "the token has expired"));

@@ -73,7 +73,8 @@ impl Host for Hosting<'_> {
             capacity: self.env.inbox,
             ended: false,
         }));
-        let (kind, env) = (Arc::clone(kind), Rc::clone(self.env));
+        let kind = Arc::clone(kind);
+        let env = Rc::clone(self.env);
         let shell = Shell::new(entity.clone(), kind, env, incarnation, after_crash, now);
         let proc = Proc::start(shell, self.shard, Rc::clone(&inbox), after_crash, self.now);
         *self.next += 1;
@@ -104,8 +105,13 @@ impl Host for Hosting<'_> {
         to: &Self::Mailbox,
         message: ToEntity,
     ) {
-        let (entity, inbox) = (entity.clone(), Rc::clone(to));
-        self.later.push(Later { entity, shard: self.shard, incarnation, inbox, message });
+        self.later.push(Later {
+            entity: entity.clone(),
+            shard: self.shard,
+            incarnation,
+            inbox: Rc::clone(to),
+            message,
+        });
     }
 
     fn stop(&mut self, to: &Self::Mailbox) -> bool {

@@ -26,7 +26,8 @@ fn pause(clock: Clock, due: Arc<AtomicU64>) -> Pause {
         let ms = u64::try_from(length.as_millis()).expect("pauses are short");
         let at = clock.mono().after(ms);
         due.store(at.since(Mono::ZERO), Ordering::Relaxed);
-        let (clock, due) = (clock.clone(), Arc::clone(&due));
+        let clock = clock.clone();
+        let due = Arc::clone(&due);
         Box::pin(std::future::poll_fn(move |_| {
             if clock.mono() < at {
                 return Poll::Pending;

@@ -51,11 +51,9 @@ impl Drain {
 impl Node {
     /// The server is told to stop. Without a deadline it must come to an end by itself.
     pub fn begin_drain(&mut self, with_deadline: bool, now: Now) {
-        let (directory, journal, forget) = (
-            self.directory.clone(),
-            self.writer.journal.clone(),
-            self.bug == Some(Bug::DrainWithoutBarrier),
-        );
+        let directory = self.directory.clone();
+        let journal = self.writer.journal.clone();
+        let forget = self.bug == Some(Bug::DrainWithoutBarrier);
         let asleep = Rc::new(Cell::new(false));
         let told = Rc::clone(&asleep);
         let flush = async move {
@@ -89,7 +87,8 @@ impl Node {
             if !flushed && drain.deadline.is_none_or(|deadline| now.mono < deadline) {
                 return Ok(None);
             }
-            (drain.flush, drain.ends) = (None, Some(now.mono + LAST_WORDS));
+            drain.flush = None;
+            drain.ends = Some(now.mono + LAST_WORDS);
             self.say_goodbye();
             if !flushed {
                 return Ok(Some(Drained::CutShort));

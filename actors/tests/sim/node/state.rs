@@ -52,14 +52,12 @@ impl Node {
         if let Some(wrong) = &self.wrong {
             return Err(wrong.clone());
         }
-        let (most, most_in_flight) =
-            (self.sizes.most_subscriptions as usize, self.sizes.most_in_flight);
+        let most = self.sizes.most_subscriptions as usize;
+        let most_in_flight = self.sizes.most_in_flight;
         for Connection { client, seat, .. } in self.connections.values() {
-            let (follows, present, in_flight) = (
-                seat.membership.follows().len(),
-                seat.membership.present().len(),
-                seat.admission.in_flight(),
-            );
+            let follows = seat.membership.follows().len();
+            let present = seat.membership.present().len();
+            let in_flight = seat.admission.in_flight();
             if follows > most || present > most || in_flight > most_in_flight {
                 return Err(format!(
                     "client {client} has {follows} subscriptions, {present} presence entries, {in_flight} in flight"

@@ -29,13 +29,13 @@ impl World {
         }
         for running in &self.nodes {
             running.node.store.set_way(Way::Open);
-            running
-                .node
-                .connections
-                .values()
-                .for_each(|connection| connection.wire.borrow_mut().heal());
+            for connection in running.node.connections.values() {
+                connection.wire.borrow_mut().heal();
+            }
         }
-        self.lines.iter().flatten().for_each(|(_, wire)| wire.borrow_mut().heal());
+        for (_, wire) in self.lines.iter().flatten() {
+            wire.borrow_mut().heal();
+        }
         let dial = self.clock.correct();
         for running in &mut self.nodes {
             running.node.dial = dial;
@@ -124,9 +124,15 @@ impl World {
             }
         }
         check_ops(&self.clients, &self.truth.logs)?;
-        self.truth.logs.0.iter().try_for_each(|(entity, log)| log.is_erased(entity, &self.disk))?;
-        self.nodes.iter().try_for_each(|running| running.node.agreement())?;
-        self.clients.iter_mut().for_each(Client::want_lists);
+        for (entity, log) in &self.truth.logs.0 {
+            log.is_erased(entity, &self.disk)?;
+        }
+        for running in &self.nodes {
+            running.node.agreement()?;
+        }
+        for client in &mut self.clients {
+            client.want_lists();
+        }
         self.rest()?;
         self.presence()
     }
@@ -176,7 +182,9 @@ impl World {
 
     /// Everybody leaves: everything must fall asleep, or somebody is still thought to be there.
     pub(super) fn leave(&mut self) -> Result<(), String> {
-        (0..self.clients.len()).for_each(|client| self.hang_up(client));
+        for client in 0..self.clients.len() {
+            self.hang_up(client);
+        }
         let mut sweeps = 0;
         for _ in 0..REST_STEPS {
             self.begin_step();

@@ -31,8 +31,9 @@ impl World {
             21 | 22 => self.drain(),
             23 => self.take_over(),
             _ => {
-                let newest = self.nodes.len().checked_sub(1);
-                newest.into_iter().for_each(|index| self.crash_node(index));
+                if let Some(newest) = self.nodes.len().checked_sub(1) {
+                    self.crash_node(newest);
+                }
             }
         }
     }
@@ -80,7 +81,9 @@ impl World {
         };
         let index =
             self.nodes.iter().position(|running| running.node.waits(false).iter().any(rare));
-        index.into_iter().for_each(|index| self.crash_node(index));
+        if let Some(index) = index {
+            self.crash_node(index);
+        }
     }
 
     /// A client gives its connection up: the node is told, or the wire breaks with what is on it,
@@ -123,7 +126,8 @@ impl World {
         let Some((_, wire)) = &self.lines[client] else { return };
         let kind = self.rng.u8(1..4);
         let mut wire = wire.borrow_mut();
-        (wire.up_held, wire.down_held) = (kind & 1 != 0, kind & 2 != 0);
+        wire.up_held = kind & 1 != 0;
+        wire.down_held = kind & 2 != 0;
         self.seen.wires_held += 1;
     }
 
@@ -189,7 +193,8 @@ impl World {
 
     /// The newest node is told to stop.
     pub(super) fn drain(&mut self) {
-        let (now, with_deadline) = (self.clock.now(), !self.resting && self.rng.bool());
+        let now = self.clock.now();
+        let with_deadline = !self.resting && self.rng.bool();
         if let Some(running) = self.nodes.last_mut().filter(|running| !running.node.is_draining()) {
             running.node.begin_drain(with_deadline, now);
             self.say("the node is told to stop".into());

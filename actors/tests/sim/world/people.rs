@@ -144,7 +144,8 @@ impl World {
             .collect();
         self.clients[client].shown =
             if running.term == self.newest { shown } else { std::collections::BTreeMap::new() };
-        let (first, codec) = (self.clients[client].connect(), self.clients[client].codec);
+        let first = self.clients[client].connect();
+        let codec = self.clients[client].codec;
         let wire = Link::with_first(first);
         running.node.accept(client, codec, &wire, now);
         self.lines[client] = Some((running.term, wire));
@@ -155,7 +156,8 @@ impl World {
             self.clients[client].disconnected(&wire);
             self.clients[client].forget_session();
             let mut wire = wire.borrow_mut();
-            (wire.client_gone, wire.left) = (true, true);
+            wire.client_gone = true;
+            wire.left = true;
         }
     }
 

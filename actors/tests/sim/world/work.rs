@@ -47,7 +47,9 @@ impl World {
                 let node = &mut self.nodes[index].node;
                 node.perform(step, now);
                 let notes = std::mem::take(&mut node.notes);
-                notes.into_iter().for_each(|note| self.say(note));
+                for note in notes {
+                    self.say(note);
+                }
             }
             Choice::Call(index, number, call, fresh) => self.advance(index, number, call, fresh),
             Choice::Frame(client) => self.deliver(client)?,
@@ -167,7 +169,8 @@ impl World {
 
     /// A directory shard of some node looks for idle entities.
     pub(super) fn sweep(&mut self) {
-        let (shard, now) = (self.rng.usize(..self.sizes.workers), self.clock.now());
+        let shard = self.rng.usize(..self.sizes.workers);
+        let now = self.clock.now();
         let count = self.nodes.len();
         if count > 0 {
             let index = self.rng.usize(..count);
@@ -178,7 +181,9 @@ impl World {
     pub(super) fn sweep_all(&mut self) {
         let now = self.clock.now();
         for running in &mut self.nodes {
-            (0..self.sizes.workers).for_each(|shard| running.node.perform(Step::Sweep(shard), now));
+            for shard in 0..self.sizes.workers {
+                running.node.perform(Step::Sweep(shard), now);
+            }
         }
     }
 }

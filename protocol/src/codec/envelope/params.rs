@@ -38,7 +38,8 @@ impl<'de> DeserializeSeed<'de> for Params<'_> {
 /// Reads the params of `method`; left out, they are `{}`.
 pub fn read(method: &str, params: Option<&RawValue>) -> Result<Call, WireError> {
     if !Call::METHODS.contains(&method) {
-        let (method, known) = (clip(method), Call::METHODS.join("`, `"));
+        let method = clip(method);
+        let known = Call::METHODS.join("`, `");
         return Err(WireError::new(
             ErrorCode::MethodNotFound,
             format!("no method `{method}`; there are `{known}`"),
@@ -61,7 +62,8 @@ fn explain(method: &str, text: &str) -> WireError {
     {
         Ok(_) => "the params do not fit the method".to_owned(),
         Err(error) => {
-            let (path, error) = (track.path().to_string(), error.to_string());
+            let path = track.path().to_string();
+            let error = error.to_string();
             // The place within the text means nothing to a caller whose library wrote it.
             let what = error.rsplit_once(" at line ").map_or(error.as_str(), |(what, _)| what);
             match path.as_str() {

@@ -38,7 +38,10 @@ impl<'de> Visitor<'de> for Envelope {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Request, A::Error> {
         let other = || A::Error::custom("not in one go");
-        let (mut version, mut id, mut method, mut call) = (None, None, None, None);
+        let mut version = None;
+        let mut id = None;
+        let mut method = None;
+        let mut call = None;
         while let Some(name) = map.next_key::<&str>()? {
             match name {
                 "jsonrpc" if version.is_none() => version = Some(map.next_value::<&str>()?),

@@ -53,7 +53,8 @@ impl<'a> Outline<'a> {
             _ => return None,
         };
         for _ in 0..members {
-            let (key, value) = (value(&mut rest)?, value(&mut rest)?);
+            let key = value(&mut rest)?;
+            let value = value(&mut rest)?;
             let name = to_json(key, 0);
             let slot = match name.as_deref() {
                 Ok(r#""id""#) => &mut self.id,

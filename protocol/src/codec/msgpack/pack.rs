@@ -122,7 +122,8 @@ impl Packer<'_> {
         self.count();
         let start = self.at + 1;
         let bytes = self.json.as_bytes();
-        let (mut end, mut plain) = (start, true);
+        let mut end = start;
+        let mut plain = true;
         while let Some(&byte) = bytes.get(end) {
             match byte {
                 b'"' => break,
