@@ -1,4 +1,4 @@
-//! What decides over ops: a pure state machine per kind.
+//! Behaviours: the pure state machines that decide what an op does.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,47 +15,46 @@ pub mod document;
 mod law;
 pub mod room;
 
-/// Work that is in the price of every op, beyond the reading of its body. A unit is about 3 ns: an
-/// element of an array moved, or part of one cloned. The sender of an op pays one more request of
-/// its rate for each time that this fits into its work.
+/// The work that the price of every op includes, beyond parsing its body. A unit is about 3 ns: one
+/// array element moved, or part of one cloned. The sender of an op pays one more request for each
+/// full multiple of this in the op's work.
 pub const ORDINARY_WORK: usize = 64 * 1024;
 
-/// An op, as its behaviour sees it.
+/// An op as its behaviour sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Op<'a> {
     /// The behaviour's name for the op.
     pub r#type: &'a str,
-    /// Its body: JSON that every parser reads alike ([`RawJson::check`]), within the kind's
-    /// `max_body_bytes`, not yet looked into.
+    /// JSON that every parser reads alike ([`RawJson::check`]), within the kind's `max_body_bytes`,
+    /// and not parsed yet.
     pub body: &'a RawJson,
     /// The sender's user.
     pub from: &'a str,
-    /// Whether the sender may act on what others wrote.
+    /// Whether the sender may change what others wrote.
     pub moderator: bool,
-    /// The seq that the event will have when the op is accepted.
+    /// The seq of the event, if the op is accepted.
     pub seq: Seq,
-    /// The time that the event will bear.
+    /// The event's time, if the op is accepted.
     pub at: Millis,
 }
 
 /// The op is accepted, and the state already has it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Accepted {
-    /// What the sender gets to know beyond the seq.
+    /// What the answer contains besides the seq.
     pub result: Option<RawJson>,
-    /// What it cost; see [`ORDINARY_WORK`].
+    /// In units of [`ORDINARY_WORK`].
     pub work: usize,
 }
 
-/// What an op has erased: the body that some message showed.
+/// What an op erases: the body of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Erases {
-    /// The message: the seq of the event that posted it.
+    /// The seq of the event that posted the message.
     pub message: Seq,
-    /// Whether other events may carry a body of it too, such as its edits.
+    /// Whether other events may contain a body of this message too, such as its edits.
     pub elsewhere: bool,
-    /// Whether stored snapshots are to forget it at once, and not only when the next one replaces
-    /// them.
+    /// Whether stored snapshots are replaced at once instead of when the next one is due.
     pub purge: bool,
 }
 
@@ -68,7 +67,7 @@ pub struct Rejection {
     pub reason: &'static str,
     /// What was wrong and what would be right.
     pub message: Cow<'static, str>,
-    /// What it cost up to the refusal; see [`ORDINARY_WORK`].
+    /// The work done before the refusal, in units of [`ORDINARY_WORK`].
     pub work: usize,
 }
 
@@ -78,7 +77,7 @@ impl Rejection {
         Self { code: ErrorCode::Rejected, reason, message: message.into(), work: 0 }
     }
 
-    /// The same after so much work.
+    /// The same refusal, after this much work.
     #[must_use]
     pub fn after(self, work: usize) -> Self {
         Self { work, ..self }
@@ -89,45 +88,43 @@ impl Rejection {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot restore the state at seq {seq}: {why}")]
 pub struct Corrupt {
-    /// Where in the log.
     pub seq: Seq,
-    /// What does not fit.
     pub why: String,
 }
 
 /// The logic of a kind.
 ///
-/// An event's body is its op's body. Law, property-tested: replaying the accepted events through
-/// [`apply`](Self::apply), from any snapshot on the way, gives the state that
-/// [`decide`](Self::decide) built. This holds also when events whose message is erased later have
-/// lost their body, all of them or some.
+/// An event's body is its op's body. A property test (`law.rs`) checks that replaying the accepted
+/// events through [`apply`](Self::apply), from any snapshot on the way, gives the state that
+/// [`decide`](Self::decide) built, even if some or all bodies that are erased later in the log are
+/// already missing.
 pub trait Behaviour: std::fmt::Debug {
     /// Accepts `op` and changes the state, or refuses it and changes nothing.
     ///
     /// # Errors
-    /// Why the op is refused.
+    /// If the op is refused.
     fn decide(&mut self, op: &Op<'_>) -> Result<Accepted, Rejection>;
 
-    /// Changes the state by an event that was accepted in the past.
+    /// Applies an event that was accepted in the past.
     ///
     /// # Errors
-    /// Where the event does not fit the state.
+    /// If the event does not fit the state.
     fn apply(&mut self, event: &EventRecord) -> Result<(), Corrupt>;
 
-    /// What `op` would erase if it were accepted, as far as its type and body tell.
+    /// What `op` would erase if it were accepted, judged by its type and body.
     fn erases(&self, _op: &Op<'_>) -> Option<Erases> {
         None
     }
 
-    /// The message whose body `event` carries, and how large it is.
+    /// The message whose body `event` contains, and the body's size.
     fn carries(&self, _event: &EventRecord) -> Option<Erased> {
         None
     }
 
-    /// The state, as subscribers get it and as the store keeps it.
+    /// The state as it is sent to subscribers and stored.
     fn snapshot(&self) -> RawJson;
 
-    /// Roughly how many bytes a snapshot takes, without making one. O(1).
+    /// The approximate size of a snapshot in bytes, without making one. O(1).
     fn size(&self) -> usize;
 }
 
@@ -142,10 +139,9 @@ pub enum BehaviourName {
 }
 
 impl BehaviourName {
-    /// All of them.
     pub const ALL: [Self; 2] = [Self::Room, Self::Document];
 
-    /// The name, as configurations and the store have it.
+    /// The name in configuration files and in the store.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Room => "room",
@@ -153,7 +149,7 @@ impl BehaviourName {
         }
     }
 
-    /// The behaviour that has ops of this type. No two have one in common.
+    /// The behaviour that has ops of this type. Behaviours have no op types in common.
     pub fn by_op(r#type: &str) -> Option<Self> {
         match r#type {
             "post" | "edit" | "delete" | "react" | "purge" => Some(Self::Room),
@@ -162,7 +158,7 @@ impl BehaviourName {
         }
     }
 
-    /// The behaviour with the default of every setting.
+    /// The behaviour with default settings.
     pub fn with_defaults(self) -> BehaviourConfig {
         match self {
             Self::Room => BehaviourConfig::Room(Arc::default()),
@@ -177,18 +173,17 @@ impl std::fmt::Display for BehaviourName {
     }
 }
 
-/// Which behaviour a kind has, with its settings.
+/// A kind's behaviour with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "behaviour", rename_all = "lowercase")]
 pub enum BehaviourConfig {
-    /// A chat room. Each room keeps a pointer to its settings.
+    /// Every room keeps a pointer to its settings.
     Room(Arc<room::RoomConfig>),
     /// A JSON document.
     Document(document::DocumentConfig),
 }
 
 impl BehaviourConfig {
-    /// The behaviour's name.
     pub fn name(&self) -> BehaviourName {
         match self {
             Self::Room(_) => BehaviourName::Room,
@@ -196,7 +191,7 @@ impl BehaviourConfig {
         }
     }
 
-    /// Notes what would keep the behaviour from working.
+    /// Reports settings with which the behaviour could not work.
     pub(crate) fn check(&self, problems: &mut Problems) {
         match self {
             Self::Room(config) => config.check(problems),
@@ -204,7 +199,7 @@ impl BehaviourConfig {
         }
     }
 
-    /// The state of an entity that has no events yet.
+    /// The state of an entity without events.
     pub fn create(&self) -> Box<dyn Behaviour> {
         match self {
             Self::Room(config) => Box::new(room::Room::new(Arc::clone(config))),
@@ -212,7 +207,7 @@ impl BehaviourConfig {
         }
     }
 
-    /// Whether a moderator may do this op without the permission `send`.
+    /// Whether moderators may send this op without the permission `send`.
     pub fn is_for_moderators(&self, op: &str) -> bool {
         match self {
             Self::Room(_) => room::FOR_MODERATORS.contains(&op),
@@ -220,7 +215,7 @@ impl BehaviourConfig {
         }
     }
 
-    /// The state that `snapshot` shows.
+    /// The state of which `state` is a snapshot.
     ///
     /// # Errors
     /// If `state` is not a snapshot of this behaviour.

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_being_made_counts_and_the_last_part_is_for_newcomers() {
+    fn answers_being_made_count_and_the_last_part_is_for_newcomers() {
         let budget = Budget::new(800);
         budget.holds(500);
         let behind = Reservation::new(&budget, 200, Standing::Behind).unwrap();

@@ -1,9 +1,9 @@
-//! The directory: from an entity's name to its actor, one shard per worker thread.
+//! The directory: maps the names of entities to their actors, with one shard per worker thread.
 //!
-//! * Owns: the map from entity to address for the entities that hash to its thread. There is no
-//!   global map, and no lock except on the messages that wait behind a full queue.
-//! * Receives: [`ToDirectory`](crate::messages::ToDirectory) through a bounded channel; at its
-//!   bound requests are answered `overloaded`, and control messages (a session has gone, a
+//! * Owns: the addresses of the entities that hash to its thread. There is no global map, and the
+//!   only lock protects messages that wait behind a full queue.
+//! * Receives: [`ToDirectory`](crate::messages::ToDirectory) through a bounded channel. When it is
+//!   full, requests are answered `overloaded`, and control messages (a session has ended, a
 //!   subscription reads on) wait.
 //! * Wakes entities on demand, a limited number at a time, and puts idle ones to sleep.
 //! * When an entity's actor ends by itself or crashes, it notifies its shard. The shard forgets the
@@ -20,8 +20,8 @@ pub use slots::{Host, Slots, Undelivered};
 /// A shard's bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct DirectoryLimits {
-    /// Entities awake at once on this shard.
+    /// The number of entities that can be awake on this shard.
     pub max_awake: usize,
-    /// Entities that load, or wait for their turn to, at once on this shard.
+    /// The number of entities on this shard that can be loading or waiting to load.
     pub max_loading: usize,
 }

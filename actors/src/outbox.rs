@@ -1,15 +1,15 @@
 //! A session's queue of encoded frames on the way to its socket.
 //!
-//! Owned by one thread: the relay and the session push, the socket's pump takes. Bounded in bytes:
-//! events past the bound pause their subscription and are read from the journal later, signals drop
-//! an older signal, replies are always taken: their bytes were reserved before they were made, and
-//! no more requests are read while the outbox is over its bound or several large answers are being
-//! made.
+//! Lives on one thread: the relay and the session push frames, the pump takes them. Its size in
+//! bytes is bounded. Beyond the bound, events pause their subscription and are read from the
+//! journal later, and a signal replaces older signals. Replies are always accepted, because their
+//! bytes were reserved before they were made; no more requests are read while the outbox is over
+//! its bound or several large answers are being made.
 //!
-//! [`queue`] is the queue itself, [`waiting`] what the pump waits for. An [`Outbox`] ties the two
-//! together: it changes the queue, and wakes the pump if the news are for it. While the relay works
-//! off a batch ([`Outboxes::begin_batch`]) it does not wake a pump that waits for frames, but notes
-//! its session; at the end of the batch the relay writes to those sockets itself
+//! [`queue`] is the queue itself, [`waiting`] knows what the pump waits for. An [`Outbox`] connects
+//! the two: it changes the queue, and wakes the pump if the change concerns it. While the relay
+//! handles a batch ([`Outboxes::begin_batch`]), a pump that waits for frames is not woken; its
+//! session is noted instead. At the end of the batch the relay writes to those sockets itself
 //! ([`Outbox::flush`]), which is cheaper than a turn of the pump (docs/adr/0018).
 
 use std::cell::{Cell, RefCell};
@@ -32,42 +32,43 @@ mod waiting;
 
 pub use waiting::Waiting;
 
-/// Frames that [`Outbox::flush`] writes at once.
+/// The number of frames that [`Outbox::flush`] writes at once.
 const FLUSH_FRAMES: usize = 16;
 
-/// What the outboxes of a thread share: bytes that they may hold together, and the relay's batch.
+/// The state that the outboxes of a thread share: their total size, and the relay's batch.
 #[derive(Debug)]
 pub struct Outboxes {
     used: Cell<usize>,
     budget: Arc<Budget>,
-    /// While the relay works off a batch: whose pump waits for frames and has got some.
+    /// `Some` while the relay handles a batch: the sessions that received frames and whose pumps
+    /// wait for them.
     batch: RefCell<Option<Vec<SessionKey>>>,
 }
 
 impl Outboxes {
-    /// Nothing of `limit` bytes is used yet.
+    /// `limit` is the total size in bytes.
     pub fn new(limit: usize) -> Rc<Self> {
         Rc::new(Self { used: Cell::new(0), budget: Budget::new(limit), batch: RefCell::default() })
     }
 
-    /// Whether the limit is reached: requests for something large are refused, and events pause
+    /// Whether the limit is reached. Then requests with large answers are refused, and events pause
     /// sooner.
     pub fn are_full(&self) -> bool {
         self.budget.is_full()
     }
 
-    /// Bytes that wait for sockets, those being written and answers being made included.
+    /// The total size, including frames being written and answers being made.
     pub fn used(&self) -> usize {
         self.budget.used()
     }
 
-    /// What answers reserve their bytes from.
+    /// The budget from which answers reserve their bytes.
     pub fn budget(&self) -> &Arc<Budget> {
         &self.budget
     }
 
-    /// From now on a pump that waits for frames is not woken for them: its session is noted, for
-    /// [`Outbox::flush`]. `spare` is an empty vector, which is used for the notes.
+    /// Begins a batch: sessions whose pump waits for frames are noted for [`Outbox::flush`] instead
+    /// of being woken. `spare` is an empty vector to be reused for them.
     pub fn begin_batch(&self, spare: Vec<SessionKey>) {
         self.batch.replace(Some(spare));
     }
@@ -77,7 +78,7 @@ impl Outboxes {
         self.batch.take().unwrap_or_default()
     }
 
-    /// Notes `key` if there is a batch; otherwise false.
+    /// Notes `key` during a batch; otherwise returns false.
     fn note(&self, key: SessionKey) -> bool {
         let mut batch = self.batch.borrow_mut();
         batch.as_mut().map(|noted| noted.push(key)).is_some()
@@ -99,43 +100,42 @@ impl Outboxes {
 
 /// The socket of an outbox.
 pub trait Sink {
-    /// Writes what the socket takes at once, in order; none if it takes nothing now, or has failed.
-    /// The pump finds out which.
+    /// Writes as much as the socket takes at once, in order. `None` if it takes nothing now or has
+    /// failed; the pump finds out which.
     fn try_write(&self, frames: &[IoSlice<'_>]) -> Option<usize>;
 
-    /// For how long, in ms, the peer's system has acknowledged nothing although it was sent
-    /// something; 0 where that is not known.
+    /// For how long, in ms, the peer's system has not acknowledged what it was sent; 0 if that is
+    /// not known.
     fn unanswered_ms(&self) -> u64 {
         0
     }
 }
 
-/// See the module's head.
+/// See the module's documentation.
 pub struct Outbox {
     key: SessionKey,
     queue: RefCell<Queue>,
     pump: RefCell<Pump>,
 }
 
-/// What became of pushed signals.
+/// The outcome of pushed signals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SignalPush {
-    /// How many wait for the socket now that did not before.
+    /// The number added to the queue.
     pub queued: u64,
-    /// How many took the place of an older one.
+    /// The number that replaced an older one.
     pub replaced: u64,
-    /// How many were dropped, of those that waited or of these.
+    /// The number dropped, queued and pushed ones together.
     pub dropped: u64,
 }
 
 impl Outbox {
-    /// An empty outbox of session `key`, bounded at `limit` bytes, and together with `all` of its
-    /// thread.
+    /// An empty outbox of session `key` with its own limit in bytes; `all` are those of its thread.
     pub fn new(key: SessionKey, limit: usize, all: Rc<Outboxes>) -> Self {
         Self { key, queue: RefCell::new(Queue::new(limit, all)), pump: RefCell::default() }
     }
 
-    /// Changes the queue, and wakes the pump if that has to know.
+    /// Changes the queue, and wakes the pump if the change concerns it.
     fn change(&self, change: impl FnOnce(&mut Queue) -> News) {
         let mut queue = self.queue.borrow_mut();
         let news = change(&mut queue);
@@ -154,12 +154,12 @@ impl Outbox {
         }
     }
 
-    /// Bytes waiting that the pump has not taken.
+    /// The size of the frames that the pump has not taken.
     pub fn bytes(&self) -> usize {
         self.queue.borrow().bytes()
     }
 
-    /// Whether anything waits for the socket, taken by the pump or not.
+    /// Whether any frames are unwritten, including those that the pump has taken.
     pub fn is_waiting(&self) -> bool {
         self.queue.borrow().unwritten() > 0
     }
@@ -169,55 +169,55 @@ impl Outbox {
         self.queue.borrow().is_full()
     }
 
-    /// Whether the client has taken all that it has asked for.
+    /// Whether the client has received everything that it requested.
     pub fn standing(&self) -> Standing {
         self.queue.borrow().standing()
     }
 
-    /// Whether there is room for any answer at all, over all outboxes of the thread.
+    /// Whether the outboxes of the thread have space for another answer.
     pub fn has_space(&self) -> bool {
         let queue = self.queue.borrow();
         queue.all().budget.has_space(1, queue.standing())
     }
 
-    /// An answer that may be large is asked for.
+    /// Counts an answer that may be large as being made.
     pub fn making(&self) {
         self.queue.borrow_mut().making();
     }
 
-    /// It is here, or never will be.
+    /// Counts one of these answers as arrived, or as never arriving.
     pub fn made(&self) {
         self.change(Queue::made);
     }
 
-    /// Whether so many large answers are being made that no more should be asked for.
+    /// Whether no more requests should be read because several large answers are being made.
     pub fn is_busy(&self) -> bool {
         self.queue.borrow().is_busy()
     }
 
-    /// Counts bytes of an answer that is being gathered outside of the queue.
+    /// Counts the bytes of an answer that is being collected outside the queue.
     pub fn set_aside(&self, bytes: usize) {
         self.queue.borrow_mut().set_aside(bytes);
     }
 
-    /// Counts them no more.
+    /// Stops counting them.
     pub fn take_aside(&self, bytes: usize) {
         self.queue.borrow_mut().take_aside(bytes);
     }
 
-    /// Queues a frame that must arrive. The caller asks [`is_full`](Self::is_full) first where it
-    /// has a choice.
+    /// Queues a frame that must arrive. Callers that can do without check
+    /// [`is_full`](Self::is_full) first.
     pub fn push(&self, bytes: Bytes) {
         self.change(|queue| queue.push(bytes, Class::Kept));
     }
 
-    /// Queues a frame before all others: the answer that the rest was held for.
+    /// Queues the answer for which the others were held, before all of them.
     pub fn push_first(&self, bytes: Bytes) {
         self.change(|queue| queue.push_first(bytes));
     }
 
-    /// Queues the frames of `count` signals; with `latest` it is one, and takes the place of a
-    /// waiting one with the same key.
+    /// Queues the frames of `count` signals. With `latest` it is one signal, and replaces a queued
+    /// one with the same key.
     pub fn push_signals(&self, bytes: Bytes, count: u32, latest: Option<u64>) -> SignalPush {
         let mut queue = self.queue.borrow_mut();
         let (outcome, news) = queue.push_signals(bytes, count, latest);
@@ -225,54 +225,53 @@ impl Outbox {
         outcome
     }
 
-    /// Asks the pump to send what waits and then close. The first code stands.
+    /// Asks the pump to send the queued frames and close the connection. The first code counts.
     pub fn close(&self, code: CloseCode) {
         self.change(|queue| queue.close(code));
     }
 
-    /// The code that the pump was asked to close with.
+    /// The code with which the pump was asked to close.
     pub fn closing(&self) -> Option<CloseCode> {
         self.queue.borrow().closing()
     }
 
-    /// Requests may be read again, for another reason than the queue's own.
+    /// Wakes the pump because requests may be read again for a reason outside the queue.
     pub fn read_on(&self) {
         self.change(|_| News::Wake);
     }
 
-    /// Lets nothing be taken until [`release`](Self::release): an answer that must come first is
-    /// still being gathered.
+    /// Holds all frames until [`release`](Self::release), because an answer that must come first is
+    /// still being collected.
     pub fn hold(&self) {
         self.queue.borrow_mut().hold();
     }
 
-    /// Lets what was held be taken.
+    /// Releases the held frames.
     pub fn release(&self) {
         self.change(Queue::release);
     }
 
-    /// Notes that a subscription has paused, and reads on once the queue has drained.
+    /// Records that a subscription has paused and will read on once the queue has drained.
     pub fn starve(&self) {
         self.queue.borrow_mut().starve();
     }
 
-    /// Whether a paused subscription may read on. Clears the note.
+    /// Whether paused subscriptions may read on. Clears the record.
     pub fn take_starved(&self) -> bool {
         self.queue.borrow_mut().take_starved()
     }
 
-    /// Sets the socket that [`flush`](Self::flush) writes to, or that there is none any more.
+    /// Sets or removes the socket that [`flush`](Self::flush) writes to.
     pub fn attach(&self, socket: Option<Rc<dyn Sink>>) {
         self.pump.borrow_mut().socket = socket;
     }
 
-    /// For how long, in ms, its socket's peer has acknowledged nothing although it was sent
-    /// something.
+    /// See [`Sink::unanswered_ms`].
     pub fn unanswered_ms(&self) -> u64 {
         self.pump.borrow().socket.as_ref().map_or(0, |socket| socket.unanswered_ms())
     }
 
-    /// A turn of the pump begins. Until it [waits](Self::wait_for) for something it is not woken.
+    /// Begins a turn of the pump. It is not woken until it [waits](Self::wait_for) for something.
     pub fn attend(&self, waker: &Waker) {
         let mut pump = self.pump.borrow_mut();
         pump.waiting = Waiting::Nothing;
@@ -282,28 +281,28 @@ impl Outbox {
         }
     }
 
-    /// The pump has nothing to do before `waiting` ends.
+    /// The pump has nothing to do until `waiting` ends.
     pub fn wait_for(&self, waiting: Waiting) {
         self.pump.borrow_mut().waiting = waiting;
     }
 
-    /// Moves waiting frames to `out` until that holds `max_frames` or about `max_bytes`. They count
-    /// for all outboxes until [`written`](Self::written) says that the socket has them.
+    /// Moves frames to `out` until it holds `max_frames` or about `max_bytes`. They count towards
+    /// the total of the thread until [`written`](Self::written).
     pub fn take(&self, out: &mut VecDeque<Bytes>, max_frames: usize, max_bytes: usize) {
         self.queue.borrow_mut().take(out, max_frames, max_bytes);
     }
 
-    /// The socket has taken `bytes` from the pump.
+    /// Records that the socket has taken `bytes` from the pump.
     pub fn written(&self, bytes: usize) {
         self.queue.borrow_mut().written(bytes);
     }
 
-    /// Writes what a batch has left for a pump that waits, as far as the socket takes it at once;
-    /// the rest is the pump's. Returns how many bytes the socket took.
+    /// Writes the frames of a batch, as far as the socket takes them at once; the rest is left to
+    /// the pump. Returns the number of bytes written.
     pub fn flush(&self) -> usize {
         let mut pump = self.pump.borrow_mut();
         if pump.waiting != Waiting::Batch {
-            // It was woken meanwhile.
+            // The pump was woken in the meantime.
             return 0;
         }
         let mut queue = self.queue.borrow_mut();

@@ -1,14 +1,14 @@
-//! The relay: on each worker thread, the one that fans entities' frames out to that thread's
+//! The relay: on each worker thread, it distributes the frames of entities to that thread's
 //! sessions.
 //!
-//! * Owns: the thread's seats (one per session), who of them follows which entity, and the sessions
-//!   that lost their connection.
-//! * Receives: [`ToRelay`](crate::messages::ToRelay), through a bounded channel. An entity that
-//!   finds it full waits, so nothing is lost; the relay itself never waits for anybody, so it
-//!   always empties it.
-//! * Sends: frames to outboxes; `CatchUp` to entities for subscriptions that had to pause; to
-//!   entities, who comes back to their presence and whose grace is over.
-//! * A crash of the relay ends its thread's sessions: their clients reconnect and resume.
+//! * Owns: the thread's seats (one per session), their subscriptions, and the sessions that have
+//!   lost their connection.
+//! * Receives: [`ToRelay`](crate::messages::ToRelay), through a bounded channel. When it is full,
+//!   entities wait, so nothing is lost. The relay itself never waits, so the channel always drains.
+//! * Sends: frames to outboxes; to entities, `CatchUp` for subscriptions that had to pause, `Adopt`
+//!   for sessions that return to their presence, and `Unfollow`, `Leave` and `Gone` for what has
+//!   ended.
+//! * A crash of the relay ends the sessions of its thread: their clients reconnect and resume.
 
 mod actor;
 mod connecting;

@@ -1,7 +1,7 @@
-//! A session: what a connected client may ask for, and who hears of it.
+//! A session: checks and forwards the requests of a connected client.
 //!
-//! Everything of a session but its socket. The actor that ties it to one lives in the server, in
-//! `src/ws/`.
+//! This is everything except the socket. The actor that connects a session to its socket is in the
+//! server, in `src/ws/`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -31,13 +31,13 @@ mod watch;
 pub use state::Session;
 pub use watch::{Deadlines, Pinger};
 
-/// Checks who somebody is.
+/// Authenticates clients.
 pub trait Authenticate: Send + Sync + 'static {
-    /// The identity that `token` proves, or an anonymous one named after `client` where there is no
-    /// token and that is allowed.
+    /// The identity that `token` proves. Without a token, an anonymous one named after `client`, if
+    /// that is allowed.
     ///
     /// # Errors
-    /// `unauthorized` or `token_expired`, saying what would be right.
+    /// `unauthorized` or `token_expired`, with a message that says what would be right.
     fn authenticate(
         &self,
         token: Option<&str>,
@@ -46,60 +46,53 @@ pub trait Authenticate: Send + Sync + 'static {
     ) -> Result<Identity, WireError>;
 }
 
-/// What all sessions of a thread share.
+/// The state that all sessions of a thread share.
 pub struct SessionEnv {
-    /// Their relay, on the same thread.
+    /// The relay of this thread.
     pub relay: Rc<RefCell<Relay>>,
     /// All relays by worker, for answers from other threads and for sessions that are resumed.
     pub relays: Vec<RelayHandle>,
-    /// Which of them is this thread's.
+    /// This thread.
     pub worker: WorkerId,
-    /// Tells the names of this process's sessions from those of others.
+    /// Distinguishes the session names of this process from those of others.
     pub instance: u32,
-    /// The way to entities.
     pub directory: Directory,
-    /// The kinds there are.
     pub kinds: Kinds,
-    /// How messages are encoded.
     pub encoder: Encoder,
-    /// Who checks identities.
     pub authenticate: Arc<dyn Authenticate>,
-    /// What each user, and each address, may ask for over all of its sessions.
+    /// The limits of users and addresses over all their sessions.
     pub accounts: Arc<Accounts>,
-    /// The bounds of each session.
     pub bounds: SessionBounds,
-    /// Draws what is random in the id of a client that has none yet. Nobody may be able to guess
-    /// it: anonymous users are named after it. See [`unguessable`].
+    /// Generates the random part of a new client id. It must be unguessable, because anonymous
+    /// users are named after the id. See [`unguessable`].
     pub random: fn() -> u128,
-    /// The server's name and version, as `connect` tells it.
+    /// The server's name and version, for the answer to `connect`.
     pub server: String,
 }
 
-/// A session's bounds.
+/// The limits and timeouts of each session.
 #[derive(Debug, Clone)]
 pub struct SessionBounds {
-    /// Those that its client is told.
+    /// The limits that are announced to clients.
     pub announced: SessionLimits,
-    /// Bytes that wait for its socket before events pause.
+    /// The size of the outbox at which events pause.
     pub outbox_bytes: usize,
-    /// How long before a token's end its client is warned, in ms. Never before a third of the
-    /// token's time is over.
+    /// How long before its token expires a client is warned, in ms; never in the first third of the
+    /// token's lifetime.
     pub expiry_warning_ms: u64,
-    /// How long it has to `connect`, in ms.
+    /// The time that a client has to `connect`, in ms.
     pub connect_timeout_ms: u64,
-    /// Requests.
     pub requests: Rate,
-    /// Bytes of messages.
+    /// In bytes of messages.
     pub bytes: Rate,
-    /// Messages within the window that end the session, sent although it was told to wait.
+    /// The number of messages, sent although the client was told to wait, that end the session if
+    /// they arrive within the window.
     pub abuse_after: u32,
-    /// That window, in ms.
     pub abuse_window_ms: u64,
 }
 
-/// A random number that nobody can guess.
+/// A random number from a generator that the operating system has seeded.
 pub fn unguessable() -> u128 {
-    // Drawn from a generator that the operating system has seeded.
     Ulid::new().random()
 }
 
@@ -107,7 +100,7 @@ impl SessionEnv {
     /// This thread's relay, for answers from other threads.
     ///
     /// # Panics
-    /// Where `worker` has none among `relays`.
+    /// If `relays` has none for `worker`.
     pub fn relay_handle(&self) -> &RelayHandle {
         &self.relays[self.worker.0 as usize]
     }

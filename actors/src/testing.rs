@@ -1,4 +1,4 @@
-//! What the tests of several modules share.
+//! Helpers for the tests of several modules.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub(crate) fn session(slot: u32) -> SessionKey {
     SessionKey { worker: WorkerId(0), slot, generation: 1 }
 }
 
-/// What somebody with a token and without capabilities may do.
+/// The rights of a user with a token and without capabilities.
 pub(crate) fn rights() -> Rights {
     let identity = Identity {
         user: "alice".into(),
@@ -43,23 +43,23 @@ pub(crate) fn rights() -> Rights {
     Rights { identity, kinds: Kinds::new([kind()]), most_subscriptions: 100 }
 }
 
-/// So many milliseconds after both clocks' beginning.
+/// This number of milliseconds after the beginning of both clocks.
 pub(crate) fn at(ms: u64) -> Now {
     Now { wall: ms, mono: Mono::at(ms) }
 }
 
-/// A room with small bounds and no rate limit to speak of.
+/// A room with small limits and a very high rate limit.
 pub(crate) fn kind() -> Kind {
     kind_of(settings())
 }
 
-/// A room with small bounds of its state, and these settings.
+/// A room with small limits of its state, and these settings.
 pub(crate) fn kind_of(settings: Settings) -> Kind {
     let room = RoomConfig { messages: 3, ..RoomConfig::default() };
     Kind::new("room", BehaviourConfig::Room(room.into()), settings).unwrap()
 }
 
-/// Small bounds and no rate limit to speak of.
+/// Small limits and a very high rate limit.
 pub(crate) fn settings() -> Settings {
     Settings {
         default_permissions: Permissions::ALL,
@@ -91,7 +91,7 @@ pub(crate) fn spec(slot: u32, number: u32) -> SubSpec {
     }
 }
 
-/// Frames are their length and the message.
+/// A frame is the length and the message.
 pub(crate) fn encoder() -> Encoder {
     Encoder::new(|_, payload, more, out| {
         out.extend(u32::try_from(payload.len() + more).unwrap().to_be_bytes());
@@ -110,7 +110,7 @@ pub(crate) fn messages(codec: CodecKind, mut bytes: &[u8]) -> Vec<ServerMessage>
     all
 }
 
-/// A message of the server in a few words: `#1 seq 3 events [1, 2]`, `#1 overloaded`, `event 4`.
+/// A summary of a message of the server: `#1 seq 3 events [1, 2]`, `#1 overloaded`, `event 4`.
 pub(crate) fn shown(message: &ServerMessage) -> String {
     let id = |id: &Option<RequestId>| match id {
         Some(RequestId::Number(id)) => format!("#{id}"),
@@ -174,7 +174,7 @@ fn words(value: &Value) -> String {
     out
 }
 
-/// The answer to a request of this session that wants none.
+/// The answer to a request without an id.
 pub(crate) fn no_answer(session: SessionKey) -> Answer {
     let (relay, _) = RelayHandle::channel(1);
     let asker = Arc::new(Asker::new(session, CodecKind::Json, encoder(), relay));
@@ -209,7 +209,7 @@ fn part_of_connect<T: serde::Serialize>(
     }
 }
 
-/// A part in a few words.
+/// A summary of a part.
 pub(crate) fn part(part: &Part) -> String {
     match part {
         Part::Events { first, last, .. } => format!("events {first} to {last}"),
@@ -239,7 +239,7 @@ pub(crate) fn part(part: &Part) -> String {
     }
 }
 
-/// The message, as its relay would take it: what it answers is answered.
+/// Handles a message as its relay would, so that its answers count as delivered.
 pub(crate) fn arrived(mut message: ToRelay) -> ToRelay {
     match &mut message {
         ToRelay::Answer(answer) => drop(answer.arrived()),
@@ -255,7 +255,7 @@ pub(crate) fn arrived(mut message: ToRelay) -> ToRelay {
     message
 }
 
-/// A message to a relay in a few words.
+/// A summary of a message to a relay.
 pub(crate) fn to_relay(message: &ToRelay) -> Vec<String> {
     match message {
         ToRelay::Parts { parts, .. } => parts.iter().map(part).collect(),
@@ -265,7 +265,7 @@ pub(crate) fn to_relay(message: &ToRelay) -> Vec<String> {
     }
 }
 
-/// Where answers go.
+/// A relay's queue, in which answers arrive.
 pub(crate) struct Line {
     pub(crate) handle: RelayHandle,
     pub(crate) queue: mpsc::Receiver<ToRelay>,
@@ -283,7 +283,7 @@ impl Line {
         Responder::request(&asker, "send", Some(RequestId::Number(id)))
     }
 
-    /// The same, for somebody who pays.
+    /// The same, with a payer.
     pub(crate) fn paid_reply(&self, slot: u32, id: i64, payer: &Payer) -> Responder {
         let asker = Asker::new(session(slot), CodecKind::Json, encoder(), self.handle.clone())
             .paid_by(payer.clone());
@@ -305,7 +305,7 @@ impl Line {
         Responder::request(&Arc::new(asker), "read", Some(RequestId::Number(1))).large(standing)
     }
 
-    /// What has come, in a few words.
+    /// A summary of the answers that have arrived.
     pub(crate) fn take(&mut self) -> Vec<String> {
         let mut all = Vec::new();
         while let Ok(message) = self.queue.try_recv() {

@@ -1,8 +1,9 @@
-//! A JSON document: patches, merges, and single values set or counted up.
+//! A JSON document, changed by patches, merges, `set` and `increment`.
 //!
-//! Every op works in place and in proportion to what it brings, never to the document: an increment
-//! costs its path. Edits keep what undoes them (`edit.rs`), sizes and depths are carried along
-//! (`node.rs`), and the text is made when somebody asks for it.
+//! Every op works in place, and its cost depends on the size of its body, not of the document: an
+//! increment costs the length of its path. Edits can be rolled back (`edit.rs`), sizes and depths
+//! are kept up to date with every change (`node.rs`), and the text is only made when it is
+//! requested.
 
 use std::cell::OnceCell;
 
@@ -37,20 +38,20 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-/// Deepest nesting that is ever allowed, since parsers give up not much beyond.
+/// The deepest nesting that can be configured: parsers fail not far beyond it.
 pub const DEEPEST: usize = 100;
 
-/// The settings of a document: what `[kinds.NAME]` says for the behaviour `document`, with the
-/// defaults for what it does not say.
+/// The settings of a document, from `[kinds.NAME]` for the behaviour `document`; missing ones have
+/// their defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DocumentConfig {
     /// The state before the first op.
     pub initial: Initial,
-    /// Largest state, in bytes of JSON. Ops that would make it larger are refused.
+    /// The largest state, in bytes of JSON. Ops that would exceed it are refused.
     #[serde(with = "units::size")]
     pub max_state_bytes: usize,
-    /// Deepest nesting of the state, up to [`DEEPEST`]; 0 is a scalar.
+    /// The deepest nesting of the state, at most [`DEEPEST`]; a scalar has depth 0.
     pub max_depth: usize,
 }
 
@@ -61,7 +62,7 @@ impl Default for DocumentConfig {
 }
 
 impl DocumentConfig {
-    /// Notes what would keep documents from working.
+    /// Reports settings with which documents could not work.
     pub(super) fn check(&self, problems: &mut Problems) {
         problems.at_least("max_state_bytes", self.max_state_bytes, 64);
         problems.check((1..=DEEPEST).contains(&self.max_depth), "max_depth", || {
@@ -90,7 +91,7 @@ impl DocumentConfig {
 pub struct Document {
     limits: Limits,
     tree: Tree,
-    /// The snapshot, from the first time it is asked for to the next change.
+    /// Cached from the first request to the next change.
     snapshot: OnceCell<RawJson>,
 }
 
@@ -100,7 +101,7 @@ impl Document {
         Self { limits: config.limits(), tree: config.initial.tree(), snapshot: OnceCell::new() }
     }
 
-    /// The document that `state` shows.
+    /// The document of which `state` is a snapshot.
     ///
     /// # Errors
     /// If `state` is not the snapshot of a document.
@@ -113,8 +114,8 @@ impl Document {
         Ok(Self { limits: config.limits(), tree: Tree::new(root), snapshot: OnceCell::new() })
     }
 
-    /// Does an op, or nothing. Events of the past are not held to limits, which may have been
-    /// others then.
+    /// Performs an op completely or not at all. Past events are replayed without limits, since the
+    /// limits may have been different when they were accepted.
     fn change(
         &mut self,
         r#type: &str,

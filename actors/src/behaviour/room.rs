@@ -1,7 +1,7 @@
-//! A chat room: the last messages, with edits, deletions and reactions.
+//! A chat room: the latest messages with their edits, deletions and reactions.
 //!
-//! Bodies are kept as the text they came as. What an op does is in `message.rs`, what its body must
-//! look like in `body.rs`, and who may do it here.
+//! Bodies are kept as the text that was received. `body.rs` parses ops, this file checks who may do
+//! what, and `message.rs` changes a message.
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -24,23 +24,23 @@ mod message;
 #[cfg(test)]
 mod tests;
 
-/// The ops that act on what others wrote: a moderator may do them without the permission `send`.
+/// Ops on messages of others, which moderators may send without the permission `send`.
 pub const FOR_MODERATORS: &[&str] = &["edit", "delete", "purge"];
 
-/// The settings of a room: what `[kinds.NAME]` says for the behaviour `room`, with the defaults for
-/// what it does not say.
+/// The settings of a room, from `[kinds.NAME]` for the behaviour `room`; missing ones have their
+/// defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RoomConfig {
-    /// Messages in the state.
+    /// The number of messages in the state.
     pub messages: usize,
-    /// Bytes of the state, roughly. Beyond them the oldest messages leave it sooner; one message
-    /// always stays.
+    /// The approximate size of the state in bytes. Beyond it the oldest messages are dropped
+    /// sooner; one message always remains.
     #[serde(with = "units::size")]
     pub max_state_bytes: usize,
-    /// Different emoji on one message.
+    /// The number of different emoji on one message.
     pub max_reactions: usize,
-    /// Reactions on one message, added up over its emoji and users.
+    /// The number of reactions on one message, over all emoji and users.
     pub max_reactors: usize,
 }
 
@@ -51,7 +51,7 @@ impl Default for RoomConfig {
 }
 
 impl RoomConfig {
-    /// Notes what would keep rooms from working.
+    /// Reports settings with which rooms could not work.
     pub(super) fn check(&self, problems: &mut Problems) {
         problems.at_least("messages", self.messages, 1);
         problems.at_least("max_state_bytes", self.max_state_bytes, 64);
@@ -68,12 +68,10 @@ pub struct Room {
     messages: VecDeque<Message>,
     /// The sum of their sizes.
     bytes: usize,
-    /// The snapshot, from the first time it is asked for to the next change; not kept while there
-    /// are no messages.
+    /// Cached from the first request to the next change, except while there are no messages.
     snapshot: OnceCell<RawJson>,
 }
 
-/// The form of a snapshot.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Snapshot<M> {
@@ -86,7 +84,7 @@ impl Room {
         Self { config, messages: VecDeque::new(), bytes: 0, snapshot: OnceCell::new() }
     }
 
-    /// The room that `state` shows.
+    /// The room of which `state` is a snapshot.
     ///
     /// # Errors
     /// If `state` is not the snapshot of a room.
@@ -101,7 +99,7 @@ impl Room {
         }
         let bytes = messages.iter().map(Message::size).sum();
         let mut room = Self { config, messages, bytes, snapshot: OnceCell::new() };
-        // The setting may be smaller now than when the snapshot was made.
+        // The limits may be lower now than when the snapshot was made.
         room.forget_oldest();
         Ok(room)
     }
@@ -111,14 +109,14 @@ impl Room {
         (!self.messages[at].is_deleted()).then_some(at)
     }
 
-    /// What `change` costs beyond the reading of its body: a reaction is looked for among those
-    /// there are.
+    /// The cost of `change` beyond parsing its body: a reaction is searched for among the existing
+    /// ones.
     fn work(&self, change: &Change) -> usize {
         let Change::React { seq, emoji, .. } = change else { return 0 };
         self.find(*seq).map_or(0, |place| self.messages[place].reaction_work(emoji))
     }
 
-    /// Whether `op` may do `change`, which then cannot fail.
+    /// Whether the sender of `op` may do `change`, which cannot fail afterwards.
     fn check(&self, op: &Op<'_>, change: &Change) -> Result<(), Rejection> {
         let Some(seq) = change.target() else { return Ok(()) };
         if let Change::Purge { .. } = change {
@@ -143,7 +141,7 @@ impl Room {
         }
     }
 
-    /// A purge reaches messages that have left the state, and those that are deleted.
+    /// A purge also applies to deleted messages and to those no longer in the state.
     fn check_purge(&self, op: &Op<'_>, seq: Seq) -> Result<(), Rejection> {
         if !op.moderator {
             return Err(Rejection::new(
@@ -162,8 +160,8 @@ impl Room {
         Ok(())
     }
 
-    /// Does `change`. A message that has left the state, which a setting changed since the event
-    /// can cause, is none of the state's business.
+    /// Performs `change`. It has no effect on a message that is no longer in the state, which
+    /// happens if limits were lowered after the event.
     fn commit(&mut self, change: Change, from: &str, seq: Seq, at: Millis) {
         if let Change::Post(body) = change {
             return self.post(Message::new(seq, at, from, body));
@@ -182,8 +180,8 @@ impl Room {
         self.forget_oldest();
     }
 
-    /// What it said is not known any more. Until the log comes to its deletion the message takes
-    /// the room that it took.
+    /// Applies an event whose body has been erased. Until its deletion is replayed, the message
+    /// counts with the size that it had.
     fn apply_erased(&mut self, event: &EventRecord, erased: Erased) {
         let Erased { message, bytes } = erased;
         if message == event.seq {
@@ -234,7 +232,7 @@ impl Behaviour for Room {
     fn apply(&mut self, event: &EventRecord) -> Result<(), Corrupt> {
         let corrupt = |why: String| Corrupt { seq: event.seq, why };
         if self.messages.back().is_some_and(|last| last.seq >= event.seq) {
-            return Err(corrupt("the state is further already".into()));
+            return Err(corrupt("the state already includes a later event".into()));
         }
         if let Some(erased) = &event.deleted {
             self.apply_erased(event, **erased);
@@ -253,7 +251,7 @@ impl Behaviour for Room {
             _ => return None,
         };
         let message = Change::parse(op.r#type, op.body).ok()?.target()?;
-        // What is not in the state any more may have been edited.
+        // A message that is no longer in the state may have been edited.
         let elsewhere = self.find(message).is_none_or(|place| self.messages[place].is_edited());
         Some(Erases { message, elsewhere, purge })
     }

@@ -89,7 +89,7 @@ fn the_number_of_patterns_is_bounded() {
     assert_eq!(Capabilities::new(grants), Err(BadCapabilities::TooMany));
 }
 
-/// What the documentation says, without any cleverness.
+/// The documentation, implemented in the simplest way.
 fn naive(grants: &[(String, Permissions)], entity: &EntityId) -> Permissions {
     let matches = |pattern: &str| match pattern.strip_suffix('*') {
         Some(prefix) => entity.as_str().starts_with(prefix),
@@ -112,7 +112,7 @@ fn permissions() -> impl Strategy<Value = Permissions> {
 proptest! {
     #[test]
     fn lookups_match_the_naive_ones(
-        // A small alphabet, so that patterns and ids meet.
+        // A small alphabet, so that patterns match ids.
         grants in prop::collection::vec(("[ab]{1,2}(:[ab:]{0,3})?\\*|[ab]{1,2}:[ab:]{1,3}|\\*", permissions()), 0..20),
         ids in prop::collection::vec("[ab]{1,2}:[ab:]{1,4}", 1..20),
     ) {

@@ -18,20 +18,16 @@ use crate::messages::{ToDirectory, ToEntity, ToRelay, batches};
 #[cfg(test)]
 mod tests;
 
-/// Most messages taken in one go.
+/// The number of messages taken at once, before the thread serves other tasks.
 const BATCH: usize = 64;
-/// How often some of the entities are asked whether they are idle.
+/// The interval at which some of the entities are asked whether they are idle.
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
 
-/// What a shard is started with.
+/// The parts from which a shard is started.
 pub struct Shard {
-    /// The kinds there are.
     pub kinds: Kinds,
-    /// What its entities need.
     pub env: Rc<EntityEnv>,
-    /// Its bounds.
     pub limits: DirectoryLimits,
-    /// What it receives.
     pub queue: mpsc::Receiver<ToDirectory>,
 }
 
@@ -67,8 +63,8 @@ impl Host for OnThread<'_> {
             after_crash,
             now,
         );
-        // Before it starts, which is after this turn of the thread: until then the mailbox would
-        // hold actix's default of 16.
+        // Set before the actor starts, which happens after this turn of the thread. Until then the
+        // mailbox would have actix's default capacity of 16.
         EntityActor::create(|ctx| {
             ctx.set_mailbox_capacity(self.env.inbox);
             actor
@@ -95,7 +91,7 @@ impl Host for OnThread<'_> {
     ) {
         let entity = entity.clone();
         let sent = actix::fut::wrap_future::<_, DirectoryActor>(to.send(Deliver(message)));
-        // An entity that ends before it takes the message says so by other ways.
+        // If the entity ends before it takes the message, `Ended` reports that.
         self.ctx.spawn(sent.map(move |_, this, ctx| {
             this.step(ctx, |slots, host| slots.worked_off(&entity, incarnation, host));
         }));
@@ -107,8 +103,8 @@ impl Host for OnThread<'_> {
 
     fn audience_forgotten(&mut self, entity: &EntityId) {
         for relay in &self.env.relays {
-            // If a relay's queue is full, a task of its own waits: there is one such message per
-            // crash.
+            // If a relay's queue is full, a separate task waits; there is one such message for each
+            // entity that ends.
             relay.send_or_spawn(ToRelay::AudienceForgotten { entity: entity.clone(), ended: true });
         }
     }

@@ -1,7 +1,6 @@
-//! A directory shard without its mailbox: which entity is where, who is woken, who is put to sleep.
+//! A directory shard without its mailbox: finds entities, wakes them and puts them to sleep.
 //!
-//! What an entity's mailbox is, and what starts one, is up to a [`Host`]: the actor, or a
-//! simulation.
+//! A [`Host`] starts entities and delivers messages to them: the shard's actor, or the simulation.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -20,29 +19,27 @@ use crate::messages::{ToDirectory, ToEntity, overloaded, unavailable};
 use crate::metrics::{KindMetrics, MAILBOX_REFUSALS, record_rate_limited};
 use crate::trail;
 
-/// How many entities are asked at a time whether they are idle, at least: passivation never holds
-/// the thread for long.
+/// The minimum number of entities that are asked at a time whether they are idle.
 const SWEEP_SOME: usize = 256;
-/// How many are looked at once only the last places are free, and how many of them are asked to
-/// sleep: the longest unused.
+/// When few places are free, the `SLEEP_EARLY` longest unused of this many entities are asked to
+/// sleep early.
 const SLEEP_EARLY_AMONG: usize = 256;
 const SLEEP_EARLY: usize = 64;
-/// One in this number of the places for entities that are awake is reserved for payers who keep few
-/// awake.
+/// One in this many of the places for awake entities is reserved for payers that keep few awake.
 const LEFT: usize = 8;
-/// When to ask again after too many were kept awake.
+/// The retry time after too many entities were kept awake.
 const AWAKE_RETRY_MS: u64 = 5000;
-/// All entities are asked within this number of sweeps; otherwise those that are woken for a moment
-/// would pile up.
+/// Every entity is asked once within this many sweeps, so that entities that are woken only briefly
+/// do not accumulate.
 const ROUND: usize = 100;
 
-/// What runs entities.
+/// Runs entities.
 pub trait Host {
-    /// A way to one entity.
+    /// The address of one entity.
     type Mailbox;
 
-    /// Starts an entity. `after_crash` makes it wait for what its last life had queued before it
-    /// loads.
+    /// Starts an entity. With `after_crash` it loads only after the journal has decided everything
+    /// that its last life queued.
     fn start(
         &mut self,
         entity: &EntityId,
@@ -52,18 +49,18 @@ pub trait Host {
         now: Mono,
     ) -> Self::Mailbox;
 
-    /// How many entities load, or wait for their turn to.
+    /// The number of entities that are loading or waiting to load.
     fn loading(&self) -> usize;
 
-    /// Hands a message over.
+    /// Delivers a message.
     ///
     /// # Errors
-    /// The message, when the mailbox is full or the entity has ended.
+    /// The message, if the mailbox is full or the entity has ended.
     #[expect(clippy::result_large_err, reason = "a refused message is handed back as it was")]
     fn deliver(&mut self, to: &Self::Mailbox, message: ToEntity) -> Result<(), Undelivered>;
 
-    /// Hands a message over when there is room, and then calls [`Slots::worked_off`]; also when the
-    /// entity ends before.
+    /// Delivers a message when the mailbox has space, and then calls [`Slots::worked_off`], also if
+    /// the entity ends first.
     fn deliver_later(
         &mut self,
         entity: &EntityId,
@@ -72,19 +69,17 @@ pub trait Host {
         message: ToEntity,
     );
 
-    /// Ends an entity. False when its mailbox is full.
+    /// Ends an entity. False if its mailbox is full.
     fn stop(&mut self, to: &Self::Mailbox) -> bool;
 
-    /// Tells the relays that an entity has forgotten its audience.
+    /// Notifies the relays that an entity has forgotten its audience.
     fn audience_forgotten(&mut self, entity: &EntityId);
 }
 
-/// Why a message was not handed over, and the message.
+/// A message that was not delivered, and why.
 #[derive(Debug)]
 pub enum Undelivered {
-    /// The mailbox is full.
     Full(ToEntity),
-    /// The entity has ended.
     Ended(ToEntity),
 }
 
@@ -99,15 +94,15 @@ pub struct Slots<M> {
     next_incarnation: u64,
     /// Entities whose last life ended in a crash.
     crashed: Vec<EntityId>,
-    /// Control messages for entities that could not be woken, to be tried again: a few for each
-    /// subscription and presence entry. They reach their entity before all that comes later.
+    /// Control messages for entities that could not be woken, to be retried: a few for each
+    /// subscription and presence entry. They are delivered before any later messages.
     postponed: HashMap<EntityId, Backlog<ToEntity>, RandomState>,
-    /// The order in which it is tried again.
+    /// The order in which these entities are retried.
     retry_order: VecDeque<EntityId>,
-    /// When idle entities were last asked to make room.
+    /// When idle entities were last asked to sleep early.
     asked_early: Mono,
     draining: bool,
-    /// Dropped when everybody sleeps.
+    /// Dropped when all entities are asleep.
     drained: Option<mpsc::Sender<()>>,
 }
 
@@ -116,17 +111,16 @@ struct Slot<M> {
     mailbox: M,
     incarnation: u64,
     last_used: Mono,
-    /// Messages sent to it so far. An entity may sleep only if none was sent since it was asked,
-    /// which it may have been several times.
+    /// The number of messages sent to it. It may sleep only if none was sent since it was asked,
+    /// which may have happened several times.
     sent: u64,
-    /// A control message waits for room in its full mailbox: nothing goes past it.
+    /// Control messages that wait for space in the full mailbox. No other message overtakes them.
     blocked: Option<Box<Backlog<ToEntity>>>,
-    /// Who pays for its being awake.
+    /// The payer for keeping it awake.
     kept: Option<KeptAwake>,
 }
 
 impl<M> Slots<M> {
-    /// Nobody is awake.
     pub fn new(kinds: Kinds, limits: DirectoryLimits) -> Self {
         Self {
             kinds,
@@ -143,12 +137,12 @@ impl<M> Slots<M> {
         }
     }
 
-    /// How many entities are awake, or about to be.
+    /// The number of entities that are awake or loading.
     pub fn awake(&self) -> usize {
         self.slots.len()
     }
 
-    /// Takes a message to the shard.
+    /// Handles one message.
     pub fn receive(&mut self, message: ToDirectory, now: Mono, host: &mut impl Host<Mailbox = M>) {
         match message {
             ToDirectory::Route(entity, message) => self.route(entity, message, now, host),
@@ -175,8 +169,8 @@ impl<M> Slots<M> {
             return drop(message.refuse(error));
         }
         if !self.slots.contains_key(&entity) {
-            // An entity that sleeps has neither followers nor members. If it has ended in another
-            // way, or a session comes back to it, these messages wake it and restore them.
+            // An entity that is put to sleep has no followers and no members. After any other end,
+            // or when a session is resumed, these messages wake it and restore them.
             let wakes = !message.is_control()
                 || matches!(message, ToEntity::CatchUp(_) | ToEntity::Adopt(_) | ToEntity::Erase);
             if !wakes && !self.postponed.contains_key(&entity) {
@@ -236,13 +230,13 @@ impl<M> Slots<M> {
                     slot.later(entity, control, host);
                 }
             }
-            // Its end is on the way here: what it says then reaches whoever follows.
+            // Its `Ended` is on the way here, and the followers will be notified then.
             Err(Undelivered::Ended(message)) => drop(message.refuse(unavailable())),
         }
     }
 
-    /// Starts an entity, and hands over what has waited for that; an error when there are too many,
-    /// or no such kind.
+    /// Starts an entity and delivers the postponed messages. An error if too many are awake or
+    /// loading, if the payer may not wake it, or if there is no such kind.
     fn wake(
         &mut self,
         entity: &EntityId,
@@ -286,8 +280,7 @@ impl<M> Slots<M> {
         Ok(())
     }
 
-    /// Asks idle entities to sleep before their time, those that were not used for the longest
-    /// first.
+    /// Asks idle entities to sleep early, the longest unused first.
     fn ask_longest_unused(&mut self, now: Mono, host: &mut impl Host<Mailbox = M>) {
         if std::mem::replace(&mut self.asked_early, now) == now {
             return;
@@ -307,12 +300,12 @@ impl<M> Slots<M> {
         found.sort_unstable_by_key(|(last_used, _)| *last_used);
         for (_, entity) in found.iter().take(SLEEP_EARLY) {
             let Some(slot) = self.slots.get(entity) else { continue };
-            // One whose mailbox is full has something to do.
+            // An entity with a full mailbox is not idle.
             let _ = host.deliver(&slot.mailbox, ToEntity::Sleep { drain: false, mark: slot.sent });
         }
     }
 
-    /// The first control message that waited for room has been handed over: the next one follows.
+    /// The first waiting control message has been delivered: sends the next one.
     pub fn worked_off(
         &mut self,
         entity: &EntityId,
@@ -340,8 +333,7 @@ impl<M> Slots<M> {
         if slot.incarnation != incarnation || slot.sent != mark {
             return;
         }
-        // A mailbox full of other things drains into an entity that is idle: it is asked again
-        // then.
+        // If the mailbox is full, the entity will be asked again once it has drained.
         if host.stop(&slot.mailbox) {
             self.slots.remove(entity);
             self.finish_drain();
@@ -360,15 +352,15 @@ impl<M> Slots<M> {
         }
         self.slots.remove(entity);
         if crashed {
-            tracing::error!(%entity, "an entity's actor has crashed; it is woken anew on demand");
+            tracing::error!(%entity, "an entity's actor has crashed; the next request starts a new one");
             self.crashed.push(entity.clone());
         }
         host.audience_forgotten(entity);
         self.finish_drain();
     }
 
-    /// Asks some of the entities whether they are idle, and tries again what could not be
-    /// delivered. Called from time to time.
+    /// Asks some of the entities whether they are idle, and retries postponed messages. To be
+    /// called at regular intervals.
     pub fn sweep(&mut self, now: Mono, host: &mut impl Host<Mailbox = M>) {
         for _ in 0..SWEEP_SOME.min(self.retry_order.len()) {
             let Some(entity) = self.retry_order.pop_front() else { break };
@@ -389,7 +381,7 @@ impl<M> Slots<M> {
             if u128::from(now.since(slot.last_used)) >= timeout.as_millis()
                 && slot.blocked.is_none()
             {
-                // One whose mailbox is full has something to do.
+                // An entity with a full mailbox is not idle.
                 let _ =
                     host.deliver(&slot.mailbox, ToEntity::Sleep { drain: false, mark: slot.sent });
             }
@@ -436,7 +428,7 @@ fn not_woken(refused: NotWoken) -> WireError {
         }
         NotWoken::TooMany => (
             "awake",
-            "this user or address keeps many entities awake; leave some, or ask for some that are in use",
+            "this user or address keeps too many entities awake; leave some, or use entities that are already awake",
             AWAKE_RETRY_MS,
         ),
     };
@@ -445,7 +437,7 @@ fn not_woken(refused: NotWoken) -> WireError {
 }
 
 impl<M> Slot<M> {
-    /// Delivers a control message when there is room, and after those that wait already.
+    /// Delivers a control message when the mailbox has space, after those that are already waiting.
     fn later(&mut self, entity: &EntityId, message: ToEntity, host: &mut impl Host<Mailbox = M>) {
         let backlog = self.blocked.get_or_insert_default();
         if backlog.push(message)

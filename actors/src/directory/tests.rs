@@ -11,7 +11,7 @@ use crate::testing::{Line, entity, kind, kind_of, session, settings, spec};
 use greenroom_protocol::{CodecKind, EntityId, Epoch, Position};
 use tokio::sync::mpsc;
 
-/// A mailbox of a test: what lies in it, and how much it takes.
+/// A test's mailbox: its messages and its capacity.
 #[derive(Debug, Clone)]
 struct Mailbox {
     letters: Rc<RefCell<Vec<String>>>,
@@ -19,7 +19,7 @@ struct Mailbox {
     ended: Rc<RefCell<bool>>,
 }
 
-/// Remembers what it was told to do.
+/// Records what it was asked to do.
 #[derive(Default)]
 struct Fake {
     started: Vec<(String, u64, bool, Mailbox)>,
@@ -165,7 +165,7 @@ fn an_entity_is_woken_once_and_then_found() {
 }
 
 #[test]
-fn who_has_gone_wakes_nobody() {
+fn the_end_of_a_session_wakes_no_entity() {
     let mut rig = Rig::new(9, 9);
     rig.route("room:a", ToEntity::Gone(session(1)));
     rig.route("room:a", ToEntity::Unfollow(session(1), 1));
@@ -174,7 +174,7 @@ fn who_has_gone_wakes_nobody() {
 }
 
 #[test]
-fn what_cannot_be_woken_is_told_so_and_who_follows_is_tried_again() {
+fn requests_for_entities_that_cannot_wake_are_refused_and_control_messages_retried() {
     for (awake, loading) in [(1, 9), (9, 1)] {
         let mut rig = Rig::new(awake, loading);
         rig.read("room:a");
@@ -192,7 +192,7 @@ fn what_cannot_be_woken_is_told_so_and_who_follows_is_tried_again() {
 }
 
 #[test]
-fn kinds_that_are_not_there_wake_nobody() {
+fn unknown_kinds_wake_no_entity() {
     let mut rig = Rig::new(9, 9);
     rig.read("nosuch:a");
     assert_eq!(rig.line.take(), ["#1 overloaded directory"]);
@@ -209,7 +209,7 @@ fn an_idle_entity_sleeps() {
     rig.read("room:a");
     assert_eq!(rig.host.started[1].1, 2, "its next life has another number");
     rig.idle("room:a", 1, 1);
-    assert_eq!(rig.slots.awake(), 1, "what the last life said is no news");
+    assert_eq!(rig.slots.awake(), 1, "a message of the last life is ignored");
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn whatever_was_sent_after_the_question_keeps_it_awake() {
 }
 
 #[test]
-fn nobody_is_asked_before_the_idle_timeout() {
+fn entities_are_not_asked_to_sleep_before_the_idle_timeout() {
     let mut rig = Rig::new(9, 9);
     rig.slots = Slots::new(
         Kinds::new([kind_of(Settings {
@@ -261,12 +261,12 @@ fn a_full_mailbox_refuses_requests_and_keeps_control_messages_in_order() {
     rig.route("room:a", ToEntity::Gone(session(2)));
     *rig.mailbox(0).room.borrow_mut() = 9;
     rig.read("room:a");
-    assert_eq!(rig.line.take(), ["#1 overloaded entity"], "nothing goes past what waits");
+    assert_eq!(rig.line.take(), ["#1 overloaded entity"], "nothing overtakes waiting messages");
     let waiting =
         |rig: &Rig| rig.host.later.iter().map(|(_, _, message)| name(message)).collect::<Vec<_>>();
     assert_eq!(waiting(&rig), ["gone 1"]);
     rig.slots.worked_off(&entity("room:a"), 7, &mut rig.host);
-    assert_eq!(waiting(&rig), ["gone 1"], "another life's news");
+    assert_eq!(waiting(&rig), ["gone 1"], "a message of another life");
     rig.slots.worked_off(&entity("room:a"), 1, &mut rig.host);
     assert_eq!(waiting(&rig), ["gone 1", "gone 2"]);
     rig.sweep();
@@ -292,7 +292,7 @@ fn a_refused_leave_leaves_all_the_same() {
 }
 
 #[test]
-fn a_crash_is_told_to_the_relays_and_the_next_life_waits_for_the_journal() {
+fn after_a_crash_the_relays_are_notified_and_the_next_life_waits_for_the_journal() {
     let mut rig = Rig::new(9, 9);
     rig.read("room:a");
     *rig.mailbox(0).ended.borrow_mut() = true;
@@ -369,11 +369,11 @@ fn waking_is_paid_for_and_what_is_awake_is_free() {
     assert_eq!((rig.slots.awake(), other.account().awake()), (3, 1));
     rig.idle("room:a", 1, 2);
     rig.ended("room:b", 2, true);
-    assert_eq!(greedy.account().awake(), 0, "what sleeps, and what has ended, costs nothing");
+    assert_eq!(greedy.account().awake(), 0, "sleeping and ended entities cost nothing");
 }
 
 #[test]
-fn nobody_keeps_more_awake_than_its_share_and_the_last_places_are_for_others() {
+fn each_payer_has_a_share_of_awake_entities_and_the_last_places_are_for_others() {
     let mut rig = Rig::new(16, 99);
     let accounts = payers(99, 16);
     let greedy = somebody(&accounts, 1);

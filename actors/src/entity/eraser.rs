@@ -38,7 +38,6 @@ impl PagesOut {
     }
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub(super) struct Eraser {
     /// By message.

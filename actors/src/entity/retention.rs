@@ -33,7 +33,6 @@ const TRIM_MIN: u64 = 16;
 const TRIM_MAX: u64 = 1024;
 /// Rows are not taken to be longer than this, or a step could delete far more of them than it says.
 const LONG_ROW: u64 = 16;
-/// See the module's head.
 #[derive(Debug)]
 pub(super) struct Retention {
     /// Rows that end here or before are deleted, or queued to be.

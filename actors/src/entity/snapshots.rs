@@ -18,7 +18,6 @@ const AT_THE_LATEST: u64 = 16;
 /// The share of a snapshot's interval that all of it is.
 const WHOLE: u8 = 64;
 
-/// See the module's head.
 #[derive(Debug)]
 pub(super) struct Snapshots {
     /// The seq of the latest snapshot.

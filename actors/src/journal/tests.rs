@@ -56,7 +56,7 @@ fn snapshot(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
     ToJournal::Snapshot { row: Box::new(row), progress: Arc::clone(progress) }
 }
 
-/// The next of several that are queued at once.
+/// The next message, if several are queued at once.
 fn trim(name: &str, through: Seq, progress: &Arc<Progress>) -> ToJournal {
     let share = Journal::channel(1).0.may_trim().unwrap();
     ToJournal::Trim {
@@ -129,7 +129,7 @@ async fn nothing_is_deleted_where_the_snapshot_that_covers_it_has_failed() {
         rig.store.faults().fail_commits(usize::from(fails));
         rig.run().await;
         assert_eq!(rig.seqs("room:a").await, if fails { vec![1, 2] } else { vec![] });
-        assert_eq!(shows(&seen), (2, fails), "the life begins anew from what is on disk");
+        assert_eq!(shows(&seen), (2, fails), "the life ends and is loaded again from disk");
     }
 }
 
@@ -151,7 +151,7 @@ async fn only_so_much_is_deleted_at_once() {
 }
 
 #[tokio::test]
-async fn a_life_whose_rows_were_not_deleted_begins_anew() {
+async fn a_life_whose_rows_were_not_deleted_is_loaded_again() {
     let mut rig = Rig::large().await;
     let (progress, seen) = Progress::new(9);
     rig.queue([trim("room:a", 4, &progress)]);
@@ -160,7 +160,7 @@ async fn a_life_whose_rows_were_not_deleted_begins_anew() {
     assert_eq!(shows(&seen), (9, true), "it would not ask for them again");
 }
 
-/// A committer over a memory store, and what it waited.
+/// A committer over a memory store, and the pauses that it made.
 struct Rig {
     store: MemoryStore,
     journal: Journal,
@@ -197,7 +197,7 @@ impl Rig {
         }
     }
 
-    /// Lets the committer do all there is.
+    /// Lets the committer work until its queue is empty.
     async fn run(&mut self) {
         let Self { committer, journal, .. } = self;
         let (empty, _) = Journal::channel(1);
@@ -293,8 +293,8 @@ async fn under_load_a_transaction_waits_while_more_comes() {
         (2, 2),
         "but no longer than it may"
     );
-    assert_eq!(lingering(long, 5, 0).await, (0, 1), "few ops wait for nobody");
-    assert_eq!(lingering(Duration::ZERO, 43, 0).await, (0, 2), "and nobody where it is off");
+    assert_eq!(lingering(long, 5, 0).await, (0, 1), "few ops do not wait");
+    assert_eq!(lingering(Duration::ZERO, 43, 0).await, (0, 2), "and nothing waits if it is off");
 }
 
 #[tokio::test]
@@ -360,7 +360,7 @@ async fn a_lost_lease_is_final() {
 }
 
 #[tokio::test]
-async fn a_failing_store_is_told() {
+async fn a_failing_store_is_reported() {
     let mut rig = Rig::large().await;
     rig.store.faults().fail_commits(1);
     let (a, _seen) = Progress::new(0);
@@ -393,18 +393,18 @@ async fn a_barrier_is_passed_when_all_before_it_is_decided() {
 }
 
 #[tokio::test]
-async fn a_barrier_behind_an_ended_committer_holds_nobody() {
+async fn a_barrier_behind_an_ended_committer_ends_at_once() {
     let (journal, queue) = Journal::channel(1);
     drop(queue);
     journal.barrier().await;
 }
 
-/// What a transaction did not store is not counted as stored, whichever way it ended.
+/// Rows that a transaction did not store are not counted as stored, whatever its outcome.
 #[tokio::test]
-async fn what_was_not_stored_does_not_count() {
+async fn failed_commits_are_not_counted_as_stored() {
     use crate::metrics::{COMMIT_BATCH_OPS, COMMIT_SECONDS, COMMITS, SNAPSHOTS, TRIMS};
     type Fails = fn(&MemoryStore);
-    // How it ends, and then: ops, snapshots, trims that count, and transactions.
+    // The outcome, and then the counted ops, snapshots, trims and transactions.
     let table: [(&str, Fails, [f64; 4]); 5] = [
         ("stored", |_| {}, [2.0, 1.0, 1.0, 1.0]),
         ("failed", |store| store.faults().fail_commits(1), [0.0, 0.0, 0.0, 1.0]),
@@ -426,7 +426,7 @@ async fn what_was_not_stored_does_not_count() {
         let mut rig = Rig::large().await;
         fails(&rig.store);
         if how == "nothing to store" {
-            // A barrier is no transaction, and neither is what a life that has ended leaves in the
+            // A barrier is not a transaction, and neither are an ended life's messages in the
             // queue.
             let (ended, _) = Progress::new(0);
             ended.end();

@@ -15,16 +15,16 @@ fn a_bucket_empties_and_fills_again() {
     }
     assert_eq!(check(1, 7), Err(Refused::RetryAfter(ms(100))));
     assert_eq!(check(1, 67), Err(Refused::RetryAfter(ms(40))), "a refusal takes nothing");
-    assert_eq!(check(1, 107), Ok(()), "waiting as long as told is enough");
+    assert_eq!(check(1, 107), Ok(()), "waiting as long as the refusal says is enough");
     assert_eq!(check(2, 107), Err(Refused::RetryAfter(ms(200))));
-    assert_eq!(check(0, 107), Ok(()), "what costs nothing passes");
+    assert_eq!(check(0, 107), Ok(()), "a free request passes");
     assert_eq!(check(3, 3_600_000), Ok(()));
     let refused = Err(Refused::RetryAfter(ms(100)));
     assert_eq!(check(1, 3_600_000), refused, "rest is not saved beyond the burst");
 }
 
 #[test]
-fn what_is_over_the_burst_never_passes() {
+fn requests_over_the_burst_never_pass() {
     let bucket = Bucket::new(Rate::new(10, 3));
     let later = Mono::at(3_600_000);
     assert_eq!(bucket.check(4, Mono::ZERO), Err(Refused::TooBig { burst: 3 }));
@@ -64,7 +64,7 @@ fn each_key_has_its_own_bucket() {
     assert_eq!(check("b", 1), Ok(()));
     assert_eq!(check("c", 2), Err(Refused::TooBig { burst: 1 }));
     assert_eq!(check("d", 0), Ok(()));
-    assert_eq!(keyed.len(), 2, "what was not let in is not remembered");
+    assert_eq!(keyed.len(), 2, "a refused key is not remembered");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn keys_are_cleaned_without_being_asked() {
 }
 
 proptest! {
-    /// Against the definition: a level that rises evenly up to the burst.
+    /// Compares with the definition: a level that rises evenly up to the burst.
     #[test]
     fn a_bucket_does_as_defined(steps in prop::collection::vec((0..400u64, 1..6u32), 1..60)) {
         let per_second = 10;

@@ -1,7 +1,7 @@
-//! What waits for one client: frames in order, bounded in bytes.
+//! The frames that wait for one client, in order and bounded in bytes.
 //!
-//! The queue wakes nobody and writes nowhere. A method that may concern the pump returns [`News`],
-//! and the [`Outbox`](super::Outbox) passes them on.
+//! The queue does not wake the pump or write to the socket. Methods that may concern the pump
+//! return [`News`], which the [`Outbox`](super::Outbox) passes on.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -14,23 +14,23 @@ use super::waiting::News;
 use super::{Outboxes, SignalPush};
 use crate::budget::Standing;
 
-/// An empty queue keeps room for this many frames; more is given back.
+/// The capacity, in frames, that an empty queue keeps.
 const KEEP_FRAMES: usize = 8;
-/// How far back a `latest` signal looks for the one it replaces.
+/// The number of frames among which a `latest` signal looks for the one to replace.
 const REPLACE_WITHIN: usize = 256;
-/// Large answers that one client may wait for at once, before no more of its requests are read.
+/// The number of large answers being made for one client at which no more of its requests are read.
 pub(super) const MAKING: u32 = 8;
-/// While all outboxes together hold too much, each may hold this part of its own limit.
+/// While the outboxes of the thread are full, each may hold its own limit divided by this.
 const SHARE: usize = 16;
 
-/// What a frame is, for the policies at the bound.
+/// What may happen to a frame when the queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Must arrive: replies, events, presence.
+    /// It must arrive: replies, events, presence.
     Kept,
-    /// A number of signals, which may be dropped.
+    /// It contains this many signals and may be dropped.
     Signals(u32),
-    /// A signal that may be dropped, or replaced by a newer one with the same key.
+    /// It is a signal that may be dropped, or replaced by a newer one with the same key.
     Latest(u64),
 }
 
@@ -40,27 +40,27 @@ struct Frame {
     class: Class,
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub(super) struct Queue {
     frames: VecDeque<Frame>,
-    /// Bytes of `frames`.
+    /// The size of `frames`.
     bytes: usize,
     limit: usize,
-    /// Counts the bytes of all outboxes of the thread.
+    /// All outboxes of the thread.
     all: Rc<Outboxes>,
-    /// The connection is to close with this code, once what waits is sent.
+    /// Set if the connection must be closed with this code once the frames are sent.
     closing: Option<CloseCode>,
-    /// An answer that must come first is still being gathered: nothing can be taken.
+    /// Whether an answer that must come first is still being collected, so that nothing can be
+    /// taken.
     held: bool,
-    /// A subscription has paused until the queue has drained.
+    /// Whether a subscription has paused until the queue has drained.
     starved: bool,
-    /// Bytes that the pump has taken and its socket has not. They count for all outboxes and not
-    /// against this one's limit.
+    /// The bytes that the pump has taken and the socket has not. They count towards the total of
+    /// the thread, not towards this queue's limit.
     taken: usize,
-    /// Bytes of an answer that is being gathered. They count as those do.
+    /// The bytes of an answer that is being collected. They count in the same way.
     aside: usize,
-    /// Answers that may be large and are not here yet.
+    /// The number of potentially large answers that have not arrived.
     making: u32,
 }
 
@@ -88,7 +88,7 @@ impl Queue {
         self.bytes
     }
 
-    /// Bytes that wait for the socket, those that the pump has taken included.
+    /// The bytes that are not written yet, including those that the pump has taken.
     pub(super) fn unwritten(&self) -> usize {
         self.bytes + self.taken
     }
@@ -97,7 +97,7 @@ impl Queue {
         self.bytes >= self.bound()
     }
 
-    /// Its own limit, or less while all outboxes together hold too much.
+    /// The queue's own limit, or less while the outboxes of the thread are full.
     fn bound(&self) -> usize {
         if self.all.are_full() { self.limit / SHARE } else { self.limit }
     }
@@ -184,7 +184,7 @@ impl Queue {
         (outcome, self.push(bytes, class))
     }
 
-    /// Puts a signal into the place of the one with the same key that waits; false if none does.
+    /// Replaces the queued signal with the same key; false if there is none.
     fn replace(&mut self, bytes: &Bytes, class: Class) -> bool {
         let mut recent = self.frames.iter_mut().rev().take(REPLACE_WITHIN);
         let Some(old) = recent.find(|frame| frame.class == class) else { return false };
@@ -194,7 +194,7 @@ impl Queue {
         true
     }
 
-    /// Drops the oldest frame that may be dropped. Returns how many signals it held.
+    /// Drops the oldest frame that may be dropped. Returns the number of signals in it.
     fn drop_oldest(&mut self) -> Option<u64> {
         let oldest = self.frames.iter().position(|frame| frame.class != Class::Kept)?;
         let Frame { bytes, class } = self.frames.remove(oldest)?;
@@ -204,7 +204,7 @@ impl Queue {
 
     pub(super) fn close(&mut self, code: CloseCode) -> News {
         self.closing.get_or_insert(code);
-        // A socket that takes nothing must not keep a connection from closing.
+        // A connection must close even if its socket takes nothing.
         News::Wake
     }
 
@@ -231,7 +231,7 @@ impl Queue {
             && std::mem::replace(&mut self.starved, false)
     }
 
-    /// Moves frames to `out` until that holds `max_frames` or about `max_bytes`.
+    /// Moves frames to `out` until it holds `max_frames` or about `max_bytes`.
     pub(super) fn take(&mut self, out: &mut VecDeque<Bytes>, max_frames: usize, max_bytes: usize) {
         let mut taken = 0;
         while !self.held && out.len() < max_frames && taken < max_bytes {
@@ -244,16 +244,16 @@ impl Queue {
         self.tidy();
     }
 
-    /// The socket has taken `bytes` of what the pump took. A close frame comes from elsewhere, so
-    /// that may be more.
+    /// Records that the socket has taken `bytes` from the pump. This may be more than the pump took
+    /// from here, because a close frame does not come from the queue.
     pub(super) fn written(&mut self, bytes: usize) {
         let bytes = bytes.min(self.taken);
         self.taken -= bytes;
         self.all.give_back(bytes);
     }
 
-    /// Fills `slices` with the first frames. Returns how many there are; none while the queue is
-    /// held, or once the connection is to close, which is for the pump to do.
+    /// Fills `slices` with the first frames and returns their number: 0 while the queue is held,
+    /// and once the connection must close, which the pump does.
     pub(super) fn front<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         if self.held || self.closing.is_some() {
             return 0;
@@ -266,14 +266,14 @@ impl Queue {
         count
     }
 
-    /// The socket has taken the first `bytes` of what waits here.
+    /// Removes the first `bytes`, which the socket has taken.
     pub(super) fn advance(&mut self, bytes: usize) {
         self.uncount(bytes);
         let mut rest = bytes;
         while let Some(frame) = self.frames.front_mut() {
             if rest < frame.bytes.len() {
                 if rest > 0 {
-                    // A part of it is on its way, so the rest must follow.
+                    // A part of the frame is sent, so the rest must follow.
                     frame.bytes.advance(rest);
                     frame.class = Class::Kept;
                 }
@@ -285,7 +285,7 @@ impl Queue {
         self.tidy();
     }
 
-    /// Whether there is nothing that a pump could do for it.
+    /// Whether the pump has nothing to do for this queue.
     pub(super) fn is_at_rest(&self) -> bool {
         self.frames.is_empty() && !self.starved
     }

@@ -41,7 +41,7 @@ fn all_together_are_bounded_and_nothing_stays_counted() {
         "it is not yet at its own limit"
     );
     modest.push(Bytes::from_static(b"12"));
-    assert!(modest.is_full(), "a share is left to everybody");
+    assert!(modest.is_full(), "every outbox keeps a share");
     assert_eq!(modest.push_signals(Bytes::from_static(b"s"), 1, None), DROPPED);
     greedy.starve();
     assert!(!greedy.take_starved());
@@ -150,12 +150,12 @@ impl Rig {
         Self { all, outbox, wakes: Arc::default(), socket }
     }
 
-    /// A turn of the pump, whose socket takes what there is. Returns what was written.
+    /// A turn of the pump, whose socket takes everything. Returns what was written.
     fn turn(&self) -> String {
         self.turn_until(Waiting::Frames)
     }
 
-    /// A turn of the pump after which it waits so.
+    /// A turn of the pump that ends in this state.
     fn turn_until(&self, waiting: Waiting) -> String {
         self.outbox.attend(&Waker::from(Arc::clone(&self.wakes)));
         let taken = drain(&self.outbox);
@@ -170,8 +170,8 @@ impl Rig {
         self.outbox.push(Bytes::from_static(frame.as_bytes()));
     }
 
-    /// The relay sends these in one batch. Returns how many sockets it writes to, and what this one
-    /// has got.
+    /// The relay sends these in one batch. Returns the number of sockets that it writes to, and
+    /// what this one received.
     fn batch(&self, frames: &[&'static str]) -> (usize, String) {
         self.all.begin_batch(Vec::new());
         for frame in frames {
@@ -236,14 +236,14 @@ fn the_relay_writes_for_a_pump_that_waits_for_frames() {
 }
 
 #[test]
-fn what_the_socket_does_not_take_from_the_relay_is_for_the_pump() {
+fn the_pump_writes_what_the_socket_did_not_take_from_the_relay() {
     let rig = Rig::new();
     rig.turn();
     rig.socket.0.set(Some(4));
     assert_eq!(rig.batch(&["three", "four"]), (1, "thre".into()));
     assert_eq!((rig.wakes(), rig.all.used()), (1, 5));
     rig.outbox.push_signals(Bytes::from(vec![0; 99]), 1, None);
-    assert_eq!(rig.turn()[..1], *"e", "what has begun is not dropped");
+    assert_eq!(rig.turn()[..1], *"e", "a frame that is partly sent is not dropped");
     rig.socket.0.set(None);
     assert_eq!(rig.batch(&["five"]), (1, "".into()));
     assert_eq!((rig.wakes(), rig.turn()), (1, "five".into()));
@@ -278,7 +278,7 @@ fn a_paused_subscription_reads_on_by_way_of_the_pump() {
 }
 
 #[test]
-fn starvation_is_told_once_the_queue_is_half_empty() {
+fn paused_subscriptions_read_on_once_the_queue_is_half_empty() {
     let outbox = outbox(4);
     outbox.push(Bytes::from_static(b"12345"));
     outbox.starve();

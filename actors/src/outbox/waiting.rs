@@ -1,28 +1,27 @@
-//! What a socket's pump waits for, and which news of its outbox are a reason to wake it.
+//! What a pump waits for, and which changes of its outbox are a reason to wake it.
 
 use std::rc::Rc;
 use std::task::Waker;
 
 use super::Sink;
 
-/// What a pump waits for. The head of the server's `src/ws/pump.rs` has the diagram.
+/// What a pump waits for. The server's `src/ws/pump.rs` has a diagram.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Waiting {
-    /// Nothing: it runs, or it was woken and will run. It looks at everything by itself.
+    /// Nothing: it is running, or was woken and will run. It checks everything by itself.
     #[default]
     Nothing,
-    /// For frames: it has written all there were.
+    /// New frames: it has written all existing ones.
     Frames,
-    /// For the end of the relay's batch: there are frames, and the relay will write them.
+    /// The end of the relay's batch: there are frames, and the relay will write them.
     Batch,
-    /// For the socket to take what the pump has taken from the outbox.
+    /// The socket, which has not taken everything that the pump took from the outbox.
     Socket,
 }
 
-/// What a change means for the pump.
+/// What a change of the queue means for the pump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
-    /// Nothing.
     None,
     /// There is something to write.
     Frames,
@@ -31,7 +30,7 @@ pub(super) enum News {
 }
 
 impl Waiting {
-    /// Whether the pump has to know of `news`. Where not, it knows already, or will see for itself.
+    /// Whether the pump must be woken for `news`. If not, it will notice by itself.
     pub(super) const fn is_for(self, news: News) -> bool {
         match news {
             News::None => false,
@@ -41,18 +40,16 @@ impl Waiting {
     }
 }
 
-/// The pump, as its outbox knows it.
+/// What an outbox knows about its pump.
 #[derive(Default)]
 pub(super) struct Pump {
     pub waiting: Waiting,
-    /// Wakes the pump; there is none before its first turn, which comes by itself.
+    /// `None` before the pump's first turn.
     pub waker: Option<Waker>,
-    /// The socket that it writes to.
     pub socket: Option<Rc<dyn Sink>>,
 }
 
 impl Pump {
-    /// Wakes the pump, which waits.
     pub(super) fn wake(&mut self) {
         self.waiting = Waiting::Nothing;
         if let Some(waker) = &self.waker {

@@ -17,7 +17,7 @@ fn meta(n: u32) -> RawJson {
     RawJson::from_text(format!(r#"{{"n":{n}}}"#)).unwrap()
 }
 
-/// What changed since the last time.
+/// The changes since the last call.
 fn changes(presence: &mut Presence) -> Option<PresenceChangeParts> {
     presence.take_news().map(|news| match news {
         News::Changes(changes) => changes,
@@ -30,7 +30,7 @@ fn member(name: &str, n: u32, sessions: u32) -> Member {
 }
 
 #[test]
-fn joins_updates_and_leaves_are_told_once() {
+fn joins_updates_and_leaves_are_reported_once() {
     let mut presence = Presence::new(10, 10);
     assert_eq!(changes(&mut presence), None);
     presence.enter(session(1), &user("bob"), meta(1)).unwrap();
@@ -51,7 +51,7 @@ fn joins_updates_and_leaves_are_told_once() {
     assert!(!presence.leave(session(3)), "it left already");
     assert!(presence.leave(session(1)));
     let told = changes(&mut presence).unwrap();
-    assert_eq!(told.updated, [member("alice", 2, 1)], "what a session has set goes with it");
+    assert_eq!(told.updated, [member("alice", 2, 1)], "a session's meta ends with it");
     assert_eq!((told.left, told.count), (vec!["bob".to_owned()], 1));
     assert_eq!(presence.list(), Some(vec![member("alice", 2, 1)]));
 }
@@ -65,7 +65,7 @@ fn shown_is_what_was_set_last_by_a_session_that_is_here() {
     }
     presence.enter(session(1), &user("alice"), meta(11)).unwrap();
     presence.leave(session(2));
-    assert_eq!(shown(&presence), meta(11), "another one has gone");
+    assert_eq!(shown(&presence), meta(11), "another session has left");
     presence.adopt(session(1), session(7), &user("alice"), meta(11));
     presence.adopt(session(3), session(8), &user("alice"), meta(3));
     presence.leave(session(7));
@@ -89,7 +89,7 @@ fn shown_is_what_was_set_last_by_a_session_that_is_here() {
 }
 
 #[test]
-fn what_cancels_out_is_not_told() {
+fn changes_that_cancel_out_are_not_reported() {
     let mut presence = Presence::new(10, 10);
     presence.enter(session(1), &user("alice"), meta(1)).unwrap();
     presence.leave(session(1));
@@ -136,7 +136,7 @@ fn a_crowd_passing_through_leaves_nothing_behind() {
 }
 
 #[test]
-fn of_a_crowd_only_the_number_is_told() {
+fn only_the_number_of_a_crowd_is_reported() {
     let mut presence = Presence::new(100, 8);
     let enter = |presence: &mut Presence, slots: std::ops::Range<u32>| {
         for slot in slots {
@@ -162,7 +162,7 @@ fn of_a_crowd_only_the_number_is_told() {
     enter(&mut presence, 9..10);
     leave(&mut presence, 0..1);
     assert!(presence.is_dirty());
-    assert_eq!(presence.take_news(), None, "as many as before");
+    assert_eq!(presence.take_news(), None, "the number is unchanged");
     assert!(!presence.is_dirty());
     leave(&mut presence, 1..3);
     assert_eq!(
@@ -171,17 +171,17 @@ fn of_a_crowd_only_the_number_is_told() {
         "fewer than a crowd, and a crowd still"
     );
     leave(&mut presence, 3..4);
-    assert_eq!(presence.list(), None, "not before everybody gets the list");
+    assert_eq!(presence.list(), None, "not before all get the list");
     let all: Vec<_> = (4..10).map(|slot| member(&format!("user-{slot:02}"), slot, 1)).collect();
     assert_eq!(presence.take_news(), Some(News::List(all.clone())));
     assert_eq!(presence.list(), Some(all));
     leave(&mut presence, 4..5);
-    assert_eq!(changes(&mut presence).unwrap().left, ["user-04"], "changes go on from there");
+    assert_eq!(changes(&mut presence).unwrap().left, ["user-04"], "changes continue from there");
 
     leave(&mut presence, 5..10);
     enter(&mut presence, 0..20);
     leave(&mut presence, 0..20);
-    assert!(!presence.is_idle(), "somebody may think that there is a crowd");
+    assert!(!presence.is_idle(), "a watcher may still assume a crowd");
     assert_eq!(presence.take_news(), Some(News::List(vec![])));
     assert!(presence.is_idle() && presence.before.is_empty());
 }
@@ -202,7 +202,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// A mirror that only hears of changes always shows the list, and hears nothing that it knows.
+    /// A mirror that only receives changes always shows the list, and receives nothing that it
+    /// already knows.
     #[test]
     fn changes_lead_to_the_list(steps in prop::collection::vec(step(), 0..80), most_told in 0..4usize) {
         let mut presence = Presence::new(3, most_told);
@@ -216,7 +217,7 @@ proptest! {
                     let fits = model.contains_key(name) || model.len() < 3;
                     prop_assert_eq!(presence.enter(session(slot), &user(name), meta(n)).is_ok(), fits);
                     if fits {
-                        // A session that comes as another user leaves as the first one.
+                        // A session that enters as another user leaves as the first one.
                         for sessions in model.values_mut() {
                             sessions.retain(|(known, _)| *known != slot);
                         }
@@ -250,7 +251,7 @@ proptest! {
                             mirror_count = changes.count;
                         }
                         Some(News::Count(count)) => {
-                            prop_assert!(mirror.take().is_some() || mirror_count != count, "it was told already");
+                            prop_assert!(mirror.take().is_some() || mirror_count != count, "it was reported already");
                             mirror_count = count;
                         }
                         Some(News::List(members)) => {
@@ -266,7 +267,7 @@ proptest! {
             }
             if let (Some(known), (count, Some(members))) = (&mirror, presence.as_announced()) {
                 prop_assert_eq!(count, members.len() as u64);
-                prop_assert_eq!(&known.values().cloned().collect::<Vec<_>>(), &members, "whoever subscribes now knows what all others know");
+                prop_assert_eq!(&known.values().cloned().collect::<Vec<_>>(), &members, "a new subscriber knows what all others know");
             }
             let want: Vec<_> = model.iter().map(|(name, sessions)| member(name, sessions.last().unwrap().1, sessions.len() as u32)).collect();
             prop_assert_eq!(presence.everybody(), want);
@@ -276,7 +277,7 @@ proptest! {
 }
 
 #[test]
-fn taking_a_place_is_not_told() {
+fn taking_a_place_is_not_reported() {
     let mut presence = Presence::new(1, 1);
     presence.enter(session(1), &user("alice"), meta(1)).unwrap();
     changes(&mut presence).unwrap();
@@ -286,7 +287,7 @@ fn taking_a_place_is_not_told() {
     );
 
     presence.adopt(session(2), session(2), &user("alice"), meta(1));
-    assert!(!presence.is_dirty(), "told again, it is known");
+    assert!(!presence.is_dirty(), "repeating it changes nothing");
 
     presence.enter(session(3), &user("alice"), meta(1)).unwrap();
     presence.adopt(session(2), session(3), &user("alice"), meta(1));

@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 use super::Relay;
 use crate::messages::{ToRelay, batches};
 
-/// Most messages taken in one go, before the thread serves others.
+/// The number of messages taken at once, before the thread serves other tasks.
 const BATCH: usize = 64;
 
-/// Receives for a [`Relay`]. Its queue is the channel that it is started with.
+/// Receives messages for a [`Relay`]. Its queue is the channel that it is started with.
 pub struct RelayActor {
     relay: Rc<RefCell<Relay>>,
     queue: Option<mpsc::Receiver<ToRelay>>,

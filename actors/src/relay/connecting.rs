@@ -1,4 +1,5 @@
-//! The answer to a `connect` in the making, and what waits for its turn until then.
+//! A `connect` that is being answered: its outcomes so far, its remaining entries, and the requests
+//! behind them.
 
 use std::collections::VecDeque;
 
@@ -8,47 +9,44 @@ use greenroom_protocol::{EntityId, RawJson, RequestId, params};
 use crate::frames::EVENT_BYTES;
 use crate::messages::Responder;
 
-/// Entries of one `connect` that are asked for at once, so that few answers are in the making.
+/// The number of entries of one `connect` that are requested at a time, which bounds the answers
+/// being made.
 const AT_ONCE: usize = 8;
-/// Bytes that the answer to one `connect` gathers, before the rest of its subscriptions is refused.
+/// The size of the answer to one `connect` at which the rest of its subscriptions is refused.
 const CONNECT_BYTES: usize = 4 * 1024 * 1024;
 
-/// What a session asks that must stay in order with what its `connect` asks.
+/// A request that must stay in order with the entries of a `connect`.
 #[derive(Debug)]
 pub enum Ask {
-    /// Follow.
     Subscribe(params::Subscribe),
-    /// Follow no more.
     Unsubscribe(EntityId),
-    /// List, enter or leave.
     Presence(params::Presence),
 }
 
-/// See the module's head.
+/// See the module's documentation.
 #[derive(Debug)]
 pub struct Connecting {
-    /// What to answer to.
+    /// `None` if the request expects no answer.
     id: Option<RequestId>,
-    /// The answer, all but the outcomes.
+    /// The answer without the outcomes.
     connected: Connected,
     subscriptions: Vec<Option<SubscriptionOutcome>>,
     presence: Vec<Option<PresenceOutcome>>,
-    /// The entries of the `connect` that are still to be asked for, and requests that came behind
-    /// them.
+    /// The remaining entries of the `connect`, and the requests that arrived after it.
     ahead: VecDeque<(Ask, Responder)>,
-    /// Entries that are asked for and not answered yet.
+    /// The number of entries that are requested and not answered yet.
     asked: usize,
-    /// Entries that are not answered yet.
+    /// The number of entries that are not answered yet.
     open: usize,
-    /// Bytes of the outcomes so far, roughly.
+    /// The approximate size of the outcomes so far.
     bytes: usize,
-    /// Another thread is asked for the session whose place this one takes.
+    /// Whether the answer from the thread of the session to resume is outstanding.
     resuming: bool,
 }
 
 impl Connecting {
-    /// Nothing is asked for yet. `ahead` has an entry for each of the answer's `subscriptions` and
-    /// `presence`.
+    /// Nothing is requested yet. `ahead` has one element for each entry of the answer's
+    /// `subscriptions` and `presence`.
     pub fn new(
         id: Option<RequestId>,
         connected: Connected,
@@ -71,7 +69,7 @@ impl Connecting {
         }
     }
 
-    /// Lets `ask` wait if something is before it; otherwise it is given back.
+    /// Queues `ask` if it has to wait; otherwise returns it.
     pub(super) fn behind(&mut self, ask: Ask, reply: Responder) -> Option<(Ask, Responder)> {
         if self.ahead.is_empty() && !self.waits_for_place(&ask) {
             return Some((ask, reply));
@@ -80,8 +78,8 @@ impl Connecting {
         None
     }
 
-    /// What is to be asked for now, if anything. True: the answer has become too large, so that it
-    /// is refused.
+    /// What can be requested now, if anything. If the flag is true, the answer has become too large
+    /// and the entry must be refused.
     pub(super) fn next(&mut self) -> Option<(Ask, Responder, bool)> {
         let (ask, reply) = self.ahead.front()?;
         if self.waits_for_place(ask) || (reply.is_entry() && self.asked >= AT_ONCE) {
@@ -94,17 +92,16 @@ impl Connecting {
         Some((ask, reply, too_large))
     }
 
-    /// Where it is present is known only when it has the other session's place, or has not.
+    /// Where the session is present is only known once the other session's place has been taken or
+    /// not found.
     fn waits_for_place(&self, ask: &Ask) -> bool {
         self.resuming && matches!(ask, Ask::Presence(_))
     }
 
-    /// Bytes of the outcomes so far, roughly.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// One of the subscriptions is answered.
     pub(super) fn subscribed(&mut self, index: u16, outcome: SubscriptionOutcome) {
         self.asked = self.asked.saturating_sub(1);
         self.bytes += weight(&outcome);
@@ -113,7 +110,6 @@ impl Connecting {
         }
     }
 
-    /// One of the presence entries is answered.
     pub(super) fn entered(&mut self, index: u16, outcome: PresenceOutcome) {
         self.asked = self.asked.saturating_sub(1);
         if let Some(place) = self.presence.get_mut(usize::from(index)) {
@@ -121,18 +117,17 @@ impl Connecting {
         }
     }
 
-    /// It has the other session's place, or there is none to take.
+    /// Whether the other session's place was taken is now known.
     pub(super) fn resumed(&mut self, found: bool) {
         self.resuming = false;
         self.connected.resumed = found;
     }
 
-    /// Whether everything is answered that the `connect` asked for.
     pub(super) fn is_complete(&self) -> bool {
         !self.resuming && self.open == 0
     }
 
-    /// What to answer to, and the answer.
+    /// The id to answer to, and the answer.
     pub(super) fn finish(self) -> (Option<RequestId>, Connected) {
         let Self { id, mut connected, subscriptions, presence, .. } = self;
         connected.subscriptions = subscriptions.into_iter().flatten().collect();
@@ -140,7 +135,7 @@ impl Connecting {
         (id, connected)
     }
 
-    /// The session has ended: nobody waits for what it asked.
+    /// The session has ended: nobody waits for these answers.
     pub(super) fn discard(self) {
         for (_, reply) in self.ahead {
             reply.discard();
@@ -148,7 +143,7 @@ impl Connecting {
     }
 }
 
-/// Bytes of bodies and states in an outcome, with something for each event.
+/// The size of the bodies and states in an outcome, plus a fixed amount for each event.
 fn weight(outcome: &SubscriptionOutcome) -> usize {
     let Some(result) = &outcome.result else { return EVENT_BYTES };
     let events: usize =

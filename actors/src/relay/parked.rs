@@ -1,4 +1,5 @@
-//! Sessions whose connection was lost: what they were present in, kept for their return.
+//! Sessions that have lost their connection, and where they were present, kept so that they can be
+//! resumed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -10,37 +11,34 @@ use crate::clock::Mono;
 use crate::ids::SessionKey;
 use crate::messages::{Owner, Present};
 
-/// How long, and how many.
+/// The limits of lost sessions.
 #[derive(Debug, Clone, Copy)]
 pub struct ParkedLimits {
     /// How long a lost session can be resumed; zero never parks one.
     pub window: Duration,
-    /// How long its presence lasts meanwhile; more than the window counts as the window.
+    /// How long its presence lasts meanwhile, at most as long as the window.
     pub grace: Duration,
-    /// Sessions parked at once on one thread; the one that was lost first gives way.
+    /// The number of parked sessions on one thread; beyond it the oldest is dropped.
     pub most: usize,
 }
 
-/// One lost session.
 #[derive(Debug)]
 struct Lost {
     key: SessionKey,
     owner: Owner,
     present: Vec<Present>,
     since: Mono,
-    /// Who has its place: itself, or the session that took it last. That one may have been lost
-    /// before its client heard of it, so the client may ask again.
+    /// Who has its place: itself, or the session that took it last. That session may have been lost
+    /// before its client learnt of it, so the client may ask again.
     holder: SessionKey,
-    /// Its presence is not its own any more: the grace is over, or another has its place.
+    /// Whether its presence has ended, because the grace is over or another session has its place.
     left: bool,
 }
 
-/// A presence entry that ends.
+/// The end of a presence entry.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Leaves {
-    /// Whose.
     pub session: SessionKey,
-    /// Where.
     pub entity: EntityId,
 }
 
@@ -51,12 +49,11 @@ pub struct Parked {
     lost: BTreeMap<u64, Lost>,
     tickets: HashMap<SessionKey, u64, RandomState>,
     next: u64,
-    /// The grace is over for all before this ticket.
+    /// The grace of all sessions before this ticket is over.
     present_from: u64,
 }
 
 impl Parked {
-    /// Nobody is lost yet.
     pub fn new(limits: ParkedLimits) -> Self {
         Self {
             limits,
@@ -67,17 +64,17 @@ impl Parked {
         }
     }
 
-    /// Whether there is a window at all.
+    /// Whether sessions are parked at all.
     pub fn is_open(&self) -> bool {
         self.limits.most > 0 && !self.limits.window.is_zero()
     }
 
-    /// How many are parked.
+    /// The number of parked sessions.
     pub fn len(&self) -> usize {
         self.lost.len()
     }
 
-    /// Parks a session. At the bound another gives way, and its presence ends.
+    /// Parks a session. At the limit the oldest is dropped, and its presence ends.
     pub fn add(
         &mut self,
         key: SessionKey,
@@ -118,8 +115,8 @@ impl Parked {
         evicted.map(|(_, lost)| self.forget(lost)).unwrap_or_default()
     }
 
-    /// Gives the place of `key` to session `to` of the same owner. Returns who had it, and where
-    /// that was present.
+    /// Gives the place of `key` to session `to` of the same owner. Returns the session that had it,
+    /// and where it was present.
     pub fn resume(
         &mut self,
         key: SessionKey,
@@ -132,7 +129,7 @@ impl Parked {
         Some((std::mem::replace(&mut lost.holder, to), lost.present.clone()))
     }
 
-    /// Ends the presence of those whose grace is over, and forgets those whose window is.
+    /// Ends the presence of sessions whose grace is over, and forgets those whose window is over.
     pub fn sweep(&mut self, now: Mono) -> Vec<Leaves> {
         let over =
             |since: Mono, length: Duration| u128::from(now.since(since)) >= length.as_millis();
@@ -160,7 +157,7 @@ impl Parked {
         leaves
     }
 
-    /// Those who are still present in `entity`.
+    /// The lost sessions that are still present in `entity`.
     pub fn present_in<'a>(
         &'a self,
         entity: &'a EntityId,
@@ -224,7 +221,7 @@ mod tests {
             Some((session(1), present("room:a"))),
             "known until the window ends"
         );
-        assert_eq!(parked.sweep(Mono::at(1105)), [], "whoever has left does not leave again");
+        assert_eq!(parked.sweep(Mono::at(1105)), [], "a session leaves only once");
         assert_eq!((parked.len(), parked.resume(session(2), &owner("b"), session(3))), (0, None));
     }
 
@@ -241,13 +238,13 @@ mod tests {
             parked.resume(session(1), &owner("a"), session(2)),
             Some((session(1), present("room:a")))
         );
-        assert_eq!(parked.present_in(&entity("room:a")).count(), 0, "it is another's now");
-        let again = parked.resume(session(1), &owner("a"), session(3));
         assert_eq!(
-            again,
-            Some((session(2), present("room:a"))),
-            "whoever has the place gives it up"
+            parked.present_in(&entity("room:a")).count(),
+            0,
+            "another session has the place"
         );
+        let again = parked.resume(session(1), &owner("a"), session(3));
+        assert_eq!(again, Some((session(2), present("room:a"))), "the holder gives the place up");
         assert_eq!(parked.sweep(Mono::at(1000)), []);
         parked.add_replaced(session(4), session(5), owner("a"), present("room:a"), Mono::at(1000));
         assert_eq!(parked.sweep(Mono::at(1050)), []);

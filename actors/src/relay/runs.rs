@@ -1,8 +1,8 @@
-//! Signals of one entity that gathered while the thread was busy: one buffer for many, so that a
-//! socket is written once.
+//! Joins signals of one entity that were queued while the thread was busy into one buffer, so that
+//! each socket is written once.
 //!
-//! Nothing waits for a run to grow: it is what the relay finds in its queue at once. Idle, each
-//! signal is a run of its own.
+//! A run is what the relay finds in its queue; it never waits for more. Without load, each signal
+//! is a run of its own.
 
 use bytes::{Bytes, BytesMut};
 use greenroom_protocol::{CodecKind, EntityId};
@@ -10,18 +10,16 @@ use greenroom_protocol::{CodecKind, EntityId};
 use crate::frames::Frames;
 use crate::ids::SessionKey;
 
-/// A run holds about this many bytes of each codec at the most, so that dropping the oldest drops
-/// little.
+/// The approximate size at which a run ends, so that dropping the oldest drops little.
 const RUN_BYTES: usize = 16 * 1024;
 
-/// One signal on its way.
+/// A signal of a run.
 #[derive(Debug)]
 pub struct QueuedSignal {
-    /// The frame.
     pub frames: Frames,
-    /// Its sender, who does not get it.
+    /// The sender, who does not receive it.
     pub from: SessionKey,
-    /// What `latest` tells signals apart by.
+    /// Distinguishes signals for the policy `latest`.
     pub key: u64,
 }
 
@@ -34,12 +32,11 @@ pub struct Run {
 }
 
 impl Run {
-    /// Whether the run must go out before a signal of `entity` is added.
+    /// Whether the run must be sent before a signal of `entity` is added.
     pub fn is_over(&self, entity: &EntityId) -> bool {
         self.bytes >= RUN_BYTES || self.entity.as_ref().is_some_and(|own| own != entity)
     }
 
-    /// Adds a signal.
     pub fn add(&mut self, entity: &EntityId, signal: QueuedSignal) {
         let length = |frame: &Option<Bytes>| frame.as_ref().map_or(0, Bytes::len);
         self.bytes += length(&signal.frames.json).max(length(&signal.frames.msgpack));
@@ -49,14 +46,14 @@ impl Run {
         self.signals.push(signal);
     }
 
-    /// Takes what has gathered, and begins anew.
+    /// Returns the run and begins a new one.
     pub fn take(&mut self) -> Option<(EntityId, Vec<QueuedSignal>)> {
         self.bytes = 0;
         Some((self.entity.take()?, std::mem::take(&mut self.signals)))
     }
 }
 
-/// All frames of a run in one buffer for each codec, made when first wanted.
+/// All frames of a run in one buffer for each codec, made when first needed.
 #[derive(Debug, Default)]
 pub struct Joined {
     json: Option<Bytes>,
@@ -64,7 +61,7 @@ pub struct Joined {
 }
 
 impl Joined {
-    /// The frames of `signals` for `codec`, one behind the other.
+    /// The concatenated frames of `signals` for `codec`.
     pub fn get(&mut self, codec: CodecKind, signals: &[QueuedSignal]) -> &Bytes {
         let joined = match codec {
             CodecKind::Json => &mut self.json,

@@ -1,10 +1,10 @@
-//! A session's place on its thread: what the relay, the session and the socket's pump share of it.
+//! A session's place on its thread: the state that the relay, the session and the pump share.
 //!
-//! Besides the outbox it has three parts, each with a state of its own that nobody else changes:
+//! Besides the outbox it has three parts with private state:
 //!
-//! * [`Liveness`]: whether its client is still there, and how long it may stay;
-//! * [`Admission`]: which of its requests are taken;
-//! * [`Membership`]: whose it is, what it follows, where it is present.
+//! * [`Liveness`]: whether the client is still connected, and how long it may stay;
+//! * [`Admission`]: which of its requests are accepted;
+//! * [`Membership`]: its owner, its subscriptions, its presence.
 
 use std::sync::Arc;
 
@@ -31,25 +31,19 @@ pub use liveness::{Deadlines, Due, Liveness, Verdict};
 pub use membership::{Follow, Membership};
 pub use patience::{Excess, Scope, Wait};
 
-/// One session's place. Lives on one thread.
+/// See the module's documentation.
 #[derive(Debug)]
 pub struct Seat {
-    /// Which session.
     pub key: SessionKey,
-    /// What it speaks.
     pub codec: CodecKind,
-    /// What waits for its socket.
     pub outbox: Outbox,
-    /// Whether its client is still there.
     pub liveness: Liveness,
-    /// Which of its requests are taken.
     pub admission: Admission,
-    /// Whose it is and where it takes part.
     pub membership: Membership,
 }
 
 impl Seat {
-    /// A fresh session's place.
+    /// A seat for a new session.
     pub fn new(
         key: SessionKey,
         codec: CodecKind,
@@ -60,7 +54,8 @@ impl Seat {
         Self { key, codec, outbox, liveness, admission, membership: Membership::default() }
     }
 
-    /// The entity's kind, if the session may do `needed`; otherwise the request is answered.
+    /// The entity's kind, if the session has the permissions `needed`; otherwise the request is
+    /// refused.
     pub fn allowed(
         &self,
         entity: &EntityId,
@@ -76,8 +71,8 @@ impl Seat {
         }
     }
 
-    /// Whether the session may read `entity`, and there is room for what may be a large answer;
-    /// otherwise it is answered.
+    /// The responder for a request that may have a large answer, if the session may read `entity`
+    /// and the outboxes have space; otherwise the request is refused.
     pub fn readable(&self, entity: &EntityId, reply: Responder) -> Option<Responder> {
         let (_, reply) = self.allowed(entity, Permissions::READ, reply)?;
         if !self.outbox.has_space() {
@@ -92,7 +87,7 @@ impl Seat {
         Some(reply.large(standing))
     }
 
-    /// Writes what the relay's batch has left for the socket.
+    /// Writes the frames of the relay's batch to the socket.
     pub fn flush(&self) {
         self.liveness.took(self.outbox.flush());
     }
@@ -103,13 +98,13 @@ impl Seat {
         self.liveness.took(bytes);
     }
 
-    /// Whether requests are read: not while its client takes no answers or several large ones are
-    /// being made, and not before the next second once so much was refused.
+    /// Whether requests are read: not while the outbox is full or several large answers are being
+    /// made, and not until the next second after too many refusals.
     pub fn is_read(&self) -> bool {
         !self.outbox.is_full() && !self.outbox.is_busy() && !self.admission.is_choked()
     }
 
-    /// A second is over: tells its client of what was refused, and reads on if it was choked.
+    /// Called once a second: reports refused requests to the client, and ends a choke.
     pub fn next_second(&self, encoder: &Encoder) {
         if self.admission.next_second() {
             self.outbox.read_on();
@@ -121,7 +116,8 @@ impl Seat {
         }
     }
 
-    /// Tells its client that a request without an id was refused, now or with others once a second.
+    /// Reports the refusal of a request without an id to the client, at once or together with
+    /// others once a second.
     pub fn refused(
         &self,
         encoder: &Encoder,

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use super::seat::Seat;
 use crate::ids::{SessionKey, WorkerId};
 
-/// The seats of one thread, found by slot. A slot is used again with the next generation, so that a
-/// late message for a session that has gone reaches nobody.
+/// The seats of one thread by slot. A slot is reused with the next generation, so that a late
+/// message for a session that has ended reaches nobody.
 #[derive(Debug)]
 pub struct Seats {
     worker: WorkerId,
@@ -21,22 +21,19 @@ struct Slot {
     seat: Option<Rc<Seat>>,
 }
 
-/// Numbers over all seats, for metrics.
+/// Totals for metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SeatCounts {
-    /// How many there are.
     pub seats: usize,
-    /// Bytes in all outboxes.
     pub outbox_bytes: usize,
 }
 
 impl Seats {
-    /// No seats yet.
     pub fn new(worker: WorkerId) -> Self {
         Self { worker, slots: Vec::new(), free: Vec::new(), taken: 0 }
     }
 
-    /// Takes a free slot for the seat that `make` builds.
+    /// Assigns a free slot to the seat that `make` builds.
     pub fn add(&mut self, make: impl FnOnce(SessionKey) -> Seat) -> Rc<Seat> {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
@@ -51,7 +48,7 @@ impl Seats {
         seat
     }
 
-    /// Frees the seat's slot. Says whether it was taken.
+    /// Frees the seat's slot. Returns whether it was taken.
     pub fn remove(&mut self, key: SessionKey) -> bool {
         if self.get(key).is_none() {
             return false;
@@ -62,18 +59,17 @@ impl Seats {
         true
     }
 
-    /// The seat of a session that is still here.
+    /// The seat of a session, unless it has ended.
     pub fn get(&self, key: SessionKey) -> Option<&Rc<Seat>> {
         let slot = self.slots.get(key.slot as usize)?;
         slot.seat.as_ref().filter(|_| slot.generation == key.generation)
     }
 
-    /// Everyone.
     pub fn iter(&self) -> impl Iterator<Item = &Rc<Seat>> {
         self.slots.iter().filter_map(|slot| slot.seat.as_ref())
     }
 
-    /// Numbers for metrics.
+    /// Totals for metrics.
     pub fn counts(&self) -> SeatCounts {
         SeatCounts {
             seats: self.taken,

@@ -1,4 +1,4 @@
-//! Who follows what on one thread, and what each of them has got.
+//! The subscriptions of one thread, and what each has received.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -27,19 +27,19 @@ mod asks;
 mod places;
 mod signals;
 
-/// Room for this number of sessions is kept from one batch to the next.
+/// The capacity of `touched` that is kept from one batch to the next.
 const KEEP_TOUCHED: usize = 4096;
 
-/// One thread's relay, shared by the actor that receives and the sessions on the same thread.
+/// One thread's relay, shared by the relay's actor and the sessions on the same thread.
 pub struct Relay {
     seats: Seats,
     parked: Parked,
     /// The time of the last sweep.
     now: Mono,
-    /// What the gauge was last told of them.
+    /// The last number of parked sessions that was reported to the gauge.
     counted_parked: f64,
     outboxes: Rc<Outboxes>,
-    /// Room for the sessions that a batch concerns, kept from the last one.
+    /// A buffer for the sessions that a batch concerns, reused for the next one.
     touched: Vec<SessionKey>,
     audiences: HashMap<EntityId, Audience, RandomState>,
     directory: Directory,
@@ -48,10 +48,10 @@ pub struct Relay {
     requests: RequestMetrics,
 }
 
-/// This thread's followers of one entity.
+/// This thread's subscriptions to one entity.
 #[derive(Debug)]
 struct Audience {
-    /// The log, as the entity last named it.
+    /// The latest epoch that the entity reported.
     epoch: Epoch,
     subs: Vec<Sub>,
 }
@@ -59,28 +59,28 @@ struct Audience {
 #[derive(Debug)]
 struct Sub {
     spec: SubSpec,
-    /// The log that it stands in. Until the first event is on disk, each life of an entity gives
-    /// the log another name.
+    /// The epoch of `last`. Until the first event is on disk, each life of an entity has a new
+    /// epoch.
     epoch: Epoch,
-    /// The last event handed to the outbox.
+    /// The seq of the last event pushed to the outbox.
     last: Seq,
     flow: Flow,
-    /// A presence change was left out.
+    /// Whether a presence change was skipped.
     presence_stale: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
-    /// Gets events as they come.
+    /// Receives events as they arrive.
     Live,
-    /// Its outbox was full: waits for the socket to drain.
+    /// The outbox was full; waits until it drains.
     Paused,
-    /// Asked the entity for what it missed.
+    /// Has asked the entity for what it missed.
     Reading,
 }
 
 impl Relay {
-    /// A relay with nobody on it yet, to be shared on its thread.
+    /// A relay without sessions, to be shared on its thread.
     pub fn new(worker: WorkerId, directory: Directory, encoder: Encoder) -> Rc<RefCell<Self>> {
         let limits = ParkedLimits {
             window: Duration::from_secs(120),
@@ -90,8 +90,7 @@ impl Relay {
         Self::with_bounds(worker, directory, encoder, limits, usize::MAX)
     }
 
-    /// The same with bounds for lost sessions, and for the bytes that all outboxes of the thread
-    /// may hold.
+    /// The same with limits for parked sessions and for the bytes in all outboxes of the thread.
     pub fn with_bounds(
         worker: WorkerId,
         directory: Directory,
@@ -114,7 +113,7 @@ impl Relay {
         }))
     }
 
-    /// What the outboxes of this thread share.
+    /// The state that the outboxes of this thread share.
     pub fn outboxes(&self) -> Rc<Outboxes> {
         Rc::clone(&self.outboxes)
     }
@@ -129,12 +128,12 @@ impl Relay {
         self.seats.iter()
     }
 
-    /// Numbers for metrics.
+    /// Totals for metrics.
     pub fn counts(&self) -> SeatCounts {
         self.seats.counts()
     }
 
-    /// Who follows `entity` here, with the number of the subscription.
+    /// The sessions of this thread that follow `entity`, with the number of the subscription.
     pub fn followers(&self, entity: &EntityId) -> impl Iterator<Item = (SessionKey, u32)> + '_ {
         self.audiences
             .get(entity)
@@ -143,7 +142,7 @@ impl Relay {
             .map(|sub| (sub.spec.session, sub.spec.number))
     }
 
-    /// Takes what an entity, or anybody with an answer, sends.
+    /// Handles one message.
     pub fn receive(&mut self, message: ToRelay) {
         match message {
             ToRelay::Parts { entity, parts } => {
@@ -163,8 +162,8 @@ impl Relay {
         }
     }
 
-    /// Takes what has gathered in the queue. Each socket is written once for all of it, and signals
-    /// of one entity that come one after the other are one buffer.
+    /// Handles all queued messages. Each socket is written once for all of them, and consecutive
+    /// signals of one entity share a buffer.
     pub fn receive_all(&mut self, messages: Vec<ToRelay>) {
         self.outboxes.begin_batch(std::mem::take(&mut self.touched));
         self.distribute(messages);
@@ -194,8 +193,8 @@ impl Relay {
                         }
                         run.add(&entity, QueuedSignal { frames, from, key });
                     }
-                    // Mostly the answer to a signal's sender: signals do not wait for it, nor it
-                    // for them.
+                    // Mostly the answer to a signal's sender, whose order among signals does not
+                    // matter.
                     Part::Answer(answer) => self.deliver(answer),
                     other => {
                         self.signals(&mut run);
@@ -236,7 +235,7 @@ impl Relay {
             }
             let Some(seat) = self.seats.get(sub.spec.session) else { continue };
             if first > sub.last + 1 {
-                // Only after a crash of the entity can this be: what is missing comes from the
+                // This only happens after the entity crashed: the missing events come from the
                 // journal.
                 self.directory.route_control(entity, catch_up(sub, seat));
             } else if !seat.outbox.is_full() {
@@ -274,13 +273,13 @@ impl Relay {
 
     fn join(&mut self, entity: &EntityId, spec: SubSpec, epoch: Epoch, seq: Seq) {
         let Some(seat) = self.seats.get(spec.session) else {
-            // The session ended before its entity knew of it.
+            // The session ended before the entity answered.
             return self
                 .directory
                 .route_control(entity, ToEntity::Unfollow(spec.session, spec.number));
         };
         if answers::withheld(seat, &Noted::Follow(entity.clone(), spec.number)).is_some() {
-            // It has lost the right to it since, and is answered so.
+            // It has lost the permission in the meantime, and is answered so.
             return self
                 .directory
                 .route_control(entity, ToEntity::Unfollow(spec.session, spec.number));
@@ -298,14 +297,14 @@ impl Relay {
         }
     }
 
-    /// The entity's log is `epoch` now: whoever stands in another one asks what that means for it.
+    /// The entity's epoch is `epoch` now: subscriptions with another one ask where to continue.
     fn take_epoch(&mut self, entity: &EntityId, epoch: &Epoch) {
         let Some(audience) =
             self.audiences.get_mut(entity).filter(|audience| audience.epoch != *epoch)
         else {
             return;
         };
-        // Those who are reading have asked already.
+        // Subscriptions that are reading have asked already.
         for sub in audience.subs.iter_mut().filter(|sub| sub.flow != Flow::Reading) {
             let Some(seat) = self.seats.get(sub.spec.session) else { continue };
             self.directory.route_control(entity, catch_up(sub, seat));
@@ -336,7 +335,7 @@ impl Relay {
         found.is_some()
     }
 
-    /// A seat's outbox has drained: its paused subscriptions read on.
+    /// Continues the paused subscriptions of a seat whose outbox has drained.
     pub fn drained(&mut self, seat: &Seat) {
         for Follow { entity, .. } in seat.membership.follows().iter() {
             let Some(audience) = self.audiences.get_mut(entity) else { continue };
@@ -360,12 +359,13 @@ impl Relay {
         let sub =
             self.audiences.get_mut(entity).and_then(|audience| audience.subs.iter_mut().find(find));
         let (Some(sub), Some(seat)) = (sub, self.seats.get(session)) else {
-            // It ended after it had asked, and the entity took it up again for its question.
+            // The subscription ended after it asked, and the entity has recorded it again because
+            // of that.
             return self.directory.route_control(entity, ToEntity::Unfollow(session, number));
         };
         if sub.flow != Flow::Reading || sub.last != after {
-            // It comes late. Its list is asked for again: by who reads already, once that is
-            // answered.
+            // This answer is outdated, and its presence list is requested again, by a request that
+            // is under way once that is answered.
             sub.presence_stale |= presence;
             if sub.presence_stale && sub.flow == Flow::Live {
                 if seat.outbox.is_full() {
@@ -383,8 +383,7 @@ impl Relay {
         sub.epoch = epoch;
         sub.last = seq;
         sub.flow = if live { Flow::Live } else { Flow::Paused };
-        // A presence change may have been left out while it read, and the socket have drained
-        // meanwhile.
+        // A presence change may have been skipped in the meantime, and the outbox may have drained.
         if live && !sub.presence_stale {
             return;
         }
@@ -395,8 +394,9 @@ impl Relay {
         }
     }
 
-    /// A later subscription has the place of the one that asked to read on. If that is news here,
-    /// entity and relay disagree, and nothing more would come: the subscription ends with notice.
+    /// The entity knows a later subscription than the one that asked to read on. If the relay does
+    /// not, they disagree and nothing more would arrive, so the subscription is ended with a
+    /// notification.
     fn replaced(&mut self, entity: &EntityId, spec: SubSpec) {
         let waits = |sub: &&Sub| {
             sub.spec.session == spec.session
@@ -418,14 +418,14 @@ impl Relay {
         let Some(audience) = self.audiences.get_mut(entity) else { return };
         for sub in &mut audience.subs {
             let Some(seat) = self.seats.get(sub.spec.session) else { continue };
-            // Who is present may have changed without a word.
+            // The presence may have changed without a notification.
             sub.presence_stale = sub.spec.presence;
             self.directory.route_control(entity, catch_up(sub, seat));
         }
     }
 }
 
-/// Asks for what the subscription missed. From now on it is `Reading`.
+/// Requests what the subscription missed, and marks it as `Reading`.
 fn catch_up(sub: &mut Sub, seat: &Seat) -> ToEntity {
     sub.flow = Flow::Reading;
     let presence = std::mem::take(&mut sub.presence_stale);

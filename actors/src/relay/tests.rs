@@ -35,7 +35,7 @@ use crate::testing::{self, encoder, kind_of, messages, post, settings, shown};
 
 const LIMIT: usize = 1000;
 
-/// A relay, and what it asks of entities.
+/// A relay, and its messages to entities.
 struct Rig {
     relay: Rc<RefCell<Relay>>,
     directory: Directory,
@@ -86,7 +86,7 @@ impl Rig {
         self.seat_with(CodecKind::Json, LIMIT)
     }
 
-    /// The seat of a session that speaks `codec`; its outbox holds `limit` bytes.
+    /// The seat of a session with this codec, and an outbox of `limit` bytes.
     fn seat_with(&self, codec: CodecKind, limit: usize) -> Rc<Seat> {
         let all = self.relay.borrow().outboxes();
         let liveness = Liveness::new(Mono::ZERO, Mono::NEVER);
@@ -111,8 +111,8 @@ impl Rig {
         self.parts(vec![Part::Joined { spec, epoch: epoch(), seq, answer }]);
     }
 
-    /// Something that brings a paused subscription from `after` to `seq` without a single event: a
-    /// snapshot, or who is present.
+    /// A page that brings a paused subscription from `after` to `seq` without an event: a snapshot,
+    /// or a presence list.
     fn reset(&self, spec: SubSpec, after: Seq, seq: Seq) {
         let frame = Some(event(seq, 1).json.unwrap());
         self.parts(vec![Part::CaughtUp {
@@ -148,7 +148,7 @@ impl Rig {
         }]);
     }
 
-    /// What was asked of the entity, in a few words.
+    /// A summary of the messages to the entity.
     fn asked(&mut self) -> Vec<String> {
         let mut all = Vec::new();
         while let Ok(ToDirectory::Route(_, message)) = self.routed.try_recv() {
@@ -176,12 +176,15 @@ impl Rig {
     }
 
     fn drained(&self, seat: &Seat) {
-        assert!(seat.outbox.take_starved(), "whoever was paused is told when the outbox drains");
+        assert!(
+            seat.outbox.take_starved(),
+            "a paused subscription reads on when the outbox drains"
+        );
         self.relay.borrow_mut().drained(seat);
     }
 }
 
-/// What has come out of an outbox, in a few words.
+/// A summary of the messages in an outbox.
 fn got(seat: &Seat) -> Vec<String> {
     let mut out = VecDeque::new();
     seat.outbox.take(&mut out, 1000, usize::MAX);
@@ -383,7 +386,7 @@ fn signal_of(from: &Seat, entity: &EntityId, number: usize) -> ToRelay {
 }
 
 proptest! {
-    /// Whatever gathers, everybody gets what they would have got one by one.
+    /// However messages are batched, every session receives the same as one by one.
     #[test]
     fn signals_that_gather_are_the_same_signals(sent in proptest::collection::vec((0usize..4, 0usize..3), 1..80)) {
         let mut all: Vec<Vec<Vec<String>>> = Vec::new();
@@ -416,7 +419,7 @@ proptest! {
 }
 
 #[test]
-fn what_gathers_is_written_at_once() {
+fn queued_messages_are_written_at_once() {
     let rig = Rig::new();
     let sender = rig.seat();
     let other = rig.seat();
@@ -452,14 +455,14 @@ fn presence_that_was_left_out_comes_as_the_list() {
 }
 
 #[test]
-fn late_messages_for_who_has_gone_reach_nobody() {
+fn late_messages_for_an_ended_session_reach_nobody() {
     let mut rig = Rig::new();
     let a = rig.seat();
     rig.relay.borrow_mut().unseat(&a, false);
     let b = rig.seat();
     assert_eq!((a.key.slot, b.key.slot), (0, 0), "the slot is used again");
     rig.joins(spec(&a, 1), 3);
-    assert_eq!(rig.asked(), ["0 unfollows 1"], "the entity is told");
+    assert_eq!(rig.asked(), ["0 unfollows 1"], "the entity is notified");
     rig.caught_up(spec(&a, 1), 3, 5, true);
     assert_eq!(rig.asked(), ["0 unfollows 1"]);
     rig.parts(vec![events(4, 1)]);
@@ -489,7 +492,11 @@ fn only_what_is_put_into_an_outbox_counts_as_delivered() {
         };
         rig.parts(vec![events(1, 1)]);
         signal(&rig, 4);
-        assert_eq!(counted(), [1.0, 1.0, 0.0, 0.0], "who follows neither gets neither");
+        assert_eq!(
+            counted(),
+            [1.0, 1.0, 0.0, 0.0],
+            "a session that follows neither receives neither"
+        );
         signal(&rig, 4);
         assert_eq!(
             counted(),
@@ -523,7 +530,7 @@ fn an_answer_that_comes_too_late_changes_nothing() {
     let a = rig.seat();
     rig.joins(spec(&a, 1), 3);
     rig.caught_up(spec(&a, 1), 3, 5, true);
-    assert_eq!(got(&a), [""; 0], "nobody asked");
+    assert_eq!(got(&a), [""; 0], "it was not requested");
     rig.relay
         .borrow_mut()
         .receive(ToRelay::AudienceForgotten { entity: rig.entity.clone(), ended: false });
@@ -533,7 +540,7 @@ fn an_answer_that_comes_too_late_changes_nothing() {
     assert_eq!(rig.asked(), ["0 reads after 3", "0 reads after 3"]);
     rig.caught_up(spec(&a, 1), 3, 5, false);
     rig.caught_up(spec(&a, 1), 3, 6, true);
-    assert_eq!(got(&a).len(), 2, "the second answer would tell 4 and 5 again");
+    assert_eq!(got(&a).len(), 2, "the second answer would repeat 4 and 5");
     rig.joins(spec(&a, 2), 9);
     rig.caught_up(spec(&a, 1), 5, 7, true);
     assert_eq!(got(&a), [""; 0]);
@@ -541,7 +548,7 @@ fn an_answer_that_comes_too_late_changes_nothing() {
 }
 
 #[test]
-fn an_entity_that_begins_anew_is_told_who_is_present() {
+fn a_restarted_entity_learns_who_is_present() {
     let mut rig = Rig::new();
     let here = rig.seat();
     let lost = rig.seat();
@@ -557,7 +564,7 @@ fn an_entity_that_begins_anew_is_told_who_is_present() {
     assert_eq!(rig.asked(), [""; 0]);
     let forgotten = |ended| ToRelay::AudienceForgotten { entity: testing::entity("room:a"), ended };
     rig.relay.borrow_mut().receive(forgotten(false));
-    assert_eq!(rig.asked(), [""; 0], "it has only read its state again");
+    assert_eq!(rig.asked(), [""; 0], "it has only loaded its state again");
     rig.relay.borrow_mut().receive(forgotten(true));
     assert_eq!(rig.asked(), ["0 is 0 at 2 now", "1 is 1 at 3 now"]);
     rig.relay.borrow_mut().sweep(Mono::at(16_000));
@@ -590,10 +597,10 @@ fn a_refused_enter_is_undone_unless_another_stands() {
         rig.relay.borrow_mut().receive(answer);
         presences.push(a.membership.present().len());
     }
-    assert_eq!(presences, [1, 1, 1], "the second stands, and the third was of before it left");
+    assert_eq!(presences, [1, 1, 1], "the second is valid, and the third is from before it left");
     drop(fourth);
     rig.relay.borrow_mut().receive(queue.try_recv().unwrap());
-    assert_eq!(a.membership.present().len(), 1, "what became of it is not known");
+    assert_eq!(a.membership.present().len(), 1, "its outcome is unknown");
     a.membership.leave(&rig.entity);
     enter().send_error(crate::messages::overloaded("entity"));
     rig.relay.borrow_mut().receive(queue.try_recv().unwrap());
@@ -646,7 +653,7 @@ fn a_connect_whose_answer_has_become_large_refuses_the_rest() {
     assert_eq!(codes[8..], [Some(ErrorCode::Overloaded), Some(ErrorCode::Overloaded)]);
 }
 
-/// The subscriptions that were asked of entities.
+/// The subscriptions that entities were asked for.
 fn subscribes(rig: &mut Rig) -> Vec<SubscribeRequest> {
     let mut all = Vec::new();
     while let Ok(ToDirectory::Route(_, ToEntity::Subscribe(request))) = rig.routed.try_recv() {
@@ -670,7 +677,7 @@ fn leaving_ends_what_was_asked_for_before_it_alone() {
     rig.parts(vec![Part::Left { session: a.key, through: 2 }]);
     assert_eq!(rig.relay.borrow().followers(&rig.entity).collect::<Vec<_>>(), [(a.key, 3)]);
     rig.relay.borrow_mut().unseat(&a, false);
-    assert_eq!(rig.asked(), ["0 has gone"], "its entities hear of its end");
+    assert_eq!(rig.asked(), ["0 has gone"], "its entities are notified");
     assert_eq!(rig.relay.borrow().followers(&rig.entity).count(), 0);
 }
 
@@ -685,7 +692,7 @@ fn a_new_name_of_the_log_is_asked_about() {
         Part::Joined { spec: spec(&b, 1), epoch: Epoch::from_bits(8), seq: 0, answer },
         events(1, 1),
     ]);
-    assert_eq!(rig.asked(), ["0 reads after 0"], "the old name's position may mean nothing now");
+    assert_eq!(rig.asked(), ["0 reads after 0"], "the position may mean nothing in the new epoch");
     assert_eq!((got(&a).len(), got(&b).len()), (0, 1));
 }
 
@@ -712,7 +719,7 @@ fn connected() -> Connected {
     }
 }
 
-/// A `connect` that asks for so many subscriptions to the same entity.
+/// A `connect` with this number of subscriptions to the same entity.
 fn connecting(asker: &Arc<Asker>, entity: &EntityId, subscriptions: u16) -> Connecting {
     let ahead = (0..subscriptions).map(|index| {
         let (events, signals) = Default::default();
@@ -758,11 +765,11 @@ fn connect_is_answered_first_and_once_all_its_subscriptions_are() {
     assert!(outcomes.len() == 2 && outcomes.iter().all(|outcome| outcome.error.is_some()));
     assert_eq!((method.as_str(), a.admission.in_flight()), ("event", 0));
     rig.relay.borrow_mut().receive(part(0));
-    assert_eq!(got(&a), [""; 0], "a second answer to it is nobody's");
+    assert_eq!(got(&a), [""; 0], "a second answer is ignored");
 }
 
 #[test]
-fn an_answer_counts_down_though_nobody_wants_to_see_it() {
+fn an_answer_counts_down_even_if_it_is_not_sent() {
     let rig = Rig::new();
     let a = rig.seat();
     for _ in 0..2 {
@@ -777,7 +784,7 @@ fn an_answer_counts_down_though_nobody_wants_to_see_it() {
     assert_eq!((got(&a), a.admission.in_flight()), (vec!["#4".to_owned()], 0));
 }
 
-/// What may happen between two sessions, their relay and an entity.
+/// The things that can happen between two sessions, their relay and an entity.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Subscribe(usize),
@@ -790,7 +797,7 @@ enum Step {
     Relay,
     /// The entity takes one message.
     Entity,
-    /// A socket takes what waits for it.
+    /// A socket takes everything that waits for it.
     Drain(usize),
     /// A commit fails.
     Fail,
@@ -819,7 +826,7 @@ struct Pair {
     seats: [Rc<Seat>; 2],
     log: Vec<crate::record::EventRecord>,
     decided: Seq,
-    /// Where each session's client stands, by its seat.
+    /// The position of each session's client, by its seat.
     positions: BTreeMap<crate::ids::SessionKey, Option<Seq>>,
 }
 
@@ -948,7 +955,7 @@ impl Pair {
         }
         for part in parts {
             if let Part::Joined { spec, seq, .. } = &part {
-                // What was told before belongs to the old subscription.
+                // Earlier events belong to the old subscription.
                 if let Some(who) = self.seats.iter().position(|seat| seat.key == spec.session) {
                     self.drain(who)?;
                     self.positions.insert(spec.session, Some(*seq));
@@ -1016,7 +1023,7 @@ proptest! {
         prop_assert_eq!(&by_entity, &by_relay);
         for (session, number) in by_relay {
             let seat = pair.seats.iter().find(|seat| seat.key == session);
-            prop_assert!(seat.is_some_and(|seat| seat.membership.following(&pair.rig.entity) >= Some(number)), "whoever has gone follows nothing");
+            prop_assert!(seat.is_some_and(|seat| seat.membership.following(&pair.rig.entity) >= Some(number)), "an ended session follows nothing");
             prop_assert_eq!(pair.positions[&session], Some(pair.decided));
         }
     }

@@ -1,4 +1,4 @@
-//! `connect`: who the session acts for, and the subscriptions that come with it.
+//! `connect`: authenticates the session, and begins the subscriptions and presence that it lists.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::notices::NOTICES;
 use crate::relay::{Ask, Connecting};
 use crate::session::name::{name, parse};
 
-/// Entries of a `connect` that cost as much as one more request.
+/// The number of entries of a `connect` that cost as much as one more request.
 const ENTRIES_PER_TOKEN: u32 = 16;
 
 impl Session {
@@ -49,7 +49,7 @@ impl Session {
         }
     }
 
-    /// Admits a new session. True: this is its first `connect`.
+    /// Authenticates a new session. Always `true`: this is its first `connect`.
     fn admit(&mut self, params: &Connect, now: Now) -> Result<bool, WireError> {
         let client = match &params.client {
             None => Ulid::from_parts(now.wall, (self.env.random)()).to_string().into(),
@@ -124,8 +124,7 @@ impl Session {
             .begin_connect(&self.seat, Connecting::new(id, connected, ahead, resuming));
     }
 
-    /// Its limits, as its client is told: anonymous users share a rate that other users do not
-    /// have.
+    /// The limits to announce to the client. Anonymous users share a rate of their own.
     fn limits(&self) -> SessionLimits {
         let mut limits = self.env.bounds.announced.clone();
         if let Some(payer) = self.asker().and_then(|asker| asker.payer.as_ref()) {
@@ -134,7 +133,7 @@ impl Session {
         limits
     }
 
-    /// Asks for the place of another session. False where there can be none of that name.
+    /// Requests the place of another session. False if there can be no session with that name.
     fn resume(&self, session: &str) -> bool {
         let (Some(from), Some(owner)) =
             (parse(self.env.instance, session), self.seat.membership.owner())
@@ -148,7 +147,7 @@ impl Session {
         true
     }
 
-    /// What a `connect` asks of entities, to be asked for one after the other.
+    /// The entries of a `connect`, to be requested one after the other.
     fn ahead(
         &self,
         subscriptions: Vec<params::Subscribe>,
@@ -171,22 +170,21 @@ impl Session {
     }
 }
 
-/// A client id is a ULID, so that an entity can tell when it was made. One that is dated in the
-/// future is as good as any: a clock was set back since, ours or the one it was made by.
+/// A client id is a ULID, so that entities know when it was made. A date in the future is allowed:
+/// this server's clock or the one that made it may have been set back since.
 fn check_client(client: &str) -> Result<Arc<str>, WireError> {
     let ulid = "`client` is a ULID: 26 characters of Crockford's base 32, 7ZZZ… at most; leave it out to be given one";
     let id = parsed(client).ok_or_else(|| WireError::new(ErrorCode::InvalidParams, ulid))?;
     Ok(id.to_string().into())
 }
 
-/// The one spelling of a client id that everything compares and keeps, since a ULID may be written
-/// in either case.
+/// The canonical spelling of a client id, since a ULID may be written in either case.
 fn spelled(client: &str) -> Option<String> {
     parsed(client).map(|id| id.to_string())
 }
 
 fn parsed(client: &str) -> Option<Ulid> {
-    // Beyond 128 bits the parser would drop the topmost, and two ids would be one.
+    // The parser would drop bits beyond 128, so that two different ids would be equal.
     Some(client)
         .filter(|client| client.as_bytes().first() <= Some(&b'7'))
         .and_then(|client| client.parse().ok())

@@ -1,10 +1,10 @@
-//! What a session is called on the wire.
+//! The names of sessions on the wire.
 
 use std::fmt::Write;
 
 use crate::ids::{SessionKey, WorkerId};
 
-/// The name of `key` in this process; `instance` tells it from other processes.
+/// The name of `key`. `instance` distinguishes this process from others.
 pub fn name(instance: u32, key: SessionKey) -> String {
     let mut name = String::with_capacity(32);
     // Writing to a string does not fail.
@@ -12,7 +12,7 @@ pub fn name(instance: u32, key: SessionKey) -> String {
     name
 }
 
-/// The session that `name` stands for, if that is one of this process.
+/// The session with this name, if the name is from this process.
 pub fn parse(instance: u32, name: &str) -> Option<SessionKey> {
     let mut parts = name.split('-');
     if u32::from_str_radix(parts.next()?, 16).ok()? != instance {

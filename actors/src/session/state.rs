@@ -30,22 +30,22 @@ use crate::rights::Rights;
 use crate::session::name::name;
 use crate::trail;
 
-/// When to repeat a request that met the limit of unanswered ones: the next answer makes room, so
-/// soon.
+/// The retry time after too many requests were in flight: soon, since one answer is enough.
 const RETRY_IN_FLIGHT_MS: u64 = 50;
 
 /// One connected client.
 pub struct Session {
     pub(super) env: Rc<SessionEnv>,
     pub(super) seat: Rc<Seat>,
-    /// Where it comes from, as limits count it.
+    /// The client's address in the form that limits count.
     address: IpAddr,
-    /// Itself, as those who answer it know it, once it has connected.
+    /// What others need to answer this session. `None` until it has connected.
     asker: Option<Arc<Asker>>,
 }
 
 impl Session {
-    /// A session of a socket that has just been accepted from `address`, as limits count it.
+    /// A session for a socket that was accepted from `address`, which is in the form that limits
+    /// count.
     pub fn begin(env: Rc<SessionEnv>, codec: CodecKind, address: IpAddr, now: Mono) -> Self {
         let bounds = &env.bounds;
         let connect_by = now.after(bounds.connect_timeout_ms);
@@ -60,25 +60,25 @@ impl Session {
         Self { seat, address, asker: None, env }
     }
 
-    /// Its place on the thread, for the socket's pump.
+    /// The session's place on the thread, for the pump.
     pub fn seat(&self) -> &Rc<Seat> {
         &self.seat
     }
 
-    /// What lines about this session carry.
+    /// The span for log lines about this session.
     pub(super) fn span(&self) -> tracing::Span {
         let user = || self.seat.membership.owner().map(|owner| &*owner.user);
         tracing::debug_span!("session", id = name(self.env.instance, self.seat.key), user = user())
     }
 
-    /// Takes one message of the client.
+    /// Handles one message of the client.
     pub fn receive(&mut self, payload: &[u8], now: Now) {
         let _span = self.span().entered();
         self.seat.liveness.heard(now.mono);
         let decoded = self.seat.codec.decode(payload);
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        // Bytes first: signals over the other rate are dropped without more ado, so this one must
-        // speak for them.
+        // Bytes are checked first: signals over the request rate are only dropped, so a client that
+        // floods with them is recognised by this rate.
         let bytes = self.seat.admission.pay_bytes(length, now.mono);
         let requests = self.pay(now.mono);
         for (scope, cost, checked) in
@@ -89,7 +89,8 @@ impl Session {
                 return self.over_limit(Head::of(&decoded), scope, cost, refused, now.mono);
             }
         }
-        // Whatever it is: a newer token and what is no request cost its user as much as any other.
+        // Every message costs its user one request, including a newer token and one that is not a
+        // valid request.
         if let Some(Err(refused)) = self.account().map(|account| account.request(1, now.mono)) {
             self.seat.admission.over_limit(0);
             return self.over_limit(Head::of(&decoded), Scope::User, 1, refused, now.mono);
@@ -102,7 +103,7 @@ impl Session {
         }
     }
 
-    /// Pays for one request, and for what earlier answers have cost.
+    /// Pays for one request, and for the cost of earlier answers.
     fn pay(&self, now: Mono) -> Result<(), Refused> {
         let owed = self
             .asker
@@ -115,20 +116,20 @@ impl Session {
         paid
     }
 
-    /// Takes a ping or pong of the client, which costs as much as a request. False when that is
-    /// over the limit.
+    /// Handles a ping or pong of the client, which costs as much as a request. False if it is over
+    /// the limit.
     pub fn control(&mut self, now: Mono) -> bool {
         self.seat.liveness.heard(now);
         let within = self.seat.admission.pay_requests(1, now).is_ok();
         if !within {
             record_rate_limited(Scope::Requests.as_str());
-            // Its sender is not told, and no honest one sends so many.
+            // The sender is not notified, but no honest client sends so many.
             self.ignored(now);
         }
         within
     }
 
-    /// Takes the answer to a probe, which is free the first time.
+    /// Handles the answer to a probe, which is free the first time.
     pub fn probed(&mut self, probe: u32, now: Mono) -> bool {
         self.seat.liveness.heard(now);
         let answered =
@@ -149,7 +150,7 @@ impl Session {
             );
         };
         if self.seat.liveness.is_expired(now.wall) {
-            // The sweep has not come to it yet.
+            // The sweep has not closed it yet.
             return self.seat.outbox.close(CloseCode::TokenExpired);
         }
         if matches!(call, Call::Ping(_)) {
@@ -285,8 +286,8 @@ impl Session {
         let Wait { retry_after_ms, ignored } = self.seat.admission.refuse(excess, now);
         let error = WireError::new(ErrorCode::RateLimited, "over the rate limit; nothing was done");
         self.refuse(head, error.retry_after_ms(retry_after_ms).reason(scope.as_str()));
-        // Signals may be dropped, and those who send one for every move of a pointer are no
-        // attackers.
+        // Signals may be dropped, and a client that sends one for every move of a pointer is not an
+        // attacker.
         if ignored && (scope == Scope::Bytes || !head.is_signal()) {
             self.ignored(now);
         }
@@ -301,7 +302,8 @@ impl Session {
         }
     }
 
-    /// The client has sent a message although it was told to wait, or should have known.
+    /// Counts a message that the client sent although it knew, or should have known, that it had to
+    /// wait.
     fn ignored(&mut self, now: Mono) {
         let bounds = &self.env.bounds;
         if self.seat.admission.ignored(now, bounds.abuse_after, bounds.abuse_window_ms) {
@@ -313,7 +315,7 @@ impl Session {
         Arc::clone(self.env.relay.borrow().outboxes().budget())
     }
 
-    /// It acts for `identity` from now on. Who pays for it does not change any more.
+    /// The session acts for `identity` from now on. Its payer stays the one of the first `connect`.
     pub(super) fn act_for(&mut self, identity: Identity, now: Now) {
         let warning = self.env.bounds.expiry_warning_ms;
         self.seat.liveness.connected(identity.expires_at, warning, now.wall);
@@ -332,12 +334,12 @@ impl Session {
         });
     }
 
-    /// What its requests are paid from, once it has connected.
+    /// The account that pays for the requests; `None` until the session has connected.
     fn account(&self) -> Option<&Account> {
         self.asker.as_ref()?.payer.as_ref().map(Payer::account)
     }
 
-    /// Itself, as those who answer it know it, once it has connected.
+    /// `None` until the session has connected.
     pub(super) fn asker(&self) -> Option<&Arc<Asker>> {
         self.asker.as_ref()
     }
@@ -354,8 +356,8 @@ impl Session {
         }
     }
 
-    /// Answers with an error; one whose request could not be understood has no id. Where no answer
-    /// is wanted, the client is told all the same.
+    /// Answers with an error, without an id if the request could not be parsed. If no answer is
+    /// expected, the client gets a notification.
     pub(super) fn refuse(&self, head: Head<'_>, error: WireError) {
         let Head { method, id, entity } = head;
         REQUESTS.counter_with([method, error.data.code.as_str()]).increment(1);
@@ -369,7 +371,7 @@ impl Session {
 }
 
 impl Drop for Session {
-    /// However it ends: its seat is free again and its entities hear of it.
+    /// However the session ends, its seat is freed and its entities are notified.
     fn drop(&mut self) {
         let _span = self.span().entered();
         tracing::debug!(code = self.seat.outbox.closing().map(CloseCode::as_str), "ended");
@@ -383,7 +385,7 @@ impl Drop for Session {
     }
 }
 
-/// Whether a client whose connection was closed with `code` may take its session up again.
+/// Whether a client whose connection was closed with `code` may resume its session.
 fn may_come_back(code: CloseCode) -> bool {
     match code {
         CloseCode::Normal

@@ -54,7 +54,7 @@ impl Authenticate for Tokens {
     }
 }
 
-/// Where clients come from.
+/// The address of clients.
 const HERE: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 fn parked() -> crate::relay::ParkedLimits {
@@ -66,7 +66,7 @@ fn allowance(rate: u32) -> Allowance {
     Allowance { requests: Rate::new(rate, rate), wakes: Rate::new(1000, 1000), awake: 1000 }
 }
 
-/// Everybody's accounts, which are charged at the time of most requests here.
+/// All accounts, which are charged at the time of most requests here.
 fn accounts(rate: u32) -> Arc<Accounts> {
     let clock = Clock::manual();
     clock.set(Mono::at(2000));
@@ -149,7 +149,7 @@ impl Rig {
         self.session.as_mut().unwrap()
     }
 
-    /// Asks, and tells what is answered at once.
+    /// Sends a request, and returns the immediate answers.
     fn ask(&mut self, method: &str, params: &str) -> Vec<String> {
         self.next += 1;
         let request = format!(
@@ -160,7 +160,7 @@ impl Rig {
         self.got()
     }
 
-    /// Asks without an id, and tells what comes at once.
+    /// Sends a request without an id, and returns the immediate messages.
     fn tell(&mut self, method: &str, params: &str, now: u64) -> Vec<String> {
         let request = format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#);
         self.session().receive(request.as_bytes(), at(now));
@@ -189,8 +189,7 @@ impl Rig {
         self.session().seat().next_second(&encoder);
     }
 
-    /// What entities are asked, in a few words. The requests among it are given back, to be
-    /// answered.
+    /// A summary of the messages to entities, and the requests among them, to be answered.
     fn asked(&mut self) -> (Vec<String>, Vec<(EntityId, ToEntity)>) {
         let routed = self.routed();
         let words = |(entity, message): &(EntityId, ToEntity)| match message {
@@ -208,7 +207,7 @@ impl Rig {
         (routed.iter().map(words).collect(), routed)
     }
 
-    /// Entities grant what they were asked.
+    /// Entities grant what they were asked for.
     fn granted(&mut self, asked: Vec<(EntityId, ToEntity)>) {
         for (entity, message) in asked {
             let part = match message {
@@ -327,7 +326,7 @@ fn a_socket_is_no_session_until_it_is_admitted() {
 }
 
 #[test]
-fn a_live_session_is_refreshed_and_stays_who_it_is() {
+fn a_live_session_is_refreshed_and_keeps_its_user() {
     let mut rig = Rig::connected(bounds());
     assert_eq!(rig.ask("connect", r#"{"token":"alice@7000"}"#), ["#2"]);
     let seat = Rc::clone(rig.session().seat());
@@ -341,7 +340,7 @@ fn a_live_session_is_refreshed_and_stays_who_it_is() {
     ] {
         let id = rig.next + 1;
         assert_eq!(rig.ask("connect", params), [format!("#{id} {error}")], "{params}");
-        assert_eq!(rig.closing(), None, "a failed refresh leaves things as they were");
+        assert_eq!(rig.closing(), None, "a failed refresh changes nothing");
     }
     assert_eq!(seat.liveness.times().1, 7000);
 }
@@ -443,7 +442,7 @@ fn the_anonymous_have_their_own_defaults() {
 }
 
 #[test]
-fn what_does_not_fit_is_told() {
+fn oversized_requests_are_refused() {
     let mut rig = Rig::connected(bounds());
     let long = "x".repeat(1100);
     for (method, params, error) in [
@@ -467,15 +466,15 @@ fn what_does_not_fit_is_told() {
 }
 
 #[test]
-fn too_many_at_once_are_told_and_answers_make_room() {
+fn too_many_in_flight_are_refused_until_answers_arrive() {
     let mut rig = Rig::connected(bounds());
     for _ in 0..3 {
         assert_eq!(rig.ask("read", r#"{"entity":"room:a"}"#), [""; 0]);
     }
     assert_eq!(rig.ask("read", r#"{"entity":"room:a"}"#), ["#5 too_many_in_flight"]);
-    assert_eq!(rig.ask("ping", "{}"), ["#6"], "a ping is no burden");
+    assert_eq!(rig.ask("ping", "{}"), ["#6"], "a ping does not count");
     drop(rig.routed());
-    assert_eq!(rig.got().len(), 3, "whoever drops a request answers it");
+    assert_eq!(rig.got().len(), 3, "dropping a request answers it");
     assert_eq!(rig.in_flight(), 0);
     assert_eq!(rig.ask("read", r#"{"entity":"room:a"}"#), [""; 0]);
 }
@@ -533,14 +532,14 @@ fn connect_gathers_its_subscriptions() {
         [""; 0]
     );
     assert_eq!(rig.in_flight(), 1);
-    assert_eq!(rig.ask("ping", "{}"), [""; 0], "nothing goes before the answer");
+    assert_eq!(rig.ask("ping", "{}"), [""; 0], "nothing is sent before the answer");
     assert_eq!(rig.routed().len(), 2, "one is forbidden, and one too many");
     assert_eq!(rig.got(), ["#1", "#2"]);
     assert_eq!(rig.in_flight(), 0);
 }
 
 #[test]
-fn rate_limits_are_told() {
+fn requests_over_a_rate_are_refused() {
     let mut rig = Rig::connected(SessionBounds { requests: Rate::new(1, 2), ..bounds() });
     assert_eq!(rig.ask("ping", "{}"), ["#2"]);
     assert_eq!(rig.ask("ping", "{}"), ["#3 rate_limited requests"]);
@@ -548,7 +547,7 @@ fn rate_limits_are_told() {
 
     let mut rig = Rig::connected(SessionBounds { bytes: Rate::new(1, 200), ..bounds() });
     let long = format!(r#"{{"entity":"room:a","type":"post","body":"{}"}}"#, "x".repeat(300));
-    assert_eq!(rig.ask("send", &long), ["#2 too_large bytes"], "no waiting makes it fit");
+    assert_eq!(rig.ask("send", &long), ["#2 too_large bytes"], "waiting does not help");
 }
 
 #[test]
@@ -608,7 +607,7 @@ fn what_an_answer_costs_is_paid_with_the_next_requests() {
 }
 
 #[test]
-fn what_is_no_message_is_answered_and_a_request_without_an_id_is_reported() {
+fn invalid_messages_are_answered_and_refusals_without_an_id_reported() {
     let mut rig = Rig::connected(bounds());
     rig.session().receive(b"{", at(2000));
     assert_eq!(rig.got(), ["None parse_error"]);
@@ -667,7 +666,7 @@ async fn a_leave_that_finds_the_directory_full_arrives_later() {
 }
 
 #[test]
-fn several_large_answers_are_asked_for_and_then_no_more_is_read() {
+fn no_more_is_read_while_several_large_answers_are_made() {
     let mut rig = Rig::connected(SessionBounds {
         announced: SessionLimits { max_in_flight: 64, ..bounds().announced },
         ..bounds()
@@ -685,7 +684,7 @@ fn several_large_answers_are_asked_for_and_then_no_more_is_read() {
     assert!(!rig.session().seat().is_read(), "eight are being made");
     let asked = rig.routed();
     assert_eq!(asked.len(), 8);
-    // However one of them ends, another may be asked for.
+    // When one of them ends, in any way, another may be requested.
     drop(asked);
     rig.got();
     assert!(rig.session().seat().is_read());
@@ -694,11 +693,11 @@ fn several_large_answers_are_asked_for_and_then_no_more_is_read() {
         rig.ask("read", r#"{"entity":"closed:a"}"#);
         rig.got();
     }
-    assert!(rig.session().seat().is_read(), "what is small, or refused, does not count");
+    assert!(rig.session().seat().is_read(), "small and refused answers do not count");
 }
 
 #[test]
-fn who_takes_no_answers_is_refused_before_anybody_else() {
+fn clients_that_take_no_answers_are_refused_first() {
     let mut rig = Rig::connected(bounds());
     let outboxes = rig.env.relay.borrow().outboxes();
     let all =
@@ -709,12 +708,12 @@ fn who_takes_no_answers_is_refused_before_anybody_else() {
         br#"{"jsonrpc":"2.0","id":2,"method":"read","params":{"entity":"room:a"}}"#,
         at(2000),
     );
-    assert!(rig.routed().is_empty(), "something waits for it, and little is left");
+    assert!(rig.routed().is_empty(), "frames wait for the client, and little space is left");
     rig.session().receive(
         br#"{"jsonrpc":"2.0","id":3,"method":"presence","params":{"entity":"room:a"}}"#,
         at(2000),
     );
-    assert!(rig.routed().is_empty(), "a list of who is present may be large as well");
+    assert!(rig.routed().is_empty(), "a presence list may be large as well");
     let mut out = VecDeque::new();
     while let Ok(answer) = rig.answers.try_recv() {
         rig.env.relay.borrow_mut().receive(answer);

@@ -1,5 +1,5 @@
-//! The look at every connection once a second: who is silent, who takes nothing, whose token ends.
-//! What it finds is decided in `relay/seat/liveness.rs`, and done here.
+//! Checks every connection once a second: silent clients, sockets that take nothing, tokens that
+//! expire. `relay/seat/liveness.rs` decides what to do, and this module does it.
 
 use bytes::Bytes;
 use greenroom_protocol::codec::{Message, Method};
@@ -11,12 +11,11 @@ use crate::relay::{Seat, Verdict};
 
 pub use crate::relay::Deadlines;
 
-/// Makes a ping, which carries the number of a probe if it is one.
+/// Makes a ping frame; with a number, it is that probe.
 pub type Pinger = fn(Option<u32>) -> Bytes;
 
 impl SessionEnv {
-    /// Looks at every session of the thread, and at those that were lost. To be called once a
-    /// second. `ping` makes the transport's frame.
+    /// Checks every session of the thread, and the parked ones. To be called once a second.
     pub fn sweep(&self, now: Now, deadlines: Deadlines, ping: Pinger) {
         let mut relay = self.relay.borrow_mut();
         for seat in relay.seats().filter(|seat| seat.outbox.closing().is_none()) {

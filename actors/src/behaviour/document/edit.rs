@@ -1,13 +1,12 @@
-//! A change of several steps that can be taken back.
+//! A change of several steps that can be rolled back.
 //!
 //! json-patch's own `patch` is not used for this: a `move` whose target does not exist loses the
-//! value there, taking back a `move` to the root panics, and a chain of `copy` can double the
-//! document for each of its few bytes. Its types and its merge are used, and the tests compare
-//! results with it.
+//! value, undoing a `move` to the root panics, and each short `copy` of a chain can double the
+//! document. Its types and its merge are used, and the tests compare results with it.
 //!
-//! A step costs its path and what it brings, however large what it moves, copies, replaces or
-//! removes is: `node.rs` knows the extent of each and shares copies. What is left, elements of
-//! arrays that move and shared ones that are cloned, is counted and limited.
+//! The cost of a step depends on its path and its value, not on the size of what it moves, copies,
+//! replaces or removes, because every node knows its extent and copies are shared (`node.rs`). The
+//! rest of the work, moving array elements and cloning shared nodes, is counted and limited.
 
 use greenroom_protocol::ErrorCode;
 use json_patch::jsonptr::{Pointer, PointerBuf};
@@ -19,7 +18,7 @@ use super::merge::{Back, merge, take_back, without_nulls};
 use super::node::Node;
 use super::tree::{AtIndex, NoPlace, Tree, shown};
 
-/// What takes a step back.
+/// How to undo one step.
 #[derive(Debug)]
 enum Undo {
     Inserted { at: PointerBuf },
@@ -29,8 +28,8 @@ enum Undo {
     Merged(Vec<Back>),
 }
 
-/// A change on its way. Whoever drops it keeps the steps done so far;
-/// [`roll_back`](Self::roll_back) undoes them.
+/// A change in progress. Dropping it keeps the steps done so far; [`roll_back`](Self::roll_back)
+/// undoes them.
 #[derive(Debug)]
 pub(super) struct Edit<'a> {
     tree: &'a mut Tree,
@@ -54,7 +53,7 @@ impl<'a> Edit<'a> {
         self.put(at, value.into(), AtIndex::Insert)
     }
 
-    /// What is at `at`, or what is added there where nothing is, becomes `value`.
+    /// Sets the value at `at`, or adds it if there is none.
     pub(super) fn set(&mut self, at: &Pointer, value: Value) -> Result<(), Rejection> {
         self.put(at, value.into(), AtIndex::Replace)
     }
@@ -98,8 +97,8 @@ impl<'a> Edit<'a> {
         }
         self.spend(self.tree.moving(from))?;
         let node = self.tree.remove(from, &mut self.work).map_err(failed)?;
-        // In case there is no such place; it does not cost a copy, and is gone before anything else
-        // changes.
+        // Needed for the undo if `to` does not exist. The clone is shared, not copied, and is
+        // dropped before anything else changes.
         let old = node.clone();
         let moved = self.check_depth(to, &node).and_then(|()| self.spend(self.tree.moving(to)));
         match moved
@@ -156,8 +155,8 @@ impl<'a> Edit<'a> {
         self.check_between()
     }
 
-    /// The limit that holds when all steps are done. What does not grow the state is never too
-    /// large, so that a state over a limit that was lowered can be cut down.
+    /// The limit that applies when all steps are done. An op that does not grow the state always
+    /// passes, so that a state over a lowered limit can be reduced.
     pub(super) fn check_size(&self) -> Result<(), Rejection> {
         match self.limits {
             Some(limits) if self.tree.size() > limits.max_state_bytes.max(self.size_before) => {
@@ -167,12 +166,12 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// What was done so far; see [`ORDINARY_WORK`](crate::behaviour::ORDINARY_WORK).
+    /// The work done so far, in units of [`ORDINARY_WORK`](crate::behaviour::ORDINARY_WORK).
     pub(super) fn work(&self) -> usize {
         self.work
     }
 
-    /// Takes all steps back.
+    /// Undoes all steps.
     pub(super) fn roll_back(self) {
         const FITS: &str = "undone in reverse, each step meets the state that it left";
         let tree = self.tree;
@@ -206,7 +205,7 @@ impl<'a> Edit<'a> {
         self.limits.map_or(Ok(()), |limits| limits.check_depth(at.count(), node))
     }
 
-    /// The limits that hold after each step.
+    /// The limits that apply after each step.
     fn check_between(&self) -> Result<(), Rejection> {
         match self.limits {
             Some(limits) if self.tree.size() > limits.max_bytes_between().max(self.size_before) => {
@@ -241,7 +240,7 @@ fn failed(NoPlace(why): NoPlace) -> Rejection {
 }
 
 fn too_much_work() -> Rejection {
-    too_large("the op copies and moves too much; make several of it".into())
+    too_large("the op copies and moves too much; split it into several ops".into())
 }
 
 fn too_large(message: String) -> Rejection {

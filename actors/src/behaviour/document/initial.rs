@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::parse::{self, Unreadable};
 use super::{DEEPEST, Tree};
 
-/// JSON that a document can begin with.
+/// A valid initial state of a document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Initial(Value);
 
@@ -33,10 +33,10 @@ pub enum BadInitial {
 }
 
 impl Initial {
-    /// Reads JSON.
+    /// Parses JSON.
     ///
     /// # Errors
-    /// Why a document cannot begin with it.
+    /// If a document cannot begin with it.
     pub fn new(json: &RawJson) -> Result<Self, BadInitial> {
         if json.deeper_than(DEEPEST) {
             return Err(BadInitial::TooDeep);
@@ -74,8 +74,8 @@ impl<'de> Deserialize<'de> for Initial {
     }
 }
 
-/// A value as a file of any format may have it. TOML has infinity and NaN, of which a
-/// [`Value`] would make null.
+/// A value as a configuration file of any format may contain it. TOML has infinity and NaN, which a
+/// [`Value`] would turn into null.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(untagged)]
 enum Written {

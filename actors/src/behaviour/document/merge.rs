@@ -6,7 +6,7 @@ use super::Rejection;
 use super::limits::Limits;
 use super::node::{Node, Object};
 
-/// What takes the merging of one member back.
+/// How to undo the merge of one member.
 #[derive(Debug)]
 pub(super) struct Back {
     key: String,
@@ -15,17 +15,17 @@ pub(super) struct Back {
 
 #[derive(Debug)]
 enum Was {
-    /// Not there.
+    /// The member did not exist.
     Nothing,
-    /// This.
+    /// The member had this value.
     This(Node),
-    /// An object, of which these members were others.
+    /// The member was an object, in which these members were different.
     Other(Vec<Back>),
 }
 
 /// Merges `members` into `object`, which is `level` deep in the document, up to the first that is
-/// not allowed, and notes what takes back what was done. The stack grows with the patch's depth,
-/// which is limited.
+/// not allowed, and records in `back` how to undo it. The stack grows with the patch's depth, which
+/// is limited.
 pub(super) fn merge(
     object: &mut Object,
     members: Map<String, Value>,
@@ -64,7 +64,7 @@ pub(super) fn merge(
     Ok(())
 }
 
-/// Takes a merge into `object` back.
+/// Undoes a merge into `object`.
 pub(super) fn take_back(object: &mut Object, back: Vec<Back>) {
     for Back { key, was } in back.into_iter().rev() {
         match was {
@@ -79,7 +79,7 @@ pub(super) fn take_back(object: &mut Object, back: Vec<Back>) {
     }
 }
 
-/// What a patch amounts to where there is nothing to merge it into.
+/// The result of a patch that has nothing to be merged into.
 pub(super) fn without_nulls(patch: Value) -> Value {
     if !patch.is_object() {
         return patch;

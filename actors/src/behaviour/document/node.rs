@@ -1,8 +1,8 @@
 //! A JSON value that knows the length of its text and how deep it nests.
 //!
-//! Both are carried along when a place in it changes, so that nothing is ever measured twice.
-//! Arrays and objects are shared: a copy costs a pointer, and a shared one is cloned, one level of
-//! it, when it is about to change.
+//! Both are updated when a part of it changes, so that nothing is measured twice. Arrays and
+//! objects are shared: a copy costs a pointer, and one level of a shared one is cloned when it is
+//! about to change.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -10,13 +10,12 @@ use std::rc::Rc;
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Number, Value};
 
-/// What it costs to clone an element of a shared array, in units of
+/// The cost of cloning an element of a shared array, in units of
 /// [`ORDINARY_WORK`](crate::behaviour::ORDINARY_WORK).
 const PER_ELEMENT: usize = 7;
 /// The same for a member of a shared object.
 const PER_MEMBER: usize = 24;
 
-/// A value in a document.
 #[derive(Debug, Clone)]
 pub(super) enum Node {
     Null,
@@ -27,46 +26,45 @@ pub(super) enum Node {
     Object(Rc<Object>),
 }
 
-/// A string, with the length of its JSON text.
+/// A string with the length of its JSON text.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
     text: Rc<str>,
     len: usize,
 }
 
-/// An array. A double-ended queue, so that what is put or taken at its beginning moves nothing.
+/// A double-ended queue, so that inserting or removing at the beginning moves nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Array {
     measure: Measure,
     elements: VecDeque<Node>,
 }
 
-/// An object.
 #[derive(Debug, Clone)]
 pub(super) struct Object {
     measure: Measure,
     members: BTreeMap<Rc<str>, Node>,
 }
 
-/// What an array or object knows of itself.
+/// The extent of an array or object, in the form in which it can be updated.
 #[derive(Debug, Clone)]
 struct Measure {
-    /// Length of its text.
+    /// The length of its text.
     len: usize,
-    /// Few have arrays or objects within.
+    /// Boxed because few arrays and objects contain others.
     depths: Option<Box<Depths>>,
 }
 
-/// How many children nest 1 deep, 2 deep and so on; the last one is not 0.
+/// The number of children that nest 1 deep, 2 deep and so on; the last number is not 0.
 #[derive(Debug, Clone, Default)]
 struct Depths(Vec<u32>);
 
-/// What is known of a value without looking into it.
+/// What is known about a value without visiting it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Extent {
-    /// Length of its text, without white space.
+    /// The length of its text without white space.
     pub(super) len: usize,
-    /// How deep arrays and objects nest in it: 0 for a scalar.
+    /// How deep arrays and objects nest: 0 for a scalar.
     pub(super) depth: usize,
 }
 
@@ -82,7 +80,7 @@ impl Node {
         }
     }
 
-    /// The object, which is unshared first; what that costs is added to `work`.
+    /// The object, cloned first if it is shared; the cost is added to `work`.
     pub(super) fn object_mut(&mut self, work: &mut usize) -> Option<&mut Object> {
         let Self::Object(object) = self else { return None };
         if Rc::strong_count(object) > 1 {
@@ -91,7 +89,7 @@ impl Node {
         Some(Rc::make_mut(object))
     }
 
-    /// The array, likewise.
+    /// The same for an array.
     pub(super) fn array_mut(&mut self, work: &mut usize) -> Option<&mut Array> {
         let Self::Array(array) = self else { return None };
         if Rc::strong_count(array) > 1 {
@@ -104,8 +102,8 @@ impl Node {
         matches!(self, Self::Object(_))
     }
 
-    /// RFC 6902's equality: numbers by value, objects without order. It looks no further than the
-    /// smaller of both goes.
+    /// RFC 6902's equality: numbers by value, objects without order. Visits no more than the
+    /// smaller of the two.
     pub(super) fn same(&self, value: &Value) -> bool {
         match (self, value) {
             (Self::Null, Value::Null) => true,
@@ -134,13 +132,13 @@ impl Array {
         self.elements.get(index)
     }
 
-    /// What it costs that elements make room or close up when one comes or goes at `index`: one for
-    /// each, undoing included.
+    /// The number of elements that move when one is inserted or removed at `index`, or when that is
+    /// undone.
     pub(super) fn moving(&self, index: usize) -> usize {
         index.min(self.elements.len().saturating_sub(index))
     }
 
-    /// Makes room for `node` at `index`, which is at most the length.
+    /// `index` is at most the length.
     pub(super) fn insert(&mut self, index: usize, node: Node) {
         self.measure.gain(node.extent(), self.elements.is_empty());
         self.elements.insert(index, node);
@@ -152,7 +150,7 @@ impl Array {
         Some(node)
     }
 
-    /// Lets `change` change the element at `index`.
+    /// Applies `change` to the element at `index`.
     pub(super) fn change<R>(
         &mut self,
         index: usize,
@@ -168,7 +166,7 @@ impl Object {
         self.members.get(key)
     }
 
-    /// Adds a member, or exchanges the one that is there and gives it back.
+    /// Adds a member, or replaces it and returns the old value.
     pub(super) fn insert(&mut self, key: &str, node: Node) -> Option<Node> {
         if let Some(slot) = self.members.get_mut(key) {
             return Some(self.measure.change(slot, |slot| std::mem::replace(slot, node)));
@@ -185,7 +183,7 @@ impl Object {
         Some(node)
     }
 
-    /// Lets `change` change the member `key`.
+    /// Applies `change` to the member `key`.
     pub(super) fn change<R>(
         &mut self,
         key: &str,
@@ -197,7 +195,6 @@ impl Object {
 }
 
 impl Measure {
-    /// That of an empty array or object.
     fn empty() -> Self {
         Self { len: 2, depths: None }
     }
@@ -228,7 +225,7 @@ impl Measure {
         done
     }
 
-    /// A child that nests `depth` deep has come.
+    /// Counts a new child that nests `depth` deep.
     fn deepen(&mut self, depth: usize) {
         let Some(place) = depth.checked_sub(1) else { return };
         let Depths(depths) = &mut **self.depths.get_or_insert_default();
@@ -238,7 +235,7 @@ impl Measure {
         depths[place] += 1;
     }
 
-    /// One has gone.
+    /// Counts a removed child.
     fn flatten(&mut self, depth: usize) {
         let (Some(place), Some(Depths(depths))) =
             (depth.checked_sub(1), self.depths.as_deref_mut())
@@ -256,7 +253,7 @@ impl Measure {
 }
 
 impl From<Value> for Node {
-    /// Measures what is new. The stack grows with the depth, which the caller has limited.
+    /// Measures the value. The stack grows with the depth, which the caller has limited.
     fn from(value: Value) -> Self {
         match value {
             Value::Null => Self::Null,

@@ -1,14 +1,13 @@
 //! Numbers: read exactly, added exactly.
 //!
-//! serde_json's own reading of a float can be off in the last bit, so that a value would change on
-//! its way through a snapshot. The standard library's is exact, and what it reads is written back
-//! as text that reads the same.
+//! serde_json's float parser can be off in the last bit, so a value would change on its way through
+//! a snapshot. The standard library's is exact, and its output parses to the same value.
 
 use greenroom_protocol::limits::MAX_INTEGER;
 use serde_json::Number;
 
-/// The number that JSON text means: an integer where it is written as one and fits 64 bits, else
-/// the nearest float. `None` where that is infinite, or the text is no number.
+/// The number that JSON text means: an integer if it is written as one and fits into 64 bits,
+/// otherwise the nearest float. `None` if that is infinite or the text is not a number.
 pub(super) fn parse(text: &str) -> Option<Number> {
     let negative_zero = text == "-0";
     if !negative_zero && !text.contains(['.', 'e', 'E']) {
@@ -26,8 +25,8 @@ pub(super) fn parse(text: &str) -> Option<Number> {
     Number::from_f64(float)
 }
 
-/// The sum: an integer where both are, else a float. `None` where the result is an integer beyond
-/// 2^53 - 1, which browsers cannot hold, or an infinite float.
+/// The sum: an integer if both are integers, otherwise a float. `None` if the result is an integer
+/// beyond 2^53 - 1, which browsers cannot represent, or an infinite float.
 pub(super) fn add(a: &Number, b: &Number) -> Option<Number> {
     let (Some(x), Some(y)) = (integer(a), integer(b)) else {
         return Number::from_f64(a.as_f64()? + b.as_f64()?);

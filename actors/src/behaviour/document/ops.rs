@@ -1,4 +1,4 @@
-//! What the bodies of a document's ops mean.
+//! Parses the bodies of a document's ops.
 
 use std::borrow::Cow;
 
@@ -41,7 +41,7 @@ struct SetBody<'a> {
 }
 
 impl Change {
-    /// Reads an op or an event, whose depth was checked.
+    /// Parses an op or an event whose depth has been checked.
     pub(super) fn parse(r#type: &str, body: &RawJson) -> Result<Self, Rejection> {
         match r#type {
             "increment" => {
@@ -58,7 +58,7 @@ impl Change {
             "patch" => {
                 let operations = value_of(body.as_str())?;
                 let patch = serde_json::from_value(operations)
-                    .map_err(|error| invalid(format!("the body is no JSON Patch: {error}")))?;
+                    .map_err(|error| invalid(format!("the body is not a JSON Patch: {error}")))?;
                 Ok(Self::Patch(patch))
             }
             _ => Err(Rejection::new(
@@ -68,7 +68,7 @@ impl Change {
         }
     }
 
-    /// Does it; the steps done before a rejection are the caller's to roll back.
+    /// If this is refused, the caller must roll back the steps done so far.
     pub(super) fn perform(self, edit: &mut Edit<'_>) -> Result<Option<RawJson>, Rejection> {
         match self {
             Self::Patch(operations) => patch::perform(operations, edit).map(|()| None),
@@ -99,8 +99,7 @@ fn increment(path: &PointerBuf, by: Number, edit: &mut Edit<'_>) -> Result<Numbe
             Err(not_a_number(format!("there is no number at `{}`", super::tree::shown(path))))
         }
         None => {
-            // Missing members count as 0; a missing element of an array has no place to be counted
-            // in.
+            // A missing member counts as 0; a missing array element has no place to put the result.
             let above = path.parent().and_then(|above| edit.get(above));
             if !matches!(above, Some(Node::Object(_))) {
                 let message = format!(
@@ -128,7 +127,7 @@ fn fields<'a, T: Deserialize<'a>>(body: &'a RawJson, shape: &str) -> Result<T, R
 fn pointer(text: &str) -> Result<PointerBuf, Rejection> {
     PointerBuf::parse(text).map_err(|_| {
         let text: String = text.chars().take(100).collect();
-        invalid(format!("`{text}` is no JSON Pointer: it is empty or begins with `/`, and has `~` only in `~0` and `~1`"))
+        invalid(format!("`{text}` is not a JSON Pointer: one is empty or begins with `/`, and has `~` only in `~0` and `~1`"))
     })
 }
 

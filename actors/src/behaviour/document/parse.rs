@@ -1,24 +1,24 @@
-//! JSON text to a value, with exact numbers (see `number.rs`).
+//! Parses JSON text into a value with exact numbers (see `number.rs`).
 
 use serde_json::{Map, Value};
 
 use super::number;
 
-/// Text that is JSON and yet has no value in a document.
+/// Why a text cannot be a value in a document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// A number that is too large.
     #[error("the number `{0}` is out of range")]
     Number(String),
-    /// A string with half a surrogate pair, at this byte.
-    #[error("the string at byte {0} is no Unicode text")]
+    /// The string at this byte has half a surrogate pair.
+    #[error("the string at byte {0} is not valid Unicode")]
     String(usize),
-    /// It is not JSON after all, from this byte on.
-    #[error("there is no JSON at byte {0}")]
+    /// From this byte on, the text is not JSON.
+    #[error("there is no valid JSON at byte {0}")]
     Syntax(usize),
 }
 
-/// Parses one value. The caller has limited the depth, to which the stack grows.
+/// Parses one value. The stack grows with its depth, which the caller has limited.
 pub(super) fn parse(text: &str) -> Result<Value, Unreadable> {
     let mut reader = Reader { text, at: 0 };
     let value = reader.value()?;
@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The text from here to whatever ends a number or a keyword.
+    /// The text up to the end of a number or keyword.
     fn word(&mut self) -> &'a str {
         let rest = &self.text[self.at..];
         let len = rest
@@ -129,7 +129,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next byte behind white space, which stays to be read.
+    /// Skips white space and returns the next byte without consuming it.
     fn next_byte(&mut self) -> Option<u8> {
         self.space();
         self.text.as_bytes().get(self.at).copied()

@@ -5,7 +5,7 @@ use json_patch::{Patch, PatchOperation};
 use super::Rejection;
 use super::edit::Edit;
 
-/// Does the operations one after the other, up to the first that fails.
+/// Performs the operations one after the other, up to the first that fails.
 pub(super) fn perform(Patch(operations): Patch, edit: &mut Edit<'_>) -> Result<(), Rejection> {
     for (index, operation) in operations.into_iter().enumerate() {
         let done = match operation {

@@ -16,7 +16,7 @@ fn raw(text: &str) -> RawJson {
 }
 
 fn document(initial: &str) -> Document {
-    // Shallower than a body may be.
+    // Lower than the limit for bodies.
     let max_depth = 32;
     Document::new(&DocumentConfig { initial: begins(initial), max_depth, ..Default::default() })
 }
@@ -32,7 +32,7 @@ fn send(document: &mut Document, r#type: &str, body: &str) -> Result<Accepted, R
     })
 }
 
-/// Sends one op to a document of its own; the state afterwards, or the reason.
+/// Sends one op to a new document. Returns the state afterwards, or the reason of the refusal.
 fn outcome(initial: &str, r#type: &str, body: &str) -> Result<String, &'static str> {
     let mut document = document(initial);
     let size = document.size();
@@ -204,7 +204,7 @@ fn patches() {
             r#"[{"op":"test","path":"/a","value":{"y":[2.0],"x":1}}]"#,
             Ok(r#"{"a":{"x":1,"y":[2]}}"#),
         ),
-        // What fails late takes back what was done early.
+        // A late failure undoes the earlier steps.
         (
             r#"{"a":{"b":1}}"#,
             r#"[{"op":"move","from":"/a/b","path":""},{"op":"test","path":"","value":2}]"#,
@@ -287,7 +287,7 @@ fn the_state_is_bounded() {
         ("set", format!(r#"{{"path":"/b{fits}","value":"x"}}"#), Err("too_large")),
         ("merge", format!(r#"{{"a":null,"b":1,"c":"{long}"}}"#), Err("too_large")),
         ("increment", format!(r#"{{"path":"/{long}","by":1}}"#), Err("too_large")),
-        // Between its steps an op may go beyond, though not far.
+        // Between its steps an op may exceed the limit, but not by much.
         ("patch", swap, Ok(())),
         ("patch", format!(r#"[{{"op":"add","path":"/b","value":"{long}"}},{{"op":"remove","path":"/b"}}]"#), Err("too_large")),
         ("set", r#"{"path":"/b","value":[[1]]}"#.into(), Ok(())),

@@ -1,4 +1,4 @@
-//! A document's value, and the places in it.
+//! A document's value, addressed by JSON pointers.
 
 use greenroom_protocol::RawJson;
 use json_patch::jsonptr::{Pointer, PointerBuf, Token};
@@ -6,20 +6,20 @@ use serde_json::Value;
 
 use super::node::Node;
 
-/// A place that the tree does not have, and why.
+/// Why a pointer leads nowhere.
 #[derive(Debug)]
 pub(super) struct NoPlace(pub(super) String);
 
 /// What an index below the length of an array means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AtIndex {
-    /// The element there and those after it make room, as RFC 6902's `add` wants it.
+    /// Inserts before the element there, as RFC 6902's `add` does.
     Insert,
-    /// The element there is replaced.
+    /// Replaces the element there.
     Replace,
 }
 
-/// The value at its root. Changes add what they cost to `work`, in units of
+/// Methods that change the tree add their cost to `work`, in units of
 /// [`ORDINARY_WORK`](crate::behaviour::ORDINARY_WORK).
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -57,9 +57,9 @@ impl Tree {
         })
     }
 
-    /// Puts `node` where `at` points: an object's member is added or replaced, `-` is an array's
-    /// end, and the root is replaced. Gives back what was replaced, and the place with `-`
-    /// resolved.
+    /// Puts `node` where `at` points: an object's member is added or replaced, `-` is the end of an
+    /// array, and the root is replaced. Returns the place, with `-` resolved, and what was
+    /// replaced.
     pub(super) fn put(
         &mut self,
         at: &Pointer,
@@ -102,7 +102,7 @@ impl Tree {
         }
     }
 
-    /// Takes out what is where `at` points; the root cannot be taken.
+    /// Removes and returns what is at `at`. The root cannot be removed.
     pub(super) fn remove(&mut self, at: &Pointer, work: &mut usize) -> Result<Node, NoPlace> {
         let Some((above, last)) = at.split_back() else {
             return Err(NoPlace("the whole document can be replaced, not removed".into()));
@@ -123,7 +123,7 @@ impl Tree {
         .ok_or_else(|| nothing(at))
     }
 
-    /// Exchanges what is where `at` points for `node`.
+    /// Replaces what is at `at`.
     pub(super) fn replace(
         &mut self,
         at: &Pointer,
@@ -136,7 +136,7 @@ impl Tree {
         self.change(at, work, |slot, _| std::mem::replace(slot, node)).ok_or_else(|| nothing(at))
     }
 
-    /// What it costs that elements of an array move when something is inserted or removed at `at`.
+    /// The number of array elements that move when something is inserted or removed at `at`.
     pub(super) fn moving(&self, at: &Pointer) -> usize {
         match at.split_back() {
             Some((above, last)) => match self.get(above) {
@@ -149,7 +149,7 @@ impl Tree {
         }
     }
 
-    /// Lets `change` change what is at `at`, and all above it take note.
+    /// Applies `change` to what is at `at`, and updates the extents of everything above it.
     fn change<R>(
         &mut self,
         at: &Pointer,
@@ -160,7 +160,7 @@ impl Tree {
     }
 }
 
-/// The stack grows with the depth of what is there, which is limited.
+/// The stack grows with the depth of the document, which is limited.
 fn descend<'t, R>(
     node: &mut Node,
     tokens: &mut impl Iterator<Item = Token<'t>>,
@@ -184,7 +184,7 @@ fn element(token: &Token<'_>, len: usize) -> Option<usize> {
     token.to_index().ok()?.for_len(len).ok()
 }
 
-/// The place in an array that a token names, its end included.
+/// The same, but the end of the array counts as a place.
 fn place(token: &Token<'_>, len: usize) -> Option<usize> {
     token.to_index().ok()?.for_len_incl(len).ok()
 }
@@ -202,7 +202,7 @@ fn no_index(above: &Pointer, token: &Token<'_>, len: usize, or_end: bool) -> NoP
     ))
 }
 
-/// A pointer as far as a message shows it.
+/// A pointer, shortened for a message.
 pub(super) fn shown(at: &Pointer) -> String {
     const MOST: usize = 100;
     let mut text: String = at.as_str().chars().take(MOST).collect();

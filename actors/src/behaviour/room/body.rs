@@ -1,4 +1,4 @@
-//! What the bodies of a room's ops mean.
+//! Parses the bodies of a room's ops.
 
 use greenroom_protocol::limits::MAX_DEPTH;
 use greenroom_protocol::{RawJson, Seq};
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::Rejection;
 
-/// Longest emoji, in bytes: a family of four with skin tones takes 41.
+/// The longest emoji, in bytes: a family of four with skin tones takes 41.
 const MAX_EMOJI: usize = 64;
 
 /// A well-formed op.
@@ -42,7 +42,7 @@ struct ReactBody {
 }
 
 impl Change {
-    /// Reads an op or an event. A message's own body is not looked into beyond its being an object.
+    /// Parses an op or an event. A message's own body only has to be an object and is not parsed.
     pub(super) fn parse(r#type: &str, body: &RawJson) -> Result<Self, Rejection> {
         if !matches!(r#type, "post" | "edit" | "delete" | "purge" | "react") {
             return Err(Rejection::new(
@@ -74,7 +74,7 @@ impl Change {
         }
     }
 
-    /// The message that is changed.
+    /// The seq of the message that is changed.
     pub(super) fn target(&self) -> Option<Seq> {
         match self {
             Self::Post(_) => None,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Rejection, RoomConfig};
 use crate::clock::Millis;
 
-/// A message with what was done to it since. Its JSON is what a snapshot shows.
+/// A message in its current state. Its JSON is part of snapshots.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Message {
@@ -19,7 +19,7 @@ pub(super) struct Message {
     pub(super) from: Box<str>,
     /// `null` once deleted.
     body: RawJson,
-    /// The size of the body, where it is not known any more. No snapshot shows such a message: its
+    /// The size of the body if it has been erased. No snapshot contains such a message, because its
     /// deletion follows in the log.
     #[serde(skip)]
     erased: Option<usize>,
@@ -31,14 +31,14 @@ pub(super) struct Message {
     reactions: Reactions,
 }
 
-/// Emoji in the order of their first use, each with its users in the order they came: few enough to
-/// search in line.
+/// Emoji in the order of their first use, each with its users in the order of their reactions: few
+/// enough for linear search.
 #[derive(Debug, Clone, Default)]
 struct Reactions {
     all: Vec<(Box<str>, Vec<Box<str>>)>,
-    /// Users, added up over the emoji.
+    /// The sum over all emoji.
     users: usize,
-    /// Roughly their bytes of JSON.
+    /// The approximate size in bytes of JSON.
     bytes: usize,
 }
 
@@ -56,7 +56,7 @@ impl Message {
         }
     }
 
-    /// One whose body is not known any more; it had `bytes`.
+    /// A message whose body has been erased; it had this many bytes.
     pub(super) fn erased(seq: Seq, at: Millis, from: &str, bytes: usize) -> Self {
         Self { erased: Some(bytes), ..Self::new(seq, at, from, RawJson::NULL) }
     }
@@ -75,13 +75,13 @@ impl Message {
         self.edited_at = Some(at);
     }
 
-    /// It was edited, and what to is not known any more.
+    /// The message was edited, and the new body has been erased.
     pub(super) fn edit_erased(&mut self, bytes: usize, at: Millis) {
         self.edit(RawJson::NULL, at);
         self.erased = Some(bytes);
     }
 
-    /// Keeps the message's place, and nothing of what it said.
+    /// Keeps the message's place without its content.
     pub(super) fn delete(&mut self) {
         self.body = RawJson::NULL;
         self.erased = None;
@@ -89,7 +89,7 @@ impl Message {
         self.reactions = Reactions::default();
     }
 
-    /// Whether there is room for a reaction, or it is there already.
+    /// Whether a reaction can be added, or exists already.
     pub(super) fn admits(
         &self,
         emoji: &str,
@@ -111,7 +111,7 @@ impl Message {
         Ok(())
     }
 
-    /// What it costs to find a reaction, in units of
+    /// The cost of finding a reaction, in units of
     /// [`ORDINARY_WORK`](crate::behaviour::ORDINARY_WORK).
     pub(super) fn reaction_work(&self, emoji: &str) -> usize {
         const PER_USER: usize = 4;
@@ -123,7 +123,7 @@ impl Message {
                 .map_or(0, |(_, users)| PER_USER * users.len())
     }
 
-    /// Adds a reaction; the same one twice is one.
+    /// Adds a reaction, unless the user already has the same one.
     pub(super) fn react(&mut self, emoji: &str, user: &str) {
         let reactions = &mut self.reactions;
         let at =
@@ -142,7 +142,7 @@ impl Message {
         }
     }
 
-    /// Takes a reaction back; one that is not there is no error.
+    /// Removes a reaction, if it exists.
     pub(super) fn unreact(&mut self, emoji: &str, user: &str) {
         let reactions = &mut self.reactions;
         let Some(at) = reactions.all.iter().position(|(known, _)| known.as_ref() == emoji) else {
@@ -159,9 +159,9 @@ impl Message {
         }
     }
 
-    /// Roughly its bytes of JSON.
+    /// The approximate size in bytes of JSON.
     pub(super) fn size(&self) -> usize {
-        // The names of the fields, with numbers of usual length.
+        // The field names, and numbers of usual length.
         const FRAME: usize = 64;
         FRAME
             + self.from.len()
@@ -170,12 +170,12 @@ impl Message {
     }
 }
 
-/// Roughly the bytes of JSON of an emoji without its users.
+/// The approximate size of an emoji without its users, in bytes of JSON.
 fn emoji_bytes(emoji: &str) -> usize {
     emoji.len() + 6
 }
 
-/// The same of a user.
+/// The same for one user.
 fn user_bytes(user: &str) -> usize {
     user.len() + 3
 }

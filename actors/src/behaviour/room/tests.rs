@@ -10,7 +10,7 @@ fn raw(text: &str) -> RawJson {
     RawJson::from_text(text).unwrap()
 }
 
-/// A room with a hand that sends to it.
+/// A room, and the seq of its last op.
 struct Stage {
     room: Room,
     seq: Seq,
@@ -108,7 +108,7 @@ fn messages_out_of_reach() {
         stage.alice("post", "{}").unwrap();
     }
     stage.alice("delete", r#"{"seq":3}"#).unwrap();
-    // Forgotten, deleted, an event but no message, not yet there.
+    // Forgotten, deleted, an event that is not a message, in the future.
     for seq in [1, 3, 4, 5, u64::MAX] {
         for (op, rest) in [("edit", r#","body":{}"#), ("delete", ""), ("react", r#","emoji":"x""#)]
         {
@@ -136,7 +136,7 @@ fn a_purge_reaches_what_the_state_has_forgotten() {
     stage.shows(left);
     stage.sends("mod", true, "purge", r#"{"seq":3}"#).expect("one that is deleted already");
     stage.shows(left);
-    // Never was, an edit, a purge, not there yet.
+    // Never a message, an edit, a purge, in the future.
     for seq in [0, 4, 5, 8, u64::MAX] {
         assert_eq!(
             reason(stage.sends("mod", true, "purge", &format!(r#"{{"seq":{seq}}}"#))),
@@ -149,10 +149,10 @@ fn a_purge_reaches_what_the_state_has_forgotten() {
     }
 }
 
-/// A large message drives others out of a state that is bounded in bytes, also when its body is
-/// erased before the log is read again.
+/// A large message displaces others from a state that is bounded in bytes, even if its body is
+/// erased before the log is replayed.
 #[test]
-fn what_an_erased_body_has_driven_out_does_not_come_back() {
+fn messages_that_an_erased_body_displaced_do_not_come_back() {
     let config = Arc::new(RoomConfig { max_state_bytes: 2000, ..Default::default() });
     for edited in [false, true] {
         let small = r#"{"text":"small"}"#.to_owned();
@@ -189,7 +189,7 @@ fn what_an_erased_body_has_driven_out_does_not_come_back() {
             let body = room.carries(&event).filter(|body| body.message == 3);
             again.apply(&body.map_or(event.clone(), |body| event.tombstone(body))).unwrap();
         }
-        assert_eq!(room.messages.len(), 1, "the large one had the room for itself");
+        assert_eq!(room.messages.len(), 1, "only the large message fits");
         assert_eq!(
             (again.snapshot(), again.size()),
             (room.snapshot(), room.size()),
@@ -255,7 +255,7 @@ fn reactions_are_bounded() {
     react("bob", "a", false).unwrap();
     assert_eq!(reason(react("bob", "b", false)), "too_many_reactions", "a fourth reaction");
     react("bob", "a", false).expect("one that is there already");
-    react("bob", "c", true).expect("taking back what is not there");
+    react("bob", "c", true).expect("removing a reaction that does not exist");
     react("alice", "b", true).unwrap();
     react("bob", "c", false).expect("there is room again");
 }

@@ -26,8 +26,8 @@ struct Rig {
 }
 
 impl Rig {
-    /// One worker whose relay's queue takes `relay` messages, and an idle timeout that no test
-    /// lives to see.
+    /// One worker whose relay's queue has space for `relay` messages, and an idle timeout that no
+    /// test reaches.
     async fn start(relay: usize) -> Self {
         let store = MemoryStore::new();
         let term = store.acquire().await.unwrap();
@@ -80,7 +80,7 @@ impl Rig {
         );
     }
 
-    /// The next `count` things that reach the relay, in a few words.
+    /// A summary of the next `count` parts that reach the relay.
     async fn next(&mut self, count: usize) -> Vec<String> {
         let mut all = Vec::new();
         while all.len() < count {
@@ -123,7 +123,7 @@ async fn draining_waits_for_the_disk_and_saves_the_state() {
 }
 
 #[actix::test]
-async fn what_a_relay_gets_keeps_its_order_though_its_queue_is_full() {
+async fn messages_to_a_relay_keep_their_order_behind_a_full_queue() {
     let mut rig = Rig::start(1).await;
     rig.subscribe();
     rig.next(1).await;
@@ -150,12 +150,12 @@ async fn an_entity_that_cannot_be_loaded_says_so_and_is_tried_again() {
     rig.store.faults().fail_reads(1);
     rig.op(1);
     assert_eq!(rig.next(1).await, ["#1 unavailable"]);
-    assert_eq!(rig.next(1).await, ["lost"], "whoever follows it follows anew");
+    assert_eq!(rig.next(1).await, ["lost"], "followers are told to resubscribe");
     rig.op(1);
     assert_eq!(rig.next(1).await, ["#1 seq 1"]);
 }
 
-/// Lets the other tasks of the thread go on until it is so.
+/// Lets the other tasks of the thread run until the condition holds.
 async fn until(what: &str, so: impl Fn() -> bool) {
     let wait = async {
         while !so() {
@@ -168,7 +168,7 @@ async fn until(what: &str, so: impl Fn() -> bool) {
 }
 
 #[actix::test]
-async fn what_is_being_loaded_does_not_wait_for_its_turn() {
+async fn a_loading_entity_does_not_count_as_waiting() {
     let recorded = Recorded::default();
     let _set = ::metrics::set_default_local_recorder(&recorded);
     let waiting = || recorded.value(&COLD_STARTS_WAITING);
@@ -203,7 +203,7 @@ async fn an_ops_time_begins_when_its_entity_has_accepted_it() {
     faults.stall_reads();
     rig.op(1);
     faults.reads_stalled(1).await;
-    // The op waits for its entity to be loaded. Its time has not begun.
+    // The op waits until its entity is loaded. Its time has not begun.
     let loaded = std::time::Instant::now();
     faults.release_reads();
     assert_eq!(rig.next(1).await, ["#1 seq 1"]);

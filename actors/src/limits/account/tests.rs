@@ -77,7 +77,7 @@ fn waking_is_paid_by_the_user_and_by_the_address() {
     assert_eq!((alice.own.awake(), bob.own.awake()), (3, 1));
     let refused = bob.wake(false, Mono::at(1000)).unwrap_err();
     assert_eq!(refused, NotWoken::TooFast(Duration::from_millis(500)), "the address has no more");
-    assert_eq!(bob.own.awake(), 1, "what was not woken is not counted");
+    assert_eq!(bob.own.awake(), 1, "an entity that was not woken is not counted");
     let elsewhere = accounts.payer(Some(&"bob".into()), address(2), Mono::ZERO);
     let more: Vec<_> = (0..3).map(|_| elsewhere.wake(false, Mono::at(1000)).unwrap()).collect();
     assert_eq!(bob.own.awake(), 4, "nor paid for");
@@ -86,7 +86,7 @@ fn waking_is_paid_by_the_user_and_by_the_address() {
 }
 
 #[test]
-fn nobody_keeps_many_awake_and_few_are_left_to_everybody() {
+fn a_share_of_the_awake_entities_is_reserved_for_modest_payers() {
     let accounts = accounts();
     let payer = accounts.payer(None, address(1), Mono::ZERO);
     let kept: Vec<_> =
@@ -100,7 +100,7 @@ fn nobody_keeps_many_awake_and_few_are_left_to_everybody() {
 }
 
 #[test]
-fn who_has_many_is_relieved_of_what_others_use() {
+fn entities_that_others_use_are_taken_over_from_payers_with_many() {
     let accounts = accounts();
     let busy = accounts.payer(None, address(1), Mono::ZERO);
     let other = accounts.payer(Some(&"bob".into()), address(2), Mono::ZERO);
@@ -127,7 +127,7 @@ fn accounts_are_kept_while_they_matter() {
     drop(accounts.payer(Some(&"alice".into()), address(3), Mono::ZERO));
     let kept = accounts.payer(None, address(4), Mono::ZERO).wake(false, Mono::at(5000)).unwrap();
     accounts.open.lock().unwrap().clean(now + 2 * SECOND);
-    assert_eq!(accounts.len(), 3, "one is acted for, one is in debt, one keeps an entity awake");
+    assert_eq!(accounts.len(), 3, "one is in use, one is in debt, one keeps an entity awake");
     drop((acted_for, kept));
     accounts.open.lock().unwrap().clean(now + 100 * SECOND);
     assert!(accounts.is_empty());

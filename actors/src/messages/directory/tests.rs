@@ -44,13 +44,13 @@ async fn what_must_not_be_lost_keeps_its_order_behind_a_full_queue() {
         directory.route_control(&room, gone(number));
     }
     assert_eq!(slot(queues[0].recv().await), 0);
-    // There is room now, and nothing may take it before those who wait.
+    // There is space now, but waiting messages come first.
     assert!(directory.route(room.clone(), gone(9)).is_err());
     directory.route_control(&room, gone(4));
     for number in 1..5 {
         assert_eq!(slot(queues[0].recv().await), number);
     }
     tokio::task::yield_now().await;
-    assert!(directory.route(room, gone(5)).is_ok(), "nobody waits any more");
+    assert!(directory.route(room, gone(5)).is_ok(), "nothing waits any more");
     assert_eq!(slot(queues[0].recv().await), 5);
 }

@@ -1,5 +1,5 @@
-//! What of a session's requests is taken: its rates, the requests that are not answered yet, what
-//! was refused and what its client was told of that.
+//! Which requests of a session are accepted: its rates, the requests in flight, what was refused,
+//! and what the client was notified of.
 
 use std::cell::{Cell, RefCell};
 
@@ -12,30 +12,29 @@ use crate::clock::Mono;
 use crate::limits::{Bucket, Rate, Refused};
 use crate::rare::{Empty, Rare};
 
-/// After this number of requests refused for a rate within a second, no more are read until the
-/// next. This bounds what a flood costs; a client that sends as much at once waits a little.
+/// After this many requests were refused for a rate within a second, no more are read until the
+/// next. This limits the cost of a flood; a client with an honest burst waits a little.
 const CHOKE_AFTER: u32 = 500;
 /// A message counts as one more request for each full multiple of this number of bytes.
 const OVER_BYTES: u32 = 4096;
 
-/// See the module's head.
+/// See the module's documentation.
 #[derive(Debug)]
 pub struct Admission {
     requests: Bucket,
     bytes: Bucket,
     /// Requests not answered yet.
     in_flight: Cell<u32>,
-    /// What was refused for a rate since the last second, in requests; a long one counts as
-    /// several.
+    /// The number of requests refused for a rate in this second; a long one counts as several.
     over: Cell<u32>,
-    /// What its client was told of its limits, once it has exceeded one.
+    /// Created when a limit is first exceeded.
     patience: RefCell<Option<Box<Patience>>>,
-    /// Requests without an id that were refused lately.
+    /// Requests without an id that were refused recently.
     refusals: RefCell<Rare<Refusals>>,
 }
 
 impl Admission {
-    /// Of a session that may send so many requests and bytes.
+    /// For a session with these rates.
     pub fn new(requests: Rate, bytes: Rate) -> Self {
         Self {
             requests: Bucket::new(requests),
@@ -47,7 +46,7 @@ impl Admission {
         }
     }
 
-    /// Pays for a message's bytes.
+    /// Takes a message's bytes from the rate.
     ///
     /// # Errors
     /// When there will be enough, or that there never will.
@@ -55,7 +54,7 @@ impl Admission {
         self.bytes.check(bytes, now)
     }
 
-    /// Pays for requests.
+    /// Takes requests from the rate.
     ///
     /// # Errors
     /// When there will be enough, or that there never will.
@@ -68,7 +67,7 @@ impl Admission {
         self.in_flight.get()
     }
 
-    /// One more request is to be answered.
+    /// Counts one more request in flight.
     pub fn asked(&self) {
         self.in_flight.set(self.in_flight.get() + 1);
     }
@@ -78,39 +77,40 @@ impl Admission {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
     }
 
-    /// A message of `bytes` was refused for a rate.
+    /// Counts a message of `bytes` that was refused for a rate.
     pub fn over_limit(&self, bytes: u32) {
         self.over.set(self.over.get().saturating_add(1 + bytes / OVER_BYTES));
     }
 
-    /// Whether so much was refused within this second that no more is read until the next.
+    /// Whether no more requests are read until the next second.
     pub fn is_choked(&self) -> bool {
         self.over.get() >= CHOKE_AFTER
     }
 
-    /// A second is over. Returns whether that ends a choke.
+    /// Called once a second. Returns whether a choke ends.
     pub fn next_second(&self) -> bool {
         self.over.replace(0) >= CHOKE_AFTER
     }
 
-    /// Refuses a request over a limit: what its client is told.
+    /// Refuses a request over a limit. Returns when the client should retry.
     pub fn refuse(&self, excess: Excess, now: Mono) -> Wait {
         self.patience.borrow_mut().get_or_insert_default().refuse(excess, now)
     }
 
-    /// Its client has answered this probe. False if none was wanted, or it had answered before.
+    /// Records that the client has answered this probe. False if no probe was wanted, or this one
+    /// had been answered.
     pub fn probe_answered(&self, probe: u32, now: Mono) -> bool {
         self.patience.borrow_mut().as_mut().is_some_and(|patience| patience.answered(probe, now))
     }
 
-    /// Counts a message that was sent although its client was told to wait, or should have known.
-    /// True when there were `after` of them within `window_ms`.
+    /// Counts a message that the client sent although it knew, or should have known, that it had to
+    /// wait. True if there were `after` of them within `window_ms`.
     pub fn ignored(&self, now: Mono, after: u32, window_ms: u64) -> bool {
         self.patience.borrow_mut().get_or_insert_default().ignored(now, after, window_ms)
     }
 
-    /// A request without an id was refused. Returns what to tell its client now, if it is the first
-    /// of its kind.
+    /// Records the refusal of a request without an id. Returns the notification if it is the first
+    /// of its kind and must be sent now.
     pub fn refused(
         &self,
         method: &'static str,
@@ -122,12 +122,12 @@ impl Admission {
             .change(Refusals::default, |refusals| refusals.add(method, entity, error))
     }
 
-    /// Whether there are refusals that its client was not told of, or was told of lately.
+    /// Whether any refusals are recorded, reported or not.
     pub fn has_refusals(&self) -> bool {
         !self.refusals.borrow().is_empty()
     }
 
-    /// What to tell its client of the requests without an id that were refused within this second.
+    /// The notifications about requests without an id that were refused in this second.
     pub fn due_refusals(&self) -> Vec<RefusedNotice> {
         self.refusals.borrow_mut().change_if_any(Refusals::due).unwrap_or_default()
     }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_each_their_own_and_an_answer_too_many_is_none() {
+    fn rates_are_independent_and_in_flight_never_goes_below_zero() {
         let admission = admission();
         assert!(
             admission.pay_bytes(1000, Mono::ZERO).is_ok()

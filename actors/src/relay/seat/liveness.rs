@@ -1,8 +1,8 @@
-//! Whether a session's client is still there, and how long it may stay: what it was heard of and
-//! asked, what its socket takes, when its token ends.
+//! Whether a session's client is still connected, and how long it may stay: when it last sent
+//! something, what it was sent, what its socket takes, and when its token expires.
 //!
-//! Nothing here reads a clock or closes anything: once a second [`Liveness::look`] is told the time
-//! and says what is to be done.
+//! Nothing here reads a clock or closes a connection: [`Liveness::look`] gets the time once a
+//! second and returns what to do.
 
 use std::cell::Cell;
 
@@ -11,72 +11,71 @@ use greenroom_protocol::close::CloseCode;
 use crate::clock::{Millis, Mono, Now};
 use crate::outbox::Outbox;
 
-/// For how many write timeouts at most a socket is ahead when it has taken much at once.
+/// The number of write timeouts that a socket can earn in advance by taking a lot at once.
 const AHEAD: u64 = 4;
 
-/// How long things may take, in ms.
+/// Durations are in ms.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
-    /// Silence after which a client is pinged.
+    /// The silence after which a client is pinged.
     pub ping_interval: u64,
-    /// Silence after which it is gone.
+    /// The silence after which a client counts as disconnected.
     pub idle_timeout: u64,
-    /// How long its socket may take too little.
+    /// How long a socket may take too little.
     pub write_timeout: u64,
-    /// How many bytes are enough, if as many wait.
+    /// The number of bytes that a socket has to take in each `write_timeout`.
     pub write_min_bytes: usize,
 }
 
-/// See the module's head.
+/// See the module's documentation.
 #[derive(Debug)]
 pub struct Liveness {
-    /// When its client last sent anything.
+    /// When the client last sent anything.
     heard: Cell<Mono>,
-    /// Until when its client is known to have been busy reading: silence counts from then.
+    /// Until when the client is known to be busy reading; silence counts from then.
     busy: Cell<Mono>,
-    /// When it was last pinged.
     pinged: Cell<Mono>,
-    /// From when its socket owes progress; in the future if it is ahead.
+    /// From when on the socket has to make progress; in the future if it is ahead.
     owes_from: Cell<Mono>,
-    /// Nothing waited for the socket at some time since the last look.
+    /// Whether the outbox was empty at some time since the last look.
     drained: Cell<bool>,
-    /// Bytes that the socket has taken and that are not counted yet.
+    /// The number of bytes that the socket has taken and that are not counted yet.
     taken: Cell<usize>,
-    /// The number of the next probe: a ping whose answer shows that its client has read what came
-    /// before it.
+    /// The number of the next probe: a ping whose answer shows that the client has read everything
+    /// sent before it.
     probe: Cell<u32>,
-    /// That one is to be sent.
+    /// Whether a probe is to be sent.
     probing: Cell<bool>,
-    /// By when it must have connected; `Mono::NEVER` once it has.
+    /// The deadline for `connect`; `Mono::NEVER` once the client has connected.
     connect_by: Cell<Mono>,
-    /// When its identity expires; `Millis::MAX` for never or not yet known.
+    /// When the identity expires; `Millis::MAX` for never or not yet known.
     expires: Cell<Millis>,
-    /// When to warn its client of that; `Millis::MAX` for never, or once it was.
+    /// When to warn the client of the expiry; `Millis::MAX` for never, or after the warning.
     warn_at: Cell<Millis>,
 }
 
-/// What a look finds.
+/// The result of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The connection has to end.
+    /// The connection must be closed.
     Close(CloseCode),
-    /// It goes on.
+    /// The connection stays open.
     Keep(Due),
 }
 
-/// What is to be sent to a client.
+/// What must be sent to a client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Due {
-    /// A ping, since nothing was heard for a while.
+    /// A ping, because the client was silent.
     pub ping: bool,
     /// The probe with this number.
     pub probe: Option<u32>,
-    /// That its token ends in this number of ms.
+    /// The warning that its token expires in this many ms.
     pub expiry: Option<Millis>,
 }
 
 impl Liveness {
-    /// Of a client that has just come, and must connect by `connect_by`.
+    /// For a client that has opened its connection now, and must `connect` before `connect_by`.
     pub fn new(now: Mono, connect_by: Mono) -> Self {
         Self {
             heard: Cell::new(now),
@@ -93,27 +92,27 @@ impl Liveness {
         }
     }
 
-    /// Its client has sent something.
+    /// Records that the client has sent something.
     pub fn heard(&self, now: Mono) {
         self.heard.set(now);
     }
 
-    /// The socket has taken `bytes`.
+    /// Records that the socket has taken `bytes`.
     pub fn took(&self, bytes: usize) {
         self.taken.set(self.taken.get() + bytes);
     }
 
-    /// There is nothing that the socket could take.
+    /// Records that the outbox is empty.
     pub fn drained(&self) {
         self.drained.set(true);
     }
 
-    /// Its client has connected with an identity that expires then, if ever. The client is warned
-    /// `warning` ms before, but not within the first third of the time.
+    /// Records that the client has connected with an identity that may expire. It will be warned
+    /// `warning` ms before, but not in the first third of the token's lifetime.
     pub fn connected(&self, expires: Option<Millis>, warning: u64, now: Millis) {
         self.connect_by.set(Mono::NEVER);
         let expires = expires.unwrap_or(Millis::MAX);
-        // A token that ends when the last one did is the same, or no better: its client was warned.
+        // A token with the same expiry needs no second warning.
         if self.expires.replace(expires) == expires {
             return;
         }
@@ -126,31 +125,31 @@ impl Liveness {
         });
     }
 
-    /// Whether its identity has expired.
+    /// Whether the identity has expired.
     pub fn is_expired(&self, now: Millis) -> bool {
         now >= self.expires.get()
     }
 
-    /// The next probe, which will be sent within a second.
+    /// Requests a probe, which will be sent within a second. Returns its number.
     pub fn next_probe(&self) -> u32 {
         self.probing.set(true);
         self.probe.get()
     }
 
-    /// The number of the probe to send, if one is wanted.
+    /// The number of the probe to send, if one was requested.
     pub(crate) fn take_probe(&self) -> Option<u32> {
         let number = self.probing.replace(false).then(|| self.probe.get())?;
         self.probe.set(number + 1);
         Some(number)
     }
 
-    /// Whether it was sent this probe.
+    /// Whether this probe was sent.
     pub fn was_sent(&self, probe: u32) -> bool {
         probe < self.probe.get()
     }
 
-    /// What is to be done for a client, by its `outbox` and whether its requests are read. To be
-    /// asked once a second.
+    /// Decides what to do for the client, given its `outbox` and whether its requests are read. To
+    /// be called once a second.
     pub fn look(&self, outbox: &Outbox, is_read: bool, now: Now, deadlines: Deadlines) -> Verdict {
         let Now { wall, mono } = now;
         if mono >= self.connect_by.get() {
@@ -165,14 +164,14 @@ impl Liveness {
             return Verdict::Close(CloseCode::SlowConsumer);
         }
         if waiting && outbox.unanswered_ms() >= deadlines.write_timeout {
-            // It does not read slowly: its system is not there any more.
+            // This is not a slow reader: the peer's system no longer answers.
             return Verdict::Close(CloseCode::SlowConsumer);
         }
         if !is_read {
-            // Its pongs may wait with whatever else it has sent.
+            // Its pongs may be waiting among its other messages.
             self.busy.set(self.busy.get().max(mono));
         }
-        // A ping is answered when what was sent before it has been read.
+        // A ping is only answered when everything sent before it has been read.
         if mono.since(self.heard.get().max(self.busy.get())) >= deadlines.idle_timeout {
             return Verdict::Close(CloseCode::PingTimeout);
         }
@@ -184,7 +183,7 @@ impl Liveness {
         Verdict::Keep(Due { ping, probe, expiry: self.expiry_to_tell(wall) })
     }
 
-    /// In how many ms its token ends, if it is time to warn of that. Once for each token.
+    /// The ms until the token expires, if it is time for the warning. Returned once for each token.
     fn expiry_to_tell(&self, wall: Millis) -> Option<Millis> {
         if wall < self.warn_at.get() {
             return None;
@@ -193,11 +192,11 @@ impl Liveness {
         Some(self.expires.get().saturating_sub(wall))
     }
 
-    /// For how long, in ms, its socket has not taken its due of what is `waiting`: `due` bytes in
-    /// each `timeout`. What it takes beyond that counts for up to [`AHEAD`] timeouts, since systems
-    /// pass on only in large steps what their programs read slowly. Of what was taken while nothing
-    /// had to wait only the last second counts: the system may hold a burst, but it has passed on
-    /// what came before.
+    /// For how long, in ms, the socket has taken less than it has to while bytes are `waiting`:
+    /// `due` bytes in each `timeout`. Anything beyond that counts for up to [`AHEAD`] timeouts,
+    /// since operating systems pass data on in large steps to programs that read slowly. Of what
+    /// was taken while nothing was waiting, only the last second counts: the system may still
+    /// buffer a burst, but has passed on what came before.
     fn behind(&self, now: Mono, waiting: bool, due: usize, timeout: u64) -> u64 {
         let due = due.max(1);
         let taken = self.taken.get();
@@ -213,7 +212,7 @@ impl Liveness {
         let since = since.min(now.after(timeout.saturating_mul(AHEAD)));
         self.owes_from.set(since);
         if waiting {
-            // By then it will have read what the systems hold.
+            // By then the client will have read what the operating systems buffer.
             self.busy.set(now.max(since));
         }
         now.since(since)
@@ -222,7 +221,7 @@ impl Liveness {
 
 #[cfg(test)]
 impl Liveness {
-    /// By when it must have connected, when its identity expires, and when it is warned of that.
+    /// The deadline for `connect`, the expiry of the identity, and the time of the warning.
     pub fn times(&self) -> (Mono, Millis, Millis) {
         (self.connect_by.get(), self.expires.get(), self.warn_at.get())
     }

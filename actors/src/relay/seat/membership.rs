@@ -1,5 +1,4 @@
-//! Whose a session is and where it takes part: what it follows, where it is present, and whether it
-//! will come back.
+//! The owner of a session, its subscriptions and its presence, and whether it can be resumed.
 
 use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::rc::Rc;
@@ -10,24 +9,25 @@ use crate::messages::{Owner, Present};
 use crate::relay::Connecting;
 use crate::rights::Rights;
 
-/// See the module's head.
+/// See the module's documentation.
 #[derive(Debug, Default)]
 pub struct Membership {
-    /// Whose it is, once it has connected.
+    /// Set when the session connects.
     owner: OnceCell<Owner>,
-    /// Its client has said that it goes, or has another session in its place.
+    /// Whether the client has left for good, or another session has its place.
     left: Cell<bool>,
-    /// Who it acts for and what that one may do, once it has connected; the latest counts.
+    /// The user and permissions of the latest `connect`.
     rights: RefCell<Option<Rc<Rights>>>,
-    /// Where it has entered, or is about to.
+    /// The entities that it has entered or is entering.
     present: RefCell<Vec<Present>>,
-    /// Enters so far, so that what is told of an earlier one is told apart.
+    /// The number of enters so far, so that late answers about an earlier one are recognised.
     enters: Cell<u32>,
-    /// How many there had been when a presence was last ended by the server.
+    /// The number of enters at the time when the server last ended a presence.
     ended_enters: Cell<u32>,
-    /// What it follows, or is about to. Whatever the relay has of it is in here.
+    /// The subscriptions, including those that are being requested. The relay has no others.
     follows: RefCell<Vec<Follow>>,
-    /// Subscriptions so far, numbered in the order in which entities are asked.
+    /// The number of subscriptions so far; they are numbered in the order in which entities are
+    /// asked.
     subscriptions: Cell<u32>,
     /// The answer to `connect`, while its entries are being answered.
     pub connecting: RefCell<Option<Box<Connecting>>>,
@@ -36,76 +36,75 @@ pub struct Membership {
 /// A session's subscription to one entity.
 #[derive(Debug, Clone)]
 pub struct Follow {
-    /// What it follows.
     pub entity: EntityId,
-    /// The latest subscription to it that was asked for.
+    /// The latest subscription that was requested.
     pub number: u32,
-    /// Those before this one have ended, even if their answers are still on their way.
+    /// Subscriptions before this number have ended, even if their answers have not arrived.
     since: u32,
-    /// Subscriptions to it that are not answered yet.
+    /// The number of subscriptions that are not answered yet.
     open: u32,
 }
 
 impl Follow {
-    /// Whether any subscription to it has not ended.
+    /// Whether a subscription has not ended.
     pub fn stands(&self) -> bool {
         self.number >= self.since
     }
 }
 
 impl Membership {
-    /// Whose it is, once it has connected.
+    /// `None` until the session has connected.
     pub fn owner(&self) -> Option<&Owner> {
         self.owner.get()
     }
 
-    /// It has connected, and is `owner`'s from now on.
+    /// The session has connected and belongs to `owner` from now on.
     pub fn belongs_to(&self, owner: Owner) {
-        // It is set once: a session that has an owner keeps it.
+        // A session keeps its first owner.
         let _ = self.owner.set(owner);
     }
 
-    /// Its client goes and does not come back, or has another session in its place.
+    /// The client does not come back, or another session has its place.
     pub fn leave_for_good(&self) {
         self.left.set(true);
     }
 
-    /// Whether it has left for good.
     pub fn has_left(&self) -> bool {
         self.left.get()
     }
 
-    /// What it follows, or is about to.
+    /// The subscriptions, including those that are being requested.
     pub fn follows(&self) -> Ref<'_, Vec<Follow>> {
         self.follows.borrow()
     }
 
-    /// The same, which it does not follow any more.
+    /// Removes and returns all subscriptions.
     pub fn take_follows(&self) -> Vec<Follow> {
         self.follows.take()
     }
 
-    /// Where it has entered, or is about to.
+    /// The entities that it has entered or is entering.
     pub fn present(&self) -> Ref<'_, Vec<Present>> {
         self.present.borrow()
     }
 
-    /// The same, where it is not present any more.
+    /// Removes and returns all presence entries.
     pub fn take_present(&self) -> Vec<Present> {
         self.present.take()
     }
 
-    /// Who it acts for and what that one may do; `None` until it has connected.
+    /// The user and permissions; `None` until the session has connected.
     pub fn rights(&self) -> Option<Rc<Rights>> {
         self.rights.borrow().clone()
     }
 
-    /// From now on it acts by these rights.
+    /// Replaces the user and permissions.
     pub fn set_rights(&self, rights: Rights) {
         self.rights.replace(Some(Rc::new(rights)));
     }
 
-    /// The number of the latest subscription to `entity`, if it follows that or is about to.
+    /// The number of the latest subscription to `entity`, if there is one or one is being
+    /// requested.
     pub fn following(&self, entity: &EntityId) -> Option<u32> {
         self.follows
             .borrow()
@@ -114,7 +113,8 @@ impl Membership {
             .map(|follow| follow.number)
     }
 
-    /// Notes that it asks to follow `entity`, and numbers that. `None` if it follows `most` others.
+    /// Records a request to subscribe to `entity`. Returns its number, or `None` if there are
+    /// `most` other subscriptions.
     pub fn follow(&self, entity: &EntityId, most: usize) -> Option<u32> {
         let mut follows = self.follows.borrow_mut();
         let full = follows.len() >= most;
@@ -128,7 +128,7 @@ impl Membership {
         Some(number)
     }
 
-    /// It has asked to follow `entity` as its subscription with this number.
+    /// Records a request to subscribe to `entity` with this number.
     #[cfg(test)]
     pub(crate) fn follow_by(&self, entity: &EntityId, number: u32) {
         self.subscriptions.set(number - 1);
@@ -143,7 +143,7 @@ impl Membership {
             .any(|follow| follow.entity == *entity && follow.since <= number)
     }
 
-    /// A request to follow `entity` is answered, and `followed` says whether there is a
+    /// Records the answer to a request to subscribe to `entity`. `followed` says whether there is a
     /// subscription now.
     pub fn follow_answered(&self, entity: &EntityId, followed: bool) {
         let mut follows = self.follows.borrow_mut();
@@ -156,8 +156,8 @@ impl Membership {
         }
     }
 
-    /// Its subscriptions to `entity` up to the one with this number have ended. What is not
-    /// answered yet still has its place.
+    /// The subscriptions to `entity` up to this number have ended. The entry remains until all
+    /// requests are answered.
     pub fn unfollow(&self, entity: &EntityId, through: u32) {
         let mut follows = self.follows.borrow_mut();
         let Some(index) = follows.iter().position(|follow| follow.entity == *entity) else {
@@ -170,8 +170,8 @@ impl Membership {
         }
     }
 
-    /// Notes that it enters `entity`, or says something new of itself there. Returns the number of
-    /// this enter; `None` if it is present in `most` others.
+    /// Records that the session enters `entity`, or changes its `meta` there. Returns the number of
+    /// this enter, or `None` if it is present in `most` other entities.
     pub fn enter(&self, entity: &EntityId, meta: RawJson, most: usize) -> Option<u32> {
         let number = self.enters.get() + 1;
         let mut all = self.present.borrow_mut();
@@ -188,8 +188,8 @@ impl Membership {
         Some(number)
     }
 
-    /// The enter with this number was refused. True: so it is not there, whatever its entity was
-    /// told meanwhile.
+    /// The enter with this number was refused. Returns whether the session is therefore not
+    /// present, whatever its entity was sent since.
     pub fn enter_refused(&self, entity: &EntityId, number: u32) -> bool {
         let mut all = self.present.borrow_mut();
         let refused = |present: &Present| present.entity == *entity && present.since <= number;
@@ -202,7 +202,7 @@ impl Membership {
         none_stands
     }
 
-    /// Notes that it has left `entity`; false if it was not there.
+    /// Records that the session has left `entity`; false if it was not present.
     pub fn leave(&self, entity: &EntityId) -> bool {
         let mut present = self.present.borrow_mut();
         let before = present.len();
@@ -210,13 +210,13 @@ impl Membership {
         present.len() < before
     }
 
-    /// The server ends its presence in `entity`.
+    /// Ends the presence in `entity` on behalf of the server.
     pub fn take_out(&self, entity: &EntityId) {
         self.leave(entity);
         self.ended_enters.set(self.enters.get());
     }
 
-    /// Whether the server has ended what the enter with this number began, or may have.
+    /// Whether the server has ended, or may have ended, what the enter with this number began.
     pub fn was_taken_out(&self, entity: &EntityId, number: u32) -> bool {
         let stands = |present: &Present| present.entity == *entity && present.since <= number;
         number <= self.ended_enters.get() && !self.present.borrow().iter().any(stands)

@@ -1,30 +1,30 @@
-//! Who keeps on sending although it was told to wait.
+//! Recognises clients that keep sending although they were told to wait.
 //!
-//! A refusal for a rate says when to come back. The next refusal says a later time, so that all who
-//! come back as told find room. Once a client has been told it needs a moment to stop. Only what it
-//! sends after that moment, and before the time that it was told last, is held against it.
+//! A refusal for a rate names a time to retry. Each further refusal names a later time, so that
+//! every client that retries then is served. A client needs a moment to react to a refusal. Only
+//! what it sends after that moment, and before the latest time that was named, is held against it.
 //!
-//! That it was told is known from a probe: a ping that is sent after the refusal. Its answer stands
-//! behind all that the client had sent before it read the refusal, however long that takes to
-//! arrive and to be read.
+//! A probe, a ping sent after the refusal, shows that the client knows. Its answer comes after
+//! everything that the client sent before it read the refusal, however long that takes to arrive
+//! and to be read.
 
 use crate::clock::Mono;
 use crate::limits::Rate;
 
-/// How long after it was told a client may still be sending what it had decided to send.
+/// How long a client may continue to send after it has read a refusal.
 const REACTION_MS: u64 = 2000;
-/// The longest wait that is named, unless a single request has to wait longer. Whoever has not
-/// answered a probe by then, and still sends, counts as told.
+/// The longest wait that is named, unless a single request has to wait longer. A client that has
+/// not answered a probe by then, and still sends, is treated as if it had.
 const LONGEST_MS: u64 = 60_000;
 
 /// Which limit was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Requests of the connection.
+    /// The connection's requests.
     Requests,
-    /// Bytes of the connection.
+    /// The connection's bytes.
     Bytes,
-    /// Requests of the user.
+    /// The user's requests.
     User,
 }
 
@@ -39,56 +39,53 @@ impl Scope {
     }
 }
 
-/// What a client was told about one limit, until it has waited as told.
+/// The refusals for one limit, until the latest time that they named.
 #[derive(Debug, Clone, Copy)]
 struct Notice {
-    /// When it began.
+    /// When the first request was refused.
     began: Mono,
-    /// When the first of those refused may come back.
+    /// When the first refused request may be sent again.
     first: Mono,
-    /// Tokens that the others need.
+    /// The tokens that the other refused requests need.
     others: u64,
-    /// Tokens of those that were refused again although they may have come back as told.
+    /// The tokens of requests refused after the client knew; some may be retries at the right time.
     again: u64,
-    /// The latest time to come back that was named.
+    /// The latest retry time that was named.
     until: Mono,
-    /// The first probe that was sent after it began.
+    /// The first probe sent after `began`.
     probe: u32,
-    /// When that one, or a later one, was answered.
+    /// When that probe, or a later one, was answered.
     known: Option<Mono>,
 }
 
-/// What a session was told, and how often it did not care.
+/// See the module's documentation.
 #[derive(Debug)]
 pub struct Patience {
     notices: [Option<Notice>; 3],
-    /// The last probe that was answered.
+    /// The latest probe that was answered.
     answered: u32,
     window_began: Mono,
     ignored: u32,
 }
 
-/// One request over a limit.
+/// A request over a limit.
 #[derive(Debug, Clone, Copy)]
 pub struct Excess {
-    /// Which limit.
     pub scope: Scope,
-    /// That limit.
     pub rate: Rate,
-    /// The request's tokens.
+    /// The tokens that the request needs.
     pub cost: u32,
-    /// When they would be there if nobody else waited for them, in ms.
+    /// When the tokens would be available if no other request waited for them, in ms.
     pub wait_ms: u64,
-    /// The next probe.
+    /// The number of the next probe.
     pub probe: u32,
 }
 
-/// What the client is answered.
+/// The client's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait {
-    /// When to come back.
     pub retry_after_ms: u64,
-    /// It had been told to wait, and sent all the same.
+    /// Whether the client knew that it had to wait.
     pub ignored: bool,
 }
 
@@ -99,7 +96,6 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// Refuses a request.
     pub fn refuse(&mut self, excess: Excess, now: Mono) -> Wait {
         let Excess { scope, rate, cost, wait_ms, probe } = excess;
         let place = &mut self.notices[scope as usize];
@@ -122,15 +118,15 @@ impl Patience {
         notice.until = notice.until.max(due);
         let knows = notice.known.is_some_and(|known| now.since(known) >= REACTION_MS)
             || now.since(notice.began) >= LONGEST_MS;
-        // Each that was told a time by now may be the one that has come back, and met others who
-        // took its token.
+        // Every request whose retry time has come may be among these, and others may have taken its
+        // tokens.
         let asked_back = (now.since(notice.first) * u64::from(rate.per_second.get()) / 1000 + 1)
             .min(notice.others);
         notice.again += if knows { u64::from(cost) } else { 0 };
         Wait { retry_after_ms: due.since(now), ignored: knows && notice.again > asked_back }
     }
 
-    /// Its client has answered this probe. False when it had before.
+    /// Records that the client has answered this probe. False if it had been answered before.
     pub fn answered(&mut self, probe: u32, now: Mono) -> bool {
         if probe <= self.answered {
             return false;
@@ -142,7 +138,7 @@ impl Patience {
         true
     }
 
-    /// Counts a message that was sent regardless. True when there were `after` of them within
+    /// Counts a message that was sent regardless. True if there were `after` of them within
     /// `window_ms`.
     pub fn ignored(&mut self, now: Mono, after: u32, window_ms: u64) -> bool {
         if now.since(self.window_began) >= window_ms {
@@ -174,13 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn each_of_a_surplus_is_told_another_time() {
+    fn each_refusal_names_another_time() {
         let mut patience = Patience::default();
         let told: Vec<u64> =
             (0..7000).map(|_| patience.refuse(excess(7), Mono::at(1000)).retry_after_ms).collect();
         assert_eq!(told[..4], [7, 17, 27, 37]);
         assert_eq!(told[599], 5997);
-        assert_eq!(told[6999], 60_000, "nobody is sent away for longer");
+        assert_eq!(told[6999], 60_000, "no longer wait is named");
         let lone = Excess { wait_ms: 90_000, ..excess(0) };
         assert_eq!(
             patience.refuse(lone, Mono::at(1000)).retry_after_ms,
@@ -190,37 +186,38 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_sent_while_told_to_wait_counts() {
+    fn only_requests_sent_during_a_known_wait_count() {
         let mut patience = Patience::default();
-        // A thousand at once, none of which could know, whenever they are read.
+        // A thousand at once: none of them could know, whenever they are read.
         for n in 0..1000 {
             assert!(!patience.refuse(excess(10), Mono::at(n * 5)).ignored);
         }
-        // It has read the first refusal. What follows may have been decided before.
+        // The client has read the first refusal. What follows may have been sent before.
         assert!(patience.answered(1, Mono::at(5000)));
         assert!(!patience.answered(1, Mono::at(5001)), "an answer counts once");
         assert!(!patience.refuse(excess(10), Mono::at(6999)).ignored);
-        // By now it knows. 700 were told to come back before this, and may have met others.
+        // By now it knows. The retry time of 700 has come, and others may have taken their tokens.
         let ignored =
             (0..1000).filter(|_| patience.refuse(excess(10), Mono::at(7000)).ignored).count();
         assert_eq!(ignored, 1000 - 700);
-        // It waits as told, and is refused again: somebody else has taken the tokens.
+        // It waits as told and is refused again: another session has taken the tokens.
         let later = 7000 + 60_000;
         assert!(!patience.refuse(excess(10), Mono::at(later)).ignored);
         assert!(!Patience::default().refuse(excess(10), Mono::at(0)).ignored);
         let other = Excess { scope: Scope::User, ..excess(10) };
         assert!(
             !patience.refuse(other, Mono::at(later + 5)).ignored,
-            "another limit is another matter"
+            "another limit is counted on its own"
         );
     }
 
-    /// Each of so many that came at once comes back at its own time, and meets others in its place.
+    /// Sends `many` requests at once, each of which retries at its own time while others take
+    /// tokens.
     fn come_back_at_their_times(many: u32) -> usize {
         let mut patience = Patience::default();
         let mut due: std::collections::BTreeSet<(u64, u32)> = std::collections::BTreeSet::new();
         for n in 0..many {
-            // They are read five hundred a second.
+            // Five hundred are read per second.
             let now = u64::from(n / 500) * 1000;
             let told = patience.refuse(excess(10), Mono::at(now));
             assert!(!told.ignored, "{n}");
@@ -231,7 +228,7 @@ mod tests {
         let mut ignored = 0;
         for turn in 0..20_000 {
             let Some((at, n)) = due.pop_first() else { break };
-            // Every other one finds that its token is gone.
+            // Every other one finds its token taken.
             if turn % 2 == 0 {
                 let now = at.max(read);
                 let told = patience.refuse(excess(10), Mono::at(now));
@@ -243,40 +240,41 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_back_as_told_and_is_refused_again_is_not_blamed() {
+    fn a_retry_as_told_that_is_refused_again_is_not_blamed() {
         for many in [300, 3000, 5900, 10_000] {
             assert_eq!(come_back_at_their_times(many), 0, "{many}");
         }
     }
 
     #[test]
-    fn who_answers_no_probe_is_forgiven_for_a_minute() {
+    fn a_client_that_answers_no_probe_has_a_minute() {
         let mut patience = Patience::default();
         for n in 0..12_000 {
             assert!(!patience.refuse(excess(10), Mono::at(n * 5)).ignored);
         }
-        // As many as were told to come back by now are not counted.
+        // The requests whose retry time has come are not counted.
         let ignored =
             (0..10_000).filter(|_| patience.refuse(excess(10), Mono::at(60_000)).ignored).count();
         assert_eq!(ignored, 10_000 - 6000);
     }
 
-    /// 300 at once where 200 fit: whoever comes back as told is taken, and nobody is blamed.
+    /// 300 requests at once where 200 fit: each that retries as told is served, and no client is
+    /// blamed.
     #[test]
-    fn who_comes_back_as_told_finds_room() {
+    fn retries_as_told_are_served() {
         let mut patience = Patience::default();
         let mut due: Vec<u64> =
             (0..100).map(|_| patience.refuse(excess(10), Mono::at(0)).retry_after_ms).collect();
         due.sort_unstable();
         due.dedup();
-        assert_eq!(due.len(), 100, "no two come back together");
-        assert!(due.windows(2).all(|pair| pair[1] - pair[0] >= 10), "a token is there for each");
+        assert_eq!(due.len(), 100, "no two retry at the same time");
+        assert!(due.windows(2).all(|pair| pair[1] - pair[0] >= 10), "there is a token for each");
     }
 
     #[test]
-    fn twice_the_rate_is_not_held_against_anybody() {
+    fn a_rate_slightly_too_high_is_not_blamed() {
         let mut patience = Patience::default();
-        // At 120 a second every sixth finds no token and would find one a little later.
+        // At 120 a second every sixth finds no token, but would find one a little later.
         for sixth in 0..1000 {
             assert!(!patience.refuse(excess(2), Mono::at(sixth * 50)).ignored);
         }

@@ -1,26 +1,26 @@
-//! Requests without an id that were refused: nobody waits for an answer, so their client is told
-//! once per method, reason and second how many there were.
+//! Requests without an id that were refused: they have no answer, so the client is notified of
+//! their number once per method, reason and second.
 
 use greenroom_protocol::notify::Refused;
 use greenroom_protocol::{EntityId, WireError};
 
 use crate::rare::Empty;
 
-/// Reasons that are gathered at a time. All come from tables in the code, which are shorter.
+/// The number of reasons recorded at a time. The code has fewer.
 const MOST: usize = 64;
 
-/// Those of one session since the last second.
+/// The refusals of one session in this second.
 #[derive(Debug, Default)]
 pub struct Refusals(Vec<Refusal>);
 
 #[derive(Debug)]
 struct Refusal {
     method: &'static str,
-    /// Where they were sent, unless that was to several.
+    /// `None` also if the requests were for different entities.
     entity: Option<EntityId>,
     /// The latest error.
     error: WireError,
-    /// Those that the client was not told of.
+    /// The number that the client has not been notified of.
     count: u64,
 }
 
@@ -35,8 +35,8 @@ impl Empty for Refusals {
 }
 
 impl Refusals {
-    /// One more was refused. Returns what to tell the client at once, if it is the first of its
-    /// kind.
+    /// Records a refusal. Returns the notification if it is the first of its kind and must be sent
+    /// now.
     pub fn add(
         &mut self,
         method: &'static str,
@@ -65,7 +65,7 @@ impl Refusals {
         Some(Refused { method: method.into(), entity, error, count: 1 })
     }
 
-    /// A second is over. Returns what to tell the client of it.
+    /// Called once a second. Returns the notifications that are due.
     pub fn due(&mut self) -> Vec<Refused> {
         self.0.retain(|refusal| refusal.count > 0);
         let due = |refusal: &mut Refusal| Refused {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn each_reason_is_told_at_once_and_then_once_a_second() {
+    fn each_reason_is_reported_at_once_and_then_once_a_second() {
         let mut refusals = Refusals::default();
         let a = Some(entity("room:a"));
         let b = Some(entity("room:b"));

@@ -1,4 +1,4 @@
-//! Answers on their way to those who asked.
+//! Delivers answers to the sessions that asked.
 
 use greenroom_protocol::codec::Message;
 use greenroom_protocol::{EntityId, ErrorCode, WireError};
@@ -9,7 +9,7 @@ use crate::messages::{Answer, Body, Noted, ToEntity, unavailable};
 use crate::relay::Connecting;
 
 impl Relay {
-    /// Begins to gather the answer to a `connect`; what else comes waits behind it.
+    /// Begins the answer to a `connect`. Everything else for this session waits behind it.
     pub fn begin_connect(&self, seat: &Seat, mut connecting: Connecting) {
         seat.outbox.hold();
         self.ask_on(seat, &mut connecting);
@@ -63,7 +63,7 @@ impl Relay {
         }
     }
 
-    /// A part of a `connect` is answered: the next one is asked for.
+    /// Records the answer to an entry of a `connect`, and requests the next ones.
     fn entry_answered(&self, seat: &Seat, take: impl FnOnce(&mut Connecting)) {
         if let Some(connecting) = seat.membership.connecting.borrow_mut().as_mut() {
             let before = connecting.bytes();
@@ -74,12 +74,11 @@ impl Relay {
         self.answer_connect(seat);
     }
 
-    /// What was refused counts no more. A request whose outcome is not known may have been taken up
-    /// all the same.
+    /// Removes what was refused. A request whose outcome is unknown may have succeeded.
     fn settle(&self, seat: &Seat, noted: Noted, error: Option<ErrorCode>) {
         match noted {
             Noted::Follow(entity, _) => {
-                // An earlier subscription goes on if this one was refused.
+                // If this subscription was refused, an earlier one continues.
                 let followed = self.is_followed(&entity, seat);
                 seat.membership.follow_answered(&entity, followed);
             }
@@ -87,7 +86,8 @@ impl Relay {
                 if error.is_some_and(|code| code != ErrorCode::Unavailable)
                     && seat.membership.enter_refused(&entity, number)
                 {
-                    // Its entity may have begun anew since, and have been told of it.
+                    // The entity may have restarted since, and have been sent this entry by
+                    // `present_again`.
                     self.directory.route_control(&entity, ToEntity::Leave(seat.key));
                 }
             }
@@ -99,7 +99,7 @@ impl Relay {
         self.followers(entity).any(|(key, _)| key == seat.key)
     }
 
-    /// Answers a `connect` once everything that it asked for is.
+    /// Answers a `connect` once all its entries are answered.
     pub(super) fn answer_connect(&self, seat: &Seat) {
         let mut waiting = seat.membership.connecting.borrow_mut();
         let Some(connecting) = waiting.take_if(|connecting| connecting.is_complete()) else {
@@ -119,7 +119,7 @@ impl Relay {
     }
 }
 
-/// Why a result does not reach its session: the rights to it ended while it was on its way.
+/// Why a result must not reach its session: the permission for it has ended in the meantime.
 pub(super) fn withheld(seat: &Seat, noted: &Noted) -> Option<WireError> {
     let rights = seat.membership.rights()?;
     match noted {

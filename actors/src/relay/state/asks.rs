@@ -1,5 +1,4 @@
-//! What sessions ask that concerns the places they have: to follow, to be present, and to be so no
-//! more.
+//! Requests that change a session's subscriptions and presence.
 
 use std::sync::Arc;
 
@@ -18,8 +17,8 @@ use crate::relay::connecting::{Ask, Connecting};
 use crate::rights::Rights;
 
 impl Relay {
-    /// Takes a session's request. If its `connect` still has something to ask for, the request
-    /// waits behind that.
+    /// Handles a session's request, or queues it while the entries of a `connect` are being
+    /// requested.
     pub fn ask(&self, seat: &Seat, ask: Ask, reply: Responder) {
         let mut connecting = seat.membership.connecting.borrow_mut();
         let now = match connecting.as_mut() {
@@ -32,9 +31,9 @@ impl Relay {
         }
     }
 
-    /// Asks for what a `connect` may ask for now.
+    /// Requests the entries of a `connect` that can be requested now.
     pub(super) fn ask_on(&self, seat: &Seat, connecting: &mut Connecting) {
-        // Nobody waits for the rest of a connection that closes.
+        // If the connection closes, the rest is not needed.
         while seat.outbox.closing().is_none()
             && let Some((ask, reply, too_large)) = connecting.next()
         {
@@ -77,7 +76,7 @@ impl Relay {
         let needed = match action {
             PresenceAction::List => Permissions::READ,
             PresenceAction::Enter => Permissions::PRESENCE,
-            // Leaving is always allowed, also after the right to enter has ended.
+            // Leaving is always allowed, even if the permission to enter has ended.
             PresenceAction::Leave => Permissions::NONE,
         };
         if let Err(error) = rights.check(&entity, needed) {
@@ -105,7 +104,8 @@ impl Relay {
                     && !allowed.contains(Permissions::READ)
                     && !allowed.contains(Permissions::PRESENCE)
                 {
-                    // It is not there, and may not know who is: its entity need not wake for this.
+                    // The session is not present and may not see who is, so the entity is not woken
+                    // for this.
                     return reply.send_ok(&PresenceList { count: 0, members: None });
                 }
                 reply
@@ -124,8 +124,8 @@ impl Relay {
         }
     }
 
-    /// The session's rights have changed. What it has and may not have any more ends, and it is
-    /// told which.
+    /// The session's permissions have changed: ends the subscriptions and presence that they no
+    /// longer allow, and notifies the client.
     pub fn revise(&mut self, seat: &Seat) {
         let Some(rights) = seat.membership.rights() else { return };
         let unreadable =
@@ -153,15 +153,15 @@ impl Relay {
     ) {
         let begun = self.drop_sub(&entity, seat.key, number);
         seat.membership.unfollow(&entity, number);
-        // It comes behind whatever the session has asked of the entity.
+        // Sent after everything that the session has asked of the entity.
         self.directory.route_control(&entity, ToEntity::Unfollow(seat.key, number));
-        // One that has not begun is answered instead.
+        // A subscription that has not begun gets its answer instead.
         if begun {
             self.tell(seat, Method::Unsubscribed, &Unsubscribed { entity, reason });
         }
     }
 
-    /// Ends a presence that the session may not have any more.
+    /// Ends a presence that is no longer allowed.
     pub(super) fn take_out(&self, seat: &Seat, entity: EntityId) {
         seat.membership.take_out(&entity);
         self.directory.route_control(&entity, ToEntity::Leave(seat.key));

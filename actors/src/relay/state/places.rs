@@ -1,4 +1,4 @@
-//! Places that sessions leave, lose and take.
+//! Sessions that leave, lose their connection, or take another session's place.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::metrics::{SESSIONS_PARKED, SESSIONS_RESUMED};
 use crate::relay::parked::Leaves;
 
 impl Relay {
-    /// Takes a session off the thread, and tells its entities. With `park` it may be resumed, and
-    /// stays present until the grace is over.
+    /// Removes a session from the thread and notifies its entities. With `park` it can be resumed,
+    /// and stays present until the grace is over.
     pub fn unseat(&mut self, seat: &Seat, park: bool) {
         if !self.seats.remove(seat.key) {
             return;
@@ -30,7 +30,7 @@ impl Relay {
         let present = seat.membership.take_present();
         match seat.membership.owner().filter(|_| park && self.parked.is_open()) {
             Some(owner) => {
-                // Whatever it asked for that is still on its way ends with this.
+                // This also ends subscriptions that are still being requested.
                 for entity in &follows {
                     self.directory.route_control(entity, ToEntity::Unfollow(seat.key, u32::MAX));
                 }
@@ -49,33 +49,32 @@ impl Relay {
         }
     }
 
-    /// It is `now`: ends what lost sessions may keep no longer. To be called once a second; nothing
-    /// is timed finer.
+    /// Ends presence and sessions whose time is over. To be called once a second.
     pub fn sweep(&mut self, now: Mono) {
         self.now = now;
         let leaves = self.parked.sweep(now);
         self.leave(leaves);
     }
 
-    /// The end of the second that began with the last sweep: no grace is shorter than it should be.
+    /// The end of the second that began with the last sweep, so that no grace is too short.
     fn this_second(&self) -> Mono {
         self.now.after(1000)
     }
 
-    /// Tells how many are parked, and entities whose presence has ended.
+    /// Updates the gauge of parked sessions, and notifies the entities where presence has ended.
     fn leave(&mut self, leaves: Vec<Leaves>) {
         for Leaves { session, entity } in leaves {
             self.directory.route_control(&entity, ToEntity::Leave(session));
         }
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 sessions")]
         let parked = self.parked.len() as f64;
-        // One gauge for all threads: each adds what has changed on its own.
+        // All threads share the gauge, and each adds its own changes.
         SESSIONS_PARKED
             .gauge_with([])
             .increment(parked - std::mem::replace(&mut self.counted_parked, parked));
     }
 
-    /// Lets a session of any thread take the place of one of this thread, lost or not.
+    /// Gives the place of a session of this thread, lost or not, to a session of any thread.
     pub(super) fn resume(&mut self, resume: Resume) {
         let Resume { from, to, owner, reply } = resume;
         let live = self
@@ -85,11 +84,11 @@ impl Relay {
             .cloned();
         let (taken, outcome) = match live {
             Some(seat) => {
-                // The client has noticed before the server did that its connection is lost.
+                // The client has noticed the loss of its connection before the server did.
                 seat.membership.leave_for_good();
                 seat.outbox.close(CloseCode::Replaced);
                 if let Some(connecting) = seat.membership.connecting.take() {
-                    // What it has not asked for yet is for the new session to ask.
+                    // The new session requests the rest.
                     connecting.discard();
                 }
                 let present = seat.membership.take_present();
@@ -120,12 +119,12 @@ impl Relay {
         reply.send_or_spawn(ToRelay::Resumed(Box::new(Resumed { to, owner, present })));
     }
 
-    /// A session of this thread has taken another's place, or has not.
+    /// The answer to a session of this thread that asked for another's place.
     pub(super) fn resumed(&mut self, resumed: Resumed) {
         let Resumed { to, owner, present } = resumed;
         let Some(seat) = self.seats.get(to).cloned() else {
-            // It is lost itself by now. Its client was not told of it, so it asks for the other's
-            // place again.
+            // The session is lost itself by now. Its client does not know of it, so it will ask for
+            // the other's place again.
             let evicted =
                 present.map(|present| self.parked.add(to, owner, present, self.this_second()));
             return self.leave(evicted.unwrap_or_default());
@@ -147,7 +146,7 @@ impl Relay {
         self.answer_connect(&seat);
     }
 
-    /// An entity's actor has ended, and a new one does not know who is present.
+    /// An entity's actor has ended: tells the new one who is present.
     pub(super) fn present_again(&self, entity: &EntityId) {
         let again = |key, user: &Arc<str>, meta: &RawJson| {
             let adopt = Adopt { from: key, to: key, user: Arc::clone(user), meta: meta.clone() };

@@ -1,4 +1,4 @@
-//! Signals, alone and in runs.
+//! Signals, one by one and in runs.
 
 use greenroom_protocol::EntityId;
 use greenroom_protocol::params::SignalPolicy;
@@ -10,7 +10,7 @@ use crate::outbox::SignalPush;
 use crate::relay::runs::{Joined, QueuedSignal, Run};
 
 impl Relay {
-    /// Sends a run of signals out.
+    /// Sends a run of signals.
     pub(super) fn signals(&self, run: &mut Run) {
         let Some((entity, signals)) = run.take() else { return };
         if let [QueuedSignal { frames, from, key }] = &signals[..] {
@@ -59,7 +59,7 @@ impl Relay {
         self.pushed(seat.outbox.push_signals(frame.clone(), 1, latest))
     }
 
-    /// Counts what became of pushed signals. Returns how many of them are on their way.
+    /// Counts the outcome of pushed signals. Returns the number that were queued.
     fn pushed(&self, outcome: SignalPush) -> u64 {
         let SignalPush { queued, replaced, dropped } = outcome;
         if replaced > 0 {

@@ -1,4 +1,4 @@
-//! Requests that come while an earlier one of the same session is still being worked on.
+//! Requests that arrive while an earlier one of the same session is not finished.
 
 use greenroom_protocol::codec::ServerMessage;
 use greenroom_protocol::results::Connected;
@@ -24,7 +24,7 @@ fn rooms(count: usize) -> String {
 }
 
 impl Rig {
-    /// Entities grant what they were asked. Returns what that makes the session ask.
+    /// Entities grant what they were asked for. Returns the session's next messages to entities.
     fn grant(
         &mut self,
         asked: Vec<(EntityId, ToEntity)>,
@@ -145,7 +145,7 @@ fn the_entries_of_a_connect_count_before_what_comes_behind_it() {
 }
 
 #[test]
-fn what_is_not_answered_has_its_place_though_a_repeat_of_it_was_refused() {
+fn an_unanswered_subscription_keeps_its_place_when_a_repeat_is_refused() {
     let mut tight = roomy();
     tight.announced.max_subscriptions = 1;
     let mut rig = Rig::connected(tight);
@@ -181,11 +181,11 @@ fn a_connection_that_closes_asks_for_nothing_more() {
     rig.ask("connect", &format!(r#"{{"token":"alice@9000","subscriptions":{}}}"#, rooms(30)));
     let (_, asked) = rig.asked();
     rig.session().seat().outbox.close(CloseCode::TokenExpired);
-    assert_eq!(rig.grant(asked).0, [""; 0], "its token has expired meanwhile");
+    assert_eq!(rig.grant(asked).0, [""; 0], "its token has expired in the meantime");
 }
 
 #[test]
-fn what_comes_after_the_token_has_expired_is_not_done() {
+fn requests_after_the_token_has_expired_are_not_executed() {
     let mut rig = Rig::new(roomy());
     let connect = br#"{"jsonrpc":"2.0","id":1,"method":"connect","params":{"token":"alice@2000"}}"#;
     rig.session().receive(connect, at(1999));

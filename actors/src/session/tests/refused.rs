@@ -1,10 +1,10 @@
-//! What is over a limit: who is told, and who is blamed.
+//! Requests over a limit: how they are reported, and when they count against the client.
 
 use super::*;
 
 const SIGNAL: &str = r#"{"entity":"room:a","type":"cursor","body":{}}"#;
 
-/// A session that may ask a hundred times a second, and has used its burst up.
+/// A session with a rate of a hundred requests a second that has used up its burst.
 fn exhausted() -> Rig {
     let mut rig = Rig::connected(SessionBounds {
         requests: Rate::new(1, 2),
@@ -17,7 +17,7 @@ fn exhausted() -> Rig {
 }
 
 impl Rig {
-    /// It is sent a probe, and answers it.
+    /// Sends the client a probe, which it answers.
     fn knows(&mut self, now: u64) {
         let probe = self.session().seat().liveness.take_probe().expect("one is wanted");
         assert!(self.session().probed(probe, Mono::at(now)));
@@ -35,9 +35,9 @@ fn a_burst_is_refused_and_forgiven() {
     for _ in 0..1000 {
         rig.ping(2000);
     }
-    assert_eq!(rig.closing(), None, "it could not know");
+    assert_eq!(rig.closing(), None, "it could not know about the refusal");
     assert!(rig.got().iter().all(|got| got == "#1 rate_limited requests"));
-    // What was on its way arrives.
+    // Requests that were in transit arrive.
     for _ in 0..1000 {
         rig.ping(2500);
     }
@@ -45,7 +45,7 @@ fn a_burst_is_refused_and_forgiven() {
 }
 
 #[test]
-fn who_goes_on_although_told_to_wait_is_closed() {
+fn a_client_that_continues_although_told_to_wait_is_closed() {
     let mut rig = exhausted();
     for _ in 0..10 {
         rig.ping(2000);
@@ -58,7 +58,7 @@ fn who_goes_on_although_told_to_wait_is_closed() {
         rig.ping(5099);
     }
     rig.got();
-    // Three may be those that were told to come back by now.
+    // Three may be retries whose time has come.
     for _ in 0..5 {
         rig.ping(5100);
     }
@@ -68,7 +68,7 @@ fn who_goes_on_although_told_to_wait_is_closed() {
 }
 
 #[test]
-fn who_has_not_read_it_is_not_blamed() {
+fn a_client_that_has_not_read_the_refusal_is_not_blamed() {
     let mut rig = exhausted();
     for _ in 0..100 {
         rig.ping(2000);
@@ -82,9 +82,9 @@ fn who_has_not_read_it_is_not_blamed() {
     assert_eq!(rig.closing(), None);
 }
 
-/// Each answer is free once, and only if it was asked for.
+/// Each answer to a probe is free once; others are not.
 #[test]
-fn pongs_that_nobody_asked_for_are_paid() {
+fn unsolicited_pongs_are_paid_for() {
     let mut rig = exhausted();
     assert!(!rig.session().probed(1, Mono::at(2000)), "there was no probe");
     rig.ping(2000);
@@ -110,7 +110,7 @@ fn signals_over_the_rate_are_dropped_reported_and_never_abuse() {
     );
     rig.knows(2000);
     for second in 0..5 {
-        // It spends the token that it has regained meanwhile on something else.
+        // It uses the token that has been refilled for something else.
         if second > 0 {
             assert!(rig.session().control(Mono::at(2000 + second * 1000)));
         }
@@ -124,7 +124,7 @@ fn signals_over_the_rate_are_dropped_reported_and_never_abuse() {
 }
 
 #[test]
-fn signals_over_the_rate_of_bytes_are_held_against_who_goes_on() {
+fn signals_over_the_rate_of_bytes_count_against_their_sender() {
     let mut rig = Rig::connected(SessionBounds {
         bytes: Rate::new(1, 200),
         abuse_window_ms: 10_000,
@@ -154,7 +154,7 @@ fn requests_without_an_id_that_find_no_room_are_reported() {
     assert_eq!(rig.got(), ["refused send too_many_in_flight x2"]);
     rig.next_second();
     assert_eq!(rig.got(), [""; 0], "nothing more was refused");
-    // What an entity, or a queue on the way, refuses later is reported as well.
+    // Later refusals by an entity or a queue are reported as well.
     drop(rig.routed());
     assert_eq!(rig.got(), ["refused send room:a unavailable x1"]);
     assert_eq!(rig.in_flight(), 0);

@@ -1,4 +1,4 @@
-//! A session takes the place of one that was lost.
+//! Sessions that take the place of lost ones.
 
 use greenroom_protocol::codec::ServerMessage;
 use greenroom_protocol::results::Connected;
@@ -8,7 +8,7 @@ use super::*;
 const CLIENT: &str = "0000000000000000000000001A";
 
 impl Rig {
-    /// Another connection to the same thread; the first one goes on as `lost`.
+    /// Another connection to the same thread; the first one is kept as `lost`.
     fn another(&mut self) -> Option<Session> {
         self.next = 0;
         self.session.replace(Session::begin(
@@ -36,7 +36,7 @@ impl Rig {
         result.parse().unwrap()
     }
 
-    /// What entities were told of presence and of ends.
+    /// The messages to entities about presence and ended sessions.
     fn told(&mut self) -> Vec<String> {
         let words = |(entity, message): (EntityId, ToEntity)| match message {
             ToEntity::Adopt(adopt) => {
@@ -79,7 +79,7 @@ fn again(session: &str) -> String {
 fn a_lost_session_is_resumed_with_its_presence() {
     let (mut rig, session, _kept) = present();
     drop(rig.another());
-    assert_eq!(rig.told(), ["room:b: 0 unfollows"], "nobody is told that it left");
+    assert_eq!(rig.told(), ["room:b: 0 unfollows"], "no leave is sent");
     let hello = rig.hello(&again(&session));
     assert!(hello.resumed && hello.session != session);
     assert_eq!(rig.told(), ["room:a: 1 takes the place of 0"]);
@@ -87,7 +87,7 @@ fn a_lost_session_is_resumed_with_its_presence() {
     assert_eq!(rig.told(), [""; 0], "the place is taken");
     rig.session().seat().membership.leave_for_good();
     drop(rig.session.take());
-    assert_eq!(rig.told(), ["room:a: 1 is gone"], "what it took over ends with it");
+    assert_eq!(rig.told(), ["room:a: 1 is gone"], "the presence that it took over ends with it");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_client_that_lost_the_answer_asks_again() {
     drop(rig.another());
     rig.told();
     assert!(rig.hello(&again(&session)).resumed);
-    // The answer does not arrive, and the client knows of its first session only.
+    // The answer does not arrive, and the client only knows its first session.
     drop(rig.another());
     assert!(rig.hello(&again(&session)).resumed);
     assert_eq!(rig.told(), ["room:a: 1 takes the place of 0", "room:a: 0 takes the place of 1"]);
@@ -122,7 +122,7 @@ fn the_grace_and_the_window_end() {
     rig.told();
     rig.env.relay.borrow_mut().sweep(Mono::at(16_000));
     assert_eq!(rig.told(), ["room:a: 0 leaves"]);
-    assert!(rig.hello(&again(&session)).resumed, "it may come back all the same");
+    assert!(rig.hello(&again(&session)).resumed, "it may still be resumed");
     assert_eq!(rig.told(), ["room:a: 1 takes the place of 0"]);
     rig.env.relay.borrow_mut().sweep(Mono::at(121_000));
     drop(rig.another());
@@ -131,7 +131,7 @@ fn the_grace_and_the_window_end() {
 }
 
 #[test]
-fn nobody_elses_session_is_taken() {
+fn only_the_owner_can_take_a_session() {
     let (mut rig, session, _kept) = present();
     drop(rig.another());
     rig.told();
@@ -239,7 +239,7 @@ fn presence_that_the_new_token_does_not_allow_is_given_up() {
 }
 
 #[test]
-fn what_a_resumed_session_asks_of_its_presence_waits_until_it_has_it() {
+fn presence_requests_wait_until_the_session_is_resumed() {
     let (mut rig, session, _kept) = present();
     drop(rig.another());
     rig.told();
@@ -258,7 +258,7 @@ fn what_a_resumed_session_asks_of_its_presence_waits_until_it_has_it() {
 }
 
 #[test]
-fn what_a_replaced_session_has_not_asked_for_is_left_to_the_new_one() {
+fn outstanding_requests_of_a_replaced_session_are_dropped() {
     let mut many = bounds();
     many.announced.max_subscriptions = 100;
     let mut rig = Rig::new(many);

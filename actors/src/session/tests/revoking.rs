@@ -1,4 +1,4 @@
-//! Rights that end while there is something that they covered.
+//! Rights that end while subscriptions, presence or requests depend on them.
 
 use super::*;
 
@@ -52,7 +52,7 @@ fn a_refresh_with_fewer_rights_ends_what_they_covered() {
 }
 
 #[test]
-fn what_is_on_its_way_when_the_right_ends_is_not_told() {
+fn answers_in_transit_when_the_right_ends_are_withheld() {
     let mut rig = Rig::entitled();
     for (method, params) in [
         ("subscribe", r#"{"entity":"closed:x"}"#),
@@ -124,7 +124,7 @@ fn the_queue_of_a_connect_is_checked_when_its_turn_comes() {
     assert_eq!(rig.ask("connect", NOTHING), [""; 0], "it waits for the first one's answer");
     drop(asked);
     assert_eq!(rig.got().len(), 2);
-    assert_eq!(rig.asked().0, [""; 0], "no entity is asked for what is forbidden by now");
+    assert_eq!(rig.asked().0, [""; 0], "entities are not asked for what is forbidden now");
     let seat = Rc::clone(rig.session().seat());
     assert_eq!((seat.membership.follows().len(), seat.membership.present().len()), (0, 0));
 }
@@ -141,7 +141,7 @@ fn leaving_needs_no_right() {
     rig.got();
     rig.ask("connect", NOTHING);
     assert_eq!(rig.ask("presence", r#"{"entity":"closed:x","action":"leave"}"#), ["#4 count 0"]);
-    assert_eq!(rig.asked().0, [""; 0], "its entity need not wake for that");
+    assert_eq!(rig.asked().0, [""; 0], "its entity is not woken for that");
     assert_eq!(
         rig.ask("presence", r#"{"entity":"nosuch:x","action":"leave"}"#),
         ["#5 unknown_kind"]

@@ -1,4 +1,4 @@
-//! What ends a connection, by which clock.
+//! The timeouts of a connection, and their clocks.
 
 use bytes::Bytes;
 use greenroom_protocol::ServerMessage;
@@ -23,7 +23,7 @@ const DEADLINES: Deadlines = Deadlines {
 const HOUR: u64 = 3_600_000;
 
 impl Rig {
-    /// A sweep, and what it says to the client.
+    /// A sweep. Returns the messages for the client.
     pub(super) fn sweep(&mut self, wall: u64, mono: u64) -> Vec<String> {
         self.env.sweep(Now { wall, mono: Mono::at(mono) }, DEADLINES, ping);
         let mut out = VecDeque::new();
@@ -41,15 +41,15 @@ impl Rig {
         out.iter().map(shown).collect()
     }
 
-    /// Its pump has taken this number of bytes, and the socket takes none of them.
+    /// The pump has taken this number of bytes, and the socket takes none of them.
     fn is_writing(&mut self, bytes: usize) {
         let outbox = &self.session().seat().outbox;
         outbox.push(vec![0; bytes].into());
         outbox.take(&mut VecDeque::new(), 1, usize::MAX);
     }
 
-    /// One sweep a second, from after `from` through `to` by the clock that nobody sets. The other
-    /// one is `ahead` of it.
+    /// One sweep per second, from after `from` through `to` by the monotonic clock. The wall clock
+    /// is `ahead` of it.
     fn seconds(&mut self, from: u64, to: u64, ahead: u64) -> Vec<String> {
         (from + 1..=to)
             .flat_map(|second| self.sweep(ahead + second * 1000, second * 1000))
@@ -57,7 +57,7 @@ impl Rig {
     }
 }
 
-/// A client with a token that ends in ten hours, by a clock that shows one hour.
+/// A client with a token that expires in ten hours; the wall clock shows one hour.
 fn connected() -> Rig {
     let mut rig = Rig::new(bounds());
     let connect = format!(
@@ -70,7 +70,7 @@ fn connected() -> Rig {
 }
 
 #[test]
-fn a_clock_that_is_set_forward_closes_nobody() {
+fn setting_the_clock_forward_closes_no_connection() {
     let mut rig = connected();
     assert_eq!(rig.seconds(2, 20, HOUR), [""; 0]);
     assert_eq!(rig.seconds(20, 40, 2 * HOUR), ["ping"], "at its time");
@@ -112,7 +112,7 @@ fn a_socket_that_takes_nothing_has_its_time_by_the_clock_that_goes_on() {
     assert_eq!(rig.closing(), Some(CloseCode::SlowConsumer));
 }
 
-/// A socket that takes nothing, with a peer that has acknowledged nothing for so long.
+/// A socket that takes nothing, whose peer has acknowledged nothing for this time.
 struct Unanswered(u64);
 
 impl crate::outbox::Sink for Unanswered {
@@ -125,9 +125,10 @@ impl crate::outbox::Sink for Unanswered {
     }
 }
 
-/// What its socket took before gives a slow reader more time, but nobody who is not there.
+/// Bytes that the socket took earlier give a slow reader more time, but not a peer that has
+/// disappeared.
 #[test]
-fn a_peer_that_acknowledges_nothing_is_gone_whatever_it_took_before() {
+fn a_peer_that_acknowledges_nothing_is_closed_whatever_it_took_before() {
     for (unanswered, waiting, closing) in [
         (29_999, 1, None),
         (30_000, 1, Some(CloseCode::SlowConsumer)),
@@ -144,10 +145,10 @@ fn a_peer_that_acknowledges_nothing_is_gone_whatever_it_took_before() {
     }
 }
 
-/// Pongs wait with whatever else a client has sent, while nothing is read because large answers are
-/// being made.
+/// Pongs wait among a client's other messages while nothing is read because large answers are being
+/// made.
 #[test]
-fn who_is_not_read_is_not_silent() {
+fn a_client_whose_requests_are_not_read_does_not_time_out() {
     let mut rig = connected();
     let seat = Rc::clone(rig.session().seat());
     for _ in 0..64 {
@@ -162,7 +163,8 @@ fn who_is_not_read_is_not_silent() {
     assert_eq!(rig.closing(), Some(CloseCode::PingTimeout));
 }
 
-/// With a token for so long, at the time 0 by both clocks: what each second's sweep says.
+/// The messages of each second's sweep for a client that connects at time 0 with a token of this
+/// lifetime.
 fn warned(lifetime: u64, refresh: &str) -> Vec<(u64, String)> {
     let mut rig = Rig::new(bounds());
     let connect = |rig: &mut Rig, token: &str, second: u64| {
@@ -218,8 +220,8 @@ fn an_id_from_the_future_is_taken() {
     assert_eq!(rig.closing(), None);
 }
 
-/// A client with much to read, whose system takes so many bytes now and each so many seconds.
-/// Returns in which second it is closed.
+/// A client with a lot to read, whose system takes this number of bytes now and at each interval.
+/// Returns the second in which it is closed.
 fn reads(bytes: usize, every: u64) -> Option<u64> {
     let mut rig = connected();
     rig.is_writing(1_000_000);
@@ -234,7 +236,7 @@ fn reads(bytes: usize, every: u64) -> Option<u64> {
 }
 
 #[test]
-fn who_reads_slowly_in_large_steps_is_kept() {
+fn a_client_that_reads_slowly_in_large_steps_is_kept() {
     const KIB: usize = 1024;
     for (bytes, every) in
         [(KIB, 1), (16 * KIB, 26), (32 * KIB, 53), (64 * KIB, 107), (80 * KIB, 140)]
@@ -243,7 +245,7 @@ fn who_reads_slowly_in_large_steps_is_kept() {
     }
     assert_eq!(reads(KIB / 4, 1), Some(31), "too slow");
     assert_eq!(reads(0, 1), Some(31));
-    assert_eq!(reads(10_000 * KIB, 1500), Some(151), "it had its time");
+    assert_eq!(reads(10_000 * KIB, 1500), Some(151), "it had enough time");
 }
 
 #[test]
@@ -257,8 +259,8 @@ fn much_at_once_buys_some_time_and_no_more() {
     assert_eq!(rig.closing(), Some(CloseCode::SlowConsumer));
 }
 
-/// A client whose system takes all of what comes for some seconds, so many bytes in each, and then
-/// nothing. Returns how many seconds later it is closed.
+/// A client whose system takes everything for some seconds, this number of bytes in each, and then
+/// nothing. Returns the number of seconds until it is closed.
 fn stops_after(bytes: usize) -> Option<u64> {
     let mut rig = connected();
     for second in 3..20 {
@@ -279,12 +281,12 @@ fn of_what_was_taken_at_once_the_last_second_counts() {
         Some(31),
         "a client that kept up is gone as soon as any other"
     );
-    assert_eq!(stops_after(16 * 1024), Some(60), "its system may hold as much");
+    assert_eq!(stops_after(16 * 1024), Some(60), "its system may buffer that much");
     assert_eq!(stops_after(1024 * 1024), Some(150));
 }
 
 #[test]
-fn who_has_caught_up_has_time_to_answer_a_ping() {
+fn a_client_that_has_caught_up_has_time_to_answer_a_ping() {
     let mut rig = connected();
     rig.is_writing(1);
     let pings = rig.seconds(2, 32, HOUR).len();
@@ -292,7 +294,7 @@ fn who_has_caught_up_has_time_to_answer_a_ping() {
     rig.session().seat().liveness.took(32 * 1024);
     assert_eq!(rig.seconds(32, 70, HOUR), ["ping"]);
     assert_eq!(rig.closing(), None, "it reads");
-    // All is with its system now, of which it has still to read what that took at once.
+    // Its system has everything now, and the client still has to read what the system took at once.
     rig.session().seat().outbox.written(1);
     rig.seconds(70, 70 + 59, HOUR);
     assert_eq!(rig.closing(), None);

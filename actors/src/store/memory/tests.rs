@@ -56,7 +56,7 @@ async fn keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn what_no_snapshot_covers_is_not_deleted() {
+async fn rows_that_no_snapshot_covers_are_not_deleted() {
     let store = acquired().await;
     let trims = vec![Trim { entity: lobby(), from: 1, through: 1, rows: 1 }];
     let refused = store.commit(&Batch { trims: trims.clone(), ..batch(1, 1) }).await;

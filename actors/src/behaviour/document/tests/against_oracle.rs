@@ -1,4 +1,4 @@
-//! Random documents and ops: against json-patch, and against the law.
+//! Compares random documents and ops with json-patch, and checks the law of behaviours.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value};
@@ -60,7 +60,7 @@ fn state(initial: &Value) -> Document {
     })
 }
 
-/// What the document says of its size and depth is what measuring it anew says.
+/// The document's size and depth are what a new measurement finds.
 fn measured(document: &Document) -> bool {
     let text = document.snapshot();
     let anew = Tree::new(parse::parse(text.as_str()).unwrap());
@@ -86,8 +86,7 @@ proptest! {
     fn patches_do_as_json_patch_does(initial in value(), patch in patch()) {
         let mut document = state(&initial);
         let outcome = send(&mut document, "patch", &patch.to_string());
-        // Its own way of taking back has faults (see `edit.rs`), so it works on a copy that is
-        // thrown away.
+        // json-patch's own rollback has faults (see `edit.rs`), so it works on a copy.
         let mut want = initial.clone();
         let applied = json_patch::patch_unsafe(&mut want, &serde_json::from_value::<json_patch::Patch>(patch).unwrap());
         prop_assert_eq!(outcome.is_ok(), applied.is_ok(), "{:?} {:?}", outcome, applied);
@@ -96,7 +95,7 @@ proptest! {
         prop_assert!(measured(&document));
     }
 
-    /// Several ops in a row meet what earlier ones have shared and measured.
+    /// Several ops in a row, so that later ones change what earlier ones have shared and measured.
     #[test]
     fn rows_of_patches_do_as_json_patch_does(initial in value(), patches in prop::collection::vec(patch(), 0..8)) {
         let mut document = state(&initial);
@@ -138,15 +137,15 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_parser_panic(text in "[\\[\\]{}\",:\\\\é0-9a-fu.eE+\\-ntr \n]{0,24}") {
-        // It may take what is no JSON, never the other way round, but for numbers and strings that
-        // have no value.
+        // The parser may accept invalid JSON, but must not refuse valid JSON, except for numbers
+        // and strings without a value.
         let mine = parse::parse(&text);
         if let Ok(theirs) = serde_json::from_str::<Value>(&text) {
             prop_assert!(mine.is_ok(), "{:?} {:?}", mine, theirs);
         }
     }
 
-    /// Every float comes through a snapshot as it was, to the last bit.
+    /// Every float survives a snapshot, to the last bit.
     #[test]
     fn numbers_survive_their_text(float in any::<f64>().prop_filter("finite", |float| float.is_finite()), integer in any::<i64>()) {
         let read = |text: &str| number::parse(text).unwrap();

@@ -1,4 +1,4 @@
-//! What ops cost, however they are put.
+//! The cost of ops, including hostile ones.
 
 use super::*;
 use crate::behaviour::ORDINARY_WORK;
@@ -33,7 +33,7 @@ fn large() -> Document {
     Document::new(&DocumentConfig { initial, max_state_bytes: MAX_STATE, ..Default::default() })
 }
 
-/// What one patch costs, and the reason where it is refused.
+/// The cost of one patch, and the reason if it is refused.
 fn cost(operations: impl IntoIterator<Item = String>) -> (usize, Result<(), &'static str>) {
     let mut document = large();
     let before = document.snapshot();
@@ -47,7 +47,7 @@ fn cost(operations: impl IntoIterator<Item = String>) -> (usize, Result<(), &'st
 }
 
 #[test]
-fn what_is_moved_tested_removed_and_replaced_costs_its_path() {
+fn moves_tests_removals_and_replacements_cost_their_path() {
     let to_and_fro =
         |name: &'static str| (0..30).flat_map(move |_| [moved(name, "/b"), moved("/b", name)]);
     let fails = || std::iter::once(removed("/nowhere"));
@@ -71,7 +71,7 @@ fn what_is_moved_tested_removed_and_replaced_costs_its_path() {
     assert_eq!(cost((0..700).map(|_| added("/a/-"))), (0, Ok(())), "and at its end");
 }
 
-/// A few bytes of patch that ask for gigabytes, or for hours.
+/// Short patches that would need gigabytes, or hours.
 #[test]
 fn short_patches_cannot_ask_for_much() {
     let worst = [
@@ -91,7 +91,7 @@ fn short_patches_cannot_ask_for_much() {
     for (name, operations) in worst {
         let (work, outcome) = cost(operations);
         assert_eq!(outcome, Err("too_large"), "{name}");
-        // One step may go beyond the limit before it is seen to.
+        // One step may exceed the limit before it is checked.
         assert!(work <= 4 * MAX_STATE + 7 * 100_001, "{name} cost {work}");
     }
 }
@@ -124,7 +124,7 @@ fn merges_cost_what_they_bring() {
     );
 }
 
-/// What an accepted op has left shared, the next one can change, however large it is.
+/// A value of any size that an accepted op has left shared can be changed by the next op.
 #[test]
 fn the_largest_copy_can_be_changed() {
     let rest = MAX_STATE / 2 - 40;
@@ -148,7 +148,7 @@ fn the_largest_copy_can_be_changed() {
             ..Default::default()
         });
         send(&mut document, "patch", &patch([copied("/a", "/b")])).unwrap();
-        assert!(document.size() > MAX_STATE * 9 / 10, "it is as large as it may be");
+        assert!(document.size() > MAX_STATE * 9 / 10, "it is almost at the limit");
         assert!(send(&mut document, "set", change).unwrap().work > ORDINARY_WORK);
         assert!(
             send(&mut document, "set", change).unwrap().work < ORDINARY_WORK,
