@@ -1,56 +1,55 @@
-//! Mistakes made on purpose, in the simulation's own wiring, to see that each is found: the tests
-//! of the test.
+//! Bugs planted on purpose in the simulation's wiring. The tests check that the simulation finds
+//! each of them.
 
 use super::world::World;
 
-/// A mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
-    /// Entities are told that everything is on disk before it is.
+    /// Entities are notified that everything is on disk before it is.
     AckBeforeCommit,
     /// Snapshots are stored without the outcomes of ops.
     OutcomesNotStored,
-    /// Snapshots are stored without the horizon behind which clients are forgotten.
+    /// Snapshots are stored without the horizon before which clients are forgotten.
     HorizonNotStored,
-    /// Deleted bodies are not erased from the journal, though the store says so.
+    /// Deleted bodies are not erased from the journal, although the store reports that they are.
     ErasedNowhere,
-    /// What is still to be erased is forgotten by the next life.
+    /// The next life of an entity forgets what is still to be erased.
     ErasuresForgotten,
-    /// A subscription begins behind events that are released with it.
+    /// A subscription begins after events that are released together with it.
     GapOnSubscribe,
-    /// What a paused subscription missed is handed to the one that has replaced it.
+    /// The page for a paused subscription is delivered to the one that has replaced it.
     PageForAnother,
     /// A signal is delivered twice.
     SignalTwice,
-    /// After a failed transaction the rest of that life's events is written all the same.
+    /// After a failed transaction, the rest of that life's events are still written.
     NoSkipAfterFailure,
-    /// What waits at the gate of an entity that panics is never answered.
+    /// Requests that wait at the gate of an entity that panics are never answered.
     PanicLosesAnswers,
     /// A node that stops does not wait for the journal.
     DrainWithoutBarrier,
     /// A lost session's presence ends at once.
     NoGrace,
-    /// Sessions measure what lasts by the clock on the wall.
+    /// Sessions measure durations by the wall clock.
     DurationsByTheWallClock,
-    /// A node that has lost its lease takes it again and writes.
+    /// A node that has lost its lease takes it back and writes.
     StaleLeaseWrites,
-    /// The rights of a newer token are not looked at.
+    /// The permissions of a newer token are ignored.
     OldRights,
-    /// A subscription is numbered when it is asked for, and not when its entity is.
+    /// A subscription is numbered when the client requests it, not when the entity is asked.
     NumberedTooSoon,
-    /// A request of a paused subscription to read on is dropped without a word.
+    /// A paused subscription's request to read on is dropped silently.
     ForgetsWhoReads,
-    /// A relay goes on when a subscription has ended.
+    /// A relay continues a subscription that has ended.
     GoesOnAfterTheEnd,
-    /// A connection's bucket of requests stays empty once it is.
+    /// The bucket for a connection's requests is never refilled.
     ConnectionsNeverRefill,
-    /// An entity's bucket of ops stays empty once it is.
+    /// The bucket for an entity's ops is never refilled.
     EntitiesNeverRefill,
-    /// Nobody looks whether a token has ended.
+    /// The expiry of tokens is never checked.
     TokensNeverExpire,
 }
 
-/// Runs seeds until one fails, which must be within `most`, for one of these reasons.
+/// Runs seeds until one fails, which must happen within `most` seeds and for one of these reasons.
 fn found(bug: Bug, most: u64, reasons: &[&str]) {
     let first =
         (1..=most).find_map(|seed| World::new(seed, Some(bug)).run().err().map(|why| (seed, why)));

@@ -1,5 +1,5 @@
-//! A client: it sends, reconnects with its positions, repeats what is not answered, and checks all
-//! that it is told.
+//! A client: sends ops, reconnects with its positions, repeats unanswered requests, and checks
+//! everything it receives.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -31,25 +31,25 @@ mod signals;
 pub use checks::check_ops;
 pub use ops::{Op, Outcome};
 
-/// A connection that was lost, and not yet resumed.
+/// A lost connection whose session is not resumed yet.
 #[derive(Debug)]
 struct Loss {
     wire: Wire,
-    /// Connections tried since.
+    /// The number of connections tried since.
     attempts: u32,
 }
 
-/// What a request was about.
+/// A request that is not answered yet.
 #[derive(Debug, Clone)]
 enum Asked {
-    /// With what it asks for.
+    /// With its subscriptions and presence.
     Connect(Vec<params::Subscribe>, Vec<EntityId>),
-    /// A newer token.
+    /// A `connect` with a newer token.
     Refresh,
     Subscribe(params::Subscribe),
     Unsubscribe(EntityId),
     Send(usize),
-    /// With what must be in it.
+    /// With the seq that the answer must reach.
     Read(EntityId, Seq),
     History(params::History),
     Presence(EntityId, PresenceAction),
@@ -57,7 +57,6 @@ enum Asked {
 }
 
 impl Asked {
-    /// What it is about.
     fn entity<'a>(&'a self, ops: &'a [Op]) -> Option<&'a EntityId> {
         match self {
             Self::Connect(..) | Self::Refresh => None,
@@ -72,56 +71,56 @@ impl Asked {
     }
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Client {
     pub index: usize,
-    /// The user; some have several clients.
+    /// The user; some users have several clients.
     pub name: String,
-    /// Names the installation; it gets a new one when the old one is too old for an entity.
+    /// The client id; replaced when it is too old for an entity.
     pub ulid: String,
     pub codec: CodecKind,
-    /// How far its clock is ahead of the server's, in ms.
+    /// How far the client's clock is ahead of the server's, in ms.
     skew: i64,
-    /// It says of its ops when it first sent them.
+    /// Whether ops state when they were first sent.
     says_when: bool,
     connected: bool,
-    /// The session of the last connection that it knows of, and how that was lost.
+    /// The latest session, and the loss of its connection.
     session: Option<String>,
     lost: Option<Loss>,
-    /// The most that it was told on one subscription how often somebody left.
+    /// The most often that one subscription reported that a user left.
     lefts: BTreeMap<(EntityId, String), u64>,
-    /// Connections so far.
+    /// The number of connections so far.
     line: u64,
     next_id: i64,
     outstanding: BTreeMap<i64, Asked>,
-    /// What anybody had been shown when a request was made, as far as its node must know of it.
+    /// For each request, the seqs that any client had seen when it was made, as far as its node
+    /// must know them.
     floors: BTreeMap<i64, BTreeMap<EntityId, Seq>>,
-    /// The same for a request made now, and for the one that is being answered.
+    /// The same for a request made now, and (`floor`) for the one that is being answered.
     pub shown: BTreeMap<EntityId, Seq>,
     floor: BTreeMap<EntityId, Seq>,
     follows: BTreeMap<EntityId, Follow>,
     places: BTreeMap<EntityId, Place>,
-    /// The last lists of who is present that it has asked for.
+    /// The latest presence lists that the client requested.
     lists: BTreeMap<EntityId, Crowd>,
     wants_lists: bool,
     pub(super) rights: Rights,
     pub ops: Vec<Op>,
-    /// The highest seq seen of an entity, by whatever answer.
+    /// The highest seq seen of each entity, in any answer.
     seen: BTreeMap<EntityId, Seq>,
-    /// Signals sent on this connection.
+    /// The number of signals sent on this connection.
     said: u64,
     heard: Heard,
-    /// The node has taken its leave of this connection.
+    /// Whether the node has said goodbye on this connection.
     goodbye: bool,
-    /// It may be closed for being slow.
+    /// Whether the connection may be closed for being slow.
     may_be_slow: bool,
-    /// Its id is of no use for new ops any more.
+    /// Whether the client id can no longer be used for new ops.
     outlived: bool,
-    /// It was asked to repeat nothing before this time.
+    /// The time until which the client was asked to wait.
     pub waits_until: u64,
     patience: Patience,
-    /// What time it is, by timers and by the server's clock.
+    /// The time by timers, and by the server's clock.
     now: (u64, u64),
     pub stats: Seen,
 }
@@ -164,27 +163,26 @@ impl Client {
         }
     }
 
-    /// Names itself anew, by its own clock.
+    /// Takes a new client id, dated by the client's own clock.
     pub fn rename(&mut self, server: u64, random: u64) {
         let made = server.saturating_add_signed(self.skew);
         self.ulid = ulid::Ulid::from_parts(made, u128::from(random)).to_string();
         self.outlived = false;
     }
 
-    /// It looks at the clocks: the one for timers, and the server's.
+    /// Sets the time by timers, and by the server's clock.
     pub fn tell_time(&mut self, mono: u64, wall: u64) {
         self.now = (mono, wall);
     }
 
-    /// Whether it should begin anew, under another name: nothing is open that only this one can ask
-    /// for.
+    /// Whether to take a new client id: nothing is open that needs the current one.
     pub fn wants_new_name(&self) -> bool {
         self.outlived && self.ops.iter().all(|op| op.answered.is_some() || op.attempts == 0)
     }
 
-    /// The connection is gone: what was asked on it is not answered any more.
+    /// The connection is lost, and its requests will not be answered.
     pub fn disconnected(&mut self, wire: &Wire) {
-        // That it is out may have been on its way.
+        // The notification that its presence has ended may have been in transit.
         let uncertain = self.places.iter_mut().filter(|(entity, _)| self.rights.may_end(entity));
         for (_, place) in uncertain {
             place.may_have_ended();
@@ -218,7 +216,7 @@ impl Client {
         self.may_be_slow = false;
     }
 
-    /// It does not want its session back.
+    /// Gives up resuming the session.
     pub fn forget_session(&mut self) {
         self.session = None;
         self.lost = None;
@@ -228,7 +226,7 @@ impl Client {
         self.connected
     }
 
-    /// Whether it waits for nothing, and has what it wants.
+    /// Whether everything is answered and is as the client wants it.
     pub fn is_settled(&self) -> bool {
         self.connected
             && self.outstanding.is_empty()
@@ -239,7 +237,7 @@ impl Client {
             && self.unlisted().is_none()
     }
 
-    /// What it waits for, for a run that does not come to rest.
+    /// Describes what the client waits for, if a run does not come to rest.
     pub fn open(&self) -> String {
         format!("{} (connected: {}) waits for {:?}", self.name, self.connected, self.outstanding)
     }
@@ -248,7 +246,7 @@ impl Client {
         self.outstanding.len()
     }
 
-    /// The highest seq that it was shown of an entity.
+    /// The highest seq of an entity that the client has seen.
     pub fn seen(&self, entity: &EntityId) -> Seq {
         self.seen.get(entity).copied().unwrap_or(0)
     }
@@ -272,7 +270,7 @@ impl Client {
         out
     }
 
-    /// The first request of a connection: all wanted subscriptions with their positions.
+    /// The first request of a connection, with all wanted subscriptions and their positions.
     pub fn connect(&mut self) -> Vec<u8> {
         self.line += 1;
         if let Some(lost) = &mut self.lost {
@@ -281,7 +279,7 @@ impl Client {
         let wanted: Vec<_> =
             self.follows.iter().filter_map(|(entity, follow)| follow.request(entity)).collect();
         self.may_be_slow = wanted.iter().any(|wanted| wanted.events == EventPolicy::Disconnect);
-        // Every other connection carries its presence with it.
+        // Every other connection also enters its presence with the `connect`.
         let places = if self.line.is_multiple_of(2) { self.places_to_take() } else { Vec::new() };
         let call = Call::Connect(params::Connect {
             session: self.session.clone(),
@@ -297,7 +295,7 @@ impl Client {
         self.request(Asked::Connect(wanted, places), &call)
     }
 
-    /// Must show at least `floor`.
+    /// The answer must reach `floor`.
     pub fn read(&mut self, entity: &EntityId, floor: Seq) -> Vec<u8> {
         let floor = floor.max(self.seen(entity));
         self.request(

@@ -1,55 +1,53 @@
-//! Time, moved by the seed: one clock that only goes forward, for timers, and one on the wall of
-//! each node, which is set at times.
+//! Time, controlled by the seed: one clock for timers, which only moves forward, and a wall clock
+//! for each node, which is sometimes set.
 
 use greenroom_actors::clock::{self, Millis, Mono};
 
-/// When every run begins, in ms since the Unix epoch.
+/// The time at which every run begins, in ms since the Unix epoch.
 const BEGIN: Millis = 1_800_000_000_000;
 
-/// What time it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
-    /// As a wall clock shows it: the right one, unless it is read off a node's [`Dial`].
+    /// By a wall clock: the true time, unless it is read through a node's [`Dial`].
     pub wall: Millis,
-    /// As timers know it.
+    /// By timers.
     pub mono: Millis,
 }
 
 impl Now {
-    /// As sessions and entities know it.
+    /// In the core's type.
     pub fn clock(self) -> clock::Now {
         clock::Now { wall: self.wall, mono: Mono::at(self.mono) }
     }
 
-    /// The same moment on another wall.
+    /// The same moment on another wall clock.
     pub fn on(self, dial: Dial) -> Self {
         Self { wall: self.wall.saturating_add_signed(dial.0), ..self }
     }
 }
 
-/// How far a node's wall clock is ahead of the right one, in ms.
+/// How far a node's wall clock is ahead of the true time, in ms.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Dial(i64);
 
 impl Dial {
-    /// Somebody sets the clock forward, or back.
+    /// Sets the clock forward or back.
     pub fn turn(&mut self, ms: i64) {
         self.0 += ms;
     }
 }
 
-/// See the module's head.
 #[derive(Debug, Default)]
 pub struct Clock {
     mono: Millis,
-    /// What new nodes' clocks show.
+    /// The dial of new nodes.
     pub dial: Dial,
-    /// The most that any wall clock has been ahead.
+    /// The furthest that any wall clock has been ahead.
     most: Dial,
 }
 
 impl Clock {
-    /// The right time.
+    /// The true time.
     pub fn now(&self) -> Now {
         Now { wall: BEGIN + self.mono, mono: self.mono }
     }
@@ -59,22 +57,22 @@ impl Clock {
         self.now().on(self.most).wall
     }
 
-    /// Time goes by.
+    /// Moves the time forward.
     pub fn pass(&mut self, ms: Millis) {
         self.mono += ms;
     }
 
-    /// Goes on to a timer's time.
+    /// Moves the time forward to a timer's.
     pub fn pass_until(&mut self, mono: Millis) {
         self.pass(mono.saturating_sub(self.mono));
     }
 
-    /// Some node's clock shows this.
+    /// Records the dial of a node.
     pub fn shows(&mut self, dial: Dial) {
         self.most.0 = self.most.0.max(dial.0);
     }
 
-    /// From now on all clocks show what one has shown at the latest.
+    /// Sets all clocks to the latest one.
     pub fn correct(&mut self) -> Dial {
         self.dial = self.most;
         self.dial

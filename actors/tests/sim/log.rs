@@ -1,4 +1,4 @@
-//! What is on disk, as the checker knows it: every event ever written, and the state after each.
+//! The checker's copy of the disk: every event ever written, and the state after each.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,7 +12,7 @@ use greenroom_actors::store::memory::MemoryStore;
 use greenroom_actors::store::{Page, Store};
 use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
 
-/// Polls a future that is ready at once.
+/// Returns the value of a future that is ready at once.
 pub fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
@@ -25,10 +25,10 @@ pub fn now<T>(future: impl Future<Output = T>) -> T {
 pub struct Log {
     pub epoch: Option<Epoch>,
     pub events: Vec<EventRecord>,
-    /// The state after so many events.
+    /// The state after each number of events.
     states: Vec<RawJson>,
     behaviour: Box<dyn Behaviour>,
-    /// The messages that are deleted, each with the event that has deleted it first.
+    /// The deleted messages, each with the first event that deleted it.
     deleted: BTreeMap<Seq, Seq>,
 }
 
@@ -52,8 +52,7 @@ impl Logs {
         Self(entities.iter().map(|entity| (entity.clone(), log(entity))).collect())
     }
 
-    /// Reads what the disk has beyond what is known. Says which logs have grown, and from which
-    /// length.
+    /// Reads new events from the disk. Returns the logs that have grown, with their lengths before.
     pub fn read(&mut self, disk: &MemoryStore) -> Result<Vec<(EntityId, usize)>, String> {
         let mut grown = Vec::new();
         for (entity, log) in &mut self.0 {
@@ -103,12 +102,12 @@ impl Log {
         self.events.len() as Seq
     }
 
-    /// The event that has deleted what `event` says.
+    /// The event that deleted the body of `event`.
     pub fn deleted_by(&self, event: &EventRecord) -> Option<Seq> {
         self.deleted.get(&self.behaviour.carries(event)?.message).copied()
     }
 
-    /// Whether the disk shows nothing of what is deleted.
+    /// Checks that nothing on disk shows what was deleted.
     pub fn is_erased(&self, entity: &EntityId, disk: &MemoryStore) -> Result<(), String> {
         let kept = now(disk.events(entity, Page::After { after: 0, limit: usize::MAX }))
             .map_err(|error| error.to_string())?;

@@ -1,12 +1,12 @@
-//! Deterministic simulation of the core: one seed decides everything that happens, a checker judges
-//! what clients are told.
+//! Deterministic simulation of the core: a seed decides everything that happens, and a checker
+//! judges everything that clients receive.
 //!
-//! What runs is the real thing: sessions, relays, directory shards, lives of entities, the
-//! committer, and their channels. The shell around them is simulated: who goes next is up to the
-//! seed, and so are the time and what fails: commits, answers of the store, reads, wires, handlers,
-//! nodes, leases. There are no threads and no sleep.
+//! Sessions, relays, directory shards, entities, the committer and their channels are the real
+//! ones. What surrounds them is simulated: the seed decides which part runs next, what time it is,
+//! and what fails (commits, answers of the store, reads, wires, handlers, nodes, leases). There are
+//! no threads and no sleeps.
 //!
-//! `SIM_SEED=n` runs one seed and tells what happened; `SIM_SEEDS=n` says how many to run.
+//! `SIM_SEED=n` runs one seed and prints what happened; `SIM_SEEDS=n` sets the number of seeds.
 
 mod bugs;
 mod client;
@@ -48,7 +48,7 @@ fn every_seed_keeps_the_promises() {
         seen.add(&world.seen());
     }
     println!("{seeds} seeds: {seen:?}");
-    // A simulation in which nothing goes wrong proves nothing.
+    // A simulation without faults proves nothing.
     let rare = seen.rarer_than(seeds / 50);
     assert!(rare.is_empty(), "too little of {rare:?}: {seen:?}");
     let everywhere = seen.crashed_at.iter().all(|count| *count > 0);

@@ -1,5 +1,5 @@
-//! The wire between a client and a node. What is on its way can be held in either direction, arrive
-//! late, or be lost with the whole connection, of which either end may not know for a long time.
+//! The wire between a client and a node. Messages can be held in either direction, arrive late, or
+//! be lost with the whole connection, which either end may not notice for a long time.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -10,27 +10,26 @@ use greenroom_protocol::close::CloseCode;
 
 use super::clock::Now;
 
-/// A connection, as both its ends know it.
+/// A connection, shared by both ends.
 pub type Wire = Rc<RefCell<Link>>;
 
-/// See the module's head.
 #[derive(Debug, Default)]
 pub struct Link {
     pub up: VecDeque<Vec<u8>>,
     pub down: VecDeque<Bytes>,
     pub up_held: bool,
     pub down_held: bool,
-    /// The client has gone.
+    /// The client has disconnected.
     pub client_gone: bool,
-    /// It has said so: it does not come back.
+    /// The client has closed normally and does not come back.
     pub left: bool,
-    /// When the node lost it.
+    /// When the node lost the connection.
     pub lost_at: Option<Now>,
-    /// The node cannot know that yet: half of the connection is open.
+    /// The node cannot notice the disconnect yet: the connection is half-open.
     pub vanished: bool,
-    /// The node has closed it, with this code if it was asked to.
+    /// The node has closed the connection, with a code if it was asked to.
     pub server_gone: Option<Option<CloseCode>>,
-    /// What the node sent last is lost, and so is the reason.
+    /// The node's last frames and its close code are lost.
     pub torn: bool,
 }
 
@@ -39,27 +38,27 @@ impl Link {
         Rc::new(RefCell::new(Self { up: VecDeque::from([request]), ..Self::default() }))
     }
 
-    /// The node takes a request off the wire.
+    /// Whether the node can receive a request.
     pub fn has_request(&self) -> bool {
         !self.up.is_empty() && !self.up_held
     }
 
-    /// The node can notice that its client has gone: there is nothing left to read, or what it
-    /// writes comes back.
+    /// Whether the node can notice that its client has disconnected: nothing is left to read, or
+    /// writing fails.
     pub fn is_over(&self, capacity: usize) -> bool {
         self.client_gone
             && !self.vanished
             && (self.up.is_empty() || self.up_held || self.down.len() >= capacity)
     }
 
-    /// The client can take a frame, or notice that the node has gone.
+    /// Whether the client can receive a frame, or notice that the node has closed.
     pub fn has_news(&self) -> bool {
         !self.client_gone
             && !self.down_held
             && (!self.down.is_empty() || self.server_gone.is_some())
     }
 
-    /// Whatever held it holds it no more.
+    /// Ends all holds.
     pub fn heal(&mut self) {
         self.up_held = false;
         self.down_held = false;

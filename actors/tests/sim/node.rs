@@ -1,5 +1,5 @@
-//! A node: the real relays, sessions, directory shards, lives and committer, joined by their real
-//! channels, with a shell that does one step at a time where the server has actors.
+//! A node: the real relays, sessions, directory shards, entities and committer with their real
+//! channels. Where the server has actors, a shell performs one step at a time.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -46,46 +46,44 @@ pub use proc::Panic;
 pub use shutdown::Drained;
 pub use steps::Step;
 
-/// See the module's head.
 pub struct Node {
     pub store: SimStore,
     sizes: Sizes,
     bug: Option<Bug>,
     pub directory: Directory,
     shards: Vec<(Slots<Mailbox>, mpsc::Receiver<ToDirectory>)>,
-    /// What the entities of each shard share.
+    /// The state that the entities of each shard share.
     entity_envs: Vec<Rc<EntityEnv>>,
     relay_queues: Vec<mpsc::Receiver<ToRelay>>,
     envs: Vec<Rc<SessionEnv>>,
-    /// For whoever is not told the time.
+    /// The clock for parts that do not get the time as an argument.
     clock: Clock,
-    /// Its clock on the wall.
+    /// The node's wall clock.
     pub dial: Dial,
-    /// When the latest token that was shown to it ends.
+    /// The expiry of the latest token that was accepted.
     granted: Granted,
-    /// What is wrong with it.
+    /// A violation that the node itself has noticed.
     wrong: Option<String>,
-    /// Readers that rest, with when that is over.
+    /// Readers that rest, each with the time when that ends.
     rests: Vec<(u64, Rest)>,
     writer: Writer,
     pub procs: BTreeMap<u64, Proc>,
     pub connections: BTreeMap<u64, Connection>,
     later: Vec<Later>,
-    /// Lives that have ended and are kept all the same, with one of the planted bugs.
+    /// Ended lives that one of the planted bugs keeps.
     unanswered: Vec<Shell>,
-    /// Sessions for which a page of an older subscription is on its way, with one of the planted
-    /// bugs.
+    /// Sessions for which one of the planted bugs has a page of an older subscription in transit.
     misdirected: Vec<SessionKey>,
     drain: Option<Drain>,
     next: u64,
     rng: fastrand::Rng,
-    /// Whether to say what each step is about.
+    /// Whether to record a note about each step.
     verbose: bool,
     pub notes: Vec<String>,
     pub timers_rung: u64,
     pub panics_in_encode: u64,
     pub panics_between: u64,
-    /// Entities that have panicked, and where something of them waited.
+    /// Entities that have panicked, and what they waited for.
     pub crashed: Vec<(EntityId, Vec<Wait>)>,
 }
 
@@ -208,7 +206,7 @@ impl Node {
         happen(&mut self.shards[shard].0, &mut host);
     }
 
-    /// The time as entities know it.
+    /// The time for entities.
     fn entity_time(&self, now: Now) -> clock::Now {
         let time = now.on(self.dial).clock();
         if self.bug == Some(Bug::EntitiesNeverRefill) {
@@ -218,14 +216,14 @@ impl Node {
         }
     }
 
-    /// Says in the trace what a step is about.
+    /// Adds a note about a step to the trace.
     fn note(&mut self, message: &impl std::fmt::Debug) {
         if self.verbose {
             self.notes.push(format!("{message:?}"));
         }
     }
 
-    /// Whether it has lost its lease, and knows it.
+    /// Whether the node knows that it has lost its lease.
     pub fn is_fenced(&self) -> bool {
         self.writer.is_fenced()
     }

@@ -1,5 +1,4 @@
-//! Panics in the middle of a handler: whoever encodes a message when the fuse burns down does not
-//! live to use it.
+//! Panics in the middle of a handler: when the fuse has burnt down, encoding a message panics.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -7,14 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use greenroom_actors::frames::Encoder;
 
 thread_local! {
-    /// How many messages are still encoded.
+    /// The number of messages that can still be encoded.
     static FUSE: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
-/// In the answer that a request gets when it is dropped.
+/// A part of the answer to a dropped request.
 const UNAVAILABLE: &[u8] = b"unavailable";
 
-/// What such a panic carries.
+/// The payload of these panics.
 struct OnPurpose;
 
 /// Panics, for `burn` to catch.
@@ -23,12 +22,12 @@ pub fn panic_on_purpose() -> ! {
     resume_unwind(Box::new(OnPurpose));
 }
 
-/// Frames are their length and the message.
+/// A frame is the length and the message.
 pub fn encoder() -> Encoder {
     Encoder::new(|_, payload, more, out| {
         match FUSE.get() {
-            // Once: what unwinds encodes refusals. And not while a request is dropped, since nobody
-            // is left then to answer it.
+            // Only once, because unwinding encodes refusals, and not for the answer to a dropped
+            // request, which nobody else would send.
             Some(0) if !payload.windows(UNAVAILABLE.len()).any(|part| part == UNAVAILABLE) => {
                 panic_on_purpose();
             }
@@ -39,8 +38,8 @@ pub fn encoder() -> Encoder {
     })
 }
 
-/// Lets `happen` encode so many messages and no more. True when it panicked; otherwise `fuse` is
-/// what is left.
+/// Runs `happen`, which may encode `fuse` messages and then panics. Returns whether it panicked;
+/// otherwise `fuse` is the number that is left.
 pub fn burn(fuse: &mut Option<u32>, happen: impl FnOnce()) -> bool {
     FUSE.set(*fuse);
     let done = catch_unwind(AssertUnwindSafe(happen));

@@ -1,9 +1,9 @@
-//! What happened, to know that the rare cases were met.
+//! Counts what happened, to check that rare cases were covered.
 
-/// Where a future can wait when its node or entity ends.
+/// What a future can wait for when its node or entity ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// A commit that is asked for; one that is executed and not answered.
+    /// A commit that is not executed yet; below, one that is executed and not answered.
     CommitAsked,
     CommitDone,
     SettleAsked,
@@ -12,23 +12,23 @@ pub enum Wait {
     LoadDone,
     PageAsked,
     PageDone,
-    /// The committer, between two questions how a transaction ended.
+    /// The committer, between two attempts to settle a transaction.
     Pause,
-    /// The committer, for something to commit.
+    /// The committer, for messages.
     Queue,
-    /// A load, for its turn.
+    /// A load, for permission.
     ColdStart,
     /// A load after a crash, for what the last life had queued.
     Barrier,
-    /// A load that failed, for its next attempt.
+    /// A failed load, for its next attempt.
     Timer,
-    /// An entity, for room in a relay's queue.
+    /// An entity, for space in a relay's queue.
     RelayRoom,
-    /// A task, for room in a directory's or relay's queue.
+    /// A task, for space in a directory's or relay's queue.
     SpawnedSend,
-    /// A control message, for room in an entity's mailbox.
+    /// A control message, for space in an entity's mailbox.
     MailboxRoom,
-    /// A node that stops, for its entities; then for the journal.
+    /// A node that stops, for its entities; below, for the journal.
     Drain,
     DrainBarrier,
 }
@@ -39,11 +39,10 @@ impl Wait {
 
 macro_rules! counters {
     ($($name:ident)*) => {
-        /// See the module's head.
         #[derive(Debug, Clone, Copy, Default)]
         pub struct Seen {
             $(pub $name: u64,)*
-            /// Crashes by where something waited then, in the order of [`Wait`].
+            /// Crashes by what was waited for, in the order of [`Wait`].
             pub crashed_at: [u64; Wait::COUNT],
         }
 
@@ -55,7 +54,7 @@ macro_rules! counters {
                 }
             }
 
-            /// What was met less often than `least`.
+            /// What happened less often than `least`.
             pub fn rarer_than(&self, least: u64) -> Vec<&'static str> {
                 [$((stringify!($name), self.$name)),*].into_iter().filter(|(_, count)| *count < least).map(|(name, _)| name).collect()
             }

@@ -1,4 +1,4 @@
-//! The bounds of a run, drawn from its seed: small ones meet more of the rare cases.
+//! The limits of a run, drawn from its seed. Small limits lead to more of the rare cases.
 
 use std::time::Duration;
 
@@ -9,10 +9,9 @@ use greenroom_actors::kind::{Kind, Kinds, Settings};
 use greenroom_actors::limits::Rate;
 use greenroom_protocol::EntityId;
 
-/// A window that no run overflows.
+/// A limit that no run reaches.
 const AMPLE: usize = 1000;
 
-/// See the module's head.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizes {
     pub workers: usize,
@@ -23,13 +22,13 @@ pub struct Sizes {
     pub batch_ops: usize,
     pub batch_bytes: usize,
     pub outbox: usize,
-    /// Frames that a socket's buffer holds.
+    /// The capacity of a socket's buffer, in frames.
     pub link: usize,
     pub max_loading: usize,
     pub cold_starts: usize,
-    /// Pages read at a time on a shard for `subscribe` and `history`.
+    /// The number of pages read at a time on a shard for `subscribe` and `history`.
     pub reads: usize,
-    /// How much of the time paused subscriptions may read on, in percent.
+    /// The share of the time in which paused subscriptions may read on, in percent.
     pub percent: u32,
     pub pending: usize,
     pub resume_events: u64,
@@ -44,28 +43,28 @@ pub struct Sizes {
     pub presence_interval: u64,
     /// In ms.
     pub idle_timeout: u64,
-    /// How long a lost session can be resumed, and is present, in ms.
+    /// How long a lost session can be resumed, and (`grace`) stays present, in ms.
     pub window: u64,
     pub grace: u64,
-    /// Bytes in all outboxes of a thread.
+    /// The total size of the outboxes of a thread.
     pub budget: usize,
-    /// Requests of a connection, and of a user over all of its connections.
+    /// The rates of a connection, and of a user over all connections.
     pub requests: Rate,
     pub user: Rate,
-    /// Entities that a user may wake.
+    /// The rate at which a user may wake entities.
     pub wakes: Rate,
-    /// Ops of an entity.
+    /// The rate of an entity's ops.
     pub ops: Rate,
-    /// How long tokens last, in ms, if they end.
+    /// The lifetime of tokens in ms, if they expire.
     pub token: Option<u64>,
-    /// How many times out of 16 a commit, a read, that could go on does not.
+    /// How often, out of 16, a commit or a read makes no progress although it could.
     pub slow: (u8, u8),
 }
 
 impl Sizes {
     pub fn draw(rng: &mut fastrand::Rng) -> Self {
         let resume_events = rng.u64(3..20);
-        // Every other run has windows that overflow.
+        // Half of the runs have windows that overflow.
         let window = |rng: &mut fastrand::Rng| if rng.bool() { AMPLE } else { rng.usize(1..4) };
         Self {
             workers: rng.usize(1..3),
@@ -104,7 +103,7 @@ impl Sizes {
         }
     }
 
-    /// Whether what an entity remembers of ops can overflow in a run.
+    /// Whether an entity can forget outcomes of ops in this run.
     pub fn forgets(&self) -> bool {
         self.dedupe_clients < AMPLE || self.dedupe_ops < AMPLE
     }
@@ -141,7 +140,7 @@ pub fn ample() -> Rate {
     Rate::new(1_000_000_000, 1_000_000_000)
 }
 
-/// One of a few rates is so low that honest clients exceed it.
+/// A quarter of the rates are so low that honest clients exceed them.
 fn rate(rng: &mut fastrand::Rng) -> Rate {
     if rng.u8(..4) > 0 { ample() } else { Rate::new(rng.u32(3..20), rng.u32(2..9)) }
 }

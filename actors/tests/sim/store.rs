@@ -1,7 +1,7 @@
-//! The store of a simulation: a [`MemoryStore`] whose every call takes two steps, execution and
-//! answer, when it is told to.
+//! The simulated store: a [`MemoryStore`] in which every call takes two steps, execution and
+//! answer, each when the simulation allows it.
 //!
-//! Each node has its own way to the one disk, which can be cut for longer than anybody waits.
+//! Each node has its own path to the one disk, which can be cut for longer than any timeout.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -19,7 +19,6 @@ use greenroom_protocol::{EntityId, RawJson};
 use super::bugs::Bug;
 use super::seen::Wait;
 
-/// What a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     Commit,
@@ -28,7 +27,7 @@ pub enum Call {
     Page,
 }
 
-/// What becomes of a call when it is executed.
+/// What happens to a call when it is executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     Fine,
@@ -36,14 +35,14 @@ pub enum Fate {
     Loses(LostAnswer),
 }
 
-/// The way from a node to the disk.
+/// The path from a node to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Way {
     #[default]
     Open,
-    /// Whatever is asked is lost.
+    /// All calls fail or lose their answers.
     Cut,
-    /// Nothing comes through, and nobody is told.
+    /// Nothing gets through, and no error is reported.
     Held,
 }
 
@@ -59,12 +58,12 @@ enum Stage {
 struct Tickets {
     next: u64,
     open: BTreeMap<u64, (Call, Stage)>,
-    /// Whose loads are among them.
+    /// The entities of the loads among these.
     loading: BTreeMap<u64, EntityId>,
     way: Way,
 }
 
-/// What the disk has seen of all nodes.
+/// What the disk has recorded of all nodes.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger(Arc<Mutex<Entries>>);
 
@@ -72,7 +71,7 @@ pub struct Ledger(Arc<Mutex<Entries>>);
 struct Entries {
     /// The latest lease.
     term: u64,
-    /// What went wrong and nobody ordered.
+    /// Failures that were not injected.
     surprises: Vec<String>,
 }
 
@@ -90,7 +89,7 @@ impl Ledger {
     }
 }
 
-/// See the module's head. Clones are the same way to the same disk.
+/// See the module's documentation. Clones share the path.
 #[derive(Debug, Clone)]
 pub struct SimStore {
     disk: MemoryStore,
@@ -99,7 +98,7 @@ pub struct SimStore {
     bug: Option<Bug>,
 }
 
-/// One call under way; dropping it is its caller's crash.
+/// A call under way. It is dropped if its caller crashes.
 struct Ticket<'a> {
     store: &'a SimStore,
     number: u64,
@@ -164,7 +163,7 @@ impl SimStore {
         self.tickets().way = way;
     }
 
-    /// The calls that can make a step, and whether each is still to be executed.
+    /// The calls that can make a step, and whether each is not executed yet.
     pub fn calls(&self) -> Vec<(u64, Call, bool)> {
         let tickets = self.tickets();
         if tickets.way == Way::Held {
@@ -177,17 +176,17 @@ impl SimStore {
         open.map(|(number, (call, stage))| (*number, *call, *stage == Stage::Asked)).collect()
     }
 
-    /// Whether a transaction, or the question after one, is under way.
+    /// Whether a commit or a settle is under way.
     pub fn is_committing(&self) -> bool {
         self.tickets().open.values().any(|(call, _)| matches!(call, Call::Commit | Call::Settle))
     }
 
-    /// Whether it is asked for this entity.
+    /// Whether a load of this entity is under way.
     pub fn is_loading(&self, entity: &EntityId) -> bool {
         self.tickets().loading.values().any(|loading| loading == entity)
     }
 
-    /// Where its callers wait.
+    /// What the callers wait for.
     pub fn waits(&self) -> Vec<Wait> {
         let wait = |(call, stage): &(Call, Stage)| match (
             call,
@@ -205,14 +204,14 @@ impl SimStore {
         self.tickets().open.values().map(wait).collect()
     }
 
-    /// Lets a call make its next step when its future is polled.
+    /// Allows the next step of a call, which happens when its future is polled.
     pub fn advance(&self, number: u64, fate: Fate) {
         if let Some((_, stage)) = self.tickets().open.get_mut(&number) {
             *stage = if *stage == Stage::Asked { Stage::Execute(fate) } else { Stage::Answer };
         }
     }
 
-    /// Planted bugs: snapshots lose what they should keep of ops.
+    /// Planted bugs: snapshots lose outcomes of ops, and nothing is erased.
     fn spoil(&self, batch: &mut Batch) {
         let strip = |dedupe: &RawJson| match self.bug {
             Some(Bug::OutcomesNotStored) => RawJson::from_text("{}").expect("this is JSON"),
@@ -233,7 +232,7 @@ impl SimStore {
         }
     }
 
-    /// A planted bug: who has lost the lease takes it again and writes.
+    /// A planted bug: a node that has lost the lease takes it back and writes.
     async fn write_all_the_same(&self, batch: &Batch) -> Result<(), CommitError> {
         let term = self.disk.acquire().await.expect("acquiring is not told to fail");
         self.disk

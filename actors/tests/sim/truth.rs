@@ -1,4 +1,4 @@
-//! What is so, as the checker knows it: the logs on disk, what was said, what anybody has seen.
+//! What the checker knows: the logs on disk, the signals sent, and what clients have seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,18 +9,17 @@ use super::clock::Now;
 use super::log::Logs;
 use super::sizes::Sizes;
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Truth {
     pub step: u64,
     pub logs: Logs,
-    /// How many signals each client has sent on each of its connections.
+    /// The number of signals that each client has sent on each of its connections.
     pub said: BTreeMap<(usize, u64), u64>,
     /// The latest time that a node's wall clock may have shown.
     pub latest: u64,
-    /// Whether entities may forget what became of an op.
+    /// Whether entities may forget the outcome of an op.
     pub forgets: bool,
-    /// How long the presence of a lost session lasts at least, in ms.
+    /// How long the presence of a lost session must last, in ms.
     pub grace: u64,
     pub now: Now,
     /// The ops that are on disk, by client id and number.
@@ -41,7 +40,7 @@ impl Truth {
         }
     }
 
-    /// Judges what has been written to an entity's log since it had `from` events.
+    /// Checks the events that were written to an entity's log after the first `from`.
     pub fn judge(
         &mut self,
         entity: &EntityId,
@@ -72,7 +71,7 @@ impl Truth {
         self.written.contains(&(ulid.to_owned(), n))
     }
 
-    /// The highest seq of an entity that anybody was shown.
+    /// The highest seq of an entity that any client has seen.
     pub fn shown(entity: &EntityId, clients: &[Client]) -> Seq {
         clients.iter().map(|client| client.seen(entity)).max().unwrap_or(0)
     }

@@ -1,4 +1,4 @@
-//! One run: clients, nodes, a disk, and what goes wrong, all drawn from a seed.
+//! One run: clients, nodes, a disk, and faults, all drawn from a seed.
 
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::store::Store;
@@ -21,14 +21,14 @@ mod faults;
 mod people;
 mod work;
 
-/// Steps in which clients ask for new things and things go wrong.
+/// The number of steps with new requests and faults.
 const BUSY_STEPS: u64 = 400;
 
 /// A node and its lease.
 struct Running {
     term: u64,
     node: Node,
-    /// It was found to have lost its lease.
+    /// Whether it was found to have lost its lease.
     fenced: bool,
 }
 
@@ -40,24 +40,24 @@ pub struct World {
     disk: MemoryStore,
     ledger: Ledger,
     clock: Clock,
-    /// The oldest first. New connections go to the newest.
+    /// Oldest first. New connections go to the newest.
     nodes: Vec<Running>,
-    /// Who has the lease.
+    /// The term of the node that has the lease.
     newest: u64,
     clients: Vec<Client>,
-    /// Each client's connection, with the term of the node that it leads to.
+    /// Each client's connection, with the term of its node.
     lines: Vec<Option<(u64, Wire)>>,
     truth: Truth,
-    /// How many transactions the checker has looked at.
+    /// The number of transactions that the checker has judged.
     judged: u64,
     step: u64,
-    /// How often things go wrong, in a thousand steps.
+    /// The number of faults in a thousand steps.
     faults: u64,
     resting: bool,
     pub trace: Vec<String>,
     seen: Seen,
     runtime: tokio::runtime::Runtime,
-    /// Transactions under way from nodes that are gone.
+    /// The number of transactions under way from crashed nodes.
     late: u64,
 }
 
@@ -73,7 +73,7 @@ impl World {
         let count = rng.usize(2..5);
         let clients: Vec<_> = (1..=count)
             .map(|index| {
-                // Some have a user in common, and some clocks are wrong.
+                // Some clients share a user, and some clocks are wrong.
                 let user = if rng.u8(..4) == 0 { 1 } else { index };
                 let skew = [0, 0, -3_600_000, 50_000][rng.usize(..4)];
                 Client::new(index, user, codec(index), skew, sizes.token)
@@ -99,8 +99,8 @@ impl World {
             resting: false,
             trace: Vec::new(),
             seen: Seen::default(),
-            // Queues that are full are waited for in tasks: they need a runtime, and it runs them
-            // when it is their turn.
+            // Messages for full queues wait in tasks, which need a runtime. The seed decides when
+            // it runs them.
             runtime: tokio::runtime::Builder::new_current_thread()
                 .build()
                 .expect("a runtime without drivers starts"),
@@ -114,7 +114,7 @@ impl World {
         let _inside = handle.enter();
         self.say(format!("{:?}", self.sizes));
         let done = self.play().map_err(|why| format!("step {}: {why}", self.step));
-        // What ends with the nodes may still want the runtime.
+        // Dropping the nodes may still need the runtime.
         self.nodes.clear();
         done
     }
@@ -129,7 +129,7 @@ impl World {
         self.leave()
     }
 
-    /// What happened, by all accounts.
+    /// The counts of this run and all its clients.
     pub fn seen(&self) -> Seen {
         let mut seen = self.seen;
         for client in &self.clients {
@@ -158,7 +158,7 @@ impl World {
         self.nodes.push(Running { term, node, fenced: false });
     }
 
-    /// The checker knows what time it is.
+    /// Passes the time to the checker and the clients.
     fn note_time(&mut self) {
         self.truth.now = self.clock.now();
         self.truth.latest = self.clock.latest();
@@ -168,7 +168,7 @@ impl World {
         }
     }
 
-    /// What the newest node's clock shows.
+    /// The time by the newest node's wall clock.
     fn wall(&self) -> u64 {
         let dial = self.nodes.last().map_or(self.clock.dial, |running| running.node.dial);
         self.clock.now().on(dial).wall
@@ -201,7 +201,7 @@ impl World {
         self.note_time();
     }
 
-    /// What is on disk by now may be told, and was written as it should be.
+    /// Reads what is on disk now, and checks that it may be there.
     fn judge(&mut self) -> Result<(), String> {
         let written = self.disk.commits();
         if written != self.judged {

@@ -1,4 +1,4 @@
-//! What a client makes of answers.
+//! Checks answers.
 
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::params::{self, PresenceAction};
@@ -11,7 +11,7 @@ use crate::net::Wire;
 use crate::truth::Truth;
 
 impl Client {
-    /// Takes one message of the server, and says what is wrong with it.
+    /// Handles one message of the server. An error if it is wrong.
     pub fn receive(&mut self, payload: &[u8], truth: &Truth) -> Result<(), String> {
         match self.codec.decode_server(payload).map_err(|error| error.to_string())? {
             ServerMessage::Result { id, result } => {
@@ -40,7 +40,7 @@ impl Client {
             .ok_or_else(|| format!("a second answer to request {id}"))
     }
 
-    /// Nothing of an entity may come that the token does not cover.
+    /// No result may arrive of an entity that the token does not cover.
     fn covered(&self, entity: &EntityId) -> Result<(), String> {
         if self.rights.lacks(entity) {
             Err(format!("a result of `{entity}`, which its token does not cover any more"))
@@ -49,7 +49,7 @@ impl Client {
         }
     }
 
-    /// A newer token may have come behind a `connect` before all that it asks for was answered.
+    /// A newer token may have arrived after a `connect` but before all its entries were answered.
     fn may_be_covered(&self, entity: &EntityId) -> Result<(), String> {
         if self.rights.never_covers(entity) {
             Err(format!("a result of `{entity}`, which none of its tokens covers"))
@@ -201,7 +201,7 @@ impl Client {
                 Ok(())
             }
             _ if again => Ok(()),
-            // What came behind a `connect` that is refused. The close follows.
+            // A request behind a `connect` that was refused. The close follows.
             _ if code == ErrorCode::NotConnected => Ok(()),
             other => Err(format!("{other:?} was refused: {error:?}")),
         }
@@ -226,7 +226,7 @@ impl Client {
         Ok(())
     }
 
-    /// The node has closed the connection: whether it may.
+    /// The node has closed the connection. An error if it may not.
     pub fn closed(
         &mut self,
         code: Option<CloseCode>,

@@ -1,4 +1,4 @@
-//! What an answer, an event, a whole run must be.
+//! Checks of answers, events and whole runs.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub(super) fn parse<'a, T: serde::Deserialize<'a>>(json: &'a RawJson) -> Result<
     json.parse().map_err(|error| format!("{error}: {}", json.as_str()))
 }
 
-/// Whether `events` are what is on disk from `after` on, and say nothing of what was deleted up to
+/// Checks that `events` are those on disk after `after`, without anything that was deleted up to
 /// `floor`.
 pub(super) fn check_run(
     log: &Log,
@@ -75,7 +75,7 @@ pub(super) fn check_history(
     Ok(())
 }
 
-/// Exactly once, and in real-time order.
+/// Checks that ops are executed exactly once and in real-time order.
 pub fn check_ops(clients: &[Client], logs: &Logs) -> Result<(), String> {
     let mut places: BTreeMap<(&str, u64), Vec<(&EntityId, Seq)>> = BTreeMap::new();
     for (entity, log) in &logs.0 {
@@ -102,7 +102,7 @@ pub fn check_ops(clients: &[Client], logs: &Logs) -> Result<(), String> {
                     acked.push((op, seq));
                 }
                 (Some((_, Outcome::Expired)), _) | (Some((_, Outcome::Refused)), None) => {}
-                // An attempt that was given up may have arrived after the one that was refused.
+                // An earlier, abandoned attempt may have arrived after the one that was refused.
                 (Some((_, Outcome::Refused)), Some(_)) if !op.is_nowhere() => {}
                 (answer, place) => {
                     return Err(format!(

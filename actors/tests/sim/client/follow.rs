@@ -1,4 +1,4 @@
-//! What a client has of an entity that it follows.
+//! A client's subscriptions.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::presence::Crowd;
 use super::{Asked, Client};
 use crate::truth::Truth;
 
-/// How a client follows.
+/// The options of a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
     pub events: EventPolicy,
@@ -19,16 +19,16 @@ pub struct Terms {
     pub presence: bool,
 }
 
-/// See the module's head.
+/// The subscription to one entity.
 #[derive(Debug, Clone, Default)]
 pub struct Follow {
-    /// How it wants to follow.
+    /// The options that the client wants.
     wanted: Option<Terms>,
-    /// How the connection follows.
+    /// The options on this connection.
     pub(super) live: Option<Terms>,
     pub(super) position: Option<Position>,
     pub(super) crowd: Option<Crowd>,
-    /// How often this subscription was told that somebody left.
+    /// How often this subscription reported that a user left.
     pub(super) lefts: BTreeMap<String, u64>,
 }
 
@@ -66,12 +66,12 @@ impl Follow {
 }
 
 impl Client {
-    /// It wants to follow, or to follow in another way, or not to follow.
+    /// Sets what the client wants.
     pub fn want(&mut self, entity: &EntityId, wanted: Option<Terms>) {
         self.follows.entry(entity.clone()).or_default().wanted = wanted;
     }
 
-    /// It wants to follow everything, in whatever way if it does not yet.
+    /// Makes the client want to follow everything, with random options where it does not yet.
     pub fn want_all(&mut self, rng: &mut fastrand::Rng) {
         for entity in crate::sizes::entities() {
             let follow = self.follows.entry(entity).or_default();
@@ -79,7 +79,7 @@ impl Client {
         }
     }
 
-    /// An entity whose subscription is not as wanted, and nothing asked about it is under way.
+    /// An entity whose subscription is not as wanted and about which no request is under way.
     pub fn unsettled(&self) -> Option<EntityId> {
         let about = |asked: &Asked| match asked {
             Asked::Subscribe(params) => Some(params.entity.clone()),
@@ -98,7 +98,7 @@ impl Client {
         open.next().map(|(entity, _)| entity.clone())
     }
 
-    /// Asks for what is wanted of the entity.
+    /// Requests the wanted subscription, or its end.
     pub fn settle(&mut self, entity: &EntityId) -> Vec<u8> {
         match self.follows.entry(entity.clone()).or_default().request(entity) {
             Some(params) => {
@@ -141,7 +141,7 @@ impl Client {
                     None => reason == SnapshotReason::NoPosition,
                     Some(position) => match reason {
                         SnapshotReason::NoPosition => false,
-                        // A log without events has no lasting name.
+                        // A log without events has no lasting epoch.
                         SnapshotReason::EpochChanged => position.seq == 0,
                         SnapshotReason::TooOld => true,
                     },
@@ -172,7 +172,7 @@ impl Client {
         Ok(())
     }
 
-    /// Asks for the end of a subscription, whether it has one or not.
+    /// Requests the end of a subscription, whether there is one or not.
     pub fn drop_subscription(&mut self, entity: &EntityId) -> Vec<u8> {
         self.want(entity, None);
         self.request(
@@ -181,7 +181,7 @@ impl Client {
         )
     }
 
-    /// It has as many subscriptions as it may.
+    /// The client has reached its limit of subscriptions.
     pub(super) fn cannot_follow(&mut self, entity: &EntityId) -> Result<(), String> {
         let follow = self.follows.entry(entity.clone()).or_default();
         follow.wanted = None;
@@ -199,7 +199,7 @@ impl Client {
         self.follows.insert(entity, follow);
     }
 
-    /// A subscription is over.
+    /// A subscription has ended.
     pub(super) fn ends_watching(&mut self, entity: &EntityId, follow: &mut Follow) {
         follow.live = None;
         follow.crowd = None;
@@ -209,7 +209,7 @@ impl Client {
         }
     }
 
-    /// Where it stands in the entities whose events it follows.
+    /// The positions in the entities whose events the client follows.
     pub fn positions(&self) -> impl Iterator<Item = (&EntityId, &Epoch, Seq)> {
         let live = self.follows.iter().filter(|(_, follow)| {
             follow.live.is_some_and(|terms| terms.events != EventPolicy::None)

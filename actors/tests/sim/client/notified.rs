@@ -1,4 +1,4 @@
-//! What a client makes of what the server sends on its own.
+//! Checks notifications.
 
 use greenroom_protocol::notify::GoodbyeReason;
 use greenroom_protocol::params::EventPolicy;

@@ -1,4 +1,4 @@
-//! Ops: what a client sends, and what became of it.
+//! Ops and their outcomes.
 
 use greenroom_actors::record::EventRecord;
 use greenroom_protocol::params;
@@ -9,35 +9,34 @@ use serde_json::json;
 use super::{Asked, Client};
 use crate::truth::Truth;
 
-/// How an op was answered for good.
+/// The final answer to an op.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Accepted(Seq),
-    /// By the behaviour, or for `if_seq`.
+    /// By the behaviour, or because of `if_seq`.
     Refused,
-    /// Its outcome is not known any more.
+    /// The outcome is no longer known.
     Expired,
 }
 
-/// See the module's head.
 #[derive(Debug, Clone)]
 pub struct Op {
     pub entity: EntityId,
-    /// Of the client when it was made.
+    /// The client id at the time when the op was made.
     pub ulid: String,
     pub n: u64,
     r#type: &'static str,
     body: RawJson,
     if_seq: Option<Seq>,
-    /// When it was first sent, by the server's clock. Some clients say it.
+    /// When the op was first sent, by the server's clock. Only some clients state it.
     first_sent: Option<u64>,
-    /// Sent on this connection and not answered.
+    /// Whether it was sent on this connection and is not answered.
     in_flight: bool,
     pub attempts: u32,
-    /// Every attempt that is over was refused before anybody took it up: nothing of them can be
-    /// anywhere.
+    /// Whether all finished attempts were refused without being executed, so that the op cannot be
+    /// in the log.
     nowhere: bool,
-    /// The step at which it was first sent.
+    /// The step at which the op was first sent.
     pub invoked: u64,
     /// The step of its answer.
     pub answered: Option<(u64, Outcome)>,
@@ -49,12 +48,12 @@ impl Op {
         self.in_flight = false;
     }
 
-    /// Whether every answer so far says that nothing of it is in the log.
+    /// Whether, by all answers so far, the op is not in the log.
     pub fn is_nowhere(&self) -> bool {
         self.nowhere
     }
 
-    /// Judges that it is written just now.
+    /// Checks whether the op may be written now.
     pub fn may_be_written(&self, entity: &EntityId, event: &EventRecord) -> Result<(), String> {
         let what = format!("op {} of {} at {} of `{entity}`", self.n, self.ulid, event.seq);
         if *entity != self.entity || *event.r#type != *self.r#type || event.body != self.body {
@@ -74,7 +73,7 @@ impl Op {
 }
 
 impl Client {
-    /// A new op of some kind that the entity's behaviour knows; not all of them can be accepted.
+    /// A new op of a random type that the entity's behaviour knows. Some will be refused.
     pub fn new_op(&mut self, entity: &EntityId, rng: &mut fastrand::Rng) {
         let n = self.ops.len() as u64 + 1;
         let by = &self.name;
@@ -115,12 +114,12 @@ impl Client {
         });
     }
 
-    /// An op that is to be sent, for the first time or again.
+    /// An op to be sent, for the first time or again.
     pub fn unsent(&self) -> Option<usize> {
         let may =
             |op: &Op| op.answered.is_none() && !op.in_flight && self.rights.may_ask(&op.entity);
         let mut open = self.ops.iter().enumerate().filter(|(_, op)| may(op));
-        // Under a name that is of no use only what was begun under it is asked again.
+        // With an outdated client id, only ops that were begun with it are repeated.
         open.find(|(_, op)| op.attempts > 0 || !self.outlived).map(|(index, _)| index)
     }
 

@@ -1,23 +1,23 @@
-//! Rate limits, as a client meets them: who comes back when it was told to, and to nobody else's
-//! cost, is let in.
+//! Checks rate limits: a client that retries when it was told to, while nothing else uses its
+//! tokens, is served.
 
 use greenroom_protocol::{ErrorCode, WireError};
 
 use super::Client;
 
-/// See the module's head. Of one connection.
+/// The rate limits of one connection.
 #[derive(Debug, Default)]
 pub struct Patience {
-    /// It was refused, waits for nothing else, and is to come back at this time.
+    /// The time to retry, if a request was refused and nothing else is outstanding.
     promised: Option<u64>,
-    /// The request that it came back with.
+    /// The retry.
     came_back: Option<i64>,
-    /// The last request before its latest answer to a ping, which costs as much as a request.
+    /// The last request before the latest answer to a ping, which costs as much as a request.
     before_pong: Option<i64>,
 }
 
 impl Patience {
-    /// It makes a request.
+    /// Records a request.
     pub(super) fn asks(&mut self, id: i64, now: u64) {
         if let Some(promised) = self.promised.take()
             && now >= promised
@@ -26,7 +26,7 @@ impl Patience {
         }
     }
 
-    /// It answers a ping after this request.
+    /// Records an answer to a ping after this request.
     fn answers_ping(&mut self, latest: i64) {
         self.promised = None;
         self.before_pong = Some(latest);
@@ -36,19 +36,20 @@ impl Patience {
         if self.came_back == Some(id) {
             return Err(format!("request {id} came back as it was told, and is refused again"));
         }
-        // What is still on its way takes tokens that this one may not find.
+        // Requests still in transit may take this one's tokens.
         self.promised = until.filter(|_| self.before_pong.is_none_or(|before| before < id));
         Ok(())
     }
 }
 
 impl Client {
-    /// It answers a ping.
+    /// Records an answer to a ping.
     pub fn answers_ping(&mut self) {
         self.patience.answers_ping(self.next_id);
     }
 
-    /// It is over a limit. Its user's limit and an entity's are spent by others too.
+    /// Handles a refusal for a rate. Only the connection's own rate is checked, because others
+    /// share the user's and the entity's.
     pub(super) fn over_limit(&mut self, id: i64, error: &WireError) -> Result<(), String> {
         if error.data.code != ErrorCode::RateLimited {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Presence: where a client has entered, and whom it sees where.
+//! Presence: where a client has entered, and whom it sees.
 
 use std::collections::BTreeMap;
 
@@ -9,24 +9,24 @@ use greenroom_protocol::{Call, EntityId, ErrorCode, WireError, notify};
 use super::{Asked, Client};
 use crate::truth::Truth;
 
-/// Whether a list of changes must fit what was told before. It need not yet: while changes were
-/// left out, further ones may come before the whole list does.
+/// Whether presence changes must fit the list so far. Not yet: after changes were skipped, further
+/// ones may arrive before the whole list.
 const CHANGES_FIT: bool = false;
 
 /// A client's own place in an entity.
 #[derive(Debug, Default)]
 pub struct Place {
     wanted: bool,
-    /// Whether it is there, if that is certain.
+    /// Whether the client is present, if that is certain.
     inside: Option<bool>,
     asked: bool,
-    /// How often it may have gone from there so far.
+    /// How often the client may have left so far.
     exits: u64,
-    /// Whether the last connection's loss is counted as one.
+    /// Whether the loss of the last connection counts as one of these.
     lost: bool,
 }
 
-/// Who is in an entity, with how many sessions, as a watcher was told.
+/// The users in an entity with their numbers of sessions, as reported to a watcher.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Crowd(pub BTreeMap<String, u32>);
 
@@ -45,7 +45,7 @@ impl Crowd {
 }
 
 impl Place {
-    /// Whether it is there, and has not asked to leave.
+    /// Whether the client is present and has no request under way.
     pub(super) fn is_settled_inside(&self) -> bool {
         self.inside == Some(true) && !self.asked
     }
@@ -62,7 +62,7 @@ impl Place {
         self.exits += 1;
     }
 
-    /// The connection ended before its `connect` was answered, which may have entered.
+    /// The connection ended before its `connect` was answered, which may have entered nevertheless.
     pub(super) fn not_answered(&mut self) {
         if std::mem::take(&mut self.asked) {
             self.inside = None;
@@ -71,7 +71,7 @@ impl Place {
     }
 
     pub(super) fn disconnected(&mut self) {
-        // What was asked and not answered may have been done.
+        // An unanswered request may have been executed.
         self.inside = self.inside.filter(|_| !self.asked);
         self.lost = self.inside != Some(false);
         self.exits += u64::from(self.lost);
@@ -87,11 +87,11 @@ impl Client {
             .wanted = wanted;
     }
 
-    /// A new connection has taken the place of the lost one, or has not.
+    /// A new connection is admitted; `resumed` says whether it has the lost session's place.
     pub(super) fn came_back(&mut self, resumed: bool, truth: &Truth) {
         self.stats.resumed += u64::from(resumed);
         let lost = self.lost.take();
-        // What may have ended the presence meanwhile: the grace, or an attempt that was lost
+        // The presence may have ended because of the grace, or because an earlier attempt was lost
         // itself.
         let kept = lost.is_some_and(|lost| {
             let away = lost.wire.borrow().lost_at.map(|at| truth.now.mono - at.mono);
@@ -107,7 +107,7 @@ impl Client {
         }
     }
 
-    /// Where it is not where it wants to be, and has not asked for that.
+    /// An entity where the presence is not as wanted and about which no request is under way.
     pub fn unplaced(&self) -> Option<EntityId> {
         let may = |entity: &EntityId, place: &Place| !place.wanted || self.rights.may_ask(entity);
         let mut open = self.places.iter().filter(|(entity, place)| {
@@ -116,7 +116,7 @@ impl Client {
         open.next().map(|(entity, _)| entity.clone())
     }
 
-    /// Where a `connect` enters.
+    /// The entities that a `connect` enters.
     pub(super) fn places_to_take(&mut self) -> Vec<EntityId> {
         let wanted = self.places.iter_mut().filter(|(_, place)| place.wanted);
         wanted.map(|(entity, place)| (place.asked = true, entity.clone()).1).collect()
@@ -130,13 +130,13 @@ impl Client {
         self.presence(entity, action)
     }
 
-    /// It wants to know who is where, from now.
+    /// Makes the client request all presence lists again.
     pub fn want_lists(&mut self) {
         self.lists.clear();
         self.wants_lists = true;
     }
 
-    /// An entity of which it wants to know who is there, and has not asked.
+    /// An entity whose list is wanted and not requested.
     pub fn unlisted(&self) -> Option<EntityId> {
         let asked = |entity: &EntityId| {
             self.outstanding.values().any(|asked| matches!(asked, Asked::Presence(other, PresenceAction::List) if other == entity))
@@ -190,7 +190,7 @@ impl Client {
         place.exits += 1;
         match (error.data.code, action) {
             (ErrorCode::Overloaded, PresenceAction::Enter) => {}
-            // It leaves all the same.
+            // A refused `leave` still takes effect.
             (ErrorCode::Overloaded | ErrorCode::Forbidden, _) => place.inside = Some(false),
             (ErrorCode::TooManySubscriptions | ErrorCode::RateLimited, _) => {}
             _ => place.inside = None,
@@ -202,7 +202,7 @@ impl Client {
         }
     }
 
-    /// Where it is now, by all that it was told.
+    /// Whether the client is present, as far as it knows.
     pub fn is_inside(&self, entity: &EntityId) -> bool {
         self.places.get(entity).is_some_and(|place| place.inside == Some(true))
     }
@@ -245,12 +245,12 @@ impl Client {
         odd.map_or(Ok(()), Err)
     }
 
-    /// How often it may have gone from an entity so far.
+    /// How often the client may have left an entity so far.
     pub fn exits(&self, entity: &EntityId) -> u64 {
         self.places.get(entity).map_or(0, |place| place.exits)
     }
 
-    /// The most that it was told on one subscription how often each user left an entity.
+    /// The most often that one subscription reported that a user left an entity, for each user.
     pub fn lefts(&self) -> impl Iterator<Item = (&EntityId, &str, u64)> {
         let now = self.follows.iter().flat_map(|(entity, follow)| {
             follow.lefts.iter().map(move |(user, count)| (entity, &**user, *count))
@@ -258,12 +258,12 @@ impl Client {
         now.chain(self.lefts.iter().map(|((entity, user), count)| (entity, &**user, *count)))
     }
 
-    /// What it knows of who is in the entities, by the last lists that it asked for.
+    /// The presence lists that the client requested.
     pub fn lists(&self) -> impl Iterator<Item = (&EntityId, &Crowd)> {
         self.lists.iter()
     }
 
-    /// What it knows of that by watching.
+    /// The presence that its subscriptions reported.
     pub fn watched(&self) -> impl Iterator<Item = (&EntityId, &Crowd)> {
         self.follows
             .iter()

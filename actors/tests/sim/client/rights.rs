@@ -1,4 +1,4 @@
-//! What a client may do by the tokens that it shows, and what it may be told therefore.
+//! A client's tokens, and what they allow it to do and to receive.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use greenroom_protocol::{Call, EntityId, notify, params};
 
 use super::{Asked, Client};
 
-/// What a token covers: everything, of these entities.
+/// The entities that a token covers, with all permissions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant(BTreeSet<EntityId>);
 
@@ -24,7 +24,7 @@ impl Grant {
         self.0.contains(entity)
     }
 
-    /// The token of `user`, which the simulation's nodes understand.
+    /// A token for `user` in the format of the simulation's nodes.
     fn token(&self, user: &str, expires: Option<u64>) -> String {
         let entities: Vec<_> = self.0.iter().map(EntityId::as_str).collect();
         let end = expires.map(|end| format!("|{end}")).unwrap_or_default();
@@ -32,30 +32,29 @@ impl Grant {
     }
 }
 
-/// A token that was shown.
+/// A token that was sent.
 #[derive(Debug)]
 struct Shown {
-    /// The request that showed it.
+    /// The request with the token.
     id: i64,
     grant: Grant,
     expires: Option<u64>,
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Rights {
     wanted: Grant,
-    /// How long its tokens last, in ms, if they end.
+    /// The lifetime of tokens in ms, if they expire.
     lifetime: Option<u64>,
-    /// Whether it cares when it is told that its token ends soon.
+    /// Whether the client reacts to the warning that its token expires soon.
     careful: bool,
-    /// It was told so.
+    /// Whether it has received that warning.
     warned: bool,
-    /// The tokens shown on this connection, in order.
+    /// The tokens sent on this connection, in order.
     shown: Vec<Shown>,
-    /// The latest of these requests that is answered.
+    /// The latest of these requests that was answered.
     answered: i64,
-    /// The last request that was made when the connection was admitted.
+    /// The last request at the time when the connection was admitted.
     admitted: i64,
 }
 
@@ -78,42 +77,41 @@ impl Rights {
         self.warned = false;
     }
 
-    /// It is told that its token ends soon.
+    /// The server has warned that the token expires soon.
     pub fn warned(&mut self) {
         self.warned = self.careful;
     }
 
-    /// The token that this request showed does not count: it is to show another one.
+    /// The token of this request was not accepted: another one must be sent.
     pub fn not_shown(&mut self, request: i64) {
         self.shown.retain(|shown| shown.id != request);
         self.warned = true;
     }
 
-    /// Whether the token that this request showed may have ended by a time.
+    /// Checks that the token of this request may have expired by a time.
     pub fn has_expired(&self, request: i64, latest: u64) -> Result<(), String> {
         let shown = self.shown.iter().find(|shown| shown.id == request);
         let expired = shown.and_then(|shown| shown.expires).is_some_and(|end| end <= latest);
         expired.then_some(()).ok_or_else(|| format!("the token of request {request} is still good"))
     }
 
-    /// Whether the token that counts, or could, may have ended by a time.
+    /// Whether the current token, or one that may be the current one, may have expired by a time.
     pub fn may_have_expired(&self, latest: u64) -> bool {
         let counts = self.shown.iter().filter(|shown| shown.id >= self.answered);
         counts.filter_map(|shown| shown.expires).any(|end| end <= latest)
     }
 
-    /// The connection is admitted: `requests` have been made on it so far.
+    /// The connection is admitted; `requests` is the number of requests so far.
     pub fn admitted(&mut self, requests: i64) {
         self.admitted = requests;
     }
 
-    /// Whether the latest token that was shown covers `entity`.
+    /// Whether the latest token covers `entity`.
     pub fn may_ask(&self, entity: &EntityId) -> bool {
         self.shown.last().is_none_or(|shown| shown.grant.covers(entity))
     }
 
-    /// Whether nothing of `entity` may come any more: the latest token that is answered does not
-    /// cover it.
+    /// Whether nothing of `entity` may arrive, because the latest answered token does not cover it.
     pub fn lacks(&self, entity: &EntityId) -> bool {
         self.shown
             .iter()
@@ -122,13 +120,13 @@ impl Rights {
             .is_some_and(|shown| !shown.grant.covers(entity))
     }
 
-    /// Whether no token that was shown on this connection covers `entity`.
+    /// Whether no token sent on this connection covers `entity`.
     pub fn never_covers(&self, entity: &EntityId) -> bool {
         self.shown.iter().all(|shown| !shown.grant.covers(entity))
     }
 
-    /// Whether the server may have ended what the client has of `entity`: a token that counts by
-    /// now, or could, does not cover it.
+    /// Whether the server may end the client's subscription and presence in `entity`, because a
+    /// token that may be the current one does not cover it.
     pub fn may_end(&self, entity: &EntityId) -> bool {
         self.lacks(entity)
             || self
@@ -137,8 +135,8 @@ impl Rights {
                 .any(|shown| shown.id > self.answered && !shown.grant.covers(entity))
     }
 
-    /// Whether a request about `entity` may be refused: any token that counts between it and its
-    /// answer does not cover that.
+    /// Whether a request about `entity` may be refused, because a token that may have been current
+    /// before its answer does not cover it.
     pub fn may_be_refused(&self, request: i64, entity: &EntityId) -> bool {
         let before = self.shown.iter().rev().find(|shown| shown.id <= request);
         let later = self.shown.iter().filter(|shown| shown.id > request);
@@ -147,22 +145,22 @@ impl Rights {
 }
 
 impl Client {
-    /// From now on it shows other tokens.
+    /// Makes the client send other tokens from now on.
     pub fn change_rights(&mut self, rng: &mut fastrand::Rng) {
         self.rights.wanted = Grant::draw(rng);
     }
 
-    /// It is entitled to everything again.
+    /// Makes its tokens cover everything again.
     pub fn regain_rights(&mut self) {
         self.rights.wanted = Grant::all();
     }
 
-    /// From now on its tokens do not end.
+    /// Makes its tokens last for ever.
     pub fn keep_tokens(&mut self) {
         self.rights.lifetime = None;
     }
 
-    /// Shows its token with the request that is made next.
+    /// The token for the next request.
     pub(super) fn show_token(&mut self) -> String {
         let id = self.next_id + 1;
         let grant = self.rights.wanted.clone();
@@ -173,7 +171,7 @@ impl Client {
         token
     }
 
-    /// Whether the server knows it by another token than it should.
+    /// Whether the client should send another token.
     pub fn is_outdated(&self) -> bool {
         let Rights { wanted, lifetime, warned, shown, .. } = &self.rights;
         *warned
@@ -182,7 +180,7 @@ impl Client {
             })
     }
 
-    /// Shows its new token on this connection.
+    /// Sends a new token on this connection.
     pub fn refresh(&mut self) -> Vec<u8> {
         let token = Some(self.show_token());
         self.request(
@@ -191,15 +189,16 @@ impl Client {
         )
     }
 
-    /// The token shown with this request counts: nothing that it does not cover is left.
+    /// The token of this request is accepted. Checks that no subscription or presence remains that
+    /// it does not cover.
     pub(super) fn rights_changed(&mut self, request: i64) -> Result<(), String> {
         self.rights.answered = request;
         let follow = self
             .follows
             .iter()
             .find(|(entity, follow)| follow.live.is_some() && self.rights.lacks(entity));
-        // Where a session is present that it takes the place of is known only then, and a newer
-        // token may come before.
+        // The presence of a resumed session is only known when it is resumed, and a newer token may
+        // arrive before that.
         let knows = request > self.rights.admitted;
         let place = self.places.iter().find(|(entity, place)| {
             knows && place.is_settled_inside() && self.rights.lacks(entity)
@@ -228,7 +227,7 @@ impl Client {
             .ok_or_else(|| format!("{ended:?}: it has the right to it, or no subscription"))
     }
 
-    /// The server has ended its presence somewhere.
+    /// The server has ended a presence.
     pub(super) fn presence_ended(&mut self, ended: &notify::Left) -> Result<(), String> {
         self.places.entry(ended.entity.clone()).or_default().was_ended();
         self.stats.rights_lost += 1;

@@ -1,4 +1,4 @@
-//! Signals: each that arrives was sent, arrives once, and in its sender's order.
+//! Checks that every signal that arrives was sent, arrives once, and in its sender's order.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::checks::parse;
 use super::{Asked, Client};
 use crate::truth::Truth;
 
-/// What a signal says of itself: whose, on which of its connections, and its number there.
+/// The contents of a signal: its client, which of its connections, and a number.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Said {
     by: usize,
@@ -18,14 +18,14 @@ struct Said {
     k: u64,
 }
 
-/// What was heard of a sender's connection: the latest number, and the latest for each key.
+/// The latest number received from a sender's connection, overall and for each key.
 #[derive(Debug, Default)]
 struct Sender {
     latest: u64,
     by_key: BTreeMap<Option<String>, u64>,
 }
 
-/// What was heard on one connection, by entity and sender.
+/// The signals received on one connection, by entity and sender.
 #[derive(Debug, Default)]
 pub struct Heard(BTreeMap<(EntityId, usize, u64), Sender>);
 
@@ -59,8 +59,8 @@ impl Client {
             return Err(format!("{what}: it came back to its sender"));
         }
         let sender = self.heard.0.entry((signal.entity.clone(), by, line)).or_default();
-        // With `latest` a newer signal takes the place of an older one with its key, before those
-        // of other keys.
+        // With `latest`, a newer signal replaces an older one with the same key, and so may arrive
+        // before signals with other keys.
         let before = if policy == SignalPolicy::Latest {
             sender.by_key.get(&signal.key).copied().unwrap_or(0)
         } else {

@@ -18,9 +18,9 @@ use crate::clock::Now;
 use crate::net::Wire;
 use crate::sizes::ample;
 
-/// The frame of a ping: a message of no bytes, and so is a pong.
+/// The frame of a ping: an empty message, as is a pong.
 pub const PING: &[u8] = &[0; 4];
-/// No run is as long as that, by the clock that only goes on, but for pings.
+/// Except for pings, no run is long enough to reach these.
 pub const DEADLINES: Deadlines = Deadlines {
     ping_interval: 1000,
     idle_timeout: 300_000,
@@ -28,21 +28,20 @@ pub const DEADLINES: Deadlines = Deadlines {
     write_min_bytes: 1,
 };
 
-/// See the module's head.
 pub struct Connection {
     pub client: usize,
     session: Session,
     pub seat: Rc<Seat>,
     pub worker: usize,
     pub wire: Wire,
-    /// When its token ends.
+    /// When the token expires.
     expires: Option<u64>,
-    /// It was swept after that.
+    /// Whether it was swept after that.
     expired: bool,
 }
 
 impl Drop for Connection {
-    /// Its client finds it closed, whenever it looks.
+    /// The client will find the connection closed.
     fn drop(&mut self) {
         let code = self.seat.outbox.closing().filter(|_| self.seat.outbox.bytes() == 0);
         self.wire.borrow_mut().server_gone = Some(code);
@@ -62,8 +61,9 @@ impl Connection {
             && self.wire.borrow().down.len() < link
     }
 
-    /// It is to be closed, and all that could be sent is. What waits for the answer to a `connect`
-    /// is lost: the server sends it, and a client that knows of no subscription ignores it.
+    /// Whether the connection must be closed and everything that could be sent has been. Frames
+    /// that wait for the answer to a `connect` are dropped here; the server sends them, and a
+    /// client without subscriptions ignores them.
     pub(super) fn can_close(&self) -> bool {
         let outbox = &self.seat.outbox;
         let all_sent = outbox.bytes() == 0
@@ -74,7 +74,7 @@ impl Connection {
 }
 
 impl Node {
-    /// A client's new connection, with its first request under way.
+    /// Accepts a client's new connection, whose first request is already on the wire.
     pub fn accept(&mut self, client: usize, codec: CodecKind, wire: &Wire, now: Now) -> u64 {
         let worker = self.rng.usize(..self.sizes.workers);
         let session = Session::begin(
@@ -100,7 +100,7 @@ impl Node {
         self.next
     }
 
-    /// The time as sessions know it.
+    /// The time for sessions.
     pub(super) fn clock(&self, now: Now) -> clock::Now {
         let clock = now.on(self.dial).clock();
         if self.bug == Some(Bug::DurationsByTheWallClock) {
@@ -110,10 +110,10 @@ impl Node {
         }
     }
 
-    /// Ends a connection, be it that its client has gone, or that it is to be closed, or lost.
+    /// Ends a connection that the client has left, that must be closed, or that is lost.
     pub fn hang_up(&mut self, id: u64, now: Now) {
         let Some(connection) = self.connections.remove(&id) else { return };
-        // The time of its loss is the time of the last sweep.
+        // The relay uses the time of the last sweep for the loss.
         self.envs[connection.worker].relay.borrow_mut().sweep(self.clock(now).mono);
         let mut wire = connection.wire.borrow_mut();
         wire.lost_at.get_or_insert(now);
@@ -151,7 +151,7 @@ impl Node {
         }
     }
 
-    /// Looks at the connections of a worker, as the server does once a second.
+    /// Sweeps the connections of a worker, as the server does once a second.
     pub(super) fn sweep_connections(&mut self, worker: usize, now: Now) {
         let time = self.clock(now);
         let forgets = self.bug == Some(Bug::TokensNeverExpire);
@@ -179,7 +179,7 @@ impl Node {
     }
 }
 
-/// When the token ends that was taken last, until somebody asks.
+/// The expiry of the token that was accepted last, until it is read.
 #[derive(Clone, Default)]
 pub(super) struct Granted(Arc<Mutex<Option<Option<u64>>>>);
 
@@ -193,8 +193,8 @@ impl Granted {
     }
 }
 
-/// An authenticator that believes everybody: a token is a user, the entities it covers, and its
-/// end if it has one, `user1|room:a,doc:c|1800000001000`.
+/// An authenticator that accepts every token. A token is a user, the entities that it covers, and
+/// perhaps its expiry: `user1|room:a,doc:c|1800000001000`.
 pub(super) struct Believes {
     pub bug: Option<Bug>,
     pub granted: Granted,

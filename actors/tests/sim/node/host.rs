@@ -1,4 +1,4 @@
-//! How a directory shard starts and reaches entities.
+//! Starts a directory shard's entities and delivers messages to them.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -31,7 +31,7 @@ pub(super) struct Inbox {
 
 pub(super) type Mailbox = Rc<RefCell<Inbox>>;
 
-/// A control message that waits for room in a mailbox.
+/// A control message that waits for space in a mailbox.
 pub(super) struct Later {
     pub entity: EntityId,
     pub shard: usize,
@@ -47,7 +47,6 @@ impl Later {
     }
 }
 
-/// Starts entities for a shard.
 pub(super) struct Hosting<'a> {
     pub shard: usize,
     pub now: Now,

@@ -1,4 +1,4 @@
-//! The committer, its queue, and its way to wait.
+//! The committer, its queue and its pauses.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::store::SimStore;
 /// No pause is under way.
 const NEVER: u64 = u64::MAX;
 
-/// A way to wait until the clock says so. `due` shows when that is.
+/// A pause that ends by the simulated clock. `due` is the time when it ends.
 fn pause(clock: Clock, due: Arc<AtomicU64>) -> Pause {
     Box::new(move |length| {
         let ms = u64::try_from(length.as_millis()).expect("pauses are short");
@@ -38,14 +38,13 @@ fn pause(clock: Clock, due: Arc<AtomicU64>) -> Pause {
     })
 }
 
-/// See the module's head.
 pub(super) struct Writer {
-    /// Where entities queue; with one of the planted bugs it is not the committer's own queue.
+    /// The queue for entities; one of the planted bugs puts another queue before the committer's.
     pub journal: Journal,
     hop: Option<(mpsc::Receiver<ToJournal>, Journal)>,
     committer: Pin<Box<dyn Future<Output = ()>>>,
     health: watch::Receiver<Health>,
-    /// When its pause is over.
+    /// When the pause ends.
     due: Arc<AtomicU64>,
 }
 
@@ -83,17 +82,17 @@ impl Writer {
         assert!(done.is_pending(), "a committer runs while somebody can queue");
     }
 
-    /// When it goes on, if it pauses.
+    /// When the current pause ends, if there is one.
     pub fn pause_ends(&self) -> Option<u64> {
         Some(self.due.load(Ordering::Relaxed)).filter(|due| *due != NEVER)
     }
 
-    /// Messages that it has not taken yet.
+    /// The number of messages that the committer has not taken yet.
     pub fn waiting(&self) -> usize {
         self.journal.waiting() + self.hop.as_ref().map_or(0, |(_, behind)| behind.waiting())
     }
 
-    /// Whether it could begin a transaction.
+    /// Whether the committer can begin a transaction.
     pub fn can_commit(&self, store: &SimStore) -> bool {
         let waiting = self.hop.as_ref().map_or(&self.journal, |(_, journal)| journal).waiting() > 0;
         waiting && !store.is_committing() && self.pause_ends().is_none()
@@ -107,7 +106,7 @@ impl Writer {
         self.hop.as_ref().is_some_and(|(queue, _)| !queue.is_empty())
     }
 
-    /// A planted bug: what follows a failure is let through as if nothing had happened.
+    /// A planted bug: events after a failure are passed on as if nothing had happened.
     pub fn hop(&mut self) {
         let Some((queue, behind)) = &mut self.hop else { return };
         let Some(permit) = behind.reserve() else { return };

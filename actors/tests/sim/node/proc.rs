@@ -1,4 +1,4 @@
-//! An entity's actor: the real shell, with ports that the seed opens.
+//! An entity's actor: the real shell, with simulated ports.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -18,48 +18,47 @@ use crate::clock::Now;
 use crate::panics::{burn, panic_on_purpose};
 use crate::seen::Wait;
 
-/// How a handler is to panic.
+/// Where a handler will panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Panic {
-    /// When it encodes its next message but so many.
+    /// When it encodes a message, after this many others.
     Encoding(u32),
-    /// After so many things of what it has decided to do.
+    /// After this many of the things that it has decided to do.
     Doing(u32),
 }
 
-/// See the module's head.
 pub struct Proc {
     pub id: EntityId,
     pub(super) shard: usize,
     shell: Shell,
     ports: Held,
     inbox: Mailbox,
-    /// Until its first load has ended: whether that waits for what the last life had queued.
+    /// Until the first load has ended: whether it waits for what the last life had queued.
     first_load: Option<bool>,
     panic: Option<Panic>,
 }
 
-/// What its shell has asked for.
+/// The simulated ports: what the shell has requested.
 #[derive(Default)]
 struct Held {
     now: u64,
     tasks: Vec<Pin<Box<dyn Future<Output = Done>>>>,
-    /// With when they ring.
+    /// Each with the time when it rings.
     timers: Vec<(u64, Timer)>,
     watches: Vec<Watch>,
-    /// The latest of those has just begun.
+    /// Whether the latest of these has just begun.
     watches_anew: bool,
-    /// Waits for room in a relay's queue.
+    /// A message that waits for space in a relay's queue.
     sending: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    /// With when they are over.
+    /// Each with the time when it ends.
     rests: Vec<(u64, Rest)>,
     stopped: bool,
-    /// It panics after so many things, if it is to.
+    /// The number of things until a planned panic.
     left: Option<u32>,
 }
 
 impl Held {
-    /// Whether it does not live to do the next thing.
+    /// Counts one thing, and returns whether the panic is due.
     fn dies(&mut self) -> bool {
         let Some(left) = &mut self.left else { return false };
         *left = left.saturating_sub(1);
@@ -137,17 +136,17 @@ impl Proc {
         self.shell.life()
     }
 
-    /// Whether its handlers may run: an entity that waits for a relay does nothing else.
+    /// Whether handlers can run. An entity that waits for a relay does nothing else.
     pub(super) fn is_free(&self) -> bool {
         self.ports.sending.is_none()
     }
 
-    /// Whether a panic in it could happen now.
+    /// Whether a panic can happen now.
     pub fn can_crash(&self) -> bool {
         self.is_free()
     }
 
-    /// Lets a handler panic that is still to run.
+    /// Makes a later handler panic.
     pub fn plan(&mut self, panic: Panic) {
         self.panic = Some(panic);
     }
@@ -160,12 +159,12 @@ impl Proc {
         self.ports.watches.iter().any(Watch::has_changed)
     }
 
-    /// When its first timer rings.
+    /// When the first timer rings.
     pub(super) fn rings(&self) -> Option<u64> {
         self.ports.timers.iter().map(|(due, _)| *due).min()
     }
 
-    /// A task that has ended.
+    /// Returns a task that has ended.
     fn finish(&mut self) -> Option<Done> {
         let mut context = Context::from_waker(Waker::noop());
         for index in 0..self.ports.tasks.len() {
@@ -177,7 +176,7 @@ impl Proc {
         None
     }
 
-    /// Where something of it waits, the store aside.
+    /// What the entity waits for, apart from the store.
     pub(super) fn waits(&self, env: &EntityEnv, asks_store: bool, turns: usize) -> Vec<Wait> {
         let mut waits = Vec::new();
         if let (Some(after_crash), false) = (self.first_load, asks_store) {
@@ -192,7 +191,7 @@ impl Proc {
 }
 
 impl Node {
-    /// Polls whatever waits for the store or the journal.
+    /// Polls everything that waits for the store or the journal.
     pub fn poll_all(&mut self, now: Now) {
         self.tick(now);
         self.writer.poll();
@@ -211,7 +210,7 @@ impl Node {
         }
     }
 
-    /// Its clock goes on, and whatever rests until a time.
+    /// Advances the node's clock, and ends rests that are over.
     pub(super) fn tick(&mut self, now: Now) {
         self.clock.set(now.clock().mono);
         self.rests.retain(|(due, _)| *due > now.mono);
@@ -259,7 +258,7 @@ impl Node {
         self.poll_all(now);
     }
 
-    /// A relay's queue may have room again.
+    /// Retries a message to a relay whose queue was full.
     pub(super) fn outgoing(&mut self, uid: u64, now: Now) {
         let Some(proc) = self.procs.get_mut(&uid) else { return };
         let Some(sending) = &mut proc.ports.sending else { return };
@@ -269,7 +268,7 @@ impl Node {
         }
     }
 
-    /// Lets something happen to an entity, which may be planned to panic on the way.
+    /// Runs one handler of an entity, with its planned panic if there is one.
     fn step(&mut self, uid: u64, now: Now, happen: impl FnOnce(&mut Shell, clock::Now, &mut Held)) {
         let time = self.entity_time(now);
         let Some(Proc { shell, ports, panic, .. }) = self.procs.get_mut(&uid) else { return };
@@ -297,7 +296,7 @@ impl Node {
         }
     }
 
-    /// An entity panics: what it holds is dropped, and its end is told.
+    /// Ends an entity as a panic does: drops what it holds, and notifies its shard.
     pub fn crash(&mut self, uid: u64) {
         let waits = self.procs.get(&uid).map(|proc| self.waits_of(proc)).unwrap_or_default();
         let Some(proc) = self.procs.get_mut(&uid) else { return };
@@ -306,12 +305,12 @@ impl Node {
         self.remove(uid);
     }
 
-    /// Where something of an entity waits.
+    /// What an entity waits for.
     pub(super) fn waits_of(&self, proc: &Proc) -> Vec<Wait> {
         let env = &self.entity_envs[proc.shard];
         let in_shard = self.procs.values().filter(|other| other.shard == proc.shard);
         let asking = in_shard.filter(|other| self.store.is_loading(&other.id)).count();
-        // Who has its turn and does not ask the store yet waits for the journal.
+        // An entity that may load and has not asked the store yet waits for the journal.
         let has = self.sizes.cold_starts - env.cold_starts.available_permits();
         proc.waits(env, self.store.is_loading(&proc.id), has.saturating_sub(asking))
     }
@@ -325,7 +324,7 @@ impl Node {
         };
         drop(letters);
         if self.bug == Some(Bug::PanicLosesAnswers) {
-            // What waits at the gate is never answered.
+            // Requests at the gate are never answered.
             self.unanswered.push(proc.shell);
         }
     }

@@ -1,4 +1,5 @@
-//! SIGTERM: entities first, then the journal, then the sessions, as the server does it.
+//! Stops a node as the server does on SIGTERM: first the entities, then the journal, then the
+//! sessions.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -14,27 +15,26 @@ use crate::bugs::Bug;
 use crate::clock::Now;
 use crate::seen::Wait;
 
-/// How long the flush may take, in ms.
+/// The time limit of the flush, in ms.
 const DEADLINE: u64 = 1_000;
-/// How long clients have to take their goodbye, in ms.
+/// The time that clients have to receive their goodbye, in ms.
 const LAST_WORDS: u64 = 2_000;
 
-/// A node that stops.
 pub(super) struct Drain {
     flush: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    /// The entities sleep, and the journal is waited for.
+    /// Whether the entities are asleep and only the journal is outstanding.
     asleep: Rc<Cell<bool>>,
     deadline: Option<u64>,
-    /// When the process ends, once goodbye is said.
+    /// When the process ends; set once the goodbyes are sent.
     ends: Option<u64>,
 }
 
-/// What a drain comes to.
+/// The stages of stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
-    /// All is flushed, and goodbye is said.
+    /// Everything is flushed, and the goodbyes are sent.
     Flushed,
-    /// The deadline has passed, and goodbye is said.
+    /// The deadline has passed, and the goodbyes are sent.
     CutShort,
     /// The process ends.
     Over,
@@ -49,7 +49,7 @@ impl Drain {
 }
 
 impl Node {
-    /// The server is told to stop. Without a deadline it must come to an end by itself.
+    /// Begins to stop the node. Without a deadline the flush must end by itself.
     pub fn begin_drain(&mut self, with_deadline: bool, now: Now) {
         let directory = self.directory.clone();
         let journal = self.writer.journal.clone();
@@ -71,15 +71,15 @@ impl Node {
         self.drain.is_some()
     }
 
-    /// When its next deadline is.
+    /// The next deadline.
     pub(super) fn drain_ends(&self) -> Option<u64> {
         self.drain.as_ref().and_then(|drain| drain.ends.or(drain.deadline))
     }
 
-    /// Goes on with stopping.
+    /// Continues to stop the node.
     ///
     /// # Errors
-    /// When it takes its leave and something is still on the way to the disk.
+    /// If the goodbyes are sent while something is still on the way to the disk.
     pub fn poll_drain(&mut self, now: Now) -> Result<Option<Drained>, String> {
         let Some(drain) = &mut self.drain else { return Ok(None) };
         if let Some(flush) = &mut drain.flush {

@@ -1,4 +1,4 @@
-//! Planted bugs on the way from entities to a relay.
+//! Planted bugs between entities and relays.
 
 use greenroom_actors::entity::FetchFor;
 use greenroom_actors::messages::{Part, ToEntity, ToRelay};
@@ -48,7 +48,7 @@ impl Node {
         ToRelay::Parts { entity, parts }
     }
 
-    /// A `subscribe` that came behind a `connect` has a number from before what that asks for.
+    /// Gives a `subscribe` behind a `connect` a number from before the entries of that `connect`.
     pub(super) fn number_too_soon(&self, message: &mut ToEntity) {
         if let (Some(Bug::NumberedTooSoon), ToEntity::Subscribe(request)) = (self.bug, message)
             && !request.reply.is_entry()
@@ -59,7 +59,7 @@ impl Node {
 }
 
 impl Node {
-    /// A page that was read for one subscription is taken for the one that has replaced it.
+    /// Uses a page that was read for one subscription for the one that has replaced it.
     pub(super) fn misdirect(&mut self, uid: u64, purpose: &mut FetchFor) {
         let (Some(Bug::PageForAnother), FetchFor::CatchUp(request)) = (self.bug, purpose) else {
             return;
@@ -75,7 +75,7 @@ impl Node {
     }
 }
 
-/// A subscription begins behind the events that are released with it.
+/// Makes a subscription begin after events that are released together with it.
 fn begin_behind(parts: &mut Vec<Part>) {
     let mut index = 0;
     while index + 1 < parts.len() {

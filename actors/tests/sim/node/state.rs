@@ -1,20 +1,21 @@
-//! What can be seen of a node from outside.
+//! The state of a node, for the checker.
 
 use super::{Connection, Entity, Node};
 use crate::seen::Wait;
 
 impl Node {
-    /// Entities awake, by the directory.
+    /// The number of entities that the directory knows as awake.
     pub fn awake(&self) -> usize {
         self.shards.iter().map(|(slots, _)| slots.awake()).sum()
     }
 
-    /// Whether nobody uses its sockets.
+    /// Whether there are no connections.
     pub fn is_deserted(&self) -> bool {
         self.connections.is_empty()
     }
 
-    /// Whether relays and entities agree about who follows, and every request is answered.
+    /// Checks that relays and entities agree about subscriptions and that every request is
+    /// answered.
     pub fn agreement(&self) -> Result<(), String> {
         for entity in crate::sizes::entities() {
             let proc = self.procs.values().find(|proc| proc.id == entity);
@@ -47,7 +48,7 @@ impl Node {
         Ok(())
     }
 
-    /// Whether every session keeps to what it may have at once.
+    /// Checks that every session is within its limits.
     pub fn within_limits(&self) -> Result<(), String> {
         if let Some(wrong) = &self.wrong {
             return Err(wrong.clone());
@@ -67,7 +68,7 @@ impl Node {
         Ok(())
     }
 
-    /// Where anything of it waits now, if the whole node ended.
+    /// What the parts of the node wait for, for a crash of the whole node.
     pub fn waits(&self, spawned: bool) -> Vec<Wait> {
         let mut waits = self.store.waits();
         waits.extend(self.writer.waits(&self.store));

@@ -1,4 +1,4 @@
-//! What a node can do next, and doing it.
+//! The steps that a node can perform.
 
 use super::{Node, host::Later};
 use crate::clock::Now;
@@ -22,7 +22,7 @@ pub enum Step {
 }
 
 impl Node {
-    /// All that can happen next, sweeps aside.
+    /// All possible next steps except sweeps.
     pub fn steps(&self, now: Now) -> Vec<Step> {
         let mut steps = Vec::new();
         let queued = |empty: bool, step| (!empty).then_some(step);
@@ -82,7 +82,7 @@ impl Node {
         steps
     }
 
-    /// When something happens that nobody else brings about.
+    /// The time of the next timer.
     pub fn next_timer(&self) -> Option<u64> {
         let timers = self.procs.values().filter_map(super::Proc::rings);
         let rests = self.rests.iter().map(|(due, _)| *due);
@@ -125,7 +125,7 @@ impl Node {
             Step::Outgoing(uid) => self.outgoing(uid, now),
             Step::Later(index) => {
                 let Later { entity, shard, incarnation, inbox, message } = self.later.remove(index);
-                // A mailbox that has ended drops it.
+                // An ended mailbox drops the message.
                 inbox.borrow_mut().letters.push_back(super::host::Letter::Take(message));
                 self.with_shard(shard, now, |slots, host| {
                     slots.worked_off(&entity, incarnation, host);

@@ -1,4 +1,4 @@
-//! The end of a run: nothing goes wrong any more, and everything must come to be as it should.
+//! The end of a run: there are no more faults, and everything must converge.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use crate::log::now;
 use crate::sizes::entities;
 use crate::store::Way;
 
-/// Steps within which everything must have come to rest.
+/// The number of steps within which everything must come to rest.
 const REST_STEPS: u64 = 20_000;
-/// Sweeps that must find nothing to do before everything counts as at rest.
+/// The number of sweeps that must find nothing to do before everything counts as at rest.
 const QUIET_SWEEPS: u64 = 3;
-/// How long after a sweep the next one comes, in ms: together longer than anybody stays awake idly.
+/// The time between two sweeps, in ms. Together these are longer than any idle timeout.
 const SWEEP_EVERY: u64 = 2_500;
 
 impl World {
-    /// What was cut is whole, who has lost its lease is gone, the clock is right; sometimes the
-    /// node is told to stop once more.
+    /// Ends all faults: heals what was cut, crashes nodes without the lease and corrects the clock.
+    /// Sometimes stops the node once more.
     pub(super) fn calm_down(&mut self) {
         self.say("no more faults".into());
         self.resting = true;
@@ -40,7 +40,7 @@ impl World {
         for running in &mut self.nodes {
             running.node.dial = dial;
         }
-        // Everybody wants everything now, and must come to have it.
+        // Every client now wants everything, and must get it.
         for client in &mut self.clients {
             client.want_all(&mut self.rng);
             client.regain_rights();
@@ -51,7 +51,7 @@ impl World {
         }
     }
 
-    /// Goes on without faults until nothing is left to do.
+    /// Continues without faults until nothing is left to do.
     pub(super) fn rest(&mut self) -> Result<(), String> {
         let began = self.step;
         let mut quiet = 0;
@@ -87,8 +87,8 @@ impl World {
                 if quiet > QUIET_SWEEPS {
                     return Ok(());
                 }
-                // What could not be woken is tried again by the sweep; it must not put to sleep
-                // what is followed.
+                // A sweep retries entities that could not be woken. It must not put entities with
+                // followers to sleep.
                 self.clock.pass(SWEEP_EVERY);
                 self.note_time();
                 self.sweep_all();
@@ -96,7 +96,7 @@ impl World {
         }
     }
 
-    /// Wakes what has something left to erase, as the server does from time to time.
+    /// Wakes entities that still have something to erase, as the server does at intervals.
     fn erase_rest(&mut self) -> bool {
         let left = now(self.disk.erasing(None, 100)).expect("reads are not told to fail");
         for (running, entity) in self
@@ -137,8 +137,8 @@ impl World {
         self.presence()
     }
 
-    /// Who is present is who has entered and neither left nor gone, and everybody who wants to know
-    /// knows.
+    /// Checks that exactly the clients that have entered and not left are present, and that every
+    /// list and watcher shows them.
     fn presence(&mut self) -> Result<(), String> {
         let mut there: BTreeMap<_, Crowd> =
             entities().into_iter().map(|entity| (entity, Crowd::default())).collect();
@@ -149,7 +149,7 @@ impl World {
         }
         for client in &self.clients {
             for (entity, crowd) in client.lists().chain(client.watched()) {
-                // Who comes back to a full one is not let in, and is not told.
+                // A client that returns to a full entity is not admitted, and is not notified.
                 let full = self.sizes.max_present < self.clients.len();
                 let within = full
                     && crowd.0.iter().all(|(user, sessions)| {
@@ -180,7 +180,8 @@ impl World {
         Ok(())
     }
 
-    /// Everybody leaves: everything must fall asleep, or somebody is still thought to be there.
+    /// All clients leave. Then all entities must fall asleep, or one still believes that a client
+    /// is there.
     pub(super) fn leave(&mut self) -> Result<(), String> {
         for client in 0..self.clients.len() {
             self.hang_up(client);

@@ -1,4 +1,4 @@
-//! What goes wrong.
+//! Faults.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use crate::seen::Wait;
 use crate::store::{Call, Fate, Way};
 use greenroom_actors::store::memory::LostAnswer;
 
-/// Out of so many steps, one ends a cut of a wire or of the way to the disk.
+/// A cut wire or path to the disk heals in one of this many steps.
 const HEALS: u16 = 60;
 
 impl World {
@@ -38,7 +38,7 @@ impl World {
         }
     }
 
-    /// Held wires and cut ways become whole again, by and by; who has lost its lease ends.
+    /// Heals held wires and cut paths after a while, and ends nodes that have lost their lease.
     pub(super) fn recover(&mut self) {
         let rng = &mut self.rng;
         for running in &mut self.nodes {
@@ -71,7 +71,7 @@ impl World {
         }
     }
 
-    /// Some points are seldom waited at: when one is, a crash there is likelier.
+    /// Makes crashes more likely at points that are rarely waited at.
     fn crash_where_it_is_rare(&mut self) {
         if self.faults == 0 || self.rng.u8(..40) > 0 {
             return;
@@ -86,8 +86,8 @@ impl World {
         }
     }
 
-    /// A client gives its connection up: the node is told, or the wire breaks with what is on it,
-    /// or half of it stays open and what is on it arrives later.
+    /// A client gives up its connection: the node is notified, or the messages on the wire are
+    /// lost, or the connection stays half-open and they arrive later.
     pub(super) fn give_up(&mut self, client: usize) {
         let Some((_, wire)) = self.lines[client].take() else { return };
         self.seen.connections_cut += 1;
@@ -107,7 +107,7 @@ impl World {
         }
     }
 
-    /// A node drops a connection. Its client may not know for a while.
+    /// A node drops a connection, which its client may not notice for a while.
     fn drop_connection(&mut self) {
         let Some(running) = self.rng.choice(&mut self.nodes) else { return };
         let ids: Vec<u64> = running.node.connections.keys().copied().collect();
@@ -146,7 +146,7 @@ impl World {
         self.mourn();
     }
 
-    /// Some handler that is still to run will panic.
+    /// Plans a panic in a later handler.
     fn plan_panic(&mut self) {
         let left = self.rng.u32(..4);
         let panic = if self.rng.bool() { Panic::Encoding(left) } else { Panic::Doing(left) };
@@ -156,8 +156,8 @@ impl World {
         }
     }
 
-    /// Transactions whose answers are lost arrive now. Refused or written, that is the disk's
-    /// affair.
+    /// Delivers transactions whose answers were lost. The disk decides whether it writes or refuses
+    /// them.
     pub(super) fn straggle(&mut self) {
         if self.late > 0 {
             self.seen.stragglers += 1;
@@ -166,7 +166,7 @@ impl World {
         }
     }
 
-    /// The way between a node and the disk is cut, for longer than it takes to ask again.
+    /// Cuts the path between a node and the disk, for longer than a retry takes.
     fn cut_store(&mut self) {
         let way = if self.rng.bool() { Way::Cut } else { Way::Held };
         let Some(running) = self.rng.choice(&mut self.nodes) else { return };
@@ -174,9 +174,9 @@ impl World {
         self.seen.store_cut += 1;
     }
 
-    /// Somebody sets the clock of a node.
+    /// Sets the clock of a node.
     fn turn_clock(&mut self) {
-        // A little, or more than a client's clock may be ahead.
+        // By a little, or by more than a client's clock may be ahead.
         let ms = self.rng.i64(0..1000) * self.rng.i64(1..600);
         let back = self.rng.bool();
         let Some(running) = self.rng.choice(&mut self.nodes) else { return };
@@ -191,7 +191,7 @@ impl World {
         self.note_time();
     }
 
-    /// The newest node is told to stop.
+    /// Begins to stop the newest node.
     pub(super) fn drain(&mut self) {
         let now = self.clock.now();
         let with_deadline = !self.resting && self.rng.bool();
@@ -201,7 +201,7 @@ impl World {
         }
     }
 
-    /// Another node starts, which takes the lease of the one that there is. That one does not know.
+    /// Starts another node, which takes the lease from the current one without its knowledge.
     fn take_over(&mut self) {
         if self.nodes.len() == 1 {
             self.seen.takeovers += 1;
@@ -209,7 +209,7 @@ impl World {
         }
     }
 
-    /// A whole process ends; only the disk is left, and perhaps a transaction on its way there.
+    /// Crashes a whole process. Only the disk is left, and perhaps a transaction on the way to it.
     pub(super) fn crash_node(&mut self, index: usize) {
         self.seen.nodes_crashed += 1;
         let spawned = self.runtime.metrics().num_alive_tasks() > 0;
@@ -234,8 +234,8 @@ impl World {
     }
 }
 
-/// What a node has sent and not delivered when it is gone: it arrives, or not, or its client waits
-/// in vain for a while.
+/// Decides what happens to frames in transit from a node that has ended: they arrive, are lost, or
+/// are delayed.
 fn lose_some(wire: &mut Link, rng: &mut fastrand::Rng) {
     match rng.u8(..4) {
         0 => {

@@ -1,4 +1,4 @@
-//! What clients do, and what reaches them.
+//! The actions of clients, and the delivery of frames to them.
 
 use super::World;
 use crate::client::Terms;
@@ -8,7 +8,7 @@ use crate::truth::Truth;
 use greenroom_protocol::EntityId;
 
 impl World {
-    /// A client does something of its own accord.
+    /// A client does something at random.
     pub(super) fn client_step(&mut self) {
         let client = self.rng.usize(..self.clients.len());
         if self.lines[client].is_none() {
@@ -38,7 +38,7 @@ impl World {
                 return self.post(client, request);
             }
             17 if self.clients[client].in_flight() < 7 => {
-                // Be it that the connection is not even answered yet.
+                // Even if the `connect` is not answered yet.
                 self.seen.pipelined += u64::from(!self.clients[client].is_connected());
                 let request = self.clients[client].drop_subscription(entity);
                 return self.post(client, request);
@@ -68,7 +68,7 @@ impl World {
         self.post(client, request);
     }
 
-    /// What its next requests must not show any more is what was deleted by then.
+    /// Sets the seqs that the answers to the client's next requests must reflect.
     fn tell_floors(&mut self, client: usize) {
         let shown = entities()
             .into_iter()
@@ -77,20 +77,20 @@ impl World {
         self.clients[client].shown = shown;
     }
 
-    /// The least that a read must show which begins now: all that anybody was shown before. A node
-    /// whose lease is over may not know of that any more.
+    /// The seq that a read beginning now must reach: the highest that any client has seen. A node
+    /// that has lost its lease may not know it.
     fn floor(&self, client: usize, entity: &EntityId) -> u64 {
         let current = self.lines[client].as_ref().map(|(term, _)| *term);
         if current == Some(self.newest) { Truth::shown(entity, &self.clients) } else { 0 }
     }
 
-    /// Sends what is still to be sent. Ops may follow `connect` at once.
+    /// Sends what is outstanding. Ops may follow `connect` immediately.
     pub(super) fn catch_up(&mut self, client: usize) {
         self.tell_floors(client);
         if self.clients[client].wants_new_name() {
             return self.hang_up(client);
         }
-        // Every other client is as patient as it is asked to be, and in the end all are.
+        // Every other client waits as long as it is asked to, and at the end all do.
         let patient = self.resting || client.is_multiple_of(2);
         if self.clients[client].in_flight() > 8
             || (patient && self.clock.now().mono < self.clients[client].waits_until)
@@ -171,8 +171,8 @@ impl World {
         self.lines[client].as_ref().is_some_and(|(_, wire)| wire.borrow().has_news())
     }
 
-    /// A client takes one frame off its socket, which may hold several messages, or finds it
-    /// closed.
+    /// A client receives one frame, which may contain several messages, or notices that the
+    /// connection is closed.
     pub(super) fn deliver(&mut self, client: usize) -> Result<(), String> {
         let Some((_, wire)) = self.lines[client].clone() else { return Ok(()) };
         let frame = wire.borrow_mut().down.pop_front();

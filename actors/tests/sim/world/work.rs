@@ -1,4 +1,4 @@
-//! One thing of all that can happen, without anything going wrong that is not due.
+//! Performs one of the possible steps.
 
 use greenroom_actors::store::memory::LostAnswer;
 
@@ -6,7 +6,7 @@ use super::World;
 use crate::node::{Drained, Step};
 use crate::store::{Call, Fate, Way};
 
-/// What can happen.
+/// A possible step.
 enum Choice {
     Step(usize, Step),
     Call(usize, u64, Call, bool),
@@ -14,12 +14,12 @@ enum Choice {
     Tasks,
 }
 
-/// The longest that nothing is looked after, in ms: connections are swept meanwhile, or they would
-/// all be silent for too long.
+/// The longest jump in time, in ms. Connections must be swept in between, or they would all time
+/// out.
 const LONGEST_WAIT: u64 = 1000;
 
 impl World {
-    /// Lets one thing happen, if need be the next timer. False when there is none.
+    /// Performs one step, or else waits for the next timer. False if there is none.
     pub(super) fn work(&mut self) -> Result<bool, String> {
         self.poll()?;
         let now = self.clock.now();
@@ -75,7 +75,7 @@ impl World {
         Ok(true)
     }
 
-    /// Polls whatever waits, and takes note of who has ended.
+    /// Polls everything that waits, and removes nodes that have stopped.
     fn poll(&mut self) -> Result<(), String> {
         let now = self.clock.now();
         let mut over = Vec::new();
@@ -96,7 +96,7 @@ impl World {
         Ok(())
     }
 
-    /// Entities that have panicked have forgotten who is present.
+    /// Records the entities that have panicked.
     pub(super) fn mourn(&mut self) {
         for running in &mut self.nodes {
             for (entity, waits) in std::mem::take(&mut running.node.crashed) {
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    /// What becomes of a call that goes wrong.
+    /// How a call fails.
     fn cut_fate(&mut self, call: Call) -> Fate {
         match (call, self.rng.u8(..6)) {
             (Call::Commit, 0..2) => {
@@ -167,7 +167,7 @@ impl World {
         }
     }
 
-    /// A directory shard of some node looks for idle entities.
+    /// Sweeps a directory shard of a random node.
     pub(super) fn sweep(&mut self) {
         let shard = self.rng.usize(..self.sizes.workers);
         let now = self.clock.now();
