@@ -1,4 +1,5 @@
-//! The one place that wires: every part of a running server, and who knows whom.
+//! Wires the server together. This is the only place that knows all parts and how they are
+//! connected.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -39,12 +40,12 @@ mod threads;
 
 pub use listen::listen;
 
-/// How often to look whether the store is beyond help.
+/// How often to check whether the store can only be reopened by another process.
 const STORE_CHECK: Duration = Duration::from_secs(2);
 
-/// A server whose store is open and whose committer runs, and which serves nobody yet.
+/// A server whose store is open and whose committer runs, but which accepts no connections yet.
 ///
-/// It lives on the actix `System` of the thread that built it.
+/// It runs on the actix `System` of the thread that built it.
 pub struct App {
     config: Config,
     kinds: Kinds,
@@ -71,7 +72,7 @@ pub struct Running {
     database: Arc<SurrealStore>,
     workers: ServerHandle,
     shutdown: Shutdown,
-    /// The canary, and what wakes entities that were erasing.
+    /// The canary, and the task that wakes entities that were erasing.
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -79,11 +80,11 @@ impl App {
     /// Checks the configuration, starts the operators' listener, opens the store, takes its lease
     /// and starts the committer.
     ///
-    /// Opening a large store can take minutes. The operators' listener is up before that, so
-    /// whoever watches the process sees that it is alive and not ready.
+    /// Opening a large store can take minutes. The operators' listener starts before that, so that
+    /// monitoring sees a process that is alive and not ready.
     ///
     /// # Errors
-    /// What is wrong with the configuration, or what keeps the server from starting.
+    /// If the configuration is wrong, or the server cannot start.
     pub async fn build(mut config: Config) -> Result<Self, Failure> {
         if let Some(warning) =
             open_files::limit().and_then(|limit| open_files::fit(&mut config.socket, limit))
@@ -117,7 +118,7 @@ impl App {
         })
     }
 
-    /// Serves a page of one's own at `/` instead of the demo, for development.
+    /// Serves your own page at `/` instead of the demo, for development.
     #[must_use]
     pub fn with_page(self, page: StaticDir) -> Self {
         Self { page: Some(page), ..self }
@@ -128,7 +129,7 @@ impl App {
     /// store.
     ///
     /// # Errors
-    /// What keeps the server from starting, or from going on.
+    /// If the server cannot start or cannot continue.
     pub async fn run(
         self,
         listener: TcpListener,
@@ -140,7 +141,7 @@ impl App {
     /// Starts the worker threads, which accept connections from `listener`.
     ///
     /// # Errors
-    /// What keeps them from starting.
+    /// If they cannot start.
     pub fn start(self, listener: TcpListener) -> Result<Running, Failure> {
         let Self {
             config,
@@ -229,20 +230,20 @@ impl App {
 }
 
 impl Running {
-    /// Where clients connect.
+    /// The address that clients connect to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where `/live`, `/ready` and `/metrics` are, unless they are turned off.
+    /// The address of `/live`, `/ready` and `/metrics`, unless they are turned off.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(|(address, _)| *address)
     }
 
-    /// Serves until `shutdown` resolves or the server cannot go on, and stops.
+    /// Serves until `shutdown` resolves or the server cannot continue, and then stops it.
     ///
     /// # Errors
-    /// That the lease or the store was lost.
+    /// If the lease or the store was lost.
     pub async fn until(self, shutdown: impl Future<Output = &'static str>) -> Result<(), Failure> {
         let failed = tokio::select! {
             reason = shutdown => {
@@ -268,17 +269,17 @@ impl Running {
         }
         self.readiness.set(Readiness::not_ready("shutting down"));
         self.gate.shut();
-        // Only stop accepting for now. To stop the server here would end the worker threads, and
-        // with them the sessions that still wait for answers. Their connections have been taken
-        // over from the server, so it would not wait for them.
+        // Only stop accepting for now. Stopping the server here would end the worker threads and
+        // with them sessions that still wait for answers, because the server does not wait for
+        // connections that were taken over from it.
         self.workers.pause().await;
         let deadline = self
             .shutdown
             .drain(&self.config.drain, &self.directory, &self.journal, &self.gate)
             .await;
         self.workers.stop(false).await;
-        // Everything is on disk. Closing rewrites it in another form, which the next start can do
-        // just as well.
+        // Everything is on disk. Closing only moves it to its final place, which the next start can
+        // also do.
         if tokio::time::timeout_at(deadline, self.database.close()).await.is_err() {
             tracing::warn!("the store is not closed in time: the next start reads its log");
         }
@@ -318,15 +319,15 @@ async fn start_journal(
     Ok((journal, health))
 }
 
-/// The queue's length as it is at each scrape: a committer that hangs in a transaction could not
-/// tell it.
+/// Samples the queue's length at each scrape, because a committer that hangs in a transaction could
+/// not report it.
 fn sample_queue(exporter: &Exporter, journal: Journal) {
     let waiting = JOURNAL_QUEUE_OPS.gauge_with([]);
     #[expect(clippy::cast_precision_loss, reason = "a queue holds far fewer than 2^52 messages")]
     exporter.sample(move || waiting.set(journal.waiting() as f64));
 }
 
-/// Has the recorder fold what was observed, again and again.
+/// Runs the recorder's upkeep at regular intervals.
 fn keep_up(exporter: Exporter) {
     actix_rt::spawn(async move {
         let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
@@ -349,7 +350,8 @@ async fn lost_lease(mut health: watch::Receiver<Health>) -> String {
     }
 }
 
-/// Resolves when only another process can open the store again, so that a supervisor starts one.
+/// Resolves when the store can only be reopened by another process, which the supervisor will
+/// start.
 async fn dead_store(store: &SurrealStore) -> String {
     let mut ticks = tokio::time::interval(STORE_CHECK);
     loop {
@@ -360,7 +362,7 @@ async fn dead_store(store: &SurrealStore) -> String {
     }
 }
 
-/// Tokens, as sessions ask about them.
+/// Connects the [`Authenticator`] to the core.
 struct Tokens(Authenticator);
 
 impl Authenticate for Tokens {

@@ -40,35 +40,25 @@ pub use secret::{Secret, UnreadableFile, read_secret};
 pub use socket::SocketConfig;
 pub use store::{BadStoreUrl, StoreConfig, StoreUrl};
 
-/// Everything that an operator may set.
+/// Everything that an operator can configure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where browsers connect.
+    /// The address that clients connect to.
     #[serde(with = "units::required_listen")]
     pub listen: SocketAddr,
-    /// Worker threads; `None` (0) is one per core.
+    /// The number of worker threads; `None` (0) means one per core.
     #[serde(with = "units::number_or_zero")]
     pub workers: Option<NonZeroUsize>,
-    /// The listener for operators.
     pub metrics: MetricsConfig,
-    /// What is logged, and how.
     pub log: LogConfig,
-    /// Where the journal is kept.
     pub store: StoreConfig,
-    /// One client's connection.
     pub socket: SocketConfig,
-    /// Who may connect.
     pub auth: AuthConfig,
-    /// How much clients may ask for.
     pub limits: LimitsConfig,
-    /// Entities and their waking.
     pub directory: DirectoryConfig,
-    /// The queue to the disk.
     pub journal: JournalConfig,
-    /// Fan-out on each worker.
     pub relay: RelayConfig,
-    /// How the server stops.
     pub drain: DrainConfig,
     /// The kinds of entities by name. If there are none, `room` and `doc` exist.
     pub kinds: BTreeMap<String, KindConfig>,
@@ -117,10 +107,10 @@ impl Config {
             .map_or(1, NonZeroUsize::get)
     }
 
-    /// The kinds as the core knows them. Each call leaks their names.
+    /// Builds the kinds for the core. Each call leaks their names.
     ///
     /// # Errors
-    /// All kinds that cannot work, and why.
+    /// If some kinds cannot work: all of them, and why.
     pub fn kinds(&self) -> Result<Kinds, Problems> {
         let mut problems = Problems::default();
         let kinds = self.build_kinds(&mut problems);
@@ -144,15 +134,15 @@ impl Config {
         }
     }
 
-    /// Looks for everything that cannot work.
+    /// Checks all settings.
     ///
     /// # Errors
-    /// All that was found, not only the first.
+    /// Everything that is wrong, not only the first problem.
     pub fn validate(&self) -> Result<(), Problems> {
         let mut problems = Problems::default();
         let workers = self.workers.map_or(0, NonZeroUsize::get);
         problems.check(workers <= 1024, "workers", || {
-            format!("is {workers}, more than any machine has cores; use 0 for one per core")
+            format!("is {workers}, more than the cores of any machine; use 0 for one per core")
         });
         if self.metrics.listen == Some(self.listen) && self.listen.port() != 0 {
             problems.add(

@@ -1,5 +1,5 @@
 //! Wakes entities whose last life, or whose process, ended while they were erasing messages, so
-//! that they continue: it may be a long time before anybody else asks for them.
+//! that they continue: it may be a long time before a client uses them.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! `serve --static DIR`: a developer's own page, read from disk at each request.
+//! `serve --static DIR`: serves a developer's own page from disk.
 //!
-//! A request never leaves the directory: its path is decoded and checked segment by segment, and
-//! the file that it names, with every symbolic link followed, must lie inside.
+//! Requests cannot reach files outside the directory: the path is decoded and checked segment by
+//! segment, and the file must be inside after all symbolic links are resolved.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,21 +16,21 @@ use bytes::Bytes;
 use futures_util::stream;
 
 const INDEX: &str = "index.html";
-/// A file is read in pieces of this size, so that a large one takes no memory.
+/// Files are read in pieces of this size, so that a large one does not use much memory.
 const PIECE: usize = 64 * 1024;
 
 /// A directory that exists.
 #[derive(Debug, Clone)]
 pub struct StaticDir {
-    /// Canonical, so that what lies inside can be told by its beginning.
+    /// Canonical, so that paths inside start with it.
     root: PathBuf,
 }
 
-/// What a path names.
+/// What a path leads to.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
     File(PathBuf),
-    /// A directory asked for without its final slash: links relative to it would miss.
+    /// A directory without its final slash, with which relative links would be wrong.
     NoSlash,
 }
 
@@ -38,7 +38,7 @@ impl StaticDir {
     /// The directory at `path`.
     ///
     /// # Errors
-    /// If `path` is not a directory that can be read.
+    /// If `path` is not a readable directory.
     pub fn new(path: &Path) -> Result<Self, String> {
         let shown = path.display();
         let root = path.canonicalize().map_err(|error| {
@@ -52,12 +52,11 @@ impl StaticDir {
         Ok(Self { root })
     }
 
-    /// The directory.
     pub fn path(&self) -> &Path {
         &self.root
     }
 
-    /// What this directory has for a GET or HEAD request; `None` where it has nothing.
+    /// The response to a GET or HEAD request; `None` if there is no such file.
     pub(crate) async fn serve(&self, request: &HttpRequest) -> Option<HttpResponse> {
         let path = request.uri().path().to_owned();
         let directory = self.clone();
@@ -86,7 +85,7 @@ impl StaticDir {
         }
     }
 
-    /// `path` is that of the request's URL, percent-encoded.
+    /// `path` is the percent-encoded path of the request's URL.
     fn find(&self, path: &str) -> Option<Found> {
         let path = decode(path)?;
         let inside = path.strip_prefix('/')?;
@@ -109,7 +108,7 @@ impl StaticDir {
         index.is_file().then_some(Found::File(index))
     }
 
-    /// Where `path` leads, if it exists and leads nowhere outside.
+    /// The canonical form of `path`, if it exists and is inside the directory.
     fn inside(&self, path: &Path) -> Option<PathBuf> {
         path.canonicalize().ok().filter(|path| path.starts_with(&self.root))
     }
@@ -120,12 +119,12 @@ enum Opened {
     NoSlash,
 }
 
-/// Whether a segment is the name of a file that is meant to be seen: files such as `.env` are not.
+/// Whether a segment can be the name of a public file, which `.env` cannot.
 fn is_plain(segment: &str) -> bool {
     !segment.is_empty() && !segment.starts_with('.') && !segment.contains(['\\', '\0'])
 }
 
-/// `None` where it is not UTF-8, or a `%` stands alone.
+/// Decodes percent-encoding. `None` if the result is not UTF-8 or an escape is incomplete.
 fn decode(path: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut bytes = path.bytes();
@@ -146,7 +145,7 @@ fn next_piece(mut file: File) -> std::io::Result<Option<(Bytes, File)>> {
     Ok((!piece.is_empty()).then(|| (Bytes::from(piece), file)))
 }
 
-/// The first segment of the path has been found to be a name, so this stays on the same host.
+/// Redirects to the same host, because the first segment of the path is known to be a name.
 fn add_slash(request: &HttpRequest) -> HttpResponse {
     let uri = request.uri();
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -159,7 +158,7 @@ fn add_slash(request: &HttpRequest) -> HttpResponse {
     }
 }
 
-/// By the ending of the file's name.
+/// By the extension of the file's name.
 pub(crate) fn content_type(path: &str) -> &'static str {
     let ending = path.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
     match ending.as_deref() {
@@ -195,7 +194,7 @@ pub(crate) fn content_type(path: &str) -> &'static str {
 mod tests {
     use super::*;
 
-    /// A page with a file outside that a link points at.
+    /// A page, and a file outside it that a link points to.
     fn page() -> (tempfile::TempDir, StaticDir) {
         let home = tempfile::tempdir().unwrap();
         let root = home.path().join("page");

@@ -1,4 +1,4 @@
-//! What the configuration allows a connection and a session.
+//! The limits of connections and sessions, from the configuration.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,17 +10,16 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::metrics::Exporter;
 
-/// Connections that wait to be accepted.
+/// The number of connections that can wait to be accepted.
 const BACKLOG: i32 = 4096;
-/// Bytes that the system takes for a connection before it has sent them.
+/// The number of unsent bytes that the system accepts for a connection.
 #[cfg(target_os = "linux")]
 const NOT_SENT: u32 = 4 * 1024;
 
-/// Binds the address that the configuration names, so that connections can wait there while the
-/// store opens.
+/// Binds the configured address, so that connections can wait there while the store opens.
 ///
 /// # Errors
-/// When the address cannot be bound.
+/// If the address cannot be bound.
 pub fn listen(config: &Config) -> Result<TcpListener, Failure> {
     let address = config.listen;
     let send_buffer = config.socket.send_buffer_bytes;
@@ -33,11 +32,11 @@ pub fn listen(config: &Config) -> Result<TcpListener, Failure> {
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         if let Some(bytes) = send_buffer {
-            // Sockets that are accepted inherit it.
+            // Accepted sockets inherit this.
             socket.set_send_buffer_size(bytes.get())?;
         }
-        // So is this. Otherwise the system tells us that a slow client reads only after each third
-        // of that buffer.
+        // Accepted sockets inherit this too. Without it, a slow client's progress would only be
+        // visible after each third of that buffer.
         #[cfg(target_os = "linux")]
         socket.set_tcp_notsent_lowat(NOT_SENT)?;
         socket.bind(&address.into())?;

@@ -1,4 +1,4 @@
-//! The threads of a running server: the committer's, and the workers'.
+//! Starts the committer's thread and the worker threads.
 
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -18,17 +18,17 @@ use crate::worker::{self, Seed, Shared};
 use crate::ws::{self, Gate};
 use crate::{accept, http};
 
-/// tokio's timers count in these.
+/// The resolution of tokio's timers.
 const TIMER: Duration = Duration::from_millis(1);
-/// How long an HTTP connection without a request stays open.
+/// How long an idle HTTP connection stays open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// A way to wait for code that has a thread to itself.
+/// A way to pause for code that has its own thread.
 pub(super) fn pause_of_own_thread() -> Pause {
     Box::new(|length| {
         Box::pin(async move {
             if length < TIMER {
-                // There is nothing else on this thread to be held up.
+                // Blocking is fine, because nothing else runs on this thread.
                 std::thread::park_timeout(length);
             } else {
                 tokio::time::sleep(length).await;
@@ -37,7 +37,7 @@ pub(super) fn pause_of_own_thread() -> Pause {
     })
 }
 
-/// The committer has a thread of its own, so that no session waits for it and it for no session.
+/// Starts the committer on its own thread, so that it and the sessions do not wait for each other.
 pub(super) fn spawn_committer(committer: Committer) -> Result<(), Failure> {
     let failed =
         |error: std::io::Error| Failure::Runtime(format!("cannot start the committer: {error}"));
@@ -50,7 +50,7 @@ pub(super) fn spawn_committer(committer: Committer) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts the worker threads, which accept connections from `listener` at once.
+/// Starts the worker threads, which accept connections from `listener` immediately.
 pub(super) fn start_workers(
     config: &Config,
     listener: TcpListener,
@@ -67,9 +67,8 @@ pub(super) fn start_workers(
     let http_timeout = config.socket.http_timeout;
     let max_pending = accept::per_worker(config.socket.max_pending, workers);
     let factory = move || {
-        // Workers start one after the other, each on its own thread. One that is started again has
-        // lost its sessions' relay and its entities' directory: only the process as a whole can
-        // begin anew.
+        // Workers start one after the other, each on its own thread. A worker cannot be restarted,
+        // because its relay and its directory shard are lost, so the whole process must restart.
         let seed = seeds.lock().ok().and_then(|mut seeds| seeds.pop());
         let Some(seed) = seed else {
             tracing::error!(

@@ -198,7 +198,7 @@ fn every_algorithm_works_only_with_its_own_key() {
             );
         }
         assert_eq!(authenticate(&with_secret(), &good), Err(AuthError::WrongAlgorithm));
-        // The classic confusion: the public key, which everybody knows, used as an HMAC secret.
+        // The classic attack: the public key, which is not secret, used as an HMAC secret.
         let forged = Signer::secret(pair.public.as_bytes()).sign(&claims()).unwrap();
         assert_eq!(authenticate(&config, &forged), Err(AuthError::WrongAlgorithm));
     }

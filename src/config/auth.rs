@@ -1,4 +1,4 @@
-//! Who may connect.
+//! Authentication: whose tokens are accepted, and whether clients may connect without one.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,18 +9,17 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::units;
 use super::{Problems, Secret};
 
-/// Shortest HS256 secret: as long as the hash, which RFC 7518 asks for.
+/// The shortest HS256 secret: as long as the hash, as RFC 7518 requires.
 pub const MIN_SECRET_BYTES: usize = 32;
 
-/// Who may connect: whose tokens count, and whether clients may connect without one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
     /// Whether `connect` without a token is admitted.
     pub anonymous: Anonymous,
-    /// The secret of HS256 tokens.
+    /// For HS256 tokens.
     pub secret: Option<Secret>,
-    /// A file that holds the secret.
+    /// A file that contains the secret.
     pub secret_file: Option<PathBuf>,
     /// A public key in PEM, for tokens signed with `algorithm`.
     pub public_key_file: Option<PathBuf>,
@@ -28,14 +27,14 @@ pub struct AuthConfig {
     pub algorithm: Option<Algorithm>,
     /// A JSON Web Key Set; tokens name their key by `kid`.
     pub jwks_file: Option<PathBuf>,
-    /// What a token's `iss` must be.
+    /// The required `iss` of tokens.
     pub issuer: Option<String>,
-    /// What a token's `aud` must be or hold.
+    /// What the `aud` of tokens must be or contain.
     pub audience: Option<String>,
-    /// How much clocks may differ.
+    /// How far clocks may differ.
     #[serde(with = "units::duration")]
     pub leeway: Duration,
-    /// How long before its token expires a session is warned.
+    /// The time before the expiry of its token at which a session is warned.
     #[serde(with = "units::duration")]
     pub expiry_warning: Duration,
     /// Whether every token must expire.
@@ -61,8 +60,8 @@ impl Default for AuthConfig {
 }
 
 impl AuthConfig {
-    /// Whether `connect` without a token is admitted, and why. `others` is what else in the
-    /// configuration shows that not only this machine's user connects.
+    /// Whether `connect` without a token is admitted, and why. `others` names another setting that
+    /// suggests that clients connect from other machines.
     pub(super) fn admission(&self, others: Option<&str>) -> Admission {
         let (anonymous, why) = match self.anonymous {
             Anonymous::Yes => (true, "`auth.anonymous` is true".to_owned()),
@@ -72,7 +71,7 @@ impl AuthConfig {
                 match key.or(others.map(str::to_owned)) {
                     Some(sign) => (false, format!("`auth.anonymous` is \"auto\" and {sign}")),
                     None => {
-                        (true, "`auth.anonymous` is \"auto\", and nothing shows that others than this machine's user come here".to_owned())
+                        (true, "`auth.anonymous` is \"auto\", and nothing in the configuration suggests that clients connect from other machines".to_owned())
                     }
                 }
             }
@@ -80,7 +79,7 @@ impl AuthConfig {
         Admission { anonymous, why }
     }
 
-    /// The keys of the configuration that name a source of token keys.
+    /// The configuration keys that are set and name a source of token keys.
     fn key_sources(&self) -> Vec<&'static str> {
         let sources = [
             ("auth.secret", self.secret.is_some()),
@@ -133,7 +132,7 @@ impl AuthConfig {
                 );
             }
             (None, Some(_)) => {
-                problems.add("auth.algorithm", "is set without `auth.public_key_file`; a secret means HS256, and a key set says its own");
+                problems.add("auth.algorithm", "is set without `auth.public_key_file`; a secret implies HS256, and a key set names its own algorithms");
             }
             (Some(_), Some(Algorithm::HS256)) => {
                 problems.add(
@@ -156,13 +155,12 @@ impl AuthConfig {
 /// Whether clients may connect without a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
-    /// Whether they may.
     pub anonymous: bool,
-    /// Which keys of the configuration say so.
+    /// The configuration keys that decide this.
     pub why: String,
 }
 
-/// How a token is signed.
+/// The algorithm that signs tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Algorithm {
     /// HMAC with SHA-256.
@@ -182,12 +180,10 @@ pub enum Algorithm {
 /// Whether `connect` without a token is admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anonymous {
-    /// Only while nothing shows that others than this machine's user connect: `listen` is a loopback
+    /// Only while nothing suggests that clients connect from other machines: `listen` is a loopback
     /// address, and there is no key for tokens, no trusted proxy and no allowed origin.
     Auto,
-    /// Always.
     Yes,
-    /// Never.
     No,
 }
 

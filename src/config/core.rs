@@ -18,7 +18,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsConfig {
-    /// Where it listens; `None` (`""`) turns it off.
+    /// The address to listen on; `None` (`""`) turns the listener off.
     #[serde(with = "units::listen")]
     pub listen: Option<SocketAddr>,
 }
@@ -29,13 +29,12 @@ impl Default for MetricsConfig {
     }
 }
 
-/// What is logged, and how.
+/// Which lines are logged, and in which format.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// How lines look.
     pub format: LogFormat,
-    /// Which lines there are, in the syntax of `tracing`'s `EnvFilter`.
+    /// In the syntax of `tracing`'s `EnvFilter`.
     pub filter: String,
 }
 
@@ -62,19 +61,19 @@ impl LogConfig {
     }
 }
 
-/// Entities and their waking.
+/// Limits on entities in memory and on waking them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DirectoryConfig {
-    /// Entities loaded at once, over all workers.
+    /// The number of entities that can be loading, over all workers.
     pub cold_starts: usize,
-    /// Entities that may wait for their turn; more are refused with `overloaded`.
+    /// The number of entities that can be waiting to load; more are refused with `overloaded`.
     pub cold_start_queue: usize,
-    /// Entities in memory at once, over all workers; more are refused with `overloaded`.
+    /// The number of entities in memory, over all workers; more are refused with `overloaded`.
     pub max_awake: usize,
-    /// Messages that may wait for each worker's directory.
+    /// The capacity of each worker's directory queue, in messages.
     pub inbox: usize,
-    /// Messages that may wait for one entity.
+    /// The capacity of an entity's mailbox, in messages.
     pub entity_inbox: usize,
 }
 
@@ -104,14 +103,16 @@ impl DirectoryConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct JournalConfig {
-    /// Ops that may wait for the disk, over all entities; more are refused with `overloaded`.
+    /// The number of ops that can wait for the disk, over all entities; more are refused with
+    /// `overloaded`.
     pub queue_ops: usize,
-    /// Most ops in one transaction.
+    /// The maximum number of ops in one transaction.
     pub batch_ops: usize,
-    /// Most bytes of bodies in one transaction.
+    /// The maximum size of the bodies in one transaction.
     #[serde(with = "units::size")]
     pub batch_bytes: usize,
-    /// How long a transaction waits for more ops under load, at the most; zero for never.
+    /// The longest that a transaction waits for more ops under load; zero means that it never
+    /// waits.
     #[serde(with = "units::duration")]
     pub linger: Duration,
 }
@@ -137,7 +138,7 @@ impl JournalConfig {
         problems.at_least("journal.batch_bytes", self.batch_bytes, 64 * KIB);
         problems.check(self.linger <= MAX_LINGER, "journal.linger", || {
             format!(
-                "is {:?}; it must be at most {MAX_LINGER:?}, since everybody waits for it",
+                "is {:?}; it must be at most {MAX_LINGER:?}, since every op waits for it",
                 self.linger
             )
         });
@@ -154,10 +155,10 @@ impl JournalConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RelayConfig {
-    /// Messages that may wait for each worker's relay.
+    /// The capacity of each worker's relay queue, in messages.
     pub queue: usize,
-    /// How much of each worker's time subscriptions that had to pause may take to catch up, in
-    /// percent; 100 means all they can get.
+    /// The share of each worker's time for paused subscriptions that catch up, in percent; 100
+    /// means no limit.
     pub catch_up_percent: u32,
 }
 
@@ -182,13 +183,13 @@ impl RelayConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DrainConfig {
-    /// How long it takes at most.
+    /// The time limit for stopping.
     #[serde(with = "units::duration")]
     pub deadline: Duration,
-    /// When the first clients are asked to reconnect: how long a restart takes.
+    /// After this time the first clients are asked to reconnect; about as long as a restart takes.
     #[serde(with = "units::duration")]
     pub reconnect_after: Duration,
-    /// The time after that over which clients are asked to spread their reconnects.
+    /// The period after that over which reconnects are spread.
     #[serde(with = "units::duration")]
     pub reconnect_spread: Duration,
 }

@@ -1,21 +1,20 @@
-//! Values that arrive as text: from environment variables and from flags.
+//! Values given as text, in environment variables and flags.
 
 use figment::value::{Dict, Map, Value};
 use figment::{Error, Metadata, Profile, Provider};
 
 use super::{Config, kinds};
 
-/// What the variables' names start with.
+/// The prefix of the variables' names.
 pub const PREFIX: &str = "GREENROOM_";
 
-/// Names the file of the configuration, as `--config` does.
+/// The variable that names the configuration file, as `--config` does.
 pub const FILE_VARIABLE: &str = "GREENROOM_CONFIG";
 
-/// Variables that are not keys and are read elsewhere: the tests' data, and the path of the
-/// configuration file.
+/// Variables that are read elsewhere: the tests' data, and the path of the configuration file.
 const NOT_KEYS: [&str; 2] = ["DATA", "CONFIG"];
 
-/// Keys with values as text, and where each came from.
+/// Keys with their values as text, and the source of each.
 #[derive(Debug, Clone, Default)]
 pub struct TextLayer {
     name: &'static str,
@@ -41,11 +40,11 @@ impl TextLayer {
         Self { name: "command line", entries: flags.into_iter().map(entry).collect() }
     }
 
-    /// The environment, and the names of variables that look like ours but are not keys.
+    /// The environment, and the names of variables that have the prefix but are not keys.
     ///
-    /// `__` separates a key's parts. Names with one part count only when they are keys at the top:
-    /// in a cluster, a service called `greenroom` puts `GREENROOM_PORT`, `GREENROOM_SERVICE_HOST`
-    /// and the like into every container.
+    /// `__` separates a key's parts. Names with one part only count if they are top-level keys: in
+    /// a cluster, a service called `greenroom` adds `GREENROOM_PORT`, `GREENROOM_SERVICE_HOST` and
+    /// others to every container.
     pub fn environment(
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> (Self, Vec<String>) {
@@ -65,7 +64,7 @@ impl TextLayer {
                 ignored.push(name);
             }
         }
-        // Sorted, so that the outcome does not depend on the order of the environment.
+        // Sorted, so that the result does not depend on the order of the environment.
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         ignored.sort();
         (Self { name: "environment", entries }, ignored)
@@ -92,7 +91,7 @@ impl Provider for TextLayer {
     }
 }
 
-/// What orchestrators add for a service called `greenroom` or `greenroom-…`.
+/// Whether orchestrators add this variable for a service called `greenroom` or `greenroom-…`.
 fn is_service_link(key: &str) -> bool {
     key == "PORT"
         || key.starts_with("PORT_")
@@ -121,7 +120,7 @@ fn typed(known: &Value, kind: &Value, path: &[String], text: &str) -> Value {
             .collect::<Vec<_>>()
             .into(),
         Some(Value::Array(..)) => parsed(),
-        // Strings, and what is absent by default, all of which are strings too.
+        // Strings, and keys without a default, all of which are strings too.
         _ => Value::from(text),
     }
 }

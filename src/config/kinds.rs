@@ -1,8 +1,8 @@
-//! The kinds of entities: from `[kinds.NAME]` to a [`Kind`].
+//! Builds a [`Kind`] from each `[kinds.NAME]`.
 //!
-//! The settings, their defaults and what the core needs of them are in
-//! [`greenroom_actors::kind`] and [`greenroom_actors::behaviour`]. Here is how they are read from
-//! one table, and what they need besides in a server.
+//! The settings, their defaults and the core's checks are in [`greenroom_actors::kind`] and
+//! [`greenroom_actors::behaviour`]. This module reads them from one table and adds the server's
+//! checks.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use super::load::Reader;
 use super::units::Bytes;
 use super::{Problems, SocketConfig};
 
-/// The key that says which behaviour a kind has.
+/// The key for a kind's behaviour.
 const BEHAVIOUR: &str = "behaviour";
 
 /// One kind: `[kinds.NAME]`.
 ///
-/// [`load`](super::load) reads it with [`read`], which finds keys that do not belong there and says
-/// which key is wrong; serde alone does neither for flattened structs.
+/// [`load`](super::load) reads it with [`read`], which reports unknown keys and names the key that
+/// is wrong; serde alone does neither for flattened structs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KindConfig {
     /// The key `behaviour`, and the settings of that behaviour.
@@ -34,7 +34,7 @@ pub struct KindConfig {
 }
 
 impl KindConfig {
-    /// A kind with the default of every setting.
+    /// A kind with default settings.
     pub fn new(behaviour: BehaviourName) -> Self {
         Self { behaviour: behaviour.with_defaults(), settings: Settings::default() }
     }
@@ -48,7 +48,8 @@ pub(super) fn default_kinds() -> BTreeMap<String, KindConfig> {
     ])
 }
 
-/// The kinds as the core knows them. Problems are added, and the kinds that have some left out.
+/// Builds the kinds for the core. Kinds with problems are left out, and the problems are added to
+/// `problems`.
 ///
 /// The names are leaked: they are labels of metrics, and kinds live as long as the program.
 pub(super) fn build(
@@ -68,20 +69,20 @@ pub(super) fn build(
     Kinds::new(built)
 }
 
-/// Notes what would keep a kind from working in a server with such sockets, and durations that
-/// are no use to anybody. What the core needs is checked by [`Kind::new`].
+/// Reports settings with which a kind could not work together with the socket's, and unreasonable
+/// durations. [`Kind::new`] checks what the core needs.
 fn check(path: &str, kind: &Settings, socket: &SocketConfig, problems: &mut Problems) {
     let key = |field: &str| format!("{path}.{field}");
     problems.check(kind.max_body_bytes < socket.max_message_bytes, &key("max_body_bytes"), || {
         format!(
-            "is {}, but a message of `socket.max_message_bytes` ({}) has to hold the body and what is around it",
+            "is {}, but a message of `socket.max_message_bytes` ({}) must have space for the body and its envelope",
             Bytes(kind.max_body_bytes),
             Bytes(socket.max_message_bytes)
         )
     });
     problems.check(kind.dedupe_ops >= socket.max_in_flight, &key("dedupe_ops"), || {
         format!(
-            "is {}, below `socket.max_in_flight` ({}): a client could not learn after a reconnect what became of its ops",
+            "is {}, below `socket.max_in_flight` ({}): after a reconnect, a client could not learn the outcomes of its ops",
             kind.dedupe_ops, socket.max_in_flight
         )
     });
@@ -92,7 +93,7 @@ fn check(path: &str, kind: &Settings, socket: &SocketConfig, problems: &mut Prob
     problems.within(key("idle_timeout"), kind.idle_timeout, second, 86400 * second);
 }
 
-/// Every key that some kind may have, but for `behaviour`, with its default.
+/// All keys of all kinds except `behaviour`, with their defaults.
 pub(super) fn defaults() -> Dict {
     let mut all = table_of(&Settings::default());
     for behaviour in BehaviourName::ALL {
@@ -113,8 +114,8 @@ fn table_of<T: Serialize>(settings: &T) -> Dict {
     value.into_dict().expect("a struct becomes a table")
 }
 
-/// Reads the kinds in `tables`, the value of the key `kinds`. What is wrong is noted, and a default
-/// stands in for it, so that the rest can be checked.
+/// Reads the kinds in `tables`, the value of the key `kinds`. Wrong values are reported and
+/// replaced by defaults, so that the rest can be checked.
 pub(super) fn read(tables: Value, reader: &mut Reader<'_>) -> BTreeMap<String, KindConfig> {
     #[derive(Default, Deserialize)]
     struct Tables {
@@ -133,7 +134,7 @@ pub(super) fn read(tables: Value, reader: &mut Reader<'_>) -> BTreeMap<String, K
         .collect()
 }
 
-/// Reads the behaviour of a kind, with its own settings.
+/// Reads a kind's behaviour with its settings.
 fn read_behaviour(path: &str, table: &Dict, reader: &mut Reader<'_>) -> BehaviourConfig {
     #[derive(Deserialize)]
     struct Named {
@@ -142,7 +143,7 @@ fn read_behaviour(path: &str, table: &Dict, reader: &mut Reader<'_>) -> Behaviou
 
     let stand_in = BehaviourName::Room.with_defaults();
     let Some(name) = table.get(BEHAVIOUR) else {
-        // It may be there and misspelt.
+        // An unknown key may be a misspelt `behaviour`, and is reported elsewhere.
         if unknown(table).is_empty() {
             let what = "is not set; write \"room\" or \"document\"";
             reader.add(format!("{path}.{BEHAVIOUR}"), what);
@@ -168,7 +169,7 @@ fn read_behaviour(path: &str, table: &Dict, reader: &mut Reader<'_>) -> Behaviou
     read.unwrap_or(stand_in)
 }
 
-/// Reads the settings that every kind has, and notes keys that no kind has.
+/// Reads the settings that every kind has, and reports keys that no kind has.
 fn read_common(path: &str, table: &Dict, reader: &mut Reader<'_>) -> Settings {
     let known = defaults();
     let known: Vec<_> = [BEHAVIOUR].into_iter().chain(known.keys().map(String::as_str)).collect();
@@ -185,7 +186,7 @@ fn unknown(table: &Dict) -> Vec<&String> {
     table.keys().filter(|key| *key != BEHAVIOUR && !known.contains_key(*key)).collect()
 }
 
-/// The values in `table` whose keys `keys` has.
+/// The values in `table` whose keys are in `keys`.
 fn part_of(table: &Dict, keys: &Dict) -> Dict {
     table
         .iter()

@@ -1,4 +1,4 @@
-//! How much clients may ask for.
+//! Rate limits, and limits per user and address.
 
 use std::time::Duration;
 
@@ -9,54 +9,47 @@ use serde::{Deserialize, Serialize};
 use super::units::{self, Bytes, KIB, MIB};
 use super::{Problems, SocketConfig};
 
-/// Rates are token buckets: a number of tokens a second, and a burst after a rest. An entity's own
-/// rate belongs to its kind.
+/// Rates are token buckets: a number of tokens per second, and a burst. An entity's own rate is a
+/// setting of its kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
-    /// Requests a second on one connection.
+    /// Requests per second on one connection.
     pub requests_per_second: u32,
-    /// Requests in one burst on one connection.
     pub requests_burst: u32,
-    /// Bytes a second on one connection.
+    /// Bytes per second on one connection.
     #[serde(with = "units::size")]
     pub bytes_per_second: usize,
-    /// Bytes in one burst on one connection.
     #[serde(with = "units::size")]
     pub bytes_burst: usize,
-    /// Requests a second of one user, over all its connections to this node.
+    /// Requests per second of one user, over all its connections to this node.
     pub user_requests_per_second: u32,
-    /// Requests in one burst of one user.
     pub user_requests_burst: u32,
-    /// Requests a second of all anonymous users of one address, since they choose their own names.
+    /// Requests per second of all anonymous users of one address together, since they choose their
+    /// own names.
     pub anonymous_requests_per_second: u32,
-    /// Requests in one burst of them.
     pub anonymous_requests_burst: u32,
-    /// Entities that one user may wake a second.
+    /// Entities that one user may wake per second.
     pub user_wakes_per_second: u32,
-    /// Entities that one user may wake in one burst.
     pub user_wakes_burst: u32,
-    /// Entities that one user may keep awake at once.
+    /// Entities that one user may keep awake.
     pub user_awake: usize,
-    /// Entities that all users of one address may wake a second.
+    /// Entities that all users of one address together may wake per second.
     pub address_wakes_per_second: u32,
-    /// Entities that they may wake in one burst.
     pub address_wakes_burst: u32,
-    /// Entities that they may keep awake at once.
+    /// Entities that all users of one address together may keep awake.
     pub address_awake: usize,
-    /// New connections a second from one address.
+    /// New connections per second from one address.
     pub connections_per_address_per_second: u32,
-    /// New connections in one burst from one address.
     pub connections_per_address_burst: u32,
-    /// Connections at once from one address; 0 is no limit.
+    /// Open connections from one address; 0 means no limit.
     pub connections_per_address: usize,
-    /// Messages within `abuse_window` that a client sends although it was told to wait, after which
-    /// its connection is closed.
+    /// The number of messages within `abuse_window`, sent although the client was told to wait,
+    /// after which its connection is closed.
     pub abuse_after: u32,
-    /// How long these are remembered.
     #[serde(with = "units::duration")]
     pub abuse_window: Duration,
-    /// Proxies whose `X-Forwarded-For` is believed, as networks.
+    /// The networks of proxies whose `X-Forwarded-For` is trusted.
     #[serde(with = "units::networks")]
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -100,7 +93,7 @@ impl LimitsConfig {
         Rate::new(narrow(self.bytes_per_second), narrow(self.bytes_burst))
     }
 
-    /// What one user may do.
+    /// The limits of one user.
     pub fn user(&self) -> Allowance {
         Allowance {
             requests: Rate::new(self.user_requests_per_second, self.user_requests_burst),
@@ -109,7 +102,7 @@ impl LimitsConfig {
         }
     }
 
-    /// What all sessions of an address may wake together, and what its anonymous users may ask for.
+    /// The limits of all sessions of an address; `requests` applies to its anonymous users.
     pub fn address(&self) -> Allowance {
         Allowance {
             requests: Rate::new(self.anonymous_requests_per_second, self.anonymous_requests_burst),

@@ -1,4 +1,4 @@
-//! From the file, the environment and the command line to a [`Config`].
+//! Loads a [`Config`] from the file, the environment and the command line.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -15,10 +15,10 @@ use super::environment::{FILE_VARIABLE, PREFIX, TextLayer};
 use super::secret::read_text;
 use super::{Config, UnreadableFile, kinds};
 
-/// The file that is read when it exists and no other is named.
+/// The file that is read if it exists and no other is named.
 pub const DEFAULT_FILE: &str = "greenroom.toml";
 
-/// What the command line says about the configuration.
+/// The configuration flags of the command line.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     /// The file to read, which must exist.
@@ -27,33 +27,30 @@ pub struct Overrides {
     pub flags: Vec<(&'static str, &'static str, String)>,
 }
 
-/// A configuration that passed every check.
+/// A configuration with its sources.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// What it says.
     pub config: Config,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
-    /// Environment variables that start with `GREENROOM_` and are not keys: worth a warning.
+    /// Environment variables that start with `GREENROOM_` but are not keys, for a warning.
     pub ignored: Vec<String>,
 }
 
-/// Why there is no configuration.
+/// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Its file cannot be read.
     Unreadable(#[source] UnreadableFile),
-    /// An environment variable of ours holds something else than text.
+    /// An environment variable with our prefix is not UTF-8.
     NotUtf8 {
-        /// Its name.
         variable: String,
     },
-    /// Everything that was found wrong, in the order in which it was found.
+    /// Everything that is wrong, in the order in which it was found.
     Refused(Vec<String>),
 }
 
 impl ConfigError {
-    /// The single reasons, each of which stands by itself.
+    /// The separate reasons.
     pub fn reasons(&self) -> Vec<String> {
         match self {
             Self::Unreadable(error) => vec![error.to_string()],
@@ -77,16 +74,16 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// All that can be said of a configuration at once.
+/// A configuration and everything that is wrong with it.
 #[derive(Debug)]
 pub struct Survey {
-    /// What it says, without the values that cannot be read. `None` if nothing can be read.
+    /// With defaults for the values that cannot be read. `None` if nothing can be read.
     pub loaded: Option<Loaded>,
     /// Everything that is wrong, in the order in which it was found.
     pub problems: Vec<Found>,
 }
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// The key, with dots; empty if it is about the configuration as a whole.
@@ -95,11 +92,11 @@ pub struct Found {
     pub text: String,
 }
 
-/// The most values that are set aside to read the rest. A file with more of them is not a file of
-/// ours.
+/// The maximum number of wrong values that are set aside to read the rest. A file with more is not
+/// a Greenroom configuration.
 const MOST_SET_ASIDE: usize = 100;
 
-/// Reads the configuration. Only this function and [`survey`] look at the environment.
+/// Loads the configuration. Only this function and [`survey`] read the environment.
 ///
 /// # Errors
 /// Everything that is wrong, each with its key, where it was set, and what would be right.
@@ -107,7 +104,7 @@ pub fn load(overrides: &Overrides) -> Result<Loaded, ConfigError> {
     load_from(overrides, Path::new("."), std::env::vars_os())
 }
 
-/// Reads the configuration, and says all that is wrong with it.
+/// Loads the configuration, with everything that is wrong with it.
 pub fn survey(overrides: &Overrides) -> Survey {
     match read(overrides, Path::new("."), std::env::vars_os()) {
         Ok(sources) => Survey::of(sources),
@@ -119,7 +116,7 @@ pub fn survey(overrides: &Overrides) -> Survey {
     }
 }
 
-/// As [`load`], with a directory for the default file and an environment of the caller's.
+/// Like [`load`], with the default file's directory and the environment as arguments.
 pub(super) fn load_from(
     overrides: &Overrides,
     directory: &Path,
@@ -141,7 +138,7 @@ impl Survey {
                 return Self { loaded: None, problems: reader.found };
             }
         };
-        // Which keys a kind may have depends on its behaviour, so kinds are read one by one.
+        // The keys of a kind depend on its behaviour, so kinds are read one by one.
         let tables = values.remove("kinds");
         let Some(mut config) = reader.read::<Config>("", values) else {
             return Self { loaded: None, problems: reader.found };
@@ -156,10 +153,8 @@ impl Survey {
         Self { loaded: Some(loaded), problems: reader.found }
     }
 
-    /// The configuration, if nothing is wrong with it.
-    ///
     /// # Errors
-    /// Everything that is wrong.
+    /// If anything is wrong.
     pub fn into_result(self) -> Result<Loaded, ConfigError> {
         match self.loaded {
             Some(loaded) if self.problems.is_empty() => Ok(loaded),
@@ -170,17 +165,18 @@ impl Survey {
     }
 }
 
-/// Reads tables, and notes what is wrong with their values and where these were set.
+/// Reads tables, and records wrong values and where they were set.
 pub(super) struct Reader<'a> {
     figment: &'a Figment,
     found: Vec<Found>,
 }
 
 impl Reader<'_> {
-    /// Reads `values`, which are the table `path` or a part of it; an empty path is the whole file.
+    /// Reads `values`, which are the table `path` or a part of it; an empty path means the whole
+    /// file.
     ///
-    /// One value that cannot be read hides the others: each is noted and set aside, and the rest
-    /// read again. Returns `None` if nothing can be read.
+    /// A value that cannot be read hides the others, so each is recorded and set aside, and the
+    /// rest is read again. Returns `None` if nothing can be read.
     pub(super) fn read<T: DeserializeOwned>(&mut self, path: &str, mut values: Dict) -> Option<T> {
         loop {
             let errors = match Value::from(values.clone()).deserialize::<T>() {
@@ -198,7 +194,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Notes that the value of `key` cannot be read or cannot work.
+    /// Records that the value of `key` cannot be read or cannot work.
     pub(super) fn add(&mut self, key: String, what: &str) {
         let text = match origin(self.figment, &key) {
             Some(origin) if !origin.is_empty() => format!("`{key}` {what} (set in {origin})"),
@@ -207,7 +203,7 @@ impl Reader<'_> {
         self.found.push(Found { key, text });
     }
 
-    /// Notes an error in the table `path`. Returns the key within that table.
+    /// Records an error in the table `path`. Returns the key within that table.
     fn note(&mut self, path: &str, error: &figment::Error) -> String {
         let (key, what) = explain(error);
         if key.is_empty() && path.is_empty() {
@@ -221,12 +217,12 @@ impl Reader<'_> {
         key
     }
 
-    /// Notes values that cannot work, unless a value that cannot be read is the cause.
+    /// Records values that cannot work, unless a value that cannot be read is the cause.
     fn add_problems(&mut self, problems: &Problems) {
         let known: Vec<_> = self.found.iter().map(|found| found.key.clone()).collect();
         let table =
             |key: &str| key.rsplit_once('.').map_or(String::new(), |(table, _)| table.to_owned());
-        // What was set aside, or is misspelt, may be missed now.
+        // A key may seem to be missing because its value was set aside or it is misspelt.
         let missed = |problem: &Problem| {
             problem.value == ValueIs::NotSet
                 && known.iter().any(|known| table(known) == table(&problem.key))
@@ -239,8 +235,8 @@ impl Reader<'_> {
     }
 }
 
-/// Removes the value at `key`, or else the nearest value that contains that place. Returns whether
-/// there was one.
+/// Removes the value at `key`, or the nearest value that contains it. Returns whether there was
+/// one.
 fn remove(values: &mut Dict, key: &str) -> bool {
     let Some((first, rest)) = key.split_once('.') else { return values.remove(key).is_some() };
     if let Some(Value::Dict(_, inner)) = values.get_mut(first)
@@ -251,12 +247,12 @@ fn remove(values: &mut Dict, key: &str) -> bool {
     values.remove(first).is_some()
 }
 
-/// Everything that says something about the configuration, with the later winning.
+/// The sources of the configuration, merged; later ones override earlier ones.
 struct Sources {
     figment: Figment,
     /// The file that was read, if any.
     file: Option<PathBuf>,
-    /// Environment variables that look like keys and are not.
+    /// Environment variables with our prefix that are not keys.
     ignored: Vec<String>,
 }
 
@@ -277,7 +273,8 @@ fn read(
     Ok(Sources { figment, file, ignored })
 }
 
-/// The file that the command line names, else the environment, else the usual one if it exists.
+/// The file that the command line names, or else the environment, or else the default file if it
+/// exists.
 fn find_file(
     overrides: &Overrides,
     directory: &Path,
@@ -290,7 +287,7 @@ fn find_file(
     })
 }
 
-/// The variables that are ours, as text.
+/// The variables with our prefix, as text.
 fn as_text(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Vec<(String, String)>, ConfigError> {
@@ -305,8 +302,7 @@ fn as_text(
     .collect()
 }
 
-/// The text of a file. It is read here, since figment would take a file that cannot be read for an
-/// empty one.
+/// The text of a file. It is read here because figment treats an unreadable file as empty.
 struct FileText {
     path: PathBuf,
     text: String,
@@ -335,7 +331,6 @@ impl Provider for FileText {
     }
 }
 
-/// Where `key` was set.
 fn origin(figment: &Figment, key: &str) -> Option<String> {
     let metadata = figment.find_metadata(key)?;
     Some(match &metadata.source {
@@ -344,12 +339,12 @@ fn origin(figment: &Figment, key: &str) -> Option<String> {
     })
 }
 
-/// The key of a value that cannot be read, and what is wrong with it, in our words.
+/// The key of a value that cannot be read, and a readable message.
 fn explain(error: &figment::Error) -> (String, String) {
     let key = error.path.join(".");
     match &error.kind {
         Kind::UnknownField(field, known) => {
-            // It depends on the position of the key whether the path ends with it.
+            // Whether the path ends with the key depends on the key's position.
             let key = if error.path.last() == Some(field) { key } else { join(&key, field) };
             let what = if known.is_empty() {
                 "is not a key".to_owned()
@@ -375,7 +370,7 @@ fn join(path: &str, field: &str) -> String {
     if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
 }
 
-/// What the value is, unless it may be a secret.
+/// Describes the value, unless it may be a secret.
 fn shown(key: &str, actual: &Actual) -> String {
     if key.ends_with("secret") || key.ends_with("password") {
         return "of another type".to_owned();

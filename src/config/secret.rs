@@ -1,22 +1,20 @@
-//! Secrets, which no log line shows, and the files that hold them.
+//! Secrets, which are never logged, and the files that contain them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// A password or key. Neither `Debug` nor serialization shows it.
+/// A password or key. `Debug` and serialization hide it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps `text` secret.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -34,13 +32,11 @@ impl Serialize for Secret {
     }
 }
 
-/// A file that the configuration names cannot be read.
+/// A file named in the configuration cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read `{}`: {source}", path.display())]
 pub struct UnreadableFile {
-    /// Which file.
     pub path: PathBuf,
-    /// What the system says.
     pub source: std::io::Error,
 }
 

@@ -1,4 +1,4 @@
-//! One client's connection.
+//! Limits and timeouts of client connections.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -9,65 +9,64 @@ use super::Problems;
 use super::units::{self, Bytes, KIB, MIB};
 use crate::origin::OriginPolicy;
 
-/// One client's connection, and how many there may be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SocketConfig {
-    /// Connections at once; more are answered with HTTP 503.
+    /// The number of open WebSocket connections; more are refused with HTTP 503.
     pub max_connections: usize,
-    /// Connections at once that are not WebSockets, or not yet; more wait to be accepted.
+    /// The number of open connections that are not WebSockets, or not yet; more wait to be
+    /// accepted.
     pub max_pending: usize,
-    /// Largest message a client may send.
+    /// The largest message that a client may send.
     #[serde(with = "units::size")]
     pub max_message_bytes: usize,
-    /// Largest frame a client may send.
+    /// The largest frame that a client may send.
     #[serde(with = "units::size")]
     pub max_frame_bytes: usize,
-    /// How long a client may take to send `connect`.
+    /// The time that a client has to send `connect`.
     #[serde(with = "units::duration")]
     pub connect_timeout: Duration,
-    /// How long a client may take to send the HTTP request.
+    /// The time that a client has to send the HTTP request.
     #[serde(with = "units::duration")]
     pub handshake_timeout: Duration,
-    /// How long a connection may last before it becomes a WebSocket, or if it never does.
+    /// The lifetime of a connection that has not become a WebSocket.
     #[serde(with = "units::duration")]
     pub http_timeout: Duration,
-    /// How often the server pings.
+    /// The silence after which the server pings a client.
     #[serde(with = "units::duration")]
     pub ping_interval: Duration,
-    /// How long a client may send nothing, not even a pong.
+    /// The silence, without even a pong, after which a connection is closed.
     #[serde(with = "units::duration")]
     pub idle_timeout: Duration,
-    /// How long a client may read nothing although something waits for it.
+    /// How long a client may read too little while data waits for it.
     #[serde(with = "units::duration")]
     pub write_timeout: Duration,
-    /// Bytes that it must read in that time, or everything that waits for it if that is less.
+    /// The number of bytes that it must read in that time, or all that waits for it if that is
+    /// less.
     #[serde(with = "units::size")]
     pub write_min_bytes: usize,
-    /// Bytes that may wait for one client before its subscriptions' policies set in.
+    /// The size of one client's outbox at which its subscriptions' policies apply.
     #[serde(with = "units::size")]
     pub outbox_bytes: usize,
-    /// Bytes that the system may hold for one client that does not take them; `None` (0) leaves
-    /// that to the system.
+    /// The size of the system's send buffer for one client; `None` (0) means the system's default.
     #[serde(with = "units::size_or_zero")]
     pub send_buffer_bytes: Option<NonZeroUsize>,
-    /// Bytes that may wait for all clients together, before large answers are refused and events
-    /// pause sooner.
+    /// The total size of all outboxes at which large answers are refused and events pause sooner.
     #[serde(with = "units::size")]
     pub total_outbox_bytes: usize,
-    /// How long a session whose connection was lost can be resumed; zero for never.
+    /// How long a session can be resumed after its connection was lost; zero means never.
     #[serde(with = "units::duration")]
     pub resume_window: Duration,
-    /// How long its presence lasts meanwhile.
+    /// How long its presence lasts in the meantime.
     #[serde(with = "units::duration")]
     pub presence_grace: Duration,
-    /// Lost sessions that are kept at once; beyond them the one that was lost first is dropped.
+    /// The number of lost sessions that are kept; beyond it the oldest is dropped.
     pub max_parked: usize,
-    /// Subscriptions of one session.
+    /// The number of subscriptions of one session.
     pub max_subscriptions: usize,
-    /// Requests of one session that may wait for their answers.
+    /// The number of unanswered requests of one session.
     pub max_in_flight: usize,
-    /// Web pages that may connect; empty means those of the same host, `"*"` means all.
+    /// The origins of web pages that may connect; empty means the same host, `"*"` means all.
     pub allowed_origins: Vec<String>,
 }
 
@@ -124,7 +123,7 @@ impl SocketConfig {
         problems.within("socket.http_timeout", self.http_timeout, second, hour);
         problems.check(self.http_timeout >= self.handshake_timeout, "socket.http_timeout", || {
             let [http, handshake] = [self.http_timeout, self.handshake_timeout].map(humantime::format_duration);
-            format!("is {http}, below `socket.handshake_timeout` ({handshake}): no handshake could take as long as it may")
+            format!("is {http}, below `socket.handshake_timeout` ({handshake}): a handshake could not use its full time")
         });
         problems.within("socket.ping_interval", self.ping_interval, second, hour);
         problems.within("socket.idle_timeout", self.idle_timeout, second, 2 * hour);

@@ -1,4 +1,4 @@
-//! Where the journal is kept.
+//! Where the journal is stored.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,28 +8,26 @@ use serde::{Deserialize, Serialize};
 use super::units;
 use super::{Problems, Secret, UnreadableFile, read_secret};
 
-/// Where the journal is kept: in this process, or by a SurrealDB server.
+/// The store: embedded in this process, or a SurrealDB server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
     /// `surrealkv://PATH`, `memory`, `ws://HOST:PORT` or `wss://HOST:PORT`.
     pub url: String,
-    /// When the embedded engine flushes to the disk: only `every` commit keeps the promise.
+    /// When the embedded engine flushes to the disk. Only `every` keeps the promise that
+    /// acknowledged ops are durable.
     pub sync: Sync,
-    /// The user on a server.
+    /// The user of a SurrealDB server.
     pub username: Option<String>,
-    /// The user's password.
     pub password: Option<Secret>,
-    /// A file that holds the password.
+    /// A file that contains the password.
     pub password_file: Option<PathBuf>,
-    /// SurrealDB's namespace.
     pub namespace: String,
-    /// SurrealDB's database.
     pub database: String,
     /// How long one transaction may take before its outcome counts as unknown.
     #[serde(with = "units::duration")]
     pub timeout: Duration,
-    /// Threads of the database's own runtime.
+    /// The number of threads of the database's own runtime.
     pub threads: usize,
 }
 
@@ -37,7 +35,7 @@ pub struct StoreConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sync {
-    /// With every commit: what is acknowledged is on disk.
+    /// With every commit.
     Every,
 }
 
@@ -57,26 +55,26 @@ impl Default for StoreConfig {
     }
 }
 
-/// What `store.url` says.
+/// A parsed `store.url`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// The embedded engine, in this directory.
     SurrealKv(PathBuf),
-    /// In memory, gone with the process.
+    /// In memory, lost when the process ends.
     Memory,
     /// A server: the URL as written, which starts with `ws://` or `wss://`.
     Server(String),
 }
 
-/// What is wrong with `store.url`, to be read after the key.
+/// What is wrong with `store.url`; continues the sentence after the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadStoreUrl {
-    /// It names a user, and maybe a password.
+    /// The URL contains a user name, and perhaps a password.
     #[error(
         "holds credentials; put them into `store.username` and `store.password_file`, where no log shows them"
     )]
     Credentials,
-    /// It is not one of the forms that there are.
+    /// The URL has none of the known forms.
     #[error(
         "is `{0}`; write \"surrealkv://DIRECTORY\", \"memory\", \"ws://HOST:PORT\" or \"wss://HOST:PORT\", such as \"surrealkv://./data\""
     )]
@@ -84,10 +82,10 @@ pub enum BadStoreUrl {
 }
 
 impl StoreConfig {
-    /// Takes `url` apart.
+    /// Parses `url`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// If it is not valid.
     pub fn target(&self) -> Result<StoreUrl, BadStoreUrl> {
         let url = self.url.as_str();
         if url == "memory" {
@@ -131,7 +129,7 @@ impl StoreConfig {
         let has_password = self.password.is_some() || self.password_file.is_some();
         if self.username.is_some() != has_password {
             let key = if has_password { "store.username" } else { "store.password_file" };
-            problems.not_set(key, "a user and a password come together");
+            problems.not_set(key, "a user name and a password must be set together");
         }
         if self.username.is_some()
             && matches!(target, Ok(StoreUrl::SurrealKv(_) | StoreUrl::Memory))

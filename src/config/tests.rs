@@ -50,7 +50,7 @@ impl Setup {
         self.config().kinds().unwrap()
     }
 
-    /// The messages, less the path of the temporary directory.
+    /// The messages without the path of the temporary directory.
     fn errors(&self) -> Vec<String> {
         self.load()
             .unwrap_err()
@@ -148,7 +148,7 @@ fn begins(json: &str) -> Initial {
 }
 
 #[test]
-fn what_an_orchestrator_adds_is_no_mistake_but_a_typo_is_told() {
+fn variables_of_orchestrators_are_ignored_but_typos_are_reported() {
     let loaded = environment(&[
         ("GREENROOM_PORT", "tcp://10.0.0.1:8080"),
         ("GREENROOM_PORT_8080_TCP_ADDR", "10.0.0.1"),
@@ -165,7 +165,7 @@ fn what_an_orchestrator_adds_is_no_mistake_but_a_typo_is_told() {
 }
 
 #[test]
-fn a_wrong_value_is_told_with_its_key_its_place_and_what_would_be_right() {
+fn a_wrong_value_is_reported_with_its_key_its_place_and_what_would_be_right() {
     for (setup, parts) in [
         (
             file("[socket]\nping = '1s'"),
@@ -236,7 +236,7 @@ fn a_wrong_value_is_told_with_its_key_its_place_and_what_would_be_right() {
 }
 
 #[test]
-fn all_that_cannot_work_is_told_at_once() {
+fn everything_that_cannot_work_is_reported_at_once() {
     let mut setup = file(
         "[socket]\nmax_frame_bytes = '128KiB'\noutbox_bytes = '1KiB'\nidle_timeout = '25s'\nallowed_origins = ['a.test']\n\
          [limits]\nbytes_burst = '2KiB'\n[store]\nurl = 'postgres://x'\nusername = 'u'\n[log]\nfilter = 'x=y=z'\n[auth]\nleeway = '2m'",
@@ -284,13 +284,13 @@ fn a_public_address_wants_a_decision_about_access() {
 }
 
 #[test]
-fn auto_admits_anonymous_users_only_while_nobody_else_can_be_meant() {
+fn auto_admits_anonymous_users_only_on_a_local_server() {
     const SECRET: (&str, &str) = ("GREENROOM_AUTH__SECRET", "0123456789abcdef0123456789abcdef");
     type Row = (&'static [(&'static str, &'static str)], bool, &'static str);
     let table: &[Row] = &[
-        (&[], true, "nothing shows"),
-        (&[("GREENROOM_LISTEN", "127.0.0.1:0")], true, "nothing shows"),
-        (&[("GREENROOM_LISTEN", "[::1]:8080")], true, "nothing shows"),
+        (&[], true, "nothing in the configuration"),
+        (&[("GREENROOM_LISTEN", "127.0.0.1:0")], true, "nothing in the configuration"),
+        (&[("GREENROOM_LISTEN", "[::1]:8080")], true, "nothing in the configuration"),
         (&[SECRET], false, "`auth.secret` is set"),
         (&[("GREENROOM_AUTH__SECRET_FILE", "secret")], false, "`auth.secret_file` is set"),
         (
@@ -308,7 +308,7 @@ fn auto_admits_anonymous_users_only_while_nobody_else_can_be_meant() {
         assert_eq!(admission.anonymous, *anonymous, "{variables:?}");
         assert!(admission.why.contains(why), "{variables:?}: {}", admission.why);
     }
-    // Without a key these admit nobody, which is a mistake and is called one.
+    // Without a key these admit no users, which is reported as a mistake.
     for (name, value, why) in [
         ("GREENROOM_LIMITS__TRUSTED_PROXIES", "127.0.0.1/32", "`limits.trusted_proxies` is set"),
         (
@@ -488,14 +488,14 @@ fn kinds_that_cannot_work_are_refused() {
     }
 }
 
-/// Every key and its default, as TOML writes it; `None` where there is no default.
+/// Every key and its default in TOML; `None` if there is no default.
 fn defaults() -> Vec<(String, Option<serde_json::Value>)> {
     let mut all = Vec::new();
     collect("", &Value::serialize(Config::default()).unwrap(), &mut all);
     all.retain(|(key, _)| key != "kinds");
     all.push(("kinds.NAME.behaviour".to_owned(), None));
     for (key, default) in kinds::defaults() {
-        // Not taken apart: the state of a document is one value.
+        // Not split: the initial state of a document is one value.
         let default = serde_json::to_value(default).unwrap();
         all.push((format!("kinds.NAME.{key}"), Some(default)));
     }
@@ -518,7 +518,11 @@ fn collect(path: &str, value: &Value, all: &mut Vec<(String, Option<serde_json::
 #[test]
 fn the_example_shows_every_default() {
     let text = include_str!("../../greenroom.toml");
-    assert_eq!(toml::from_str::<Config>(text).unwrap(), Config::default(), "as it is shipped");
+    assert_eq!(
+        toml::from_str::<Config>(text).unwrap(),
+        Config::default(),
+        "the shipped file has the defaults"
+    );
 
     let uncommented: String = text
         .lines()

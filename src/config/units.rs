@@ -1,8 +1,8 @@
-//! Addresses and networks as people write them. Durations and sizes are the core's.
+//! How addresses and networks are written. Durations and sizes are in the core.
 
 pub use greenroom_actors::settings::units::{Bytes, KIB, MIB, duration, size};
 
-/// A number that is written as 0 if it is left to somebody else.
+/// A number that is written as 0 if something else decides it.
 pub mod number_or_zero {
     use std::num::NonZeroUsize;
 
@@ -31,7 +31,7 @@ pub mod number_or_zero {
     }
 }
 
-/// A size in bytes that is written as 0 if it is left to somebody else.
+/// A size in bytes that is written as 0 if something else decides it.
 pub mod size_or_zero {
     use std::num::NonZeroUsize;
 
@@ -62,7 +62,7 @@ pub mod size_or_zero {
     }
 }
 
-/// An address to listen on, or an empty string for none.
+/// An address to listen on; an empty string means none.
 pub mod listen {
     use std::net::SocketAddr;
 

@@ -1,7 +1,8 @@
-//! Which behaviour the stored entities of a kind have: a log makes no sense to another one.
+//! Records the behaviour of each kind in the database, because a log only makes sense to the
+//! behaviour that wrote it.
 //!
-//! It is noted in the transaction that writes the kind's first events. Databases of earlier
-//! versions have no notes; there the type of the first event shows it.
+//! It is recorded in the transaction that writes the kind's first events. Databases of earlier
+//! versions have no such records; there, the type of the first event shows the behaviour.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,15 +29,15 @@ struct KindRecord {
     behaviour: String,
 }
 
-/// The configured kinds that the database has no note of, with their behaviours.
+/// The configured kinds that the database has no record of, with their behaviours.
 #[derive(Default)]
 pub(super) struct Unnoted(Mutex<BTreeMap<&'static str, BehaviourName>>);
 
 impl Unnoted {
-    /// Compares the configured kinds with those that are stored, and takes up those without a note.
+    /// Compares the configured kinds with the stored ones, and remembers those without a record.
     ///
     /// # Errors
-    /// If the entities of a kind have another behaviour, or the notes cannot be read.
+    /// If the entities of a kind have another behaviour, or the records cannot be read.
     pub(super) async fn take_up(&self, link: &Arc<Link>, kinds: &Kinds) -> Result<(), OpenError> {
         let unreadable = |reason: String| OpenError::Kinds { reason };
         let found = query(link, NOTES, Variables::new()).await.map_err(unreadable)?;
@@ -83,7 +84,7 @@ impl Unnoted {
         first.map(row).collect()
     }
 
-    /// Forgets the kinds whose notes were written with this batch.
+    /// Forgets the kinds that were recorded with this batch.
     pub(super) fn written(&self, batch: &Batch) {
         let mut unnoted = self.lock();
         if !unnoted.is_empty() {
@@ -92,7 +93,7 @@ impl Unnoted {
     }
 }
 
-/// The behaviour of a kind, by the op that its first event is.
+/// The behaviour of a kind, by the type of its first event.
 async fn first_behaviour(link: &Arc<Link>, kind: &str) -> Result<Option<BehaviourName>, String> {
     #[derive(serde::Deserialize)]
     struct First {

@@ -1,14 +1,14 @@
-//! What the system knows of the other end of a connection.
+//! What the operating system knows about the peer of a connection.
 
 use tokio::net::TcpStream;
 
-/// For how long, in ms, the peer's system has acknowledged nothing although it was sent something.
-/// 0 where it owes nothing: a program that does not read has a system that takes what fits and
-/// answers when it is asked for more room. 0 also where that is not known: elsewhere than on Linux.
+/// For how long, in ms, the peer's system has not acknowledged what it was sent. 0 if nothing is
+/// outstanding: even if the program does not read, its system accepts what fits and answers window
+/// probes. Also 0 on systems other than Linux, where this is not known.
 #[cfg(target_os = "linux")]
 pub fn unanswered_ms(socket: &TcpStream) -> u64 {
     nix::sys::socket::getsockopt(socket, linux::TcpInfo).map_or(0, |info| {
-        // The first question for room may be on its way.
+        // The first window probe may be in transit.
         let owes = info.tcpi_unacked > 0 || info.tcpi_probes > 1;
         if owes { info.tcpi_last_ack_recv.into() } else { 0 }
     })

@@ -1,10 +1,9 @@
-//! The session actor: ties a [`Session`] to its socket's messages.
+//! The session actor: passes a socket's messages to its [`Session`].
 //!
-//! * Owns: the session, and the fragments of a message that is not complete.
-//! * Receives: WebSocket messages from its own socket; nobody else sends to it, so its mailbox
-//!   stays empty. What is for the client goes straight into the outbox.
-//! * A panic ends this session only: its socket closes with 1011, its entities are told that it has
-//!   gone.
+//! * Owns: the session, and the fragments of an incomplete message.
+//! * Receives: WebSocket messages from its own socket. Nobody else sends to it, so its mailbox
+//!   stays empty; frames for the client go directly into the outbox.
+//! * A panic ends only this session: its socket closes with 1011, and its entities are notified.
 
 use std::rc::Rc;
 
@@ -18,16 +17,14 @@ use greenroom_protocol::close::CloseCode;
 use super::frame;
 use super::input::Turn;
 
-/// See the module's head.
 pub struct SessionActor {
     session: Session,
-    /// The fragments so far, and whether they are text. The input has bounded their sum.
+    /// The fragments so far, and whether they are text. The input limits their total size.
     fragments: Option<(bool, Vec<u8>)>,
     turn: Rc<Turn>,
 }
 
 impl SessionActor {
-    /// An actor for a session that has just begun.
     pub fn new(session: Session, turn: Rc<Turn>) -> Self {
         Self { session, fragments: None, turn }
     }
@@ -44,8 +41,8 @@ impl SessionActor {
     }
 
     fn fragment(&mut self, item: Item) {
-        // A fragment costs as much as a request, or empty ones would cost nothing. One over the
-        // limit is still taken, since the message needs it; too many of them end the session.
+        // A fragment costs as much as a request, since empty ones would otherwise be free. One over
+        // the limit is still accepted because the message needs it, but too many end the session.
         self.session.control(clock::mono());
         match item {
             Item::FirstText(part) => self.fragments = Some((true, part.to_vec())),
@@ -85,7 +82,7 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
             Ok(Message::Continuation(item)) => self.fragment(item),
             Ok(Message::Ping(payload)) => {
                 if self.session.control(clock::mono()) {
-                    // Not by way of the context, which would put it behind the answers to what came
+                    // Not through the context, which would queue it behind the answers to messages
                     // in the same chunk.
                     self.session.seat().outbox.push(frame::pong(&payload));
                 }
@@ -94,8 +91,8 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
                 self.session.probed(frame::number(&payload), clock::mono());
             }
             Ok(Message::Close(reason)) => {
-                // Whoever says goodbye does not come back; any other code is a connection that its
-                // client gives up.
+                // A client that closes normally does not come back. With any other code it only
+                // gives up this connection.
                 let leaves =
                     reason.is_none_or(|reason| matches!(u16::from(reason.code), 1000 | 1001));
                 if leaves {
@@ -113,8 +110,8 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
     }
 }
 
-/// The code for what the decoder refused. It reports text that is not UTF-8 as an i/o error of the
-/// kind `Other`.
+/// The close code for an error of the decoder, which reports text that is not UTF-8 as an I/O error
+/// of the kind `Other`.
 fn violation(error: &ProtocolError) -> CloseCode {
     match error {
         ProtocolError::Overflow => CloseCode::TooBig,

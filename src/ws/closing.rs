@@ -1,5 +1,5 @@
-//! The end of a connection: what waits is sent, then the close frame, and then the client has a
-//! moment to answer.
+//! The end of a connection: sends the remaining frames, then the close frame, and then gives the
+//! client a moment to answer.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,24 +15,23 @@ use tokio::time::{Sleep, sleep};
 
 use super::frame;
 
-/// How long a closing connection may take to send what waits and to hear the client's answer.
+/// The time that a closing connection has to send the remaining frames and to receive the client's
+/// answer.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// See the module's head.
 pub struct Closing {
     code: CloseCode,
     stage: Stage,
     deadline: Pin<Box<Sleep>>,
 }
 
-/// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// What waits is being written.
+    /// The remaining frames are being written.
     Draining,
-    /// The close frame is being written behind it.
+    /// The close frame is being written.
     Framed,
-    /// All is written and our side is shut: waiting for the client's.
+    /// Everything is written and our side is shut down; waiting for the client's.
     Shut,
 }
 
@@ -60,8 +59,8 @@ impl Closing {
         writing.push_back(frame::close(self.code.number(), reason));
     }
 
-    /// Shuts our side once all of `writing` is written, and waits for the client's answer, so that
-    /// the close frame is not lost in a reset. Ready when the connection can be dropped.
+    /// Shuts down our side once all of `writing` is written, and waits for the client's answer, so
+    /// that a reset does not destroy the close frame. Ready when the connection can be dropped.
     pub fn finish(
         &mut self,
         socket: &TcpStream,

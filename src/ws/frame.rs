@@ -7,9 +7,9 @@ const FIN: u8 = 0x80;
 const TEXT: u8 = 0x1;
 const BINARY: u8 = 0x2;
 const CLOSE: u8 = 0x8;
-/// Longest payload whose length fits the second byte.
+/// The longest payload whose length fits into the second byte.
 const SHORT: usize = 125;
-/// Longest reason in a close frame: a control frame's 125 bytes without the code.
+/// The longest reason in a close frame: a control frame's 125 bytes without the code.
 const MAX_REASON: usize = 123;
 
 /// An empty ping.
@@ -49,7 +49,7 @@ pub fn number(payload: &[u8]) -> u32 {
     payload.try_into().map_or(0, u32::from_be_bytes)
 }
 
-/// A pong with a ping's payload, which is no longer than a control frame may be.
+/// A pong with a ping's payload, cut to the maximum of a control frame.
 pub fn pong(payload: &[u8]) -> Bytes {
     let payload = &payload[..payload.len().min(SHORT)];
     let mut out = vec![FIN | 0xa, payload.len() as u8];
@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    /// What an independent decoder reads.
+    /// Decodes with an independent implementation.
     fn read(bytes: &[u8]) -> Frame {
         let mut codec = Codec::new().client_mode().max_size(1 << 20);
         codec.decode(&mut BytesMut::from(bytes)).expect("a valid frame").expect("a whole frame")

@@ -1,56 +1,53 @@
-//! Follows the frames in a byte stream, to refuse what is too long or against the protocol before
-//! it is buffered.
+//! Follows the frames in a byte stream, and refuses frames that are too long or violate the
+//! protocol before they are buffered.
 //!
-//! The decoder of actix-http checks a frame's length only once all of it has come.
+//! The decoder of actix-http checks a frame's length only when the whole frame has arrived.
 
 use greenroom_protocol::close::CloseCode;
 
-/// Longest frame header from a client: 2 bytes, 8 of length, 4 of mask.
+/// The longest frame header from a client: 2 bytes, 8 of length, 4 of mask.
 const MAX_HEADER: usize = 14;
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct FrameGuard {
     header: [u8; MAX_HEADER],
     have: u8,
-    /// Bytes of the current frame's payload still to come.
+    /// The number of bytes of the current frame's payload that have not arrived.
     payload: u64,
-    /// Bytes of the current message in frames before this one.
+    /// The size of the current message before this frame.
     message: u64,
-    /// Frames that are whole.
+    /// The number of complete frames.
     whole: u64,
 }
 
-/// The bounds it keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct FrameLimits {
-    /// Longest payload of one frame.
+    /// The longest payload of one frame.
     pub max_frame: u64,
-    /// Longest payload of one message, over all its fragments.
+    /// The longest payload of one message, over all its fragments.
     pub max_message: u64,
 }
 
-/// A frame that ends the connection.
+/// A frame for which the connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Violation {
-    /// Bytes of the chunk that are before this frame.
+    /// The number of bytes in the chunk before this frame.
     pub good: usize,
     /// The code to close with.
     pub code: CloseCode,
 }
 
 impl FrameGuard {
-    /// At the beginning of a stream.
     pub const fn new() -> Self {
         Self { header: [0; MAX_HEADER], have: 0, payload: 0, message: 0, whole: 0 }
     }
 
-    /// How many frames have been let through whole.
+    /// The number of complete frames so far.
     pub const fn whole(&self) -> u64 {
         self.whole
     }
 
-    /// Looks at the next bytes.
+    /// Checks the next bytes.
     ///
     /// # Errors
     /// The code to close with.
@@ -80,13 +77,13 @@ impl FrameGuard {
         Ok(())
     }
 
-    /// The payload's length, once the whole header is here.
+    /// The payload's length, once the whole header has arrived.
     fn length(&self) -> Result<Option<u64>, CloseCode> {
         let have = self.have as usize;
         if have < 2 {
             return Ok(None);
         }
-        // A client masks every frame (section 5.1), and nobody has negotiated the reserved bits
+        // A client must mask every frame (section 5.1), and the reserved bits are not negotiated
         // (5.2).
         if self.header[1] & 0x80 == 0 || self.header[0] & 0x70 != 0 {
             return Err(CloseCode::ProtocolError);
@@ -122,7 +119,7 @@ impl FrameGuard {
                 self.message = if fin { 0 } else { message };
                 Ok(())
             }
-            // Control frames are short and whole (section 5.5).
+            // Control frames are short and not fragmented (section 5.5).
             0x8..=0xa if fin && length <= 125 => Ok(()),
             _ => Err(CloseCode::ProtocolError),
         }
@@ -141,7 +138,7 @@ mod tests {
         FrameGuard::new().check(bytes, LIMITS).map_err(|violation| violation.code)
     }
 
-    /// A name, frames by first byte and length, and what becomes of them.
+    /// A name, frames by first byte and length, and the expected result.
     type Case = (&'static str, &'static [(u8, usize)], Result<(), CloseCode>);
 
     fn client_frame(first: u8, length: usize) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! What a client must bring to be let in, and what it gets otherwise.
+//! Checks a WebSocket handshake, and makes the answer.
 
 use std::net::IpAddr;
 
@@ -11,28 +11,25 @@ use greenroom_protocol::CodecKind;
 use crate::metrics::CONNECTIONS_REFUSED;
 use crate::origin::{Claimed, OriginPolicy};
 
-/// Where the socket is.
+/// The path of the WebSocket.
 pub const PATH: &str = "/ws";
 
-/// A refusal: an HTTP answer that says what would be right.
+/// A refusal: an HTTP response that says what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// A metric's label.
+    /// Also a metric's label.
     pub reason: &'static str,
-    /// The answer's status.
     pub status: StatusCode,
-    /// The answer's body.
     pub message: String,
 }
 
 impl Refused {
-    /// A refusal.
     pub fn new(reason: &'static str, status: StatusCode, message: impl Into<String>) -> Self {
         Self { reason, status, message: message.into() }
     }
 
-    /// Counts it, and writes a line about it unless there were too many. The message holds nothing
-    /// of the client's that is not escaped.
+    /// Counts the refusal, and logs it unless there were too many. Everything from the client in
+    /// the message is escaped.
     pub fn note(&self, address: Option<IpAddr>) {
         CONNECTIONS_REFUSED.counter_with([self.reason]).increment(1);
         if let Some(left_out) = NOTICES.admit(self.reason, clock::mono()) {
@@ -43,7 +40,7 @@ impl Refused {
         }
     }
 
-    /// The answer, ready to be sent before the connection closes.
+    /// The response, to be sent before the connection closes.
     pub fn response(&self) -> (Response<()>, String) {
         let body = format!("{}\n", self.message);
         let mut response = Response::with_body(self.status, ());
@@ -65,15 +62,15 @@ impl Refused {
     }
 }
 
-/// A handshake that is right.
+/// A valid handshake.
 pub struct Accepted {
-    /// The codec that was agreed on.
+    /// The negotiated codec.
     pub codec: CodecKind,
-    /// The answer, `101 Switching Protocols`.
+    /// `101 Switching Protocols`.
     pub response: Response<()>,
 }
 
-/// Whether the socket is at this path. Some clients and proxies add a slash.
+/// Whether this is the path of the WebSocket. Some clients and proxies add a slash.
 pub fn is_socket(path: &str) -> bool {
     path.strip_suffix('/').unwrap_or(path) == PATH
 }
@@ -81,7 +78,7 @@ pub fn is_socket(path: &str) -> bool {
 /// Checks an upgrade request.
 ///
 /// # Errors
-/// The answer for a request that is not let in.
+/// The refusal, if the request is not accepted.
 pub fn check(head: &actix_http::RequestHead, origins: &OriginPolicy) -> Result<Accepted, Refused> {
     let bad = |message: String| Refused::new("handshake", StatusCode::BAD_REQUEST, message);
     if has_body(head) {
@@ -117,22 +114,22 @@ pub fn check(head: &actix_http::RequestHead, origins: &OriginPolicy) -> Result<A
     Ok(Accepted { codec, response })
 }
 
-/// What an upgrade request with a body is told.
+/// The refusal of an upgrade request with a body.
 pub const NO_BODY: &str = "not a WebSocket handshake: the request has a body, which would be taken for frames; \
      send neither `Content-Length` nor `Transfer-Encoding`";
 
-/// Whether a body follows. What comes behind the head of an upgrade request is read as frames, so
-/// there must be none.
+/// Whether the request has a body, which must not exist: everything after the head of an upgrade
+/// request is read as frames.
 fn has_body(head: &actix_http::RequestHead) -> bool {
     let lengths = head.headers.get_all(header::CONTENT_LENGTH);
     lengths.into_iter().any(|length| length.as_bytes().trim_ascii() != b"0")
         || head.headers.contains_key(header::TRANSFER_ENCODING)
 }
 
-/// What the request says of its page and of us. What is no text is not left out, but is like
-/// nothing that is allowed.
+/// The origin and host that the request claims. A value that is not text is not ignored: it becomes
+/// an empty string, which is never allowed.
 fn claimed(head: &actix_http::RequestHead) -> Claimed<'_> {
-    // Nor is what comes twice: others may go by the other one.
+    // The same for a repeated header, because a proxy may use the other value.
     let text = |name| {
         let mut values = head.headers.get_all(name);
         let first = values.next()?;

@@ -1,5 +1,5 @@
-//! Reads the socket for the session's actor: into a buffer of the thread, one chunk for each turn
-//! of the pump.
+//! Reads the socket for the session's actor, into a buffer that the thread shares, one chunk in
+//! each turn of the pump.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -17,7 +17,7 @@ use tokio::net::tcp::OwnedReadHalf;
 
 use super::guard::{FrameGuard, FrameLimits};
 
-/// Most bytes taken from one socket in one turn.
+/// The maximum number of bytes read from one socket in one turn.
 const CHUNK: usize = 16 * 1024;
 
 thread_local! {
@@ -27,54 +27,54 @@ thread_local! {
 /// What the reading half of a connection waits for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Reading {
-    /// For the client: the socket was empty when it was last read.
+    /// The client: the socket was empty when it was last read.
     #[default]
     Client,
-    /// For the session: it has not looked at all frames, or its requests are not read now.
+    /// The session: it has not handled all frames, or its requests are not being read.
     Session,
-    /// For the next turn: this turn's chunk has filled the buffer, so there may be more behind it.
+    /// The next turn: this turn's chunk filled the buffer, so there may be more.
     NextTurn,
 }
 
-/// What the pump, its input and its actor share.
+/// State that the pump, its input and its actor share.
 #[derive(Debug, Default)]
 pub struct Turn {
     reading: Cell<Reading>,
-    /// Frames that the session has looked at.
+    /// The number of frames that the session has handled.
     handled: Cell<u64>,
 }
 
 impl Turn {
-    /// Begins a turn. The input may take a chunk.
+    /// Begins a turn, in which the input may read a chunk.
     pub fn begin(&self) {
         self.reading.set(Reading::Client);
     }
 
-    /// The requests that have come wait, as the client behind them does.
+    /// Postpones the requests that have arrived, and with them reading more.
     pub fn put_off(&self) {
         self.reading.set(Reading::Session);
     }
 
-    /// Whether the actor has to run again although its input does not wake it.
+    /// Whether the actor must run again although its input does not wake it.
     pub fn is_due(&self) -> bool {
         self.reading.get() != Reading::Client
     }
 
-    /// The session has looked at one more frame.
+    /// Counts a frame that the session has handled.
     pub fn handled(&self) {
         self.handled.set(self.handled.get() + 1);
     }
 }
 
-/// The bytes of a socket, until the session closes or the client is gone.
+/// The bytes of a socket, until the session closes or the client disconnects.
 pub struct Input {
     io: OwnedReadHalf,
     seat: Rc<Seat>,
     turn: Rc<Turn>,
-    /// What came together with the handshake.
+    /// Bytes that arrived together with the handshake.
     first: Bytes,
     guard: FrameGuard,
-    /// A frame was wrong, and what came before it is still being looked at.
+    /// Set if a frame was wrong and the frames before it are still being handled.
     failed: Option<CloseCode>,
     limits: FrameLimits,
 }
@@ -91,8 +91,8 @@ impl Input {
         Self { io, seat, turn, first, guard: FrameGuard::new(), failed: None, limits }
     }
 
-    /// The next chunk; empty at the end. One that does not fill the buffer has emptied the socket,
-    /// which tokio knows then: the next poll is pending without asking the system.
+    /// The next chunk; empty at the end. A chunk that does not fill the buffer has emptied the
+    /// socket. tokio notices that, so the next poll is pending without a system call.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         BUFFER.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
@@ -115,9 +115,9 @@ impl Stream for Input {
         if self.turn.reading.get() == Reading::NextTurn {
             return Poll::Pending;
         }
-        // A client that takes no answers is not read until it does, and one that sends far more
-        // than it may not before the next second. The actor handles only a few frames a turn, and
-        // what it has not handled must not pile up in its buffer.
+        // Nothing is read from a client that takes no answers until it does, and from one far over
+        // its limits until the next second. The actor handles only a few frames per turn, and
+        // unhandled ones must not accumulate in its buffer.
         if !self.seat.is_read() || self.turn.handled.get() < self.guard.whole() {
             self.turn.reading.set(Reading::Session);
             return Poll::Pending;

@@ -1,13 +1,13 @@
 //! The pump: one task per connection that drives the session's actor and writes the outbox to the
 //! socket.
 //!
-//! It stands in for actix-http's dispatcher, which stops polling its stream, and with it the actor,
-//! when the peer stops reading. An idle pump holds the actor, an empty outbox and no buffers.
+//! It replaces actix-http's dispatcher, which stops polling its stream, and with it the actor, when
+//! the peer stops reading. An idle pump owns the actor, an empty outbox and no buffers.
 //!
 //! # What it waits for
 //!
-//! The outbox knows what the writing half waits for ([`Waiting`]), since whoever fills it has to
-//! know whether to wake the pump:
+//! The outbox knows what the writing half waits for ([`Waiting`]), because pushing to it must wake
+//! the pump only if necessary:
 //!
 //! ```text
 //!  ┌─────────┐   all is written    ┌────────┐  a frame, in a batch  ┌───────┐
@@ -22,24 +22,25 @@
 //!  └─────────┘   T, or it has room     └────────┘
 //! ```
 //!
-//! F is a frame outside of a batch. T stands for what a pump has to do even while its socket takes
-//! nothing: the connection is to close, or requests may be read again.
+//! F is a frame outside of a batch. T stands for the reasons to wake a pump even while its socket
+//! takes nothing: the connection must close, or requests may be read again.
 //!
-//! In the state `Nothing` a turn runs, or the pump was woken and a turn will come. A turn looks at
-//! everything, so nobody wakes a pump in that state. `Batch` lasts until the end of the relay's
-//! batch: then the relay itself writes to the socket, which saves a turn of the pump
+//! In the state `Nothing` a turn is running, or the pump was woken and a turn will run. A turn
+//! checks everything, so a pump in that state is never woken. `Batch` lasts until the end of the
+//! relay's batch, when the relay itself writes to the socket, which saves a turn of the pump
 //! (docs/adr/0018).
 //!
-//! The reading half is the actor. A turn runs it for one of three reasons only, since most turns are
-//! for the writing half:
+//! The reading half is the actor. Since most turns are for the writing half, a turn runs the actor
+//! for only three reasons:
 //!
-//! * its waker was called: the socket is readable ([`Side`] tells such a wake from others);
-//! * another turn is due ([`Turn::is_due`]): there may be more to read, or the actor has frames left
-//!   to handle. While requests are not read ([`Seat::is_read`]) a due turn is put off, and what ends
-//!   that wakes the pump: its own writing, the last large answer, the next second;
-//! * the outbox is closing, so the actor has to end.
+//! * its waker was called, because the socket is readable ([`Side`] distinguishes such a wake from
+//!   others);
+//! * another turn is due ([`Turn::is_due`]): there may be more to read, or the actor has frames
+//!   left to handle. While requests are not read ([`Seat::is_read`]), a due turn is postponed until
+//!   the pump is woken by its own writing, the last large answer or the next second;
+//! * the outbox is closing, so the actor must end.
 //!
-//! [`Closing`] has the stages of the end.
+//! [`Closing`] has the stages of closing.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -65,16 +66,15 @@ use super::guard::FrameLimits;
 use super::input::{Input, Turn};
 use super::side::Side;
 
-/// Frames in one write.
+/// The number of frames in one write.
 const WRITE_FRAMES: usize = 64;
-/// Bytes taken from the outbox at a time; one frame may exceed it.
+/// The number of bytes taken from the outbox at a time; one frame may exceed it.
 const WRITE_BYTES: usize = 128 * 1024;
-/// Writes in one turn, before other connections get theirs.
+/// The number of writes in one turn, before other connections run.
 const WRITES: usize = 4;
 
 type ActorStream = Pin<Box<dyn Stream<Item = Result<Bytes, Error>>>>;
 
-/// See the module's head.
 pub struct Pump {
     io: Rc<Socket>,
     seat: Rc<Seat>,
@@ -82,9 +82,9 @@ pub struct Pump {
     turn: Rc<Turn>,
     /// The actor, until it ends.
     actor: Option<ActorStream>,
-    /// Tells which wakes are for the actor.
+    /// Distinguishes wakes for the actor.
     actor_side: Side,
-    /// What was taken from the outbox and is being written.
+    /// Frames that were taken from the outbox and are being written.
     writing: VecDeque<Bytes>,
     closing: Option<Closing>,
 }
@@ -99,7 +99,7 @@ impl Socket {
 
     fn write(&self, frames: &[IoSlice<'_>]) -> io::Result<usize> {
         match frames {
-            // Cheaper than a vector of one.
+            // Cheaper than a vectored write.
             [frame] => self.0.try_write(frame),
             frames => self.0.try_write_vectored(frames),
         }
@@ -123,7 +123,7 @@ impl Drop for Pump {
 }
 
 impl Pump {
-    /// A pump for a socket whose handshake is done; `first` came with it.
+    /// A pump for a socket after its handshake; `first` arrived together with the handshake.
     pub fn new(
         io: TcpStream,
         session: Session,
@@ -156,13 +156,13 @@ impl Pump {
         }
     }
 
-    /// Why the connection closes, once it does.
+    /// The close code, once the connection closes.
     pub fn code(&self) -> CloseCode {
         self.closing.as_ref().map_or(CloseCode::Normal, Closing::code)
     }
 
-    /// One turn of the actor: it reads a chunk at most, and what it writes itself goes through the
-    /// outbox like the rest.
+    /// One turn of the actor. It reads at most one chunk, and its own output goes through the
+    /// outbox like all other frames.
     fn turn_actor(&mut self, cx: &mut Context<'_>) {
         let meant = self.actor_side.was_meant(cx);
         let Some(actor) = &mut self.actor else { return };
@@ -171,14 +171,14 @@ impl Pump {
             return;
         }
         if !self.seat.is_read() && !closing {
-            // Requests that came with the last chunk wait, as those behind them do.
+            // Requests from the last chunk wait, like those after them.
             self.turn.put_off();
             return;
         }
         self.turn.begin();
         let mut cx = Context::from_waker(self.actor_side.waker());
         loop {
-            // A panic in the session ends this session only.
+            // A panic in the session ends only this session.
             let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 actor.as_mut().poll_next(&mut cx)
             }));
@@ -194,11 +194,11 @@ impl Pump {
             }
         }
         self.actor = None;
-        // The client is gone, or the session has said why it ends; the first reason stands.
+        // The client has disconnected, or the session has already set a code; the first one counts.
         self.seat.outbox.close(CloseCode::Normal);
     }
 
-    /// Writes until the socket or the outbox has enough. Ready only when the socket has failed.
+    /// Writes until the socket is full or the outbox is empty. Ready only if the socket has failed.
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         for _ in 0..WRITES {
             if self.writing.is_empty() {
@@ -215,7 +215,7 @@ impl Pump {
             }
             ready!(self.write_some(cx))?;
         }
-        // The socket takes all there is: let others have their turn.
+        // The socket takes everything: let other connections run.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -256,7 +256,7 @@ impl Pump {
         }
     }
 
-    /// Begins to close when the session has asked for it.
+    /// Begins to close if the session has requested it.
     fn begin_close(&mut self) {
         if self.closing.is_some() {
             return;
@@ -264,8 +264,8 @@ impl Pump {
         let Some(code) = self.seat.outbox.closing() else { return };
         self.seat.outbox.release();
         if matches!(code, CloseCode::PingTimeout | CloseCode::SlowConsumer) {
-            // Nobody seems to be there: the session is lost now, not when the close frame has found
-            // nobody either.
+            // The client seems to be gone, so the session counts as lost now, not after the attempt
+            // to close.
             self.actor = None;
         }
         self.closing = Some(Closing::begin(code));
@@ -281,7 +281,7 @@ impl Future for Pump {
         this.turn_actor(cx);
         this.begin_close();
         if let Poll::Ready(Err(_)) = this.write(cx) {
-            // The client is gone; there is nobody to tell why.
+            // The client has disconnected, so no close frame is needed.
             return Poll::Ready(this.code());
         }
         if this.seat.outbox.take_starved() {

@@ -1,4 +1,5 @@
-//! A waker for one half of a task: it wakes the task, which can then tell that this half was meant.
+//! A waker for one half of a task: it wakes the task, which can then tell whether this half was
+//! woken.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +7,7 @@ use std::task::{Context, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 
-/// One half of a task, to be polled only when it was meant.
+/// One half of a task, to be polled only if it was woken.
 pub struct Side {
     shared: Arc<Shared>,
     waker: Waker,
@@ -14,7 +15,7 @@ pub struct Side {
 
 #[derive(Default)]
 struct Shared {
-    /// Woken since the task last asked.
+    /// Whether it was woken since the task last asked.
     meant: AtomicBool,
     task: AtomicWaker,
 }
@@ -31,7 +32,7 @@ impl Wake for Shared {
 }
 
 impl Side {
-    /// Meant from the beginning, so that it gets a first turn.
+    /// Woken from the beginning, so that it gets a first turn.
     pub fn new() -> Self {
         let shared = Arc::new(Shared { meant: AtomicBool::new(true), task: AtomicWaker::new() });
         Self { waker: Waker::from(Arc::clone(&shared)), shared }
@@ -43,7 +44,7 @@ impl Side {
         self.shared.meant.swap(false, Ordering::Acquire)
     }
 
-    /// What this half is polled with.
+    /// The waker to poll this half with.
     pub fn waker(&self) -> &Waker {
         &self.waker
     }

@@ -27,7 +27,7 @@ pub async fn sweep_every_second(env: Rc<SessionEnv>, config: Rc<Config>) {
         env.sweep(clock::now(), deadlines, ping);
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 bytes")]
         let bytes = env.relay.borrow().outboxes().used() as f64;
-        // One gauge for all threads: each adds what has changed on its own.
+        // All threads share the gauge, and each adds its own changes.
         outbox_bytes.increment(bytes - told);
         told = bytes;
     }

@@ -1,4 +1,4 @@
-//! Takes a connection over from actix-http, once its handshake is answered.
+//! Takes a connection over from actix-http after the handshake.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -25,18 +25,16 @@ use crate::address::{TrustedProxies, limit_key};
 use crate::metrics::ConnectionMetrics;
 use crate::origin::OriginPolicy;
 
-/// Bounds on connections, over all threads.
+/// Limits on connections, over all threads.
 #[derive(Debug, Clone, Copy)]
 pub struct GateLimits {
-    /// Open at once.
     pub max_connections: usize,
-    /// Open at once from one address; 0 is unlimited.
+    /// Open connections from one address; 0 means no limit.
     pub max_per_address: usize,
-    /// What one connection may send.
     pub frames: FrameLimits,
 }
 
-/// Who is let in. One for all threads.
+/// Admits connections. Shared by all threads.
 pub struct Gate {
     limits: GateLimits,
     origins: OriginPolicy,
@@ -48,16 +46,15 @@ pub struct Gate {
     metrics: ConnectionMetrics,
 }
 
-/// A connection that counts as open until this is dropped.
+/// Counts a connection as open until dropped.
 struct Admission {
     gate: Arc<Gate>,
     address: IpAddr,
-    /// Whether the gauge counts it. It is not to move for a connection that is refused.
+    /// Whether the gauge counts it. Refused connections must not move the gauge.
     shown: bool,
 }
 
 impl Gate {
-    /// An open gate.
     pub fn new(
         limits: GateLimits,
         origins: OriginPolicy,
@@ -79,20 +76,21 @@ impl Gate {
         })
     }
 
-    /// Lets nobody in any more.
+    /// Refuses all further connections.
     pub fn shut(&self) {
         self.shut.store(true, Ordering::Relaxed);
     }
 
-    /// Connections that are open.
+    /// The number of open connections.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Whose connection it is, as limits per address count.
+    /// The client's address in the form that limits count.
     fn address(&self, request: &Request) -> IpAddr {
         let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-        // A header that is no text must not vanish: what stands left of it would be believed.
+        // A header that is not text must not be ignored, or the entries left of it would be
+        // trusted.
         let forwarded: Vec<_> = request
             .head()
             .headers()
@@ -122,7 +120,7 @@ impl Gate {
     }
 
     fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admission, Refused> {
-        // From here on dropping the admission undoes both counts.
+        // From here on, dropping the admission undoes both counts.
         *self.by_address.entry(address).or_insert(0) += 1;
         let before = self.open.fetch_add(1, Ordering::Relaxed);
         let mut admission = Admission { gate: Arc::clone(self), address, shown: false };
@@ -130,7 +128,7 @@ impl Gate {
             return Err(Refused::new(
                 "limit",
                 StatusCode::SERVICE_UNAVAILABLE,
-                "the server has as many connections as it takes; try again later",
+                "the server has reached its limit of connections; try again later",
             ));
         }
         let mine = self.by_address.get(&address).map_or(0, |count| *count);
@@ -157,7 +155,7 @@ impl Drop for Admission {
     }
 }
 
-/// Answers the handshake and, where it is right, starts the connection's task on this thread.
+/// Answers the handshake and, if it is valid, starts the connection's task on this thread.
 pub async fn upgrade(
     gate: Arc<Gate>,
     env: Rc<SessionEnv>,
@@ -174,7 +172,7 @@ pub async fn upgrade(
     };
     framed.send(h1::Message::Item((accepted.response, BodySize::None))).await?;
     let parts = framed.into_parts();
-    // A copy: to keep the buffer itself, even empty, would cost each connection 8 KiB.
+    // A copy, because keeping the buffer itself, even empty, would cost each connection 8 KiB.
     let first = Bytes::copy_from_slice(&parts.read_buf);
     let session = Session::begin(Rc::clone(&env), accepted.codec, admission.address, clock::mono());
     let seat = Rc::clone(session.seat());
@@ -187,8 +185,7 @@ pub async fn upgrade(
     Ok(())
 }
 
-/// Writes a line about a connection that was closed for what its client did, unless there were too
-/// many.
+/// Logs a connection that was closed because of its client's behaviour, unless there were too many.
 fn note_close(code: CloseCode, address: IpAddr, user: Option<&str>) {
     let reason = match code {
         CloseCode::Unauthorized

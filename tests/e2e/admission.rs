@@ -21,7 +21,7 @@ async fn a_configured_key_turns_off_anonymous_access(codec: CodecKind) {
 #[tokio::test]
 async fn the_log_says_who_is_admitted_and_why() {
     for (line, says) in [
-        ("", ["no tokens", "anonymous users allowed", "nothing shows that others"]),
+        ("", ["no tokens", "anonymous users allowed", "nothing in the configuration suggests"]),
         (KEY, ["tokens by 1 key", "anonymous users refused", "`auth.secret` is set"]),
         (
             &format!("{KEY}\nauth.anonymous = true"),

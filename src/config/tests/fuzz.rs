@@ -1,5 +1,4 @@
-//! Configuration files at random: each is refused with reasons, or is a configuration that can be
-//! written down and read again.
+//! Random configuration files: each is refused with reasons, or can be written and read again.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -7,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::*;
 
-/// What `text` is loaded as.
+/// Loads `text`.
 fn loaded(text: &str) -> Result<Config, Vec<String>> {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join(DEFAULT_FILE), text).unwrap();
@@ -17,7 +16,7 @@ fn loaded(text: &str) -> Result<Config, Vec<String>> {
         .map_err(|error| error.reasons())
 }
 
-/// Keys that need no file and open no door, so that many configurations are right.
+/// Keys that need no file and admit no strangers, so that many configurations are valid.
 fn keys() -> Vec<String> {
     let plain = |key: &String| {
         !key.starts_with("auth.")
@@ -93,7 +92,7 @@ fn file_of(settings: &[(String, Json)]) -> String {
     toml::to_string(&root).unwrap()
 }
 
-/// What can be written in TOML, which has no null.
+/// Removes nulls, which TOML does not have.
 fn without_nulls(value: &mut Json) {
     match value {
         Json::Object(members) => {
@@ -111,7 +110,8 @@ fn without_nulls(value: &mut Json) {
     }
 }
 
-/// Refused with reasons, or the same when it is written down and read again.
+/// Checks that a configuration is refused with reasons, or is the same after being written and read
+/// again.
 fn judge(text: &str) -> Result<bool, TestCaseError> {
     match loaded(text) {
         Err(reasons) => {
@@ -141,7 +141,7 @@ proptest! {
         judge(&file_of(&settings))?;
     }
 
-    /// A default is right wherever it stands, and so are all of them together.
+    /// Every default is valid by itself, and so are all of them together.
     #[test]
     fn any_defaults(chosen in prop::collection::vec(any::<Index>(), 0..20)) {
         // These belong to documents, and the kind here is a room.
