@@ -45,6 +45,8 @@ pub enum Bug {
     ConnectionsNeverRefill,
     /// The bucket for an entity's ops is never refilled.
     EntitiesNeverRefill,
+    /// A session may have one subscription more than its limit.
+    OneTooMany,
     /// The expiry of tokens is never checked.
     TokensNeverExpire,
 }
@@ -172,6 +174,11 @@ fn connections_that_never_refill_are_found() {
 #[test]
 fn entities_that_never_refill_are_found() {
     found(Bug::EntitiesNeverRefill, 20, &["not at rest"]);
+}
+
+#[test]
+fn one_subscription_too_many_is_found() {
+    found(Bug::OneTooMany, 50, &["subscriptions,"]);
 }
 
 #[test]

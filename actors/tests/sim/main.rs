@@ -7,6 +7,12 @@
 //! no threads and no sleeps.
 //!
 //! `SIM_SEED=n` runs one seed and prints what happened; `SIM_SEEDS=n` sets the number of seeds.
+//! Scripts (`script.rs`) replace the seed by explicit steps; `lab/fuzz` builds this as a library to
+//! run them.
+#![cfg_attr(
+    not(test),
+    allow(dead_code, unused_imports, reason = "the tests that use it are not in the library")
+)]
 
 mod bugs;
 mod client;
@@ -15,6 +21,7 @@ mod log;
 mod net;
 mod node;
 mod panics;
+pub mod script;
 mod seen;
 mod sizes;
 mod store;

@@ -13,6 +13,17 @@ use super::clock::Now;
 /// A connection, shared by both ends.
 pub type Wire = Rc<RefCell<Link>>;
 
+/// How a client loses its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The node still reads the requests on the wire.
+    Clean,
+    /// The requests on the wire are lost.
+    Lossy,
+    /// The node does not know yet.
+    HalfOpen,
+}
+
 #[derive(Debug, Default)]
 pub struct Link {
     pub up: VecDeque<Vec<u8>>,

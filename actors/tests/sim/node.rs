@@ -128,7 +128,7 @@ impl Node {
                 encoder: encoder(),
                 authenticate: Arc::new(Believes { bug, granted: granted.clone() }),
                 accounts: Arc::clone(&accounts),
-                bounds: bounds(sizes),
+                bounds: bounds(sizes, bug),
                 random: || 0,
                 server: "sim".into(),
             })
@@ -229,12 +229,12 @@ impl Node {
     }
 }
 
-fn bounds(sizes: Sizes) -> SessionBounds {
+fn bounds(sizes: Sizes, bug: Option<Bug>) -> SessionBounds {
     SessionBounds {
         announced: SessionLimits {
             max_message_bytes: 65536,
             max_body_bytes: 32768,
-            max_subscriptions: sizes.most_subscriptions,
+            max_subscriptions: sizes.most_subscriptions + u32::from(bug == Some(Bug::OneTooMany)),
             max_in_flight: sizes.most_in_flight,
             ping_interval_ms: 25000,
             rates: Rates::default(),
@@ -244,7 +244,7 @@ fn bounds(sizes: Sizes) -> SessionBounds {
         connect_timeout_ms: 10_000,
         requests: sizes.requests,
         bytes: ample(),
-        abuse_after: 100,
+        abuse_after: sizes.abuse_after.into(),
         abuse_window_ms: 1000,
     }
 }

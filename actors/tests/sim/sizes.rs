@@ -59,6 +59,8 @@ pub struct Sizes {
     pub token: Option<u64>,
     /// How often, out of 16, a commit or a read makes no progress although it could.
     pub slow: (u8, u8),
+    /// Refusals in a second after which a connection is closed.
+    pub abuse_after: u16,
 }
 
 impl Sizes {
@@ -100,6 +102,47 @@ impl Sizes {
             ops: rate(rng),
             token: rng.bool().then(|| rng.u64(200..2000)),
             slow: (rng.u8(..16), rng.u8(..16)),
+            abuse_after: 100,
+        }
+    }
+
+    /// Bounds that a short run does not reach.
+    pub fn roomy() -> Self {
+        Self {
+            workers: 2,
+            directory: 40,
+            relay: 20,
+            journal: 40,
+            inbox: 20,
+            batch_ops: 10,
+            batch_bytes: 3000,
+            outbox: 3000,
+            link: 8,
+            max_loading: 4,
+            cold_starts: 2,
+            reads: 4,
+            percent: 100,
+            pending: 50,
+            resume_events: 20,
+            ring_events: 8,
+            keep_events: 0,
+            dedupe_clients: AMPLE,
+            dedupe_ops: AMPLE,
+            max_present: AMPLE,
+            most_subscriptions: 16,
+            most_in_flight: 16,
+            presence_interval: 0,
+            idle_timeout: 2000,
+            window: 3900,
+            grace: 2000,
+            budget: usize::MAX,
+            requests: ample(),
+            user: ample(),
+            wakes: ample(),
+            ops: ample(),
+            token: None,
+            slow: (0, 0),
+            abuse_after: u16::MAX,
         }
     }
 

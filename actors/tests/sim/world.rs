@@ -19,6 +19,7 @@ use super::truth::Truth;
 mod ending;
 mod faults;
 mod people;
+mod scripted;
 mod work;
 
 /// The number of steps with new requests and faults.
@@ -61,17 +62,17 @@ pub struct World {
     late: u64,
 }
 
+/// The codec that a client speaks.
+fn codec(index: usize) -> CodecKind {
+    if index.is_multiple_of(3) { CodecKind::MsgPack } else { CodecKind::Json }
+}
+
 impl World {
     pub fn new(seed: u64, bug: Option<Bug>) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let sizes = Sizes::draw(&mut rng);
-        let kinds = sizes.kinds();
-        let clock = Clock::default();
-        let codec = |index: usize| {
-            if index.is_multiple_of(3) { CodecKind::MsgPack } else { CodecKind::Json }
-        };
         let count = rng.usize(2..5);
-        let clients: Vec<_> = (1..=count)
+        let clients = (1..=count)
             .map(|index| {
                 // Some clients share a user, and some clocks are wrong.
                 let user = if rng.u8(..4) == 0 { 1 } else { index };
@@ -80,6 +81,18 @@ impl World {
             })
             .collect();
         let faults = if rng.u8(..4) == 0 { 0 } else { rng.u64(1..60) };
+        Self::with(sizes, clients, faults, rng, bug)
+    }
+
+    fn with(
+        sizes: Sizes,
+        clients: Vec<Client>,
+        faults: u64,
+        rng: fastrand::Rng,
+        bug: Option<Bug>,
+    ) -> Self {
+        let kinds = sizes.kinds();
+        let clock = Clock::default();
         Self {
             lines: clients.iter().map(|_| None).collect(),
             truth: Truth::new(Logs::new(&entities(), &kinds), sizes, clock.now()),
@@ -110,10 +123,17 @@ impl World {
 
     /// Runs to the end.
     pub fn run(&mut self) -> Result<(), String> {
+        self.run_with(Self::play)
+    }
+
+    fn run_with(
+        &mut self,
+        play: impl FnOnce(&mut Self) -> Result<(), String>,
+    ) -> Result<(), String> {
         let handle = self.runtime.handle().clone();
         let _inside = handle.enter();
         self.say(format!("{:?}", self.sizes));
-        let done = self.play().map_err(|why| format!("step {}: {why}", self.step));
+        let done = play(self).map_err(|why| format!("step {}: {why}", self.step));
         // Dropping the nodes may still need the runtime.
         self.nodes.clear();
         done
@@ -124,6 +144,15 @@ impl World {
             self.busy_step()?;
         }
         self.calm_down();
+        // Sometimes the node is stopped once more.
+        if self.rng.u8(..3) == 0 {
+            self.drain();
+        }
+        self.end()
+    }
+
+    /// Goes on without faults until everybody has everything, and has left.
+    fn end(&mut self) -> Result<(), String> {
         self.rest()?;
         self.converged()?;
         self.leave()

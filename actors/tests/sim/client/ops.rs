@@ -96,12 +96,33 @@ impl Client {
             ),
             (_, _) => ("set", json!({"path": "/last", "value": post})),
         };
-        let body = RawJson::from_value(&body).expect("this is JSON");
         let if_seq = (rng.u8(..10) == 0).then(|| self.seen(entity));
+        self.push_op(entity, r#type, &body, if_seq);
+    }
+
+    /// A new op that can be accepted, with so many bytes to pass on. Returns its index.
+    pub fn new_post(&mut self, entity: &EntityId, bytes: usize) -> usize {
+        let n = self.ops.len() as u64 + 1;
+        let post = json!({"by": self.name, "n": n, "pad": "x".repeat(bytes)});
+        match entity.kind() {
+            "room" => self.push_op(entity, "post", &post, None),
+            _ => self.push_op(entity, "set", &json!({"path": "/last", "value": post}), None),
+        }
+        self.ops.len() - 1
+    }
+
+    fn push_op(
+        &mut self,
+        entity: &EntityId,
+        r#type: &'static str,
+        body: &serde_json::Value,
+        if_seq: Option<Seq>,
+    ) {
+        let body = RawJson::from_value(body).expect("this is JSON");
         self.ops.push(Op {
             entity: entity.clone(),
             ulid: String::new(),
-            n,
+            n: self.ops.len() as u64 + 1,
             r#type,
             body,
             if_seq,

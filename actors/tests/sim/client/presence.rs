@@ -116,6 +116,11 @@ impl Client {
         open.next().map(|(entity, _)| entity.clone())
     }
 
+    /// Whether a request about its place in the entity is under way.
+    pub fn asks_for_place(&self, entity: &EntityId) -> bool {
+        self.places.get(entity).is_some_and(|place| place.asked)
+    }
+
     /// The entities that a `connect` enters.
     pub(super) fn places_to_take(&mut self) -> Vec<EntityId> {
         let wanted = self.places.iter_mut().filter(|(_, place)| place.wanted);

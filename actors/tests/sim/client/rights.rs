@@ -150,6 +150,11 @@ impl Client {
         self.rights.wanted = Grant::draw(rng);
     }
 
+    /// Makes its tokens cover these entities.
+    pub fn entitle(&mut self, covered: impl IntoIterator<Item = EntityId>) {
+        self.rights.wanted = Grant(covered.into_iter().collect());
+    }
+
     /// Makes its tokens cover everything again.
     pub fn regain_rights(&mut self) {
         self.rights.wanted = Grant::all();

@@ -20,7 +20,6 @@ const SWEEP_EVERY: u64 = 2_500;
 
 impl World {
     /// Ends all faults: heals what was cut, crashes nodes without the lease and corrects the clock.
-    /// Sometimes stops the node once more.
     pub(super) fn calm_down(&mut self) {
         self.say("no more faults".into());
         self.resting = true;
@@ -45,9 +44,6 @@ impl World {
             client.want_all(&mut self.rng);
             client.regain_rights();
             client.keep_tokens();
-        }
-        if self.rng.u8(..3) == 0 {
-            self.drain();
         }
     }
 

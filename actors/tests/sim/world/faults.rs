@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{Running, World};
-use crate::net::Link;
+use crate::net::{Cut, Link};
 use crate::node::Panic;
 use crate::seen::Wait;
 use crate::store::{Call, Fate, Way};
@@ -88,22 +88,33 @@ impl World {
 
     /// A client gives up its connection: the node is notified, or the messages on the wire are
     /// lost, or the connection stays half-open and they arrive later.
-    pub(super) fn give_up(&mut self, client: usize) {
+    fn give_up(&mut self, client: usize) {
+        if self.lines[client].is_some() {
+            let cut = match self.rng.u8(..4) {
+                0 => Cut::Lossy,
+                1 | 2 => Cut::HalfOpen,
+                _ => Cut::Clean,
+            };
+            self.cut(client, cut);
+        }
+    }
+
+    pub(super) fn cut(&mut self, client: usize, cut: Cut) {
         let Some((_, wire)) = self.lines[client].take() else { return };
         self.seen.connections_cut += 1;
         self.clients[client].disconnected(&wire);
         let mut wire = wire.borrow_mut();
         wire.client_gone = true;
-        match self.rng.u8(..4) {
-            0 => {
+        match cut {
+            Cut::Clean => {}
+            Cut::Lossy => {
                 self.seen.wires_lost += 1;
                 wire.up.clear();
             }
-            1 | 2 => {
+            Cut::HalfOpen => {
                 self.seen.half_open += 1;
                 wire.vanished = true;
             }
-            _ => {}
         }
     }
 

@@ -69,7 +69,7 @@ impl World {
     }
 
     /// Sets the seqs that the answers to the client's next requests must reflect.
-    fn tell_floors(&mut self, client: usize) {
+    pub(super) fn tell_floors(&mut self, client: usize) {
         let shown = entities()
             .into_iter()
             .map(|entity| (entity.clone(), self.floor(client, &entity)))
@@ -79,7 +79,7 @@ impl World {
 
     /// The seq that a read beginning now must reach: the highest that any client has seen. A node
     /// that has lost its lease may not know it.
-    fn floor(&self, client: usize, entity: &EntityId) -> u64 {
+    pub(super) fn floor(&self, client: usize, entity: &EntityId) -> u64 {
         let current = self.lines[client].as_ref().map(|(term, _)| *term);
         if current == Some(self.newest) { Truth::shown(entity, &self.clients) } else { 0 }
     }

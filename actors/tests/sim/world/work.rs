@@ -21,6 +21,11 @@ const LONGEST_WAIT: u64 = 1000;
 impl World {
     /// Performs one step, or else waits for the next timer. False if there is none.
     pub(super) fn work(&mut self) -> Result<bool, String> {
+        Ok(self.work_now()? || self.wait_for_timer()?)
+    }
+
+    /// Lets one thing happen that waits for no timer. False when there is none.
+    pub(super) fn work_now(&mut self) -> Result<bool, String> {
         self.poll()?;
         let now = self.clock.now();
         let mut choices = Vec::new();
@@ -40,7 +45,7 @@ impl World {
             (0..self.clients.len()).filter(|client| self.has_news(*client)).map(Choice::Frame),
         );
         choices.extend((self.runtime.metrics().num_alive_tasks() > 0).then_some(Choice::Tasks));
-        let Some(choice) = self.rng.choice(choices) else { return self.wait_for_timer() };
+        let Some(choice) = self.rng.choice(choices) else { return Ok(false) };
         match choice {
             Choice::Step(index, step) => {
                 self.say(format!("{step:?}"));
