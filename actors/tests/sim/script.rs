@@ -1,9 +1,9 @@
-//! A run written down step by step, in place of a seed: what clients send and read, what becomes of
-//! their connections and of the time, and how far the node comes in between.
+//! A run as a list of steps instead of a seed: what clients send and read, when connections are lost
+//! and time passes, and how far the node gets in between.
 //!
-//! Property tests make scripts, since a script that fails shrinks to one that can be read; the fuzz
-//! target `session` reads them from bytes. Nothing but the clients' own requests, their readers and
-//! the clocks is unusual: the store works, and nothing panics.
+//! The property test generates scripts, because a script that fails shrinks to a readable one. The
+//! fuzz target `session` decodes them from bytes. Only requests, readers and clocks misbehave: the
+//! store works, and nothing panics.
 
 use std::fmt;
 
@@ -21,19 +21,17 @@ mod tests;
 pub const CLIENTS: u8 = 3;
 /// How many entities they use.
 pub const ENTITIES: u8 = 3;
-/// The longest script that bytes are read as.
+/// Steps that are decoded from bytes at most.
 const MOST_STEPS: usize = 120;
 
 /// See the module's head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
-    /// The bounds that it runs under.
     pub limits: Limits,
-    /// What happens.
     pub steps: Vec<Step>,
 }
 
-/// The bounds that matter to pipelined requests. All others are roomy.
+/// The bounds that matter to pipelined requests. No script reaches the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes in an outbox.
@@ -44,22 +42,21 @@ pub struct Limits {
     pub queues: u8,
     /// Subscriptions, and presence entries, of a session.
     pub subscriptions: u8,
-    /// Requests of a session that are not answered yet.
+    /// Unanswered requests of a session.
     pub in_flight: u8,
-    /// Requests of a connection in a second, if they are limited.
+    /// Requests per second of a connection, if they are limited.
     pub requests: Option<u8>,
     /// Events that an entity keeps in memory.
     pub ring: u8,
-    /// How long tokens last, in ms, if they end.
+    /// The lifetime of tokens in ms, if they expire.
     pub token: Option<u16>,
 }
 
-/// One step. Clients and entities are numbers below [`CLIENTS`] and [`ENTITIES`]. What a client
-/// cannot do at the moment is left out.
+/// One step. Clients and entities are numbers below [`CLIENTS`] and [`ENTITIES`]. A step that is not
+/// possible at the moment does nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are what the steps say")]
 pub enum Step {
-    /// Opens a connection, with `connect` on its way; resumes the session if there was one.
+    /// Opens a connection and sends `connect`; resumes the session if there was one.
     Connect { client: u8 },
     /// Loses the connection.
     Lose { client: u8, cut: Cut },
@@ -71,27 +68,27 @@ pub enum Step {
     Enter { client: u8, entity: u8 },
     /// Leaves it.
     Leave { client: u8, entity: u8 },
-    /// Shows a token that covers the entities whose bit is set.
+    /// Sends a token that covers the entities whose bit is set in `covers`.
     Refresh { client: u8, covers: u8 },
-    /// Posts to an entity, with so many bytes in each post.
+    /// Posts `count` times to an entity, with `bytes` of padding in each post.
     Post { client: u8, entity: u8, count: u8, bytes: u16 },
     /// Sends a signal.
     Signal { client: u8, entity: u8 },
     /// Reads the state.
     Read { client: u8, entity: u8 },
-    /// Asks for what the client still lacks, as a patient one would.
+    /// Sends the next requests of a well-behaved client: subscriptions, presence, repeated ops.
     CatchUp { client: u8 },
     /// The client stops reading.
     Stall { client: u8 },
     /// It reads again.
     ReadOn { client: u8 },
-    /// So much time goes by.
+    /// Time passes.
     Pass { ms: u16 },
     /// The node's clock is set forward, or back.
     SetClock { ms: i32 },
-    /// The node looks after its connections and entities.
+    /// The node sweeps its connections and entities.
     Sweep,
-    /// So many things happen at the node and on the wires, in an order that the number chooses.
+    /// The node and the wires take up to `steps` steps, in the order that the seed `order` chooses.
     Work { steps: u8, order: u8 },
 }
 
@@ -103,7 +100,7 @@ impl fmt::Display for Script {
 }
 
 impl Script {
-    /// Runs it, and then everything to rest.
+    /// Runs the steps, then continues without faults until nothing is left to do.
     ///
     /// # Errors
     /// The promise that was broken.
@@ -111,7 +108,7 @@ impl Script {
         World::scripted(self.limits, bug).perform(&self.steps)
     }
 
-    /// Runs it as [`run`](Self::run) does, with the core as it is.
+    /// Runs the script without a planted bug.
     ///
     /// # Errors
     /// The promise that was broken.
@@ -119,7 +116,7 @@ impl Script {
         self.run(None)
     }
 
-    /// Reads a script from any bytes: eight for the limits, then four for each step.
+    /// Decodes a script from any bytes: eight for the limits, then four for each step.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let (head, rest) = bytes.split_at(bytes.len().min(8));
         let mut limits = [0xff; 8];

@@ -2,8 +2,8 @@
 //! the work stay within their bounds, and the events replayed give the same state.
 //!
 //! An input is text: a first line that chooses the behaviour and then one op per line, as the user,
-//! the type and the body: `alice post {"text": "hi"}`. `mod` is a moderator. Other lines count for
-//! nothing.
+//! the type and the body: `alice post {"text": "hi"}`. `mod` is a moderator. Other lines are
+//! ignored.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -15,9 +15,9 @@ use greenroom_actors::record::EventRecord;
 use greenroom_protocol::RawJson;
 
 const MAX_STATE: usize = 400;
-/// What a room's reactions may cost: it has so few of them.
+/// The most work of a room's op: this room has few reactions.
 const MAX_ROOM_WORK: usize = 10_000;
-/// What a document's op may cost: its own limit, and one step beyond it.
+/// The most work of a document's op: the document's limit, and one step beyond it.
 const MAX_DOCUMENT_WORK: usize = 64 * 1024 + 64 * MAX_STATE;
 
 static ROOM: LazyLock<BehaviourConfig> = LazyLock::new(|| {
@@ -46,7 +46,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         else {
             continue;
         };
-        // What a session lets through: sound JSON of an entity's size.
+        // Sessions let only sound bodies within the limits through.
         let Ok(body) = RawJson::from_text(body) else { continue };
         if body.check().is_ok() && body.len() <= 1000 && !body.deeper_than(64) {
             attempt(config, &mut *live, &mut log, (from, r#type, body));
@@ -55,7 +55,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     log.replays(config, &*live);
 });
 
-/// The events, the state before and after each, and the messages whose bodies are erased.
+/// The events, the states before and after each, and the messages whose bodies are erased.
 struct Log {
     events: Vec<EventRecord>,
     snapshots: Vec<RawJson>,
@@ -117,7 +117,7 @@ fn bounded(live: &dyn Behaviour, name: BehaviourName, work: usize) {
 }
 
 impl Log {
-    /// From every snapshot on the way, with the bodies that were erased and without them.
+    /// Replays from every snapshot, with the erased bodies and without them.
     fn replays(&self, config: &BehaviourConfig, live: &dyn Behaviour) {
         let last = (live.snapshot(), live.size());
         for (seq, snapshot) in self.snapshots.iter().enumerate() {

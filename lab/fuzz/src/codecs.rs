@@ -12,7 +12,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         if let Ok(request) = codec.decode(data) {
             accepted(codec, request);
         }
-        // What a server sends is read by our own load harness only, but must not hurt it either.
+        // The load harness reads the server's messages with this.
         drop(codec.decode_server(data));
     }
     if let Ok(body) = RawJson::from_text(data) {
@@ -34,7 +34,7 @@ fn accepted(codec: CodecKind, request: Request) {
         if codec == other {
             assert_eq!(request, decoded, "encoded again as {other:?}");
         } else {
-            // Bodies may be spelled in another way; all else is the same.
+            // The other codec may write bodies differently.
             let mut without = request.clone();
             blank(&mut without.call);
             blank(&mut decoded.call);

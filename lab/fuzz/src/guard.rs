@@ -1,5 +1,5 @@
-//! The guard in front of the WebSocket decoder: it never panics, it judges a stream alike however
-//! that is cut into chunks, and as a reader does that looks at one whole frame after the other.
+//! The guard in front of the WebSocket decoder: it never panics, its verdict does not depend on how
+//! the stream is cut into chunks, and a simple reader of whole frames agrees with it.
 #![no_main]
 
 use greenroom_protocol::close::CloseCode;

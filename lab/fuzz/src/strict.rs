@@ -1,5 +1,5 @@
-//! JSON as the strictest reader takes it, written without a look at the server's own parsers: a
-//! number that no double holds, half of a surrogate pair or a key that is there twice is an error.
+//! A strict JSON parser that shares no code with the server's: a number beyond a double, half of a
+//! surrogate pair and a duplicate key are errors.
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -16,8 +16,8 @@ pub enum Value {
     Object(BTreeMap<String, Value>),
 }
 
-/// serde_json rounds some numbers to a neighbour of the nearest double, so the last digit does not
-/// count.
+/// Ignores the last digit of numbers, because serde_json rounds some to a neighbour of the nearest
+/// double.
 impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -34,7 +34,7 @@ impl PartialEq for Value {
     }
 }
 
-/// The value that `text` is, or `None`.
+/// Parses `text` as one value.
 pub fn parse(text: &str) -> Option<Value> {
     let mut parser = Parser { rest: text.chars().peekable() };
     let value = parser.value()?;

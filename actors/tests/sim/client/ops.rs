@@ -100,7 +100,7 @@ impl Client {
         self.push_op(entity, r#type, &body, if_seq);
     }
 
-    /// A new op that can be accepted, with so many bytes to pass on. Returns its index.
+    /// Adds an op that can be accepted, with `bytes` of padding, and returns its index.
     pub fn new_post(&mut self, entity: &EntityId, bytes: usize) -> usize {
         let n = self.ops.len() as u64 + 1;
         let post = json!({"by": self.name, "n": n, "pad": "x".repeat(bytes)});

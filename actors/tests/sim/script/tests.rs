@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 
 use super::*;
 
-/// Steps of a script that is short enough to read.
+/// Steps that a readable script has at most.
 const READABLE: usize = 24;
 
 fn limits() -> impl Strategy<Value = Limits> {
@@ -57,7 +57,7 @@ fn scripts() -> impl Strategy<Value = Script> {
         .prop_map(|(limits, steps)| Script { limits, steps })
 }
 
-/// The scripts of every run are the same, so what was found once is found again.
+/// Every run generates the same scripts, so a finding is repeatable.
 fn runner(cases: u32) -> TestRunner {
     let config =
         Config { cases, failure_persistence: None, max_shrink_iters: 5_000, ..Config::default() };
@@ -69,8 +69,8 @@ fn cases() -> u32 {
     cases.try_into().expect("not that many scripts")
 }
 
-/// The same script without the steps that it fails without as well. proptest removes each step at
-/// most once, before it makes what is left simpler.
+/// Removes every step without which the script still fails. proptest tries each step only once,
+/// before it simplifies the rest.
 fn shortest(mut script: Script, bug: Option<Bug>) -> Script {
     let mut before = usize::MAX;
     while script.steps.len() < before {
@@ -85,7 +85,7 @@ fn shortest(mut script: Script, bug: Option<Bug>) -> Script {
     script
 }
 
-/// Runs scripts until one fails. That one, and what it was found for.
+/// Runs scripts until one fails, and returns the complaint and the shortest such script.
 fn first_failure(bug: Option<Bug>, cases: u32) -> Option<(String, Script)> {
     let done = runner(cases).run(&scripts(), |script| script.run(bug).map_err(TestCaseError::fail));
     let script = match done {
@@ -104,14 +104,14 @@ fn every_script_keeps_the_promises() {
     }
 }
 
-/// The mistake is found, for one of these reasons, and shrinks to a script that can be read.
+/// Asserts that the bug is found with one of these complaints, and shrinks to a readable script.
 fn found(bug: Bug, cases: u32, reasons: &[&str]) {
     let (why, script) = first_failure(Some(bug), cases)
         .unwrap_or_else(|| panic!("{bug:?} is not found within {cases} scripts"));
     println!("{bug:?} is found: {why}\n{script}");
     assert!(reasons.iter().any(|reason| why.contains(reason)), "{why}");
     assert!(script.steps.len() <= READABLE, "more than {READABLE} steps:\n{script}");
-    assert_eq!(script.run(None), Ok(()), "without the mistake");
+    assert_eq!(script.run(None), Ok(()), "without the bug");
 }
 
 #[test]

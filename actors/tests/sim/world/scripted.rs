@@ -1,4 +1,4 @@
-//! A run by a script: its steps in the place of the seed's choices.
+//! Runs a script: its steps replace the choices of the seed.
 
 use greenroom_actors::limits::Rate;
 use greenroom_protocol::EntityId;
@@ -9,9 +9,9 @@ use crate::client::Client;
 use crate::script::{CLIENTS, Limits, Step};
 use crate::sizes::{Sizes, ample, entities};
 
-/// Requests that a client has in flight at the most: more than any script's limit.
+/// Unanswered requests after which a client sends no more: above every limit of a script.
 const MOST_IN_FLIGHT: usize = 24;
-/// How long a script lasts at the most, in ms: less than a connection has for its `connect`.
+/// The longest time that a script takes, in ms: less than the timeout of `connect`.
 const LONGEST: u64 = 8_000;
 
 impl World {
@@ -31,13 +31,13 @@ impl World {
             ..Sizes::roomy()
         };
         let clients = (1..=usize::from(CLIENTS))
-            // The first and the last are one user's.
+            // The first and the last client share a user.
             .map(|index| Client::new(index, index % 2, codec(index), 0, sizes.token))
             .collect();
         Self::with(sizes, clients, 0, fastrand::Rng::with_seed(0), bug)
     }
 
-    /// Runs the steps, and then everything to rest.
+    /// Runs the steps, then continues without faults until nothing is left to do.
     pub fn perform(&mut self, steps: &[Step]) -> Result<(), String> {
         self.run_with(|world| {
             for step in steps {
@@ -48,7 +48,7 @@ impl World {
                 world.act(*step)?;
                 world.judge()?;
             }
-            // The end depends on nothing but what the steps have left.
+            // The end depends only on the state that the steps leave.
             world.rng = fastrand::Rng::with_seed(0);
             world.calm_down();
             world.end()
@@ -81,8 +81,8 @@ impl World {
         Ok(())
     }
 
-    /// What happens here depends on nothing but what there is to do and the number, so it stays
-    /// the same when a script loses a step elsewhere.
+    /// The choices depend only on the work there is and on `order`, so they stay the same when
+    /// another step is removed from the script.
     fn work_in_order(&mut self, steps: u8, order: u8) -> Result<(), String> {
         let kept = std::mem::replace(&mut self.rng, fastrand::Rng::with_seed(order.into()));
         let done = self.work_steps(steps);
@@ -115,7 +115,7 @@ impl World {
         self.note_time();
     }
 
-    /// A client sends a request, or several, at once and without regard to what is not answered.
+    /// Sends the client's requests without waiting for earlier answers.
     fn request(&mut self, step: Step) {
         let (client, entity) = match step {
             Step::Subscribe { client, entity, .. }
@@ -141,7 +141,7 @@ impl World {
         }
     }
 
-    /// What the client wants from now on, connected or not.
+    /// Notes what the client wants from now on, connected or not.
     fn wish(&mut self, client: usize, entity: &EntityId, step: Step) {
         let client = &mut self.clients[client];
         match step {
