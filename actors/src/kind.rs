@@ -1,10 +1,10 @@
 //! A configured family of entities.
 
-use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::HashMap;
 use greenroom_protocol::entity_id::is_kind;
 use greenroom_protocol::limits::MAX_MEMBERS;
 use serde::{Deserialize, Serialize};
