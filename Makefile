@@ -200,8 +200,9 @@ fmt: ## Format the Rust code
 # Plain rustc: clippy-driver compiles with the optimisations on MIR off, and figures must come from what ships.
 bench: ## Run the load harness against a server of its own: figures, bench.json and bench.html beside the binaries; ARGS= is passed on
 	@.ci/deps build
-	cargo build --release --locked --bin greenroom --bin greenroom-loadtest
-	$(BIN)/greenroom-loadtest suite --server $(BIN)/greenroom --json $(CARGO_TARGET_DIR)/bench.json --html $(CARGO_TARGET_DIR)/bench.html $(ARGS)
+	cargo build --release --locked --bin greenroom
+	cargo build --release --locked --manifest-path lab/Cargo.toml --target-dir $(LAB_DIR)
+	$(LAB) bench --server $(BIN)/greenroom --json $(CARGO_TARGET_DIR)/bench.json --html $(CARGO_TARGET_DIR)/bench.html $(ARGS)
 
 bench-hot: ## Time the hot functions of the core and the codecs, one by one; ARGS=name runs those whose names hold it
 	@.ci/deps build

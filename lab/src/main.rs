@@ -5,15 +5,16 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use greenroom_loadtest::cli::one;
 use greenroom_loadtest::report;
-use greenroom_loadtest::scenario::block_on;
+use greenroom_loadtest::scenario::{With, block_on};
 
 use crate::scenario::{burst, churn, entities, greedy, mixed, presence, slow_reader, soak};
 
+mod bench;
 mod compare;
 mod disk;
 mod growth;
+mod preset;
 mod raw;
 mod scenario;
 mod suite;
@@ -31,32 +32,34 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Many connections, which may enter presence; what a burst to all of them leaves behind
-    Burst(burst::Args),
+    Burst(With<burst::Args>),
     /// Connections that come and go; none may fail
-    Churn(churn::Args),
+    Churn(With<churn::Args>),
     /// Many entities: what they cost awake, how they fall asleep, how fast they are woken, and one
     /// with a long log
-    Entities(entities::Args),
+    Entities(With<entities::Args>),
     /// One user asks for the dearest of each request as often as it may; what that costs, and what
     /// its neighbours feel
-    Greedy(greedy::Args),
+    Greedy(With<greedy::Args>),
     /// Everything at once: typing, posts, coming and going, one hot room, one slow reader; each
     /// class has its own latency
-    Mixed(mixed::Args),
+    Mixed(With<mixed::Args>),
     /// A room fills with members who hear of each other; some come and go, and all must agree in
     /// the end
-    Presence(presence::Args),
+    Presence(With<presence::Args>),
     /// Readers that stop for a while must still get everything, and must not slow their neighbours
     /// down
-    SlowReader(slow_reader::Args),
+    SlowReader(With<slow_reader::Args>),
     /// A moderate mixed load for half an hour; what becomes of memory, files and latency meanwhile
-    Soak(soak::Args),
+    Soak(With<soak::Args>),
     /// Put Greenroom and other servers through the same loads, side by side
     Compare(compare::Args),
     /// What an operation costs as connections, entities, rooms, logs and the database grow tenfold
     /// and a hundredfold
     Growth(growth::Args),
-    /// Start a server and run a list of scenarios against it
+    /// The load harness's own scenarios, each on a server that is started for it
+    Bench(bench::Args),
+    /// The lab's scenarios, each on a server that is started for it
     Suite(suite::Args),
 }
 
@@ -67,20 +70,21 @@ fn main() -> ExitCode {
 
 fn execute(command: Command) -> Result<bool> {
     match command {
-        Command::Burst(args) => one(args),
-        Command::Churn(args) => one(args),
-        Command::Entities(args) => one(args),
-        Command::Greedy(args) => one(args),
-        Command::Mixed(args) => one(args),
-        Command::Presence(args) => one(args),
-        Command::SlowReader(args) => one(args),
-        Command::Soak(args) => one(args),
+        Command::Burst(args) => args.execute(),
+        Command::Churn(args) => args.execute(),
+        Command::Entities(args) => args.execute(),
+        Command::Greedy(args) => args.execute(),
+        Command::Mixed(args) => args.execute(),
+        Command::Presence(args) => args.execute(),
+        Command::SlowReader(args) => args.execute(),
+        Command::Soak(args) => args.execute(),
         Command::Compare(args) => {
             let (threads, output) = (args.common.threads, args.common.output.clone());
             report::deliver(&block_on(threads, compare::run(args))?, &output)?;
             Ok(true)
         }
         Command::Growth(args) => block_on(1, growth::run(args)).map(|()| true),
+        Command::Bench(args) => bench::run(args),
         Command::Suite(args) => suite::run(&args),
     }
 }

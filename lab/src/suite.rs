@@ -5,19 +5,17 @@ use clap::ValueEnum;
 use greenroom_loadtest::common::{Common, Span};
 use greenroom_loadtest::find_max::{self, Load};
 use greenroom_loadtest::report::Report;
-use greenroom_loadtest::scenario::{Scenario, defaults, durable, perform_at};
+use greenroom_loadtest::scenario::{Scenario, With, defaults, durable, parse};
 use greenroom_loadtest::server::{Server, Setup};
-use greenroom_loadtest::suite::{Preset, run_presets};
-use serde::Serialize;
 
+use crate::preset::{self, Preset};
 use crate::scenario::{burst, churn, entities, greedy, mixed, presence, slow_reader, soak};
 
 /// Each scenario has a server of its own, which `--server` names.
-#[derive(Debug, Clone, clap::Args, Serialize)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// The arguments that every scenario takes.
     #[command(flatten)]
-    #[serde(flatten)]
     pub common: Common,
     /// Only these scenarios, by name
     #[arg(long, value_delimiter = ',')]
@@ -31,14 +29,13 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<bool> {
     let mut presets = presets(&args.common);
     presets.extend(searches(&args.common));
-    run_presets(presets, &args.only, &args.common)
+    preset::run(presets, &args.only, &args.common)
 }
 
 fn presets(common: &Common) -> Vec<Preset> {
     let span = |text: &str| text.parse::<Span>().expect("it is written here as a duration");
-    let durable =
-        durable::Args { kind: "doc".into(), op: durable::Op::Increment, ..defaults(common) };
-    let presence: presence::Args = defaults(common);
+    let durable = durable::Args { kind: "doc".into(), op: durable::Op::Increment, ..defaults() };
+    let presence: presence::Args = defaults();
     let auth = burst::Args {
         connections: 19_000,
         at_once: 256,
@@ -48,24 +45,27 @@ fn presets(common: &Common) -> Vec<Preset> {
         // It holds two pings of everybody: a sweep a second makes 25 to 26 s of each interval of
         // 25 s.
         idle: Some(span("51s")),
-        ..defaults(common)
+        ..defaults()
     };
-    let cold =
-        entities::Args { phases: vec![entities::Phase::Cold], all: true, ..defaults(common) };
+    let cold = entities::Args { phases: vec![entities::Phase::Cold], all: true, ..defaults() };
     let entities = common.clone();
     vec![
-        Preset::of("durable-increment", durable),
-        Preset::of("churn", defaults::<churn::Args>(common)),
-        Preset::of("presence", presence.clone()),
-        Preset::of("presence-lost", presence::Args { lost: 1.0, ..presence.clone() }),
-        Preset::of("presence-crowd", presence::Args { members: 10_000, rate: 100.0, ..presence }),
-        Preset::of("slow-reader", defaults::<slow_reader::Args>(common)),
-        Preset::of("mixed", timed::<mixed::Args>(common)),
-        Preset::of("connect-auth", auth).when_named(),
-        Preset::of("connect-burst", defaults::<burst::Args>(common)).when_named(),
-        Preset::of("greedy", defaults::<greedy::Args>(common)).when_named(),
-        Preset::of("entities-all", cold).when_named(),
-        Preset::of("soak", timed::<soak::Args>(common)).when_named(),
+        Preset::of("durable-increment", common, durable),
+        Preset::of("churn", common, defaults::<churn::Args>()),
+        Preset::of("presence", common, presence.clone()),
+        Preset::of("presence-lost", common, presence::Args { lost: 1.0, ..presence.clone() }),
+        Preset::of(
+            "presence-crowd",
+            common,
+            presence::Args { members: 10_000, rate: 100.0, ..presence },
+        ),
+        Preset::of("slow-reader", common, defaults::<slow_reader::Args>()),
+        Preset::of("mixed", &timed::<mixed::Args>(common), defaults::<mixed::Args>()),
+        Preset::of("connect-auth", common, auth).when_named(),
+        Preset::of("connect-burst", common, defaults::<burst::Args>()).when_named(),
+        Preset::of("greedy", common, defaults::<greedy::Args>()).when_named(),
+        Preset::of("entities-all", common, cold).when_named(),
+        Preset::of("soak", &timed::<soak::Args>(common), defaults::<soak::Args>()).when_named(),
         Preset::made_by("entities", move || entities_twice(&entities)).when_named(),
     ]
 }
@@ -75,7 +75,7 @@ fn searches(common: &Common) -> Vec<Preset> {
     let search = |(name, from): (&'static str, f64)| {
         let load = name.trim_start_matches("find-max-");
         let load = Load::from_str(load, false).expect("it is written here as one of the loads");
-        Preset::of(name, find_max::Args { load, from, ..defaults(common) }).when_named()
+        Preset::of(name, common, find_max::Args { load, from, ..defaults() }).when_named()
     };
     let searches = [
         ("find-max-fanout", 100.0),
@@ -88,37 +88,30 @@ fn searches(common: &Common) -> Vec<Preset> {
     searches.into_iter().map(search).collect()
 }
 
-/// A scenario that has times of its own, which count unless the suite was told otherwise.
-fn timed<A: clap::Args + Scenario>(common: &Common) -> A {
-    let usual: Args =
-        greenroom_loadtest::scenario::parse("").expect("every argument has a default");
-    let mut own: A = greenroom_loadtest::scenario::parse("").expect("every argument has a default");
-    let (duration, warmup) = (own.common().duration, own.common().warmup);
-    let mut args: A = own;
-    args.common().clone_from(common);
-    if common.duration == usual.common.duration {
-        args.common().duration = duration;
-    }
-    if common.warmup == usual.common.warmup {
-        args.common().warmup = warmup;
-    }
-    args
+/// The common arguments of a scenario that has times of its own, which count unless the suite was
+/// told otherwise.
+fn timed<S: Scenario>(common: &Common) -> Common {
+    let usual: Args = parse("").expect("every argument has a default");
+    let own: With<S> = parse("").expect("every argument has a default");
+    let of = |told: Span, usual: Span, own: Span| if told == usual { own } else { told };
+    let duration = of(common.duration, usual.common.duration, own.common.duration);
+    let warmup = of(common.warmup, usual.common.warmup, own.common.warmup);
+    Common { duration, warmup, ..common.clone() }
 }
 
 /// The entities, and after them those that come back on a server that was killed, from what was not
 /// in a snapshot yet.
 fn entities_twice(common: &Common) -> Result<Vec<Report>> {
-    let common = Common { run: Some("entities".into()), ..common.clone() };
-    let asleep_within = "4m".parse()?;
-    let mut first = entities::Args { asleep_within, ..defaults(&common) };
+    let mut common = Common { run: Some("entities".into()), ..common.clone() };
+    let mut first = entities::Args { asleep_within: "4m".parse()?, ..defaults() };
     let mut setup = Setup::new(&common.own)?;
-    first.prepare(&mut setup)?;
+    first.prepare(&mut common, &mut setup)?;
     let server = Server::start(&setup)?;
-    let slept = perform_at(Box::new(first), &server)?;
+    let slept = With { common: common.clone(), scenario: first }.perform_at(&server)?;
     server.kill()?;
     let server = Server::start(&setup)?;
-    let second = entities::Args { phases: vec![entities::Phase::Crashed], ..defaults(&common) };
-    let mut crashed = perform_at(Box::new(second), &server)?;
+    let second = entities::Args { phases: vec![entities::Phase::Crashed], ..defaults() };
+    let mut crashed = With { common, scenario: second }.perform_at(&server)?;
     crashed.scenario = "entities-after-kill".to_owned();
     server.stop()?;
     Ok(vec![slept, crashed])
@@ -131,11 +124,10 @@ mod tests {
     #[test]
     fn a_long_scenario_has_its_own_times() {
         let times = |words: &str| {
-            let Args { common, .. } =
-                greenroom_loadtest::scenario::parse(words).expect("they are its arguments");
+            let Args { common, .. } = parse(words).expect("they are its arguments");
             assert!(presets(&common).len() + searches(&common).len() > 15);
-            let mut soak: soak::Args = timed(&common);
-            [soak.common().duration, soak.common().warmup].map(|span| span.0.as_secs())
+            let Common { duration, warmup, .. } = timed::<soak::Args>(&common);
+            [duration, warmup].map(|span| span.0.as_secs())
         };
         assert_eq!(times(""), [1800, 120]);
         assert_eq!(times("--duration 90s"), [90, 120]);

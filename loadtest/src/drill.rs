@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use futures_util::future::LocalBoxFuture;
 use greenroom_protocol::Seq;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -50,10 +49,6 @@ const SETTLE_WITHIN: Duration =
 /// long it takes.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
-    /// The arguments that every scenario takes.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub common: Common,
     /// How often the server is restarted
     #[arg(long, default_value_t = 5)]
     pub restarts: u64,
@@ -103,31 +98,24 @@ struct Aftermath {
 }
 
 impl Scenario for Args {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
-    }
+    const NAME: &'static str = "drill";
+    const STARTS_SERVERS: bool = true;
 
-    fn starts_servers(&self) -> bool {
-        true
-    }
-
-    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
-        Box::pin(run(*self))
+    async fn run(self, run: Run) -> Result<Report> {
+        drill(self, run.common).await
     }
 }
 
-/// Runs it.
-async fn run(args: Args) -> Result<Report> {
+async fn drill(args: Args, common: Common) -> Result<Report> {
     if !(args.rate.is_finite() && args.rate > 0.0) {
         bail!("`--rate` must be more than 0");
     }
     if !(args.reads.is_finite() && args.reads >= 0.0) {
         bail!("`--reads` must not be less than 0");
     }
-    let mut restarts = Restarts::begin(Setup::new(&args.common.own)?, args.kill).await?;
+    let mut restarts = Restarts::begin(Setup::new(&common.own)?, args.kill).await?;
     let server = restarts.server().context("it has just been started")?;
-    let common = Common { url: server.url(), metrics: None, pid: None, ..args.common.clone() };
-    let run = Run::new("drill", &common).await?;
+    let run = Run::new(Args::NAME, &Common { url: server.url(), ..common }).await?;
     let room = |index| Ok(Target { id: run.entity(&args.kind, index)?, shape: Shape::Room });
     let doc = |index| Ok(Target { id: run.entity(&args.doc_kind, index)?, shape: Shape::Counters });
     let targets =
@@ -149,10 +137,9 @@ async fn run(args: Args) -> Result<Report> {
         }
     });
     let window = Box::pin(window).await?;
-    stage.run.progress.done();
     restarts.end().await;
 
-    let mut report = Report::new("drill", &stage.run, &args, window)?;
+    let mut report = Report::new(&stage.run, &args, window)?;
     report.figures.add("restarts", restarts.done as f64);
     report.figures.add("longest_stop_ms", restarts.longest_stop.as_secs_f64() * 1000.0);
     report.figures.add("longest_down_ms", restarts.longest_down.as_secs_f64() * 1000.0);

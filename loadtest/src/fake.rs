@@ -21,6 +21,10 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
+use crate::report::Report;
+use crate::run::Run;
+use crate::scenario::{Scenario, With, parse};
+
 /// Messages in a room's state.
 const MESSAGES: usize = 10;
 
@@ -120,6 +124,20 @@ impl Fake {
     pub fn url(&self) -> String {
         format!("ws://{}/ws", self.address)
     }
+
+    /// Runs a scenario against it, with these arguments.
+    pub async fn run<S: Scenario>(&self, words: &str) -> Report {
+        let words = format!("{words} --url {} --no-progress", self.url());
+        let With::<S> { common, scenario } = parse(&words).expect("they are its arguments");
+        let run = Run::new(S::NAME, &common).await.expect("the URL is good");
+        Box::pin(scenario.run(run)).await.expect("the scenario can be run")
+    }
+}
+
+/// One of a report's figures, which has to be there.
+pub fn figure(report: &Report, name: &str) -> f64 {
+    let figure = report.figures.get(name);
+    figure.unwrap_or_else(|| panic!("there is no `{name}` in {:?}", report.figures))
 }
 
 struct Session {

@@ -1,17 +1,15 @@
 //! `find-max`: the highest rate at which 99 in a hundred deliveries, or acknowledgements, come
 //! within a budget.
 
-use std::time::SystemTime;
-
 use anyhow::Result;
 use clap::ValueEnum;
-use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 
-use crate::common::{Common, Span};
+use crate::common::Span;
 use crate::peer::payload::What;
 use crate::report::Report;
 use crate::report::sheet::{Row, Sheet};
+use crate::run::{Run, Window};
 use crate::scenario::Scenario;
 
 pub mod search;
@@ -24,10 +22,6 @@ use stage::{Shape, Stage};
 /// then the range in between is halved.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
-    /// The arguments that every scenario takes.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub common: Common,
     /// The load whose rate is searched
     #[arg(long, value_enum, default_value_t = Load::Fanout)]
     pub load: Load,
@@ -102,35 +96,28 @@ impl Load {
 }
 
 impl Scenario for Args {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
-    }
+    const NAME: &'static str = "find-max";
 
-    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
-        Box::pin(run(*self))
+    async fn run(self, run: Run) -> Result<Report> {
+        let search = Search {
+            start: self.from,
+            precision: self.precision,
+            warmup: run.common.warmup.0,
+            window: run.common.duration.0,
+            p99: self.p99.0,
+        };
+        let (shape, mut stages) = (self.load.shape(&self), 0);
+        let found = search.run(async || {
+            stages += 1;
+            Stage::set(&run.common, shape, stages).await
+        });
+        tell(&self, &found.await?, &run)
     }
 }
 
-async fn run(args: Args) -> Result<Report> {
-    let started = SystemTime::now();
-    let search = Search {
-        start: args.from,
-        precision: args.precision,
-        warmup: args.common.warmup.0,
-        window: args.common.duration.0,
-        p99: args.p99.0,
-    };
-    let (shape, mut stages) = (args.load.shape(&args), 0);
-    let found = search.run(async || {
-        stages += 1;
-        Stage::set(&args.common, shape, stages).await
-    });
-    tell(&args, &found.await?, started)
-}
-
-fn tell(args: &Args, found: &Found, started: SystemTime) -> Result<Report> {
-    let mut report = Report::empty("find-max", started, args)?;
-    report.window_s = args.common.duration.0.as_secs_f64();
+fn tell(args: &Args, found: &Found, run: &Run) -> Result<Report> {
+    let window = Window { seconds: run.common.duration.0.as_secs_f64(), ..Window::default() };
+    let mut report = Report::new(run, args, window)?;
     let figures = &mut report.figures;
     figures.add("max_messages_per_s", found.best.as_ref().map_or(0.0, |best| best.rate));
     figures.add("trials", found.trials.len() as f64);
@@ -179,15 +166,10 @@ fn row(trial: &Trial, held: bool) -> Row {
 mod tests {
     use super::*;
     use crate::fake::{Fake, Fault};
-    use crate::scenario::parse;
 
     async fn search(fault: Fault, options: &str) -> Report {
-        let url = Fake::start(fault).await.url();
-        let words = format!(
-            "--url {url} --no-progress --warmup 20ms --duration 100ms --senders 1 {options}"
-        );
-        let args: Args = parse(&words).expect("they are its arguments");
-        Box::pin(run(args)).await.expect("it can be run")
+        let words = format!("--warmup 20ms --duration 100ms --senders 1 {options}");
+        Fake::start(fault).await.run::<Args>(&words).await
     }
 
     /// What does not depend on how fast this machine is: the server loses the connection at the

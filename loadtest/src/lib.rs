@@ -30,7 +30,6 @@ pub mod scrape;
 pub mod server;
 pub mod server_use;
 pub mod stats;
-pub mod suite;
 
 /// Runs a program's work, which tells whether all promises were kept. The exit code is 0 if so, 1 if
 /// not, and 2 if the run could not be made.

@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use crate::common::Common;
 use crate::history::reading::Reading;
 use crate::history::{Clock, History, Notes, command};
 use crate::irc;
@@ -35,10 +33,6 @@ const MAX_TOLD: usize = 10;
 /// `--duration` and `--warmup` mean nothing here: the logs tell how long it takes.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
-    /// The arguments that every scenario takes.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub common: Common,
     /// The logs; each becomes a room of its own
     #[arg(required = true, value_name = "FILE")]
     #[serde(skip)]
@@ -56,79 +50,75 @@ pub struct Args {
 }
 
 impl Scenario for Args {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
-    }
+    const NAME: &'static str = "replay";
 
-    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
-        Box::pin(run(*self))
-    }
-}
-
-async fn run(args: Args) -> Result<Report> {
-    if !(args.speed.is_finite() && args.speed > 0.0) {
-        bail!("`--speed` must be more than 0");
-    }
-    let run = Arc::new(Run::new("replay", &args.common).await?);
-    let name_of = |(index, file): (usize, &PathBuf)| {
-        run.entity(&args.kind, format!("{index}-{}", name(file)))
-    };
-    let entities = args.files.iter().enumerate().map(name_of).collect::<Result<Vec<_>>>()?;
-    let clock = Clock::start();
-    let keeper = args.keep.as_deref().map(|file| Keeper::create(file, &entities)).transpose()?;
-    let keeper = keeper.map(Arc::new);
-    // Those who were there before the first line come first, so that nothing of their coming is in
-    // the figures.
-    let (mut ready, mut lines, mut notices, mut sessions) = (Vec::new(), 0, 0, 0);
-    for (index, file) in args.files.iter().enumerate() {
-        let log =
-            std::fs::read(file).with_context(|| format!("`{}` cannot be read", file.display()))?;
-        let plan = Plan::new(&irc::parse(&String::from_utf8_lossy(&log)));
-        let stage = Stage::new(&run, &clock, (index, &entities[index]), &plan, keeper.clone());
-        lines += plan.lines.len();
-        notices += plan.notices;
-        let room = Room::new(stage, plan, args.speed, sessions);
-        sessions += room.sessions();
-        ready.push(room.fill().await?);
-    }
-    let mut playing = JoinSet::new();
-    for room in ready {
-        playing.spawn(room.play());
-    }
-    let (mut entries, mut failures) = (Vec::new(), Vec::new());
-    let everything = async {
-        while let Some(room) = playing.join_next().await {
-            match room {
-                Ok(heard) => {
-                    entries.extend(heard.entries);
-                    failures.extend(heard.failures);
-                }
-                Err(error) => failures.push(format!("a room's task failed: {error}")),
-            }
+    async fn run(self, run: Run) -> Result<Report> {
+        if !(self.speed.is_finite() && self.speed > 0.0) {
+            bail!("`--speed` must be more than 0");
         }
-    };
-    let window = Box::pin(run.measure(Lane::Delivery, everything)).await?;
-    let mut notes = Notes::of(sessions, &clock);
-    let mut checker = run.open_patiently(0, "checker", Vec::new()).await?;
-    Reading::Last.all(&mut checker.conn, &entities, &mut notes).await?;
-    entries.append(&mut notes.entries);
-    run.progress.done();
+        let run = Arc::new(run);
+        let name_of = |(index, file): (usize, &PathBuf)| {
+            run.entity(&self.kind, format!("{index}-{}", name(file)))
+        };
+        let entities = self.files.iter().enumerate().map(name_of).collect::<Result<Vec<_>>>()?;
+        let clock = Clock::start();
+        let keeper =
+            self.keep.as_deref().map(|file| Keeper::create(file, &entities)).transpose()?;
+        let keeper = keeper.map(Arc::new);
+        // Those who were there before the first line come first, so that nothing of their coming is in
+        // the figures.
+        let (mut ready, mut lines, mut notices, mut sessions) = (Vec::new(), 0, 0, 0);
+        for (index, file) in self.files.iter().enumerate() {
+            let log = std::fs::read(file)
+                .with_context(|| format!("`{}` cannot be read", file.display()))?;
+            let plan = Plan::new(&irc::parse(&String::from_utf8_lossy(&log)));
+            let stage = Stage::new(&run, &clock, (index, &entities[index]), &plan, keeper.clone());
+            lines += plan.lines.len();
+            notices += plan.notices;
+            let room = Room::new(stage, plan, self.speed, sessions);
+            sessions += room.sessions();
+            ready.push(room.fill().await?);
+        }
+        let mut playing = JoinSet::new();
+        for room in ready {
+            playing.spawn(room.play());
+        }
+        let (mut entries, mut failures) = (Vec::new(), Vec::new());
+        let everything = async {
+            while let Some(room) = playing.join_next().await {
+                match room {
+                    Ok(heard) => {
+                        entries.extend(heard.entries);
+                        failures.extend(heard.failures);
+                    }
+                    Err(error) => failures.push(format!("a room's task failed: {error}")),
+                }
+            }
+        };
+        let window = Box::pin(run.measure(Lane::Delivery, everything)).await?;
+        let mut notes = Notes::of(sessions, &clock);
+        let mut checker = run.open_patiently(0, "checker", Vec::new()).await?;
+        Reading::Last.all(&mut checker.conn, &entities, &mut notes).await?;
+        entries.append(&mut notes.entries);
 
-    let mut report = Report::new("replay", &run, &args, window)?;
-    if let Some(parameters) = report.parameters.as_object_mut() {
-        let files: Vec<_> = args.files.iter().map(|file| name(file)).collect();
-        parameters.insert("files".into(), files.into());
+        let mut report = Report::new(&run, &self, window)?;
+        if let Some(parameters) = report.parameters.as_object_mut() {
+            let files: Vec<_> = self.files.iter().map(|file| name(file)).collect();
+            parameters.insert("files".into(), files.into());
+        }
+        for (name, count) in
+            [("lines", lines), ("notices_skipped", notices), ("sessions", sessions)]
+        {
+            report.figures.add(name, count as f64);
+        }
+        let tally = command::judge(&History { entities, entries }, &mut report);
+        report.expect_none(lines as u64 - tally.acked, "lines were not acknowledged");
+        report.expect_none(tally.snapshots, "subscriptions were reset");
+        let more = failures.len().saturating_sub(MAX_TOLD);
+        report.violations.extend(failures.into_iter().take(MAX_TOLD));
+        report.expect_none(more as u64, "more failures");
+        Ok(report)
     }
-    for (name, count) in [("lines", lines), ("notices_skipped", notices), ("sessions", sessions)] {
-        report.figures.add(name, count as f64);
-    }
-    let tally = command::judge(&History { entities, entries }, &mut report);
-    report.expect_none(lines as u64 - tally.acked, "lines were not acknowledged");
-    report.expect_none(tally.snapshots, "subscriptions were reset");
-    let more = failures.len().saturating_sub(MAX_TOLD);
-    report.violations.extend(failures.into_iter().take(MAX_TOLD));
-    report.expect_none(more as u64, "more failures");
-    Ok(report)
 }
 
 /// A file's name, fit for an entity's id.

@@ -9,9 +9,10 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::common::Output;
+use crate::common::{Common, Output};
 use crate::machine::Machine;
 use crate::run::{Run, Window};
+use crate::scenario::Scenario;
 use crate::server_use::ServerUse;
 use crate::stats::{Lane, Sample, Summary};
 
@@ -88,6 +89,14 @@ impl Serialize for Figures {
     }
 }
 
+#[derive(Serialize)]
+struct Parameters<'a, S> {
+    #[serde(flatten)]
+    common: &'a Common,
+    #[serde(flatten)]
+    scenario: &'a S,
+}
+
 impl Report {
     /// A report with nothing in it but what was run, where and when.
     ///
@@ -116,9 +125,10 @@ impl Report {
     ///
     /// # Errors
     /// Where the arguments do not serialize.
-    pub fn new(scenario: &str, run: &Run, args: &impl Serialize, window: Window) -> Result<Self> {
+    pub fn new(run: &Run, scenario: &impl Scenario, window: Window) -> Result<Self> {
         let (board, seconds) = (&run.board, window.seconds.max(1e-9));
-        let mut report = Self::empty(scenario, run.started, args)?;
+        let parameters = Parameters { common: &run.common, scenario };
+        let mut report = Self::empty(run.scenario, run.started, &parameters)?;
         let latencies = Lane::ALL.map(|lane| (lane.name().to_owned(), board.summary(lane)));
         report.latencies.extend(latencies.into_iter().filter(|(_, summary)| summary.count > 0));
         let figures = &mut report.figures;

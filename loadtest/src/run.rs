@@ -36,10 +36,13 @@ pub struct Run {
     pub progress: Progress,
     /// When it began.
     pub started: SystemTime,
+    /// The scenario's name.
+    pub scenario: &'static str,
     name: String,
 }
 
 /// What was measured in a window.
+#[derive(Default)]
 pub struct Window {
     /// How long it was, in seconds.
     pub seconds: f64,
@@ -54,7 +57,7 @@ impl Run {
     ///
     /// # Errors
     /// Where an argument makes no sense, or the server's metrics cannot be read.
-    pub async fn new(scenario: &str, common: &Common) -> Result<Self> {
+    pub async fn new(scenario: &'static str, common: &Common) -> Result<Self> {
         let tokens = match (&common.token, &common.secret) {
             (Some(token), _) => Tokens::Fixed(token.clone()),
             (None, Some(file)) => Tokens::from_secret(file)?,
@@ -76,6 +79,7 @@ impl Run {
             source,
             progress: Progress::new(scenario, !common.no_progress),
             started,
+            scenario,
             name: common.run.clone().unwrap_or_else(unique),
         })
     }

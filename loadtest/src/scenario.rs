@@ -3,10 +3,11 @@
 use std::future::Future;
 
 use anyhow::{Context, Result};
-use futures_util::future::LocalBoxFuture;
+use serde::Serialize;
 
 use crate::common::Common;
-use crate::report::Report;
+use crate::report::{self, Report};
+use crate::run::Run;
 use crate::server::{self, Server, Setup};
 
 pub mod audience;
@@ -18,65 +19,93 @@ pub mod rooms;
 #[cfg(test)]
 mod tests;
 
-/// A scenario with its arguments.
-pub trait Scenario {
-    /// The arguments that every scenario takes.
-    fn common(&mut self) -> &mut Common;
-
-    /// Runs it.
-    ///
-    /// # Errors
-    /// Where the run could not be made. A promise that was not kept is in the report.
-    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>>;
+/// A scenario: its own arguments, and what it does with them.
+pub trait Scenario: clap::Args + Serialize {
+    /// Its name in reports.
+    const NAME: &'static str;
 
     /// Whether it starts the server of `--server` itself.
-    fn starts_servers(&self) -> bool {
-        false
-    }
+    const STARTS_SERVERS: bool = false;
+
+    /// Runs it. A promise that was not kept is in the report, and not an error.
+    fn run(self, run: Run) -> impl Future<Output = Result<Report>>;
 
     /// Sets what its own server needs besides what every server gets.
     ///
     /// # Errors
     /// Where that cannot be prepared.
-    fn prepare(&mut self, _setup: &mut Setup) -> Result<()> {
+    fn prepare(&mut self, _common: &mut Common, _setup: &mut Setup) -> Result<()> {
         Ok(())
     }
 }
 
-/// Runs a scenario on a runtime of its own, and on a server of its own where one is to be started.
-///
-/// # Errors
-/// Where the run could not be made.
-pub fn perform(mut scenario: Box<dyn Scenario>) -> Result<Report> {
-    let common = scenario.common();
-    if let Some(cpus) = &common.client_cpus {
-        server::pin_this_process(cpus)?;
-    }
-    if common.own.binary.is_none() || scenario.starts_servers() {
-        return run(scenario);
-    }
-    let mut setup = Setup::new(&scenario.common().own)?;
-    scenario.prepare(&mut setup)?;
-    let server = Server::start(&setup)?;
-    let report = perform_at(scenario, &server)?;
-    server.stop()?;
-    Ok(report)
+/// A scenario's arguments, behind those that every scenario takes.
+#[derive(Debug, Clone, clap::Args, Serialize)]
+pub struct With<S: Scenario> {
+    /// The arguments that every scenario takes.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub common: Common,
+    /// The scenario's own.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub scenario: S,
 }
 
-/// Runs a scenario against a server that was started for it.
-///
-/// # Errors
-/// Where the run could not be made.
-pub fn perform_at(mut scenario: Box<dyn Scenario>, server: &Server) -> Result<Report> {
-    let common = scenario.common();
-    common.url = server.url();
-    common.metrics = Some(server.metrics());
-    common.pid = Some(server.pid());
-    run(scenario)
-}
+impl<S: Scenario> With<S> {
+    /// Runs the scenario and delivers its report; tells whether the server kept its promises.
+    ///
+    /// # Errors
+    /// Where the run could not be made, or its report could not be written.
+    pub fn execute(self) -> Result<bool> {
+        let output = self.common.output.clone();
+        let report = self.perform()?;
+        report::deliver(std::slice::from_ref(&report), &output)?;
+        Ok(report.violations.is_empty())
+    }
 
-fn run(mut scenario: Box<dyn Scenario>) -> Result<Report> {
-    block_on(scenario.common().threads, scenario.run())
+    /// Runs the scenario, on a server of its own where one is to be started.
+    ///
+    /// # Errors
+    /// Where the run could not be made.
+    pub fn perform(mut self) -> Result<Report> {
+        if let Some(cpus) = &self.common.client_cpus {
+            server::pin_this_process(cpus)?;
+        }
+        if S::STARTS_SERVERS {
+            (self.common.metrics, self.common.pid) = (None, None);
+        }
+        if self.common.own.binary.is_none() || S::STARTS_SERVERS {
+            return self.run();
+        }
+        let mut setup = Setup::new(&self.common.own)?;
+        self.scenario.prepare(&mut self.common, &mut setup)?;
+        let server = Server::start(&setup)?;
+        let report = self.perform_at(&server)?;
+        server.stop()?;
+        Ok(report)
+    }
+
+    /// Runs the scenario against a server that was started for it.
+    ///
+    /// # Errors
+    /// Where the run could not be made.
+    pub fn perform_at(mut self, server: &Server) -> Result<Report> {
+        self.common.url = server.url();
+        self.common.metrics = Some(server.metrics());
+        self.common.pid = Some(server.pid());
+        self.run()
+    }
+
+    fn run(self) -> Result<Report> {
+        block_on(self.common.threads, async {
+            let run = Run::new(S::NAME, &self.common).await?;
+            let progress = run.progress.clone();
+            let report = Box::pin(self.scenario.run(run)).await;
+            progress.done();
+            report
+        })
+    }
 }
 
 /// Runs work on a runtime of its own. One thread by default, so that it and the server can be
@@ -108,9 +137,8 @@ pub fn parse<A: clap::Args>(words: &str) -> Result<A> {
     Ok(A::from_arg_matches(&matches)?)
 }
 
-/// A scenario's arguments where only the common ones were given.
-pub fn defaults<A: clap::Args + Scenario>(common: &Common) -> A {
-    let mut args: A = parse("").expect("every argument of this scenario has a default");
-    args.common().clone_from(common);
-    args
+/// A scenario's own arguments where none were given.
+pub fn defaults<S: Scenario>() -> S {
+    let all: With<S> = parse("").expect("every argument of this scenario has a default");
+    all.scenario
 }

@@ -29,7 +29,7 @@ pub struct Snapshot {
 }
 
 /// What lies between two snapshots.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct ServerUse {
     /// CPU seconds spent.
     pub cpu_s: Option<f64>,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use futures_util::future::LocalBoxFuture;
 use futures_util::{StreamExt, stream};
 use greenroom_loadtest::common::{Common, Span};
 use greenroom_loadtest::report::Report;
@@ -27,10 +26,6 @@ use hall::{Hall, Speech};
 /// Every connection subscribes to one room.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
-    /// The arguments that every scenario takes.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub common: Common,
     /// Connections to open
     #[arg(long, default_value_t = 5000)]
     pub connections: usize,
@@ -65,109 +60,103 @@ pub struct Args {
 }
 
 impl Scenario for Args {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
-    }
+    const NAME: &'static str = "burst";
 
     /// A process may have 20,000 open files in many places, of which a server keeps 400 for itself.
-    fn prepare(&mut self, setup: &mut Setup) -> Result<()> {
+    fn prepare(&mut self, common: &mut Common, setup: &mut Setup) -> Result<()> {
         setup.set("GREENROOM_SOCKET__MAX_CONNECTIONS", "19200");
         setup.set("GREENROOM_SOCKET__MAX_PENDING", "400");
-        if self.tokens { crate::tokens::demand(setup, &mut self.common) } else { Ok(()) }
+        if self.tokens { crate::tokens::demand(setup, common) } else { Ok(()) }
     }
 
-    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
-        Box::pin(run(*self))
-    }
-}
+    /// Runs it. The window is the idle time; the figures of opening and of the burst are beside it.
+    async fn run(self, run: Run) -> Result<Report> {
+        let run = Arc::new(run);
+        let count = self.rooms.max(1);
+        let rooms = (0..count).map(|i| run.entity(&self.kind, i)).collect::<Result<Vec<_>>>()?;
+        // The rooms are woken first: their memory is not the connections'. Nor is that of those who
+        // speak later.
+        for (i, room) in rooms.iter().enumerate() {
+            run.open_patiently(i, &format!("waker-{i}"), vec![subscribe(room)]).await?;
+        }
+        let speech = Speech::of(self.burst, self.burst_signal);
+        let speakers = if speech.signals > 0 { count } else { 0 };
+        let speakers =
+            run.open(speakers, self.at_once, |i| (format!("speaker-{i}"), Vec::new())).await?;
+        sleep(Duration::from_millis(500)).await;
 
-/// Runs it. The window is the idle time; the figures of opening and of the burst are beside it.
-async fn run(args: Args) -> Result<Report> {
-    let run = Arc::new(Run::new("burst", &args.common).await?);
-    let count = args.rooms.max(1);
-    let rooms = (0..count).map(|i| run.entity(&args.kind, i)).collect::<Result<Vec<_>>>()?;
-    // The rooms are woken first: their memory is not the connections'. Nor is that of those who
-    // speak later.
-    for (i, room) in rooms.iter().enumerate() {
-        run.open_patiently(i, &format!("waker-{i}"), vec![subscribe(room)]).await?;
-    }
-    let speech = Speech::of(args.burst, args.burst_signal);
-    let speakers = if speech.signals > 0 { count } else { 0 };
-    let speakers =
-        run.open(speakers, args.at_once, |i| (format!("speaker-{i}"), Vec::new())).await?;
-    sleep(Duration::from_millis(500)).await;
+        let before = run.source.snapshot().await?;
+        run.board.open();
+        let began = Instant::now();
+        let who = |i: usize| (format!("idle-{i}"), vec![subscribe(&rooms[i % count])]);
+        let opened = run.open(self.connections, self.at_once.max(1), who).await?;
+        let opening_s = began.elapsed().as_secs_f64().max(1e-9);
+        let opening = before.until(&run.source.snapshot().await?);
+        let began = Instant::now();
+        let members = opened.len();
+        let opened = if self.enter { enter(&run, &self, opened, &rooms).await } else { opened };
+        let entering_s = began.elapsed().as_secs_f64().max(1e-9);
+        run.board.close();
 
-    let before = run.source.snapshot().await?;
-    run.board.open();
-    let began = Instant::now();
-    let who = |i: usize| (format!("idle-{i}"), vec![subscribe(&rooms[i % count])]);
-    let opened = run.open(args.connections, args.at_once.max(1), who).await?;
-    let opening_s = began.elapsed().as_secs_f64().max(1e-9);
-    let opening = before.until(&run.source.snapshot().await?);
-    let began = Instant::now();
-    let members = opened.len();
-    let opened = if args.enter { enter(&run, &args, opened, &rooms).await } else { opened };
-    let entering_s = began.elapsed().as_secs_f64().max(1e-9);
-    run.board.close();
+        let errors_before: u64 = run.board.errors().values().sum();
+        let (entered, hall) = (opened.len(), Hall::new(&opened, count, speech));
+        let streams: Vec<_> = speakers.iter().map(|speaker| speaker.conn.stream()).collect();
+        let mut listening = hall::listen(&run, opened, &hall);
+        // Speakers answer pings.
+        for speaker in speakers {
+            let peer = greenroom_loadtest::peer::Peer::new(speaker.conn, run.board.clone(), None);
+            listening.spawn(peer.listen());
+        }
+        run.progress.say("letting the server come to rest");
+        sleep(run.common.warmup.0).await;
+        let settled = run.source.snapshot().await?;
+        run.progress.say("watching idle connections");
+        let began = Instant::now();
+        sleep(self.idle.unwrap_or(run.common.duration).0).await;
+        let rested = run.source.snapshot().await?;
+        let (idle, seconds) = (settled.until(&rested), began.elapsed().as_secs_f64());
+        let burst = if speech.signals > 0 {
+            let burst = hall::burst(&run, &streams, &rooms, &hall, speech).await;
+            run.progress.say("letting the server come to rest again");
+            sleep(self.settle.0).await;
+            Some((burst, rested.until(&run.source.snapshot().await?)))
+        } else {
+            None
+        };
+        let later_errors = run.board.errors().values().sum::<u64>() - errors_before;
 
-    let errors_before: u64 = run.board.errors().values().sum();
-    let (entered, hall) = (opened.len(), Hall::new(&opened, count, speech));
-    let streams: Vec<_> = speakers.iter().map(|speaker| speaker.conn.stream()).collect();
-    let mut listening = hall::listen(&run, opened, &hall);
-    // Speakers answer pings.
-    for speaker in speakers {
-        let peer = greenroom_loadtest::peer::Peer::new(speaker.conn, run.board.clone(), None);
-        listening.spawn(peer.listen());
+        let window = Window { seconds, server: idle.clone(), series: Vec::new() };
+        let mut report = Report::new(&run, &self, window)?;
+        let n = members.max(1) as f64;
+        let growth = before.until(&settled);
+        let each = |now: Option<f64>| {
+            now.zip(growth.rss_before_bytes).map(|(now, before)| (now - before) / n)
+        };
+        let figures = &mut report.figures;
+        figures.add("connections", members as f64);
+        figures.add("connects_per_s", members as f64 / opening_s);
+        figures.add_known("server_cpu_us_per_connect", opening.cpu_s.map(|s| s * 1e6 / n));
+        if self.enter {
+            figures.add("enters_per_s", entered as f64 / entering_s);
+        }
+        figures.add_known("server_bytes_per_connection", each(growth.rss_after_bytes));
+        let idle_us = idle.cpu_s.map(|s| s * 1e6 / n / seconds.max(1e-9));
+        figures.add_known("server_idle_cpu_us_per_connection_per_s", idle_us);
+        if let Some((burst, ServerUse { rss_before_bytes, rss_after_bytes, .. })) = &burst {
+            figures.add("burst_s", burst.took.as_secs_f64());
+            figures.add("burst_deliveries", burst.deliveries as f64);
+            figures.add("burst_bytes_per_connection", burst.least_bytes as f64);
+            figures.add_known("server_bytes_per_connection_after_burst", each(*rss_after_bytes));
+            let grown = rss_before_bytes.zip(*rss_after_bytes);
+            let grown = grown.map(|(before, after)| (after / before - 1.0) * 100.0);
+            figures.add_known("burst_growth_percent", grown);
+        }
+        report.expect_none((members - entered) as u64, "sessions could not enter");
+        report.expect_none(later_errors, "idle connections were closed or failed");
+        let short = burst.map_or(0, |(burst, _)| burst.short);
+        report.expect_none(short, "connections did not receive all of the burst");
+        Ok(report)
     }
-    run.progress.say("letting the server come to rest");
-    sleep(run.common.warmup.0).await;
-    let settled = run.source.snapshot().await?;
-    run.progress.say("watching idle connections");
-    let began = Instant::now();
-    sleep(args.idle.unwrap_or(run.common.duration).0).await;
-    let rested = run.source.snapshot().await?;
-    let (idle, seconds) = (settled.until(&rested), began.elapsed().as_secs_f64());
-    let burst = if speech.signals > 0 {
-        let burst = hall::burst(&run, &streams, &rooms, &hall, speech).await;
-        run.progress.say("letting the server come to rest again");
-        sleep(args.settle.0).await;
-        Some((burst, rested.until(&run.source.snapshot().await?)))
-    } else {
-        None
-    };
-    let later_errors = run.board.errors().values().sum::<u64>() - errors_before;
-    run.progress.done();
-
-    let window = Window { seconds, server: idle.clone(), series: Vec::new() };
-    let mut report = Report::new("burst", &run, &args, window)?;
-    let n = members.max(1) as f64;
-    let growth = before.until(&settled);
-    let each =
-        |now: Option<f64>| now.zip(growth.rss_before_bytes).map(|(now, before)| (now - before) / n);
-    let figures = &mut report.figures;
-    figures.add("connections", members as f64);
-    figures.add("connects_per_s", members as f64 / opening_s);
-    figures.add_known("server_cpu_us_per_connect", opening.cpu_s.map(|s| s * 1e6 / n));
-    if args.enter {
-        figures.add("enters_per_s", entered as f64 / entering_s);
-    }
-    figures.add_known("server_bytes_per_connection", each(growth.rss_after_bytes));
-    let idle_us = idle.cpu_s.map(|s| s * 1e6 / n / seconds.max(1e-9));
-    figures.add_known("server_idle_cpu_us_per_connection_per_s", idle_us);
-    if let Some((burst, ServerUse { rss_before_bytes, rss_after_bytes, .. })) = &burst {
-        figures.add("burst_s", burst.took.as_secs_f64());
-        figures.add("burst_deliveries", burst.deliveries as f64);
-        figures.add("burst_bytes_per_connection", burst.least_bytes as f64);
-        figures.add_known("server_bytes_per_connection_after_burst", each(*rss_after_bytes));
-        let grown = rss_before_bytes.zip(*rss_after_bytes);
-        let grown = grown.map(|(before, after)| (after / before - 1.0) * 100.0);
-        figures.add_known("burst_growth_percent", grown);
-    }
-    report.expect_none((members - entered) as u64, "sessions could not enter");
-    report.expect_none(later_errors, "idle connections were closed or failed");
-    let short = burst.map_or(0, |(burst, _)| burst.short);
-    report.expect_none(short, "connections did not receive all of the burst");
-    Ok(report)
 }
 
 /// Lets every session enter its room's presence; returns those that are in.

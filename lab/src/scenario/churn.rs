@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use futures_util::future::LocalBoxFuture;
 use greenroom_loadtest::scenario::Scenario;
 use greenroom_protocol::params::{self, PresenceAction};
 use greenroom_protocol::results::{Pong, PresenceList};
@@ -15,7 +14,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use greenroom_loadtest::client::Failure;
-use greenroom_loadtest::common::Common;
 use greenroom_loadtest::common::Span;
 use greenroom_loadtest::peer::Pace;
 use greenroom_loadtest::report::Report;
@@ -25,10 +23,6 @@ use greenroom_loadtest::stats::Lane;
 /// The number of connections at a time is about `rate` times `stay`.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
-    /// The arguments that every scenario takes.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub common: Common,
     /// Connections that come per second
     #[arg(long, default_value_t = 200.0)]
     pub rate: f64,
@@ -47,43 +41,36 @@ pub struct Args {
 }
 
 impl Scenario for Args {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
+    const NAME: &'static str = "churn";
+
+    async fn run(self, run: Run) -> Result<Report> {
+        let run = Arc::new(run);
+        let rooms = (0..self.rooms.max(1))
+            .map(|i| run.entity(&self.kind, i))
+            .collect::<Result<Vec<_>>>()?;
+        let coming = come(run.clone(), self.clone(), rooms);
+        let mut visits = tokio::spawn(coming);
+        let window = run.window(Lane::Connect).await?;
+        // Those who are in stay for their time; `come` stops by itself, for it knows when the window
+        // ends.
+        let (came, failed) = (&mut visits).await?;
+
+        let mut report = Report::new(&run, &self, window)?;
+        report.figures.add("visits", came as f64);
+        report.figures.add("visits_failed", failed as f64);
+        report.figures.add(
+            "connects_per_s",
+            run.board.in_window(Lane::Connect) as f64 / report.window_s.max(1e-9),
+        );
+        report.expect_none(failed, "visits failed");
+        Ok(report)
     }
-
-    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
-        Box::pin(run(*self))
-    }
-}
-
-/// Runs it.
-async fn run(args: Args) -> Result<Report> {
-    let run = Arc::new(Run::new("churn", &args.common).await?);
-    let rooms =
-        (0..args.rooms.max(1)).map(|i| run.entity(&args.kind, i)).collect::<Result<Vec<_>>>()?;
-    let coming = come(run.clone(), args.clone(), rooms);
-    let mut visits = tokio::spawn(coming);
-    let window = run.window(Lane::Connect).await?;
-    // Those who are in stay for their time; `come` stops by itself, for it knows when the window
-    // ends.
-    let (came, failed) = (&mut visits).await?;
-
-    let mut report = Report::new("churn", &run, &args, window)?;
-    report.figures.add("visits", came as f64);
-    report.figures.add("visits_failed", failed as f64);
-    report.figures.add(
-        "connects_per_s",
-        run.board.in_window(Lane::Connect) as f64 / report.window_s.max(1e-9),
-    );
-    report.expect_none(failed, "visits failed");
-    run.progress.done();
-    Ok(report)
 }
 
 /// Lets visitors come through warm-up and duration. Returns how many came, and how many failed.
 async fn come(run: Arc<Run>, args: Args, rooms: Vec<EntityId>) -> (u64, u64) {
     let mut pace = Pace::open(run.board.now_us() as f64, args.rate);
-    let end = run.board.now_us() + args.common.warmup.micros() + args.common.duration.micros();
+    let end = run.board.now_us() + run.common.warmup.micros() + run.common.duration.micros();
     let limit = Arc::new(Semaphore::new(args.most.max(1)));
     let (mut visits, mut came, mut failed) = (JoinSet::new(), 0u64, 0u64);
     loop {

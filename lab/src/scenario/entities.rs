@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
-use futures_util::future::LocalBoxFuture;
 use greenroom_loadtest::scenario::Scenario;
 use greenroom_protocol::EntityId;
 use serde::Serialize;
@@ -36,10 +35,6 @@ use rest::Rest;
 /// measured for either sort of them.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
-    /// The arguments that every scenario takes.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub common: Common,
     /// What to measure
     #[arg(long, value_enum, value_delimiter = ',', default_value = "awake,cold,recovery")]
     pub phases: Vec<Phase>,
@@ -118,72 +113,64 @@ pub struct Stage {
 }
 
 impl Scenario for Args {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
-    }
+    const NAME: &'static str = "entities";
 
-    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
-        Box::pin(run(*self))
+    async fn run(self, run: Run) -> Result<Report> {
+        ensure!(
+            self.rate > 0.0 && self.neighbour_rate > 0.0,
+            "`--rate` and `--neighbour-rate` must be above 0"
+        );
+        let stage = Arc::new(Stage::new(run, self)?);
+        let (run, args) = (&stage.run, &stage.args);
+        let wanted = |phase| args.phases.contains(&phase);
+        let mut found = Findings::default();
+        let (first, began) = (run.source.snapshot().await?, Instant::now());
+        let rest = Rest::begin(run, ALL_ROOMS, args.asleep_within.0).await?;
+        let mut neighbour = Neighbour::come(&stage, args.neighbour_rate).await?;
+        // Its rooms are awake after that, and are no part of what is counted.
+        sleep(run.common.warmup.0).await;
+
+        // Memory comes first: what a server has used before and kept for later would not show.
+        if wanted(Phase::Awake) {
+            awake::run(&stage, &mut neighbour, &rest, &mut found).await?;
+        }
+        if wanted(Phase::Cold) {
+            cold::prepare(&stage, &mut neighbour, &rest, &mut found).await?;
+        }
+        let mut window = None;
+        if wanted(Phase::Cold) {
+            let mut measured = Ok(());
+            let cold_starts =
+                async { measured = cold::measure(&stage, &mut neighbour, &mut found).await };
+            window = Some(run.measure(Lane::Ack, cold_starts).await?);
+            measured?;
+            if args.all {
+                cold::address_all(&stage, &mut found).await?;
+            }
+        }
+        if wanted(Phase::Recovery) {
+            recovery::run(&stage, &rest, &mut found).await?;
+        }
+        if wanted(Phase::Crashed) {
+            recovery::after_crash(&stage, &mut found).await?;
+        }
+        neighbour.leave(&mut found).await?;
+        let all = Window {
+            seconds: began.elapsed().as_secs_f64(),
+            server: first.until(&run.source.snapshot().await?),
+            series: Vec::new(),
+        };
+        let window = window.unwrap_or(all);
+        let mut report = Report::new(run, args, window)?;
+        found.tell(&mut report);
+        Ok(report)
     }
 
     /// On one core it takes longer than a minute to wake all of them.
-    fn prepare(&mut self, setup: &mut Setup) -> Result<()> {
+    fn prepare(&mut self, _: &mut Common, setup: &mut Setup) -> Result<()> {
         setup.set("GREENROOM_KINDS__ROOM__IDLE_TIMEOUT", "2m");
         Ok(())
     }
-}
-
-/// Runs it.
-async fn run(args: Args) -> Result<Report> {
-    ensure!(
-        args.rate > 0.0 && args.neighbour_rate > 0.0,
-        "`--rate` and `--neighbour-rate` must be above 0"
-    );
-    let stage = Arc::new(Stage::new(Run::new("entities", &args.common).await?, args)?);
-    let (run, args) = (&stage.run, &stage.args);
-    let wanted = |phase| args.phases.contains(&phase);
-    let mut found = Findings::default();
-    let (first, began) = (run.source.snapshot().await?, Instant::now());
-    let rest = Rest::begin(run, ALL_ROOMS, args.asleep_within.0).await?;
-    let mut neighbour = Neighbour::come(&stage, args.neighbour_rate).await?;
-    // Its rooms are awake after that, and are no part of what is counted.
-    sleep(args.common.warmup.0).await;
-
-    // Memory comes first: what a server has used before and kept for later would not show.
-    if wanted(Phase::Awake) {
-        awake::run(&stage, &mut neighbour, &rest, &mut found).await?;
-    }
-    if wanted(Phase::Cold) {
-        cold::prepare(&stage, &mut neighbour, &rest, &mut found).await?;
-    }
-    let mut window = None;
-    if wanted(Phase::Cold) {
-        let mut measured = Ok(());
-        let cold_starts =
-            async { measured = cold::measure(&stage, &mut neighbour, &mut found).await };
-        window = Some(run.measure(Lane::Ack, cold_starts).await?);
-        measured?;
-        if args.all {
-            cold::address_all(&stage, &mut found).await?;
-        }
-    }
-    if wanted(Phase::Recovery) {
-        recovery::run(&stage, &rest, &mut found).await?;
-    }
-    if wanted(Phase::Crashed) {
-        recovery::after_crash(&stage, &mut found).await?;
-    }
-    neighbour.leave(&mut found).await?;
-    let all = Window {
-        seconds: began.elapsed().as_secs_f64(),
-        server: first.until(&run.source.snapshot().await?),
-        series: Vec::new(),
-    };
-    let window = window.unwrap_or(all);
-    let mut report = Report::new("entities", run, args, window)?;
-    found.tell(&mut report);
-    run.progress.done();
-    Ok(report)
 }
 
 impl Stage {

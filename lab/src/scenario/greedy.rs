@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use futures_util::future::LocalBoxFuture;
 use greenroom_loadtest::scenario::Scenario;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -33,10 +32,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// would be one user.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
-    /// The arguments that every scenario takes.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub common: Common,
     /// Connections of the greedy user
     #[arg(long, default_value_t = 2)]
     pub connections: usize,
@@ -59,47 +54,40 @@ struct Found {
 }
 
 impl Scenario for Args {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
-    }
+    const NAME: &'static str = "greedy";
 
-    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
-        Box::pin(run(*self))
+    async fn run(self, run: Run) -> Result<Report> {
+        let run = Arc::new(run);
+        run.progress.say("setting the table");
+        let table = Arc::new(Table::set(&run).await.context("the rooms could not be filled")?);
+        let mut neighbours = Neighbours::come(&run, self.neighbours).await?;
+        let chosen = |name: &str| {
+            self.only.is_empty() || self.only.iter().any(|only| name.starts_with(only))
+        };
+        let mut rows = Ok(Vec::new());
+        let meals = async {
+            rows = async {
+                let mut rows = Vec::new();
+                for appetite in APPETITES.iter().filter(|appetite| chosen(appetite.name)) {
+                    rows.push(meal(&run, &self, &table, appetite, &mut neighbours).await?);
+                }
+                Ok::<_, anyhow::Error>(rows)
+            }
+            .await;
+        };
+        let window = run.measure(Lane::Ack, meals).await?;
+        let lost = neighbours.leave().await?;
+        let mut report = Report::new(&run, &self, window)?;
+        report.sheets.push(sheet(&rows?));
+        report.expect_none(lost, "of the neighbours' requests were refused or not answered");
+        Ok(report)
     }
 
     /// The server's limits are what is measured, and everybody shows a token.
-    fn prepare(&mut self, setup: &mut Setup) -> Result<()> {
+    fn prepare(&mut self, common: &mut Common, setup: &mut Setup) -> Result<()> {
         setup.let_limits_count();
-        crate::tokens::demand(setup, &mut self.common)
+        crate::tokens::demand(setup, common)
     }
-}
-
-/// Runs the scenario.
-async fn run(args: Args) -> Result<Report> {
-    let run = Arc::new(Run::new("greedy", &args.common).await?);
-    run.progress.say("setting the table");
-    let table = Arc::new(Table::set(&run).await.context("the rooms could not be filled")?);
-    let mut neighbours = Neighbours::come(&run, args.neighbours).await?;
-    let chosen =
-        |name: &str| args.only.is_empty() || args.only.iter().any(|only| name.starts_with(only));
-    let mut rows = Ok(Vec::new());
-    let meals = async {
-        rows = async {
-            let mut rows = Vec::new();
-            for appetite in APPETITES.iter().filter(|appetite| chosen(appetite.name)) {
-                rows.push(meal(&run, &args, &table, appetite, &mut neighbours).await?);
-            }
-            Ok::<_, anyhow::Error>(rows)
-        }
-        .await;
-    };
-    let window = run.measure(Lane::Ack, meals).await?;
-    let lost = neighbours.leave().await?;
-    let mut report = Report::new("greedy", &run, &args, window)?;
-    report.sheets.push(sheet(&rows?));
-    report.expect_none(lost, "of the neighbours' requests were refused or not answered");
-    run.progress.done();
-    Ok(report)
 }
 
 async fn meal(
@@ -111,7 +99,7 @@ async fn meal(
 ) -> Result<Found> {
     run.progress.say(format!("{}: its neighbours alone", appetite.name));
     neighbours.forget();
-    let duration = args.common.duration.0;
+    let duration = run.common.duration.0;
     let quiet = run.source.snapshot().await?;
     sleep(duration).await;
     let before = run.source.snapshot().await?;
@@ -131,7 +119,7 @@ async fn meal(
             .map(|(counts, _)| counts.so_far())
             .fold((0, 0), |(a, b), (c, d)| (a + c, b + d))
     };
-    sleep(args.common.warmup.0).await;
+    sleep(run.common.warmup.0).await;
     neighbours.forget();
     let (from, began) = (counted(), run.source.snapshot().await?);
     let mut most = 0.0_f64;

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use futures_util::future::LocalBoxFuture;
 use greenroom_loadtest::scenario::Scenario;
 use greenroom_protocol::params::{Presence, PresenceAction};
 use greenroom_protocol::results::PresenceList;
@@ -19,7 +18,6 @@ use tokio::time::sleep;
 
 use super::turns::in_turn;
 use greenroom_loadtest::client::Conn;
-use greenroom_loadtest::common::Common;
 use greenroom_loadtest::common::Span;
 use greenroom_loadtest::report::Report;
 use greenroom_loadtest::run::{OPENING, Run};
@@ -39,10 +37,6 @@ const LEAVES: usize = 10;
 /// A delivery is one presence notification at one member.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
-    /// The arguments that every scenario takes.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub common: Common,
     /// Members of the room
     #[arg(long, default_value_t = 1000)]
     pub members: usize,
@@ -61,85 +55,84 @@ pub struct Args {
 }
 
 impl Scenario for Args {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
-    }
+    const NAME: &'static str = "presence";
 
-    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
-        Box::pin(run(*self))
-    }
-}
+    /// Runs it. The window is that of coming and going; the figures of filling the room are beside it.
+    async fn run(self, run: Run) -> Result<Report> {
+        ensure!(
+            (0.0..=1.0).contains(&self.lost),
+            "`--lost` is {}; it must be from 0 to 1",
+            self.lost
+        );
+        ensure!(self.rate > 0.0, "`--rate` is {}; it must be above 0", self.rate);
+        let room = run.entity(&self.kind, "presence")?;
+        let stage = Stage::new(run, room, self.away.0, self.members);
+        let (run, counts) = (&stage.run, &stage.counts);
 
-/// Runs it. The window is that of coming and going; the figures of filling the room are beside it.
-async fn run(args: Args) -> Result<Report> {
-    ensure!((0.0..=1.0).contains(&args.lost), "`--lost` is {}; it must be from 0 to 1", args.lost);
-    ensure!(args.rate > 0.0, "`--rate` is {}; it must be above 0", args.rate);
-    let run = Run::new("presence", &args.common).await?;
-    let room = run.entity(&args.kind, "presence")?;
-    let stage = Stage::new(run, room, args.away.0, args.members);
-    let (run, counts) = (&stage.run, &stage.counts);
-
-    let before = run.source.snapshot().await?;
-    let began = Instant::now();
-    run.progress.say(format!("{} members enter", args.members));
-    let (mut members, mut orders) = (JoinSet::new(), Vec::with_capacity(args.members));
-    let limit = Arc::new(Semaphore::new(OPENING));
-    for index in 0..args.members {
-        let entering = limit.clone().acquire_owned().await.expect("nobody closes the semaphore");
-        let (order, ordered) = mpsc::channel(1);
-        orders.push(order);
-        members.spawn(live(stage.clone(), index, entering, ordered));
-    }
-    let disagree = agree(&stage, args.members, 0..args.members).await?;
-    let filled_s = began.elapsed().as_secs_f64();
-    let filling = before.until(&run.source.snapshot().await?);
-    let (filling_bytes, filling_deliveries) =
-        (counts.bytes.load(Relaxed), run.board.ever(Lane::Delivery));
-
-    let (stop, stopped) = watch::channel(false);
-    let churning = tokio::spawn(churn(stage.clone(), args.clone(), orders, stopped));
-    run.progress.say("warming up");
-    sleep(args.common.warmup.0).await;
-    let bytes_before = counts.bytes.load(Relaxed);
-    let window = run.measure(Lane::Delivery, sleep(args.common.duration.0)).await?;
-    let bytes = counts.bytes.load(Relaxed) - bytes_before;
-    stop.send_replace(true);
-    let (orders, went) = churning.await.context("the task that sends members away failed")?;
-    still(&stage).await;
-    let leaving = (0..args.members).step_by(LEAVES);
-    for index in leaving.clone() {
-        counts.away.fetch_add(1, Relaxed);
-        // A member that has failed is counted, and does not read its orders.
-        if orders[index].send(Order::Leave).await.is_err() {
-            counts.away.fetch_sub(1, Relaxed);
+        let before = run.source.snapshot().await?;
+        let began = Instant::now();
+        run.progress.say(format!("{} members enter", self.members));
+        let (mut members, mut orders) = (JoinSet::new(), Vec::with_capacity(self.members));
+        let limit = Arc::new(Semaphore::new(OPENING));
+        for index in 0..self.members {
+            let entering =
+                limit.clone().acquire_owned().await.expect("nobody closes the semaphore");
+            let (order, ordered) = mpsc::channel(1);
+            orders.push(order);
+            members.spawn(live(stage.clone(), index, entering, ordered));
         }
-    }
-    still(&stage).await;
-    let stay = (0..args.members).filter(|index| index % LEAVES != 0);
-    let disagree = disagree + agree(&stage, args.members - leaving.count(), stay).await?;
+        let disagree = agree(&stage, self.members, 0..self.members).await?;
+        let filled_s = began.elapsed().as_secs_f64();
+        let filling = before.until(&run.source.snapshot().await?);
+        let (filling_bytes, filling_deliveries) =
+            (counts.bytes.load(Relaxed), run.board.ever(Lane::Delivery));
 
-    let per_member = |count: u64| count as f64 / args.members.max(1) as f64;
-    let window_s = window.seconds.max(1e-9);
-    let mut report = Report::new("presence", run, &args, window)?;
-    let figures = &mut report.figures;
-    figures.add("filling_s", filled_s);
-    figures.add("filling_deliveries", filling_deliveries as f64);
-    figures.add("filling_bytes_per_member", per_member(filling_bytes));
-    figures.add_known("filling_server_cpu_s", filling.cpu_s);
-    figures.add("went", went as f64);
-    figures.add(
-        "deliveries_per_member_per_s",
-        per_member(run.board.in_window(Lane::Delivery)) / window_s,
-    );
-    figures.add("bytes_per_member_per_s", per_member(bytes) / window_s);
-    figures.add("resumed", counts.resumed.load(Relaxed) as f64);
-    report.expect_none(counts.failed.load(Relaxed), "members failed");
-    report.expect_none(counts.not_resumed.load(Relaxed), "sessions were not resumed");
-    report
-        .expect_none(counts.flickers.load(Relaxed), "times a resumed member was said to have left");
-    report.expect_none(disagree, "members disagree with the server about who is here");
-    run.progress.done();
-    Ok(report)
+        let (stop, stopped) = watch::channel(false);
+        let churning = tokio::spawn(churn(stage.clone(), self.clone(), orders, stopped));
+        run.progress.say("warming up");
+        sleep(run.common.warmup.0).await;
+        let bytes_before = counts.bytes.load(Relaxed);
+        let window = run.measure(Lane::Delivery, sleep(run.common.duration.0)).await?;
+        let bytes = counts.bytes.load(Relaxed) - bytes_before;
+        stop.send_replace(true);
+        let (orders, went) = churning.await.context("the task that sends members away failed")?;
+        still(&stage).await;
+        let leaving = (0..self.members).step_by(LEAVES);
+        for index in leaving.clone() {
+            counts.away.fetch_add(1, Relaxed);
+            // A member that has failed is counted, and does not read its orders.
+            if orders[index].send(Order::Leave).await.is_err() {
+                counts.away.fetch_sub(1, Relaxed);
+            }
+        }
+        still(&stage).await;
+        let stay = (0..self.members).filter(|index| index % LEAVES != 0);
+        let disagree = disagree + agree(&stage, self.members - leaving.count(), stay).await?;
+
+        let per_member = |count: u64| count as f64 / self.members.max(1) as f64;
+        let window_s = window.seconds.max(1e-9);
+        let mut report = Report::new(run, &self, window)?;
+        let figures = &mut report.figures;
+        figures.add("filling_s", filled_s);
+        figures.add("filling_deliveries", filling_deliveries as f64);
+        figures.add("filling_bytes_per_member", per_member(filling_bytes));
+        figures.add_known("filling_server_cpu_s", filling.cpu_s);
+        figures.add("went", went as f64);
+        figures.add(
+            "deliveries_per_member_per_s",
+            per_member(run.board.in_window(Lane::Delivery)) / window_s,
+        );
+        figures.add("bytes_per_member_per_s", per_member(bytes) / window_s);
+        figures.add("resumed", counts.resumed.load(Relaxed) as f64);
+        report.expect_none(counts.failed.load(Relaxed), "members failed");
+        report.expect_none(counts.not_resumed.load(Relaxed), "sessions were not resumed");
+        report.expect_none(
+            counts.flickers.load(Relaxed),
+            "times a resumed member was said to have left",
+        );
+        report.expect_none(disagree, "members disagree with the server about who is here");
+        Ok(report)
+    }
 }
 
 /// Sends members away at the rate until it is stopped. Returns the way to give orders, and how many

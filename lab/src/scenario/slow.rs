@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::aside::Aside;
-use greenroom_loadtest::common::Common;
 use greenroom_loadtest::peer::Peer;
 use greenroom_loadtest::report::Report;
 use greenroom_loadtest::run::{OPENING, Run, subscribe};
@@ -44,13 +43,8 @@ impl SlowReaders {
     ///
     /// # Errors
     /// Where one cannot be opened, or there is no thread for them.
-    pub async fn open(
-        scenario: &str,
-        common: &Common,
-        entity: &EntityId,
-        count: usize,
-    ) -> Result<Self> {
-        let mut run = Run::new(scenario, common).await?;
+    pub async fn open(beside: &Run, entity: &EntityId, count: usize) -> Result<Self> {
+        let mut run = Run::new(beside.scenario, &beside.common).await?;
         Arc::get_mut(&mut run.target).expect("nobody else has it yet").receive_buffer =
             Some(SLOW_RECEIVE_BUFFER);
         let opened =

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use futures_util::future::LocalBoxFuture;
 use greenroom_loadtest::scenario::Scenario;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -14,7 +13,6 @@ use tokio::time::{Instant, sleep};
 
 use self::laps::{Lap, Laps};
 use super::slow::SlowReaders;
-use greenroom_loadtest::common::Common;
 use greenroom_loadtest::common::Span;
 use greenroom_loadtest::peer::payload::What;
 use greenroom_loadtest::peer::{Pace, Payload, Peer, Plan};
@@ -33,10 +31,6 @@ const CATCH_UP_WITHIN: Duration = Duration::from_mins(1);
 /// `--duration` is measured before the stall, and again after all have caught up.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
-    /// The arguments that every scenario takes.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub common: Common,
     /// Readers that read all the time
     #[arg(long, default_value_t = 50)]
     pub readers: usize,
@@ -58,67 +52,58 @@ pub struct Args {
 }
 
 impl Scenario for Args {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
+    const NAME: &'static str = "slow-reader";
+
+    async fn run(self, run: Run) -> Result<Report> {
+        ensure!(
+            !self.stall.0.is_zero() && self.events > 0,
+            "`--stall` and `--events` must be more than nothing"
+        );
+        let room = run.entity(&self.kind, "slow")?;
+        let mut neighbours = Audience::default();
+        neighbours.listen(
+            &run,
+            run.open(self.readers, OPENING, |i| (format!("reader-{i}"), vec![subscribe(&room)]))
+                .await?,
+        );
+
+        let slow = SlowReaders::open(&run, &room, self.slow).await?;
+        let publisher = run.open_patiently(0, "publisher", Vec::new()).await?;
+        let rate = self.events as f64 / self.stall.0.as_secs_f64();
+        let mut plan = Plan {
+            payload: Payload::new(What::Post, vec![room.clone()], self.bytes),
+            pace: Pace::open(run.board.now_us() as f64, rate),
+            in_flight: publisher.conn.hello.limits.max_in_flight as usize,
+        };
+        let (stop, mut stopped) = watch::channel(false);
+        let peer = Peer::new(publisher.conn, run.board.clone(), None);
+        let publishing = tokio::spawn(async move { peer.drive(&mut plan, &mut stopped).await });
+        run.progress.say("warming up");
+        sleep(run.common.warmup.0).await;
+
+        let mut laps = Ok(Laps::begin());
+        let window = run
+            .measure(Lane::Delivery, async {
+                laps = drive(&run, &self, rate, &neighbours, &slow).await;
+            })
+            .await?;
+        let laps = laps?;
+        stop.send_replace(true);
+        let acked: u64 = publishing.await?.0.iter().sum();
+        neighbours.settle(&run, acked * self.readers as u64).await;
+        slow.audience().settle(slow.run(), acked * self.slow as u64).await;
+
+        let end = audience::ends(&run, &[room]).await?[0].seq;
+        let slow_verdict = slow.audience().verdict(|_| end);
+        let mut all = neighbours.verdict(|_| end);
+        all += slow_verdict;
+        let mut report = Report::new(&run, &self, window)?;
+        laps.tell(&mut report);
+        report.figures.add("slow_events_received", slow_verdict.seen as f64);
+        slow.tell(&mut report);
+        audience::judge_events(&mut report, all);
+        Ok(report)
     }
-
-    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
-        Box::pin(run(*self))
-    }
-}
-
-/// Runs the scenario.
-async fn run(args: Args) -> Result<Report> {
-    ensure!(
-        !args.stall.0.is_zero() && args.events > 0,
-        "`--stall` and `--events` must be more than nothing"
-    );
-    let run = Run::new("slow-reader", &args.common).await?;
-    let room = run.entity(&args.kind, "slow")?;
-    let mut neighbours = Audience::default();
-    neighbours.listen(
-        &run,
-        run.open(args.readers, OPENING, |i| (format!("reader-{i}"), vec![subscribe(&room)]))
-            .await?,
-    );
-
-    let slow = SlowReaders::open("slow-reader", &args.common, &room, args.slow).await?;
-    let publisher = run.open_patiently(0, "publisher", Vec::new()).await?;
-    let rate = args.events as f64 / args.stall.0.as_secs_f64();
-    let mut plan = Plan {
-        payload: Payload::new(What::Post, vec![room.clone()], args.bytes),
-        pace: Pace::open(run.board.now_us() as f64, rate),
-        in_flight: publisher.conn.hello.limits.max_in_flight as usize,
-    };
-    let (stop, mut stopped) = watch::channel(false);
-    let peer = Peer::new(publisher.conn, run.board.clone(), None);
-    let publishing = tokio::spawn(async move { peer.drive(&mut plan, &mut stopped).await });
-    run.progress.say("warming up");
-    sleep(args.common.warmup.0).await;
-
-    let mut laps = Ok(Laps::begin());
-    let window = run
-        .measure(Lane::Delivery, async {
-            laps = drive(&run, &args, rate, &neighbours, &slow).await;
-        })
-        .await?;
-    let laps = laps?;
-    stop.send_replace(true);
-    let acked: u64 = publishing.await?.0.iter().sum();
-    neighbours.settle(&run, acked * args.readers as u64).await;
-    slow.audience().settle(slow.run(), acked * args.slow as u64).await;
-
-    let end = audience::ends(&run, &[room]).await?[0].seq;
-    let slow_verdict = slow.audience().verdict(|_| end);
-    let mut all = neighbours.verdict(|_| end);
-    all += slow_verdict;
-    let mut report = Report::new("slow-reader", &run, &args, window)?;
-    laps.tell(&mut report);
-    report.figures.add("slow_events_received", slow_verdict.seen as f64);
-    slow.tell(&mut report);
-    audience::judge_events(&mut report, all);
-    run.progress.done();
-    Ok(report)
 }
 
 /// Leads through the laps while the posts go on.
@@ -130,7 +115,7 @@ async fn drive(
     slow: &SlowReaders,
 ) -> Result<Laps> {
     let mut laps = Laps::begin();
-    sleep(args.common.duration.0).await;
+    sleep(run.common.duration.0).await;
     laps.end(Lap::Before, run).await?;
     let before = slow.reached();
     slow.stall();
@@ -146,7 +131,7 @@ async fn drive(
         before.zip(slow.reached()).map_or(0, |((before, _), (after, _))| after - before);
     laps.caught_up(caught_up, began.elapsed());
     laps.end(Lap::CatchUp, run).await?;
-    sleep(args.common.duration.0).await;
+    sleep(run.common.duration.0).await;
     laps.end(Lap::After, run).await?;
     Ok(laps)
 }

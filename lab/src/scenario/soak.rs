@@ -5,7 +5,6 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use futures_util::future::LocalBoxFuture;
 use greenroom_loadtest::scenario::Scenario;
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
@@ -44,10 +43,6 @@ use watch::Watch;
     mut_arg("stall", |arg| arg.default_value("10s"))
 )]
 pub struct Args {
-    /// The arguments that every scenario takes.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub common: Common,
     #[command(flatten)]
     #[serde(flatten)]
     pub load: Load,
@@ -67,17 +62,35 @@ pub struct Args {
 struct Stalls(Vec<Stall>);
 
 impl Scenario for Args {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
-    }
+    const NAME: &'static str = "soak";
 
-    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
-        Box::pin(run(*self))
+    async fn run(self, run: Run) -> Result<Report> {
+        ensure!(!self.sample.0.is_zero(), "`--sample` must be more than nothing");
+        let mut traffic = Traffic::begin(run, &self.load).await?;
+        let stage = traffic.stage.clone();
+        let run = &stage.run;
+        run.progress.say("warming up");
+        sleep(run.common.warmup.0).await;
+        let mut watch = Watch::begin(run, self.data.clone()).await?;
+        let (mut watched, mut stalls) = (Ok(()), Stalls::default());
+        let work = async { watched = go_on(&traffic, &self, &mut watch, &mut stalls).await };
+        let (window, client_cpu_percent) = traffic.measure(work).await?;
+        watched?;
+        let ending = traffic.end().await?;
+        let kept = Kept::ask(run, &stage.rooms, &ending.ends).await?;
+
+        let mut report = Report::new(run, &self, window)?;
+        report.figures.add_known("client_cpu_percent", client_cpu_percent);
+        findings::tell(&watch, &mut report);
+        kept.tell(&mut report);
+        ending.tell(&stage, &traffic.slow, &mut report);
+        stalls.tell(&mut report);
+        Ok(report)
     }
 
     /// Rooms keep little: the journal is trimmed all the time, and its tables are merged again and
     /// again.
-    fn prepare(&mut self, setup: &mut Setup) -> Result<()> {
+    fn prepare(&mut self, _: &mut Common, setup: &mut Setup) -> Result<()> {
         let keeps = [
             ("RESUME_EVENTS", 200),
             ("KEEP_EVENTS", 200),
@@ -92,33 +105,6 @@ impl Scenario for Args {
     }
 }
 
-/// Runs it.
-async fn run(args: Args) -> Result<Report> {
-    ensure!(!args.sample.0.is_zero(), "`--sample` must be more than nothing");
-    let mut traffic =
-        Traffic::begin("soak", Run::new("soak", &args.common).await?, &args.load).await?;
-    let stage = traffic.stage.clone();
-    let run = &stage.run;
-    run.progress.say("warming up");
-    sleep(args.common.warmup.0).await;
-    let mut watch = Watch::begin(run, args.data.clone()).await?;
-    let (mut watched, mut stalls) = (Ok(()), Stalls::default());
-    let work = async { watched = go_on(&traffic, &args, &mut watch, &mut stalls).await };
-    let (window, client_cpu_percent) = traffic.measure(work).await?;
-    watched?;
-    let ending = traffic.end().await?;
-    let kept = Kept::ask(run, &stage.rooms, &ending.ends).await?;
-
-    let mut report = Report::new("soak", run, &args, window)?;
-    report.figures.add_known("client_cpu_percent", client_cpu_percent);
-    findings::tell(&watch, &mut report);
-    kept.tell(&mut report);
-    ending.tell(&stage, &traffic.slow, &mut report);
-    stalls.tell(&mut report);
-    run.progress.done();
-    Ok(report)
-}
-
 /// Looks and stalls again and again, until the duration is over.
 async fn go_on(
     traffic: &Traffic,
@@ -126,15 +112,16 @@ async fn go_on(
     watch: &mut Watch,
     stalls: &mut Stalls,
 ) -> Result<()> {
+    let run = &traffic.stage.run;
     let began = Instant::now();
     let looking = async {
         let mut ticks = interval_at(began + args.sample.0, args.sample.0);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for _ in 0..args.common.duration.micros() / args.sample.micros().max(1) {
+        for _ in 0..run.common.duration.micros() / args.sample.micros().max(1) {
             ticks.tick().await;
-            watch.look(&traffic.stage.run).await?;
+            watch.look(run).await?;
         }
-        sleep_until(began + args.common.duration.0).await;
+        sleep_until(began + run.common.duration.0).await;
         Ok(())
     };
     let stalling = async {

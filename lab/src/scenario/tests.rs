@@ -1,40 +1,28 @@
 //! Every scenario against a server that behaves, and against one that does not.
 
-use greenroom_loadtest::fake::{Fake, Fault};
+use greenroom_loadtest::fake::{Fake, Fault, figure};
 use greenroom_loadtest::report::Report;
-use greenroom_loadtest::scenario::{Scenario, parse};
 
 use super::{burst, churn, entities, greedy, mixed, presence, slow_reader, soak};
 
 /// Everything at once, in small.
 const MIXED: &str = "mixed --sessions 24 --rooms 4 --hot-followers 6 --posts 200 --hot-rate 100 --stall 100ms --away 20ms --slow 2";
 
+/// A scenario by its name, with its arguments.
 async fn run(server: &Fake, line: &str) -> Report {
-    fn scenario<A: clap::Args + Scenario + 'static>(words: &str) -> Box<dyn Scenario> {
-        Box::new(parse::<A>(words).expect("they are its arguments"))
-    }
     let (name, words) = line.split_once(' ').expect("a scenario and its arguments");
-    let common = "--warmup 50ms --duration 300ms --no-progress";
-    let words = format!("{words} --url {} {common}", server.url());
-    let scenario = match name {
-        "burst" => scenario::<burst::Args>(&words),
-        "churn" => scenario::<churn::Args>(&words),
-        "entities" => scenario::<entities::Args>(&words),
-        "greedy" => scenario::<greedy::Args>(&words),
-        "mixed" => scenario::<mixed::Args>(&words),
-        "presence" => scenario::<presence::Args>(&words),
-        "slow-reader" => scenario::<slow_reader::Args>(&words),
-        "soak" => scenario::<soak::Args>(&words),
+    let words = format!("{words} --warmup 50ms --duration 300ms");
+    match name {
+        "burst" => server.run::<burst::Args>(&words).await,
+        "churn" => server.run::<churn::Args>(&words).await,
+        "entities" => server.run::<entities::Args>(&words).await,
+        "greedy" => server.run::<greedy::Args>(&words).await,
+        "mixed" => server.run::<mixed::Args>(&words).await,
+        "presence" => server.run::<presence::Args>(&words).await,
+        "slow-reader" => server.run::<slow_reader::Args>(&words).await,
+        "soak" => server.run::<soak::Args>(&words).await,
         name => panic!("there is no scenario `{name}` here"),
-    };
-    scenario.run().await.expect("the scenario can be run")
-}
-
-fn figure(report: &Report, name: &str) -> f64 {
-    report
-        .figures
-        .get(name)
-        .unwrap_or_else(|| panic!("there is no `{name}` in {:?}", report.figures))
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Whole clients against a server that behaves, and servers that do not.
 
 use super::*;
-use crate::fake::{Fake, Fault};
-use crate::scenario::parse;
+use crate::fake::{Fake, Fault, figure};
+use crate::scenario::{With, parse};
 
 /// Two clients that send to a room and a document until each has had 20 ops acknowledged; then the
 /// verdict.
@@ -19,17 +19,16 @@ async fn drill_into(fault: Fault, file: Option<&std::path::Path>) -> Report {
         aftermath = crew.end(&stage).await;
     });
     let window = Box::pin(window).await.expect("there is nothing to read");
-    let mut report =
-        Report::new("drill", &stage.run, &args, window).expect("the arguments serialize");
+    let mut report = Report::new(&stage.run, &args, window).expect("the arguments serialize");
     tell(aftermath, &stage, file, &mut report).expect("the history can be written");
     report
 }
 
 async fn stage(fault: Fault) -> (Args, Arc<Stage>) {
     let server = Fake::start(fault).await;
-    let args: Args = parse(&format!("--server unused --no-progress --url {}", server.url()))
-        .expect("they are its arguments");
-    let run = Run::new("drill", &args.common).await.expect("the URL is good");
+    let With::<Args> { common, scenario } =
+        parse(&format!("--no-progress --url {}", server.url())).expect("they are its arguments");
+    let run = Run::new(Args::NAME, &common).await.expect("the URL is good");
     let target =
         |(kind, shape)| Target { id: run.entity(kind, 0).expect("it is an entity id"), shape };
     let targets = [("room", Shape::Room), ("doc", Shape::Counters)].map(target).into();
@@ -38,11 +37,7 @@ async fn stage(fault: Fault) -> (Args, Arc<Stage>) {
         in_flight: 4,
         read_every: Some(Duration::from_millis(3)),
     };
-    (args, Arc::new(Stage::new(run, targets, 2, load)))
-}
-
-fn figure(report: &Report, name: &str) -> f64 {
-    report.figures.get(name).unwrap_or_else(|| panic!("no `{name}` in {:?}", report.figures))
+    (scenario, Arc::new(Stage::new(run, targets, 2, load)))
 }
 
 #[tokio::test]
@@ -132,8 +127,7 @@ async fn a_drill_in_which_nothing_happened_fails() {
     let (args, stage) = stage(Fault::None).await;
     let window =
         Box::pin(stage.run.measure(Lane::Ack, async {})).await.expect("there is nothing to read");
-    let mut report =
-        Report::new("drill", &stage.run, &args, window).expect("the arguments serialize");
+    let mut report = Report::new(&stage.run, &args, window).expect("the arguments serialize");
     tell(Aftermath::default(), &stage, None, &mut report).expect("nothing is written");
     assert_eq!(report.violations, ["1 history without a single acknowledged op"]);
 }

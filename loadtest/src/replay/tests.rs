@@ -2,9 +2,8 @@
 
 use std::io::Write;
 
-use crate::fake::{Fake, Fault};
+use crate::fake::{Fake, Fault, figure};
 use crate::report::Report;
-use crate::scenario::{Scenario, parse};
 
 const LOG: &str = "\
 [10:00] <ann> one
@@ -27,28 +26,14 @@ fn file(content: &str) -> tempfile::NamedTempFile {
     file
 }
 
-async fn run<A: clap::Args + Scenario>(server: &Fake, words: &str) -> Report {
-    let args: A = parse(&format!("{words} --no-progress --url {}", server.url()))
-        .expect("they are its arguments");
-    Box::new(args).run().await.expect("it can be run")
-}
-
 async fn replay(fault: Fault, log: &str) -> Report {
     let log = file(log);
     let words = format!("{} --speed 5000", log.path().display());
-    run::<super::Args>(&Fake::start(fault).await, &words).await
+    Fake::start(fault).await.run::<super::Args>(&words).await
 }
 
 fn figures(report: &Report, names: &str) -> Vec<f64> {
-    names
-        .split(' ')
-        .map(|name| {
-            report
-                .figures
-                .get(name)
-                .unwrap_or_else(|| panic!("no `{name}` in {:?}", report.figures))
-        })
-        .collect()
+    names.split(' ').map(|name| figure(report, name)).collect()
 }
 
 #[tokio::test]
@@ -74,7 +59,7 @@ async fn several_files_are_several_rooms_in_either_codec() {
     let (a, b) = (file(LOG), file(LOG));
     let words =
         format!("{} {} --speed 5000 --codec msgpack", a.path().display(), b.path().display());
-    let report = run::<super::Args>(&Fake::start(Fault::None).await, &words).await;
+    let report = Fake::start(Fault::None).await.run::<super::Args>(&words).await;
     assert_eq!(report.violations, Vec::<String>::new());
     assert_eq!(figures(&report, "lines sessions history_held"), [14.0, 10.0, 14.0]);
 }
@@ -123,12 +108,12 @@ async fn what_was_kept_is_verified() {
     let (log, kept) = (file(LOG), file(""));
     let (log, kept) = (log.path().display(), kept.path().display());
     let server = Fake::start(Fault::None).await;
-    run::<super::Args>(&server, &format!("{log} --speed 5000 --keep {kept}")).await;
-    let report = run::<super::verify::Args>(&server, &kept.to_string()).await;
+    server.run::<super::Args>(&format!("{log} --speed 5000 --keep {kept}")).await;
+    let report = server.run::<super::verify::Args>(&kept.to_string()).await;
     assert_eq!(report.violations, Vec::<String>::new());
     assert_eq!(figures(&report, "rooms ops_acknowledged history_held"), [1.0, 7.0, 7.0]);
 
     let forgetful = Fake::start(Fault::None).await;
-    let report = run::<super::verify::Args>(&forgetful, &kept.to_string()).await;
+    let report = forgetful.run::<super::verify::Args>(&kept.to_string()).await;
     assert_eq!(report.violations[0], "7 acknowledged ops are missing in the log");
 }

@@ -4,10 +4,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 
-use crate::common::Common;
 use crate::history::reading::Reading;
 use crate::history::{Clock, History, Notes, command, file};
 use crate::report::Report;
@@ -18,42 +16,32 @@ use crate::stats::Lane;
 /// The server is only read.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
-    /// The arguments that every scenario takes.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub common: Common,
     /// What `replay --keep` wrote
     #[serde(skip)]
     pub file: PathBuf,
 }
 
 impl Scenario for Args {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
-    }
+    const NAME: &'static str = "verify";
 
-    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
-        Box::pin(run(*self))
+    async fn run(self, run: Run) -> Result<Report> {
+        let History { entities, mut entries } = file::read(&self.file)?;
+        let reader = entries.iter().map(|entry| entry.client as usize + 1).max().unwrap_or(0);
+        let mut notes = Notes::of(reader, &Clock::start());
+        let mut checker = run
+            .open_patiently(0, "checker", Vec::new())
+            .await
+            .context("the logs cannot be read")?;
+        let mut outcome = Ok(Vec::new());
+        let reading = async {
+            outcome = Reading::Last.all(&mut checker.conn, &entities, &mut notes).await;
+        };
+        let window = Box::pin(run.measure(Lane::Ack, reading)).await?;
+        outcome?;
+        entries.append(&mut notes.entries);
+        let mut report = Report::new(&run, &self, window)?;
+        report.figures.add("rooms", entities.len() as f64);
+        command::judge(&History { entities, entries }, &mut report);
+        Ok(report)
     }
-}
-
-async fn run(args: Args) -> Result<Report> {
-    let run = Run::new("verify", &args.common).await?;
-    let History { entities, mut entries } = file::read(&args.file)?;
-    let reader = entries.iter().map(|entry| entry.client as usize + 1).max().unwrap_or(0);
-    let mut notes = Notes::of(reader, &Clock::start());
-    let mut checker =
-        run.open_patiently(0, "checker", Vec::new()).await.context("the logs cannot be read")?;
-    let mut outcome = Ok(Vec::new());
-    let reading = async {
-        outcome = Reading::Last.all(&mut checker.conn, &entities, &mut notes).await;
-    };
-    let window = Box::pin(run.measure(Lane::Ack, reading)).await?;
-    outcome?;
-    run.progress.done();
-    entries.append(&mut notes.entries);
-    let mut report = Report::new("verify", &run, &args, window)?;
-    report.figures.add("rooms", entities.len() as f64);
-    command::judge(&History { entities, entries }, &mut report);
-    Ok(report)
 }

@@ -3,11 +3,9 @@
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Serialize};
 
 use super::audience;
-use crate::common::Common;
 use crate::peer::payload::What;
 use crate::peer::{Pace, Payload, Peer, Plan, Senders};
 use crate::report::Report;
@@ -18,10 +16,6 @@ use crate::stats::Lane;
 /// Entities are spread over the senders.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
-    /// The arguments that every scenario takes.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub common: Common,
     /// Entities that take ops
     #[arg(long, default_value_t = 64, conflicts_with = "hot")]
     pub rooms: usize,
@@ -59,82 +53,79 @@ pub enum Op {
 }
 
 impl Scenario for Args {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
-    }
+    const NAME: &'static str = "durable";
 
-    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
-        Box::pin(run(*self))
-    }
-}
-
-/// Runs it.
-async fn run(args: Args) -> Result<Report> {
-    let run = Run::new("durable", &args.common).await?;
-    let rooms = if args.hot { 1 } else { args.rooms };
-    if rooms == 0 || args.senders == 0 {
-        bail!("there must be at least one room and one sender");
-    }
-    let entities = (0..rooms).map(|i| run.entity(&args.kind, i)).collect::<Result<Vec<_>>>()?;
-    let opened = run.open(args.senders, OPENING, |i| (format!("sender-{i}"), Vec::new())).await?;
-
-    let mut senders = Senders::default();
-    // Sender i has the rooms i, i + senders, ...; with more senders than rooms, several have the
-    // same.
-    let rooms_of = |sender: usize| {
-        let last = if rooms >= args.senders { rooms } else { sender % rooms + 1 };
-        (sender % rooms..last).step_by(args.senders)
-    };
-    let began = run.board.now_us() as f64;
-    for opened in opened {
-        let (index, peer) = (opened.index, Peer::new(opened.conn, run.board.clone(), None));
-        let wanted = if args.hot {
-            args.in_flight
-        } else {
-            (args.in_flight * rooms.max(args.senders) / args.senders).max(1)
-        };
-        let limit = peer.limit();
-        if wanted > limit {
-            bail!(
-                "{wanted} unanswered ops a sender are more than the {limit} that the server allows; use more `--senders`"
-            );
+    async fn run(self, run: Run) -> Result<Report> {
+        let rooms = if self.hot { 1 } else { self.rooms };
+        if rooms == 0 || self.senders == 0 {
+            bail!("there must be at least one room and one sender");
         }
-        let pace = match args.rate {
-            None => Pace::Closed,
-            Some(rate) => Pace::open(began + index as f64 * 1e6 / rate, rate / args.senders as f64),
-        };
-        let what = if args.op == Op::Post { What::Post } else { What::Increment };
-        let mine = rooms_of(index).map(|room| entities[room].clone()).collect();
-        let plan = Plan { payload: Payload::new(what, mine, args.bytes), pace, in_flight: wanted };
-        senders.start(index, peer, plan);
-    }
-    let window = run.window(Lane::Ack).await?;
-    let mut acked = vec![0u64; rooms];
-    for sent in senders.stop().await? {
-        rooms_of(sent.index).zip(sent.acked).for_each(|(room, count)| acked[room] += count);
-    }
+        let entities = (0..rooms).map(|i| run.entity(&self.kind, i)).collect::<Result<Vec<_>>>()?;
+        let opened =
+            run.open(self.senders, OPENING, |i| (format!("sender-{i}"), Vec::new())).await?;
 
-    let mut report = Report::new("durable", &run, &args, window)?;
-    let states = audience::ends(&run, &entities).await?;
-    // What was sent and not acknowledged may have happened or not; what was acknowledged has.
-    let (mut missing, mut extra) = (0, 0);
-    for (state, acked) in states.iter().zip(&acked) {
-        let has = match args.op {
-            Op::Post => state.seq,
-            Op::Increment => {
-                state.state.parse::<Counter>().context("the document has no number `n`")?.n
-            }
+        let mut senders = Senders::default();
+        // Sender i has the rooms i, i + senders, ...; with more senders than rooms, several have the
+        // same.
+        let rooms_of = |sender: usize| {
+            let last = if rooms >= self.senders { rooms } else { sender % rooms + 1 };
+            (sender % rooms..last).step_by(self.senders)
         };
-        missing += acked.saturating_sub(has);
-        extra += has.saturating_sub(*acked);
+        let began = run.board.now_us() as f64;
+        for opened in opened {
+            let (index, peer) = (opened.index, Peer::new(opened.conn, run.board.clone(), None));
+            let wanted = if self.hot {
+                self.in_flight
+            } else {
+                (self.in_flight * rooms.max(self.senders) / self.senders).max(1)
+            };
+            let limit = peer.limit();
+            if wanted > limit {
+                bail!(
+                    "{wanted} unanswered ops a sender are more than the {limit} that the server allows; use more `--senders`"
+                );
+            }
+            let pace = match self.rate {
+                None => Pace::Closed,
+                Some(rate) => {
+                    Pace::open(began + index as f64 * 1e6 / rate, rate / self.senders as f64)
+                }
+            };
+            let what = if self.op == Op::Post { What::Post } else { What::Increment };
+            let mine = rooms_of(index).map(|room| entities[room].clone()).collect();
+            let plan =
+                Plan { payload: Payload::new(what, mine, self.bytes), pace, in_flight: wanted };
+            senders.start(index, peer, plan);
+        }
+        let window = run.window(Lane::Ack).await?;
+        let mut acked = vec![0u64; rooms];
+        for sent in senders.stop().await? {
+            rooms_of(sent.index).zip(sent.acked).for_each(|(room, count)| acked[room] += count);
+        }
+
+        let mut report = Report::new(&run, &self, window)?;
+        let states = audience::ends(&run, &entities).await?;
+        // What was sent and not acknowledged may have happened or not; what was acknowledged has.
+        let (mut missing, mut extra) = (0, 0);
+        for (state, acked) in states.iter().zip(&acked) {
+            let has = match self.op {
+                Op::Post => state.seq,
+                Op::Increment => {
+                    state.state.parse::<Counter>().context("the document has no number `n`")?.n
+                }
+            };
+            missing += acked.saturating_sub(has);
+            extra += has.saturating_sub(*acked);
+        }
+        let unknown = run.board.sent_ever() - run.board.ever(Lane::Ack);
+        report.figures.add("unacknowledged", unknown as f64);
+        report.expect_none(missing, "acknowledged ops are not in the state");
+        report.expect_none(
+            extra.saturating_sub(unknown),
+            "ops happened more often than they were sent",
+        );
+        Ok(report)
     }
-    let unknown = run.board.sent_ever() - run.board.ever(Lane::Ack);
-    report.figures.add("unacknowledged", unknown as f64);
-    report.expect_none(missing, "acknowledged ops are not in the state");
-    report
-        .expect_none(extra.saturating_sub(unknown), "ops happened more often than they were sent");
-    run.progress.done();
-    Ok(report)
 }
 
 #[derive(Deserialize)]

@@ -1,11 +1,9 @@
 //! `fanout`: one publisher, many subscribers in one room; an open loop.
 
 use anyhow::Result;
-use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 
 use super::audience::Audience;
-use crate::common::Common;
 use crate::peer::payload::What;
 use crate::peer::{Pace, Payload, Peer, Plan, Senders};
 use crate::report::Report;
@@ -16,10 +14,6 @@ use crate::stats::Lane;
 /// Deliveries per second are `subscribers` times `rate`.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
-    /// The arguments that every scenario takes.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub common: Common,
     /// Subscribers in the room
     #[arg(long, default_value_t = 1000)]
     pub subscribers: usize,
@@ -38,44 +32,37 @@ pub struct Args {
 }
 
 impl Scenario for Args {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
-    }
+    const NAME: &'static str = "fanout";
 
-    fn run(self: Box<Self>) -> LocalBoxFuture<'static, Result<Report>> {
-        Box::pin(run(*self))
-    }
-}
-
-/// Runs it.
-async fn run(args: Args) -> Result<Report> {
-    let run = Run::new("fanout", &args.common).await?;
-    let room = run.entity(&args.kind, "fanout")?;
-    let mut audience = Audience::default();
-    audience.listen(
-        &run,
-        run.open(args.subscribers, OPENING, |i| (format!("listener-{i}"), vec![subscribe(&room)]))
+    async fn run(self, run: Run) -> Result<Report> {
+        let room = run.entity(&self.kind, "fanout")?;
+        let mut audience = Audience::default();
+        audience.listen(
+            &run,
+            run.open(self.subscribers, OPENING, |i| {
+                (format!("listener-{i}"), vec![subscribe(&room)])
+            })
             .await?,
-    );
+        );
 
-    let publisher = run.open_patiently(0, "publisher", Vec::new()).await?;
-    let publisher = Peer::new(publisher.conn, run.board.clone(), None);
-    let what = if args.durable { What::Post } else { What::Signal };
-    let plan = Plan {
-        payload: Payload::new(what, vec![room.clone()], args.bytes),
-        pace: Pace::open(run.board.now_us() as f64, args.rate),
-        in_flight: publisher.limit(),
-    };
-    let mut senders = Senders::default();
-    senders.start(0, publisher, plan);
-    let window = run.window(Lane::Delivery).await?;
-    let acked: u64 = senders.stop().await?.iter().flat_map(|sent| &sent.acked).sum();
-    let expected = acked * args.subscribers as u64;
-    audience.settle(&run, expected).await;
+        let publisher = run.open_patiently(0, "publisher", Vec::new()).await?;
+        let publisher = Peer::new(publisher.conn, run.board.clone(), None);
+        let what = if self.durable { What::Post } else { What::Signal };
+        let plan = Plan {
+            payload: Payload::new(what, vec![room.clone()], self.bytes),
+            pace: Pace::open(run.board.now_us() as f64, self.rate),
+            in_flight: publisher.limit(),
+        };
+        let mut senders = Senders::default();
+        senders.start(0, publisher, plan);
+        let window = run.window(Lane::Delivery).await?;
+        let acked: u64 = senders.stop().await?.iter().flat_map(|sent| &sent.acked).sum();
+        let expected = acked * self.subscribers as u64;
+        audience.settle(&run, expected).await;
 
-    let mut report = Report::new("fanout", &run, &args, window)?;
-    let logs = args.durable.then_some(std::slice::from_ref(&room));
-    audience.tell(&run, &mut report, expected, logs, |_| 0).await?;
-    run.progress.done();
-    Ok(report)
+        let mut report = Report::new(&run, &self, window)?;
+        let logs = self.durable.then_some(std::slice::from_ref(&room));
+        audience.tell(&run, &mut report, expected, logs, |_| 0).await?;
+        Ok(report)
+    }
 }

@@ -1,35 +1,24 @@
 //! Every scenario against a server that behaves, and against one that does not.
 
-use super::{Scenario, connect, durable, fanout, parse, rooms};
-use crate::fake::{Fake, Fault};
+use super::{connect, durable, fanout, rooms};
+use crate::fake::{Fake, Fault, figure};
 use crate::report::Report;
+
+/// A scenario by its name, with its arguments.
+async fn run_at(server: &Fake, line: &str) -> Report {
+    let (name, words) = line.split_once(' ').expect("a scenario and its arguments");
+    let words = format!("{words} --warmup 50ms --duration 300ms");
+    match name {
+        "connect" => server.run::<connect::Args>(&words).await,
+        "fanout" => server.run::<fanout::Args>(&words).await,
+        "rooms" => server.run::<rooms::Args>(&words).await,
+        "durable" => server.run::<durable::Args>(&words).await,
+        name => panic!("there is no scenario `{name}` here"),
+    }
+}
 
 async fn run(fault: Fault, line: &str) -> Report {
     run_at(&Fake::start(fault).await, line).await
-}
-
-async fn run_at(server: &Fake, line: &str) -> Report {
-    fn scenario<A: clap::Args + Scenario + 'static>(words: &str) -> Box<dyn Scenario> {
-        Box::new(parse::<A>(words).expect("they are its arguments"))
-    }
-    let (name, words) = line.split_once(' ').expect("a scenario and its arguments");
-    let common = "--warmup 50ms --duration 300ms --no-progress";
-    let words = format!("{words} --url {} {common}", server.url());
-    let scenario = match name {
-        "connect" => scenario::<connect::Args>(&words),
-        "fanout" => scenario::<fanout::Args>(&words),
-        "rooms" => scenario::<rooms::Args>(&words),
-        "durable" => scenario::<durable::Args>(&words),
-        name => panic!("there is no scenario `{name}` here"),
-    };
-    scenario.run().await.expect("the scenario can be run")
-}
-
-fn figure(report: &Report, name: &str) -> f64 {
-    report
-        .figures
-        .get(name)
-        .unwrap_or_else(|| panic!("there is no `{name}` in {:?}", report.figures))
 }
 
 #[tokio::test]

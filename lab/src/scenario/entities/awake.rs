@@ -29,7 +29,7 @@ pub async fn run(
 ) -> Result<()> {
     let (run, args) = (&stage.run, &stage.args);
     let mut crew = Crew::open(stage, args.connections).await?;
-    sleep(args.common.warmup.0).await;
+    sleep(run.common.warmup.0).await;
     run.progress.say(format!("waking {} entities", args.awake));
     let before = run.source.snapshot().await?;
     let what = if args.state == Kept::None { What::Read { posts: 0 } } else { What::Post };
@@ -43,7 +43,7 @@ pub async fn run(
     let outcome = crew.visit(&visit).await?;
     let woken = run.source.snapshot().await?;
     run.progress.say("letting the server come to rest");
-    sleep(args.common.warmup.0).await;
+    sleep(run.common.warmup.0).await;
     let settled = run.source.snapshot().await?;
     crew.close().await;
 
@@ -68,14 +68,14 @@ pub async fn run(
 
     run.progress.say("waiting until they fall asleep");
     neighbour.forget();
-    rest.until_begun(run, args.common.duration.0).await?;
+    rest.until_begun(run, run.common.duration.0).await?;
     neighbour.end(Lap::Awake);
     run.progress.say("they fall asleep");
     let (falling, began) = (run.source.snapshot().await?, Instant::now());
     let still = rest.until_asleep(run).await?;
     let (asleep, took) = (run.source.snapshot().await?, began.elapsed().as_secs_f64());
     neighbour.end(Lap::Passivation);
-    sleep(args.common.duration.0).await;
+    sleep(run.common.duration.0).await;
     neighbour.end(Lap::Asleep);
 
     found.expect_none(still, "entities did not fall asleep");

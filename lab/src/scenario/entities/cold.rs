@@ -19,7 +19,7 @@ pub const LOADED: &str = "greenroom_cold_start_seconds_count";
 
 /// Names that are asked at the rate, of each sort.
 fn names(stage: &Stage) -> u64 {
-    let due = (stage.args.rate * stage.args.common.duration.0.as_secs_f64()) as u64;
+    let due = (stage.args.rate * stage.run.common.duration.0.as_secs_f64()) as u64;
     due.clamp(1, stage.args.addressed.max(1))
 }
 
@@ -48,7 +48,7 @@ pub async fn prepare(
     found.expect_all(&outcome, "first posts");
     found.figures.add("first_posts_per_s", outcome.per_second());
     run.progress.say("waiting until they sleep");
-    rest.until_begun(run, stage.args.common.warmup.0).await?;
+    rest.until_begun(run, stage.run.common.warmup.0).await?;
     neighbour.forget();
     let still = rest.until_asleep(run).await?;
     neighbour.end(Lap::Snapshots);

@@ -62,7 +62,7 @@ impl Traffic {
     ///
     /// # Errors
     /// Where the numbers do not fit together, or a connection cannot be opened.
-    pub async fn begin(scenario: &str, run: Run, load: &Load) -> Result<Self> {
+    pub async fn begin(run: Run, load: &Load) -> Result<Self> {
         let stage = Stage::new(run, load)?;
         let run = &stage.run;
         run.progress.say(format!("{} sessions come in", load.sessions));
@@ -82,7 +82,7 @@ impl Traffic {
             );
             members.spawn(live(stage.clone(), index, entering, part));
         }
-        let slow = SlowReaders::open(scenario, &run.common, stage.hot(), load.slow).await?;
+        let slow = SlowReaders::open(run, stage.hot(), load.slow).await?;
         all_in(&stage).await;
         let (away, failed) = (stage.counts.away.load(Relaxed), stage.counts.failed.load(Relaxed));
         ensure!(
