@@ -9,11 +9,13 @@ use anyhow::{Context, Result};
 use greenroom_loadtest::scenario::Scenario;
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use self::appetite::{APPETITES, Table};
-use self::glutton::Glutton;
+use self::appetite::{APPETITES, Table, Wants};
+use self::glutton::{AT_ONCE, Counts, Glutton};
 use self::neighbours::Neighbours;
+use self::visitor::visit;
 use greenroom_loadtest::common::Common;
 use greenroom_loadtest::report::Report;
 use greenroom_loadtest::report::sheet::{Row, Sheet};
@@ -24,7 +26,10 @@ use greenroom_loadtest::stats::Lane;
 mod appetite;
 mod glutton;
 mod neighbours;
+mod visitor;
 
+/// The greedy user.
+const GLUTTON: &str = "glutton";
 /// How often the server's memory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -32,7 +37,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// would be one user.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
-    /// Connections of the greedy user
+    /// Connections of the greedy user, each with 16 requests in flight; where new connections are what
+    /// it asks for, it opens as many at a time as it would have requests
     #[arg(long, default_value_t = 2)]
     pub connections: usize,
     /// Neighbours, each with 40 requests a second
@@ -107,21 +113,28 @@ async fn meal(
 
     run.progress.say(appetite.name);
     let (stop, stopped) = watch::channel(false);
-    let mut eating = Vec::new();
+    let counts = Arc::<Counts>::default();
+    let mut eating = JoinSet::new();
     for index in 0..args.connections {
-        let conn = run.open_patiently(index, "glutton", Vec::new()).await?.conn;
-        let glutton = Glutton::new(conn, Arc::clone(table), appetite, index as u64);
-        eating.push((glutton.counts(), tokio::spawn(glutton.eat(stopped.clone()))));
+        let (table, counts, stopped) = (Arc::clone(table), Arc::clone(&counts), stopped.clone());
+        match appetite.wants {
+            Wants::Ask(request) => {
+                let conn = run.open_patiently(index, GLUTTON, Vec::new()).await?.conn;
+                let glutton = Glutton::new(conn, table, request, counts, index as u64);
+                eating.spawn(glutton.eat(stopped));
+            }
+            Wants::Visit(wanted) => {
+                for _ in 0..AT_ONCE {
+                    let (target, table) = (Arc::clone(&run.target), Arc::clone(&table));
+                    let (counts, stopped) = (Arc::clone(&counts), stopped.clone());
+                    eating.spawn(visit(target, GLUTTON, table, wanted, counts, stopped));
+                }
+            }
+        }
     }
-    let counted = || {
-        eating
-            .iter()
-            .map(|(counts, _)| counts.so_far())
-            .fold((0, 0), |(a, b), (c, d)| (a + c, b + d))
-    };
     sleep(run.common.warmup.0).await;
     neighbours.forget();
-    let (from, began) = (counted(), run.source.snapshot().await?);
+    let (from, began) = (counts.so_far(), run.source.snapshot().await?);
     let mut most = 0.0_f64;
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -130,10 +143,10 @@ async fn meal(
         most = most.max(run.source.snapshot().await?.rss_bytes.unwrap_or(f64::NAN));
     }
     let after = run.source.snapshot().await?;
-    let (to, beside) = (counted(), neighbours.lap());
+    let (to, beside) = (counts.so_far(), neighbours.lap());
     stop.send_replace(true);
-    for (_, eating) in eating {
-        eating.await.context("a greedy connection failed")??;
+    while let Some(ended) = eating.join_next().await {
+        ended.context("a greedy connection failed")??;
     }
     let seconds = duration.as_secs_f64();
     let idle = quiet.until(&before).cpu_s;

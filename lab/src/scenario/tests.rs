@@ -250,8 +250,9 @@ async fn a_soak_tells_how_everything_went_over_time() {
 #[tokio::test]
 async fn a_greedy_user_is_shown_beside_its_neighbours() {
     for codec in ["json", "msgpack"] {
-        let line =
-            format!("greedy --connections 1 --neighbours 2 --codec {codec} --only ping,read:,send");
+        let line = format!(
+            "greedy --connections 1 --neighbours 2 --codec {codec} --only ping,read:,send,upgrade,connect"
+        );
         let report = run(&Fake::start(Fault::None).await, &line).await;
         assert!(
             report.violations.is_empty() && report.errors.is_empty(),
@@ -260,7 +261,7 @@ async fn a_greedy_user_is_shown_beside_its_neighbours() {
             report.errors
         );
         let rows = &report.sheets[0].rows;
-        assert_eq!(rows.len(), 7, "{codec}");
+        assert_eq!(rows.len(), 11, "{codec}");
         for row in rows {
             let [answered, refused] = [0, 1].map(|column| row.figures[column].unwrap_or(f64::NAN));
             assert!(answered > 0.0 && refused == 0.0, "{codec} {row:?}");

@@ -61,7 +61,7 @@ impl Tokens {
                 let now = SystemTime::now()
                     .duration_since(UNIX_EPOCH)
                     .context("the clock stands before 1970")?;
-                let capabilities = serde_json::json!({ "*": ["read", "send"] });
+                let capabilities = serde_json::json!({ "*": ["read", "send", "moderate"] });
                 let claims = Claims { sub: user, exp: (now + TOKEN_LASTS).as_secs(), capabilities };
                 Ok(Some(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, key)?))
             }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
 use greenroom_protocol::params::{self, EventPolicy, PresenceAction, SignalPolicy};
 use greenroom_protocol::results::State;
-use greenroom_protocol::{Call, EntityId, Position, RawJson};
+use greenroom_protocol::{Call, EntityId, Position, RawJson, Seq};
 use tokio::time::sleep;
 
 use greenroom_loadtest::client::{Conn, Failure};
@@ -18,44 +18,79 @@ const LONG: usize = 1000;
 /// How many fill a room at once.
 const AUTHORS: usize = 5;
 
+/// Subscriptions that come with a `connect`.
+const ENTRIES: usize = 256;
+
 /// One row.
 pub struct Appetite {
     /// What is asked.
     pub name: &'static str,
+    /// How it is asked.
+    pub wants: Wants,
+}
+
+/// What is asked for, again and again.
+#[derive(Clone, Copy)]
+pub enum Wants {
+    /// On connections that stay.
+    Ask(Request),
+    /// New connections, each dropped once it is served.
+    Visit(Visit),
+}
+
+/// What a connection asks.
+#[derive(Clone, Copy)]
+pub enum Request {
     /// The request of a turn.
-    pub call: fn(&Table, u64) -> Call,
+    Of(fn(&Table, u64) -> Call),
+    /// A post, and then this op on it.
+    Erase(&'static str),
+}
+
+/// What a new connection is for.
+#[derive(Clone, Copy)]
+pub enum Visit {
+    /// Nothing: it is opened, and that is all.
+    Upgrade,
+    /// This `connect`, without its token.
+    Connect(fn(&Table) -> params::Connect),
+}
+
+const fn request(name: &'static str, call: fn(&Table, u64) -> Call) -> Appetite {
+    Appetite { name, wants: Wants::Ask(Request::Of(call)) }
+}
+
+const fn erase(name: &'static str, op: &'static str) -> Appetite {
+    Appetite { name, wants: Wants::Ask(Request::Erase(op)) }
+}
+
+const fn visit(name: &'static str, visit: Visit) -> Appetite {
+    Appetite { name, wants: Wants::Visit(visit) }
 }
 
 /// All rows.
 pub static APPETITES: &[Appetite] = &[
-    Appetite { name: "ping", call: |_, _| Call::Ping(params::Ping {}) },
-    Appetite { name: "send: post of 100 bytes", call: |table, turn| post(&table.own, turn, 100) },
-    Appetite { name: "send: post of 32 KB", call: |table, turn| post(&table.own, turn, 32_000) },
-    Appetite {
-        name: "send: set, 10,000 levels",
-        call: |table, _| set(&table.doc, &"/a".repeat(10_000)),
-    },
-    Appetite { name: "send: patch, 30 moves", call: |table, _| moves(&table.doc) },
-    Appetite {
-        name: "read: 1 MB",
-        call: |table, _| Call::Read(params::Target { entity: table.large.clone() }),
-    },
-    Appetite { name: "history: 1000 events", call: |table, _| history(&table.long) },
-    Appetite { name: "history: events of 32 KB", call: |table, _| history(&table.large) },
-    Appetite {
-        name: "subscribe: a state of 1 MB",
-        call: |table, turn| subscribe(&table.large, turn, None),
-    },
-    Appetite {
-        name: "subscribe: 1000 events",
-        call: |table, turn| subscribe(&table.long, turn, Some(table.start.clone())),
-    },
-    Appetite { name: "presence: enter, leave", call: |table, turn| presence(&table.large, turn) },
-    Appetite { name: "signal of 32 KB", call: |table, _| signal(&table.large) },
-    Appetite {
-        name: "read: rooms that never were",
-        call: |table, turn| Call::Read(params::Target { entity: table.unused(turn) }),
-    },
+    request("ping", |_, _| Call::Ping(params::Ping {})),
+    request("send: post of 100 bytes", |table, turn| post(&table.own, turn, 100)),
+    request("send: post of 32 KB", |table, turn| post(&table.own, turn, 32_000)),
+    erase("send: post, delete", "delete"),
+    erase("send: post, purge", "purge"),
+    request("send: set, 10,000 levels", |table, _| set(&table.doc, &"/a".repeat(10_000))),
+    request("send: patch, 30 moves", |table, _| moves(&table.doc)),
+    request("read: 1 MB", |table, _| Call::Read(params::Target { entity: table.large.clone() })),
+    request("history: 1000 events", |table, _| history(&table.long)),
+    request("history: events of 32 KB", |table, _| history(&table.large)),
+    request("subscribe: a state of 1 MB", |table, turn| subscribe(&table.large, turn, None)),
+    request("subscribe: 1000 events", |table, turn| {
+        subscribe(&table.long, turn, Some(table.start.clone()))
+    }),
+    request("presence: enter, leave", |table, turn| presence(&table.large, turn)),
+    request("signal of 32 KB", |table, _| signal(&table.large)),
+    request("read: rooms that never were", |table, turn| {
+        Call::Read(params::Target { entity: table.unused(turn) })
+    }),
+    visit("upgrade", Visit::Upgrade),
+    visit("connect: 256 subscriptions", Visit::Connect(Table::connect)),
 ];
 
 /// The entities that are asked for.
@@ -64,6 +99,8 @@ pub struct Table {
     long: EntityId,
     own: EntityId,
     doc: EntityId,
+    /// Those that a `connect` subscribes to.
+    entries: Vec<EntityId>,
     /// The beginning of the long one.
     start: Position,
     run: String,
@@ -82,8 +119,24 @@ impl Table {
         fill(run, &long, LONG, 200).await?;
         let mut reader = run.open_patiently(0, "author-0", Vec::new()).await?.conn;
         let state: State = reader.ask(&Call::Read(params::Target { entity: long.clone() })).await?;
+        let entry = |index| run.entity("room", format_args!("entry-{index}"));
+        let entries = (0..ENTRIES).map(entry).collect::<Result<_>>()?;
+        let start = Position { epoch: state.epoch, seq: 0 };
         let run = own.as_str().to_owned();
-        Ok(Self { large, long, own, doc, start: Position { epoch: state.epoch, seq: 0 }, run })
+        Ok(Self { large, long, own, doc, entries, start, run })
+    }
+
+    /// A post, or this op on one that was made.
+    pub fn erase(&self, op: &'static str, turn: u64, posted: Option<Seq>) -> Call {
+        match posted {
+            Some(seq) => send(&self.own, op, format!(r#"{{"seq":{seq}}}"#)),
+            None => post(&self.own, turn, 100),
+        }
+    }
+
+    fn connect(&self) -> params::Connect {
+        let subscriptions = self.entries.iter().map(greenroom_loadtest::run::subscribe).collect();
+        params::Connect { subscriptions, ..params::Connect::default() }
     }
 
     fn unused(&self, turn: u64) -> EntityId {
