@@ -30,9 +30,6 @@ pub struct Args {
 }
 
 /// Runs the scenarios and delivers their reports; tells whether all promises were kept.
-///
-/// # Errors
-/// Where a server does not start, or a scenario could not be run.
 pub fn run(args: Args) -> Result<bool> {
     let mut presets = presets(&args.common);
     if !args.irc.is_empty() {

@@ -85,10 +85,6 @@ pub struct Args {
 type Rounds = BTreeMap<(usize, usize), Vec<Figures>>;
 
 /// Compares, and tells.
-///
-/// # Errors
-/// Where a contender cannot be started or does not go through a load; what was measured before is
-/// told all the same.
 pub async fn run(args: Args) -> Result<Vec<Report>> {
     let contenders = contender::choose(&args.only)?;
     let all = [Load::Fanout, Load::Rooms, Load::Limit, Load::Crowd];

@@ -26,9 +26,6 @@ pub struct Part {
 
 impl Disk {
     /// Looks at a directory. What goes away meanwhile is left out.
-    ///
-    /// # Errors
-    /// Where a directory cannot be read.
     pub fn look(dir: &Path) -> io::Result<Self> {
         let mut disk = Self::default();
         for (name, path, metadata) in entries(dir)? {

@@ -15,6 +15,7 @@ use serde::Serialize;
 use greenroom_loadtest::common::Output;
 use greenroom_loadtest::common::Span;
 use greenroom_loadtest::machine::Machine;
+use greenroom_loadtest::report::plot::{COLOURS, DRAWING, HEIGHT, Plot, WIDTH};
 use greenroom_loadtest::report::{self, Report};
 use greenroom_loadtest::server::{self, ServerArgs};
 
@@ -77,10 +78,6 @@ pub struct Args {
 }
 
 /// Measures, and tells.
-///
-/// # Errors
-/// Where a server does not start or a probe cannot be made; what was measured before is told all
-/// the same.
 pub async fn run(args: Args) -> Result<()> {
     let (files, _) = rlimit::getrlimit(rlimit::Resource::NOFILE)
         .context("the limit on open files is not known")?;
@@ -155,7 +152,35 @@ fn draw(report: &Report, dir: &Path) -> Result<()> {
         let words = format!("{} {}", report.scenario, plot.title).to_lowercase();
         let words: Vec<_> =
             words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-        report::write(&dir.join(words.join("-")).with_extension("svg"), plot.file())?;
+        report::write(&dir.join(words.join("-")).with_extension("svg"), file(plot))?;
     }
     Ok(())
+}
+
+/// A plot as a file of its own. It brings its background along, since the page that shows it may be
+/// light or dark.
+fn file(plot: &Plot) -> String {
+    let svg = plot.svg();
+    let (head, rest) = svg.split_once('>').unwrap_or((&svg, ""));
+    let head = head.replacen("<svg", r#"<svg xmlns="http://www.w3.org/2000/svg""#, 1);
+    format!(
+        "{head} width=\"{WIDTH}\" height=\"{HEIGHT}\"><style>{COLOURS}{DRAWING}\
+         rect{{fill:var(--card)}}</style><rect width=\"100%\" height=\"100%\" rx=\"8\"/>{rest}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use greenroom_loadtest::report::plot::{Line, Scale};
+
+    use super::*;
+
+    #[test]
+    fn a_file_stands_alone() {
+        let line = Line { name: "a".into(), points: vec![(0.0, 1.0), (1.0, 5.0)] };
+        let svg = file(&Plot::over_time("a", Scale::Log, vec![line]));
+        let head = r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 560 256""#;
+        assert!(svg.starts_with(head) && svg.contains("prefers-color-scheme:dark"), "{svg}");
+        assert_eq!((svg.matches("<svg").count(), svg.matches("</svg>").count()), (1, 1));
+    }
 }

@@ -36,10 +36,6 @@ impl Preset {
 }
 
 /// Runs presets and delivers their reports; tells whether all promises were kept.
-///
-/// # Errors
-/// Where a server does not start, or a scenario could not be run; what was measured before is
-/// delivered all the same.
 pub fn run(presets: Vec<Preset>, only: &[String], common: &Common) -> Result<bool> {
     let presets = choose(presets, only)?;
     if let Some(cpus) = &common.client_cpus {

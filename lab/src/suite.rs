@@ -23,9 +23,6 @@ pub struct Args {
 }
 
 /// Runs the suite and delivers its reports; tells whether all promises were kept.
-///
-/// # Errors
-/// Where a server does not start, or a scenario could not be run.
 pub fn run(args: &Args) -> Result<bool> {
     let mut presets = presets(&args.common);
     presets.extend(searches(&args.common));

@@ -6,9 +6,6 @@ use greenroom_loadtest::server::Setup;
 
 /// Lets nobody in without a token, and has every session sign one of its own. Whoever brings a
 /// configuration, or tokens, knows what the server's secret is.
-///
-/// # Errors
-/// Where the secret cannot be written.
 pub fn demand(setup: &mut Setup, common: &mut Common) -> Result<()> {
     if common.own.server_config.is_some() || common.secret.is_some() || common.token.is_some() {
         return Ok(());

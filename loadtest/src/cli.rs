@@ -40,9 +40,6 @@ pub enum Command {
 }
 
 /// Runs one command; tells whether the server kept its promises.
-///
-/// # Errors
-/// Where the run could not be made, or its report could not be written.
 pub fn execute(command: Command) -> Result<bool> {
     match command {
         Command::Connect(args) => args.execute(),

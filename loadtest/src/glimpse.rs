@@ -44,9 +44,6 @@ impl Glimpse {
 
     /// Looks at one frame. An event's body that this harness sends holds `"t"`, and no `"seq"` or
     /// `"t"` in front of it.
-    ///
-    /// # Errors
-    /// What is wrong with a frame that had to be decoded and could not be.
     pub fn look(&mut self, frame: &[u8]) -> Result<Seen, String> {
         if self.codec == CodecKind::Json
             && let Some(seen) = self.scan(frame)

@@ -255,6 +255,3 @@ impl Sending {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

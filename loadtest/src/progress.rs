@@ -31,7 +31,6 @@ impl Progress {
         Self { bar }
     }
 
-    /// Says what is going on.
     pub fn say(&self, message: impl Into<String>) {
         self.bar.set_message(message.into());
     }
@@ -58,7 +57,6 @@ impl Progress {
         self.say(parts.join(", "));
     }
 
-    /// Takes the line away.
     pub fn done(&self) {
         self.bar.finish_and_clear();
     }

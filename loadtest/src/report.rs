@@ -99,9 +99,6 @@ struct Parameters<'a, S> {
 
 impl Report {
     /// A report with nothing in it but what was run, where and when.
-    ///
-    /// # Errors
-    /// Where the arguments do not serialize.
     pub fn empty(scenario: &str, started: SystemTime, args: &impl Serialize) -> Result<Self> {
         Ok(Self {
             scenario: scenario.to_owned(),
@@ -122,9 +119,6 @@ impl Report {
     }
 
     /// A report of `run`, with all that its board and its window tell.
-    ///
-    /// # Errors
-    /// Where the arguments do not serialize.
     pub fn new(run: &Run, scenario: &impl Scenario, window: Window) -> Result<Self> {
         let (board, seconds) = (&run.board, window.seconds.max(1e-9));
         let parameters = Parameters { common: &run.common, scenario };
@@ -166,9 +160,6 @@ impl Report {
 
 /// Prints the reports as tables, and writes the files that were asked for. One report is written as
 /// an object, several as an array.
-///
-/// # Errors
-/// Where a file cannot be written.
 pub fn deliver(reports: &[Report], output: &Output) -> Result<()> {
     for report in reports {
         print!("{}", table::render(report));
@@ -187,9 +178,6 @@ pub fn deliver(reports: &[Report], output: &Output) -> Result<()> {
 }
 
 /// Writes a file.
-///
-/// # Errors
-/// Where that is not possible.
 pub fn write(path: &Path, content: String) -> Result<()> {
     std::fs::write(path, content).with_context(|| format!("`{}` cannot be written", path.display()))
 }

@@ -54,9 +54,6 @@ pub struct Window {
 
 impl Run {
     /// Prepares a run of `scenario`.
-    ///
-    /// # Errors
-    /// Where an argument makes no sense, or the server's metrics cannot be read.
     pub async fn new(scenario: &'static str, common: &Common) -> Result<Self> {
         let tokens = match (&common.token, &common.secret) {
             (Some(token), _) => Tokens::Fixed(token.clone()),
@@ -85,9 +82,6 @@ impl Run {
     }
 
     /// An entity of this run.
-    ///
-    /// # Errors
-    /// Where `kind`, or the name given with `--run`, does not fit the grammar.
     pub fn entity(&self, kind: &str, name: impl std::fmt::Display) -> Result<EntityId> {
         let id = format!("{kind}:lt-{}-{name}", self.name);
         EntityId::parse(&id).with_context(|| format!("`{id}` is not a valid entity id"))
@@ -95,9 +89,6 @@ impl Run {
 
     /// Opens `count` connections, `at_once` at a time; `who` tells each one's user and
     /// subscriptions.
-    ///
-    /// # Errors
-    /// The first failure.
     pub async fn open(
         &self,
         count: usize,
@@ -121,9 +112,6 @@ impl Run {
     /// Opens one connection; a server that is busy, or limits how many may come at a time, is asked
     /// again when it says so. For connections whose opening is not what is measured; what was
     /// refused is counted all the same.
-    ///
-    /// # Errors
-    /// Any step that failed for another reason, or too often.
     pub async fn open_patiently(
         &self,
         index: usize,
@@ -145,9 +133,6 @@ impl Run {
     }
 
     /// Opens one connection, times it, and counts it where it fails.
-    ///
-    /// # Errors
-    /// Any step that failed.
     pub async fn open_one(
         &self,
         index: usize,
@@ -170,9 +155,6 @@ impl Run {
 
     /// Waits for the warm-up, then measures for the duration; `main` is the lane whose latency is
     /// shown over time.
-    ///
-    /// # Errors
-    /// Where the server's costs cannot be read.
     pub async fn window(&self, main: Lane) -> Result<Window> {
         self.progress.say("warming up");
         sleep(self.common.warmup.0).await;
@@ -180,9 +162,6 @@ impl Run {
     }
 
     /// Measures while `work` goes on.
-    ///
-    /// # Errors
-    /// Where the server's costs cannot be read.
     pub async fn measure(&self, main: Lane, work: impl Future) -> Result<Window> {
         let before = self.source.snapshot().await?;
         self.board.tick(main);

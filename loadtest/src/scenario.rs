@@ -31,9 +31,6 @@ pub trait Scenario: clap::Args + Serialize {
     fn run(self, run: Run) -> impl Future<Output = Result<Report>>;
 
     /// Sets what its own server needs besides what every server gets.
-    ///
-    /// # Errors
-    /// Where that cannot be prepared.
     fn prepare(&mut self, _common: &mut Common, _setup: &mut Setup) -> Result<()> {
         Ok(())
     }
@@ -54,9 +51,6 @@ pub struct With<S: Scenario> {
 
 impl<S: Scenario> With<S> {
     /// Runs the scenario and delivers its report; tells whether the server kept its promises.
-    ///
-    /// # Errors
-    /// Where the run could not be made, or its report could not be written.
     pub fn execute(self) -> Result<bool> {
         let output = self.common.output.clone();
         let report = self.perform()?;
@@ -65,9 +59,6 @@ impl<S: Scenario> With<S> {
     }
 
     /// Runs the scenario, on a server of its own where one is to be started.
-    ///
-    /// # Errors
-    /// Where the run could not be made.
     pub fn perform(mut self) -> Result<Report> {
         if let Some(cpus) = &self.common.client_cpus {
             server::pin_this_process(cpus)?;
@@ -87,9 +78,6 @@ impl<S: Scenario> With<S> {
     }
 
     /// Runs the scenario against a server that was started for it.
-    ///
-    /// # Errors
-    /// Where the run could not be made.
     pub fn perform_at(mut self, server: &Server) -> Result<Report> {
         self.common.url = server.url();
         self.common.metrics = Some(server.metrics());
@@ -110,9 +98,6 @@ impl<S: Scenario> With<S> {
 
 /// Runs work on a runtime of its own. One thread by default, so that it and the server can be
 /// pinned to cores of their own.
-///
-/// # Errors
-/// Those of the work, and that it was interrupted.
 pub fn block_on<T>(threads: usize, work: impl Future<Output = Result<T>>) -> Result<T> {
     let mut builder = match threads {
         ..=1 => tokio::runtime::Builder::new_current_thread(),
@@ -128,9 +113,6 @@ pub fn block_on<T>(threads: usize, work: impl Future<Output = Result<T>>) -> Res
 }
 
 /// Arguments as if `words` had been typed.
-///
-/// # Errors
-/// Where a word is not understood, or one is missing.
 pub fn parse<A: clap::Args>(words: &str) -> Result<A> {
     let command = A::augment_args(clap::Command::new("greenroom-loadtest").no_binary_name(true));
     let matches = command.try_get_matches_from(words.split_whitespace())?;

@@ -99,9 +99,6 @@ pub struct Server {
 
 impl Setup {
     /// With an empty directory.
-    ///
-    /// # Errors
-    /// Where no server was named, or there is no room for a directory.
     pub fn new(args: &ServerArgs) -> Result<Self> {
         let binary = args.binary.clone().context("`--server PATH` is required")?;
         let dir = TempDir::with_prefix("greenroom-loadtest-")
@@ -164,17 +161,11 @@ impl Setup {
 
 impl Server {
     /// Starts one at free addresses and waits until it is ready.
-    ///
-    /// # Errors
-    /// Where it cannot be started, ends by itself, or is not ready in time.
     pub fn start(setup: &Setup) -> Result<Self> {
         Self::start_at(setup, Place { listen: free_address()?, metrics: free_address()? })
     }
 
     /// Starts one where another was, and waits until it is ready.
-    ///
-    /// # Errors
-    /// Where it cannot be started, ends by itself, or is not ready in time.
     pub fn start_at(setup: &Setup, place: Place) -> Result<Self> {
         let Place { listen, metrics } = place;
         let mut command = setup.command();
@@ -227,17 +218,11 @@ impl Server {
     }
 
     /// How it ended, if it did so by itself.
-    ///
-    /// # Errors
-    /// Where the system does not tell.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().context("the state of the server's process is not known")
     }
 
     /// Asks it to stop, and waits.
-    ///
-    /// # Errors
-    /// Where it does not stop in time, or not well.
     pub fn stop(mut self) -> Result<()> {
         let asked = Command::new("kill")
             .args(["-TERM", &self.pid().to_string()])
@@ -258,9 +243,6 @@ impl Server {
     }
 
     /// Kills it as a crash would: no goodbye, nothing written.
-    ///
-    /// # Errors
-    /// Where it is gone already.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill().context("the server is gone already")?;
         self.child.wait()?;
@@ -277,9 +259,6 @@ impl Drop for Server {
 }
 
 /// Keeps this process, and the threads it will start, on these cores.
-///
-/// # Errors
-/// Where `taskset` is not there, or does not know the cores.
 pub fn pin_this_process(cpus: &str) -> Result<()> {
     let pid = std::process::id().to_string();
     let status =
@@ -300,9 +279,6 @@ pub fn wait_a_little() {
 }
 
 /// A port that was free a moment ago.
-///
-/// # Errors
-/// Where none was.
 pub fn free_address() -> Result<SocketAddr> {
     let tries = (0..PORT_TRIES).map(|_| SocketAddr::from(([127, 0, 0, 1], fastrand::u16(PORTS))));
     let mut free = tries.filter(|address| TcpListener::bind(address).is_ok());

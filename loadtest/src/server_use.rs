@@ -43,9 +43,6 @@ pub struct ServerUse {
 
 impl Source {
     /// Reads both sources.
-    ///
-    /// # Errors
-    /// Where a source was named and cannot be read.
     pub async fn snapshot(&self) -> Result<Snapshot> {
         let source = self.clone();
         // Both block; `/metrics` of a busy server for a while.
@@ -94,9 +91,6 @@ impl Snapshot {
 }
 
 /// The body at `url`.
-///
-/// # Errors
-/// No answer within ten seconds, or a status other than 2xx.
 pub fn get(url: &str) -> Result<String> {
     let config =
         ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build();

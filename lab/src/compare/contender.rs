@@ -104,9 +104,6 @@ enum Process {
 
 impl Contender {
     /// Starts it, on the server's cores, and waits until it listens.
-    ///
-    /// # Errors
-    /// Where it cannot be started, or does not listen in time.
     pub fn start(&self, programs: &Programs, server: &ServerArgs) -> Result<Running> {
         let host = |address, pid| Host {
             address,
@@ -184,9 +181,6 @@ impl Running {
     }
 
     /// Ends it. Peers are killed: they keep nothing.
-    ///
-    /// # Errors
-    /// Where Greenroom does not stop well.
     pub fn stop(self) -> Result<()> {
         match self.process {
             Process::Greenroom(server, setup) => {
@@ -218,9 +212,6 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 /// Those that are named, in their order; all of them where nothing is.
-///
-/// # Errors
-/// Where a name is unknown.
 pub fn choose(only: &[String]) -> Result<Vec<Contender>> {
     let names: Vec<_> = ALL.iter().map(|contender| contender.name).collect();
     if let Some(unknown) = only.iter().find(|name| !names.contains(&name.as_str())) {

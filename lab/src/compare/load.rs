@@ -91,9 +91,6 @@ impl Load {
     }
 
     /// Puts a fresh server through it.
-    ///
-    /// # Errors
-    /// Where the server does not start, let everybody in, or stay.
     pub async fn run(self, args: &Args, contender: &Contender) -> Result<Figures> {
         let running = contender.start(&args.programs, &args.common.own)?;
         let figures = match self {

@@ -32,9 +32,6 @@ pub struct Bench<'a> {
 }
 
 /// An empty directory for a server that lets `connections` in besides those of the probes.
-///
-/// # Errors
-/// Where there is no room for one.
 pub fn setup(args: &Args, connections: u64) -> Result<Setup> {
     let mut setup = Setup::new(&args.server)?;
     SETTINGS.into_iter().for_each(|(name, value)| setup.set(name, value));
@@ -44,9 +41,6 @@ pub fn setup(args: &Args, connections: u64) -> Result<Setup> {
 
 impl<'a> Bench<'a> {
     /// Starts a server on the data that `setup` has.
-    ///
-    /// # Errors
-    /// Where it does not become ready.
     pub fn start(args: &'a Args, setup: &Setup) -> Result<Self> {
         let server = Server::start(setup)?;
         let source = Source { metrics: None, pid: Some(server.pid()) };
@@ -64,18 +58,12 @@ impl<'a> Bench<'a> {
     }
 
     /// A connection that asks, and looks at its answers.
-    ///
-    /// # Errors
-    /// Where it is not let in.
     pub async fn conn(&self) -> Result<Conn> {
         let target = Target::new(&self.server.url(), CodecKind::Json, Tokens::Anonymous).await?;
         Ok(Conn::open(&target, "growth".into(), Vec::new()).await?.0)
     }
 
     /// CPU microseconds of the server while `work` goes on, and what came of it.
-    ///
-    /// # Errors
-    /// Where the work fails, or its cost cannot be read.
     pub async fn spent<T>(&self, work: impl Future<Output = Result<T>>) -> Result<(T, f64)> {
         let before = self.source.snapshot().await?;
         let done = work.await?;
@@ -87,9 +75,6 @@ impl<'a> Bench<'a> {
     }
 
     /// Resident memory in MiB.
-    ///
-    /// # Errors
-    /// Where it cannot be read.
     pub async fn memory(&self) -> Result<f64> {
         let bytes =
             self.source.snapshot().await?.rss_bytes.context("the server's memory is not known")?;
@@ -97,9 +82,6 @@ impl<'a> Bench<'a> {
     }
 
     /// One of the server's own metrics, summed over its labels.
-    ///
-    /// # Errors
-    /// Where there is no such metric.
     pub async fn metric(&self, name: &str) -> Result<f64> {
         let source = Source { metrics: Some(self.server.metrics()), pid: None };
         source
@@ -110,9 +92,6 @@ impl<'a> Bench<'a> {
     }
 
     /// Stops it well, so that the next one finds its data as a restart leaves it.
-    ///
-    /// # Errors
-    /// Where it does not stop well.
     pub fn stop(self) -> Result<()> {
         self.server.stop()
     }

@@ -16,9 +16,6 @@ const ROOMS: u64 = 60;
 const AT_ONCE: usize = 256;
 
 /// With so many idle connections, each subscribed to a room in which nothing happens.
-///
-/// # Errors
-/// Where the server does not let them all in, loses one, or a probe fails.
 pub async fn connections(args: &Args, count: u64) -> Result<Figures> {
     let setup = bench::setup(args, count)?;
     let bench = Bench::start(args, &setup)?;
@@ -39,9 +36,6 @@ pub async fn connections(args: &Args, count: u64) -> Result<Figures> {
 }
 
 /// With so many entities awake, each with one event.
-///
-/// # Errors
-/// Where they are not all awake in the end, or a probe fails.
 pub async fn entities(args: &Args, count: u64) -> Result<Figures> {
     let setup = bench::setup(args, 0)?;
     let bench = Bench::start(args, &setup)?;

@@ -55,9 +55,6 @@ struct Database {
 }
 
 /// With so many events on disk, when the server has just been started.
-///
-/// # Errors
-/// Where the database cannot be filled, an answer is not what it should be, or a probe fails.
 pub async fn measure(args: &Args, filled: &mut Filled, events: u64) -> Result<Figures> {
     let database = match filled.0.entry(events) {
         Entry::Occupied(there) => there.into_mut(),

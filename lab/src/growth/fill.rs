@@ -52,9 +52,6 @@ struct Pourer {
 
 impl Fill<'_> {
     /// Posts until everything is acknowledged.
-    ///
-    /// # Errors
-    /// Where a connection is not let in, or a post is refused or not answered.
     pub async fn pour(&self, host: &Host) -> Result<()> {
         let tally = Arc::new(Tally::new());
         let (mut listeners, mut pourers) = (JoinSet::new(), Vec::new());

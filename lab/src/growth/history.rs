@@ -28,9 +28,6 @@ const PAGES: u64 = 200;
 const PAGE: u32 = 100;
 
 /// With so many events in one room's log. The ops of the probe come last: they make the log longer.
-///
-/// # Errors
-/// Where an answer is not what it should be, or a probe fails.
 pub async fn measure(args: &Args, events: u64) -> Result<Figures> {
     let setup = bench::setup(args, 0)?;
     let bench = Bench::start(args, &setup)?;

@@ -47,9 +47,6 @@ pub fn shape(rooms: usize, members: usize, bytes: usize) -> Shape {
 
 impl Bench<'_> {
     /// What a message costs for each delivery, or for its acknowledgement where nobody listens.
-    ///
-    /// # Errors
-    /// Where somebody is not let in, is refused or lost, or too little arrives.
     pub async fn messages(
         &self,
         dialect: Dialect,
@@ -71,9 +68,6 @@ impl Bench<'_> {
     }
 
     /// Posts to the first rooms of `run`, where nobody listens.
-    ///
-    /// # Errors
-    /// As [`messages`](Self::messages) has them.
     pub async fn ops(&self, run: &str, rooms: usize) -> Result<Ops> {
         let before = self.commits().await?;
         let cost = self
@@ -92,9 +86,6 @@ impl Bench<'_> {
     }
 
     /// The probe that is made beside whatever grows: posts, then signals, in a few rooms.
-    ///
-    /// # Errors
-    /// As [`messages`](Self::messages) has them.
     pub async fn beside(&self) -> Result<Figures> {
         let ops = self.ops("beside-ops", ROOMS).await?;
         let shape = shape(ROOMS, MEMBERS, self.args.bytes);
@@ -117,9 +108,6 @@ impl Bench<'_> {
     }
 
     /// What a request costs of which `times` are made, one after the other.
-    ///
-    /// # Errors
-    /// Where one fails.
     pub async fn requests(
         &self,
         times: u64,

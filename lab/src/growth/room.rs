@@ -8,9 +8,6 @@ use super::probe::{self, Figures};
 use crate::raw::Dialect;
 
 /// With so many members in one room.
-///
-/// # Errors
-/// Where they are not all let in, or a probe fails.
 pub async fn measure(args: &Args, members: u64) -> Result<Figures> {
     let setup = bench::setup(args, members)?;
     let bench = Bench::start(args, &setup)?;

@@ -52,9 +52,6 @@ impl Dialect {
     }
 
     /// How to come in and, maybe, subscribe.
-    ///
-    /// # Errors
-    /// Where there is a token and no place for it.
     pub fn steps(self, room: Option<&str>, token: Option<&str>) -> Result<Vec<Step>> {
         anyhow::ensure!(
             token.is_none() || matches!(self, Self::Signals | Self::Posts),

@@ -80,9 +80,6 @@ pub struct Line {
 
 impl Line {
     /// Comes in as the dialect wants it.
-    ///
-    /// # Errors
-    /// Where the server does not let it in, or not in time.
     pub async fn open(
         address: SocketAddr,
         dialect: Dialect,

@@ -107,9 +107,6 @@ pub struct Trial {
 
 impl Stage {
     /// Brings everybody in: members first, and how that went is told; then the senders.
-    ///
-    /// # Errors
-    /// Where a connection is not let in.
     pub async fn set(host: &Host, shape: Shape, run: &str) -> Result<(Self, Arrival)> {
         let tally = Arc::new(Tally::new());
         let mut listeners = JoinSet::new();
@@ -164,9 +161,6 @@ impl Stage {
 
     /// Publishes at `rate` messages a second over all rooms, and measures all of it but the
     /// warm-up.
-    ///
-    /// # Errors
-    /// Where the costs cannot be read.
     pub async fn trial(&mut self, rate: f64, warmup: Duration, window: Duration) -> Result<Trial> {
         let myself = Source { metrics: None, pid: Some(std::process::id()) };
         let began = self.tally.now_us() + 1000;
@@ -228,17 +222,11 @@ impl Stage {
     }
 
     /// What the server holds in memory, in bytes.
-    ///
-    /// # Errors
-    /// Where it cannot be read.
     pub async fn server_rss(&self) -> Result<Option<f64>> {
         Ok(self.source.snapshot().await?.rss_bytes)
     }
 
     /// Sends nothing for a while; returns what the server spent on that, in CPU seconds.
-    ///
-    /// # Errors
-    /// Where the costs cannot be read, or a connection was lost.
     pub async fn idle(&self, time: Duration) -> Result<Option<f64>> {
         let before = self.source.snapshot().await?;
         sleep(time).await;

@@ -11,9 +11,6 @@ pub struct Aside {
 
 impl Aside {
     /// Starts it.
-    ///
-    /// # Errors
-    /// Where the system has no thread left.
     pub fn start() -> Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)

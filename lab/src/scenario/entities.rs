@@ -174,8 +174,6 @@ impl Scenario for Args {
 }
 
 impl Stage {
-    /// # Errors
-    /// Where the names of entities do not fit the grammar.
     fn new(run: Run, args: Args) -> Result<Self> {
         run.entity(&args.kind, format_args!("stored-{}", u64::MAX))?;
         // `{"i":123456,"pad":""}` is what a body has besides the padding.

@@ -40,9 +40,6 @@ enum Mode {
 
 impl SlowReaders {
     /// Opens `count` of them; they read.
-    ///
-    /// # Errors
-    /// Where one cannot be opened, or there is no thread for them.
     pub async fn open(beside: &Run, entity: &EntityId, count: usize) -> Result<Self> {
         let mut run = Run::new(beside.scenario, &beside.common).await?;
         Arc::get_mut(&mut run.target).expect("nobody else has it yet").receive_buffer =

@@ -32,9 +32,6 @@ pub fn broken(error: io::Error) -> Failure {
 }
 
 /// Asks for the upgrade of a fresh connection. Returns what came behind the answer.
-///
-/// # Errors
-/// Where the connection breaks, or the server answers anything but 101.
 pub async fn upgrade(
     stream: &mut TcpStream,
     host: &str,
@@ -168,9 +165,6 @@ fn answer(stream: &TcpStream, opcode: u8, payload: &[u8]) -> Result<(), Failure>
 
 /// Sends all of `out`, waiting for the socket. May be dropped while it waits: what was not sent is
 /// still there.
-///
-/// # Errors
-/// Where the connection is gone.
 pub async fn send(stream: &TcpStream, out: &mut Vec<u8>) -> Result<(), Failure> {
     while !out.is_empty() {
         stream.writable().await.map_err(broken)?;

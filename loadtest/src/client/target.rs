@@ -36,9 +36,6 @@ struct Claims<'a> {
 
 impl Tokens {
     /// Reads an HS256 secret from a file; white space at its end does not belong to it.
-    ///
-    /// # Errors
-    /// Where the file cannot be read or holds nothing.
     pub fn from_secret(path: &Path) -> Result<Self> {
         let mut secret =
             std::fs::read(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
@@ -50,9 +47,6 @@ impl Tokens {
     }
 
     /// The token to present as `user`.
-    ///
-    /// # Errors
-    /// Where signing fails.
     pub fn token(&self, user: &str) -> Result<Option<String>> {
         match self {
             Self::Anonymous => Ok(None),
@@ -86,9 +80,6 @@ pub struct Target {
 
 impl Target {
     /// Checks `url` and looks its host up, once for all connections.
-    ///
-    /// # Errors
-    /// Where the URL is not `ws://host[:port]/path`, or its host is not known.
     pub async fn new(url: &str, codec: CodecKind, tokens: Tokens) -> Result<Self> {
         let Some(rest) = url.strip_prefix("ws://") else {
             bail!("`{url}` does not begin with `ws://`: this harness measures without TLS");
@@ -123,9 +114,6 @@ impl Target {
 
     /// Connection number `n` of many, so many that one address of this machine has not enough ports
     /// for all.
-    ///
-    /// # Errors
-    /// That of the last address that was tried.
     pub async fn dial(&self, n: usize) -> std::io::Result<TcpStream> {
         let mut last = std::io::ErrorKind::AddrNotAvailable.into();
         for address in &self.addresses {

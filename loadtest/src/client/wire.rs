@@ -33,9 +33,6 @@ pub struct Wire {
 
 impl Wire {
     /// Dials and upgrades; `number` as in [`Target::dial`].
-    ///
-    /// # Errors
-    /// Where there is no TCP connection, or no upgrade.
     pub async fn open(target: &Target, number: usize) -> Result<Self, Failure> {
         let mut stream = target.dial(number).await.map_err(Failure::Tcp)?;
         let subprotocol = Some(target.codec.subprotocol());
@@ -75,9 +72,6 @@ impl Wire {
     }
 
     /// Sends what is queued. May be dropped while it waits without losing anything.
-    ///
-    /// # Errors
-    /// Where the connection is gone.
     pub async fn flush(&mut self) -> Result<(), Failure> {
         socket::send(&self.stream, &mut self.out).await
     }
@@ -97,9 +91,6 @@ impl Wire {
     }
 
     /// The next message, still encoded. May be dropped while it waits without losing anything.
-    ///
-    /// # Errors
-    /// Where the connection ends, and how it does.
     pub async fn next(&mut self) -> Result<Vec<u8>, Failure> {
         loop {
             if let Some(message) = self.ready.pop_front() {

@@ -14,7 +14,6 @@ const PAGE: u32 = 20;
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
-    /// The state.
     State,
     /// The last events of the log.
     LastPage,
@@ -26,11 +25,8 @@ pub enum Question {
 /// nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask {
-    /// The index of what is asked about.
     pub target: usize,
-    /// What was asked.
     pub question: Question,
-    /// The request's id on this connection.
     pub id: i64,
     /// The moment before it was sent.
     pub asked: Moment,
@@ -46,7 +42,6 @@ impl Question {
         }
     }
 
-    /// As a request.
     pub fn call(self, entity: &EntityId) -> Call {
         let page = |after| {
             Call::History(params::History {
@@ -66,9 +61,6 @@ impl Question {
 
 impl Ask {
     /// What the answer says.
-    ///
-    /// # Errors
-    /// Where it is not understood.
     pub fn answered(&self, target: &Target, result: &RawJson) -> Result<What, Error> {
         let asked = self.asked;
         let after = match self.question {

@@ -31,15 +31,12 @@ const SILENT_FOR: Duration = Duration::from_secs(30);
 /// lost.
 const ONCE_IN: u64 = 16;
 
-/// One client.
 pub struct Member {
     stage: Arc<Stage>,
     index: usize,
-    /// Its installation's id: the same on each connection.
     client: String,
     /// Empty until it has been told.
     user: String,
-    /// What it follows, and where it stands.
     views: Vec<View>,
     record: Record,
     /// How many ops it has made; the number of the last.
@@ -48,9 +45,7 @@ pub struct Member {
     /// How many reads it has made.
     reads: u64,
     ask: Option<Ask>,
-    /// When the next op may be sent.
     next_op: Instant,
-    /// When the next read may be sent.
     next_read: Option<Instant>,
     pause: Pause,
     /// What the server's goodbye said of when to come back.
@@ -62,7 +57,6 @@ pub struct Member {
 
 /// Something that a client follows.
 struct View {
-    /// Its index.
     target: usize,
     /// Where the client stands.
     position: Option<Position>,

@@ -26,7 +26,6 @@ impl Pause {
         self.since = waits.then_some(now);
     }
 
-    /// The longest up to now.
     pub fn longest(&self, now: Instant) -> Duration {
         self.since.map_or(self.longest, |since| self.longest.max(now - since))
     }

@@ -7,21 +7,15 @@ use crate::history::{Effect, Name};
 
 /// An op that waits for its answer.
 pub struct Pending {
-    /// What is sent.
     pub call: Call,
-    /// The index of where it is sent.
     pub target: usize,
-    /// Its content.
     pub name: Name,
-    /// What it does.
     pub effect: Effect,
     /// The request it was last sent as on this connection.
     pub id: Option<i64>,
-    /// When it was first sent, on the board's clock.
     pub t: u64,
     /// When it is to be sent, for the first time or again.
     pub due: Option<Instant>,
-    /// Where it stands.
     pub standing: Standing,
     /// Whether it has no number, so that it must not be repeated while there is doubt.
     pub once: bool,
@@ -32,7 +26,6 @@ pub struct Pending {
 pub enum Standing {
     /// It was not sent yet, or surely not done: its next sending is an invocation.
     New,
-    /// It was sent, and has no answer.
     Sent,
     /// An earlier sending may have been done, whatever is said about the next.
     InDoubt,

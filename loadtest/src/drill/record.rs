@@ -8,15 +8,12 @@ use crate::history::{Effect, Notes};
 
 /// All that one client remembers.
 pub struct Record {
-    /// What happened, in order.
     pub notes: Notes,
     /// Ops without a number whose answer was lost: nobody knows what became of them.
     pub forlorn: u64,
-    /// How often it came back.
     pub reconnects: u64,
     /// The longest pause in microseconds, see [`super::pause::Pause`].
     pub longest_pause_us: u64,
-    /// What went wrong, in words.
     pub failures: Vec<String>,
 }
 
@@ -36,11 +33,8 @@ impl Record {
 /// The body of a post; no two of a drill have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Post {
-    /// Which client.
     pub client: usize,
-    /// Its number for this op.
     pub n: u64,
-    /// When it was first sent, in microseconds on the board's clock.
     pub t: u64,
 }
 

@@ -18,22 +18,15 @@ pub struct Restarts {
     setup: Arc<Setup>,
     server: Option<Server>,
     kill: bool,
-    /// Restarts after which the server was ready again.
     pub done: u64,
-    /// The longest time from the signal to the end of the process.
     pub longest_stop: Duration,
-    /// The longest time from the signal until the next server was ready.
     pub longest_down: Duration,
-    /// What went wrong, in words.
     pub failures: Vec<String>,
 }
 
 impl Restarts {
     /// Starts the server for the first time; `kill` tells whether it will be killed or asked to
     /// stop.
-    ///
-    /// # Errors
-    /// Where it does not start.
     pub async fn begin(setup: Setup, kill: bool) -> Result<Self> {
         let setup = Arc::new(setup);
         let first = Arc::clone(&setup);
@@ -49,7 +42,6 @@ impl Restarts {
         })
     }
 
-    /// The server, unless it did not come back.
     pub fn server(&self) -> Option<&Server> {
         self.server.as_ref()
     }
@@ -100,7 +92,6 @@ impl Restarts {
         }
     }
 
-    /// Stops the last server.
     pub async fn end(&mut self) {
         if let Some(server) = self.server.take()
             && let Err(error) = blocking(move || server.stop()).await

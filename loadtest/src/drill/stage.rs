@@ -14,7 +14,6 @@ use crate::run::Run;
 /// What clients are to do.
 #[derive(Debug, Clone, Default)]
 pub enum Phase {
-    /// Send.
     #[default]
     Send,
     /// Send nothing new; have answered what was sent.
@@ -28,12 +27,9 @@ pub enum Phase {
     },
 }
 
-/// How much each client sends.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
-    /// The time between two ops of a client.
     pub every: Duration,
-    /// The most unanswered ops of a client.
     pub in_flight: usize,
     /// The time between two reads of a client, which has one unanswered at most; none without it.
     pub read_every: Option<Duration>,
@@ -42,21 +38,15 @@ pub struct Load {
 /// An entity that clients send to and follow.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Its id.
     pub id: EntityId,
-    /// What it is.
     pub shape: Shape,
 }
 
 /// What the clients of a drill share.
 pub struct Stage {
-    /// The run.
     pub run: Run,
-    /// The rooms and documents.
     pub targets: Vec<Target>,
-    /// How much each client sends.
     pub load: Load,
-    /// The clock of the history.
     pub clock: Arc<Clock>,
     acks: Vec<AtomicU64>,
     acked: Notify,
@@ -78,7 +68,6 @@ impl Stage {
         }
     }
 
-    /// How many clients there are.
     pub fn clients(&self) -> usize {
         self.acks.len()
     }

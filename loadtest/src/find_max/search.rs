@@ -97,9 +97,6 @@ impl Search {
     ///
     /// A rate is too high when it fails twice: on a machine that others use as well, one stall is
     /// no limit.
-    ///
-    /// # Errors
-    /// Where a stage cannot be set, or a trial cannot be made.
     pub async fn run<S: Tried>(&self, mut stage: impl AsyncFnMut() -> Result<S>) -> Result<Found> {
         let mut found = Found::default();
         let mut bracket = Bracket::default();

@@ -49,9 +49,6 @@ pub struct Stage {
 
 impl Stage {
     /// Brings everybody in, in rooms that no stage with another `number` has.
-    ///
-    /// # Errors
-    /// Where a connection is not let in.
     pub async fn set(common: &Common, shape: Shape, number: usize) -> Result<Self> {
         let run = Run::new("find-max", common).await?;
         let name = |index: usize| run.entity("room", format!("{number}-{index}"));

@@ -9,7 +9,6 @@ use super::ops::{Op, Ops, Outcome};
 use super::reads::Knowledge;
 use super::{reads, views};
 
-/// Judges a history.
 pub fn check(history: &History) -> (Tally, Findings) {
     let (mut tally, mut findings) = (Tally::default(), Findings::default());
     judge_moments(&history.entries, &mut findings);

@@ -25,9 +25,6 @@ pub struct Args {
 }
 
 /// Runs it; tells whether every promise was kept.
-///
-/// # Errors
-/// Where the file cannot be read or is not a history, or the report cannot be written.
 pub fn run(args: &Args) -> Result<bool> {
     let mut report = Report::empty("check", SystemTime::now(), args)?;
     let history = file::read(&args.file)?;

@@ -20,18 +20,15 @@ pub struct Name(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// A room: its messages.
     Room(Messages),
     /// A document whose members are counters: their sum.
     Sum(i64),
-    /// Anything else, as its text.
     Other(Name),
 }
 
 /// The messages of a room's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Messages {
-    /// How many.
     pub count: u32,
     /// All of them in their order: [`Name::NONE`], and for each message [`Name::then`].
     pub all: Name,
@@ -60,7 +57,6 @@ impl Name {
             .fold(Self::NONE, |name, part| name.number(part.len() as u64).text(part))
     }
 
-    /// Any text.
     pub fn of_text(text: &str) -> Self {
         Self::NONE.text(text)
     }
@@ -70,7 +66,6 @@ impl Name {
         self.number(seq).number(at).number(event.0)
     }
 
-    /// FNV-1a.
     fn text(self, text: &str) -> Self {
         Self(text.bytes().fold(self.0, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME)))
     }

@@ -31,7 +31,6 @@ pub struct Entry {
     pub client: u32,
     /// The entity, by its place in [`History::entities`].
     pub entity: u32,
-    /// What happened.
     pub what: What,
 }
 
@@ -49,13 +48,9 @@ pub enum What {
         /// What it does to the state.
         effect: Effect,
     },
-    /// The op is done.
     Acked {
-        /// Which.
         op: Name,
-        /// The log.
         epoch: Epoch,
-        /// Its place in the log.
         seq: Seq,
         /// The server's time of it.
         at: u64,
@@ -65,46 +60,32 @@ pub enum What {
     },
     /// The op is surely not done: no attempt of it went unanswered, and the answers leave no doubt.
     Refused {
-        /// Which.
         op: Name,
     },
-    /// A state was read.
     Read {
-        /// When it was asked for.
         asked: Moment,
-        /// The log.
         epoch: Epoch,
-        /// Where the state stands.
         seq: Seq,
-        /// The state.
         state: State,
     },
-    /// A page of the log was read.
     Page(Box<Page>),
     /// A subscription begins, or goes on after a loss.
     Followed(Box<Follow>),
     /// The subscription is over: no event is expected from here on. Without this a subscriber
     /// should have been told everything in the end.
     Unfollowed,
-    /// An event was told.
     Told(Event),
     /// The subscription could not go on: a state takes the place of events.
     Reset {
-        /// The log.
         epoch: Epoch,
-        /// Where the state stands.
         seq: Seq,
-        /// The state.
         state: State,
-        /// Why.
         reason: SnapshotReason,
     },
     /// A page of the whole log, read once all clients were done; the pages of an entity follow each
     /// other. This is what counts.
     Log {
-        /// The log.
         epoch: Epoch,
-        /// Its events.
         events: Vec<Event>,
     },
 }
@@ -113,7 +94,6 @@ pub enum What {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Posts a message to a room.
     Post,
     /// Adds so much to a counter of a document.
     Add(i64),
@@ -125,7 +105,6 @@ pub enum Effect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
-    /// Its place in the log.
     pub seq: Seq,
     /// The server's time of it.
     pub at: u64,
@@ -133,18 +112,14 @@ pub struct Event {
     pub op: Name,
 }
 
-/// A page of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
-    /// When it was asked for.
     pub asked: Moment,
     /// What it was to begin after; the last events of the log where that is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Seq>,
-    /// The log.
     pub epoch: Epoch,
-    /// The events.
     pub events: Vec<Event>,
     /// Whether there is said to be more in the direction asked for.
     pub more: bool,
@@ -154,16 +129,11 @@ pub struct Page {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Follow {
-    /// When it was asked for.
     pub asked: Moment,
-    /// Where the client said that it stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Position>,
-    /// The log.
     pub epoch: Epoch,
-    /// Where the client stands now.
     pub seq: Seq,
-    /// How it got there.
     pub got: Got,
 }
 
@@ -171,11 +141,8 @@ pub struct Follow {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Got {
-    /// By the events that it had missed.
     Events(Vec<Event>),
-    /// By a state.
     Snapshot {
-        /// The state.
         state: State,
         /// Why, if that was said.
         #[serde(default, skip_serializing_if = "Option::is_none")]

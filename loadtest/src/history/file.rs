@@ -28,10 +28,6 @@ struct Head {
 pub struct Writer<W>(W);
 
 impl<W: Write> Writer<W> {
-    /// Begins a history of these entities.
-    ///
-    /// # Errors
-    /// Where that cannot be written.
     pub fn new(out: W, entities: &[EntityId]) -> Result<Self> {
         let mut writer = Self(out);
         writer.line(&Head { greenroom_history: FORM, entities: entities.to_vec() })?;
@@ -39,9 +35,6 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes one more; handed over whole, so that nothing is missing if this process is killed.
-    ///
-    /// # Errors
-    /// Where it cannot be written.
     pub fn entry(&mut self, entry: &Entry) -> Result<()> {
         self.line(entry)
     }
@@ -53,28 +46,16 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// A new file, or an old one that is written over.
-///
-/// # Errors
-/// Where it cannot be created.
 pub fn create(path: &Path) -> Result<File> {
     File::create(path).with_context(|| format!("`{}` cannot be written", path.display()))
 }
 
-/// Writes a whole history to a file.
-///
-/// # Errors
-/// Where that is not possible.
 pub fn write(path: &Path, history: &History) -> Result<()> {
     let mut writer = Writer::new(BufWriter::new(create(path)?), &history.entities)?;
     history.entries.iter().try_for_each(|entry| writer.entry(entry))?;
     Ok(writer.0.flush()?)
 }
 
-/// Reads one.
-///
-/// # Errors
-/// Where it cannot be read, and which line is not one of a history.
 pub fn read(path: &Path) -> Result<History> {
     let file = File::open(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
     parse(BufReader::new(file)).with_context(|| format!("`{}` is not a history", path.display()))

@@ -11,7 +11,6 @@ pub struct Known {
 }
 
 impl Known {
-    /// Notes that at `t` somebody knew that the log reaches up to `seq`.
     pub fn add(&mut self, t: Moment, seq: Seq) {
         self.told.push((t, seq));
     }

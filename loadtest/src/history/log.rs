@@ -110,12 +110,10 @@ impl Log {
         }
     }
 
-    /// Its last seq.
     pub fn head(&self) -> Seq {
         self.events.last().map_or(0, |event| event.seq)
     }
 
-    /// How many events it has.
     pub fn len(&self) -> usize {
         self.events.len()
     }
@@ -125,7 +123,6 @@ impl Log {
         self.places.get(&op).copied()
     }
 
-    /// What is at `seq`.
     pub fn at(&self, seq: Seq) -> Option<&Event> {
         let place = self.events.binary_search_by_key(&seq, |event| event.seq).ok()?;
         self.events.get(place)

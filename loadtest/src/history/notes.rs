@@ -19,12 +19,10 @@ pub struct Clock {
 pub struct Notes {
     clock: Arc<Clock>,
     client: u32,
-    /// What happened.
     pub entries: Vec<Entry>,
 }
 
 impl Clock {
-    /// A clock that begins now.
     pub fn start() -> Arc<Self> {
         Arc::new(Self { began: Instant::now(), last: AtomicU64::new(0) })
     }

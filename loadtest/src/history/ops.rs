@@ -10,15 +10,10 @@ use super::findings::{Findings, Kind};
 
 /// An op from its first sending on.
 pub struct Op {
-    /// Its content.
     pub name: Name,
-    /// Who sent it.
     pub client: u32,
-    /// What it does.
     pub effect: Effect,
-    /// When.
     pub invoked: Moment,
-    /// What became of it.
     pub outcome: Outcome,
 }
 
@@ -94,7 +89,6 @@ impl Ops {
         }
     }
 
-    /// The op with this content.
     pub fn get(&self, name: Name) -> Option<&Op> {
         self.by_name.get(&name).and_then(|at| self.all.get(*at))
     }

@@ -19,9 +19,6 @@ pub enum Reading {
 
 impl Reading {
     /// Reads all logs and notes the pages; returns where each log ends.
-    ///
-    /// # Errors
-    /// Where the server does not answer, or a page does not go on from the last.
     pub async fn all(
         self,
         conn: &mut Conn,

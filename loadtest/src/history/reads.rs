@@ -13,7 +13,6 @@ use super::log::Log;
 /// What was known of a log: to anybody, and to each client.
 #[derive(Default)]
 pub struct Knowledge {
-    /// To anybody.
     pub all: Known,
     own: HashMap<u32, Known>,
 }
@@ -65,7 +64,6 @@ fn told(what: &What, log: &Log) -> Option<Seq> {
     }
 }
 
-/// Judges reads and pages.
 pub fn judge(
     entries: &[&Entry],
     log: &mut Log,

@@ -2,6 +2,5 @@
 //! made by chance in `properties`.
 
 pub mod model;
-mod mutate;
 mod properties;
 mod table;

@@ -36,9 +36,6 @@ impl Senders {
     }
 
     /// Stops all of them, and waits for the last answers.
-    ///
-    /// # Errors
-    /// Where a task failed.
     pub async fn stop(mut self) -> Result<Vec<Sent>> {
         self.stop.send_replace(true);
         let mut all = Vec::with_capacity(self.tasks.len());

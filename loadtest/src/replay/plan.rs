@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 
 use crate::irc::{Entry, Timed};
 
-/// What happens in one room.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
     /// The nick that each session begins with.
@@ -12,7 +11,6 @@ pub struct Plan {
     /// The sessions that are there before the first step: those of nicks that do something before
     /// they join.
     pub present: Vec<usize>,
-    /// The steps, by time.
     pub steps: Vec<Step>,
     /// The lines, in the order in which they are said.
     pub lines: Vec<String>,
@@ -20,27 +18,21 @@ pub struct Plan {
     pub notices: usize,
 }
 
-/// One step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// When, in seconds of the log.
     pub at_s: f64,
     /// Who: an index into `sessions`.
     pub session: usize,
-    /// What.
     pub act: Act,
 }
 
-/// What a session does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Act {
-    /// It comes.
     Join,
     /// It says the line with this index.
     Say(usize),
-    /// It has another nick now.
     Rename(String),
-    /// It goes.
     Leave,
 }
 

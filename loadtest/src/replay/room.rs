@@ -45,15 +45,11 @@ impl Room {
         Self { stage, plan, speed, first, sessions, tasks, last: 0 }
     }
 
-    /// How many sessions there will have been.
     pub fn sessions(&self) -> usize {
         self.plan.sessions.len()
     }
 
     /// Lets those in who are there from the start.
-    ///
-    /// # Errors
-    /// Where one of them cannot come.
     pub async fn fill(mut self) -> Result<Self> {
         self.stage.run.progress.say(format!("filling {}", self.stage.entity));
         // In small groups: a server has its limits on how many it lets in at a time.

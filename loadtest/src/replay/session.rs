@@ -29,7 +29,6 @@ const LAST_EVENTS_WITHIN: Duration =
 /// The body of a post: its text, and which line of the log it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
-    /// What was said.
     pub text: String,
     /// Its place among the lines of its log, from 0.
     pub line: usize,
@@ -39,7 +38,6 @@ pub struct Line {
 pub enum Order {
     /// Post this line, and tell when it is acknowledged.
     Say(Line, oneshot::Sender<Sent>),
-    /// Have another nick.
     Rename(String),
     /// Leave, once everything up to and including this seq has arrived.
     Leave(Seq),
@@ -47,9 +45,7 @@ pub enum Order {
 
 /// What the sessions of a room share.
 pub struct Stage {
-    /// The run.
     pub run: Arc<Run>,
-    /// The room.
     pub entity: EntityId,
     /// When each line was meant to be said, on the board's clock.
     pub intended: Vec<AtomicU64>,
@@ -64,7 +60,6 @@ pub struct Keeper(Mutex<file::Writer<File>>);
 /// What sessions heard, and what went wrong.
 #[derive(Default)]
 pub struct Heard {
-    /// What happened to them.
     pub entries: Vec<Entry>,
     /// What ended them before their time.
     pub failures: Vec<String>,
@@ -108,9 +103,6 @@ impl Stage {
 
 impl Keeper {
     /// Starts a new file.
-    ///
-    /// # Errors
-    /// Where it cannot be created.
     pub fn create(path: &Path, entities: &[EntityId]) -> Result<Self> {
         Ok(Self(Mutex::new(file::Writer::new(file::create(path)?, entities)?)))
     }

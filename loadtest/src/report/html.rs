@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::Report;
 use super::plot::{COLOURS, DRAWING, Line, Plot, Scale, escape};
-use super::table::number;
+use super::sheet::Sheet;
 use crate::stats::Sample;
 
 const STYLE: &str = "
@@ -39,7 +39,9 @@ pub fn page(reports: &[Report]) -> String {
             escape(kernel)
         );
     }
-    reports.iter().for_each(|report| section(&mut out, report));
+    for report in reports {
+        section(&mut out, report);
+    }
     out.push_str("</html>\n");
     out
 }
@@ -58,46 +60,19 @@ fn section(out: &mut String, report: &Report) {
     if report.violations.is_empty() {
         out.push_str("<p>All promises kept.</p>");
     }
-    out.push_str("<div class=\"tables\"><div class=\"wide\"><table>");
-    for (name, value) in &report.figures.0 {
-        let _ = write!(
-            out,
-            "<tr><td>{}</td><td>{}</td></tr>",
-            escape(&name.replace('_', " ")),
-            number(*value)
-        );
+    out.push_str("<div class=\"tables\">");
+    for sheet in std::iter::once(Sheet::figures(report)).chain(Sheet::latencies(report)) {
+        out.push_str(&sheet.html());
     }
-    for (code, count) in &report.errors {
-        let _ = write!(
-            out,
-            "<tr class=\"bad\"><td>error {}</td><td>{}</td></tr>",
-            escape(code),
-            number(*count as f64)
-        );
-    }
-    out.push_str("</table></div>");
-    latencies(out, report);
     out.push_str("</div>");
-    report.sheets.iter().for_each(|sheet| out.push_str(&sheet.html()));
+    for sheet in &report.sheets {
+        out.push_str(&sheet.html());
+    }
     out.push_str("<div class=\"plots\">");
-    let graphs = plots(report).into_iter().chain(report.graphs.iter().cloned());
-    graphs.for_each(|graph| out.push_str(&graph.svg()));
+    for graph in plots(report).iter().chain(&report.graphs) {
+        out.push_str(&graph.svg());
+    }
     out.push_str("</div></section>");
-}
-
-fn latencies(out: &mut String, report: &Report) {
-    if report.latencies.is_empty() {
-        return;
-    }
-    out.push_str("<div class=\"wide\"><table><tr><th>latency, ms</th><th>count</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th><th>max</th></tr>");
-    for (lane, s) in &report.latencies {
-        let _ = write!(out, "<tr><td>{}</td><td>{}</td>", escape(lane), number(s.count as f64));
-        for us in [s.p50_us, s.p90_us, s.p99_us, s.p999_us, s.max_us] {
-            let _ = write!(out, "<td>{:.2}</td>", us as f64 / 1000.0);
-        }
-        out.push_str("</tr>");
-    }
-    out.push_str("</table></div>");
 }
 
 /// The plots that every report has, as far as it measured what they show.

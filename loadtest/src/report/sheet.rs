@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::plot::escape;
-use super::plot::{Line, Plot, Scale};
+use super::Report;
+use super::plot::{Line, Plot, Scale, escape};
 use super::table::number;
+use crate::stats::Summary;
 
 /// A table.
 #[derive(Debug, Clone, Serialize)]
@@ -34,6 +35,29 @@ fn cell(figure: &Option<f64>) -> String {
 }
 
 impl Sheet {
+    /// A report's figures, and the errors behind them.
+    pub fn figures(report: &Report) -> Self {
+        let row = |name: String, figure| Row { name, figures: vec![Some(figure)] };
+        let figures =
+            report.figures.0.iter().map(|(name, value)| row(name.replace('_', " "), *value));
+        let errors =
+            report.errors.iter().map(|(code, count)| row(format!("error {code}"), *count as f64));
+        let columns = vec![String::new()];
+        Self { title: String::new(), columns, rows: figures.chain(errors).collect() }
+    }
+
+    /// A report's latencies, if it has any.
+    pub fn latencies(report: &Report) -> Option<Self> {
+        let columns = ["count", "p50", "p90", "p99", "p99.9", "max"].map(str::to_owned).to_vec();
+        let row = |(lane, s): (&String, &Summary)| {
+            let us = [s.p50_us, s.p90_us, s.p99_us, s.p999_us, s.max_us];
+            let ms = us.map(|us| Some(us as f64 / 1000.0));
+            Row { name: lane.clone(), figures: [&[Some(s.count as f64)], &ms[..]].concat() }
+        };
+        let rows: Vec<_> = report.latencies.iter().map(row).collect();
+        (!rows.is_empty()).then(|| Self { title: "latency, ms".into(), columns, rows })
+    }
+
     /// As a table in Markdown, aligned for a terminal too.
     pub fn text(&self) -> String {
         let mut lines = vec![vec![self.title.clone()]];

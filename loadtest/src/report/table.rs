@@ -1,8 +1,7 @@
 //! The report on a terminal.
 
-use std::fmt::Write;
-
 use super::Report;
+use super::sheet::Sheet;
 
 /// The report as text.
 pub fn render(report: &Report) -> String {
@@ -19,20 +18,7 @@ pub fn render(report: &Report) -> String {
     for (name, value) in &report.figures.0 {
         line(format!("  {name:<width$}  {:>16}", number(*value)));
     }
-    if !report.latencies.is_empty() {
-        line(format!(
-            "  {:<10} {:>11} {:>10} {:>10} {:>10} {:>10} {:>10}",
-            "latency ms", "count", "p50", "p90", "p99", "p99.9", "max"
-        ));
-    }
-    for (lane, s) in &report.latencies {
-        let mut row = format!("  {lane:<10} {:>11}", number(s.count as f64));
-        for us in [s.p50_us, s.p90_us, s.p99_us, s.p999_us, s.max_us] {
-            let _ = write!(row, " {:>10.2}", us as f64 / 1000.0);
-        }
-        line(row);
-    }
-    for sheet in &report.sheets {
+    for sheet in Sheet::latencies(report).iter().chain(&report.sheets) {
         line(format!("\n{}", sheet.text()));
     }
     for (code, count) in &report.errors {

@@ -82,9 +82,6 @@ impl Audience {
     /// Adds what came of `expected` deliveries to a report. Events must have come once and in order,
     /// up to the ends of the `logs`, of which seat `i` follows number `of(i)`. Signals, without logs,
     /// may be dropped; how many were is worth knowing all the same.
-    ///
-    /// # Errors
-    /// Where the ends of the logs are not known.
     pub async fn tell(
         &self,
         run: &Run,
@@ -115,9 +112,6 @@ impl Audience {
 }
 
 /// Where an entity's log ends, asked on a connection of its own.
-///
-/// # Errors
-/// Where the server does not answer.
 pub async fn ends(run: &Run, entities: &[EntityId]) -> Result<Vec<State>> {
     let mut opened = run
         .open_patiently(0, "checker", Vec::new())

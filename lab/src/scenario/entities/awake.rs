@@ -18,9 +18,6 @@ use greenroom_loadtest::server_use::Snapshot;
 pub const AWAKE: &str = "greenroom_entities_awake";
 
 /// Wakes them, reads the memory, and watches them fall asleep.
-///
-/// # Errors
-/// Where the phase could not be run.
 pub async fn run(
     stage: &Arc<Stage>,
     neighbour: &mut Neighbour,

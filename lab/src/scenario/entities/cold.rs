@@ -24,9 +24,6 @@ fn names(stage: &Stage) -> u64 {
 }
 
 /// Writes what is to be found, and waits until it sleeps.
-///
-/// # Errors
-/// Where the phase could not be run.
 pub async fn prepare(
     stage: &Arc<Stage>,
     neighbour: &mut Neighbour,
@@ -57,9 +54,6 @@ pub async fn prepare(
 }
 
 /// Asks for entities of both sorts at the rate. The board counts the answers.
-///
-/// # Errors
-/// Where the phase could not be run.
 pub async fn measure(
     stage: &Arc<Stage>,
     neighbour: &mut Neighbour,
@@ -115,9 +109,6 @@ fn tell(found: &mut Findings, lap: Lap, outcome: &Outcome, before: &Snapshot, af
 }
 
 /// Goes through the rest of the names, as fast as the server answers.
-///
-/// # Errors
-/// Where the phase could not be run.
 pub async fn address_all(stage: &Arc<Stage>, found: &mut Findings) -> Result<()> {
     let run = &stage.run;
     let mut crew = Crew::open(stage, stage.args.connections).await?;

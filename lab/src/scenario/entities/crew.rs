@@ -37,9 +37,6 @@ pub struct Outcome {
 
 impl Crew {
     /// Opens `count` connections.
-    ///
-    /// # Errors
-    /// The first failure.
     pub async fn open(stage: &Arc<Stage>, count: usize) -> Result<Self> {
         let opened =
             stage.run.open(count.max(1), OPENING, |i| (format!("visitor-{i}"), Vec::new())).await?;
@@ -50,9 +47,6 @@ impl Crew {
     }
 
     /// Makes a visit; its numbers are spread over the connections.
-    ///
-    /// # Errors
-    /// Where a task failed.
     pub async fn visit(&mut self, visit: &Visit) -> Result<Outcome> {
         let board = &self.stage.run.board;
         let latency = Arc::new(Latencies::default());

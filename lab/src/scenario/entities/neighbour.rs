@@ -79,9 +79,6 @@ pub struct Neighbour {
 
 impl Neighbour {
     /// Comes, and sends `rate` requests a second.
-    ///
-    /// # Errors
-    /// Where it is not let in.
     pub async fn come(stage: &Arc<Stage>, rate: f64) -> Result<Self> {
         let conn = stage
             .run
@@ -116,9 +113,6 @@ impl Neighbour {
     }
 
     /// Sends nothing more, waits for the last answers, and tells all it has felt.
-    ///
-    /// # Errors
-    /// Where its task failed.
     pub async fn leave(self, found: &mut Findings) -> Result<()> {
         self.stop.store(true, Relaxed);
         let tally = self.working.await.context("the neighbour failed")?;

@@ -23,9 +23,6 @@ const LOADING_S: &str = "greenroom_cold_start_seconds_sum";
 
 /// Writes the logs, lets the entities sleep, reads them, and posts a little more to each: what a
 /// crash would leave behind its snapshot.
-///
-/// # Errors
-/// Where the phase could not be run.
 pub async fn run(stage: &Arc<Stage>, rest: &Rest, found: &mut Findings) -> Result<()> {
     let (run, args) = (&stage.run, &stage.args);
     let logs = logs(stage);
@@ -52,9 +49,6 @@ pub async fn run(stage: &Arc<Stage>, rest: &Rest, found: &mut Findings) -> Resul
 }
 
 /// Reads what a run before has left, on a server that was killed and started again.
-///
-/// # Errors
-/// Where the phase could not be run.
 pub async fn after_crash(stage: &Arc<Stage>, found: &mut Findings) -> Result<()> {
     read(stage, stage.args.tail, found).await
 }

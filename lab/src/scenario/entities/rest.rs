@@ -23,17 +23,11 @@ pub struct Rest {
 impl Rest {
     /// Those who are awake now are so for ever, or do not count, and neither do `more` who will be.
     /// `patience`: for how long the metric may stand still; without one, how long to wait.
-    ///
-    /// # Errors
-    /// Where the metrics cannot be read.
     pub async fn begin(run: &Run, more: u64, patience: Duration) -> Result<Self> {
         Ok(Self { level: awake(run).await?.map(|awake| awake + more as f64), patience })
     }
 
     /// Waits until the first of those who are awake fall asleep; without the metric for `or`.
-    ///
-    /// # Errors
-    /// Where the metrics cannot be read.
     pub async fn until_begun(&self, run: &Run, or: Duration) -> Result<()> {
         let Some(now) = awake(run).await? else {
             sleep(or).await;
@@ -44,9 +38,6 @@ impl Rest {
     }
 
     /// Waits until all sleep again; tells how many do not, as far as is known.
-    ///
-    /// # Errors
-    /// Where the metrics cannot be read.
     pub async fn until_asleep(&self, run: &Run) -> Result<u64> {
         match self.level {
             Some(level) => self.until(run, level).await,
@@ -78,9 +69,6 @@ impl Rest {
 }
 
 /// How many entities are awake, where the server's metrics are known.
-///
-/// # Errors
-/// Where the metrics cannot be read.
 pub async fn awake(run: &Run) -> Result<Option<f64>> {
     Ok(run.source.snapshot().await?.metric("greenroom_entities_awake"))
 }

@@ -108,9 +108,6 @@ pub struct Table {
 
 impl Table {
     /// Fills the rooms.
-    ///
-    /// # Errors
-    /// Where that failed.
     pub async fn set(run: &Run) -> Result<Self> {
         let [large, long, own] =
             [run.entity("room", "large")?, run.entity("room", "long")?, run.entity("room", "own")?];

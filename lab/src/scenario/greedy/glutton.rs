@@ -77,9 +77,6 @@ impl Glutton {
     }
 
     /// Asks until it is stopped.
-    ///
-    /// # Errors
-    /// Where the connection ends before that.
     pub async fn eat(mut self, mut stopped: watch::Receiver<bool>) -> Result<(), Failure> {
         let mut until = Instant::now();
         loop {

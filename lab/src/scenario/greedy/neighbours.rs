@@ -25,9 +25,6 @@ pub struct Neighbours {
 
 impl Neighbours {
     /// Lets `count` of them in.
-    ///
-    /// # Errors
-    /// Where one is not let in.
     pub async fn come(run: &Arc<Run>, count: usize) -> Result<Self> {
         let (latency, stop) = (Arc::new(Latencies::default()), Arc::new(AtomicBool::new(false)));
         let mut working = Vec::new();
@@ -61,9 +58,6 @@ impl Neighbours {
     }
 
     /// They leave; how many of their requests were refused or not answered.
-    ///
-    /// # Errors
-    /// Where one has failed.
     pub async fn leave(self) -> Result<u64> {
         self.stop.store(true, Relaxed);
         let mut lost = 0;

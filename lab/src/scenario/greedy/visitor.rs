@@ -14,9 +14,6 @@ use super::appetite::{Table, Visit};
 use super::glutton::Counts;
 
 /// Comes again and again, one connection after the other, until it is stopped.
-///
-/// # Errors
-/// Where a connection fails for another reason than that it is to come later.
 pub async fn visit(
     target: Arc<Target>,
     user: &'static str,

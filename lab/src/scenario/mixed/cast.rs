@@ -21,9 +21,6 @@ pub struct Role {
 
 /// The roles of all sessions. Of the sessions of a room every other one talks, beginning with the
 /// first.
-///
-/// # Errors
-/// Where the numbers do not fit together.
 pub fn cast(load: &Load) -> Result<Vec<Role>> {
     ensure!(
         load.rooms > 0 && load.sessions >= load.rooms,

@@ -45,9 +45,6 @@ pub struct Ending {
 impl Ending {
     /// Waits until everybody has everything, or gets nothing more. `went`: how often a session
     /// left; `hot_acked`: how many posts the hot room acknowledged.
-    ///
-    /// # Errors
-    /// Where the server does not say what there should be.
     pub async fn of(stage: &Stage, slow: &SlowReaders, went: u64, hot_acked: u64) -> Result<Self> {
         let run = &stage.run;
         run.progress.say("waiting for the last deliveries");

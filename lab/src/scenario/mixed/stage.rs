@@ -82,9 +82,6 @@ pub struct Stream {
 
 impl Stage {
     /// A stage on which nobody is yet: all are on their way.
-    ///
-    /// # Errors
-    /// Where the numbers do not fit together, or `--kind` is none.
     pub fn new(run: Run, load: &Load) -> Result<Arc<Self>> {
         let cast = cast(load)?;
         let talkers = cast.iter().filter(|role| role.talks.is_some()).count();

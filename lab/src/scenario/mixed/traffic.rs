@@ -59,9 +59,6 @@ pub struct Stall {
 
 impl Traffic {
     /// Opens all connections; returns when all are in, and talk.
-    ///
-    /// # Errors
-    /// Where the numbers do not fit together, or a connection cannot be opened.
     pub async fn begin(run: Run, load: &Load) -> Result<Self> {
         let stage = Stage::new(run, load)?;
         let run = &stage.run;
@@ -103,9 +100,6 @@ impl Traffic {
 
     /// Measures while `work` goes on; tells too how busy this harness was, in percent of a core,
     /// where the system does.
-    ///
-    /// # Errors
-    /// Where the server's costs cannot be read.
     pub async fn measure(&self, work: impl Future) -> Result<(Window, Option<f64>)> {
         let myself = Source { metrics: None, pid: Some(std::process::id()) };
         let before = myself.snapshot().await.ok();
@@ -118,9 +112,6 @@ impl Traffic {
 
     /// Lets the slow readers stop for the stall, and read on; returns when they have read what they
     /// missed.
-    ///
-    /// # Errors
-    /// Where the server's metrics cannot be read.
     pub async fn stall(&self) -> Result<Stall> {
         self.slow.stall();
         sleep(self.stage.load.stall.0).await;
@@ -141,9 +132,6 @@ impl Traffic {
 
     /// Sends nothing new, waits until everything has arrived or does not come any more, and finds
     /// out what is missing.
-    ///
-    /// # Errors
-    /// Where the server does not say what there should be.
     pub async fn end(&mut self) -> Result<Ending> {
         self.slow.read_on();
         self.stop.send_replace(true);

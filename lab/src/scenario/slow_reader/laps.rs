@@ -83,9 +83,6 @@ impl Laps {
     }
 
     /// A lap is over.
-    ///
-    /// # Errors
-    /// Where the server's memory cannot be read.
     pub async fn end(&mut self, lap: Lap, run: &Run) -> Result<()> {
         let neighbours = run.board.lap(Lane::Delivery);
         let snapshot = run.source.snapshot().await?;

@@ -13,9 +13,6 @@ pub struct OpenFiles {
 
 impl OpenFiles {
     /// Counts those of a process on this machine.
-    ///
-    /// # Errors
-    /// Where there is no such process, or it is somebody else's.
     pub fn of(pid: u32) -> io::Result<Self> {
         let mut open = Self::default();
         for entry in std::fs::read_dir(format!("/proc/{pid}/fd"))? {

@@ -22,9 +22,6 @@ pub struct Kept {
 
 impl Kept {
     /// Asks for the first event of each log that is still there; the logs end at `ends`.
-    ///
-    /// # Errors
-    /// Where the server does not answer.
     pub async fn ask(run: &Run, rooms: &[EntityId], ends: &[u64]) -> Result<Self> {
         let mut checker = run
             .open_patiently(0, "checker", Vec::new())

@@ -56,9 +56,6 @@ pub struct Watch {
 
 impl Watch {
     /// The first interval begins.
-    ///
-    /// # Errors
-    /// Where there is nothing to look at.
     pub async fn begin(run: &Run, data: Option<PathBuf>) -> Result<Self> {
         let last = run.source.snapshot().await?;
         let last_disk = look_at(data.clone()).await?;
@@ -78,9 +75,6 @@ impl Watch {
     }
 
     /// An interval ends, and the next one begins.
-    ///
-    /// # Errors
-    /// Where there is nothing to look at any more.
     pub async fn look(&mut self, run: &Run) -> Result<()> {
         let latencies = CLASSES.map(|lane| run.board.lap(lane));
         let now = Instant::now();

@@ -54,29 +54,27 @@ pub fn history(seed: u64, size: &Size) -> History {
     model.end()
 }
 
-struct Op {
-    entity: u32,
-    name: Name,
-    add: i64,
-    placed: Option<Event>,
-}
-
-/// A request other than an op: what it will be answered, once it has taken effect.
-struct Ask {
+/// A request on its way.
+struct Request {
+    client: u32,
     entity: u32,
     asked: u64,
-    kind: AskKind,
+    kind: Kind,
+    /// Its answer, once it has taken effect.
     taken: Option<What>,
+    /// Whether the answer will never come.
+    lost: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum AskKind {
+enum Kind {
+    Op(Name, i64),
     Read,
     Page,
     Follow,
 }
 
-#[derive(Default, Clone)]
+#[derive(Default, Clone, Copy)]
 struct View {
     position: Option<Seq>,
     follows: bool,
@@ -84,47 +82,30 @@ struct View {
     over: bool,
 }
 
-#[derive(Default)]
-struct Client {
-    sent: u64,
-    ops: Vec<Op>,
-    asks: Vec<Ask>,
-    views: Vec<View>,
-}
-
 struct Model {
     rng: Rng,
     size: Size,
     t: u64,
+    sent: i64,
     logs: Vec<Vec<(Event, i64)>>,
-    clients: Vec<Client>,
-    /// Ops whose answer will never come, and that may take effect all the same.
-    orphans: Vec<Op>,
+    requests: Vec<Request>,
+    /// By client and entity.
+    views: Vec<Vec<View>>,
     history: History,
 }
 
 impl Model {
     fn new(seed: u64, size: &Size) -> Self {
         let name = |entity| {
-            format!("{}:{entity}", if entity % 2 == 1 { "doc" } else { "room" })
-                .parse()
-                .expect("it is an entity id")
+            let kind = if entity % 2 == 1 { "doc" } else { "room" };
+            format!("{kind}:{entity}").parse().expect("it is an entity id")
         };
-        let views = vec![View::default(); size.entities as usize];
-        Self {
-            rng: Rng::with_seed(seed),
-            size: size.clone(),
-            t: 0,
-            logs: vec![Vec::new(); size.entities as usize],
-            clients: (0..size.clients)
-                .map(|_| Client { views: views.clone(), ..Client::default() })
-                .collect(),
-            orphans: Vec::new(),
-            history: History {
-                entities: (0..size.entities).map(name).collect(),
-                entries: Vec::new(),
-            },
-        }
+        let entities = size.entities as usize;
+        let views = vec![vec![View::default(); entities]; size.clients as usize];
+        let history =
+            History { entities: (0..size.entities).map(name).collect(), entries: Vec::new() };
+        let (rng, size, logs) = (Rng::with_seed(seed), size.clone(), vec![Vec::new(); entities]);
+        Self { rng, size, t: 0, sent: 0, logs, requests: Vec::new(), views, history }
     }
 
     fn tick(&mut self) -> u64 {
@@ -137,196 +118,135 @@ impl Model {
         self.history.entries.push(Entry { t, client, entity, what });
     }
 
+    fn view(&mut self, client: u32, entity: u32) -> &mut View {
+        &mut self.views[client as usize][entity as usize]
+    }
+
     fn step(&mut self) {
         let client = self.rng.u32(0..self.size.clients);
         let entity = self.rng.u32(0..self.size.entities);
+        let which = self.rng.usize(0..self.requests.len().max(1));
         match self.rng.u32(0..20) {
-            0..4 => self.invoke(client, entity),
-            4..8 => self.place(client),
-            8..11 => self.answer(client),
-            11..13 => self.ask(client, entity),
-            13..15 => self.take(client),
-            15..17 => self.finish(client),
+            0..6 => self.ask(client, entity),
+            6..12 => self.take(which),
+            12..17 => self.answer(which),
             17..19 => self.tell(client, entity),
             _ => self.interrupt(client, entity),
         }
     }
 
-    fn invoke(&mut self, client: u32, entity: u32) {
-        let me = &mut self.clients[client as usize];
-        if me.ops.len() >= 4 {
-            return;
-        }
-        me.sent += 1;
-        let name = Name::of(&format!("c{client}"), "post", &me.sent.to_string());
-        let (add, effect) = if entity % 2 == 1 {
-            (me.sent as i64, Effect::Add(me.sent as i64))
-        } else {
-            (0, Effect::Post)
-        };
-        me.ops.push(Op { entity, name, add, placed: None });
-        self.note(client, entity, What::Invoked { op: name, effect });
-    }
-
-    fn put(log: &mut Vec<(Event, i64)>, op: &Op) -> Event {
-        let seq = log.len() as u64 + 1;
-        let event = Event { seq, at: 1000 + seq / 3, op: op.name };
-        log.push((event, op.add));
-        event
-    }
-
-    /// An op takes effect.
-    fn place(&mut self, client: u32) {
-        if self.rng.u32(0..8) == 0
-            && let Some(op) = self.orphans.pop()
-        {
-            Self::put(&mut self.logs[op.entity as usize], &op);
-            return;
-        }
-        let me = &mut self.clients[client as usize];
-        if let Some(op) = me.ops.iter_mut().find(|op| op.placed.is_none()) {
-            op.placed = Some(Self::put(&mut self.logs[op.entity as usize], op));
-        }
-    }
-
-    /// An op is answered, or never will be.
-    fn answer(&mut self, client: u32) {
-        let count = self.clients[client as usize].ops.len();
-        if count == 0 {
-            return;
-        }
-        let which = self.rng.usize(0..count);
-        let op = &self.clients[client as usize].ops[which];
-        let chance = self.rng.u32(0..12);
-        match op.placed {
-            Some(_) if chance == 0 => drop(self.clients[client as usize].ops.swap_remove(which)),
-            Some(Event { seq, at, op: name }) => {
-                let entity = self.clients[client as usize].ops.swap_remove(which).entity;
-                self.note(
-                    client,
-                    entity,
-                    What::Acked { op: name, epoch: epoch(entity), seq, at, duplicate: chance == 1 },
-                );
-            }
-            None if chance == 0 => {
-                let op = self.clients[client as usize].ops.swap_remove(which);
-                self.note(client, op.entity, What::Refused { op: op.name });
-                if self.rng.bool() {
-                    // Refused for now only.
-                    let effect =
-                        if op.entity % 2 == 1 { Effect::Add(op.add) } else { Effect::Post };
-                    self.note(client, op.entity, What::Invoked { op: op.name, effect });
-                    self.clients[client as usize].ops.push(op);
-                }
-            }
-            None if chance == 1 => {
-                let op = self.clients[client as usize].ops.swap_remove(which);
-                self.orphans.push(op);
-            }
-            None => {}
-        }
-    }
-
     fn ask(&mut self, client: u32, entity: u32) {
-        let following = self.clients[client as usize].views[entity as usize].follows;
-        let waiting = self.clients[client as usize]
-            .asks
-            .iter()
-            .any(|ask| ask.entity == entity && ask.kind == AskKind::Follow);
-        let kind = match self.rng.u32(0..4) {
-            0 => AskKind::Page,
-            1 => AskKind::Read,
-            _ if following || waiting => AskKind::Read,
-            _ => AskKind::Follow,
+        if self.requests.len() >= 4 * self.views.len() {
+            return;
+        }
+        let of_this = |request: &Request| (request.client, request.entity) == (client, entity);
+        let asks = |request: &Request| of_this(request) && request.kind == Kind::Follow;
+        let follows = self.view(client, entity).follows || self.requests.iter().any(asks);
+        let kind = match self.rng.u32(0..8) {
+            0..4 => {
+                self.sent += 1;
+                let add = if entity % 2 == 1 { self.sent } else { 0 };
+                let effect = if entity % 2 == 1 { Effect::Add(add) } else { Effect::Post };
+                let op = Name::of(&format!("c{client}"), "post", &self.sent.to_string());
+                self.note(client, entity, What::Invoked { op, effect });
+                Kind::Op(op, add)
+            }
+            4 => Kind::Page,
+            5.. if !follows => Kind::Follow,
+            _ => Kind::Read,
         };
         let asked = self.tick();
-        self.clients[client as usize].asks.push(Ask { entity, asked, kind, taken: None });
+        self.requests.push(Request { client, entity, asked, kind, taken: None, lost: false });
     }
 
-    /// A request takes effect: its answer is what the log is now.
-    fn take(&mut self, client: u32) {
-        let Some(which) =
-            self.clients[client as usize].asks.iter().position(|ask| ask.taken.is_none())
+    /// A request takes effect, and its answer is what the log is now.
+    fn take(&mut self, which: usize) {
+        let Some(request) = self.requests.get(which).filter(|request| request.taken.is_none())
         else {
             return;
         };
-        let Ask { entity, asked, kind, .. } = self.clients[client as usize].asks[which];
-        let log = &self.logs[entity as usize];
-        let (seq, epoch) = (log.len() as u64, epoch(entity));
-        let all = |from: Seq, to: Seq| {
+        let &Request { client, entity, asked, kind, .. } = request;
+        let position = self.view(client, entity).position;
+        let (log, epoch) = (&mut self.logs[entity as usize], epoch(entity));
+        let seq = log.len() as u64;
+        let state = state(entity, log, seq, self.size.window);
+        let events = |log: &[(Event, i64)], from: Seq, to: Seq| {
             log[from as usize..to as usize].iter().map(|(event, _)| *event).collect::<Vec<_>>()
         };
-        let state = state(entity, log, seq, self.size.window);
         let taken = match kind {
-            AskKind::Read => What::Read { asked, epoch, seq, state },
-            AskKind::Page if self.rng.bool() => {
-                let from = seq.saturating_sub(5);
-                What::Page(Box::new(Page {
-                    asked,
-                    after: None,
-                    epoch,
-                    events: all(from, seq),
-                    more: from > 0,
-                }))
+            Kind::Op(op, add) => {
+                let (seq, at) = (seq + 1, 1000 + seq / 3);
+                log.push((Event { seq, at, op }, add));
+                What::Acked { op, epoch, seq, at, duplicate: self.rng.u32(0..12) == 0 }
             }
-            AskKind::Page => {
-                let from = self.rng.u64(0..=seq);
+            Kind::Read => What::Read { asked, epoch, seq, state },
+            Kind::Page => {
+                let after = self.rng.bool().then(|| self.rng.u64(0..=seq));
+                let from = after.unwrap_or(seq.saturating_sub(5));
                 let to = seq.min(from + 5);
-                What::Page(Box::new(Page {
-                    asked,
-                    after: Some(from),
-                    epoch,
-                    events: all(from, to),
-                    more: to < seq,
-                }))
+                let more = if after.is_some() { to < seq } else { from > 0 };
+                let events = events(log, from, to);
+                What::Page(Box::new(Page { asked, after, epoch, events, more }))
             }
-            AskKind::Follow => {
-                let after = self.clients[client as usize].views[entity as usize].position;
-                let got = match after {
-                    Some(after) if after == seq || self.rng.bool() => Got::Events(all(after, seq)),
-                    Some(_) => Got::Snapshot { state, reason: Some(SnapshotReason::TooOld) },
-                    None => Got::Snapshot { state, reason: Some(SnapshotReason::NoPosition) },
+            Kind::Follow => {
+                let snapshot = |reason| Got::Snapshot { state, reason: Some(reason) };
+                let got = match position {
+                    Some(after) if after == seq || self.rng.bool() => {
+                        Got::Events(events(log, after, seq))
+                    }
+                    Some(_) => snapshot(SnapshotReason::TooOld),
+                    None => snapshot(SnapshotReason::NoPosition),
                 };
-                let after = after.map(|seq| Position { epoch: epoch.clone(), seq });
+                let after = position.map(|seq| Position { epoch: epoch.clone(), seq });
                 What::Followed(Box::new(Follow { asked, after, epoch, seq, got }))
             }
         };
-        self.clients[client as usize].asks[which].taken = Some(taken);
+        self.requests[which].taken = Some(taken);
     }
 
-    /// An answer arrives.
-    fn finish(&mut self, client: u32) {
-        let me = &mut self.clients[client as usize];
-        let Some(which) = me.asks.iter().position(|ask| ask.taken.is_some()) else { return };
-        let ask = me.asks.remove(which);
-        let what = ask.taken.expect("it was looked for");
-        if let What::Followed(follow) = &what {
-            me.views[ask.entity as usize] =
-                View { position: Some(follow.seq), follows: true, over: false };
+    /// A request is answered, refused, or never answered.
+    fn answer(&mut self, which: usize) {
+        let chance = self.rng.u32(0..12);
+        let Some(request) = self.requests.get_mut(which) else { return };
+        let &mut Request { client, entity, kind, lost, .. } = request;
+        match (request.taken.clone(), kind) {
+            (None, Kind::Op(op, _)) if chance == 0 && !lost => {
+                self.requests.swap_remove(which);
+                self.note(client, entity, What::Refused { op });
+            }
+            // It may take effect all the same.
+            (None, _) => request.lost |= chance == 1,
+            (Some(_), _) if lost || chance == 1 => drop(self.requests.swap_remove(which)),
+            (Some(what), _) => {
+                self.requests.swap_remove(which);
+                if let What::Followed(follow) = &what {
+                    let position = Some(follow.seq);
+                    *self.view(client, entity) = View { position, follows: true, over: false };
+                }
+                self.note(client, entity, what);
+            }
         }
-        self.note(client, ask.entity, what);
     }
 
     /// A subscriber is told the next event.
     fn tell(&mut self, client: u32, entity: u32) {
-        let view = &mut self.clients[client as usize].views[entity as usize];
+        let view = *self.view(client, entity);
         let Some(position) = view.position.filter(|_| view.follows) else { return };
         let Some((event, _)) = self.logs[entity as usize].get(position as usize).copied() else {
             return;
         };
-        view.position = Some(event.seq);
+        self.view(client, entity).position = Some(event.seq);
         self.note(client, entity, What::Told(event));
     }
 
     /// A subscription does not just go on.
     fn interrupt(&mut self, client: u32, entity: u32) {
-        let log = &self.logs[entity as usize];
-        let seq = log.len() as u64;
-        let view = &mut self.clients[client as usize].views[entity as usize];
-        if !view.follows {
-            return;
-        }
-        match self.rng.u32(0..3) {
+        let chance = self.rng.u32(0..3);
+        let (seq, window) = (self.logs[entity as usize].len() as u64, self.size.window);
+        let state = state(entity, &self.logs[entity as usize], seq, window);
+        let view = self.view(client, entity);
+        match chance {
+            _ if !view.follows => {}
             0 => view.follows = false,
             1 => {
                 (view.follows, view.over) = (false, true);
@@ -334,56 +254,41 @@ impl Model {
             }
             _ => {
                 view.position = Some(seq);
-                let state = state(entity, log, seq, self.size.window);
-                self.note(
-                    client,
-                    entity,
-                    What::Reset {
-                        epoch: epoch(entity),
-                        seq,
-                        state,
-                        reason: SnapshotReason::TooOld,
-                    },
-                );
+                let (epoch, reason) = (epoch(entity), SnapshotReason::TooOld);
+                self.note(client, entity, What::Reset { epoch, seq, state, reason });
             }
         }
     }
 
     /// Everybody who is expected to have everything gets it, and the logs are read.
     fn end(mut self) -> History {
-        let pairs: Vec<_> = (0..self.size.clients)
-            .flat_map(|client| (0..self.size.entities).map(move |entity| (client, entity)))
-            .collect();
-        for (client, entity) in pairs {
-            // What was asked for and not answered by now never will be.
-            self.clients[client as usize].asks.clear();
-            let view = self.clients[client as usize].views[entity as usize].clone();
+        // What is not answered by now never will be.
+        self.requests.clear();
+        let entities = self.size.entities;
+        for pair in 0..self.size.clients * entities {
+            let (client, entity) = (pair / entities, pair % entities);
+            let view = *self.view(client, entity);
             if view.over || view.position.is_none() {
                 continue;
             }
+            let head = self.logs[entity as usize].len() as u64;
             if !view.follows {
                 let asked = self.tick();
-                self.clients[client as usize].asks.push(Ask {
-                    entity,
-                    asked,
-                    kind: AskKind::Follow,
-                    taken: None,
-                });
-                self.take(client);
-                self.finish(client);
+                let (kind, taken, lost) = (Kind::Follow, None, false);
+                self.requests.push(Request { client, entity, asked, kind, taken, lost });
+                self.take(0);
+                let what = self.requests.remove(0).taken.expect("it has taken effect");
+                *self.view(client, entity) =
+                    View { position: Some(head), follows: true, over: false };
+                self.note(client, entity, what);
             }
-            while self.clients[client as usize].views[entity as usize].position
-                < Some(self.logs[entity as usize].len() as u64)
-            {
+            while self.view(client, entity).position < Some(head) {
                 self.tell(client, entity);
             }
         }
         for entity in 0..self.size.entities {
             let log: Vec<_> = self.logs[entity as usize].iter().map(|(event, _)| *event).collect();
-            let mut pages = log.chunks(1000).map(<[_]>::to_vec).collect::<Vec<_>>();
-            if pages.is_empty() {
-                pages.push(Vec::new());
-            }
+            let pages = log.chunks(1000).map(<[_]>::to_vec).chain(log.is_empty().then(Vec::new));
             for events in pages {
                 self.note(self.size.clients, entity, What::Log { epoch: epoch(entity), events });
             }
