@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 const MAX_REMEMBERED: usize = 100_000;
 
 /// Follows one subscription from its position on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeqCheck {
     last: u64,
     missing: BTreeSet<u64>,
@@ -32,14 +32,7 @@ pub struct Verdict {
 impl SeqCheck {
     /// A reader that has everything up to and including `position`.
     pub fn after(position: u64) -> Self {
-        Self {
-            last: position,
-            missing: BTreeSet::new(),
-            forgotten: 0,
-            seen: 0,
-            doubled: 0,
-            reordered: 0,
-        }
+        Self { last: position, ..Self::default() }
     }
 
     /// The highest seq that arrived.

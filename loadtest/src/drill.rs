@@ -37,8 +37,6 @@ use record::Record;
 use restarts::Restarts;
 use stage::{Load, Phase, Stage, Target};
 
-/// Failures that are told in words; the rest is only counted.
-const MAX_TOLD: usize = 10;
 /// How long the last answers may take, and after them the last events. The tests' server has
 /// nothing on the way.
 const SETTLE_WITHIN: Duration =
@@ -147,7 +145,7 @@ async fn drill(args: Args, common: Common) -> Result<Report> {
         Some(aftermath) => tell(aftermath, &stage, args.history.as_deref(), &mut report)?,
         None => report.violations.push("the server did not come back, so nothing is proven".into()),
     }
-    tell_failures(restarts.failures.into_iter(), &mut report);
+    report.fail(restarts.failures);
     Ok(report)
 }
 
@@ -234,15 +232,9 @@ fn tell(
         .figures
         .add("reconnects", records.iter().map(|record| record.reconnects).sum::<u64>() as f64);
     report.figures.add("longest_pause_ms", longest_us as f64 / 1000.0);
-    tell_failures(records.iter().flat_map(|record| record.failures.iter().cloned()), report);
-    tell_failures(failures.into_iter(), report);
+    report.fail(records.into_iter().flat_map(|record| record.failures));
+    report.fail(failures);
     Ok(())
-}
-
-/// Puts what went wrong besides into a report.
-fn tell_failures(mut failures: impl Iterator<Item = String>, report: &mut Report) {
-    report.violations.extend(failures.by_ref().take(MAX_TOLD));
-    report.expect_none(failures.count() as u64, "more failures");
 }
 
 #[cfg(test)]

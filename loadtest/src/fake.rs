@@ -230,50 +230,26 @@ fn epoch() -> Epoch {
 }
 
 impl Session {
-    #[expect(clippy::too_many_lines, reason = "one arm for each request")]
     fn handle(&mut self, call: &Call, codec: CodecKind, out: &mpsc::Sender<Vec<u8>>) -> Answer {
         let rooms = Arc::clone(&self.rooms);
         let mut rooms = rooms.lock().expect("no test panics with it");
         let mut subscribe = |wanted: &params::Subscribe| {
             let room = rooms.entry(wanted.entity.clone()).or_default();
             room.subscribers.push((self.index, codec, out.clone()));
-            let seq = room.next;
-            let presence = wanted.presence.then(|| room.present());
-            if let Some(position) = wanted
+            let after = wanted
                 .after
                 .as_ref()
-                .filter(|_| !matches!(self.fault, Fault::HangUpAndStartOver(_)))
-            {
-                let skipped = u64::from(matches!(self.fault, Fault::HangUpAndSkip(_)));
-                let events = Some(
-                    room.events
-                        .iter()
-                        .filter(|event| event.seq > position.seq + skipped)
-                        .cloned()
-                        .collect(),
-                );
-                return Subscribed {
-                    entity: wanted.entity.clone(),
-                    epoch: epoch(),
-                    seq,
-                    events,
-                    snapshot: None,
-                    reason: None,
-                    presence,
-                };
-            }
-            let (snapshot, reason) = (
-                Some(state(&wanted.entity, &room.events, self.fault)),
-                Some(SnapshotReason::NoPosition),
-            );
+                .filter(|_| !matches!(self.fault, Fault::HangUpAndStartOver(_)));
+            let skipped = u64::from(matches!(self.fault, Fault::HangUpAndSkip(_)));
+            let later = |from: u64| room.events.iter().filter(move |e| e.seq > from + skipped);
             Subscribed {
                 entity: wanted.entity.clone(),
                 epoch: epoch(),
-                seq,
-                events: None,
-                snapshot,
-                reason,
-                presence,
+                seq: room.next,
+                events: after.map(|after| later(after.seq).cloned().collect()),
+                snapshot: after.is_none().then(|| state(&wanted.entity, &room.events, self.fault)),
+                reason: after.is_none().then_some(SnapshotReason::NoPosition),
+                presence: wanted.presence.then(|| room.present()),
             }
         };
         Ok(match call {
@@ -283,11 +259,8 @@ impl Session {
                     let result = Some(subscribe(wanted));
                     SubscriptionOutcome { entity: wanted.entity.clone(), result, error: None }
                 };
-                json(&hello(
-                    self.name(),
-                    self.user(),
-                    connect.subscriptions.iter().map(outcome).collect(),
-                ))
+                let subscriptions = connect.subscriptions.iter().map(outcome).collect();
+                json(&hello(self.name(), self.user(), subscriptions))
             }
             Call::Subscribe(wanted) => json(&subscribe(wanted)),
             Call::Send(op) => json(&self.send(rooms.entry(op.entity.clone()).or_default(), op)?),
@@ -305,16 +278,10 @@ impl Session {
             }
             Call::Read(read) => {
                 let room = rooms.entry(read.entity.clone()).or_default();
-                let seq = if matches!(self.fault, Fault::ReadOld(from) if room.counter >= from) {
-                    1
-                } else {
-                    room.counter
-                };
-                json(&State {
-                    epoch: epoch(),
-                    seq,
-                    state: state(&read.entity, &room.events[..seq as usize], self.fault),
-                })
+                let old = matches!(self.fault, Fault::ReadOld(from) if room.counter >= from);
+                let seq = if old { 1 } else { room.counter };
+                let state = state(&read.entity, &room.events[..seq as usize], self.fault);
+                json(&State { epoch: epoch(), seq, state })
             }
             Call::History(page) => {
                 let room = rooms.entry(page.entity.clone()).or_default();
@@ -324,11 +291,8 @@ impl Session {
                     None => room.events.len().saturating_sub(limit),
                 };
                 let events: Vec<_> = room.events[from..].iter().take(limit).cloned().collect();
-                let more = if page.after.is_some() {
-                    from + events.len() < room.events.len()
-                } else {
-                    from > 0
-                };
+                let end = from + events.len();
+                let more = if page.after.is_some() { end < room.events.len() } else { from > 0 };
                 json(&HistoryPage { epoch: epoch(), more, events })
             }
             Call::Presence(presence) => {
@@ -382,17 +346,9 @@ impl Session {
         } else {
             op.body.clone()
         };
-        let from = self.user();
-        let event = Event {
-            entity: Some(op.entity.clone()),
-            seq,
-            at: 1,
-            from,
-            r#type: op.r#type.clone(),
-            body,
-            tag: op.tag.clone(),
-            deleted: false,
-        };
+        let (entity, from, r#type) = (Some(op.entity.clone()), self.user(), op.r#type.clone());
+        let tag = op.tag.clone();
+        let event = Event { entity, seq, at: 1, from, r#type, body, tag, deleted: false };
         room.next += 1;
         if self.fault != Fault::Lose(seq) {
             room.events.push(event.clone());
@@ -449,14 +405,8 @@ impl Room {
     fn tell(&self, joined: Vec<Member>, left: Vec<String>) {
         let Some(entity) = self.entity.clone() else { return };
         let count = self.present.len() as u64;
-        let change = notify::PresenceChange {
-            entity,
-            joined,
-            updated: Vec::new(),
-            left,
-            count,
-            members: None,
-        };
+        let updated = Vec::new();
+        let change = notify::PresenceChange { entity, joined, updated, left, count, members: None };
         // Only those who asked for presence would be told by a server; to the others of the tests
         // it does not matter.
         self.publish(Method::Presence, &change, None);
@@ -506,16 +456,14 @@ fn hello(client: String, user: String, subscriptions: Vec<SubscriptionOutcome>) 
         ping_interval_ms: 25000,
         rates: Rates::default(),
     };
-    let (session, client) = ("s".into(), client);
-    let server = "fake/0".into();
     Connected {
-        session,
+        session: "s".into(),
         resumed: false,
         client,
         user,
         expires_at: None,
         now: 0,
-        server,
+        server: "fake/0".into(),
         limits,
         subscriptions,
         presence: Vec::new(),

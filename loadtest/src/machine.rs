@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// What a figure cannot be compared without.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Machine {
     /// Cores this process may use.
     pub cores: usize,

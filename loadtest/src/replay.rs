@@ -27,9 +27,6 @@ use plan::Plan;
 use room::Room;
 use session::{Keeper, Stage};
 
-/// Failures that are told in words; the rest is only counted.
-const MAX_TOLD: usize = 10;
-
 /// `--duration` and `--warmup` mean nothing here: the logs tell how long it takes.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
@@ -114,9 +111,7 @@ impl Scenario for Args {
         let tally = command::judge(&History { entities, entries }, &mut report);
         report.expect_none(lines as u64 - tally.acked, "lines were not acknowledged");
         report.expect_none(tally.snapshots, "subscriptions were reset");
-        let more = failures.len().saturating_sub(MAX_TOLD);
-        report.violations.extend(failures.into_iter().take(MAX_TOLD));
-        report.expect_none(more as u64, "more failures");
+        report.fail(failures);
         Ok(report)
     }
 }

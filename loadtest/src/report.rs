@@ -22,7 +22,7 @@ pub mod sheet;
 mod table;
 
 /// The report of one scenario; its JSON form is stable.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     /// The scenario's name.
     pub scenario: String,
@@ -106,15 +106,7 @@ impl Report {
             started_at: humantime::format_rfc3339_seconds(started).to_string(),
             machine: Machine::this(),
             parameters: serde_json::to_value(args).context("the arguments do not serialize")?,
-            window_s: 0.0,
-            figures: Figures::default(),
-            latencies: BTreeMap::new(),
-            series: Vec::new(),
-            server: None,
-            sheets: Vec::new(),
-            graphs: Vec::new(),
-            errors: BTreeMap::new(),
-            violations: Vec::new(),
+            ..Self::default()
         })
     }
 
@@ -123,7 +115,7 @@ impl Report {
         let (board, seconds) = (&run.board, window.seconds.max(1e-9));
         let parameters = Parameters { common: &run.common, scenario };
         let mut report = Self::empty(run.scenario, run.started, &parameters)?;
-        let latencies = Lane::ALL.map(|lane| (lane.name().to_owned(), board.summary(lane)));
+        let latencies = Lane::ALL.map(|lane| (lane.name(), board.summary(lane)));
         report.latencies.extend(latencies.into_iter().filter(|(_, summary)| summary.count > 0));
         let figures = &mut report.figures;
         if board.sent_ever() > 0 {
@@ -148,6 +140,13 @@ impl Report {
         report.server = cpu_s.is_some().then_some(window.server);
         report.errors = board.errors();
         Ok(report)
+    }
+
+    /// Notes what went wrong: the first ten in words, the others by their number.
+    pub fn fail(&mut self, failures: impl IntoIterator<Item = String>) {
+        let mut failures = failures.into_iter();
+        self.violations.extend(failures.by_ref().take(10));
+        self.expect_none(failures.count() as u64, "more failures");
     }
 
     /// Notes a promise that was not kept, if `count` is not zero.

@@ -1,14 +1,14 @@
 //! One run: the target, the board, and the window in which it is measured.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
 use futures_util::stream;
-use greenroom_protocol::EntityId;
-use greenroom_protocol::params::{EventPolicy, SignalPolicy, Subscribe};
+use greenroom_protocol::params::{EventPolicy, Send, SignalPolicy, Subscribe};
 use greenroom_protocol::results::Subscribed;
+use greenroom_protocol::{Call, EntityId, RawJson};
 use tokio::time::sleep;
 
 use crate::client::{Conn, Failure, Target, Tokens, Who};
@@ -197,5 +197,23 @@ pub fn subscribe(entity: &EntityId) -> Subscribe {
         events: EventPolicy::Replay,
         signals: SignalPolicy::DropOldest,
         presence: false,
+    }
+}
+
+/// An op; with a number it happens once, however often it is sent.
+pub fn send(entity: &EntityId, r#type: &str, body: RawJson, n: Option<u64>) -> Call {
+    let (entity, r#type) = (entity.clone(), r#type.to_owned());
+    Call::Send(Send { entity, r#type, body, n, first_sent: None, if_seq: None, tag: None })
+}
+
+/// Waits until `have` is what is wanted, or has not changed for some time.
+pub async fn settle(have: impl Fn() -> u64, wanted: u64, quiet: Duration) {
+    let (mut last, mut since) = (have(), Instant::now());
+    while last < wanted && since.elapsed() < quiet {
+        sleep(Duration::from_millis(20)).await;
+        let now = have();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use greenroom_protocol::codec::ServerMessage;
 use greenroom_protocol::notify::{self, Goodbye};
-use greenroom_protocol::params::{self, Subscribe};
+use greenroom_protocol::params::Subscribe;
 use greenroom_protocol::results::{self, Sent, Subscribed};
-use greenroom_protocol::{Call, CodecKind, EntityId, Position, RequestId, WireError};
+use greenroom_protocol::{CodecKind, EntityId, Position, RequestId, WireError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -21,7 +21,7 @@ use super::record::{Post, Record};
 use super::stage::{Phase, Stage};
 use crate::client::{Conn, Failure, Who};
 use crate::history::{Follow, Got, Moment, Name, Shape, State, What};
-use crate::run::subscribe;
+use crate::run::{send, subscribe};
 use crate::stats::Lane;
 
 /// How long a connection may be silent while ops are unanswered; then it counts as lost.
@@ -250,15 +250,7 @@ impl Member {
         };
         let name = Name::of(&self.user, r#type, body.as_str());
         let once = n.is_multiple_of(ONCE_IN);
-        let call = Call::Send(params::Send {
-            entity: goal.id.clone(),
-            r#type: r#type.into(),
-            body,
-            n: (!once).then_some(n),
-            first_sent: None,
-            if_seq: None,
-            tag: None,
-        });
+        let call = send(&goal.id, r#type, body, (!once).then_some(n));
         self.unanswered.insert(
             n,
             Pending {

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{sleep_until, timeout};
 
 use super::search::{Trial, Tried};
 use crate::common::Common;
 use crate::peer::payload::What;
 use crate::peer::{Pace, Payload, Peer, Plan, Senders};
-use crate::run::{OPENING, Run, subscribe};
+use crate::run::{OPENING, Run, settle, subscribe};
 use crate::scenario::audience::Audience;
 use crate::server_use::Source;
 use crate::stats::Lane;
@@ -18,7 +18,6 @@ use crate::stats::Lane;
 const QUIET: Duration = Duration::from_millis(500);
 /// How long stragglers are waited for in any case.
 const PATIENCE: Duration = Duration::from_secs(10);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How many of what.
 #[derive(Debug, Clone, Copy)]
@@ -74,19 +73,6 @@ impl Stage {
     fn lane(&self) -> Lane {
         if self.shape.acks { Lane::Ack } else { Lane::Delivery }
     }
-
-    /// Waits for the stragglers of the window.
-    async fn settle(&self, wanted: u64) {
-        let have = || self.run.board.summary(self.lane()).count;
-        let (began, mut last, mut since) = (Instant::now(), have(), Instant::now());
-        while last < wanted && since.elapsed() < QUIET && began.elapsed() < PATIENCE {
-            sleep(LOOK_EVERY).await;
-            let now = have();
-            if now != last {
-                (last, since) = (now, Instant::now());
-            }
-        }
-    }
 }
 
 impl Tried for Stage {
@@ -120,7 +106,9 @@ impl Tried for Stage {
         }
         let wanted = if self.shape.acks { due } else { due * self.shape.members as u64 };
         if self.run.board.errors().is_empty() {
-            self.settle(wanted).await;
+            // The stragglers of the window.
+            let have = || self.run.board.summary(self.lane()).count;
+            let _ = timeout(PATIENCE, settle(have, wanted, QUIET)).await;
         }
         Ok(Trial {
             rate,

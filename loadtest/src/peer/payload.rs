@@ -2,6 +2,8 @@
 
 use greenroom_protocol::{Call, EntityId, RawJson, params};
 
+use crate::run::send;
+
 /// The kinds of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
@@ -48,16 +50,8 @@ impl Payload {
                 Call::Signal(params::Signal { entity, r#type: "load".into(), body, key: None })
             }
             What::Post | What::Increment => {
-                let r#type = if self.what == What::Post { "post" } else { "increment" }.into();
-                Call::Send(params::Send {
-                    entity,
-                    r#type,
-                    body,
-                    n: Some(self.made),
-                    first_sent: None,
-                    if_seq: None,
-                    tag: None,
-                })
+                let r#type = if self.what == What::Post { "post" } else { "increment" };
+                send(&entity, r#type, body, Some(self.made))
             }
         };
         (turn, call)

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use super::plan::Plan;
 use crate::client::{Conn, Failure};
 use crate::history::{Clock, Effect, Entry, Follow, Name, Notes, Shape, State, What, file};
-use crate::run::{Run, subscribe};
+use crate::run::{Run, send, subscribe};
 use crate::stats::Lane;
 
 /// How long a session that is about to leave waits for what it must have seen. The tests' server,
@@ -198,15 +198,7 @@ impl Session {
         self.n += 1;
         let body = RawJson::from_value(line).expect("a string and a number serialize");
         let op = Name::of(&self.conn.hello.user, "post", body.as_str());
-        let call = Call::Send(params::Send {
-            entity: self.stage.entity.clone(),
-            r#type: "post".into(),
-            body,
-            n: Some(self.n),
-            first_sent: None,
-            if_seq: None,
-            tag: None,
-        });
+        let call = send(&self.stage.entity, "post", body, Some(self.n));
         self.keep(What::Invoked { op, effect: Effect::Post });
         self.saying = Some(Saying { id: 0, call, op, line: line.line, again_at: None, done });
         self.send().await

@@ -9,12 +9,11 @@ use greenroom_protocol::results::State;
 use greenroom_protocol::{Call, EntityId, params};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
 
 use crate::check::{SeqCheck, Verdict};
 use crate::peer::Peer;
 use crate::report::Report;
-use crate::run::{Opened, Run};
+use crate::run::{Opened, Run, settle};
 use crate::stats::Lane;
 
 /// After so long without any delivery, what is missing is missing. The tests' server, in the same
@@ -69,14 +68,7 @@ impl Audience {
     /// Waits until `expected` deliveries have been counted, or none come any more.
     pub async fn settle(&self, run: &Run, expected: u64) {
         run.progress.say("waiting for the last deliveries");
-        let (mut last, mut since) = (run.board.ever(Lane::Delivery), Instant::now());
-        while run.board.ever(Lane::Delivery) < expected && since.elapsed() < PATIENCE {
-            sleep(Duration::from_millis(20)).await;
-            let now = run.board.ever(Lane::Delivery);
-            if now != last {
-                (last, since) = (now, Instant::now());
-            }
-        }
+        settle(|| run.board.ever(Lane::Delivery), expected, PATIENCE).await;
     }
 
     /// Adds what came of `expected` deliveries to a report. Events must have come once and in order,

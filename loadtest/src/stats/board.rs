@@ -42,17 +42,8 @@ impl Lane {
     ];
 
     /// Its name in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Delivery => "delivery",
-            Self::Ack => "ack",
-            Self::Connect => "connect",
-            Self::Presence => "presence",
-            Self::Told => "told",
-            Self::Signal => "signal",
-            Self::Post => "post",
-            Self::Hot => "hot",
-        }
+    pub fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
     }
 }
 

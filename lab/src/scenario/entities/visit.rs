@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::Stage;
 use crate::scenario::line::Errand;
+use greenroom_loadtest::run::send;
 use greenroom_loadtest::stats::Lane;
 use greenroom_loadtest::stats::Latencies;
 
@@ -127,15 +128,7 @@ impl Errand for Share {
 pub fn post(entity: EntityId, number: u64, n: u64, pad: &str) -> Call {
     let body = RawJson::from_text(format!(r#"{{"i":{number},"pad":"{pad}"}}"#))
         .expect("it was made as JSON, and the padding needs no escapes");
-    Call::Send(params::Send {
-        entity,
-        r#type: "post".into(),
-        body,
-        n: Some(n),
-        first_sent: None,
-        if_seq: None,
-        tag: None,
-    })
+    send(&entity, "post", body, Some(n))
 }
 
 /// Whether a room's state is that after `posts` posts, the last of which is `of`, where that is

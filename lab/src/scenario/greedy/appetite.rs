@@ -9,7 +9,7 @@ use greenroom_protocol::{Call, EntityId, Position, RawJson, Seq};
 use tokio::time::sleep;
 
 use greenroom_loadtest::client::{Conn, Failure};
-use greenroom_loadtest::run::Run;
+use greenroom_loadtest::run::{self, Run};
 
 /// Posts of 32 KB in the large room, as many as its state holds.
 const LARGE: usize = 32;
@@ -132,7 +132,7 @@ impl Table {
     }
 
     fn connect(&self) -> params::Connect {
-        let subscriptions = self.entries.iter().map(greenroom_loadtest::run::subscribe).collect();
+        let subscriptions = self.entries.iter().map(run::subscribe).collect();
         params::Connect { subscriptions, ..params::Connect::default() }
     }
 
@@ -172,16 +172,7 @@ fn json(text: String) -> RawJson {
 }
 
 fn send(entity: &EntityId, r#type: &str, body: String) -> Call {
-    let entity = entity.clone();
-    Call::Send(params::Send {
-        entity,
-        r#type: r#type.into(),
-        body: json(body),
-        n: None,
-        first_sent: None,
-        if_seq: None,
-        tag: None,
-    })
+    run::send(entity, r#type, json(body), None)
 }
 
 fn post(room: &EntityId, turn: u64, bytes: usize) -> Call {

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::scenario::line::{Errand, Tally, ask};
 use greenroom_loadtest::peer::Pace;
-use greenroom_loadtest::run::Run;
+use greenroom_loadtest::run::{Run, send};
 use greenroom_loadtest::stats::Latencies;
 use greenroom_loadtest::stats::{Board, Summary};
 
@@ -84,18 +84,9 @@ impl Errand for Day {
             return None;
         }
         self.turn += 1;
-        let entity = self.room.clone();
         let body = RawJson::from_text(r#"{"text":"good morning"}"#).expect("it is JSON");
         let call = if self.turn.is_multiple_of(4) {
-            Call::Send(params::Send {
-                entity,
-                r#type: "post".into(),
-                body,
-                n: None,
-                first_sent: None,
-                if_seq: None,
-                tag: None,
-            })
+            send(&self.room, "post", body, None)
         } else {
             Call::Ping(params::Ping {})
         };

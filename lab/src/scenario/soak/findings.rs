@@ -125,8 +125,9 @@ fn graphs(looks: &[Look]) -> Vec<Plot> {
         }
     };
     for (name, of) in quantiles() {
-        let lines = CLASSES
-            .map(|lane| course(lane.name(), &|look| latency(look, lane, of).map(|us| us / 1000.0)));
+        let lines = CLASSES.map(|lane| {
+            course(&lane.name(), &|look| latency(look, lane, of).map(|us| us / 1000.0))
+        });
         add(format!("{name} of each interval, ms"), Scale::Log, lines.into());
     }
     add("Server memory, MB".into(), Scale::Linear, vec![in_mb("resident", &|look| look.rss_bytes)]);

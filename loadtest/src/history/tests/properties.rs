@@ -6,7 +6,7 @@ use greenroom_protocol::{Epoch, Seq};
 use proptest::prelude::*;
 
 use super::model::{self, Size};
-use crate::history::{Event, Got, History, Kind, Name, State, What, check};
+use crate::history::{Entry, Event, Got, History, Kind, Name, State, What, check};
 
 /// Long enough for nearly everything to happen.
 const LONG: Size = Size { steps: 1000, clients: 3, entities: 2, window: 4 };
@@ -122,6 +122,18 @@ fn told_in_turn(history: &History) -> Vec<(usize, usize)> {
     pairs
 }
 
+/// How far the log was known to reach before `t`.
+fn known(history: &History, entity: u32, t: u64) -> Seq {
+    let before = history.entries.iter().filter(|entry| entry.entity == entity && entry.t < t);
+    let told = before.filter_map(|entry| match &entry.what {
+        What::Acked { seq, .. } | What::Read { seq, .. } | What::Reset { seq, .. } => Some(*seq),
+        What::Told(event) => Some(event.seq),
+        What::Followed(follow) => Some(follow.seq),
+        _ => None,
+    });
+    told.max().unwrap_or(0)
+}
+
 proptest! {
     #[test]
     fn valid_histories_pass(seed: u64, steps in 0_usize..800, clients in 1_u32..6, entities in 1_u32..4, window in 1_usize..6) {
@@ -150,6 +162,38 @@ proptest! {
             let (_, findings) = check(&history);
             prop_assert!(findings.count(kind) > 0, "{kind:?} not found: {:?}", findings.told());
         }
+    }
+
+    /// Reads and ops that were asked for later than they were, when more was known.
+    #[test]
+    fn what_is_stale_is_found(seed: u64) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut valid = std::iter::repeat_with(|| model::history(rng.u64(..), &LONG));
+        let later = |history: &History, is: &dyn Fn(&Entry, Seq) -> bool| {
+            let known = |entry: &Entry| known(history, entry.entity, entry.t - 1);
+            history.entries.iter().position(|entry| is(entry, known(entry)))
+        };
+        let old = |entry: &Entry, known| matches!(entry.what, What::Read { seq, .. } if seq < known);
+        let (mut history, at) = valid
+            .find_map(|history| later(&history, &old).map(|at| (history, at)))
+            .expect("in most somebody learns more before a read is answered");
+        let t = history.entries[at].t;
+        if let What::Read { asked, .. } = &mut history.entries[at].what {
+            *asked = t - 1;
+        }
+        let (_, findings) = check(&history);
+        prop_assert!(findings.count(Kind::Stale) + findings.count(Kind::WentBack) > 0);
+
+        let told = |entry: &Entry, known| matches!(entry.what, What::Acked { seq, .. } if seq <= known);
+        let (mut history, at) = valid
+            .find_map(|history| later(&history, &told).map(|at| (history, at)))
+            .expect("in most somebody is told an op before its sender");
+        let Entry { t, what: What::Acked { op, .. }, .. } = history.entries[at] else {
+            return Err(TestCaseError::fail("it was looked for"));
+        };
+        let sent = |entry: &&mut Entry| matches!(entry.what, What::Invoked { op: sent, .. } if sent == op);
+        history.entries.iter_mut().find(sent).expect("it was invoked").t = t - 1;
+        prop_assert!(check(&history).1.count(Kind::StaleOp) > 0);
     }
 
     #[test]
