@@ -12,7 +12,6 @@ use serde_json::Value;
 use crate::common::{Common, Output};
 use crate::machine::Machine;
 use crate::run::{Run, Window};
-use crate::scenario::Scenario;
 use crate::server_use::ServerUse;
 use crate::stats::{Lane, Sample, Summary};
 
@@ -90,11 +89,11 @@ impl Serialize for Figures {
 }
 
 #[derive(Serialize)]
-struct Parameters<'a, S> {
+struct Parameters<'a, A> {
     #[serde(flatten)]
     common: &'a Common,
     #[serde(flatten)]
-    scenario: &'a S,
+    args: &'a A,
 }
 
 impl Report {
@@ -111,9 +110,9 @@ impl Report {
     }
 
     /// A report of `run`, with all that its board and its window tell.
-    pub fn new(run: &Run, scenario: &impl Scenario, window: Window) -> Result<Self> {
+    pub fn new(run: &Run, args: &impl Serialize, window: Window) -> Result<Self> {
         let (board, seconds) = (&run.board, window.seconds.max(1e-9));
-        let parameters = Parameters { common: &run.common, scenario };
+        let parameters = Parameters { common: &run.common, args };
         let mut report = Self::empty(run.scenario, run.started, &parameters)?;
         let latencies = Lane::ALL.map(|lane| (lane.name(), board.summary(lane)));
         report.latencies.extend(latencies.into_iter().filter(|(_, summary)| summary.count > 0));

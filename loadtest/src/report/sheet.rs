@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::Report;
 use super::plot::{Line, Plot, Scale, escape};
-use super::table::number;
 use crate::stats::Summary;
 
 /// A table.
@@ -121,6 +120,25 @@ impl Sheet {
             lines: self.columns.iter().enumerate().skip(1).map(line).collect(),
         }
     }
+}
+
+/// `1,234,567` or `12.34`: digits in groups, and decimals where they matter.
+pub fn number(value: f64) -> String {
+    let (whole, decimals) = if value.abs() >= 1000.0 || value.fract() == 0.0 {
+        (format!("{:.0}", value.abs()), String::new())
+    } else {
+        let text = format!("{:.2}", value.abs());
+        let (whole, decimals) = text.split_once('.').expect("two decimals were asked for");
+        (whole.to_owned(), format!(".{decimals}"))
+    };
+    let mut grouped = String::new();
+    for (i, digit) in whole.chars().enumerate() {
+        if i > 0 && (whole.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    format!("{}{grouped}{decimals}", if value < 0.0 { "-" } else { "" })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The report on a terminal.
 
 use super::Report;
-use super::sheet::Sheet;
+use super::sheet::{Sheet, number};
 
 /// The report as text.
 pub fn render(report: &Report) -> String {
@@ -31,23 +31,4 @@ pub fn render(report: &Report) -> String {
         line("  all promises kept".into());
     }
     out
-}
-
-/// `1,234,567` or `12.34`: digits in groups, and decimals where they matter.
-pub fn number(value: f64) -> String {
-    let (whole, decimals) = if value.abs() >= 1000.0 || value.fract() == 0.0 {
-        (format!("{:.0}", value.abs()), String::new())
-    } else {
-        let text = format!("{:.2}", value.abs());
-        let (whole, decimals) = text.split_once('.').expect("two decimals were asked for");
-        (whole.to_owned(), format!(".{decimals}"))
-    };
-    let mut grouped = String::new();
-    for (i, digit) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    format!("{}{grouped}{decimals}", if value < 0.0 { "-" } else { "" })
 }

@@ -62,7 +62,7 @@ fn numbers() {
         (1_234_567.0, "1,234,567"),
         (-4.5, "-4.50"),
     ] {
-        assert_eq!(table::number(value), want);
+        assert_eq!(sheet::number(value), want);
     }
 }
 
