@@ -1,8 +1,8 @@
-//! Did one reader of a log see each seq once, and in order?
+//! Checks that one reader of a log saw each seq once and in order.
 
 use std::collections::BTreeSet;
 
-/// The most gaps that are remembered one by one; seqs missing beyond that are only counted.
+/// The most missing seqs that are remembered one by one; beyond that they are only counted.
 const MAX_REMEMBERED: usize = 100_000;
 
 /// Follows one subscription from its position on.
@@ -16,7 +16,7 @@ pub struct SeqCheck {
     reordered: u64,
 }
 
-/// What a reader's log looks like in the end. All zero but `seen` is what is promised.
+/// The result for one reader. Everything but `seen` must be 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Events that arrived, repeats not counted.
@@ -35,12 +35,10 @@ impl SeqCheck {
         Self { last: position, ..Self::default() }
     }
 
-    /// The highest seq that arrived.
     pub fn last(&self) -> u64 {
         self.last
     }
 
-    /// Takes the next event.
     pub fn event(&mut self, seq: u64) {
         if seq == self.last + 1 {
             self.last = seq;

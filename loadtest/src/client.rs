@@ -31,7 +31,6 @@ pub struct Who {
     pub user: String,
     /// The client id of an installation that presents it each time that it comes back.
     pub client: Option<String>,
-    /// The session to resume.
     pub session: Option<String>,
     /// Which one of many it is: so many that one address of this machine has not enough ports.
     pub number: usize,

@@ -20,8 +20,8 @@ pub struct Common {
     /// The server's metrics, for CPU per operation and memory per connection
     #[arg(long)]
     pub metrics: Option<String>,
-    /// The server's process on this machine; finer than the metrics, and takes their place for CPU
-    /// and memory
+    /// The server's process on this machine; more precise than the metrics, and used instead of
+    /// them for CPU and memory
     #[arg(long)]
     pub pid: Option<u32>,
     /// The server to start instead.
@@ -110,7 +110,7 @@ impl FromStr for Span {
     type Err = humantime::DurationError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // A number alone is one of seconds.
+        // A plain number is in seconds.
         match text.parse() {
             Ok(seconds) => Ok(Self(Duration::from_secs(seconds))),
             Err(_) => humantime::parse_duration(text).map(Self),

@@ -31,7 +31,6 @@ const MESSAGES: usize = 10;
 /// How the server misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It does not.
     None,
     /// Every subscriber misses the event with this seq.
     Drop(u64),
@@ -43,7 +42,6 @@ pub enum Fault {
     Alter(u64),
     /// This event is acknowledged and delivered, but not kept.
     Lose(u64),
-    /// Every op is refused.
     RateLimit,
     /// This op is refused the first time.
     RefuseOnce(u64),
@@ -115,12 +113,10 @@ impl Fake {
         Self { address }
     }
 
-    /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The URL to test against.
     pub fn url(&self) -> String {
         format!("ws://{}/ws", self.address)
     }

@@ -9,7 +9,6 @@ use serde::Deserialize;
 pub enum Seen {
     /// An `event`: its seq, and the `t` of its body.
     Event {
-        /// Its place in the log.
         seq: u64,
         /// When its sender meant to send it, on the board's clock.
         t: Option<u64>,
@@ -37,7 +36,6 @@ pub struct Glimpse {
 }
 
 impl Glimpse {
-    /// For a connection that speaks `codec`.
     pub fn new(codec: CodecKind) -> Self {
         Self { codec, seq: 0, t: 0 }
     }

@@ -1,8 +1,10 @@
 //! Loads a Greenroom server, measures it, and checks that it keeps its promises.
 //!
-//! The data's way: `cli` and `suite` choose a `scenario`, which opens a `run`; its `peer`s speak
-//! through `client`, and count in `stats`; `report` tells. `drill` and `replay` write down a
-//! `history`, which its checker judges.
+//! In the order of the data: `cli` chooses a `scenario`, which opens a `run`. Its `peer`s speak
+//! through `client` and count in `stats`, and `report` prints the result. `drill` and `replay` record
+//! a `history`, which its checker judges.
+
+#![expect(missing_docs, reason = "only the lab uses the library, and many names say enough")]
 
 use std::process::ExitCode;
 
@@ -31,8 +33,8 @@ pub mod server;
 pub mod server_use;
 pub mod stats;
 
-/// Runs a program's work, which tells whether all promises were kept. The exit code is 0 if so, 1 if
-/// not, and 2 if the run could not be made.
+/// Runs a program's work, which returns whether all promises were kept. The exit code is 0 if they
+/// were, 1 if not, and 2 if the run could not be made.
 pub fn main_of(work: impl FnOnce() -> Result<bool>) -> ExitCode {
     // Each connection needs a file; the default limit is often 1024.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {

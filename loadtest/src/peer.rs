@@ -29,7 +29,6 @@ const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 
 /// One connection under load.
 pub struct Peer {
-    /// The connection.
     pub conn: Conn,
     ear: Ear,
 }
@@ -43,13 +42,9 @@ struct Ear {
     stamps: Vec<u64>,
 }
 
-/// What a peer sends.
 pub struct Plan {
-    /// The messages.
     pub payload: Payload,
-    /// When.
     pub pace: Pace,
-    /// The most unanswered requests.
     pub in_flight: usize,
 }
 

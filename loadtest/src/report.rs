@@ -1,4 +1,4 @@
-//! What a run found out, and how it is told: a table, JSON, a page.
+//! The results of a run, as a table, as JSON and as a page.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,23 +23,18 @@ mod table;
 /// The report of one scenario; its JSON form is stable.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
-    /// The scenario's name.
     pub scenario: String,
-    /// This harness' version.
     pub version: &'static str,
     /// When the run began, RFC 3339.
     pub started_at: String,
     /// The harness' machine.
     pub machine: Machine,
-    /// The scenario's arguments.
     pub parameters: Value,
     /// How long the window of measurement was, in seconds.
     pub window_s: f64,
     /// The figures, each with its unit in its name.
     pub figures: Figures,
-    /// Latencies by lane.
     pub latencies: BTreeMap<String, Summary>,
-    /// The run over time.
     pub series: Vec<Sample>,
     /// What the server spent in the window.
     pub server: Option<ServerUse>,
@@ -51,7 +46,7 @@ pub struct Report {
     pub graphs: Vec<plot::Plot>,
     /// Errors by name: the server's codes, close codes, and failures of connections.
     pub errors: BTreeMap<String, u64>,
-    /// Promises that were not kept, in words; with any, the exit code is 1.
+    /// Broken promises, in words; with any, the exit code is 1.
     pub violations: Vec<String>,
 }
 
@@ -60,19 +55,16 @@ pub struct Report {
 pub struct Figures(pub Vec<(&'static str, f64)>);
 
 impl Figures {
-    /// Adds one.
     pub fn add(&mut self, name: &'static str, value: f64) {
         self.0.push((name, value));
     }
 
-    /// Adds one where it is known.
     pub fn add_known(&mut self, name: &'static str, value: Option<f64>) {
         if let Some(value) = value.filter(|v| v.is_finite()) {
             self.add(name, value);
         }
     }
 
-    /// One by its name.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.0.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
     }
@@ -97,7 +89,7 @@ struct Parameters<'a, A> {
 }
 
 impl Report {
-    /// A report with nothing in it but what was run, where and when.
+    /// A report with only what was run, where and when.
     pub fn empty(scenario: &str, started: SystemTime, args: &impl Serialize) -> Result<Self> {
         Ok(Self {
             scenario: scenario.to_owned(),
@@ -109,7 +101,7 @@ impl Report {
         })
     }
 
-    /// A report of `run`, with all that its board and its window tell.
+    /// A report of `run` with the figures of its board and its window.
     pub fn new(run: &Run, args: &impl Serialize, window: Window) -> Result<Self> {
         let (board, seconds) = (&run.board, window.seconds.max(1e-9));
         let parameters = Parameters { common: &run.common, args };
@@ -141,14 +133,14 @@ impl Report {
         Ok(report)
     }
 
-    /// Notes what went wrong: the first ten in words, the others by their number.
+    /// Adds failures: the first ten in words, and the number of the others.
     pub fn fail(&mut self, failures: impl IntoIterator<Item = String>) {
         let mut failures = failures.into_iter();
         self.violations.extend(failures.by_ref().take(10));
         self.expect_none(failures.count() as u64, "more failures");
     }
 
-    /// Notes a promise that was not kept, if `count` is not zero.
+    /// Adds a broken promise if `count` is not zero.
     pub fn expect_none(&mut self, count: u64, what: &str) {
         if count > 0 {
             self.violations.push(format!("{count} {what}"));
@@ -175,7 +167,6 @@ pub fn deliver(reports: &[Report], output: &Output) -> Result<()> {
     Ok(())
 }
 
-/// Writes a file.
 pub fn write(path: &Path, content: String) -> Result<()> {
     std::fs::write(path, content).with_context(|| format!("`{}` cannot be written", path.display()))
 }

@@ -19,24 +19,19 @@ use crate::stats::{Board, Lane, Sample, series};
 
 /// How many connections are being opened at the same time, unless a scenario says otherwise.
 pub const OPENING: usize = 64;
-/// How often a busy server is asked to let a connection in.
+/// How often a connection is tried if the server is busy.
 const OPEN_TRIES: usize = 60;
 
-/// All that a scenario works with.
+/// What a scenario works with.
 pub struct Run {
-    /// The arguments.
     pub common: Common,
-    /// The server.
     pub target: Arc<Target>,
     /// Where everything is counted.
     pub board: Arc<Board>,
     /// Where the server's costs are read.
     pub source: Source,
-    /// The live line.
     pub progress: Progress,
-    /// When it began.
     pub started: SystemTime,
-    /// The scenario's name.
     pub scenario: &'static str,
     name: String,
 }
@@ -44,11 +39,9 @@ pub struct Run {
 /// What was measured in a window.
 #[derive(Default)]
 pub struct Window {
-    /// How long it was, in seconds.
     pub seconds: f64,
     /// What the server spent in it.
     pub server: ServerUse,
-    /// It over time.
     pub series: Vec<Sample>,
 }
 
@@ -64,7 +57,7 @@ impl Run {
         let source = Source { metrics: common.metrics.clone(), pid: common.pid };
         source.snapshot().await?;
         let started = SystemTime::now();
-        // Seconds and a little chance: two runs on one server do not meet.
+        // Seconds and a random part, so that two runs on one server have different names.
         let unique = || {
             let seconds = started.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
             format!("{seconds:x}{:03x}", fastrand::u16(..4096))
@@ -81,14 +74,13 @@ impl Run {
         })
     }
 
-    /// An entity of this run.
     pub fn entity(&self, kind: &str, name: impl std::fmt::Display) -> Result<EntityId> {
         let id = format!("{kind}:lt-{}-{name}", self.name);
         EntityId::parse(&id).with_context(|| format!("`{id}` is not a valid entity id"))
     }
 
-    /// Opens `count` connections, `at_once` at a time; `who` tells each one's user and
-    /// subscriptions.
+    /// Opens `count` connections, `at_once` at a time; `who` returns each one's user
+    /// and subscriptions.
     pub async fn open(
         &self,
         count: usize,
@@ -109,9 +101,9 @@ impl Run {
         Ok(opened)
     }
 
-    /// Opens one connection; a server that is busy, or limits how many may come at a time, is asked
-    /// again when it says so. For connections whose opening is not what is measured; what was
-    /// refused is counted all the same.
+    /// Opens one connection, and tries again when the server asks for that because it is busy or
+    /// limits new connections. For connections whose opening is not measured; refusals are still
+    /// counted.
     pub async fn open_patiently(
         &self,
         index: usize,
@@ -183,9 +175,7 @@ impl Run {
 pub struct Opened {
     /// Which one of those opened together.
     pub index: usize,
-    /// The connection.
     pub conn: Conn,
-    /// What its subscriptions answered, in order.
     pub subscribed: Vec<Subscribed>,
 }
 
@@ -200,13 +190,13 @@ pub fn subscribe(entity: &EntityId) -> Subscribe {
     }
 }
 
-/// An op; with a number it happens once, however often it is sent.
+/// An op; one with a number is executed once, however often it is sent.
 pub fn send(entity: &EntityId, r#type: &str, body: RawJson, n: Option<u64>) -> Call {
     let (entity, r#type) = (entity.clone(), r#type.to_owned());
     Call::Send(Send { entity, r#type, body, n, first_sent: None, if_seq: None, tag: None })
 }
 
-/// Waits until `have` is what is wanted, or has not changed for some time.
+/// Waits until `have` reaches `wanted`, or has not changed for `quiet`.
 pub async fn settle(have: impl Fn() -> u64, wanted: u64, quiet: Duration) {
     let (mut last, mut since) = (have(), Instant::now());
     while last < wanted && since.elapsed() < quiet {

@@ -1,4 +1,4 @@
-//! What is run against a server: one scenario a file, and how each of them is run.
+//! The scenarios, one in each file, and how they are run.
 
 use std::future::Future;
 
@@ -21,16 +21,15 @@ mod tests;
 
 /// A scenario: its own arguments, and what it does with them.
 pub trait Scenario: clap::Args + Serialize {
-    /// Its name in reports.
     const NAME: &'static str;
 
     /// Whether it starts the server of `--server` itself.
     const STARTS_SERVERS: bool = false;
 
-    /// Runs it. A promise that was not kept is in the report, and not an error.
+    /// Runs it. Broken promises are in the report; an error means that the run could not be made.
     fn run(self, run: Run) -> impl Future<Output = Result<Report>>;
 
-    /// Sets what its own server needs besides what every server gets.
+    /// Adds to the setup of its own server.
     fn prepare(&mut self, _common: &mut Common, _setup: &mut Setup) -> Result<()> {
         Ok(())
     }
@@ -50,7 +49,7 @@ pub struct With<S: Scenario> {
 }
 
 impl<S: Scenario> With<S> {
-    /// Runs the scenario and delivers its report; tells whether the server kept its promises.
+    /// Runs the scenario and delivers its report; returns whether the server kept its promises.
     pub fn execute(self) -> Result<bool> {
         let output = self.common.output.clone();
         let report = self.perform()?;
@@ -58,7 +57,7 @@ impl<S: Scenario> With<S> {
         Ok(report.violations.is_empty())
     }
 
-    /// Runs the scenario, on a server of its own where one is to be started.
+    /// Runs the scenario, on a server of its own if `--server` names one.
     pub fn perform(mut self) -> Result<Report> {
         if let Some(cpus) = &self.common.client_cpus {
             server::pin_this_process(cpus)?;

@@ -15,16 +15,16 @@ use crate::server_use;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long it may take to stop when asked to.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
-/// So often that a start of a fifth of a second is told to a few percent.
+/// Often enough to time a start of a fifth of a second to a few percent.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Where free ports are looked for: below those that systems hand to outgoing connections. A client
-/// that dials a port of those while nobody listens there may be given the very port, and then holds
-/// it against the server that comes back.
+/// Free ports are chosen from this range, below those that systems use for outgoing connections. A
+/// client that dials a port of those while nothing listens there may get the same port for its own
+/// end, and then the server cannot bind it when it comes back.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 const PORT_TRIES: usize = 100;
 
-/// Limits so high that they are not what is measured, and room for slow readers to catch up from.
-/// `--server-env` may say otherwise.
+/// Limits so high that they are not what is measured, and a long history for slow readers to catch
+/// up from. `--server-env` overrides them.
 const ENVIRONMENT: [(&str, &str); 24] = [
     ("GREENROOM_LIMITS__REQUESTS_PER_SECOND", "1000000"),
     ("GREENROOM_LIMITS__REQUESTS_BURST", "1000000"),
@@ -74,7 +74,7 @@ pub struct ServerArgs {
     pub server_cpus: Option<String>,
 }
 
-/// How servers are started; two servers of one setup have the same data, one after the other.
+/// How servers are started; servers of one setup use the same data, one after the other.
 pub struct Setup {
     binary: PathBuf,
     args: ServerArgs,
@@ -84,7 +84,6 @@ pub struct Setup {
     limits_count: bool,
 }
 
-/// The addresses of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     listen: SocketAddr,
@@ -116,7 +115,6 @@ impl Setup {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
-    /// The directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -202,7 +200,6 @@ impl Server {
         self.place.listen
     }
 
-    /// Its metrics.
     pub fn metrics(&self) -> String {
         format!("http://{}/metrics", self.place.metrics)
     }
@@ -212,17 +209,16 @@ impl Server {
         self.child.id()
     }
 
-    /// Its addresses, for the next one.
     pub fn place(&self) -> Place {
         self.place
     }
 
-    /// How it ended, if it did so by itself.
+    /// Its exit status if it has ended by itself.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().context("the state of the server's process is not known")
     }
 
-    /// Asks it to stop, and waits.
+    /// Sends SIGTERM and waits for a clean exit.
     pub fn stop(mut self) -> Result<()> {
         let asked = Command::new("kill")
             .args(["-TERM", &self.pid().to_string()])
@@ -242,7 +238,7 @@ impl Server {
         bail!("the server did not stop within {} s", STOPS_WITHIN.as_secs())
     }
 
-    /// Kills it as a crash would: no goodbye, nothing written.
+    /// Sends SIGKILL, which is like a crash: it says no goodbye and writes nothing.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill().context("the server is gone already")?;
         self.child.wait()?;
@@ -269,7 +265,7 @@ pub fn pin_this_process(cpus: &str) -> Result<()> {
     Ok(())
 }
 
-/// Lets a moment pass between two looks at something.
+/// Waits a moment before something is checked again.
 #[expect(
     clippy::disallowed_methods,
     reason = "its callers have nothing to do until the server has changed, and a thread of their own"

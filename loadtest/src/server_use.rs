@@ -11,7 +11,6 @@ use crate::scrape::Scrape;
 /// Where to look. With neither, costs are left out of the report.
 #[derive(Debug, Clone, Default)]
 pub struct Source {
-    /// The server's `/metrics`.
     pub metrics: Option<String>,
     /// The server's process, if it runs on this machine. Its CPU time is finer than that in the
     /// metrics.
@@ -23,19 +22,15 @@ pub struct Source {
 pub struct Snapshot {
     /// CPU seconds since the server started.
     pub cpu_s: Option<f64>,
-    /// Resident memory in bytes.
     pub rss_bytes: Option<f64>,
     scrape: Scrape,
 }
 
-/// What lies between two snapshots.
+/// The difference between two snapshots.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ServerUse {
-    /// CPU seconds spent.
     pub cpu_s: Option<f64>,
-    /// Resident memory before, in bytes.
     pub rss_before_bytes: Option<f64>,
-    /// Resident memory after, in bytes.
     pub rss_after_bytes: Option<f64>,
     /// The server's own metrics that changed, and by how much.
     pub metrics: BTreeMap<String, f64>,
@@ -79,7 +74,7 @@ impl Snapshot {
         self.scrape.sum(name)
     }
 
-    /// What was spent from `self` to `after`.
+    /// The costs from `self` to `after`.
     pub fn until(&self, after: &Self) -> ServerUse {
         ServerUse {
             cpu_s: self.cpu_s.zip(after.cpu_s).map(|(before, after)| after - before),

@@ -6,10 +6,8 @@ use std::time::Duration;
 use greenroom_protocol::WireError;
 use greenroom_protocol::codec::BadMessage;
 
-/// What went wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// There was no TCP connection.
     #[error("no TCP connection: {0}")]
     Tcp(io::Error),
     /// The server answered the upgrade with this status, and said when to come again.
@@ -18,7 +16,6 @@ pub enum Failure {
     /// The connection was closed, with this code if there was one.
     #[error("the server closed the connection, code {0:?}")]
     Closed(Option<u16>),
-    /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(io::Error),
     /// The server answered with an error.

@@ -1,14 +1,11 @@
-//! WebSocket frames, as a client that is in a hurry sees them.
+//! WebSocket frames, without anything that a fast client does not need.
 
-/// Text.
 pub const TEXT: u8 = 1;
-/// Bytes.
 pub const BINARY: u8 = 2;
-/// The end, told.
+/// A close.
 pub const CLOSE: u8 = 8;
 /// To be answered with a pong.
 pub const PING: u8 = 9;
-/// The answer to a ping.
 pub const PONG: u8 = 10;
 
 /// One frame from a server, which does not mask.
@@ -16,7 +13,6 @@ pub const PONG: u8 = 10;
 pub struct Frame<'a> {
     /// What it is; 0 continues the frame before.
     pub opcode: u8,
-    /// What it carries.
     pub payload: &'a [u8],
     /// Its length with its header.
     pub length: usize,
@@ -34,8 +30,8 @@ pub fn first(input: &[u8]) -> Option<Frame<'_>> {
     Some(Frame { opcode, payload: input.get(at..whole)?, length: whole })
 }
 
-/// Appends a client's frame. Its mask is zero, so that it costs neither side anything: whoever
-/// unmasks, finds what was there.
+/// Appends a client's frame. Its mask is zero, so masking costs nothing and unmasking changes
+/// nothing.
 pub fn push(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
     out.push(0x80 | opcode);
     match payload.len() {

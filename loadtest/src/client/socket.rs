@@ -1,5 +1,5 @@
-//! WebSocket over TCP, as a client that is in a hurry needs it: it reads in large pieces and steps
-//! from frame header to frame header.
+//! WebSocket over TCP for a fast client: it reads large pieces and steps from frame header to frame
+//! header.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{Failure, frame};
 
-/// One read takes at most so much.
+/// The most that one read takes.
 const BUFFER: usize = 256 * 1024;
 /// The largest message that is read.
 const LARGEST: usize = 64 * 1024 * 1024;
@@ -26,7 +26,6 @@ thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER].into());
 }
 
-/// A connection that broke.
 pub fn broken(error: io::Error) -> Failure {
     Failure::Broken(error)
 }
@@ -74,7 +73,7 @@ async fn ask(
     Ok(rest.split_off(end))
 }
 
-/// The server's answer where it is no upgrade: its status, and when to come again.
+/// The failure for an answer that is not an upgrade: its status, and when to try again.
 fn refusal(head: &str) -> Failure {
     let mut lines = head.lines();
     let status = lines.next().unwrap_or_default();

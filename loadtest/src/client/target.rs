@@ -63,14 +63,11 @@ impl Tokens {
     }
 }
 
-/// A server, and how to talk to it.
 pub struct Target {
     host: String,
     path: String,
     addresses: Vec<SocketAddr>,
-    /// The codec to ask for.
     pub codec: CodecKind,
-    /// The identities to present.
     pub tokens: Tokens,
     /// How long TCP, handshake and `connect` may take together.
     pub connect_within: Duration,
@@ -102,18 +99,16 @@ impl Target {
         })
     }
 
-    /// The host, as requests name it.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The path to ask for.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Connection number `n` of many, so many that one address of this machine has not enough ports
-    /// for all.
+    /// Opens connection number `n` of many: one source address of this machine does not have
+    /// enough ports for all.
     pub async fn dial(&self, n: usize) -> std::io::Result<TcpStream> {
         let mut last = std::io::ErrorKind::AddrNotAvailable.into();
         for address in &self.addresses {
@@ -137,8 +132,8 @@ impl Target {
     }
 }
 
-/// Where connection number `n` comes from, if not from where the system says. All of 127.0.0.0/8 is
-/// this machine, on Linux.
+/// The source address of connection number `n`, if the system's choice will not do. On Linux all of
+/// 127.0.0.0/8 is this machine.
 fn source(to: IpAddr, n: usize) -> Option<SocketAddr> {
     let beyond = u8::try_from(n / EACH_ADDRESS)
         .ok()

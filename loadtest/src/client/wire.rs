@@ -48,7 +48,6 @@ impl Wire {
         })
     }
 
-    /// The codec in use.
     pub fn codec(&self) -> CodecKind {
         self.codec
     }

@@ -28,9 +28,7 @@ pub trait Tried {
 /// What one rate led to.
 #[derive(Debug, Clone)]
 pub struct Trial {
-    /// Messages a second, over all rooms.
     pub rate: f64,
-    /// The window, in seconds.
     pub window_s: f64,
     /// What the messages that were due in the window should lead to, of what counts.
     pub wanted: u64,
@@ -46,7 +44,6 @@ pub struct Trial {
     pub errors: BTreeMap<String, u64>,
 }
 
-/// How to search.
 #[derive(Debug, Clone, Copy)]
 pub struct Search {
     /// The first rate, in messages a second.
@@ -54,15 +51,12 @@ pub struct Search {
     /// The search ends when the lowest rate that is too high is at most so many times the highest
     /// that holds; above 1.
     pub precision: f64,
-    /// Before each trial's window.
     pub warmup: Duration,
-    /// Each trial's window.
     pub window: Duration,
     /// The budget: 99 in a hundred come within it.
     pub p99: Duration,
 }
 
-/// What was found.
 #[derive(Debug, Default)]
 pub struct Found {
     /// The trial of the highest rate that held.
@@ -72,7 +66,6 @@ pub struct Found {
 }
 
 impl Trial {
-    /// Whether the rate held.
     fn holds(&self, p99: Duration) -> bool {
         // Where nothing was due, nothing is known.
         self.wanted > 0

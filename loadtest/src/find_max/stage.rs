@@ -22,7 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How many of what.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
-    /// Rooms.
     pub rooms: usize,
     /// Subscribers of each room.
     pub members: usize,
@@ -30,7 +29,6 @@ pub struct Shape {
     pub senders: usize,
     /// What they publish.
     pub what: What,
-    /// Size of a message's body.
     pub bytes: usize,
     /// Unanswered ops of each sender; signals are not answered.
     pub in_flight: usize,

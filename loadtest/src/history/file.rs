@@ -2,7 +2,7 @@
 //! is one [`Entry`].
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -13,8 +13,6 @@ use super::entry::{Entry, History};
 
 /// The form of the files that this program writes and reads.
 const FORM: u32 = 1;
-/// The longest line that is read. A page of 1000 events has less than 100 kB.
-const MAX_LINE: u64 = 16 << 20;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,35 +59,23 @@ pub fn read(path: &Path) -> Result<History> {
     parse(BufReader::new(file)).with_context(|| format!("`{}` is not a history", path.display()))
 }
 
-fn parse(mut input: impl BufRead) -> Result<History> {
-    let mut line = String::new();
-    if !next(&mut input, &mut line)? {
-        bail!("it is empty");
-    }
-    let Head { greenroom_history, entities } = serde_json::from_str(&line).context("line 1")?;
+fn parse(input: impl BufRead) -> Result<History> {
+    let mut lines = input.lines();
+    let head = lines.next().context("it is empty")??;
+    let Head { greenroom_history, entities } = serde_json::from_str(&head).context("line 1")?;
     if greenroom_history != FORM {
         bail!("it has form {greenroom_history}, and this program reads form {FORM}");
     }
-    let (mut entries, mut number) = (Vec::new(), 1_u64);
-    while next(&mut input, &mut line)? {
-        number += 1;
-        let entry: Entry = serde_json::from_str(&line).with_context(|| format!("line {number}"))?;
+    let mut entries = Vec::new();
+    for (line, number) in lines.zip(2..) {
+        let entry: Entry =
+            serde_json::from_str(&line?).with_context(|| format!("line {number}"))?;
         if entry.entity as usize >= entities.len() {
             bail!("line {number}: there is no entity {}", entry.entity);
         }
         entries.push(entry);
     }
     Ok(History { entities, entries })
-}
-
-/// Reads the next line; false at the end.
-fn next(input: &mut impl BufRead, line: &mut String) -> Result<bool> {
-    line.clear();
-    let length = input.by_ref().take(MAX_LINE).read_line(line)?;
-    if length as u64 == MAX_LINE && !line.ends_with('\n') {
-        bail!("a line is longer than {MAX_LINE} bytes");
-    }
-    Ok(length > 0)
 }
 
 #[cfg(test)]

@@ -7,14 +7,7 @@ pub enum Pace {
     Closed,
     /// At a rate, however long answers take: what could not be sent in time is late, and counts as
     /// late.
-    Open {
-        /// When the first message is due.
-        start_us: f64,
-        /// The time between two messages.
-        every_us: f64,
-        /// How many were taken.
-        taken: u64,
-    },
+    Open { start_us: f64, every_us: f64, taken: u64 },
 }
 
 impl Pace {

@@ -7,11 +7,8 @@ use crate::run::send;
 /// The kinds of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
-    /// A volatile signal.
     Signal,
-    /// A durable post to a room.
     Post,
-    /// A durable increment of a document's number.
     Increment,
 }
 

@@ -19,14 +19,12 @@ pub struct Pending {
 pub struct Asked {
     /// When it was meant to be sent, in microseconds of the board.
     pub intended: u64,
-    /// Whose turn it was.
     pub turn: usize,
 }
 
 /// What an answer comes to.
 #[derive(Debug)]
 pub enum Answered {
-    /// The request was done.
     Done(Asked),
     /// It was refused; which one is not known where the server could not tell.
     Refused(Option<Asked>, WireError),
@@ -35,7 +33,6 @@ pub enum Answered {
 }
 
 impl Pending {
-    /// How many wait.
     pub fn count(&self) -> usize {
         self.count
     }

@@ -15,7 +15,6 @@ pub struct Senders {
 
 /// What became of one of them.
 pub struct Sent {
-    /// Its number.
     pub index: usize,
     /// Ops that were acknowledged, for each of the payload's entities.
     pub acked: Vec<u64>,

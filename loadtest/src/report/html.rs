@@ -19,7 +19,6 @@ td:first-child,th:first-child{text-align:left;padding-left:0}th{color:var(--soft
 svg{width:100%;max-width:44rem;height:auto}
 ";
 
-/// The page.
 pub fn page(reports: &[Report]) -> String {
     let mut out = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\

@@ -19,26 +19,20 @@ svg path,svg polyline{fill:none;stroke-width:1.6}svg .g{stroke:var(--edge);strok
 .l0{stroke:var(--l0)}.l1{stroke:var(--l1)}.l2{stroke:var(--l2)}.l3{stroke:var(--l3)}.l4{stroke:var(--l4)}.l5{stroke:var(--l5)}
 ";
 
-/// Lines in one plot.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plot {
     /// What it shows, with the unit.
     pub title: String,
-    /// What the x axis shows.
     pub x_title: String,
-    /// How the x axis runs.
     #[serde(skip)]
     pub x: Scale,
-    /// How the y axis runs.
     pub scale: Scale,
-    /// The lines.
     pub lines: Vec<Line>,
 }
 
 /// One line of a plot.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Line {
-    /// Its name, for the legend.
     pub name: String,
     /// Its points; x ascending.
     pub points: Vec<(f64, f64)>,
@@ -56,9 +50,7 @@ pub enum Scale {
     Nines,
 }
 
-/// How wide a plot is.
 pub const WIDTH: f64 = 560.0;
-/// How high a plot is.
 pub const HEIGHT: f64 = 256.0;
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 24.0;
@@ -184,7 +176,6 @@ fn short(value: f64) -> String {
     format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// Text as HTML.
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

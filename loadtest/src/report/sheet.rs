@@ -8,24 +8,19 @@ use super::Report;
 use super::plot::{Line, Plot, Scale, escape};
 use crate::stats::Summary;
 
-/// A table.
 #[derive(Debug, Clone, Serialize)]
 pub struct Sheet {
-    /// What it shows.
     pub title: String,
     /// The columns' names, each with its unit; the first column holds the rows' names and has none
     /// here.
     pub columns: Vec<String>,
-    /// The rows.
     pub rows: Vec<Row>,
 }
 
 /// One row; a figure that does not exist is `None`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
-    /// What it is about.
     pub name: String,
-    /// One figure a column.
     pub figures: Vec<Option<f64>>,
 }
 

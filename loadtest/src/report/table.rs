@@ -3,7 +3,6 @@
 use super::Report;
 use super::sheet::{Sheet, number};
 
-/// The report as text.
 pub fn render(report: &Report) -> String {
     let mut out = String::new();
     let mut line = |text: String| {

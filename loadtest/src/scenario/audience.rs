@@ -16,8 +16,8 @@ use crate::report::Report;
 use crate::run::{Opened, Run, settle};
 use crate::stats::Lane;
 
-/// After so long without any delivery, what is missing is missing. The tests' server, in the same
-/// process, has nothing on the way.
+/// After this time without a delivery, what is missing counts as lost. The tests' server runs in the
+/// same process, so nothing is on its way for long.
 const PATIENCE: Duration = if cfg!(any(test, feature = "fake")) {
     Duration::from_millis(200)
 } else {
@@ -40,7 +40,7 @@ impl Audience {
         Peer::new(opened.conn, run.board.clone(), Some(check))
     }
 
-    /// Lets a peer's work go on until this is dropped.
+    /// Runs a peer's work until this is dropped.
     pub fn spawn(&mut self, work: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(work);
     }
@@ -57,7 +57,7 @@ impl Audience {
         positions().min().zip(positions().max())
     }
 
-    /// Lets connections do nothing but listen.
+    /// Has connections only listen.
     pub fn listen(&mut self, run: &Run, opened: Vec<Opened>) {
         for opened in opened {
             let peer = self.seat(run, opened);

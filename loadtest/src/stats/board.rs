@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use super::{Latencies, Summary};
 
-/// What is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
     /// From the moment that a message was meant to be sent until a subscriber has it.
@@ -29,7 +28,6 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Delivery,
         Self::Ack,
@@ -41,7 +39,6 @@ impl Lane {
         Self::Hot,
     ];
 
-    /// Its name in reports.
     pub fn name(self) -> String {
         format!("{self:?}").to_lowercase()
     }
@@ -93,12 +90,10 @@ impl Board {
         self.epoch + std::time::Duration::from_micros(us)
     }
 
-    /// Opens the window now.
     pub fn open(&self) {
         self.start_us.store(self.now_us(), Relaxed);
     }
 
-    /// Closes the window now.
     pub fn close(&self) {
         self.end_us.store(self.now_us(), Relaxed);
     }
@@ -152,12 +147,10 @@ impl Board {
         self.tracks[lane as usize].ever.load(Relaxed)
     }
 
-    /// How many arrived in the window.
     pub fn in_window(&self, lane: Lane) -> u64 {
         self.tracks[lane as usize].in_window.load(Relaxed)
     }
 
-    /// The latencies of one lane.
     pub fn summary(&self, lane: Lane) -> Summary {
         self.tracks[lane as usize].latency.summary()
     }
@@ -172,23 +165,19 @@ impl Board {
         self.tracks[lane as usize].latency.lap()
     }
 
-    /// Notes that a message went out.
     pub fn sent(&self) {
         self.sent.fetch_add(1, Relaxed);
     }
 
-    /// How many messages went out since the board was made.
     pub fn sent_ever(&self) -> u64 {
         self.sent.load(Relaxed)
     }
 
-    /// Counts an error under its stable name.
     pub fn error(&self, code: &str) {
         let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         *errors.entry(code.to_owned()).or_default() += 1;
     }
 
-    /// The errors so far, by name.
     pub fn errors(&self) -> BTreeMap<String, u64> {
         self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,14 +1,14 @@
 //! Latencies: HDR histograms in microseconds.
 //!
 //! `hdrhistogram`'s own recorders are not used: each holds a histogram of its own, which is too much
-//! for ten thousand connections, and a refresh waits for every recorder that records nothing.
+//! for ten thousand connections, and a refresh waits for every idle recorder.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// The longest latency that is told apart: ten minutes. Longer ones count as this.
+/// The longest latency: ten minutes. Longer ones count as this.
 const MAX_US: u64 = 600_000_000;
 
 /// Points of the curve in a summary, as percentiles.
@@ -32,7 +32,6 @@ struct Histograms {
 }
 
 impl Latencies {
-    /// Adds some.
     pub fn record(&self, all_us: impl IntoIterator<Item = u64>) {
         let mut histograms = self.lock();
         all_us.into_iter().for_each(|us| histograms.interval.saturating_record(us.max(1)));
@@ -59,7 +58,6 @@ impl Latencies {
         Summary::of(&histograms.total)
     }
 
-    /// Forgets everything.
     pub fn reset(&self) {
         let mut histograms = self.lock();
         let Histograms { interval, lap, total } = &mut *histograms;
@@ -95,26 +93,18 @@ impl Histograms {
 /// A histogram in a few numbers, all in microseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Summary {
-    /// How many were measured.
     pub count: u64,
-    /// The mean.
     pub mean_us: f64,
-    /// The median.
     pub p50_us: u64,
-    /// Nine in ten are at most this.
     pub p90_us: u64,
-    /// 99 in a hundred are at most this.
     pub p99_us: u64,
-    /// 999 in a thousand are at most this.
     pub p999_us: u64,
-    /// The longest.
     pub max_us: u64,
     /// `[percentile, microseconds]`, ascending, for plots.
     pub curve: Vec<(f64, u64)>,
 }
 
 impl Summary {
-    /// Sums `histogram` up.
     pub fn of(histogram: &Histogram<u64>) -> Self {
         if histogram.is_empty() {
             return Self::default();

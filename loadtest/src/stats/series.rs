@@ -12,15 +12,11 @@ use super::{Board, Lane};
 pub struct Sample {
     /// Where it ends, in seconds since sampling began.
     pub at_s: f64,
-    /// Deliveries per second.
     pub deliveries_per_s: f64,
-    /// Answers per second.
     pub acks_per_s: f64,
-    /// Connections per second.
     pub connects_per_s: f64,
     /// Median latency of what the run is about, in microseconds; absent where nothing came.
     pub p50_us: Option<u64>,
-    /// Its 99th percentile.
     pub p99_us: Option<u64>,
 }
 
