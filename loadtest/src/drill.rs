@@ -86,7 +86,7 @@ pub struct Args {
     pub history: Option<PathBuf>,
 }
 
-/// What is left when all is over.
+/// What the clients leave behind at the end.
 #[derive(Default)]
 struct Aftermath {
     records: Vec<Record>,
@@ -100,6 +100,8 @@ impl Scenario for Args {
     const STARTS_SERVERS: bool = true;
 
     async fn run(self, run: Run) -> Result<Report> {
+        // The run against the server that the drill starts has a line of its own.
+        run.progress.done();
         drill(self, run.common).await
     }
 }
@@ -129,12 +131,13 @@ async fn drill(args: Args, common: Common) -> Result<Report> {
     let window = stage.run.measure(Lane::Ack, async {
         let crew = Crew::start(&stage);
         restarts.all(&stage, args.restarts, args.up_for.0).await;
-        // Without a server there is nobody to ask what became of all that.
+        // Without a server nobody can be asked for the outcome.
         if restarts.server().is_some() {
             aftermath = Some(crew.end(&stage).await);
         }
     });
     let window = Box::pin(window).await?;
+    stage.run.progress.done();
     restarts.end().await;
 
     let mut report = Report::new(&stage.run, &args, window)?;

@@ -99,6 +99,8 @@ impl Scenario for Args {
     const NAME: &'static str = "find-max";
 
     async fn run(self, run: Run) -> Result<Report> {
+        // Each stage has a run and a line of its own.
+        run.progress.done();
         let search = Search {
             start: self.from,
             precision: self.precision,

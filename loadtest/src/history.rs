@@ -1,18 +1,19 @@
 //! Histories of concurrent clients, and the checker that judges them.
 //!
-//! A history holds what every client of a run invoked, was answered, and was told, each with its
-//! moment on one clock, and in the end what the logs hold. All clients live in this process, so one
-//! monotonic clock gives all moments.
+//! A history holds what every client of a run invoked and received, each with its time on one clock,
+//! and what the logs hold at the end. All clients live in this process, so they share one monotonic
+//! clock.
 //!
-//! An entity is a list, and an op appends one element to it. What is proven of each entity alone is
-//! that it is linearizable: there is one order of ops (the log), every answer fits it, and it
-//! contradicts no real-time order between any two clients. Beyond that, every subscriber must have
-//! been told each event once and in order. What each finding means is in [`Kind`]; how this
-//! compares with other checkers is in `docs/testing.md`.
+//! An entity is a list, and an op appends one element to it. The checker proves that each entity is
+//! linearizable: there is one order of ops (the log), every answer fits it, and it contradicts no
+//! real-time order between any two clients. Also, every subscriber must have received each event
+//! once and in order. [`Kind`] explains each finding; `docs/testing.md` compares this with other
+//! checkers.
 //!
-//! The data's way: `entry` what is written down and `digest` what it is made of, `notes` who writes
-//! it, `reading` the logs in the end, `file` how it is kept, `check` who judges: `log` the end,
-//! `ops`, `reads`, `views` what clients had, `known` real time, `findings` what came out.
+//! In the order of the data: `entry` is one record and `digest` its contents, `notes` records them,
+//! `reading` reads the logs at the end, and `file` stores it all. `check` judges it: `log` is the
+//! log at the end, `ops`, `reads` and `views` are what clients sent and saw, `known` is real time,
+//! and `findings` the result.
 
 pub mod check;
 pub mod command;

@@ -18,7 +18,7 @@ pub enum Entry {
         from: String,
         to: String,
     },
-    /// A line that is nobody's: modes, topics, and whatever else does not parse.
+    /// A line of nobody: modes, topics, and everything else that does not parse.
     Notice,
 }
 
@@ -115,8 +115,7 @@ fn announcement(text: &str) -> Entry {
     }
 }
 
-/// Whether IRC allows this as a nick; what stands in its place in notices (`mode/#channel`) is
-/// none.
+/// Whether IRC allows this as a nick; `mode/#channel`, which notices have in its place, is not one.
 fn is_nick(nick: &str) -> bool {
     !nick.is_empty()
         && nick.bytes().all(|b| b.is_ascii_alphanumeric() || b"[]\\`_^{|}-".contains(&b))

@@ -1,7 +1,7 @@
-//! `replay`: IRC logs again, at another speed. Each nick is a session, each file a room; lines are
-//! durable posts in their original order. Everything that is said and heard is written down as a
-//! [`history`](crate::history), and judged as one: everybody must have seen every line that was said
-//! while they were there, once, in order.
+//! `replay`: replays IRC logs at another speed. Each nick is a session and each file a room; lines are
+//! durable posts in their original order. Everything that is sent and received is recorded as a
+//! [`history`](crate::history) and judged as one: every session must have received every line that
+//! was said while it was there, once and in order.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

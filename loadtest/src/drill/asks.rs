@@ -1,5 +1,5 @@
-//! What a client of a drill asks besides its ops: states and pages of the log, in turn, so that
-//! reads race with everybody's ops and restarts.
+//! The reads of a drill's clients: states and pages of the log, in turn, so that reads race with
+//! ops and restarts.
 
 use greenroom_protocol::results::{HistoryPage, State as Answer};
 use greenroom_protocol::{Call, EntityId, RawJson, Seq, params};

@@ -5,15 +5,16 @@ use std::time::Duration;
 const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Waits that double from attempt to attempt, with chance in them so that clients do not come all
-/// at once.
+/// Waits that double with each attempt, with a random part so that clients do not all return at
+/// once.
 #[derive(Debug, Default)]
 pub struct Backoff {
     failed: u32,
 }
 
 impl Backoff {
-    /// How long to wait, given the server's wish if it told one, and a chance from 0 to 1.
+    /// How long to wait, given the server's `reconnect_after_ms`, if any, and a random number from 0
+    /// to 1.
     pub fn next(&mut self, wish: Option<Duration>, chance: f64) -> Duration {
         let own = SHORTEST.saturating_mul(1 << self.failed.min(10)).min(LONGEST);
         self.failed += 1;

@@ -24,11 +24,10 @@ use crate::history::{Follow, Got, Moment, Name, Shape, State, What};
 use crate::run::{send, subscribe};
 use crate::stats::Lane;
 
-/// How long a connection may be silent while ops are unanswered; then it counts as lost.
+/// A connection that is silent for this long while ops are unanswered counts as lost.
 const SILENT_FOR: Duration = Duration::from_secs(30);
 
-/// Each client sends one in so many ops without a number, which it cannot repeat when its answer is
-/// lost.
+/// Each client sends one op of this many without a number, and cannot repeat it if its answer is lost.
 const ONCE_IN: u64 = 16;
 
 pub struct Member {
@@ -92,8 +91,7 @@ impl Member {
         }
     }
 
-    /// Lives until the drill is over, or until the server says something that no repeating helps
-    /// against.
+    /// Runs until the drill is over, or until the server says something that repeating cannot help.
     pub async fn run(mut self) -> Record {
         let mut backoff = Backoff::default();
         while !self.is_over() {
@@ -170,7 +168,7 @@ impl Member {
         self.record.notes.note(*target, What::Followed(Box::new(follow)));
     }
 
-    /// Lives on one connection; ends well when the drill is over.
+    /// Runs on one connection; returns `Ok` when the drill is over.
     async fn live(&mut self, conn: &mut Conn) -> Result<(), Failure> {
         let now = Instant::now();
         self.unanswered.values_mut().for_each(|op| op.lost(now));
@@ -337,15 +335,15 @@ impl Member {
         self.pause.heard(Instant::now(), !self.unanswered.is_empty());
     }
 
-    /// Waits no longer for what can be neither answered nor repeated.
+    /// Stops waiting for ops that can be neither answered nor repeated.
     fn forsake(&mut self) {
         let before = self.unanswered.len();
         self.unanswered.retain(|_, op| !op.is_forlorn());
         self.record.forlorn += (before - self.unanswered.len()) as u64;
     }
 
-    /// An op that was only not done now is sent again, under its number; whatever else is said of
-    /// it is final.
+    /// An op that was refused for the moment is sent again under its number; any other refusal is
+    /// final.
     fn refused(&mut self, n: u64, error: &WireError) {
         let Some(op) = self.unanswered.get_mut(&n) else { return };
         if op.refused(error.data.code) {

@@ -1,4 +1,4 @@
-//! How long a client heard nothing although it waited for something.
+//! How long a client received nothing while it waited for something.
 
 use std::time::Duration;
 

@@ -45,7 +45,7 @@ impl Pending {
         self.once && self.standing == Standing::InDoubt
     }
 
-    /// Takes a refusal; tells whether the op is surely not done.
+    /// Takes a refusal; returns whether the op was definitely not executed.
     pub fn refused(&mut self, code: ErrorCode) -> bool {
         self.id = None;
         let sure = self.standing == Standing::Sent && is_sure(code);

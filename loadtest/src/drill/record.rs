@@ -1,4 +1,4 @@
-//! What one client of a drill remembers.
+//! What one client of a drill records.
 
 use greenroom_protocol::RawJson;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::stage::Stage;
 use crate::history::{Effect, Notes};
 
-/// All that one client remembers.
+/// What one client records.
 pub struct Record {
     pub notes: Notes,
     /// Ops without a number whose answer was lost: nobody knows what became of them.

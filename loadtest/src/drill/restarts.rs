@@ -52,7 +52,7 @@ impl Restarts {
         self.all_served(stage, "at the start").await;
         for round in 1..=count {
             stage.run.progress.say(format!("restart {round} of {count}"));
-            // Chance, so that restarts find the server in all kinds of states.
+            // Random, so that restarts find the server in different states.
             sleep(up_for.mul_f64(0.5 + fastrand::f64())).await;
             if let Err(error) = self.once(round).await {
                 self.failures.push(format!("restart {round}: {error:#}"));
@@ -64,8 +64,8 @@ impl Restarts {
         sleep(up_for).await;
     }
 
-    /// Restarts it once. What only shows that it did not end well is noted; an error is that it did
-    /// not come back.
+    /// Restarts it once. A bad exit is only recorded; it is an error if the server does not come
+    /// back.
     async fn once(&mut self, round: u64) -> Result<()> {
         let mut server = self.server.take().context("there is no server")?;
         let (kill, place, began) = (self.kill, server.place(), Instant::now());
@@ -101,7 +101,7 @@ impl Restarts {
     }
 }
 
-/// Runs what waits for processes on a thread where nobody else does.
+/// Runs what waits for processes on a thread of its own.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {

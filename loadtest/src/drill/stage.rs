@@ -85,7 +85,7 @@ impl Stage {
         let goals: Vec<_> =
             self.acks.iter().map(|acks| acks.load(Ordering::Relaxed) + more).collect();
         loop {
-            // Made before the look, so that what comes after the look wakes it.
+            // Created before the check, so that anything after the check wakes it.
             let acked = self.acked.notified();
             if self
                 .acks

@@ -65,6 +65,7 @@ impl Stage {
             let plan = Plan { payload, pace: Pace::Closed, in_flight };
             senders.push((peer, plan));
         }
+        run.progress.done();
         Ok(Self { run, _audience: audience, senders, shape })
     }
 

@@ -1,5 +1,5 @@
-//! The checker. It takes n log n steps for n entries: everything is sorted once by its moment, and
-//! everything else is a look into sorted lists and hash tables.
+//! The checker. It takes n log n steps for n entries: everything is sorted once by time, and the rest
+//! is lookups in sorted lists and hash tables.
 
 use super::entry::{Entry, Event, History, Moment};
 use super::findings::{Findings, Kind, Tally};
@@ -49,8 +49,8 @@ fn judge_entity(
     views::judge(entries, &mut log, &knowledge, tally, findings);
 }
 
-/// Each acknowledged op is in the log once and where it was said to be, and every op is behind
-/// everything that had been known before it was sent.
+/// Each acknowledged op must be in the log once, at its acknowledged place, and every op must come
+/// after everything that was known before it was sent.
 fn judge_op(op: &Op, log: &Log, known: &Known, tally: &mut Tally, findings: &mut Findings) {
     let Op { name, client, invoked, outcome, .. } = op;
     let who = || format!("op {name} of client {client}");
@@ -87,7 +87,7 @@ fn judge_op(op: &Op, log: &Log, known: &Known, tally: &mut Tally, findings: &mut
     }
 }
 
-/// A client's moments go on, and nothing is answered before it is asked for.
+/// The times of a client must not go back, and no answer may come before its request.
 fn judge_moments(entries: &[Entry], findings: &mut Findings) {
     let mut last = std::collections::HashMap::<u32, Moment>::new();
     for entry in entries {

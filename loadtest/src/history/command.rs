@@ -10,7 +10,7 @@ use super::{History, Kind, Tally, check, file};
 use crate::common::Output;
 use crate::report::{self, Report};
 
-/// What went wrong that is told in words, besides the counts.
+/// How many findings a report describes in words, besides the counts.
 const MAX_TOLD: usize = 10;
 
 /// No server is needed.
@@ -24,7 +24,7 @@ pub struct Args {
     pub output: Output,
 }
 
-/// Runs it; tells whether every promise was kept.
+/// Runs it; returns whether every promise was kept.
 pub fn run(args: &Args) -> Result<bool> {
     let mut report = Report::empty("check", SystemTime::now(), args)?;
     let history = file::read(&args.file)?;

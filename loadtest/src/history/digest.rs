@@ -8,15 +8,15 @@ use std::fmt;
 use greenroom_protocol::RawJson;
 use serde::{Deserialize, Serialize};
 
-/// Stands for a content: two that are the same have the same name, and two that differ have not,
-/// but for chance. In files 16 hexadecimal digits, since many readers of JSON round large numbers.
+/// Identifies a content: equal contents have the same name, and different ones almost certainly do
+/// not. In files it has 16 hexadecimal digits, since many readers of JSON round large numbers.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
 #[serde(into = "String", try_from = "String")]
 pub struct Name(pub u64);
 
-/// A state as far as a history keeps it.
+/// What a history keeps of a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {

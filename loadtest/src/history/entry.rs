@@ -9,7 +9,7 @@ use super::digest::{Name, Shape, State};
 /// A moment: nanoseconds since the clock of the run began.
 pub type Moment = u64;
 
-/// All that the clients of a run have to tell.
+/// What the clients of a run recorded.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
     /// The entities, which entries name by their place here.
@@ -23,11 +23,10 @@ pub struct History {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// When: an invocation before anything of it was sent, everything else after all of it had
-    /// come.
+    /// The time: before anything was sent for an invocation, after everything had arrived for the
+    /// rest.
     pub t: Moment,
-    /// Whose it is. A client is a process in the words of other checkers: it goes on over losses of
-    /// its connection.
+    /// The client, which other checkers call a process: it survives the loss of its connection.
     pub client: u32,
     /// The entity, by its place in [`History::entities`].
     pub entity: u32,
@@ -54,7 +53,7 @@ pub enum What {
         seq: Seq,
         /// The server's time of it.
         at: u64,
-        /// Whether this is said to be a repeat's answer.
+        /// Whether the server said that this answers a repeat.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         duplicate: bool,
     },
@@ -71,8 +70,8 @@ pub enum What {
     Page(Box<Page>),
     /// A subscription begins, or goes on after a loss.
     Followed(Box<Follow>),
-    /// The subscription is over: no event is expected from here on. Without this a subscriber
-    /// should have been told everything in the end.
+    /// The subscription is over, and no more events are expected. Without this a subscriber must
+    /// have received everything at the end.
     Unfollowed,
     Told(Event),
     /// The subscription could not go on: a state takes the place of events.
@@ -97,11 +96,11 @@ pub enum Effect {
     Post,
     /// Adds so much to a counter of a document.
     Add(i64),
-    /// Something whose result is not foreseen: states are compared with each other only.
+    /// Something whose result is not known in advance: states are only compared with each other.
     Other,
 }
 
-/// An event as somebody was told it.
+/// An event as a client received it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
@@ -116,7 +115,7 @@ pub struct Event {
 #[serde(deny_unknown_fields)]
 pub struct Page {
     pub asked: Moment,
-    /// What it was to begin after; the last events of the log where that is left out.
+    /// The position to begin after; without one, the last events of the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Seq>,
     pub epoch: Epoch,
@@ -161,7 +160,7 @@ impl From<&results::Event> for Event {
 }
 
 impl Follow {
-    /// What a subscription to an entity of this shape answered, to who gave this position.
+    /// The answer of a subscription with this position to an entity of this shape.
     pub fn answered(
         asked: Moment,
         after: Option<Position>,

@@ -32,7 +32,7 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
-    /// Writes one more; handed over whole, so that nothing is missing if this process is killed.
+    /// Writes one more, in one piece, so that nothing is missing if this process is killed.
     pub fn entry(&mut self, entry: &Entry) -> Result<()> {
         self.line(entry)
     }

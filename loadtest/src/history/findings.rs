@@ -1,6 +1,6 @@
 //! What is wrong with a history.
 
-/// Examples of each kind that are told in words; the rest is only counted.
+/// How many findings of each kind are described in words; the rest is only counted.
 const TOLD_EACH: u64 = 3;
 
 macro_rules! kinds {
@@ -18,7 +18,7 @@ macro_rules! kinds {
                 match self { $(Self::$kind => $name,)* }
             }
 
-            /// What a report says behind the number of such findings.
+            /// What a report says after the number of such findings.
             pub const fn words(self) -> &'static str {
                 match self { $(Self::$kind => $words,)* }
             }
@@ -32,13 +32,13 @@ kinds! {
     Malformed = "malformed", "entries make no sense in this history";
     /// Nobody read the log in the end.
     Unread = "unread", "logs were not read in the end";
-    /// Something was said about a log with another epoch than the one that is there in the end.
+    /// An answer names an epoch other than that of the log at the end.
     AnotherLog = "another_log", "answers speak of another log";
     /// An acknowledged op is not in the log.
     Lost = "lost", "acknowledged ops are missing in the log";
     /// An op is in the log again.
     Doubled = "doubled", "ops were executed more than once";
-    /// An acknowledged op is in the log, and elsewhere than was said, or at another time.
+    /// An acknowledged op is in the log, but not at its acknowledged place or time.
     Misplaced = "misplaced", "acknowledged ops are elsewhere in the log";
     /// A refused op is in the log.
     RefusedDone = "refused_done", "refused ops were executed";
@@ -57,7 +57,7 @@ kinds! {
     WrongState = "wrong_state", "states are not what the log comes to";
     /// Somebody was shown more than the log holds in the end.
     Vanished = "vanished", "answers show what the log does not hold";
-    /// An event was told otherwise than the log has it.
+    /// A client received an event that differs from the log.
     Altered = "altered", "deliveries differ from the log";
     /// A page leaves events out, or begins or ends where it should not.
     TornPage = "torn_page", "pages are not what was asked for";
@@ -76,15 +76,15 @@ kinds! {
     Unasked = "unasked", "events for clients that do not follow";
 }
 
-/// What a history holds, apart from what is wrong with it.
+/// How much a history holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     pub ops: u64,
     pub acked: u64,
-    /// Acknowledgements that say to be a repeat's.
+    /// Acknowledgements that say they answer a repeat.
     pub duplicates: u64,
     pub refused: u64,
-    /// Ops of which nobody said what became of them.
+    /// Ops whose outcome nobody knows.
     pub unanswered: u64,
     /// Acknowledged ops that the log holds, where it was said.
     pub held: u64,

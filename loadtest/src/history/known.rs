@@ -15,7 +15,7 @@ impl Known {
         self.told.push((t, seq));
     }
 
-    /// Brings it into order. Nothing must be added afterwards.
+    /// Sorts it. Nothing may be added afterwards.
     pub fn sort(&mut self) {
         self.told.sort_unstable();
         let mut highest = 0;

@@ -1,4 +1,4 @@
-//! What an entity's log holds in the end: the truth that everything else is compared with.
+//! What an entity's log holds at the end, with which everything else is compared.
 
 use std::collections::HashMap;
 
@@ -92,7 +92,7 @@ impl Log {
 
     /// Prepares for answering what the state is at any seq.
     fn sum_up(&mut self, ops: &Ops) {
-        // A log that goes back is found out already; here it must only be searchable.
+        // A log that goes back is a finding already; here it only has to be sorted.
         self.events.sort_by_key(|event| event.seq);
         self.events.dedup_by_key(|event| event.seq);
         let mut sums = Sums::default();
@@ -203,8 +203,8 @@ impl Log {
         }
     }
 
-    /// What the events up to `seq` come to; nothing where that is not foreseen. Without events it
-    /// is nothing of the shape that was `seen`.
+    /// The result of the events up to `seq`, if it is known in advance. Without events it is the
+    /// empty state of the shape that was `seen`.
     fn comes_to(&self, seq: Seq, seen: State) -> Option<State> {
         let count = self.events.partition_point(|event| event.seq <= seq);
         let Sums { posts, adds, sum } = self.upto[count];

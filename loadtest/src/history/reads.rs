@@ -1,5 +1,5 @@
-//! Answers that show the log or its state: never less than was known before they were asked for,
-//! and never anything else than the log has.
+//! Answers that show the log or its state must show at least what was known before the request, and
+//! nothing that differs from the log.
 
 use std::collections::HashMap;
 

@@ -75,8 +75,8 @@ impl<'a> Planner<'a> {
             Entry::Renames { from, to } => {
                 let session = self.session(at_s, from);
                 self.here.remove(from.as_str());
-                // Whoever had the name before did not leave a trace of going, but cannot be there
-                // any more.
+                // The log does not say when the previous owner of the name left, but they cannot be
+                // there any more.
                 if let Some(ghost) =
                     self.here.get(to.as_str()).copied().filter(|ghost| *ghost != session)
                 {

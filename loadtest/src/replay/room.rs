@@ -52,7 +52,7 @@ impl Room {
     /// Lets those in who are there from the start.
     pub async fn fill(mut self) -> Result<Self> {
         self.stage.run.progress.say(format!("filling {}", self.stage.entity));
-        // In small groups: a server has its limits on how many it lets in at a time.
+        // In small groups, since a server limits new connections.
         for group in self.plan.present.clone().chunks(32) {
             group.iter().for_each(|session| self.join(*session));
             for session in group {
@@ -136,7 +136,7 @@ impl Room {
         })
     }
 
-    /// Gives an order. A session that failed takes none; its failure is told by its task.
+    /// Gives an order. A session that failed takes none; its task reports the failure.
     async fn order(&self, session: usize, order: Order) {
         if let Some(handle) = &self.sessions[session] {
             let _ = handle.orders.send(order).await;

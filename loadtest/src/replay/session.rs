@@ -21,8 +21,8 @@ use crate::history::{Clock, Effect, Entry, Follow, Name, Notes, Shape, State, Wh
 use crate::run::{Run, send, subscribe};
 use crate::stats::Lane;
 
-/// How long a session that is about to leave waits for what it must have seen. The tests' server,
-/// in the same process, has nothing on the way.
+/// How long a session that is about to leave waits for its last events. The tests' server runs in the
+/// same process, so nothing is on its way for long.
 const LAST_EVENTS_WITHIN: Duration =
     if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(15) };
 
@@ -255,7 +255,7 @@ impl Session {
                     let epoch = sent.epoch.clone();
                     self.keep(What::Acked { op, epoch, seq, at, duplicate });
                     board.record(Lane::Ack, self.stage.intended[line].load(Relaxed));
-                    // Where the driver is gone, nobody wants to know.
+                    // If the driver is gone, nobody needs the answer.
                     let _ = done.send(sent);
                 }
             }
@@ -282,7 +282,7 @@ impl Session {
         }
     }
 
-    /// Goes in an orderly way; what still arrives meanwhile is not asked for any more.
+    /// Unsubscribes; what arrives meanwhile does not matter.
     async fn leave(&mut self) -> Result<(), Failure> {
         self.note(What::Unfollowed);
         let target = params::Target { entity: self.stage.entity.clone() };

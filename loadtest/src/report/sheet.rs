@@ -36,8 +36,8 @@ impl Sheet {
             report.figures.0.iter().map(|(name, value)| row(name.replace('_', " "), *value));
         let errors =
             report.errors.iter().map(|(code, count)| row(format!("error {code}"), *count as f64));
-        let columns = vec![String::new()];
-        Self { title: String::new(), columns, rows: figures.chain(errors).collect() }
+        let columns = vec!["value".to_owned()];
+        Self { title: "figure".into(), columns, rows: figures.chain(errors).collect() }
     }
 
     /// A report's latencies, if it has any.
