@@ -1,7 +1,7 @@
 //! A client that costs as little as it can, and speaks several servers' languages.
 //!
-//! The peer of the load harness speaks to Greenroom alone. This one is for the comparison with other
-//! servers: it counts, and looks at one place of each message, where its time stamp lies.
+//! The peer of the load harness speaks to Greenroom alone. This one is for the comparison with
+//! other servers: it counts, and looks at one place of each message, where its time stamp lies.
 
 pub mod dialect;
 pub mod ear;

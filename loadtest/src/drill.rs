@@ -43,8 +43,8 @@ const SETTLE_WITHIN: Duration =
     if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(60) };
 
 /// Of the common arguments, `--url`, `--metrics` and `--pid` do not count, since the drill starts
-/// the server that `--server` names; nor do `--duration` and `--warmup`, since the restarts tell how
-/// long it takes.
+/// the server that `--server` names; nor do `--duration` and `--warmup`, since the restarts tell
+/// how long it takes.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
     /// How often the server is restarted

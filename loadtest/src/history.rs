@@ -1,8 +1,8 @@
 //! Histories of concurrent clients, and the checker that judges them.
 //!
-//! A history holds what every client of a run invoked and received, each with its time on one clock,
-//! and what the logs hold at the end. All clients live in this process, so they share one monotonic
-//! clock.
+//! A history holds what every client of a run invoked and received, each with its time on one
+//! clock, and what the logs hold at the end. All clients live in this process, so they share one
+//! monotonic clock.
 //!
 //! An entity is a list, and an op appends one element to it. The checker proves that each entity is
 //! linearizable: there is one order of ops (the log), every answer fits it, and it contradicts no

@@ -1,8 +1,8 @@
 //! Loads a Greenroom server, measures it, and checks that it keeps its promises.
 //!
 //! In the order of the data: `cli` chooses a `scenario`, which opens a `run`. Its `peer`s speak
-//! through `client` and count in `stats`, and `report` prints the result. `drill` and `replay` record
-//! a `history`, which its checker judges.
+//! through `client` and count in `stats`, and `report` prints the result. `drill` and `replay`
+//! record a `history`, which its checker judges.
 
 #![expect(missing_docs, reason = "only the lab uses the library, and many names say enough")]
 

@@ -1,5 +1,5 @@
-//! `replay`: replays IRC logs at another speed. Each nick is a session and each file a room; lines are
-//! durable posts in their original order. Everything that is sent and received is recorded as a
+//! `replay`: replays IRC logs at another speed. Each nick is a session and each file a room; lines
+//! are durable posts in their original order. Everything that is sent and received is recorded as a
 //! [`history`](crate::history) and judged as one: every session must have received every line that
 //! was said while it was there, once and in order.
 
@@ -62,8 +62,8 @@ impl Scenario for Args {
         let keeper =
             self.keep.as_deref().map(|file| Keeper::create(file, &entities)).transpose()?;
         let keeper = keeper.map(Arc::new);
-        // Those who were there before the first line come first, so that nothing of their coming is in
-        // the figures.
+        // Those who were there before the first line come first, so that nothing of their coming is
+        // in the figures.
         let (mut ready, mut lines, mut notices, mut sessions) = (Vec::new(), 0, 0, 0);
         for (index, file) in self.files.iter().enumerate() {
             let log = std::fs::read(file)

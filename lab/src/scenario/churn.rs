@@ -51,8 +51,8 @@ impl Scenario for Args {
         let coming = come(run.clone(), self.clone(), rooms);
         let mut visits = tokio::spawn(coming);
         let window = run.window(Lane::Connect).await?;
-        // Those who are in stay for their time; `come` stops by itself, for it knows when the window
-        // ends.
+        // Those who are in stay for their time; `come` stops by itself, for it knows when the
+        // window ends.
         let (came, failed) = (&mut visits).await?;
 
         let mut report = Report::new(&run, &self, window)?;

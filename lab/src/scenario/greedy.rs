@@ -37,8 +37,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// would be one user.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct Args {
-    /// Connections of the greedy user, each with 16 requests in flight; where new connections are what
-    /// it asks for, it opens as many at a time as it would have requests
+    /// Connections of the greedy user, each with 16 requests in flight; where new connections are
+    /// what it asks for, it opens as many at a time as it would have requests
     #[arg(long, default_value_t = 2)]
     pub connections: usize,
     /// Neighbours, each with 40 requests a second

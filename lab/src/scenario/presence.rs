@@ -57,7 +57,8 @@ pub struct Args {
 impl Scenario for Args {
     const NAME: &'static str = "presence";
 
-    /// Runs it. The window is that of coming and going; the figures of filling the room are beside it.
+    /// Runs it. The window is that of coming and going; the figures of filling the room are beside
+    /// it.
     async fn run(self, run: Run) -> Result<Report> {
         ensure!(
             (0.0..=1.0).contains(&self.lost),

@@ -90,8 +90,8 @@ fn refusal(head: &str) -> Failure {
     Failure::Http(code, retry_after)
 }
 
-/// Reads once, answers pings and a close, and hands each whole message over. `rest` is the beginning
-/// of a frame whose end comes later.
+/// Reads once, answers pings and a close, and hands each whole message over. `rest` is the
+/// beginning of a frame whose end comes later.
 ///
 /// # Errors
 /// Where the connection has ended; what came before that has been handed over.
@@ -120,8 +120,8 @@ pub fn read_once(
     })
 }
 
-/// Takes the whole frames of what was read; returns how many bytes they were, and how the connection
-/// ended if it did.
+/// Takes the whole frames of what was read; returns how many bytes they were, and how the
+/// connection ended if it did.
 fn take(
     stream: &TcpStream,
     read: io::Result<usize>,

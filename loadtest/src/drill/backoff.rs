@@ -13,8 +13,8 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// How long to wait, given the server's `reconnect_after_ms`, if any, and a random number from 0
-    /// to 1.
+    /// How long to wait, given the server's `reconnect_after_ms`, if any, and a random number from
+    /// 0 to 1.
     pub fn next(&mut self, wish: Option<Duration>, chance: f64) -> Duration {
         let own = SHORTEST.saturating_mul(1 << self.failed.min(10)).min(LONGEST);
         self.failed += 1;

@@ -27,7 +27,8 @@ use crate::stats::Lane;
 /// A connection that is silent for this long while ops are unanswered counts as lost.
 const SILENT_FOR: Duration = Duration::from_secs(30);
 
-/// Each client sends one op of this many without a number, and cannot repeat it if its answer is lost.
+/// Each client sends one op of this many without a number, and cannot repeat it if its answer is
+/// lost.
 const ONCE_IN: u64 = 16;
 
 pub struct Member {

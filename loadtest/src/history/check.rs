@@ -1,5 +1,5 @@
-//! The checker. It takes n log n steps for n entries: everything is sorted once by time, and the rest
-//! is lookups in sorted lists and hash tables.
+//! The checker. It takes n log n steps for n entries: everything is sorted once by time, and the
+//! rest is lookups in sorted lists and hash tables.
 
 use super::entry::{Entry, Event, History, Moment};
 use super::findings::{Findings, Kind, Tally};

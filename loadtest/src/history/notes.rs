@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::entry::{Entry, Moment, What};
 
-/// A monotonic clock for all clients of a run that never returns the same moment twice: the larger of
-/// two moments was taken later, on any thread.
+/// A monotonic clock for all clients of a run that never returns the same moment twice: the larger
+/// of two moments was taken later, on any thread.
 #[derive(Debug)]
 pub struct Clock {
     began: Instant,

@@ -21,8 +21,8 @@ use crate::history::{Clock, Effect, Entry, Follow, Name, Notes, Shape, State, Wh
 use crate::run::{Run, send, subscribe};
 use crate::stats::Lane;
 
-/// How long a session that is about to leave waits for its last events. The tests' server runs in the
-/// same process, so nothing is on its way for long.
+/// How long a session that is about to leave waits for its last events. The tests' server runs in
+/// the same process, so nothing is on its way for long.
 const LAST_EVENTS_WITHIN: Duration =
     if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(15) };
 

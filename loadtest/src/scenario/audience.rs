@@ -16,8 +16,8 @@ use crate::report::Report;
 use crate::run::{Opened, Run, settle};
 use crate::stats::Lane;
 
-/// After this time without a delivery, what is missing counts as lost. The tests' server runs in the
-/// same process, so nothing is on its way for long.
+/// After this time without a delivery, what is missing counts as lost. The tests' server runs in
+/// the same process, so nothing is on its way for long.
 const PATIENCE: Duration = if cfg!(any(test, feature = "fake")) {
     Duration::from_millis(200)
 } else {
@@ -71,9 +71,9 @@ impl Audience {
         settle(|| run.board.ever(Lane::Delivery), expected, PATIENCE).await;
     }
 
-    /// Adds what came of `expected` deliveries to a report. Events must have come once and in order,
-    /// up to the ends of the `logs`, of which seat `i` follows number `of(i)`. Signals, without logs,
-    /// may be dropped; how many were is worth knowing all the same.
+    /// Adds what came of `expected` deliveries to a report. Events must have come once and in
+    /// order, up to the ends of the `logs`, of which seat `i` follows number `of(i)`. Signals,
+    /// without logs, may be dropped; how many were is worth knowing all the same.
     pub async fn tell(
         &self,
         run: &Run,

@@ -65,8 +65,8 @@ impl Scenario for Args {
             run.open(self.senders, OPENING, |i| (format!("sender-{i}"), Vec::new())).await?;
 
         let mut senders = Senders::default();
-        // Sender i has the rooms i, i + senders, ...; with more senders than rooms, several have the
-        // same.
+        // Sender i has the rooms i, i + senders, ...; with more senders than rooms, several have
+        // the same.
         let rooms_of = |sender: usize| {
             let last = if rooms >= self.senders { rooms } else { sender % rooms + 1 };
             (sender % rooms..last).step_by(self.senders)

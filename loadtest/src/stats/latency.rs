@@ -1,7 +1,7 @@
 //! Latencies: HDR histograms in microseconds.
 //!
-//! `hdrhistogram`'s own recorders are not used: each holds a histogram of its own, which is too much
-//! for ten thousand connections, and a refresh waits for every idle recorder.
+//! `hdrhistogram`'s own recorders are not used: each holds a histogram of its own, which is too
+//! much for ten thousand connections, and a refresh waits for every idle recorder.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
