@@ -15,7 +15,7 @@ use actix_web::{App, HttpResponse, HttpServer, Responder, web};
 use tokio::sync::watch;
 
 use crate::metrics::{Exporter, READY};
-use crate::origin::is_loopback_name;
+use crate::origin::{Reach, is_loopback_name};
 
 /// The content type of Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -73,10 +73,10 @@ pub fn serve(
     exporter: Exporter,
     readiness: watch::Receiver<Readiness>,
 ) -> io::Result<Admin> {
-    let loopback = address.ip().to_canonical().is_loopback();
+    let reach = Reach::of(address.ip());
     let server = HttpServer::new(move || {
         App::new()
-            .wrap(from_fn(move |request, next| known_by_its_name(loopback, request, next)))
+            .wrap(from_fn(move |request, next| known_by_its_name(reach, request, next)))
             .app_data(web::Data::new(exporter.clone()))
             .app_data(web::Data::new(readiness.clone()))
             .route("/metrics", web::get().to(metrics))
@@ -98,13 +98,13 @@ pub fn serve(
 /// Refuses requests to a loopback address under any other name. Somebody else's DNS may point such
 /// a name here, and a web page under that name could then read the answers.
 async fn known_by_its_name(
-    loopback: bool,
+    reach: Reach,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let host = request.headers().get(HOST).map(|host| host.to_str().unwrap_or(""));
     let names = [host, request.uri().authority().map(Authority::as_str)];
-    if loopback && names.into_iter().flatten().any(|name| !is_loopback_name(name)) {
+    if reach == Reach::Loopback && names.into_iter().flatten().any(|name| !is_loopback_name(name)) {
         let message = "this listener answers only to loopback names such as `localhost`; set `metrics.listen` to a private address of this machine\n";
         return Ok(request.into_response(
             HttpResponse::Forbidden().content_type("text/plain; charset=utf-8").body(message),

@@ -11,7 +11,7 @@ use greenroom_actors::identity::Identity;
 use jsonwebtoken::errors::ErrorKind;
 use serde_json::{Map, Value};
 
-use crate::config::AuthConfig;
+use crate::config::{AnonymousUsers, AuthConfig};
 
 mod claims;
 mod error;
@@ -33,17 +33,16 @@ pub const ANONYMOUS_PREFIX: &str = "anon-";
 #[derive(Debug)]
 pub struct Authenticator {
     keys: Keys,
-    anonymous: bool,
+    anonymous: AnonymousUsers,
     checks: claims::Checks,
 }
 
 impl Authenticator {
-    /// Loads the keys that `config` names. `anonymous` says whether users without a token are
-    /// admitted.
+    /// Loads the keys that `config` names.
     ///
     /// # Errors
     /// Which file cannot be read or holds no usable key.
-    pub fn new(config: &AuthConfig, anonymous: bool) -> Result<Self, AuthConfigError> {
+    pub fn new(config: &AuthConfig, anonymous: AnonymousUsers) -> Result<Self, AuthConfigError> {
         Ok(Self {
             keys: Keys::load(config)?,
             anonymous,
@@ -68,7 +67,10 @@ impl Authenticator {
             1 => "tokens by 1 key".to_owned(),
             keys => format!("tokens by {keys} keys"),
         };
-        let anonymous = if self.anonymous { "allowed" } else { "refused" };
+        let anonymous = match self.anonymous {
+            AnonymousUsers::Admitted => "allowed",
+            AnonymousUsers::Refused => "refused",
+        };
         format!("{tokens}; anonymous users {anonymous}: {why}")
     }
 
@@ -85,10 +87,10 @@ impl Authenticator {
         client: &str,
         now: Millis,
     ) -> Result<Identity, AuthError> {
-        match token {
-            Some(token) => self.checks.identity(&self.verified(token)?, now),
-            None if self.anonymous => Ok(anonymous(client)),
-            None => Err(AuthError::TokenRequired),
+        match (token, self.anonymous) {
+            (Some(token), _) => self.checks.identity(&self.verified(token)?, now),
+            (None, AnonymousUsers::Admitted) => Ok(anonymous(client)),
+            (None, AnonymousUsers::Refused) => Err(AuthError::TokenRequired),
         }
     }
 

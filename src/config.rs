@@ -24,9 +24,10 @@ mod store;
 pub mod units;
 
 pub use crate::logging::LogFormat;
+use crate::origin::Reach;
 #[cfg(test)]
 pub use auth::Anonymous;
-pub use auth::{Admission, Algorithm, AuthConfig, MIN_SECRET_BYTES};
+pub use auth::{Admission, Algorithm, AnonymousUsers, AuthConfig, MIN_SECRET_BYTES};
 pub use core::{
     DirectoryConfig, DrainConfig, JournalConfig, LogConfig, MetricsConfig, RelayConfig,
 };
@@ -85,15 +86,15 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether only this machine can reach the socket.
-    pub fn is_loopback(&self) -> bool {
-        self.listen.ip().to_canonical().is_loopback()
+    /// Who can reach the socket.
+    pub fn reach(&self) -> Reach {
+        Reach::of(self.listen.ip())
     }
 
     /// Whether clients may connect without a token, and why.
     pub fn admission(&self) -> Admission {
         let signs = [
-            (!self.is_loopback(), "`listen` is not a loopback address"),
+            (self.reach() == Reach::Network, "`listen` is not a loopback address"),
             (!self.limits.trusted_proxies.is_empty(), "`limits.trusted_proxies` is set"),
             (!self.socket.allowed_origins.is_empty(), "`socket.allowed_origins` is set"),
         ];

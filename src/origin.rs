@@ -28,6 +28,22 @@ pub enum OriginPolicy {
     Any,
 }
 
+/// Who can reach an address that the server listens on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Only programs on this machine.
+    Loopback,
+    /// Other machines too.
+    Network,
+}
+
+impl Reach {
+    /// Who can reach `address`.
+    pub fn of(address: IpAddr) -> Self {
+        if address.to_canonical().is_loopback() { Self::Loopback } else { Self::Network }
+    }
+}
+
 /// What a request claims about its origin and its destination.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Claimed<'a> {
@@ -57,14 +73,17 @@ pub enum Stranger {
 }
 
 impl OriginPolicy {
-    /// Parses `socket.allowed_origins`: an empty list means the same host, and on `loopback` only
-    /// under a loopback name; `*` means all.
+    /// Parses `socket.allowed_origins`: an empty list means the same host, and on a loopback
+    /// address only under a loopback name; `*` means all.
     ///
     /// # Errors
     /// The first entry that is not an origin.
-    pub fn new(allowed: &[String], loopback: bool) -> Result<Self, BadOrigin> {
+    pub fn new(allowed: &[String], reach: Reach) -> Result<Self, BadOrigin> {
         if allowed.is_empty() {
-            return Ok(if loopback { Self::Loopback } else { Self::SameHost });
+            return Ok(match reach {
+                Reach::Loopback => Self::Loopback,
+                Reach::Network => Self::SameHost,
+            });
         }
         if allowed.iter().any(|entry| entry == "*") {
             return Ok(Self::Any);
@@ -113,7 +132,7 @@ impl OriginPolicy {
 pub fn is_loopback_name(authority: &str) -> bool {
     let Some((host, _)) = split_authority(authority) else { return false };
     if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+        return address.parse().is_ok_and(|address| Reach::of(address) == Reach::Loopback);
     }
     // A name may end with the root's dot.
     let host = host.strip_suffix('.').unwrap_or(&host);
@@ -209,8 +228,11 @@ mod tests {
     use super::*;
 
     fn listed(entries: &[&str]) -> OriginPolicy {
-        OriginPolicy::new(&entries.iter().map(ToString::to_string).collect::<Vec<_>>(), false)
-            .unwrap()
+        OriginPolicy::new(
+            &entries.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            Reach::Network,
+        )
+        .unwrap()
     }
 
     fn allows(policy: &OriginPolicy, origin: Option<&str>, host: Option<&str>) -> bool {
@@ -219,7 +241,7 @@ mod tests {
 
     #[test]
     fn without_a_list_pages_may_connect_to_the_host_that_served_them() {
-        let policy = OriginPolicy::new(&[], false).unwrap();
+        let policy = OriginPolicy::new(&[], Reach::Network).unwrap();
         for (origin, host, allowed) in [
             ("http://localhost:8080", "localhost:8080", true),
             ("https://Example.org", "example.org", true),
@@ -243,9 +265,11 @@ mod tests {
 
     #[test]
     fn programs_other_than_browsers_are_admitted() {
-        for policy in
-            [OriginPolicy::new(&[], false).unwrap(), listed(&["https://a.test"]), listed(&["*"])]
-        {
+        for policy in [
+            OriginPolicy::new(&[], Reach::Network).unwrap(),
+            listed(&["https://a.test"]),
+            listed(&["*"]),
+        ] {
             assert!(allows(&policy, None, Some("example.org")));
         }
     }
@@ -292,7 +316,10 @@ mod tests {
             "https://a:port",
             "https://[::1",
         ] {
-            assert_eq!(OriginPolicy::new(&[bad.to_owned()], false), Err(BadOrigin(bad.to_owned())));
+            assert_eq!(
+                OriginPolicy::new(&[bad.to_owned()], Reach::Network),
+                Err(BadOrigin(bad.to_owned()))
+            );
         }
     }
 
@@ -347,7 +374,7 @@ mod tests {
 
     #[test]
     fn on_loopback_only_loopback_names_are_accepted() {
-        let policy = OriginPolicy::new(&[], true).unwrap();
+        let policy = OriginPolicy::new(&[], Reach::Loopback).unwrap();
         let here = "localhost:8080";
         let evil = "evil.test:8080";
         for (origin, host, target, allowed) in [
@@ -373,7 +400,8 @@ mod tests {
             let got = policy.check(Claimed { origin, host, target });
             assert_eq!(got.is_ok(), allowed, "{origin:?} at {host:?}, {target:?}: {got:?}");
         }
-        let listed = OriginPolicy::new(&["https://app.example.org".to_owned()], true).unwrap();
+        let listed =
+            OriginPolicy::new(&["https://app.example.org".to_owned()], Reach::Loopback).unwrap();
         assert!(
             allows(&listed, Some("https://app.example.org"), Some("app.example.org")),
             "the operator has decided by setting the list"
@@ -382,7 +410,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_is_wrong_in_one_short_line() {
-        let policy = OriginPolicy::new(&[], true).unwrap();
+        let policy = OriginPolicy::new(&[], Reach::Loopback).unwrap();
         let long = format!("evil.test\r\n\u{1b}[31m{}", "x".repeat(1000));
         for claimed in [
             Claimed { origin: None, host: Some(&long), target: None },

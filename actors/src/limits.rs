@@ -15,7 +15,7 @@ use governor::state::keyed::DashMapStateStore;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{NotUntil, Quota, RateLimiter};
 
-pub use account::{Account, Accounts, Allowance, KeptAwake, NotWoken, Payer};
+pub use account::{Account, Accounts, Allowance, KeptAwake, NotWoken, Payer, Space};
 use clock::GivenTime;
 
 use crate::clock::Mono;

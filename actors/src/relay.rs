@@ -27,4 +27,4 @@ pub use seat::{
     Admission, Deadlines, Due, Excess, Follow, Liveness, Membership, Scope, Seat, Verdict, Wait,
 };
 pub use seats::SeatCounts;
-pub use state::Relay;
+pub use state::{Leaving, Relay};

@@ -24,7 +24,7 @@ pub(super) fn gate(config: &Config) -> Result<Arc<Gate>, Failure> {
         max_per_address: config.limits.connections_per_address,
         frames,
     };
-    let origins = OriginPolicy::new(&config.socket.allowed_origins, config.is_loopback())
+    let origins = OriginPolicy::new(&config.socket.allowed_origins, config.reach())
         .map_err(|error| Failure::Config(error.to_string()))?;
     let proxies = TrustedProxies::new(config.limits.trusted_proxies.clone());
     Ok(Gate::new(limits, origins, proxies, Keyed::new(config.limits.connections())))

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::mint::Signer;
 use super::*;
-use crate::config::{Algorithm, Anonymous, Secret};
+use crate::config::{Algorithm, Anonymous, AnonymousUsers, Secret};
 
 mod fuzz;
 
@@ -149,7 +149,11 @@ fn changed(changes: &Value) -> Value {
 }
 
 fn authenticate(config: &AuthConfig, token: &str) -> Result<Identity, AuthError> {
-    Authenticator::new(config, false).unwrap().authenticate(Some(token), CLIENT, NOW)
+    Authenticator::new(config, AnonymousUsers::Refused).unwrap().authenticate(
+        Some(token),
+        CLIENT,
+        NOW,
+    )
 }
 
 /// The error for a token with `claims`, signed with the secret.
@@ -357,7 +361,7 @@ fn a_key_set_is_searched_by_kid() {
     let ed = Pair::new(Algorithm::EdDSA);
     let encryption = json!({"kty": "RSA", "use": "enc", "kid": "enc", "n": "AQAB", "e": "AQAB"});
     let config = files.jwks(&[rsa.jwk("r"), ec.jwk("e"), ed.jwk("d"), encryption]);
-    assert_eq!(Authenticator::new(&config, false).unwrap().key_count(), 3);
+    assert_eq!(Authenticator::new(&config, AnonymousUsers::Refused).unwrap().key_count(), 3);
     let sign = |pair: &Pair, kid: Option<&str>| {
         pair.signer().with_kid(kid.map(str::to_owned)).sign(&claims()).unwrap()
     };
@@ -417,7 +421,7 @@ fn unusable_keys_prevent_the_start() {
         (weak, "holds a secret of fewer than 32 bytes"),
         (files.jwks(&[foreign]), "holds no key for"),
     ] {
-        let error = Authenticator::new(&config, false).unwrap_err().to_string();
+        let error = Authenticator::new(&config, AnonymousUsers::Refused).unwrap_err().to_string();
         assert!(error.contains(message), "{message}: {error}");
     }
 }
@@ -427,8 +431,8 @@ fn anonymous_users_are_admitted_if_allowed() {
     let admitted = |anonymous| {
         Authenticator::new(&with_secret(), anonymous).unwrap().authenticate(None, CLIENT, NOW)
     };
-    assert_eq!(admitted(false), Err(AuthError::TokenRequired));
-    let identity = admitted(true).unwrap();
+    assert_eq!(admitted(AnonymousUsers::Refused), Err(AuthError::TokenRequired));
+    let identity = admitted(AnonymousUsers::Admitted).unwrap();
     assert!(
         identity.anonymous && identity.expires_at.is_none() && identity.capabilities.is_empty()
     );
@@ -436,7 +440,7 @@ fn anonymous_users_are_admitted_if_allowed() {
 
 #[test]
 fn a_returning_anonymous_user_is_the_same_user() {
-    let open = Authenticator::new(&AuthConfig::default(), true).unwrap();
+    let open = Authenticator::new(&AuthConfig::default(), AnonymousUsers::Admitted).unwrap();
     let user = |client: &str| open.authenticate(None, client, NOW).unwrap().user;
     assert_eq!(user(CLIENT), user(CLIENT));
     assert_ne!(user(CLIENT), user("01KAMZ6ZV8QJ5C1X3W0Y7RTB2P"));
@@ -451,9 +455,9 @@ fn a_returning_anonymous_user_is_the_same_user() {
 
 #[test]
 fn a_bad_token_does_not_make_anyone_anonymous() {
-    let open = Authenticator::new(&with_secret(), true).unwrap();
+    let open = Authenticator::new(&with_secret(), AnonymousUsers::Admitted).unwrap();
     assert_eq!(open.authenticate(Some("garbage"), CLIENT, NOW), Err(AuthError::Malformed));
-    let keyless = Authenticator::new(&AuthConfig::default(), true).unwrap();
+    let keyless = Authenticator::new(&AuthConfig::default(), AnonymousUsers::Admitted).unwrap();
     assert_eq!(
         keyless.authenticate(Some(&hs256().sign(&claims()).unwrap()), CLIENT, NOW),
         Err(AuthError::TokensOff)

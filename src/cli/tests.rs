@@ -2,7 +2,7 @@ use clap::{CommandFactory, Parser};
 
 use super::*;
 use crate::auth::Authenticator;
-use crate::config::{AuthConfig, Config, Found, Secret, Survey};
+use crate::config::{AnonymousUsers, AuthConfig, Config, Found, Secret, Survey};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const NOW: u64 = 1_763_800_000_123;
@@ -91,7 +91,7 @@ fn a_minted_token_is_accepted() {
         "90s",
     ]);
     let token = token::mint(&args, &config, NOW).unwrap();
-    let identity = Authenticator::new(&config, false)
+    let identity = Authenticator::new(&config, AnonymousUsers::Refused)
         .unwrap()
         .authenticate(Some(&token), "01KAMZ6ZV8QJ5C1X3W0Y7RTB2N", NOW)
         .unwrap();
@@ -115,7 +115,7 @@ fn a_secret_may_come_from_a_flag_or_a_file() {
     {
         let token = token::mint(&token_args(&line), &none, NOW).unwrap();
         assert!(
-            Authenticator::new(&with_secret(), false)
+            Authenticator::new(&with_secret(), AnonymousUsers::Refused)
                 .unwrap()
                 .authenticate(Some(&token), "01KAMZ6ZV8QJ5C1X3W0Y7RTB2N", NOW)
                 .is_ok()

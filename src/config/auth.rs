@@ -63,15 +63,16 @@ impl AuthConfig {
     /// Whether `connect` without a token is admitted, and why. `others` names another setting that
     /// suggests that clients connect from other machines.
     pub(super) fn admission(&self, others: Option<&str>) -> Admission {
+        use AnonymousUsers::{Admitted, Refused};
         let (anonymous, why) = match self.anonymous {
-            Anonymous::Yes => (true, "`auth.anonymous` is true".to_owned()),
-            Anonymous::No => (false, "`auth.anonymous` is false".to_owned()),
+            Anonymous::Yes => (Admitted, "`auth.anonymous` is true".to_owned()),
+            Anonymous::No => (Refused, "`auth.anonymous` is false".to_owned()),
             Anonymous::Auto => {
                 let key = self.key_sources().first().map(|key| format!("`{key}` is set"));
                 match key.or(others.map(str::to_owned)) {
-                    Some(sign) => (false, format!("`auth.anonymous` is \"auto\" and {sign}")),
+                    Some(sign) => (Refused, format!("`auth.anonymous` is \"auto\" and {sign}")),
                     None => {
-                        (true, "`auth.anonymous` is \"auto\", and nothing in the configuration suggests that clients connect from other machines".to_owned())
+                        (Admitted, "`auth.anonymous` is \"auto\", and nothing in the configuration suggests that clients connect from other machines".to_owned())
                     }
                 }
             }
@@ -103,7 +104,7 @@ impl AuthConfig {
                 ),
             );
         }
-        if sources.is_empty() && !admission.anonymous {
+        if sources.is_empty() && admission.anonymous == AnonymousUsers::Refused {
             let why = admission.why.strip_prefix("`auth.anonymous` ").unwrap_or(&admission.why);
             problems.add(
                 "auth.anonymous",
@@ -155,9 +156,16 @@ impl AuthConfig {
 /// Whether clients may connect without a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
-    pub anonymous: bool,
+    pub anonymous: AnonymousUsers,
     /// The configuration keys that decide this.
     pub why: String,
+}
+
+/// Whether users without a token are admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnonymousUsers {
+    Admitted,
+    Refused,
 }
 
 /// The algorithm that signs tokens.

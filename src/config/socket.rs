@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Problems;
 use super::units::{self, Bytes, KIB, MIB};
-use crate::origin::OriginPolicy;
+use crate::origin::{OriginPolicy, Reach};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -158,7 +158,7 @@ impl SocketConfig {
         problems.at_least("socket.max_parked", self.max_parked, 1);
         problems.at_least("socket.max_subscriptions", self.max_subscriptions, 1);
         problems.at_least("socket.max_in_flight", self.max_in_flight, 1);
-        if let Err(error) = OriginPolicy::new(&self.allowed_origins, false) {
+        if let Err(error) = OriginPolicy::new(&self.allowed_origins, Reach::Network) {
             problems.add("socket.allowed_origins", error.to_string());
         }
     }

@@ -275,33 +275,31 @@ fn a_public_address_wants_a_decision_about_access() {
     assert!(errors[0].starts_with("`auth.anonymous` is \"auto\""), "{errors:?}");
     assert!(file("[auth]\nanonymous = false").errors()[0].starts_with("`auth.anonymous` is false"));
 
-    assert!(
-        environment(&[("GREENROOM_LISTEN", "0.0.0.0:8080"), ("GREENROOM_AUTH__ANONYMOUS", "true")])
-            .config()
-            .admission()
-            .anonymous
-    );
+    let decided =
+        environment(&[("GREENROOM_LISTEN", "0.0.0.0:8080"), ("GREENROOM_AUTH__ANONYMOUS", "true")]);
+    assert_eq!(decided.config().admission().anonymous, AnonymousUsers::Admitted);
 }
 
 #[test]
 fn auto_admits_anonymous_users_only_on_a_local_server() {
     const SECRET: (&str, &str) = ("GREENROOM_AUTH__SECRET", "0123456789abcdef0123456789abcdef");
-    type Row = (&'static [(&'static str, &'static str)], bool, &'static str);
+    use AnonymousUsers::{Admitted, Refused};
+    type Row = (&'static [(&'static str, &'static str)], AnonymousUsers, &'static str);
     let table: &[Row] = &[
-        (&[], true, "nothing in the configuration"),
-        (&[("GREENROOM_LISTEN", "127.0.0.1:0")], true, "nothing in the configuration"),
-        (&[("GREENROOM_LISTEN", "[::1]:8080")], true, "nothing in the configuration"),
-        (&[SECRET], false, "`auth.secret` is set"),
-        (&[("GREENROOM_AUTH__SECRET_FILE", "secret")], false, "`auth.secret_file` is set"),
+        (&[], Admitted, "nothing in the configuration"),
+        (&[("GREENROOM_LISTEN", "127.0.0.1:0")], Admitted, "nothing in the configuration"),
+        (&[("GREENROOM_LISTEN", "[::1]:8080")], Admitted, "nothing in the configuration"),
+        (&[SECRET], Refused, "`auth.secret` is set"),
+        (&[("GREENROOM_AUTH__SECRET_FILE", "secret")], Refused, "`auth.secret_file` is set"),
         (
             &[("GREENROOM_AUTH__PUBLIC_KEY_FILE", "key"), ("GREENROOM_AUTH__ALGORITHM", "ES256")],
-            false,
+            Refused,
             "`auth.public_key_file` is set",
         ),
-        (&[("GREENROOM_AUTH__JWKS_FILE", "keys")], false, "`auth.jwks_file` is set"),
-        (&[SECRET, ("GREENROOM_LISTEN", "0.0.0.0:8080")], false, "`auth.secret` is set"),
-        (&[SECRET, ("GREENROOM_AUTH__ANONYMOUS", "true")], true, "`auth.anonymous` is true"),
-        (&[SECRET, ("GREENROOM_AUTH__ANONYMOUS", "false")], false, "`auth.anonymous` is false"),
+        (&[("GREENROOM_AUTH__JWKS_FILE", "keys")], Refused, "`auth.jwks_file` is set"),
+        (&[SECRET, ("GREENROOM_LISTEN", "0.0.0.0:8080")], Refused, "`auth.secret` is set"),
+        (&[SECRET, ("GREENROOM_AUTH__ANONYMOUS", "true")], Admitted, "`auth.anonymous` is true"),
+        (&[SECRET, ("GREENROOM_AUTH__ANONYMOUS", "false")], Refused, "`auth.anonymous` is false"),
     ];
     for (variables, anonymous, why) in table {
         let admission = Setup { environment: variables, ..Setup::default() }.config().admission();

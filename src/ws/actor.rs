@@ -19,9 +19,16 @@ use super::input::Turn;
 
 pub struct SessionActor {
     session: Session,
-    /// The fragments so far, and whether they are text. The input limits their total size.
-    fragments: Option<(bool, Vec<u8>)>,
+    /// The type of the message and its fragments so far. The input limits their total size.
+    fragments: Option<(DataType, Vec<u8>)>,
     turn: Rc<Turn>,
+}
+
+/// What a message says that it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DataType {
+    Text,
+    Binary,
 }
 
 impl SessionActor {
@@ -29,11 +36,12 @@ impl SessionActor {
         Self { session, fragments: None, turn }
     }
 
-    fn message(&mut self, text: bool, payload: &[u8]) {
+    fn message(&mut self, r#type: DataType, payload: &[u8]) {
         let codec = self.session.seat().codec;
-        if text && std::str::from_utf8(payload).is_err() {
+        let wanted = if codec.is_text() { DataType::Text } else { DataType::Binary };
+        if r#type == DataType::Text && std::str::from_utf8(payload).is_err() {
             self.close(CloseCode::InvalidUtf8);
-        } else if text == codec.is_text() {
+        } else if r#type == wanted {
             self.session.receive(payload, clock::now());
         } else {
             self.close(CloseCode::UnsupportedData);
@@ -45,20 +53,24 @@ impl SessionActor {
         // the limit is still accepted because the message needs it, but too many end the session.
         self.session.control(clock::mono());
         match item {
-            Item::FirstText(part) => self.fragments = Some((true, part.to_vec())),
-            Item::FirstBinary(part) => self.fragments = Some((false, part.to_vec())),
+            Item::FirstText(part) => self.begin(DataType::Text, &part),
+            Item::FirstBinary(part) => self.begin(DataType::Binary, &part),
             Item::Continue(part) => {
                 if let Some((_, whole)) = &mut self.fragments {
                     whole.extend_from_slice(&part);
                 }
             }
             Item::Last(part) => {
-                if let Some((text, mut whole)) = self.fragments.take() {
+                if let Some((r#type, mut whole)) = self.fragments.take() {
                     whole.extend_from_slice(&part);
-                    self.message(text, &whole);
+                    self.message(r#type, &whole);
                 }
             }
         }
+    }
+
+    fn begin(&mut self, r#type: DataType, part: &[u8]) {
+        self.fragments = Some((r#type, part.to_vec()));
     }
 
     fn close(&self, code: CloseCode) {
@@ -77,8 +89,8 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
             return;
         }
         match message {
-            Ok(Message::Text(text)) => self.message(true, text.as_bytes()),
-            Ok(Message::Binary(payload)) => self.message(false, &payload),
+            Ok(Message::Text(text)) => self.message(DataType::Text, text.as_bytes()),
+            Ok(Message::Binary(payload)) => self.message(DataType::Binary, &payload),
             Ok(Message::Continuation(item)) => self.fragment(item),
             Ok(Message::Ping(payload)) => {
                 if self.session.control(clock::mono()) {

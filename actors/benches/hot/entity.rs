@@ -6,7 +6,7 @@ use std::sync::Arc;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use greenroom_actors::clock::Mono;
-use greenroom_actors::entity::{Effects, Entity};
+use greenroom_actors::entity::{Effects, Entity, JournalSpace};
 use greenroom_actors::messages::{Asker, OpRequest, Sender, SubscribeRequest, ToEntity};
 use greenroom_actors::store::Loaded;
 use greenroom_protocol::RawJson;
@@ -84,7 +84,7 @@ fn decide(entity: &mut Entity, requests: Vec<OpRequest>, seq: u64) -> Vec<Effect
     let mut effects = Vec::with_capacity(requests.len() + 1);
     for request in requests {
         let mut fx = Effects::at(Mono::ZERO);
-        entity.op(request, NOW, true, &mut fx);
+        entity.op(request, NOW, JournalSpace::Free, &mut fx);
         effects.push(fx);
     }
     let mut released = Effects::at(Mono::ZERO);
@@ -134,7 +134,7 @@ fn repeat(bencher: Bencher<'_, '_>) {
         })
         .bench_local_values(|request| {
             let mut fx = Effects::at(Mono::ZERO);
-            entity.op(request, NOW, true, &mut fx);
+            entity.op(request, NOW, JournalSpace::Free, &mut fx);
             assert!(fx.event.is_none(), "a repeat causes no event");
             fx
         });

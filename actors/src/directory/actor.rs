@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::DirectoryLimits;
 use super::slots::{Host, Slots, Undelivered};
 use crate::clock;
-use crate::entity::{Deliver, EntityActor, EntityEnv, Stop};
+use crate::entity::{Deliver, EntityActor, EntityEnv, Load, Stop};
 use crate::kind::{Kind, Kinds};
 use crate::messages::{ToDirectory, ToEntity, ToRelay, batches};
 
@@ -52,7 +52,7 @@ impl Host for OnThread<'_> {
         entity: &EntityId,
         kind: &Arc<Kind>,
         incarnation: u64,
-        after_crash: bool,
+        first_load: Load,
         now: clock::Mono,
     ) -> Addr<EntityActor> {
         let actor = EntityActor::new(
@@ -60,7 +60,7 @@ impl Host for OnThread<'_> {
             Arc::clone(kind),
             Rc::clone(self.env),
             incarnation,
-            after_crash,
+            first_load,
             now,
         );
         // Set before the actor starts, which happens after this turn of the thread. Until then the

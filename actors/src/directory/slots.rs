@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 use super::DirectoryLimits;
 use crate::backlog::Backlog;
 use crate::clock::Mono;
+use crate::entity::Load;
 use crate::kind::{Kind, Kinds};
-use crate::limits::{KeptAwake, NotWoken, Payer};
+use crate::limits::{KeptAwake, NotWoken, Payer, Space};
 use crate::messages::{ToDirectory, ToEntity, overloaded, unavailable};
 use crate::metrics::{KindMetrics, MAILBOX_REFUSALS, record_rate_limited};
 use crate::trail;
@@ -38,14 +39,13 @@ pub trait Host {
     /// The address of one entity.
     type Mailbox;
 
-    /// Starts an entity. With `after_crash` it loads only after the journal has decided everything
-    /// that its last life queued.
+    /// Starts an entity, which begins with this load.
     fn start(
         &mut self,
         entity: &EntityId,
         kind: &Arc<Kind>,
         incarnation: u64,
-        after_crash: bool,
+        first_load: Load,
         now: Mono,
     ) -> Self::Mailbox;
 
@@ -248,10 +248,12 @@ impl<M> Slots<M> {
             return Err(overloaded("directory"));
         };
         let most = self.limits.max_awake;
-        let crowded = self.slots.len() >= most - most / LEFT;
-        if crowded {
+        let space = if self.slots.len() >= most - most / LEFT {
             self.ask_longest_unused(now, host);
-        }
+            Space::Scarce
+        } else {
+            Space::Ample
+        };
         if self.slots.len() >= most {
             MAILBOX_REFUSALS.counter_with(["directory"]).increment(1);
             return Err(overloaded("directory"));
@@ -260,15 +262,17 @@ impl<M> Slots<M> {
             KindMetrics::of(kind.name()).wake_refused();
             return Err(overloaded("directory"));
         }
-        let kept = payer.map(|payer| payer.wake(crowded, now)).transpose().map_err(not_woken)?;
+        let kept = payer.map(|payer| payer.wake(space, now)).transpose().map_err(not_woken)?;
         let incarnation = self.next_incarnation;
         self.next_incarnation += 1;
-        let crashed = self
-            .crashed
-            .iter()
-            .position(|crashed| crashed == entity)
-            .map(|index| self.crashed.swap_remove(index));
-        let mailbox = host.start(entity, &kind, incarnation, crashed.is_some(), now);
+        let first_load = match self.crashed.iter().position(|crashed| crashed == entity) {
+            Some(index) => {
+                self.crashed.swap_remove(index);
+                Load::AfterCrash
+            }
+            None => Load::Now,
+        };
+        let mailbox = host.start(entity, &kind, incarnation, first_load, now);
         let slot = Slot { mailbox, incarnation, last_used: now, sent: 0, blocked: None, kept };
         self.slots.insert(entity.clone(), slot);
         self.round.push_back((entity.clone(), incarnation));

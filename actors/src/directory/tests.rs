@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::clock::Mono;
+use crate::entity::Load;
 use crate::kind::{Kind, Kinds, Settings};
 use crate::limits::{Accounts, Allowance, Payer, Rate};
 use crate::messages::{CatchUp, ToDirectory, ToEntity};
@@ -22,7 +23,7 @@ struct Mailbox {
 /// Records what it was asked to do.
 #[derive(Default)]
 struct Fake {
-    started: Vec<(String, u64, bool, Mailbox)>,
+    started: Vec<(String, u64, Load, Mailbox)>,
     loading: usize,
     later: Vec<(EntityId, u64, ToEntity)>,
     lost: Vec<String>,
@@ -49,7 +50,7 @@ impl Host for Fake {
         entity: &EntityId,
         _: &Arc<Kind>,
         incarnation: u64,
-        after_crash: bool,
+        first_load: Load,
         _: Mono,
     ) -> Mailbox {
         let mailbox = Mailbox {
@@ -57,7 +58,7 @@ impl Host for Fake {
             room: Rc::new(RefCell::new(9)),
             ended: Rc::default(),
         };
-        self.started.push((entity.to_string(), incarnation, after_crash, mailbox.clone()));
+        self.started.push((entity.to_string(), incarnation, first_load, mailbox.clone()));
         self.loading += 1;
         mailbox
     }
@@ -305,8 +306,8 @@ fn after_a_crash_the_relays_are_notified_and_the_next_life_waits_for_the_journal
     rig.ended("room:a", 2, false);
     rig.read("room:a");
     let lives: Vec<_> =
-        rig.host.started.iter().map(|(_, life, after_crash, _)| (*life, *after_crash)).collect();
-    assert_eq!(lives, [(1, false), (2, true), (3, false)]);
+        rig.host.started.iter().map(|(_, life, first_load, _)| (*life, *first_load)).collect();
+    assert_eq!(lives, [(1, Load::Now), (2, Load::AfterCrash), (3, Load::Now)]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use actix::{
 use greenroom_protocol::EntityId;
 
 use super::env::EntityEnv;
-use super::shell::{Done, Ports, Shell, Timer};
+use super::shell::{Done, Load, Ports, Shell, Timer};
 use super::turns::Rest;
 use crate::clock;
 use crate::journal::{Committed, Watch};
@@ -34,17 +34,16 @@ pub struct EntityActor {
 }
 
 impl EntityActor {
-    /// An entity that loads as soon as it is started. `after_crash` makes it wait for what its last
-    /// life had queued.
+    /// An entity that begins with this load when it is started.
     pub fn new(
         id: EntityId,
         kind: Arc<Kind>,
         env: Rc<EntityEnv>,
         incarnation: u64,
-        after_crash: bool,
+        first_load: Load,
         now: clock::Mono,
     ) -> Self {
-        Self { shell: Shell::new(id, kind, env, incarnation, after_crash, now) }
+        Self { shell: Shell::new(id, kind, env, incarnation, first_load, now) }
     }
 }
 

@@ -14,7 +14,7 @@ use greenroom_protocol::{EntityId, Epoch, ErrorCode, WireError};
 use tokio::sync::oneshot;
 
 use super::nature::Nature;
-use super::state::{Entity, FetchFor, UnsettledOp};
+use super::state::{Entity, FetchFor, JournalSpace, UnsettledOp};
 use super::todo::{Rewriting, Todo};
 use crate::clock::{Millis, Mono};
 use crate::frames::Encoder;
@@ -271,7 +271,8 @@ impl Life {
         match message {
             ToEntity::Op(request) => {
                 let permit = journal.reserve();
-                entity.op(*request, now, permit.is_some(), &mut todo.effects);
+                let space = if permit.is_some() { JournalSpace::Free } else { JournalSpace::Full };
+                entity.op(*request, now, space, &mut todo.effects);
                 if let (Some(permit), Some(event)) = (permit, todo.effects.event.take()) {
                     let ids = || trail::Ids {
                         session: None,

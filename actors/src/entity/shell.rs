@@ -90,6 +90,15 @@ pub enum Timer {
     End,
 }
 
+/// When a load may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// At once.
+    Now,
+    /// When everything is decided that the last life, which has crashed, had queued.
+    AfterCrash,
+}
+
 /// See the module's head.
 pub struct Shell {
     env: Rc<EntityEnv>,
@@ -99,24 +108,21 @@ pub struct Shell {
     outgoing: Rare<VecDeque<(usize, ToRelay)>>,
     /// A message waits for room in a relay's queue. Meanwhile this entity does nothing else.
     sending: bool,
-    /// Whether to wait for what the last life had queued before the first load.
-    after_crash: bool,
-    /// The first load is still to begin. It is counted from the moment on that it is decided.
-    first_load: bool,
+    /// The first load, while it is still to begin. It is counted from the moment it is decided.
+    first_load: Option<Load>,
     presence_timer: bool,
     /// The directory knows that it ends.
     asleep: bool,
 }
 
 impl Shell {
-    /// An entity that is to be [`start`](Self::start)ed. `after_crash` makes its load wait for what
-    /// its last life had queued.
+    /// An entity that is to be [`start`](Self::start)ed, with this load.
     pub fn new(
         id: EntityId,
         kind: Arc<Kind>,
         env: Rc<EntityEnv>,
         incarnation: u64,
-        after_crash: bool,
+        first_load: Load,
         now: Mono,
     ) -> Self {
         let life = Life::new(id, kind, env.encoder, env.inbox, now);
@@ -128,8 +134,7 @@ impl Shell {
             life,
             outgoing: Rare::default(),
             sending: false,
-            after_crash,
-            first_load: true,
+            first_load: Some(first_load),
             presence_timer: false,
             asleep: false,
         }
@@ -140,9 +145,11 @@ impl Shell {
         &self.life
     }
 
-    /// Begins with a load.
+    /// Begins with the first load.
     pub fn start(&mut self, ports: &mut impl Ports) {
-        self.load(self.after_crash, ports);
+        if let Some(load) = self.first_load {
+            self.load(load, ports);
+        }
     }
 
     /// Takes a message.
@@ -189,7 +196,7 @@ impl Shell {
     /// A timer rings.
     pub fn ring(&mut self, timer: Timer, now: Now, ports: &mut impl Ports) {
         match timer {
-            Timer::Load => self.load(false, ports),
+            Timer::Load => self.load(Load::Now, ports),
             Timer::CatchUp(request) => self.take(ToEntity::CatchUp(*request), now, ports),
             Timer::Erase => self.take(ToEntity::Erase, now, ports),
             Timer::Presence => {
@@ -238,7 +245,7 @@ impl Shell {
             }
         }
         match load {
-            Some(Duration::ZERO) => self.load(false, ports),
+            Some(Duration::ZERO) => self.load(Load::Now, ports),
             Some(pause) => ports.ring_after(pause, Timer::Load),
             None => {}
         }
@@ -285,10 +292,10 @@ impl Shell {
         }
     }
 
-    fn load(&mut self, barrier: bool, ports: &mut impl Ports) {
+    fn load(&mut self, load: Load, ports: &mut impl Ports) {
         let env = Rc::clone(&self.env);
         let id = self.life.id().clone();
-        if !std::mem::take(&mut self.first_load) {
+        if self.first_load.take().is_none() {
             env.begin_loading();
         }
         let counted = Loading(Rc::clone(&env));
@@ -298,7 +305,7 @@ impl Shell {
             // The semaphore is never closed.
             let _permit = env.cold_starts.acquire().await;
             drop(waiting);
-            if barrier {
+            if load == Load::AfterCrash {
                 env.journal.barrier().await;
             }
             Done::Loaded(env.store.load(&id).await)
@@ -367,7 +374,7 @@ impl Shell {
 
 impl Drop for Shell {
     fn drop(&mut self) {
-        if self.first_load {
+        if self.first_load.is_some() {
             self.env.end_loading();
         }
         self.life.metrics().awake.decrement(1);

@@ -36,6 +36,7 @@ mod reads;
 mod shared;
 
 pub use effects::{Effects, Fetch, FetchFor};
+pub use ops::JournalSpace;
 pub use outputs::UnsettledOp;
 use outputs::{InOrder, Output};
 use people::People;

@@ -6,7 +6,7 @@ use greenroom_protocol::params::{self, EventPolicy, PresenceAction};
 use greenroom_protocol::{CodecKind, Epoch, Position, RawJson, Seq};
 
 use super::Fetch;
-use super::state::{Effects, Entity, UnsettledOp};
+use super::state::{Effects, Entity, JournalSpace, UnsettledOp};
 use crate::clock::{Millis, Mono};
 use crate::kind::{Kind, Settings};
 use crate::messages::{CatchUp, OpRequest, SubSpec, SubscribeRequest, ToEntity};
@@ -80,7 +80,7 @@ impl Rig {
     }
 
     fn op(&mut self, request: OpRequest) -> Vec<String> {
-        self.entity.op(request, self.now, true, &mut self.fx);
+        self.entity.op(request, self.now, JournalSpace::Free, &mut self.fx);
         self.out()
     }
 

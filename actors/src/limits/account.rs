@@ -26,7 +26,16 @@ const MOST_DEBT: u64 = 30_000_000_000;
 const UNCLEANED: usize = 1024;
 /// While nearly the maximum of entities is awake, an account may keep awake its own limit divided by
 /// this.
-const CROWDED: usize = 16;
+const SCARCE: usize = 16;
+
+/// How many more entities may be awake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Space {
+    /// Many.
+    Ample,
+    /// Few: what is left is for payers with few entities awake.
+    Scarce,
+}
 
 /// What one account may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,9 +155,11 @@ impl Account {
         self.awake() >= self.allowance.awake / 2
     }
 
-    fn wake(&self, crowded: bool, now: u64) -> Result<(), NotWoken> {
-        let most =
-            if crowded { (self.allowance.awake / CROWDED).max(1) } else { self.allowance.awake };
+    fn wake(&self, space: Space, now: u64) -> Result<(), NotWoken> {
+        let most = match space {
+            Space::Ample => self.allowance.awake,
+            Space::Scarce => (self.allowance.awake / SCARCE).max(1),
+        };
         let more = |awake: usize| (awake < most).then_some(awake + 1);
         self.awake
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
@@ -193,15 +204,14 @@ impl Payer {
         &self.own
     }
 
-    /// Pays for waking an entity and, as long as the result lives, for keeping it awake. `crowded`
-    /// means that nearly the maximum of entities is awake, and the rest is for payers with few.
+    /// Pays for waking an entity and, as long as the result lives, for keeping it awake.
     ///
     /// # Errors
     /// Says why it may not; nothing was paid in that case.
-    pub fn wake(&self, crowded: bool, now: Mono) -> Result<KeptAwake, NotWoken> {
-        self.own.wake(crowded, now.nanos())?;
+    pub fn wake(&self, space: Space, now: Mono) -> Result<KeptAwake, NotWoken> {
+        self.own.wake(space, now.nanos())?;
         if let Some(address) = &self.address
-            && let Err(not) = address.wake(crowded, now.nanos())
+            && let Err(not) = address.wake(space, now.nanos())
         {
             self.own.let_go();
             self.own.wakes.refund(self.own.allowance.wakes, 1);

@@ -27,6 +27,8 @@ mod asks;
 mod places;
 mod signals;
 
+pub use places::Leaving;
+
 /// The capacity of `touched` that is kept from one batch to the next.
 const KEEP_TOUCHED: usize = 4096;
 

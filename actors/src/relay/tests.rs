@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::capability::Permissions;
 use crate::clock::Mono;
-use crate::entity::{Effects, Entity};
+use crate::entity::{Effects, Entity, JournalSpace};
 use crate::frames::{Frames, Wants, signal_key};
 use crate::ids::WorkerId;
 use crate::kind::{Kinds, Settings};
@@ -458,7 +458,7 @@ fn presence_that_was_left_out_comes_as_the_list() {
 fn late_messages_for_an_ended_session_reach_nobody() {
     let mut rig = Rig::new();
     let a = rig.seat();
-    rig.relay.borrow_mut().unseat(&a, false);
+    rig.relay.borrow_mut().unseat(&a, Leaving::Ended);
     let b = rig.seat();
     assert_eq!((a.key.slot, b.key.slot), (0, 0), "the slot is used again");
     rig.joins(spec(&a, 1), 3);
@@ -560,7 +560,7 @@ fn a_restarted_entity_learns_who_is_present() {
     here.membership.enter(&rig.entity, RawJson::from_text("2").unwrap(), 9);
     lost.membership.enter(&rig.entity, RawJson::from_text("3").unwrap(), 9);
     elsewhere.membership.enter(&testing::entity("room:b"), RawJson::NULL, 9);
-    rig.relay.borrow_mut().unseat(&lost, true);
+    rig.relay.borrow_mut().unseat(&lost, Leaving::Resumable);
     assert_eq!(rig.asked(), [""; 0]);
     let forgotten = |ended| ToRelay::AudienceForgotten { entity: testing::entity("room:a"), ended };
     rig.relay.borrow_mut().receive(forgotten(false));
@@ -676,7 +676,7 @@ fn leaving_ends_what_was_asked_for_before_it_alone() {
     rig.joins(spec(&a, 3), 0);
     rig.parts(vec![Part::Left { session: a.key, through: 2 }]);
     assert_eq!(rig.relay.borrow().followers(&rig.entity).collect::<Vec<_>>(), [(a.key, 3)]);
-    rig.relay.borrow_mut().unseat(&a, false);
+    rig.relay.borrow_mut().unseat(&a, Leaving::Ended);
     assert_eq!(rig.asked(), ["0 has gone"], "its entities are notified");
     assert_eq!(rig.relay.borrow().followers(&rig.entity).count(), 0);
 }
@@ -790,7 +790,7 @@ enum Step {
     Subscribe(usize),
     Unsubscribe(usize),
     /// The session ends, or its connection is lost.
-    End(usize, bool),
+    End(usize, Leaving),
     Op,
     Commit,
     /// The relay takes one message.
@@ -804,10 +804,11 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let leaving = prop_oneof![Just(Leaving::Ended), Just(Leaving::Resumable)];
     prop_oneof![
         2 => (0usize..2).prop_map(Step::Subscribe),
         1 => (0usize..2).prop_map(Step::Unsubscribe),
-        1 => (0usize..2, any::<bool>()).prop_map(|(who, park)| Step::End(who, park)),
+        1 => (0usize..2, leaving).prop_map(|(who, leaving)| Step::End(who, leaving)),
         4 => Just(Step::Op),
         4 => Just(Step::Commit),
         8 => Just(Step::Relay),
@@ -901,14 +902,14 @@ impl Pair {
                     self.route(ToEntity::Unsubscribe { through, reply: self.reply(seat) });
                 }
             }
-            Step::End(who, park) => {
-                self.rig.relay.borrow_mut().unseat(&self.seats[who], park);
+            Step::End(who, leaving) => {
+                self.rig.relay.borrow_mut().unseat(&self.seats[who], leaving);
                 self.seats[who] = self.rig.seat();
             }
             Step::Op => {
                 let request = post("alice", None, "x", self.line.reply(9, 1));
                 let mut fx = Effects::at(Mono::ZERO);
-                self.entity.op(request, 1, true, &mut fx);
+                self.entity.op(request, 1, JournalSpace::Free, &mut fx);
                 self.log.push((*fx.event.take().unwrap()).clone());
                 self.apply(fx);
             }

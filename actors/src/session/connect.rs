@@ -22,6 +22,15 @@ use crate::session::name::{name, parse};
 /// The number of entries of a `connect` that cost as much as one more request.
 const ENTRIES_PER_TOKEN: u32 = 16;
 
+/// Which `connect` of a connection it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// The first, which admits the session.
+    First,
+    /// A later one, which brings a newer token.
+    Refresh,
+}
+
 impl Session {
     pub(super) fn connect(&mut self, id: Option<RequestId>, params: Connect, now: Now) {
         let rights = self.seat.membership.rights();
@@ -30,7 +39,7 @@ impl Session {
             Some(rights) => self.refresh(&rights.identity, &params, now),
         };
         match result {
-            Ok(first) => self.welcome(id, params, first, now),
+            Ok(occasion) => self.welcome(id, params, occasion, now),
             Err(error) => {
                 let fatal = rights.is_none();
                 if let Some(left_out) = NOTICES.admit("connect", now.mono) {
@@ -49,8 +58,8 @@ impl Session {
         }
     }
 
-    /// Authenticates a new session. Always `true`: this is its first `connect`.
-    fn admit(&mut self, params: &Connect, now: Now) -> Result<bool, WireError> {
+    /// Authenticates a new session.
+    fn admit(&mut self, params: &Connect, now: Now) -> Result<Occasion, WireError> {
         let client = match &params.client {
             None => Ulid::from_parts(now.wall, (self.env.random)()).to_string().into(),
             Some(client) => check_client(client)?,
@@ -60,10 +69,15 @@ impl Session {
         self.seat.membership.belongs_to(Owner { user: Arc::clone(&identity.user), client });
         self.act_for(identity, now);
         SESSIONS.gauge_with([]).increment(1);
-        Ok(true)
+        Ok(Occasion::First)
     }
 
-    fn refresh(&mut self, old: &Identity, params: &Connect, now: Now) -> Result<bool, WireError> {
+    fn refresh(
+        &mut self,
+        old: &Identity,
+        params: &Connect,
+        now: Now,
+    ) -> Result<Occasion, WireError> {
         if !params.subscriptions.is_empty() || !params.presence.is_empty() {
             return Err(WireError::new(
                 ErrorCode::InvalidParams,
@@ -87,14 +101,14 @@ impl Session {
         }
         self.act_for(fresh, now);
         self.env.relay.borrow_mut().revise(&self.seat);
-        Ok(false)
+        Ok(Occasion::Refresh)
     }
 
     fn client(&self) -> Arc<str> {
         self.seat.membership.owner().map_or_else(|| "".into(), |owner| Arc::clone(&owner.client))
     }
 
-    fn welcome(&mut self, id: Option<RequestId>, params: Connect, first: bool, now: Now) {
+    fn welcome(&mut self, id: Option<RequestId>, params: Connect, occasion: Occasion, now: Now) {
         let Some(rights) = self.seat.membership.rights() else { return };
         let connected = Connected {
             session: name(self.env.instance, self.seat.key),
@@ -108,6 +122,7 @@ impl Session {
             subscriptions: Vec::new(),
             presence: Vec::new(),
         };
+        let first = occasion == Occasion::First;
         tracing::debug!(first, user = ?rights.identity.user, "connected");
         let resuming = first && params.session.is_some_and(|session| self.resume(&session));
         if params.subscriptions.is_empty() && params.presence.is_empty() && !resuming {

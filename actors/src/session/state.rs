@@ -25,7 +25,7 @@ use crate::messages::{
 };
 use crate::metrics::{MAILBOX_REFUSALS, REQUESTS, SESSIONS, UNKNOWN_METHOD, record_rate_limited};
 use crate::outbox::Outbox;
-use crate::relay::{Admission, Ask, Excess, Liveness, Scope, Seat, Wait};
+use crate::relay::{Admission, Ask, Excess, Leaving, Liveness, Scope, Seat, Wait};
 use crate::rights::Rights;
 use crate::session::name::name;
 use crate::trail;
@@ -378,10 +378,11 @@ impl Drop for Session {
         if self.seat.membership.owner().is_some() {
             SESSIONS.gauge_with([]).decrement(1);
         }
-        let park = !self.seat.membership.has_left()
+        let resumable = !self.seat.membership.has_left()
             && self.seat.outbox.closing().is_none_or(may_come_back)
             && !std::thread::panicking();
-        self.env.relay.borrow_mut().unseat(&self.seat, park);
+        let leaving = if resumable { Leaving::Resumable } else { Leaving::Ended };
+        self.env.relay.borrow_mut().unseat(&self.seat, leaving);
     }
 }
 

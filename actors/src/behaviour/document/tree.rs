@@ -81,7 +81,7 @@ impl Tree {
             }
             Some(Node::Array(array)) => {
                 let Some(place) = place(&last, array.len()) else {
-                    return Err(no_index(above, &last, array.len(), true));
+                    return Err(no_place(above, &last, array.len()));
                 };
                 let replaces = index == AtIndex::Replace && place < array.len();
                 let old = self.change(above, work, |above, work| {
@@ -110,7 +110,7 @@ impl Tree {
         match self.get(above) {
             Some(Node::Array(array)) => {
                 let Some(index) = element(&last, array.len()) else {
-                    return Err(no_index(above, &last, array.len(), false));
+                    return Err(no_element(above, &last, array.len()));
                 };
                 self.change(above, work, |above, work| above.array_mut(work)?.remove(index))
                     .flatten()
@@ -193,13 +193,14 @@ fn nothing(at: &Pointer) -> NoPlace {
     NoPlace(format!("there is nothing at `{}`", shown(at)))
 }
 
-fn no_index(above: &Pointer, token: &Token<'_>, len: usize, or_end: bool) -> NoPlace {
+fn no_element(above: &Pointer, token: &Token<'_>, len: usize) -> NoPlace {
     let token: String = token.decoded().chars().take(40).collect();
-    let end = if or_end { ", and `-` is its end" } else { "" };
-    NoPlace(format!(
-        "the array at `{}` has {len} elements and no index `{token}`{end}",
-        shown(above)
-    ))
+    NoPlace(format!("the array at `{}` has {len} elements and no index `{token}`", shown(above)))
+}
+
+fn no_place(above: &Pointer, token: &Token<'_>, len: usize) -> NoPlace {
+    let NoPlace(why) = no_element(above, token, len);
+    NoPlace(format!("{why}, and `-` is its end"))
 }
 
 /// A pointer, shortened for a message.

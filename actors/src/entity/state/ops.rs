@@ -16,9 +16,18 @@ use crate::messages::{OpRequest, Responder, overloaded};
 use crate::metrics::record_rate_limited;
 use crate::record::EventRecord;
 
+/// Whether the journal's queue has space for one event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JournalSpace {
+    /// It has.
+    Free,
+    /// It has not: the op must be refused.
+    Full,
+}
+
 impl Entity {
-    /// Decides on an op at the date `now`. `journal_accepts`: whether the journal has space for one event.
-    pub fn op(&mut self, request: OpRequest, now: Millis, journal_accepts: bool, fx: &mut Effects) {
+    /// Decides on an op at the date `now`.
+    pub fn op(&mut self, request: OpRequest, now: Millis, journal: JournalSpace, fx: &mut Effects) {
         let OpRequest { sender, r#type, body, n, first_sent, if_seq, tag, reply } = request;
         if let Err(refused) = self.bucket.check(1, fx.now) {
             record_rate_limited("entity");
@@ -31,7 +40,7 @@ impl Entity {
                 return self.not_new(known, n, &r#type, &body, reply, fx);
             }
         }
-        if !journal_accepts || self.pending_ops >= self.nature.kind.max_pending_ops {
+        if journal == JournalSpace::Full || self.pending_ops >= self.nature.kind.max_pending_ops {
             return self.refuse_op(reply, overloaded("journal"), fx);
         }
         if if_seq.is_some_and(|wanted| wanted != self.seq) {

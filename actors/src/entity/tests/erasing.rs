@@ -153,7 +153,7 @@ impl Stage {
         request.r#type = r#type.into();
         request.body = RawJson::from_text(body).unwrap();
         request.sender.moderator = true;
-        self.entity.op(request, 5000, true, &mut self.fx);
+        self.entity.op(request, 5000, JournalSpace::Free, &mut self.fx);
         let Some(event) = &self.fx.event else { return };
         let seq = event.seq;
         match r#type {
@@ -515,7 +515,7 @@ fn a_repeat_of_what_is_erased_has_its_first_outcome() {
     let mut stage = Stage::new(kind());
     let ask = |stage: &mut Stage| {
         let request = post("alice", Some(1), "secret", stage.line.reply(0, 9));
-        stage.entity.op(request, 5000, true, &mut stage.fx);
+        stage.entity.op(request, 5000, JournalSpace::Free, &mut stage.fx);
     };
     ask(&mut stage);
     stage.said.insert(1, vec!["secret".into()]);

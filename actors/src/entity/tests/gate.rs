@@ -104,7 +104,7 @@ fn signals_do_not_wait() {
 fn a_full_journal_and_too_many_pending_ops_are_told() {
     let mut rig = Rig::new();
     let request = post("alice", Some(1), "x", rig.line.reply(0, 1));
-    rig.entity.op(request, 5000, false, &mut rig.fx);
+    rig.entity.op(request, 5000, JournalSpace::Full, &mut rig.fx);
     assert_eq!(rig.out(), ["#1 overloaded journal"]);
     for n in 1..=8 {
         rig.post(0, n);
@@ -134,7 +134,7 @@ fn times_never_go_back() {
     let mut rig = Rig::new();
     for (n, now) in [(1, 70), (2, 60), (3, 80)] {
         let request = post("alice", Some(n), "x", rig.line.reply(0, 1));
-        rig.entity.op(request, now, true, &mut rig.fx);
+        rig.entity.op(request, now, JournalSpace::Free, &mut rig.fx);
         rig.out();
     }
     assert_eq!(rig.written.iter().map(|event| event.at).collect::<Vec<_>>(), [70, 70, 80]);

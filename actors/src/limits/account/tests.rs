@@ -72,14 +72,15 @@ fn waking_is_paid_by_the_user_and_by_the_address() {
     let alice = accounts.payer(Some(&"alice".into()), address(1), Mono::ZERO);
     let bob = accounts.payer(Some(&"bob".into()), address(1), Mono::ZERO);
     let kept: Vec<_> = [&alice, &alice, &alice, &bob]
-        .map(|payer| payer.wake(false, Mono::at(1000)).unwrap())
+        .map(|payer| payer.wake(Space::Ample, Mono::at(1000)).unwrap())
         .into();
     assert_eq!((alice.own.awake(), bob.own.awake()), (3, 1));
-    let refused = bob.wake(false, Mono::at(1000)).unwrap_err();
+    let refused = bob.wake(Space::Ample, Mono::at(1000)).unwrap_err();
     assert_eq!(refused, NotWoken::TooFast(Duration::from_millis(500)), "the address has no more");
     assert_eq!(bob.own.awake(), 1, "an entity that was not woken is not counted");
     let elsewhere = accounts.payer(Some(&"bob".into()), address(2), Mono::ZERO);
-    let more: Vec<_> = (0..3).map(|_| elsewhere.wake(false, Mono::at(1000)).unwrap()).collect();
+    let more: Vec<_> =
+        (0..3).map(|_| elsewhere.wake(Space::Ample, Mono::at(1000)).unwrap()).collect();
     assert_eq!(bob.own.awake(), 4, "nor paid for");
     drop((kept, more));
     assert_eq!((alice.own.awake(), bob.own.awake()), (0, 0));
@@ -90,13 +91,14 @@ fn a_share_of_the_awake_entities_is_reserved_for_modest_payers() {
     let accounts = accounts();
     let payer = accounts.payer(None, address(1), Mono::ZERO);
     let kept: Vec<_> =
-        (0..32).map(|turn| payer.wake(false, Mono::at(turn * 1000)).unwrap()).collect();
-    assert_eq!(payer.wake(false, Mono::at(100_000)).unwrap_err(), NotWoken::TooMany);
+        (0..32).map(|turn| payer.wake(Space::Ample, Mono::at(turn * 1000)).unwrap()).collect();
+    assert_eq!(payer.wake(Space::Ample, Mono::at(100_000)).unwrap_err(), NotWoken::TooMany);
     let newcomer = accounts.payer(None, address(2), Mono::ZERO);
-    let few: Vec<_> = (0..2).map(|_| newcomer.wake(true, Mono::at(1000)).unwrap()).collect();
-    assert_eq!(newcomer.wake(true, Mono::at(1000)).unwrap_err(), NotWoken::TooMany);
+    let few: Vec<_> =
+        (0..2).map(|_| newcomer.wake(Space::Scarce, Mono::at(1000)).unwrap()).collect();
+    assert_eq!(newcomer.wake(Space::Scarce, Mono::at(1000)).unwrap_err(), NotWoken::TooMany);
     drop((kept, few));
-    assert!(payer.wake(false, Mono::at(100_000)).is_ok());
+    assert!(payer.wake(Space::Ample, Mono::at(100_000)).is_ok());
 }
 
 #[test]
@@ -105,10 +107,10 @@ fn entities_that_others_use_are_taken_over_from_payers_with_many() {
     let busy = accounts.payer(None, address(1), Mono::ZERO);
     let other = accounts.payer(Some(&"bob".into()), address(2), Mono::ZERO);
     let mut kept: Vec<_> =
-        (0..15).map(|turn| busy.wake(false, Mono::at(turn * 1000)).unwrap()).collect();
+        (0..15).map(|turn| busy.wake(Space::Ample, Mono::at(turn * 1000)).unwrap()).collect();
     kept[0].offer(&other);
     assert_eq!((busy.own.awake(), other.own.awake()), (15, 0), "it has not many yet");
-    kept.push(busy.wake(false, Mono::at(50_000)).unwrap());
+    kept.push(busy.wake(Space::Ample, Mono::at(50_000)).unwrap());
     kept[0].offer(&busy);
     kept[0].offer(&other);
     assert_eq!((busy.own.awake(), other.own.awake()), (15, 1));
@@ -125,7 +127,8 @@ fn accounts_are_kept_while_they_matter() {
     let acted_for = accounts.payer(None, address(1), Mono::ZERO);
     accounts.payer(None, address(2), Mono::ZERO).own.charge(100);
     drop(accounts.payer(Some(&"alice".into()), address(3), Mono::ZERO));
-    let kept = accounts.payer(None, address(4), Mono::ZERO).wake(false, Mono::at(5000)).unwrap();
+    let kept =
+        accounts.payer(None, address(4), Mono::ZERO).wake(Space::Ample, Mono::at(5000)).unwrap();
     accounts.open.lock().unwrap().clean(now + 2 * SECOND);
     assert_eq!(accounts.len(), 3, "one is in use, one is in debt, one keeps an entity awake");
     drop((acted_for, kept));
@@ -141,7 +144,7 @@ fn accounts_are_kept_while_they_matter() {
 fn a_small_limit_is_not_none_when_places_run_out() {
     let accounts = Accounts::alike(Allowance { awake: 1, ..allowance() });
     let payer = accounts.payer(None, address(1), Mono::ZERO);
-    let kept = payer.wake(true, Mono::at(1000));
+    let kept = payer.wake(Space::Scarce, Mono::at(1000));
     assert!(kept.is_ok());
-    assert!(matches!(payer.wake(true, Mono::at(1000)), Err(NotWoken::TooMany)));
+    assert!(matches!(payer.wake(Space::Scarce, Mono::at(1000)), Err(NotWoken::TooMany)));
 }

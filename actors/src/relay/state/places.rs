@@ -12,10 +12,18 @@ use crate::messages::{Adopt, Present, Resume, Resumed, ToEntity, ToRelay};
 use crate::metrics::{SESSIONS_PARKED, SESSIONS_RESUMED};
 use crate::relay::parked::Leaves;
 
+/// How a session leaves its thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// For good.
+    Ended,
+    /// Its client may resume it, and it stays present until the grace is over.
+    Resumable,
+}
+
 impl Relay {
-    /// Removes a session from the thread and notifies its entities. With `park` it can be resumed,
-    /// and stays present until the grace is over.
-    pub fn unseat(&mut self, seat: &Seat, park: bool) {
+    /// Removes a session from the thread and notifies its entities.
+    pub fn unseat(&mut self, seat: &Seat, leaving: Leaving) {
         if !self.seats.remove(seat.key) {
             return;
         }
@@ -28,7 +36,11 @@ impl Relay {
             connecting.discard();
         }
         let present = seat.membership.take_present();
-        match seat.membership.owner().filter(|_| park && self.parked.is_open()) {
+        match seat
+            .membership
+            .owner()
+            .filter(|_| leaving == Leaving::Resumable && self.parked.is_open())
+        {
             Some(owner) => {
                 // This also ends subscriptions that are still being requested.
                 for entity in &follows {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use greenroom_actors::clock::Mono;
 use greenroom_actors::directory::{Host, Undelivered};
-use greenroom_actors::entity::{EntityEnv, Shell};
+use greenroom_actors::entity::{EntityEnv, Load, Shell};
 use greenroom_actors::kind::Kind;
 use greenroom_actors::messages::{ToEntity, ToRelay};
 use greenroom_protocol::EntityId;
@@ -64,7 +64,7 @@ impl Host for Hosting<'_> {
         entity: &EntityId,
         kind: &Arc<Kind>,
         incarnation: u64,
-        after_crash: bool,
+        first_load: Load,
         now: Mono,
     ) -> Self::Mailbox {
         let inbox = Rc::new(RefCell::new(Inbox {
@@ -74,8 +74,8 @@ impl Host for Hosting<'_> {
         }));
         let kind = Arc::clone(kind);
         let env = Rc::clone(self.env);
-        let shell = Shell::new(entity.clone(), kind, env, incarnation, after_crash, now);
-        let proc = Proc::start(shell, self.shard, Rc::clone(&inbox), after_crash, self.now);
+        let shell = Shell::new(entity.clone(), kind, env, incarnation, first_load, now);
+        let proc = Proc::start(shell, self.shard, Rc::clone(&inbox), first_load, self.now);
         *self.next += 1;
         self.procs.insert(*self.next, proc);
         inbox

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use greenroom_actors::clock;
-use greenroom_actors::entity::{Done, EntityEnv, Life, Ports, Rest, Shell, Timer};
+use greenroom_actors::entity::{Done, EntityEnv, Life, Load, Ports, Rest, Shell, Timer};
 use greenroom_actors::journal::{Committed, Watch};
 use greenroom_actors::messages::{Directory, RelayHandle, ToDirectory, ToEntity, ToRelay};
 use greenroom_protocol::EntityId;
@@ -33,8 +33,8 @@ pub struct Proc {
     shell: Shell,
     ports: Held,
     inbox: Mailbox,
-    /// Until the first load has ended: whether it waits for what the last life had queued.
-    first_load: Option<bool>,
+    /// The first load, until it has ended.
+    first_load: Option<Load>,
     panic: Option<Panic>,
 }
 
@@ -121,13 +121,13 @@ impl Proc {
         shell: Shell,
         shard: usize,
         inbox: Mailbox,
-        after_crash: bool,
+        first_load: Load,
         now: Now,
     ) -> Self {
         let id = shell.life().id().clone();
         let ports = Held { now: now.mono, ..Held::default() };
-        let first_load = Some(after_crash);
-        let mut proc = Self { id, shard, shell, ports, inbox, first_load, panic: None };
+        let mut proc =
+            Self { id, shard, shell, ports, inbox, first_load: Some(first_load), panic: None };
         proc.shell.start(&mut proc.ports);
         proc
     }
@@ -179,9 +179,13 @@ impl Proc {
     /// What the entity waits for, apart from the store.
     pub(super) fn waits(&self, env: &EntityEnv, asks_store: bool, turns: usize) -> Vec<Wait> {
         let mut waits = Vec::new();
-        if let (Some(after_crash), false) = (self.first_load, asks_store) {
+        if let (Some(load), false) = (self.first_load, asks_store) {
             let has_turn = env.cold_starts.available_permits() > 0 || turns > 0;
-            waits.push(if after_crash && has_turn { Wait::Barrier } else { Wait::ColdStart });
+            waits.push(if load == Load::AfterCrash && has_turn {
+                Wait::Barrier
+            } else {
+                Wait::ColdStart
+            });
         }
         let loads_later = self.ports.timers.iter().any(|(_, timer)| matches!(timer, Timer::Load));
         waits.extend(loads_later.then_some(Wait::Timer));
