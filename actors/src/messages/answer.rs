@@ -209,8 +209,11 @@ impl Responder {
             Some(Question::Request(id)) => {
                 Body::Frame(id.as_ref().map(|id| self.to.encoder.result(self.to.codec, id, result)))
             }
-            Some(Question::Silent(_)) => Body::Frame(None),
-            _ => unreachable!("parts of a `connect` are answered by `subscribed` and `present`"),
+            Some(Question::Silent(_)) | None => Body::Frame(None),
+            Some(Question::Subscription { .. } | Question::Presence { .. }) => {
+                debug_assert!(false, "entries of a `connect` are answered with their own types");
+                return self.error(unavailable());
+            }
         };
         self.answer(body)
     }

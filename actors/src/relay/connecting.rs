@@ -23,6 +23,17 @@ pub enum Ask {
     Presence(params::Presence),
 }
 
+impl Ask {
+    /// The entity that it is for.
+    pub const fn entity(&self) -> &EntityId {
+        match self {
+            Self::Subscribe(params) => &params.entity,
+            Self::Unsubscribe(entity) => entity,
+            Self::Presence(params) => &params.entity,
+        }
+    }
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Connecting {

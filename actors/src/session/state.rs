@@ -33,6 +33,28 @@ use crate::trail;
 /// The retry time after too many requests were in flight: soon, since one answer is enough.
 const RETRY_IN_FLIGHT_MS: u64 = 50;
 
+/// What a client asks of an entity.
+enum Work {
+    /// By way of the relay.
+    Ask(Ask),
+    Send(params::Send),
+    Signal(params::Signal),
+    Read(EntityId),
+    History(params::History),
+}
+
+impl Work {
+    const fn entity(&self) -> &EntityId {
+        match self {
+            Self::Ask(ask) => ask.entity(),
+            Self::Send(params) => &params.entity,
+            Self::Signal(params) => &params.entity,
+            Self::Read(entity) => entity,
+            Self::History(params) => &params.entity,
+        }
+    }
+}
+
 /// One connected client.
 pub struct Session {
     pub(super) env: Rc<SessionEnv>,
@@ -139,23 +161,20 @@ impl Session {
 
     fn call(&mut self, request: Request, now: Now) {
         let Request { id, call } = request;
-        if let Call::Connect(params) = call {
-            return self.connect(id, params, now);
-        }
-        let head = Head::of_call(id.as_ref(), &call);
-        let Some(asker) = self.asker.clone() else {
-            return self.refuse(
-                head,
-                WireError::new(ErrorCode::NotConnected, "the first request must be `connect`"),
-            );
+        let method = call.method();
+        let work = match call {
+            Call::Connect(params) => return self.connect(id, params, now),
+            Call::Ping(_) => return self.ping(Head { method, id: id.as_ref(), entity: None }, now),
+            Call::Subscribe(params) => Work::Ask(Ask::Subscribe(params)),
+            Call::Unsubscribe(params) => Work::Ask(Ask::Unsubscribe(params.entity)),
+            Call::Presence(params) => Work::Ask(Ask::Presence(params)),
+            Call::Send(params) => Work::Send(params),
+            Call::Signal(params) => Work::Signal(params),
+            Call::Read(params) => Work::Read(params.entity),
+            Call::History(params) => Work::History(params),
         };
-        if self.seat.liveness.is_expired(now.wall) {
-            // The sweep has not closed it yet.
-            return self.seat.outbox.close(CloseCode::TokenExpired);
-        }
-        if matches!(call, Call::Ping(_)) {
-            return self.reply(head.method, id.as_ref(), &Pong { now: now.wall });
-        }
+        let head = Head { method, id: id.as_ref(), entity: Some(work.entity()) };
+        let Some(asker) = self.connected(head, now) else { return };
         let most = self.env.bounds.announced.max_in_flight;
         if self.seat.admission.in_flight() >= most {
             let error = WireError::new(
@@ -165,36 +184,51 @@ impl Session {
             return self.refuse(head, error.retry_after_ms(RETRY_IN_FLIGHT_MS));
         }
         self.seat.admission.asked();
-        let reply = match (id, call.entity()) {
-            (None, Some(entity)) => Responder::silent(&asker, call.method(), entity.clone()),
-            (id, _) => Responder::request(&asker, call.method(), id),
+        let reply = match id {
+            None => Responder::silent(&asker, method, work.entity().clone()),
+            Some(id) => Responder::request(&asker, method, Some(id)),
         };
-        self.dispatch(call, reply);
+        self.dispatch(work, reply);
     }
 
-    fn dispatch(&mut self, call: Call, reply: Responder) {
-        match call {
-            Call::Connect(_) | Call::Ping(_) => unreachable!("answered by the caller"),
-            Call::Subscribe(params) => self.ask(Ask::Subscribe(params), reply),
-            Call::Unsubscribe(params) => self.ask(Ask::Unsubscribe(params.entity), reply),
-            Call::Presence(params) => self.ask(Ask::Presence(params), reply),
-            Call::Send(params) => self.send(params, reply),
-            Call::Signal(params) => self.signal(params, reply),
-            Call::Read(params) => {
-                let Some(reply) = self.seat.readable(&params.entity, reply) else { return };
-                let reply = reply.noting(Noted::Read(params.entity.clone()));
-                self.route(params.entity, ToEntity::Read(reply));
+    fn ping(&self, head: Head<'_>, now: Now) {
+        if self.connected(head, now).is_some() {
+            self.reply(head.method, head.id, &Pong { now: now.wall });
+        }
+    }
+
+    /// Itself, if it has connected and may still ask; otherwise the request is refused, or the
+    /// connection closed.
+    fn connected(&self, head: Head<'_>, now: Now) -> Option<Arc<Asker>> {
+        let Some(asker) = self.asker.clone() else {
+            let message = "the first request must be `connect`";
+            self.refuse(head, WireError::new(ErrorCode::NotConnected, message));
+            return None;
+        };
+        if self.seat.liveness.is_expired(now.wall) {
+            // The sweep has not closed it yet.
+            self.seat.outbox.close(CloseCode::TokenExpired);
+            return None;
+        }
+        Some(asker)
+    }
+
+    fn dispatch(&self, work: Work, reply: Responder) {
+        match work {
+            Work::Ask(ask) => self.env.relay.borrow().ask(&self.seat, ask, reply),
+            Work::Send(params) => self.send(params, reply),
+            Work::Signal(params) => self.signal(params, reply),
+            Work::Read(entity) => {
+                let Some(reply) = self.seat.readable(&entity, reply) else { return };
+                let reply = reply.noting(Noted::Read(entity.clone()));
+                self.route(entity, ToEntity::Read(reply));
             }
-            Call::History(params) => {
+            Work::History(params) => {
                 let Some(reply) = self.seat.readable(&params.entity, reply) else { return };
                 let reply = reply.noting(Noted::Read(params.entity.clone()));
                 self.route(params.entity.clone(), ToEntity::History(params, reply));
             }
         }
-    }
-
-    fn ask(&self, ask: Ask, reply: Responder) {
-        self.env.relay.borrow().ask(&self.seat, ask, reply);
     }
 
     fn send(&self, params: params::Send, reply: Responder) {
