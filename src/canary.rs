@@ -1,6 +1,7 @@
 //! The canary: repeatedly sends one op through a real entity and waits for its commit and its
 //! event. Readiness follows the result, and ends at once when a transaction fails.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ pub fn kind() -> Result<Kind, BadKind> {
         resume_events: 16,
         ring_events: 4,
         ring_bytes: 4096,
-        keep_events: 16,
+        keep_events: NonZeroU64::new(16),
         snapshot_every: 16,
         dedupe_clients: 1,
         dedupe_ops: 1,

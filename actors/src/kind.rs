@@ -1,5 +1,6 @@
 //! A configured family of entities.
 
+use std::num::NonZeroU64;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,8 +39,9 @@ pub struct Settings {
     /// Bytes of event bodies kept in memory for returning subscribers.
     #[serde(with = "units::size")]
     pub ring_bytes: usize,
-    /// Events kept in the journal behind the latest snapshot; 0 keeps all.
-    pub keep_events: u64,
+    /// Events kept in the journal behind the latest snapshot; `None` (0) keeps all.
+    #[serde(with = "units::number_or_zero")]
+    pub keep_events: Option<NonZeroU64>,
     /// Events between snapshots.
     pub snapshot_every: u64,
     /// Clients whose op numbers an entity remembers.
@@ -72,7 +74,7 @@ impl Default for Settings {
             resume_events: 1000,
             ring_events: 256,
             ring_bytes: 64 * KIB,
-            keep_events: 0,
+            keep_events: None,
             snapshot_every: 1000,
             dedupe_clients: 1024,
             dedupe_ops: 128,
@@ -92,16 +94,14 @@ impl Settings {
         problems.at_least("ops_burst", self.ops_burst, 1);
         problems.at_least("snapshot_every", self.snapshot_every, 1);
         problems.at_least("dedupe_clients", self.dedupe_clients, 1);
-        problems.check(
-            self.keep_events == 0 || self.keep_events >= self.resume_events,
-            "keep_events",
-            || {
+        if let Some(keep) = self.keep_events {
+            problems.check(keep.get() >= self.resume_events, "keep_events", || {
                 format!(
-                    "is {}, below `resume_events` ({}); keep as many, or 0 for all",
-                    self.keep_events, self.resume_events
+                    "is {keep}, below `resume_events` ({}); keep as many, or 0 for all",
+                    self.resume_events
                 )
-            },
-        );
+            });
+        }
         problems.at_least("max_present", self.max_present, 1);
         problems.check(self.presence_list <= MAX_MEMBERS, "presence_list", || {
             format!("is {}; a list has at most {MAX_MEMBERS} members", self.presence_list)
@@ -222,7 +222,8 @@ mod tests {
     fn everything_that_is_wrong_is_said_at_once() {
         let room =
             BehaviourConfig::Room(RoomConfig { messages: 0, ..RoomConfig::default() }.into());
-        let settings = Settings { keep_events: 5, snapshot_every: 0, ..Settings::default() };
+        let settings =
+            Settings { keep_events: NonZeroU64::new(5), snapshot_every: 0, ..Settings::default() };
         let bad = Kind::new("Lobby", room.clone(), settings.clone()).unwrap_err();
         let keys: Vec<_> = bad.problems.iter().map(|problem| problem.key.as_str()).collect();
         assert_eq!(keys, ["", "messages", "snapshot_every", "keep_events"]);

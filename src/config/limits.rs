@@ -1,5 +1,6 @@
 //! Rate limits, and limits per user and address.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use greenroom_actors::limits::{Allowance, Rate};
@@ -42,8 +43,9 @@ pub struct LimitsConfig {
     /// New connections per second from one address.
     pub connections_per_address_per_second: u32,
     pub connections_per_address_burst: u32,
-    /// Open connections from one address; 0 means no limit.
-    pub connections_per_address: usize,
+    /// Open connections from one address; `None` (0) means no limit.
+    #[serde(with = "units::number_or_zero")]
+    pub connections_per_address: Option<NonZeroUsize>,
     /// The number of messages within `abuse_window`, sent although the client was told to wait,
     /// after which its connection is closed.
     pub abuse_after: u32,
@@ -73,7 +75,7 @@ impl Default for LimitsConfig {
             address_awake: 20_000,
             connections_per_address_per_second: 50,
             connections_per_address_burst: 200,
-            connections_per_address: 0,
+            connections_per_address: None,
             abuse_after: 100,
             abuse_window: Duration::from_secs(10),
             trusted_proxies: Vec::new(),

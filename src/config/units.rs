@@ -1,35 +1,6 @@
 //! How addresses and networks are written. Durations and sizes are in the core.
 
-pub use greenroom_actors::settings::units::{Bytes, KIB, MIB, duration, size};
-
-/// A number that is written as 0 if something else decides it.
-pub mod number_or_zero {
-    use std::num::NonZeroUsize;
-
-    use serde::de::{Deserialize, Deserializer};
-    use serde::ser::Serializer;
-
-    /// Reads one.
-    ///
-    /// # Errors
-    /// If it is not a whole number.
-    pub fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<NonZeroUsize>, D::Error> {
-        usize::deserialize(from).map(NonZeroUsize::new)
-    }
-
-    /// Writes one.
-    ///
-    /// # Errors
-    /// Those of the serializer.
-    pub fn serialize<S: Serializer>(
-        number: &Option<NonZeroUsize>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(number.map_or(0, NonZeroUsize::get) as u64)
-    }
-}
+pub use greenroom_actors::settings::units::{Bytes, KIB, MIB, duration, number_or_zero, size};
 
 /// A size in bytes that is written as 0 if something else decides it.
 pub mod size_or_zero {

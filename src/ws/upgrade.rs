@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -29,8 +30,8 @@ use crate::origin::OriginPolicy;
 #[derive(Debug, Clone, Copy)]
 pub struct GateLimits {
     pub max_connections: usize,
-    /// Open connections from one address; 0 means no limit.
-    pub max_per_address: usize,
+    /// Open connections from one address; `None` means no limit.
+    pub max_per_address: Option<NonZeroUsize>,
     pub frames: FrameLimits,
 }
 
@@ -132,7 +133,7 @@ impl Gate {
             ));
         }
         let mine = self.by_address.get(&address).map_or(0, |count| *count);
-        if self.limits.max_per_address > 0 && mine > self.limits.max_per_address {
+        if self.limits.max_per_address.is_some_and(|most| mine > most.get()) {
             let message = "this address has as many connections as it may; close one first";
             return Err(Refused::new("address", StatusCode::TOO_MANY_REQUESTS, message));
         }

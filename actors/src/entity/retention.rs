@@ -19,6 +19,8 @@
 //! or beyond deletes the first row, because each step looks back from where the last one ended by the
 //! length of the longest row.
 
+use std::num::NonZeroU64;
+
 use greenroom_protocol::{EntityId, Seq};
 
 use crate::store::{Loaded, MAX_ROW_EVENTS, Trim};
@@ -72,8 +74,13 @@ impl Retention {
     }
 
     /// A row of `events` is on disk, or several. Returns whether it is time to delete something, if
-    /// snapshots cover the log up to `covered` and `keep` events are kept before that.
-    pub(super) fn row_written(&mut self, events: u64, covered: Seq, keep: u64) -> bool {
+    /// snapshots cover the log up to `covered` and `keep` events, or all, are kept before that.
+    pub(super) fn row_written(
+        &mut self,
+        events: u64,
+        covered: Seq,
+        keep: Option<NonZeroU64>,
+    ) -> bool {
         self.row_of(events);
         self.rows = self.rows.saturating_add(1);
         self.rows % TRIM_EVERY == 1 && self.surplus(covered, keep) > 0
@@ -84,8 +91,13 @@ impl Retention {
         self.longest_row = self.longest_row.max(events.min(MAX_ROW_EVENTS) as u32);
     }
 
-    /// What of `entity` to delete next, if `keep` events are kept. It must be queued.
-    pub(super) fn trim(&mut self, entity: &EntityId, log: Extent, keep: u64) -> Option<Trim> {
+    /// What of `entity` to delete next, if `keep` events, or all, are kept. It must be queued.
+    pub(super) fn trim(
+        &mut self,
+        entity: &EntityId,
+        log: Extent,
+        keep: Option<NonZeroU64>,
+    ) -> Option<Trim> {
         let surplus = self.surplus(log.covered, keep);
         if surplus == 0 {
             return None;
@@ -112,9 +124,9 @@ impl Retention {
         self.rows > 0
     }
 
-    /// Events that are neither deleted nor to be kept; a kind that keeps 0 keeps all.
-    fn surplus(&self, covered: Seq, keep: u64) -> u64 {
-        if keep == 0 { 0 } else { covered.saturating_sub(keep).saturating_sub(self.trimmed) }
+    /// Events that are neither deleted nor to be kept; without `keep` all are kept.
+    fn surplus(&self, covered: Seq, keep: Option<NonZeroU64>) -> u64 {
+        keep.map_or(0, |keep| covered.saturating_sub(keep.get()).saturating_sub(self.trimmed))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The entity without its mailbox, step by step.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use greenroom_protocol::params::{self, EventPolicy, PresenceAction};

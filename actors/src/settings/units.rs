@@ -89,6 +89,44 @@ pub mod size {
     }
 }
 
+/// A number that is written as 0 for "none": no limit, or left to somebody else.
+pub mod number_or_zero {
+    use std::num::NonZeroU64;
+
+    use serde::de::{Deserialize, Deserializer, Error, Unexpected};
+    use serde::ser::Serializer;
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// If it is not a whole number, or too large.
+    pub fn deserialize<'de, D, N>(from: D) -> Result<Option<N>, D::Error>
+    where
+        D: Deserializer<'de>,
+        N: TryFrom<NonZeroU64>,
+    {
+        let too_large = |number: NonZeroU64| {
+            D::Error::invalid_value(Unexpected::Unsigned(number.get()), &"a smaller number")
+        };
+        NonZeroU64::new(u64::deserialize(from)?)
+            .map(|number| N::try_from(number).map_err(|_| too_large(number)))
+            .transpose()
+    }
+
+    /// Writes one.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S, N>(number: &Option<N>, to: S) -> Result<S::Ok, S::Error>
+    where
+        S: Serializer,
+        N: Copy + TryInto<NonZeroU64>,
+    {
+        let number = number.and_then(|number| number.try_into().ok());
+        to.serialize_u64(number.map_or(0, NonZeroU64::get))
+    }
+}
+
 /// A number of bytes, shown with the largest unit that divides it.
 #[derive(Debug, Clone, Copy)]
 pub struct Bytes(pub usize);

@@ -1,5 +1,6 @@
 //! The limits of a run, drawn from its seed. Small limits lead to more of the rare cases.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use greenroom_actors::behaviour::room::RoomConfig;
@@ -33,7 +34,7 @@ pub struct Sizes {
     pub pending: usize,
     pub resume_events: u64,
     pub ring_events: usize,
-    pub keep_events: u64,
+    pub keep_events: Option<NonZeroU64>,
     pub dedupe_clients: usize,
     pub dedupe_ops: usize,
     pub max_present: usize,
@@ -85,7 +86,11 @@ impl Sizes {
             pending: rng.usize(1..50),
             resume_events,
             ring_events: rng.usize(0..8),
-            keep_events: if rng.bool() { 0 } else { resume_events + rng.u64(..5) },
+            keep_events: if rng.bool() {
+                None
+            } else {
+                NonZeroU64::new(resume_events + rng.u64(..5))
+            },
             dedupe_clients: window(rng),
             dedupe_ops: window(rng),
             max_present: if rng.u8(..4) == 0 { rng.usize(1..4) } else { AMPLE },
@@ -125,7 +130,7 @@ impl Sizes {
             pending: 50,
             resume_events: 20,
             ring_events: 8,
-            keep_events: 0,
+            keep_events: None,
             dedupe_clients: AMPLE,
             dedupe_ops: AMPLE,
             max_present: AMPLE,

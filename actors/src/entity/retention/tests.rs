@@ -29,21 +29,31 @@ fn trim(
     covered: Seq,
     keep: u64,
 ) -> Option<(Seq, Seq, u32)> {
-    let trim = retention.trim(&id(), Extent { decided: durable, durable, covered }, keep)?;
+    let trim = retention.trim(
+        &id(),
+        Extent { decided: durable, durable, covered },
+        NonZeroU64::new(keep),
+    )?;
     Some((trim.from, trim.through, trim.rows))
 }
 
 #[test]
 fn what_no_snapshot_in_the_queue_covers_is_kept() {
     let mut retention = Retention::new(&Loaded::default(), 0);
-    assert!((1..=100).all(|_| !retention.row_written(1, 0, 5)), "there is no snapshot");
+    assert!(
+        (1..=100).all(|_| !retention.row_written(1, 0, NonZeroU64::new(5))),
+        "there is no snapshot"
+    );
     assert_eq!(trim(&mut retention, 100, 0, 5), None);
     assert_eq!(trim(&mut retention, 100, 100, 0), None, "all is kept");
     assert_eq!(
-        (101..=105).map(|_| retention.row_written(1, 100, 5)).collect::<Vec<_>>(),
+        (101..=105).map(|_| retention.row_written(1, 100, NonZeroU64::new(5))).collect::<Vec<_>>(),
         [true, false, false, false, true]
     );
-    assert!((106..=110).all(|_| !retention.row_written(1, 100, 100)), "nothing to delete");
+    assert!(
+        (106..=110).all(|_| !retention.row_written(1, 100, NonZeroU64::new(100))),
+        "nothing to delete"
+    );
     assert_eq!(trim(&mut retention, 110, 100, 5), Some((1, 16, 16)));
     assert_eq!(
         trim(&mut retention, 110, 100, 80),
@@ -57,7 +67,7 @@ fn what_no_snapshot_in_the_queue_covers_is_kept() {
 fn the_first_example_of_the_head_is_right() {
     let mut retention = Retention::new(&Loaded::default(), 0);
     for _ in 0..100 {
-        retention.row_written(1, 0, 5);
+        retention.row_written(1, 0, NonZeroU64::new(5));
     }
     let steps: Vec<_> =
         std::iter::from_fn(|| trim(&mut retention, 100, 100, 5)).map(|(_, last, _)| last).collect();
@@ -68,7 +78,7 @@ fn the_first_example_of_the_head_is_right() {
 fn a_step_follows_the_surplus_and_says_how_many_rows_that_may_be() {
     let mut retention = Retention::new(&Loaded::default(), 0);
     for _ in 1..=10 {
-        assert!(!retention.row_written(400, 0, 5));
+        assert!(!retention.row_written(400, 0, NonZeroU64::new(5)));
     }
     assert_eq!(
         trim(&mut retention, 4000, 4000, 5),
@@ -120,7 +130,7 @@ impl Disk {
                 // Before it is known that the row is on disk.
                 self.snapshot(&mut retention, *length);
             }
-            if retention.row_written(*length, self.covered(), keep) {
+            if retention.row_written(*length, self.covered(), NonZeroU64::new(keep)) {
                 self.trim(&mut retention, keep);
             }
         }
@@ -141,7 +151,7 @@ impl Disk {
 
     fn trim(&mut self, retention: &mut Retention, keep: u64) {
         let log = Extent { decided: self.seq, durable: self.seq, covered: self.covered() };
-        let Some(trim) = retention.trim(&id(), log, keep) else { return };
+        let Some(trim) = retention.trim(&id(), log, NonZeroU64::new(keep)) else { return };
         assert!(trim.through + keep <= self.covered(), "{trim:?}");
         self.rows.retain(|(first, last)| *first < trim.from || *last > trim.through);
     }

@@ -391,7 +391,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 0..120), ring_events in 0usize..12, keep_events in 0u64..20, snapshot_every in 1u64..40,
     ) {
         let resume_events = if keep_events == 0 { 10 } else { keep_events };
-        let kind = kind_of(Settings { ring_events, keep_events, snapshot_every, resume_events, max_pending_ops: 100, ..settings() });
+        let kind = kind_of(Settings { ring_events, keep_events: NonZeroU64::new(keep_events), snapshot_every, resume_events, max_pending_ops: 100, ..settings() });
         let mut stage = Stage::new(kind);
         for (number, step) in steps.iter().enumerate() {
             stage.happens(step, number)?;

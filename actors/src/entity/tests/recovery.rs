@@ -193,7 +193,7 @@ async fn recovers(steps: Vec<Step>, kind: Kind) -> Result<(), TestCaseError> {
 proptest! {
     #[test]
     fn what_comes_back_is_the_committed_prefix(steps in proptest::collection::vec(step(), 0..60), keep_events in 0u64..6) {
-        let kind = kind_of(Settings { dedupe_ops: 100, max_pending_ops: 100, snapshot_every: 2, keep_events, resume_events: keep_events, ..settings() });
+        let kind = kind_of(Settings { dedupe_ops: 100, max_pending_ops: 100, snapshot_every: 2, keep_events: NonZeroU64::new(keep_events), resume_events: keep_events, ..settings() });
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(recovers(steps, kind))?;
     }

@@ -58,7 +58,12 @@ fn a_page_of_large_events_is_cut() {
 #[test]
 fn snapshots_come_when_the_events_outweigh_them() {
     let mut rig = Rig::of(
-        kind_of(Settings { snapshot_every: 2, keep_events: 5, resume_events: 5, ..settings() }),
+        kind_of(Settings {
+            snapshot_every: 2,
+            keep_events: NonZeroU64::new(5),
+            resume_events: 5,
+            ..settings()
+        }),
         Loaded::default(),
     );
     for n in 1..=40 {
@@ -82,7 +87,12 @@ fn snapshots_come_when_the_events_outweigh_them() {
 #[test]
 fn what_a_queued_snapshot_covers_is_deleted_but_for_what_is_kept() {
     let mut rig = Rig::of(
-        kind_of(Settings { snapshot_every: 1000, keep_events: 5, resume_events: 5, ..settings() }),
+        kind_of(Settings {
+            snapshot_every: 1000,
+            keep_events: NonZeroU64::new(5),
+            resume_events: 5,
+            ..settings()
+        }),
         Loaded::default(),
     );
     for n in 1..=20 {
