@@ -20,7 +20,7 @@ pub(crate) use answer::{Body, Noted};
 pub use asker::Asker;
 pub use directory::{Directory, ToDirectory};
 pub use entity::{Adopt, CatchUp, OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
-pub use relay::{Owner, Part, Present, Resume, Resumed, SubSpec};
+pub use relay::{Owner, Part, Present, Resume, Resumed, SubSpec, Subscriptions};
 
 /// A message to a relay.
 #[derive(Debug)]

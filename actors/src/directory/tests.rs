@@ -7,7 +7,7 @@ use crate::clock::Mono;
 use crate::entity::Load;
 use crate::kind::{Kind, Kinds, Settings};
 use crate::limits::{Accounts, Allowance, Payer, Rate};
-use crate::messages::{CatchUp, ToDirectory, ToEntity};
+use crate::messages::{CatchUp, Subscriptions, ToDirectory, ToEntity};
 use crate::testing::{Line, entity, kind, kind_of, session, settings, spec};
 use greenroom_protocol::{CodecKind, EntityId, Epoch, Position};
 use tokio::sync::mpsc;
@@ -169,7 +169,7 @@ fn an_entity_is_woken_once_and_then_found() {
 fn the_end_of_a_session_wakes_no_entity() {
     let mut rig = Rig::new(9, 9);
     rig.route("room:a", ToEntity::Gone(session(1)));
-    rig.route("room:a", ToEntity::Unfollow(session(1), 1));
+    rig.route("room:a", ToEntity::Unfollow(session(1), Subscriptions::Through(1)));
     rig.route("room:a", ToEntity::Leave(session(1)));
     assert!(rig.host.started.is_empty());
 }

@@ -5,6 +5,7 @@ use greenroom_protocol::CodecKind;
 use crate::few::Few;
 use crate::frames::Wants;
 use crate::ids::{SessionKey, WorkerId};
+use crate::messages::Subscriptions;
 
 /// The followers by session; counted by thread and codec, so that publishing asks nobody in
 /// particular.
@@ -39,10 +40,11 @@ impl Audience {
         }
     }
 
-    /// Removes a follower, unless it follows by a subscription later than `through`.
-    pub fn remove(&mut self, session: SessionKey, through: u32) {
+    /// Removes a follower, if it follows by one of these subscriptions.
+    pub fn remove(&mut self, session: SessionKey, which: Subscriptions) {
+        let found = self.followers.get(&session).copied();
         if let Some(Follower { codec, .. }) =
-            self.followers.get(&session).copied().filter(|follower| follower.number <= through)
+            found.filter(|follower| which.include(follower.number))
         {
             self.followers.remove(&session);
             *self.count(session.worker, codec) -= 1;

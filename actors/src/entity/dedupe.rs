@@ -222,6 +222,11 @@ impl Dedupe {
         Known::New
     }
 
+    /// The outcome of op `n` of `client`, if it is kept.
+    pub fn outcome(&self, user: &str, client: &str, n: u64) -> Option<&Outcome> {
+        self.clients.get(&Asked(user, client)).filter(|window| n > window.floor)?.find(n)
+    }
+
     /// The number of clients that must not be forgotten yet.
     fn count_ahead(&mut self, now: Millis) -> usize {
         while self.ahead.first().is_some_and(|(until, _)| *until <= now) {

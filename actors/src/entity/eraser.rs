@@ -141,10 +141,10 @@ impl Eraser {
             || self.erased.iter().any(|(seqs, _)| seqs.contains(&message))
     }
 
-    /// The first message that may be hidden.
-    pub(super) fn first(&self) -> Seq {
+    /// The first message that may be hidden, if any.
+    pub(super) fn first(&self) -> Option<Seq> {
         let erased = self.erased.iter().flat_map(|(seqs, _)| seqs.iter().copied());
-        self.jobs.keys().copied().chain(erased).min().unwrap_or(Seq::MAX)
+        self.jobs.keys().copied().chain(erased).min()
     }
 
     /// Which page to read now, if any.

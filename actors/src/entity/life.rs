@@ -20,7 +20,7 @@ use crate::clock::{Millis, Mono};
 use crate::frames::Encoder;
 use crate::journal::{Committed, Journal, Progress, ToJournal};
 use crate::kind::Kind;
-use crate::messages::{Part, ToEntity, corrupt, overloaded, unavailable};
+use crate::messages::{Part, Subscriptions, ToEntity, corrupt, overloaded, unavailable};
 use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
 use crate::record::EventRecord;
 use crate::store::{Loaded, StoreError};
@@ -189,7 +189,10 @@ impl Life {
             // An entity that cannot be read has no followers and nobody present.
             ToEntity::Unsubscribe { through, reply } => {
                 let session = reply.session();
-                fx.part(session.worker, Part::Left { session, through });
+                fx.part(
+                    session.worker,
+                    Part::Left { session, which: Subscriptions::Through(through) },
+                );
                 fx.answer(reply.ok(&Empty {}));
             }
             ToEntity::Presence { action: PresenceAction::Leave, reply, .. } => {

@@ -8,7 +8,7 @@ use greenroom_protocol::codec::Method;
 use greenroom_protocol::results::{Empty, Sent, State};
 use greenroom_protocol::{EntityId, Epoch, ErrorCode, Seq, notify};
 
-use super::dedupe::{Dedupe, Known};
+use super::dedupe::Dedupe;
 use super::eraser::{Eraser, PagesOut};
 use super::nature::Nature;
 use super::retention::{Extent, Retention};
@@ -21,7 +21,7 @@ use crate::ids::SessionKey;
 use crate::journal::Progress;
 use crate::kind::Kind;
 use crate::limits::{Bucket, Rate};
-use crate::messages::{Part, Responder, SignalRequest, ToEntity, unavailable};
+use crate::messages::{Part, Responder, SignalRequest, Subscriptions, ToEntity, unavailable};
 use crate::rare::Rare;
 use crate::store::{Loaded, SnapshotRow, Trim};
 
@@ -210,9 +210,10 @@ impl Entity {
             ToEntity::Op(request) => request.reply.send_error(unavailable()),
             ToEntity::Subscribe(request) => self.subscribe(*request, fx),
             ToEntity::Unsubscribe { through, reply } => {
-                self.leave(reply.session(), through, Some(reply), fx);
+                let which = Subscriptions::Through(through);
+                self.leave(reply.session(), which, Some(reply), fx);
             }
-            ToEntity::Unfollow(session, through) => self.leave(session, through, None, fx),
+            ToEntity::Unfollow(session, which) => self.leave(session, which, None, fx),
             ToEntity::Signal(request) => self.signal(*request, fx),
             ToEntity::Read(mut reply) => {
                 if let Err(refused) = reply.reserve(self.behaviour.size()) {
@@ -239,7 +240,7 @@ impl Entity {
             ToEntity::Leave(session) => fx.presence_due |= self.leave_presence(session),
             ToEntity::Gone(session) => {
                 fx.presence_due |= self.leave_presence(session);
-                self.leave(session, u32::MAX, None, fx);
+                self.leave(session, Subscriptions::All, None, fx);
             }
             ToEntity::Erase => self.erase_on(fx),
             ToEntity::Sleep { .. } => {}
@@ -336,13 +337,11 @@ impl Entity {
         fx.presence_due |= self.people.presence.is_dirty();
         for UnsettledOp { record, reply } in unsettled {
             let found = match (&record.client, record.n) {
-                (Some(client), Some(n)) => {
-                    self.look_up(&record.from, client, Millis::MAX, n, Millis::MAX)
-                }
-                _ => Known::Expired,
+                (Some(client), Some(n)) => self.dedupe.outcome(&record.from, client, n).cloned(),
+                _ => None,
             };
             fx.answer(match found {
-                Known::Done(done) => {
+                Some(done) => {
                     self.nature.metrics.accepted.increment(1);
                     reply.ok(&Sent {
                         seq: done.seq,
@@ -352,7 +351,7 @@ impl Entity {
                         duplicate: false,
                     })
                 }
-                Known::New | Known::Expired | Known::TooEarly(_) => {
+                None => {
                     self.nature.metrics.refused(ErrorCode::Unavailable);
                     reply.error(unavailable())
                 }
@@ -361,20 +360,20 @@ impl Entity {
         Ok(())
     }
 
-    /// Ends the session's subscriptions up to `through`, in order with the other outputs.
+    /// Ends these subscriptions of the session, in order with the other outputs.
     fn leave(
         &mut self,
         session: SessionKey,
-        through: u32,
+        which: Subscriptions,
         reply: Option<Responder>,
         fx: &mut Effects,
     ) {
         self.people.change_if_any(|people| {
-            if people.joining.get(&session).is_some_and(|number| *number <= through) {
+            if people.joining.get(&session).is_some_and(|number| which.include(*number)) {
                 people.joining.remove(&session);
             }
         });
-        self.put(Output::InOrder(InOrder::Left { session, through, reply }), fx);
+        self.put(Output::InOrder(InOrder::Left { session, which, reply }), fx);
     }
 
     /// As if the ring had moved past all that it holds.

@@ -10,7 +10,7 @@ use super::Fetch;
 use super::state::{Effects, Entity, JournalSpace, UnsettledOp};
 use crate::clock::{Millis, Mono};
 use crate::kind::{Kind, Settings};
-use crate::messages::{CatchUp, OpRequest, SubSpec, SubscribeRequest, ToEntity};
+use crate::messages::{CatchUp, OpRequest, SubSpec, SubscribeRequest, Subscriptions, ToEntity};
 use crate::record::EventRecord;
 use crate::store::{Loaded, SnapshotRow, StoreError};
 use crate::testing::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use greenroom_protocol::params::{self, PresenceAction};
 use greenroom_protocol::{CodecKind, Position, RawJson, Seq, WireError};
 
-use super::{Responder, SubSpec};
+use super::{Responder, SubSpec, Subscriptions};
 use crate::clock::Millis;
 use crate::ids::SessionKey;
 use crate::limits::Payer;
@@ -126,7 +126,7 @@ pub enum ToEntity {
     /// Let a paused subscription read on.
     CatchUp(CatchUp),
     /// A relay has no such subscription any more: forget it and the session's earlier ones.
-    Unfollow(SessionKey, u32),
+    Unfollow(SessionKey, Subscriptions),
     /// Let a session take another's place in the presence.
     Adopt(Box<Adopt>),
     /// A session's `leave` could not be taken up: it leaves all the same, and nobody waits for an

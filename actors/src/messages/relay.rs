@@ -72,8 +72,8 @@ pub enum Part {
     Left {
         /// Whose.
         session: SessionKey,
-        /// All of the session's subscriptions up to this one.
-        through: u32,
+        /// Which of the session's subscriptions.
+        which: Subscriptions,
     },
     /// Events that a paused subscription missed.
     CaughtUp {
@@ -98,6 +98,25 @@ pub enum Part {
     Replaced(SubSpec),
     /// An answer in its place among the events.
     Answer(Answer),
+}
+
+/// Which of a session's subscriptions to an entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subscriptions {
+    /// Those up to the one with this number.
+    Through(u32),
+    /// All of them.
+    All,
+}
+
+impl Subscriptions {
+    /// Whether the subscription with this number is one of them.
+    pub fn include(self, number: u32) -> bool {
+        match self {
+            Self::Through(last) => number <= last,
+            Self::All => true,
+        }
+    }
 }
 
 /// A subscription, as entity and relay know it.

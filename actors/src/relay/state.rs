@@ -18,7 +18,7 @@ use super::seats::{SeatCounts, Seats};
 use crate::clock::Mono;
 use crate::frames::{Encoder, Frames};
 use crate::ids::{SessionKey, WorkerId};
-use crate::messages::{CatchUp, Directory, Noted, Part, SubSpec, ToEntity, ToRelay};
+use crate::messages::{CatchUp, Directory, Noted, Part, SubSpec, Subscriptions, ToEntity, ToRelay};
 use crate::metrics::{DeliveryMetrics, RequestMetrics};
 use crate::outbox::Outboxes;
 
@@ -217,7 +217,7 @@ impl Relay {
                 self.join(entity, spec, epoch, seq);
                 self.deliver(answer);
             }
-            Part::Left { session, through } => self.left(entity, session, through),
+            Part::Left { session, which } => self.left(entity, session, which),
             caught_up @ Part::CaughtUp { .. } => self.caught_up(entity, caught_up),
             Part::Replaced(spec) => self.replaced(entity, spec),
             Part::Answer(answer) => self.deliver(answer),
@@ -276,15 +276,17 @@ impl Relay {
     fn join(&mut self, entity: &EntityId, spec: SubSpec, epoch: Epoch, seq: Seq) {
         let Some(seat) = self.seats.get(spec.session) else {
             // The session ended before the entity answered.
-            return self
-                .directory
-                .route_control(entity, ToEntity::Unfollow(spec.session, spec.number));
+            return self.directory.route_control(
+                entity,
+                ToEntity::Unfollow(spec.session, Subscriptions::Through(spec.number)),
+            );
         };
         if answers::withheld(seat, &Noted::Follow(entity.clone(), spec.number)).is_some() {
             // It has lost the permission in the meantime, and is answered so.
-            return self
-                .directory
-                .route_control(entity, ToEntity::Unfollow(spec.session, spec.number));
+            return self.directory.route_control(
+                entity,
+                ToEntity::Unfollow(spec.session, Subscriptions::Through(spec.number)),
+            );
         }
         self.take_epoch(entity, &epoch);
         let sub =
@@ -314,20 +316,20 @@ impl Relay {
         audience.epoch = epoch.clone();
     }
 
-    fn left(&mut self, entity: &EntityId, session: SessionKey, through: u32) {
+    fn left(&mut self, entity: &EntityId, session: SessionKey, which: Subscriptions) {
         if let Some(seat) = self.seats.get(session) {
-            seat.membership.unfollow(entity, through);
+            seat.membership.unfollow(entity, which);
         }
-        self.drop_sub(entity, session, through);
+        self.drop_sub(entity, session, which);
     }
 
-    /// Forgets a session's subscription if its number is at most `through`; false if there is none.
-    fn drop_sub(&mut self, entity: &EntityId, session: SessionKey, through: u32) -> bool {
+    /// Forgets a session's subscription if it is one of these; false if there is none.
+    fn drop_sub(&mut self, entity: &EntityId, session: SessionKey, which: Subscriptions) -> bool {
         let Some(audience) = self.audiences.get_mut(entity) else { return false };
         let found = audience
             .subs
             .iter()
-            .position(|sub| sub.spec.session == session && sub.spec.number <= through);
+            .position(|sub| sub.spec.session == session && which.include(sub.spec.number));
         if let Some(index) = found {
             audience.subs.swap_remove(index);
         }
@@ -363,7 +365,10 @@ impl Relay {
         let (Some(sub), Some(seat)) = (sub, self.seats.get(session)) else {
             // The subscription ended after it asked, and the entity has recorded it again because
             // of that.
-            return self.directory.route_control(entity, ToEntity::Unfollow(session, number));
+            return self.directory.route_control(
+                entity,
+                ToEntity::Unfollow(session, Subscriptions::Through(number)),
+            );
         };
         if sub.flow != Flow::Reading || sub.last != after {
             // This answer is outdated, and its presence list is requested again, by a request that

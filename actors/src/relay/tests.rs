@@ -25,7 +25,7 @@ use crate::kind::{Kinds, Settings};
 use crate::limits::Rate;
 use crate::messages::{
     Asker, Directory, Noted, Owner, Part, RelayHandle, Responder, SubSpec, SubscribeRequest,
-    ToDirectory, ToEntity, ToRelay,
+    Subscriptions, ToDirectory, ToEntity, ToRelay,
 };
 use crate::metrics::recorded::Recorded;
 use crate::outbox::Outbox;
@@ -157,8 +157,10 @@ impl Rig {
                     let presence = if ask.presence { " with presence" } else { "" };
                     format!("{} reads after {}{presence}", ask.spec.session.slot, ask.after.seq)
                 }
-                ToEntity::Unfollow(session, u32::MAX) => format!("{} unfollows all", session.slot),
-                ToEntity::Unfollow(session, number) => {
+                ToEntity::Unfollow(session, Subscriptions::All) => {
+                    format!("{} unfollows all", session.slot)
+                }
+                ToEntity::Unfollow(session, Subscriptions::Through(number)) => {
                     format!("{} unfollows {number}", session.slot)
                 }
                 ToEntity::Gone(session) => format!("{} has gone", session.slot),
@@ -670,11 +672,11 @@ fn leaving_ends_what_was_asked_for_before_it_alone() {
         a.membership.follow_by(&rig.entity, number);
     }
     rig.joins(spec(&a, 2), 0);
-    rig.parts(vec![Part::Left { session: a.key, through: 2 }]);
+    rig.parts(vec![Part::Left { session: a.key, which: Subscriptions::Through(2) }]);
     assert_eq!(rig.relay.borrow().followers(&rig.entity).count(), 0);
     assert_eq!(a.membership.following(&rig.entity), Some(3), "a later subscription is under way");
     rig.joins(spec(&a, 3), 0);
-    rig.parts(vec![Part::Left { session: a.key, through: 2 }]);
+    rig.parts(vec![Part::Left { session: a.key, which: Subscriptions::Through(2) }]);
     assert_eq!(rig.relay.borrow().followers(&rig.entity).collect::<Vec<_>>(), [(a.key, 3)]);
     rig.relay.borrow_mut().unseat(&a, Leaving::Ended);
     assert_eq!(rig.asked(), ["0 has gone"], "its entities are notified");

@@ -41,7 +41,7 @@ impl Entity {
 
     /// The body that `event` shows although it is deleted.
     fn hidden(&self, event: &EventRecord) -> Option<Erased> {
-        if event.deleted.is_some() || event.seq < self.eraser.first() {
+        if event.deleted.is_some() || self.eraser.first().is_none_or(|first| event.seq < first) {
             return None;
         }
         self.behaviour.carries(event).filter(|body| self.eraser.hides(body.message, self.durable))
@@ -88,7 +88,9 @@ impl Entity {
 
     fn hide_in_ring(&mut self) {
         let mut ring = std::mem::take(&mut self.ring);
-        ring.change_if_any(|ring| ring.hide(self.eraser.first(), |event| self.hidden(event)));
+        if let Some(first) = self.eraser.first() {
+            ring.change_if_any(|ring| ring.hide(first, |event| self.hidden(event)));
+        }
         self.ring = ring;
     }
 

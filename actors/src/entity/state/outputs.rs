@@ -14,7 +14,9 @@ use crate::clock::Mono;
 use crate::entity::ring::Ring;
 use crate::frames::{EVENT_BYTES, Frames, Wants};
 use crate::ids::SessionKey;
-use crate::messages::{Answer, CatchUp, Part, Responder, SubscribeRequest, unavailable};
+use crate::messages::{
+    Answer, CatchUp, Part, Responder, SubscribeRequest, Subscriptions, unavailable,
+};
 use crate::record::EventRecord;
 use crate::trail;
 
@@ -39,7 +41,7 @@ pub(in crate::entity) enum InOrder {
     /// A subscription begins.
     Join(Box<Join>),
     /// A session has unsubscribed.
-    Left { session: SessionKey, through: u32, reply: Option<Responder> },
+    Left { session: SessionKey, which: Subscriptions, reply: Option<Responder> },
     /// A paused subscription gets what is in memory, and is live again.
     Live(CatchUp),
     /// A paused subscription gets a snapshot, and is live again.
@@ -129,11 +131,11 @@ impl Entity {
     fn release_in_order(&mut self, output: InOrder, fx: &mut Effects) {
         match output {
             InOrder::Join(join) => self.join(*join, fx),
-            InOrder::Left { session, through, reply } => {
-                self.people.change_if_any(|people| people.audience.remove(session, through));
+            InOrder::Left { session, which, reply } => {
+                self.people.change_if_any(|people| people.audience.remove(session, which));
                 // Without an answer to give, the relay has ended the subscription already.
                 if let Some(reply) = reply {
-                    fx.part(session.worker, Part::Left { session, through });
+                    fx.part(session.worker, Part::Left { session, which });
                     fx.answer(reply.ok(&Empty {}));
                 }
             }

@@ -59,7 +59,7 @@ mod tests {
     use greenroom_protocol::{CodecKind, Epoch, Position, RawJson};
 
     use super::*;
-    use crate::messages::CatchUp;
+    use crate::messages::{CatchUp, Subscriptions};
     use crate::presence::Here;
     use crate::testing::{kind, session, spec};
 
@@ -70,7 +70,7 @@ mod tests {
 
         people.audience.add(session(1), 1, CodecKind::Json);
         assert!(!people.is_empty());
-        people.audience.remove(session(1), 1);
+        people.audience.remove(session(1), Subscriptions::Through(1));
         assert!(people.is_empty());
 
         people.joining.insert(session(1), 1);

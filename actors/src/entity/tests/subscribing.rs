@@ -144,13 +144,13 @@ fn a_ring_that_moves_on_does_not_bring_back_who_has_left() {
 fn whoever_left_stays_away_for_late_messages() {
     let mut rig = Rig::new();
     rig.subscribe(spec(1, 2), None);
-    rig.take(ToEntity::Unfollow(session(1), 1));
+    rig.take(ToEntity::Unfollow(session(1), Subscriptions::Through(1)));
     assert_eq!(
         rig.entity.followers().collect::<Vec<_>>(),
         [(session(1), 2)],
         "an older subscription's end is no news"
     );
-    rig.take(ToEntity::Unfollow(session(1), 2));
+    rig.take(ToEntity::Unfollow(session(1), Subscriptions::Through(2)));
     assert_eq!(rig.entity.followers().count(), 0);
     assert_eq!(rig.unsubscribe(1, 2), ["1 leaves", "#101"], "not being subscribed is no error");
 }

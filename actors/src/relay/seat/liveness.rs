@@ -48,10 +48,10 @@ pub struct Liveness {
     probing: Cell<bool>,
     /// The deadline for `connect`; `Mono::NEVER` once the client has connected.
     connect_by: Cell<Mono>,
-    /// When the identity expires; `Millis::MAX` for never or not yet known.
-    expires: Cell<Millis>,
-    /// When to warn the client of the expiry; `Millis::MAX` for never, or after the warning.
-    warn_at: Cell<Millis>,
+    /// When the identity expires; `None` for never or not yet known.
+    expires: Cell<Option<Millis>>,
+    /// When to warn the client of the expiry; `None` for never, or after the warning.
+    warn_at: Cell<Option<Millis>>,
 }
 
 /// The result of a look.
@@ -87,8 +87,8 @@ impl Liveness {
             probe: Cell::new(1),
             probing: Cell::new(false),
             connect_by: Cell::new(connect_by),
-            expires: Cell::new(Millis::MAX),
-            warn_at: Cell::new(Millis::MAX),
+            expires: Cell::new(None),
+            warn_at: Cell::new(None),
         }
     }
 
@@ -111,23 +111,19 @@ impl Liveness {
     /// `warning` ms before, but not in the first third of the token's lifetime.
     pub fn connected(&self, expires: Option<Millis>, warning: u64, now: Millis) {
         self.connect_by.set(Mono::NEVER);
-        let expires = expires.unwrap_or(Millis::MAX);
         // A token with the same expiry needs no second warning.
         if self.expires.replace(expires) == expires {
             return;
         }
-        let lifetime = expires.saturating_sub(now);
-        let warn_after = (lifetime / 3).max(lifetime.saturating_sub(warning));
-        self.warn_at.set(if expires == Millis::MAX {
-            Millis::MAX
-        } else {
-            now.saturating_add(warn_after)
-        });
+        self.warn_at.set(expires.map(|expires| {
+            let lifetime = expires.saturating_sub(now);
+            now.saturating_add((lifetime / 3).max(lifetime.saturating_sub(warning)))
+        }));
     }
 
     /// Whether the identity has expired.
     pub fn is_expired(&self, now: Millis) -> bool {
-        now >= self.expires.get()
+        self.expires.get().is_some_and(|expires| now >= expires)
     }
 
     /// Requests a probe, which will be sent within a second. Returns its number.
@@ -185,11 +181,9 @@ impl Liveness {
 
     /// The ms until the token expires, if it is time for the warning. Returned once for each token.
     fn expiry_to_tell(&self, wall: Millis) -> Option<Millis> {
-        if wall < self.warn_at.get() {
-            return None;
-        }
-        self.warn_at.set(Millis::MAX);
-        Some(self.expires.get().saturating_sub(wall))
+        self.warn_at.get().filter(|warn_at| wall >= *warn_at)?;
+        self.warn_at.set(None);
+        Some(self.expires.get()?.saturating_sub(wall))
     }
 
     /// For how long, in ms, the socket has taken less than it has to while bytes are `waiting`:
@@ -222,7 +216,7 @@ impl Liveness {
 #[cfg(test)]
 impl Liveness {
     /// The deadline for `connect`, the expiry of the identity, and the time of the warning.
-    pub fn times(&self) -> (Mono, Millis, Millis) {
+    pub fn times(&self) -> (Mono, Option<Millis>, Option<Millis>) {
         (self.connect_by.get(), self.expires.get(), self.warn_at.get())
     }
 }

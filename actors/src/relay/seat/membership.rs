@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use greenroom_protocol::{EntityId, RawJson};
 
-use crate::messages::{Owner, Present};
+use crate::messages::{Owner, Present, Subscriptions};
 use crate::relay::Connecting;
 use crate::rights::Rights;
 
@@ -156,15 +156,19 @@ impl Membership {
         }
     }
 
-    /// The subscriptions to `entity` up to this number have ended. The entry remains until all
-    /// requests are answered.
-    pub fn unfollow(&self, entity: &EntityId, through: u32) {
+    /// These subscriptions to `entity` have ended. The entry remains until all requests are
+    /// answered.
+    pub fn unfollow(&self, entity: &EntityId, which: Subscriptions) {
         let mut follows = self.follows.borrow_mut();
         let Some(index) = follows.iter().position(|follow| follow.entity == *entity) else {
             return;
         };
         let follow = &mut follows[index];
-        follow.since = follow.since.max(through.saturating_add(1));
+        let last = match which {
+            Subscriptions::Through(number) => number,
+            Subscriptions::All => follow.number,
+        };
+        follow.since = follow.since.max(last.saturating_add(1));
         if !follow.stands() && follow.open == 0 {
             follows.swap_remove(index);
         }

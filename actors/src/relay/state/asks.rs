@@ -10,7 +10,9 @@ use greenroom_protocol::{EntityId, ErrorCode, RawJson, WireError};
 
 use super::{Relay, Seat};
 use crate::capability::Permissions;
-use crate::messages::{Noted, Responder, SubSpec, SubscribeRequest, ToEntity, overloaded};
+use crate::messages::{
+    Noted, Responder, SubSpec, SubscribeRequest, Subscriptions, ToEntity, overloaded,
+};
 use crate::metrics::MAILBOX_REFUSALS;
 use crate::relay::Follow;
 use crate::relay::connecting::{Ask, Connecting};
@@ -151,10 +153,11 @@ impl Relay {
         number: u32,
         reason: EndReason,
     ) {
-        let begun = self.drop_sub(&entity, seat.key, number);
-        seat.membership.unfollow(&entity, number);
+        let which = Subscriptions::Through(number);
+        let begun = self.drop_sub(&entity, seat.key, which);
+        seat.membership.unfollow(&entity, which);
         // Sent after everything that the session has asked of the entity.
-        self.directory.route_control(&entity, ToEntity::Unfollow(seat.key, number));
+        self.directory.route_control(&entity, ToEntity::Unfollow(seat.key, which));
         // A subscription that has not begun gets its answer instead.
         if begun {
             self.tell(seat, Method::Unsubscribed, &Unsubscribed { entity, reason });

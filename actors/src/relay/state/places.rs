@@ -8,7 +8,7 @@ use greenroom_protocol::{EntityId, RawJson};
 use super::{Relay, Seat};
 use crate::capability::Permissions;
 use crate::clock::Mono;
-use crate::messages::{Adopt, Present, Resume, Resumed, ToEntity, ToRelay};
+use crate::messages::{Adopt, Present, Resume, Resumed, Subscriptions, ToEntity, ToRelay};
 use crate::metrics::{SESSIONS_PARKED, SESSIONS_RESUMED};
 use crate::relay::parked::Leaves;
 
@@ -30,7 +30,7 @@ impl Relay {
         let follows: Vec<_> =
             seat.membership.take_follows().into_iter().map(|follow| follow.entity).collect();
         for entity in &follows {
-            self.drop_sub(entity, seat.key, u32::MAX);
+            self.drop_sub(entity, seat.key, Subscriptions::All);
         }
         if let Some(connecting) = seat.membership.connecting.take() {
             connecting.discard();
@@ -44,7 +44,8 @@ impl Relay {
             Some(owner) => {
                 // This also ends subscriptions that are still being requested.
                 for entity in &follows {
-                    self.directory.route_control(entity, ToEntity::Unfollow(seat.key, u32::MAX));
+                    self.directory
+                        .route_control(entity, ToEntity::Unfollow(seat.key, Subscriptions::All));
                 }
                 let evicted = self.parked.add(seat.key, owner.clone(), present, self.this_second());
                 self.leave(evicted);
