@@ -176,29 +176,32 @@ pub enum Page {
     },
 }
 
+/// What led to an error: another error, or a text.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// The store did not do it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It is out of reach, or failed; a repeat may succeed.
     #[error("the store is unavailable: {0}")]
-    Unavailable(String),
+    Unavailable(#[source] Cause),
     /// What it holds cannot be read.
     #[error("the store holds what cannot be read: {0}")]
-    Corrupt(String),
+    Corrupt(#[source] Cause),
 }
 
 /// A transaction did not report success.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// Certainly nothing of it was written.
     #[error("the transaction failed: {0}")]
-    Failed(String),
+    Failed(#[source] Cause),
     /// Another node, or a later term, owns the lease: this node must not write any more.
     #[error("the lease is lost: {0}")]
-    Fenced(String),
+    Fenced(#[source] Cause),
     /// The answer was lost: it may or may not be written, or still be on its way.
     #[error("the transaction's outcome is unknown: {0}")]
-    Unknown(String),
+    Unknown(#[source] Cause),
 }
 
 /// How an unknown transaction ended.

@@ -102,7 +102,7 @@ const SETTLE: &str = "{
 pub(super) async fn acquire(link: &Arc<Link>) -> Result<u64, StoreError> {
     let mut tries = 0;
     loop {
-        let unavailable = |failure: Failure| StoreError::Unavailable(failure.to_string());
+        let unavailable = |failure: Failure| StoreError::Unavailable(failure.into());
         let found = link.query(READ_TERM, Variables::new()).await.map_err(unavailable)?;
         let found: i64 = number(found)
             .ok_or_else(|| StoreError::Corrupt("the lease's term is not a valid number".into()))?;
@@ -117,7 +117,9 @@ pub(super) async fn acquire(link: &Arc<Link>) -> Result<u64, StoreError> {
             }
             // Another process took a term in the meantime.
             Err(Failure::Refused(_)) if tries < CONFLICT_TRIES => tries += 1,
-            Err(Failure::Thrown(text)) if tries < CONFLICT_TRIES && lease_in(&text).is_some() => {
+            Err(Failure::Thrown(error))
+                if tries < CONFLICT_TRIES && lease_in(error.message()).is_some() =>
+            {
                 tries += 1;
             }
             Err(failure) => return Err(unavailable(failure)),
@@ -178,12 +180,15 @@ pub(super) async fn commit(
         };
     match link.query(statement, variables).await {
         Ok(_) => Ok(()),
-        Err(Failure::Thrown(text)) => Err(match lease_in(&text) {
-            Some((term, _)) if term != int(batch.fence.term) => CommitError::Fenced(text),
-            _ => CommitError::Failed(text),
+        Err(failure) => Err(match &failure {
+            Failure::Thrown(error) if is_other_term(error, batch.fence) => {
+                CommitError::Fenced(failure.into())
+            }
+            Failure::Thrown(_) | Failure::NotSent(_) | Failure::Refused(_) => {
+                CommitError::Failed(failure.into())
+            }
+            Failure::Lost(_) => CommitError::Unknown(failure.into()),
         }),
-        Err(Failure::NotSent(text) | Failure::Refused(text)) => Err(CommitError::Failed(text)),
-        Err(Failure::Lost(text)) => Err(CommitError::Unknown(text)),
     }
 }
 
@@ -197,17 +202,16 @@ pub(super) async fn settle(link: &Arc<Link>, fence: Fence) -> Result<Settled, Co
             Ok(Value::Bool(true)) => return Ok(Settled::Committed),
             Ok(Value::Bool(false)) => return Ok(Settled::NotCommitted),
             Ok(value) => {
-                return Err(CommitError::Unknown(format!("settling answered `{value:?}`")));
+                let why = format!("settling answered `{value:?}`");
+                return Err(CommitError::Unknown(why.into()));
             }
             // Most likely a conflict with the transaction in question; the next attempt sees what
             // it did.
             Err(Failure::Refused(_)) if tries < CONFLICT_TRIES => tries += 1,
-            Err(Failure::Thrown(text))
-                if lease_in(&text).is_some_and(|(term, _)| term != int(fence.term)) =>
-            {
-                return Err(CommitError::Fenced(text));
+            Err(Failure::Thrown(error)) if is_other_term(&error, fence) => {
+                return Err(CommitError::Fenced(error.into()));
             }
-            Err(failure) => return Err(CommitError::Unknown(failure.to_string())),
+            Err(failure) => return Err(CommitError::Unknown(failure.into())),
         }
     }
 }
@@ -230,6 +234,11 @@ fn other_nonce(nonce: u64) -> i64 {
 
 fn number(value: Value) -> Option<i64> {
     i64::from_value(value).ok()
+}
+
+/// Whether a statement found the lease in another term than `fence` is of.
+fn is_other_term(thrown: &surrealdb::Error, fence: Fence) -> bool {
+    lease_in(thrown.message()).is_some_and(|(term, _)| term != int(fence.term))
 }
 
 /// Parses the lease's term and number from a thrown error.

@@ -8,9 +8,9 @@ use surrealdb::engine::any::Any;
 use surrealdb::opt::Config;
 use surrealdb::types::{QueryError, Value, Variables};
 use tokio::sync::watch;
+use tokio::task::JoinError;
 
 use super::error::Cause;
-use super::failure::Failure;
 use super::runtime::{OnDrop, OwnRuntime};
 use super::{OpenError, log, signin};
 use crate::config::{StoreConfig, StoreUrl};
@@ -77,27 +77,11 @@ impl Connection {
         Ok(Self { client, runtime, remote: !embedded })
     }
 
-    /// Runs one statement and returns its value.
+    /// Runs one statement and returns its value. A timeout is reported as a connection error.
     ///
     /// The statement keeps running if the caller stops waiting; on an embedded engine it does so
     /// even after the timeout.
-    ///
-    /// # Errors
-    /// What is known about the outcome, and whether this connection should be given up.
     pub(super) async fn query(
-        self: &Arc<Self>,
-        statement: &'static str,
-        variables: Variables,
-        timeout: Duration,
-    ) -> Result<Value, (Failure, bool)> {
-        self.query_error(statement, variables, timeout)
-            .await
-            .map_err(|error| (Failure::from(&error), Failure::casts_doubt_on_connection(&error)))
-    }
-
-    /// Like `query`, but returns the database's own error. A timeout is reported as a connection
-    /// error.
-    pub(super) async fn query_error(
         self: &Arc<Self>,
         statement: &'static str,
         variables: Variables,
@@ -141,8 +125,8 @@ impl Connection {
     pub(super) async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, String> {
-        self.runtime.spawn(async move { work() }).await.map_err(|ended| ended.to_string())
+    ) -> Result<T, JoinError> {
+        self.runtime.spawn(async move { work() }).await
     }
 
     async fn run<T: Send + 'static>(

@@ -6,9 +6,15 @@ use greenroom_actors::store::{CommitError, Rewrite, StoreError, erase};
 use greenroom_protocol::Seq;
 use surrealdb::types::{SurrealValue, Value};
 
+use super::error::Cause;
 use super::link::Link;
 use super::read;
 use super::rows::{RewriteRecord, done};
+
+/// The rows to rewrite could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the rows to erase from: {0}")]
+struct NotRead(#[source] Cause);
 
 /// The rewritten rows, and the keys of the erasure notes that are no longer needed.
 pub(super) async fn rewritten(
@@ -38,9 +44,9 @@ async fn rewrite_rows(
     let rows = match read::rows_with(link, entity, &seqs).await {
         Ok(rows) => rows,
         Err(StoreError::Unavailable(why)) => {
-            return Err(CommitError::Failed(format!("cannot read the rows to erase from: {why}")));
+            return Err(CommitError::Failed(NotRead(why).into()));
         }
-        Err(StoreError::Corrupt(why)) => return Ok(unreadable(why)),
+        Err(StoreError::Corrupt(why)) => return Ok(unreadable(&why)),
     };
     let entity = entity.clone();
     let erased = erased.clone();
@@ -49,13 +55,13 @@ async fn rewrite_rows(
             .map(|(first, events)| Ok(RewriteRecord::new(&entity, first, erase(&events, &erased)?)))
             .collect()
     };
-    let rewritten = link.compute(work).await.map_err(CommitError::Failed)?;
-    Ok(rewritten.map_or_else(|error| unreadable(error.to_string()), Some))
+    let rewritten = link.compute(work).await.map_err(|ended| CommitError::Failed(ended.into()))?;
+    Ok(rewritten.map_or_else(|error| unreadable(&error), Some))
 }
 
 /// Other entities' ops are in the same transaction, so an unreadable row does not fail it. Its
 /// entity cannot be loaded either.
-fn unreadable(why: String) -> Option<Vec<RewriteRecord>> {
+fn unreadable(why: &dyn std::fmt::Display) -> Option<Vec<RewriteRecord>> {
     tracing::error!(%why, "cannot erase a deleted body: the journal row cannot be read");
     None
 }

@@ -6,8 +6,7 @@ use greenroom_actors::behaviour::BehaviourName;
 
 use crate::config::{BadStoreUrl, UnreadableFile};
 
-/// An error of the system or of the database, as the cause of another.
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub use greenroom_actors::store::Cause;
 
 /// The store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -61,8 +60,8 @@ pub enum OpenError {
         hint: &'static str,
     },
     /// The recorded behaviours of the kinds could not be read.
-    #[error("cannot read which behaviours the stored kinds have: {reason}")]
-    Kinds { reason: String },
+    #[error("cannot read which behaviours the stored kinds have: {source}")]
+    Kinds { source: Cause },
     /// The entities of a kind were written with a different behaviour.
     #[error(
         "the stored entities of the kind `{kind}` have the behaviour \"{stored}\", but it is configured as \"{configured}\", which cannot \

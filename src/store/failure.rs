@@ -2,31 +2,37 @@
 
 use surrealdb::types::{ErrorDetails, QueryError};
 
+use super::error::Cause;
+
 /// Why a call to the database failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// The call never reached the database.
     #[error("{0}")]
-    NotSent(String),
+    NotSent(#[source] Cause),
     /// The statement failed with `THROW`; its transaction was rolled back.
     #[error("{0}")]
-    Thrown(String),
+    Thrown(#[source] surrealdb::Error),
     /// The database refused the call and rolled back: a conflict with another transaction, a key
     /// that already exists, a missing right.
     #[error("{0}")]
-    Refused(String),
+    Refused(#[source] surrealdb::Error),
     /// Anything else: the connection broke, the answer did not arrive in time, or the engine failed
     /// in the middle of the commit. The data may or may not have been written.
     #[error("{0}")]
-    Lost(String),
+    Lost(#[source] surrealdb::Error),
 }
 
 impl Failure {
     /// Whether a new connection might do better.
     ///
     /// A refusal for missing rights counts, because sessions on a server expire.
-    pub(super) fn casts_doubt_on_connection(error: &surrealdb::Error) -> bool {
-        error.is_not_allowed() || matches!(Self::from(error), Self::Lost(_))
+    pub(super) fn casts_doubt_on_connection(&self) -> bool {
+        match self {
+            Self::Lost(_) => true,
+            Self::Thrown(error) | Self::Refused(error) => error.is_not_allowed(),
+            Self::NotSent(_) => false,
+        }
     }
 }
 
@@ -34,17 +40,16 @@ impl Failure {
 /// rolled it back. An error that becomes `Lost` may just as well come from the commit. With
 /// SurrealKV that happens when the flush to disk fails after the transaction was applied in memory:
 /// the executor then reports `NotExecuted`, which is not true.
-impl From<&surrealdb::Error> for Failure {
-    fn from(error: &surrealdb::Error) -> Self {
-        let text = error.message().to_owned();
+impl From<surrealdb::Error> for Failure {
+    fn from(error: surrealdb::Error) -> Self {
         match error.details() {
-            ErrorDetails::Thrown => Self::Thrown(text),
+            ErrorDetails::Thrown => Self::Thrown(error),
             ErrorDetails::Query(Some(QueryError::TransactionConflict))
             | ErrorDetails::AlreadyExists(_)
             | ErrorDetails::NotAllowed(_)
             | ErrorDetails::NotFound(_)
-            | ErrorDetails::Validation(_) => Self::Refused(text),
-            _ => Self::Lost(text),
+            | ErrorDetails::Validation(_) => Self::Refused(error),
+            _ => Self::Lost(error),
         }
     }
 }
@@ -57,29 +62,32 @@ mod tests {
 
     #[test]
     fn only_errors_that_certainly_rolled_back_are_refusals() {
-        let of = |error: Error| Failure::from(&error);
-        assert_eq!(of(Error::thrown("no".into())), Failure::Thrown("no".into()));
-        assert_eq!(
-            of(Error::query("again".into(), QueryError::TransactionConflict)),
-            Failure::Refused("again".into())
-        );
-        assert_eq!(
-            of(Error::already_exists("twice".into(), None)),
-            Failure::Refused("twice".into())
-        );
-        // What a failed flush looks like.
-        assert_eq!(
-            of(Error::query("not executed".into(), QueryError::NotExecuted)),
-            Failure::Lost("not executed".into())
-        );
-        assert_eq!(of(Error::internal("disk".into())), Failure::Lost("disk".into()));
-        assert_eq!(of(Error::connection("gone".into(), None)), Failure::Lost("gone".into()));
+        for (error, want) in [
+            (Error::thrown("no".into()), "Thrown"),
+            (Error::query("again".into(), QueryError::TransactionConflict), "Refused"),
+            (Error::already_exists("twice".into(), None), "Refused"),
+            // What a failed flush looks like.
+            (Error::query("not executed".into(), QueryError::NotExecuted), "Lost"),
+            (Error::internal("disk".into()), "Lost"),
+            (Error::connection("gone".into(), None), "Lost"),
+        ] {
+            let text = error.message().to_owned();
+            let failure = Failure::from(error);
+            let variant = match failure {
+                Failure::NotSent(_) => "NotSent",
+                Failure::Thrown(_) => "Thrown",
+                Failure::Refused(_) => "Refused",
+                Failure::Lost(_) => "Lost",
+            };
+            assert_eq!((variant, failure.to_string()), (want, text));
+        }
     }
 
     #[test]
     fn a_broken_connection_or_lost_rights_cast_doubt() {
-        assert!(Failure::casts_doubt_on_connection(&Error::connection("gone".into(), None)));
-        assert!(Failure::casts_doubt_on_connection(&Error::not_allowed("expired".into(), None)));
-        assert!(!Failure::casts_doubt_on_connection(&Error::thrown("no".into())));
+        let doubtful = |error: Error| Failure::from(error).casts_doubt_on_connection();
+        assert!(doubtful(Error::connection("gone".into(), None)));
+        assert!(doubtful(Error::not_allowed("expired".into(), None)));
+        assert!(!doubtful(Error::thrown("no".into())));
     }
 }

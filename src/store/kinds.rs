@@ -13,7 +13,7 @@ use greenroom_actors::store::{Batch, StoreError};
 use surrealdb::types::{RecordId, SurrealValue, Value, Variables};
 
 use super::OpenError;
-use super::failure::Failure;
+use super::error::Cause;
 use super::link::Link;
 
 const NOTES: &str = "SELECT VALUE [record::id(id), behaviour] FROM kind";
@@ -39,10 +39,10 @@ impl Unnoted {
     /// # Errors
     /// If the entities of a kind have another behaviour, or the records cannot be read.
     pub(super) async fn take_up(&self, link: &Arc<Link>, kinds: &Kinds) -> Result<(), OpenError> {
-        let unreadable = |reason: String| OpenError::Kinds { reason };
+        let unreadable = |source: Cause| OpenError::Kinds { source };
         let found = query(link, NOTES, Variables::new()).await.map_err(unreadable)?;
         let notes: Vec<(String, String)> =
-            SurrealValue::from_value(found).map_err(|error| unreadable(error.to_string()))?;
+            SurrealValue::from_value(found).map_err(|error| unreadable(error.into()))?;
         let notes: BTreeMap<_, _> = notes.into_iter().collect();
         let mut kinds: Vec<_> = kinds.iter().collect();
         kinds.sort_by_key(|kind| kind.name());
@@ -94,15 +94,14 @@ impl Unnoted {
 }
 
 /// The behaviour of a kind, by the type of its first event.
-async fn first_behaviour(link: &Arc<Link>, kind: &str) -> Result<Option<BehaviourName>, String> {
+async fn first_behaviour(link: &Arc<Link>, kind: &str) -> Result<Option<BehaviourName>, Cause> {
     #[derive(serde::Deserialize)]
     struct First {
         r#type: String,
     }
     let mut variables = Variables::new();
     variables.insert("kind", kind);
-    let rows: Vec<String> = SurrealValue::from_value(query(link, FIRST_ROW, variables).await?)
-        .map_err(|error| error.to_string())?;
+    let rows: Vec<String> = SurrealValue::from_value(query(link, FIRST_ROW, variables).await?)?;
     let Some(events) = rows.first() else { return Ok(None) };
     let mut events =
         serde_json::Deserializer::from_str(events.trim_start_matches('[')).into_iter::<First>();
@@ -114,8 +113,7 @@ async fn query(
     link: &Arc<Link>,
     statement: &'static str,
     variables: Variables,
-) -> Result<Value, String> {
-    link.query(statement, variables)
-        .await
-        .map_err(|failure: Failure| StoreError::Unavailable(failure.to_string()).to_string())
+) -> Result<Value, Cause> {
+    let found = link.query(statement, variables).await;
+    found.map_err(|failure| StoreError::Unavailable(failure.into()).into())
 }

@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use surrealdb::types::{Value, Variables};
 use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::task::JoinError;
 use tokio::time::Instant;
 
 use super::connection::Connection;
+use super::error::Cause;
 use super::failure::Failure;
 use super::lock::DirectoryLock;
 use super::{OpenError, schema, swap};
@@ -93,20 +95,17 @@ impl Link {
         let connection = match tokio::time::timeout(timeout, self.connection()).await {
             Ok(connection) => connection.map_err(Failure::NotSent)?,
             Err(_) => {
-                return Err(Failure::NotSent(format!(
-                    "no connection to the database within {timeout:?}"
-                )));
+                let why = format!("no connection to the database within {timeout:?}");
+                return Err(Failure::NotSent(why.into()));
             }
         };
-        match connection.query(statement, variables, timeout).await {
-            Ok(value) => Ok(value),
-            Err((failure, doubtful)) => {
-                if doubtful {
-                    self.give_up(&connection, &failure);
-                }
-                Err(failure)
+        connection.query(statement, variables, timeout).await.map_err(|error| {
+            let failure = Failure::from(error);
+            if failure.casts_doubt_on_connection() {
+                self.give_up(&connection, &failure);
             }
-        }
+            failure
+        })
     }
 
     /// Runs CPU-bound work on the database's threads, if there are any, so that the caller's thread
@@ -117,7 +116,7 @@ impl Link {
     pub(super) async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, String> {
+    ) -> Result<T, JoinError> {
         match self.current() {
             Some(connection) => connection.compute(work).await,
             None => Ok(work()),
@@ -125,7 +124,7 @@ impl Link {
     }
 
     /// The current connection, or a new one if it was given up.
-    async fn connection(self: &Arc<Self>) -> Result<Arc<Connection>, String> {
+    async fn connection(self: &Arc<Self>) -> Result<Arc<Connection>, Cause> {
         if let Some(connection) = self.current() {
             return Ok(connection);
         }
@@ -133,18 +132,16 @@ impl Link {
         let link = Arc::clone(self);
         // In a task, so that opening continues if the caller's timeout expires: a half-open engine
         // would be in the way of the next one.
-        tokio::spawn(async move { link.reopen(opening).await })
-            .await
-            .map_err(|ended| ended.to_string())?
+        tokio::spawn(async move { link.reopen(opening).await }).await?
     }
 
-    async fn reopen(&self, mut pause: OwnedMutexGuard<Pause>) -> Result<Arc<Connection>, String> {
+    async fn reopen(&self, mut pause: OwnedMutexGuard<Pause>) -> Result<Arc<Connection>, Cause> {
         // The previous holder of the lock may have opened it.
         if let Some(connection) = self.current() {
             return Ok(connection);
         }
         if let Some(why) = self.state().dead.clone() {
-            return Err(why);
+            return Err(why.into());
         }
         if let Some(until) = pause.until {
             tokio::time::sleep_until(until).await;
@@ -162,12 +159,12 @@ impl Link {
             Err(error) => {
                 pause.failed();
                 tracing::warn!(url = %self.config.url, failures = pause.failures, %error, "cannot reconnect to the store");
-                let mut why = error.to_string();
-                if matches!(self.target, StoreUrl::SurrealKv(_)) {
-                    why.push_str("; restart the process");
-                    self.state().dead = Some(why.clone());
+                if !matches!(self.target, StoreUrl::SurrealKv(_)) {
+                    return Err(error.into());
                 }
-                Err(why)
+                let why = format!("{error}; restart the process");
+                self.state().dead = Some(why.clone());
+                Err(why.into())
             }
         }
     }

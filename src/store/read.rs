@@ -112,7 +112,7 @@ pub(super) async fn erasing(
     after: Option<&EntityId>,
     limit: usize,
 ) -> Result<Vec<EntityId>, StoreError> {
-    let unavailable = |failure: Failure| StoreError::Unavailable(failure.to_string());
+    let unavailable = |failure: Failure| StoreError::Unavailable(failure.into());
     let (kind, id) = after.map_or(("", ""), |after| (after.kind(), after.id()));
     let mut found: Vec<EntityId> = Vec::new();
     let mut variables = Variables::new();
@@ -123,10 +123,10 @@ pub(super) async fn erasing(
     variables.insert("rows", int(limit as u64));
     let rows = link.query(ERASING, variables).await.map_err(unavailable)?;
     let rows = Vec::<(String, String)>::from_value(rows)
-        .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        .map_err(|error| StoreError::Corrupt(error.into()))?;
     for (kind, id) in rows {
         let entity = EntityId::parse(&format!("{kind}:{id}"))
-            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            .map_err(|error| StoreError::Corrupt(error.into()))?;
         if found.last() != Some(&entity) {
             found.push(entity);
         }
@@ -275,7 +275,10 @@ impl Log<'_> {
             let longest_row = u32::try_from(longest).unwrap_or(u32::MAX);
             Ok(Unpacked { events, epoch: unpacker.into_epoch(), longest_row })
         };
-        self.link.compute(unpack).await.unwrap_or_else(|ended| Err(StoreError::Unavailable(ended)))
+        self.link
+            .compute(unpack)
+            .await
+            .unwrap_or_else(|ended| Err(StoreError::Unavailable(ended.into())))
     }
 
     /// The row that holds `seq`, if it begins further back than a read looks.
@@ -354,7 +357,7 @@ impl Log<'_> {
         self.link
             .query(statement, variables)
             .await
-            .map_err(|failure: Failure| StoreError::Unavailable(failure.to_string()))
+            .map_err(|failure: Failure| StoreError::Unavailable(failure.into()))
     }
 
     fn decode<T: SurrealValue>(&self, value: Value) -> Result<T, StoreError> {

@@ -186,7 +186,7 @@ async fn query(
     what: &'static str,
 ) -> Result<Value, RewriteError> {
     connection
-        .query_error(text, variables, STATEMENT_TIMEOUT)
+        .query(text, variables, STATEMENT_TIMEOUT)
         .await
         .map_err(|error| statement(what, error))
 }

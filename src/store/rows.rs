@@ -235,7 +235,7 @@ fn seq_of(entity: &EntityId, stored: i64) -> Result<Seq, StoreError> {
 
 /// The error for stored data of `entity` that makes no sense.
 pub(super) fn corrupt(entity: &EntityId, what: impl std::fmt::Display) -> StoreError {
-    StoreError::Corrupt(format!("`{entity}`: {what}"))
+    StoreError::Corrupt(format!("`{entity}`: {what}").into())
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ async fn read_version(
     config: &StoreConfig,
     target: &StoreUrl,
 ) -> Result<u64, OpenError> {
-    match connection.query_error(READ_VERSION, Variables::new(), config.timeout).await {
+    match connection.query(READ_VERSION, Variables::new(), config.timeout).await {
         Ok(Value::None | Value::Null) => Ok(0),
         Ok(value) => value
             .clone()

@@ -34,6 +34,11 @@ fn entity(name: &str) -> EntityId {
     EntityId::parse(&format!("room:{name}")).unwrap()
 }
 
+/// A call whose outcome is not known.
+fn lost(why: &str) -> Failure {
+    Failure::Lost(surrealdb::Error::internal(why.into()))
+}
+
 fn event(seq: Seq) -> EventRecord {
     EventRecord {
         seq,

@@ -11,7 +11,7 @@ use super::ToJournal;
 use super::batch::Gathered;
 use crate::clock::Clock;
 use crate::metrics::{JournalMetrics, Stored};
-use crate::store::{Batch, CommitError, Fence, Settled, Store};
+use crate::store::{Batch, Cause, CommitError, Fence, Settled, Store};
 use crate::trail;
 
 /// The first pause before asking again about the outcome of a transaction; it doubles up to
@@ -220,18 +220,18 @@ impl Committer {
             Err(CommitError::Failed(why)) => {
                 self.metrics.failed(took);
                 tracing::error!(%why, ops, "a transaction failed; its ops are answered `unavailable`");
-                self.set_health(Health::Failing(why));
+                self.set_health(Health::Failing(why.to_string()));
                 false
             }
             Err(CommitError::Fenced(why)) => {
                 self.metrics.failed(took);
-                self.fenced(why);
+                self.fenced(&why);
                 false
             }
             Err(CommitError::Unknown(why)) => {
                 self.metrics.unknown(took);
                 tracing::warn!(%why, ops, "a transaction's outcome is unknown; asking the store");
-                self.set_health(Health::Failing(why));
+                self.set_health(Health::Failing(why.to_string()));
                 let stored = self.settle(batch.fence).await;
                 if stored {
                     self.metrics.stored(holds);
@@ -251,7 +251,7 @@ impl Committer {
                     return settled == Settled::Committed;
                 }
                 Err(CommitError::Fenced(why)) => {
-                    self.fenced(why);
+                    self.fenced(&why);
                     return false;
                 }
                 Err(why) => tracing::warn!(%why, "the store does not tell yet"),
@@ -261,9 +261,9 @@ impl Committer {
         }
     }
 
-    fn fenced(&self, why: String) {
+    fn fenced(&self, why: &Cause) {
         tracing::error!(%why, "the lease is lost; this process can commit nothing more");
-        self.set_health(Health::Fenced(why));
+        self.set_health(Health::Fenced(why.to_string()));
     }
 
     fn set_health(&self, health: Health) {

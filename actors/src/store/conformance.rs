@@ -485,31 +485,31 @@ async fn settling_uses_a_number_up(store: &dyn Store) {
     store.commit(&batch(written, 1)).await.expect("a successor commits");
     for _ in 0..2 {
         assert_eq!(
-            store.settle(written).await,
-            Ok(Settled::Committed),
+            store.settle(written).await.expect("settle answers"),
+            Settled::Committed,
             "what is written is found, each time"
         );
     }
     let other = Fence { nonce: written.nonce + 1, ..written };
     assert_eq!(
-        store.settle(other).await,
-        Ok(Settled::NotCommitted),
+        store.settle(other).await.expect("settle answers"),
+        Settled::NotCommitted,
         "another attempt at the same number was not it"
     );
 
     let lost = writer.next();
     for _ in 0..2 {
         assert_eq!(
-            store.settle(lost).await,
-            Ok(Settled::NotCommitted),
+            store.settle(lost).await.expect("settle answers"),
+            Settled::NotCommitted,
             "what never came is not written, each time"
         );
     }
     refused(store, &batch(lost, 2), "a straggler finds its number used up").await;
     assert_eq!(load(store, "settle").await.tail, events(1..=1), "and writes nothing");
     assert_eq!(
-        store.settle(lost).await,
-        Ok(Settled::NotCommitted),
+        store.settle(lost).await.expect("settle answers"),
+        Settled::NotCommitted,
         "which settles the same afterwards"
     );
 

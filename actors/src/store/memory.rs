@@ -78,19 +78,18 @@ impl MemoryStore {
 
 impl Disk {
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        let failed = |why: String| CommitError::Failed(why.into());
         self.admit(batch.fence)?;
         // All is checked before anything changes.
         for row in &batch.rows {
-            Log::check(self.logs.get(&row.entity), row).map_err(CommitError::Failed)?;
+            Log::check(self.logs.get(&row.entity), row).map_err(failed)?;
         }
         for rewrite in &batch.rewrites {
-            Log::check_rewrite(self.logs.get(&rewrite.entity), rewrite)
-                .map_err(CommitError::Failed)?;
+            Log::check_rewrite(self.logs.get(&rewrite.entity), rewrite).map_err(failed)?;
         }
         for trim in &batch.trims {
             let coming = batch.snapshots.iter().find(|row| row.entity == trim.entity);
-            Log::check_trim(self.logs.get(&trim.entity), coming, trim)
-                .map_err(CommitError::Failed)?;
+            Log::check_trim(self.logs.get(&trim.entity), coming, trim).map_err(failed)?;
         }
         self.lease.number = batch.fence.number;
         self.lease.committed = Some(batch.fence.nonce);
@@ -119,10 +118,8 @@ impl Disk {
     fn admit(&self, fence: Fence) -> Result<(), CommitError> {
         self.same_term(fence)?;
         if fence.number != self.lease.number + 1 {
-            return Err(CommitError::Failed(format!(
-                "number {} does not follow {}",
-                fence.number, self.lease.number
-            )));
+            let why = format!("number {} does not follow {}", fence.number, self.lease.number);
+            return Err(CommitError::Failed(why.into()));
         }
         Ok(())
     }
@@ -131,7 +128,8 @@ impl Disk {
         if fence.term == self.lease.term {
             Ok(())
         } else {
-            Err(CommitError::Fenced(format!("the term is {}, not {}", self.lease.term, fence.term)))
+            let why = format!("the term is {}, not {}", self.lease.term, fence.term);
+            Err(CommitError::Fenced(why.into()))
         }
     }
 
@@ -147,10 +145,10 @@ impl Disk {
                 self.lease.committed = None;
                 Ok(Settled::NotCommitted)
             }
-            number => Err(CommitError::Failed(format!(
-                "number {} cannot be settled at {number}",
-                fence.number
-            ))),
+            number => {
+                let why = format!("number {} cannot be settled at {number}", fence.number);
+                Err(CommitError::Failed(why.into()))
+            }
         }
     }
 }

@@ -44,7 +44,7 @@ async fn an_engine_that_was_given_up_is_reopened() {
     writer.write(vec![row("a", 1..=3)]).await;
 
     let engine = store.link.current().unwrap();
-    store.link.give_up(&engine, &Failure::Lost("the disk".into()));
+    store.link.give_up(&engine, &lost("the disk"));
     assert!(store.link.current().is_none());
     drop(engine);
 
@@ -57,7 +57,7 @@ async fn an_engine_that_was_given_up_is_reopened() {
 async fn memory_is_never_given_up() {
     let store = SurrealStore::open(&config("memory")).await.unwrap();
     let engine = store.link.current().unwrap();
-    store.link.give_up(&engine, &Failure::Lost("a timeout".into()));
+    store.link.give_up(&engine, &lost("a timeout"));
     assert!(store.link.current().is_some());
 }
 
@@ -90,7 +90,7 @@ async fn a_row_that_exists_is_not_replaced() {
     let again = writer.batch(vec![row("b", 1..=1), row("a", 1..=1)]);
     let error = store.commit(&again).await.unwrap_err();
     assert!(
-        matches!(&error, CommitError::Failed(text) if text.contains("already exists")),
+        matches!(&error, CommitError::Failed(why) if why.to_string().contains("already exists")),
         "{error:?}"
     );
     // All or nothing: neither the other row nor the lease's number was written.
@@ -150,7 +150,7 @@ async fn an_engine_is_reopened_even_if_the_caller_stops_waiting() {
     let store = SurrealStore::open(&on_disk(&directory)).await.unwrap();
     Writer::acquire(&store).await.write(vec![row("a", 1..=3)]).await;
     let engine = store.link.current().unwrap();
-    store.link.give_up(&engine, &Failure::Lost("the disk".into()));
+    store.link.give_up(&engine, &lost("the disk"));
     drop(engine);
 
     let a = entity("a");

@@ -183,7 +183,7 @@ impl Entity {
     ) {
         if let Err(StoreError::Corrupt(why)) = &read {
             self.nature.metrics.corrupt();
-            fx.corrupt = Some(why.clone());
+            fx.corrupt = Some(why.to_string());
             match purpose {
                 FetchFor::History(_, reply) => return fx.answer(reply.error(corrupt())),
                 // Reading it again would give the same result, and the state is intact.

@@ -136,15 +136,16 @@ impl Faults {
 
     pub(super) async fn reading(&self) -> Result<(), StoreError> {
         self.0.reads.pass().await;
-        planned_to_fail(&mut self.plan().reads).map_err(StoreError::Unavailable)
+        planned_to_fail(&mut self.plan().reads).map_err(|why| StoreError::Unavailable(why.into()))
     }
 
     pub(super) fn acquiring(&self) -> Result<(), StoreError> {
-        planned_to_fail(&mut self.plan().acquires).map_err(StoreError::Unavailable)
+        planned_to_fail(&mut self.plan().acquires)
+            .map_err(|why| StoreError::Unavailable(why.into()))
     }
 
     pub(super) fn settling(&self) -> Result<(), CommitError> {
-        planned_to_fail(&mut self.plan().settles).map_err(CommitError::Unknown)
+        planned_to_fail(&mut self.plan().settles).map_err(|why| CommitError::Unknown(why.into()))
     }
 
     pub(super) fn take_late(&self) -> Vec<Batch> {
@@ -156,12 +157,12 @@ impl Faults {
     }
 }
 
-fn planned_to_fail(left: &mut usize) -> Result<(), String> {
+fn planned_to_fail(left: &mut usize) -> Result<(), &'static str> {
     if *left == 0 {
         return Ok(());
     }
     *left -= 1;
-    Err("told to fail".into())
+    Err("told to fail")
 }
 
 impl Gate {

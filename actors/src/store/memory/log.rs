@@ -106,7 +106,7 @@ impl Log {
         let covered = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.seq);
         let tail = self.page(Page::After { after: covered, limit: usize::MAX })?;
         if !tail.iter().zip(covered + 1..).all(|(event, seq)| event.seq == seq) {
-            return Err(StoreError::Corrupt(format!("there is a gap behind seq {covered}")));
+            return Err(StoreError::Corrupt(format!("there is a gap behind seq {covered}").into()));
         }
         let epoch = self
             .snapshot
@@ -167,6 +167,7 @@ impl Log {
 
 fn unpack(row: &JournalRow) -> Result<Vec<EventRecord>, StoreError> {
     serde_json::from_str(&row.events).map_err(|error| {
-        StoreError::Corrupt(format!("the row of `{}` at {}: {error}", row.entity, row.first_seq))
+        let why = format!("the row of `{}` at {}: {error}", row.entity, row.first_seq);
+        StoreError::Corrupt(why.into())
     })
 }

@@ -42,7 +42,7 @@ fn batch(number: u64, seq: u64) -> Batch {
 
 async fn acquired() -> MemoryStore {
     let store = MemoryStore::new();
-    assert_eq!(store.acquire().await, Ok(1));
+    assert_eq!(store.acquire().await.unwrap(), 1);
     store
 }
 
@@ -60,7 +60,9 @@ async fn rows_that_no_snapshot_covers_are_not_deleted() {
     let store = acquired().await;
     let trims = vec![Trim { entity: lobby(), from: 1, through: 1, rows: 1 }];
     let refused = store.commit(&Batch { trims: trims.clone(), ..batch(1, 1) }).await;
-    assert!(matches!(refused, Err(CommitError::Failed(why)) if why.contains("through 1")));
+    assert!(
+        matches!(refused, Err(CommitError::Failed(why)) if why.to_string().contains("through 1"))
+    );
     assert_eq!(seqs(&store).await, [0; 0], "nothing of it is written");
     let state = RawJson::NULL;
     let dedupe = RawJson::NULL;
@@ -73,10 +75,7 @@ async fn rows_that_no_snapshot_covers_are_not_deleted() {
         trimmed: 0,
         longest_row: 1,
     };
-    assert_eq!(
-        store.commit(&Batch { trims, snapshots: vec![snapshot], ..batch(1, 1) }).await,
-        Ok(())
-    );
+    store.commit(&Batch { trims, snapshots: vec![snapshot], ..batch(1, 1) }).await.unwrap();
 }
 
 #[tokio::test]
@@ -87,7 +86,7 @@ async fn failed_commits_write_nothing_and_keep_their_number() {
         assert!(matches!(store.commit(&batch(1, 1)).await, Err(CommitError::Failed(_))));
         assert_eq!(seqs(&store).await, [0; 0]);
     }
-    assert_eq!(store.commit(&batch(1, 1)).await, Ok(()));
+    store.commit(&batch(1, 1)).await.unwrap();
     assert_eq!((seqs(&store).await, store.commits()), (vec![1], 1));
 }
 
@@ -101,12 +100,9 @@ async fn a_lost_answer_settles_as_what_happened() {
         store.faults().lose_answers(1, lost);
         assert!(matches!(store.commit(&batch(1, 1)).await, Err(CommitError::Unknown(_))));
         assert_eq!(seqs(&store).await, want, "{lost:?}");
-        assert_eq!(store.settle(batch(1, 1).fence).await, Ok(settled), "{lost:?}");
-        assert_eq!(
-            store.commit(&batch(2, want.len() as u64 + 1)).await,
-            Ok(()),
-            "{lost:?}: the number is used either way"
-        );
+        assert_eq!(store.settle(batch(1, 1).fence).await.unwrap(), settled, "{lost:?}");
+        let next = store.commit(&batch(2, want.len() as u64 + 1)).await;
+        assert!(next.is_ok(), "{lost:?}: the number is used either way, {next:?}");
     }
 }
 
@@ -115,11 +111,11 @@ async fn a_straggler_is_refused_once_its_number_is_used_up() {
     let store = acquired().await;
     store.faults().lose_answers(1, LostAnswer::OnItsWay);
     assert!(matches!(store.commit(&batch(1, 1)).await, Err(CommitError::Unknown(_))));
-    assert_eq!(store.settle(batch(1, 1).fence).await, Ok(Settled::NotCommitted));
+    assert_eq!(store.settle(batch(1, 1).fence).await.unwrap(), Settled::NotCommitted);
     let arrived = store.deliver();
     assert!(matches!(arrived[..], [Err(CommitError::Failed(_))]), "{arrived:?}");
     assert_eq!(seqs(&store).await, [0; 0]);
-    assert_eq!(store.deliver(), [], "it arrives once");
+    assert!(store.deliver().is_empty(), "it arrives once");
 }
 
 #[tokio::test]
@@ -127,8 +123,8 @@ async fn a_straggler_that_comes_before_settling_is_written() {
     let store = acquired().await;
     store.faults().lose_answers(1, LostAnswer::OnItsWay);
     assert!(matches!(store.commit(&batch(1, 1)).await, Err(CommitError::Unknown(_))));
-    assert_eq!(store.deliver(), [Ok(())]);
-    assert_eq!(store.settle(batch(1, 1).fence).await, Ok(Settled::Committed));
+    assert!(matches!(store.deliver()[..], [Ok(())]));
+    assert_eq!(store.settle(batch(1, 1).fence).await.unwrap(), Settled::Committed);
     assert_eq!(seqs(&store).await, [1]);
 }
 
@@ -145,7 +141,7 @@ async fn stalled_commits_wait_for_their_release() {
     assert!(!writer.is_finished());
     assert_eq!(seqs(&store).await, [0; 0], "reads go on meanwhile");
     faults.release_commits();
-    assert_eq!(writer.await.unwrap(), Ok(()));
+    writer.await.unwrap().unwrap();
     assert_eq!(seqs(&store).await, [1]);
 }
 
@@ -184,7 +180,7 @@ async fn reads_stall_and_fail() {
     faults.reads_stalled(1).await;
     assert!(!reader.is_finished());
     faults.release_reads();
-    assert_eq!(reader.await.unwrap(), Ok(1));
+    assert_eq!(reader.await.unwrap().unwrap(), 1);
 }
 
 #[tokio::test]
@@ -193,13 +189,13 @@ async fn acquiring_and_settling_fail_when_told_to() {
     store.faults().fail_settles(1);
     assert!(matches!(store.settle(batch(1, 1).fence).await, Err(CommitError::Unknown(_))));
     assert_eq!(
-        store.settle(batch(1, 1).fence).await,
-        Ok(Settled::NotCommitted),
+        store.settle(batch(1, 1).fence).await.unwrap(),
+        Settled::NotCommitted,
         "asked again, it answers"
     );
     store.faults().fail_acquires(1);
     assert!(matches!(store.acquire().await, Err(StoreError::Unavailable(_))));
-    assert_eq!(store.acquire().await, Ok(2), "a failed attempt takes no term");
+    assert_eq!(store.acquire().await.unwrap(), 2, "a failed attempt takes no term");
 }
 
 #[tokio::test]
@@ -210,12 +206,16 @@ async fn rows_that_do_not_continue_the_log_are_refused_with_the_whole_batch() {
     let mut gap = batch(2, 3);
     gap.rows.insert(0, JournalRow { entity: other.clone(), ..batch(2, 1).rows.remove(0) });
     assert!(matches!(store.commit(&gap).await, Err(CommitError::Failed(_))));
-    assert_eq!(store.load(&other).await, Ok(Loaded::default()), "nothing of the batch is written");
+    assert_eq!(
+        store.load(&other).await.unwrap(),
+        Loaded::default(),
+        "nothing of the batch is written"
+    );
 
     let mut torn = batch(2, 2);
     torn.rows[0].events = "[]".into();
     assert!(matches!(store.commit(&torn).await, Err(CommitError::Failed(_))));
-    assert_eq!(store.commit(&batch(2, 2)).await, Ok(()));
+    store.commit(&batch(2, 2)).await.unwrap();
 }
 
 /// Remembers what was asked of it, and how much it gave.
