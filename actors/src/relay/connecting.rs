@@ -23,6 +23,13 @@ pub enum Ask {
     Presence(params::Presence),
 }
 
+/// What to do with the next request.
+pub(super) enum Next {
+    Ask(Ask, Responder),
+    /// Refuse it: the answer to the `connect` has become too large.
+    TooLarge(Responder),
+}
+
 impl Ask {
     /// The entity that it is for.
     pub const fn entity(&self) -> &EntityId {
@@ -89,9 +96,8 @@ impl Connecting {
         None
     }
 
-    /// What can be requested now, if anything. If the flag is true, the answer has become too large
-    /// and the entry must be refused.
-    pub(super) fn next(&mut self) -> Option<(Ask, Responder, bool)> {
+    /// What can be requested now, if anything.
+    pub(super) fn next(&mut self) -> Option<Next> {
         let (ask, reply) = self.ahead.front()?;
         if self.waits_for_place(ask) || (reply.is_entry() && self.asked >= AT_ONCE) {
             return None;
@@ -100,7 +106,7 @@ impl Connecting {
         self.asked += usize::from(reply.is_entry());
         let too_large =
             reply.is_entry() && self.bytes >= CONNECT_BYTES && matches!(ask, Ask::Subscribe(_));
-        Some((ask, reply, too_large))
+        Some(if too_large { Next::TooLarge(reply) } else { Next::Ask(ask, reply) })
     }
 
     /// Where the session is present is only known once the other session's place has been taken or

@@ -15,7 +15,7 @@ use crate::messages::{
 };
 use crate::metrics::MAILBOX_REFUSALS;
 use crate::relay::Follow;
-use crate::relay::connecting::{Ask, Connecting};
+use crate::relay::connecting::{Ask, Connecting, Next};
 use crate::rights::Rights;
 
 impl Relay {
@@ -37,12 +37,11 @@ impl Relay {
     pub(super) fn ask_on(&self, seat: &Seat, connecting: &mut Connecting) {
         // If the connection closes, the rest is not needed.
         while seat.outbox.closing().is_none()
-            && let Some((ask, reply, too_large)) = connecting.next()
+            && let Some(next) = connecting.next()
         {
-            if too_large {
-                reply.send_error(overloaded("connect"));
-            } else {
-                self.ask_now(seat, ask, reply);
+            match next {
+                Next::Ask(ask, reply) => self.ask_now(seat, ask, reply),
+                Next::TooLarge(reply) => reply.send_error(overloaded("connect")),
             }
         }
     }
