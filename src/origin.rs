@@ -31,9 +31,9 @@ pub enum OriginPolicy {
 /// Who can reach an address that the server listens on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// Only programs on this machine.
+    /// Only this machine.
     Loopback,
-    /// Other machines too.
+    /// Other machines as well.
     Network,
 }
 

@@ -176,7 +176,7 @@ pub enum Page {
     },
 }
 
-/// What led to an error: another error, or a text.
+/// The cause of an error: another error, or a text.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// The store did not do it.

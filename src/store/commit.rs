@@ -236,7 +236,7 @@ fn number(value: Value) -> Option<i64> {
     i64::from_value(value).ok()
 }
 
-/// Whether a statement found the lease in another term than `fence` is of.
+/// Whether a thrown error says that the lease is in another term than `fence`.
 fn is_other_term(thrown: &surrealdb::Error, fence: Fence) -> bool {
     lease_in(thrown.message()).is_some_and(|(term, _)| term != int(fence.term))
 }

@@ -34,7 +34,7 @@ fn entity(name: &str) -> EntityId {
     EntityId::parse(&format!("room:{name}")).unwrap()
 }
 
-/// A call whose outcome is not known.
+/// A call whose outcome is unknown.
 fn lost(why: &str) -> Failure {
     Failure::Lost(surrealdb::Error::internal(why.into()))
 }

@@ -24,7 +24,7 @@ pub struct SessionActor {
     turn: Rc<Turn>,
 }
 
-/// What a message says that it holds.
+/// The type of a message's payload, from the opcode of its first frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DataType {
     Text,

@@ -39,7 +39,7 @@ pub trait Host {
     /// The address of one entity.
     type Mailbox;
 
-    /// Starts an entity, which begins with this load.
+    /// Starts an entity. `first_load` says when it may load.
     fn start(
         &mut self,
         entity: &EntityId,

@@ -34,7 +34,7 @@ pub struct EntityActor {
 }
 
 impl EntityActor {
-    /// An entity that begins with this load when it is started.
+    /// An entity that loads once it is started, when `first_load` allows it.
     pub fn new(
         id: EntityId,
         kind: Arc<Kind>,

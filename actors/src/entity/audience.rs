@@ -40,7 +40,7 @@ impl Audience {
         }
     }
 
-    /// Removes a follower, if it follows by one of these subscriptions.
+    /// Removes a follower whose subscription is among these.
     pub fn remove(&mut self, session: SessionKey, which: Subscriptions) {
         let found = self.followers.get(&session).copied();
         if let Some(Follower { codec, .. }) =

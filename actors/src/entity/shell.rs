@@ -90,12 +90,12 @@ pub enum Timer {
     End,
 }
 
-/// When a load may begin.
+/// When an entity may load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Load {
     /// At once.
     Now,
-    /// When everything is decided that the last life, which has crashed, had queued.
+    /// Only after the journal has decided everything that the crashed last life queued.
     AfterCrash,
 }
 
@@ -108,7 +108,7 @@ pub struct Shell {
     outgoing: Rare<VecDeque<(usize, ToRelay)>>,
     /// A message waits for room in a relay's queue. Meanwhile this entity does nothing else.
     sending: bool,
-    /// The first load, while it is still to begin. It is counted from the moment it is decided.
+    /// The first load, until it begins. It is counted as loading from the start.
     first_load: Option<Load>,
     presence_timer: bool,
     /// The directory knows that it ends.
@@ -116,7 +116,7 @@ pub struct Shell {
 }
 
 impl Shell {
-    /// An entity that is to be [`start`](Self::start)ed, with this load.
+    /// An entity that is to be [`start`](Self::start)ed. `first_load` says when it may load.
     pub fn new(
         id: EntityId,
         kind: Arc<Kind>,

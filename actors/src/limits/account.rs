@@ -28,12 +28,11 @@ const UNCLEANED: usize = 1024;
 /// this.
 const SCARCE: usize = 16;
 
-/// How many more entities may be awake.
+/// How much room is left for entities that are awake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Space {
-    /// Many.
     Ample,
-    /// Few: what is left is for payers with few entities awake.
+    /// Little: the rest is reserved for payers that keep few entities awake.
     Scarce,
 }
 

@@ -72,7 +72,6 @@ pub enum Part {
     Left {
         /// Whose.
         session: SessionKey,
-        /// Which of the session's subscriptions.
         which: Subscriptions,
     },
     /// Events that a paused subscription missed.
@@ -100,17 +99,16 @@ pub enum Part {
     Answer(Answer),
 }
 
-/// Which of a session's subscriptions to an entity.
+/// Some of a session's subscriptions to one entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subscriptions {
-    /// Those up to the one with this number.
+    /// Those up to and including this number.
     Through(u32),
-    /// All of them.
     All,
 }
 
 impl Subscriptions {
-    /// Whether the subscription with this number is one of them.
+    /// Whether the subscription with this number is among them.
     pub fn include(self, number: u32) -> bool {
         match self {
             Self::Through(last) => number <= last,

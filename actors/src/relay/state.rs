@@ -323,7 +323,7 @@ impl Relay {
         self.drop_sub(entity, session, which);
     }
 
-    /// Forgets a session's subscription if it is one of these; false if there is none.
+    /// Removes a session's subscription if it is among these. Returns false if there is none.
     fn drop_sub(&mut self, entity: &EntityId, session: SessionKey, which: Subscriptions) -> bool {
         let Some(audience) = self.audiences.get_mut(entity) else { return false };
         let found = audience

@@ -22,12 +22,12 @@ use crate::session::name::{name, parse};
 /// The number of entries of a `connect` that cost as much as one more request.
 const ENTRIES_PER_TOKEN: u32 = 16;
 
-/// Which `connect` of a connection it is.
+/// The purpose of a `connect`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Occasion {
-    /// The first, which admits the session.
+    /// The first one on this connection.
     First,
-    /// A later one, which brings a newer token.
+    /// A later one, with a newer token.
     Refresh,
 }
 

@@ -33,9 +33,9 @@ use crate::trail;
 /// The retry time after too many requests were in flight: soon, since one answer is enough.
 const RETRY_IN_FLIGHT_MS: u64 = 50;
 
-/// What a client asks of an entity.
+/// A request to an entity.
 enum Work {
-    /// By way of the relay.
+    /// It goes through the relay.
     Ask(Ask),
     Send(params::Send),
     Signal(params::Signal),
@@ -197,8 +197,8 @@ impl Session {
         }
     }
 
-    /// Itself, if it has connected and may still ask; otherwise the request is refused, or the
-    /// connection closed.
+    /// Returns the asker if the session is connected and its token has not expired. Otherwise
+    /// refuses the request or closes the connection.
     fn connected(&self, head: Head<'_>, now: Now) -> Option<Arc<Asker>> {
         let Some(asker) = self.asker.clone() else {
             let message = "the first request must be `connect`";

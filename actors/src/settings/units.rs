@@ -89,7 +89,7 @@ pub mod size {
     }
 }
 
-/// A number that is written as 0 for "none": no limit, or left to somebody else.
+/// A number that is written as 0 for none: no limit, or something else decides it.
 pub mod number_or_zero {
     use std::num::NonZeroU64;
 

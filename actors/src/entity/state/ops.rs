@@ -19,9 +19,8 @@ use crate::record::EventRecord;
 /// Whether the journal's queue has space for one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JournalSpace {
-    /// It has.
     Free,
-    /// It has not: the op must be refused.
+    /// The op must be refused.
     Full,
 }
 

@@ -15,9 +15,8 @@ use crate::relay::parked::Leaves;
 /// How a session leaves its thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaving {
-    /// For good.
     Ended,
-    /// Its client may resume it, and it stays present until the grace is over.
+    /// The client may resume it, and it stays present until the grace is over.
     Resumable,
 }
 
