@@ -15,7 +15,7 @@ mod directory;
 mod entity;
 mod relay;
 
-pub use answer::{Answer, Responder, corrupt, overloaded, unavailable};
+pub use answer::{Answer, Responder, corrupt, overloaded, rate_limited, unavailable};
 pub(crate) use answer::{Body, Noted};
 pub use asker::Asker;
 pub use directory::{Directory, ToDirectory};

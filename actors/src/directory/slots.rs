@@ -16,8 +16,8 @@ use crate::clock::Mono;
 use crate::entity::Load;
 use crate::kind::{Kind, Kinds};
 use crate::limits::{KeptAwake, NotWoken, Payer, Space};
-use crate::messages::{ToDirectory, ToEntity, overloaded, unavailable};
-use crate::metrics::{KindMetrics, MAILBOX_REFUSALS, record_rate_limited};
+use crate::messages::{ToDirectory, ToEntity, overloaded, rate_limited, unavailable};
+use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
 use crate::trail;
 
 /// The minimum number of entities that are asked at a time whether they are idle.
@@ -29,7 +29,7 @@ const SLEEP_EARLY: usize = 64;
 /// One in this many of the places for awake entities is reserved for payers that keep few awake.
 const LEFT: usize = 8;
 /// The retry time after too many entities were kept awake.
-const AWAKE_RETRY_MS: u64 = 5000;
+const AWAKE_RETRY: Duration = Duration::from_secs(5);
 /// Every entity is asked once within this many sweeps, so that entities that are woken only briefly
 /// do not accumulate.
 const ROUND: usize = 100;
@@ -421,23 +421,18 @@ impl<M> Slots<M> {
 }
 
 fn not_woken(refused: NotWoken) -> WireError {
-    let (scope, message, after) = match refused {
-        NotWoken::TooFast(after) => {
-            let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-            (
-                "waking",
-                "this user or address has woken many entities in a short time; nothing was done",
-                after,
-            )
-        }
-        NotWoken::TooMany => (
+    match refused {
+        NotWoken::TooFast(after) => rate_limited(
+            after,
+            "waking",
+            "this user or address has woken many entities in a short time; nothing was done",
+        ),
+        NotWoken::TooMany => rate_limited(
+            AWAKE_RETRY,
             "awake",
             "this user or address keeps too many entities awake; leave some, or use entities that are already awake",
-            AWAKE_RETRY_MS,
         ),
-    };
-    record_rate_limited(scope);
-    WireError::new(ErrorCode::RateLimited, message).retry_after_ms(after).reason(scope)
+    }
 }
 
 impl<M> Slot<M> {

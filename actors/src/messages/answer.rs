@@ -6,6 +6,7 @@
 //! on until it arrives there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use greenroom_protocol::results::{
@@ -178,10 +179,8 @@ impl Responder {
     pub fn pay_for_reading(&mut self, events: usize, now: Mono) -> Result<(), WireError> {
         let tokens = u32::try_from(events / TOKEN_EVENTS).unwrap_or(u32::MAX);
         self.to.pay(tokens, now).map_err(|after| {
-            record_rate_limited(READING);
             let message = "too much of the log was read in a short time; nothing was done";
-            let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-            WireError::new(ErrorCode::RateLimited, message).retry_after_ms(after).reason(READING)
+            rate_limited(after, READING, message)
         })?;
         self.prepaid = tokens;
         Ok(())
@@ -439,6 +438,13 @@ pub fn corrupt() -> WireError {
         ErrorCode::Corrupt,
         "what is stored of this entity cannot be read; whoever runs the server finds the reason in its log",
     )
+}
+
+/// The error of a request that may be made again `after` a while. Counts it.
+pub fn rate_limited(after: Duration, scope: &'static str, message: &'static str) -> WireError {
+    record_rate_limited(scope);
+    let after = u64::try_from(after.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    WireError::new(ErrorCode::RateLimited, message).retry_after_ms(after).reason(scope)
 }
 
 /// The error of a request that met a full queue.

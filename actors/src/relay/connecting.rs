@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 
 use greenroom_protocol::results::{Connected, PresenceOutcome, SubscriptionOutcome};
-use greenroom_protocol::{EntityId, RawJson, RequestId, params};
+use greenroom_protocol::{EntityId, RawJson, RequestId, WireError, params};
 
 use crate::frames::EVENT_BYTES;
-use crate::messages::Responder;
+use crate::messages::{Responder, overloaded};
 
 /// The number of entries of one `connect` that are requested at a time, which bounds the answers
 /// being made.
@@ -26,8 +26,7 @@ pub enum Ask {
 /// What to do with the next request.
 pub(super) enum Next {
     Ask(Ask, Responder),
-    /// Refuse it: the answer to the `connect` has become too large.
-    TooLarge(Responder),
+    Refuse(Responder, WireError),
 }
 
 impl Ask {
@@ -60,6 +59,8 @@ pub struct Connecting {
     bytes: usize,
     /// Whether the answer from the thread of the session to resume is outstanding.
     resuming: bool,
+    /// Why all entries are refused, if the session's user cannot pay for them.
+    unpaid: Option<WireError>,
 }
 
 impl Connecting {
@@ -84,7 +85,14 @@ impl Connecting {
             open,
             bytes: 0,
             resuming,
+            unpaid: None,
         }
+    }
+
+    /// The same, with all entries refused for this reason.
+    #[must_use]
+    pub fn unpaid(self, error: WireError) -> Self {
+        Self { unpaid: Some(error), ..self }
     }
 
     /// Queues `ask` if it has to wait; otherwise returns it.
@@ -104,9 +112,18 @@ impl Connecting {
         }
         let (ask, reply) = self.ahead.pop_front()?;
         self.asked += usize::from(reply.is_entry());
-        let too_large =
-            reply.is_entry() && self.bytes >= CONNECT_BYTES && matches!(ask, Ask::Subscribe(_));
-        Some(if too_large { Next::TooLarge(reply) } else { Next::Ask(ask, reply) })
+        if !reply.is_entry() {
+            return Some(Next::Ask(ask, reply));
+        }
+        if let Some(error) = &self.unpaid {
+            return Some(Next::Refuse(reply, error.clone()));
+        }
+        let is_too_large = self.bytes >= CONNECT_BYTES && matches!(ask, Ask::Subscribe(_));
+        Some(if is_too_large {
+            Next::Refuse(reply, overloaded("connect"))
+        } else {
+            Next::Ask(ask, reply)
+        })
     }
 
     /// Where the session is present is only known once the other session's place has been taken or

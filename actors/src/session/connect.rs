@@ -13,10 +13,10 @@ use super::Session;
 use super::head::Head;
 use crate::clock::Now;
 use crate::identity::Identity;
-use crate::messages::{Owner, Responder, Resume, ToRelay};
+use crate::messages::{Owner, Responder, Resume, ToRelay, rate_limited};
 use crate::metrics::SESSIONS;
 use crate::notices::NOTICES;
-use crate::relay::{Ask, Connecting};
+use crate::relay::{Ask, Connecting, Scope};
 use crate::session::name::{name, parse};
 
 /// The number of entries of a `connect` that cost as much as one more request.
@@ -130,13 +130,14 @@ impl Session {
         }
         self.seat.admission.asked();
         let ahead = self.ahead(params.subscriptions, params.presence);
-        if let Some(asker) = self.asker() {
-            asker.charge(u32::try_from(ahead.len()).unwrap_or(u32::MAX) / ENTRIES_PER_TOKEN);
+        let tokens = u32::try_from(ahead.len()).unwrap_or(u32::MAX).div_ceil(ENTRIES_PER_TOKEN);
+        let paid = self.asker().map_or(Ok(()), |asker| asker.pay(tokens, now.mono));
+        let mut connecting = Connecting::new(id, connected, ahead, resuming);
+        if let Err(after) = paid {
+            let message = "the entries of `connect` are over the rate limit; request them later";
+            connecting = connecting.unpaid(rate_limited(after, Scope::User.as_str(), message));
         }
-        self.env
-            .relay
-            .borrow()
-            .begin_connect(&self.seat, Connecting::new(id, connected, ahead, resuming));
+        self.env.relay.borrow().begin_connect(&self.seat, connecting);
     }
 
     /// The limits to announce to the client. Anonymous users share a rate of their own.

@@ -24,6 +24,10 @@ pub enum JournalSpace {
     Full,
 }
 
+/// What erasing a body costs beyond the op that asks for it, in tokens: the rows that hold the body
+/// are written again.
+const ERASURE: u32 = 8;
+
 impl Entity {
     /// Decides on an op at the date `now`.
     pub fn op(&mut self, request: OpRequest, now: Millis, journal: JournalSpace, fx: &mut Effects) {
@@ -67,7 +71,8 @@ impl Entity {
         }
         let decided = self.behaviour.decide(&op);
         let work = decided.as_ref().map_or_else(|refusal| refusal.work, |accepted| accepted.work);
-        reply.charge(u32::try_from(work / ORDINARY_WORK).unwrap_or(u32::MAX));
+        let rows = if decided.is_ok() && erases.is_some() { ERASURE } else { 0 };
+        reply.charge(u32::try_from(work / ORDINARY_WORK).unwrap_or(u32::MAX).saturating_add(rows));
         match decided {
             Ok(accepted) => {
                 let client = n.is_some().then_some(sender.client);

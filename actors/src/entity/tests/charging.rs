@@ -68,6 +68,20 @@ fn dear_ops_are_charged_whether_accepted_or_refused() {
 }
 
 #[test]
+fn erasing_is_charged_for_the_rows_that_are_written_again() {
+    let mut rig = Rig::with_events(kind(), 1);
+    let asker = asker(&rig, 100);
+    let mut delete = |n, seq: u64| {
+        let body = RawJson::from_value(&serde_json::json!({ "seq": seq })).unwrap();
+        let reply = Responder::request(&asker, "send", None);
+        rig.op(OpRequest { r#type: "delete".into(), body, ..post("alice", Some(n), "", reply) });
+        asker.take_owed(u32::MAX)
+    };
+    assert_eq!(delete(2, 1), 8);
+    assert_eq!(delete(3, 7), 0, "there is no such message");
+}
+
+#[test]
 fn events_are_paid_for_before_they_are_read() {
     let kind = kind_of(Settings { resume_events: 1000, ..settings() });
     let mut rig = Rig::with_events(kind, 3 * 64 + 10);

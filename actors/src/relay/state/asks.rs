@@ -41,7 +41,7 @@ impl Relay {
         {
             match next {
                 Next::Ask(ask, reply) => self.ask_now(seat, ask, reply),
-                Next::TooLarge(reply) => reply.send_error(overloaded("connect")),
+                Next::Refuse(reply, error) => reply.send_error(error),
             }
         }
     }

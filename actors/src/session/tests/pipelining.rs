@@ -197,3 +197,34 @@ fn requests_after_the_token_has_expired_are_not_executed() {
         "though nobody has swept yet"
     );
 }
+
+#[test]
+fn entries_that_the_user_cannot_pay_for_are_refused_before_entities_see_them() {
+    let mut rig = Rig::new(roomy());
+    drop(rig.session.take());
+    Rc::get_mut(&mut rig.env).unwrap().accounts = accounts(1);
+    let begin =
+        |rig: &Rig| Session::begin(Rc::clone(&rig.env), CodecKind::Json, HERE, Mono::at(1000));
+    let connect = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"connect","params":{{"token":"alice","subscriptions":{}}}}}"#,
+        rooms(3)
+    );
+    rig.session = Some(begin(&rig));
+    rig.session().receive(connect.as_bytes(), at(1000));
+    let (asked, _kept) = rig.asked();
+    assert_eq!(asked.len(), 3, "a token pays for 16 entries");
+
+    let second = begin(&rig);
+    let _first = rig.session.replace(second);
+    rig.session().receive(connect.as_bytes(), at(1000));
+    let (asked, _) = rig.grant(Vec::new());
+    assert_eq!(asked, Vec::<String>::new());
+    let answer = rig.connect_answer();
+    assert_eq!(answer.subscriptions.len(), 3);
+    for outcome in answer.subscriptions {
+        let error = outcome.error.expect("it is refused").data;
+        assert_eq!(error.code, ErrorCode::RateLimited);
+        assert_eq!(error.reason.as_deref(), Some("user"));
+        assert_eq!(error.retry_after_ms, Some(1000));
+    }
+}
