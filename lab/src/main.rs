@@ -18,7 +18,6 @@ mod preset;
 mod raw;
 mod scenario;
 mod suite;
-mod tokens;
 
 /// What the authors of Greenroom measure beside the load harness.
 #[derive(Debug, Parser)]

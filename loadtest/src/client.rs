@@ -2,9 +2,9 @@
 
 use std::ops::{Deref, DerefMut};
 
-use greenroom_protocol::Call;
 use greenroom_protocol::params::{Connect, Subscribe};
 use greenroom_protocol::results::{Connected, Subscribed};
+use greenroom_protocol::{Call, EntityId};
 use tokio::time::timeout;
 
 pub mod failure;
@@ -32,6 +32,8 @@ pub struct Who {
     /// The client id of an installation that presents it each time that it comes back.
     pub client: Option<String>,
     pub session: Option<String>,
+    /// What a minted token lets it read, if that is not everything.
+    pub reads: Option<Vec<EntityId>>,
     /// Which one of many it is: so many that one address of this machine has not enough ports.
     pub number: usize,
 }
@@ -48,22 +50,35 @@ impl Conn {
         who: Who,
         subscriptions: Vec<Subscribe>,
     ) -> Result<(Self, Vec<Subscribed>), Failure> {
-        let opening = Self::establish(target, who, subscriptions);
+        Self::open_with(target, who, subscriptions, |_| {}).await
+    }
+
+    /// The same; what `behind` queues is sent in one write with `connect`, and its answers are left
+    /// to the caller.
+    pub async fn open_with(
+        target: &Target,
+        who: Who,
+        subscriptions: Vec<Subscribe>,
+        behind: impl FnOnce(&mut Wire),
+    ) -> Result<(Self, Vec<Subscribed>), Failure> {
+        let opening = Self::establish(target, who, subscriptions, behind);
         timeout(target.connect_within, opening).await.map_err(|_| Failure::Timeout("connect"))?
     }
 
     async fn establish(
         target: &Target,
-        Who { user, client, session, number }: Who,
+        Who { user, client, session, reads, number }: Who,
         subscriptions: Vec<Subscribe>,
+        behind: impl FnOnce(&mut Wire),
     ) -> Result<(Self, Vec<Subscribed>), Failure> {
-        let token =
-            target.tokens.token(&user).map_err(|e| Failure::NotUnderstood(e.to_string()))?;
+        let token = target.token(&user, reads.as_deref())?;
         let version = Some(concat!("greenroom-loadtest/", env!("CARGO_PKG_VERSION")).to_owned());
         let mut wire = Wire::open(target, number).await?;
         let connect =
             Connect { token, client, session, subscriptions, version, ..Connect::default() };
-        let mut hello: Connected = wire.ask(&Call::Connect(connect)).await?;
+        let asked = wire.feed(&Call::Connect(connect));
+        behind(&mut wire);
+        let mut hello: Connected = wire.answer(asked).await?;
         let outcomes = std::mem::take(&mut hello.subscriptions).into_iter();
         let subscribed = outcomes.map(|outcome| match (outcome.result, outcome.error) {
             (Some(result), None) => Ok(result),

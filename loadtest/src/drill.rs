@@ -7,40 +7,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use greenroom_protocol::Seq;
 use serde::Serialize;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
 
-use crate::client::Conn;
 use crate::common::{Common, Span};
-use crate::history::reading::Reading;
-use crate::history::{self, Entry, History, Notes, Shape};
+use crate::history::Shape;
 use crate::report::Report;
 use crate::run::Run;
 use crate::scenario::Scenario;
 use crate::server::Setup;
 use crate::stats::Lane;
+use crate::tokens;
 
 mod asks;
 mod backoff;
+mod clock;
+mod crew;
+mod greedy;
+mod guests;
 mod member;
 mod pause;
 mod pending;
 mod record;
 mod restarts;
+mod rights;
 mod stage;
+mod verdict;
+mod view;
 
-use member::Member;
-use record::Record;
+use clock::SteppedClock;
+use crew::Crew;
+use guests::Guests;
 use restarts::Restarts;
 use stage::{Load, Phase, Stage, Target};
-
-/// How long the last answers may take, and after them the last events. The tests' server has
-/// nothing on the way.
-const SETTLE_WITHIN: Duration =
-    if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(60) };
+use verdict::{Aftermath, tell};
 
 /// Of the common arguments, `--url`, `--metrics` and `--pid` do not count, since the drill starts
 /// the server that `--server` names; nor do `--duration` and `--warmup`, since the restarts tell
@@ -74,6 +73,21 @@ pub struct Args {
     /// How long the server is up, about, once all clients are served again
     #[arg(long, default_value = "2s")]
     pub up_for: Span,
+    /// Take the right to read one of its two targets from each client again and again, and give it
+    /// back, about this long after the last change
+    #[arg(long, value_name = "SPAN")]
+    pub revoke: Option<Span>,
+    /// Let every other client send an unsubscribe, a subscribe and its ops behind each `connect`,
+    /// without waiting for its answer
+    #[arg(long)]
+    pub pipeline: bool,
+    /// Set the server's wall clock forward and back by up to ten minutes, several times a second
+    #[arg(long)]
+    pub step_clock: bool,
+    /// Connections of a greedy user, who asks for expensive things as often as it is let; the
+    /// server's limits are its defaults
+    #[arg(long, default_value_t = 0)]
+    pub greedy: u16,
     /// Kind of the rooms
     #[arg(long, default_value = "room")]
     pub kind: String,
@@ -84,15 +98,6 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     pub history: Option<PathBuf>,
-}
-
-/// What the clients leave behind at the end.
-#[derive(Default)]
-struct Aftermath {
-    records: Vec<Record>,
-    /// What the logs held.
-    read: Vec<Entry>,
-    failures: Vec<String>,
 }
 
 impl Scenario for Args {
@@ -106,14 +111,18 @@ impl Scenario for Args {
     }
 }
 
-async fn drill(args: Args, common: Common) -> Result<Report> {
+async fn drill(args: Args, mut common: Common) -> Result<Report> {
     if !(args.rate.is_finite() && args.rate > 0.0) {
         bail!("`--rate` must be more than 0");
     }
     if !(args.reads.is_finite() && args.reads >= 0.0) {
         bail!("`--reads` must not be less than 0");
     }
-    let mut restarts = Restarts::begin(Setup::new(&common.own)?, args.kill).await?;
+    let mut clock = args.step_clock.then(SteppedClock::new).transpose()?;
+    // What the command line says comes last, and counts.
+    common.own.server_env.splice(0..0, clock.iter().flat_map(SteppedClock::environment));
+    let setup = set_up(&args, &mut common)?;
+    let mut restarts = Restarts::begin(setup, args.kill).await?;
     let server = restarts.server().context("it has just been started")?;
     let run = Run::new(Args::NAME, &Common { url: server.url(), ..common }).await?;
     let room = |index| Ok(Target { id: run.entity(&args.kind, index)?, shape: Shape::Room });
@@ -124,13 +133,23 @@ async fn drill(args: Args, common: Common) -> Result<Report> {
         every: Duration::from_secs_f64(1.0 / args.rate),
         in_flight: usize::from(args.in_flight),
         read_every: (args.reads > 0.0).then(|| Duration::from_secs_f64(1.0 / args.reads)),
+        revoke_every: args.revoke.map(|span| span.0),
+        pipelines: args.pipeline,
     };
     let stage = Arc::new(Stage::new(run, targets, usize::from(args.clients), load));
 
+    let guests = Guests::start(&stage, args.greedy).await?;
     let mut aftermath = None;
     let window = stage.run.measure(Lane::Ack, async {
         let crew = Crew::start(&stage);
-        restarts.all(&stage, args.restarts, args.up_for.0).await;
+        let restarting = restarts.all(&stage, args.restarts, args.up_for.0);
+        match &mut clock {
+            None => restarting.await,
+            Some(clock) => tokio::select! {
+                () = restarting => {}
+                error = clock.step() => restarts.failures.push(format!("{error:#}")),
+            },
+        }
         // Without a server nobody can be asked for the outcome.
         if restarts.server().is_some() {
             aftermath = Some(crew.end(&stage).await);
@@ -138,13 +157,23 @@ async fn drill(args: Args, common: Common) -> Result<Report> {
     });
     let window = Box::pin(window).await?;
     stage.run.progress.done();
+    stage.turn_to(Phase::Settle);
     restarts.end().await;
 
     let mut report = Report::new(&stage.run, &args, window)?;
     report.figures.add("restarts", restarts.done as f64);
     report.figures.add("longest_stop_ms", restarts.longest_stop.as_secs_f64() * 1000.0);
     report.figures.add("longest_down_ms", restarts.longest_down.as_secs_f64() * 1000.0);
-    match aftermath {
+    for (name, count) in guests.asked().into_iter().filter(|_| args.greedy > 0) {
+        report.figures.add(name, count as f64);
+    }
+    let lost = guests.end(restarts.done).await;
+    report.expect_none(lost, "guests' connections were lost that no restart explains");
+    if let Some(clock) = &clock {
+        report.figures.add("clock_steps", clock.steps as f64);
+        restarts.pids.iter().for_each(|pid| clock.forget(*pid));
+    }
+    match aftermath.map(|aftermath| Aftermath { restarts: restarts.done, ..aftermath }) {
         Some(aftermath) => tell(aftermath, &stage, args.history.as_deref(), &mut report)?,
         None => report.violations.push("the server did not come back, so nothing is proven".into()),
     }
@@ -152,92 +181,25 @@ async fn drill(args: Args, common: Common) -> Result<Report> {
     Ok(report)
 }
 
-/// All clients.
-struct Crew {
-    members: JoinSet<Record>,
-    settled: mpsc::Receiver<()>,
-}
-
-impl Crew {
-    fn start(stage: &Arc<Stage>) -> Self {
-        // Nothing is ever sent: the channel is over once every member has dropped its end.
-        let (done, settled) = mpsc::channel(1);
-        let mut members = JoinSet::new();
-        for index in 0..stage.clients() {
-            members.spawn(Member::new(Arc::clone(stage), index, done.clone()).run());
-        }
-        Self { members, settled }
+/// How the server is started: with tokens where clients need them, and with its own limits where a
+/// greedy user shall meet them.
+fn set_up(args: &Args, common: &mut Common) -> Result<Setup> {
+    let mut setup = Setup::new(&common.own)?;
+    if args.greedy > 0 {
+        setup.let_limits_count();
     }
-
-    /// Has everything answered, reads what the logs hold, lets every client listen up to there, and
-    /// reads the logs again.
-    async fn end(mut self, stage: &Arc<Stage>) -> Aftermath {
-        let mut failures = Vec::new();
-        stage.turn_to(Phase::Settle);
-        // What is not answered by then is judged as such.
-        let _ = timeout(SETTLE_WITHIN, self.settled.recv()).await;
-        let mut notes = Notes::of(stage.clients(), &stage.clock);
-        let heads: Arc<[Seq]> = match read(stage, &mut notes, Reading::Judged).await {
-            Ok(heads) => heads.into(),
-            Err(error) => {
-                failures.push(format!("{error:#}"));
-                vec![0; stage.targets.len()].into()
-            }
-        };
-        stage.turn_to(Phase::Listen { heads, deadline: Instant::now() + SETTLE_WITHIN });
-        let mut records = Vec::new();
-        while let Some(member) = self.members.join_next().await {
-            match member {
-                Ok(record) => records.push(record),
-                Err(error) => failures.push(format!("a client's task failed: {error}")),
-            }
+    if args.greedy > 0 || args.revoke.is_some() {
+        tokens::demand(&mut setup, common)?;
+        if common.secret.is_none() {
+            bail!("`--revoke` and `--greedy` sign tokens, so they need the server's `--secret`");
         }
-        // Once nobody can be told anything more.
-        if let Err(error) = read(stage, &mut notes, Reading::Last).await {
-            failures.push(format!("{error:#}"));
+        // What tokens do not grant, nobody has.
+        for (kind, behaviour) in [("ROOM", "room"), ("DOC", "document")] {
+            setup.set(&format!("GREENROOM_KINDS__{kind}__BEHAVIOUR"), behaviour);
+            setup.set(&format!("GREENROOM_KINDS__{kind}__DEFAULT_PERMISSIONS"), "[]");
         }
-        Aftermath { records, read: notes.entries, failures }
     }
-}
-
-async fn read(stage: &Stage, notes: &mut Notes, reading: Reading) -> Result<Vec<Seq>> {
-    let (mut conn, _) = Conn::open(&stage.run.target, "drill-judge".into(), Vec::new()).await?;
-    let entities: Vec<_> = stage.targets.iter().map(|target| target.id.clone()).collect();
-    reading.all(&mut conn, &entities, notes).await
-}
-
-/// Puts the verdict over the whole history into a report.
-fn tell(
-    aftermath: Aftermath,
-    stage: &Stage,
-    file: Option<&std::path::Path>,
-    report: &mut Report,
-) -> Result<()> {
-    let Aftermath { mut records, read, failures } = aftermath;
-    let history = History {
-        entities: stage.targets.iter().map(|target| target.id.clone()).collect(),
-        entries: records
-            .iter_mut()
-            .flat_map(|record| std::mem::take(&mut record.notes.entries))
-            .chain(read)
-            .collect(),
-    };
-    if let Some(file) = file {
-        history::file::write(file, &history)?;
-    }
-    let tally = history::command::judge(&history, report);
-    // What has a number is repeated until somebody answers.
-    let forlorn = records.iter().map(|record| record.forlorn).sum();
-    report.expect_none(tally.unanswered.saturating_sub(forlorn), "ops were never answered");
-    report.expect_none(tally.refused, "ops were refused for good");
-    let longest_us = records.iter().map(|record| record.longest_pause_us).max().unwrap_or(0);
-    report
-        .figures
-        .add("reconnects", records.iter().map(|record| record.reconnects).sum::<u64>() as f64);
-    report.figures.add("longest_pause_ms", longest_us as f64 / 1000.0);
-    report.fail(records.into_iter().flat_map(|record| record.failures));
-    report.fail(failures);
-    Ok(())
+    Ok(setup)
 }
 
 #[cfg(test)]

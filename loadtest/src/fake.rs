@@ -1,7 +1,7 @@
 //! A small stand-in for a server, for the tests: rooms in memory, and faults that the harness must
 //! notice.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -9,8 +9,8 @@ use futures_util::{SinkExt, StreamExt};
 use greenroom_protocol::codec::{Message as Wire, Method};
 use greenroom_protocol::params::PresenceAction;
 use greenroom_protocol::results::{
-    Connected, Empty, Event, HistoryPage, Member, Pong, PresenceList, Rates, Sent, SessionLimits,
-    SnapshotReason, State, Subscribed, SubscriptionOutcome,
+    Empty, Event, HistoryPage, Member, Pong, PresenceList, Sent, SnapshotReason, State, Subscribed,
+    SubscriptionOutcome,
 };
 use greenroom_protocol::{
     Call, CodecKind, EntityId, Epoch, ErrorCode, RawJson, RequestId, WireError, notify, params,
@@ -20,13 +20,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+mod answers;
+mod rights;
+
+use answers::{hello, state};
+pub use rights::SECRET;
 
 use crate::report::Report;
 use crate::run::Run;
 use crate::scenario::{Scenario, With, parse};
-
-/// Messages in a room's state.
-const MESSAGES: usize = 10;
 
 /// How the server misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +69,18 @@ pub enum Fault {
     ReadOld(u64),
     /// The event with this seq is in no state.
     LeaveOut(u64),
+    /// The op that gets this seq is done, and the connection is closed as if it were idle, once.
+    CloseIdle(u64),
+    /// Subscriptions do not end.
+    KeepSubscribed,
+    /// A token that takes the right to read ends no subscription.
+    TellRevoked,
+    /// It ends them without a notification.
+    HideUnsubscribed,
+    /// What may not be read is shown to whoever asks for it.
+    ShowRevoked,
+    /// Whoever subscribes again misses the first event that it should get.
+    SkipOnReturn,
 }
 
 #[derive(Default)]
@@ -105,6 +121,7 @@ impl Fake {
                         rooms: rooms.clone(),
                         tokens: tokens.clone(),
                         client: None,
+                        reads: None,
                         hangs_up: false,
                     },
                 ));
@@ -142,6 +159,8 @@ struct Session {
     rooms: Arc<Mutex<HashMap<EntityId, Room>>>,
     tokens: Arc<Mutex<HashSet<String>>>,
     client: Option<String>,
+    /// What its token lets it read, if it has one.
+    reads: Option<Vec<String>>,
     hangs_up: bool,
 }
 
@@ -188,6 +207,10 @@ async fn serve(stream: TcpStream, mut session: Session) {
                     }
                     let answer = session.handle(&request.call, codec, &out);
                     if session.hangs_up {
+                        if matches!(session.fault, Fault::CloseIdle(_)) {
+                            let (code, reason) = (4010.into(), "ping_timeout".into());
+                            let _ = socket.close(Some(CloseFrame { code, reason })).await;
+                        }
                         break;
                     }
                     if let Some(id) = request.id {
@@ -229,14 +252,22 @@ impl Session {
     fn handle(&mut self, call: &Call, codec: CodecKind, out: &mpsc::Sender<Vec<u8>>) -> Answer {
         let rooms = Arc::clone(&self.rooms);
         let mut rooms = rooms.lock().expect("no test panics with it");
+        if let Call::Connect(connect) = call {
+            self.refresh(connect, &mut rooms, out, codec);
+        }
+        self.may(call)?;
         let mut subscribe = |wanted: &params::Subscribe| {
             let room = rooms.entry(wanted.entity.clone()).or_default();
+            if self.fault != Fault::KeepSubscribed {
+                room.subscribers.retain(|(index, ..)| *index != self.index);
+            }
             room.subscribers.push((self.index, codec, out.clone()));
             let after = wanted
                 .after
                 .as_ref()
                 .filter(|_| !matches!(self.fault, Fault::HangUpAndStartOver(_)));
-            let skipped = u64::from(matches!(self.fault, Fault::HangUpAndSkip(_)));
+            let skips = matches!(self.fault, Fault::HangUpAndSkip(_) | Fault::SkipOnReturn);
+            let skipped = u64::from(skips);
             let later = |from: u64| room.events.iter().filter(move |e| e.seq > from + skipped);
             Subscribed {
                 entity: wanted.entity.clone(),
@@ -301,7 +332,13 @@ impl Session {
                 }
                 json(&PresenceList { members: None, ..room.present() })
             }
-            Call::Unsubscribe(_) => json(&Empty {}),
+            Call::Unsubscribe(target) => {
+                if self.fault != Fault::KeepSubscribed {
+                    let room = rooms.entry(target.entity.clone()).or_default();
+                    room.subscribers.retain(|(index, ..)| *index != self.index);
+                }
+                json(&Empty {})
+            }
             Call::Ping(_) => json(&Pong { now: 1 }),
         })
     }
@@ -365,7 +402,7 @@ impl Session {
         }
         let sent = Sent { seq, epoch: epoch(), at: 1, result: None, duplicate: false };
         let hangs_up = matches!(self.fault,
-            Fault::HangUp(at) | Fault::HangUpAndForget(at) | Fault::HangUpAndSkip(at) | Fault::HangUpAndStartOver(at) if at == seq);
+            Fault::HangUp(at) | Fault::HangUpAndForget(at) | Fault::HangUpAndSkip(at) | Fault::HangUpAndStartOver(at) | Fault::CloseIdle(at) if at == seq);
         self.hangs_up = hangs_up && !std::mem::replace(&mut room.hung_up, true);
         if !matches!(self.fault, Fault::HangUpAndForget(_)) {
             room.outcomes.extend(name.map(|name| (name, sent.clone())));
@@ -414,54 +451,5 @@ impl Room {
             codec.encode(&Wire::Notification { method, params }, &mut frame);
             out.try_send(frame).expect("the queue is long enough");
         }
-    }
-}
-
-/// What the events come to: the last messages of a room, or the counters of a document.
-fn state(entity: &EntityId, events: &[Event], fault: Fault) -> RawJson {
-    let events = events.iter().filter(|event| fault != Fault::LeaveOut(event.seq));
-    if !entity.as_str().starts_with("doc:") {
-        // The bodies as they were sent, byte by byte.
-        let message = |event: &Event| {
-            let (seq, at, from, body) = (event.seq, event.at, &event.from, event.body.as_str());
-            format!(r#"{{"seq":{seq},"at":{at},"from":"{from}","body":{body}}}"#)
-        };
-        let messages: Vec<_> = events.map(message).collect();
-        let shown = messages[messages.len().saturating_sub(MESSAGES)..].join(",");
-        let text = format!(r#"{{"messages":[{shown}]}}"#);
-        return RawJson::from_text(text).expect("it is written here as JSON");
-    }
-    #[derive(serde::Deserialize)]
-    struct Increment {
-        path: String,
-        by: i64,
-    }
-    let mut counters = BTreeMap::<String, i64>::new();
-    for Increment { path, by } in events.filter_map(|event| event.body.parse().ok()) {
-        *counters.entry(path.trim_start_matches('/').to_owned()).or_default() += by;
-    }
-    json(&counters)
-}
-
-fn hello(client: String, user: String, subscriptions: Vec<SubscriptionOutcome>) -> Connected {
-    let limits = SessionLimits {
-        max_message_bytes: 65536,
-        max_body_bytes: 32768,
-        max_subscriptions: 256,
-        max_in_flight: 64,
-        ping_interval_ms: 25000,
-        rates: Rates::default(),
-    };
-    Connected {
-        session: "s".into(),
-        resumed: false,
-        client,
-        user,
-        expires_at: None,
-        now: 0,
-        server: "fake/0".into(),
-        limits,
-        subscriptions,
-        presence: Vec::new(),
     }
 }

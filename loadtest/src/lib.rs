@@ -32,6 +32,7 @@ mod scrape;
 pub mod server;
 pub mod server_use;
 pub mod stats;
+pub mod tokens;
 
 /// Runs a program's work, which returns whether all promises were kept. The exit code is 0 if they
 /// were, 1 if not, and 2 if the run could not be made.

@@ -66,7 +66,7 @@ impl Scenario for Args {
     fn prepare(&mut self, common: &mut Common, setup: &mut Setup) -> Result<()> {
         setup.set("GREENROOM_SOCKET__MAX_CONNECTIONS", "19200");
         setup.set("GREENROOM_SOCKET__MAX_PENDING", "400");
-        if self.tokens { crate::tokens::demand(setup, common) } else { Ok(()) }
+        if self.tokens { greenroom_loadtest::tokens::demand(setup, common) } else { Ok(()) }
     }
 
     /// Runs it. The window is the idle time; the figures of opening and of the burst are beside it.

@@ -92,7 +92,7 @@ impl Scenario for Args {
     /// The server's limits are what is measured, and everybody shows a token.
     fn prepare(&mut self, common: &mut Common, setup: &mut Setup) -> Result<()> {
         setup.let_limits_count();
-        crate::tokens::demand(setup, common)
+        greenroom_loadtest::tokens::demand(setup, common)
     }
 }
 

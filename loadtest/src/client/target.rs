@@ -5,10 +5,12 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
-use greenroom_protocol::CodecKind;
+use greenroom_protocol::{CodecKind, EntityId};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use tokio::net::{TcpSocket, TcpStream};
+
+use super::Failure;
 
 /// How long a minted token is valid.
 const TOKEN_LASTS: Duration = Duration::from_secs(24 * 3600);
@@ -48,6 +50,11 @@ impl Tokens {
 
     /// The token to present as `user`.
     pub fn token(&self, user: &str) -> Result<Option<String>> {
+        self.token_for(user, None)
+    }
+
+    /// The same; if it is minted, it lets `user` read only these entities, if there is a list.
+    pub fn token_for(&self, user: &str, reads: Option<&[EntityId]>) -> Result<Option<String>> {
         match self {
             Self::Anonymous => Ok(None),
             Self::Fixed(token) => Ok(Some(token.clone())),
@@ -55,7 +62,12 @@ impl Tokens {
                 let now = SystemTime::now()
                     .duration_since(UNIX_EPOCH)
                     .context("the clock stands before 1970")?;
-                let capabilities = serde_json::json!({ "*": ["read", "send", "moderate"] });
+                let mut capabilities = serde_json::json!({ "*": ["send", "moderate"] });
+                for pattern in
+                    reads.map_or(vec!["*"], |ids| ids.iter().map(EntityId::as_str).collect())
+                {
+                    capabilities[pattern] = serde_json::json!(["read", "send", "moderate"]);
+                }
                 let claims = Claims { sub: user, exp: (now + TOKEN_LASTS).as_secs(), capabilities };
                 Ok(Some(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, key)?))
             }
@@ -97,6 +109,12 @@ impl Target {
             connect_within: Duration::from_secs(30),
             receive_buffer: None,
         })
+    }
+
+    /// The token to present, as [`Tokens::token_for`] has it.
+    pub fn token(&self, user: &str, reads: Option<&[EntityId]>) -> Result<Option<String>, Failure> {
+        let token = self.tokens.token_for(user, reads);
+        token.map_err(|error| Failure::NotUnderstood(error.to_string()))
     }
 
     pub fn host(&self) -> &str {

@@ -8,7 +8,7 @@ use greenroom_protocol::codec::ServerMessage;
 use greenroom_protocol::{Call, CodecKind, RequestId};
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::frame::{BINARY, CLOSE, TEXT, push};
 use super::socket::{self, broken};
@@ -113,7 +113,23 @@ impl Wire {
     /// # Errors
     /// Any step that failed; the server's error as [`Failure::Refused`].
     pub async fn ask<T: DeserializeOwned>(&mut self, call: &Call) -> Result<T, Failure> {
-        let asked = RequestId::Number(self.feed(call));
+        let asked = self.feed(call);
+        self.answer(asked).await
+    }
+
+    /// The same; asks again, after the time that it is told to wait, where the server is only busy.
+    pub async fn ask_patiently<T: DeserializeOwned>(&mut self, call: &Call) -> Result<T, Failure> {
+        loop {
+            match self.ask(call).await {
+                Err(failure) if let Some(wait) = failure.retry_after() => sleep(wait).await,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Sends what is queued and waits for the answer to this request of it, as `ask` does.
+    pub async fn answer<T: DeserializeOwned>(&mut self, asked: i64) -> Result<T, Failure> {
+        let asked = RequestId::Number(asked);
         let answer = async {
             self.flush().await?;
             loop {

@@ -5,6 +5,7 @@ use greenroom_protocol::results::{HistoryPage, State as Answer};
 use greenroom_protocol::{Call, EntityId, RawJson, Seq, params};
 use serde_json::Error;
 
+use super::rights::May;
 use super::stage::Target;
 use crate::history::{Event, Moment, Page, State, What};
 
@@ -26,6 +27,9 @@ pub enum Question {
 #[derive(Debug, Clone, Copy)]
 pub struct Ask {
     pub target: usize,
+    pub view: usize,
+    /// Whether the client might read it when it asked.
+    pub may: May,
     pub question: Question,
     pub id: i64,
     /// The moment before it was sent.

@@ -12,6 +12,12 @@ pub struct Record {
     /// Ops without a number whose answer was lost: nobody knows what became of them.
     pub forlorn: u64,
     pub reconnects: u64,
+    /// Connections with requests behind `connect`.
+    pub pipelined: u64,
+    /// Tokens that took a right.
+    pub revocations: u64,
+    /// Reads that were refused for want of the right.
+    pub forbidden: u64,
     /// The longest pause in microseconds, see [`super::pause::Pause`].
     pub longest_pause_us: u64,
     pub failures: Vec<String>,
@@ -24,6 +30,9 @@ impl Record {
             notes: Notes::of(client, &stage.clock),
             forlorn: 0,
             reconnects: 0,
+            pipelined: 0,
+            revocations: 0,
+            forbidden: 0,
             longest_pause_us: 0,
             failures: Vec::new(),
         }

@@ -33,6 +33,10 @@ pub struct Load {
     pub in_flight: usize,
     /// The time between two reads of a client, which has one unanswered at most; none without it.
     pub read_every: Option<Duration>,
+    /// The time between two tokens of a client, if a right comes and goes.
+    pub revoke_every: Option<Duration>,
+    /// Whether every other client sends requests behind `connect`.
+    pub pipelines: bool,
 }
 
 /// An entity that clients send to and follow.

@@ -1,33 +1,40 @@
 //! Whole clients against a server that behaves, and servers that do not.
 
 use super::*;
-use crate::fake::{Fake, Fault, figure};
+use crate::fake::{Fake, Fault, SECRET, figure};
+use crate::history;
 use crate::scenario::{With, parse};
 
 /// Two clients that send to a room and a document until each has had 20 ops acknowledged; then the
 /// verdict.
 async fn drill(fault: Fault) -> Report {
-    drill_into(fault, None).await
+    drill_with(fault, "", None).await
 }
 
-async fn drill_into(fault: Fault, file: Option<&std::path::Path>) -> Report {
-    let (args, stage) = stage(fault).await;
+async fn drill_with(fault: Fault, words: &str, file: Option<&std::path::Path>) -> Report {
+    let (args, stage) = stage(fault, words).await;
     let mut aftermath = Aftermath::default();
     let window = stage.run.measure(Lane::Ack, async {
         let crew = Crew::start(&stage);
-        stage.served(20).await;
+        stage.served(if words.is_empty() { 20 } else { 100 }).await;
         aftermath = crew.end(&stage).await;
     });
     let window = Box::pin(window).await.expect("there is nothing to read");
     let mut report = Report::new(&stage.run, &args, window).expect("the arguments serialize");
+    // As often as two clients can lose their connection to servers that hang up once in each room.
+    aftermath.restarts = args.restarts;
     tell(aftermath, &stage, file, &mut report).expect("the history can be written");
     report
 }
 
-async fn stage(fault: Fault) -> (Args, Arc<Stage>) {
+/// A stage with tokens if there are `--revoke`s among the words.
+async fn stage(fault: Fault, words: &str) -> (Args, Arc<Stage>) {
     let server = Fake::start(fault).await;
-    let With::<Args> { common, scenario } =
-        parse(&format!("--no-progress --url {}", server.url())).expect("they are its arguments");
+    let words = format!("--no-progress --url {} {words}", server.url());
+    let With::<Args> { mut common, scenario } = parse(&words).expect("they are its arguments");
+    let secret = tempfile::NamedTempFile::new().expect("there is room");
+    std::fs::write(secret.path(), SECRET).expect("there is room");
+    common.secret = scenario.revoke.map(|_| secret.path().to_owned());
     let run = Run::new(Args::NAME, &common).await.expect("the URL is good");
     let target =
         |(kind, shape)| Target { id: run.entity(kind, 0).expect("it is an entity id"), shape };
@@ -36,6 +43,8 @@ async fn stage(fault: Fault) -> (Args, Arc<Stage>) {
         every: Duration::from_millis(2),
         in_flight: 4,
         read_every: Some(Duration::from_millis(3)),
+        revoke_every: scenario.revoke.map(|span| span.0),
+        pipelines: scenario.pipeline,
     };
     (scenario, Arc::new(Stage::new(run, targets, 2, load)))
 }
@@ -62,7 +71,7 @@ async fn a_history_that_was_written_down_is_judged_alike() {
     let dir = tempfile::tempdir().expect("there is room");
     let path = dir.path().join("history.jsonl");
     for fault in [Fault::HangUp(6), Fault::Swap(6)] {
-        let report = drill_into(fault, Some(&path)).await;
+        let report = drill_with(fault, "", Some(&path)).await;
         let history = history::file::read(&path).expect("it was written");
         let mut again = Report {
             figures: crate::report::Figures::default(),
@@ -98,22 +107,42 @@ async fn what_was_not_answered_is_repeated_under_its_number() {
 }
 
 #[tokio::test]
+async fn rights_that_come_and_go_and_requests_behind_a_connect_break_nothing() {
+    let report = drill_with(Fault::HangUp(6), "--revoke 10ms --pipeline", None).await;
+    assert_eq!(report.violations, Vec::<String>::new());
+    for name in ["revocations", "reads_forbidden", "pipelined"] {
+        assert!(figure(&report, name) > 0.0, "{name} in {:?}", report.figures);
+    }
+}
+
+#[tokio::test]
 async fn servers_that_misbehave_are_found_out() {
     let table = [
-        (Fault::HangUpAndForget(6), "ops were executed more than once"),
-        (Fault::HangUpAndSkip(6), "deliveries lost"),
-        (Fault::HangUpAndStartOver(6), "snapshots without a good reason"),
-        (Fault::Lose(6), "acknowledged ops are missing in the log"),
-        (Fault::Lose(6), "gaps or steps back in the log"),
-        (Fault::Alter(6), "events in the log that nobody sent"),
-        (Fault::Drop(6), "deliveries lost"),
-        (Fault::Double(6), "deliveries doubled"),
-        (Fault::Swap(6), "deliveries out of order"),
-        (Fault::LeaveOut(6), "states are not what the log comes to"),
-        (Fault::ReadOld(6), "clients were led back behind what they had seen"),
+        (Fault::HangUpAndForget(6), "", "ops were executed more than once"),
+        (Fault::HangUpAndSkip(6), "", "deliveries lost"),
+        (Fault::HangUpAndStartOver(6), "", "snapshots without a good reason"),
+        (Fault::HangUp(6), "--restarts 0", "connections were lost that no restart explains"),
+        (Fault::CloseIdle(6), "", "connections ended with closed_4010"),
+        (Fault::Lose(6), "", "acknowledged ops are missing in the log"),
+        (Fault::Lose(6), "", "gaps or steps back in the log"),
+        (Fault::Alter(6), "", "events in the log that nobody sent"),
+        (Fault::Drop(6), "", "deliveries lost"),
+        (Fault::Double(6), "", "deliveries doubled"),
+        (Fault::Swap(6), "", "deliveries out of order"),
+        (Fault::LeaveOut(6), "", "states are not what the log comes to"),
+        (Fault::ReadOld(6), "", "clients were led back behind what they had seen"),
+        (Fault::KeepSubscribed, "--pipeline", "deliveries doubled"),
+        (Fault::TellRevoked, "--revoke 10ms", "events for clients that do not follow"),
+        (
+            Fault::HideUnsubscribed,
+            "--revoke 10ms",
+            "was not notified that a subscription has ended",
+        ),
+        (Fault::ShowRevoked, "--revoke 10ms", "was shown what it may not read"),
+        (Fault::SkipOnReturn, "--revoke 10ms", "deliveries lost"),
     ];
-    for (fault, want) in table {
-        let report = drill(fault).await;
+    for (fault, words, want) in table {
+        let report = drill_with(fault, words, None).await;
         assert!(
             report.violations.iter().any(|v| v.ends_with(want)),
             "{fault:?}: {:?}",
@@ -124,7 +153,7 @@ async fn servers_that_misbehave_are_found_out() {
 
 #[tokio::test]
 async fn a_drill_in_which_nothing_happened_fails() {
-    let (args, stage) = stage(Fault::None).await;
+    let (args, stage) = stage(Fault::None, "").await;
     let window =
         Box::pin(stage.run.measure(Lane::Ack, async {})).await.expect("there is nothing to read");
     let mut report = Report::new(&stage.run, &args, window).expect("the arguments serialize");

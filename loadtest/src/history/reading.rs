@@ -49,7 +49,8 @@ impl Reading {
                 after: Some(after),
                 limit: Some(limits::MAX_HISTORY),
             };
-            let HistoryPage { epoch, events, more } = conn.ask(&Call::History(page)).await?;
+            let HistoryPage { epoch, events, more } =
+                conn.ask_patiently(&Call::History(page)).await?;
             let events: Vec<_> = events.iter().map(Event::from).collect();
             let last = events.last().map(|event| event.seq);
             let page = Page { asked, after: Some(after), epoch, events, more };

@@ -85,7 +85,7 @@ impl<'a> Member<'a> {
         subscriptions[OWN].presence = true;
         let (conn, subscribed) = loop {
             let (user, client) = (format!("member-{index}"), client.clone());
-            let who = Who { user, client, session: None, number: index };
+            let who = Who { user, client, number: index, ..Who::default() };
             match Conn::open(&stage.run.target, who, subscriptions.clone()).await {
                 Ok(opened) => break opened,
                 Err(failure) => match failure.retry_after() {

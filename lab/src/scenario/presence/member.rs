@@ -137,6 +137,7 @@ impl Stage {
                 client: client.clone(),
                 session: session.clone(),
                 number: index,
+                ..Who::default()
             };
             match Conn::open(&self.run.target, who, Vec::new()).await {
                 Ok((conn, _)) => {

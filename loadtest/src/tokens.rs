@@ -1,8 +1,8 @@
 //! Servers that let nobody in without a token.
 
+use crate::common::Common;
+use crate::server::Setup;
 use anyhow::{Context, Result};
-use greenroom_loadtest::common::Common;
-use greenroom_loadtest::server::Setup;
 
 /// Lets nobody in without a token, and has every session sign one of its own. Whoever brings a
 /// configuration, or tokens, knows what the server's secret is.
