@@ -78,7 +78,10 @@ impl Conn {
             Connect { token, client, session, subscriptions, version, ..Connect::default() };
         let asked = wire.feed(&Call::Connect(connect));
         behind(&mut wire);
-        let mut hello: Connected = wire.answer(asked).await?;
+        // What came behind may be answered first, such as a repeat whose outcome is known.
+        let mut early = Vec::new();
+        let mut hello: Connected = wire.answer(asked, |message| early.push(message)).await?;
+        wire.put_back(early);
         let outcomes = std::mem::take(&mut hello.subscriptions).into_iter();
         let subscribed = outcomes.map(|outcome| match (outcome.result, outcome.error) {
             (Some(result), None) => Ok(result),

@@ -114,7 +114,7 @@ impl Wire {
     /// Any step that failed; the server's error as [`Failure::Refused`].
     pub async fn ask<T: DeserializeOwned>(&mut self, call: &Call) -> Result<T, Failure> {
         let asked = self.feed(call);
-        self.answer(asked).await
+        self.answer(asked, |_| {}).await
     }
 
     /// The same; asks again, after the time that it is told to wait, where the server is only busy.
@@ -127,8 +127,13 @@ impl Wire {
         }
     }
 
-    /// Sends what is queued and waits for the answer to this request of it, as `ask` does.
-    pub async fn answer<T: DeserializeOwned>(&mut self, asked: i64) -> Result<T, Failure> {
+    /// Sends what is queued and waits for the answer to this request of it, as `ask` does; other
+    /// messages that come first go to `others`.
+    pub async fn answer<T: DeserializeOwned>(
+        &mut self,
+        asked: i64,
+        mut others: impl FnMut(Vec<u8>),
+    ) -> Result<T, Failure> {
         let asked = RequestId::Number(asked);
         let answer = async {
             self.flush().await?;
@@ -143,11 +148,18 @@ impl Wire {
                     {
                         return Err(Failure::Refused(error));
                     }
-                    _ => {}
+                    _ => others(frame),
                 }
             }
         };
         timeout(ANSWER_WITHIN, answer).await.map_err(|_| Failure::Timeout("answer"))?
+    }
+
+    /// Has these messages, which were read already, come before all others.
+    pub fn put_back(&mut self, messages: Vec<Vec<u8>>) {
+        for message in messages.into_iter().rev() {
+            self.ready.push_front(message);
+        }
     }
 
     /// Closes the connection in an orderly way.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use tokio::time::{sleep, timeout};
 
+use super::clock::forget;
 use super::stage::Stage;
 use crate::server::{Server, Setup};
 
@@ -22,8 +23,6 @@ pub struct Restarts {
     pub longest_stop: Duration,
     pub longest_down: Duration,
     pub failures: Vec<String>,
-    /// The processes of all servers so far.
-    pub pids: Vec<u32>,
 }
 
 impl Restarts {
@@ -32,8 +31,9 @@ impl Restarts {
     pub async fn begin(setup: Setup, kill: bool) -> Result<Self> {
         let setup = Arc::new(setup);
         let first = Arc::clone(&setup);
-        let server = Some(blocking(move || Server::start(&first)).await?);
-        let pids = server.iter().map(Server::pid).collect();
+        let server = Some(
+            blocking(move || Server::start(&first)).await.inspect(|server| forget(server.pid()))?,
+        );
         Ok(Self {
             setup,
             server,
@@ -42,7 +42,6 @@ impl Restarts {
             longest_stop: Duration::ZERO,
             longest_down: Duration::ZERO,
             failures: Vec::new(),
-            pids,
         })
     }
 
@@ -83,7 +82,7 @@ impl Restarts {
         self.longest_stop = self.longest_stop.max(began.elapsed());
         let setup = Arc::clone(&self.setup);
         self.server = Some(blocking(move || Server::start_at(&setup, place)).await?);
-        self.pids.extend(self.server.iter().map(Server::pid));
+        self.server.iter().for_each(|server| forget(server.pid()));
         self.longest_down = self.longest_down.max(began.elapsed());
         Ok(())
     }
