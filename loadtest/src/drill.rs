@@ -171,6 +171,7 @@ async fn drill(args: Args, mut common: Common) -> Result<Report> {
     report.expect_none(lost, "guests' connections were lost that no restart explains");
     if let Some(clock) = &clock {
         report.figures.add("clock_steps", clock.steps as f64);
+        restarts.pids.iter().for_each(|pid| clock.forget(*pid));
     }
     match aftermath.map(|aftermath| Aftermath { restarts: restarts.done, ..aftermath }) {
         Some(aftermath) => tell(aftermath, &stage, args.history.as_deref(), &mut report)?,

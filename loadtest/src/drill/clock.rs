@@ -71,13 +71,12 @@ impl SteppedClock {
             self.steps += 1;
         }
     }
-}
 
-/// Removes the names of what the library shares, which would outlive a process that was killed or
-/// has re-executed itself. One that is ready no longer needs them.
-pub fn forget(pid: u32) {
-    for name in ["faketime_shm_", "sem.faketime_sem_"] {
-        // It is not there where the library tidied up.
-        let _ = std::fs::remove_file(format!("/dev/shm/{name}{pid}"));
+    /// Removes what the library leaves of a process that was killed or has re-executed itself.
+    pub fn forget(&self, pid: u32) {
+        for name in ["faketime_shm_", "sem.faketime_sem_"] {
+            // It is not there where the library tidied up.
+            let _ = std::fs::remove_file(format!("/dev/shm/{name}{pid}"));
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! docs/security.md knows, as often as it is let, and waits as it is told.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -13,7 +13,6 @@ use greenroom_protocol::results::State;
 use greenroom_protocol::{Call, EntityId, Position, RawJson};
 use tokio::time::{Instant, sleep_until};
 
-use super::guests::Counts;
 use crate::client::{Conn, Failure};
 use crate::run::{Run, send, subscribe};
 
@@ -25,6 +24,13 @@ const LARGE: usize = 32;
 const LONG: usize = 1000;
 /// How many fill a room at once: what one user may send in one burst is not enough.
 const AUTHORS: usize = 5;
+
+/// How often it got what it asked for, and how often it was told to come back.
+#[derive(Default)]
+pub struct Counts {
+    pub answered: AtomicU64,
+    pub told_to_wait: AtomicU64,
+}
 
 /// What is asked for.
 pub struct Table {

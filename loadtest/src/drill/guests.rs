@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::greedy::{Table, eat};
+use super::greedy::{Counts, Table, eat};
 use super::stage::{Phase, Stage};
 use crate::client::{Conn, Failure};
 
@@ -17,13 +17,6 @@ const QUIET: &str = "drill-quiet";
 pub const GREEDY: &str = "drill-greedy";
 /// When a guest that lost its connection comes back, unless the server says when.
 const COME_BACK: Duration = Duration::from_millis(200);
-
-/// What guests counted.
-#[derive(Default)]
-pub struct Counts {
-    pub answered: AtomicU64,
-    pub told_to_wait: AtomicU64,
-}
 
 /// All guests. Each task returns how often its connection was lost.
 pub struct Guests {

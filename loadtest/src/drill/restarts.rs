@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use tokio::time::{sleep, timeout};
 
-use super::clock::forget;
 use super::stage::Stage;
 use crate::server::{Server, Setup};
 
@@ -23,6 +22,8 @@ pub struct Restarts {
     pub longest_stop: Duration,
     pub longest_down: Duration,
     pub failures: Vec<String>,
+    /// The processes of all servers so far.
+    pub pids: Vec<u32>,
 }
 
 impl Restarts {
@@ -31,9 +32,8 @@ impl Restarts {
     pub async fn begin(setup: Setup, kill: bool) -> Result<Self> {
         let setup = Arc::new(setup);
         let first = Arc::clone(&setup);
-        let server = Some(
-            blocking(move || Server::start(&first)).await.inspect(|server| forget(server.pid()))?,
-        );
+        let server = Some(blocking(move || Server::start(&first)).await?);
+        let pids = server.iter().map(Server::pid).collect();
         Ok(Self {
             setup,
             server,
@@ -42,6 +42,7 @@ impl Restarts {
             longest_stop: Duration::ZERO,
             longest_down: Duration::ZERO,
             failures: Vec::new(),
+            pids,
         })
     }
 
@@ -82,7 +83,7 @@ impl Restarts {
         self.longest_stop = self.longest_stop.max(began.elapsed());
         let setup = Arc::clone(&self.setup);
         self.server = Some(blocking(move || Server::start_at(&setup, place)).await?);
-        self.server.iter().for_each(|server| forget(server.pid()));
+        self.pids.extend(self.server.iter().map(Server::pid));
         self.longest_down = self.longest_down.max(began.elapsed());
         Ok(())
     }
