@@ -50,17 +50,18 @@ impl Conn {
         who: Who,
         subscriptions: Vec<Subscribe>,
     ) -> Result<(Self, Vec<Subscribed>), Failure> {
-        Self::open_with(target, who, subscriptions, |_| {}).await
+        let (conn, outcomes) = Self::open_with(target, who, subscriptions, |_| {}).await?;
+        Ok((conn, outcomes.into_iter().collect::<Result<_, _>>()?))
     }
 
     /// The same; what `behind` queues is sent in one write with `connect`, and its answers are left
-    /// to the caller.
+    /// to the caller, as are refused subscriptions.
     pub async fn open_with(
         target: &Target,
         who: Who,
         subscriptions: Vec<Subscribe>,
         behind: impl FnOnce(&mut Wire),
-    ) -> Result<(Self, Vec<Subscribed>), Failure> {
+    ) -> Result<(Self, Vec<Result<Subscribed, Failure>>), Failure> {
         let opening = Self::establish(target, who, subscriptions, behind);
         timeout(target.connect_within, opening).await.map_err(|_| Failure::Timeout("connect"))?
     }
@@ -70,7 +71,7 @@ impl Conn {
         Who { user, client, session, reads, number }: Who,
         subscriptions: Vec<Subscribe>,
         behind: impl FnOnce(&mut Wire),
-    ) -> Result<(Self, Vec<Subscribed>), Failure> {
+    ) -> Result<(Self, Vec<Result<Subscribed, Failure>>), Failure> {
         let token = target.token(&user, reads.as_deref())?;
         let version = Some(concat!("greenroom-loadtest/", env!("CARGO_PKG_VERSION")).to_owned());
         let mut wire = Wire::open(target, number).await?;
@@ -88,7 +89,7 @@ impl Conn {
             (_, Some(error)) => Err(Failure::Refused(error)),
             (None, None) => Err(Failure::NotUnderstood("a subscription has no outcome".into())),
         });
-        let subscribed = subscribed.collect::<Result<_, _>>()?;
+        let subscribed = subscribed.collect();
         Ok((Self { wire, hello }, subscribed))
     }
 }

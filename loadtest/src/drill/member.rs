@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use greenroom_protocol::codec::ServerMessage;
 use greenroom_protocol::notify::Goodbye;
-use greenroom_protocol::{CodecKind, RequestId};
+use greenroom_protocol::{CodecKind, ErrorCode, RequestId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -154,7 +154,14 @@ impl Member {
             }
         }
         for (view, answer) in wanted.into_iter().zip(subscribed) {
-            self.resume(view, asked, before[view].clone(), answer);
+            match answer {
+                Ok(answer) => self.resume(view, asked, before[view].clone(), answer),
+                // It was ended from behind before it could be answered.
+                Err(Failure::Refused(error))
+                    if error.data.code == ErrorCode::Unavailable
+                        && self.views[view].leaving.is_some() => {}
+                Err(failure) => return Err(failure),
+            }
         }
         Ok(conn)
     }
