@@ -54,7 +54,7 @@ for (const [name, { method = name, run, answer }] of Object.entries(asks)) {
   }
 }
 
-for (const reason of ["entity", "waking", "awake", "reading"]) {
+for (const reason of ["entity", "waking", "awake"]) {
   test(`what is refused for \`${reason}\` is made again, and holds up nothing else`, async (t) => {
     const { clock, client, peer, heard } = await connected(t);
     const ready = room(client).subscribe().ready;

@@ -70,6 +70,22 @@ impl Tab {
         }
     }
 
+    /// Takes tokens, into debt, unless the debt is more than so many full buckets already; then it
+    /// says after which time it no longer is.
+    fn begin(&self, rate: Rate, cost: u32, buckets: u32, now: u64) -> Result<(), Duration> {
+        let bucket = time(rate, rate.burst.get());
+        let most = now.saturating_add(bucket.saturating_mul(u64::from(buckets) + 1));
+        let limit = now.saturating_add(bucket).saturating_add(MOST_DEBT);
+        let begin = |full: u64| {
+            let after = full.max(now).saturating_add(time(rate, cost)).min(limit);
+            (full <= most).then(|| after.max(full))
+        };
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, begin) {
+            Ok(_) => Ok(()),
+            Err(full) => Err(Duration::from_nanos(full - most)),
+        }
+    }
+
     fn charge(&self, rate: Rate, cost: u32, now: u64) {
         let most = now.saturating_add(time(rate, rate.burst.get())).saturating_add(MOST_DEBT);
         self.change(|full| (full.max(now) + time(rate, cost)).min(most));
@@ -130,13 +146,14 @@ impl Account {
         self.requests.check(self.allowance.requests, cost, now.nanos())
     }
 
-    /// Takes `cost` tokens, or a full bucket if that holds fewer, for work that is about to begin.
+    /// Takes `cost` tokens for work that is about to begin, even if the account has too few: whoever
+    /// is let in with one request may begin, however much it costs. Only an account that is already
+    /// in debt, by more than `buckets` full buckets, has to wait.
     ///
     /// # Errors
-    /// The time after which they will be available; none were taken.
-    pub fn pay(&self, cost: u32, now: Mono) -> Result<(), Duration> {
-        let rate = self.allowance.requests;
-        self.requests.take(rate, cost.min(rate.burst.get()), now.nanos())
+    /// The time after which the work may begin; nothing was taken.
+    pub fn begin(&self, cost: u32, buckets: u32, now: Mono) -> Result<(), Duration> {
+        self.requests.begin(self.allowance.requests, cost, buckets, now.nanos())
     }
 
     /// Takes `cost` tokens for what a request turned out to cost, even if the account has too few.

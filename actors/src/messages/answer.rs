@@ -27,8 +27,6 @@ use crate::metrics::{MAILBOX_REFUSALS, record_rate_limited};
 const TOKEN_BYTES: usize = 16 * 1024;
 /// The same for events that are read from the log, however short they are.
 const TOKEN_EVENTS: usize = 64;
-/// The reason of a refusal to read so many.
-const READING: &str = "reading";
 
 /// The duty to answer one request.
 ///
@@ -171,16 +169,16 @@ impl Responder {
         Ok(())
     }
 
-    /// Pays for reading so many events of the log, before they are read. It counts towards what the
-    /// answer costs.
+    /// Charges for reading so many events of the log, before they are read. It counts towards what
+    /// the answer costs.
     ///
     /// # Errors
-    /// `rate_limited`, with the time after which it can be paid. Nothing was paid in that case.
+    /// `rate_limited`, if the user is in debt already. Nothing was charged in that case.
     pub fn pay_for_reading(&mut self, events: usize, now: Mono) -> Result<(), WireError> {
         let tokens = u32::try_from(events / TOKEN_EVENTS).unwrap_or(u32::MAX);
-        self.to.pay(tokens, now).map_err(|after| {
+        self.to.begin(tokens, 0, now).map_err(|after| {
             let message = "too much of the log was read in a short time; nothing was done";
-            rate_limited(after, READING, message)
+            rate_limited(after, "user", message)
         })?;
         self.prepaid = tokens;
         Ok(())

@@ -65,14 +65,15 @@ impl Asker {
         }
     }
 
-    /// Pays for what a request will cost beyond the token that it was let in for, or for a full
-    /// bucket if that holds less. The session pays with its next requests, and its user now.
+    /// Charges for what a request will cost beyond the token that it was let in for, before the work
+    /// begins. The session pays with its next requests, and its user now. It is refused only if its
+    /// user is already in debt, by more than `buckets` full buckets.
     ///
     /// # Errors
-    /// The time after which its user can pay.
-    pub fn pay(&self, tokens: u32, now: Mono) -> Result<(), Duration> {
+    /// The time after which the work may begin.
+    pub fn begin(&self, tokens: u32, buckets: u32, now: Mono) -> Result<(), Duration> {
         if let Some(payer) = self.payer.as_ref().filter(|_| tokens > 0) {
-            payer.account().pay(tokens, now)?;
+            payer.account().begin(tokens, buckets, now)?;
             self.owe(tokens);
         }
         Ok(())

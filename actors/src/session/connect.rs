@@ -21,6 +21,10 @@ use crate::session::name::{name, parse};
 
 /// The number of entries of a `connect` that cost as much as one more request.
 const ENTRIES_PER_TOKEN: u32 = 16;
+/// How many full buckets a user may be in debt and still have the entries of its connects requested.
+/// If they are refused, each is a request of its own, which costs 16 times as much, so everybody who
+/// reconnects after a restart should find room.
+const CONNECT_BUCKETS: u32 = 4;
 
 /// The purpose of a `connect`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +135,8 @@ impl Session {
         self.seat.admission.asked();
         let ahead = self.ahead(params.subscriptions, params.presence);
         let tokens = u32::try_from(ahead.len()).unwrap_or(u32::MAX).div_ceil(ENTRIES_PER_TOKEN);
-        let paid = self.asker().map_or(Ok(()), |asker| asker.pay(tokens, now.mono));
+        let paid =
+            self.asker().map_or(Ok(()), |asker| asker.begin(tokens, CONNECT_BUCKETS, now.mono));
         let mut connecting = Connecting::new(id, connected, ahead, resuming);
         if let Err(after) = paid {
             let message = "the entries of `connect` are over the rate limit; request them later";

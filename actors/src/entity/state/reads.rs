@@ -31,7 +31,7 @@ impl Entity {
             let begin = Begin::Events { read: Vec::new(), after };
             return self.put(Output::InOrder(InOrder::Join(Box::new(Join { request, begin }))), fx);
         }
-        // At most `resume_events`, which the configuration bounds.
+        // At most `resume_events`.
         let limit = usize::try_from(self.released - after).unwrap_or(usize::MAX);
         if let Err(refused) = request.reply.pay_for_reading(limit, fx.now) {
             return fx.answer(request.reply.error(refused));

@@ -209,13 +209,17 @@ fn entries_that_the_user_cannot_pay_for_are_refused_before_entities_see_them() {
         r#"{{"jsonrpc":"2.0","id":1,"method":"connect","params":{{"token":"alice","subscriptions":{}}}}}"#,
         rooms(3)
     );
-    rig.session = Some(begin(&rig));
-    rig.session().receive(connect.as_bytes(), at(1000));
-    let (asked, _kept) = rig.asked();
-    assert_eq!(asked.len(), 3, "a token pays for 16 entries");
-
-    let second = begin(&rig);
-    let _first = rig.session.replace(second);
+    let mut ended = Vec::new();
+    // What the bucket holds, and then into debt by four full ones.
+    for _ in 0..6 {
+        let next = begin(&rig);
+        ended.extend(rig.session.replace(next));
+        rig.session().receive(connect.as_bytes(), at(1000));
+        let (asked, _kept) = rig.asked();
+        assert_eq!(asked.len(), 3, "a token pays for 16 entries");
+    }
+    let next = begin(&rig);
+    ended.extend(rig.session.replace(next));
     rig.session().receive(connect.as_bytes(), at(1000));
     let (asked, _) = rig.grant(Vec::new());
     assert_eq!(asked, Vec::<String>::new());
