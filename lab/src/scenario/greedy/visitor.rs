@@ -46,7 +46,12 @@ async fn once(target: &Target, user: &str, table: &Table, visit: Visit) -> Resul
     if let Visit::Connect(connect) = visit {
         let token = target.tokens.token(user);
         let token = token.map_err(|error| Failure::NotUnderstood(error.to_string()))?;
-        wire.ask::<Connected>(&Call::Connect(Connect { token, ..connect(table) })).await?;
+        let connected: Connected =
+            wire.ask(&Call::Connect(Connect { token, ..connect(table) })).await?;
+        let refused = connected.subscriptions.into_iter().find_map(|outcome| outcome.error);
+        if let Some(error) = refused {
+            return Err(Failure::Refused(error));
+        }
     }
     Ok(())
 }
