@@ -1,8 +1,8 @@
 """Fails when a name in the core uses one of the glossary's words in a second meaning.
 
-Each word below has one meaning and the files where that is at home. Looked at are the names in `actors/src`, word by
-word (`AudienceForgotten` is `audience` and `forgotten`); tests, comments and texts are not. Whoever needs the word in
-one more file for the same meaning adds the file here.
+Each word below has one meaning, and a list of the files that use it. The names in `actors/src` are checked word by word
+(`AudienceForgotten` is `audience` and `forgotten`); tests, comments and texts are not. To use a word with the same
+meaning in one more file, add the file here.
 """
 
 import re

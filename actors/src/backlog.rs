@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 /// Messages that wait for room, in the order in which they came. While there are any, nothing may go
 /// past them.
 ///
-/// Whoever adds the first one must see to it that [`next`](Self::next) is called until it returns
-/// `None`; whoever adds another need not.
+/// The caller that adds the first one must see to it that [`next`](Self::next) is called until it
+/// returns `None`.
 #[derive(Debug)]
 pub(crate) struct Backlog<T> {
     waiting: VecDeque<T>,
@@ -47,11 +47,11 @@ mod tests {
     #[test]
     fn one_works_off_until_nothing_waits() {
         let mut backlog = Backlog::default();
-        assert!(backlog.push(1), "the first is for whoever adds it");
+        assert!(backlog.push(1), "the first is for its caller");
         assert_eq!(backlog.next(), Some(1));
         assert!(!backlog.push(2), "1 is on its way, and 2 follows it");
         assert!(!backlog.push(3));
         assert_eq!([backlog.next(), backlog.next(), backlog.next()], [Some(2), Some(3), None]);
-        assert!(backlog.push(4), "what comes later begins anew");
+        assert!(backlog.push(4), "later ones start over");
     }
 }

@@ -39,7 +39,7 @@ use crew::Crew;
 use guests::Guests;
 use restarts::Restarts;
 use stage::{Load, Phase, Stage, Target};
-use verdict::{Aftermath, tell};
+use verdict::{Aftermath, expect_some, tell};
 
 /// Of the common arguments, `--url`, `--metrics` and `--pid` do not count, since the drill starts
 /// the server that `--server` names; nor do `--duration` and `--warmup`, since the restarts tell
@@ -167,10 +167,13 @@ async fn drill(args: Args, mut common: Common) -> Result<Report> {
     for (name, count) in guests.asked().into_iter().filter(|_| args.greedy > 0) {
         report.figures.add(name, count as f64);
     }
+    let told = guests.asked().into_iter().map(|(_, count)| count).min().unwrap_or(0);
+    expect_some(args.greedy > 0, told, "asked for greedily, answered and refused", &mut report);
     let lost = guests.end(restarts.done).await;
     report.expect_none(lost, "guests' connections were lost that no restart explains");
     if let Some(clock) = &clock {
         report.figures.add("clock_steps", clock.steps as f64);
+        expect_some(true, clock.steps, "set on the clock", &mut report);
         restarts.pids.iter().for_each(|pid| clock.forget(*pid));
     }
     match aftermath.map(|aftermath| Aftermath { restarts: restarts.done, ..aftermath }) {

@@ -75,11 +75,7 @@ impl Tab {
     fn begin(&self, rate: Rate, cost: u32, buckets: u32, now: u64) -> Result<(), Duration> {
         let bucket = time(rate, rate.burst.get());
         let most = now.saturating_add(bucket.saturating_mul(u64::from(buckets) + 1));
-        let limit = now.saturating_add(bucket).saturating_add(MOST_DEBT);
-        let begin = |full: u64| {
-            let after = full.max(now).saturating_add(time(rate, cost)).min(limit);
-            (full <= most).then(|| after.max(full))
-        };
+        let begin = |full: u64| (full <= most).then(|| overdrawn(full, rate, cost, now));
         match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, begin) {
             Ok(_) => Ok(()),
             Err(full) => Err(Duration::from_nanos(full - most)),
@@ -87,8 +83,7 @@ impl Tab {
     }
 
     fn charge(&self, rate: Rate, cost: u32, now: u64) {
-        let most = now.saturating_add(time(rate, rate.burst.get())).saturating_add(MOST_DEBT);
-        self.change(|full| (full.max(now) + time(rate, cost)).min(most));
+        self.change(|full| overdrawn(full, rate, cost, now));
     }
 
     fn refund(&self, rate: Rate, cost: u32) {
@@ -104,6 +99,12 @@ impl Tab {
     fn is_full(&self, now: u64) -> bool {
         self.0.load(Ordering::Relaxed) <= now
     }
+}
+
+/// When a bucket is full again that would be at `full`, once `cost` more tokens are taken, into debt.
+fn overdrawn(full: u64, rate: Rate, cost: u32, now: u64) -> u64 {
+    let most = now.saturating_add(time(rate, rate.burst.get())).saturating_add(MOST_DEBT);
+    full.max(now).saturating_add(time(rate, cost)).min(most)
 }
 
 /// How long `tokens` take to come back, in ns.

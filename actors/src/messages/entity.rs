@@ -178,16 +178,16 @@ impl ToEntity {
         None
     }
 
-    /// Who pays for a request.
-    pub fn payer(&self) -> Option<&Payer> {
+    /// The duty to answer it, if somebody waits for an answer.
+    fn reply(&self) -> Option<&Responder> {
         match self {
-            Self::Op(request) => request.reply.payer(),
-            Self::Subscribe(request) => request.reply.payer(),
-            Self::Signal(request) => request.reply.payer(),
+            Self::Op(request) => Some(&request.reply),
+            Self::Subscribe(request) => Some(&request.reply),
+            Self::Signal(request) => Some(&request.reply),
             Self::Unsubscribe { reply, .. }
             | Self::Read(reply)
             | Self::History(_, reply)
-            | Self::Presence { reply, .. } => reply.payer(),
+            | Self::Presence { reply, .. } => Some(reply),
             Self::CatchUp(_)
             | Self::Unfollow(..)
             | Self::Adopt(_)
@@ -198,17 +198,13 @@ impl ToEntity {
         }
     }
 
+    /// Who pays for a request.
+    pub fn payer(&self) -> Option<&Payer> {
+        self.reply().and_then(Responder::payer)
+    }
+
     /// Whether this must not be lost, and nobody waits for an answer.
     pub fn is_control(&self) -> bool {
-        matches!(
-            self,
-            Self::CatchUp(_)
-                | Self::Unfollow(..)
-                | Self::Adopt(_)
-                | Self::Leave(_)
-                | Self::Gone(_)
-                | Self::Erase
-                | Self::Sleep { .. }
-        )
+        self.reply().is_none()
     }
 }

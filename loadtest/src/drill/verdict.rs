@@ -53,6 +53,9 @@ pub fn tell(
     for (name, count) in counts {
         report.figures.add(name, count as f64);
     }
+    expect_some(stage.load.pipelines, sum(|record| record.pipelined), "pipelined", report);
+    let revokes = stage.load.revoke_every.is_some();
+    expect_some(revokes, sum(|record| record.revocations), "revoked", report);
     let lost = |record: &Record| record.reconnects.saturating_sub(restarts);
     report.expect_none(
         records.iter().map(lost).sum(),
@@ -66,4 +69,11 @@ pub fn tell(
     report.fail(records.into_iter().flat_map(|record| record.failures));
     report.fail(failures);
     Ok(())
+}
+
+/// What was asked for must have happened, or the run proves nothing about it.
+pub fn expect_some(wanted: bool, count: u64, what: &str, report: &mut Report) {
+    if wanted && count == 0 {
+        report.violations.push(format!("nothing was {what}, so nothing is proven about it"));
+    }
 }

@@ -21,6 +21,21 @@ fn ms(ms: u64) -> Result<(), Refused> {
 }
 
 #[test]
+fn work_begins_into_debt_and_only_a_debt_holds_it_up() {
+    let rate = Rate::new(10, 3);
+    let tab = Tab::default();
+    let wait = |ms| Err(Duration::from_millis(ms));
+    assert_eq!(tab.take(rate, 3, SECOND), Ok(()), "the bucket is empty");
+    assert_eq!(tab.begin(rate, 20, 0, SECOND), Ok(()), "which is no debt");
+    assert_eq!(tab.begin(rate, 1, 0, SECOND), wait(2000));
+    assert_eq!(tab.begin(rate, 1, 6, SECOND), wait(200), "six buckets are 18 tokens");
+    assert_eq!(tab.begin(rate, 1, 7, SECOND), Ok(()), "and seven 21");
+    assert_eq!(tab.begin(rate, 1, 0, SECOND), wait(2100), "what was refused was not charged");
+    assert_eq!(tab.begin(rate, u32::MAX, 0, 4 * SECOND), Ok(()), "the debt is paid");
+    assert_eq!(tab.begin(rate, 1, 0, 4 * SECOND), wait(30_000), "no debt takes longer");
+}
+
+#[test]
 fn a_tab_fills_evenly_and_can_be_overdrawn() {
     let tab = Tab::default();
     let rate = Rate::new(10, 3);
