@@ -223,6 +223,121 @@ story("optimistic UI: a message shows at once, and once", async (t) => {
   await shows("one (sent)", "two (sent)", "three (sent)", `${long} (failed: too_large)`);
 });
 
+story("documents: what somebody removed stays removed, and edits can be undone", async (t) => {
+  const desk = await Desk.make(t);
+  const files = ["greenroom.toml", "plan.js", "race.js", "rename.js", "again.js", "tombstones.js", "undo.js"];
+  for (const file of files) await desk.put("documents.md", file);
+  const server = await Server.start(t, "", { directory: desk.path });
+  const people = [sdk(t, server.url), sdk(t, server.url)];
+  const open = (id) => people.map((person) => person.entity(id));
+  const tasks = async (entity) => (await entity.read()).state.tasks;
+  const refused = (reason) => ({ code: "rejected", reason });
+
+  await t.test("the list: a task that is gone is not ticked", async () => {
+    const { openPlan } = await desk.import("plan.js");
+    const complaints = [];
+    const [ann, bob] = open("doc:list").map((entity) => openPlan(entity, () => {}, (text) => complaints.push(text)));
+    t.after(() => [ann, bob].forEach(({ live }) => live.close()));
+    await Promise.all([ann.live.ready, bob.live.ready]);
+    const id = ann.add("Ship it");
+    assert.deepEqual(ann.live.state.tasks[id], { text: "Ship it", done: false }, "before the server has answered");
+    await ann.tick(id, true);
+    await bob.remove(id);
+    await assert.rejects(ann.tick(id, false), refused("patch_failed"));
+    assert.match(complaints.join(), /^patch was refused: /);
+    assert.deepEqual(await tasks(open("doc:list")[1]), {});
+  });
+
+  await t.test("the table: what is missing is made, or the op is refused", async () => {
+    const [doc] = open("doc:table");
+    await doc.send("merge", { tasks: { here: {} } });
+    const patch = (op) => ["patch", (path) => [{ op, path, value: 1 }]];
+    const merge = (path) => path.split("/").slice(1).reduceRight((value, name) => ({ [name]: value }), 1);
+    const failed = refused("patch_failed");
+    const rows = [
+      ["merge", merge, undefined, undefined],
+      ["set", (path) => ({ path, value: null }), failed, undefined],
+      ["increment", (path) => ({ path, by: 1 }), failed, undefined],
+      [...patch("add"), failed, undefined],
+      [...patch("replace"), failed, failed],
+      [...patch("remove"), failed, failed],
+      [...patch("test"), refused("test_failed"), refused("test_failed")],
+    ];
+    for (const [index, [type, body, ...outcomes]] of rows.entries())
+      for (const [place, error] of [`/tasks/gone${index}/n`, `/tasks/here/n${index}`].map((path, at) => [path, outcomes[at]])) {
+        const sent = doc.send(type, body(place));
+        await (error ? assert.rejects(sent, error, place) : sent);
+      }
+    assert.equal((await tasks(doc)).here.n1, null);
+  });
+
+  await t.test("a merge brings half a task back", async () => {
+    const { race } = await desk.import("race.js");
+    assert.deepEqual(await race(...open("doc:race")), { a1: { done: true } });
+  });
+
+  await t.test("a test keeps what somebody else has written", async () => {
+    const { rename } = await desk.import("rename.js");
+    const [ann, bob] = open("doc:rename");
+    await ann.send("merge", { tasks: { a1: { text: "one" } } });
+    await rename(bob, "a1", "one", "two");
+    await assert.rejects(rename(ann, "a1", "one", "three"), refused("test_failed"));
+    assert.deepEqual(await tasks(ann), { a1: { text: "two" } });
+  });
+
+  await t.test("with ifSeq, who was slower looks again", async () => {
+    const { tidy } = await desk.import("again.js");
+    const [ann, bob] = open("doc:tidy");
+    assert.equal(await tidy(ann), undefined);
+    await ann.send("merge", { tasks: { a1: { done: true }, a2: { done: false } } });
+    let reads = 0;
+    const slow = {
+      read: async () => {
+        const seen = await ann.read();
+        if (++reads === 1) await bob.send("merge", { tasks: { a1: { done: false }, a2: { done: true } } });
+        return seen;
+      },
+      send: (...op) => ann.send(...op),
+    };
+    await tidy(slow);
+    assert.equal(reads, 2);
+    assert.deepEqual(await tasks(bob), { a1: { done: false } });
+  });
+
+  await t.test("a tombstone outlives a merge", async () => {
+    const { bury, restore, visible } = await desk.import("tombstones.js");
+    const [ann, bob] = open("doc:buried");
+    await ann.send("merge", { tasks: { a1: { text: "Ship it" } } });
+    await bury(bob, "a1");
+    await ann.send("merge", { tasks: { a1: { done: true } } });
+    assert.deepEqual(visible(await tasks(ann)), []);
+    await restore(ann, "a1");
+    assert.deepEqual(visible(await tasks(bob)), [["a1", { text: "Ship it", done: true }]]);
+  });
+
+  await t.test("undo takes back one's own edit, and nobody else's", async () => {
+    const { withUndo } = await desk.import("undo.js");
+    const [ann, bob] = open("doc:undo");
+    await ann.send("merge", { tasks: { a1: { text: "one" }, a2: { text: "other" } } });
+    const live = ann.live({ optimistic: true });
+    t.after(() => live.close());
+    await live.ready;
+    const edits = withUndo(live);
+    await edits.replace("/tasks/a1/text", "two");
+    await edits.remove("/tasks/a2");
+    await assert.rejects(edits.replace("/tasks/a2/text", "x"), refused("patch_failed"));
+    await edits.undo();
+    assert.deepEqual(await tasks(bob), { a1: { text: "two" }, a2: { text: "other" } });
+    await edits.undo();
+    assert.deepEqual((await tasks(bob)).a1, { text: "one" });
+    await edits.replace("/tasks/a1/text", "three");
+    await bob.send("set", { path: "/tasks/a1/text", value: "Bob's" });
+    await assert.rejects(edits.undo(), refused("test_failed"));
+    await edits.undo();
+    assert.deepEqual((await tasks(bob)).a1, { text: "Bob's" });
+  });
+});
+
 story("backend worker: each question is answered once, over restarts", async (t) => {
   const { desk, token } = await withTokens(t);
   await desk.put("backend-worker.md", "worker.js");
