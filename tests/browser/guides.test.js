@@ -351,7 +351,7 @@ story("backend worker: each question is answered once, over restarts", async (t)
   await subscription.ready;
 
   const ask = async (text) => (await room.send("post", { text })).seq;
-  const start = () => desk.start(t, { GREENROOM_URL: server.url }, process.execPath, "worker.js");
+  const start = () => desk.start(t, { CHAT_URL: server.url }, process.execPath, "worker.js");
   const questions = [await ask("Where is the door?")];
   await ask("Thank you.");
   let worker = start();
@@ -387,9 +387,9 @@ story("README: the first program says hello", async (t) => {
   assert.match(said[0], /^anon-\S+ hello$/);
 });
 
-// The proxies' pages are run by tests/python/test_proxies.py, which says so where a proxy is missing.
+// tests/python runs these: test_proxies.py, which says so where a proxy is missing, and test_guides.py.
 story("every snippet is run", async () => {
-  const elsewhere = /^reverse-proxy\.md: (greenroom\.toml|nginx\.conf|Caddyfile)$/;
+  const elsewhere = /^(reverse-proxy\.md: (greenroom\.toml|nginx\.conf|Caddyfile)|backend-worker\.md: worker\.py)$/;
   assert.deepEqual((await unused()).filter((name) => !elsewhere.test(name)), []);
 });
 
