@@ -1,6 +1,9 @@
 /** The demo page, as people use it, in a real browser. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import test from "node:test";
 import { Browser, DESKTOP, PHONE } from "./support/browser.js";
 import { Server } from "./support/server.js";
@@ -218,15 +221,28 @@ story("what is refused is taken back, and told", async (t) => {
   await ann.page.locator("#list-count", { hasText: "1 of 1" }).waitFor();
 });
 
-story("the page leads to the guide", async (t) => {
+story("the page leads to a first program that works, and to all guides", async (t) => {
   const server = await Server.start(t);
   const browser = await Browser.start(t);
   const ann = await browser.open(server.page);
-  const link = await ann.page.locator(".guide a").getAttribute("href");
-  const guide = new URL(`../../docs${link}`, import.meta.url);
-  const answer = await fetch(new URL(link, server.page));
-  if (existsSync(guide)) assert.equal(await answer.text(), readFileSync(guide, "utf8"));
-  else assert.equal(answer.status, 404);
+  await ann.page.locator(".guide a").click();
+  const program = await ann.id("program").innerText();
+  const links = await ann.page.locator('a[href^="/guides/"]').evaluateAll((found) => found.map((link) => link.getAttribute("href")));
+  const guides = new URL("../../docs/guides/", import.meta.url);
+  assert.deepEqual(links.map((link) => link.slice("/guides/".length)).sort(), readdirSync(guides).sort());
+  for (const link of links) {
+    const answer = await fetch(new URL(link, server.page));
+    assert.equal(await answer.text(), readFileSync(new URL(`../../docs${link}`, import.meta.url), "utf8"));
+  }
+  quiet(ann);
+
+  const directory = await mkdtemp(join(tmpdir(), "greenroom-page-"));
+  t.after(() => rm(directory, { recursive: true, force: true }));
+  await writeFile(join(directory, "index.html"), program);
+  const own = await Server.start(t, "", { args: ["--static", directory] });
+  const bob = await browser.open(own.page);
+  await bob.page.getByText(/^anon-\S+: hello$/).waitFor();
+  quiet(bob);
 });
 
 for (const [name, options] of Object.entries({
