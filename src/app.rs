@@ -26,7 +26,7 @@ use crate::auth::Authenticator;
 use crate::canary::{self, Canary};
 use crate::config::{Config, JournalConfig};
 use crate::failure::Failure;
-use crate::metrics::{Exporter, UPKEEP_INTERVAL};
+use crate::metrics::{Exporter, UPKEEP_INTERVAL, expect_kinds};
 use crate::shutdown::Shutdown;
 use crate::static_files::StaticDir;
 use crate::store::SurrealStore;
@@ -100,6 +100,7 @@ impl App {
         let (readiness, ready) = ReadinessHandle::new(Readiness::not_ready("starting"));
         let admin = listen::start_admin(&config, exporter.clone(), ready)?;
         let kinds = config.kinds().map_err(|error| Failure::Config(error.to_string()))?;
+        expect_kinds(kinds.iter().map(|kind| kind.name()));
         let database = open_store(&config, &kinds).await?;
         let (journal, health) = start_journal(&config, &database).await?;
         sample_queue(&exporter, journal.clone());

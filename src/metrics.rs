@@ -39,6 +39,15 @@ pub const BUILD_INFO: Metric = Metric::gauge(
 pub const TABLE: &[Metric] =
     &[CONNECTIONS, CONNECTIONS_PENDING, CONNECTIONS_REFUSED, CLOSES, READY, BUILD_INFO];
 
+/// The counters that alerts watch and that have a fixed set of label values. They are 0 from the
+/// start, because Prometheus' `increase()` does not see the first count of a series that begins
+/// with it.
+const FROM_ZERO: &[(Metric, &[&str])] = &[
+    (CONNECTIONS_REFUSED, &["limit", "address", "rate", "origin", "handshake", "shutting_down"]),
+    (core::MAILBOX_REFUSALS, &["directory", "entity", "journal", "outboxes"]),
+    (core::ACTOR_PANICS, &["session", "entity"]),
+];
+
 /// The metrics that the crate `metrics-process` adds, under the names that Prometheus' own client
 /// libraries use.
 #[cfg(test)]
@@ -98,6 +107,11 @@ impl Exporter {
         process.describe();
         BUILD_INFO.gauge_with([env!("CARGO_PKG_VERSION")]).set(1.0);
         READY.gauge_with([]).set(0.0);
+        for (metric, values) in FROM_ZERO {
+            for value in *values {
+                metric.counter_with([*value]).absolute(0);
+            }
+        }
         Self { handle, process, samplers: Arc::default() }
     }
 
@@ -129,6 +143,14 @@ impl Exporter {
     /// or they are kept one by one until the next scrape.
     pub fn run_upkeep(&self) {
         self.handle.run_upkeep();
+    }
+}
+
+/// Sets the counter of unreadable entities to 0 for each kind, for the same reason as
+/// [`FROM_ZERO`]. The exporter must be installed.
+pub fn expect_kinds(kinds: impl IntoIterator<Item = &'static str>) {
+    for kind in kinds {
+        core::CORRUPT_READS.counter_with([kind]).absolute(0);
     }
 }
 

@@ -131,6 +131,36 @@ fn connections_are_counted_by_reason() {
     }
 }
 
+/// The alerts of `docs/operations/watch.md` use `increase()` and `rate()`, which need a first value.
+#[test]
+fn what_alerts_watch_is_there_before_it_happens() {
+    let text = local(|| {
+        expect_kinds(["room"]);
+        drop(core::JournalMetrics::new());
+    });
+    let alerts = include_str!("../../docs/operations/watch.md");
+    let counters: Vec<&str> = alerts
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .flat_map(|row| row.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
+        .filter(|word| word.starts_with("greenroom_") && word.ends_with("_total"))
+        .collect();
+    assert!(counters.len() > 4, "{counters:?}");
+    for name in counters {
+        let zero = |line: &str| line.starts_with(&format!("{name}{{")) && line.ends_with(" 0");
+        assert!(text.lines().any(zero), "{name} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn counters_from_zero_have_all_values_of_their_label() {
+    for (metric, values) in FROM_ZERO {
+        let (_, described) = metric.help.split_once("by ").expect("the help lists the values");
+        let named: Vec<&str> = described.split('`').skip(1).step_by(2).collect();
+        assert_eq!(&named, values, "{}", metric.name);
+    }
+}
+
 /// Each metric with a test in which the counted thing does not happen and the metric does not move:
 /// the test's file and name.
 const STILL: &[(&str, &str, &str)] = &[

@@ -157,3 +157,25 @@ async fn metrics_stand_still() {
     }
     story.server.assert_serves().await;
 }
+
+/// Prometheus' `increase()` does not see the first count of a series that begins with it.
+#[tokio::test]
+async fn what_alerts_watch_is_zero_from_the_start() {
+    let server = Server::builder().with("kinds.hall.behaviour = \"room\"").start().await;
+    server.until("greenroom_ready", |ready| ready == 1.0).await;
+    let scrape = server.scrape().await;
+    for series in [
+        "greenroom_commits_total{outcome=\"failed\"}",
+        "greenroom_commits_total{outcome=\"unknown\"}",
+        "greenroom_mailbox_refusals_total{mailbox=\"directory\"}",
+        "greenroom_mailbox_refusals_total{mailbox=\"entity\"}",
+        "greenroom_mailbox_refusals_total{mailbox=\"journal\"}",
+        "greenroom_mailbox_refusals_total{mailbox=\"outboxes\"}",
+        "greenroom_connections_refused_total{reason=\"limit\"}",
+        "greenroom_actor_panics_total{actor=\"entity\"}",
+        "greenroom_actor_panics_total{actor=\"session\"}",
+        "greenroom_corrupt_reads_total{kind=\"hall\"}",
+    ] {
+        assert!(scrape.lines().any(|line| line == format!("{series} 0")), "{series}:\n{scrape}");
+    }
+}
