@@ -46,7 +46,7 @@ pub enum Command {
     Serve(ServeArgs),
     /// Print a new token, for development
     Token(token::TokenArgs),
-    /// Check the configuration, and whether the store can be used
+    /// Check the configuration and the store, whose schema it migrates unless a server has it open
     Check(ConfigArgs),
     /// Rewrite the embedded database's files, so that deleted data leaves the disk; stop the server
     /// first
