@@ -47,13 +47,14 @@ fn tell(step: &'static str, entity: &EntityId, ids: Ids<'_>) {
     let [message, to, from, user, n, seq] =
         FIELDS.map(|name| fields.field(name).expect("the set has each of its names"));
     let entity = display(entity);
+    let event = ids.seq.map(Seq::get);
     let values: [(_, Option<&dyn Value>); 6] = [
         (&message, Some(&step)),
         (&to, Some(&entity)),
         (&from, session.as_ref().map(|value| value as &dyn Value)),
         (&user, ids.user.as_ref().map(|value| value as &dyn Value)),
         (&n, ids.n.as_ref().map(|value| value as &dyn Value)),
-        (&seq, ids.seq.as_ref().map(|value| value as &dyn Value)),
+        (&seq, event.as_ref().map(|value| value as &dyn Value)),
     ];
     tracing::dispatcher::get_default(|dispatch| {
         if dispatch.enabled(&METADATA) {
@@ -140,7 +141,10 @@ mod tests {
                     asked += 1;
                     Ids { session: Some(session(3)), user: Some("al\nice"), n: Some(7), seq: None }
                 });
-                at("on disk", &entity("room:a"), || Ids { seq: Some(9), ..Ids::default() });
+                at("on disk", &entity("room:a"), || Ids {
+                    seq: Some(Seq::new(9)),
+                    ..Ids::default()
+                });
             });
             let told = lines.0.lock().unwrap().clone();
             (told, asked)

@@ -42,7 +42,7 @@ impl Log {
             std::iter::repeat_with(|| random.alphanumeric()).take(length).collect()
         };
         let record = EventRecord {
-            seq: MARK,
+            seq: Seq::new(MARK),
             at: 1_764_000_000_000,
             from: format!("sender-{index}").into(),
             r#type: "post".into(),
@@ -61,15 +61,17 @@ impl Log {
         let parts: Vec<String> = text.split(&MARK.to_string()).map(str::to_owned).collect();
         let text: [String; 3] =
             parts.try_into().map_err(|_| format!("`{text}` does not have a seq and a number"))?;
-        let first_due = |every: Seq| every - every / entities as u64 * index as u64;
+        let first_due = |every: u64| every - every / entities as u64 * index as u64;
         let state = snapshots.map_or(0, |snapshots| snapshots.bytes);
         Ok(Self {
             entity: EntityId::parse(&format!("room:lobby-{run}-{index}"))?,
             epoch: Epoch::from_bits(index as u64),
             text,
-            next: 1,
+            next: Seq::FIRST,
             state: RawJson::from_text(format!(r#"{{"messages":"{}"}}"#, pad(index, state)))?,
-            due: snapshots.map_or(1, |snapshots| first_due(snapshots.every).max(1)),
+            due: snapshots.map_or(Seq::FIRST, |snapshots| {
+                Seq::new(first_due(snapshots.every)).max(Seq::FIRST)
+            }),
         })
     }
 
@@ -104,7 +106,7 @@ impl Log {
                 seq,
                 state: self.state.clone(),
                 dedupe: RawJson::NULL,
-                trimmed: 0,
+                trimmed: Seq::ZERO,
                 longest_row: 1,
             }
         })
@@ -125,6 +127,6 @@ impl Log {
         for part in [start, &seq, middle, &seq, end] {
             to.push_str(part);
         }
-        self.next += 1;
+        self.next = self.next.next();
     }
 }

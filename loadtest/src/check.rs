@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use greenroom_protocol::Seq;
+
 /// The most missing seqs that are remembered one by one; beyond that they are only counted.
 const MAX_REMEMBERED: usize = 100_000;
 
 /// Follows one subscription from its position on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeqCheck {
-    last: u64,
-    missing: BTreeSet<u64>,
+    last: Seq,
+    missing: BTreeSet<Seq>,
     forgotten: u64,
     seen: u64,
     doubled: u64,
@@ -31,22 +33,22 @@ pub struct Verdict {
 
 impl SeqCheck {
     /// A reader that has everything up to and including `position`.
-    pub fn after(position: u64) -> Self {
+    pub fn after(position: Seq) -> Self {
         Self { last: position, ..Self::default() }
     }
 
-    pub fn last(&self) -> u64 {
+    pub fn last(&self) -> Seq {
         self.last
     }
 
-    pub fn event(&mut self, seq: u64) {
-        if seq == self.last + 1 {
+    pub fn event(&mut self, seq: Seq) {
+        if seq == self.last.next() {
             self.last = seq;
             self.seen += 1;
         } else if seq > self.last {
-            for gap in self.last + 1..seq {
+            for gap in self.last.next().through(seq - 1) {
                 if self.missing.len() == MAX_REMEMBERED {
-                    self.forgotten += seq - gap;
+                    self.forgotten += seq.since(gap);
                     break;
                 }
                 self.missing.insert(gap);
@@ -62,8 +64,8 @@ impl SeqCheck {
     }
 
     /// The verdict, if the log ends at `end` and the reader should have all of it.
-    pub fn verdict(&self, end: u64) -> Verdict {
-        let lost = self.missing.len() as u64 + self.forgotten + end.saturating_sub(self.last);
+    pub fn verdict(&self, end: Seq) -> Verdict {
+        let lost = self.missing.len() as u64 + self.forgotten + end.saturating_since(self.last);
         Verdict { seen: self.seen, lost, doubled: self.doubled, reordered: self.reordered }
     }
 }
@@ -84,9 +86,11 @@ mod tests {
     use super::*;
 
     fn judge(position: u64, seqs: &[u64], end: u64) -> Verdict {
-        let mut check = SeqCheck::after(position);
-        seqs.iter().for_each(|seq| check.event(*seq));
-        check.verdict(end)
+        let mut check = SeqCheck::after(Seq::new(position));
+        for seq in seqs {
+            check.event(Seq::new(*seq));
+        }
+        check.verdict(Seq::new(end))
     }
 
     #[test]

@@ -13,7 +13,7 @@ use greenroom_protocol::results::{
     SubscriptionOutcome,
 };
 use greenroom_protocol::{
-    Call, CodecKind, EntityId, Epoch, ErrorCode, RawJson, RequestId, WireError, notify, params,
+    Call, CodecKind, EntityId, Epoch, ErrorCode, RawJson, RequestId, Seq, WireError, notify, params,
 };
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
@@ -86,8 +86,8 @@ pub enum Fault {
 #[derive(Default)]
 struct Room {
     events: Vec<Event>,
-    next: u64,
-    counter: u64,
+    next: Seq,
+    counter: Seq,
     signals: u64,
     subscribers: Vec<(usize, CodecKind, mpsc::Sender<Vec<u8>>)>,
     entity: Option<EntityId>,
@@ -268,7 +268,7 @@ impl Session {
                 .filter(|_| !matches!(self.fault, Fault::HangUpAndStartOver(_)));
             let skips = matches!(self.fault, Fault::HangUpAndSkip(_) | Fault::SkipOnReturn);
             let skipped = u64::from(skips);
-            let later = |from: u64| room.events.iter().filter(move |e| e.seq > from + skipped);
+            let later = |from: Seq| room.events.iter().filter(move |e| e.seq > from + skipped);
             Subscribed {
                 entity: wanted.entity.clone(),
                 epoch: epoch(),
@@ -305,9 +305,10 @@ impl Session {
             }
             Call::Read(read) => {
                 let room = rooms.entry(read.entity.clone()).or_default();
-                let old = matches!(self.fault, Fault::ReadOld(from) if room.counter >= from);
-                let seq = if old { 1 } else { room.counter };
-                let state = state(&read.entity, &room.events[..seq as usize], self.fault);
+                let old =
+                    matches!(self.fault, Fault::ReadOld(from) if room.counter >= Seq::new(from));
+                let seq = if old { Seq::FIRST } else { room.counter };
+                let state = state(&read.entity, &room.events[..seq.get() as usize], self.fault);
                 json(&State { epoch: epoch(), seq, state })
             }
             Call::History(page) => {
@@ -368,13 +369,15 @@ impl Session {
         if let Some(first) = name.as_ref().and_then(|name| room.outcomes.get(name)) {
             return Ok(Sent { duplicate: true, ..first.clone() });
         }
-        let seq = room.next + 1;
+        let seq = room.next.next();
+        let number = seq.get();
         let refuse = self.fault == Fault::RateLimit
-            || self.fault == Fault::RefuseOnce(seq) && !std::mem::replace(&mut room.refused, true);
+            || self.fault == Fault::RefuseOnce(number)
+                && !std::mem::replace(&mut room.refused, true);
         if refuse {
             return Err(WireError::new(ErrorCode::RateLimited, "slow down").retry_after_ms(1));
         }
-        let body = if self.fault == Fault::Alter(seq) {
+        let body = if self.fault == Fault::Alter(number) {
             json(&serde_json::json!({ "text": "?", "line": 0 }))
         } else {
             op.body.clone()
@@ -382,27 +385,27 @@ impl Session {
         let (entity, from, r#type) = (Some(op.entity.clone()), self.user(), op.r#type.clone());
         let tag = op.tag.clone();
         let event = Event { entity, seq, at: 1, from, r#type, body, tag, deleted: false };
-        room.next += 1;
-        if self.fault != Fault::Lose(seq) {
+        room.next = seq;
+        if self.fault != Fault::Lose(number) {
             room.events.push(event.clone());
-            room.counter += 1;
+            room.counter = room.counter.next();
         }
         match self.fault {
-            Fault::Drop(at) if at == seq => {}
-            Fault::Swap(at) if at == seq + 1 => room.held = Some(event),
+            Fault::Drop(at) if at == number => {}
+            Fault::Swap(at) if at == number + 1 => room.held = Some(event),
             fault => {
                 room.publish(Method::Event, &event, None);
                 if let Some(held) = room.held.take() {
                     room.publish(Method::Event, &held, None);
                 }
-                if fault == Fault::Double(seq) {
+                if fault == Fault::Double(number) {
                     room.publish(Method::Event, &event, None);
                 }
             }
         }
         let sent = Sent { seq, epoch: epoch(), at: 1, result: None, duplicate: false };
         let hangs_up = matches!(self.fault,
-            Fault::HangUp(at) | Fault::HangUpAndForget(at) | Fault::HangUpAndSkip(at) | Fault::HangUpAndStartOver(at) | Fault::CloseIdle(at) if at == seq);
+            Fault::HangUp(at) | Fault::HangUpAndForget(at) | Fault::HangUpAndSkip(at) | Fault::HangUpAndStartOver(at) | Fault::CloseIdle(at) if at == number);
         self.hangs_up = hangs_up && !std::mem::replace(&mut room.hung_up, true);
         if !matches!(self.fault, Fault::HangUpAndForget(_)) {
             room.outcomes.extend(name.map(|name| (name, sent.clone())));

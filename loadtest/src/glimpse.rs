@@ -1,7 +1,7 @@
 //! A look at a frame that costs as little as it can: most frames of a load test are only counted.
 
-use greenroom_protocol::CodecKind;
 use greenroom_protocol::codec::ServerMessage;
+use greenroom_protocol::{CodecKind, Seq};
 use serde::Deserialize;
 
 /// What a frame from the server is.
@@ -9,7 +9,7 @@ use serde::Deserialize;
 pub enum Seen {
     /// An `event`: its seq, and the `t` of its body.
     Event {
-        seq: u64,
+        seq: Seq,
         /// When its sender meant to send it, on the board's clock.
         t: Option<u64>,
     },
@@ -84,7 +84,8 @@ impl Glimpse {
         if !ends_with(frame, self.seq, b"\"seq\":") {
             self.seq = after(frame, b"\"seq\":")?;
         }
-        Some(Seen::Event { seq: number(&frame[self.seq..])?, t: self.stamp(frame) })
+        let seq = Seq::new(number(&frame[self.seq..])?);
+        Some(Seen::Event { seq, t: self.stamp(frame) })
     }
 
     /// When the message was meant to be sent, if it is one of ours.
@@ -99,7 +100,7 @@ impl Glimpse {
 
 #[derive(Deserialize)]
 struct Params {
-    seq: Option<u64>,
+    seq: Option<Seq>,
     body: Option<Body>,
 }
 
@@ -140,7 +141,7 @@ mod tests {
         let entity = Some("room:seq-9".parse().expect("it is an entity id"));
         Event {
             entity,
-            seq: 12,
+            seq: Seq::new(12),
             at: 1_763_800_000_000,
             from: "anon-1".into(),
             r#type: "post".into(),
@@ -169,7 +170,7 @@ mod tests {
             );
             // The second time it knows where to look.
             for _ in 0..2 {
-                let want = Seen::Event { seq: 12, t: Some(77) };
+                let want = Seen::Event { seq: Seq::new(12), t: Some(77) };
                 assert_eq!(glimpse.look(&frame), Ok(want), "{codec:?}");
             }
             frame.clear();
@@ -191,7 +192,7 @@ mod tests {
         let event = event();
         let message = Message::Notification { method: Method::Event, params: &event };
         CodecKind::Json.encode(&message, &mut frame);
-        let want = Seen::Event { seq: 12, t: Some(77) };
+        let want = Seen::Event { seq: Seq::new(12), t: Some(77) };
         assert_eq!(Glimpse::new(CodecKind::Json).scan(&frame), Some(want));
     }
 
@@ -200,7 +201,7 @@ mod tests {
         let frame = br#"{"params":{"body":{"t":77},"seq":12},"method" : "event","jsonrpc":"2.0"}"#;
         assert_eq!(
             Glimpse::new(CodecKind::Json).look(frame),
-            Ok(Seen::Event { seq: 12, t: Some(77) })
+            Ok(Seen::Event { seq: Seq::new(12), t: Some(77) })
         );
     }
 

@@ -8,7 +8,7 @@ use divan::counter::BytesCount;
 use greenroom_protocol::codec::{Message, Method};
 use greenroom_protocol::params::Send;
 use greenroom_protocol::results::{Event, Sent};
-use greenroom_protocol::{Call, CodecKind, EntityId, Epoch, RawJson, RequestId};
+use greenroom_protocol::{Call, CodecKind, EntityId, Epoch, RawJson, RequestId, Seq};
 
 fn main() {
     divan::main();
@@ -72,7 +72,7 @@ fn decode_send(bencher: Bencher<'_, '_>, codec: CodecKind) {
 fn encode_event(bencher: Bencher<'_, '_>, codec: CodecKind) {
     let params = Event {
         entity: Some(entity()),
-        seq: 123_456,
+        seq: Seq::new(123_456),
         at: 1_763_800_000_000,
         from: "alice".into(),
         r#type: "post".into(),
@@ -87,7 +87,7 @@ fn encode_event(bencher: Bencher<'_, '_>, codec: CodecKind) {
 #[divan::bench(args = CodecKind::ALL)]
 fn encode_send_result(bencher: Bencher<'_, '_>, codec: CodecKind) {
     let result = Sent {
-        seq: 123_456,
+        seq: Seq::new(123_456),
         epoch: Epoch::from_bits(7),
         at: 1_763_800_000_000,
         result: None,

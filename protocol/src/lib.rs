@@ -15,12 +15,14 @@ pub mod raw;
 pub mod request;
 pub mod results;
 pub mod schema;
+pub mod seq;
 pub mod text;
 
 pub use close::CloseCode;
 pub use codec::{Codec, CodecKind, Malformed, Message, Method, ServerMessage};
 pub use entity_id::EntityId;
 pub use error::{ErrorCode, WireError};
-pub use position::{Epoch, Position, Seq};
+pub use position::{Epoch, Position};
 pub use raw::RawJson;
 pub use request::{Call, Request, RequestId};
+pub use seq::Seq;

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The number of an event in its entity's log: 1, 2, 3, ... without gaps. 0 is the position before
-/// the first event.
-pub type Seq = u64;
+use crate::Seq;
 
 /// The identity of a log. Positions in the log of another epoch mean nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

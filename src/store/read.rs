@@ -56,22 +56,22 @@ const LAST_KEY: &str =
 /// Reads everything needed to wake an entity.
 pub(super) async fn load(link: &Arc<Link>, entity: &EntityId) -> Result<Loaded, StoreError> {
     let log = Log { link, entity };
-    let mut variables = log.rest(0);
+    let mut variables = log.rest(Seq::ZERO);
     variables.insert("look_back", int(LOOK_BACK));
     variables.insert("longest_row", int(MAX_ROW_EVENTS));
     let found = log.query(LOAD, variables).await?;
     let (stored, mut rows, erasures): (Option<StoredSnapshot>, Vec<StoredRow>, Vec<StoredErasure>) =
         log.decode(found)?;
     let snapshot = stored.map(|stored| snapshot(entity, stored)).transpose()?;
-    let after = snapshot.as_ref().map_or(0, |snapshot| snapshot.seq);
+    let after = snapshot.as_ref().map_or(Seq::ZERO, |snapshot| snapshot.seq);
 
-    if after > 0 && !begins_by(&rows, after + 1) {
-        rows.splice(0..0, log.row_before(after + 1).await?);
+    if after > Seq::ZERO && !begins_by(&rows, after.next()) {
+        rows.splice(0..0, log.row_before(after.next()).await?);
     }
     let epoch = snapshot.as_ref().map(|snapshot| snapshot.epoch.clone());
     let Unpacked { events: tail, epoch, longest_row } = log.unpack(rows, epoch, after).await?;
     match (&snapshot, tail.first()) {
-        (Some(_), Some(first)) if first.seq != after + 1 => Err(corrupt(
+        (Some(_), Some(first)) if first.seq != after.next() => Err(corrupt(
             entity,
             format_args!("event {} follows the snapshot at {after}", first.seq),
         )),
@@ -99,7 +99,7 @@ pub(super) async fn rows_with(
         let Some(begin) = first_seq(&events) else {
             return Err(corrupt(entity, format_args!("the row up to {end} does not hold events")));
         };
-        if seqs.iter().any(|seq| begin <= *seq && int(*seq) <= end) {
+        if seqs.iter().any(|seq| begin <= *seq && int(seq.get()) <= end) {
             found.push((begin, events));
         }
     }
@@ -144,7 +144,7 @@ pub(super) async fn events(
     match page {
         Page::After { limit: 0, .. }
         | Page::Before { limit: 0, .. }
-        | Page::Before { before: 0 | 1, .. } => Ok(Vec::new()),
+        | Page::Before { before: Seq::ZERO | Seq::FIRST, .. } => Ok(Vec::new()),
         Page::After { after, limit } => log.after(after, limit).await,
         Page::Before { before, limit } => log.before(before, limit).await,
     }
@@ -197,7 +197,7 @@ impl Log<'_> {
             }
             // The first of these may come right after the trimmed part, so checking it against the
             // events before would prove nothing.
-            events.extend(self.unpack(rows, None, 0).await?.events);
+            events.extend(self.unpack(rows, None, Seq::ZERO).await?.events);
         }
         events.truncate(limit);
         Ok(events)
@@ -241,7 +241,7 @@ impl Log<'_> {
         let from = first.saturating_sub(LOOK_BACK);
         let mut rows: Vec<StoredRow> =
             self.decode(self.query(RANGE, self.range(from, through)).await?)?;
-        if from > 0 && !begins_by(&rows, first) {
+        if from > Seq::ZERO && !begins_by(&rows, first) {
             rows.splice(0..0, self.row_before(first).await?);
         }
         Ok(rows)
@@ -286,17 +286,17 @@ impl Log<'_> {
         let mut below = seq.saturating_sub(LOOK_BACK);
         for step in STEPS {
             let from = seq.saturating_sub(step);
-            if below == 0 {
+            if below == Seq::ZERO {
                 return Ok(None);
             }
             let key: Option<i64> =
                 self.decode(self.query(LAST_KEY, self.range(from, below - 1)).await?)?;
             if let Some(key) = key {
-                let mut variables = self.range(0, 0);
+                let mut variables = self.range(Seq::ZERO, Seq::ZERO);
                 variables.insert("from", key);
                 variables.insert("to", key);
                 let rows: Vec<StoredRow> = self.decode(self.query(RANGE, variables).await?)?;
-                return Ok(rows.into_iter().find(|(_, last, _)| *last >= int(seq)));
+                return Ok(rows.into_iter().find(|(_, last, _)| *last >= int(seq.get())));
             }
             below = from;
         }
@@ -307,7 +307,7 @@ impl Log<'_> {
     /// step asks for the first row at or after a seq.
     async fn greatest_key(&self, through: Seq) -> Result<Option<Seq>, StoreError> {
         let mut greatest = None;
-        let mut low = 0;
+        let mut low = Seq::ZERO;
         // Most logs are much shorter than what callers pass to mean "the end", so begin with short
         // steps that double. Once a step has gone past the end, halve what remains.
         let mut step = Some(1u64);
@@ -315,17 +315,17 @@ impl Log<'_> {
         while low <= high {
             let probe = match step {
                 Some(step) => low.saturating_add(step - 1).min(high),
-                None => low + (high - low) / 2,
+                None => low + high.since(low) / 2,
             };
             let keys: Vec<i64> =
                 self.decode(self.query(FIRST_KEY, self.range(probe, high)).await?)?;
-            match keys.first().and_then(|key| u64::try_from(*key).ok()) {
+            match keys.first().and_then(|key| u64::try_from(*key).ok()).map(Seq::new) {
                 Some(key) => {
                     greatest = Some(key);
-                    low = key + 1;
+                    low = key.next();
                     step = step.map(|step| step * 2);
                 }
-                None if probe == 0 => break,
+                None if probe == Seq::ZERO => break,
                 None => {
                     high = probe - 1;
                     step = None;
@@ -344,8 +344,8 @@ impl Log<'_> {
         let mut variables = Variables::new();
         variables.insert("kind", self.entity.kind());
         variables.insert("id", self.entity.id());
-        variables.insert("from", int(from));
-        variables.insert("to", int(to));
+        variables.insert("from", int(from.get()));
+        variables.insert("to", int(to.get()));
         variables
     }
 
@@ -374,9 +374,9 @@ mod tests {
     #[test]
     fn the_first_seq_of_a_row_is_found_without_parsing_it_all() {
         let row = |events: &str| vec![("e".to_owned(), 9, events.to_owned())];
-        assert!(begins_by(&row(r#"[{"seq":4,"at":1},{"seq":5}]"#), 4));
-        assert!(begins_by(&row(r#"[{"seq":4,"at":1},{"seq":5}]"#), 5));
-        assert!(!begins_by(&row(r#"[{"seq":4,"at":1},{"seq":5}]"#), 3));
-        assert!(!begins_by(&[], 3));
+        assert!(begins_by(&row(r#"[{"seq":4,"at":1},{"seq":5}]"#), Seq::new(4)));
+        assert!(begins_by(&row(r#"[{"seq":4,"at":1},{"seq":5}]"#), Seq::new(5)));
+        assert!(!begins_by(&row(r#"[{"seq":4,"at":1},{"seq":5}]"#), Seq::new(3)));
+        assert!(!begins_by(&[], Seq::new(3)));
     }
 }

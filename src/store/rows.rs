@@ -78,7 +78,8 @@ pub(super) fn bits(nonce: u64) -> i64 {
 
 /// The key of a row that belongs to one of an entity's events.
 fn event_key(table: &'static str, entity: &EntityId, seq: Seq) -> RecordId {
-    let key = vec![entity.kind().into_value(), entity.id().into_value(), int(seq).into_value()];
+    let key =
+        vec![entity.kind().into_value(), entity.id().into_value(), int(seq.get()).into_value()];
     RecordId::new(table, RecordIdKey::Array(Array::from(key)))
 }
 
@@ -87,7 +88,7 @@ impl JournalRecord {
         Self {
             id: event_key("journal", &row.entity, row.first_seq),
             epoch: row.epoch.as_str().to_owned(),
-            last_seq: int(row.last_seq),
+            last_seq: int(row.last_seq.get()),
             events: row.events.clone(),
         }
     }
@@ -99,10 +100,10 @@ impl SnapshotRecord {
         Self {
             id: RecordId::new("snapshot", RecordIdKey::Array(Array::from(key))),
             epoch: row.epoch.as_str().to_owned(),
-            seq: int(row.seq),
+            seq: int(row.seq.get()),
             state: row.state.as_str().to_owned(),
             dedupe: row.dedupe.as_str().to_owned(),
-            trimmed: int(row.trimmed),
+            trimmed: int(row.trimmed.get()),
             longest_row: i64::from(row.longest_row),
         }
     }
@@ -113,8 +114,8 @@ impl TrimRecord {
         Self {
             kind: trim.entity.kind().to_owned(),
             id: trim.entity.id().to_owned(),
-            from: int(trim.from),
-            through: int(trim.through),
+            from: int(trim.from.get()),
+            through: int(trim.through.get()),
         }
     }
 }
@@ -123,7 +124,7 @@ impl ErasureRecord {
     pub(super) fn new(entity: &EntityId, erasure: &Erasure) -> Self {
         Self {
             id: event_key("erasure", entity, erasure.message),
-            by: int(erasure.by),
+            by: int(erasure.by.get()),
             purge: erasure.purge,
         }
     }
@@ -211,7 +212,7 @@ impl<'a> Unpacker<'a> {
             )
         })?;
         for event in &events {
-            if self.last.is_some_and(|last| last.checked_add(1) != Some(event.seq)) {
+            if self.last.is_some_and(|last| event.seq.checked_since(last) != Some(1)) {
                 return Err(corrupt(
                     self.entity,
                     format_args!("event {} follows {}", event.seq, self.last.unwrap_or_default()),
@@ -230,7 +231,9 @@ impl<'a> Unpacker<'a> {
 }
 
 fn seq_of(entity: &EntityId, stored: i64) -> Result<Seq, StoreError> {
-    Seq::try_from(stored).map_err(|_| corrupt(entity, format_args!("{stored} is not a valid seq")))
+    let number = u64::try_from(stored)
+        .map_err(|_| corrupt(entity, format_args!("{stored} is not a valid seq")))?;
+    Ok(Seq::new(number))
 }
 
 /// The error for stored data of `entity` that makes no sense.

@@ -39,9 +39,9 @@ fn lost(why: &str) -> Failure {
     Failure::Lost(surrealdb::Error::internal(why.into()))
 }
 
-fn event(seq: Seq) -> EventRecord {
+fn event(seq: u64) -> EventRecord {
     EventRecord {
-        seq,
+        seq: Seq::new(seq),
         at: 1_700_000_000_000 + seq,
         from: "alice".into(),
         r#type: "post".into(),
@@ -55,30 +55,30 @@ fn event(seq: Seq) -> EventRecord {
     }
 }
 
-fn row(name: &str, seqs: std::ops::RangeInclusive<Seq>) -> JournalRow {
+fn row(name: &str, seqs: std::ops::RangeInclusive<u64>) -> JournalRow {
     JournalRow {
         entity: entity(name),
         epoch: Epoch::from_bits(7),
-        first_seq: *seqs.start(),
-        last_seq: *seqs.end(),
+        first_seq: Seq::new(*seqs.start()),
+        last_seq: Seq::new(*seqs.end()),
         events: serde_json::to_string(&seqs.map(event).collect::<Vec<_>>()).unwrap(),
     }
 }
 
-fn snapshot(name: &str, seq: Seq, trimmed: Seq) -> SnapshotRow {
+fn snapshot(name: &str, seq: u64, trimmed: u64) -> SnapshotRow {
     SnapshotRow {
         entity: entity(name),
         epoch: Epoch::from_bits(7),
-        seq,
+        seq: Seq::new(seq),
         state: RawJson::NULL,
         dedupe: RawJson::NULL,
-        trimmed,
+        trimmed: Seq::new(trimmed),
         longest_row: 7,
     }
 }
 
-fn trim(name: &str, from: Seq, through: Seq) -> Trim {
-    Trim { entity: entity(name), from, through, rows: 9 }
+fn trim(name: &str, from: u64, through: u64) -> Trim {
+    Trim { entity: entity(name), from: Seq::new(from), through: Seq::new(through), rows: 9 }
 }
 
 /// Writes batches under one term and numbers them.
@@ -112,6 +112,6 @@ impl<'a> Writer<'a> {
     }
 }
 
-async fn seqs(store: &SurrealStore, name: &str, page: Page) -> Vec<Seq> {
-    store.events(&entity(name), page).await.unwrap().iter().map(|event| event.seq).collect()
+async fn seqs(store: &SurrealStore, name: &str, page: Page) -> Vec<u64> {
+    store.events(&entity(name), page).await.unwrap().iter().map(|event| event.seq.get()).collect()
 }

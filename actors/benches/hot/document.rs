@@ -3,7 +3,7 @@
 use divan::Bencher;
 use greenroom_actors::behaviour::document::{Document, DocumentConfig, Initial};
 use greenroom_actors::behaviour::{Behaviour, Op};
-use greenroom_protocol::RawJson;
+use greenroom_protocol::{RawJson, Seq};
 
 const MAX_STATE: usize = 1 << 20;
 
@@ -35,7 +35,7 @@ enum Outcome {
 /// One iteration decides the same op on the same document; `outcome` is what it must come to.
 fn decide(bencher: Bencher<'_, '_>, r#type: &str, body: &RawJson, outcome: Outcome) {
     let mut document = document();
-    let op = Op { r#type, body, from: "alice", moderator: false, seq: 1, at: 1 };
+    let op = Op { r#type, body, from: "alice", moderator: false, seq: Seq::FIRST, at: 1 };
     bencher.bench_local(|| assert_eq!(document.decide(&op).is_ok(), outcome == Outcome::Accepted));
 }
 

@@ -9,7 +9,7 @@ use greenroom_actors::clock::Mono;
 use greenroom_actors::entity::{Effects, Entity, JournalSpace};
 use greenroom_actors::messages::{Asker, OpRequest, Sender, SubscribeRequest, ToEntity};
 use greenroom_actors::store::Loaded;
-use greenroom_protocol::RawJson;
+use greenroom_protocol::{RawJson, Seq};
 
 use crate::rig;
 
@@ -80,7 +80,7 @@ fn entity() -> Entity {
 }
 
 /// Decides ops one by one, then reports that everything up to `seq` is on disk.
-fn decide(entity: &mut Entity, requests: Vec<OpRequest>, seq: u64) -> Vec<Effects> {
+fn decide(entity: &mut Entity, requests: Vec<OpRequest>, seq: Seq) -> Vec<Effects> {
     let mut effects = Vec::with_capacity(requests.len() + 1);
     for request in requests {
         let mut fx = Effects::at(Mono::ZERO);
@@ -101,9 +101,9 @@ fn decide(entity: &mut Entity, requests: Vec<OpRequest>, seq: u64) -> Vec<Effect
 fn post(bencher: Bencher<'_, '_>, ops: usize) {
     let mut entity = entity();
     let posters = Posters::new(64);
-    let mut seq = 0;
+    let mut seq = Seq::ZERO;
     for _ in 0..64 * rig::kind().dedupe_ops {
-        seq += 1;
+        seq = seq.next();
         decide(&mut entity, vec![posters.next()], seq);
     }
     let requests = || (0..ops).map(|_| posters.next()).collect::<Vec<_>>();
@@ -121,7 +121,7 @@ fn repeat(bencher: Bencher<'_, '_>) {
     const EACH: u64 = 8;
     let mut entity = entity();
     let posters = Posters::new(CLIENTS);
-    for seq in 1..=CLIENTS * EACH {
+    for seq in Seq::FIRST.through(Seq::new(CLIENTS * EACH)) {
         decide(&mut entity, vec![posters.next()], seq);
     }
     let turn = Cell::new(0);

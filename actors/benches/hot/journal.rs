@@ -16,7 +16,7 @@ use greenroom_actors::record::EventRecord;
 use greenroom_actors::store::{
     Batch, CommitError, Fence, Loaded, Page, Settled, Store, StoreError,
 };
-use greenroom_protocol::EntityId;
+use greenroom_protocol::{EntityId, Seq};
 
 use crate::rig;
 
@@ -58,13 +58,13 @@ impl Store for AcceptsAll {
 fn committer(store: &Arc<AcceptsAll>, text: &Bytes) -> Committer {
     let (journal, queue) = Journal::channel(EVENTS as usize);
     let lives: Vec<_> =
-        (0..ENTITIES).map(|i| (rig::room(i as usize), Progress::new(0).0)).collect();
+        (0..ENTITIES).map(|i| (rig::room(i as usize), Progress::new(Seq::ZERO).0)).collect();
     for event in 0..EVENTS {
         let (entity, progress) = &lives[(event % ENTITIES) as usize];
         let message = ToJournal::Event {
             entity: entity.clone(),
             epoch: rig::epoch(),
-            seq: event / ENTITIES + 1,
+            seq: Seq::new(event / ENTITIES + 1),
             text: text.clone(),
             erasure: None,
             progress: Arc::clone(progress),
@@ -81,7 +81,7 @@ fn committer(store: &Arc<AcceptsAll>, text: &Bytes) -> Committer {
 #[divan::bench]
 fn commit_1024_events(bencher: Bencher<'_, '_>) {
     let record = EventRecord {
-        seq: 1,
+        seq: Seq::FIRST,
         at: 1_763_800_000_000,
         from: "alice".into(),
         r#type: "post".into(),

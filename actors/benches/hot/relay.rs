@@ -17,7 +17,7 @@ use greenroom_actors::outbox::{Outbox, Sink, Waiting};
 use greenroom_actors::relay::{Admission, Liveness, Relay, Seat};
 use greenroom_actors::store::Loaded;
 use greenroom_protocol::codec::Method;
-use greenroom_protocol::{CodecKind, notify};
+use greenroom_protocol::{CodecKind, Seq, notify};
 
 use crate::rig;
 
@@ -112,11 +112,11 @@ fn events(bencher: Bencher<'_, '_>, released: u64) {
         all.extend_from_slice(frame.json.as_deref().unwrap_or_default());
     }
     let frames = Frames { json: Some(all.into()), msgpack: None };
-    let seq = std::cell::Cell::new(0);
+    let seq = std::cell::Cell::new(Seq::ZERO);
     bencher
         .counter(ItemsCount::new(released as usize * SEATS))
         .with_inputs(|| {
-            let first = seq.get() + 1;
+            let first = seq.get().next();
             seq.set(seq.get() + released);
             vec![ToRelay::Parts {
                 entity: rig::room(0),

@@ -1,6 +1,6 @@
 //! The law of [`Behaviour`](super::Behaviour), for the property tests of each.
 
-use greenroom_protocol::RawJson;
+use greenroom_protocol::{RawJson, Seq};
 
 use super::{BehaviourConfig, Op};
 use crate::record::EventRecord;
@@ -30,8 +30,8 @@ pub(super) fn holds(config: &BehaviourConfig, attempts: &[Attempt]) -> usize {
     let mut erased = Vec::new();
     for attempt in attempts {
         let body = RawJson::from_text(&attempt.body).unwrap();
-        let seq = events.len() as u64 + 1;
-        let at = 1000 + seq;
+        let seq = Seq::FIRST + events.len() as u64;
+        let at = 1000 + seq.get();
         let before = (live.snapshot(), live.size());
         let op = Op {
             r#type: &attempt.r#type,
@@ -67,14 +67,15 @@ pub(super) fn holds(config: &BehaviourConfig, attempts: &[Attempt]) -> usize {
             }
         }
     }
-    for (seq, snapshot) in snapshots.iter().enumerate() {
-        let mut replayed = config.restore(seq as u64, snapshot).unwrap();
+    for (count, snapshot) in snapshots.iter().enumerate() {
+        let seq = Seq::new(count as u64);
+        let mut replayed = config.restore(seq, snapshot).unwrap();
         assert_eq!(
             replayed.snapshot(),
             *snapshot,
             "a restored state shows the snapshot it came from"
         );
-        for event in &events[seq..] {
+        for event in &events[count..] {
             replayed.apply(event).unwrap();
         }
         assert_eq!(
@@ -83,11 +84,11 @@ pub(super) fn holds(config: &BehaviourConfig, attempts: &[Attempt]) -> usize {
             "replayed from {seq}"
         );
         for step in 1..=3 {
-            let mut replayed = config.restore(seq as u64, snapshot).unwrap();
-            for event in &events[seq..] {
+            let mut replayed = config.restore(seq, snapshot).unwrap();
+            for event in &events[count..] {
                 let body = live
                     .carries(event)
-                    .filter(|body| erased.contains(&body.message) && event.seq % step == 0);
+                    .filter(|body| erased.contains(&body.message) && event.seq.get() % step == 0);
                 let tombstone = body.map(|body| event.tombstone(body));
                 replayed.apply(tombstone.as_ref().unwrap_or(event)).unwrap();
             }

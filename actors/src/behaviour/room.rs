@@ -151,7 +151,7 @@ impl Room {
         }
         let known = self.messages.front().is_some_and(|oldest| oldest.seq <= seq);
         let is_message = self.messages.binary_search_by_key(&seq, |message| message.seq).is_ok();
-        if seq == 0 || seq >= op.seq || (known && !is_message) {
+        if seq == Seq::ZERO || seq >= op.seq || (known && !is_message) {
             return Err(Rejection::new(
                 "message_not_found",
                 format!("{seq} is not the seq of a message: give the seq of its `post`"),

@@ -9,7 +9,7 @@ use crate::kind::{Kind, Kinds, Settings};
 use crate::limits::{Accounts, Allowance, Payer, Rate};
 use crate::messages::{CatchUp, Subscriptions, ToDirectory, ToEntity};
 use crate::testing::{Line, entity, kind, kind_of, session, settings, spec};
-use greenroom_protocol::{CodecKind, EntityId, Epoch, Position};
+use greenroom_protocol::{CodecKind, EntityId, Epoch, Position, Seq};
 use tokio::sync::mpsc;
 
 /// A test's mailbox: its messages and its capacity.
@@ -148,7 +148,7 @@ impl Rig {
 }
 
 fn catch_up() -> ToEntity {
-    let after = Position { epoch: Epoch::from_bits(1), seq: 0 };
+    let after = Position { epoch: Epoch::from_bits(1), seq: Seq::ZERO };
     ToEntity::CatchUp(CatchUp { spec: spec(1, 1), codec: CodecKind::Json, after, presence: false })
 }
 

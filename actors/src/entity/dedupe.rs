@@ -155,7 +155,7 @@ impl Empty for Dedupe {
 impl Window {
     /// The seq of the latest op: orders clients by their last activity.
     fn last_seq(&self) -> Seq {
-        self.outcomes.iter().map(|outcome| outcome.seq).max().unwrap_or(0)
+        self.outcomes.iter().map(|outcome| outcome.seq).max().unwrap_or_default()
     }
 
     /// Whether `n` is above all numbers that are kept. This is so for nearly every op, and saves the

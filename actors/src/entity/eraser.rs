@@ -58,7 +58,7 @@ struct Job {
     next: Seq,
     /// Nothing is to be found behind this.
     through: Seq,
-    /// The event that a snapshot must cover; 0 where none has to.
+    /// The event that a snapshot must cover; [`Seq::ZERO`] where none has to.
     snapshot: Seq,
 }
 
@@ -104,7 +104,7 @@ impl Eraser {
     pub(super) fn add(&mut self, erasure: &Erasure, elsewhere: bool) {
         let Erasure { message, by, purge } = *erasure;
         let through = if elsewhere { by } else { message };
-        let snapshot = if purge { by } else { 0 };
+        let snapshot = if purge { by } else { Seq::ZERO };
         let job = self.jobs.entry(message).or_insert(Job {
             by,
             asked: by,
@@ -154,7 +154,7 @@ impl Eraser {
         }
         let ready = self.jobs.values().filter(|job| job.by <= durable);
         let Job { next: from, through, .. } = *ready.min_by_key(|job| job.next)?;
-        let limit = usize::try_from(through.saturating_sub(from) + 1)
+        let limit = usize::try_from(through.saturating_since(from) + 1)
             .map_or(REWRITE_EVENTS, |width| width.min(REWRITE_EVENTS));
         self.phase = Phase::Reads { from, limit, durable };
         Some(Page::After { after: from - 1, limit })
@@ -178,14 +178,14 @@ impl Eraser {
             .filter(|(_, job)| job.by <= durable && (from..=to).contains(&job.next));
         let mut jobs = Vec::new();
         let mut done = Vec::new();
-        let mut snapshot = 0;
+        let mut snapshot = Seq::ZERO;
         for (message, job) in within {
             jobs.push((*message, job.asked));
             if job.through <= to {
                 done.push(*message);
                 snapshot = snapshot.max(job.snapshot);
             } else if !bodies {
-                job.next = to + 1;
+                job.next = to.next();
             }
         }
         if !bodies && done.is_empty() {
@@ -207,7 +207,7 @@ impl Eraser {
             let Some(job) = self.jobs.get_mut(&message).filter(|job| job.asked == asked) else {
                 continue;
             };
-            job.next = to + 1;
+            job.next = to.next();
             if job.through <= to {
                 self.jobs.remove(&message);
                 done.push(message);

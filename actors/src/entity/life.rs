@@ -136,7 +136,7 @@ impl Life {
                         let took = todo.effects.now.elapsed_since(since);
                         self.nature.metrics.woken(took);
                         tracing::debug!(
-                            seq = entity.released(),
+                            seq = entity.released().get(),
                             ?took,
                             waiting = waiting.len(),
                             "woken"

@@ -62,7 +62,7 @@ impl Retention {
     /// For a life that begins with what was `loaded`, at `seq`.
     pub(super) fn new(loaded: &Loaded, seq: Seq) -> Self {
         let (trimmed, longest) =
-            loaded.snapshot.as_ref().map_or((0, 1), |row| (row.trimmed, row.longest_row));
+            loaded.snapshot.as_ref().map_or((Seq::ZERO, 1), |row| (row.trimmed, row.longest_row));
         Self { trimmed, longest_row: longest.max(loaded.longest_row), inherited: seq, rows: 0 }
     }
 
@@ -103,9 +103,9 @@ impl Retention {
             return None;
         }
         // A row that is on disk without our knowledge holds some of what is pending.
-        self.row_of(log.decided.saturating_sub(log.durable));
+        self.row_of(log.decided.saturating_since(log.durable));
         let events = (surplus / TRIM_SHARE).clamp(TRIM_MIN, TRIM_MAX).min(surplus);
-        let written = log.durable - self.inherited;
+        let written = log.durable.since(self.inherited);
         let each = (written / u64::from(self.rows.max(1))).clamp(1, LONG_ROW);
         // The row that goes on behind what was deleted last stayed. It holds the last seq of that
         // and the next one.
@@ -126,7 +126,7 @@ impl Retention {
 
     /// Events that are neither deleted nor to be kept; without `keep` all are kept.
     fn surplus(&self, covered: Seq, keep: Option<NonZeroU64>) -> u64 {
-        keep.map_or(0, |keep| covered.saturating_sub(keep.get()).saturating_sub(self.trimmed))
+        keep.map_or(0, |keep| covered.saturating_sub(keep.get()).saturating_since(self.trimmed))
     }
 }
 

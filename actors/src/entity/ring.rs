@@ -25,7 +25,7 @@ impl Ring {
     /// Adds the next event and forgets the oldest past the bounds of the kind.
     pub fn push(&mut self, event: Arc<EventRecord>, kind: &Kind) {
         debug_assert!(
-            self.events.back().is_none_or(|last| last.seq + 1 == event.seq),
+            self.events.back().is_none_or(|last| last.seq.next() == event.seq),
             "events come without gaps"
         );
         self.bytes += event.body.len();
@@ -51,9 +51,9 @@ impl Ring {
     /// The events after `after`, if the ring still has all of them. `now` is the seq of the latest
     /// event.
     pub fn after(&self, after: Seq, now: Seq) -> Option<impl Iterator<Item = &Arc<EventRecord>>> {
-        let first = self.events.front().map_or(now + 1, |event| event.seq);
+        let first = self.events.front().map_or(now.next(), |event| event.seq);
         // Before the first event that is kept there is a gap.
-        let skip = usize::try_from((after + 1).checked_sub(first)?).ok()?;
+        let skip = usize::try_from(after.next().checked_since(first)?).ok()?;
         Some(self.events.iter().skip(skip))
     }
 }
@@ -101,15 +101,15 @@ mod tests {
         ) {
             let mut ring = Ring::new();
             let kind = kind_of(Settings { ring_events: max_events, ring_bytes: max_bytes, ..settings() });
-            let mut now = start;
+            let mut now = Seq::new(start);
             for size in sizes {
-                now += 1;
+                now = now.next();
                 ring.push(event(now, size), &kind);
             }
-            let after = after.min(now);
+            let after = Seq::new(after).min(now);
             if let Some(events) = ring.after(after, now) {
                 let got: Vec<_> = events.map(|event| event.seq).collect();
-                prop_assert_eq!(got, (after + 1..=now).collect::<Vec<_>>());
+                prop_assert_eq!(got, after.next().through(now).collect::<Vec<_>>());
             } else {
                 prop_assert!(after < now, "who has everything misses nothing");
             }

@@ -49,8 +49,8 @@ impl Snapshots {
     pub(super) fn is_due(&self, seq: Seq, every: u64, weight: impl FnOnce() -> usize) -> bool {
         let share = u64::from(self.share);
         let whole = u64::from(WHOLE);
-        let far = (seq - self.latest).saturating_mul(whole) >= every.saturating_mul(share);
-        let late = || seq - self.latest >= every.saturating_mul(AT_THE_LATEST);
+        let far = seq.since(self.latest).saturating_mul(whole) >= every.saturating_mul(share);
+        let late = || seq.since(self.latest) >= every.saturating_mul(AT_THE_LATEST);
         far && (late()
             || u64::from(self.bytes).saturating_mul(whole)
                 >= (weight() as u64).saturating_mul(share))
@@ -83,14 +83,19 @@ mod tests {
     use super::*;
 
     fn snapshots(name: &str) -> Snapshots {
-        Snapshots::new(&EntityId::parse(name).unwrap(), 0, 0)
+        Snapshots::new(&EntityId::parse(name).unwrap(), Seq::ZERO, 0)
+    }
+
+    /// Whether a snapshot is due at `seq`, if one is due every 1000 events.
+    fn is_due(snapshots: &Snapshots, seq: u64, weight: impl FnOnce() -> usize) -> bool {
+        snapshots.is_due(Seq::new(seq), 1000, weight)
     }
 
     #[test]
     fn the_first_snapshots_of_many_are_spread_over_the_interval() {
         let first = |name: usize| {
             let snapshots = snapshots(&format!("room:{name}"));
-            (1..=1000).find(|seq| snapshots.is_due(*seq, 1000, || 0)).unwrap()
+            (1..=1000).find(|seq| is_due(&snapshots, *seq, || 0)).unwrap()
         };
         let mut quarters = [0; 4];
         for name in 0..400 {
@@ -98,17 +103,17 @@ mod tests {
         }
         assert!(quarters.iter().all(|count| (60..=140).contains(count)), "{quarters:?}");
         let mut snapshots = snapshots("room:1");
-        snapshots.made(100);
+        snapshots.made(Seq::new(100));
         assert!(
-            !snapshots.is_due(1099, 1000, || 0) && snapshots.is_due(1100, 1000, || 0),
+            !is_due(&snapshots, 1099, || 0) && is_due(&snapshots, 1100, || 0),
             "later ones take all of it"
         );
-        assert!(!snapshots.is_due(1100, 1000, || 1), "and the bytes");
+        assert!(!is_due(&snapshots, 1100, || 1), "and the bytes");
         snapshots.event(1);
-        assert!(snapshots.is_due(1100, 1000, || 1));
+        assert!(is_due(&snapshots, 1100, || 1));
         let large = || usize::MAX / 2;
         assert!(
-            !snapshots.is_due(16_099, 1000, large) && snapshots.is_due(16_100, 1000, large),
+            !is_due(&snapshots, 16_099, large) && is_due(&snapshots, 16_100, large),
             "nor is a large state put off for ever"
         );
     }
@@ -116,10 +121,11 @@ mod tests {
     #[test]
     fn a_snapshot_covers_something_once_it_is_queued() {
         let mut snapshots = snapshots("room:a");
-        snapshots.made(100);
-        assert_eq!((snapshots.latest(), snapshots.queued()), (100, 0), "it may have been left out");
+        snapshots.made(Seq::new(100));
+        let seqs = (snapshots.latest(), snapshots.queued());
+        assert_eq!(seqs, (Seq::new(100), Seq::ZERO), "it may have been left out");
         snapshots.latest_is_queued();
-        assert_eq!(snapshots.queued(), 100);
+        assert_eq!(snapshots.queued(), Seq::new(100));
     }
 
     #[test]
@@ -127,13 +133,13 @@ mod tests {
         let mut snapshots = Snapshots { share: 16, ..snapshots("room:a") };
         let weight = || 400;
         snapshots.event(99);
-        assert!(!snapshots.is_due(250, 1000, weight));
+        assert!(!is_due(&snapshots, 250, weight));
         snapshots.event(1);
-        assert!(!snapshots.is_due(249, 1000, weight) && snapshots.is_due(250, 1000, weight));
-        snapshots.made(250);
+        assert!(!is_due(&snapshots, 249, weight) && is_due(&snapshots, 250, weight));
+        snapshots.made(Seq::new(250));
         snapshots.event(399);
-        assert!(!snapshots.is_due(1250, 1000, weight) && snapshots.is_due(16_250, 1000, weight));
+        assert!(!is_due(&snapshots, 1250, weight) && is_due(&snapshots, 16_250, weight));
         snapshots.event(1);
-        assert!(!snapshots.is_due(1249, 1000, weight) && snapshots.is_due(1250, 1000, weight));
+        assert!(!is_due(&snapshots, 1249, weight) && is_due(&snapshots, 1250, weight));
     }
 }

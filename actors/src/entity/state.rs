@@ -135,13 +135,13 @@ impl Entity {
                     .map_err(|error| corrupt(row.seq, error))?;
                 (kind.behaviour().restore(row.seq, &row.state)?, Rare::from(dedupe), row.seq)
             }
-            None => (kind.behaviour().create(), Rare::default(), 0),
+            None => (kind.behaviour().create(), Rare::default(), Seq::ZERO),
         };
         let mut ring = Rare::<Ring>::default();
         let mut seq = snapshot_seq;
         let mut bytes = 0;
         for event in tail {
-            if event.seq != seq + 1 {
+            if event.seq != seq.next() {
                 return Err(Corrupt {
                     seq,
                     why: format!("event {} follows event {seq}", event.seq),
@@ -265,7 +265,7 @@ impl Entity {
     /// Has the state queued in the journal, even if it was queued before.
     fn snapshot_again(&mut self, fx: &mut Effects) {
         self.snapshots.made(self.seq);
-        let pending = self.seq.saturating_sub(self.durable);
+        let pending = self.seq.saturating_since(self.durable);
         let (trimmed, longest_row) = self.retention.for_snapshot(pending);
         fx.snapshot = Some(Box::new(SnapshotRow {
             entity: self.nature.id.clone(),
@@ -298,7 +298,7 @@ impl Entity {
     /// Everything up to `through` is on disk: the outputs that waited for it are released. Returns
     /// whether it is time to delete something.
     pub fn committed_through(&mut self, through: Seq, fx: &mut Effects) -> bool {
-        let written = through.saturating_sub(self.durable);
+        let written = through.saturating_since(self.durable);
         self.durable += written;
         self.release(fx);
         self.erase_on(fx);

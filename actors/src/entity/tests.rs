@@ -96,9 +96,9 @@ impl Rig {
         self.out()
     }
 
-    fn subscribe(&mut self, spec: SubSpec, after: Option<(Epoch, Seq)>) -> Vec<String> {
+    fn subscribe(&mut self, spec: SubSpec, after: Option<(Epoch, u64)>) -> Vec<String> {
         let reply = self.line.reply(spec.session.slot, 100);
-        let after = after.map(|(epoch, seq)| Position { epoch, seq });
+        let after = after.map(|(epoch, seq)| Position { epoch, seq: Seq::new(seq) });
         self.take(ToEntity::Subscribe(Box::new(SubscribeRequest { spec, after, reply })))
     }
 
@@ -112,8 +112,10 @@ impl Rig {
         self.take(ToEntity::Read(reply))
     }
 
-    fn history(&mut self, before: Option<Seq>, after: Option<Seq>, limit: u32) -> Vec<String> {
+    fn history(&mut self, before: Option<u64>, after: Option<u64>, limit: u32) -> Vec<String> {
         let reply = self.line.reply(0, 103);
+        let before = before.map(Seq::new);
+        let after = after.map(Seq::new);
         self.take(ToEntity::History(
             params::History { entity: entity("room:a"), before, after, limit: Some(limit) },
             reply,
@@ -125,13 +127,13 @@ impl Rig {
         self.take(ToEntity::Presence { action, meta: None, user: user.into(), reply })
     }
 
-    fn catch_up(&mut self, spec: SubSpec, after: Seq, presence: bool) -> Vec<String> {
-        let after = Position { epoch: epoch(), seq: after };
+    fn catch_up(&mut self, spec: SubSpec, after: u64, presence: bool) -> Vec<String> {
+        let after = Position { epoch: epoch(), seq: Seq::new(after) };
         self.take(ToEntity::CatchUp(CatchUp { spec, codec: CodecKind::Json, after, presence }))
     }
 
-    fn commit(&mut self, through: Seq) -> Vec<String> {
-        self.entity.committed_through(through, &mut self.fx);
+    fn commit(&mut self, through: u64) -> Vec<String> {
+        self.entity.committed_through(Seq::new(through), &mut self.fx);
         self.out()
     }
 

@@ -67,7 +67,7 @@ impl Gathered {
                     Entry::Occupied(at) => {
                         let row = &mut self.rows[*at.get()];
                         debug_assert_eq!(
-                            row.last_seq + 1,
+                            row.last_seq.next(),
                             seq,
                             "a life queues its events without gaps"
                         );

@@ -37,10 +37,16 @@ pub struct Watch {
     seen: u64,
 }
 
+impl Committed {
+    fn from_bits(reported: u64) -> Self {
+        Self { through: Seq::new(reported >> 1), ended: reported & 1 == 1 }
+    }
+}
+
 impl Progress {
     /// The progress of a life that begins at `through`, and its watcher.
     pub fn new(through: Seq) -> (Arc<Self>, Watch) {
-        let reported = through << 1;
+        let reported = through.get() << 1;
         let progress =
             Arc::new(Self { reported: AtomicU64::new(reported), watcher: AtomicWaker::new() });
         (Arc::clone(&progress), Watch { progress, seen: reported })
@@ -60,6 +66,7 @@ impl Progress {
     /// Everything up to `through` is on disk.
     pub(super) fn reach(&self, through: Seq) {
         // The last bit is kept, even if it is set concurrently.
+        let through = through.get();
         let further = |reported| (reported >> 1 < through).then_some(through << 1 | reported & 1);
         if self.reported.fetch_update(Ordering::AcqRel, Ordering::Acquire, further).is_ok() {
             self.watcher.wake();
@@ -71,14 +78,14 @@ impl Watch {
     /// Its current value.
     pub fn shows(&self) -> Committed {
         let reported = self.progress.reported.load(Ordering::Acquire);
-        Committed { through: reported >> 1, ended: reported & 1 == 1 }
+        Committed::from_bits(reported)
     }
 
     /// Its current value, if that is new.
     pub fn news(&mut self) -> Option<Committed> {
         let reported = self.progress.reported.load(Ordering::Acquire);
         (std::mem::replace(&mut self.seen, reported) != reported)
-            .then_some(Committed { through: reported >> 1, ended: reported & 1 == 1 })
+            .then_some(Committed::from_bits(reported))
     }
 
     /// Whether its value is new.
@@ -108,28 +115,28 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_watcher_misses_nothing_and_hears_of_the_end() {
-        let (progress, mut watch) = Progress::new(7);
+        let (progress, mut watch) = Progress::new(Seq::new(7));
         assert!(!watch.has_changed() && watch.news().is_none());
         let committer = tokio::spawn(async move {
-            for through in 8..=10_000 {
+            for through in Seq::new(8).through(Seq::new(10_000)) {
                 progress.reach(through);
                 progress.reach(through - 1);
             }
             progress.end();
-            progress.reach(10_001);
+            progress.reach(Seq::new(10_001));
         });
-        let mut last = 7;
+        let mut last = Seq::new(7);
         let mut ended = false;
         while let Some(news) = watch.next().await {
             assert!(news.through >= last && !ended, "{news:?} after {last}");
             last = news.through;
             ended = news.ended;
         }
-        assert!(ended && last >= 10_000, "it ended at {last}");
+        assert!(ended && last >= Seq::new(10_000), "it ended at {last}");
         committer.await.unwrap();
         assert_eq!(
             watch.shows(),
-            Committed { through: 10_001, ended: true },
+            Committed { through: Seq::new(10_001), ended: true },
             "the end is not taken back"
         );
     }

@@ -18,7 +18,8 @@ fn epoch() -> Epoch {
     Epoch::from_bits(7)
 }
 
-fn event(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
+fn event(name: &str, seq: u64, progress: &Arc<Progress>) -> ToJournal {
+    let seq = Seq::new(seq);
     let record = EventRecord {
         seq,
         at: 5,
@@ -43,24 +44,25 @@ fn event(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
     }
 }
 
-fn snapshot(name: &str, seq: Seq, progress: &Arc<Progress>) -> ToJournal {
+fn snapshot(name: &str, seq: u64, progress: &Arc<Progress>) -> ToJournal {
     let row = SnapshotRow {
         entity: entity(name),
         epoch: epoch(),
-        seq,
+        seq: Seq::new(seq),
         state: RawJson::from_text("{}").unwrap(),
         dedupe: RawJson::from_text("{}").unwrap(),
-        trimmed: 0,
+        trimmed: Seq::ZERO,
         longest_row: 0,
     };
     ToJournal::Snapshot { row: Box::new(row), progress: Arc::clone(progress) }
 }
 
 /// The next message, if several are queued at once.
-fn trim(name: &str, through: Seq, progress: &Arc<Progress>) -> ToJournal {
+fn trim(name: &str, through: u64, progress: &Arc<Progress>) -> ToJournal {
     let share = Journal::channel(1).0.may_trim().unwrap();
+    let through = Seq::new(through);
     ToJournal::Trim {
-        trim: Trim { entity: entity(name), from: 1, through, rows: 1 },
+        trim: Trim { entity: entity(name), from: Seq::FIRST, through, rows: 1 },
         share,
         progress: Arc::clone(progress),
     }
@@ -68,8 +70,8 @@ fn trim(name: &str, through: Seq, progress: &Arc<Progress>) -> ToJournal {
 
 #[test]
 fn an_entity_has_one_row_and_one_snapshot_in_a_batch() {
-    let a = Progress::new(0).0;
-    let b = Progress::new(4).0;
+    let a = Progress::new(Seq::ZERO).0;
+    let b = Progress::new(Seq::new(4)).0;
     let mut gathered = Gathered::default();
     let earlier = snapshot("room:a", 1, &a);
     let later = snapshot("room:a", 2, &a);
@@ -81,17 +83,20 @@ fn an_entity_has_one_row_and_one_snapshot_in_a_batch() {
     let rows: Vec<_> = gathered
         .rows
         .iter()
-        .map(|row| (row.entity.as_str(), row.first_seq, row.last_seq))
+        .map(|row| (row.entity.as_str(), row.first_seq.get(), row.last_seq.get()))
         .collect();
     assert_eq!(rows, [("room:a", 1, 2), ("room:b", 5, 5)]);
     let events: Vec<EventRecord> = serde_json::from_str(&gathered.rows[0].events).unwrap();
-    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2].map(Seq::new));
     assert_eq!(
         gathered.snapshots.iter().map(|row| row.seq).collect::<Vec<_>>(),
-        [2],
+        [Seq::new(2)],
         "the later one counts"
     );
-    assert_eq!(gathered.tell.iter().map(|(_, through)| *through).collect::<Vec<_>>(), [2, 5]);
+    assert_eq!(
+        gathered.tell.iter().map(|(_, through)| *through).collect::<Vec<_>>(),
+        [2, 5].map(Seq::new)
+    );
     assert_eq!(gathered.ops, 3);
     let bytes: usize = gathered.rows.iter().map(|row| row.events.len() - 1).sum();
     assert!(gathered.bytes >= bytes, "{} is at least {bytes}", gathered.bytes);
@@ -99,8 +104,8 @@ fn an_entity_has_one_row_and_one_snapshot_in_a_batch() {
 
 #[test]
 fn what_belongs_to_an_ended_life_is_skipped() {
-    let old = Progress::new(0).0;
-    let new = Progress::new(0).0;
+    let old = Progress::new(Seq::ZERO).0;
+    let new = Progress::new(Seq::ZERO).0;
     old.end();
     let mut gathered = Gathered::default();
     for message in [event("room:a", 1, &old), snapshot("room:a", 1, &old), event("room:a", 1, &new)]
@@ -117,7 +122,7 @@ async fn nothing_is_deleted_where_the_snapshot_that_covers_it_has_failed() {
         let mut rig =
             Rig::new(CommitterLimits { batch_ops: 1, batch_bytes: 1, linger: Duration::ZERO })
                 .await;
-        let (progress, seen) = Progress::new(0);
+        let (progress, seen) = Progress::new(Seq::ZERO);
         rig.queue([event("room:a", 1, &progress), event("room:a", 2, &progress)]);
         rig.queue([
             snapshot("room:a", 2, &progress),
@@ -136,11 +141,11 @@ async fn nothing_is_deleted_where_the_snapshot_that_covers_it_has_failed() {
 #[tokio::test]
 async fn only_so_much_is_deleted_at_once() {
     let mut rig = Rig::large().await;
-    let (progress, _) = Progress::new(9);
+    let (progress, _) = Progress::new(Seq::new(9));
     let journal = rig.journal.clone();
     for rows in [100, 100, 1000] {
         let share = journal.may_trim().expect("less than 256 rows are to be deleted").of(rows);
-        let trim = Trim { entity: entity("room:a"), from: 1, through: 0, rows };
+        let trim = Trim { entity: entity("room:a"), from: Seq::FIRST, through: Seq::ZERO, rows };
         rig.queue([ToJournal::Trim { trim, share, progress: Arc::clone(&progress) }]);
     }
     assert!(journal.may_trim().is_none());
@@ -153,7 +158,7 @@ async fn only_so_much_is_deleted_at_once() {
 #[tokio::test]
 async fn a_life_whose_rows_were_not_deleted_is_loaded_again() {
     let mut rig = Rig::large().await;
-    let (progress, seen) = Progress::new(9);
+    let (progress, seen) = Progress::new(Seq::new(9));
     rig.queue([trim("room:a", 4, &progress)]);
     rig.store.faults().fail_commits(1);
     rig.run().await;
@@ -205,22 +210,25 @@ impl Rig {
         committer.take().unwrap().run().await;
     }
 
-    async fn seqs(&self, name: &str) -> Vec<Seq> {
-        let events =
-            self.store.events(&entity(name), Page::After { after: 0, limit: 1000 }).await.unwrap();
-        events.iter().map(|event| event.seq).collect()
+    async fn seqs(&self, name: &str) -> Vec<u64> {
+        let events = self
+            .store
+            .events(&entity(name), Page::After { after: Seq::ZERO, limit: 1000 })
+            .await
+            .unwrap();
+        events.iter().map(|event| event.seq.get()).collect()
     }
 }
 
-fn shows(watch: &Watch) -> (Seq, bool) {
+fn shows(watch: &Watch) -> (u64, bool) {
     let Committed { through, ended } = watch.shows();
-    (through, ended)
+    (through.get(), ended)
 }
 
 #[tokio::test]
 async fn all_that_is_queued_is_one_transaction() {
     let mut rig = Rig::large().await;
-    let ((a, seen_a), (b, seen_b)) = (Progress::new(0), Progress::new(0));
+    let ((a, seen_a), (b, seen_b)) = (Progress::new(Seq::ZERO), Progress::new(Seq::ZERO));
     rig.queue([event("room:a", 1, &a), event("room:b", 1, &b), event("room:a", 2, &a)]);
     assert_eq!(rig.journal.waiting(), 3);
     rig.run().await;
@@ -238,7 +246,7 @@ async fn a_batch_is_bounded_in_ops_and_bytes() {
         (CommitterLimits { batch_ops: 100, batch_bytes: 100_000, linger: Duration::ZERO }, 1),
     ] {
         let mut rig = Rig::new(limits).await;
-        let (progress, seen) = Progress::new(0);
+        let (progress, seen) = Progress::new(Seq::ZERO);
         rig.queue((1..=10).map(|seq| event("room:a", seq, &progress)));
         rig.run().await;
         assert_eq!(rig.store.commits(), commits, "{limits:?}");
@@ -254,7 +262,7 @@ async fn lingering(linger: Duration, first: u64, late: u64) -> (usize, u64) {
     let term = store.acquire().await.unwrap();
     let (journal, queue) = Journal::channel(100);
     let limits = CommitterLimits { batch_ops: 40, batch_bytes: 100_000, linger };
-    let (progress, seen) = Progress::new(0);
+    let (progress, seen) = Progress::new(Seq::ZERO);
     for seq in 1..=first {
         journal.reserve().unwrap().send(event("room:a", seq, &progress));
     }
@@ -303,7 +311,7 @@ async fn after_a_failure_the_rest_of_that_life_is_skipped_and_others_go_on() {
         Rig::new(CommitterLimits { batch_ops: 1, batch_bytes: 100_000, linger: Duration::ZERO })
             .await;
     let ((a, seen_a), (b, seen_b), (again, seen_again)) =
-        (Progress::new(0), Progress::new(0), Progress::new(0));
+        (Progress::new(Seq::ZERO), Progress::new(Seq::ZERO), Progress::new(Seq::ZERO));
     rig.store.faults().fail_commits(1);
     rig.queue([
         event("room:a", 1, &a),
@@ -334,7 +342,7 @@ async fn an_unknown_outcome_is_asked_after_until_it_is_known() {
             linger: Duration::ZERO,
         })
         .await;
-        let ((a, seen_a), (b, seen_b)) = (Progress::new(0), Progress::new(0));
+        let ((a, seen_a), (b, seen_b)) = (Progress::new(Seq::ZERO), Progress::new(Seq::ZERO));
         rig.store.faults().lose_answers(1, lost);
         rig.store.faults().fail_settles(3);
         rig.queue([event("room:a", 1, &a), event("room:b", 1, &b)]);
@@ -352,7 +360,7 @@ async fn an_unknown_outcome_is_asked_after_until_it_is_known() {
 async fn a_lost_lease_is_final() {
     let mut rig = Rig::large().await;
     rig.store.acquire().await.unwrap();
-    let (a, seen) = Progress::new(0);
+    let (a, seen) = Progress::new(Seq::ZERO);
     rig.queue([event("room:a", 1, &a)]);
     rig.run().await;
     assert_eq!(shows(&seen), (0, true));
@@ -363,7 +371,7 @@ async fn a_lost_lease_is_final() {
 async fn a_failing_store_is_reported() {
     let mut rig = Rig::large().await;
     rig.store.faults().fail_commits(1);
-    let (a, _seen) = Progress::new(0);
+    let (a, _seen) = Progress::new(Seq::ZERO);
     rig.queue([event("room:a", 1, &a)]);
     rig.run().await;
     assert!(matches!(*rig.health.borrow(), Health::Failing(_)));
@@ -372,7 +380,7 @@ async fn a_failing_store_is_reported() {
 #[tokio::test]
 async fn a_barrier_is_passed_when_all_before_it_is_decided() {
     let mut rig = Rig::large().await;
-    let (a, seen) = Progress::new(0);
+    let (a, seen) = Progress::new(Seq::ZERO);
     rig.store.faults().stall_commits();
     rig.queue([event("room:a", 1, &a)]);
     let journal = rig.journal.clone();
@@ -428,11 +436,11 @@ async fn failed_commits_are_not_counted_as_stored() {
         if how == "nothing to store" {
             // A barrier is not a transaction, and neither are an ended life's messages in the
             // queue.
-            let (ended, _) = Progress::new(0);
+            let (ended, _) = Progress::new(Seq::ZERO);
             ended.end();
             rig.queue([event("room:a", 1, &ended), ToJournal::Barrier(oneshot::channel().0)]);
         } else {
-            let (progress, _) = Progress::new(0);
+            let (progress, _) = Progress::new(Seq::ZERO);
             rig.queue([event("room:a", 1, &progress), event("room:a", 2, &progress)]);
             rig.queue([snapshot("room:a", 2, &progress), trim("room:a", 1, &progress)]);
         }

@@ -236,14 +236,14 @@ impl Relay {
                 continue;
             }
             let Some(seat) = self.seats.get(sub.spec.session) else { continue };
-            if first > sub.last + 1 {
+            if first > sub.last.next() {
                 // This only happens after the entity crashed: the missing events come from the
                 // journal.
                 self.directory.route_control(entity, catch_up(sub, seat));
             } else if !seat.outbox.is_full() {
                 if let Some(frame) = frames.get(seat.codec) {
                     seat.outbox.push(frame.clone());
-                    delivered += last - sub.last;
+                    delivered += last.since(sub.last);
                     sub.last = last;
                 }
             } else if sub.spec.events == EventPolicy::Disconnect {

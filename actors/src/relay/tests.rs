@@ -57,10 +57,10 @@ fn spec(seat: &Seat, number: u32) -> SubSpec {
     }
 }
 
-fn event(seq: Seq, size: usize) -> Frames {
+fn event(seq: u64, size: usize) -> Frames {
     let params = notify::Event {
         entity: Some(testing::entity("room:a")),
-        seq,
+        seq: Seq::new(seq),
         at: 1,
         from: "alice".into(),
         r#type: "post".into(),
@@ -71,8 +71,10 @@ fn event(seq: Seq, size: usize) -> Frames {
     encoder().notification(Wants::only(CodecKind::Json), Method::Event, &params)
 }
 
-fn events(seq: Seq, size: usize) -> Part {
-    Part::Events { frames: event(seq, size), first: seq, last: seq }
+fn events(seq: u64, size: usize) -> Part {
+    let frames = event(seq, size);
+    let seq = Seq::new(seq);
+    Part::Events { frames, first: seq, last: seq }
 }
 
 impl Rig {
@@ -100,7 +102,7 @@ impl Rig {
         self.relay.borrow_mut().receive(ToRelay::Parts { entity: self.entity.clone(), parts });
     }
 
-    fn joins(&self, spec: SubSpec, seq: Seq) {
+    fn joins(&self, spec: SubSpec, seq: u64) {
         let seat = self.relay.borrow().seats().find(|seat| seat.key == spec.session).cloned();
         if let Some(seat) =
             seat.filter(|seat| seat.membership.following(&self.entity) < Some(spec.number))
@@ -108,30 +110,30 @@ impl Rig {
             seat.membership.follow_by(&self.entity, spec.number);
         }
         let answer = testing::no_answer(spec.session);
-        self.parts(vec![Part::Joined { spec, epoch: epoch(), seq, answer }]);
+        self.parts(vec![Part::Joined { spec, epoch: epoch(), seq: Seq::new(seq), answer }]);
     }
 
     /// A page that brings a paused subscription from `after` to `seq` without an event: a snapshot,
     /// or a presence list.
-    fn reset(&self, spec: SubSpec, after: Seq, seq: Seq) {
+    fn reset(&self, spec: SubSpec, after: u64, seq: u64) {
         let frame = Some(event(seq, 1).json.unwrap());
         self.parts(vec![Part::CaughtUp {
             spec,
             frame,
             events: 0,
             epoch: epoch(),
-            after,
-            seq,
+            after: Seq::new(after),
+            seq: Seq::new(seq),
             live: true,
             presence: false,
         }]);
     }
 
-    fn caught_up(&self, spec: SubSpec, after: Seq, seq: Seq, live: bool) {
+    fn caught_up(&self, spec: SubSpec, after: u64, seq: u64, live: bool) {
         self.caught_up_with(spec, after, seq, live, false);
     }
 
-    fn caught_up_with(&self, spec: SubSpec, after: Seq, seq: Seq, live: bool, presence: bool) {
+    fn caught_up_with(&self, spec: SubSpec, after: u64, seq: u64, live: bool, presence: bool) {
         let frame =
             (after + 1..=seq).flat_map(|seq| event(seq, 1).json.unwrap()).collect::<Vec<_>>();
         let frame = Some(frame.into());
@@ -141,8 +143,8 @@ impl Rig {
             frame,
             events,
             epoch: epoch(),
-            after,
-            seq,
+            after: Seq::new(after),
+            seq: Seq::new(seq),
             live,
             presence,
         }]);
@@ -400,11 +402,11 @@ proptest! {
                 for (seat, signals) in seats.iter().zip([SignalPolicy::DropOldest, SignalPolicy::DropOldest, SignalPolicy::Latest, SignalPolicy::None]) {
                     let spec = SubSpec { signals, ..spec(seat, 1) };
                     let answer = testing::no_answer(seat.key);
-                    rig.relay.borrow_mut().receive(ToRelay::Parts { entity: room.clone(), parts: vec![Part::Joined { spec, epoch: epoch(), seq: 0, answer }] });
+                    rig.relay.borrow_mut().receive(ToRelay::Parts { entity: room.clone(), parts: vec![Part::Joined { spec, epoch: epoch(), seq: Seq::ZERO, answer }] });
                 }
             }
             let messages = sent.iter().enumerate().map(|(number, (from, what))| match what {
-                2 => ToRelay::Parts { entity: rooms[0].clone(), parts: vec![Part::Presence(Frames::default()), events(number as Seq + 1, 1)] },
+                2 => ToRelay::Parts { entity: rooms[0].clone(), parts: vec![Part::Presence(Frames::default()), events(number as u64 + 1, 1)] },
                 room => signal_of(&seats[*from], &rooms[*room], number),
             });
             if together {
@@ -624,7 +626,7 @@ fn a_connect_whose_answer_has_become_large_refuses_the_rest() {
     let first = asked.next().unwrap().reply.subscribed(Subscribed {
         entity: rig.entity.clone(),
         epoch: epoch(),
-        seq: 1,
+        seq: Seq::FIRST,
         events: None,
         snapshot: Some(RawJson::from_value(&"x".repeat(5_000_000)).unwrap()),
         reason: Some(SnapshotReason::NoPosition),
@@ -691,7 +693,7 @@ fn a_new_name_of_the_log_is_asked_about() {
     rig.joins(spec(&a, 1), 0);
     let answer = testing::no_answer(b.key);
     rig.parts(vec![
-        Part::Joined { spec: spec(&b, 1), epoch: Epoch::from_bits(8), seq: 0, answer },
+        Part::Joined { spec: spec(&b, 1), epoch: Epoch::from_bits(8), seq: Seq::ZERO, answer },
         events(1, 1),
     ]);
     assert_eq!(rig.asked(), ["0 reads after 0"], "the position may mean nothing in the new epoch");
@@ -850,7 +852,7 @@ impl Pair {
             to_relay,
             seats,
             log,
-            decided: 0,
+            decided: Seq::ZERO,
             positions: BTreeMap::new(),
         }
     }
@@ -916,7 +918,7 @@ impl Pair {
                 self.apply(fx);
             }
             Step::Commit => {
-                self.decided = self.log.len() as Seq;
+                self.decided = Seq::new(self.log.len() as u64);
                 let through = self.decided;
                 self.with(|entity, fx| {
                     entity.committed_through(through, fx);
@@ -930,7 +932,7 @@ impl Pair {
             }
             Step::Drain(who) => self.drain(who)?,
             Step::Fail => {
-                let committed = usize::try_from(self.entity.released()).unwrap();
+                let committed = usize::try_from(self.entity.released().get()).unwrap();
                 self.log.truncate(committed);
                 let loaded = Loaded {
                     snapshot: None,
@@ -975,7 +977,8 @@ impl Pair {
         seat.outbox.take(&mut out, 1000, usize::MAX);
         for message in out.iter().flat_map(|frame| messages(CodecKind::Json, frame)) {
             let ServerMessage::Notification { method, params } = &message else { continue };
-            let seq = params.parse::<serde_json::Value>().unwrap()["seq"].as_u64().unwrap();
+            let params = params.parse::<serde_json::Value>().unwrap();
+            let seq = Seq::new(params["seq"].as_u64().unwrap());
             let position = self.positions.get_mut(&seat.key).and_then(Option::as_mut);
             let Some(position) = position else {
                 return Err(TestCaseError::fail(format!(
@@ -986,7 +989,7 @@ impl Pair {
             if method == "reset" {
                 prop_assert!(seq >= *position);
             } else {
-                prop_assert_eq!(seq, *position + 1, "each event once and in order");
+                prop_assert_eq!(seq, position.next(), "each event once and in order");
             }
             *position = seq;
         }

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::results::{Empty, PresenceList, Rates, Subscribed};
-use greenroom_protocol::{EntityId, Epoch, ErrorCode, RawJson};
+use greenroom_protocol::{EntityId, Epoch, ErrorCode, RawJson, Seq};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -214,7 +214,7 @@ impl Rig {
         for (entity, message) in asked {
             let part = match message {
                 ToEntity::Subscribe(request) => {
-                    let seq = 0;
+                    let seq = Seq::ZERO;
                     let snapshot = Some(RawJson::empty_object());
                     let epoch = Epoch::from_bits(7);
                     let events = None;

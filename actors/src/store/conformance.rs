@@ -102,9 +102,9 @@ fn raw(text: &str) -> RawJson {
     RawJson::from_text(text).expect("this is JSON")
 }
 
-fn event(seq: Seq) -> EventRecord {
+fn event(seq: u64) -> EventRecord {
     EventRecord {
-        seq,
+        seq: Seq::new(seq),
         at: 1_700_000_000_000 + seq,
         from: "alice".into(),
         r#type: "post".into(),
@@ -118,7 +118,7 @@ fn event(seq: Seq) -> EventRecord {
     }
 }
 
-fn events(seqs: std::ops::RangeInclusive<Seq>) -> Vec<EventRecord> {
+fn events(seqs: std::ops::RangeInclusive<u64>) -> Vec<EventRecord> {
     seqs.map(event).collect()
 }
 
@@ -134,16 +134,16 @@ fn row(name: &str, events: &[EventRecord]) -> JournalRow {
     }
 }
 
-fn snapshot(name: &str, seq: Seq) -> SnapshotRow {
+fn snapshot(name: &str, seq: u64) -> SnapshotRow {
     let state = raw(&format!(r#"{{"at":{seq}}}"#));
     let dedupe = raw(&format!("[{seq}]"));
     SnapshotRow {
         entity: entity(name),
         epoch: epoch(),
-        seq,
+        seq: Seq::new(seq),
         state,
         dedupe,
-        trimmed: seq / 2,
+        trimmed: Seq::new(seq / 2),
         longest_row: 5,
     }
 }
@@ -163,7 +163,7 @@ async fn nothing_is_empty(store: &dyn Store) {
         "an entity that was never written has nothing"
     );
     assert_eq!(
-        page(store, "never", Page::After { after: 0, limit: 10 }).await,
+        page(store, "never", Page::After { after: Seq::ZERO, limit: 10 }).await,
         [],
         "and no events"
     );
@@ -192,7 +192,7 @@ async fn pages(store: &dyn Store) {
     for seqs in [1..=5, 6..=6, 7..=9] {
         writer.write(vec![row("pages", &events(seqs))], Vec::new()).await;
     }
-    for bound in (0..=11).chain([u64::from(u32::MAX)]) {
+    for bound in (0..=11).chain([u64::from(u32::MAX)]).map(Seq::new) {
         for limit in [0, 1, 2, 3, 4, 7, 9, 10, 1000] {
             let after: Vec<_> =
                 events(1..=9).into_iter().filter(|event| event.seq > bound).take(limit).collect();
@@ -218,7 +218,7 @@ async fn a_batch_is_written_whole(store: &dyn Store) {
     let rows = names.iter().zip(1..).map(|(name, last)| row(name, &events(1..=last))).collect();
     writer.write(rows, vec![snapshot("batch", 1)]).await;
     for (name, last) in names.iter().zip(1..) {
-        let got = page(store, name, Page::After { after: 0, limit: 100 }).await;
+        let got = page(store, name, Page::After { after: Seq::ZERO, limit: 100 }).await;
         assert_eq!(got, events(1..=last), "each entity of a batch has its own events: `{name}`");
     }
     let loaded = load(store, "batch").await;
@@ -249,7 +249,7 @@ async fn snapshots_replace(store: &dyn Store) {
         "the tail begins behind the snapshot, within a row"
     );
     assert_eq!(
-        page(store, "snapshots", Page::After { after: 0, limit: 100 }).await,
+        page(store, "snapshots", Page::After { after: Seq::ZERO, limit: 100 }).await,
         events(1..=8),
         "what it covers stays"
     );
@@ -271,7 +271,10 @@ async fn snapshots_replace(store: &dyn Store) {
 
 async fn rows_are_trimmed(store: &dyn Store) {
     let mut writer = Writer::acquire(store).await;
-    let trim = |from, through| vec![Trim { entity: entity("trimmed"), from, through, rows: 1 }];
+    let trim = |from, through| {
+        let (from, through) = (Seq::new(from), Seq::new(through));
+        vec![Trim { entity: entity("trimmed"), from, through, rows: 1 }]
+    };
     for seqs in [1..=4, 5..=5, 6..=8] {
         writer.write(vec![row("trimmed", &events(seqs))], Vec::new()).await;
     }
@@ -279,13 +282,13 @@ async fn rows_are_trimmed(store: &dyn Store) {
 
     writer.write_and_trim(Vec::new(), vec![snapshot("trimmed", 7)], trim(0, 3)).await;
     assert_eq!(
-        page(store, "trimmed", Page::After { after: 0, limit: 100 }).await,
+        page(store, "trimmed", Page::After { after: Seq::ZERO, limit: 100 }).await,
         events(1..=8),
         "a row that goes on behind stays"
     );
     writer.write_and_trim(Vec::new(), Vec::new(), trim(1, 4)).await;
     assert_eq!(
-        page(store, "trimmed", Page::After { after: 0, limit: 100 }).await,
+        page(store, "trimmed", Page::After { after: Seq::ZERO, limit: 100 }).await,
         events(5..=8),
         "one that ends within goes"
     );
@@ -294,12 +297,12 @@ async fn rows_are_trimmed(store: &dyn Store) {
         .write_and_trim(vec![row("trimmed", &events(9..=9))], vec![snapshot("trimmed", 8)], both)
         .await;
     assert_eq!(
-        page(store, "trimmed", Page::After { after: 0, limit: 100 }).await,
+        page(store, "trimmed", Page::After { after: Seq::ZERO, limit: 100 }).await,
         events(6..=9),
         "several in one batch, beside a row"
     );
     assert_eq!(
-        page(store, "trimmed", Page::Before { before: 8, limit: 100 }).await,
+        page(store, "trimmed", Page::Before { before: Seq::new(8), limit: 100 }).await,
         events(6..=7),
         "from either side"
     );
@@ -314,14 +317,14 @@ async fn rows_are_trimmed(store: &dyn Store) {
     };
     assert_eq!(load(store, "trimmed").await, want, "a log can be trimmed to its snapshot alone");
     assert_eq!(
-        page(store, "trimmed", Page::Before { before: 100, limit: 100 }).await,
+        page(store, "trimmed", Page::Before { before: Seq::new(100), limit: 100 }).await,
         [],
         "and has no events then"
     );
     writer.write(vec![row("trimmed", &events(10..=10))], Vec::new()).await;
     assert_eq!(load(store, "trimmed").await.tail, events(10..=10), "and goes on");
     assert_eq!(
-        page(store, "trimmed-not", Page::After { after: 0, limit: 100 }).await,
+        page(store, "trimmed-not", Page::After { after: Seq::ZERO, limit: 100 }).await,
         events(1..=9),
         "others are left alone"
     );
@@ -339,22 +342,22 @@ async fn bodies_are_kept_to_the_byte(store: &dyn Store) {
     state.state = odd.body.clone();
     writer.write(Vec::new(), vec![state.clone()]).await;
     assert_eq!(
-        page(store, "bytes", Page::After { after: 0, limit: 1 }).await,
+        page(store, "bytes", Page::After { after: Seq::ZERO, limit: 1 }).await,
         [odd],
         "an event comes back as it was written"
     );
     assert_eq!(load(store, "bytes").await.snapshot, Some(state), "and so does a state");
 }
 
-fn body(seq: Seq) -> Erased {
-    Erased { message: seq, bytes: 7 }
+fn body(seq: u64) -> Erased {
+    Erased { message: Seq::new(seq), bytes: 7 }
 }
 
-fn rewrite(name: &str, seqs: &[Seq], done: &[Seq]) -> Rewrite {
+fn rewrite(name: &str, seqs: &[u64], done: &[u64]) -> Rewrite {
     Rewrite {
         entity: entity(name),
-        events: seqs.iter().map(|seq| (*seq, body(*seq))).collect(),
-        done: done.to_vec(),
+        events: seqs.iter().map(|seq| (Seq::new(*seq), body(*seq))).collect(),
+        done: done.iter().copied().map(Seq::new).collect(),
     }
 }
 
@@ -377,24 +380,25 @@ async fn bodies_are_erased(store: &dyn Store) {
         }
         writer.erase(vec![rewrite("erased", &seqs, &[])], Vec::new()).await;
         assert_eq!(
-            page(store, "erased", Page::After { after: 0, limit: 100 }).await,
+            page(store, "erased", Page::After { after: Seq::ZERO, limit: 100 }).await,
             want,
             "{seqs:?} have lost their bodies alone"
         );
     }
     assert_eq!(load(store, "erased").await.tail, want[55..], "and so does a load");
-    let trim = vec![Trim { entity: entity("erased"), from: 1, through: 41, rows: 2 }];
+    let trim =
+        vec![Trim { entity: entity("erased"), from: Seq::FIRST, through: Seq::new(41), rows: 2 }];
     writer.write_and_trim(Vec::new(), Vec::new(), trim).await;
     writer.erase(vec![rewrite("erased", &[2, 43], &[])], Vec::new()).await;
     want[42] = want[42].tombstone(body(43));
     assert_eq!(
-        page(store, "erased", Page::After { after: 0, limit: 100 }).await,
+        page(store, "erased", Page::After { after: Seq::ZERO, limit: 100 }).await,
         want[41..],
         "what is trimmed does not come back"
     );
     writer.write(vec![row("erased", &events(63..=63))], Vec::new()).await;
     assert_eq!(
-        page(store, "erased-not", Page::After { after: 0, limit: 100 }).await,
+        page(store, "erased-not", Page::After { after: Seq::ZERO, limit: 100 }).await,
         events(1..=60),
         "others are left alone"
     );
@@ -403,7 +407,7 @@ async fn bodies_are_erased(store: &dyn Store) {
 async fn erasures_are_kept_until_they_are_done(store: &dyn Store) {
     let mut writer = Writer::acquire(store).await;
     let [first, second] = ["notes-a", "notes-b"];
-    let note = |message, by, purge| Erasure { message, by, purge };
+    let note = |message, by, purge| Erasure { message: Seq::new(message), by: Seq::new(by), purge };
     writer.write(vec![row(first, &events(1..=9)), row(second, &events(1..=9))], Vec::new()).await;
     writer
         .erase(

@@ -248,11 +248,11 @@ impl Client {
 
     /// The highest seq of an entity that the client has seen.
     pub fn seen(&self, entity: &EntityId) -> Seq {
-        self.seen.get(entity).copied().unwrap_or(0)
+        self.seen.get(entity).copied().unwrap_or_default()
     }
 
     fn floor_of(&self, entity: &EntityId) -> Seq {
-        self.floor.get(entity).copied().unwrap_or(0)
+        self.floor.get(entity).copied().unwrap_or_default()
     }
 
     fn saw(&mut self, entity: &EntityId, seq: Seq) {

@@ -57,15 +57,15 @@ impl Logs {
         let mut grown = Vec::new();
         for (entity, log) in &mut self.0 {
             let known = log.events.len();
-            let after = log.len();
+            let after = log.last_seq();
             let more = now(disk.events(entity, Page::After { after, limit: usize::MAX }))
                 .map_err(|error| error.to_string())?;
             for event in more {
-                if event.seq != log.len() + 1 {
+                if event.seq != log.last_seq().next() {
                     return Err(format!(
                         "`{entity}`: event {} is written behind {}",
                         event.seq,
-                        log.len()
+                        log.last_seq()
                     ));
                 }
                 if log.events.last().is_some_and(|last| last.at > event.at) {
@@ -98,8 +98,9 @@ impl Logs {
 }
 
 impl Log {
-    pub fn len(&self) -> Seq {
-        self.events.len() as Seq
+    /// The seq of the last event on disk.
+    pub fn last_seq(&self) -> Seq {
+        Seq::new(self.events.len() as u64)
     }
 
     /// The event that deleted the body of `event`.
@@ -109,7 +110,7 @@ impl Log {
 
     /// Checks that nothing on disk shows what was deleted.
     pub fn is_erased(&self, entity: &EntityId, disk: &MemoryStore) -> Result<(), String> {
-        let kept = now(disk.events(entity, Page::After { after: 0, limit: usize::MAX }))
+        let kept = now(disk.events(entity, Page::After { after: Seq::ZERO, limit: usize::MAX }))
             .map_err(|error| error.to_string())?;
         if let Some(event) =
             kept.iter().find(|event| event.deleted.is_none() && self.deleted_by(event).is_some())
@@ -137,12 +138,12 @@ impl Log {
 
     /// The event at `seq`, if it is on disk.
     pub fn event(&self, seq: Seq) -> Option<&EventRecord> {
-        self.events.get(usize::try_from(seq.checked_sub(1)?).ok()?)
+        self.events.get(usize::try_from(seq.checked_since(Seq::FIRST)?).ok()?)
     }
 
     /// The state after `seq`, if that is on disk.
     pub fn state(&self, seq: Seq) -> Option<&RawJson> {
-        self.states.get(usize::try_from(seq).ok()?)
+        self.states.get(usize::try_from(seq.get()).ok()?)
     }
 }
 

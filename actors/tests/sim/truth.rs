@@ -73,6 +73,6 @@ impl Truth {
 
     /// The highest seq of an entity that any client has seen.
     pub fn shown(entity: &EntityId, clients: &[Client]) -> Seq {
-        clients.iter().map(|client| client.seen(entity)).max().unwrap_or(0)
+        clients.iter().map(|client| client.seen(entity)).max().unwrap_or_default()
     }
 }

@@ -12,7 +12,7 @@ use greenroom_actors::behaviour::document::DocumentConfig;
 use greenroom_actors::behaviour::room::RoomConfig;
 use greenroom_actors::behaviour::{Behaviour, BehaviourConfig, BehaviourName, Op};
 use greenroom_actors::record::EventRecord;
-use greenroom_protocol::RawJson;
+use greenroom_protocol::{RawJson, Seq};
 
 const MAX_STATE: usize = 400;
 /// The most work of a room's op: this room has few reactions.
@@ -59,7 +59,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
 struct Log {
     events: Vec<EventRecord>,
     snapshots: Vec<RawJson>,
-    erased: Vec<u64>,
+    erased: Vec<Seq>,
 }
 
 fn attempt(
@@ -68,8 +68,9 @@ fn attempt(
     log: &mut Log,
     (from, r#type, body): (&str, &str, RawJson),
 ) {
-    let seq = log.snapshots.len() as u64;
-    let op = Op { r#type, body: &body, from, moderator: from == "mod", seq, at: 1000 + seq };
+    let seq = Seq::new(log.snapshots.len() as u64);
+    let at = 1000 + seq.get();
+    let op = Op { r#type, body: &body, from, moderator: from == "mod", seq, at };
     let (before, size) = (live.snapshot(), live.size());
     let erases = live.erases(&op);
     let work = match live.decide(&op) {
@@ -82,7 +83,7 @@ fn attempt(
             log.snapshots.push(live.snapshot());
             log.events.push(EventRecord {
                 seq,
-                at: 1000 + seq,
+                at,
                 from: from.into(),
                 r#type: r#type.into(),
                 body: body.clone(),
@@ -120,12 +121,13 @@ impl Log {
     /// Replays from every snapshot, with the erased bodies and without them.
     fn replays(&self, config: &BehaviourConfig, live: &dyn Behaviour) {
         let last = (live.snapshot(), live.size());
-        for (seq, snapshot) in self.snapshots.iter().enumerate() {
+        for (count, snapshot) in self.snapshots.iter().enumerate() {
+            let seq = Seq::new(count as u64);
             for erased in [false, true] {
                 let mut replayed =
-                    config.restore(seq as u64, snapshot).expect("its own snapshot is restored");
+                    config.restore(seq, snapshot).expect("its own snapshot is restored");
                 assert_eq!(replayed.snapshot(), *snapshot, "restored at {seq}");
-                for event in &self.events[seq..] {
+                for event in &self.events[count..] {
                     let body = live
                         .carries(event)
                         .filter(|body| erased && self.erased.contains(&body.message));

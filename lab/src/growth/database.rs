@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use greenroom_protocol::params::Target;
 use greenroom_protocol::results::State;
-use greenroom_protocol::{Call, EntityId};
+use greenroom_protocol::{Call, EntityId, Seq};
 use tokio::time::sleep;
 
 use super::Args;
@@ -143,6 +143,6 @@ async fn read(conn: &mut Conn, room: u64) -> Result<()> {
         .parse()
         .context("the room's name is no entity id")?;
     let state: State = conn.ask(&Call::Read(Target { entity: entity.clone() })).await?;
-    ensure!(state.seq >= EACH, "`{entity}` is at {} and has {EACH} events", state.seq);
+    ensure!(state.seq >= Seq::new(EACH), "`{entity}` is at {} and has {EACH} events", state.seq);
     Ok(())
 }

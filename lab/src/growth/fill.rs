@@ -120,7 +120,7 @@ impl Pourer {
 #[cfg(test)]
 mod tests {
     use greenroom_protocol::results::HistoryPage;
-    use greenroom_protocol::{Call, CodecKind, EntityId, limits, params};
+    use greenroom_protocol::{Call, CodecKind, EntityId, Seq, limits, params};
 
     use super::*;
     use greenroom_loadtest::client::{Conn, Target, Tokens};
@@ -152,7 +152,7 @@ mod tests {
             let call = Call::History(params::History {
                 entity: entity.clone(),
                 before: None,
-                after: Some(0),
+                after: Some(Seq::ZERO),
                 limit: Some(limits::MAX_HISTORY),
             });
             let page: HistoryPage = conn.ask(&call).await.expect("there is a history");

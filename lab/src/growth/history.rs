@@ -18,7 +18,7 @@ use greenroom_loadtest::server::Setup;
 /// The rooms' run.
 const RUN: &str = "history";
 /// How many events behind a subscriber is that comes back.
-const BEHIND: Seq = 100;
+const BEHIND: u64 = 100;
 /// How often it does so while the entity is awake.
 const SUBSCRIBES: u64 = 500;
 /// How often after a restart, each time with a restart of its own: an entity wakes once.
@@ -38,10 +38,10 @@ pub async fn measure(args: &Args, events: u64) -> Result<Figures> {
         Dialect::Posts.room(RUN, 0).parse().context("the room's name is no entity id")?;
     let mut conn = bench.conn().await?;
     let state = read(&mut conn, &entity).await?;
-    ensure!(state.seq == events, "the room is at {} after {events} events", state.seq);
+    ensure!(state.seq == Seq::new(events), "the room is at {} after {events} events", state.seq);
 
     let page = bench
-        .requests(PAGES, async |index| page(&mut conn, &entity, events / 2 - index).await)
+        .requests(PAGES, async |index| page(&mut conn, &entity, Seq::new(events / 2 - index)).await)
         .await?;
     let warm =
         bench.requests(SUBSCRIBES, async |_| resume(&mut conn, &entity, &state).await).await?;
@@ -101,7 +101,7 @@ async fn resume(conn: &mut Conn, entity: &EntityId, state: &State) -> Result<()>
         .await?;
     let missed = answer.events.map_or(0, |events| events.len());
     ensure!(
-        missed as Seq == BEHIND,
+        missed as u64 == BEHIND,
         "who missed {BEHIND} events got {missed} ({:?})",
         answer.reason
     );
@@ -116,7 +116,7 @@ async fn page(conn: &mut Conn, entity: &EntityId, after: Seq) -> Result<()> {
         limit: Some(PAGE),
     });
     let page: HistoryPage = conn.ask(&call).await?;
-    let expected = after + 1..=after + Seq::from(PAGE);
+    let expected = after.next().through(after + u64::from(PAGE));
     ensure!(
         page.events.iter().map(|event| event.seq).eq(expected),
         "the page after {after} holds {} other events",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use greenroom_protocol::EntityId;
+use greenroom_protocol::{EntityId, Seq};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -68,12 +68,12 @@ impl SlowReaders {
 
     /// The lowest and the highest of the positions that they have reached; nothing where there are
     /// none.
-    pub fn reached(&self) -> Option<(u64, u64)> {
+    pub fn reached(&self) -> Option<(Seq, Seq)> {
         self.audience.reached()
     }
 
     /// Waits until all have reached what `target` is at the time, or for as long as `within`.
-    pub async fn reach(&self, target: impl Fn() -> Option<u64>, within: Duration) {
+    pub async fn reach(&self, target: impl Fn() -> Option<Seq>, within: Duration) {
         let began = Instant::now();
         while let (Some((slowest, _)), Some(target)) = (self.reached(), target()) {
             if slowest >= target || began.elapsed() > within {

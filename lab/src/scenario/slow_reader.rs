@@ -128,7 +128,7 @@ async fn drive(
     let target = || neighbours.reached().map(|(_, fastest)| fastest.saturating_sub(abreast));
     slow.reach(target, args.stall.0 + CATCH_UP_WITHIN).await;
     let caught_up =
-        before.zip(slow.reached()).map_or(0, |((before, _), (after, _))| after - before);
+        before.zip(slow.reached()).map_or(0, |((before, _), (after, _))| after.since(before));
     laps.caught_up(caught_up, began.elapsed());
     laps.end(Lap::CatchUp, run).await?;
     sleep(run.common.duration.0).await;

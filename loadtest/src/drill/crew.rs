@@ -50,7 +50,7 @@ impl Crew {
             Ok(heads) => heads.into(),
             Err(error) => {
                 failures.push(format!("{error:#}"));
-                vec![0; stage.targets.len()].into()
+                vec![Seq::ZERO; stage.targets.len()].into()
             }
         };
         stage.turn_to(Phase::Listen { heads, deadline: Instant::now() + SETTLE_WITHIN });

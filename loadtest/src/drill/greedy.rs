@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use greenroom_protocol::codec::ServerMessage;
 use greenroom_protocol::params::{self, Subscribe};
 use greenroom_protocol::results::State;
-use greenroom_protocol::{Call, EntityId, Position, RawJson};
+use greenroom_protocol::{Call, EntityId, Position, RawJson, Seq};
 use tokio::time::{Instant, sleep_until};
 
 use crate::client::{Conn, Failure};
@@ -53,7 +53,7 @@ impl Table {
         conn.ask_patiently::<RawJson>(&set).await?;
         let read = Call::Read(params::Target { entity: long.clone() });
         let State { epoch, .. } = conn.ask_patiently(&read).await?;
-        Ok(Self { large, long, doc, start: Position { epoch, seq: 0 } })
+        Ok(Self { large, long, doc, start: Position { epoch, seq: Seq::ZERO } })
     }
 
     fn call(&self, turn: u64) -> Call {
@@ -63,7 +63,7 @@ impl Table {
             1 => Call::History(params::History {
                 entity,
                 before: None,
-                after: Some(0),
+                after: Some(Seq::ZERO),
                 limit: Some(1000),
             }),
             2 => {

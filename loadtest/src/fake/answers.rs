@@ -12,7 +12,7 @@ const MESSAGES: usize = 10;
 
 /// What the events come to: the last messages of a room, or the counters of a document.
 pub fn state(entity: &EntityId, events: &[Event], fault: Fault) -> RawJson {
-    let events = events.iter().filter(|event| fault != Fault::LeaveOut(event.seq));
+    let events = events.iter().filter(|event| fault != Fault::LeaveOut(event.seq.get()));
     if !entity.as_str().starts_with("doc:") {
         // The bodies as they were sent, byte by byte.
         let message = |event: &Event| {

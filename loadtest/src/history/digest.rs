@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use greenroom_protocol::RawJson;
+use greenroom_protocol::{RawJson, Seq};
 use serde::{Deserialize, Serialize};
 
 /// Identifies a content: equal contents have the same name, and different ones almost certainly do
@@ -62,8 +62,8 @@ impl Name {
     }
 
     /// The digest of a list that goes on with this event.
-    pub fn then(self, seq: u64, at: u64, event: Self) -> Self {
-        self.number(seq).number(at).number(event.0)
+    pub fn then(self, seq: Seq, at: u64, event: Self) -> Self {
+        self.number(seq.get()).number(at).number(event.0)
     }
 
     fn text(self, text: &str) -> Self {
@@ -80,7 +80,7 @@ impl Name {
 /// One message of a room's state, as the protocol has it.
 #[derive(Deserialize)]
 struct Message {
-    seq: u64,
+    seq: Seq,
     at: u64,
     from: String,
     body: RawJson,
@@ -164,11 +164,12 @@ mod tests {
         ] {
             assert_ne!(name, other);
         }
-        let list = Name::NONE.then(1, 5, name).then(2, 6, name);
+        let then = |list: Name, seq, at| list.then(Seq::new(seq), at, name);
+        let list = then(then(Name::NONE, 1, 5), 2, 6);
         for other in [
-            Name::NONE.then(2, 6, name).then(1, 5, name),
-            Name::NONE.then(1, 5, name),
-            Name::NONE.then(1, 5, name).then(2, 7, name),
+            then(then(Name::NONE, 2, 6), 1, 5),
+            then(Name::NONE, 1, 5),
+            then(then(Name::NONE, 1, 5), 2, 7),
         ] {
             assert_ne!(list, other);
         }
@@ -189,7 +190,7 @@ mod tests {
     #[test]
     fn states_are_read_by_their_shape() {
         let message = serde_json::json!({ "seq": 3, "at": 9, "from": "ann", "body": { "t": 1 } });
-        let all = Name::NONE.then(3, 9, Name::of("ann", "post", r#"{"t":1}"#));
+        let all = Name::NONE.then(Seq::new(3), 9, Name::of("ann", "post", r#"{"t":1}"#));
         let room = raw(&serde_json::json!({ "messages": [message.clone()] }));
         assert_eq!(State::read(Shape::Room, &room), State::Room(Messages { count: 1, all }));
         assert_eq!(

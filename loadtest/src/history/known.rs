@@ -18,7 +18,7 @@ impl Known {
     /// Sorts it. Nothing may be added afterwards.
     pub fn sort(&mut self) {
         self.told.sort_unstable();
-        let mut highest = 0;
+        let mut highest = Seq::ZERO;
         for (_, seq) in &mut self.told {
             highest = highest.max(*seq);
             *seq = highest;
@@ -28,7 +28,7 @@ impl Known {
     /// How far the log was known to reach before `t`.
     pub fn before(&self, t: Moment) -> Seq {
         let told = self.told.partition_point(|(at, _)| *at < t);
-        told.checked_sub(1).map_or(0, |last| self.told[last].1)
+        told.checked_sub(1).map_or(Seq::ZERO, |last| self.told[last].1)
     }
 }
 
@@ -39,10 +39,12 @@ mod tests {
     #[test]
     fn what_was_known_is_the_most_that_was_told_before() {
         let mut known = Known::default();
-        [(5, 3), (9, 4), (2, 1), (7, 2)].into_iter().for_each(|(t, seq)| known.add(t, seq));
+        for (t, seq) in [(5, 3), (9, 4), (2, 1), (7, 2)] {
+            known.add(t, Seq::new(seq));
+        }
         known.sort();
-        let got: Vec<_> = (1..=10).map(|t| known.before(t)).collect();
+        let got: Vec<_> = (1..=10).map(|t| known.before(t).get()).collect();
         assert_eq!(got, [0, 0, 1, 1, 1, 3, 3, 3, 3, 4]);
-        assert_eq!(Known::default().before(9), 0);
+        assert_eq!(Known::default().before(9), Seq::ZERO);
     }
 }

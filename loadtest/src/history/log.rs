@@ -68,9 +68,9 @@ impl Log {
 
     /// Every event once, by somebody, and without gaps.
     fn judge(&mut self, ops: &Ops, findings: &mut Findings) {
-        let mut last = 0;
+        let mut last = Seq::ZERO;
         for Event { seq, op, .. } in &self.events {
-            if *seq != last + 1 {
+            if *seq != last.next() {
                 findings.add(Kind::Gap, || format!("the log goes on with {seq} after {last}"));
             }
             last = *seq;
@@ -111,7 +111,7 @@ impl Log {
     }
 
     pub fn head(&self) -> Seq {
-        self.events.last().map_or(0, |event| event.seq)
+        self.events.last().map_or(Seq::ZERO, |event| event.seq)
     }
 
     pub fn len(&self) -> usize {

@@ -40,7 +40,7 @@ impl Reading {
         entity: &EntityId,
         notes: &mut Notes,
     ) -> Result<Seq> {
-        let mut after = 0;
+        let mut after = Seq::ZERO;
         loop {
             let asked = notes.now();
             let page = params::History {

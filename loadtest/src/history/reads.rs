@@ -35,7 +35,7 @@ impl Knowledge {
 
     /// Whether an answer that ends at `seq` shows all that was known when it was asked for.
     pub fn judge(&self, client: u32, asked: Moment, seq: Seq, findings: &mut Findings) {
-        let own = self.own.get(&client).map_or(0, |own| own.before(asked));
+        let own = self.own.get(&client).map_or(Seq::ZERO, |own| own.before(asked));
         let all = self.all.before(asked);
         if seq < own {
             findings.add(Kind::WentBack, || {
@@ -99,17 +99,18 @@ pub fn judge(
 /// Whether a page is the stretch that was asked for, without gaps; returns where it ends.
 fn judge_page(page: &Page, log: &Log, client: u32, findings: &mut Findings) -> Seq {
     let Page { after, events, more, .. } = page;
-    let begin = after.or(events.first().map(|event| event.seq.saturating_sub(1))).unwrap_or(0);
+    let begin =
+        after.or(events.first().map(|event| event.seq.saturating_sub(1))).unwrap_or_default();
     let mut end = begin;
     let mut torn = false;
     for event in events {
-        torn |= event.seq != end + 1;
+        torn |= event.seq != end.next();
         end = event.seq;
     }
     torn |= match after {
         // More can have come since, but not less.
         Some(_) => *more && (events.is_empty() || end >= log.head()),
-        None => *more != (begin > 0),
+        None => *more != (begin > Seq::ZERO),
     };
     if torn {
         findings.add(Kind::TornPage, || {

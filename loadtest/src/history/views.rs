@@ -58,7 +58,7 @@ pub fn judge(
             }
             What::Unfollowed => {
                 if let Some(view) = views.get_mut(&client) {
-                    view.end(0, tally, findings);
+                    view.end(Seq::ZERO, tally, findings);
                 }
             }
             _ => {}
@@ -92,7 +92,7 @@ impl View {
         let same = log.is(epoch, findings, || format!("client {client}'s subscription"));
         match got {
             Got::Events(events) => {
-                let from = after.as_ref().map_or(0, |after| after.seq);
+                let from = after.as_ref().map_or(Seq::ZERO, |after| after.seq);
                 // What it did not have when it gave its position was not told before either.
                 self.end(from, tally, findings);
                 let check = self.check.insert(SeqCheck::after(from));
@@ -147,7 +147,7 @@ impl View {
                 });
             }
         }
-        self.end(0, tally, findings);
+        self.end(Seq::ZERO, tally, findings);
         self.check = Some(SeqCheck::after(seq));
     }
 

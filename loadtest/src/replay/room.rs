@@ -42,7 +42,7 @@ impl Room {
     pub fn new(stage: Stage, plan: Plan, speed: f64, first: usize) -> Self {
         let sessions = plan.sessions.iter().map(|_| None).collect();
         let (stage, tasks) = (Arc::new(stage), Vec::new());
-        Self { stage, plan, speed, first, sessions, tasks, last: 0 }
+        Self { stage, plan, speed, first, sessions, tasks, last: Seq::ZERO }
     }
 
     pub fn sessions(&self) -> usize {

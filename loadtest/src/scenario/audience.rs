@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use greenroom_protocol::results::State;
-use greenroom_protocol::{Call, EntityId, params};
+use greenroom_protocol::{Call, EntityId, Seq, params};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
@@ -34,7 +34,7 @@ pub struct Audience {
 impl Audience {
     /// Makes a peer of a connection that has subscribed to one entity, and follows its seqs.
     pub fn seat(&mut self, run: &Run, opened: Opened) -> Peer {
-        let position = opened.subscribed.first().map_or(0, |s| s.seq);
+        let position = opened.subscribed.first().map_or(Seq::ZERO, |s| s.seq);
         let check = Arc::new(Mutex::new(SeqCheck::after(position)));
         self.checks.push(check.clone());
         Peer::new(opened.conn, run.board.clone(), Some(check))
@@ -51,7 +51,7 @@ impl Audience {
     }
 
     /// The lowest and the highest of the positions that its seats have reached.
-    pub fn reached(&self) -> Option<(u64, u64)> {
+    pub fn reached(&self) -> Option<(Seq, Seq)> {
         let last = |check: &Arc<Mutex<SeqCheck>>| check.lock().expect("no holder panics").last();
         let positions = || self.checks.iter().map(last);
         positions().min().zip(positions().max())
@@ -94,7 +94,7 @@ impl Audience {
     }
 
     /// The verdict over all seats, if seat `i`'s log ends at `end(i)`.
-    pub fn verdict(&self, end: impl Fn(usize) -> u64) -> Verdict {
+    pub fn verdict(&self, end: impl Fn(usize) -> Seq) -> Verdict {
         let mut total = Verdict::default();
         for (seat, check) in self.checks.iter().enumerate() {
             total += check.lock().expect("no holder panics").verdict(end(seat));

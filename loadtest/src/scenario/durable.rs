@@ -109,7 +109,7 @@ impl Scenario for Args {
         let (mut missing, mut extra) = (0, 0);
         for (state, acked) in states.iter().zip(&acked) {
             let has = match self.op {
-                Op::Post => state.seq,
+                Op::Post => state.seq.get(),
                 Op::Increment => {
                     state.state.parse::<Counter>().context("the document has no number `n`")?.n
                 }

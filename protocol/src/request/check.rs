@@ -2,7 +2,7 @@
 
 use crate::limits::{MAX_HISTORY, MAX_INTEGER, MAX_KEY, MAX_META, MAX_SESSION, MAX_TAG, MAX_TYPE};
 use crate::params::{Connect, History, Presence, PresenceAction, Send, Signal, Subscribe};
-use crate::{Call, ErrorCode, RawJson, WireError};
+use crate::{Call, ErrorCode, RawJson, Seq, WireError};
 
 impl Call {
     /// Checks a request against the protocol's limits.
@@ -37,14 +37,14 @@ fn connect(params: &Connect) -> Result<(), WireError> {
 }
 
 fn subscribe(params: &Subscribe) -> Result<(), WireError> {
-    integer("after.seq", params.after.as_ref().map(|after| after.seq), 0)
+    seq("after.seq", params.after.as_ref().map(|after| after.seq))
 }
 
 fn send(params: &Send) -> Result<(), WireError> {
     name("type", &params.r#type, MAX_TYPE)?;
     integer("n", params.n, 1)?;
     integer("first_sent", params.first_sent, 0)?;
-    integer("if_seq", params.if_seq, 0)?;
+    seq("if_seq", params.if_seq)?;
     params.tag.as_ref().map_or(Ok(()), |tag| name("tag", tag, MAX_TAG))?;
     sound("body", &params.body)
 }
@@ -65,8 +65,8 @@ fn history(params: &History) -> Result<(), WireError> {
             "`before` and `after` cannot be combined: give one of them or neither".into(),
         );
     }
-    integer("before", params.before, 0)?;
-    integer("after", params.after, 0)?;
+    seq("before", params.before)?;
+    seq("after", params.after)?;
     match params.limit {
         Some(limit) if !(1..=MAX_HISTORY).contains(&limit) => {
             invalid(format!("`limit` must be 1 to {MAX_HISTORY}, not {limit}"))
@@ -120,6 +120,10 @@ fn integer(field: &str, value: Option<u64>, least: u64) -> Result<(), WireError>
         }
         _ => Ok(()),
     }
+}
+
+fn seq(field: &str, value: Option<Seq>) -> Result<(), WireError> {
+    integer(field, value.map(Seq::get), 0)
 }
 
 fn invalid(message: String) -> Result<(), WireError> {

@@ -1,4 +1,4 @@
-use greenroom_protocol::{ErrorCode, Message, RequestId, ServerMessage, WireError};
+use greenroom_protocol::{ErrorCode, Message, RequestId, Seq, ServerMessage, WireError};
 
 use crate::{Golden, check};
 
@@ -24,7 +24,7 @@ fn errors() {
     for &code in ErrorCode::ALL {
         let plain = WireError::new(code, "what was wrong");
         let full = match code {
-            ErrorCode::Conflict => plain.at_seq(58),
+            ErrorCode::Conflict => plain.at_seq(Seq::new(58)),
             ErrorCode::Rejected => plain.reason("test_failed"),
             ErrorCode::RateLimited => plain.retry_after_ms(250).reason("user"),
             ErrorCode::Overloaded | ErrorCode::Unavailable | ErrorCode::ShuttingDown => {

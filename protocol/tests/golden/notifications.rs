@@ -2,7 +2,7 @@ use std::fmt::Debug;
 
 use greenroom_protocol::notify::*;
 use greenroom_protocol::results::SnapshotReason;
-use greenroom_protocol::{ErrorCode, Message, Method, RawJson, ServerMessage, WireError};
+use greenroom_protocol::{ErrorCode, Message, Method, RawJson, Seq, ServerMessage, WireError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -62,7 +62,7 @@ fn notifications() {
     let reset = |reason| Reset {
         entity: entity("room:lobby"),
         epoch: epoch(),
-        seq: 9,
+        seq: Seq::new(9),
         snapshot: RawJson::NULL,
         reason,
     };

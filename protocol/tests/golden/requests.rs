@@ -1,5 +1,5 @@
 use greenroom_protocol::params::*;
-use greenroom_protocol::{Call, Position, RawJson, Request, RequestId};
+use greenroom_protocol::{Call, Position, RawJson, Request, RequestId, Seq};
 
 use crate::{Golden, body, check, entity, epoch};
 
@@ -28,7 +28,7 @@ fn send() -> Send {
 fn cases() -> Vec<(&'static str, Option<RequestId>, Call)> {
     let number = |n| Some(RequestId::Number(n));
     let text = |id: &str| Some(RequestId::Text(id.into()));
-    let after = Some(Position { epoch: epoch(), seq: 12 });
+    let after = Some(Position { epoch: epoch(), seq: Seq::new(12) });
     let everything = Subscribe {
         after,
         events: EventPolicy::Disconnect,
@@ -78,7 +78,7 @@ fn cases() -> Vec<(&'static str, Option<RequestId>, Call)> {
             Call::Send(Send {
                 n: Some(9_007_199_254_740_991),
                 first_sent: Some(1_763_800_000_000),
-                if_seq: Some(0),
+                if_seq: Some(Seq::ZERO),
                 ..send()
             }),
         ),
@@ -99,12 +99,16 @@ fn cases() -> Vec<(&'static str, Option<RequestId>, Call)> {
         (
             "history, before",
             number(8),
-            Call::History(History { before: Some(500), limit: Some(1000), ..history.clone() }),
+            Call::History(History {
+                before: Some(Seq::new(500)),
+                limit: Some(1000),
+                ..history.clone()
+            }),
         ),
         (
             "history, after",
             number(9),
-            Call::History(History { after: Some(0), limit: Some(1), ..history }),
+            Call::History(History { after: Some(Seq::ZERO), limit: Some(1), ..history }),
         ),
         ("presence, list", number(10), Call::Presence(presence(PresenceAction::List, None))),
         (

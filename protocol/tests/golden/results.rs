@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 
 use greenroom_protocol::results::*;
-use greenroom_protocol::{ErrorCode, Message, RawJson, RequestId, ServerMessage, WireError};
+use greenroom_protocol::{ErrorCode, Message, RawJson, RequestId, Seq, ServerMessage, WireError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -12,7 +12,7 @@ pub fn event(seq: u64) -> Event {
     let body = RawJson::from_text(r#"{"text":"hi"}"#).unwrap();
     Event {
         entity: None,
-        seq,
+        seq: Seq::new(seq),
         at: 1_763_800_000_000,
         from: "alice".into(),
         r#type: "post".into(),
@@ -53,7 +53,7 @@ fn results() {
     let subscribed = Subscribed {
         entity: entity("room:lobby"),
         epoch: epoch(),
-        seq: 58,
+        seq: Seq::new(58),
         events: Some(vec![event(57), event(58)]),
         snapshot: None,
         reason: None,
@@ -113,8 +113,13 @@ fn results() {
             error: Some(WireError::new(ErrorCode::Forbidden, "no `presence` on `doc:x`")),
         },
     ];
-    let sent =
-        Sent { seq: 59, epoch: epoch(), at: 1_763_800_000_000, result: None, duplicate: false };
+    let sent = Sent {
+        seq: Seq::new(59),
+        epoch: epoch(),
+        at: 1_763_800_000_000,
+        result: None,
+        duplicate: false,
+    };
     let list = PresenceList { count: 1, members: Some(vec![member("alice")]) };
 
     result(&mut golden, "connect", connected.clone());
@@ -158,7 +163,11 @@ fn results() {
     result(
         &mut golden,
         "read",
-        State { epoch: epoch(), seq: 3, state: RawJson::from_text(r#"{"likes":3}"#).unwrap() },
+        State {
+            epoch: epoch(),
+            seq: Seq::new(3),
+            state: RawJson::from_text(r#"{"likes":3}"#).unwrap(),
+        },
     );
     result(
         &mut golden,

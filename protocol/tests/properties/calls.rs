@@ -1,7 +1,9 @@
 //! Requests survive the way through each codec.
 
 use greenroom_protocol::params::*;
-use greenroom_protocol::{Call, CodecKind, EntityId, Epoch, Position, RawJson, Request, RequestId};
+use greenroom_protocol::{
+    Call, CodecKind, EntityId, Epoch, Position, RawJson, Request, RequestId, Seq,
+};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -61,13 +63,14 @@ fn call() -> impl Strategy<Value = Call> {
             body,
             n,
             first_sent,
-            if_seq,
+            if_seq: if_seq.map(Seq::new),
             tag,
         });
     let signal = (entity(), "[a-z]{1,64}", body(), of("[ -~]{0,64}"))
         .prop_map(|(entity, r#type, body, key)| Signal { entity, r#type, body, key });
     let history = (entity(), of(0..=MOST), any::<bool>(), of(1_u32..=1000)).prop_map(
         |(entity, at, before, limit)| {
+            let at = at.map(Seq::new);
             let (before, after) = if before { (at, None) } else { (None, at) };
             History { entity, before, after, limit }
         },
@@ -87,7 +90,7 @@ fn call() -> impl Strategy<Value = Call> {
 
 fn subscribe() -> impl Strategy<Value = Subscribe> {
     let position = (json::string(), 0..=MOST)
-        .prop_map(|(epoch, seq)| Position { epoch: Epoch(epoch.into()), seq });
+        .prop_map(|(epoch, seq)| Position { epoch: Epoch(epoch.into()), seq: Seq::new(seq) });
     let events = prop_oneof![
         Just(EventPolicy::Replay),
         Just(EventPolicy::Disconnect),

@@ -27,7 +27,7 @@ async fn data_on_disk_survives_a_restart() {
     drop(store);
 
     let store = SurrealStore::open(&on_disk(&directory)).await.unwrap();
-    assert_eq!(seqs(&store, "a", Page::After { after: 0, limit: 10 }).await, [1, 2, 3]);
+    assert_eq!(seqs(&store, "a", Page::After { after: Seq::ZERO, limit: 10 }).await, [1, 2, 3]);
     let mut writer = Writer::acquire(&store).await;
     assert_eq!(writer.last.term, older + 1);
     writer.write(vec![row("a", 4..=4)]).await;
@@ -49,7 +49,7 @@ async fn an_engine_that_was_given_up_is_reopened() {
     drop(engine);
 
     writer.write(vec![row("a", 4..=4)]).await;
-    assert_eq!(seqs(&store, "a", Page::After { after: 0, limit: 10 }).await, [1, 2, 3, 4]);
+    assert_eq!(seqs(&store, "a", Page::After { after: Seq::ZERO, limit: 10 }).await, [1, 2, 3, 4]);
     store.close().await;
 }
 
@@ -96,7 +96,7 @@ async fn a_row_that_exists_is_not_replaced() {
     // All or nothing: neither the other row nor the lease's number was written.
     assert_eq!(store.load(&entity("b")).await.unwrap().tail, []);
     store.commit(&Batch { rows: vec![row("b", 1..=2)], ..again }).await.unwrap();
-    assert_eq!(seqs(&store, "b", Page::After { after: 0, limit: 9 }).await, [1, 2]);
+    assert_eq!(seqs(&store, "b", Page::After { after: Seq::ZERO, limit: 9 }).await, [1, 2]);
 }
 
 /// Copies the files as a crash at this moment would leave them.
@@ -136,12 +136,15 @@ async fn commits_after_a_torn_log_survive_the_next_crash() {
     std::fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(length - 100).unwrap();
 
     let store = SurrealStore::open(&second).await.unwrap();
-    assert_eq!(seqs(&store, "a", Page::After { after: 0, limit: 1000 }).await, [1, 2, 3]);
+    assert_eq!(seqs(&store, "a", Page::After { after: Seq::ZERO, limit: 1000 }).await, [1, 2, 3]);
     Writer::acquire(&store).await.write(vec![row("a", 4..=6)]).await;
     let third = crash(&second, &directories[2]);
 
     let store = SurrealStore::open(&third).await.unwrap();
-    assert_eq!(seqs(&store, "a", Page::After { after: 0, limit: 1000 }).await, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(
+        seqs(&store, "a", Page::After { after: Seq::ZERO, limit: 1000 }).await,
+        [1, 2, 3, 4, 5, 6]
+    );
 }
 
 #[tokio::test]
@@ -156,6 +159,6 @@ async fn an_engine_is_reopened_even_if_the_caller_stops_waiting() {
     let a = entity("a");
     let impatient = tokio::time::timeout(Duration::from_millis(1), store.load(&a)).await;
     assert!(impatient.is_err(), "opening takes longer than that");
-    assert_eq!(seqs(&store, "a", Page::After { after: 0, limit: 10 }).await, [1, 2, 3]);
+    assert_eq!(seqs(&store, "a", Page::After { after: Seq::ZERO, limit: 10 }).await, [1, 2, 3]);
     store.close().await;
 }

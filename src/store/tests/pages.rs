@@ -16,14 +16,14 @@ async fn log(store: &SurrealStore, name: &str, lengths: &[u64]) -> u64 {
 async fn assert_pages(
     store: &SurrealStore,
     name: &str,
-    exist: std::ops::RangeInclusive<Seq>,
-    bounds: &[Seq],
+    exist: std::ops::RangeInclusive<u64>,
+    bounds: &[u64],
 ) {
     for &bound in bounds {
         for limit in [1, 3, 100] {
             let want: Vec<_> = exist.clone().filter(|seq| *seq > bound).take(limit).collect();
             assert_eq!(
-                seqs(store, name, Page::After { after: bound, limit }).await,
+                seqs(store, name, Page::After { after: Seq::new(bound), limit }).await,
                 want,
                 "{limit} after {bound} of `{name}`"
             );
@@ -31,7 +31,7 @@ async fn assert_pages(
                 exist.clone().rev().filter(|seq| *seq < bound).take(limit).collect();
             want.reverse();
             assert_eq!(
-                seqs(store, name, Page::Before { before: bound, limit }).await,
+                seqs(store, name, Page::Before { before: Seq::new(bound), limit }).await,
                 want,
                 "{limit} before {bound} of `{name}`"
             );
@@ -39,7 +39,7 @@ async fn assert_pages(
     }
 }
 
-const ENDS: [Seq; 4] = [0, 1, 1 << 40, u64::MAX];
+const ENDS: [u64; 4] = [0, 1, 1 << 40, u64::MAX];
 
 #[tokio::test]
 async fn rows_of_every_length() {
@@ -72,7 +72,10 @@ async fn trimmed_events_are_absent() {
     bounds.extend(ENDS);
     assert_pages(&store, "trimmed", 61..=last, &bounds).await;
     let loaded = store.load(&entity("trimmed")).await.unwrap();
-    assert_eq!(loaded.tail.iter().map(|event| event.seq).collect::<Vec<_>>(), [last - 1, last]);
+    assert_eq!(
+        loaded.tail.iter().map(|event| event.seq).collect::<Vec<_>>(),
+        [last - 1, last].map(Seq::new)
+    );
 }
 
 #[tokio::test]
@@ -85,9 +88,12 @@ async fn a_tail_is_found_in_a_row_that_begins_long_before_the_snapshot() {
         batch.snapshots = vec![snapshot("tail", at, at / 2)];
         store.commit(&batch).await.unwrap();
         let loaded = store.load(&entity("tail")).await.unwrap();
-        let got: Vec<_> = loaded.tail.iter().map(|event| event.seq).collect();
+        let got: Vec<_> = loaded.tail.iter().map(|event| event.seq.get()).collect();
         assert_eq!(got, (at + 1..=last).collect::<Vec<_>>(), "after {at}");
-        assert_eq!(loaded.snapshot.map(|row| (row.trimmed, row.longest_row)), Some((at / 2, 7)));
+        assert_eq!(
+            loaded.snapshot.map(|row| (row.trimmed, row.longest_row)),
+            Some((Seq::new(at / 2), 7))
+        );
         let longest = if at < 1010 { 1000 } else { 3 };
         assert!(
             at == last || loaded.longest_row >= longest,
@@ -107,7 +113,7 @@ async fn a_gap_is_reported_and_not_served() {
     assert_eq!(store.load(&entity("gap")).await.unwrap_err().to_string(), want);
     assert_eq!(
         store
-            .events(&entity("gap"), Page::After { after: 0, limit: 10 })
+            .events(&entity("gap"), Page::After { after: Seq::ZERO, limit: 10 })
             .await
             .unwrap_err()
             .to_string(),

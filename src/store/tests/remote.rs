@@ -31,10 +31,13 @@ async fn a_killed_server_is_reconnected_to() {
     assert!(matches!(error, CommitError::Failed(_) | CommitError::Unknown(_)), "{error:?}");
 
     server.restart();
-    assert_eq!(seqs(&store, "a", Page::After { after: 0, limit: 10 }).await, [1, 2, 3]);
+    assert_eq!(seqs(&store, "a", Page::After { after: Seq::ZERO, limit: 10 }).await, [1, 2, 3]);
     assert_eq!(store.settle(lost.fence).await.unwrap(), Settled::NotCommitted);
     writer.write(vec![row("a", 4..=5)]).await;
-    assert_eq!(seqs(&store, "a", Page::After { after: 0, limit: 10 }).await, [1, 2, 3, 4, 5]);
+    assert_eq!(
+        seqs(&store, "a", Page::After { after: Seq::ZERO, limit: 10 }).await,
+        [1, 2, 3, 4, 5]
+    );
 }
 
 #[tokio::test]

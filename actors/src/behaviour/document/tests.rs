@@ -27,7 +27,7 @@ fn send(document: &mut Document, r#type: &str, body: &str) -> Result<Accepted, R
         body: &raw(body),
         from: "alice",
         moderator: false,
-        seq: 1,
+        seq: Seq::FIRST,
         at: 1,
     })
 }
@@ -315,7 +315,8 @@ fn the_state_is_bounded() {
 #[test]
 fn a_state_over_a_lowered_limit_can_shrink_and_replays() {
     let config = DocumentConfig { max_state_bytes: 8, ..Default::default() };
-    let mut document = Document::restore(&config, 4, &raw(r#"{"a":"0123456789","n":10}"#)).unwrap();
+    let mut document =
+        Document::restore(&config, Seq::new(4), &raw(r#"{"a":"0123456789","n":10}"#)).unwrap();
     assert_eq!(
         send(&mut document, "set", r#"{"path":"/b","value":1}"#).unwrap_err().reason,
         "too_large"
@@ -324,7 +325,7 @@ fn a_state_over_a_lowered_limit_can_shrink_and_replays() {
     send(&mut document, "merge", r#"{"n":null}"#).expect("it shrinks");
     let body = raw(r#"{"path":"/b","value":"0123456789"}"#);
     let event = EventRecord {
-        seq: 7,
+        seq: Seq::new(7),
         at: 1,
         from: "a".into(),
         r#type: "set".into(),
@@ -337,7 +338,8 @@ fn a_state_over_a_lowered_limit_can_shrink_and_replays() {
         result: None,
     };
     document.apply(&event).expect("what was accepted stays accepted");
-    assert_eq!(document.apply(&EventRecord { r#type: "post".into(), ..event }).unwrap_err().seq, 7);
+    let other = EventRecord { r#type: "post".into(), ..event };
+    assert_eq!(document.apply(&other).unwrap_err().seq, Seq::new(7));
 }
 
 #[test]
@@ -430,8 +432,9 @@ fn a_document_begins_with_json_that_it_could_hold() {
     let deep = raw(&format!("{}{}", "[".repeat(101), "]".repeat(101)));
     assert_eq!(Initial::new(&deep), Err(BadInitial::TooDeep));
     let config = DocumentConfig::default();
-    assert_eq!(Document::restore(&config, 3, &deep).unwrap_err().seq, 3);
-    assert_eq!(Document::restore(&config, 3, &raw("1e999")).unwrap_err().seq, 3);
+    let seq = Seq::new(3);
+    assert_eq!(Document::restore(&config, seq, &deep).unwrap_err().seq, seq);
+    assert_eq!(Document::restore(&config, seq, &raw("1e999")).unwrap_err().seq, seq);
 }
 
 #[test]

@@ -18,7 +18,7 @@ struct Stage {
 
 impl Stage {
     fn new(config: RoomConfig) -> Self {
-        Self { room: Room::new(config.into()), seq: 0 }
+        Self { room: Room::new(config.into()), seq: Seq::ZERO }
     }
 
     fn sends(
@@ -33,12 +33,12 @@ impl Stage {
             body: &raw(body),
             from,
             moderator,
-            seq: self.seq + 1,
-            at: 100 + self.seq + 1,
+            seq: self.seq.next(),
+            at: 100 + self.seq.next().get(),
         };
         let accepted = self.room.decide(&op)?;
         assert!(accepted.result.is_none() && accepted.work < ORDINARY_WORK);
-        self.seq += 1;
+        self.seq = self.seq.next();
         Ok(())
     }
 
@@ -166,9 +166,10 @@ fn messages_that_an_erased_body_displaced_do_not_come_back() {
         ops.push(("delete", r#"{"seq":3}"#.to_owned()));
         let mut room = Room::new(config.clone());
         let mut again = Room::new(config.clone());
-        for (seq, (r#type, body)) in (1..).zip(&ops) {
+        for (n, (r#type, body)) in (1..).zip(&ops) {
             let body = raw(body);
-            let at = 100 + seq;
+            let seq = Seq::new(n);
+            let at = 100 + n;
             room.decide(&Op { r#type, body: &body, from: "alice", moderator: false, seq, at })
                 .unwrap();
             let from = "alice".into();
@@ -186,7 +187,7 @@ fn messages_that_an_erased_body_displaced_do_not_come_back() {
                 tag: None,
                 result: None,
             };
-            let body = room.carries(&event).filter(|body| body.message == 3);
+            let body = room.carries(&event).filter(|body| body.message == Seq::new(3));
             again.apply(&body.map_or(event.clone(), |body| event.tombstone(body))).unwrap();
         }
         assert_eq!(room.messages.len(), 1, "only the large message fits");
@@ -272,10 +273,11 @@ fn a_reaction_costs_what_it_is_looked_for_among() {
         .snapshot()
         .as_str()
         .replace("}]}", &format!(r#","reactions":{{"x":[{}]}}}}]}}"#, users.join(",")));
-    let mut room = Room::restore(config.into(), 1, &raw(&state)).unwrap();
+    let mut room = Room::restore(config.into(), Seq::FIRST, &raw(&state)).unwrap();
     assert!(room.size().abs_diff(room.snapshot().len()) <= 64, "the size is the snapshot's");
     let body = raw(r#"{"seq":1,"emoji":"x"}"#);
-    let op = Op { r#type: "react", body: &body, from: "alice", moderator: false, seq: 2, at: 2 };
+    let seq = Seq::new(2);
+    let op = Op { r#type: "react", body: &body, from: "alice", moderator: false, seq, at: 2 };
     assert!(room.decide(&op).unwrap().work >= 3 * ORDINARY_WORK);
     let body = raw(r#"{"seq":1,"emoji":"y"}"#);
     assert!(room.decide(&Op { body: &body, ..op }).unwrap().work < ORDINARY_WORK);
@@ -293,15 +295,16 @@ fn restoring_refuses_what_is_no_snapshot() {
         r#"{"messages":[{"seq":9,"at":1,"from":"a","body":{}}]}"#,
         r#"{"messages":[{"seq":2,"at":1,"from":"a","body":{}},{"seq":2,"at":1,"from":"a","body":{}}]}"#,
     ] {
-        let error = Room::restore(Arc::default(), 5, &raw(state)).unwrap_err();
-        assert_eq!(error.seq, 5, "{state}");
+        let seq = Seq::new(5);
+        let error = Room::restore(Arc::default(), seq, &raw(state)).unwrap_err();
+        assert_eq!(error.seq, seq, "{state}");
     }
 }
 
 #[test]
 fn events_that_do_not_fit_are_corrupt() {
     let event = |seq, r#type: &str, body: &str| EventRecord {
-        seq,
+        seq: Seq::new(seq),
         at: 1,
         from: "a".into(),
         r#type: r#type.into(),
@@ -315,9 +318,10 @@ fn events_that_do_not_fit_are_corrupt() {
     };
     let mut room = Room::new(Arc::default());
     room.apply(&event(3, "post", "{}")).unwrap();
-    assert_eq!(room.apply(&event(3, "post", "{}")).unwrap_err().seq, 3, "applied already");
-    assert_eq!(room.apply(&event(4, "post", "[]")).unwrap_err().seq, 4, "no room's event");
-    assert_eq!(room.apply(&event(4, "shout", "{}")).unwrap_err().seq, 4, "of another behaviour");
+    let mut refused = |event| room.apply(&event).unwrap_err().seq.get();
+    assert_eq!(refused(event(3, "post", "{}")), 3, "applied already");
+    assert_eq!(refused(event(4, "post", "[]")), 4, "no room's event");
+    assert_eq!(refused(event(4, "shout", "{}")), 4, "of another behaviour");
     room.apply(&event(4, "delete", r#"{"seq":1}"#))
         .expect("a message that left the state, for a setting was larger then");
 }
@@ -329,8 +333,11 @@ fn a_smaller_setting_cuts_an_old_snapshot() {
         stage.alice("post", "{}").unwrap();
     }
     let two = Arc::new(RoomConfig { messages: 2, ..Default::default() });
-    let small = Room::restore(two, 5, &stage.room.snapshot()).unwrap();
-    assert_eq!(small.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), [4, 5]);
+    let small = Room::restore(two, Seq::new(5), &stage.room.snapshot()).unwrap();
+    assert_eq!(
+        small.messages.iter().map(|message| message.seq).collect::<Vec<_>>(),
+        [4, 5].map(Seq::new)
+    );
 }
 
 #[test]
@@ -359,16 +366,17 @@ fn a_room_that_has_become_large_forgets_its_oldest_messages_and_refuses_nothing(
         .unwrap();
     assert_eq!(
         stage.room.messages.iter().map(|message| message.seq).collect::<Vec<_>>(),
-        [46, 47, 48, 49, 50]
+        [46, 47, 48, 49, 50].map(Seq::new)
     );
     stage.alice("post", &format!(r#"{{"text":"{}"}}"#, "x".repeat(20_000))).unwrap();
     assert_eq!(
         stage.room.messages.iter().map(|message| message.seq).collect::<Vec<_>>(),
-        [52],
+        [Seq::new(52)],
         "the last one stays"
     );
     let smaller = Arc::new(RoomConfig { max_state_bytes: 100, ..Default::default() });
-    assert_eq!(Room::restore(smaller, 52, &stage.room.snapshot()).unwrap().messages.len(), 1);
+    let room = Room::restore(smaller, Seq::new(52), &stage.room.snapshot()).unwrap();
+    assert_eq!(room.messages.len(), 1);
 }
 
 fn attempts() -> impl Strategy<Value = Vec<Attempt>> {

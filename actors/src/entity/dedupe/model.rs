@@ -120,7 +120,7 @@ impl World {
     }
 
     fn execute(&mut self, client: usize, n: u64, word: Millis) {
-        let seq = self.journal.len() as u64 + 1;
+        let seq = Seq::FIRST + self.journal.len() as u64;
         let at = self.now.max(self.dedupe.last_at());
         let event = EventRecord {
             seq,

@@ -2,9 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn event(user: &str, client: &str, n: u64, seq: Seq) -> EventRecord {
+fn event(user: &str, client: &str, n: u64, seq: u64) -> EventRecord {
     EventRecord {
-        seq,
+        seq: Seq::new(seq),
         at: 1000 + seq,
         from: user.into(),
         r#type: "post".into(),
@@ -34,7 +34,7 @@ fn an_outcome_is_known_by_user_client_and_number() {
     dedupe.record(&event("alice", "a", 4, 1));
     let done = Outcome {
         n: 4,
-        seq: 1,
+        seq: Seq::FIRST,
         at: 1001,
         result: Some(RawJson::from_text("4").unwrap()),
         hash: Some(op_hash("post", &RawJson::NULL)),
@@ -70,7 +70,7 @@ fn the_lowest_numbers_expire() {
 }
 
 /// An op of a client of its own that began later than it was executed.
-fn ahead(client: &str, seq: Seq, began: Millis) -> EventRecord {
+fn ahead(client: &str, seq: u64, began: Millis) -> EventRecord {
     EventRecord { began: Some(began), ..event("alice", client, 1, seq) }
 }
 

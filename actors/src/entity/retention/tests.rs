@@ -8,15 +8,15 @@ fn id() -> EntityId {
     EntityId::parse("room:a").unwrap()
 }
 
-fn stored(seq: Seq, (trimmed, longest_row): (Seq, u32)) -> Loaded {
+fn stored(seq: u64, (trimmed, longest_row): (u64, u32)) -> Loaded {
     let empty = RawJson::from_text("{}").unwrap();
     let row = SnapshotRow {
         entity: id(),
         epoch: Epoch("e".into()),
-        seq,
+        seq: Seq::new(seq),
         state: empty.clone(),
         dedupe: empty,
-        trimmed,
+        trimmed: Seq::new(trimmed),
         longest_row,
     };
     Loaded { snapshot: Some(row), ..Loaded::default() }
@@ -25,33 +25,37 @@ fn stored(seq: Seq, (trimmed, longest_row): (Seq, u32)) -> Loaded {
 /// A step with all that is decided on disk, as the first and last seq of the rows and their number.
 fn trim(
     retention: &mut Retention,
-    durable: Seq,
-    covered: Seq,
+    durable: u64,
+    covered: u64,
     keep: u64,
-) -> Option<(Seq, Seq, u32)> {
+) -> Option<(u64, u64, u32)> {
+    let durable = Seq::new(durable);
+    let covered = Seq::new(covered);
     let trim = retention.trim(
         &id(),
         Extent { decided: durable, durable, covered },
         NonZeroU64::new(keep),
     )?;
-    Some((trim.from, trim.through, trim.rows))
+    Some((trim.from.get(), trim.through.get(), trim.rows))
 }
 
 #[test]
 fn what_no_snapshot_in_the_queue_covers_is_kept() {
-    let mut retention = Retention::new(&Loaded::default(), 0);
+    let mut retention = Retention::new(&Loaded::default(), Seq::ZERO);
     assert!(
-        (1..=100).all(|_| !retention.row_written(1, 0, NonZeroU64::new(5))),
+        (1..=100).all(|_| !retention.row_written(1, Seq::ZERO, NonZeroU64::new(5))),
         "there is no snapshot"
     );
     assert_eq!(trim(&mut retention, 100, 0, 5), None);
     assert_eq!(trim(&mut retention, 100, 100, 0), None, "all is kept");
     assert_eq!(
-        (101..=105).map(|_| retention.row_written(1, 100, NonZeroU64::new(5))).collect::<Vec<_>>(),
+        (101..=105)
+            .map(|_| retention.row_written(1, Seq::new(100), NonZeroU64::new(5)))
+            .collect::<Vec<_>>(),
         [true, false, false, false, true]
     );
     assert!(
-        (106..=110).all(|_| !retention.row_written(1, 100, NonZeroU64::new(100))),
+        (106..=110).all(|_| !retention.row_written(1, Seq::new(100), NonZeroU64::new(100))),
         "nothing to delete"
     );
     assert_eq!(trim(&mut retention, 110, 100, 5), Some((1, 16, 16)));
@@ -65,9 +69,9 @@ fn what_no_snapshot_in_the_queue_covers_is_kept() {
 
 #[test]
 fn the_first_example_of_the_head_is_right() {
-    let mut retention = Retention::new(&Loaded::default(), 0);
+    let mut retention = Retention::new(&Loaded::default(), Seq::ZERO);
     for _ in 0..100 {
-        retention.row_written(1, 0, NonZeroU64::new(5));
+        retention.row_written(1, Seq::ZERO, NonZeroU64::new(5));
     }
     let steps: Vec<_> =
         std::iter::from_fn(|| trim(&mut retention, 100, 100, 5)).map(|(_, last, _)| last).collect();
@@ -76,9 +80,9 @@ fn the_first_example_of_the_head_is_right() {
 
 #[test]
 fn a_step_follows_the_surplus_and_says_how_many_rows_that_may_be() {
-    let mut retention = Retention::new(&Loaded::default(), 0);
+    let mut retention = Retention::new(&Loaded::default(), Seq::ZERO);
     for _ in 1..=10 {
-        assert!(!retention.row_written(400, 0, NonZeroU64::new(5)));
+        assert!(!retention.row_written(400, Seq::ZERO, NonZeroU64::new(5)));
     }
     assert_eq!(
         trim(&mut retention, 4000, 4000, 5),
@@ -91,16 +95,20 @@ fn a_step_follows_the_surplus_and_says_how_many_rows_that_may_be() {
         "a row of 400 may begin there and end behind 124"
     );
     let loaded = Loaded { longest_row: 3, ..stored(1_000_000, (90, 9)) };
-    let mut retention = Retention::new(&loaded, 1_000_000);
+    let mut retention = Retention::new(&loaded, Seq::new(1_000_000));
     assert_eq!(
         trim(&mut retention, 1_000_000, 1_000_000, 10),
         Some((83, 1114, 1024)),
         "of other lives nothing is known"
     );
-    assert_eq!(retention.for_snapshot(1), (1114, 9), "a later life goes on from there");
-    assert_eq!(retention.for_snapshot(30), (1114, 30), "what is pending may become one row");
+    assert_eq!(retention.for_snapshot(1), (Seq::new(1114), 9), "a later life goes on from there");
+    assert_eq!(
+        retention.for_snapshot(30),
+        (Seq::new(1114), 30),
+        "what is pending may become one row"
+    );
     let loaded = Loaded { longest_row: 30, ..stored(1000, (90, 9)) };
-    assert_eq!(Retention::new(&loaded, 1000).longest_row, 30);
+    assert_eq!(Retention::new(&loaded, Seq::new(1000)).longest_row, 30);
 }
 
 /// What is on disk of one entity.
@@ -120,12 +128,12 @@ impl Disk {
             .rows
             .iter()
             .filter(|(_, last)| *last > covered)
-            .map(|(first, last)| last + 1 - first);
+            .map(|(first, last)| last.since(*first) + 1);
         self.loaded.longest_row = tail.max().unwrap_or(0) as u32;
         let mut retention = Retention::new(&self.loaded, self.seq);
         for (i, length) in lengths.iter().enumerate() {
-            self.rows.push((self.seq + 1, self.seq + length));
-            self.seq += length;
+            self.rows.push((self.seq.next(), self.seq + *length));
+            self.seq += *length;
             if i % every == every - 1 {
                 // Before it is known that the row is on disk.
                 self.snapshot(&mut retention, *length);
@@ -142,11 +150,12 @@ impl Disk {
 
     /// The seq of the snapshot, which is on disk as soon as it is made.
     fn covered(&self) -> Seq {
-        self.loaded.snapshot.as_ref().map_or(0, |row| row.seq)
+        self.loaded.snapshot.as_ref().map_or(Seq::ZERO, |row| row.seq)
     }
 
     fn snapshot(&mut self, retention: &mut Retention, pending: u64) {
-        self.loaded = stored(self.seq, retention.for_snapshot(pending));
+        let (trimmed, longest_row) = retention.for_snapshot(pending);
+        self.loaded = stored(self.seq.get(), (trimmed.get(), longest_row));
     }
 
     fn trim(&mut self, retention: &mut Retention, keep: u64) {
@@ -157,7 +166,7 @@ impl Disk {
     }
 
     fn events(&self) -> u64 {
-        self.rows.iter().map(|(first, last)| last + 1 - first).sum()
+        self.rows.iter().map(|(first, last)| last.since(*first) + 1).sum()
     }
 }
 
@@ -172,8 +181,8 @@ proptest! {
         let mut disk = Disk::default();
         for (lengths, every, sleeps) in lives {
             disk.live(&lengths, every, keep, sleeps);
-            let begins = disk.rows.first().map_or(disk.seq + 1, |(first, _)| *first);
-            prop_assert!(disk.rows.iter().try_fold(begins, |next, (first, last)| (*first == next).then_some(last + 1)).is_some());
+            let begins = disk.rows.first().map_or(disk.seq.next(), |(first, _)| *first);
+            prop_assert!(disk.rows.iter().try_fold(begins, |next, (first, last)| (*first == next).then_some(last.next())).is_some());
         }
         // Then nothing but lives of a row each, as many as it takes.
         for _ in 0..1000 {

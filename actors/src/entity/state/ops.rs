@@ -55,7 +55,7 @@ impl Entity {
             self.nature.metrics.refused(ErrorCode::Conflict);
             return self.put(Output::Refusal(reply, Box::new(error)), fx);
         }
-        let seq = self.seq + 1;
+        let seq = self.seq.next();
         let at = now.max(self.last_at);
         let op = Op {
             r#type: &r#type,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use greenroom_protocol::codec::{Message, Method};
 use greenroom_protocol::params::EventPolicy;
 use greenroom_protocol::results::{Empty, Sent, SnapshotReason, State, Subscribed};
-use greenroom_protocol::{CodecKind, Epoch, RawJson, Seq, WireError, notify};
+use greenroom_protocol::{CodecKind, RawJson, Seq, WireError, notify};
 
 use super::presence::weight;
 use super::{Effects, Entity};
@@ -338,7 +338,8 @@ impl Entity {
             return self.forgo(request, fx);
         }
         let frame = (!frame.is_empty()).then_some(frame);
-        let (epoch, after): (Epoch, Seq) = (self.epoch.clone(), request.after.seq);
+        let epoch = self.epoch.clone();
+        let after = request.after.seq;
         fx.part(
             spec.session.worker,
             Part::CaughtUp {

@@ -56,7 +56,7 @@ impl Empty for People {
 mod tests {
     use std::sync::Arc;
 
-    use greenroom_protocol::{CodecKind, Epoch, Position, RawJson};
+    use greenroom_protocol::{CodecKind, Epoch, Position, RawJson, Seq};
 
     use super::*;
     use crate::messages::{CatchUp, Subscriptions};
@@ -77,7 +77,7 @@ mod tests {
         assert!(!people.is_empty());
         people.joining.remove(&session(1));
 
-        let after = Position { epoch: Epoch::from_bits(7), seq: 3 };
+        let after = Position { epoch: Epoch::from_bits(7), seq: Seq::new(3) };
         people.readers.change(Readers::new, |readers| {
             readers.add(CatchUp {
                 spec: spec(1, 1),

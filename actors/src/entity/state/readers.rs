@@ -105,7 +105,7 @@ impl Readers {
         let mut found = Vec::new();
         for _ in 0..self.waiting.len() {
             let Some(request) = self.waiting.pop_front() else { break };
-            if found.len() < most && (first..=last).contains(&(request.after.seq + 1)) {
+            if found.len() < most && (first..=last).contains(&request.after.seq.next()) {
                 found.push(request);
             } else {
                 self.waiting.push_back(request);
@@ -164,7 +164,8 @@ impl Encoded {
 
     /// What follows `after`, which is in the page or directly before it.
     pub fn after(&self, after: Seq) -> Bytes {
-        let index = usize::try_from((after + 1).saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let index = after.next().saturating_since(self.first);
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
         let start = self.starts.get(index).copied().unwrap_or(self.bytes.len());
         self.bytes.slice(start..)
     }
@@ -177,13 +178,13 @@ mod tests {
     use super::*;
     use crate::testing::spec;
 
-    fn at(slot: u32, after: Seq) -> CatchUp {
-        let after = Position { epoch: Epoch::from_bits(7), seq: after };
+    fn at(slot: u32, after: u64) -> CatchUp {
+        let after = Position { epoch: Epoch::from_bits(7), seq: Seq::new(after) };
         CatchUp { spec: spec(slot, 1), codec: CodecKind::Json, after, presence: false }
     }
 
-    fn next(readers: &mut Readers) -> Option<(u32, Seq)> {
-        readers.next().map(|(request, _)| (request.spec.session.slot, request.after.seq))
+    fn next(readers: &mut Readers) -> Option<(u32, u64)> {
+        readers.next().map(|(request, _)| (request.spec.session.slot, request.after.seq.get()))
     }
 
     #[test]
@@ -223,7 +224,8 @@ mod tests {
             readers.add(request);
         }
         let found = |readers: &mut Readers, bytes| {
-            readers.within(11, 20, bytes).iter().map(|r| r.spec.session.slot).collect::<Vec<_>>()
+            let found = readers.within(Seq::new(11), Seq::new(20), bytes);
+            found.iter().map(|r| r.spec.session.slot).collect::<Vec<_>>()
         };
         assert_eq!(
             found(&mut readers, HAND_OUT_BYTES / 2),
@@ -247,7 +249,7 @@ mod tests {
             .collect();
         assert_eq!(
             (gone, readers.next().map(|(request, _)| request.after.seq)),
-            (vec![6], Some(7))
+            (vec![Seq::new(6)], Some(Seq::new(7)))
         );
         assert_eq!(readers.take_all().count(), 0);
     }
@@ -260,7 +262,7 @@ mod tests {
         let next = readers.next().map(|(request, _)| (request.after.seq, request.presence));
         assert_eq!(
             next,
-            Some((20, true)),
+            Some((Seq::new(20), true)),
             "the relay would take the older one's page for a late one, and wait for ever"
         );
         let newer = CatchUp { spec: spec(1, 2), ..at(1, 3) };
@@ -286,10 +288,10 @@ mod tests {
 
     #[test]
     fn what_follows_a_position_is_a_slice() {
-        let page = Encoded::new(CodecKind::Json, 11, 3, |index, out| {
+        let page = Encoded::new(CodecKind::Json, Seq::new(11), 3, |index, out| {
             out.extend_from_slice(&[b'a' + index as u8; 2]);
         });
-        let rests = [10, 11, 12, 13].map(|after| page.after(after));
+        let rests = [10, 11, 12, 13].map(|after| page.after(Seq::new(after)));
         assert_eq!(rests, ["aabbcc", "bbcc", "cc", ""]);
         assert_eq!(page.len(), 6);
     }

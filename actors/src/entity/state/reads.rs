@@ -24,7 +24,7 @@ impl Entity {
         if *epoch != self.epoch || after > self.seq {
             return self.subscribe_with_snapshot(request, SnapshotReason::EpochChanged, fx);
         }
-        if self.seq - after > self.nature.kind.resume_events {
+        if self.seq.since(after) > self.nature.kind.resume_events {
             return self.subscribe_with_snapshot(request, SnapshotReason::TooOld, fx);
         }
         if after >= self.released || self.ring.after(after, self.released).is_some() {
@@ -32,7 +32,7 @@ impl Entity {
             return self.put(Output::InOrder(InOrder::Join(Box::new(Join { request, begin }))), fx);
         }
         // At most `resume_events`.
-        let limit = usize::try_from(self.released - after).unwrap_or(usize::MAX);
+        let limit = usize::try_from(self.released.since(after)).unwrap_or(usize::MAX);
         if let Err(refused) = request.reply.pay_for_reading(limit, fx.now) {
             return fx.answer(request.reply.error(refused));
         }
@@ -134,13 +134,13 @@ impl Entity {
                 .collect();
             return self.history_page(params, reply, events, fx);
         }
-        let events = usize::try_from(through - after).unwrap_or(usize::MAX);
+        let events = usize::try_from(through.since(after)).unwrap_or(usize::MAX);
         if let Err(refused) = reply.pay_for_reading(events, fx.now) {
             return fx.answer(reply.error(refused));
         }
         let page = match params.after {
             Some(after) => Page::After { after, limit },
-            None => Page::Before { before: through + 1, limit },
+            None => Page::Before { before: through.next(), limit },
         };
         fx.fetches.push(Fetch {
             page,
@@ -164,7 +164,7 @@ impl Entity {
         } else {
             let keep = within(PAGE_BYTES, events.iter().rev().map(bytes));
             events.drain(..events.len() - keep);
-            events.first().is_some_and(|first| first.seq > 1)
+            events.first().is_some_and(|first| first.seq > Seq::FIRST)
         };
         if let Err(refused) =
             reply.reserve(events.iter().map(|event| event.body.len() + EVENT_BYTES).sum())
@@ -241,7 +241,7 @@ impl Entity {
         let Some(mut read) = read else { return fx.answer(request.reply.error(unavailable())) };
         read.retain(|event| event.seq <= self.released);
         let bytes: usize = read.iter().map(|event| event.body.len()).sum();
-        if bytes > RESUME_BYTES || read.first().is_none_or(|first| first.seq != after + 1) {
+        if bytes > RESUME_BYTES || read.first().is_none_or(|first| first.seq != after.next()) {
             return self.subscribe_with_snapshot(request, SnapshotReason::TooOld, fx);
         }
         self.put(
@@ -265,7 +265,7 @@ impl Entity {
         else {
             return self.cannot_catch_up(request, fx);
         };
-        if first != request.after.seq + 1 {
+        if first != request.after.seq.next() {
             return self.cannot_catch_up(request, fx);
         }
         let encode = |codec| {
@@ -290,7 +290,7 @@ impl Entity {
                 .iter()
                 .find(|page| page.codec == reader.codec)
                 .map(|page| page.after(reader.after.seq));
-            let missed = (frame.unwrap_or_default(), last.saturating_sub(reader.after.seq));
+            let missed = (frame.unwrap_or_default(), last.saturating_since(reader.after.seq));
             self.caught_up(&reader, missed, last, false, fx);
         }
     }

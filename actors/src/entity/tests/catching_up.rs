@@ -66,7 +66,10 @@ fn who_is_not_within_the_page_gets_the_next_one() {
     rig.catch_up(spec(2, 1), 1, false);
     assert!(rig.fetch()[0].starts_with("1 goes from 9 to 20: event seq 10 "));
     let asked: Vec<_> = rig.fetches.iter().map(|fetch| fetch.page).collect();
-    assert!(matches!(asked[..], [crate::store::Page::After { after: 1, .. }]), "{asked:?}");
+    assert!(
+        matches!(asked[..], [crate::store::Page::After { after, .. }] if after == Seq::FIRST),
+        "{asked:?}"
+    );
     assert!(rig.fetch()[0].starts_with("2 goes from 1 to 20: event seq 2 "));
 }
 
@@ -84,7 +87,7 @@ fn a_trimmed_gap_is_a_reset() {
 #[test]
 fn another_log_is_a_reset() {
     let mut rig = Rig::with_events(kind(), 1);
-    let after = Position { epoch: Epoch::from_bits(8), seq: 0 };
+    let after = Position { epoch: Epoch::from_bits(8), seq: Seq::ZERO };
     let request = CatchUp { spec: spec(1, 1), codec: CodecKind::Json, after, presence: false };
     let reset = ["1 goes from 0 to 1 live: reset seq 1 reason epoch_changed state [1]"];
     assert_eq!(rig.take(ToEntity::CatchUp(request)), reset);

@@ -88,7 +88,7 @@ fn events_are_charged_before_they_are_read() {
     let asker = asker(&rig, 2);
     let subscribe = |number: u32, after| {
         let reply = Responder::request(&asker, "subscribe", Some(RequestId::Number(number.into())));
-        let after = Some(Position { epoch: epoch(), seq: after });
+        let after = Some(Position { epoch: epoch(), seq: Seq::new(after) });
         let request = SubscribeRequest { spec: spec(0, number), after, reply };
         ToEntity::Subscribe(Box::new(request))
     };
@@ -99,7 +99,7 @@ fn events_are_charged_before_they_are_read() {
     assert_eq!(rig.take(subscribe(3, 190)), nothing(), "fewer than 64 events cost nothing more");
     let history = |id: i64| {
         let before = None;
-        let after = Some(0);
+        let after = Some(Seq::ZERO);
         let limit = Some(130);
         let params = params::History { entity: entity("room:a"), before, after, limit };
         ToEntity::History(
@@ -124,7 +124,7 @@ fn a_bucket_of_any_size_lets_the_longest_page_be_read() {
     let params = params::History {
         entity: entity("room:a"),
         before: None,
-        after: Some(0),
+        after: Some(Seq::ZERO),
         limit: Some(600),
     };
     let reply = Responder::request(&asker, "history", Some(RequestId::Number(1)));

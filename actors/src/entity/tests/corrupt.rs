@@ -52,7 +52,7 @@ impl Rigged {
         assert_eq!(shown(&self.take(leave)), ["#10 count 0"], "whoever wants to leave may");
         let unsubscribe = ToEntity::Unsubscribe { through: 1, reply: self.line.reply(1, 11) };
         assert_eq!(shown(&self.take(unsubscribe)), ["1 leaves", "#11"]);
-        let after = Position { epoch: epoch(), seq: 1 };
+        let after = Position { epoch: epoch(), seq: Seq::FIRST };
         let catch_up = ToEntity::CatchUp(CatchUp {
             spec: spec(1, 1),
             codec: CodecKind::Json,
@@ -74,19 +74,19 @@ fn snapshot(state: &str, dedupe: &str) -> Loaded {
     let row = SnapshotRow {
         entity: entity("room:a"),
         epoch: epoch(),
-        seq: 3,
+        seq: Seq::new(3),
         state: raw(state),
         dedupe: raw(dedupe),
-        trimmed: 0,
+        trimmed: Seq::ZERO,
         longest_row: 1,
     };
     Loaded { snapshot: Some(row), epoch: Some(epoch()), ..Loaded::default() }
 }
 
-fn event(seq: Seq, r#type: &str) -> EventRecord {
+fn event(seq: u64, r#type: &str) -> EventRecord {
     let mut rig = Rig::new();
     rig.post(0, 1);
-    EventRecord { seq, r#type: r#type.into(), ..(*rig.written[0]).clone() }
+    EventRecord { seq: Seq::new(seq), r#type: r#type.into(), ..(*rig.written[0]).clone() }
 }
 
 fn tail(events: Vec<EventRecord>) -> Loaded {
@@ -138,7 +138,7 @@ fn one_that_cannot_be_read_again_does_not_ask_for_ever() {
         rig.loaded(Ok(Loaded::default()));
         rig.op(1);
         let mut todo = Todo::at(Mono::ZERO);
-        rig.life.committed(Committed { through: 0, ended: true }, &rig.journal, &mut todo);
+        rig.life.committed(Committed { through: Seq::ZERO, ended: true }, &rig.journal, &mut todo);
         assert!(todo.load.is_some());
         let todo = rig.loaded(loaded);
         assert_eq!(rig.line.take(), ["#1 unavailable"], "nobody knows what became of it");

@@ -110,7 +110,7 @@ impl Stage {
             queue: Vec::new(),
             rewriting: None,
             reads: Vec::new(),
-            progress: Progress::new(0).0,
+            progress: Progress::new(Seq::ZERO).0,
             term,
             number: 0,
             slots: 0,
@@ -145,7 +145,7 @@ impl Stage {
     }
 
     fn seq_back(&self, back: u64) -> Seq {
-        self.said.keys().max().copied().unwrap_or(0).saturating_sub(back)
+        self.said.keys().max().copied().unwrap_or_default().saturating_sub(back)
     }
 
     fn send(&mut self, r#type: &str, message: Option<Seq>, body: &str) {
@@ -236,7 +236,7 @@ impl Stage {
         let batch = Batch { fence, rows, snapshots, trims, erasures, rewrites };
         self.store.commit(&batch).now_or_never().unwrap().unwrap();
         for (_, through) in tell {
-            let later = self.deleting.split_off(&(through + 1));
+            let later = self.deleting.split_off(&through.next());
             let now = std::mem::replace(&mut self.deleting, later);
             for (message, purge) in now.into_values() {
                 self.deleted.push(message);
@@ -301,8 +301,12 @@ impl Stage {
             }
             Step::Commit(most) => return self.commit(most),
             Step::History { before, after, limit } => {
-                let params =
-                    params::History { entity: entity("room:a"), before, after, limit: Some(limit) };
+                let params = params::History {
+                    entity: entity("room:a"),
+                    before: before.map(Seq::new),
+                    after: after.map(Seq::new),
+                    limit: Some(limit),
+                };
                 self.entity.take(ToEntity::History(params, self.line.reply(0, 2)), &mut self.fx);
             }
             Step::Resume(back) => {
@@ -354,7 +358,7 @@ impl Stage {
         prop_assert!(self.reads.is_empty() && self.queue.is_empty(), "it comes to rest");
         let loaded = self.store.load(&entity("room:a")).now_or_never().unwrap().unwrap();
         prop_assert_eq!(loaded.erasures, [], "all is done");
-        let all = Page::After { after: 0, limit: 1000 };
+        let all = Page::After { after: Seq::ZERO, limit: 1000 };
         let events = self.store.events(&entity("room:a"), all).now_or_never().unwrap().unwrap();
         let state = loaded.snapshot.map(|row| row.state.as_str().to_owned()).unwrap_or_default();
         for message in &self.deleted {
@@ -469,7 +473,7 @@ fn what_is_deleted_twice_is_hidden_from_the_first_time_on() {
     stage.happens(&Step::Purge(1), 3).unwrap();
     // The delete is on disk, and the purge is not.
     stage.commit(1).unwrap();
-    assert_eq!(stage.deleted, [1]);
+    assert_eq!(stage.deleted, [Seq::FIRST]);
     stage.happens(&Step::History { before: None, after: None, limit: 4 }, 4).unwrap();
 }
 
@@ -501,7 +505,7 @@ fn erasures_of_a_life_before_are_taken_up() {
     let loaded = stage.store.load(&entity("room:a")).now_or_never().unwrap().unwrap();
     assert_eq!(
         loaded.erasures,
-        [Erasure { message: 2, by: 4, purge: true }],
+        [Erasure { message: Seq::new(2), by: Seq::new(4), purge: true }],
         "it is on disk with the event"
     );
     stage.crash();
@@ -518,7 +522,7 @@ fn a_repeat_of_what_is_erased_has_its_first_outcome() {
         stage.entity.op(request, 5000, JournalSpace::Free, &mut stage.fx);
     };
     ask(&mut stage);
-    stage.said.insert(1, vec!["secret".into()]);
+    stage.said.insert(Seq::FIRST, vec!["secret".into()]);
     stage.out(false).unwrap();
     stage.happens(&Step::Delete(0), 1).unwrap();
     for crash in [false, true] {

@@ -18,7 +18,7 @@ fn ops_are_answered_by_what_the_store_says() {
         ["#1 seq 1", "#2 seq 2", "#3 unavailable", "#4 unavailable"]
     );
     assert_eq!(rig.post(0, 3), nothing(), "what was not executed may be repeated");
-    assert_eq!(rig.written.last().unwrap().seq, 3);
+    assert_eq!(rig.written.last().unwrap().seq, Seq::new(3));
     assert_eq!(rig.commit(3), ["#3 seq 3"]);
     assert_eq!(rig.post(0, 2), ["#2 seq 2 duplicate"]);
 }

@@ -20,7 +20,10 @@ fn ops_do_not_wait_for_each_other() {
     for n in 1..=4 {
         rig.post(0, n);
     }
-    assert_eq!(rig.written.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(
+        rig.written.iter().map(|event| event.seq).collect::<Vec<_>>(),
+        [1, 2, 3, 4].map(Seq::new)
+    );
     assert_eq!(rig.commit(3), ["events 1 to 3", "#1 seq 1", "#2 seq 2", "#3 seq 3"]);
     assert_eq!(rig.commit(4), ["events 4 to 4", "#4 seq 4"]);
 }
@@ -32,7 +35,7 @@ fn whatever_saw_the_state_waits() {
     rig.post(0, 1);
     assert_eq!(rig.read(), nothing());
     let mut conflict = post("alice", Some(2), "x", rig.line.reply(0, 2));
-    conflict.if_seq = Some(0);
+    conflict.if_seq = Some(Seq::ZERO);
     assert_eq!(rig.op(conflict), nothing());
     let mut refused = post("alice", Some(3), "x", rig.line.reply(0, 3));
     refused.r#type = "explode".into();

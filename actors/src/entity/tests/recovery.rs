@@ -102,7 +102,7 @@ impl Living {
             .await
             .unwrap();
         for (_, through) in tell {
-            self.rig.commit(through);
+            self.rig.commit(through.get());
         }
     }
 }
@@ -131,7 +131,7 @@ async fn recovers(steps: Vec<Step>, kind: Kind) -> Result<(), TestCaseError> {
                         prop_assert_eq!(out, nothing());
                         prop_assert_eq!(
                             living.rig.written.last().map(|event| event.seq),
-                            Some(seq as u64)
+                            Some(Seq::new(seq as u64))
                         );
                         pending.push((user, n));
                     }
@@ -159,7 +159,7 @@ async fn recovers(steps: Vec<Step>, kind: Kind) -> Result<(), TestCaseError> {
             Step::Crash => {
                 pending.clear();
                 living = Living::wake(living.store, kind.clone()).await;
-                prop_assert_eq!(living.rig.entity.released(), committed.len() as u64);
+                prop_assert_eq!(living.rig.entity.released().get(), committed.len() as u64);
                 prop_assert!(living.rig.entity.settled());
             }
         }

@@ -18,8 +18,12 @@ fn payer(burst: u32) -> Payer {
 /// Every request with an answer that may be large, of an entity with a few kilobytes in its log and
 /// its state.
 fn requests(reply: impl Fn() -> Responder) -> Vec<(&'static str, ToEntity)> {
-    let history =
-        params::History { entity: entity("room:a"), before: None, after: Some(0), limit: Some(9) };
+    let history = params::History {
+        entity: entity("room:a"),
+        before: None,
+        after: Some(Seq::ZERO),
+        limit: Some(9),
+    };
     let subscribe = |number, after| {
         ToEntity::Subscribe(Box::new(SubscribeRequest {
             spec: spec(0, number),
@@ -31,7 +35,7 @@ fn requests(reply: impl Fn() -> Responder) -> Vec<(&'static str, ToEntity)> {
         ("read", ToEntity::Read(reply())),
         ("history", ToEntity::History(history, reply())),
         ("subscribe", subscribe(1, None)),
-        ("subscribe after", subscribe(2, Some(Position { epoch: epoch(), seq: 0 }))),
+        ("subscribe after", subscribe(2, Some(Position { epoch: epoch(), seq: Seq::ZERO }))),
         (
             "presence",
             ToEntity::Presence {

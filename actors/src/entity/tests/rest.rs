@@ -76,7 +76,7 @@ fn snapshots_come_when_the_events_outweigh_them() {
         (2..=4).contains(&seqs.len()),
         "three messages of state weigh a quarter of twelve events: {seqs:?}"
     );
-    assert!(rig.snapshots.iter().all(|row| row.epoch == epoch() && row.trimmed == 0));
+    assert!(rig.snapshots.iter().all(|row| row.epoch == epoch() && row.trimmed == Seq::ZERO));
     assert!(
         Rig::of(kind_of(Settings { snapshot_every: 1000, ..settings() }), Loaded::default())
             .snapshots
@@ -105,13 +105,13 @@ fn what_a_queued_snapshot_covers_is_deleted_but_for_what_is_kept() {
     rig.entity.snapshot_queued();
     let trims: Vec<_> =
         std::iter::from_fn(|| rig.entity.trim()).map(|trim| (trim.from, trim.through)).collect();
-    assert_eq!(trims, [(1, 15)]);
+    assert_eq!(trims, [(Seq::FIRST, Seq::new(15))]);
     rig.op(post("alice", None, "x", rig.line.reply(0, 1)));
     rig.entity.snapshot(&mut rig.fx);
     rig.out();
     assert_eq!(
         rig.snapshots.last().map(|row| (row.trimmed, row.longest_row)),
-        Some((15, 1)),
+        Some((Seq::new(15), 1)),
         "a later life goes on from there"
     );
 }
@@ -123,7 +123,7 @@ fn a_snapshot_on_request_covers_all_and_is_made_once() {
     rig.out();
     rig.entity.snapshot(&mut rig.fx);
     rig.out();
-    assert_eq!(rig.snapshots.iter().map(|row| row.seq).collect::<Vec<_>>(), [3]);
+    assert_eq!(rig.snapshots.iter().map(|row| row.seq).collect::<Vec<_>>(), [Seq::new(3)]);
 }
 
 #[test]
@@ -245,10 +245,10 @@ fn a_tag_comes_back_with_the_event() {
         let mut request = post("alice", Some(1), "hello", rig.line.reply(0, 1));
         request.tag = Some("f3a9".into());
         rig.op(request);
-        rig.entity.committed_through(1, &mut rig.fx);
+        rig.entity.committed_through(Seq::FIRST, &mut rig.fx);
         has_tag(&texts(&rig.fx), 1);
         rig.post(0, 2);
-        rig.entity.committed_through(2, &mut rig.fx);
+        rig.entity.committed_through(Seq::new(2), &mut rig.fx);
         has_tag(&texts(&rig.fx), 0);
         rig.out();
 
@@ -280,13 +280,13 @@ fn a_tag_comes_back_with_the_event() {
                 shown
             };
             let reply = rig.line.reply(2, 1);
-            let after = Some(Position { epoch: epoch(), seq: 0 });
+            let after = Some(Position { epoch: epoch(), seq: Seq::ZERO });
             rig.entity.take(
                 ToEntity::Subscribe(Box::new(SubscribeRequest { spec: spec(2, 1), after, reply })),
                 &mut rig.fx,
             );
             has_tag(&read(rig), 1);
-            let after = Position { epoch: epoch(), seq: 0 };
+            let after = Position { epoch: epoch(), seq: Seq::ZERO };
             let request =
                 CatchUp { spec: spec(2, 1), codec: CodecKind::Json, after, presence: false };
             rig.entity.take(ToEntity::CatchUp(request), &mut rig.fx);

@@ -23,17 +23,18 @@ impl Log {
     pub(super) fn check(log: Option<&Self>, row: &JournalRow) -> Result<(), String> {
         let events = unpack(row).map_err(|error| error.to_string())?;
         let seqs = events.iter().map(|event| event.seq);
-        if row.last_seq < row.first_seq || !seqs.eq(row.first_seq..=row.last_seq) {
+        if row.last_seq < row.first_seq || !seqs.eq(row.first_seq.through(row.last_seq)) {
             return Err(format!(
                 "the row of `{}` does not hold events {} to {}",
                 row.entity, row.first_seq, row.last_seq
             ));
         }
         // A new epoch is a new log, and says where it begins.
-        let last = log.filter(|log| log.is_epoch_of(row)).map(Self::last_seq);
-        if last.is_some_and(|last| row.first_seq != last + 1) {
+        if let Some(last) = log.filter(|log| log.is_epoch_of(row)).map(Self::last_seq)
+            && row.first_seq != last.next()
+        {
             return Err(format!(
-                "the row of `{}` begins at {}, and the log ends at {last:?}",
+                "the row of `{}` begins at {}, and the log ends at {last}",
                 row.entity, row.first_seq
             ));
         }
@@ -61,7 +62,7 @@ impl Log {
         coming: Option<&SnapshotRow>,
         trim: &Trim,
     ) -> Result<(), String> {
-        let covered = coming.or_else(|| log?.snapshot.as_ref()).map_or(0, |row| row.seq);
+        let covered = coming.or_else(|| log?.snapshot.as_ref()).map_or(Seq::ZERO, |row| row.seq);
         if trim.through > covered {
             return Err(format!(
                 "`{}` is to be trimmed through {}, and its snapshot is at {covered}",
@@ -78,7 +79,7 @@ impl Log {
     /// Whether a rewrite is as small as it should be, and of what is on disk.
     pub(super) fn check_rewrite(log: Option<&Self>, rewrite: &Rewrite) -> Result<(), String> {
         let Some((last, _)) = rewrite.events.last() else { return Ok(()) };
-        let end = log.map_or(0, Self::last_seq);
+        let end = log.map_or(Seq::ZERO, Self::last_seq);
         if !rewrite.events.is_sorted_by_key(|(seq, _)| *seq)
             || rewrite.events.len() > REWRITE_EVENTS
             || *last > end
@@ -103,9 +104,9 @@ impl Log {
     }
 
     pub(super) fn load(&self) -> Result<Loaded, StoreError> {
-        let covered = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.seq);
+        let covered = self.snapshot.as_ref().map_or(Seq::ZERO, |snapshot| snapshot.seq);
         let tail = self.page(Page::After { after: covered, limit: usize::MAX })?;
-        if !tail.iter().zip(covered + 1..).all(|(event, seq)| event.seq == seq) {
+        if !tail.iter().zip(1..).all(|(event, n)| event.seq == covered + n) {
             return Err(StoreError::Corrupt(format!("there is a gap behind seq {covered}").into()));
         }
         let epoch = self
@@ -114,7 +115,7 @@ impl Log {
             .map(|snapshot| &snapshot.epoch)
             .or_else(|| self.rows.values().next_back().map(|row| &row.epoch));
         let behind = self.rows.values().filter(|row| row.last_seq > covered);
-        let longest = behind.map(|row| row.last_seq + 1 - row.first_seq).max().unwrap_or(0);
+        let longest = behind.map(|row| row.last_seq.since(row.first_seq) + 1).max().unwrap_or(0);
         Ok(Loaded {
             snapshot: self.snapshot.clone(),
             epoch: epoch.cloned(),
@@ -129,7 +130,8 @@ impl Log {
         match page {
             Page::After { after, limit } => {
                 // The first event wanted may be in the middle of the row that begins before it.
-                let start = self.rows.range(..=after).next_back().map_or(0, |(first, _)| *first);
+                let start =
+                    self.rows.range(..=after).next_back().map_or(Seq::ZERO, |(first, _)| *first);
                 for row in self.rows.range(start..).map(|(_, row)| row) {
                     if events.len() >= limit {
                         break;
@@ -154,7 +156,7 @@ impl Log {
     }
 
     fn last_seq(&self) -> Seq {
-        let snapshot = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.seq);
+        let snapshot = self.snapshot.as_ref().map_or(Seq::ZERO, |snapshot| snapshot.seq);
         self.rows.values().next_back().map_or(snapshot, |row| row.last_seq.max(snapshot))
     }
 

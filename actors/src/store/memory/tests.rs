@@ -1,4 +1,4 @@
-use greenroom_protocol::{Epoch, RawJson};
+use greenroom_protocol::{Epoch, RawJson, Seq};
 
 use super::*;
 use crate::store::{JournalRow, SnapshotRow, Trim, conformance};
@@ -9,6 +9,7 @@ fn lobby() -> EntityId {
 
 /// Transaction `number` of term 1, with event `seq`.
 fn batch(number: u64, seq: u64) -> Batch {
+    let seq = Seq::new(seq);
     let event = EventRecord {
         seq,
         at: 5,
@@ -47,7 +48,7 @@ async fn acquired() -> MemoryStore {
 }
 
 async fn seqs(store: &MemoryStore) -> Vec<u64> {
-    store.load(&lobby()).await.unwrap().tail.iter().map(|event| event.seq).collect()
+    store.load(&lobby()).await.unwrap().tail.iter().map(|event| event.seq.get()).collect()
 }
 
 #[tokio::test]
@@ -58,7 +59,7 @@ async fn keeps_the_contract() {
 #[tokio::test]
 async fn rows_that_no_snapshot_covers_are_not_deleted() {
     let store = acquired().await;
-    let trims = vec![Trim { entity: lobby(), from: 1, through: 1, rows: 1 }];
+    let trims = vec![Trim { entity: lobby(), from: Seq::FIRST, through: Seq::FIRST, rows: 1 }];
     let refused = store.commit(&Batch { trims: trims.clone(), ..batch(1, 1) }).await;
     assert!(
         matches!(refused, Err(CommitError::Failed(why)) if why.to_string().contains("through 1"))
@@ -69,10 +70,10 @@ async fn rows_that_no_snapshot_covers_are_not_deleted() {
     let snapshot = SnapshotRow {
         entity: lobby(),
         epoch: Epoch::from_bits(1),
-        seq: 1,
+        seq: Seq::FIRST,
         state,
         dedupe,
-        trimmed: 0,
+        trimmed: Seq::ZERO,
         longest_row: 1,
     };
     store.commit(&Batch { trims, snapshots: vec![snapshot], ..batch(1, 1) }).await.unwrap();
@@ -168,7 +169,7 @@ async fn reads_stall_and_fail() {
     let faults = store.faults();
     faults.fail_reads(2);
     assert!(matches!(store.load(&lobby()).await, Err(StoreError::Unavailable(_))));
-    let page = Page::After { after: 0, limit: 9 };
+    let page = Page::After { after: Seq::ZERO, limit: 9 };
     assert!(matches!(store.events(&lobby(), page).await, Err(StoreError::Unavailable(_))));
     assert_eq!(seqs(&store).await, [1]);
 
@@ -268,12 +269,18 @@ async fn a_page_of_large_events_is_not_read_whole() {
         }
         let read: usize = reads.iter().sum();
         for (page, want) in [
-            (Page::After { after: 0, limit: 1000 }, (1..=1000).take(read).collect::<Vec<_>>()),
-            (Page::Before { before: 1001, limit: 1000 }, (1..=1000).skip(1000 - read).collect()),
+            (
+                Page::After { after: Seq::ZERO, limit: 1000 },
+                (1..=1000).take(read).collect::<Vec<_>>(),
+            ),
+            (
+                Page::Before { before: Seq::new(1001), limit: 1000 },
+                (1..=1000).skip(1000 - read).collect(),
+            ),
         ] {
             let got = crate::store::events_within(&store, &lobby(), page, most).await.unwrap();
             assert_eq!(
-                got.iter().map(|event| event.seq).collect::<Vec<_>>(),
+                got.iter().map(|event| event.seq.get()).collect::<Vec<_>>(),
                 want,
                 "{body} {page:?}"
             );
@@ -282,7 +289,7 @@ async fn a_page_of_large_events_is_not_read_whole() {
         let short = crate::store::events_within(
             &store,
             &lobby(),
-            Page::After { after: 990, limit: 1000 },
+            Page::After { after: Seq::new(990), limit: 1000 },
             most,
         )
         .await

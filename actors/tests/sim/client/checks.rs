@@ -22,7 +22,8 @@ pub(super) fn check_run(
     floor: Seq,
     what: &str,
 ) -> Result<(), String> {
-    for (event, seq) in events.iter().zip(after + 1..) {
+    for (event, n) in events.iter().zip(1..) {
+        let seq = after + n;
         if event.seq != seq {
             return Err(format!("{what}: event {} where {seq} was due", event.seq));
         }
@@ -49,7 +50,7 @@ pub(super) fn check_run(
 
 pub(super) fn check_state(log: &Log, seq: Seq, state: &RawJson, what: &str) -> Result<(), String> {
     match log.state(seq) {
-        None => Err(format!("{what}: a state at {seq}, and {} events are on disk", log.len())),
+        None => Err(format!("{what}: a state at {seq}, and {} events are on disk", log.last_seq())),
         Some(written) if written != state => {
             Err(format!("{what}: the state at {seq} is {state:?}, and should be {written:?}"))
         }
@@ -66,7 +67,7 @@ pub(super) fn check_history(
     let log = &logs.0[&params.entity];
     let Some(first) = page.events.first() else { return Ok(()) };
     check_run(log, first.seq - 1, &page.events, floor, "history")?;
-    let last = first.seq + page.events.len() as Seq - 1;
+    let last = first.seq - 1 + page.events.len() as u64;
     let fits = params.before.is_none_or(|before| last < before)
         && params.after.is_none_or(|after| first.seq > after);
     if !fits || page.events.len() > params.limit.unwrap_or(100) as usize {

@@ -128,7 +128,7 @@ impl Client {
                     return Err(format!("{what}: events of another log"));
                 };
                 check_run(log, after.seq, events, self.floor_of(entity), &what)?;
-                if after.seq + events.len() as Seq != result.seq {
+                if after.seq + events.len() as u64 != result.seq {
                     return Err(format!(
                         "{what}: {} events bring it to {}",
                         events.len(),
@@ -142,7 +142,7 @@ impl Client {
                     Some(position) => match reason {
                         SnapshotReason::NoPosition => false,
                         // A log without events has no lasting epoch.
-                        SnapshotReason::EpochChanged => position.seq == 0,
+                        SnapshotReason::EpochChanged => position.seq == Seq::ZERO,
                         SnapshotReason::TooOld => true,
                     },
                 };

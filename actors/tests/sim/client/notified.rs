@@ -3,7 +3,7 @@
 use greenroom_protocol::notify::GoodbyeReason;
 use greenroom_protocol::params::EventPolicy;
 use greenroom_protocol::results::{Event, SnapshotReason};
-use greenroom_protocol::{Position, RawJson, notify};
+use greenroom_protocol::{Position, RawJson, Seq, notify};
 
 use super::Client;
 use super::checks::{check_run, check_state, parse};
@@ -49,7 +49,7 @@ impl Client {
             &truth.logs.0[&entity],
             position.seq,
             std::slice::from_ref(event),
-            0,
+            Seq::ZERO,
             &format!("`{entity}` live"),
         )?;
         position.seq = event.seq;
@@ -63,7 +63,7 @@ impl Client {
         let Some(position) = follow.position.clone().filter(|_| follow.live.is_some()) else {
             return Err(format!("a reset of `{}` without a subscription", reset.entity));
         };
-        let empty_log = position.seq == 0;
+        let empty_log = position.seq == Seq::ZERO;
         if reset.seq < position.seq || (reset.reason == SnapshotReason::EpochChanged && !empty_log)
         {
             return Err(format!(

@@ -82,7 +82,7 @@ impl Client {
         let post = json!({"by": by, "n": n, "pad": pad});
         let (r#type, body) = match (entity.kind(), rng.u8(..8)) {
             ("room", 0) if n.is_multiple_of(3) => {
-                ("purge", json!({"seq": rng.u64(..=self.seen(entity))}))
+                ("purge", json!({"seq": rng.u64(..=self.seen(entity).get())}))
             }
             ("room", 0) => ("delete", json!({"seq": latest})),
             ("room", 1) => ("react", json!({"seq": latest, "emoji": "+"})),

@@ -9,7 +9,7 @@ use greenroom_actors::clock;
 use greenroom_actors::entity::{Done, EntityEnv, Life, Load, Ports, Rest, Shell, Timer};
 use greenroom_actors::journal::{Committed, Watch};
 use greenroom_actors::messages::{Directory, RelayHandle, ToDirectory, ToEntity, ToRelay};
-use greenroom_protocol::EntityId;
+use greenroom_protocol::{EntityId, Seq};
 
 use super::Node;
 use super::host::{Letter, Mailbox};
@@ -293,7 +293,7 @@ impl Node {
         }
         self.rests.append(&mut ports.rests);
         if std::mem::take(&mut ports.watches_anew) && self.bug == Some(Bug::AckBeforeCommit) {
-            return self.committed(uid, Committed { through: u64::MAX, ended: false }, now);
+            return self.committed(uid, Committed { through: Seq::MAX, ended: false }, now);
         }
         if ports.stopped {
             self.remove(uid);

@@ -110,11 +110,13 @@ impl World {
         for client in &self.clients {
             for (entity, epoch, seq) in client.positions() {
                 let log = &self.truth.logs.0[entity];
-                if seq != log.len() || log.epoch.as_ref().is_some_and(|written| written != epoch) {
+                if seq != log.last_seq()
+                    || log.epoch.as_ref().is_some_and(|written| written != epoch)
+                {
                     return Err(format!(
                         "{} rests at {seq} of `{entity}`, which has {} events",
                         client.name,
-                        log.len()
+                        log.last_seq()
                     ));
                 }
             }

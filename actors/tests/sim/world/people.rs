@@ -5,7 +5,7 @@ use crate::client::Terms;
 use crate::net::Link;
 use crate::sizes::entities;
 use crate::truth::Truth;
-use greenroom_protocol::EntityId;
+use greenroom_protocol::{EntityId, Seq};
 
 impl World {
     /// A client does something at random.
@@ -54,7 +54,7 @@ impl World {
                 self.clients[client].read(entity, floor)
             }
             12 => {
-                let at = Some(self.rng.u64(..30));
+                let at = Some(Seq::new(self.rng.u64(..30)));
                 let (before, after) = [(at, None), (None, at), (None, None)][self.rng.usize(..3)];
                 let limit = self.rng.u32(1..9);
                 self.clients[client].history(entity, before, after, limit)
@@ -79,9 +79,9 @@ impl World {
 
     /// The seq that a read beginning now must reach: the highest that any client has seen. A node
     /// that has lost its lease may not know it.
-    pub(super) fn floor(&self, client: usize, entity: &EntityId) -> u64 {
+    pub(super) fn floor(&self, client: usize, entity: &EntityId) -> Seq {
         let current = self.lines[client].as_ref().map(|(term, _)| *term);
-        if current == Some(self.newest) { Truth::shown(entity, &self.clients) } else { 0 }
+        if current == Some(self.newest) { Truth::shown(entity, &self.clients) } else { Seq::ZERO }
     }
 
     /// Sends what is outstanding. Ops may follow `connect` immediately.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anyhow::{Context, Result};
 use greenroom_protocol::results::{Sent, State};
-use greenroom_protocol::{Call, RawJson, params};
+use greenroom_protocol::{Call, RawJson, Seq, params};
 use tokio::task::JoinHandle;
 
 use super::Stage;
@@ -91,7 +91,7 @@ impl Neighbour {
         let mut day = Day {
             stage: Arc::clone(stage),
             turn: 0,
-            last: [0; ROOMS as usize],
+            last: [Seq::ZERO; ROOMS as usize],
             reads: Arc::clone(&reads),
             posts: Arc::clone(&posts),
             stop: Arc::clone(&stop),
@@ -147,7 +147,7 @@ struct Day {
     stage: Arc<Stage>,
     turn: u64,
     /// The last seq that each room has told.
-    last: [u64; ROOMS as usize],
+    last: [Seq; ROOMS as usize],
     reads: Arc<Latencies>,
     posts: Arc<Latencies>,
     stop: Arc<AtomicBool>,
@@ -171,7 +171,7 @@ impl Errand for Day {
         let took = self.stage.run.board.now_us().saturating_sub(intended_us);
         if turn.is_multiple_of(2) {
             self.reads.record([took]);
-            return result.parse().is_ok_and(|state: State| state.seq == 0);
+            return result.parse().is_ok_and(|state: State| state.seq == Seq::ZERO);
         }
         self.posts.record([took]);
         let last = &mut self.last[(turn / 2 % ROOMS) as usize];

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use greenroom_protocol::results::{Sent, State};
-use greenroom_protocol::{Call, EntityId, RawJson, params};
+use greenroom_protocol::{Call, EntityId, RawJson, Seq, params};
 use serde::Deserialize;
 
 use super::Stage;
@@ -67,7 +67,7 @@ struct Room {
 
 #[derive(Deserialize)]
 struct Message {
-    seq: u64,
+    seq: Seq,
     body: Body,
 }
 
@@ -117,9 +117,9 @@ impl Errand for Share {
             What::Read { posts } => result.parse().is_ok_and(|state| is_after(&state, posts, of)),
             // Where many post to one entity, nobody knows who comes first: the state that is read
             // later tells whether all have.
-            What::Post => result
-                .parse()
-                .is_ok_and(|sent: Sent| !sent.duplicate && (of.is_none() || sent.seq == 1)),
+            What::Post => result.parse().is_ok_and(|sent: Sent| {
+                !sent.duplicate && (of.is_none() || sent.seq == Seq::FIRST)
+            }),
         }
     }
 }
@@ -136,8 +136,8 @@ pub fn post(entity: EntityId, number: u64, n: u64, pad: &str) -> Call {
 pub fn is_after(state: &State, posts: u64, of: Option<u64>) -> bool {
     let Ok(Room { messages }) = state.state.parse::<Room>() else { return false };
     let last = messages.last().map(|message| (message.seq, message.body.i));
-    state.seq == posts
-        && last.map_or(0, |(seq, _)| seq) == posts
+    state.seq == Seq::new(posts)
+        && last.map_or(Seq::ZERO, |(seq, _)| seq) == state.seq
         && last.zip(of).is_none_or(|((_, i), of)| i == of)
 }
 
@@ -150,7 +150,7 @@ mod tests {
     fn state(seq: u64, state: &str) -> State {
         State {
             epoch: Epoch::from_bits(1),
-            seq,
+            seq: Seq::new(seq),
             state: RawJson::from_text(state).expect("it is JSON"),
         }
     }

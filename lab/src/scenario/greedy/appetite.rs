@@ -118,7 +118,7 @@ impl Table {
         let state: State = reader.ask(&Call::Read(params::Target { entity: long.clone() })).await?;
         let entry = |index| run.entity("room", format_args!("entry-{index}"));
         let entries = (0..ENTRIES).map(entry).collect::<Result<_>>()?;
-        let start = Position { epoch: state.epoch, seq: 0 };
+        let start = Position { epoch: state.epoch, seq: Seq::ZERO };
         let run = own.as_str().to_owned();
         Ok(Self { large, long, own, doc, entries, start, run })
     }
@@ -193,7 +193,7 @@ fn history(room: &EntityId) -> Call {
     Call::History(params::History {
         entity: room.clone(),
         before: None,
-        after: Some(0),
+        after: Some(Seq::ZERO),
         limit: Some(1000),
     })
 }

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use greenroom_protocol::Call;
 use greenroom_protocol::params::{Presence, PresenceAction};
 use greenroom_protocol::results::PresenceList;
+use greenroom_protocol::{Call, Seq};
 use tokio::time::{Instant, sleep};
 
 use super::seat::Seat;
@@ -30,7 +30,7 @@ const PATIENCE: Duration =
 /// See the module's head.
 pub struct Ending {
     /// Where the rooms' logs end, the hot one's last.
-    pub ends: Vec<u64>,
+    pub ends: Vec<Seq>,
     verdict: Verdict,
     slow: Verdict,
     went: u64,
@@ -48,7 +48,7 @@ impl Ending {
     pub async fn of(stage: &Stage, slow: &SlowReaders, went: u64, hot_acked: u64) -> Result<Self> {
         let run = &stage.run;
         run.progress.say("waiting for the last deliveries");
-        let ends: Vec<u64> =
+        let ends: Vec<Seq> =
             ends(run, &stage.rooms).await?.into_iter().map(|state| state.seq).collect();
         let hot_end = ends[ends.len() - 1];
         let verdicts = || {
@@ -86,8 +86,10 @@ impl Ending {
         // What was sent and not acknowledged may have happened or not; what was acknowledged has.
         let acked =
             || stage.counts.acked.iter().map(|acked| acked.load(Relaxed)).chain([hot_acked]);
-        let missing = ends.iter().zip(acked()).map(|(end, acked)| acked.saturating_sub(*end)).sum();
-        let extra = ends.iter().zip(acked()).map(|(end, acked)| end.saturating_sub(acked)).sum();
+        let missing =
+            ends.iter().zip(acked()).map(|(end, acked)| acked.saturating_sub(end.get())).sum();
+        let extra =
+            ends.iter().zip(acked()).map(|(end, acked)| end.get().saturating_sub(acked)).sum();
         let (verdict, slow) = verdicts();
         let returns = |pick: fn((u64, u64)) -> u64| {
             stage.seats.iter().flatten().map(|seat| pick(locked(seat).returns())).sum()

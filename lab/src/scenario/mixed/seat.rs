@@ -1,7 +1,7 @@
 //! What one session has received of one entity, over all its stays.
 
 use greenroom_protocol::results::Subscribed;
-use greenroom_protocol::{Epoch, Position};
+use greenroom_protocol::{Epoch, Position, Seq};
 
 use greenroom_loadtest::check::{SeqCheck, Verdict};
 
@@ -42,14 +42,14 @@ impl Seat {
     }
 
     /// Takes an event.
-    pub fn event(&mut self, seq: u64) {
+    pub fn event(&mut self, seq: Seq) {
         if let Some((_, check)) = &mut self.now {
             check.event(seq);
         }
     }
 
     /// The verdict over all of it, if the log ends at `end`.
-    pub fn verdict(&self, end: u64) -> Verdict {
+    pub fn verdict(&self, end: Seq) -> Verdict {
         let mut total = self.past;
         if let Some((_, check)) = &self.now {
             total += check.verdict(end);
@@ -58,8 +58,8 @@ impl Seat {
     }
 
     /// The highest seq it has; 0 where it never sat.
-    pub fn last(&self) -> u64 {
-        self.now.as_ref().map_or(0, |(_, check)| check.last())
+    pub fn last(&self) -> Seq {
+        self.now.as_ref().map_or(Seq::ZERO, |(_, check)| check.last())
     }
 
     /// How many events were handed over when it came back, and how many snapshots instead of
@@ -77,14 +77,20 @@ mod tests {
     use super::*;
 
     fn answer(seq: u64, events: Option<&[u64]>) -> Subscribed {
-        let event = |seq: &u64| {
-            let (from, r#type, body) = ("ann".into(), "post".into(), RawJson::NULL);
-            Event { entity: None, seq: *seq, at: 1, from, r#type, body, tag: None, deleted: false }
+        let event = |seq: &u64| Event {
+            entity: None,
+            seq: Seq::new(*seq),
+            at: 1,
+            from: "ann".into(),
+            r#type: "post".into(),
+            body: RawJson::NULL,
+            tag: None,
+            deleted: false,
         };
         Subscribed {
             entity: "room:a".parse().expect("it is an entity id"),
             epoch: Epoch::from_bits(7),
-            seq,
+            seq: Seq::new(seq),
             events: events.map(|seqs| seqs.iter().map(event).collect()),
             snapshot: events.is_none().then_some(RawJson::NULL),
             reason: events.is_none().then_some(SnapshotReason::NoPosition),
@@ -97,17 +103,20 @@ mod tests {
         let mut seat = Seat::default();
         assert_eq!(seat.position(), None);
         seat.subscribed(&answer(4, None));
-        seat.event(5);
-        assert_eq!(seat.position(), Some(Position { epoch: Epoch::from_bits(7), seq: 5 }));
-        seat.subscribed(&answer(7, Some(&[6, 7])));
-        seat.event(8);
+        seat.event(Seq::new(5));
         assert_eq!(
-            (seat.verdict(8), seat.returns()),
+            seat.position(),
+            Some(Position { epoch: Epoch::from_bits(7), seq: Seq::new(5) })
+        );
+        seat.subscribed(&answer(7, Some(&[6, 7])));
+        seat.event(Seq::new(8));
+        assert_eq!(
+            (seat.verdict(Seq::new(8)), seat.returns()),
             (Verdict { seen: 4, ..Verdict::default() }, (2, 0))
         );
         seat.subscribed(&answer(11, Some(&[9, 11])));
         assert_eq!(
-            seat.verdict(12),
+            seat.verdict(Seq::new(12)),
             Verdict { seen: 6, lost: 2, ..Verdict::default() },
             "10 was left out, and 12 never came"
         );
@@ -117,12 +126,14 @@ mod tests {
     fn a_snapshot_begins_anew_and_forgives_nothing() {
         let mut seat = Seat::default();
         seat.subscribed(&answer(0, None));
-        [1, 1, 3].iter().for_each(|seq| seat.event(*seq));
+        for seq in [1, 1, 3] {
+            seat.event(Seq::new(seq));
+        }
         seat.subscribed(&answer(20, None));
-        seat.event(21);
-        assert_eq!(seat.last(), 21);
+        seat.event(Seq::new(21));
+        assert_eq!(seat.last(), Seq::new(21));
         assert_eq!(
-            (seat.verdict(21), seat.returns()),
+            (seat.verdict(Seq::new(21)), seat.returns()),
             (Verdict { seen: 3, lost: 1, doubled: 1, reordered: 0 }, (0, 1))
         );
     }

@@ -126,7 +126,7 @@ impl Traffic {
         self.slow.read_on();
         self.slow.reach(|| target, self.stage.load.stall.0 + CATCH_UP_WITHIN).await;
         let missed =
-            target.zip(behind).map_or(0, |(target, (slowest, _))| target.saturating_sub(slowest));
+            target.zip(behind).map_or(0, |(target, (slowest, _))| target.saturating_since(slowest));
         Ok(Stall { missed, caught_up: began.elapsed(), outbox_bytes })
     }
 

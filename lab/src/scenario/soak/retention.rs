@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use greenroom_protocol::results::HistoryPage;
-use greenroom_protocol::{Call, EntityId, params};
+use greenroom_protocol::{Call, EntityId, Seq, params};
 
 use greenroom_loadtest::report::Report;
 use greenroom_loadtest::run::Run;
@@ -22,7 +22,7 @@ pub struct Kept {
 
 impl Kept {
     /// Asks for the first event of each log that is still there; the logs end at `ends`.
-    pub async fn ask(run: &Run, rooms: &[EntityId], ends: &[u64]) -> Result<Self> {
+    pub async fn ask(run: &Run, rooms: &[EntityId], ends: &[Seq]) -> Result<Self> {
         let mut checker = run
             .open_patiently(0, "checker", Vec::new())
             .await
@@ -33,7 +33,7 @@ impl Kept {
             let call = Call::History(params::History {
                 entity: room.clone(),
                 before: None,
-                after: Some(0),
+                after: Some(Seq::ZERO),
                 limit: Some(1),
             });
             let page: HistoryPage = checker
@@ -46,12 +46,12 @@ impl Kept {
     }
 
     /// Adds a log that ends at `end`, and whose first event that is still there is `first`.
-    fn add(&mut self, end: u64, first: Option<u64>) {
-        let kept = first.map_or(0, |first| (end + 1).saturating_sub(first));
-        self.posted += end;
+    fn add(&mut self, end: Seq, first: Option<Seq>) {
+        let kept = first.map_or(0, |first| end.next().saturating_since(first));
+        self.posted += end.get();
         self.kept += kept;
         self.most = self.most.max(kept);
-        self.trimmed += u64::from(kept < end);
+        self.trimmed += u64::from(kept < end.get());
     }
 
     /// Adds all of it to a report.
@@ -74,7 +74,7 @@ mod tests {
     fn logs_add_up() {
         let mut kept = Kept::default();
         for (end, first) in [(100, Some(1)), (500, Some(301)), (0, None), (7, None)] {
-            kept.add(end, first);
+            kept.add(Seq::new(end), first.map(Seq::new));
         }
         assert_eq!(
             kept,

@@ -1,6 +1,6 @@
 //! The reads of a client of a drill, which must be refused where it may not read.
 
-use greenroom_protocol::{ErrorCode, RawJson, WireError};
+use greenroom_protocol::{ErrorCode, RawJson, Seq, WireError};
 use tokio::time::Instant;
 
 use super::super::asks::{Ask, Question};
@@ -16,7 +16,7 @@ impl Member {
         let view = &self.views[index];
         let question = Question::of_turn(
             self.reads / self.views.len() as u64,
-            view.position.as_ref().map_or(0, |position| position.seq),
+            view.position.as_ref().map_or(Seq::ZERO, |position| position.seq),
         );
         self.reads += 1;
         let (target, may, asked) = (view.target, self.rights.may(index), self.record.notes.now());

@@ -35,7 +35,7 @@ pub fn epoch(entity: u32) -> Epoch {
 
 /// What a log comes to after its first `seq` events; `add` is what each adds, for documents.
 pub fn state(entity: u32, log: &[(Event, i64)], seq: Seq, window: usize) -> State {
-    let log = &log[..usize::try_from(seq).expect("it is small")];
+    let log = &log[..usize::try_from(seq.get()).expect("it is small")];
     if entity % 2 == 1 {
         return State::Sum(log.iter().map(|(_, add)| add).sum());
     }
@@ -168,23 +168,26 @@ impl Model {
         let &Request { client, entity, asked, kind, .. } = request;
         let position = self.view(client, entity).position;
         let (log, epoch) = (&mut self.logs[entity as usize], epoch(entity));
-        let seq = log.len() as u64;
+        let seq = Seq::new(log.len() as u64);
         let state = state(entity, log, seq, self.size.window);
         let events = |log: &[(Event, i64)], from: Seq, to: Seq| {
-            log[from as usize..to as usize].iter().map(|(event, _)| *event).collect::<Vec<_>>()
+            log[from.get() as usize..to.get() as usize]
+                .iter()
+                .map(|(event, _)| *event)
+                .collect::<Vec<_>>()
         };
         let taken = match kind {
             Kind::Op(op, add) => {
-                let (seq, at) = (seq + 1, 1000 + seq / 3);
+                let (seq, at) = (seq.next(), 1000 + seq.get() / 3);
                 log.push((Event { seq, at, op }, add));
                 What::Acked { op, epoch, seq, at, duplicate: self.rng.u32(0..12) == 0 }
             }
             Kind::Read => What::Read { asked, epoch, seq, state },
             Kind::Page => {
-                let after = self.rng.bool().then(|| self.rng.u64(0..=seq));
+                let after = self.rng.bool().then(|| Seq::new(self.rng.u64(0..=seq.get())));
                 let from = after.unwrap_or(seq.saturating_sub(5));
                 let to = seq.min(from + 5);
-                let more = if after.is_some() { to < seq } else { from > 0 };
+                let more = if after.is_some() { to < seq } else { from > Seq::ZERO };
                 let events = events(log, from, to);
                 What::Page(Box::new(Page { asked, after, epoch, events, more }))
             }
@@ -232,7 +235,8 @@ impl Model {
     fn tell(&mut self, client: u32, entity: u32) {
         let view = *self.view(client, entity);
         let Some(position) = view.position.filter(|_| view.follows) else { return };
-        let Some((event, _)) = self.logs[entity as usize].get(position as usize).copied() else {
+        let Some((event, _)) = self.logs[entity as usize].get(position.get() as usize).copied()
+        else {
             return;
         };
         self.view(client, entity).position = Some(event.seq);
@@ -242,7 +246,8 @@ impl Model {
     /// A subscription does not just go on.
     fn interrupt(&mut self, client: u32, entity: u32) {
         let chance = self.rng.u32(0..3);
-        let (seq, window) = (self.logs[entity as usize].len() as u64, self.size.window);
+        let seq = Seq::new(self.logs[entity as usize].len() as u64);
+        let window = self.size.window;
         let state = state(entity, &self.logs[entity as usize], seq, window);
         let view = self.view(client, entity);
         match chance {
@@ -271,7 +276,7 @@ impl Model {
             if view.over || view.position.is_none() {
                 continue;
             }
-            let head = self.logs[entity as usize].len() as u64;
+            let head = Seq::new(self.logs[entity as usize].len() as u64);
             if !view.follows {
                 let asked = self.tick();
                 let (kind, taken, lost) = (Kind::Follow, None, false);

@@ -27,7 +27,9 @@ const SPOILT: [(Kind, Spoil); 13] = [
     }),
     (Kind::Lost, |what| log(what).map(Vec::clear).is_some()),
     (Kind::Doubled, |what| {
-        log(what).map(|log| log.push(Event { seq: log.len() as u64 + 1, ..log[0] })).is_some()
+        log(what)
+            .map(|log| log.push(Event { seq: Seq::FIRST + log.len() as u64, ..log[0] }))
+            .is_some()
     }),
     (Kind::Gap, |what| log(what).map(|log| log[0].seq += 1).is_some()),
     (Kind::Phantom, |what| log(what).map(|log| log[0].op = NOBODYS).is_some()),
@@ -131,7 +133,7 @@ fn known(history: &History, entity: u32, t: u64) -> Seq {
         What::Followed(follow) => Some(follow.seq),
         _ => None,
     });
-    told.max().unwrap_or(0)
+    told.max().unwrap_or_default()
 }
 
 proptest! {

@@ -18,8 +18,8 @@ fn op(n: u64) -> Name {
     Name::of("ann", "post", &n.to_string())
 }
 
-fn event(seq: Seq, n: u64) -> Event {
-    Event { seq, at: 100, op: op(n) }
+fn event(seq: u64, n: u64) -> Event {
+    Event { seq: Seq::new(seq), at: 100, op: op(n) }
 }
 
 /// The log of [`valid`], whose op at seq 4 was never answered.
@@ -27,42 +27,44 @@ fn log() -> Vec<Event> {
     vec![event(1, 1), event(2, 2), event(3, 3), event(4, 6)]
 }
 
-fn state(seq: Seq) -> State {
+fn state(seq: u64) -> State {
     let log: Vec<_> = log().into_iter().map(|event| (event, 0)).collect();
-    model::state(0, &log, seq, WINDOW)
+    model::state(0, &log, Seq::new(seq), WINDOW)
 }
 
 fn invoked(n: u64) -> What {
     What::Invoked { op: op(n), effect: Effect::Post }
 }
 
-fn acked(n: u64, seq: Seq) -> What {
-    What::Acked { op: op(n), epoch: epoch(), seq, at: 100, duplicate: false }
+fn acked(n: u64, seq: u64) -> What {
+    What::Acked { op: op(n), epoch: epoch(), seq: Seq::new(seq), at: 100, duplicate: false }
 }
 
-fn read(asked: u64, seq: Seq) -> What {
+fn read(asked: u64, seq: u64) -> What {
     read_as(asked, seq, state(seq))
 }
 
-fn read_as(asked: u64, seq: Seq, state: State) -> What {
-    What::Read { asked, epoch: epoch(), seq, state }
+fn read_as(asked: u64, seq: u64, state: State) -> What {
+    What::Read { asked, epoch: epoch(), seq: Seq::new(seq), state }
 }
 
-fn page(asked: u64, after: Option<Seq>, seqs: std::ops::RangeInclusive<Seq>, more: bool) -> What {
-    let events = log().into_iter().filter(|event| seqs.contains(&event.seq)).collect();
+fn page(asked: u64, after: Option<u64>, seqs: std::ops::RangeInclusive<u64>, more: bool) -> What {
+    let events = log().into_iter().filter(|event| seqs.contains(&event.seq.get())).collect();
+    let after = after.map(Seq::new);
     What::Page(Box::new(Page { asked, after, epoch: epoch(), events, more }))
 }
 
-fn joined(asked: u64, seq: Seq) -> What {
+fn joined(asked: u64, seq: u64) -> What {
     joined_with(asked, seq, state(seq))
 }
 
-fn joined_with(asked: u64, seq: Seq, state: State) -> What {
+fn joined_with(asked: u64, seq: u64, state: State) -> What {
     let got = Got::Snapshot { state, reason: Some(SnapshotReason::NoPosition) };
-    What::Followed(Box::new(Follow { asked, after: None, epoch: epoch(), seq, got }))
+    What::Followed(Box::new(Follow { asked, after: None, epoch: epoch(), seq: Seq::new(seq), got }))
 }
 
-fn resumed(asked: u64, from: Seq, to: Seq) -> What {
+fn resumed(asked: u64, from: u64, to: u64) -> What {
+    let [from, to] = [from, to].map(Seq::new);
     let got = Got::Events(
         log().into_iter().filter(|event| event.seq > from && event.seq <= to).collect(),
     );
@@ -70,8 +72,8 @@ fn resumed(asked: u64, from: Seq, to: Seq) -> What {
     What::Followed(Box::new(Follow { asked, after, epoch: epoch(), seq: to, got }))
 }
 
-fn reset(seq: Seq, reason: SnapshotReason) -> What {
-    What::Reset { epoch: epoch(), seq, state: state(seq), reason }
+fn reset(seq: u64, reason: SnapshotReason) -> What {
+    What::Reset { epoch: epoch(), seq: Seq::new(seq), state: state(seq), reason }
 }
 
 fn at(t: u64, client: u32, what: What) -> Entry {
@@ -139,11 +141,11 @@ fn log_is(history: &mut History, events: Vec<Event>) {
     *entry(history, 100) = What::Log { epoch: epoch(), events };
 }
 
-fn three_and(seq: Seq, n: u64) -> Vec<Event> {
+fn three_and(seq: u64, n: u64) -> Vec<Event> {
     [first(3), vec![event(seq, n)]].concat()
 }
 
-fn log_and(seq: Seq, n: u64) -> Vec<Event> {
+fn log_and(seq: u64, n: u64) -> Vec<Event> {
     [log(), vec![event(seq, n)]].concat()
 }
 
@@ -151,7 +153,7 @@ fn first(count: usize) -> Vec<Event> {
     log()[..count].to_vec()
 }
 
-fn told(seq: Seq, n: u64) -> What {
+fn told(seq: u64, n: u64) -> What {
     What::Told(event(seq, n))
 }
 
@@ -254,7 +256,7 @@ faults! {
         with(h, at(86, 0, page(85, Some(2), 3..=4, true)));
     "a page has a hole", [TornPage 1], h => {
         let page = page_at(h, 66);
-        page.after = Some(0);
+        page.after = Some(Seq::ZERO);
         page.events = vec![event(1, 1), event(3, 3)];
     };
     "a page has another body", [Altered 1], h => {
@@ -279,7 +281,7 @@ faults! {
     };
     "a resumption stands elsewhere", [Stale 1, Misled 1], h => {
         let follow = resumption(h);
-        follow.seq = 3;
+        follow.seq = Seq::new(3);
     };
     "a resumption is older than what was known", [Stale 1], h => {
         *entry(h, 80) = resumed(75, 2, 3);
@@ -358,7 +360,7 @@ fn ops_that_overlap_may_come_in_any_order_and_refused_ones_may_be_sent_again() {
             3,
             What::Page(Box::new(Page {
                 asked: 89,
-                after: Some(3),
+                after: Some(Seq::new(3)),
                 epoch: epoch(),
                 events: vec![event(4, 4)],
                 more: false,
@@ -370,8 +372,7 @@ fn ops_that_overlap_may_come_in_any_order_and_refused_ones_may_be_sent_again() {
 
 #[test]
 fn counters_add_up_and_states_that_cannot_be_foreseen_agree() {
-    let read =
-        |t: u64, state: State| at(t, 0, What::Read { asked: t - 1, epoch: epoch(), seq: 2, state });
+    let read = |t: u64, state: State| at(t, 0, read_as(t - 1, 2, state));
     let history = |effects: [Effect; 2], states: [State; 2]| {
         let mut entries = Vec::new();
         for (n, effect) in (1..=2).zip(effects) {
