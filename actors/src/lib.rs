@@ -10,6 +10,7 @@ pub mod behaviour;
 pub mod budget;
 pub mod capability;
 pub mod clock;
+pub mod cluster;
 pub mod directory;
 pub mod entity;
 mod few;
