@@ -1,8 +1,8 @@
 //! Links between nodes: over a wire that may lose, delay, repeat and reorder messages, each pair of
 //! nodes gets a stream of items in each direction, in order and without repetition.
 //!
-//! A link lasts as long as both nodes can keep it. When one of them cannot (too much waits, the peer
-//! was silent, the wire was cut for long), the link is **reset** at both ends: each is told by
+//! A link lasts as long as both nodes can keep it. When one of them cannot (too much waits, the
+//! peer was silent, the wire was cut for long), the link is **reset** at both ends: each is told by
 //! [`Event::Reset`], drops what waits, and starts a new stream. Whoever uses a link must be able to
 //! start over then. A link never makes anybody wait: it is reset instead.
 //!
@@ -15,7 +15,7 @@
 //! ```text
 //!  caller                                             answerer
 //!  down: draws c                                      down
-//!    │ ── hello c ───────────────────────────────────► │  draws r for c: an offer; nothing else changes
+//!    │ ── hello c ───────────────────────────────────► │  draws r for c: an offer, no more
 //!    │ ◄──────────────────────────────── welcome r, c ─│
 //!  up in (c, r)                                        │
 //!    │ ── nack or data c, r (until confirmed) ───────► │
@@ -28,7 +28,10 @@
 //!  is up answers that with data c, r; an answerer that gets data of a pair that it is not in, and
 //!  that it does not offer, says bye to that pair.
 //!
-//!   down ──hello──► up ──gap──► (nack, go back) ──► up ──full, silence, stalled, bye, new pair──► reset ──► down
+//!   down ──hello──► up ──gap──► (nack, go back) ──► up
+//!     ▲                                             │
+//!     └── reset ◄── full, silence, stall, bye, or a ┘
+//!                   new pair that the peer entered
 //! ```
 //!
 //! # Why nothing of an old epoch is ever taken
@@ -36,16 +39,17 @@
 //! Data is taken only if it names the pair that this end is in, or, at the answerer, an open offer.
 //! * *A pair has one stream in each direction.* The answerer draws r for one c and never offers it
 //!   for another. The caller leaves "down with c" only once, by the first welcome it takes, so c is
-//!   used in one pair. ("Data" here includes nacks.) An end enters a pair at most once: the caller since c is gone after it, the
-//!   answerer since entering clears the offers and a later offer has a new r. So all frames that name
-//!   a pair have been numbered by one sender from 1 on, without repetition.
+//!   used in one pair. ("Data" here includes nacks.) An end enters a pair at most once: the caller
+//!   since c is gone after it, the answerer since entering clears the offers and a later offer has
+//!   a new r. So all frames that name a pair have been numbered by one sender from 1 on, without
+//!   repetition.
 //! * *A receiver starts with the pair* and takes number last + 1 and nothing else. So within a pair
 //!   each item is delivered once and in order, and what is delivered is a beginning of what was
 //!   pushed. Late frames name a pair that this end has left, and are dropped.
-//! * *A late hello changes nothing.* It makes an offer, and only data that names the offer completes
-//!   it. The caller sends that only if it takes the welcome, which it does only while it is still
-//!   calling with that very c. A late welcome names a c that is gone; a late bye names a pair that
-//!   has been left; late data names a pair that is neither present nor offered.
+//! * *A late hello changes nothing.* It makes an offer, and only data that names the offer
+//!   completes it. The caller sends that only if it takes the welcome, which it does only while it
+//!   is still calling with that very c. A late welcome names a c that is gone; a late bye names a
+//!   pair that has been left; late data names a pair that is neither present nor offered.
 //!
 //! # Why both ends learn of a reset
 //!
@@ -73,6 +77,7 @@ mod planted;
 mod receiver;
 mod sender;
 mod settings;
+pub mod wire;
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,14 @@
 //! Frames: what one message on the wire between two nodes looks like.
 //!
 //! ```text
-//! magic u8 | proto u8 | kind u8 | from u64 | to u64 | epoch u32 | heard u32 | seq u64 | ack u64 | credit u32 | items
+//! magic u8 | proto u8 | kind u8 | from u64 | to u64 | epoch u32 | heard u32
+//!          | seq u64 | ack u64 | credit u32 | items
 //! item: varint (length << 2 | part) | kind u8 | body
 //! ```
 //!
-//! Numbers are little-endian; the varint is LEB128 in its shortest form. `part` says whether a piece
-//! is a whole item (0) or the first (1), a middle (2) or the last (3) part of one that goes on over
-//! several frames; all parts of an item have its kind.
+//! Numbers are little-endian; the varint is LEB128 in its shortest form. `part` says whether a
+//! piece is a whole item (0) or the first (1), a middle (2) or the last (3) part of one that goes
+//! on over several frames; all parts of an item have its kind.
 //!
 //! | kind | `epoch` | `heard` | `seq` | `ack` | `credit` | items |
 //! |---|---|---|---|---|---|---|

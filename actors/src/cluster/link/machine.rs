@@ -1,9 +1,10 @@
-//! One end of the link to one peer: the handshake's timers, silence, resets, and what goes out next.
+//! One end of the link to one peer: the handshake's timers, silence, resets, and what goes out
+//! next.
 //!
 //! Pure: whoever owns it passes in what arrives and what time it is. After every call, and when
-//! [`next_deadline`](Link::next_deadline) has come, the owner polls outgoing frames and events until
-//! there are none. Memory is bounded by [`Settings`]; unread events other than items are at most
-//! three, since a reset replaces those before it.
+//! [`next_deadline`](Link::next_deadline) has come, the owner polls outgoing frames and events
+//! until there are none. Memory is bounded by [`Settings`]; unread events other than items are at
+//! most three, since a reset replaces those before it.
 
 use std::collections::VecDeque;
 
@@ -24,8 +25,8 @@ use crate::clock::Mono;
 pub enum Event {
     /// Items are on their way again. Those pushed since the last reset come first.
     Up,
-    /// The next item of the peer. Its body is usually a slice of the message it came in: copy it if it
-    /// is kept for long.
+    /// The next item of the peer. Its body is usually a slice of the message it came in: copy it if
+    /// it is kept for long.
     Item(Item),
     /// Nothing has been heard from the peer for `silence`. The link will be reset when it is heard.
     Silent,
@@ -115,8 +116,8 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`Refused::Full`] if it does not fit into `link_bytes`. The link has then been reset, and this
-    /// item is dropped with the others. [`Refused::Long`] drops only this item.
+    /// [`Refused::Full`] if it does not fit into `link_bytes`. The link has then been reset, and
+    /// this item is dropped with the others. [`Refused::Long`] drops only this item.
     pub fn push(&mut self, item: Item, now: Mono) -> Result<(), Refused> {
         let pushed = self.sender.push(item, now);
         match pushed {

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use super::frame::NodeId;
 
-/// Handshakes that the answerer remembers until one of them is completed. More than one is open only
-/// if hellos come late.
+/// Handshakes that the answerer remembers until one of them is completed. More than one is open
+/// only if hellos come late.
 const OFFERS: usize = 4;
 
 /// Two epochs, as one end sees them. A link is up in one pair at a time, and in each pair once.

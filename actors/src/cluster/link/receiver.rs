@@ -1,10 +1,10 @@
-//! The receiving half of a link, for one epoch: takes the frame after the last one and nothing else,
-//! says what is to be acknowledged, and puts items together.
+//! The receiving half of a link, for one epoch: takes the frame after the last one and nothing
+//! else, says what is to be acknowledged, and puts items together.
 //!
 //! A frame further ahead is answered with one nack for the gap, one further behind with another
-//! acknowledgement. Frames that have been taken stay as they are until their items are read, so what
-//! waits is bounded by the bytes of frames that the peer has credit for (`window_bytes`), and one
-//! item that is being put together (`item_bytes`).
+//! acknowledgement. Frames that have been taken stay as they are until their items are read, so
+//! what waits is bounded by the bytes of frames that the peer has credit for (`window_bytes`), and
+//! one item that is being put together (`item_bytes`).
 
 use std::collections::VecDeque;
 

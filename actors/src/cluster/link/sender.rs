@@ -5,11 +5,12 @@
 //! unacknowledged frame; a timeout sends only that one, and the rest follows if its acknowledgement
 //! shows that more is missing. Frames sent again are the same bytes, so the acknowledgement in them
 //! may be old. The peer's credit is how far the bytes of numbered frames may go, so that it never
-//! has to be taken back. A sender that has credit for nothing and waits for no acknowledgement sends
-//! one frame past the credit now and then, since the peer's new credit may not have arrived.
+//! has to be taken back. A sender that has credit for nothing and waits for no acknowledgement
+//! sends one frame past the credit now and then, since the peer's new credit may not have arrived.
 //!
-//! Bounds: `link_bytes`, and one item of up to `item_bytes`. A large item that does not fit is accepted
-//! beyond `link_bytes` if no other such one is on its way, so that a link can carry it at all.
+//! Bounds: `link_bytes`, and one item of up to `item_bytes`. A large item that does not fit is
+//! accepted beyond `link_bytes` if no other such one is on its way, so that a link can carry it at
+//! all.
 
 use std::collections::VecDeque;
 

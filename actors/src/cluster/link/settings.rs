@@ -9,8 +9,8 @@ pub struct Settings {
     /// link; but one at a time may exceed this if it has more than a quarter of these bytes, so at
     /// most `link_bytes` + `item_bytes` are held.
     pub link_bytes: usize,
-    /// Bytes of frames that have been received and not yet read with `poll_event`. The peer sends no
-    /// more than that.
+    /// Bytes of frames that have been received and not yet read with `poll_event`. The peer sends
+    /// no more than that.
     pub window_bytes: usize,
     /// Bytes of a frame. Larger items are split.
     pub frame_bytes: usize,
