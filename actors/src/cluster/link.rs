@@ -68,6 +68,7 @@ pub use pairing::Pair;
 pub use sender::Refused;
 pub use settings::{Settings, Unfit};
 
+pub mod beat;
 mod calls;
 mod counters;
 pub mod frame;

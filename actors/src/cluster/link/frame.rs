@@ -252,6 +252,10 @@ impl Fields<'_> {
         *bytes
     }
 
+    pub fn u16(&mut self) -> u16 {
+        u16::from_le_bytes(self.bytes())
+    }
+
     pub fn u32(&mut self) -> u32 {
         u32::from_le_bytes(self.bytes())
     }
