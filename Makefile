@@ -137,14 +137,14 @@ fuzz: deps ## Fuzz decoders, frames, ids, patches, configuration and tokens: FUZ
 
 # libFuzzer's targets (lab/fuzz), on the stable compiler: these flags make it count what an input reaches. With a target
 # named, they reach neither build scripts nor macros, which are not linked with libFuzzer.
-FUZZ_TARGETS ?= codecs guard behaviours session
+FUZZ_TARGETS ?= codecs guard behaviours session link
 FUZZ_DIR ?= $(HOME)/.cache/greenroom/fuzz
 FUZZ_FLAGS := -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares) -Ccodegen-units=1
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 BUILD_FUZZ = RUSTFLAGS="$(FUZZ_FLAGS)" $(LINT) cargo build --release --locked --manifest-path lab/fuzz/Cargo.toml --target $(HOST) --target-dir $(FUZZ_DIR)
 RUN_FUZZ = FUZZ_DIR=$(FUZZ_DIR) FUZZ_BIN=$(FUZZ_DIR)/$(HOST)/release
 
-fuzz-guided: deps ## Fuzz codecs, the frame guard, behaviours and sessions, guided by coverage: FUZZ_TIME=seconds for each, FUZZ_TARGETS="session", ARGS= goes to libFuzzer
+fuzz-guided: deps ## Fuzz codecs, the frame guard, behaviours, sessions and links, guided by coverage: FUZZ_TIME=seconds for each, FUZZ_TARGETS="session", ARGS= goes to libFuzzer
 	$(call header,fuzzing $(FUZZ_TARGETS) for $(FUZZ_TIME) s each)
 	$(BUILD_FUZZ)
 	for target in $(FUZZ_TARGETS); do $(RUN_FUZZ) FUZZ_CORPUS=$(FUZZ_DIR)/corpus lab/fuzz/run $$target -max_total_time=$(FUZZ_TIME) $(ARGS); done
