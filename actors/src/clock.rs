@@ -147,7 +147,7 @@ mod tests {
     fn time_and_chance_are_arguments_in_the_core() {
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut found = Vec::new();
-        for part in ["entity", "journal", "limits", "session", "relay"] {
+        for part in ["cluster/link", "entity", "journal", "limits", "session", "relay"] {
             impure(&src, &src.join(part), &mut found);
         }
         assert!(found.is_empty(), "{found:?}");
