@@ -9,6 +9,7 @@
 //! * [`map`]: the row of the map, and [`change`]: its next versions.
 //! * [`link`]: how nodes exchange messages, in order, over a wire that loses some.
 //! * [`target`]: which node is to own which slot.
+//! * [`lease`]: until when a node may answer reads; [`silence`]: whether another node is gone.
 //!
 //! # Rules
 //!
@@ -36,7 +37,9 @@
 //!   showed them first, and if the transactions of the latter work.
 
 pub mod change;
+pub mod lease;
 pub mod link;
 pub mod map;
+pub mod silence;
 pub mod slot;
 pub mod target;
