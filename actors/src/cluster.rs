@@ -10,6 +10,7 @@
 //! * [`link`]: how nodes exchange messages, in order, over a wire that loses some.
 //! * [`target`]: which node is to own which slot.
 //! * [`lease`]: until when a node may answer reads; [`silence`]: whether another node is gone.
+//! * [`membership`]: one node in the cluster, from joining to leaving.
 //!
 //! # Rules
 //!
@@ -40,6 +41,7 @@ pub mod change;
 pub mod lease;
 pub mod link;
 pub mod map;
+pub mod membership;
 pub mod silence;
 pub mod slot;
 pub mod target;
