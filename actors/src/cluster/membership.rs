@@ -15,6 +15,12 @@
 //! that was asked for after it was decided, no map is acted on (M3). Lease rows are looked at in
 //! every answer, since [`Silence`] goes by their order alone.
 //!
+//! Whoever runs it calls [`tick`](Membership::tick) often, polls on a connection of its own, and
+//! commits changes, events and beats as one series of numbered transactions. It looks at the shared
+//! [`Validity`] and at what is open for every request (M5). An order to close or to demote is in
+//! force on all threads before [`flushed`](Membership::flushed) or
+//! [`lives_ended`](Membership::lives_ended) is reported.
+//!
 //! A planned hand-off has its steps in `hand_off.rs`: offered, flushing, flushed, changing.
 
 use std::collections::VecDeque;
@@ -39,6 +45,10 @@ pub use action::{
 use hand_off::HandOff;
 use joining::Joining;
 pub use scope::Scope;
+
+/// The largest number of polls that are waited for at a time, when notices ask for more than the
+/// regular ones.
+const POLLS: usize = 8;
 
 /// The times and sizes of membership; times in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,7 +190,7 @@ impl Membership {
             validity,
             phase: Phase::Joining,
             term: None,
-            joining: Joining::new(now, now),
+            joining: Joining::first(now),
             polls: Polls::default(),
             silence: Silence::new(settings.lease.length, settings.rank),
             map: ClusterMap::empty(),
@@ -258,7 +268,8 @@ impl Membership {
     /// only a hint.
     pub fn notice(&mut self, now: Mono, version: u64) -> Vec<Action> {
         let mut out = Vec::new();
-        if self.phase != Phase::Out && version > self.map.version() {
+        let news = version > self.map.version() && self.polls.waiting.len() < POLLS;
+        if self.phase != Phase::Out && news {
             self.poll(now, &mut out);
         }
         out
@@ -329,7 +340,7 @@ impl Membership {
         out.push(Action::Demote(why));
         if self.phase == Phase::Member {
             self.phase = Phase::Joining;
-            self.joining = Joining::new(now, now.after(self.settings.rejoin));
+            self.joining = Joining::again(now, self.settings.rejoin);
         } else {
             self.phase = Phase::Out;
             out.push(Action::Ended(Ended::FencedWhileDraining));

@@ -25,15 +25,16 @@ pub enum Action {
     Open(Scope),
     /// Accept nothing more for these slots and entities (M4); requests for them are bounced.
     Close(Scope),
-    /// Wait until everything that is queued for them is decided, and end no life: `flushed`.
+    /// Wait until all threads have closed them and everything that is queued for them is decided, but
+    /// end no life: `flushed`.
     Flush(HandOffId, Scope),
     /// They have another owner now: end their lives.
     Release(Scope),
     /// Ask a node over its link whether it has capacity for slots: `accepted` or `declined`.
     Offer(HandOffId, NodeId, SlotSet),
-    /// End all lives, and answer what waits with `unavailable`. Sessions stay.
+    /// End all lives, and answer what waits with `unavailable`: `lives_ended`. Sessions stay.
     Demote(Demotion),
-    /// Commit something, if only an empty transaction: `committed`.
+    /// Commit something, if only an empty transaction, unless a transaction is under way: `committed`.
     Beat,
     /// Tell the other nodes that the map has this version.
     Notice(u64),

@@ -108,7 +108,7 @@ impl Membership {
         if self.phase != Phase::Member {
             return Err(BadOrder::NotMember);
         }
-        if self.hand_off.is_some() || !self.current {
+        if self.hand_off.is_some() || !self.closed.is_empty() || !self.current {
             return Err(BadOrder::Busy);
         }
         let (what, scope) = hand_off;
@@ -142,6 +142,10 @@ impl Membership {
 
     /// Starts the next hand-off, if one is due.
     pub(super) fn next_hand_off(&mut self, now: Mono, out: &mut Vec<Action>) {
+        if !self.closed.is_empty() {
+            // The last one was given up, and its slots are not open again yet.
+            return;
+        }
         let me = self.me.id;
         let draining = match self.phase {
             Phase::Draining(until) => Some(until),

@@ -11,6 +11,8 @@ pub(super) struct Joining {
     since: Mono,
     /// No attempt is made before.
     after: Mono,
+    /// No attempt is made before the lives of the last term have ended on all threads.
+    ready: bool,
     /// The attempt in flight.
     attempt: Option<Join>,
     /// Why the last attempt could not be made.
@@ -18,8 +20,15 @@ pub(super) struct Joining {
 }
 
 impl Joining {
-    pub(super) const fn new(since: Mono, after: Mono) -> Self {
-        Self { since, after, attempt: None, failed: None }
+    /// A node that has not served anything yet.
+    pub(super) const fn first(now: Mono) -> Self {
+        Self { since: now, after: now, ready: true, attempt: None, failed: None }
+    }
+
+    /// A node that has lost its lease, and may join again `pause` milliseconds later.
+    pub(super) const fn again(now: Mono, pause: u64) -> Self {
+        let after = now.after(pause);
+        Self { since: now, after, ready: false, attempt: None, failed: None }
     }
 
     pub(super) const fn is_in_flight(&self) -> bool {
@@ -28,6 +37,13 @@ impl Joining {
 }
 
 impl Membership {
+    /// After [`Action::Demote`]: all lives have ended, and no thread serves anything. Without this
+    /// report the node does not join again: under the new term the lease would be valid again, and a
+    /// thread that had not noticed would serve what belongs to others.
+    pub const fn lives_ended(&mut self) {
+        self.joining.ready = true;
+    }
+
     /// An attempt to join has ended.
     ///
     /// If the outcome is unknown, the next poll shows whether the node is in the map, and it joins
@@ -59,7 +75,7 @@ impl Membership {
 
     /// Tries to join from the map that was just read, and the node's own lease row.
     pub(super) fn join(&mut self, now: Mono, own: Option<LeaseRow>, out: &mut Vec<Action>) {
-        if now < self.joining.after {
+        if now < self.joining.after || !self.joining.ready {
             return;
         }
         let entry = self.map.peer(self.me.id).map(|peer| peer.term);

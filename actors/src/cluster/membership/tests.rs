@@ -287,6 +287,7 @@ fn a_fenced_node_rejoins_with_what_it_has_in_the_map() {
     lab.machine.committed(now, Term(1), now);
     assert!(!lab.validity.holds(now));
     assert!(lab.machine.fenced(now, Term(1)).is_empty());
+    lab.machine.lives_ended();
     assert!(lab.read().is_empty(), "not at once");
     lab.now += 200;
     lab.join();
@@ -301,6 +302,8 @@ fn a_node_that_was_taken_over_joins_without_slots() {
     lab.row(NodeId(77)).term = Term(2);
     assert_eq!(lab.read(), [Action::Demote(Demotion::NotInMap)]);
     lab.now += 200;
+    assert!(lab.read().is_empty(), "a thread may still serve something");
+    lab.machine.lives_ended();
     lab.join();
     assert_eq!(lab.machine.term(), Some(Term(3)));
     assert!(lab.read().is_empty() && lab.own().is_empty());

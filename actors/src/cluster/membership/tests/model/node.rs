@@ -18,6 +18,8 @@ use crate::cluster::silence::Silence;
 
 /// How long a node waits for a transaction's answer.
 const TIMEOUT: Time = 3000 * MS;
+/// The most by which a clock is fast or slow, in millionths: two differ by less than 5 percent.
+const RATE: i64 = 24_000;
 
 pub(super) struct Node {
     pub machine: Membership,
@@ -84,7 +86,7 @@ impl Node {
         };
         let settings = settings();
         let validity = Arc::new(Validity::new(settings.lease));
-        let (rate, offset) = (random.i64(-10_000..=10_000), random.u64(..100_000 * MS));
+        let (rate, offset) = (random.i64(-RATE..=RATE), random.u64(..100_000 * MS));
         let time = clock(rate, offset, now);
         Self {
             machine: Membership::new(peer, settings, Arc::clone(&validity), time),
@@ -267,7 +269,7 @@ impl Node {
             Action::Beat => world.nodes[host].beat = true,
             Action::Notice(version) => {
                 for other in 0..world.nodes.len() {
-                    if other != host && world.random.u8(..10) < 8 {
+                    if other != host && world.is_delivered() {
                         let delay = world.latency();
                         Self::later(world, other, delay, move |world, other| {
                             Self::with(world, other, |machine, now| machine.notice(now, version));
@@ -294,6 +296,7 @@ impl Node {
         node.control = None;
         node.flush = None;
         node.flying.clear();
+        node.machine.lives_ended();
         if world.bug != Some(Bug::LivesOutliveDemotion) {
             for log in 0..world.logs.len() {
                 node.end_life(log);

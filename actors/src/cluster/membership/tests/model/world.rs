@@ -17,7 +17,7 @@ pub(super) const MS: Time = 1000;
 /// How long a run lasts.
 const RUN: Time = 40_000 * MS;
 /// Hosts; each runs one node at a time.
-const HOSTS: usize = 3;
+pub(super) const HOSTS: usize = 3;
 /// Slots with clients; the others are only in the map.
 const WATCHED: usize = 3;
 
@@ -63,6 +63,8 @@ impl Seen {
 pub(super) struct Log {
     pub ops: Vec<u64>,
     acked: BTreeMap<u64, u64>,
+    /// When acknowledgements arrived.
+    pub acks: Vec<Time>,
     /// The highest position that some client knows of.
     floor: u64,
 }
@@ -87,6 +89,8 @@ pub(super) struct Request {
 pub(super) struct World {
     pub random: fastrand::Rng,
     pub bug: Option<Bug>,
+    /// Nothing is slow and nothing fails, unless a test says so.
+    calm: bool,
     pub now: Time,
     queue: BinaryHeap<Reverse<(Time, u64)>>,
     events: BTreeMap<u64, Event>,
@@ -114,6 +118,7 @@ impl World {
         let mut world = Self {
             random,
             bug,
+            calm: false,
             now: 0,
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
@@ -145,10 +150,23 @@ impl World {
         world
     }
 
+    /// A world in which nothing is slow and nothing fails by itself, with clients that ask often.
+    pub(super) fn calm(seed: u64) -> Self {
+        let mut world = Self::new(seed, None);
+        world.calm = true;
+        world
+    }
+
     /// Runs to the end, or until something is wrong.
     pub(super) fn run(&mut self) -> Result<(), String> {
+        self.run_until(RUN)
+    }
+
+    /// Runs until some time, or until something is wrong.
+    pub(super) fn run_until(&mut self, end: Time) -> Result<(), String> {
         while let Some(Reverse((time, event))) = self.queue.pop() {
-            if time > RUN {
+            if time > end {
+                self.queue.push(Reverse((time, event)));
                 break;
             }
             self.now = time;
@@ -173,22 +191,30 @@ impl World {
     }
 
     pub(super) fn note(&mut self, what: impl FnOnce() -> String) {
-        if cfg!(debug_assertions) {
-            let line = format!("{:>6} {}", self.now / MS, what());
-            self.trace.push(line);
-        }
+        let line = format!("{:>6} {}", self.now / MS, what());
+        self.trace.push(line);
     }
 
     /// How long a message or a call takes.
     pub(super) fn latency(&mut self) -> Time {
-        if self.random.u8(..100) < 97 {
+        if self.calm {
+            [MS / 2, MS, 2 * MS, 5 * MS][self.random.usize(..4)]
+        } else if self.random.u8(..100) < 97 {
             [MS, 2 * MS, 5 * MS, 50 * MS][self.random.usize(..4)]
         } else {
             self.random.u64(..3000 * MS)
         }
     }
 
+    /// Whether a message that nobody repeats arrives.
+    pub(super) fn is_delivered(&mut self) -> bool {
+        self.calm || self.random.u8(..10) < 8
+    }
+
     fn fault(&mut self) {
+        if self.calm {
+            return;
+        }
         let host = self.random.usize(..HOSTS);
         let long = [300, 1000, 2200, 4000][self.random.usize(..4)] * MS;
         let until = self.now + long;
@@ -228,7 +254,7 @@ impl World {
     }
 
     /// An operator moves watched slots of a node to another one.
-    fn move_slots(&mut self, host: usize) {
+    pub(super) fn move_slots(&mut self, host: usize) {
         let from = self.nodes[host].id();
         let to = self.nodes[(host + self.random.usize(1..HOSTS)) % HOSTS].id();
         let own = self.map.slots_of(from);
@@ -253,7 +279,8 @@ impl World {
         let request = Request { log, ask, floor: self.logs[log].floor };
         let delay = self.latency();
         self.at(delay, move |world| Node::receive(world, host, request));
-        let next = self.random.u64(50 * MS..450 * MS);
+        let next = if self.calm { 10 } else { 450 };
+        let next = self.random.u64(next / 9 * MS..next * MS);
         self.at(next, move |world| world.client(log));
     }
 
@@ -278,6 +305,7 @@ impl World {
                 Some(format!("a read of {position}, which is not on disk"))
             }
             Ask::Write(op) => {
+                log.acks.push(self.now);
                 log.acked.insert(position, op);
                 self.seen.count("acks");
                 None
