@@ -57,12 +57,12 @@ fn opening_from_memory_is_found() {
 
 #[test]
 fn an_old_map_after_an_own_change_is_found() {
-    found(Bug::OldMapAfterOwnChange, 500, &TWO_OWNERS);
+    found(Bug::OldMapAfterOwnChange, 200, &TWO_OWNERS);
 }
 
 #[test]
 fn a_map_that_goes_back_is_found() {
-    found(Bug::MapGoesBack, 500, &TWO_OWNERS);
+    found(Bug::MapGoesBack, 100, &TWO_OWNERS);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn reads_without_a_lease_are_found() {
 
 #[test]
 fn half_the_silence_is_found() {
-    found(Bug::HalfTheSilence, 200, &["stale read"]);
+    found(Bug::HalfTheSilence, 100, &["stale read"]);
 }
 
 #[test]

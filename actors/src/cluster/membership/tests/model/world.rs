@@ -91,6 +91,8 @@ pub(super) struct World {
     pub bug: Option<Bug>,
     /// Nothing is slow and nothing fails, unless a test says so.
     calm: bool,
+    /// In some worlds slots move all the time, and little else goes wrong.
+    restless: bool,
     pub now: Time,
     queue: BinaryHeap<Reverse<(Time, u64)>>,
     events: BTreeMap<u64, Event>,
@@ -119,6 +121,7 @@ impl World {
             random,
             bug,
             calm: false,
+            restless: seed % 4 == 1,
             now: 0,
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
@@ -218,7 +221,8 @@ impl World {
         let host = self.random.usize(..HOSTS);
         let long = [300, 1000, 2200, 4000][self.random.usize(..4)] * MS;
         let until = self.now + long;
-        match self.random.u8(..12) {
+        let moves = self.restless && self.random.u8(..10) < 9;
+        match if moves { 11 } else { self.random.u8(..12) } {
             0 | 1 => {
                 self.seen.count("pauses");
                 self.nodes[host].paused_until = until;
@@ -249,7 +253,8 @@ impl World {
             }
             _ => self.move_slots(host),
         }
-        let delay = self.random.u64(200 * MS..3000 * MS);
+        let most = if self.restless { 500 } else { 3000 };
+        let delay = self.random.u64(most / 15 * MS..most * MS);
         self.at(delay, Self::fault);
     }
 
