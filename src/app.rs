@@ -12,7 +12,7 @@ use greenroom_actors::ids::WorkerId;
 use greenroom_actors::journal::{Committer, CommitterLimits, Health, Journal, Outside};
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::Accounts;
-use greenroom_actors::messages::{Directory, RelayHandle};
+use greenroom_actors::messages::{Directory, RelayHandle, Relays};
 use greenroom_actors::metrics::JOURNAL_QUEUE_OPS;
 use greenroom_actors::relay::ParkedLimits;
 use greenroom_actors::session::Authenticate;
@@ -166,13 +166,15 @@ impl App {
             (0..workers).map(|_| RelayHandle::channel(config.relay.queue)).unzip();
         let (canary_relay, canary_queue) = RelayHandle::channel(config.relay.queue);
         let with_canary = relays.iter().chain([&canary_relay]).cloned();
+        let with_canary = Relays::new(with_canary);
         let canary = canary::kind().map_err(|error| Failure::Runtime(error.to_string()))?;
         let shutdown = Shutdown::new();
         let shared = Shared {
             kinds: kinds.clone(),
             all_kinds: Kinds::new(kinds.iter().map(|kind| (**kind).clone()).chain([canary])),
             directory: directory.clone(),
-            relays: with_canary.collect(),
+            relays: Relays::new(relays),
+            relays_and_canary: with_canary,
             journal: journal.clone(),
             store: Arc::clone(&store),
             authenticate: Arc::new(Tokens(authenticator)),

@@ -91,7 +91,7 @@ impl Canary {
         relay: RelayHandle,
         inbox: mpsc::Receiver<ToRelay>,
     ) -> Self {
-        let session = SessionKey { worker, slot: 0, generation: 1 };
+        let session = SessionKey::here(worker, 0, 1);
         let asker = Arc::new(Asker::new(session, CodecKind::Json, Encoder::new(ws::frame), relay));
         let entity = EntityId::internal(KIND, "node");
         Self { entity, directory, asker, inbox }

@@ -12,7 +12,7 @@ use greenroom_actors::ids::WorkerId;
 use greenroom_actors::journal::Journal;
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::Accounts;
-use greenroom_actors::messages::{Directory, RelayHandle, ToDirectory, ToRelay};
+use greenroom_actors::messages::{Directory, Relays, ToDirectory, ToRelay};
 use greenroom_actors::relay::{ParkedLimits, Relay, RelayActor};
 use greenroom_actors::session::{Authenticate, SessionBounds, SessionEnv, unguessable};
 use greenroom_actors::store::Store;
@@ -32,8 +32,10 @@ pub struct Shared {
     /// Those kinds and the server's own.
     pub all_kinds: Kinds,
     pub directory: Directory,
-    /// The relay of each worker, and then the canary's.
-    pub relays: Vec<RelayHandle>,
+    /// The relay of each worker.
+    pub relays: Relays,
+    /// Those and the canary's, which has no sessions.
+    pub relays_and_canary: Relays,
     pub journal: Journal,
     pub store: Arc<dyn Store>,
     pub authenticate: Arc<dyn Authenticate>,
@@ -77,7 +79,7 @@ pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
     );
     RelayActor::start_on_thread(Rc::clone(&relay), seed.relay);
     let env = EntityEnv {
-        relays: shared.relays.clone(),
+        relays: shared.relays_and_canary,
         journal: shared.journal,
         store: shared.store,
         directory: shared.directory.clone(),
@@ -101,8 +103,7 @@ pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
     });
     Rc::new(SessionEnv {
         relay,
-        // The last one is the canary's, which has no sessions.
-        relays: shared.relays[..shared.relays.len() - 1].into(),
+        relays: shared.relays,
         worker: seed.id,
         instance: shared.instance,
         directory: shared.directory,

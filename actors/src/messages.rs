@@ -14,6 +14,7 @@ mod asker;
 mod directory;
 mod entity;
 mod relay;
+mod relays;
 
 pub use answer::{Answer, Responder, corrupt, overloaded, rate_limited, unavailable};
 pub(crate) use answer::{Body, Noted};
@@ -21,6 +22,7 @@ pub use asker::Asker;
 pub use directory::{Directory, ToDirectory};
 pub use entity::{Adopt, CatchUp, OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
 pub use relay::{Owner, Part, Present, Resume, Resumed, SubSpec, Subscriptions};
+pub use relays::Relays;
 
 /// A message to a relay.
 #[derive(Debug)]

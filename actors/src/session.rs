@@ -14,10 +14,10 @@ use ulid::Ulid;
 use crate::clock::Millis;
 use crate::frames::Encoder;
 use crate::identity::Identity;
-use crate::ids::WorkerId;
+use crate::ids::{NodeIndex, Place, WorkerId};
 use crate::kind::Kinds;
 use crate::limits::{Accounts, Rate};
-use crate::messages::{Asker, Directory, RelayHandle};
+use crate::messages::{Asker, Directory, RelayHandle, Relays};
 use crate::relay::Relay;
 
 mod connect;
@@ -50,8 +50,8 @@ pub trait Authenticate: Send + Sync + 'static {
 pub struct SessionEnv {
     /// The relay of this thread.
     pub relay: Rc<RefCell<Relay>>,
-    /// All relays by worker, for answers from other threads and for sessions that are resumed.
-    pub relays: Vec<RelayHandle>,
+    /// The way to the relays, for answers from other threads and for sessions that are resumed.
+    pub relays: Relays,
     /// This thread.
     pub worker: WorkerId,
     /// Distinguishes the session names of this process from those of others.
@@ -102,7 +102,8 @@ impl SessionEnv {
     /// # Panics
     /// If `relays` has none for `worker`.
     pub fn relay_handle(&self) -> &RelayHandle {
-        &self.relays[self.worker.0 as usize]
+        let own = Place { node: NodeIndex::HERE, worker: self.worker };
+        self.relays.get(own).expect("a worker's relay is among them")
     }
 
     fn asker(&self, session: crate::ids::SessionKey, codec: CodecKind) -> Asker {

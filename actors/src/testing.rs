@@ -29,7 +29,7 @@ pub(crate) fn entity(text: &str) -> EntityId {
 }
 
 pub(crate) fn session(slot: u32) -> SessionKey {
-    SessionKey { worker: WorkerId(0), slot, generation: 1 }
+    SessionKey::here(WorkerId(0), slot, 1)
 }
 
 /// The rights of a user with a token and without capabilities.

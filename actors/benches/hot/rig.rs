@@ -31,7 +31,7 @@ pub fn body() -> RawJson {
 
 /// The session in slot `slot` of the only thread.
 pub fn session(slot: u32) -> SessionKey {
-    SessionKey { worker: WorkerId(0), slot, generation: 1 }
+    SessionKey::here(WorkerId(0), slot, 1)
 }
 
 /// A plain subscription of a session.

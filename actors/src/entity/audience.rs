@@ -1,18 +1,19 @@
-//! Who follows an entity, and which threads and codecs its frames are needed for.
+//! Who follows an entity, and which relays and codecs its frames are needed for.
 
 use greenroom_protocol::CodecKind;
 
 use crate::few::Few;
 use crate::frames::Wants;
-use crate::ids::{SessionKey, WorkerId};
+use crate::ids::{Place, SessionKey};
 use crate::messages::Subscriptions;
 
-/// The followers by session; counted by thread and codec, so that publishing asks nobody in
+/// The followers by session; counted by relay and codec, so that publishing asks nobody in
 /// particular.
 #[derive(Debug, Default)]
 pub struct Audience {
     followers: Few<SessionKey, Follower>,
-    threads: Vec<Thread>,
+    /// The relays that ever had a follower: as many as there are threads at the most.
+    relays: Vec<(Place, Count)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +24,7 @@ struct Follower {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Thread {
+struct Count {
     json: u32,
     msgpack: u32,
 }
@@ -35,7 +36,7 @@ impl Audience {
             Some(follower) => follower.number = follower.number.max(number),
             None => {
                 self.followers.insert(session, Follower { codec, number });
-                *self.count(session.worker, codec) += 1;
+                *self.count(session.place(), codec) += 1;
             }
         }
     }
@@ -47,7 +48,7 @@ impl Audience {
             found.filter(|follower| which.include(follower.number))
         {
             self.followers.remove(&session);
-            *self.count(session.worker, codec) -= 1;
+            *self.count(session.place(), codec) -= 1;
         }
     }
 
@@ -71,32 +72,32 @@ impl Audience {
         self.followers.is_empty()
     }
 
-    /// The threads that need frames.
-    pub fn workers(&self) -> impl Iterator<Item = WorkerId> + '_ {
-        let needed = |(index, thread): (usize, &Thread)| {
-            // There are as many entries as worker threads at the most, and their ids are 16 bits.
-            (thread.json + thread.msgpack > 0).then_some(WorkerId(index as u16))
-        };
-        self.threads.iter().enumerate().filter_map(needed)
+    /// The relays that need frames.
+    pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        let needed =
+            |(place, count): &(Place, Count)| (count.json + count.msgpack > 0).then_some(*place);
+        self.relays.iter().filter_map(needed)
     }
 
     /// The codecs that frames are needed in.
     pub fn wants(&self) -> Wants {
-        self.threads.iter().fold(Wants::default(), |wants, thread| {
-            wants.or(Wants { json: thread.json > 0, msgpack: thread.msgpack > 0 })
+        self.relays.iter().fold(Wants::default(), |wants, (_, count)| {
+            wants.or(Wants { json: count.json > 0, msgpack: count.msgpack > 0 })
         })
     }
 
-    fn count(&mut self, worker: WorkerId, codec: CodecKind) -> &mut u32 {
-        let index = worker.0 as usize;
-        if index >= self.threads.len() {
+    fn count(&mut self, place: Place, codec: CodecKind) -> &mut u32 {
+        let known = self.relays.iter().position(|(other, _)| *other == place);
+        let index = known.unwrap_or_else(|| {
             // A `Vec` would begin with room for four.
-            self.threads.reserve_exact(index + 1 - self.threads.len());
-            self.threads.resize(index + 1, Thread::default());
-        }
+            self.relays.reserve_exact(1);
+            self.relays.push((place, Count::default()));
+            self.relays.len() - 1
+        });
+        let count = &mut self.relays[index].1;
         match codec {
-            CodecKind::Json => &mut self.threads[index].json,
-            CodecKind::MsgPack => &mut self.threads[index].msgpack,
+            CodecKind::Json => &mut count.json,
+            CodecKind::MsgPack => &mut count.msgpack,
         }
     }
 }

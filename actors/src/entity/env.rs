@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::turns::Turns;
 use crate::frames::Encoder;
 use crate::journal::Journal;
-use crate::messages::{Directory, RelayHandle};
+use crate::messages::{Directory, Relays};
 use crate::metrics;
 use crate::store::Store;
 
@@ -21,8 +21,8 @@ const MOST_REPORTS: usize = 1000;
 
 /// What every entity of a thread needs.
 pub struct EntityEnv {
-    /// The relays of all threads, by worker.
-    pub relays: Vec<RelayHandle>,
+    /// The way to the relays.
+    pub relays: Relays,
     /// Where events are queued.
     pub journal: Journal,
     /// Where logs are read.

@@ -190,7 +190,7 @@ impl Life {
             ToEntity::Unsubscribe { through, reply } => {
                 let session = reply.session();
                 fx.part(
-                    session.worker,
+                    session.place(),
                     Part::Left { session, which: Subscriptions::Through(through) },
                 );
                 fx.answer(reply.ok(&Empty {}));
@@ -199,7 +199,7 @@ impl Life {
                 fx.answer(reply.ok(&PresenceList { count: 0, members: None }));
             }
             ToEntity::CatchUp(request) => {
-                fx.part(request.spec.session.worker, Part::Replaced(request.spec));
+                fx.part(request.spec.session.place(), Part::Replaced(request.spec));
             }
             ToEntity::Sleep { mark, .. } => todo.idle = Some(mark),
             other => drop(other.refuse(corrupt())),

@@ -17,6 +17,7 @@ use super::state::{Effects, Fetch, FetchFor};
 use super::todo::Todo;
 use super::turns::{Rest, Turn};
 use crate::clock::{Mono, Now};
+use crate::ids::Place;
 use crate::journal::{Committed, Journal, Progress, Watch};
 use crate::kind::Kind;
 use crate::messages::{CatchUp, Directory, RelayHandle, ToDirectory, ToEntity, ToRelay};
@@ -105,7 +106,7 @@ pub struct Shell {
     incarnation: u64,
     life: Life,
     /// What is for relays, and comes after the message that is being sent.
-    outgoing: Rare<VecDeque<(usize, ToRelay)>>,
+    outgoing: Rare<VecDeque<(Place, ToRelay)>>,
     /// A message waits for room in a relay's queue. Meanwhile this entity does nothing else.
     sending: bool,
     /// The first load, until it begins. It is counted as loading from the start.
@@ -239,9 +240,9 @@ impl Shell {
         let Todo { effects, audience_forgotten, load, watch, rewriting, waiting, idle, end } = todo;
         self.apply(effects, ports);
         if audience_forgotten {
-            for relay in 0..self.env.relays.len() {
+            for place in self.env.relays.places() {
                 let entity = self.life.id().clone();
-                self.send(relay, ToRelay::AudienceForgotten { entity, ended: false }, ports);
+                self.send(place, ToRelay::AudienceForgotten { entity, ended: false }, ports);
             }
         }
         match load {
@@ -273,9 +274,9 @@ impl Shell {
         {
             tracing::error!(entity = %self.life.id(), %why, "what is stored of an entity cannot be read; this is said once");
         }
-        for (worker, parts) in effects.parts {
+        for (place, parts) in effects.parts {
             let entity = self.life.id().clone();
-            self.send(worker.0 as usize, ToRelay::Parts { entity, parts }, ports);
+            self.send(place, ToRelay::Parts { entity, parts }, ports);
         }
         for fetch in effects.fetches {
             self.read(fetch, ports);
@@ -335,11 +336,11 @@ impl Shell {
 
     /// Sends to a relay. When its queue is full this entity does nothing else until there is room,
     /// and order is kept.
-    fn send(&mut self, relay: usize, message: ToRelay, ports: &mut impl Ports) {
+    fn send(&mut self, to: Place, message: ToRelay, ports: &mut impl Ports) {
         if self.sending {
-            return self.outgoing.change(VecDeque::new, |all| all.push_back((relay, message)));
+            return self.outgoing.change(VecDeque::new, |all| all.push_back((to, message)));
         }
-        let Some(handle) = self.env.relays.get(relay) else { return };
+        let Some(handle) = self.env.relays.get(to) else { return };
         if let Err(message) = ports.send(handle, message) {
             self.sending = true;
             let handle = handle.clone();
@@ -350,10 +351,9 @@ impl Shell {
     /// Sends what has waited, until another relay has no room.
     fn flush(&mut self, ports: &mut impl Ports) {
         while !self.sending
-            && let Some((relay, message)) =
-                self.outgoing.change_if_any(VecDeque::pop_front).flatten()
+            && let Some((to, message)) = self.outgoing.change_if_any(VecDeque::pop_front).flatten()
         {
-            self.send(relay, message, ports);
+            self.send(to, message, ports);
         }
     }
 

@@ -404,8 +404,8 @@ impl Entity {
     }
 
     fn publish(&self, fx: &mut Effects, part: impl Fn() -> Part) {
-        for worker in self.people.audience.workers() {
-            fx.part(worker, part());
+        for place in self.people.audience.places() {
+            fx.part(place, part());
         }
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::ids::WorkerId;
 
 fn session(slot: u32) -> SessionKey {
-    SessionKey { worker: WorkerId(0), slot, generation: 1 }
+    SessionKey::here(WorkerId(0), slot, 1)
 }
 
 fn user(name: &str) -> Arc<str> {

@@ -41,8 +41,7 @@ impl Seats {
         });
         let place = &mut self.slots[slot as usize];
         place.generation = place.generation.wrapping_add(1);
-        let seat =
-            Rc::new(make(SessionKey { worker: self.worker, slot, generation: place.generation }));
+        let seat = Rc::new(make(SessionKey::here(self.worker, slot, place.generation)));
         place.seat = Some(Rc::clone(&seat));
         self.taken += 1;
         seat

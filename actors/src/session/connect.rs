@@ -161,7 +161,7 @@ impl Session {
         else {
             return false;
         };
-        let Some(relay) = self.env.relays.get(from.worker.0 as usize) else { return false };
+        let Some(relay) = self.env.relays.get(from.place()) else { return false };
         let reply = self.env.relay_handle().clone();
         let resume = Resume { from, to: self.seat.key, owner: owner.clone(), reply };
         relay.send_or_spawn(ToRelay::Resume(Box::new(resume)));

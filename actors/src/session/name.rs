@@ -19,11 +19,9 @@ pub fn parse(instance: u32, name: &str) -> Option<SessionKey> {
         return None;
     }
     let worker = WorkerId(parts.next()?.parse().ok()?);
-    let key = SessionKey {
-        worker,
-        slot: parts.next()?.parse().ok()?,
-        generation: parts.next()?.parse().ok()?,
-    };
+    let slot = parts.next()?.parse().ok()?;
+    let generation = parts.next()?.parse().ok()?;
+    let key = SessionKey::here(worker, slot, generation);
     parts.next().is_none().then_some(key)
 }
 
@@ -33,7 +31,7 @@ mod tests {
 
     #[test]
     fn names_lead_back_to_their_session_and_nothing_else_does() {
-        let key = SessionKey { worker: WorkerId(3), slot: 70_000, generation: u32::MAX };
+        let key = SessionKey::here(WorkerId(3), 70_000, u32::MAX);
         assert_eq!(parse(0xab, &name(0xab, key)), Some(key));
         for other in [
             "",

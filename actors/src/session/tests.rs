@@ -123,7 +123,7 @@ impl Rig {
                 parked(),
                 1_000_000,
             ),
-            relays: vec![relay_handle],
+            relays: Relays::new([relay_handle]),
             worker: WorkerId(0),
             instance: 7,
             directory,

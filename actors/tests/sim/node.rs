@@ -13,7 +13,7 @@ use greenroom_actors::entity::{Entity, EntityEnv, Rest, Shell, Turns};
 use greenroom_actors::ids::{SessionKey, WorkerId};
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::{Accounts, Allowance};
-use greenroom_actors::messages::{Directory, RelayHandle, ToDirectory, ToRelay};
+use greenroom_actors::messages::{Directory, RelayHandle, Relays, ToDirectory, ToRelay};
 use greenroom_actors::relay::{ParkedLimits, Relay};
 use greenroom_actors::session::{SessionBounds, SessionEnv};
 use greenroom_protocol::EntityId;
@@ -100,6 +100,7 @@ impl Node {
         let (directory, queues) = Directory::channels(sizes.workers, sizes.directory);
         let (relays, relay_queues): (Vec<_>, Vec<_>) =
             (0..sizes.workers).map(|_| RelayHandle::channel(sizes.relay)).unzip();
+        let relays = Relays::new(relays);
         let clock = Clock::manual();
         let granted = Granted::default();
         let accounts = Arc::new(

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::entity::Turns;
 use crate::journal::{Committer, CommitterLimits, Journal, Outside};
 use crate::kind::Settings;
-use crate::messages::{Directory, RelayHandle, SubscribeRequest};
+use crate::messages::{Directory, RelayHandle, Relays, SubscribeRequest};
 use crate::metrics::recorded::Recorded;
 use crate::metrics::{
     COLD_START_SECONDS, COLD_STARTS, COLD_STARTS_WAITING, ENTITIES_AWAKE, OP_SECONDS,
@@ -41,7 +41,7 @@ impl Rig {
         actix::spawn(committer.run());
         let env = EntityEnv {
             reads: tokio::sync::Semaphore::new(2),
-            relays: vec![handle.clone()],
+            relays: Relays::new([handle.clone()]),
             journal,
             store: Arc::new(store.clone()),
             directory: directory.clone(),

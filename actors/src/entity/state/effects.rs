@@ -7,7 +7,7 @@ use greenroom_protocol::params;
 
 use crate::clock::Mono;
 use crate::entity::eraser::PagesOut;
-use crate::ids::WorkerId;
+use crate::ids::Place;
 use crate::messages::{Answer, CatchUp, Part, Responder, SubscribeRequest};
 use crate::record::EventRecord;
 use crate::store::{Erasure, Page, Rewrite, SnapshotRow};
@@ -20,7 +20,7 @@ pub(super) const PAGE_BYTES: usize = 256 * 1024;
 /// because the thread serves nobody else while it encodes them.
 pub(super) const CATCH_UP_BYTES: usize = 64 * 1024;
 
-/// What an entity wants done. Only the parts for one worker have an order.
+/// What an entity wants done. Only the parts for one relay have an order.
 #[derive(Debug)]
 pub struct Effects {
     /// When this was decided.
@@ -35,8 +35,8 @@ pub struct Effects {
     pub rewrite: Option<Box<Rewrite>>,
     /// Take `ToEntity::Erase` after a while.
     pub erase_later: bool,
-    /// Send these to the relays of these threads, in order.
-    pub parts: Vec<(WorkerId, Vec<Part>)>,
+    /// Send these to the relays in these places, in order.
+    pub parts: Vec<(Place, Vec<Part>)>,
     /// Read these pages.
     pub fetches: Vec<Fetch>,
     /// Take these again after a while, because their pages could not be read.
@@ -100,16 +100,16 @@ impl Effects {
         }
     }
 
-    /// Adds a part for one thread.
-    pub fn part(&mut self, worker: WorkerId, part: Part) {
-        match self.parts.iter_mut().find(|(other, _)| *other == worker) {
+    /// Adds a part for one relay.
+    pub fn part(&mut self, to: Place, part: Part) {
+        match self.parts.iter_mut().find(|(other, _)| *other == to) {
             Some((_, parts)) => parts.push(part),
-            None => self.parts.push((worker, vec![part])),
+            None => self.parts.push((to, vec![part])),
         }
     }
 
-    /// Adds an answer, for the thread of its session.
+    /// Adds an answer, for the relay of its session.
     pub fn answer(&mut self, answer: Answer) {
-        self.part(answer.session().worker, Part::Answer(answer));
+        self.part(answer.session().place(), Part::Answer(answer));
     }
 }

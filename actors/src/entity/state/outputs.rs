@@ -135,7 +135,7 @@ impl Entity {
                 self.people.change_if_any(|people| people.audience.remove(session, which));
                 // Without an answer to give, the relay has ended the subscription already.
                 if let Some(reply) = reply {
-                    fx.part(session.worker, Part::Left { session, which });
+                    fx.part(session.place(), Part::Left { session, which });
                     fx.answer(reply.ok(&Empty {}));
                 }
             }
@@ -269,7 +269,7 @@ impl Entity {
             .reply
             .subscribed_sharing(subscribed, |codec, state| self.shared.get(codec, state));
         fx.part(
-            request.spec.session.worker,
+            request.spec.session.place(),
             Part::Joined { spec: request.spec, epoch, seq, answer },
         );
     }
@@ -308,7 +308,7 @@ impl Entity {
     pub(super) fn forgo(&self, request: &CatchUp, fx: &mut Effects) {
         let spec = request.spec;
         if self.people.audience.has_later(spec.session, spec.number) {
-            fx.part(spec.session.worker, Part::Replaced(spec));
+            fx.part(spec.session.place(), Part::Replaced(spec));
         }
     }
 
@@ -341,7 +341,7 @@ impl Entity {
         let epoch = self.epoch.clone();
         let after = request.after.seq;
         fx.part(
-            spec.session.worker,
+            spec.session.place(),
             Part::CaughtUp {
                 spec,
                 frame,

@@ -123,7 +123,8 @@ impl Host for Hosting<'_> {
     }
 
     fn audience_forgotten(&mut self, entity: &EntityId) {
-        for relay in &self.env.relays {
+        let relays = &self.env.relays;
+        for relay in relays.places().filter_map(|place| relays.get(place)) {
             relay.send_or_spawn(ToRelay::AudienceForgotten { entity: entity.clone(), ended: true });
         }
     }
