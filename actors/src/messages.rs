@@ -15,6 +15,7 @@ mod directory;
 mod entity;
 mod relay;
 mod relays;
+pub mod remote;
 
 pub use answer::{Answer, Responder, corrupt, overloaded, rate_limited, unavailable};
 pub(crate) use answer::{Body, Noted};

@@ -115,6 +115,8 @@ fn time(rate: Rate, tokens: u32) -> u64 {
 /// One payer's account.
 #[derive(Debug)]
 pub struct Account {
+    /// Whose it is.
+    holder: Holder,
     allowance: Allowance,
     /// For what is charged.
     clock: Clock,
@@ -124,8 +126,9 @@ pub struct Account {
 }
 
 impl Account {
-    fn new(allowance: Allowance, clock: Clock) -> Self {
+    fn new(holder: Holder, allowance: Allowance, clock: Clock) -> Self {
         Self {
+            holder,
             allowance,
             clock,
             requests: Tab::default(),
@@ -219,6 +222,17 @@ impl Payer {
     /// The account that requests are paid from.
     pub fn account(&self) -> &Account {
         &self.own
+    }
+
+    /// The user, unless it is anonymous, and the address, with which another node finds the accounts
+    /// that it has for them.
+    pub fn names(&self) -> (Option<Arc<str>>, IpAddr) {
+        let of = |account: &Account| account.holder.clone();
+        match (of(&self.own), self.address.as_deref().map(of)) {
+            (Holder::User(user), Some(Holder::Address(address))) => (Some(user), address),
+            (Holder::Address(address), _) => (None, address),
+            (Holder::User(user), _) => (Some(user), IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)),
+        }
     }
 
     /// Pays for waking an entity and, as long as the result lives, for keeping it awake.
@@ -343,8 +357,12 @@ impl Accounts {
 
 impl Open {
     fn account(&mut self, holder: Holder, allowance: Allowance, clock: &Clock) -> Arc<Account> {
-        let new = || Arc::new(Account::new(allowance, clock.clone()));
-        Arc::clone(self.accounts.entry(holder).or_insert_with(new))
+        if let Some(account) = self.accounts.get(&holder) {
+            return Arc::clone(account);
+        }
+        let account = Arc::new(Account::new(holder.clone(), allowance, clock.clone()));
+        self.accounts.insert(holder, Arc::clone(&account));
+        account
     }
 
     /// Opening a session's accounts adds at most two, so counting openings bounds them without a

@@ -13,7 +13,7 @@ use greenroom_protocol::results::{
     PresenceList, PresenceOutcome, State, Subscribed, SubscriptionOutcome,
 };
 use greenroom_protocol::{CodecKind, EntityId, ErrorCode, RawJson, RequestId, WireError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Asker, ToRelay};
 use crate::budget::{Reservation, Standing};
@@ -45,17 +45,21 @@ pub struct Responder {
     prepaid: u32,
 }
 
-/// What is to be answered.
-#[derive(Debug)]
-enum Question {
+/// What is to be answered. Its serialised form is part of what nodes send each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Question {
     /// A request; without an id nothing is sent, but it still counts as in flight until it is
     /// answered.
+    #[serde(rename = "r")]
     Request(Option<RequestId>),
     /// A request without an id to this entity: what is sent is that it was refused.
+    #[serde(rename = "n")]
     Silent(EntityId),
     /// One of the subscriptions inside a `connect`.
+    #[serde(rename = "s")]
     Subscription { index: u16, entity: EntityId },
     /// One of the presence entries inside a `connect`.
+    #[serde(rename = "p")]
     Presence { index: u16, entity: EntityId },
 }
 
@@ -127,6 +131,28 @@ impl Responder {
             reserved: None,
             prepaid: 0,
         }
+    }
+
+    /// For a request of another node's session.
+    pub(super) fn remote(to: Arc<Asker>, question: Question, large: Option<Standing>) -> Self {
+        let mut reply = Self::new(&to, "remote", question);
+        reply.large = large;
+        reply
+    }
+
+    /// What is to be answered; `None` once it is.
+    pub(super) fn question(&self) -> Option<&Question> {
+        self.question.as_ref()
+    }
+
+    /// If the answer may be large: whether the session has taken its earlier answers.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        self.large
+    }
+
+    /// The answer that another node has made.
+    pub(super) fn made_elsewhere(self, body: Body, error: Option<ErrorCode>) -> Answer {
+        Answer { reply: Box::new(self), body, error }
     }
 
     /// Whether it answers a part of a `connect`.
@@ -385,6 +411,12 @@ impl Answer {
     /// The error that this is, if it is one.
     pub fn error(&self) -> Option<ErrorCode> {
         self.error
+    }
+
+    /// The other node's number for the request, and what to send there.
+    pub(super) fn sent(mut self) -> (u64, Body, Option<ErrorCode>) {
+        self.arrived();
+        (self.reply.to.ask, self.body, self.error)
     }
 
     /// Whether this counted among the session's large answers that are being made.

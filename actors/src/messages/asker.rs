@@ -28,6 +28,8 @@ pub struct Asker {
     pub payer: Option<Payer>,
     /// What its thread has for answers; none for the server itself.
     pub(super) budget: Option<Arc<Budget>>,
+    /// If it is a session of another node: that node's number for the request.
+    pub(super) ask: u64,
     /// What its answers have cost and its own rate of requests has not paid for yet, in tokens.
     owed: AtomicU32,
 }
@@ -40,13 +42,28 @@ impl Asker {
         encoder: Encoder,
         relay: RelayHandle,
     ) -> Self {
-        Self { session, codec, encoder, relay, payer: None, budget: None, owed: AtomicU32::new(0) }
+        Self {
+            session,
+            codec,
+            encoder,
+            relay,
+            payer: None,
+            budget: None,
+            ask: 0,
+            owed: AtomicU32::new(0),
+        }
     }
 
     /// The same with somebody who pays.
     #[must_use]
     pub fn paid_by(self, payer: Payer) -> Self {
         Self { payer: Some(payer), ..self }
+    }
+
+    /// The same, for the request that the session's node has given this number.
+    #[must_use]
+    pub fn asking(self, ask: u64) -> Self {
+        Self { ask, ..self }
     }
 
     /// The same with answers that are reserved from `budget`.

@@ -179,7 +179,7 @@ impl ToEntity {
     }
 
     /// The duty to answer it, if somebody waits for an answer.
-    fn reply(&self) -> Option<&Responder> {
+    pub(super) fn reply(&self) -> Option<&Responder> {
         match self {
             Self::Op(request) => Some(&request.reply),
             Self::Subscribe(request) => Some(&request.reply),

@@ -1,0 +1,100 @@
+//! An answer on its way back.
+
+use bytes::Bytes;
+use greenroom_protocol::results::{PresenceOutcome, SubscriptionOutcome};
+use greenroom_protocol::{EntityId, ErrorCode, WireError};
+use serde::{Deserialize, Serialize};
+
+use super::BadItem;
+use super::packed::{Blobs, Collected, pack, unpack};
+use crate::messages::answer::Body;
+use crate::messages::{Answer, Responder};
+
+/// An answer in an item's head.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct AnswerHead {
+    #[serde(rename = "i")]
+    id: u64,
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    code: Option<ErrorCode>,
+    #[serde(rename = "b")]
+    body: BodyHead,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum BodyHead {
+    /// The length of the frame, if there is one.
+    #[serde(rename = "f")]
+    Frame(Option<u32>),
+    #[serde(rename = "r")]
+    Refused(EntityId, Box<WireError>),
+    #[serde(rename = "s")]
+    Subscription(u16, Box<SubscriptionOutcome>),
+    #[serde(rename = "p")]
+    Presence(u16, Box<PresenceOutcome>),
+}
+
+/// What came back for an ask.
+pub enum Answered {
+    /// The answer, for the relay of the session that asked.
+    Answer(Answer),
+    /// Nobody waits for it any more.
+    Unclaimed(Unclaimed),
+}
+
+/// The number of an ask that has been answered otherwise already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unclaimed(pub u64);
+
+impl AnswerHead {
+    pub(super) fn of(answer: Answer, behind: &mut Collected) -> Self {
+        let (id, body, code) = answer.sent();
+        let body = match body {
+            Body::Frame(frame) => BodyHead::Frame(behind.add_if(frame)),
+            Body::Around(pieces) => {
+                BodyHead::Frame(Some(behind.add(Bytes::from(pieces.0.concat()))))
+            }
+            Body::Refused(entity, error) => BodyHead::Refused(entity, error),
+            Body::Subscription(index, outcome) => BodyHead::Subscription(index, outcome),
+            Body::Presence(index, outcome) => BodyHead::Presence(index, outcome),
+        };
+        Self { id, code, body }
+    }
+
+    /// `claim` gives the duty that was kept for an ask.
+    pub(super) fn arrive(
+        self,
+        behind: &mut Blobs,
+        claim: &mut impl FnMut(u64) -> Option<Responder>,
+    ) -> Result<Answered, BadItem> {
+        let body = match self.body {
+            BodyHead::Frame(length) => Body::Frame(behind.take_if(length)?),
+            BodyHead::Refused(entity, error) => Body::Refused(entity, error),
+            BodyHead::Subscription(index, outcome) => Body::Subscription(index, outcome),
+            BodyHead::Presence(index, outcome) => Body::Presence(index, outcome),
+        };
+        Ok(match claim(self.id) {
+            Some(reply) => Answered::Answer(reply.made_elsewhere(body, self.code)),
+            None => Answered::Unclaimed(Unclaimed(self.id)),
+        })
+    }
+}
+
+/// The body of an item with one answer.
+pub fn answer_to_item(answer: Answer) -> Bytes {
+    let mut behind = Collected::default();
+    let head = AnswerHead::of(answer, &mut behind);
+    pack(&head, &behind)
+}
+
+/// Reads an item with one answer. `claim` gives the duty that was kept for an ask.
+///
+/// # Errors
+/// Where it is not an answer.
+pub fn answer_from_item(
+    item: &Bytes,
+    mut claim: impl FnMut(u64) -> Option<Responder>,
+) -> Result<Answered, BadItem> {
+    let (head, mut behind) = unpack::<AnswerHead>(item)?;
+    head.arrive(&mut behind, &mut claim)
+}

@@ -1,0 +1,205 @@
+//! What an entity releases to the relays of another node.
+
+use bytes::Bytes;
+use greenroom_protocol::{EntityId, Epoch, Seq};
+use serde::{Deserialize, Serialize};
+
+use super::answer::{AnswerHead, Answered};
+use super::packed::{Blobs, Collected, pack, unpack};
+use super::{BadItem, Nodes, SessionName, SpecName};
+use crate::frames::Frames;
+use crate::ids::{NodeIndex, WorkerId};
+use crate::messages::{Part, Responder, SubSpec, Subscriptions};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    #[serde(rename = "e")]
+    entity: EntityId,
+    /// One bit for each worker that has followers; the last stands for all from there on.
+    #[serde(rename = "w")]
+    workers: u64,
+    #[serde(rename = "p")]
+    parts: Vec<PartHead>,
+}
+
+/// The lengths of the same frames in each codec.
+#[derive(Debug, Serialize, Deserialize)]
+struct Lengths {
+    #[serde(rename = "j", default, skip_serializing_if = "Option::is_none")]
+    json: Option<u32>,
+    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
+    msgpack: Option<u32>,
+}
+
+impl Lengths {
+    fn of(frames: Frames, behind: &mut Collected) -> Self {
+        Self { json: behind.add_if(frames.json), msgpack: behind.add_if(frames.msgpack) }
+    }
+
+    fn take(self, behind: &mut Blobs) -> Result<Frames, BadItem> {
+        Ok(Frames { json: behind.take_if(self.json)?, msgpack: behind.take_if(self.msgpack)? })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum PartHead {
+    #[serde(rename = "e")]
+    Events(Lengths, Seq, Seq),
+    #[serde(rename = "s")]
+    Signal(Lengths, SessionName, u64),
+    #[serde(rename = "p")]
+    Presence(Lengths),
+    #[serde(rename = "j")]
+    Joined(SpecName, Epoch, Seq, AnswerHead),
+    #[serde(rename = "l")]
+    Left(SessionName, Option<u32>),
+    #[serde(rename = "c")]
+    CaughtUp {
+        #[serde(rename = "s")]
+        spec: SpecName,
+        #[serde(rename = "f")]
+        frame: Option<u32>,
+        #[serde(rename = "n")]
+        events: u64,
+        #[serde(rename = "e")]
+        epoch: Epoch,
+        #[serde(rename = "a")]
+        after: Seq,
+        #[serde(rename = "q")]
+        seq: Seq,
+        #[serde(rename = "v", default)]
+        live: bool,
+        #[serde(rename = "p", default)]
+        presence: bool,
+    },
+    #[serde(rename = "r")]
+    Replaced(SpecName),
+    #[serde(rename = "a")]
+    Answer(AnswerHead),
+}
+
+/// What an entity of another node has released.
+pub struct Arrived {
+    /// Which entity.
+    pub entity: EntityId,
+    /// The workers that parts without a worker are for, one bit each; the last bit stands for
+    /// worker 63 and all after it.
+    pub workers: u64,
+    /// In order, each with the worker that it is for; `None` for all of `workers`.
+    pub parts: Vec<(Option<WorkerId>, Part)>,
+    /// Subscriptions that began there although nobody waits for them any more: they are to be told
+    /// [`ToEntity::Unfollow`](crate::messages::ToEntity::Unfollow).
+    pub unclaimed: Vec<SubSpec>,
+}
+
+/// The body of an item with everything that an entity releases at once to the relays of one node.
+pub fn parts_to_item(
+    entity: &EntityId,
+    workers: u64,
+    parts: Vec<Part>,
+    nodes: &impl Nodes,
+) -> Bytes {
+    let mut behind = Collected::default();
+    let part = |part| match part {
+        Part::Events { frames, first, last } => {
+            PartHead::Events(Lengths::of(frames, &mut behind), first, last)
+        }
+        Part::Signal { frames, from, key } => {
+            PartHead::Signal(Lengths::of(frames, &mut behind), SessionName::of(from, nodes), key)
+        }
+        Part::Presence(frames) => PartHead::Presence(Lengths::of(frames, &mut behind)),
+        Part::Joined { spec, epoch, seq, answer } => PartHead::Joined(
+            SpecName::of(spec, nodes),
+            epoch,
+            seq,
+            AnswerHead::of(answer, &mut behind),
+        ),
+        Part::Left { session, which } => {
+            let through = match which {
+                Subscriptions::Through(number) => Some(number),
+                Subscriptions::All => None,
+            };
+            PartHead::Left(SessionName::of(session, nodes), through)
+        }
+        Part::CaughtUp { spec, frame, events, epoch, after, seq, live, presence } => {
+            PartHead::CaughtUp {
+                spec: SpecName::of(spec, nodes),
+                frame: behind.add_if(frame),
+                events,
+                epoch,
+                after,
+                seq,
+                live,
+                presence,
+            }
+        }
+        Part::Replaced(spec) => PartHead::Replaced(SpecName::of(spec, nodes)),
+        Part::Answer(answer) => PartHead::Answer(AnswerHead::of(answer, &mut behind)),
+    };
+    let parts = parts.into_iter().map(part).collect();
+    pack(&Head { entity: entity.clone(), workers, parts }, &behind)
+}
+
+/// Reads an item with parts. `claim` gives the duty that was kept for an ask.
+///
+/// # Errors
+/// Where it does not hold parts. Answers that were read before that are dropped, and so are
+/// answered `unavailable`.
+pub fn parts_from_item(
+    item: &Bytes,
+    sender: NodeIndex,
+    nodes: &mut impl Nodes,
+    mut claim: impl FnMut(u64) -> Option<Responder>,
+) -> Result<Arrived, BadItem> {
+    let (Head { entity, workers, parts }, mut behind) = unpack::<Head>(item)?;
+    let behind = &mut behind;
+    let mut arrived = Arrived { entity, workers, parts: Vec::new(), unclaimed: Vec::new() };
+    for part in parts {
+        let (worker, part) = match part {
+            PartHead::Events(lengths, first, last) => {
+                (None, Part::Events { frames: lengths.take(behind)?, first, last })
+            }
+            PartHead::Signal(lengths, from, key) => {
+                let from = from.key(sender, nodes);
+                (None, Part::Signal { frames: lengths.take(behind)?, from, key })
+            }
+            PartHead::Presence(lengths) => (None, Part::Presence(lengths.take(behind)?)),
+            PartHead::Joined(spec, epoch, seq, answer) => {
+                let spec = spec.spec(sender, nodes);
+                match answer.arrive(behind, &mut claim)? {
+                    Answered::Answer(answer) => {
+                        let worker = spec.session.worker;
+                        (Some(worker), Part::Joined { spec, epoch, seq, answer })
+                    }
+                    Answered::Unclaimed(_) => {
+                        arrived.unclaimed.push(spec);
+                        continue;
+                    }
+                }
+            }
+            PartHead::Left(session, through) => {
+                let session = session.key(sender, nodes);
+                let which = through.map_or(Subscriptions::All, Subscriptions::Through);
+                (Some(session.worker), Part::Left { session, which })
+            }
+            PartHead::CaughtUp { spec, frame, events, epoch, after, seq, live, presence } => {
+                let spec = spec.spec(sender, nodes);
+                let frame = behind.take_if(frame)?;
+                let worker = spec.session.worker;
+                let caught_up =
+                    Part::CaughtUp { spec, frame, events, epoch, after, seq, live, presence };
+                (Some(worker), caught_up)
+            }
+            PartHead::Replaced(spec) => {
+                let spec = spec.spec(sender, nodes);
+                (Some(spec.session.worker), Part::Replaced(spec))
+            }
+            PartHead::Answer(answer) => match answer.arrive(behind, &mut claim)? {
+                Answered::Answer(answer) => (Some(answer.session().worker), Part::Answer(answer)),
+                Answered::Unclaimed(_) => continue,
+            },
+        };
+        arrived.parts.push((worker, part));
+    }
+    Ok(arrived)
+}

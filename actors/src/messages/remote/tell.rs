@@ -1,0 +1,146 @@
+//! What needs no answer: control messages for entities, and what relays tell each other.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use greenroom_protocol::{CodecKind, EntityId, Position, RawJson};
+use serde::{Deserialize, Serialize};
+
+use super::packed::{Collected, pack, unpack};
+use super::{BadItem, Nodes, SessionName, SpecName};
+use crate::ids::{NodeIndex, SessionKey};
+use crate::messages::{Adopt, CatchUp, Owner, Present, Subscriptions, ToEntity};
+
+/// One such message, with sessions as this process names them.
+#[derive(Debug)]
+pub enum Tell {
+    /// A control message for an entity.
+    Entity(EntityId, ToEntity),
+    /// An entity has forgotten its audience, and if it has ended also who is present.
+    AudienceForgotten { entity: EntityId, ended: bool },
+    /// A session asks for the place of another one on the receiving node.
+    Resume { from: SessionKey, to: SessionKey, owner: Owner },
+    /// The outcome of that: where the other one was present; `None` if there is no such session.
+    Resumed { to: SessionKey, owner: Owner, present: Option<Vec<(EntityId, RawJson)>> },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Head {
+    #[serde(rename = "cu")]
+    CatchUp(EntityId, SpecName, bool, Position, bool),
+    #[serde(rename = "uf")]
+    Unfollow(EntityId, SessionName, Option<u32>),
+    #[serde(rename = "ad")]
+    Adopt(EntityId, SessionName, SessionName, Arc<str>, RawJson),
+    #[serde(rename = "lv")]
+    Leave(EntityId, SessionName),
+    #[serde(rename = "gn")]
+    Gone(EntityId, SessionName),
+    #[serde(rename = "fg")]
+    Forgotten(EntityId, bool),
+    #[serde(rename = "rs")]
+    Resume(SessionName, SessionName, Arc<str>, Arc<str>),
+    #[serde(rename = "rd")]
+    Resumed(SessionName, Arc<str>, Arc<str>, Option<Vec<(EntityId, RawJson)>>),
+}
+
+/// The body of an item with one such message; `None` for requests, which are
+/// [`Ask`](super::Ask)s, and for what never leaves a node.
+pub fn tell_to_item(tell: &Tell, nodes: &impl Nodes) -> Option<Bytes> {
+    let name = |session: &SessionKey| SessionName::of(*session, nodes);
+    let head = match tell {
+        Tell::Entity(entity, message) => {
+            let entity = entity.clone();
+            match message {
+                ToEntity::CatchUp(CatchUp { spec, codec, after, presence }) => Head::CatchUp(
+                    entity,
+                    SpecName::of(*spec, nodes),
+                    *codec == CodecKind::MsgPack,
+                    after.clone(),
+                    *presence,
+                ),
+                ToEntity::Unfollow(session, which) => {
+                    let through = match which {
+                        Subscriptions::Through(number) => Some(*number),
+                        Subscriptions::All => None,
+                    };
+                    Head::Unfollow(entity, name(session), through)
+                }
+                ToEntity::Adopt(adopt) => {
+                    let Adopt { from, to, user, meta } = &**adopt;
+                    Head::Adopt(entity, name(from), name(to), Arc::clone(user), meta.clone())
+                }
+                ToEntity::Leave(session) => Head::Leave(entity, name(session)),
+                ToEntity::Gone(session) => Head::Gone(entity, name(session)),
+                ToEntity::Op(_)
+                | ToEntity::Subscribe(_)
+                | ToEntity::Unsubscribe { .. }
+                | ToEntity::Signal(_)
+                | ToEntity::Read(_)
+                | ToEntity::History(..)
+                | ToEntity::Presence { .. }
+                | ToEntity::Erase
+                | ToEntity::Sleep { .. } => return None,
+            }
+        }
+        Tell::AudienceForgotten { entity, ended } => Head::Forgotten(entity.clone(), *ended),
+        Tell::Resume { from, to, owner: Owner { user, client } } => {
+            Head::Resume(name(from), name(to), Arc::clone(user), Arc::clone(client))
+        }
+        Tell::Resumed { to, owner: Owner { user, client }, present } => {
+            Head::Resumed(name(to), Arc::clone(user), Arc::clone(client), present.clone())
+        }
+    };
+    Some(pack(&head, &Collected::default()))
+}
+
+/// Reads such an item from the node `sender`.
+///
+/// # Errors
+/// Where it is none.
+pub fn tell_from_item(
+    item: &Bytes,
+    sender: NodeIndex,
+    nodes: &mut impl Nodes,
+) -> Result<Tell, BadItem> {
+    let (head, _) = unpack::<Head>(item)?;
+    Ok(match head {
+        Head::CatchUp(entity, spec, msgpack, after, presence) => {
+            let codec = if msgpack { CodecKind::MsgPack } else { CodecKind::Json };
+            let spec = spec.spec(sender, nodes);
+            Tell::Entity(entity, ToEntity::CatchUp(CatchUp { spec, codec, after, presence }))
+        }
+        Head::Unfollow(entity, session, through) => {
+            let which = through.map_or(Subscriptions::All, Subscriptions::Through);
+            Tell::Entity(entity, ToEntity::Unfollow(session.key(sender, nodes), which))
+        }
+        Head::Adopt(entity, from, to, user, meta) => {
+            let from = from.key(sender, nodes);
+            let to = to.key(sender, nodes);
+            Tell::Entity(entity, ToEntity::Adopt(Box::new(Adopt { from, to, user, meta })))
+        }
+        Head::Leave(entity, session) => {
+            Tell::Entity(entity, ToEntity::Leave(session.key(sender, nodes)))
+        }
+        Head::Gone(entity, session) => {
+            Tell::Entity(entity, ToEntity::Gone(session.key(sender, nodes)))
+        }
+        Head::Forgotten(entity, ended) => Tell::AudienceForgotten { entity, ended },
+        Head::Resume(from, to, user, client) => Tell::Resume {
+            from: from.key(sender, nodes),
+            to: to.key(sender, nodes),
+            owner: Owner { user, client },
+        },
+        Head::Resumed(to, user, client, present) => {
+            let to = to.key(sender, nodes);
+            Tell::Resumed { to, owner: Owner { user, client }, present }
+        }
+    })
+}
+
+impl Present {
+    /// An entry of a session of another node.
+    pub fn elsewhere((entity, meta): (EntityId, RawJson)) -> Self {
+        Self { entity, meta, since: 0, standing: 1 }
+    }
+}

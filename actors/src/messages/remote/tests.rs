@@ -1,0 +1,347 @@
+//! Whatever is sent arrives as it was, and nothing else is taken for it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use greenroom_protocol::params::{self, EventPolicy, PresenceAction, SignalPolicy};
+use greenroom_protocol::results::{PresenceList, Subscribed};
+use greenroom_protocol::{CodecKind, Epoch, Position, RawJson, RequestId};
+use proptest::prelude::*;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::frames::Frames;
+use crate::messages::{
+    Adopt, Answer, Asker, CatchUp, OpRequest, Owner, Part, RelayHandle, Responder, Sender,
+    SignalRequest, SubscribeRequest, Subscriptions, ToEntity, ToRelay, unavailable,
+};
+use crate::testing::{encoder, entity, session, spec};
+
+/// Three nodes with the ids 100, 200 and 300; each numbers itself 0 and the others in that order.
+struct Three(u64);
+
+impl Three {
+    fn others(&self) -> impl Iterator<Item = u64> + '_ {
+        [100, 200, 300].into_iter().filter(|id| *id != self.0)
+    }
+}
+
+impl Nodes for Three {
+    fn id(&self, node: NodeIndex) -> u64 {
+        let other = usize::from(node.0).checked_sub(1);
+        other.map_or(self.0, |index| self.others().nth(index).unwrap())
+    }
+
+    fn index(&mut self, id: u64) -> NodeIndex {
+        let other = self.others().position(|other| other == id);
+        NodeIndex(other.map_or(0, |index| index as u16 + 1))
+    }
+}
+
+/// As the node 100 knows the node 200, and the other way round.
+const PEER: NodeIndex = NodeIndex(1);
+/// As both of them know the node 300.
+const THIRD: NodeIndex = NodeIndex(2);
+
+fn text(json: &str) -> RawJson {
+    RawJson::from_text(json).unwrap()
+}
+
+/// A session of this process, and what its relay receives.
+fn asker(key: SessionKey, codec: CodecKind) -> (Arc<Asker>, mpsc::Receiver<ToRelay>) {
+    let (relay, queue) = RelayHandle::channel(16);
+    (Arc::new(Asker::new(key, codec, encoder(), relay)), queue)
+}
+
+fn request(asker: &Arc<Asker>) -> Responder {
+    Responder::request(asker, "send", Some(RequestId::Number(7)))
+}
+
+/// The next answer for a relay.
+fn answer(queue: &mut mpsc::Receiver<ToRelay>) -> Answer {
+    match queue.try_recv().unwrap() {
+        ToRelay::Answer(answer) => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Every kind of request, with its `Debug` form less the duty to answer.
+fn requests(reply: impl Fn() -> Responder) -> Vec<ToEntity> {
+    vec![
+        ToEntity::Op(Box::new(OpRequest {
+            sender: Sender { user: "日本".into(), client: "01".into(), moderator: true },
+            r#type: "post".into(),
+            body: text(r#"{"text": "\u00e9  ", "deep": [[1.50]]}"#),
+            n: Some(3),
+            first_sent: Some(5),
+            if_seq: Some(9),
+            tag: Some("t".into()),
+            reply: reply(),
+        })),
+        ToEntity::Subscribe(Box::new(SubscribeRequest {
+            spec: SubSpec {
+                events: EventPolicy::Disconnect,
+                signals: SignalPolicy::None,
+                presence: true,
+                ..spec(4, 2)
+            },
+            after: Some(Position { epoch: Epoch::from_bits(3), seq: 8 }),
+            reply: reply(),
+        })),
+        ToEntity::Unsubscribe { through: u32::MAX, reply: reply() },
+        ToEntity::Signal(Box::new(SignalRequest {
+            session: session(4),
+            user: "bob".into(),
+            signal: params::Signal {
+                entity: entity("room:a"),
+                r#type: "typing".into(),
+                body: RawJson::NULL,
+                key: Some("k".into()),
+            },
+            reply: reply(),
+        })),
+        ToEntity::Read(reply()),
+        ToEntity::History(
+            params::History { entity: entity("room:a"), before: None, after: Some(4), limit: None },
+            reply(),
+        ),
+        ToEntity::Presence {
+            action: PresenceAction::Enter,
+            meta: Some(text(r#"{"a":1}"#)),
+            user: "eve".into(),
+            reply: reply(),
+        },
+    ]
+}
+
+/// `Debug` of a message without what only its own node knows.
+fn shown(message: &ToEntity) -> String {
+    let mut shown = format!("{message:?}");
+    while let Some(begin) = shown.find("Responder {") {
+        let mut depth = 0;
+        let end = shown[begin..].char_indices().find_map(|(at, char)| {
+            depth += i32::from(char == '{') - i32::from(char == '}');
+            (char == '}' && depth == 0).then_some(begin + at + 1)
+        });
+        shown.replace_range(begin..end.unwrap(), "REPLY");
+    }
+    // The session has another node there.
+    shown.replace("NodeIndex(1)", "NodeIndex(0)")
+}
+
+#[tokio::test]
+async fn every_request_arrives_as_it_was_sent() {
+    let (here, _answers) = asker(session(4), CodecKind::MsgPack);
+    for (id, message) in requests(|| request(&here)).into_iter().enumerate() {
+        let id = id as u64;
+        let ask = Ask::of(&entity("room:a"), &message, AskFor { id, map: 12 }, &Three(100));
+        let item = ask.unwrap().to_item();
+        let ask = Ask::from_item(&item).unwrap();
+        assert_eq!((ask.id, ask.map, ask.codec()), (id, 12, CodecKind::MsgPack));
+        let key = ask.session(PEER, &mut Three(200));
+        assert_eq!(key, SessionKey { node: PEER, ..session(4) });
+        let (there, _queue) = asker(key, ask.codec());
+        let (id, arrived) = ask.into_message(PEER, there, &mut Three(200));
+        assert_eq!(id, entity("room:a"));
+        assert_eq!(shown(&arrived), shown(&message));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_goes_back_to_who_asked() {
+    let (here, _) = asker(session(4), CodecKind::Json);
+    let key = SessionKey { node: PEER, ..session(4) };
+    let (relay, mut queue) = RelayHandle::channel(16);
+    let there = Arc::new(Asker::new(key, CodecKind::Json, encoder(), relay).asking(77));
+
+    let question = request(&here).question().unwrap().clone();
+    Responder::remote(Arc::clone(&there), question.clone(), None).send_ok(&5);
+    let item = answer_to_item(answer(&mut queue));
+    let Answered::Answer(arrived) = answer_from_item(&item, |id| {
+        assert_eq!(id, 77);
+        Some(request(&here))
+    })
+    .unwrap() else {
+        panic!("it is claimed")
+    };
+    assert!(arrived.error().is_none() && arrived.session() == session(4));
+    assert!(format!("{arrived:?}").contains(r#"\"id\":7,\"result\":5"#), "{arrived:?}");
+
+    // One that is dropped there is answered here all the same.
+    drop(Responder::remote(there, question, None));
+    let item = answer_to_item(answer(&mut queue));
+    let claimed = answer_from_item(&item, |_| Some(request(&here))).unwrap();
+    let Answered::Answer(arrived) = claimed else { panic!("it is claimed") };
+    assert_eq!(arrived.error(), Some(unavailable().data.code));
+    let unclaimed = answer_from_item(&item, |_| None).unwrap();
+    assert!(matches!(unclaimed, Answered::Unclaimed(Unclaimed(77))));
+}
+
+fn frames(text: &'static str) -> Frames {
+    Frames { json: Some(Bytes::from_static(text.as_bytes())), msgpack: None }
+}
+
+#[tokio::test]
+async fn parts_keep_their_order_and_their_bytes() {
+    let (here, _) = asker(session(4), CodecKind::Json);
+    let key = SessionKey { node: PEER, ..session(4) };
+    let (there, _queue) = asker(key, CodecKind::Json);
+    let there_spec = SubSpec { session: key, ..spec(4, 3) };
+    let subscribed = Subscribed {
+        entity: entity("room:a"),
+        epoch: Epoch::from_bits(1),
+        seq: 2,
+        events: None,
+        reason: None,
+        presence: Some(PresenceList { count: 0, members: None }),
+        snapshot: Some(text("[1, 2]")),
+    };
+    let question = request(&here).question().unwrap().clone();
+    let reply = || Responder::remote(Arc::clone(&there), question.clone(), None);
+    let parts = || {
+        vec![
+            Part::Events { frames: frames("events"), first: 1, last: 2 },
+            Part::Joined {
+                spec: there_spec,
+                epoch: Epoch::from_bits(1),
+                seq: 2,
+                answer: reply().subscribed(subscribed.clone()),
+            },
+            Part::Signal {
+                frames: frames("signal"),
+                from: SessionKey { node: THIRD, ..session(1) },
+                key: 9,
+            },
+            Part::Presence(Frames::default()),
+            Part::Left { session: key, which: Subscriptions::All },
+            Part::CaughtUp {
+                spec: there_spec,
+                frame: Some(Bytes::from_static(b"missed")),
+                events: 2,
+                epoch: Epoch::from_bits(1),
+                after: 1,
+                seq: 3,
+                live: true,
+                presence: true,
+            },
+            Part::Replaced(there_spec),
+            Part::Answer(reply().ok(&1)),
+        ]
+    };
+    let item = parts_to_item(&entity("room:a"), 0b101, parts(), &Three(200));
+    let arrived = parts_from_item(&item, PEER, &mut Three(100), |_| Some(request(&here))).unwrap();
+    assert_eq!((arrived.entity, arrived.workers), (entity("room:a"), 0b101));
+    let (workers, kinds): (Vec<_>, Vec<_>) = arrived
+        .parts
+        .iter()
+        .map(|(worker, part)| (worker.is_some(), format!("{part:?}").replace("json: ", "")))
+        .unzip();
+    assert_eq!(workers, [false, true, false, false, true, true, true, true]);
+    for (kind, wanted) in kinds.iter().zip([
+        "Events { frames: Frames { Some(b\"events\"), msgpack: None }, first: 1, last: 2 }",
+        "Joined { spec: SubSpec { session: SessionKey { node: NodeIndex(0), worker: WorkerId(0), slot: 4",
+        "Signal { frames: Frames { Some(b\"signal\"), msgpack: None }, from: SessionKey { node: NodeIndex(2), worker: WorkerId(0), slot: 1",
+        "Presence(Frames { None, msgpack: None })",
+        "Left { session: SessionKey { node: NodeIndex(0), worker: WorkerId(0), slot: 4, generation: 1 }, which: All }",
+        "CaughtUp { spec: SubSpec { session: SessionKey { node: NodeIndex(0)",
+        "Replaced(SubSpec { session: SessionKey { node: NodeIndex(0)",
+        "Answer(Answer {",
+    ]) {
+        assert!(kind.starts_with(wanted), "{kind}\n{wanted}");
+    }
+    let Part::Joined { answer, .. } = &arrived.parts[1].1 else { panic!("{kinds:?}") };
+    assert!(format!("{answer:?}").contains(r#"\"snapshot\":[1, 2]"#), "{answer:?}");
+
+    let item = parts_to_item(&entity("room:a"), 1, parts(), &Three(200));
+    let orphaned = parts_from_item(&item, PEER, &mut Three(100), |_| None).unwrap();
+    assert_eq!(orphaned.unclaimed, [spec(4, 3)], "nobody waits for it any more");
+    assert_eq!(orphaned.parts.len(), 6, "and its answers are gone");
+}
+
+#[test]
+fn what_needs_no_answer_arrives_as_it_was_sent() {
+    let elsewhere = |node| SessionKey { node, ..session(1) };
+    let catch_up = CatchUp {
+        spec: spec(1, 5),
+        codec: CodecKind::MsgPack,
+        after: Position { epoch: Epoch::from_bits(3), seq: 8 },
+        presence: true,
+    };
+    let adopt = Adopt {
+        from: elsewhere(THIRD),
+        to: session(2),
+        user: "alice".into(),
+        meta: text(r#"{"a":  1}"#),
+    };
+    let owner = Owner { user: "alice".into(), client: "01".into() };
+    let room = || entity("room:a");
+    for tell in [
+        Tell::Entity(room(), ToEntity::CatchUp(catch_up)),
+        Tell::Entity(room(), ToEntity::Unfollow(session(1), Subscriptions::Through(4))),
+        Tell::Entity(room(), ToEntity::Unfollow(session(1), Subscriptions::All)),
+        Tell::Entity(room(), ToEntity::Adopt(Box::new(adopt))),
+        Tell::Entity(room(), ToEntity::Leave(session(1))),
+        Tell::Entity(room(), ToEntity::Gone(session(1))),
+        Tell::AudienceForgotten { entity: room(), ended: true },
+        Tell::Resume { from: elsewhere(PEER), to: session(2), owner: owner.clone() },
+        Tell::Resumed {
+            to: elsewhere(PEER),
+            owner: owner.clone(),
+            present: Some(vec![(room(), RawJson::NULL)]),
+        },
+        Tell::Resumed { to: session(1), owner, present: None },
+    ] {
+        let item = tell_to_item(&tell, &Three(100)).unwrap();
+        let arrived = tell_from_item(&item, PEER, &mut Three(200)).unwrap();
+        // What is here for the one is at the peer for the other.
+        let swapped = format!("{arrived:?}")
+            .replace("NodeIndex(0)", "NodeIndex(x)")
+            .replace("NodeIndex(1)", "NodeIndex(0)")
+            .replace("NodeIndex(x)", "NodeIndex(1)");
+        assert_eq!(swapped, format!("{tell:?}"));
+    }
+    let local = Tell::Entity(room(), ToEntity::Erase);
+    assert!(tell_to_item(&local, &Three(100)).is_none());
+}
+
+#[test]
+fn the_form_of_an_item_does_not_change() {
+    let tell = Tell::Entity(entity("room:a"), ToEntity::Gone(session(3)));
+    let item = tell_to_item(&tell, &Three(100)).unwrap();
+    let head = br#"{"gn":["room:a",{"w":0,"s":3,"g":1}]}"#;
+    let golden = [&(head.len() as u32).to_le_bytes(), &head[..]].concat();
+    assert_eq!(item, golden);
+    // What a later version adds is ignored.
+    let later = br#"{"gn":["room:a",{"w":0,"s":3,"g":1,"later":[1]}]}"#;
+    let later = [&(later.len() as u32).to_le_bytes(), &later[..], b"more"].concat();
+    let arrived = tell_from_item(&later.into(), PEER, &mut Three(200)).unwrap();
+    assert!(matches!(arrived, Tell::Entity(_, ToEntity::Gone(_))), "{arrived:?}");
+}
+
+proptest! {
+    #[test]
+    fn bytes_that_are_no_item_are_refused(bytes: Vec<u8>, claims in 0_u32..40) {
+        let framed = [&claims.to_le_bytes()[..], &bytes].concat();
+        for item in [Bytes::from(bytes), Bytes::from(framed)] {
+            let _refused = Ask::from_item(&item).unwrap_err();
+            prop_assert!(answer_from_item(&item, |_| None).is_err());
+            prop_assert!(parts_from_item(&item, PEER, &mut Three(100), |_| None).is_err());
+            prop_assert!(tell_from_item(&item, PEER, &mut Three(100)).is_err());
+        }
+    }
+
+    #[test]
+    fn an_item_that_was_damaged_does_no_harm(at in 0_usize..4096, to: u8, cut in 0_usize..4096) {
+        let parts = vec![
+            Part::Events { frames: frames("events"), first: 1, last: 2 },
+            Part::Replaced(spec(4, 3)),
+        ];
+        let item = parts_to_item(&entity("room:a"), 1, parts, &Three(200));
+        let mut damaged = item.to_vec();
+        let at = at % damaged.len();
+        damaged[at] = to;
+        damaged.truncate(cut.max(1));
+        // Any outcome but a panic.
+        let _outcome = parts_from_item(&damaged.into(), PEER, &mut Three(100), |_| None);
+    }
+}
