@@ -24,6 +24,7 @@ mod erase;
 mod error;
 mod failure;
 mod kinds;
+mod lease;
 mod link;
 mod lock;
 mod log;
@@ -40,6 +41,7 @@ mod tests;
 use commit::ExtraRows;
 pub use error::OpenError;
 use kinds::Unnoted;
+pub use lease::LeaseKey;
 use link::Link;
 pub use rewrite::{RewriteError, rewrite};
 
@@ -50,6 +52,7 @@ const SERVER_RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// [`close`](Self::close) waits for that.
 pub struct SurrealStore {
     link: Arc<Link>,
+    lease: LeaseKey,
     unnoted: Unnoted,
 }
 
@@ -62,7 +65,15 @@ impl SurrealStore {
     /// # Errors
     /// What is wrong and how to fix it.
     pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
-        Ok(Self { link: Link::open(config).await?, unnoted: Unnoted::default() })
+        let link = Link::open(config).await?;
+        Ok(Self { link, lease: LeaseKey::Single, unnoted: Unnoted::default() })
+    }
+
+    /// The same store, with transactions that are fenced by another lease.
+    #[must_use]
+    pub fn with_lease(mut self, lease: LeaseKey) -> Self {
+        self.lease = lease;
+        self
     }
 
     /// Like [`open`](Self::open), but keeps trying an unreachable server for another
@@ -153,13 +164,14 @@ pub async fn check(config: &StoreConfig, kinds: &Kinds) -> Result<String, OpenEr
 #[async_trait]
 impl Store for SurrealStore {
     async fn acquire(&self) -> Result<u64, StoreError> {
-        commit::acquire(&self.link).await
+        commit::acquire(&self.link, self.lease).await
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
         let (rewritten, done) = erase::rewritten(&self.link, &batch.rewrites).await?;
         commit::commit(
             &self.link,
+            self.lease,
             batch,
             ExtraRows { kinds: self.unnoted.rows(batch), rewritten, done },
         )
@@ -169,7 +181,7 @@ impl Store for SurrealStore {
     }
 
     async fn settle(&self, fence: Fence) -> Result<Settled, CommitError> {
-        commit::settle(&self.link, fence).await
+        commit::settle(&self.link, self.lease, fence).await
     }
 
     async fn load(&self, entity: &EntityId) -> Result<Loaded, StoreError> {

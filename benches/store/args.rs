@@ -27,6 +27,10 @@ pub struct Args {
     /// there
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+    /// The number of committers that write at the same time, each with a lease and a connection of
+    /// its own, as the nodes of a cluster do; needs a server
+    #[arg(long, default_value_t = 1, requires = "url")]
+    pub committers: u16,
     /// The server's user name
     #[arg(long, env = "GREENROOM_STORE__USERNAME", requires = "url")]
     pub username: Option<String>,

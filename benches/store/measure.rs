@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use greenroom::config::{Secret, StoreConfig};
-use greenroom::store::SurrealStore;
+use greenroom::store::{LeaseKey, SurrealStore};
 use serde::Serialize;
 
 use super::Result;
@@ -52,24 +52,41 @@ pub async fn measure(variant: &Variant, args: &Args) -> Result<Figures> {
         threads: args.threads,
         ..StoreConfig::default()
     };
-    let store = SurrealStore::open(&config).await?;
-    let mut writer = Writer::start(variant, args.bytes, &store).await?;
-    writer.run(&store, WARM_UP).await?;
-    writer.took.clear();
+    let mut committers = Vec::new();
+    for lane in 0..args.committers {
+        let store = SurrealStore::open(&config).await?;
+        // A committer alone is the only writer, as without a cluster.
+        let lease = if args.committers == 1 {
+            LeaseKey::Single
+        } else {
+            LeaseKey::Node { id: u64::from(lane), lane: 0 }
+        };
+        let store = store.with_lease(lease);
+        let writer = Writer::start(variant, args.bytes, &store).await?;
+        committers.push((store, writer));
+    }
+    run(&mut committers, WARM_UP).await?;
+    for (_, writer) in &mut committers {
+        writer.took.clear();
+    }
 
     let bytes = bytes_in(directory.path())?;
     let cpu = Cpu::now()?;
     let begun = Instant::now();
-    writer.run(&store, args.duration).await?;
+    run(&mut committers, args.duration).await?;
     let seconds = begun.elapsed().as_secs_f64();
     let cpu = Cpu::now()?.since(cpu);
     let log_bytes = bytes_in(directory.path())?.saturating_sub(bytes);
 
-    writer.check(&store).await?;
-    store.close().await;
+    let mut ever = 0;
+    let mut took = Vec::new();
+    for (store, writer) in committers {
+        writer.check(&store).await?;
+        store.close().await;
+        ever += writer.transactions * variant.ops() as u64;
+        took.extend(writer.took);
+    }
     let disk_bytes = bytes_in(directory.path())?;
-    let ever = writer.transactions * variant.ops() as u64;
-    let mut took = writer.took;
     took.sort_unstable();
     let transactions = took.len() as u64;
     Ok(Figures {
@@ -83,6 +100,13 @@ pub async fn measure(variant: &Variant, args: &Args) -> Result<Figures> {
         log_bytes,
         disk_bytes_per_op: disk_bytes as f64 / ever as f64,
     })
+}
+
+/// All of them write at the same time.
+async fn run(committers: &mut [(SurrealStore, Writer)], length: Duration) -> Result<()> {
+    let running = committers.iter_mut().map(|(store, writer)| writer.run(store, length));
+    futures_util::future::try_join_all(running).await?;
+    Ok(())
 }
 
 fn quantile_ms(sorted: &[Duration], share: f64) -> f64 {

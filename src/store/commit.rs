@@ -10,6 +10,7 @@ use greenroom_actors::store::{Batch, CommitError, Fence, Settled, StoreError};
 use surrealdb::types::{SurrealValue, Value, Variables};
 
 use super::failure::Failure;
+use super::lease::LeaseKey;
 use super::link::Link;
 use super::rows::{ErasureRecord, JournalRecord, SnapshotRecord, TrimRecord, bits, int};
 
@@ -20,15 +21,15 @@ const LEASE_IS: &str = "the lease is at ";
 /// How often to retry after a conflict with another transaction.
 const CONFLICT_TRIES: u32 = 5;
 
-const READ_TERM: &str = "RETURN (SELECT VALUE term FROM ONLY lease:node) ?? 0";
+const READ_TERM: &str = "RETURN (SELECT VALUE term FROM ONLY $lease) ?? 0";
 
 /// Takes the lease only from the term that was read, so that a straggler cannot take it from a
 /// later term. SurrealDB silently skips writes that the user has no right to, so each statement
 /// counts the rows it wrote.
 const ACQUIRE: &str = "{
-    LET $found = (SELECT VALUE term FROM ONLY lease:node) ?? 0;
+    LET $found = (SELECT VALUE term FROM ONLY $lease) ?? 0;
     IF $found != $term { THROW 'the lease is at ' + <string> [$found, 0] };
-    LET $own = (UPSERT lease:node SET term = $term + 1, number = 0, nonce = 0, settled = 0 RETURN VALUE term);
+    LET $own = (UPSERT $lease SET term = $term + 1, number = 0, nonce = 0, settled = 0 RETURN VALUE term);
     IF array::len($own) != 1 { THROW 'the user may not write; it needs the role EDITOR' };
     RETURN $own[0];
 }";
@@ -37,8 +38,8 @@ macro_rules! commit {
     ($($rest:literal)*) => {
         concat!(
             "{
-    LET $own = (UPDATE lease:node SET number = $number, nonce = $nonce WHERE term = $term AND number = $number - 1 RETURN VALUE number);
-    IF array::len($own) != 1 { THROW 'the lease is at ' + <string> ((SELECT VALUE [term, number] FROM ONLY lease:node) ?? [0, 0]) };
+    LET $own = (UPDATE $lease SET number = $number, nonce = $nonce WHERE term = $term AND number = $number - 1 RETURN VALUE number);
+    IF array::len($own) != 1 { THROW 'the lease is at ' + <string> ((SELECT VALUE [term, number] FROM ONLY $lease) ?? [0, 0]) };
     INSERT INTO journal $rows RETURN NONE;",
             $($rest,)*
             "
@@ -87,26 +88,26 @@ const COMMIT_WITH_ERASURES: &str = commit_with_snapshots!(
 /// Writes whatever the outcome, so that its answer is on disk even if the flush of the transaction
 /// in question failed.
 const SETTLE: &str = "{
-    LET $lease = (SELECT term, number, nonce FROM ONLY lease:node) ?? { term: 0, number: 0, nonce: 0 };
-    IF $lease.term != $term OR $lease.number NOT IN [$number - 1, $number] {
-        THROW 'the lease is at ' + <string> [$lease.term, $lease.number]
+    LET $is = (SELECT term, number, nonce FROM ONLY $lease) ?? { term: 0, number: 0, nonce: 0 };
+    IF $is.term != $term OR $is.number NOT IN [$number - 1, $number] {
+        THROW 'the lease is at ' + <string> [$is.term, $is.number]
     };
-    LET $used_up = $lease.number = $number;
-    LET $nonce_now = IF $used_up { $lease.nonce } ELSE { $other };
-    LET $own = (UPDATE lease:node SET number = $number, nonce = $nonce_now, settled += 1 RETURN VALUE number);
+    LET $used_up = $is.number = $number;
+    LET $nonce_now = IF $used_up { $is.nonce } ELSE { $other };
+    LET $own = (UPDATE $lease SET number = $number, nonce = $nonce_now, settled += 1 RETURN VALUE number);
     IF array::len($own) != 1 { THROW 'the user may not write; it needs the role EDITOR' };
-    RETURN $used_up AND $lease.nonce = $nonce;
+    RETURN $used_up AND $is.nonce = $nonce;
 }";
 
 /// Takes the lease: the next term.
-pub(super) async fn acquire(link: &Arc<Link>) -> Result<u64, StoreError> {
+pub(super) async fn acquire(link: &Arc<Link>, key: LeaseKey) -> Result<u64, StoreError> {
     let mut tries = 0;
     loop {
         let unavailable = |failure: Failure| StoreError::Unavailable(failure.into());
-        let found = link.query(READ_TERM, Variables::new()).await.map_err(unavailable)?;
+        let found = link.query(READ_TERM, lease_variable(key)).await.map_err(unavailable)?;
         let found: i64 = number(found)
             .ok_or_else(|| StoreError::Corrupt("the lease's term is not a valid number".into()))?;
-        let mut variables = Variables::new();
+        let mut variables = lease_variable(key);
         variables.insert("term", found);
         match link.query(ACQUIRE, variables).await {
             Ok(term) => {
@@ -140,13 +141,14 @@ pub(super) struct ExtraRows {
 
 pub(super) async fn commit(
     link: &Arc<Link>,
+    key: LeaseKey,
     batch: &Batch,
     extra: ExtraRows,
 ) -> Result<(), CommitError> {
     let ExtraRows { kinds, rewritten, done } = extra;
     let rows: Vec<Value> =
         batch.rows.iter().map(|row| JournalRecord::new(row).into_value()).collect();
-    let mut variables = fence_variables(batch.fence);
+    let mut variables = fence_variables(key, batch.fence);
     variables.insert("rows", rows);
     let erases = !batch.erasures.is_empty() || !batch.rewrites.is_empty();
     if erases {
@@ -193,10 +195,14 @@ pub(super) async fn commit(
 }
 
 /// Finds out whether the transaction with this fence was committed, and uses up its number.
-pub(super) async fn settle(link: &Arc<Link>, fence: Fence) -> Result<Settled, CommitError> {
+pub(super) async fn settle(
+    link: &Arc<Link>,
+    key: LeaseKey,
+    fence: Fence,
+) -> Result<Settled, CommitError> {
     let mut tries = 0;
     loop {
-        let mut variables = fence_variables(fence);
+        let mut variables = fence_variables(key, fence);
         variables.insert("other", other_nonce(fence.nonce));
         match link.query(SETTLE, variables).await {
             Ok(Value::Bool(true)) => return Ok(Settled::Committed),
@@ -216,8 +222,14 @@ pub(super) async fn settle(link: &Arc<Link>, fence: Fence) -> Result<Settled, Co
     }
 }
 
-fn fence_variables(fence: Fence) -> Variables {
+fn lease_variable(key: LeaseKey) -> Variables {
     let mut variables = Variables::new();
+    variables.insert("lease", key.record());
+    variables
+}
+
+fn fence_variables(key: LeaseKey, fence: Fence) -> Variables {
+    let mut variables = lease_variable(key);
     variables.insert("term", int(fence.term));
     variables.insert("number", int(fence.number));
     variables.insert("nonce", bits(fence.nonce));

@@ -68,15 +68,17 @@ pub enum OpenError {
          read them; restore `kinds.{kind}.behaviour = \"{stored}\"`, and use a kind with another name for new entities"
     )]
     Behaviour { kind: String, stored: String, configured: BehaviourName },
-    /// The store was last used by a later version of Greenroom.
+    /// The store was last used by a later version of Greenroom, and this one cannot read it.
     #[error(
-        "the store has schema version {found}, and this binary supports versions up to {known}; use a newer Greenroom, \
-         or another store"
+        "the store has schema version {found}, which needs a Greenroom with schema version {oldest} or later, and this one has {known}; \
+         use a newer Greenroom, or another store"
     )]
     NewerSchema {
         /// The store's version.
         found: u64,
-        /// The latest version that this binary can read.
+        /// The oldest version of a binary that can use it.
+        oldest: u64,
+        /// The version of this binary.
         known: u64,
     },
     /// A migration failed; those before it have been applied.

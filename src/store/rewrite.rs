@@ -15,7 +15,8 @@ use super::{OpenError, swap};
 use crate::config::{StoreConfig, StoreUrl};
 
 /// All of Greenroom's tables.
-const TABLES: [&str; 6] = ["journal", "snapshot", "erasure", "kind", "lease", "meta"];
+const TABLES: [&str; 9] =
+    ["journal", "snapshot", "erasure", "kind", "lease", "meta", "map", "map_log", "reach"];
 /// How many rows to copy at a time. One row may take up megabytes.
 const PAGE_ROWS: i64 = 16;
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);

@@ -11,7 +11,7 @@ use greenroom_protocol::{EntityId, Epoch, RawJson, Seq};
 use surrealdb::types::Variables;
 
 use super::failure::Failure;
-use super::{OpenError, SurrealStore, check, schema};
+use super::{LeaseKey, OpenError, SurrealStore, check, schema};
 use crate::config::{StoreConfig, StoreUrl};
 use greenroom_actors::kind::Kinds;
 

@@ -1,5 +1,6 @@
 //! In memory and on disk.
 
+use super::server::Server;
 use super::*;
 
 #[tokio::test]
@@ -14,6 +15,42 @@ async fn surrealkv_meets_the_contract() {
     let store = SurrealStore::open(&on_disk(&directory)).await.unwrap();
     conformance::run(&store).await;
     store.close().await;
+}
+
+#[tokio::test]
+async fn a_node_of_a_cluster_meets_the_contract() {
+    let node = LeaseKey::Node { id: u64::MAX, lane: 3 };
+    let store = SurrealStore::open(&config("memory")).await.unwrap().with_lease(node);
+    conformance::run(&store).await;
+    let rows = "RETURN <string> (SELECT VALUE id FROM lease)";
+    let rows = store.link.query(rows, Variables::new()).await.unwrap();
+    assert_eq!(rows.into_string().unwrap(), "[lease:['ffffffffffffffff', 3]]");
+}
+
+#[tokio::test]
+async fn each_lease_fences_its_own_transactions_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(format!("surrealkv://{}", directory.path().display()));
+    let open = async |lease| SurrealStore::open(&server.config()).await.unwrap().with_lease(lease);
+    let first = open(LeaseKey::Node { id: 1, lane: 0 }).await;
+    let second = open(LeaseKey::Node { id: 2, lane: 0 }).await;
+    let single = open(LeaseKey::Single).await;
+    let mut writers = [
+        Writer::acquire(&first).await,
+        Writer::acquire(&second).await,
+        Writer::acquire(&single).await,
+    ];
+    for round in 0..3 {
+        for (writer, name) in writers.iter_mut().zip(["a", "b", "c"]) {
+            writer.write(vec![row(name, round + 1..=round + 1)]).await;
+        }
+    }
+    let again = open(LeaseKey::Node { id: 1, lane: 0 }).await;
+    assert_eq!(again.acquire().await.unwrap(), writers[0].last.term + 1);
+    let late = writers[0].batch(vec![row("a", 4..=4)]);
+    let error = first.commit(&late).await.unwrap_err();
+    assert!(matches!(error, CommitError::Fenced(_)), "{error:?}");
+    writers[1].write(vec![row("b", 4..=4)]).await;
 }
 
 #[tokio::test]

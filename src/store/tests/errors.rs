@@ -23,7 +23,7 @@ async fn a_second_process_is_refused() {
     drop(store);
     assert_eq!(
         check(&config, &Kinds::default()).await.unwrap(),
-        "SurrealKV, flushed on every commit; schema version 4"
+        "SurrealKV, flushed on every commit; schema version 5"
     );
 }
 
@@ -66,14 +66,52 @@ async fn a_newer_schema_is_refused_with_both_versions() {
     let directory = tempfile::tempdir().unwrap();
     let config = on_disk(&directory);
     let store = SurrealStore::open(&config).await.unwrap();
-    store.link.query("UPDATE meta:schema SET version = 99", Variables::new()).await.unwrap();
+    store
+        .link
+        .query("UPDATE meta:schema SET version = 99, oldest = 98", Variables::new())
+        .await
+        .unwrap();
     store.close().await;
     drop(store);
     let text = refusal(&config).await;
     assert!(
-        text.contains("schema version 99") && text.contains("supports versions up to 4"),
+        text.contains("schema version 99")
+            && text.contains("schema version 98 or later")
+            && text.contains("this one has 5"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_newer_schema_that_says_it_is_compatible_is_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = on_disk(&directory);
+    let store = SurrealStore::open(&config).await.unwrap();
+    store.link.query("UPDATE meta:schema SET version = 99", Variables::new()).await.unwrap();
+    store.close().await;
+    drop(store);
+    let store = SurrealStore::open(&config).await.unwrap();
+    let mut writer = Writer::acquire(&store).await;
+    writer.write(vec![row("a", 1..=3)]).await;
+}
+
+#[tokio::test]
+async fn a_database_from_before_compatible_versions_is_migrated() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = on_disk(&directory);
+    let store = SurrealStore::open(&config).await.unwrap();
+    // As version 4 left it.
+    let undo = "{
+        REMOVE TABLE map; REMOVE TABLE map_log; REMOVE TABLE reach; REMOVE FIELD oldest ON meta;
+        UPSERT meta:schema CONTENT { version: 4 };
+    }";
+    store.link.query(undo, Variables::new()).await.unwrap();
+    store.close().await;
+    drop(store);
+    let store = SurrealStore::open(&config).await.unwrap();
+    let now = "RETURN <string> (SELECT VALUE [version, oldest] FROM ONLY meta:schema)";
+    let now = store.link.query(now, Variables::new()).await.unwrap();
+    assert_eq!(now.into_string().unwrap(), "[5, 5]");
 }
 
 #[tokio::test]
@@ -82,7 +120,9 @@ async fn migrations_apply_in_order_and_once() {
     let connection = store.link.current().unwrap();
     let config = config("memory");
     let with = |more: &[&'static str]| {
-        [&vec!["THROW 'this was applied by `open`';"; schema::VERSION as usize], more].concat()
+        let applied = vec!["THROW 'this was applied by `open`';"; schema::VERSION as usize];
+        let scripts = [&applied, more].concat().into_iter();
+        scripts.map(|script| schema::Migration { script, oldest: 1 }).collect::<Vec<_>>()
     };
     let migrations = with(&["DEFINE TABLE second; CREATE second:a;", "CREATE second:b;"]);
     for _ in 0..2 {

@@ -63,7 +63,7 @@ async fn credentials_are_checked_and_explained() {
 
     assert_eq!(
         check(&server.config(), &Kinds::default()).await.unwrap(),
-        "a SurrealDB server, namespace `greenroom`, database `greenroom`; schema version 4"
+        "a SurrealDB server, namespace `greenroom`, database `greenroom`; schema version 5"
     );
 }
 
