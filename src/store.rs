@@ -29,6 +29,7 @@ mod link;
 mod lock;
 mod log;
 mod read;
+mod registry;
 mod rewrite;
 mod rows;
 mod runtime;
@@ -43,6 +44,7 @@ pub use error::OpenError;
 use kinds::Unnoted;
 pub use lease::LeaseKey;
 use link::Link;
+pub use registry::SurrealRegistry;
 pub use rewrite::{RewriteError, rewrite};
 
 /// The pause between attempts to reach a server.
@@ -67,6 +69,13 @@ impl SurrealStore {
     pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
         let link = Link::open(config).await?;
         Ok(Self { link, lease: LeaseKey::Single, unnoted: Unnoted::default() })
+    }
+
+    /// The same database over the same connection, as another writer.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        let link = Arc::clone(&self.link);
+        Self { link, lease: self.lease, unnoted: Unnoted::default() }
     }
 
     /// The same store, with transactions that are fenced by another lease.
@@ -107,6 +116,11 @@ impl SurrealStore {
     /// Which kind was stored with a different behaviour, and what to do about it.
     pub async fn keep_behaviours(&self, kinds: &Kinds) -> Result<(), OpenError> {
         self.unnoted.take_up(&self.link, kinds).await
+    }
+
+    /// The rows on which the nodes of a cluster agree, over this store's connection.
+    pub fn registry(&self) -> SurrealRegistry {
+        SurrealRegistry::new(Arc::clone(&self.link))
     }
 
     /// Why no call can succeed until the process restarts: an on-disk engine that could not be

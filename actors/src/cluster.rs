@@ -11,6 +11,7 @@
 //! * [`target`]: which node is to own which slot.
 //! * [`lease`]: until when a node may answer reads; [`silence`]: whether another node is gone.
 //! * [`membership`]: one node in the cluster, from joining to leaving.
+//! * [`registry`]: where the rows live.
 //!
 //! # Rules
 //!
@@ -42,6 +43,7 @@ pub mod lease;
 pub mod link;
 pub mod map;
 pub mod membership;
+pub mod registry;
 pub mod silence;
 pub mod slot;
 pub mod target;

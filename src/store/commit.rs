@@ -228,7 +228,7 @@ fn lease_variable(key: LeaseKey) -> Variables {
     variables
 }
 
-fn fence_variables(key: LeaseKey, fence: Fence) -> Variables {
+pub(super) fn fence_variables(key: LeaseKey, fence: Fence) -> Variables {
     let mut variables = lease_variable(key);
     variables.insert("term", int(fence.term));
     variables.insert("number", int(fence.number));
@@ -249,7 +249,7 @@ fn number(value: Value) -> Option<i64> {
 }
 
 /// Whether a thrown error says that the lease is in another term than `fence`.
-fn is_other_term(thrown: &surrealdb::Error, fence: Fence) -> bool {
+pub(super) fn is_other_term(thrown: &surrealdb::Error, fence: Fence) -> bool {
     lease_in(thrown.message()).is_some_and(|(term, _)| term != int(fence.term))
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use greenroom_actors::cluster::map::NodeId;
+use greenroom_actors::cluster::registry as cluster;
 use greenroom_actors::record::EventRecord;
 use greenroom_actors::store::{
     Batch, CommitError, Fence, JournalRow, Page, Settled, SnapshotRow, Store, StoreError, Trim,

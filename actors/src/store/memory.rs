@@ -1,6 +1,6 @@
 //! A store in memory, for tests: it keeps the contract to the letter, and fails when it is told to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -22,31 +22,51 @@ mod tests;
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     disk: Arc<Mutex<Disk>>,
+    /// The node whose lease fences its transactions; none for the only writer.
+    node: Option<u64>,
     faults: Faults,
 }
 
 /// What would be on disk.
 #[derive(Debug, Default)]
 struct Disk {
-    lease: Lease,
+    /// By node, as in [`MemoryStore`].
+    leases: BTreeMap<Option<u64>, Lease>,
+    /// The row of the cluster's map.
+    map: Option<String>,
     logs: HashMap<EntityId, Log>,
     commits: u64,
 }
 
-/// The one row that every transaction writes.
+/// The row that every transaction of one writer writes.
 #[derive(Debug, Default)]
-struct Lease {
-    term: u64,
+pub(crate) struct Lease {
+    pub term: u64,
     /// The last number used, by a commit or by `settle`.
-    number: u64,
+    pub number: u64,
     /// Who committed at that number; nobody where `settle` used it up.
-    committed: Option<u64>,
+    pub committed: Option<u64>,
 }
 
 impl MemoryStore {
     /// An empty store without faults.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same contents, as a node of a cluster writes them. Its faults are its own.
+    #[must_use]
+    pub fn of_node(&self, node: u64) -> Self {
+        Self { disk: Arc::clone(&self.disk), node: Some(node), faults: Faults::default() }
+    }
+
+    /// One transaction over the leases, by node, and the row of the map.
+    pub(crate) fn agree<T>(
+        &self,
+        happen: impl FnOnce(&mut BTreeMap<Option<u64>, Lease>, &mut Option<String>) -> T,
+    ) -> T {
+        let disk = &mut *self.disk();
+        happen(&mut disk.leases, &mut disk.map)
     }
 
     /// The handle that makes it fail.
@@ -66,7 +86,7 @@ impl MemoryStore {
     /// Each refused one has its own.
     pub fn deliver(&self) -> Vec<Result<(), CommitError>> {
         let late = self.faults.take_late();
-        late.iter().map(|batch| self.disk().commit(batch)).collect()
+        late.iter().map(|batch| self.disk().commit(self.node, batch)).collect()
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -77,9 +97,9 @@ impl MemoryStore {
 }
 
 impl Disk {
-    fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+    fn commit(&mut self, node: Option<u64>, batch: &Batch) -> Result<(), CommitError> {
         let failed = |why: String| CommitError::Failed(why.into());
-        self.admit(batch.fence)?;
+        self.leases.entry(node).or_default().admit(batch.fence)?;
         // All is checked before anything changes.
         for row in &batch.rows {
             Log::check(self.logs.get(&row.entity), row).map_err(failed)?;
@@ -91,8 +111,7 @@ impl Disk {
             let coming = batch.snapshots.iter().find(|row| row.entity == trim.entity);
             Log::check_trim(self.logs.get(&trim.entity), coming, trim).map_err(failed)?;
         }
-        self.lease.number = batch.fence.number;
-        self.lease.committed = Some(batch.fence.nonce);
+        self.leases.entry(node).or_default().take(batch.fence);
         for row in &batch.rows {
             self.logs.entry(row.entity.clone()).or_default().append(row.clone());
         }
@@ -114,35 +133,44 @@ impl Disk {
         self.commits += 1;
         Ok(())
     }
+}
 
-    fn admit(&self, fence: Fence) -> Result<(), CommitError> {
+impl Lease {
+    /// Whether a transaction with this fence may be written.
+    pub fn admit(&self, fence: Fence) -> Result<(), CommitError> {
         self.same_term(fence)?;
-        if fence.number != self.lease.number + 1 {
-            let why = format!("number {} does not follow {}", fence.number, self.lease.number);
+        if fence.number != self.number + 1 {
+            let why = format!("number {} does not follow {}", fence.number, self.number);
             return Err(CommitError::Failed(why.into()));
         }
         Ok(())
     }
 
+    /// It is written.
+    pub const fn take(&mut self, fence: Fence) {
+        self.number = fence.number;
+        self.committed = Some(fence.nonce);
+    }
+
     fn same_term(&self, fence: Fence) -> Result<(), CommitError> {
-        if fence.term == self.lease.term {
+        if fence.term == self.term {
             Ok(())
         } else {
-            let why = format!("the term is {}, not {}", self.lease.term, fence.term);
+            let why = format!("the term is {}, not {}", self.term, fence.term);
             Err(CommitError::Fenced(why.into()))
         }
     }
 
     fn settle(&mut self, fence: Fence) -> Result<Settled, CommitError> {
         self.same_term(fence)?;
-        match self.lease.number {
-            number if number == fence.number && self.lease.committed == Some(fence.nonce) => {
+        match self.number {
+            number if number == fence.number && self.committed == Some(fence.nonce) => {
                 Ok(Settled::Committed)
             }
             number if number == fence.number => Ok(Settled::NotCommitted),
             number if number + 1 == fence.number => {
-                self.lease.number = fence.number;
-                self.lease.committed = None;
+                self.number = fence.number;
+                self.committed = None;
                 Ok(Settled::NotCommitted)
             }
             number => {
@@ -158,17 +186,18 @@ impl Store for MemoryStore {
     async fn acquire(&self) -> Result<u64, StoreError> {
         self.faults.acquiring()?;
         let mut disk = self.disk();
-        disk.lease = Lease { term: disk.lease.term + 1, number: 0, committed: None };
-        Ok(disk.lease.term)
+        let lease = disk.leases.entry(self.node).or_default();
+        *lease = Lease { term: lease.term + 1, number: 0, committed: None };
+        Ok(lease.term)
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
         let unknown = |why: &str| Err(CommitError::Unknown(why.into()));
         match self.faults.committing(batch).await {
-            None | Some(faults::Fate::Passes) => self.disk().commit(batch),
+            None | Some(faults::Fate::Passes) => self.disk().commit(self.node, batch),
             Some(faults::Fate::Fails) => Err(CommitError::Failed("told to fail".into())),
             Some(faults::Fate::Loses(LostAnswer::Written)) => {
-                self.disk().commit(batch)?;
+                self.disk().commit(self.node, batch)?;
                 unknown("the answer was lost")
             }
             Some(faults::Fate::Loses(LostAnswer::NotWritten)) => unknown("the request was lost"),
@@ -178,7 +207,7 @@ impl Store for MemoryStore {
 
     async fn settle(&self, fence: Fence) -> Result<Settled, CommitError> {
         self.faults.settling()?;
-        self.disk().settle(fence)
+        self.disk().leases.entry(self.node).or_default().settle(fence)
     }
 
     async fn load(&self, entity: &EntityId) -> Result<Loaded, StoreError> {

@@ -28,6 +28,26 @@ async fn a_node_of_a_cluster_meets_the_contract() {
 }
 
 #[tokio::test]
+async fn memory_meets_the_contract_of_the_cluster() {
+    let store = SurrealStore::open(&config("memory")).await.unwrap();
+    let open = |node: NodeId| -> Box<dyn Store> {
+        Box::new(store.another().with_lease(LeaseKey::Node { id: node.0, lane: 0 }))
+    };
+    cluster::conformance::run(&store.registry(), &open).await;
+}
+
+#[tokio::test]
+async fn surrealkv_meets_the_contract_of_the_cluster() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SurrealStore::open(&on_disk(&directory)).await.unwrap();
+    let open = |node: NodeId| -> Box<dyn Store> {
+        Box::new(store.another().with_lease(LeaseKey::Node { id: node.0, lane: 0 }))
+    };
+    cluster::conformance::run(&store.registry(), &open).await;
+    store.close().await;
+}
+
+#[tokio::test]
 async fn each_lease_fences_its_own_transactions_only() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(format!("surrealkv://{}", directory.path().display()));

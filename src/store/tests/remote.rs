@@ -12,6 +12,16 @@ async fn a_server_meets_the_contract() {
 }
 
 #[tokio::test]
+async fn a_server_meets_the_contract_of_the_cluster() {
+    let server = Server::start("memory");
+    let store = SurrealStore::open(&server.config()).await.unwrap();
+    let open = |node: NodeId| -> Box<dyn Store> {
+        Box::new(store.another().with_lease(LeaseKey::Node { id: node.0, lane: 0 }))
+    };
+    cluster::conformance::run(&store.registry(), &open).await;
+}
+
+#[tokio::test]
 async fn a_killed_server_is_reconnected_to() {
     let directory = tempfile::tempdir().unwrap();
     let mut server =

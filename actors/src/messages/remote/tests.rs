@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use greenroom_protocol::params::{self, EventPolicy, PresenceAction, SignalPolicy};
 use greenroom_protocol::results::{PresenceList, Subscribed};
-use greenroom_protocol::{CodecKind, Epoch, Position, RawJson, RequestId};
+use greenroom_protocol::{CodecKind, Epoch, Position, RawJson, RequestId, Seq};
 use proptest::prelude::*;
 use tokio::sync::mpsc;
 
@@ -74,7 +74,7 @@ fn requests(reply: impl Fn() -> Responder) -> Vec<ToEntity> {
             body: text(r#"{"text": "\u00e9  ", "deep": [[1.50]]}"#),
             n: Some(3),
             first_sent: Some(5),
-            if_seq: Some(9),
+            if_seq: Some(Seq::new(9)),
             tag: Some("t".into()),
             reply: reply(),
         })),
@@ -85,7 +85,7 @@ fn requests(reply: impl Fn() -> Responder) -> Vec<ToEntity> {
                 presence: true,
                 ..spec(4, 2)
             },
-            after: Some(Position { epoch: Epoch::from_bits(3), seq: 8 }),
+            after: Some(Position { epoch: Epoch::from_bits(3), seq: Seq::new(8) }),
             reply: reply(),
         })),
         ToEntity::Unsubscribe { through: u32::MAX, reply: reply() },
@@ -102,7 +102,12 @@ fn requests(reply: impl Fn() -> Responder) -> Vec<ToEntity> {
         })),
         ToEntity::Read(reply()),
         ToEntity::History(
-            params::History { entity: entity("room:a"), before: None, after: Some(4), limit: None },
+            params::History {
+                entity: entity("room:a"),
+                before: None,
+                after: Some(Seq::new(4)),
+                limit: None,
+            },
             reply(),
         ),
         ToEntity::Presence {
@@ -190,7 +195,7 @@ async fn parts_keep_their_order_and_their_bytes() {
     let subscribed = Subscribed {
         entity: entity("room:a"),
         epoch: Epoch::from_bits(1),
-        seq: 2,
+        seq: Seq::new(2),
         events: None,
         reason: None,
         presence: Some(PresenceList { count: 0, members: None }),
@@ -200,11 +205,11 @@ async fn parts_keep_their_order_and_their_bytes() {
     let reply = || Responder::remote(Arc::clone(&there), question.clone(), None);
     let parts = || {
         vec![
-            Part::Events { frames: frames("events"), first: 1, last: 2 },
+            Part::Events { frames: frames("events"), first: Seq::FIRST, last: Seq::new(2) },
             Part::Joined {
                 spec: there_spec,
                 epoch: Epoch::from_bits(1),
-                seq: 2,
+                seq: Seq::new(2),
                 answer: reply().subscribed(subscribed.clone()),
             },
             Part::Signal {
@@ -219,8 +224,8 @@ async fn parts_keep_their_order_and_their_bytes() {
                 frame: Some(Bytes::from_static(b"missed")),
                 events: 2,
                 epoch: Epoch::from_bits(1),
-                after: 1,
-                seq: 3,
+                after: Seq::FIRST,
+                seq: Seq::new(3),
                 live: true,
                 presence: true,
             },
@@ -264,7 +269,7 @@ fn what_needs_no_answer_arrives_as_it_was_sent() {
     let catch_up = CatchUp {
         spec: spec(1, 5),
         codec: CodecKind::MsgPack,
-        after: Position { epoch: Epoch::from_bits(3), seq: 8 },
+        after: Position { epoch: Epoch::from_bits(3), seq: Seq::new(8) },
         presence: true,
     };
     let adopt = Adopt {
@@ -333,7 +338,7 @@ proptest! {
     #[test]
     fn an_item_that_was_damaged_does_no_harm(at in 0_usize..4096, to: u8, cut in 0_usize..4096) {
         let parts = vec![
-            Part::Events { frames: frames("events"), first: 1, last: 2 },
+            Part::Events { frames: frames("events"), first: Seq::FIRST, last: Seq::new(2) },
             Part::Replaced(spec(4, 3)),
         ];
         let item = parts_to_item(&entity("room:a"), 1, parts, &Three(200));
