@@ -13,16 +13,20 @@
 //!   meanwhile everything waits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use greenroom_protocol::{EntityId, Epoch, Seq};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cluster::change::Change;
+use crate::cluster::membership::Outcome;
+use crate::cluster::registry::Note;
 use crate::store::{Erasure, Rewrite, SnapshotRow, Trim};
 
 mod batch;
 mod committer;
+mod control;
 mod progress;
 #[cfg(test)]
 mod tests;
@@ -30,6 +34,7 @@ mod tests;
 #[cfg(test)]
 pub(crate) use batch::Gathered;
 pub use committer::{Committer, CommitterLimits, Health, Outside, Pause};
+pub use control::{Control, Registered, Renewal};
 pub use progress::{Committed, Progress, Watch};
 
 /// A message to the journal.
@@ -79,6 +84,8 @@ pub enum ToJournal {
     },
     /// Send a message once the outcome of everything queued before this is known.
     Barrier(oneshot::Sender<()>),
+    /// What only a node of a cluster asks for.
+    Control(Control),
 }
 
 /// A way to append to the journal. Cheap to clone.
@@ -86,7 +93,12 @@ pub enum ToJournal {
 pub struct Journal {
     queue: mpsc::Sender<ToJournal>,
     trimming: Arc<AtomicUsize>,
+    reign: Arc<AtomicU32>,
 }
+
+/// The span in which this process commits under one term: 0, 1, 2, ... A life belongs to the one
+/// that it began in, and what it queues later is skipped.
+pub type Reign = u32;
 
 /// The approximate number of rows that may be deleted at once, in the queue and in the running
 /// transaction. Deleting a row takes 55 to 80 µs, and all ops behind it wait.
@@ -119,7 +131,7 @@ impl Journal {
     /// A queue of `capacity` messages, and its other end for the committer.
     pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<ToJournal>) {
         let (queue, receiver) = mpsc::channel(capacity);
-        (Self { queue, trimming: Arc::default() }, receiver)
+        (Self { queue, trimming: Arc::default(), reign: Arc::default() }, receiver)
     }
 
     /// Room for one message, if there is any.
@@ -131,6 +143,36 @@ impl Journal {
     pub fn may_trim(&self) -> Option<TrimShare> {
         let free = self.trimming.load(Ordering::Relaxed) < TRIM_ROWS;
         free.then(|| TrimShare { trimming: Arc::clone(&self.trimming), rows: 0 })
+    }
+
+    /// The reign that lives begin in now.
+    pub fn reign(&self) -> Reign {
+        self.reign.load(Ordering::Acquire)
+    }
+
+    /// Commits under another term from now on. What was queued before this under the old one, and
+    /// what its lives queue later, is skipped. To be called once all of those lives are told to end.
+    pub async fn begin_term(&self, term: u64) {
+        let reign = self.reign.fetch_add(1, Ordering::AcqRel) + 1;
+        self.control(Control::Term { term, reign }).await;
+    }
+
+    /// Commits an empty transaction, unless there is something to commit.
+    pub async fn beat(&self) {
+        self.control(Control::Beat).await;
+    }
+
+    /// Makes a change of the cluster's map as one of this node's transactions. `None` if the
+    /// committer has ended.
+    pub async fn change(&self, change: Change, note: Note) -> Option<Outcome> {
+        let (decided, outcome) = oneshot::channel();
+        self.control(Control::Change { change: Box::new(change), note, decided }).await;
+        outcome.await.ok()
+    }
+
+    async fn control(&self, control: Control) {
+        // If the committer has ended, nothing will be committed any more.
+        let _ = self.queue.send(ToJournal::Control(control)).await;
     }
 
     /// The number of messages that wait.

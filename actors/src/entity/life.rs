@@ -18,7 +18,7 @@ use super::state::{Entity, FetchFor, JournalSpace, UnsettledOp};
 use super::todo::{Rewriting, Todo};
 use crate::clock::{Millis, Mono};
 use crate::frames::Encoder;
-use crate::journal::{Committed, Journal, Progress, ToJournal};
+use crate::journal::{Committed, Journal, Progress, Reign, ToJournal};
 use crate::kind::Kind;
 use crate::messages::{Part, Subscriptions, ToEntity, corrupt, overloaded, unavailable};
 use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
@@ -35,6 +35,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub struct Life {
     nature: Rc<Nature>,
     phase: Phase,
+    /// The journal's reign that it began in.
+    reign: Reign,
     /// The server stops: it sleeps as soon as everything is on disk.
     drain: bool,
     /// What it was last asked to sleep with.
@@ -84,9 +86,27 @@ impl std::fmt::Debug for Life {
 impl Life {
     /// A life that begins with a load, which its shell carries out.
     pub fn new(id: EntityId, kind: Arc<Kind>, encoder: Encoder, inbox: usize, now: Mono) -> Self {
+        Self::of_reign(0, id, kind, encoder, inbox, now)
+    }
+
+    /// The same in another reign than the first.
+    pub fn of_reign(
+        reign: Reign,
+        id: EntityId,
+        kind: Arc<Kind>,
+        encoder: Encoder,
+        inbox: usize,
+        now: Mono,
+    ) -> Self {
         let loading = Loading { waiting: Vec::new(), inbox, since: now };
         let phase = Phase::Loading(Box::new(loading));
-        Self { nature: Rc::new(Nature::new(id, kind, encoder)), phase, drain: false, mark: 0 }
+        Self {
+            nature: Rc::new(Nature::new(id, kind, encoder)),
+            reign,
+            phase,
+            drain: false,
+            mark: 0,
+        }
     }
 
     /// Whose life it is.
@@ -291,7 +311,7 @@ impl Life {
                         seq: event.seq,
                         text: text.into(),
                         erasure: todo.effects.erasure.take(),
-                        progress: progress(entity, todo),
+                        progress: progress(self.reign, entity, todo),
                     });
                 }
                 self.queue_snapshot(journal, todo);
@@ -314,7 +334,10 @@ impl Life {
         let Some(row) = todo.effects.snapshot.take() else { return true };
         match (journal.reserve(), &mut self.phase) {
             (Some(permit), Phase::Awake(entity)) => {
-                permit.send(ToJournal::Snapshot { row, progress: progress(entity, todo) });
+                permit.send(ToJournal::Snapshot {
+                    row,
+                    progress: progress(self.reign, entity, todo),
+                });
                 entity.snapshot_queued();
                 true
             }
@@ -337,7 +360,7 @@ impl Life {
         };
         let share = share.of(u32::try_from(rewrite.events.len()).unwrap_or(u32::MAX));
         let (written, decided) = oneshot::channel();
-        let progress = progress(entity, todo);
+        let progress = progress(self.reign, entity, todo);
         todo.rewriting = Some(Rewriting::new(decided, Arc::clone(&progress)));
         permit.send(ToJournal::Rewrite { rewrite: *rewrite, share, progress, written });
     }
@@ -357,7 +380,11 @@ impl Life {
         let (Some(permit), Some(share)) = (journal.reserve(), journal.may_trim()) else { return };
         if let Some(trim) = entity.trim() {
             let share = share.of(trim.rows);
-            permit.send(ToJournal::Trim { trim, share, progress: progress(entity, todo) });
+            permit.send(ToJournal::Trim {
+                trim,
+                share,
+                progress: progress(self.reign, entity, todo),
+            });
         }
     }
 
@@ -445,10 +472,10 @@ impl Life {
 
 /// How much of what this life of `entity` has queued is on disk. Created on first use: most entities
 /// that are awake never write anything.
-fn progress(entity: &mut Entity, todo: &mut Todo) -> Arc<Progress> {
+fn progress(reign: Reign, entity: &mut Entity, todo: &mut Todo) -> Arc<Progress> {
     let committed = entity.released();
     let begun = entity.progress.get_or_insert_with(|| {
-        let (progress, watch) = Progress::new(committed);
+        let (progress, watch) = Progress::of_reign(committed, reign);
         todo.watch = Some(watch);
         progress
     });

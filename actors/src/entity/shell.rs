@@ -126,7 +126,8 @@ impl Shell {
         first_load: Load,
         now: Mono,
     ) -> Self {
-        let life = Life::new(id, kind, env.encoder, env.inbox, now);
+        let reign = env.journal.reign();
+        let life = Life::of_reign(reign, id, kind, env.encoder, env.inbox, now);
         env.begin_loading();
         life.metrics().awake.increment(1);
         Self {

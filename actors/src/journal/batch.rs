@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use greenroom_protocol::{EntityId, Seq};
 use tokio::sync::oneshot;
 
-use super::{Progress, ToJournal, TrimShare};
+use super::{Control, Progress, Reign, ToJournal, TrimShare};
 use crate::store::{Erasure, JournalRow, Rewrite, SnapshotRow, Trim};
 
 /// What one transaction writes, and who is notified of its outcome.
@@ -38,13 +38,23 @@ pub struct Gathered {
     pub shares: Vec<TrimShare>,
     /// Bytes in `rows` and `snapshots`.
     pub bytes: usize,
+    /// The reign whose lives it takes messages of.
+    pub reign: Reign,
+    /// Whether it is committed even if it writes nothing.
+    pub beat: bool,
     index: HashMap<EntityId, usize, RandomState>,
 }
 
 impl Gathered {
+    /// What lives of `reign` have queued.
+    pub fn of_reign(reign: Reign) -> Self {
+        Self { reign, ..Self::default() }
+    }
+
     /// Whether the transaction would write nothing.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        !self.beat
+            && self.rows.is_empty()
             && self.snapshots.is_empty()
             && self.trims.is_empty()
             && self.rewrites.is_empty()
@@ -57,7 +67,7 @@ impl Gathered {
             | ToJournal::Snapshot { progress, .. }
             | ToJournal::Trim { progress, .. }
             | ToJournal::Rewrite { progress, .. }
-                if progress.ended() => {}
+                if progress.is_over(self.reign) => {}
             ToJournal::Event { entity, epoch, seq, text, erasure, progress } => {
                 self.erasures.extend(erasure.map(|erasure| (entity.clone(), *erasure)));
                 self.ops += 1;
@@ -112,6 +122,11 @@ impl Gathered {
                 self.written.push(written);
             }
             ToJournal::Barrier(done) => self.barriers.push(done),
+            ToJournal::Control(Control::Beat) => self.beat = true,
+            // The committer takes these itself.
+            ToJournal::Control(Control::Term { .. } | Control::Change { .. }) => {
+                debug_assert!(false, "a batch ends before them");
+            }
         }
     }
 }

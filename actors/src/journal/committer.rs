@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::Reign;
 use super::ToJournal;
 use super::batch::Gathered;
+use super::control::{Control, Registered};
 use crate::clock::Clock;
 use crate::metrics::{JournalMetrics, Stored};
 use crate::store::{Batch, Cause, CommitError, Fence, Settled, Store};
@@ -80,9 +82,12 @@ pub struct Committer {
     limits: CommitterLimits,
     health: watch::Sender<Health>,
     metrics: JournalMetrics,
-    outside: Outside,
-    term: u64,
-    number: u64,
+    pub(super) outside: Outside,
+    pub(super) term: u64,
+    pub(super) number: u64,
+    pub(super) reign: Reign,
+    /// Set for a node of a cluster.
+    pub(super) registered: Option<Registered>,
     /// Ops of the latest transaction.
     last_ops: usize,
 }
@@ -109,10 +114,18 @@ impl Committer {
                 outside,
                 term,
                 number: 1,
+                reign: 0,
+                registered: None,
                 last_ops: 0,
             },
             watch,
         )
+    }
+
+    /// A committer of a node of a cluster. Until it is given a term, it commits nothing.
+    #[must_use]
+    pub fn of_node(self, registered: Registered) -> Self {
+        Self { registered: Some(registered), ..self }
     }
 
     /// Commits until every sender is gone and the queue is empty.
@@ -131,8 +144,19 @@ impl Committer {
                 let Ok(message) = self.queue.try_recv() else { break };
                 self.waiting.push_back(message);
             }
-            let gathered = self.gather();
-            self.commit(gathered).await;
+            match self.waiting.pop_front() {
+                Some(ToJournal::Control(
+                    control @ (Control::Term { .. } | Control::Change { .. }),
+                )) => {
+                    self.control(control).await;
+                }
+                Some(other) => {
+                    self.waiting.push_front(other);
+                    let gathered = self.gather();
+                    self.commit(gathered).await;
+                }
+                None => {}
+            }
         }
     }
 
@@ -154,8 +178,11 @@ impl Committer {
     }
 
     fn gather(&mut self) -> Gathered {
-        let mut gathered = Gathered::default();
-        while gathered.bytes < self.limits.batch_bytes && gathered.ops < self.limits.batch_ops {
+        let mut gathered = Gathered::of_reign(self.reign);
+        while gathered.bytes < self.limits.batch_bytes
+            && gathered.ops < self.limits.batch_ops
+            && !matches!(self.waiting.front(), Some(ToJournal::Control(control)) if control.is_alone())
+        {
             let Some(message) = self.waiting.pop_front() else { break };
             gathered.add(message);
         }
@@ -215,6 +242,7 @@ impl Committer {
                 self.number += 1;
                 self.metrics.committed(holds, took);
                 self.set_health(Health::Ok);
+                self.show(begun);
                 true
             }
             Err(CommitError::Failed(why)) => {
@@ -232,7 +260,7 @@ impl Committer {
                 self.metrics.unknown(took);
                 tracing::warn!(%why, ops, "a transaction's outcome is unknown; asking the store");
                 self.set_health(Health::Failing(why.to_string()));
-                let stored = self.settle(batch.fence).await;
+                let stored = self.settle(batch.fence).await == Some(Settled::Committed);
                 if stored {
                     self.metrics.stored(holds);
                 }
@@ -241,18 +269,19 @@ impl Committer {
         }
     }
 
-    async fn settle(&mut self, fence: Fence) -> bool {
+    /// `None` if the lease is lost.
+    pub(super) async fn settle(&mut self, fence: Fence) -> Option<Settled> {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.store.settle(fence).await {
                 Ok(settled) => {
                     self.number += 1;
                     self.set_health(Health::Ok);
-                    return settled == Settled::Committed;
+                    return Some(settled);
                 }
                 Err(CommitError::Fenced(why)) => {
                     self.fenced(&why);
-                    return false;
+                    return None;
                 }
                 Err(why) => tracing::warn!(%why, "the store does not tell yet"),
             }
@@ -261,12 +290,17 @@ impl Committer {
         }
     }
 
-    fn fenced(&self, why: &Cause) {
-        tracing::error!(%why, "the lease is lost; this process can commit nothing more");
+    /// A new term: what was lost with the old one is over.
+    pub(super) fn recovered(&self) {
+        self.health.send_replace(Health::Ok);
+    }
+
+    pub(super) fn fenced(&self, why: &Cause) {
+        tracing::error!(%why, "the lease is lost; nothing more can be committed under this term");
         self.set_health(Health::Fenced(why.to_string()));
     }
 
-    fn set_health(&self, health: Health) {
+    pub(super) fn set_health(&self, health: Health) {
         self.health.send_if_modified(|now| {
             let changed = *now != health && !matches!(now, Health::Fenced(_));
             if changed {

@@ -13,11 +13,15 @@ use futures_util::Stream;
 use futures_util::task::AtomicWaker;
 use greenroom_protocol::Seq;
 
+use super::Reign;
+
 /// The progress of a life. Both the committer and the entity may end it.
 #[derive(Debug)]
 pub struct Progress {
     /// Twice the seq reached, plus one once the life has ended. Seqs are below 2^53.
     reported: AtomicU64,
+    /// When it began.
+    reign: Reign,
     watcher: AtomicWaker,
 }
 
@@ -44,11 +48,19 @@ impl Committed {
 }
 
 impl Progress {
-    /// The progress of a life that begins at `through`, and its watcher.
+    /// The progress of a life that begins at `through` in the first reign, and its watcher.
     pub fn new(through: Seq) -> (Arc<Self>, Watch) {
+        Self::of_reign(through, 0)
+    }
+
+    /// The same for a life that began in this reign.
+    pub fn of_reign(through: Seq, reign: Reign) -> (Arc<Self>, Watch) {
         let reported = through.get() << 1;
-        let progress =
-            Arc::new(Self { reported: AtomicU64::new(reported), watcher: AtomicWaker::new() });
+        let progress = Arc::new(Self {
+            reported: AtomicU64::new(reported),
+            reign,
+            watcher: AtomicWaker::new(),
+        });
         (Arc::clone(&progress), Watch { progress, seen: reported })
     }
 
@@ -56,6 +68,14 @@ impl Progress {
     pub fn end(&self) {
         self.reported.fetch_or(1, Ordering::AcqRel);
         self.watcher.wake();
+    }
+
+    /// Ends this life if it did not begin in `reign`, and tells whether it has ended.
+    pub(super) fn is_over(&self, reign: Reign) -> bool {
+        if self.reign != reign {
+            self.end();
+        }
+        self.ended()
     }
 
     /// Whether this life has ended.
