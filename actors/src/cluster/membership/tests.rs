@@ -248,7 +248,10 @@ fn no_map_is_acted_on_that_was_read_before_the_own_change() {
     let change = lab.machine.flushed(now, id);
     let old = lab.map.clone();
     let (first, second) = (lab.ask(), lab.ask());
+    let theirs = lab.map.slots_of(other).iter().take(1).collect();
+    lab.map = old.hand_over(&theirs, other, NodeId(77)).unwrap();
     assert!(lab.answer(first).is_empty(), "a change is in flight");
+    lab.map = old.clone();
     assert_eq!(lab.done(&change[0]), [Action::Release(Scope::of_slots(slots.clone()))]);
     let new = lab.map.clone();
     // One comes back, in a version that is higher than what it has written.
