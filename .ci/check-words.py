@@ -23,6 +23,8 @@ WORDS = {
             "entity/state.rs",
             "messages.rs",
             "messages/entity.rs",
+            "messages/remote/ask.rs",
+            "messages/remote/tell.rs",
             "presence.rs",
             "relay/state/places.rs",
         },

@@ -16,6 +16,8 @@ use crate::metrics::{JournalMetrics, Stored};
 use crate::store::{Batch, Cause, CommitError, Fence, Settled, Store};
 use crate::trail;
 
+mod control;
+
 /// The first pause before asking again about the outcome of a transaction; it doubles up to
 /// [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -82,12 +84,12 @@ pub struct Committer {
     limits: CommitterLimits,
     health: watch::Sender<Health>,
     metrics: JournalMetrics,
-    pub(super) outside: Outside,
-    pub(super) term: u64,
-    pub(super) number: u64,
-    pub(super) reign: Reign,
+    outside: Outside,
+    term: u64,
+    number: u64,
+    reign: Reign,
     /// Set for a node of a cluster.
-    pub(super) registered: Option<Registered>,
+    registered: Option<Registered>,
     /// Ops of the latest transaction.
     last_ops: usize,
 }
@@ -270,7 +272,7 @@ impl Committer {
     }
 
     /// `None` if the lease is lost.
-    pub(super) async fn settle(&mut self, fence: Fence) -> Option<Settled> {
+    async fn settle(&mut self, fence: Fence) -> Option<Settled> {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.store.settle(fence).await {
@@ -291,16 +293,16 @@ impl Committer {
     }
 
     /// A new term: what was lost with the old one is over.
-    pub(super) fn recovered(&self) {
+    fn recovered(&self) {
         self.health.send_replace(Health::Ok);
     }
 
-    pub(super) fn fenced(&self, why: &Cause) {
+    fn fenced(&self, why: &Cause) {
         tracing::error!(%why, "the lease is lost; nothing more can be committed under this term");
         self.set_health(Health::Fenced(why.to_string()));
     }
 
-    pub(super) fn set_health(&self, health: Health) {
+    fn set_health(&self, health: Health) {
         self.health.send_if_modified(|now| {
             let changed = *now != health && !matches!(now, Health::Fenced(_));
             if changed {

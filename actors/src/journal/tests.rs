@@ -14,6 +14,8 @@ use crate::store::memory::{LostAnswer, MemoryStore};
 use crate::store::{Page, Store, Trim};
 use crate::testing::entity;
 
+mod control;
+
 fn epoch() -> Epoch {
     Epoch::from_bits(7)
 }
