@@ -18,6 +18,7 @@ mod environment;
 mod kinds;
 mod limits;
 mod load;
+mod reader;
 mod secret;
 mod socket;
 mod store;
@@ -34,9 +35,9 @@ pub use core::{
 pub use greenroom_actors::settings::Problems;
 pub use kinds::KindConfig;
 pub use limits::LimitsConfig;
-#[cfg(test)]
-pub use load::Found;
 pub use load::{ConfigError, Loaded, Overrides, Survey, load, survey};
+#[cfg(test)]
+pub use reader::Found;
 pub use secret::{Secret, UnreadableFile, read_secret};
 pub use socket::SocketConfig;
 pub use store::{BadStoreUrl, StoreConfig, StoreUrl};

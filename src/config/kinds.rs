@@ -12,7 +12,7 @@ use greenroom_actors::behaviour::{BehaviourConfig, BehaviourName};
 use greenroom_actors::kind::{Kind, Kinds, Settings};
 use serde::{Deserialize, Serialize};
 
-use super::load::Reader;
+use super::reader::Reader;
 use super::units::Bytes;
 use super::{Problems, SocketConfig};
 

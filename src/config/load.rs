@@ -4,14 +4,13 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use figment::error::{Actual, Kind};
+use figment::error::Kind;
 use figment::providers::{Format, Toml};
-use figment::value::{Dict, Map, Value};
+use figment::value::{Dict, Map};
 use figment::{Figment, Metadata, Profile, Provider, Source};
-use greenroom_actors::settings::{Problem, Problems, ValueIs};
-use serde::de::DeserializeOwned;
 
 use super::environment::{FILE_VARIABLE, PREFIX, TextLayer};
+use super::reader::{Found, Reader};
 use super::secret::read_text;
 use super::{Config, UnreadableFile, kinds};
 
@@ -83,19 +82,6 @@ pub struct Survey {
     pub problems: Vec<Found>,
 }
 
-/// One problem.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// The key, with dots; empty if it is about the configuration as a whole.
-    pub key: String,
-    /// What is wrong, where it was set, and what would be right.
-    pub text: String,
-}
-
-/// The maximum number of wrong values that are set aside to read the rest. A file with more is not
-/// a Greenroom configuration.
-const MOST_SET_ASIDE: usize = 100;
-
 /// Loads the configuration. Only this function and [`survey`] read the environment.
 ///
 /// # Errors
@@ -128,20 +114,20 @@ pub(super) fn load_from(
 impl Survey {
     fn of(sources: Sources) -> Self {
         let Sources { figment, file, ignored } = sources;
-        let mut reader = Reader { figment: &figment, found: Vec::new() };
+        let mut reader = Reader::new(&figment);
         let mut values = match figment.extract::<Dict>() {
             Ok(values) => values,
             Err(errors) => {
                 for error in errors {
                     reader.note("", &error);
                 }
-                return Self { loaded: None, problems: reader.found };
+                return Self { loaded: None, problems: reader.into_found() };
             }
         };
         // The keys of a kind depend on its behaviour, so kinds are read one by one.
         let tables = values.remove("kinds");
         let Some(mut config) = reader.read::<Config>("", values) else {
-            return Self { loaded: None, problems: reader.found };
+            return Self { loaded: None, problems: reader.into_found() };
         };
         if let Some(tables) = tables {
             config.kinds = kinds::read(tables, &mut reader);
@@ -150,7 +136,7 @@ impl Survey {
             reader.add_problems(&problems);
         }
         let loaded = Loaded { config, file, ignored };
-        Self { loaded: Some(loaded), problems: reader.found }
+        Self { loaded: Some(loaded), problems: reader.into_found() }
     }
 
     /// # Errors
@@ -163,88 +149,6 @@ impl Survey {
             )),
         }
     }
-}
-
-/// Reads tables, and records wrong values and where they were set.
-pub(super) struct Reader<'a> {
-    figment: &'a Figment,
-    found: Vec<Found>,
-}
-
-impl Reader<'_> {
-    /// Reads `values`, which are the table `path` or a part of it; an empty path means the whole
-    /// file.
-    ///
-    /// A value that cannot be read hides the others, so each is recorded and set aside, and the
-    /// rest is read again. Returns `None` if nothing can be read.
-    pub(super) fn read<T: DeserializeOwned>(&mut self, path: &str, mut values: Dict) -> Option<T> {
-        loop {
-            let errors = match Value::from(values.clone()).deserialize::<T>() {
-                Ok(settings) => return Some(settings),
-                Err(errors) => errors,
-            };
-            let mut removed = 0;
-            for error in errors {
-                let key = self.note(path, &error);
-                removed += usize::from(remove(&mut values, &key));
-            }
-            if removed == 0 || self.found.len() >= MOST_SET_ASIDE {
-                return None;
-            }
-        }
-    }
-
-    /// Records that the value of `key` cannot be read or cannot work.
-    pub(super) fn add(&mut self, key: String, what: &str) {
-        let text = match origin(self.figment, &key) {
-            Some(origin) if !origin.is_empty() => format!("`{key}` {what} (set in {origin})"),
-            _ => format!("`{key}` {what}"),
-        };
-        self.found.push(Found { key, text });
-    }
-
-    /// Records an error in the table `path`. Returns the key within that table.
-    fn note(&mut self, path: &str, error: &figment::Error) -> String {
-        let (key, what) = explain(error);
-        if key.is_empty() && path.is_empty() {
-            // The file itself is wrong.
-            self.found.push(Found { key: String::new(), text: what });
-        } else if key.is_empty() {
-            self.add(path.to_owned(), &what);
-        } else {
-            self.add(join(path, &key), &what);
-        }
-        key
-    }
-
-    /// Records values that cannot work, unless a value that cannot be read is the cause.
-    fn add_problems(&mut self, problems: &Problems) {
-        let known: Vec<_> = self.found.iter().map(|found| found.key.clone()).collect();
-        let table =
-            |key: &str| key.rsplit_once('.').map_or(String::new(), |(table, _)| table.to_owned());
-        // A key may seem to be missing because its value was set aside or it is misspelt.
-        let missed = |problem: &Problem| {
-            problem.value == ValueIs::NotSet
-                && known.iter().any(|known| table(known) == table(&problem.key))
-        };
-        for problem in problems.iter() {
-            if !known.contains(&problem.key) && !missed(problem) {
-                self.add(problem.key.clone(), &problem.message);
-            }
-        }
-    }
-}
-
-/// Removes the value at `key`, or the nearest value that contains it. Returns whether there was
-/// one.
-fn remove(values: &mut Dict, key: &str) -> bool {
-    let Some((first, rest)) = key.split_once('.') else { return values.remove(key).is_some() };
-    if let Some(Value::Dict(_, inner)) = values.get_mut(first)
-        && remove(inner, rest)
-    {
-        return true;
-    }
-    values.remove(first).is_some()
 }
 
 /// The sources of the configuration, merged; later ones override earlier ones.
@@ -328,61 +232,5 @@ impl Provider for FileText {
                 Kind::Message(format!("`{}` is not TOML: {}", self.path.display(), why.trim_end()));
         }
         data
-    }
-}
-
-fn origin(figment: &Figment, key: &str) -> Option<String> {
-    let metadata = figment.find_metadata(key)?;
-    Some(match &metadata.source {
-        Some(Source::File(path)) => format!("`{}`", path.display()),
-        _ => metadata.interpolate(&Profile::Default, &key.split('.').collect::<Vec<_>>()),
-    })
-}
-
-/// The key of a value that cannot be read, and a readable message.
-fn explain(error: &figment::Error) -> (String, String) {
-    let key = error.path.join(".");
-    match &error.kind {
-        Kind::UnknownField(field, known) => {
-            // Whether the path ends with the key depends on the key's position.
-            let key = if error.path.last() == Some(field) { key } else { join(&key, field) };
-            let what = if known.is_empty() {
-                "is not a key".to_owned()
-            } else {
-                format!("is not a key; there are `{}`", known.join("`, `"))
-            };
-            (key, what)
-        }
-        Kind::MissingField(field) => (join(&key, field), "is missing".to_owned()),
-        Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
-            let what = format!("is {}; it must be {expected}", shown(&key, actual));
-            (key, what)
-        }
-        Kind::UnknownVariant(found, known) => {
-            (key, format!("is \"{found}\"; it must be one of \"{}\"", known.join("\", \"")))
-        }
-        Kind::Message(message) if key.is_empty() => (key, message.clone()),
-        other => (key, format!("is refused: {other}")),
-    }
-}
-
-fn join(path: &str, field: &str) -> String {
-    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
-}
-
-/// Describes the value, unless it may be a secret.
-fn shown(key: &str, actual: &Actual) -> String {
-    if key.ends_with("secret") || key.ends_with("password") {
-        return "of another type".to_owned();
-    }
-    match actual {
-        Actual::Str(text) => format!("\"{text}\""),
-        Actual::Unsigned(number) => number.to_string(),
-        Actual::Signed(number) => number.to_string(),
-        Actual::Float(number) => number.to_string(),
-        Actual::Bool(truth) => truth.to_string(),
-        Actual::Seq => "a list".to_owned(),
-        Actual::Map => "a table".to_owned(),
-        other => other.to_string(),
     }
 }
