@@ -186,8 +186,8 @@ impl Canary {
                 Some(ToRelay::Answer(answer)) => {
                     answer.error().map_or(Ok(()), |code| Err(failed(code)))?;
                 }
-                // No session knows this relay.
-                Some(ToRelay::Resume(_) | ToRelay::Resumed(_)) => {}
+                // No session knows this relay, and its entity belongs to this node.
+                Some(ToRelay::Resume(_) | ToRelay::Resumed(_) | ToRelay::OwnerChanged(_)) => {}
                 Some(ToRelay::AudienceForgotten { .. }) => {
                     return Err("the canary's entity restarted".into());
                 }

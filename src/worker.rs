@@ -80,6 +80,7 @@ pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
     RelayActor::start_on_thread(Rc::clone(&relay), seed.relay);
     let env = EntityEnv {
         relays: shared.relays_and_canary,
+        exchange: None,
         journal: shared.journal,
         store: shared.store,
         directory: shared.directory.clone(),
@@ -100,6 +101,7 @@ pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
             max_loading: shared.cold_starts + shared.cold_start_queue,
         },
         queue: seed.directory,
+        validity: None,
     });
     Rc::new(SessionEnv {
         relay,

@@ -10,11 +10,13 @@
 //!   address and notifies the relays; the next message wakes the entity again.
 
 mod actor;
+mod ownership;
 mod slots;
 #[cfg(test)]
 mod tests;
 
 pub use actor::{DirectoryActor, Shard};
+pub use ownership::Ownership;
 pub use slots::{Host, Slots, Undelivered};
 
 /// A shard's bounds.

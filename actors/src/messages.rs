@@ -9,19 +9,25 @@ use futures_util::stream;
 use greenroom_protocol::EntityId;
 use tokio::sync::mpsc;
 
+use crate::cluster::membership::Scope;
+use crate::ids::Place;
+
 mod answer;
 mod asker;
 mod directory;
 mod entity;
+mod exchange;
 mod relay;
 mod relays;
 pub mod remote;
+mod way;
 
 pub use answer::{Answer, Responder, corrupt, overloaded, rate_limited, unavailable};
 pub(crate) use answer::{Body, Noted};
 pub use asker::Asker;
-pub use directory::{Directory, ToDirectory};
+pub use directory::{Directory, Own, ToDirectory};
 pub use entity::{Adopt, CatchUp, OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
+pub use exchange::{Exchange, ToExchange};
 pub use relay::{Owner, Part, Present, Resume, Resumed, SubSpec, Subscriptions};
 pub use relays::Relays;
 
@@ -44,23 +50,38 @@ pub enum ToRelay {
         /// Its actor has ended: it forgot who is present as well. Otherwise a commit has failed.
         ended: bool,
     },
+    /// These slots and entities have another owner, or their owner a new term: as if each of their
+    /// entities had ended.
+    OwnerChanged(Box<Scope>),
     /// Let a new session take the place of one of this thread.
     Resume(Box<Resume>),
     /// The outcome of that, for the new session's thread.
     Resumed(Box<Resumed>),
 }
 
-/// A way to reach one thread's relay. Cheap to clone.
+/// A way to reach one relay, here or on another node. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct RelayHandle {
-    sender: mpsc::Sender<ToRelay>,
+    way: RelayWay,
+}
+
+#[derive(Debug, Clone)]
+enum RelayWay {
+    Here(mpsc::Sender<ToRelay>),
+    /// Through the exchange, which knows from the message which of the node's relays it is for.
+    There(Exchange, Place),
 }
 
 impl RelayHandle {
     /// A relay's queue of `capacity` messages.
     pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<ToRelay>) {
         let (sender, receiver) = mpsc::channel(capacity);
-        (Self { sender }, receiver)
+        (Self { way: RelayWay::Here(sender) }, receiver)
+    }
+
+    /// The relay in this place of another node.
+    pub const fn elsewhere(exchange: Exchange, place: Place) -> Self {
+        Self { way: RelayWay::There(exchange, place) }
     }
 
     /// Sends a message, or returns it if the queue is full.
@@ -68,16 +89,24 @@ impl RelayHandle {
     /// # Errors
     /// The message, if the queue is full. A message to a relay that has ended is dropped.
     pub fn try_send(&self, message: ToRelay) -> Result<(), ToRelay> {
-        match self.sender.try_send(message) {
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
-            Err(mpsc::error::TrySendError::Full(message)) => Err(message),
+        match &self.way {
+            RelayWay::Here(sender) => match sender.try_send(message) {
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+                Err(mpsc::error::TrySendError::Full(message)) => Err(message),
+            },
+            RelayWay::There(exchange, place) => exchange.to_relay(*place, message),
         }
     }
 
     /// Waits for space in the queue and sends the message.
     pub async fn send(&self, message: ToRelay) {
-        // A relay that has ended has no sessions left to serve.
-        let _ = self.sender.send(message).await;
+        match &self.way {
+            RelayWay::Here(sender) => {
+                // A relay that has ended has no sessions left to serve.
+                let _ = sender.send(message).await;
+            }
+            RelayWay::There(exchange, place) => exchange.wait_to_relay(*place, message).await,
+        }
     }
 
     /// Sends a message at once if the queue has space, and otherwise in a task of its own. Only for

@@ -14,7 +14,7 @@ use ulid::Ulid;
 use crate::clock::Millis;
 use crate::frames::Encoder;
 use crate::identity::Identity;
-use crate::ids::{NodeIndex, Place, WorkerId};
+use crate::ids::WorkerId;
 use crate::kind::Kinds;
 use crate::limits::{Accounts, Rate};
 use crate::messages::{Asker, Directory, RelayHandle, Relays};
@@ -102,8 +102,7 @@ impl SessionEnv {
     /// # Panics
     /// If `relays` has none for `worker`.
     pub fn relay_handle(&self) -> &RelayHandle {
-        let own = Place { node: NodeIndex::HERE, worker: self.worker };
-        self.relays.get(own).expect("a worker's relay is among them")
+        self.relays.here(self.worker).expect("a worker's relay is among them")
     }
 
     fn asker(&self, session: crate::ids::SessionKey, codec: CodecKind) -> Asker {

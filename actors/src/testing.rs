@@ -260,7 +260,7 @@ pub(crate) fn to_relay(message: &ToRelay) -> Vec<String> {
     match message {
         ToRelay::Parts { parts, .. } => parts.iter().map(part).collect(),
         ToRelay::Answer(to) => vec![answer(to)],
-        ToRelay::AudienceForgotten { .. } => vec!["lost".into()],
+        ToRelay::AudienceForgotten { .. } | ToRelay::OwnerChanged(_) => vec!["lost".into()],
         ToRelay::Resume(_) | ToRelay::Resumed(_) => vec!["resume".into()],
     }
 }

@@ -64,6 +64,11 @@ impl EntityId {
         Self { text: format!(".{}", inner.text).into(), colon: inner.colon + 1 }
     }
 
+    /// Whether it is of a kind that the server reserves for itself.
+    pub fn is_internal(&self) -> bool {
+        self.text.starts_with('.')
+    }
+
     /// The kind that the entity belongs to.
     pub fn kind(&self) -> &str {
         &self.text[..self.colon as usize]

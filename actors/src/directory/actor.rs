@@ -8,12 +8,13 @@ use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, StreamHandler, d
 use greenroom_protocol::EntityId;
 use tokio::sync::mpsc;
 
-use super::DirectoryLimits;
 use super::slots::{Host, Slots, Undelivered};
+use super::{DirectoryLimits, Ownership};
 use crate::clock;
+use crate::cluster::lease::Validity;
 use crate::entity::{Deliver, EntityActor, EntityEnv, Load, Stop};
 use crate::kind::{Kind, Kinds};
-use crate::messages::{ToDirectory, ToEntity, ToRelay, batches};
+use crate::messages::{ToDirectory, ToEntity, ToRelay, batches, unavailable};
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,8 @@ pub struct Shard {
     pub env: Rc<EntityEnv>,
     pub limits: DirectoryLimits,
     pub queue: mpsc::Receiver<ToDirectory>,
+    /// In a cluster: until when this node may serve what it owns.
+    pub validity: Option<Arc<Validity>>,
 }
 
 /// See [`directory`](super).
@@ -101,6 +104,21 @@ impl Host for OnThread<'_> {
         to.try_send(Stop).is_ok()
     }
 
+    fn elsewhere(&mut self, entity: EntityId, message: ToEntity) {
+        match &self.env.exchange {
+            Some(exchange) => exchange.elsewhere(entity, message),
+            None => drop(message.refuse(unavailable())),
+        }
+    }
+
+    fn end(&mut self, to: &Addr<EntityActor>) {
+        if to.try_send(Stop).is_err() {
+            let sent = to.send(Stop);
+            // It ends by itself, or with this.
+            self.ctx.spawn(actix::fut::wrap_future::<_, DirectoryActor>(sent).map(|_, _, _| ()));
+        }
+    }
+
     fn audience_forgotten(&mut self, entity: &EntityId) {
         let relays = &self.env.relays;
         for relay in relays.places().filter_map(|place| relays.get(place)) {
@@ -114,8 +132,12 @@ impl Host for OnThread<'_> {
 impl DirectoryActor {
     /// Starts a shard on the current thread.
     pub fn start_on_thread(shard: Shard) {
-        let Shard { kinds, env, limits, queue } = shard;
-        Self { slots: Slots::new(kinds, limits), env, queue: Some(queue) }.start();
+        let Shard { kinds, env, limits, queue, validity } = shard;
+        let mut slots = Slots::new(kinds, limits);
+        if let Some(validity) = validity {
+            slots = slots.owning(Ownership::new(validity));
+        }
+        Self { slots, env, queue: Some(queue) }.start();
     }
 
     fn step(

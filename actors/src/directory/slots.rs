@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use greenroom_protocol::{EntityId, ErrorCode, WireError};
 use tokio::sync::mpsc;
 
-use super::DirectoryLimits;
+use super::{DirectoryLimits, Ownership};
 use crate::backlog::Backlog;
 use crate::clock::Mono;
 use crate::entity::Load;
@@ -19,6 +19,8 @@ use crate::limits::{KeptAwake, NotWoken, Payer, Space};
 use crate::messages::{ToDirectory, ToEntity, overloaded, rate_limited, unavailable};
 use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
 use crate::trail;
+
+mod owning;
 
 /// The minimum number of entities that are asked at a time whether they are idle.
 const SWEEP_SOME: usize = 256;
@@ -74,6 +76,13 @@ pub trait Host {
 
     /// Notifies the relays that an entity has forgotten its audience.
     fn audience_forgotten(&mut self, entity: &EntityId);
+
+    /// Passes on a message for an entity that another node owns, or that nobody may serve now. Only
+    /// shards of a cluster do that.
+    fn elsewhere(&mut self, entity: EntityId, message: ToEntity);
+
+    /// Ends an entity, as soon as its mailbox takes that.
+    fn end(&mut self, to: &Self::Mailbox);
 }
 
 /// A message that was not delivered, and why.
@@ -104,6 +113,8 @@ pub struct Slots<M> {
     draining: bool,
     /// Dropped when all entities are asleep.
     drained: Option<mpsc::Sender<()>>,
+    /// In a cluster: what this shard serves.
+    ownership: Option<Box<Ownership>>,
 }
 
 #[derive(Debug)]
@@ -134,7 +145,14 @@ impl<M> Slots<M> {
             asked_early: Mono::ZERO,
             draining: false,
             drained: None,
+            ownership: None,
         }
+    }
+
+    /// The same in a cluster.
+    #[must_use]
+    pub fn owning(self, ownership: Ownership) -> Self {
+        Self { ownership: Some(Box::new(ownership)), ..self }
     }
 
     /// The number of entities that are awake or loading.
@@ -153,6 +171,7 @@ impl<M> Slots<M> {
                 self.ended(&entity, incarnation, crashed, host);
             }
             ToDirectory::Drain(done) => self.begin_drain(done, host),
+            ToDirectory::Own(own) => self.own(own, host),
         }
     }
 
@@ -167,6 +186,9 @@ impl<M> Slots<M> {
             let error = WireError::new(ErrorCode::ShuttingDown, "the server stops; reconnect")
                 .retry_after_ms(1000);
             return drop(message.refuse(error));
+        }
+        if !self.serves(&entity, now) {
+            return host.elsewhere(entity, message);
         }
         if !self.slots.contains_key(&entity) {
             // An entity that is put to sleep has no followers and no members. After any other end,
@@ -339,7 +361,7 @@ impl<M> Slots<M> {
         }
         // If the mailbox is full, the entity will be asked again once it has drained.
         if host.stop(&slot.mailbox) {
-            self.slots.remove(entity);
+            self.remove(entity);
             self.finish_drain();
         }
     }
@@ -354,7 +376,7 @@ impl<M> Slots<M> {
         if self.slots.get(entity).is_none_or(|slot| slot.incarnation != incarnation) {
             return;
         }
-        self.slots.remove(entity);
+        self.remove(entity);
         if crashed {
             tracing::error!(%entity, "an entity's actor has crashed; the next request starts a new one");
             self.crashed.push(entity.clone());
@@ -368,8 +390,12 @@ impl<M> Slots<M> {
     pub fn sweep(&mut self, now: Mono, host: &mut impl Host<Mailbox = M>) {
         for _ in 0..SWEEP_SOME.min(self.retry_order.len()) {
             let Some(entity) = self.retry_order.pop_front() else { break };
-            if self.postponed.contains_key(&entity) && self.wake(&entity, None, now, host).is_err()
-            {
+            if !self.postponed.contains_key(&entity) {
+                continue;
+            }
+            if !self.serves(&entity, now) {
+                self.pass_postponed_on(entity, host);
+            } else if self.wake(&entity, None, now, host).is_err() {
                 self.retry_order.push_back(entity);
             }
         }
@@ -398,19 +424,39 @@ impl<M> Slots<M> {
         self.drained = Some(done);
         self.postponed.clear();
         self.retry_order.clear();
-        for (entity, incarnation) in &self.round {
+        self.put_to_sleep(|_| true, host);
+        self.finish_drain();
+    }
+
+    /// Asks these entities to sleep as soon as everything is on disk; returns their number.
+    fn put_to_sleep(
+        &mut self,
+        wanted: impl Fn(&EntityId) -> bool,
+        host: &mut impl Host<Mailbox = M>,
+    ) -> usize {
+        let mut asked = 0;
+        for (entity, incarnation) in self.round.iter().filter(|(entity, _)| wanted(entity)) {
             let Some(slot) =
                 self.slots.get_mut(entity).filter(|slot| slot.incarnation == *incarnation)
             else {
                 continue;
             };
+            asked += 1;
             let sleep = || ToEntity::Sleep { drain: true, mark: slot.sent };
             if slot.blocked.is_some() || host.deliver(&slot.mailbox, sleep()).is_err() {
                 let sleep = sleep();
                 slot.later(entity, sleep, host);
             }
         }
-        self.finish_drain();
+        asked
+    }
+
+    fn remove(&mut self, entity: &EntityId) {
+        if self.slots.remove(entity).is_some()
+            && let Some(ownership) = &mut self.ownership
+        {
+            ownership.asleep(entity);
+        }
     }
 
     fn finish_drain(&mut self) {

@@ -27,6 +27,8 @@ struct Fake {
     loading: usize,
     later: Vec<(EntityId, u64, ToEntity)>,
     lost: Vec<String>,
+    /// What went to the exchange.
+    elsewhere: Vec<String>,
     /// Dropping a request would answer it.
     delivered: Vec<ToEntity>,
 }
@@ -95,10 +97,21 @@ impl Host for Fake {
         true
     }
 
+    fn elsewhere(&mut self, entity: EntityId, message: ToEntity) {
+        self.elsewhere.push(format!("{entity} {}", name(&message)));
+        self.delivered.push(message);
+    }
+
+    fn end(&mut self, to: &Mailbox) {
+        to.letters.borrow_mut().push("end".into());
+    }
+
     fn audience_forgotten(&mut self, entity: &EntityId) {
         self.lost.push(entity.to_string());
     }
 }
+
+mod owning;
 
 struct Rig {
     slots: Slots<Mailbox>,

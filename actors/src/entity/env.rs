@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::turns::Turns;
 use crate::frames::Encoder;
 use crate::journal::Journal;
-use crate::messages::{Directory, Relays};
+use crate::messages::{Directory, Exchange, Relays};
 use crate::metrics;
 use crate::store::Store;
 
@@ -27,6 +27,8 @@ pub struct EntityEnv {
     pub journal: Journal,
     /// Where logs are read.
     pub store: Arc<dyn Store>,
+    /// In a cluster: the way to what other nodes own.
+    pub exchange: Option<Exchange>,
     /// The directory that this entity belongs to.
     pub directory: Directory,
     /// How messages are encoded.

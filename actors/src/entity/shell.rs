@@ -342,9 +342,9 @@ impl Shell {
             return self.outgoing.change(VecDeque::new, |all| all.push_back((to, message)));
         }
         let Some(handle) = self.env.relays.get(to) else { return };
-        if let Err(message) = ports.send(handle, message) {
+        if let Err(message) = ports.send(&handle, message) {
             self.sending = true;
-            let handle = handle.clone();
+            let handle = handle.into_owned();
             ports.wait(async move { handle.send(message).await });
         }
     }

@@ -1,14 +1,15 @@
 //! What a directory shard receives, and the way to the shard of an entity.
 
+use std::collections::BTreeSet;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use greenroom_protocol::EntityId;
 use tokio::sync::mpsc;
 
 use super::ToEntity;
-use crate::backlog::Backlog;
+use super::way::Way;
+use crate::cluster::membership::Scope;
 
 #[cfg(test)]
 mod tests;
@@ -38,22 +39,27 @@ pub enum ToDirectory {
     },
     /// The server stops: put everybody to sleep, then drop the sender.
     Drain(mpsc::Sender<()>),
+    /// What the shard serves of a cluster's entities has changed.
+    Own(Own),
+}
+
+/// A change of what a shard serves of a cluster's entities.
+#[derive(Debug, Clone)]
+pub enum Own {
+    /// Serve these as well, except entities that are pinned to other nodes.
+    Open { scope: Scope, away: BTreeSet<EntityId> },
+    /// Serve these no more: what arrives for them goes elsewhere.
+    Close(Scope),
+    /// Put those of these that are awake to sleep, then drop the sender.
+    Flush(Scope, mpsc::Sender<()>),
+    /// Serve nothing, end all lives of entities of the cluster, then drop the sender.
+    Abandon(mpsc::Sender<()>),
 }
 
 /// A way to reach every entity. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Directory {
-    shards: Arc<[Way]>,
-}
-
-/// The way to one shard. What must not be lost waits behind a full queue, in order, so that nobody
-/// who has gone seems to come afterwards.
-#[derive(Debug)]
-struct Way {
-    queue: mpsc::Sender<ToDirectory>,
-    backlog: Mutex<Backlog<ToDirectory>>,
-    /// Whether the backlog is being worked off, for those who do not lock it.
-    behind: AtomicBool,
+    shards: Arc<[Arc<Way<ToDirectory>>]>,
 }
 
 impl Directory {
@@ -78,10 +84,7 @@ impl Directory {
     #[expect(clippy::result_large_err, reason = "a refused message is handed back as it was")]
     pub fn route(&self, entity: EntityId, message: ToEntity) -> Result<(), ToEntity> {
         let way = &self.shards[self.shard_of(&entity)];
-        if way.behind.load(Ordering::Acquire) {
-            return Err(message);
-        }
-        let Ok(place) = way.queue.try_reserve() else { return Err(message) };
+        let Some(place) = way.reserve() else { return Err(message) };
         place.send(ToDirectory::Route(entity, message));
         Ok(())
     }
@@ -97,69 +100,23 @@ impl Directory {
         let (done, mut all_done) = mpsc::channel(1);
         for way in self.shards.iter() {
             // A shard that has ended has nobody awake.
-            let _ = way.queue.send(ToDirectory::Drain(done.clone())).await;
+            way.send(ToDirectory::Drain(done.clone())).await;
         }
         drop(done);
         while all_done.recv().await.is_some() {}
     }
 
+    /// Tells every shard what it serves of a cluster's entities.
+    pub fn own(&self, own: &Own) {
+        for way in self.shards.iter() {
+            way.tell(ToDirectory::Own(own.clone()));
+        }
+    }
+
     /// Sends an entity's shard a message that must not be lost. If the queue is full, messages wait
     /// in order.
     pub fn tell(&self, entity: &EntityId, message: ToDirectory) {
-        let shard = self.shard_of(entity);
-        let way = &self.shards[shard];
-        if way.tell(message)
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            let shards = Arc::clone(&self.shards);
-            runtime.spawn(async move { shards[shard].work_off().await });
-        }
-    }
-}
-
-impl Way {
-    fn new(queue: mpsc::Sender<ToDirectory>) -> Self {
-        Self { queue, backlog: Mutex::default(), behind: AtomicBool::new(false) }
-    }
-
-    fn backlog(&self) -> MutexGuard<'_, Backlog<ToDirectory>> {
-        // Nothing panics while it is held.
-        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends a message, or lets it wait. True if the caller must have the backlog worked off.
-    fn tell(&self, message: ToDirectory) -> bool {
-        let message = if self.behind.load(Ordering::Acquire) {
-            message
-        } else {
-            let Err(mpsc::error::TrySendError::Full(message)) = self.queue.try_send(message) else {
-                return false;
-            };
-            message
-        };
-        let mut backlog = self.backlog();
-        let is_first = backlog.push(message);
-        self.behind.store(true, Ordering::Release);
-        is_first
-    }
-
-    /// Hands over what waits until nothing does.
-    async fn work_off(&self) {
-        while let Some(message) = self.next() {
-            // A shard that has ended has nobody awake.
-            let _ = self.queue.send(message).await;
-        }
-    }
-
-    fn next(&self) -> Option<ToDirectory> {
-        let mut backlog = self.backlog();
-        let next = backlog.next();
-        if next.is_none() {
-            // Under the lock: what comes after this finds the queue itself, and what came before
-            // was seen.
-            self.behind.store(false, Ordering::Release);
-        }
-        next
+        self.shards[self.shard_of(entity)].tell(message);
     }
 }
 

@@ -1,26 +1,43 @@
 //! The way to the relay of any place.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::RelayHandle;
+use super::{Exchange, RelayHandle};
 use crate::ids::{NodeIndex, Place, WorkerId};
 
 /// The relays that this node knows. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Relays {
     here: Arc<[RelayHandle]>,
+    there: Option<Exchange>,
 }
 
 impl Relays {
     /// The relays of this node's threads, by worker.
     pub fn new(here: impl IntoIterator<Item = RelayHandle>) -> Self {
-        Self { here: here.into_iter().collect() }
+        Self { here: here.into_iter().collect(), there: None }
+    }
+
+    /// The same, and those of other nodes through the exchange.
+    #[must_use]
+    pub fn with_others(self, exchange: Exchange) -> Self {
+        Self { there: Some(exchange), ..self }
     }
 
     /// The relay in this place, if there is one.
-    pub fn get(&self, place: Place) -> Option<&RelayHandle> {
-        let here = place.node == NodeIndex::HERE;
-        self.here.get(usize::from(place.worker.0)).filter(|_| here)
+    pub fn get(&self, place: Place) -> Option<Cow<'_, RelayHandle>> {
+        if place.node == NodeIndex::HERE {
+            self.here(place.worker).map(Cow::Borrowed)
+        } else {
+            let exchange = self.there.clone()?;
+            Some(Cow::Owned(RelayHandle::elsewhere(exchange, place)))
+        }
+    }
+
+    /// The relay of one of this node's workers.
+    pub fn here(&self, worker: WorkerId) -> Option<&RelayHandle> {
+        self.here.get(usize::from(worker.0))
     }
 
     /// The places of this node's relays.

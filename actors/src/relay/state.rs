@@ -16,6 +16,7 @@ use super::runs::{QueuedSignal, Run};
 use super::seat::{Follow, Seat};
 use super::seats::{SeatCounts, Seats};
 use crate::clock::Mono;
+use crate::cluster::membership::Scope;
 use crate::frames::{Encoder, Frames};
 use crate::ids::{SessionKey, WorkerId};
 use crate::messages::{CatchUp, Directory, Noted, Part, SubSpec, Subscriptions, ToEntity, ToRelay};
@@ -156,9 +157,10 @@ impl Relay {
             ToRelay::AudienceForgotten { entity, ended } => {
                 self.rejoin(&entity);
                 if ended {
-                    self.present_again(&entity);
+                    self.present_again(|other| *other == entity);
                 }
             }
+            ToRelay::OwnerChanged(scope) => self.owner_changed(&scope),
             ToRelay::Resume(resume) => self.resume(*resume),
             ToRelay::Resumed(resumed) => self.resumed(*resumed),
         }
@@ -419,6 +421,16 @@ impl Relay {
             tracing::error!(%entity, number = spec.number, "an entity and a relay disagree about a subscription");
             self.end_subscription(&seat, entity.clone(), spec.number, EndReason::Unavailable);
         }
+    }
+
+    /// The entities in `scope` have another owner, which knows nobody yet.
+    fn owner_changed(&mut self, scope: &Scope) {
+        let concerned = |entity: &&EntityId| scope.contains(entity);
+        let followed: Vec<_> = self.audiences.keys().filter(concerned).cloned().collect();
+        for entity in &followed {
+            self.rejoin(entity);
+        }
+        self.present_again(|entity| scope.contains(entity));
     }
 
     fn rejoin(&mut self, entity: &EntityId) {

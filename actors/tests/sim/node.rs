@@ -143,6 +143,7 @@ impl Node {
         let entity_env = |_| {
             Rc::new(EntityEnv {
                 relays: relays.clone(),
+                exchange: None,
                 journal: writer.journal.clone(),
                 store: Arc::new(store.clone()),
                 directory: directory.clone(),

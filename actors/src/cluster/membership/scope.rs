@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use greenroom_protocol::EntityId;
 
 use super::super::map::{ClusterMap, NodeId};
-use super::super::slot::SlotSet;
+use super::super::slot::{SlotSet, slot_of};
 
 /// Slots, and single entities. A slot stands for its entities that are not pinned.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,6 +17,9 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// Nothing.
+    pub const EMPTY: Self = Self { slots: SlotSet::EMPTY, pins: BTreeSet::new() };
+
     /// Slots alone.
     pub fn of_slots(slots: SlotSet) -> Self {
         Self { slots, pins: BTreeSet::new() }
@@ -30,6 +33,11 @@ impl Scope {
     /// All that a map gives to a node.
     pub fn owned_by(map: &ClusterMap, node: NodeId) -> Self {
         Self { slots: map.slots_of(node), pins: map.pins_of(node).cloned().collect() }
+    }
+
+    /// Whether an entity is in it, by itself or with its slot.
+    pub fn contains(&self, entity: &EntityId) -> bool {
+        self.slots.contains(slot_of(entity)) || self.pins.contains(entity)
     }
 
     /// Whether there is nothing in it.

@@ -42,6 +42,7 @@ impl Rig {
         let env = EntityEnv {
             reads: tokio::sync::Semaphore::new(2),
             relays: Relays::new([handle.clone()]),
+            exchange: None,
             journal,
             store: Arc::new(store.clone()),
             directory: directory.clone(),
@@ -63,6 +64,7 @@ impl Rig {
             env: Rc::new(env),
             limits,
             queue: queues.remove(0),
+            validity: None,
         });
         Self { directory, store, line: Line { handle, queue } }
     }

@@ -158,22 +158,22 @@ impl Relay {
         self.answer_connect(&seat);
     }
 
-    /// An entity's actor has ended: tells the new one who is present.
-    pub(super) fn present_again(&self, entity: &EntityId) {
-        let again = |key, user: &Arc<str>, meta: &RawJson| {
+    /// The actors of these entities have ended: tells the new ones who is present.
+    pub(super) fn present_again(&self, concerned: impl Fn(&EntityId) -> bool) {
+        let again = |key, user: &Arc<str>, entity: &EntityId, meta: &RawJson| {
             let adopt = Adopt { from: key, to: key, user: Arc::clone(user), meta: meta.clone() };
             self.directory.route_control(entity, ToEntity::Adopt(Box::new(adopt)));
         };
         for seat in self.seats.iter() {
-            if let (Some(owner), Some(present)) = (
-                seat.membership.owner(),
-                seat.membership.present().iter().find(|present| present.entity == *entity),
-            ) {
-                again(seat.key, &owner.user, &present.meta);
+            let Some(owner) = seat.membership.owner() else { continue };
+            for present in seat.membership.present().iter() {
+                if concerned(&present.entity) {
+                    again(seat.key, &owner.user, &present.entity, &present.meta);
+                }
             }
         }
-        for (key, owner, present) in self.parked.present_in(entity) {
-            again(key, &owner.user, &present.meta);
+        for (key, owner, present) in self.parked.present_in(&concerned) {
+            again(key, &owner.user, &present.entity, &present.meta);
         }
     }
 }

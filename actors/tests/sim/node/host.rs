@@ -122,6 +122,14 @@ impl Host for Hosting<'_> {
         room
     }
 
+    fn elsewhere(&mut self, entity: EntityId, message: ToEntity) {
+        unreachable!("one node owns `{entity}`, which is sent {message:?}");
+    }
+
+    fn end(&mut self, to: &Self::Mailbox) {
+        to.borrow_mut().letters.push_back(Letter::Stop);
+    }
+
     fn audience_forgotten(&mut self, entity: &EntityId) {
         let relays = &self.env.relays;
         for relay in relays.places().filter_map(|place| relays.get(place)) {

@@ -1,0 +1,84 @@
+//! What a shard serves of a cluster's entities. The shard decides, because everything for an entity
+//! comes through it in order: what it does not serve goes to the exchange, in the same order.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use greenroom_protocol::EntityId;
+use tokio::sync::mpsc;
+
+use crate::clock::Mono;
+use crate::cluster::lease::Validity;
+use crate::cluster::membership::Scope;
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Ownership {
+    validity: Arc<Validity>,
+    open: Scope,
+    /// Entities that are pinned to other nodes, although their slots may be open here.
+    away: BTreeSet<EntityId>,
+    flushing: Vec<Flushing>,
+}
+
+/// Entities that are being put to sleep.
+#[derive(Debug)]
+struct Flushing {
+    scope: Scope,
+    /// Those of them that are still awake.
+    left: usize,
+    /// Dropped when all are asleep.
+    _done: mpsc::Sender<()>,
+}
+
+impl Ownership {
+    /// Nothing is served yet.
+    pub const fn new(validity: Arc<Validity>) -> Self {
+        Self { validity, open: Scope::EMPTY, away: BTreeSet::new(), flushing: Vec::new() }
+    }
+
+    /// Whether a message for this entity that arrives now is served here (M5). The server's own
+    /// entities are not shared: each node has its own.
+    pub fn serves(&self, entity: &EntityId, now: Mono) -> bool {
+        entity.is_internal() || (self.owns(entity) && self.validity.holds(now))
+    }
+
+    fn owns(&self, entity: &EntityId) -> bool {
+        self.open.pins.contains(entity)
+            || (self.open.contains(entity) && !self.away.contains(entity))
+    }
+
+    pub(super) fn open(&mut self, scope: &Scope, away: BTreeSet<EntityId>) {
+        self.open = self.open.with(scope);
+        self.away = away;
+        self.away.retain(|entity| !self.open.pins.contains(entity));
+    }
+
+    pub(super) fn close(&mut self, scope: &Scope) {
+        self.open = self.open.without(scope);
+        self.away.extend(scope.pins.iter().cloned());
+    }
+
+    /// Nothing is served any more.
+    pub(super) fn abandon(&mut self) {
+        self.open = Scope::EMPTY;
+        self.away.clear();
+        self.flushing.clear();
+    }
+
+    /// `left` entities of this scope are awake, and are being put to sleep.
+    pub(super) fn flush(&mut self, scope: Scope, left: usize, done: mpsc::Sender<()>) {
+        if left > 0 {
+            self.flushing.push(Flushing { scope, left, _done: done });
+        }
+    }
+
+    /// An entity is not awake any more.
+    pub(super) fn asleep(&mut self, entity: &EntityId) {
+        for flushing in self.flushing.iter_mut().filter(|flushing| flushing.scope.contains(entity))
+        {
+            flushing.left -= 1;
+        }
+        self.flushing.retain(|flushing| flushing.left > 0);
+    }
+}

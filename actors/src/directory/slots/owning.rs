@@ -1,0 +1,59 @@
+//! A shard in a cluster: slots are opened and closed, and what is not served goes elsewhere.
+
+use greenroom_protocol::EntityId;
+
+use super::{Host, Slots};
+use crate::clock::Mono;
+use crate::messages::Own;
+
+impl<M> Slots<M> {
+    /// Whether a message for this entity that arrives now is served here.
+    pub(super) fn serves(&self, entity: &EntityId, now: Mono) -> bool {
+        self.ownership.as_ref().is_none_or(|ownership| ownership.serves(entity, now))
+    }
+
+    pub(super) fn own(&mut self, own: Own, host: &mut impl Host<Mailbox = M>) {
+        let Some(ownership) = &mut self.ownership else { return };
+        match own {
+            Own::Open { scope, away } => ownership.open(&scope, away),
+            Own::Close(scope) => {
+                ownership.close(&scope);
+                let postponed = self.postponed.keys().filter(|entity| scope.contains(entity));
+                for entity in postponed.cloned().collect::<Vec<_>>() {
+                    self.pass_postponed_on(entity, host);
+                }
+            }
+            Own::Flush(scope, done) => {
+                let shared = |entity: &EntityId| !entity.is_internal() && scope.contains(entity);
+                let left = self.put_to_sleep(shared, host);
+                if let Some(ownership) = &mut self.ownership {
+                    ownership.flush(scope, left, done);
+                }
+            }
+            Own::Abandon(done) => {
+                ownership.abandon();
+                for (entity, slot) in self.slots.extract_if(|entity, _| !entity.is_internal()) {
+                    tracing::debug!(%entity, "its node has lost the lease");
+                    host.end(&slot.mailbox);
+                }
+                let postponed = self.postponed.keys().filter(|entity| !entity.is_internal());
+                for entity in postponed.cloned().collect::<Vec<_>>() {
+                    self.pass_postponed_on(entity, host);
+                }
+                drop(done);
+            }
+        }
+    }
+
+    /// Control messages for an entity that is not served here any more.
+    pub(super) fn pass_postponed_on(
+        &mut self,
+        entity: EntityId,
+        host: &mut impl Host<Mailbox = M>,
+    ) {
+        let mut postponed = self.postponed.remove(&entity).unwrap_or_default();
+        while let Some(message) = postponed.next() {
+            host.elsewhere(entity.clone(), message);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What a shard of a cluster serves, and what it passes on.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::cluster::lease::{Lease, Validity};
+use crate::cluster::membership::Scope;
+use crate::cluster::slot::slot_of;
+use crate::directory::Ownership;
+use crate::messages::Own;
+
+/// A shard of a node whose lease holds until 1,800 ms.
+fn rig() -> Rig {
+    let validity = Arc::new(Validity::new(Lease::default()));
+    validity.extend(Mono::ZERO);
+    let mut rig = Rig::new(100, 100);
+    let limits = DirectoryLimits { max_awake: 100, max_loading: 100 };
+    rig.slots = Slots::new(Kinds::new([kind()]), limits).owning(Ownership::new(validity));
+    rig
+}
+
+fn slot(of: &str) -> Scope {
+    Scope::of_slots([slot_of(&entity(of))].into_iter().collect())
+}
+
+impl Rig {
+    fn own(&mut self, own: Own) {
+        self.tell(ToDirectory::Own(own));
+    }
+
+    fn open(&mut self, of: &str) {
+        self.own(Own::Open { scope: slot(of), away: BTreeSet::new() });
+    }
+
+    /// What went elsewhere since this was last called.
+    fn elsewhere(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.host.elsewhere)
+    }
+}
+
+#[test]
+fn only_open_slots_are_served() {
+    let mut rig = rig();
+    rig.read("room:a");
+    assert_eq!(rig.elsewhere(), ["room:a read"]);
+    rig.open("room:a");
+    rig.read("room:a");
+    rig.read("room:b");
+    rig.route("room:b", ToEntity::Gone(session(1)));
+    assert_eq!(rig.elsewhere(), ["room:b read", "room:b gone 1"], "in the order of arrival");
+    assert_eq!(rig.host.started.len(), 1);
+    rig.own(Own::Close(slot("room:a")));
+    rig.read("room:a");
+    assert_eq!(rig.elsewhere(), ["room:a read"]);
+    rig.open("room:a");
+    rig.read("room:a");
+    assert_eq!(rig.host.started.len(), 1, "its life goes on");
+}
+
+#[test]
+fn nothing_is_served_once_the_lease_is_over() {
+    let mut rig = rig();
+    rig.open("room:a");
+    rig.now = 1799;
+    rig.read("room:a");
+    assert!(rig.elsewhere().is_empty());
+    rig.now = 1800;
+    rig.read("room:a");
+    assert_eq!(rig.elsewhere(), ["room:a read"]);
+}
+
+#[test]
+fn a_pin_counts_more_than_the_slot() {
+    let mut rig = rig();
+    let a = || BTreeSet::from([entity("room:a")]);
+    rig.own(Own::Open { scope: slot("room:a"), away: a() });
+    rig.read("room:a");
+    assert_eq!(rig.elsewhere(), ["room:a read"], "it is pinned to another node");
+    rig.own(Own::Open { scope: Scope::of_entity(entity("room:a")), away: BTreeSet::new() });
+    rig.own(Own::Close(slot("room:a")));
+    rig.read("room:a");
+    assert!(rig.elsewhere().is_empty(), "it is pinned to this node");
+    rig.own(Own::Close(Scope::of_entity(entity("room:a"))));
+    rig.read("room:a");
+    assert_eq!(rig.elsewhere(), ["room:a read"]);
+}
+
+#[test]
+fn flushing_is_done_when_all_of_them_are_asleep() {
+    let mut rig = rig();
+    for room in ["room:a", "room:b", "room:c"] {
+        rig.open(room);
+        rig.read(room);
+    }
+    let scope = slot("room:a").with(&slot("room:b"));
+    rig.own(Own::Close(scope.clone()));
+    let (done, mut flushed) = mpsc::channel(1);
+    rig.own(Own::Flush(scope, done));
+    let asked = |rig: &Rig, index: usize| rig.host.started[index].3.letters.borrow().clone();
+    assert_eq!(asked(&rig, 0), ["read", "sleep true 1"]);
+    assert_eq!(asked(&rig, 2), ["read"], "it is not among them");
+    rig.idle("room:a", 1, 1);
+    assert!(flushed.try_recv().is_err_and(|error| error == mpsc::error::TryRecvError::Empty));
+    // The other one crashes instead.
+    let b = entity("room:b");
+    rig.tell(ToDirectory::Ended { entity: b, incarnation: 2, crashed: true });
+    assert_eq!(flushed.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+    assert_eq!(rig.slots.awake(), 1);
+
+    let (done, mut flushed) = mpsc::channel(1);
+    rig.own(Own::Flush(slot("room:a"), done));
+    assert_eq!(flushed.try_recv(), Err(mpsc::error::TryRecvError::Disconnected), "nobody is left");
+}
+
+#[test]
+fn a_node_without_a_lease_ends_all_lives() {
+    let mut rig = rig();
+    for room in ["room:a", "room:b"] {
+        rig.open(room);
+        rig.read(room);
+    }
+    let (done, mut ended) = mpsc::channel(1);
+    rig.own(Own::Abandon(done));
+    assert_eq!(ended.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+    assert_eq!(rig.slots.awake(), 0);
+    for started in &rig.host.started {
+        assert_eq!(*started.3.letters.borrow(), ["read", "end"]);
+    }
+    rig.read("room:a");
+    assert_eq!(rig.elsewhere(), ["room:a read"]);
+    // What its old actors still say concerns nobody.
+    rig.tell(ToDirectory::Ended { entity: entity("room:a"), incarnation: 1, crashed: false });
+    assert!(rig.host.lost.is_empty());
+}
+
+#[test]
+fn postponed_messages_follow_the_entity() {
+    let mut rig = rig();
+    rig.open("room:a");
+    let limits = DirectoryLimits { max_awake: 0, max_loading: 0 };
+    let validity = Arc::new(Validity::new(Lease::default()));
+    validity.extend(Mono::ZERO);
+    rig.slots = Slots::new(Kinds::new([kind()]), limits).owning(Ownership::new(validity));
+    rig.open("room:a");
+    let reply = rig.line.reply(4, 1);
+    let leave = ToEntity::Presence {
+        action: greenroom_protocol::params::PresenceAction::Leave,
+        meta: None,
+        user: "alice".into(),
+        reply,
+    };
+    rig.route("room:a", leave);
+    assert!(rig.elsewhere().is_empty(), "it waits here for room");
+    rig.own(Own::Close(slot("room:a")));
+    assert_eq!(rig.elsewhere(), ["room:a leave 4"]);
+}
