@@ -11,7 +11,7 @@ use greenroom_protocol::RawJson;
 use greenroom_protocol::results::Member;
 
 use crate::few::Few;
-use crate::ids::SessionKey;
+use crate::ids::{NodeIndex, SessionKey};
 use crate::rare::Rare;
 
 #[cfg(test)]
@@ -247,6 +247,12 @@ impl Presence {
             }
         }
         true
+    }
+
+    /// The sessions of a node that are here.
+    pub fn of_node(&self, node: NodeIndex) -> Vec<SessionKey> {
+        let sessions = self.sessions.iter().map(|(session, _)| *session);
+        sessions.filter(|session| session.node == node).collect()
     }
 
     /// Whether `session` is here.

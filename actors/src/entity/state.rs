@@ -27,6 +27,7 @@ use crate::store::{Loaded, SnapshotRow, Trim};
 
 mod effects;
 mod erasing;
+mod nodes;
 mod ops;
 mod outputs;
 mod people;
@@ -242,6 +243,8 @@ impl Entity {
                 fx.presence_due |= self.leave_presence(session);
                 self.leave(session, Subscriptions::All, None, fx);
             }
+            ToEntity::NodeLost(node) => self.node_lost(node, fx),
+            ToEntity::NodeGone(node) => self.node_gone(node, fx),
             ToEntity::Erase => self.erase_on(fx),
             ToEntity::Sleep { .. } => {}
         }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::ToEntity;
 use super::way::Way;
 use crate::cluster::membership::Scope;
+use crate::ids::NodeIndex;
 
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,10 @@ pub enum Own {
     Close(Scope),
     /// Put those of these that are awake to sleep, then drop the sender.
     Flush(Scope, mpsc::Sender<()>),
+    /// The link to a node was reset.
+    NodeLost(NodeIndex),
+    /// What was present over that link, and did not enter again, is gone.
+    NodeGone(NodeIndex),
     /// Serve nothing, end all lives of entities of the cluster, then drop the sender.
     Abandon(mpsc::Sender<()>),
 }

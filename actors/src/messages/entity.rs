@@ -7,7 +7,7 @@ use greenroom_protocol::{CodecKind, Position, RawJson, Seq, WireError};
 
 use super::{Responder, SubSpec, Subscriptions};
 use crate::clock::Millis;
-use crate::ids::SessionKey;
+use crate::ids::{NodeIndex, SessionKey};
 use crate::limits::Payer;
 
 /// Who sends an op.
@@ -134,6 +134,11 @@ pub enum ToEntity {
     Leave(SessionKey),
     /// A session has ended.
     Gone(SessionKey),
+    /// The link to a node was reset: its sessions follow no more, and enter again if they are still
+    /// present.
+    NodeLost(NodeIndex),
+    /// Sessions of that link that did not enter again are not present any more.
+    NodeGone(NodeIndex),
     /// Go on erasing what is still to be erased.
     Erase,
     /// Go to sleep if there is nothing to do.
@@ -170,6 +175,8 @@ impl ToEntity {
             | Self::Adopt(_)
             | Self::Leave(_)
             | Self::Gone(_)
+            | Self::NodeLost(_)
+            | Self::NodeGone(_)
             | Self::Sleep { .. }) => {
                 return Some(control);
             }
@@ -193,6 +200,30 @@ impl ToEntity {
             | Self::Adopt(_)
             | Self::Leave(_)
             | Self::Gone(_)
+            | Self::NodeLost(_)
+            | Self::NodeGone(_)
+            | Self::Erase
+            | Self::Sleep { .. } => None,
+        }
+    }
+
+    /// The duty to answer it, if somebody waits for an answer; the rest is dropped.
+    pub fn into_reply(self) -> Option<Responder> {
+        match self {
+            Self::Op(request) => Some(request.reply),
+            Self::Subscribe(request) => Some(request.reply),
+            Self::Signal(request) => Some(request.reply),
+            Self::Unsubscribe { reply, .. }
+            | Self::Read(reply)
+            | Self::History(_, reply)
+            | Self::Presence { reply, .. } => Some(reply),
+            Self::CatchUp(_)
+            | Self::Unfollow(..)
+            | Self::Adopt(_)
+            | Self::Leave(_)
+            | Self::Gone(_)
+            | Self::NodeLost(_)
+            | Self::NodeGone(_)
             | Self::Erase
             | Self::Sleep { .. } => None,
         }

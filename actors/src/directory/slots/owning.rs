@@ -4,7 +4,7 @@ use greenroom_protocol::EntityId;
 
 use super::{Host, Slots};
 use crate::clock::Mono;
-use crate::messages::Own;
+use crate::messages::{Own, ToEntity};
 
 impl<M> Slots<M> {
     /// Whether a message for this entity that arrives now is served here.
@@ -30,6 +30,8 @@ impl<M> Slots<M> {
                     ownership.flush(scope, left, done);
                 }
             }
+            Own::NodeLost(node) => self.tell_all(|| ToEntity::NodeLost(node), host),
+            Own::NodeGone(node) => self.tell_all(|| ToEntity::NodeGone(node), host),
             Own::Abandon(done) => {
                 ownership.abandon();
                 for (entity, slot) in self.slots.extract_if(|entity, _| !entity.is_internal()) {
@@ -41,6 +43,16 @@ impl<M> Slots<M> {
                     self.pass_postponed_on(entity, host);
                 }
                 drop(done);
+            }
+        }
+    }
+
+    /// Sends a control message to every entity that is awake.
+    fn tell_all(&mut self, message: impl Fn() -> ToEntity, host: &mut impl Host<Mailbox = M>) {
+        for (entity, slot) in &mut self.slots {
+            slot.sent += 1;
+            if slot.blocked.is_some() || host.deliver(&slot.mailbox, message()).is_err() {
+                slot.later(entity, message(), host);
             }
         }
     }

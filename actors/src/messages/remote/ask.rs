@@ -25,9 +25,9 @@ pub struct Ask {
     /// The sender's number for it, which the answer repeats.
     #[serde(rename = "i")]
     pub id: u64,
-    /// The version of the map by which the sender chose the owner.
-    #[serde(rename = "v")]
-    pub map: u64,
+    /// The sender's round for the slot: see [`asks`](crate::cluster::asks).
+    #[serde(rename = "o", default)]
+    pub round: u32,
     /// The entity.
     #[serde(rename = "e")]
     pub entity: EntityId,
@@ -100,13 +100,13 @@ enum Request {
     },
 }
 
-/// How the sender numbers an ask, and by which map it chose the owner.
+/// How the sender numbers an ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AskFor {
     /// The sender's number for it.
     pub id: u64,
-    /// The map's version.
-    pub map: u64,
+    /// The sender's round for the slot.
+    pub round: u32,
 }
 
 impl Ask {
@@ -115,7 +115,7 @@ impl Ask {
     pub fn of(
         entity: &EntityId,
         message: &ToEntity,
-        AskFor { id, map }: AskFor,
+        AskFor { id, round }: AskFor,
         nodes: &impl Nodes,
     ) -> Option<Self> {
         let reply = message.reply()?;
@@ -155,12 +155,14 @@ impl Ask {
             | ToEntity::Adopt(_)
             | ToEntity::Leave(_)
             | ToEntity::Gone(_)
+            | ToEntity::NodeLost(_)
+            | ToEntity::NodeGone(_)
             | ToEntity::Erase
             | ToEntity::Sleep { .. } => return None,
         };
         Some(Self {
             id,
-            map,
+            round,
             entity: entity.clone(),
             session: SessionName::of(reply.session(), nodes),
             msgpack: reply.codec() == CodecKind::MsgPack,

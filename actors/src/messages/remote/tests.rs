@@ -139,10 +139,10 @@ async fn every_request_arrives_as_it_was_sent() {
     let (here, _answers) = asker(session(4), CodecKind::MsgPack);
     for (id, message) in requests(|| request(&here)).into_iter().enumerate() {
         let id = id as u64;
-        let ask = Ask::of(&entity("room:a"), &message, AskFor { id, map: 12 }, &Three(100));
+        let ask = Ask::of(&entity("room:a"), &message, AskFor { id, round: 12 }, &Three(100));
         let item = ask.unwrap().to_item();
         let ask = Ask::from_item(&item).unwrap();
-        assert_eq!((ask.id, ask.map, ask.codec()), (id, 12, CodecKind::MsgPack));
+        assert_eq!((ask.id, ask.round, ask.codec()), (id, 12, CodecKind::MsgPack));
         let key = ask.session(PEER, &mut Three(200));
         assert_eq!(key, SessionKey { node: PEER, ..session(4) });
         let (there, _queue) = asker(key, ask.codec());
@@ -281,12 +281,12 @@ fn what_needs_no_answer_arrives_as_it_was_sent() {
     let owner = Owner { user: "alice".into(), client: "01".into() };
     let room = || entity("room:a");
     for tell in [
-        Tell::Entity(room(), ToEntity::CatchUp(catch_up)),
-        Tell::Entity(room(), ToEntity::Unfollow(session(1), Subscriptions::Through(4))),
-        Tell::Entity(room(), ToEntity::Unfollow(session(1), Subscriptions::All)),
-        Tell::Entity(room(), ToEntity::Adopt(Box::new(adopt))),
-        Tell::Entity(room(), ToEntity::Leave(session(1))),
-        Tell::Entity(room(), ToEntity::Gone(session(1))),
+        Tell::Entity(room(), ToEntity::CatchUp(catch_up), 4),
+        Tell::Entity(room(), ToEntity::Unfollow(session(1), Subscriptions::Through(4)), 4),
+        Tell::Entity(room(), ToEntity::Unfollow(session(1), Subscriptions::All), 4),
+        Tell::Entity(room(), ToEntity::Adopt(Box::new(adopt)), 4),
+        Tell::Entity(room(), ToEntity::Leave(session(1)), 4),
+        Tell::Entity(room(), ToEntity::Gone(session(1)), 4),
         Tell::AudienceForgotten { entity: room(), ended: true },
         Tell::Resume { from: elsewhere(PEER), to: session(2), owner: owner.clone() },
         Tell::Resumed {
@@ -305,22 +305,22 @@ fn what_needs_no_answer_arrives_as_it_was_sent() {
             .replace("NodeIndex(x)", "NodeIndex(1)");
         assert_eq!(swapped, format!("{tell:?}"));
     }
-    let local = Tell::Entity(room(), ToEntity::Erase);
+    let local = Tell::Entity(room(), ToEntity::Erase, 4);
     assert!(tell_to_item(&local, &Three(100)).is_none());
 }
 
 #[test]
 fn the_form_of_an_item_does_not_change() {
-    let tell = Tell::Entity(entity("room:a"), ToEntity::Gone(session(3)));
+    let tell = Tell::Entity(entity("room:a"), ToEntity::Gone(session(3)), 9);
     let item = tell_to_item(&tell, &Three(100)).unwrap();
-    let head = br#"{"gn":["room:a",{"w":0,"s":3,"g":1}]}"#;
+    let head = br#"[9,{"gn":["room:a",{"w":0,"s":3,"g":1}]}]"#;
     let golden = [&(head.len() as u32).to_le_bytes(), &head[..]].concat();
     assert_eq!(item, golden);
     // What a later version adds is ignored.
-    let later = br#"{"gn":["room:a",{"w":0,"s":3,"g":1,"later":[1]}]}"#;
+    let later = br#"[9,{"gn":["room:a",{"w":0,"s":3,"g":1,"later":[1]}]}]"#;
     let later = [&(later.len() as u32).to_le_bytes(), &later[..], b"more"].concat();
     let arrived = tell_from_item(&later.into(), PEER, &mut Three(200)).unwrap();
-    assert!(matches!(arrived, Tell::Entity(_, ToEntity::Gone(_))), "{arrived:?}");
+    assert!(matches!(arrived, Tell::Entity(_, ToEntity::Gone(_), 9)), "{arrived:?}");
 }
 
 proptest! {
