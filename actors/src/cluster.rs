@@ -8,6 +8,7 @@
 //! * [`slot`]: the 1,024 slots, and which one an entity belongs to.
 //! * [`map`]: the row of the map, and [`change`]: its next versions.
 //! * [`link`]: how nodes exchange messages, in order, over a wire that loses some.
+//! * [`asks`]: what this node has asked others, in order although slots move.
 //! * [`target`]: which node is to own which slot.
 //! * [`lease`]: until when a node may answer reads; [`silence`]: whether another node is gone.
 //! * [`membership`]: one node in the cluster, from joining to leaving.
@@ -38,6 +39,7 @@
 //!   a lease, by the clock of the node that takes over, counted from the arrival of the answer that
 //!   showed them first, and if the transactions of the latter work.
 
+pub mod asks;
 pub mod change;
 pub mod lease;
 pub mod link;
