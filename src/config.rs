@@ -18,6 +18,7 @@ mod environment;
 mod kinds;
 mod limits;
 mod load;
+mod nats;
 mod reader;
 mod secret;
 mod socket;
@@ -36,6 +37,7 @@ pub use greenroom_actors::settings::Problems;
 pub use kinds::KindConfig;
 pub use limits::LimitsConfig;
 pub use load::{ConfigError, Loaded, Overrides, Survey, load, survey};
+pub use nats::{NatsConfig, NatsCredentials};
 #[cfg(test)]
 pub use reader::Found;
 pub use secret::{Secret, UnreadableFile, read_secret};

@@ -19,6 +19,7 @@
 pub mod allocator;
 pub mod cli;
 pub mod config;
+pub mod nats;
 pub mod store;
 
 mod accept;
