@@ -25,6 +25,7 @@ WORDS = {
             "messages/entity.rs",
             "messages/remote/ask.rs",
             "messages/remote/tell.rs",
+            "node/outgoing.rs",
             "presence.rs",
             "relay/state/places.rs",
         },

@@ -22,6 +22,7 @@ pub mod kind;
 pub mod limits;
 pub mod messages;
 pub mod metrics;
+pub mod node;
 pub mod notices;
 pub mod outbox;
 pub mod presence;

@@ -27,7 +27,7 @@ use crate::store::{Loaded, SnapshotRow, Trim};
 
 mod effects;
 mod erasing;
-mod nodes;
+mod links;
 mod ops;
 mod outputs;
 mod people;
@@ -243,8 +243,8 @@ impl Entity {
                 fx.presence_due |= self.leave_presence(session);
                 self.leave(session, Subscriptions::All, None, fx);
             }
-            ToEntity::NodeLost(node) => self.node_lost(node, fx),
-            ToEntity::NodeGone(node) => self.node_gone(node, fx),
+            ToEntity::LinkReset(node) => self.link_reset(node, fx),
+            ToEntity::LinkOver(node) => self.link_over(node, fx),
             ToEntity::Erase => self.erase_on(fx),
             ToEntity::Sleep { .. } => {}
         }

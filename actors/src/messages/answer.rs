@@ -19,7 +19,7 @@ use super::{Asker, ToRelay};
 use crate::budget::{Reservation, Standing};
 use crate::clock::Mono;
 use crate::frames::Pieces;
-use crate::ids::SessionKey;
+use crate::ids::{NodeIndex, SessionKey};
 use crate::limits::Payer;
 use crate::metrics::{MAILBOX_REFUSALS, record_rate_limited};
 
@@ -138,6 +138,13 @@ impl Responder {
         let mut reply = Self::new(&to, "remote", question);
         reply.large = large;
         reply
+    }
+
+    /// For a request of another node's session: the link that it came over, and its number and
+    /// round there.
+    pub(super) fn asked_elsewhere(&self) -> Option<(NodeIndex, u64, u32)> {
+        let node = self.to.session.node;
+        (node != NodeIndex::HERE).then_some((node, self.to.ask, self.to.round))
     }
 
     /// What is to be answered; `None` once it is.

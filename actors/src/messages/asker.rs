@@ -30,6 +30,8 @@ pub struct Asker {
     pub(super) budget: Option<Arc<Budget>>,
     /// If it is a session of another node: that node's number for the request.
     pub(super) ask: u64,
+    /// And its round for the slot: see [`asks`](crate::cluster::asks).
+    pub(super) round: u32,
     /// What its answers have cost and its own rate of requests has not paid for yet, in tokens.
     owed: AtomicU32,
 }
@@ -50,6 +52,7 @@ impl Asker {
             payer: None,
             budget: None,
             ask: 0,
+            round: 0,
             owed: AtomicU32::new(0),
         }
     }
@@ -60,10 +63,10 @@ impl Asker {
         Self { payer: Some(payer), ..self }
     }
 
-    /// The same, for the request that the session's node has given this number.
+    /// The same, for the request that the session's node has given this number, in this round.
     #[must_use]
-    pub fn asking(self, ask: u64) -> Self {
-        Self { ask, ..self }
+    pub fn asking(self, ask: u64, round: u32) -> Self {
+        Self { ask, round, ..self }
     }
 
     /// The same with answers that are reserved from `budget`.

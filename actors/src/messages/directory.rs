@@ -54,9 +54,9 @@ pub enum Own {
     /// Put those of these that are awake to sleep, then drop the sender.
     Flush(Scope, mpsc::Sender<()>),
     /// The link to a node was reset.
-    NodeLost(NodeIndex),
+    LinkReset(NodeIndex),
     /// What was present over that link, and did not enter again, is gone.
-    NodeGone(NodeIndex),
+    LinkOver(NodeIndex),
     /// Serve nothing, end all lives of entities of the cluster, then drop the sender.
     Abandon(mpsc::Sender<()>),
 }

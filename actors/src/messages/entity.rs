@@ -136,9 +136,9 @@ pub enum ToEntity {
     Gone(SessionKey),
     /// The link to a node was reset: its sessions follow no more, and enter again if they are still
     /// present.
-    NodeLost(NodeIndex),
+    LinkReset(NodeIndex),
     /// Sessions of that link that did not enter again are not present any more.
-    NodeGone(NodeIndex),
+    LinkOver(NodeIndex),
     /// Go on erasing what is still to be erased.
     Erase,
     /// Go to sleep if there is nothing to do.
@@ -175,8 +175,8 @@ impl ToEntity {
             | Self::Adopt(_)
             | Self::Leave(_)
             | Self::Gone(_)
-            | Self::NodeLost(_)
-            | Self::NodeGone(_)
+            | Self::LinkReset(_)
+            | Self::LinkOver(_)
             | Self::Sleep { .. }) => {
                 return Some(control);
             }
@@ -200,8 +200,8 @@ impl ToEntity {
             | Self::Adopt(_)
             | Self::Leave(_)
             | Self::Gone(_)
-            | Self::NodeLost(_)
-            | Self::NodeGone(_)
+            | Self::LinkReset(_)
+            | Self::LinkOver(_)
             | Self::Erase
             | Self::Sleep { .. } => None,
         }
@@ -222,11 +222,17 @@ impl ToEntity {
             | Self::Adopt(_)
             | Self::Leave(_)
             | Self::Gone(_)
-            | Self::NodeLost(_)
-            | Self::NodeGone(_)
+            | Self::LinkReset(_)
+            | Self::LinkOver(_)
             | Self::Erase
             | Self::Sleep { .. } => None,
         }
+    }
+
+    /// For a request of another node's session: the link that it came over, and its number and
+    /// round there.
+    pub fn asked_elsewhere(&self) -> Option<(NodeIndex, u64, u32)> {
+        self.reply().and_then(Responder::asked_elsewhere)
     }
 
     /// Who pays for a request.

@@ -50,8 +50,8 @@ impl Exchange {
     /// Sends a message to a relay of another node, or returns it if the queue is full.
     pub(super) fn to_relay(&self, place: Place, message: ToRelay) -> Result<(), ToRelay> {
         match self.way.reserve() {
-            Some(room) => {
-                room.send(ToExchange::Relay(place, message));
+            Some(space) => {
+                space.send(ToExchange::Relay(place, message));
                 Ok(())
             }
             None => Err(message),

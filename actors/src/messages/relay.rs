@@ -99,6 +99,26 @@ pub enum Part {
     Answer(Answer),
 }
 
+impl Part {
+    /// The same once more, for another relay; `None` for what concerns one session.
+    pub fn shared(&self) -> Option<Self> {
+        Some(match self {
+            Self::Events { frames, first, last } => {
+                Self::Events { frames: frames.clone(), first: *first, last: *last }
+            }
+            Self::Signal { frames, from, key } => {
+                Self::Signal { frames: frames.clone(), from: *from, key: *key }
+            }
+            Self::Presence(frames) => Self::Presence(frames.clone()),
+            Self::Joined { .. }
+            | Self::Left { .. }
+            | Self::CaughtUp { .. }
+            | Self::Replaced(_)
+            | Self::Answer(_) => return None,
+        })
+    }
+}
+
 /// Some of a session's subscriptions to one entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subscriptions {

@@ -30,8 +30,8 @@ impl<M> Slots<M> {
                     ownership.flush(scope, left, done);
                 }
             }
-            Own::NodeLost(node) => self.tell_all(|| ToEntity::NodeLost(node), host),
-            Own::NodeGone(node) => self.tell_all(|| ToEntity::NodeGone(node), host),
+            Own::LinkReset(node) => self.tell_all(|| ToEntity::LinkReset(node), host),
+            Own::LinkOver(node) => self.tell_all(|| ToEntity::LinkOver(node), host),
             Own::Abandon(done) => {
                 ownership.abandon();
                 for (entity, slot) in self.slots.extract_if(|entity, _| !entity.is_internal()) {

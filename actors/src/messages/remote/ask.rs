@@ -155,8 +155,8 @@ impl Ask {
             | ToEntity::Adopt(_)
             | ToEntity::Leave(_)
             | ToEntity::Gone(_)
-            | ToEntity::NodeLost(_)
-            | ToEntity::NodeGone(_)
+            | ToEntity::LinkReset(_)
+            | ToEntity::LinkOver(_)
             | ToEntity::Erase
             | ToEntity::Sleep { .. } => return None,
         };

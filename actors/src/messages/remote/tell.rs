@@ -93,8 +93,8 @@ pub fn control_to_item(
         | ToEntity::Read(_)
         | ToEntity::History(..)
         | ToEntity::Presence { .. }
-        | ToEntity::NodeLost(_)
-        | ToEntity::NodeGone(_)
+        | ToEntity::LinkReset(_)
+        | ToEntity::LinkOver(_)
         | ToEntity::Erase
         | ToEntity::Sleep { .. } => return None,
     };

@@ -157,7 +157,7 @@ async fn an_answer_goes_back_to_who_asked() {
     let (here, _) = asker(session(4), CodecKind::Json);
     let key = SessionKey { node: PEER, ..session(4) };
     let (relay, mut queue) = RelayHandle::channel(16);
-    let there = Arc::new(Asker::new(key, CodecKind::Json, encoder(), relay).asking(77));
+    let there = Arc::new(Asker::new(key, CodecKind::Json, encoder(), relay).asking(77, 1));
 
     let question = request(&here).question().unwrap().clone();
     Responder::remote(Arc::clone(&there), question.clone(), None).send_ok(&5);

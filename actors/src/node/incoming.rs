@@ -1,0 +1,316 @@
+//! What other nodes send.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::items::{self, Bounce, Moving};
+use super::{Do, Node};
+use crate::clock::Mono;
+use crate::cluster::asks::AskId;
+use crate::cluster::link::beat::Beat;
+use crate::cluster::link::frame::{Frame, Item};
+use crate::cluster::link::{Event, Link};
+use crate::cluster::membership::HandOffId;
+use crate::cluster::slot::{SlotId, slot_of};
+use crate::ids::{NodeIndex, WorkerId};
+use crate::messages::Own;
+use crate::messages::remote::{
+    Answered, Arrived, Ask, BadItem, Tell, answer_from_item, parts_from_item, tell_from_item,
+};
+use crate::messages::{
+    Asker, Present, RelayHandle, Responder, Resume, Resumed, Subscriptions, ToEntity, ToRelay,
+};
+
+impl Node {
+    /// A message of the subject of this node has arrived.
+    pub fn receive(&mut self, message: Bytes, now: Mono) {
+        let frame = match Frame::decode(message) {
+            Ok(frame) => frame,
+            Err(why) => return tracing::warn!(%why, "a message from another node cannot be read"),
+        };
+        let index = self.link_to(frame.header.from);
+        if let Some(link) = self.links.get_mut(&index) {
+            link.receive(&frame, now);
+        }
+        self.attend(index, now);
+        self.flush_links(now);
+    }
+
+    /// A message of the subject of all nodes has arrived.
+    pub fn heard(&mut self, message: &[u8], now: Mono) {
+        let Ok(beat) = Beat::decode(message) else { return };
+        self.hearing.heard(beat.node, now);
+        if beat.node != self.me.0 {
+            let index = self.link_to(beat.node);
+            if let Some(link) = self.links.get_mut(&index) {
+                link.heard_beat(now);
+            }
+            self.attend(index, now);
+        }
+        let actions = self.membership.notice(now, beat.map);
+        self.act(actions, now);
+        self.flush_links(now);
+    }
+
+    /// The wire was connected again: what was sent may be lost.
+    pub fn reconnected(&mut self, now: Mono) {
+        for index in self.links.keys().copied().collect::<Vec<_>>() {
+            if let Some(link) = self.links.get_mut(&index) {
+                link.reconnected(now);
+            }
+            self.attend(index, now);
+        }
+        self.flush_links(now);
+    }
+
+    pub(super) fn link_to(&mut self, id: u64) -> NodeIndex {
+        if let Some(index) = self.known.get(id) {
+            if index != NodeIndex::HERE {
+                self.links.entry(index).or_insert_with(|| {
+                    Link::new(self.me.0, id, self.settings.link, self.rng.fork())
+                });
+            }
+            return index;
+        }
+        let index = self.known.renew(id);
+        let link = Link::new(self.me.0, id, self.settings.link, self.rng.fork());
+        self.links.insert(index, link);
+        index
+    }
+
+    /// Does what a link reports, until it reports nothing more.
+    pub(super) fn attend(&mut self, mut index: NodeIndex, now: Mono) {
+        while let Some(event) = self.links.get_mut(&index).and_then(|link| link.poll_event(now)) {
+            match event {
+                Event::Up => self.routed(now, |asks, out| asks.link_up(index, out)),
+                Event::Item(item) => {
+                    if let Err(why) = self.item(index, &item, now) {
+                        let node = items::name(self.known.id_of(index));
+                        tracing::warn!(%node, kind = item.kind, %why, "an item cannot be read");
+                    }
+                }
+                Event::Silent => self.routed(now, |asks, out| asks.link_down(index, out)),
+                Event::Reset(cause) => {
+                    let node = items::name(self.known.id_of(index));
+                    tracing::info!(%node, ?cause, "the link to a node was reset");
+                    index = self.renew(index, now);
+                }
+            }
+        }
+    }
+
+    /// The link goes on under another index: whatever belongs to the old one is over.
+    fn renew(&mut self, old: NodeIndex, now: Mono) -> NodeIndex {
+        let link = self.links.remove(&old);
+        let new = self.known.renew(self.known.id_of(old));
+        self.links.extend(link.map(|link| (new, link)));
+        self.over(old, now);
+        self.route_by_map(now);
+        new
+    }
+
+    /// Nothing goes by this index any more.
+    pub(super) fn over(&mut self, old: NodeIndex, now: Mono) {
+        self.routed(now, |asks, out| asks.link_down(old, out));
+        self.refusals.forget(old);
+        self.out.push(Do::Own(Own::LinkReset(old)));
+        self.leaving.push_back((now.after(self.settings.grace), old));
+        // Its entities have forgotten this node, or will when they learn of it.
+        let id = self.known.id_of(old);
+        let scope =
+            crate::cluster::membership::Scope::owned_by(self.membership.map(), items::name(id));
+        if !scope.is_empty() {
+            self.out.push(Do::OwnerChanged(scope));
+        }
+    }
+
+    /// Ends a link and begins another one to the same node.
+    pub(super) fn reset_link(&mut self, index: NodeIndex, now: Mono) {
+        let Some(link) = self.links.remove(&index) else { return };
+        let id = self.known.id_of(index);
+        if let Some(bye) = link.close() {
+            self.out.push(Do::Publish(items::name(id), bye));
+        }
+        self.over(index, now);
+        let new = self.known.renew(id);
+        let link = Link::new(self.me.0, id, self.settings.link, self.rng.fork());
+        self.links.insert(new, link);
+        self.route_by_map(now);
+    }
+
+    fn item(&mut self, from: NodeIndex, item: &Item, now: Mono) -> Result<(), BadItem> {
+        match item.kind {
+            items::ASK => self.asked(from, Ask::from_item(&item.body)?, now),
+            items::TELL => {
+                let tell = tell_from_item(&item.body, from, &mut self.known)?;
+                self.tell_arrived(from, tell, now);
+            }
+            items::PARTS => self.parts(from, item, now)?,
+            items::ANSWER => {
+                let mut claimed = None;
+                let answered = answer_from_item(&item.body, |id| {
+                    claimed = Some(id);
+                    None
+                });
+                let _unclaimed = answered?;
+                if let Some(reply) = claimed.and_then(|id| self.claim(from, id, now))
+                    && let Answered::Answer(answer) = answer_from_item(&item.body, once(reply))?
+                {
+                    let worker = answer.session().worker;
+                    self.out.push(Do::Relay(worker, ToRelay::Answer(answer)));
+                }
+            }
+            items::BOUNCE => {
+                if let Ok(Bounce { ids, slot, map }) = serde_json::from_slice(&item.body)
+                    && let Ok(slot) = SlotId::try_from(slot)
+                {
+                    let ids: Vec<_> = ids.into_iter().map(AskId::from_number).collect();
+                    self.routed(now, |asks, out| {
+                        asks.bounced(from, &ids, slot, map, now, out);
+                    });
+                    let actions = self.membership.notice(now, map);
+                    self.act(actions, now);
+                }
+            }
+            items::MOVING => {
+                if let Ok(moving) = serde_json::from_slice(&item.body) {
+                    self.moving(from, &moving, now);
+                }
+            }
+            // Of a later version.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn moving(&mut self, from: NodeIndex, moving: &Moving, now: Mono) {
+        let actions = match moving {
+            Moving::Offered(id) => {
+                let answer = if self.membership.receives() {
+                    Moving::Accepted(*id)
+                } else {
+                    Moving::Declined(*id)
+                };
+                let body = items::to_body(&answer);
+                return self.push(from, Item { kind: items::MOVING, body }, now);
+            }
+            Moving::Accepted(id) => self.membership.accepted(now, HandOffId(*id)),
+            Moving::Declined(id) => {
+                self.membership.declined(now, HandOffId(*id));
+                Vec::new()
+            }
+        };
+        self.act(actions, now);
+    }
+
+    /// Whether what arrives for this slot now is served here.
+    fn serves(&self, entity: &greenroom_protocol::EntityId, now: Mono) -> bool {
+        self.open.contains(entity) && self.validity.holds(now)
+    }
+
+    fn asked(&mut self, from: NodeIndex, ask: Ask, now: Mono) {
+        let slot = slot_of(&ask.entity);
+        let served = self.serves(&ask.entity, now);
+        if !self.refusals.takes_ask(from, slot, ask.round, served) {
+            return self.bounce(from, slot, vec![ask.id], now);
+        }
+        let session = ask.session(from, &mut self.known);
+        let relay = RelayHandle::elsewhere(self.exchange.clone(), session.place());
+        let mut asker =
+            Asker::new(session, ask.codec(), self.encoder, relay).asking(ask.id, ask.round);
+        if let Some((user, address)) = ask.payer() {
+            asker = asker.paid_by(self.accounts.payer(user, address, now));
+        }
+        let (entity, message) = ask.into_message(from, Arc::new(asker), &mut self.known);
+        self.out.push(Do::Local(entity, message));
+    }
+
+    fn tell_arrived(&mut self, from: NodeIndex, tell: Tell, now: Mono) {
+        match tell {
+            Tell::Entity(entity, message, round) => {
+                let slot = slot_of(&entity);
+                let served = self.serves(&entity, now);
+                if self.refusals.takes_tell(from, slot, round, served) {
+                    self.out.push(Do::Local(entity, message));
+                } else if self.open.contains(&entity) {
+                    // The lease is over and the slot has not moved: nobody else will be told.
+                    self.reset_link(from, now);
+                }
+            }
+            Tell::AudienceForgotten { entity, ended } => {
+                self.out.push(Do::AudienceForgotten(entity, ended));
+            }
+            Tell::Resume { from: other, to, owner } => {
+                let reply = RelayHandle::elsewhere(self.exchange.clone(), to.place());
+                let resume = Resume { from: other, to, owner, reply };
+                self.out.push(Do::Relay(other.worker, ToRelay::Resume(Box::new(resume))));
+            }
+            Tell::Resumed { to, owner, present } => {
+                let present =
+                    present.map(|present| present.into_iter().map(Present::elsewhere).collect());
+                let resumed = Resumed { to, owner, present };
+                self.out.push(Do::Relay(to.worker, ToRelay::Resumed(Box::new(resumed))));
+            }
+        }
+    }
+
+    /// The duty to answer an ask that this node has made.
+    fn claim(&mut self, from: NodeIndex, id: u64, now: Mono) -> Option<Responder> {
+        let mut held = None;
+        self.routed(now, |asks, out| {
+            held = asks.answered(from, AskId::from_number(id), out);
+        });
+        held?.1.into_reply()
+    }
+
+    fn parts(&mut self, from: NodeIndex, item: &Item, now: Mono) -> Result<(), BadItem> {
+        // The ids first: claiming one may send what waits behind it.
+        let mut ids = Vec::new();
+        parts_from_item(&item.body, from, &mut self.known, |id| {
+            ids.push(id);
+            None
+        })?;
+        let mut replies: Vec<_> =
+            ids.into_iter().map(|id| (id, self.claim(from, id, now))).collect();
+        let claim = |id| {
+            let at = replies.iter().position(|(other, reply)| *other == id && reply.is_some())?;
+            replies[at].1.take()
+        };
+        let arrived = parts_from_item(&item.body, from, &mut self.known, claim)?;
+        let Arrived { entity, workers, parts, unclaimed } = arrived;
+        for spec in unclaimed {
+            let unfollow = ToEntity::Unfollow(spec.session, Subscriptions::Through(spec.number));
+            self.take(crate::messages::ToExchange::Elsewhere(entity.clone(), unfollow), now);
+        }
+        let mut by_worker: Vec<(WorkerId, Vec<crate::messages::Part>)> = Vec::new();
+        let mut add = |worker, part| match by_worker.iter_mut().find(|(other, _)| *other == worker)
+        {
+            Some((_, parts)) => parts.push(part),
+            None => by_worker.push((worker, vec![part])),
+        };
+        for (worker, part) in parts {
+            match worker {
+                Some(worker) => add(worker, part),
+                None => {
+                    let all = (0..64_u16).filter(|bit| workers >> bit & 1 == 1).map(WorkerId);
+                    for worker in all {
+                        if let Some(copy) = part.shared() {
+                            add(worker, copy);
+                        }
+                    }
+                }
+            }
+        }
+        for (worker, parts) in by_worker {
+            self.out.push(Do::Relay(worker, ToRelay::Parts { entity: entity.clone(), parts }));
+        }
+        Ok(())
+    }
+}
+
+/// Gives what it holds to the first who asks.
+fn once(reply: Responder) -> impl FnMut(u64) -> Option<Responder> {
+    let mut reply = Some(reply);
+    move |_| reply.take()
+}

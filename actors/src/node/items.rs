@@ -1,0 +1,53 @@
+//! The kinds of items between nodes. A node skips kinds that it does not know.
+
+use greenroom_protocol::RawJson;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::map::NodeId;
+
+/// A request to an entity: [`Ask`](crate::messages::remote::Ask).
+pub const ASK: u8 = 1;
+/// A control message, or one between relays: [`Tell`](crate::messages::remote::Tell).
+pub const TELL: u8 = 2;
+/// What an entity releases: [`Part`](crate::messages::Part)s.
+pub const PARTS: u8 = 3;
+/// One answer, past everything that waits.
+pub const ANSWER: u8 = 4;
+/// Asks that were not taken: [`Bounce`].
+pub const BOUNCE: u8 = 5;
+/// Slots that are offered, and whether they are accepted: [`Moving`].
+pub const MOVING: u8 = 6;
+
+/// Asks that were not taken, because the slot is not served here.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounce {
+    #[serde(rename = "i")]
+    pub ids: Vec<u64>,
+    #[serde(rename = "s")]
+    pub slot: u16,
+    /// The version of the map that the sender knows.
+    #[serde(rename = "v")]
+    pub map: u64,
+}
+
+/// The steps of a hand-off that go over the link. The number is its maker's.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Moving {
+    #[serde(rename = "o")]
+    Offered(u64),
+    #[serde(rename = "a")]
+    Accepted(u64),
+    #[serde(rename = "d")]
+    Declined(u64),
+}
+
+/// The body of an item that is plain JSON.
+pub fn to_body(value: &impl Serialize) -> bytes::Bytes {
+    let text = RawJson::from_value(value).expect("these are numbers and lists");
+    bytes::Bytes::copy_from_slice(text.as_str().as_bytes())
+}
+
+/// Shown in the log.
+pub fn name(node: u64) -> NodeId {
+    NodeId(node)
+}

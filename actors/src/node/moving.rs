@@ -1,0 +1,173 @@
+//! Carries out what the node's membership decides, and keeps routing to the map.
+
+use super::items::{self, Moving};
+use super::{Do, Node};
+use crate::clock::Mono;
+use crate::cluster::asks::Owner;
+use crate::cluster::link::frame::Item;
+use crate::cluster::map::Term;
+use crate::cluster::membership::{
+    Action, ChangeId, HandOffId, Joined, Outcome, PollNumber, Scope, View,
+};
+use crate::cluster::slot::{SlotId, SlotSet};
+use crate::messages::Own;
+
+impl Node {
+    /// The answer to [`Do::Poll`].
+    pub fn viewed(&mut self, poll: PollNumber, view: View, now: Mono) {
+        let actions = self.membership.answer(now, poll, view);
+        self.act(actions, now);
+        self.flush_links(now);
+    }
+
+    /// The outcome of [`Do::Join`].
+    pub fn joined(&mut self, joined: Joined, now: Mono) {
+        let actions = self.membership.joined(now, joined);
+        if joined.outcome == Outcome::Done
+            && let Some(term) = self.membership.term()
+        {
+            self.out.push(Do::BeginTerm(term.0));
+        }
+        self.act(actions, now);
+        self.flush_links(now);
+    }
+
+    /// The outcome of [`Do::Change`].
+    pub fn decided(&mut self, change: ChangeId, outcome: Outcome, now: Mono) {
+        let actions = self.membership.decided(now, change, outcome);
+        self.act(actions, now);
+        self.flush_links(now);
+    }
+
+    /// A transaction of this term that was sent at `sent` has succeeded.
+    pub fn committed(&mut self, term: u64, sent: Mono, now: Mono) {
+        self.membership.committed(now, Term(term), sent);
+    }
+
+    /// A transaction of this term was fenced.
+    pub fn fenced(&mut self, term: u64, now: Mono) {
+        let actions = self.membership.fenced(now, Term(term));
+        self.act(actions, now);
+        self.flush_links(now);
+    }
+
+    /// The outcome of [`Do::Flush`].
+    pub fn flushed(&mut self, hand_off: HandOffId, now: Mono) {
+        let actions = self.membership.flushed(now, hand_off);
+        self.act(actions, now);
+        self.flush_links(now);
+    }
+
+    /// The outcome of [`Do::Abandon`].
+    pub fn lives_ended(&mut self, now: Mono) {
+        self.membership.lives_ended();
+        let actions = self.membership.tick(now);
+        self.act(actions, now);
+        self.flush_links(now);
+    }
+
+    pub(super) fn act(&mut self, actions: Vec<Action>, now: Mono) {
+        for action in actions {
+            match action {
+                Action::Poll(poll) => self.out.push(Do::Poll(poll)),
+                Action::Join(join) => self.out.push(Do::Join(join)),
+                Action::Change(id, change, reason) => {
+                    self.out.push(Do::Change(id, change, reason));
+                }
+                Action::Open(scope) => self.opened(scope, now),
+                Action::Close(scope) => {
+                    self.open = self.open.without(&scope);
+                    self.asks.closed(&scope.slots);
+                    self.out.push(Do::Own(Own::Close(scope)));
+                }
+                Action::Flush(id, scope) => self.out.push(Do::Flush(id, scope)),
+                // They were put to sleep before they were released.
+                Action::Release(_) => {}
+                Action::Offer(id, node, _) => {
+                    if let Some(index) = self.known.get(node.0) {
+                        let body = items::to_body(&Moving::Offered(id.0));
+                        self.push(index, Item { kind: items::MOVING, body }, now);
+                    }
+                }
+                Action::Demote(why) => {
+                    tracing::warn!(?why, "this node has lost its lease; its slots go to others");
+                    self.open = Scope::EMPTY;
+                    self.asks.closed(&SlotId::all().collect::<SlotSet>());
+                    self.out.push(Do::Abandon);
+                }
+                Action::Beat => self.out.push(Do::Commit),
+                Action::Notice(_) => self.beat(now),
+                Action::Ended(why) => self.out.push(Do::Ended(why)),
+            }
+        }
+        if self.membership.map().version() != self.map {
+            self.map_changed(now);
+        }
+    }
+
+    fn opened(&mut self, scope: Scope, now: Mono) {
+        let me = self.me;
+        let pins = self.membership.map().pins().iter();
+        let away = pins.filter(|(_, node)| *node != me).map(|(entity, _)| entity.clone()).collect();
+        self.open = self.open.with(&scope);
+        self.out.push(Do::Own(Own::Open { scope: scope.clone(), away }));
+        // The map first: it says that they are this node's.
+        self.map_changed(now);
+        self.lapsed = !self.validity.holds(now);
+        if !self.lapsed {
+            self.routed(now, |asks, out| asks.opened(&scope.slots, out));
+        }
+        self.out.push(Do::OwnerChanged(scope));
+    }
+
+    /// Links to those who are in the map, and what others own now.
+    fn map_changed(&mut self, now: Mono) {
+        let map = self.membership.map();
+        self.map = map.version();
+        let peers: Vec<_> = map.peers().iter().map(|peer| peer.id.0).collect();
+        let owners: Vec<_> =
+            SlotId::all().map(|slot| map.owner(slot).map(|peer| (peer.id, peer.term.0))).collect();
+        let moved: SlotSet = SlotId::all()
+            .filter(|slot| {
+                let owner = owners[slot.index()];
+                self.owners.get(slot.index()) != Some(&owner)
+                    && owner.is_some_and(|(id, _)| id != self.me)
+            })
+            .collect();
+        self.owners = owners;
+        for id in &peers {
+            self.link_to(*id);
+        }
+        let gone: Vec<_> = self
+            .links
+            .keys()
+            .copied()
+            .filter(|index| !peers.contains(&self.known.id_of(*index)))
+            .collect();
+        for index in gone {
+            self.links.remove(&index);
+            self.over(index, now);
+        }
+        self.hearing.keep(|id| peers.contains(&id));
+        self.route_by_map(now);
+        if !moved.is_empty() {
+            self.out.push(Do::OwnerChanged(Scope::of_slots(moved)));
+        }
+    }
+
+    /// Tells the table of asks who owns what, by the present links.
+    pub(super) fn route_by_map(&mut self, now: Mono) {
+        let me = self.me;
+        let owners: Vec<_> = SlotId::all()
+            .map(|slot| match self.owners.get(slot.index()).copied().flatten() {
+                Some((id, _)) if id == me => Owner::Here,
+                Some((id, _)) => self.known.get(id.0).map_or(Owner::Nobody, Owner::Node),
+                None => Owner::Nobody,
+            })
+            .collect();
+        let version = self.map;
+        self.routed(now, |asks, out| {
+            asks.map_changed(version, |slot| owners[slot.index()], out);
+        });
+    }
+}

@@ -1,0 +1,184 @@
+//! What goes to other nodes: asks and control messages for their entities, and what this node's
+//! entities and relays release to theirs.
+
+use bytes::Bytes;
+use greenroom_protocol::{EntityId, RawJson};
+
+use super::items::{self, Bounce};
+use super::known::Known;
+use super::{Do, Held, Node};
+use crate::clock::Mono;
+use crate::cluster::asks::{Asks, Full, Output, Retry, Why};
+use crate::cluster::link::frame::Item;
+use crate::cluster::slot::{SlotId, slot_of};
+use crate::ids::{NodeIndex, Place};
+use crate::messages::remote::{
+    Ask, AskFor, Tell, answer_to_item, control_to_item, parts_to_item, tell_to_item,
+};
+use crate::messages::{ToEntity, ToExchange, ToRelay, unavailable};
+
+/// The last worker that has a bit of its own in an item's mask.
+const LAST_BIT: u16 = 63;
+
+/// What an ask's table said is to be done.
+pub(super) enum Routed {
+    Item(NodeIndex, Item),
+    Local(Held),
+    GiveUp(Held, Why),
+    /// The slot's owner must start over.
+    StartOver(SlotId),
+}
+
+impl Routed {
+    fn of(output: Output<'_, Held>, known: &Known) -> Option<Self> {
+        Some(match output {
+            Output::Send { node, round, id, message: (entity, message), .. } => {
+                let ask = AskFor { id: id.number(), round };
+                let body = Ask::of(entity, message, ask, known)?.to_item();
+                Self::Item(node, Item { kind: items::ASK, body })
+            }
+            Output::Tell { node, round, message: (entity, message), .. } => {
+                let body = control_to_item(entity, message, round, known)?;
+                Self::Item(node, Item { kind: items::TELL, body })
+            }
+            Output::Local { message, .. } => Self::Local(message),
+            Output::GiveUp { message, why, .. } => Self::GiveUp(message, why),
+            Output::Drop { slot, .. } => Self::StartOver(slot),
+        })
+    }
+}
+
+/// What a message takes in memory, roughly, in bytes.
+fn weight(message: &ToEntity) -> usize {
+    const REST: usize = 512;
+    match message {
+        ToEntity::Op(op) => REST + op.body.len(),
+        ToEntity::Signal(signal) => REST + signal.signal.body.len(),
+        ToEntity::Presence { meta, .. } => REST + meta.as_ref().map_or(0, RawJson::len),
+        ToEntity::Adopt(adopt) => REST + adopt.meta.len(),
+        _ => REST,
+    }
+}
+
+impl Node {
+    /// Takes a message from this node's shards, entities and relays.
+    pub fn take(&mut self, message: ToExchange, now: Mono) {
+        self.look_at_lease(now);
+        match message {
+            ToExchange::Elsewhere(entity, message) => self.elsewhere(entity, message, now),
+            ToExchange::Relay(place, message) => self.relay_to(place, message, now),
+        }
+    }
+
+    fn elsewhere(&mut self, entity: EntityId, message: ToEntity, now: Mono) {
+        let slot = slot_of(&entity);
+        if let Some((node, id, round)) = message.asked_elsewhere() {
+            // A shard did not serve it after all: its own node asks again.
+            if let Some(reply) = message.into_reply() {
+                reply.discard();
+            }
+            let _refused = self.refusals.takes_ask(node, slot, round, false);
+            return self.bounce(node, slot, vec![id], now);
+        }
+        let weight = weight(&message);
+        let refused = if message.is_control() {
+            let held = (entity, message);
+            self.routed(now, |asks, out| asks.tell(slot, weight, held, now, out).err())
+        } else {
+            let retry = match &message {
+                ToEntity::Op(op) if op.n.is_none() => Retry::Once,
+                _ => Retry::Repeatable,
+            };
+            let held = (entity, message);
+            self.routed(now, |asks, out| asks.ask(slot, weight, retry, held, now, out).err())
+        };
+        if let Some(Full((_, message))) = refused
+            && message.refuse(unavailable()).is_some()
+        {
+            self.start_over(slot, now);
+        }
+    }
+
+    pub(super) fn bounce(&mut self, node: NodeIndex, slot: SlotId, ids: Vec<u64>, now: Mono) {
+        let map = self.membership.map().version();
+        let body = items::to_body(&Bounce { ids, slot: slot.number(), map });
+        self.push(node, Item { kind: items::BOUNCE, body }, now);
+    }
+
+    fn relay_to(&mut self, Place { node, worker }: Place, message: ToRelay, now: Mono) {
+        // Answers are taken out of their messages even if they go nowhere, since one that is dropped
+        // would come back as a refusal.
+        let (kind, body) = match message {
+            ToRelay::Parts { entity, parts } => {
+                let workers = 1 << worker.0.min(LAST_BIT);
+                (items::PARTS, Some(parts_to_item(&entity, workers, parts, &self.known)))
+            }
+            ToRelay::Answer(answer) => (items::ANSWER, Some(answer_to_item(answer))),
+            ToRelay::AudienceForgotten { entity, ended } => {
+                (items::TELL, self.tell(&Tell::AudienceForgotten { entity, ended }))
+            }
+            ToRelay::Resume(resume) => {
+                let crate::messages::Resume { from, to, owner, .. } = *resume;
+                (items::TELL, self.tell(&Tell::Resume { from, to, owner }))
+            }
+            ToRelay::Resumed(resumed) => {
+                let crate::messages::Resumed { to, owner, present } = *resumed;
+                let present = present.map(|present| {
+                    present.into_iter().map(|present| (present.entity, present.meta)).collect()
+                });
+                (items::TELL, self.tell(&Tell::Resumed { to, owner, present }))
+            }
+            ToRelay::OwnerChanged(_) => return,
+        };
+        if let Some(body) = body {
+            self.push(node, Item { kind, body }, now);
+        }
+    }
+
+    fn tell(&self, tell: &Tell) -> Option<Bytes> {
+        tell_to_item(tell, &self.known)
+    }
+
+    /// Sends an item over the present link to a node. What is for an earlier link is dropped.
+    pub(super) fn push(&mut self, node: NodeIndex, item: Item, now: Mono) {
+        if let Some(link) = self.links.get_mut(&node) {
+            // A full link has been reset, which `attend` finds out; an item that is too long is
+            // dropped, and whoever waits for it is answered when the ask is given up.
+            let _ = link.push(item, now);
+            self.attend(node, now);
+        }
+    }
+
+    /// Lets something happen to the table of asks, and carries out what it says.
+    pub(super) fn routed<T>(
+        &mut self,
+        now: Mono,
+        happen: impl FnOnce(&mut Asks<Held>, &mut &mut dyn FnMut(Output<'_, Held>)) -> T,
+    ) -> T {
+        let Self { asks, known, .. } = self;
+        let mut routed = Vec::new();
+        let mut collect = |output: Output<'_, Held>| routed.extend(Routed::of(output, known));
+        let mut collect: &mut dyn FnMut(Output<'_, Held>) = &mut collect;
+        let result = happen(asks, &mut collect);
+        for routed in routed {
+            match routed {
+                Routed::Item(node, item) => self.push(node, item, now),
+                Routed::Local((entity, message)) => self.out.push(Do::Local(entity, message)),
+                Routed::GiveUp((_, message), why) => {
+                    tracing::debug!(?why, "a request to another node is given up");
+                    drop(message.refuse(unavailable()));
+                }
+                Routed::StartOver(slot) => self.start_over(slot, now),
+            }
+        }
+        result
+    }
+
+    /// A control message for this slot was lost: its owner must forget what it knows of this node.
+    fn start_over(&mut self, slot: SlotId, now: Mono) {
+        let owner = self.membership.map().owner(slot).map(|peer| peer.id.0);
+        if let Some(node) = owner.and_then(|id| self.known.get(id)) {
+            self.reset_link(node, now);
+        }
+    }
+}

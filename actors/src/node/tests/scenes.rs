@@ -1,0 +1,187 @@
+//! What a cluster does when nodes come, go, stop and do not hear each other.
+
+use super::*;
+
+#[test]
+fn nodes_that_start_together_share_all_slots() {
+    let mut world = World::new(3);
+    world.until(20_000, "each has its share", World::is_balanced);
+    let maps: Vec<_> =
+        world.machines.iter().map(|machine| machine.node.membership().map()).collect();
+    assert!(maps.iter().all(|map| map.peers().len() == 3));
+    world.start();
+    world.until(20_000, "the fourth has its share", World::is_balanced);
+    assert_eq!(world.shares(), [256; 4]);
+}
+
+#[test]
+fn a_request_finds_its_owner_and_the_answer_its_relay() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(1);
+    world.machines[0].ask(&room, 7);
+    world.until(100, "it arrives", |world| !world.machines[1].local.is_empty());
+    assert_eq!(world.machines[1].local[0].0, room);
+    assert_eq!(world.machines[1].answer_all(5), 1);
+    world.until(100, "it is answered", |world| !world.machines[0].relayed.is_empty());
+    let answers = world.machines[0].answers();
+    assert!(answers[0].contains(r#"\"id\":7,\"result\":5"#), "{answers:?}");
+    world.run(1000);
+    assert!(world.machines[0].answers().is_empty(), "once");
+}
+
+#[test]
+fn what_an_entity_releases_reaches_the_workers_that_follow() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(1);
+    world.machines[0].ask(&room, 1);
+    world.until(100, "it arrives", |world| !world.machines[1].local.is_empty());
+    let (_, message) = world.machines[1].local.pop().unwrap();
+    let reply = message.into_reply().unwrap();
+    let session = reply.session();
+    assert_ne!(session.node, NodeIndex::HERE);
+    let frames = Frames { json: Some(Bytes::from_static(b"event")), msgpack: None };
+    let parts = vec![
+        Part::Events { frames, first: Seq::FIRST, last: Seq::FIRST },
+        Part::Answer(reply.ok(&1)),
+    ];
+    let elsewhere = RelayHandle::elsewhere(world.machines[1].exchange.clone(), session.place());
+    elsewhere.try_send(ToRelay::Parts { entity: room.clone(), parts }).unwrap();
+    world.until(100, "they arrive", |world| !world.machines[0].relayed.is_empty());
+    let parts = world.machines[0].answers();
+    assert!(parts[0].starts_with("Events") && parts[0].contains("event"), "{parts:?}");
+    assert!(parts[1].contains(r#"\"id\":1,\"result\":1"#), "in their order: {parts:?}");
+}
+
+#[test]
+fn a_dead_owner_is_taken_over_and_what_it_was_asked_is_asked_again() {
+    let mut world = World::new(3);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(2);
+    world.machines[0].ask(&room, 3);
+    world.until(100, "it arrives", |world| !world.machines[2].local.is_empty());
+    world.machines[2].stopped = true;
+    let took = world.until(3000, "somebody else is asked", |world| {
+        world.machines[..2].iter().any(|machine| !machine.local.is_empty())
+    });
+    let now = Mono::at(world.now);
+    assert!(!world.machines[2].validity.holds(now), "its lease was not over after {took} ms");
+    for machine in &mut world.machines[..2] {
+        machine.answer_all(9);
+    }
+    world.until(1000, "all slots are served", World::is_balanced);
+    // A reset of the link makes the relays follow anew, and so does the new owner.
+    let changed = |machine: &Machine| machine.changed.iter().any(|scope| scope.contains(&room));
+    assert!(world.machines[..2].iter().all(changed));
+}
+
+#[test]
+fn a_node_that_was_stopped_serves_nothing_when_it_wakes_and_joins_again() {
+    let mut world = World::new(3);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(2);
+    world.machines[2].stopped = true;
+    world.until(4000, "the others have its slots", World::is_balanced);
+    world.run(6000);
+    world.machines[2].stopped = false;
+    assert!(!world.machines[2].validity.holds(Mono::at(world.now)), "its lease is over");
+    world.until(2000, "it has noticed", |world| world.shares()[2] == 0);
+    world.until(20_000, "it has its share again", World::is_balanced);
+    assert!(world.machines[2].term > 1, "under a later term");
+    world.machines[2].ask(&room, 3);
+    world.until(200, "whoever owns the room is asked", |world| {
+        world.machines.iter().any(|machine| !machine.local.is_empty())
+    });
+}
+
+#[test]
+fn nodes_that_do_not_hear_each_other_start_over() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(1);
+    world.run(1000);
+    for machine in &mut world.machines {
+        machine.owned.clear();
+        machine.changed.clear();
+    }
+    let ids = (world.machines[0].id, world.machines[1].id);
+    world.cut.push(ids);
+    world.run(2000);
+    world.machines[0].ask(&room, 4);
+    world.run(1000);
+    assert!(world.machines[1].local.is_empty());
+    world.cut.clear();
+    world.until(1000, "it arrives after all", |world| !world.machines[1].local.is_empty());
+    let lost = |machine: &Machine| {
+        machine.owned.iter().filter(|own| matches!(own, Own::LinkReset(_))).count()
+    };
+    assert!(lost(&world.machines[1]) >= 1, "the owner forgets its followers");
+    assert!(world.machines[0].changed.iter().any(|scope| scope.contains(&room)), "and they return");
+    assert_eq!(world.machines[1].answer_all(1), 1);
+    world.until(100, "it is answered", |world| !world.machines[0].relayed.is_empty());
+    world.run(16_000);
+    let gone = world.machines[1].owned.iter().filter(|own| matches!(own, Own::LinkOver(_))).count();
+    assert_eq!(gone, lost(&world.machines[1]), "what did not return has left after the grace");
+}
+
+#[test]
+fn control_messages_and_answers_of_an_old_link_concern_nobody() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(1);
+    world.machines[0].ask(&room, 4);
+    world.until(100, "it arrives", |world| !world.machines[1].local.is_empty());
+    let (_, old) = world.machines[1].local.pop().unwrap();
+    let ids = (world.machines[0].id, world.machines[1].id);
+    world.cut.push(ids);
+    world.run(2000);
+    world.cut.clear();
+    world.until(1000, "it is asked again", |world| !world.machines[1].local.is_empty());
+    old.into_reply().unwrap().send_ok(&1);
+    world.run(100);
+    assert!(world.machines[0].answers().is_empty(), "that answer was for the link before");
+    world.machines[1].answer_all(2);
+    world.until(100, "the repeat is answered", |world| !world.machines[0].relayed.is_empty());
+    let answers = world.machines[0].answers();
+    assert!(answers.len() == 1 && answers[0].contains(r#"\"id\":4,\"result\":2"#), "{answers:?}");
+
+    let key = SessionKey::here(WorkerId(0), 4, 1);
+    let catch_up = CatchUp {
+        spec: SubSpec { session: key, ..spec(4, 1) },
+        codec: CodecKind::Json,
+        after: Position { epoch: Epoch::from_bits(1), seq: Seq::ZERO },
+        presence: false,
+    };
+    world.machines[0].exchange.elsewhere(room, ToEntity::CatchUp(catch_up));
+    world.until(100, "it arrives", |world| !world.machines[1].local.is_empty());
+    let (_, message) = world.machines[1].local.pop().unwrap();
+    let ToEntity::CatchUp(arrived) = message else { panic!("{message:?}") };
+    let place: Place = arrived.spec.session.place();
+    assert!(place.node != NodeIndex::HERE && place.worker == WorkerId(0));
+}
+
+#[test]
+fn what_a_node_owns_waits_while_its_lease_is_over() {
+    let mut world = World::new(1);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(0);
+    world.machines[0].commits = false;
+    world.run(2500);
+    world.machines[0].ask(&room, 1);
+    world.run(2000);
+    assert!(world.machines[0].local.is_empty(), "no shard would serve it");
+    world.machines[0].commits = true;
+    world.until(1000, "it goes on", |world| !world.machines[0].local.is_empty());
+
+    world.machines[0].commits = false;
+    world.run(2500);
+    let (asker, mut queue) = world.machines[0].asker(0);
+    let reply = Responder::request(&asker, "read", Some(RequestId::Number(1)));
+    world.machines[0].exchange.elsewhere(room, ToEntity::Read(reply));
+    world.run(4900);
+    assert!(queue.try_recv().is_err(), "it waits");
+    world.run(200);
+    let Ok(ToRelay::Answer(answer)) = queue.try_recv() else { panic!("it is answered") };
+    assert_eq!(answer.error(), Some(ErrorCode::Unavailable));
+}
