@@ -196,6 +196,7 @@ impl Node {
         self.routed(now, |asks, out| asks.tick(now, out));
         while let Some((_, node)) = self.leaving.pop_front_if(|(due, _)| *due <= now) {
             self.out.push(Do::Own(Own::LinkOver(node)));
+            self.known.release(node);
         }
         for index in self.links.keys().copied().collect::<Vec<_>>() {
             if let Some(link) = self.links.get_mut(&index) {

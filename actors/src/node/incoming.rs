@@ -10,7 +10,8 @@ use crate::clock::Mono;
 use crate::cluster::asks::AskId;
 use crate::cluster::link::beat::Beat;
 use crate::cluster::link::frame::{Frame, Item};
-use crate::cluster::link::{Event, Link};
+use crate::cluster::link::{Cause, Event, Link};
+use crate::cluster::map::MAX_PEERS;
 use crate::cluster::membership::HandOffId;
 use crate::cluster::slot::{SlotId, slot_of};
 use crate::ids::{NodeIndex, WorkerId};
@@ -22,6 +23,9 @@ use crate::messages::{
     Asker, Present, RelayHandle, Responder, Resume, Resumed, Subscriptions, ToEntity, ToRelay,
 };
 
+/// Links at once, at most: to all peers of the map, and to as many that have left or are joining.
+const MOST_LINKS: usize = 2 * MAX_PEERS;
+
 impl Node {
     /// A message of the subject of this node has arrived.
     pub fn receive(&mut self, message: Bytes, now: Mono) {
@@ -29,7 +33,7 @@ impl Node {
             Ok(frame) => frame,
             Err(why) => return tracing::warn!(%why, "a message from another node cannot be read"),
         };
-        let index = self.link_to(frame.header.from);
+        let Some(index) = self.link_to(frame.header.from) else { return };
         if let Some(link) = self.links.get_mut(&index) {
             link.receive(&frame, now);
         }
@@ -41,8 +45,7 @@ impl Node {
     pub fn heard(&mut self, message: &[u8], now: Mono) {
         let Ok(beat) = Beat::decode(message) else { return };
         self.hearing.heard(beat.node, now);
-        if beat.node != self.me.0 {
-            let index = self.link_to(beat.node);
+        if let Some(index) = self.link_to(beat.node) {
             if let Some(link) = self.links.get_mut(&index) {
                 link.heard_beat(now);
             }
@@ -64,19 +67,19 @@ impl Node {
         self.flush_links(now);
     }
 
-    pub(super) fn link_to(&mut self, id: u64) -> NodeIndex {
-        if let Some(index) = self.known.get(id) {
-            if index != NodeIndex::HERE {
-                self.links.entry(index).or_insert_with(|| {
-                    Link::new(self.me.0, id, self.settings.link, self.rng.fork())
-                });
-            }
-            return index;
-        }
-        let index = self.known.renew(id);
+    /// The link to a node, which may have joined before this node has read of it. `None` for this
+    /// node itself, and for one more than there may be.
+    pub(super) fn link_to(&mut self, id: u64) -> Option<NodeIndex> {
+        let index = match self.known.get(id) {
+            Some(NodeIndex::HERE) => return None,
+            Some(index) if self.links.contains_key(&index) => return Some(index),
+            _ if self.links.len() >= MOST_LINKS => return None,
+            Some(index) => index,
+            None => self.known.renew(id),
+        };
         let link = Link::new(self.me.0, id, self.settings.link, self.rng.fork());
         self.links.insert(index, link);
-        index
+        Some(index)
     }
 
     /// Does what a link reports, until it reports nothing more.
@@ -91,17 +94,15 @@ impl Node {
                     }
                 }
                 Event::Silent => self.routed(now, |asks, out| asks.link_down(index, out)),
-                Event::Reset(cause) => {
-                    let node = items::name(self.known.id_of(index));
-                    tracing::info!(%node, ?cause, "the link to a node was reset");
-                    index = self.renew(index, now);
-                }
+                Event::Reset(cause) => index = self.renew(index, cause, now),
             }
         }
     }
 
-    /// The link goes on under another index: whatever belongs to the old one is over.
-    fn renew(&mut self, old: NodeIndex, now: Mono) -> NodeIndex {
+    /// The link was reset, and goes on under another index: whatever belongs to the old one is over.
+    pub(super) fn renew(&mut self, old: NodeIndex, cause: Cause, now: Mono) -> NodeIndex {
+        let node = items::name(self.known.id_of(old));
+        tracing::info!(%node, ?cause, "the link to a node was reset");
         let link = self.links.remove(&old);
         let new = self.known.renew(self.known.id_of(old));
         self.links.extend(link.map(|link| (new, link)));

@@ -10,6 +10,8 @@ use super::{Do, Held, Node};
 use crate::clock::Mono;
 use crate::cluster::asks::{Asks, Full, Output, Retry, Why};
 use crate::cluster::link::frame::Item;
+use crate::cluster::link::{Event, Refused};
+use crate::cluster::map::NodeId;
 use crate::cluster::slot::{SlotId, slot_of};
 use crate::ids::{NodeIndex, Place};
 use crate::messages::remote::{
@@ -141,11 +143,21 @@ impl Node {
 
     /// Sends an item over the present link to a node. What is for an earlier link is dropped.
     pub(super) fn push(&mut self, node: NodeIndex, item: Item, now: Mono) {
-        if let Some(link) = self.links.get_mut(&node) {
-            // A full link has been reset, which `attend` finds out; an item that is too long is
-            // dropped, and whoever waits for it is answered when the ask is given up.
-            let _ = link.push(item, now);
-            self.attend(node, now);
+        let Some(link) = self.links.get_mut(&node) else { return };
+        match link.push(item, now) {
+            Ok(()) => {}
+            // It has been reset, and nothing may be sent over it before that has been taken in. What
+            // has arrived over it is not looked at here, since something else may be under way.
+            Err(Refused::Full) => {
+                if let Some(Event::Reset(cause)) = link.poll_event(now) {
+                    self.renew(node, cause, now);
+                }
+            }
+            // Whoever waits for it is answered when the ask is given up.
+            Err(Refused::Long(bytes)) => {
+                let node = NodeId(self.known.id_of(node));
+                tracing::error!(%node, bytes, "an item for another node is too long, and is dropped");
+            }
         }
     }
 

@@ -78,7 +78,7 @@ fn planted_mistakes_are_found() {
     for (bug, seeds, complaint) in [
         (Bug::BouncedAfterLater, 100, "order: "),
         (Bug::OnceTwice, 100, "twice: "),
-        (Bug::HeldOvertaken, 100, "order: "),
+        (Bug::HeldOvertaken, 300, "order: "),
         (Bug::Undecided, 100, "order: "),
         (Bug::SameRound, 100, "stuck: "),
         (Bug::RestTaken, 300, "order: "),
