@@ -31,6 +31,9 @@ pub struct Args {
     /// its own, as the nodes of a cluster do; needs a server
     #[arg(long, default_value_t = 1, requires = "url")]
     pub committers: u16,
+    /// Measure this number of polls of a cluster's map and leases instead
+    #[arg(long, value_name = "NUMBER")]
+    pub polls: Option<std::num::NonZeroU32>,
     /// The server's user name
     #[arg(long, env = "GREENROOM_STORE__USERNAME", requires = "url")]
     pub username: Option<String>,

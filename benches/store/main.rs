@@ -10,6 +10,7 @@ mod args;
 mod log;
 mod measure;
 mod meter;
+mod polls;
 mod report;
 mod variant;
 mod writer;
@@ -49,6 +50,9 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if let Some(number) = args.polls {
+        return runtime.block_on(polls::measure(number.get(), args));
+    }
     let variants = variant::all(&args.only);
     let mut report = Report::begin(args.json.as_deref());
     for round in 1..=args.rounds {

@@ -229,6 +229,28 @@ impl ToEntity {
         }
     }
 
+    /// The session that a control message is about, if it is about one.
+    pub fn about(&self) -> Option<SessionKey> {
+        match self {
+            Self::CatchUp(request) => Some(request.spec.session),
+            Self::Unfollow(session, _) | Self::Leave(session) | Self::Gone(session) => {
+                Some(*session)
+            }
+            Self::Adopt(adopt) => Some(adopt.to),
+            Self::Op(_)
+            | Self::Subscribe(_)
+            | Self::Unsubscribe { .. }
+            | Self::Signal(_)
+            | Self::Read(_)
+            | Self::History(..)
+            | Self::Presence { .. }
+            | Self::LinkReset(_)
+            | Self::LinkOver(_)
+            | Self::Erase
+            | Self::Sleep { .. } => None,
+        }
+    }
+
     /// For a request of another node's session: the link that it came over, and its number and
     /// round there.
     pub fn asked_elsewhere(&self) -> Option<(NodeIndex, u64, u32)> {

@@ -82,6 +82,14 @@ impl Node {
             let _refused = self.refusals.takes_ask(node, slot, round, false);
             return self.bounce(node, slot, vec![id], now);
         }
+        let from = message.about().map_or(NodeIndex::HERE, |session| session.node);
+        if from != NodeIndex::HERE {
+            // Likewise, but nobody keeps it there: without a new owner, the node starts over.
+            if self.open.contains(&entity) {
+                self.reset_link(from, now);
+            }
+            return;
+        }
         let weight = weight(&message);
         let refused = if message.is_control() {
             let held = (entity, message);

@@ -185,3 +185,31 @@ fn what_a_node_owns_waits_while_its_lease_is_over() {
     let Ok(ToRelay::Answer(answer)) = queue.try_recv() else { panic!("it is answered") };
     assert_eq!(answer.error(), Some(ErrorCode::Unavailable));
 }
+
+#[test]
+fn what_a_shard_does_not_serve_after_all_goes_back() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(1);
+    world.machines[0].ask(&room, 4);
+    world.until(100, "it arrives", |world| !world.machines[1].local.is_empty());
+    let (entity, message) = world.machines[1].local.pop().unwrap();
+    world.machines[1].exchange.elsewhere(entity, message);
+    world.until(200, "it is asked again", |world| !world.machines[1].local.is_empty());
+    world.machines[1].answer_all(3);
+    world.until(100, "it is answered", |world| !world.machines[0].relayed.is_empty());
+
+    // A control message has nobody who would ask again: the nodes start over.
+    let gone = ToEntity::Gone(SessionKey::here(WorkerId(0), 4, 1));
+    world.machines[0].exchange.elsewhere(room, gone);
+    world.until(100, "it arrives", |world| !world.machines[1].local.is_empty());
+    let (entity, message) = world.machines[1].local.pop().unwrap();
+    world.machines[1].owned.clear();
+    world.machines[0].changed.clear();
+    world.machines[1].exchange.elsewhere(entity.clone(), message);
+    world.until(500, "both start over", |world| {
+        let reset = |own: &Own| matches!(own, Own::LinkReset(_));
+        world.machines[1].owned.iter().any(reset)
+            && world.machines[0].changed.iter().any(|scope| scope.contains(&entity))
+    });
+}
