@@ -45,6 +45,7 @@ pub mod lease;
 pub mod link;
 pub mod map;
 pub mod membership;
+mod planted;
 pub mod registry;
 pub mod silence;
 pub mod slot;

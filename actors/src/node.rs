@@ -1,8 +1,8 @@
 //! What a node of a cluster does beside its own entities and sessions: it routes what is for others,
 //! takes what they send, and carries out what its [`Membership`] decides.
 //!
-//! Pure like the parts it is made of: whoever owns it passes in what arrives and what time it is,
-//! and carries out what it says, in order ([`Do`]).
+//! Pure like the parts it is made of: its owner passes in what arrives, with the time, and carries
+//! out what it returns, in order ([`Do`]).
 //!
 //! ```text
 //!  session ── shard ──┬── entity                                            (a slot that is open)

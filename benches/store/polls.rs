@@ -5,9 +5,8 @@ use std::time::Instant;
 
 use greenroom::config::{Secret, StoreConfig};
 use greenroom::store::SurrealStore;
-use greenroom_actors::cluster::change::{Change, MapChange, Newcomer, Rejoin};
-use greenroom_actors::cluster::map::{NodeId, Peer, PeerState, Term, Versions};
-use greenroom_actors::cluster::membership::{ChangeId, Join};
+use greenroom_actors::cluster::map::NodeId;
+use greenroom_actors::cluster::registry::conformance::attempt;
 use greenroom_actors::cluster::registry::{Note, Registry};
 
 use super::Result;
@@ -55,24 +54,7 @@ pub async fn measure(polls: u32, args: &Args) -> Result<()> {
 }
 
 async fn join(registry: &impl Registry, id: NodeId) -> Result<()> {
-    let view = registry.view().await?;
-    let versions = Versions { min: 1, max: 1 };
-    let peer = Peer {
-        number: 0,
-        id,
-        term: Term(1),
-        name: format!("node-{id}"),
-        state: PeerState::Up,
-        proto: versions,
-        schema: versions,
-        version: "0.1.0".into(),
-        weight: 1,
-        joined: 0,
-    };
-    let what = MapChange::Join(Newcomer { peer }, Rejoin::Never);
-    let map = view.map.changed(&what)?;
-    let change = Change { what, expects: view.map.version(), fences: Vec::new(), map };
-    let join = Join { id: ChangeId(1), lease: None, term: Term(1), change };
+    let join = attempt(&registry.view().await?, id);
     let note = Note { by: id, what: "bench-store".into(), at: 0 };
     registry.join(id, &join, &note).await?;
     Ok(())

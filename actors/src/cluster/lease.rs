@@ -88,7 +88,7 @@ impl Lease {
 /// Until when this node may serve reads of the slots that it has open (rule M5). Shared by threads:
 /// one writes it, all read it with a single atomic load.
 ///
-/// Whoever writes it calls [`extend`](Self::extend) only for transactions of the present term.
+/// Call [`extend`](Self::extend) only for transactions of the present term.
 #[derive(Debug)]
 pub struct Validity {
     /// Milliseconds after a commit was sent.

@@ -3,7 +3,7 @@
 //!
 //! A link lasts as long as both nodes can keep it. When one of them cannot (too much waits, the
 //! peer was silent, the wire was cut for long), the link is **reset** at both ends: each is told by
-//! [`Event::Reset`], drops what waits, and starts a new stream. Whoever uses a link must be able to
+//! [`Event::Reset`], drops what waits, and starts a new stream. The owner of a link must be able to
 //! start over then. A link never makes anybody wait: it is reset instead.
 //!
 //! # Handshake
@@ -58,7 +58,7 @@
 //! the answerer enters the new pair and so leaves the old one. If the answerer leaves, its hellos
 //! make the caller send data of the pair, which the answerer disowns by a bye, and so on until one
 //! arrives. Every step is repeated until it is answered, so both ends agree once messages arrive at
-//! all. If the link of a running process is made anew (its peer had left the map meanwhile), its
+//! all. If a running process makes its link again (its peer had left the map meanwhile), its
 //! epochs start at a random number; the other end learns of it in the same ways.
 
 pub use counters::{Cause, Counters};

@@ -155,34 +155,22 @@ impl ToEntity {
     /// is answered and returned as [`Leave`](Self::Leave), because nobody would ask again for a
     /// member who stays behind.
     pub fn refuse(self, error: WireError) -> Option<Self> {
-        let reply = match self {
+        match self {
             Self::Presence { action: PresenceAction::Leave, reply, .. } => {
                 let session = reply.session();
                 reply.send_error(error);
-                return Some(Self::Leave(session));
+                Some(Self::Leave(session))
             }
             // It is sent again from time to time.
-            Self::Erase => return None,
-            Self::Op(request) => request.reply,
-            Self::Subscribe(request) => request.reply,
-            Self::Signal(request) => request.reply,
-            Self::Unsubscribe { reply, .. }
-            | Self::Read(reply)
-            | Self::History(_, reply)
-            | Self::Presence { reply, .. } => reply,
-            control @ (Self::CatchUp(_)
-            | Self::Unfollow(..)
-            | Self::Adopt(_)
-            | Self::Leave(_)
-            | Self::Gone(_)
-            | Self::LinkReset(_)
-            | Self::LinkOver(_)
-            | Self::Sleep { .. }) => {
-                return Some(control);
+            Self::Erase => None,
+            control if control.is_control() => Some(control),
+            request => {
+                if let Some(reply) = request.into_reply() {
+                    reply.send_error(error);
+                }
+                None
             }
-        };
-        reply.send_error(error);
-        None
+        }
     }
 
     /// The duty to answer it, if somebody waits for an answer.

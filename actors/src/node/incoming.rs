@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use greenroom_protocol::EntityId;
 
 use super::items::{self, Bounce, Moving};
 use super::{Do, Node};
@@ -11,16 +12,16 @@ use crate::cluster::asks::AskId;
 use crate::cluster::link::beat::Beat;
 use crate::cluster::link::frame::{Frame, Item};
 use crate::cluster::link::{Cause, Event, Link};
-use crate::cluster::map::MAX_PEERS;
-use crate::cluster::membership::HandOffId;
+use crate::cluster::map::{MAX_PEERS, NodeId};
+use crate::cluster::membership::{HandOffId, Scope};
 use crate::cluster::slot::{SlotId, slot_of};
 use crate::ids::{NodeIndex, WorkerId};
-use crate::messages::Own;
 use crate::messages::remote::{
     Answered, Arrived, Ask, BadItem, Tell, answer_from_item, parts_from_item, tell_from_item,
 };
 use crate::messages::{
-    Asker, Present, RelayHandle, Responder, Resume, Resumed, Subscriptions, ToEntity, ToRelay,
+    Asker, Own, Part, Present, RelayHandle, Responder, Resume, Resumed, Subscriptions, ToEntity,
+    ToExchange, ToRelay,
 };
 
 /// Links at once, at most: to all peers of the map, and to as many that have left or are joining.
@@ -89,7 +90,7 @@ impl Node {
                 Event::Up => self.routed(now, |asks, out| asks.link_up(index, out)),
                 Event::Item(item) => {
                     if let Err(why) = self.item(index, &item, now) {
-                        let node = items::name(self.known.id_of(index));
+                        let node = NodeId(self.known.id_of(index));
                         tracing::warn!(%node, kind = item.kind, %why, "an item cannot be read");
                     }
                 }
@@ -101,7 +102,7 @@ impl Node {
 
     /// The link was reset, and goes on under another index: whatever belongs to the old one is over.
     pub(super) fn renew(&mut self, old: NodeIndex, cause: Cause, now: Mono) -> NodeIndex {
-        let node = items::name(self.known.id_of(old));
+        let node = NodeId(self.known.id_of(old));
         tracing::info!(%node, ?cause, "the link to a node was reset");
         let link = self.links.remove(&old);
         let new = self.known.renew(self.known.id_of(old));
@@ -119,8 +120,7 @@ impl Node {
         self.leaving.push_back((now.after(self.settings.grace), old));
         // Its entities have forgotten this node, or will when they learn of it.
         let id = self.known.id_of(old);
-        let scope =
-            crate::cluster::membership::Scope::owned_by(self.membership.map(), items::name(id));
+        let scope = Scope::owned_by(self.membership.map(), NodeId(id));
         if !scope.is_empty() {
             self.out.push(Do::OwnerChanged(scope));
         }
@@ -131,7 +131,7 @@ impl Node {
         let Some(link) = self.links.remove(&index) else { return };
         let id = self.known.id_of(index);
         if let Some(bye) = link.close() {
-            self.out.push(Do::Publish(items::name(id), bye));
+            self.out.push(Do::Publish(NodeId(id), bye));
         }
         self.over(index, now);
         let new = self.known.renew(id);
@@ -206,7 +206,7 @@ impl Node {
     }
 
     /// Whether what arrives for this slot now is served here.
-    fn serves(&self, entity: &greenroom_protocol::EntityId, now: Mono) -> bool {
+    fn serves(&self, entity: &EntityId, now: Mono) -> bool {
         self.open.contains(entity) && self.validity.holds(now)
     }
 
@@ -282,9 +282,9 @@ impl Node {
         let Arrived { entity, workers, parts, unclaimed } = arrived;
         for spec in unclaimed {
             let unfollow = ToEntity::Unfollow(spec.session, Subscriptions::Through(spec.number));
-            self.take(crate::messages::ToExchange::Elsewhere(entity.clone(), unfollow), now);
+            self.take(ToExchange::Elsewhere(entity.clone(), unfollow), now);
         }
-        let mut by_worker: Vec<(WorkerId, Vec<crate::messages::Part>)> = Vec::new();
+        let mut by_worker: Vec<(WorkerId, Vec<Part>)> = Vec::new();
         let mut add = |worker, part| match by_worker.iter_mut().find(|(other, _)| *other == worker)
         {
             Some((_, parts)) => parts.push(part),

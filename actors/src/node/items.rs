@@ -1,9 +1,7 @@
 //! The kinds of items between nodes. A node skips kinds that it does not know.
 
-use greenroom_protocol::RawJson;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-
-use crate::cluster::map::NodeId;
 
 /// A request to an entity: [`Ask`](crate::messages::remote::Ask).
 pub const ASK: u8 = 1;
@@ -42,12 +40,6 @@ pub enum Moving {
 }
 
 /// The body of an item that is plain JSON.
-pub fn to_body(value: &impl Serialize) -> bytes::Bytes {
-    let text = RawJson::from_value(value).expect("these are numbers and lists");
-    bytes::Bytes::copy_from_slice(text.as_str().as_bytes())
-}
-
-/// Shown in the log.
-pub fn name(node: u64) -> NodeId {
-    NodeId(node)
+pub fn to_body(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).expect("these are numbers and lists").into()
 }

@@ -17,7 +17,7 @@ use crate::ids::{NodeIndex, Place};
 use crate::messages::remote::{
     Ask, AskFor, Tell, answer_to_item, control_to_item, parts_to_item, tell_to_item,
 };
-use crate::messages::{ToEntity, ToExchange, ToRelay, unavailable};
+use crate::messages::{Resume, Resumed, ToEntity, ToExchange, ToRelay, unavailable};
 
 /// The last worker that has a bit of its own in an item's mask.
 const LAST_BIT: u16 = 63;
@@ -128,11 +128,11 @@ impl Node {
                 (items::TELL, self.tell(&Tell::AudienceForgotten { entity, ended }))
             }
             ToRelay::Resume(resume) => {
-                let crate::messages::Resume { from, to, owner, .. } = *resume;
+                let Resume { from, to, owner, .. } = *resume;
                 (items::TELL, self.tell(&Tell::Resume { from, to, owner }))
             }
             ToRelay::Resumed(resumed) => {
-                let crate::messages::Resumed { to, owner, present } = *resumed;
+                let Resumed { to, owner, present } = *resumed;
                 let present = present.map(|present| {
                     present.into_iter().map(|present| (present.entity, present.meta)).collect()
                 });

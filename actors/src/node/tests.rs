@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::cluster::lease::Lease;
-use crate::cluster::map::{PeerState, Versions};
+use crate::cluster::map::Term;
 use crate::cluster::membership::{Joined, Outcome};
+use crate::cluster::registry::conformance::peer;
 use crate::cluster::registry::{ChangeError, MemoryRegistry, Note, Registry};
 use crate::frames::Frames;
 use crate::ids::{Place, SessionKey};
@@ -101,18 +102,7 @@ impl World {
             grace: 15_000,
             ..Settings::default()
         };
-        let me = Peer {
-            number: 0,
-            id,
-            term: crate::cluster::map::Term(0),
-            name: format!("node-{number}"),
-            state: PeerState::Up,
-            proto: Versions { min: 1, max: 1 },
-            schema: Versions { min: 1, max: 5 },
-            version: "0.1.0".into(),
-            weight: 1,
-            joined: 0,
-        };
+        let me = peer(id, Term(0));
         let setup = Setup {
             me,
             settings,

@@ -57,7 +57,7 @@ pub enum BeatError {
     /// Not a message between nodes, or of a newer version.
     #[error(transparent)]
     Message(#[from] FrameError),
-    /// Something else that is sent to all nodes. Whoever does not know it skips it.
+    /// Another kind of message to all nodes, to be skipped.
     #[error("not a beat: a message of kind `{0}`")]
     Kind(u8),
     #[error("a beat of {0} bytes: it has {LENGTH}")]

@@ -326,7 +326,7 @@ impl Writer {
         self.0.len()
     }
 
-    /// Whether there are no items yet.
+    /// Whether no item has been added yet.
     pub fn is_empty(&self) -> bool {
         self.len() == HEADER
     }

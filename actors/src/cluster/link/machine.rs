@@ -1,7 +1,7 @@
 //! One end of the link to one peer: the handshake's timers, silence, resets, and what goes out
 //! next.
 //!
-//! Pure: whoever owns it passes in what arrives and what time it is. After every call, and when
+//! Pure: its owner passes in what arrives, with the time. After every call, and when
 //! [`next_deadline`](Link::next_deadline) has come, the owner polls outgoing frames and events
 //! until there are none. Memory is bounded by [`Settings`]; unread events other than items are at
 //! most three, since a reset replaces those before it.

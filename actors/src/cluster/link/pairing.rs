@@ -103,7 +103,7 @@ impl Pairing {
 
     /// Enters a pair that [`Meaning::Enter`] named.
     pub fn enter(&mut self, pair: Pair) {
-        // What is offered later is offered anew, so a late frame completes nothing.
+        // Forgotten offers cannot be completed by a late frame.
         self.offers.clear();
         self.state = State::Up { pair, confirmed: !self.is_caller };
     }

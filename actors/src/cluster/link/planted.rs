@@ -1,4 +1,4 @@
-//! Mistakes that tests make on purpose, to see that they are found. Outside tests there are none.
+//! The mistakes that tests make here on purpose.
 
 /// A mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,24 +15,5 @@ pub(super) enum Bug {
     LateHelloResets,
 }
 
-/// Which mistake is made, if any.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Planted {
-    #[cfg(test)]
-    pub bug: Option<Bug>,
-}
-
-impl Planted {
-    /// Whether this mistake is to be made.
-    #[cfg(test)]
-    pub fn has(self, bug: Bug) -> bool {
-        self.bug == Some(bug)
-    }
-
-    /// Whether this mistake is to be made: never.
-    #[cfg(not(test))]
-    #[expect(clippy::unused_self, reason = "the same call as in tests")]
-    pub const fn has(self, _: Bug) -> bool {
-        false
-    }
-}
+/// Which of them is made, if any.
+pub(super) type Planted = super::super::planted::Planted<Bug>;

@@ -67,24 +67,10 @@ impl Nodes<'_> {
         NodeId(0xc0f0_0000_0000_0000 + self.next)
     }
 
-    /// An attempt to join from a view.
-    fn attempt(&self, view: &View, id: NodeId) -> Join {
-        let lease = view.leases.iter().find(|(node, _)| *node == id).map(|(_, row)| *row);
-        let term = lease.map_or(Term(0), |row| row.term).next();
-        let rejoin = match view.map.peer(id) {
-            Some(peer) => Rejoin::From(peer.term),
-            None => Rejoin::Never,
-        };
-        let what = MapChange::Join(Newcomer { peer: peer(id, term) }, rejoin);
-        let map = view.map.changed(&what).expect("it may join");
-        let change = Change { what, expects: view.map.version(), fences: Vec::new(), map };
-        Join { id: ChangeId(1), lease, term, change }
-    }
-
     /// A new node, with two slots once there is a founder to give them.
     async fn join(&mut self) -> Node {
         let id = self.new_id();
-        let join = self.attempt(&self.view().await, id);
+        let join = attempt(&self.view().await, id);
         self.registry.join(id, &join, &note(id)).await.expect("it joins");
         let node = Node { id, store: (self.open)(id), term: join.term, number: 0 };
         if let Some(mut founder) = self.founder.take() {
@@ -132,7 +118,24 @@ fn note(by: NodeId) -> Note {
     Note { by, what: "conformance".into(), at: 1_700_000_000_000 }
 }
 
-fn peer(id: NodeId, term: Term) -> Peer {
+/// An attempt to join, as a node makes it that has this view.
+///
+/// # Panics
+/// If the node may not join this map.
+pub fn attempt(view: &View, id: NodeId) -> Join {
+    let lease = view.leases.iter().find(|(node, _)| *node == id).map(|(_, row)| *row);
+    let term = lease.map_or(Term(0), |row| row.term).next();
+    let rejoin = match view.map.peer(id) {
+        Some(peer) => Rejoin::From(peer.term),
+        None => Rejoin::Never,
+    };
+    let what = MapChange::Join(Newcomer { peer: peer(id, term) }, rejoin);
+    let change = make(&view.map, what, Vec::new());
+    Join { id: ChangeId(1), lease, term, change }
+}
+
+/// What a node of tests and measurements says of itself.
+pub fn peer(id: NodeId, term: Term) -> Peer {
     Peer {
         number: 0,
         id,
@@ -182,7 +185,7 @@ async fn nothing_is_an_empty_map(nodes: &Nodes<'_>) {
 
 async fn joining_is_done_once(nodes: &mut Nodes<'_>) {
     let id = nodes.new_id();
-    let join = nodes.attempt(&nodes.view().await, id);
+    let join = attempt(&nodes.view().await, id);
     nodes.registry.join(id, &join, &note(id)).await.expect("it joins");
     let view = nodes.view().await;
     assert_eq!(view.map, join.change.map, "the view shows the map that was written, all of it");
@@ -212,7 +215,7 @@ async fn slots_without_an_owner_are_assigned(nodes: &mut Nodes<'_>) {
 async fn of_two_who_join_from_one_view_one_does(nodes: &mut Nodes<'_>) {
     let view = nodes.view().await;
     let ids = [nodes.new_id(), nodes.new_id()];
-    let [first, second] = ids.map(|id| nodes.attempt(&view, id));
+    let [first, second] = ids.map(|id| attempt(&view, id));
     nodes.registry.join(ids[0], &first, &note(ids[0])).await.expect("the first joins");
     let late = nodes.registry.join(ids[1], &second, &note(ids[1])).await;
     assert_refused(late, "the map has changed");
@@ -331,7 +334,7 @@ async fn a_node_that_was_taken_over_joins_again(nodes: &mut Nodes<'_>) {
     let mut taker = nodes.join().await;
     let change = takeover(&nodes.view().await, node.id);
     nodes.change(&mut taker, &change).await.expect("it is taken over");
-    let join = nodes.attempt(&nodes.view().await, node.id);
+    let join = attempt(&nodes.view().await, node.id);
     nodes.registry.join(node.id, &join, &note(node.id)).await.expect("it joins again");
     assert!(join.term > node.term, "under a later term");
     assert_fenced(node.commit().await, "its old term is over");

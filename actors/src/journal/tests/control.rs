@@ -1,9 +1,10 @@
 //! The committer of a node of a cluster.
 
 use super::*;
-use crate::cluster::change::{Change, MapChange, Newcomer, Rejoin};
-use crate::cluster::map::{ClusterMap, NodeId, Peer, PeerState, Term, Versions};
-use crate::cluster::membership::{ChangeId, Join, Outcome};
+use crate::cluster::change::{Change, MapChange};
+use crate::cluster::map::{ClusterMap, NodeId};
+use crate::cluster::membership::Outcome;
+use crate::cluster::registry::conformance::attempt;
 use crate::cluster::registry::{MemoryRegistry, Note, Registry};
 use crate::store::{Batch, Fence};
 
@@ -47,23 +48,8 @@ impl Node {
     /// Joins, or joins again, and gives the term to the committer.
     async fn join(&self) -> u64 {
         let view = self.registry.view().await.unwrap();
-        let lease = view.leases.first().map(|(_, row)| *row);
-        let term = lease.map_or(Term(0), |row| row.term).next();
-        let peer = Peer {
-            number: 0,
-            id: NODE,
-            term,
-            name: "node".into(),
-            state: PeerState::Up,
-            proto: Versions { min: 1, max: 1 },
-            schema: Versions { min: 1, max: 1 },
-            version: "0.1.0".into(),
-            weight: 1,
-            joined: 5,
-        };
-        let rejoin = lease.map_or(Rejoin::Never, |row| Rejoin::From(row.term));
-        let change = change(&view.map, MapChange::Join(Newcomer { peer }, rejoin));
-        let join = Join { id: ChangeId(1), lease, term, change };
+        let join = attempt(&view, NODE);
+        let term = join.term;
         self.registry.join(NODE, &join, &note()).await.unwrap();
         self.rig.journal.begin_term(term.0).await;
         term.0

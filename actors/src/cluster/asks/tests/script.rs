@@ -52,7 +52,7 @@ pub enum Step {
         slot: u8,
         to: u8,
     },
-    /// This node reads the map, as it was so many versions ago.
+    /// This node reads the map as it was this number of versions ago.
     Map {
         late: u8,
     },

@@ -15,7 +15,7 @@ pub enum Step {
     },
     /// Milliseconds.
     Wait(u16),
-    /// Percentages of messages, and up to so many milliseconds each.
+    /// Percentages of messages, and the longest delay of each in milliseconds.
     Way {
         to: u8,
         loss: u8,
