@@ -84,13 +84,19 @@ async fn events_beats_and_changes_are_numbered_transactions() {
 async fn what_lives_of_an_earlier_reign_queue_is_never_written() {
     let mut node = Node::new().await;
     node.join().await;
-    let (old, seen_old) = Progress::of_reign(Seq::ZERO, node.rig.journal.reign());
+    let reign = node.rig.journal.reign();
+    let (old, seen_old) = Progress::of_reign(Seq::ZERO, reign);
+    // Nothing of this life fails, so only its reign tells that it is over.
+    let (late, seen_late) = Progress::of_reign(Seq::ZERO, reign);
     node.rig.queue([event("room:a", 1, &old)]);
     node.join().await;
     let (new, seen_new) = Progress::of_reign(Seq::ZERO, node.rig.journal.reign());
     node.rig.queue([event("room:b", 1, &new), event("room:a", 2, &old)]);
+    node.rig.queue([event("room:c", 1, &late)]);
     node.rig.run().await;
-    // The first event found its term over, and the second came too late for its reign.
+    // The first event found its term over; the last one came too late for its reign.
+    assert_eq!(shows(&seen_late), (0, true));
+    assert_eq!(node.rig.seqs("room:c").await, Vec::<u64>::new());
     assert_eq!((shows(&seen_old), shows(&seen_new)), ((0, true), (1, false)));
     assert_eq!(node.rig.seqs("room:a").await, Vec::<u64>::new());
     assert_eq!(node.rig.seqs("room:b").await, [1]);
