@@ -9,7 +9,7 @@ use actix_web::dev::ServerHandle;
 use greenroom_actors::clock::Millis;
 use greenroom_actors::identity::Identity;
 use greenroom_actors::ids::WorkerId;
-use greenroom_actors::journal::{Committer, CommitterLimits, Health, Journal, Outside};
+use greenroom_actors::journal::{Health, Journal};
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::Accounts;
 use greenroom_actors::messages::{Directory, RelayHandle, Relays};
@@ -17,14 +17,15 @@ use greenroom_actors::metrics::JOURNAL_QUEUE_OPS;
 use greenroom_actors::relay::ParkedLimits;
 use greenroom_actors::session::Authenticate;
 use greenroom_actors::store::Store;
-use greenroom_protocol::WireError;
+use greenroom_protocol::{EntityId, WireError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admin::{Readiness, ReadinessHandle};
 use crate::auth::Authenticator;
 use crate::canary::{self, Canary};
-use crate::config::{Config, JournalConfig};
+use crate::cluster::{self, Cluster, Handle};
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::metrics::{Exporter, UPKEEP_INTERVAL, expect_kinds};
 use crate::shutdown::Shutdown;
@@ -36,9 +37,11 @@ use crate::{erasures, open_files};
 
 mod bounds;
 mod listen;
+mod stored;
 mod threads;
 
 pub use listen::listen;
+use stored::Stored;
 
 /// How often to check whether the store can only be reopened by another process.
 const STORE_CHECK: Duration = Duration::from_secs(2);
@@ -53,9 +56,8 @@ pub struct App {
     gate: Arc<Gate>,
     readiness: ReadinessHandle,
     admin: Option<(SocketAddr, ServerHandle)>,
-    database: Arc<SurrealStore>,
-    journal: Journal,
-    health: watch::Receiver<Health>,
+    stored: Stored,
+    cluster: Option<Cluster>,
     page: Option<StaticDir>,
 }
 
@@ -67,9 +69,8 @@ pub struct Running {
     readiness: ReadinessHandle,
     gate: Arc<Gate>,
     directory: Directory,
-    journal: Journal,
-    health: watch::Receiver<Health>,
-    database: Arc<SurrealStore>,
+    stored: Stored,
+    cluster: Option<Handle>,
     workers: ServerHandle,
     shutdown: Shutdown,
     /// The canary, and the task that wakes entities that were erasing.
@@ -101,9 +102,12 @@ impl App {
         let admin = listen::start_admin(&config, exporter.clone(), ready)?;
         let kinds = config.kinds().map_err(|error| Failure::Config(error.to_string()))?;
         expect_kinds(kinds.iter().map(|kind| kind.name()));
-        let database = open_store(&config, &kinds).await?;
-        let (journal, health) = start_journal(&config, &database).await?;
-        sample_queue(&exporter, journal.clone());
+        if let Some(cluster) = &config.cluster {
+            config.store = cluster.store(&config.store);
+        }
+        let cluster = config.cluster.as_ref().map(|cluster| Cluster::new(&config, cluster));
+        let stored = Stored::open(&config, &kinds, cluster.as_ref()).await?;
+        sample_queue(&exporter, stored.journal.clone());
         keep_up(exporter);
         Ok(Self {
             config,
@@ -112,9 +116,8 @@ impl App {
             gate,
             readiness,
             admin,
-            database,
-            journal,
-            health,
+            stored,
+            cluster,
             page: None,
         })
     }
@@ -136,49 +139,43 @@ impl App {
         listener: TcpListener,
         shutdown: impl Future<Output = &'static str>,
     ) -> Result<(), Failure> {
-        self.start(listener)?.until(shutdown).await
+        self.start(listener).await?.until(shutdown).await
     }
 
     /// Starts the worker threads, which accept connections from `listener`.
     ///
     /// # Errors
-    /// If they cannot start.
-    pub fn start(self, listener: TcpListener) -> Result<Running, Failure> {
-        let Self {
-            config,
-            kinds,
-            authenticator,
-            gate,
-            readiness,
-            admin,
-            database,
-            journal,
-            health,
-            page,
-        } = self;
+    /// If they cannot start, or a node of a cluster cannot reach NATS.
+    pub async fn start(self, listener: TcpListener) -> Result<Running, Failure> {
+        let Self { config, kinds, authenticator, gate, readiness, admin, stored, cluster, page } =
+            self;
         let address = listener
             .local_addr()
             .map_err(|error| Failure::Runtime(format!("no local address: {error}")))?;
-        let store: Arc<dyn Store> = database.clone();
+        let store: Arc<dyn Store> = stored.database.clone();
         let workers = config.worker_count();
         let (directory, directory_queues) = Directory::channels(workers, config.directory.inbox);
         let (relays, relay_queues): (Vec<_>, Vec<_>) =
             (0..workers).map(|_| RelayHandle::channel(config.relay.queue)).unzip();
         let (canary_relay, canary_queue) = RelayHandle::channel(config.relay.queue);
-        let with_canary = relays.iter().chain([&canary_relay]).cloned();
-        let with_canary = Relays::new(with_canary);
+        let with_canary: Vec<_> = relays.iter().chain([&canary_relay]).cloned().collect();
+        let others = |relays: Relays| match &cluster {
+            Some(cluster) => relays.with_others(cluster.exchange()),
+            None => relays,
+        };
+        let accounts = Arc::new(Accounts::new(config.limits.user(), config.limits.address()));
         let canary = canary::kind().map_err(|error| Failure::Runtime(error.to_string()))?;
         let shutdown = Shutdown::new();
         let shared = Shared {
             kinds: kinds.clone(),
             all_kinds: Kinds::new(kinds.iter().map(|kind| (**kind).clone()).chain([canary])),
             directory: directory.clone(),
-            relays: Relays::new(relays),
-            relays_and_canary: with_canary,
-            journal: journal.clone(),
+            relays: others(Relays::new(relays)),
+            relays_and_canary: others(Relays::new(with_canary.iter().cloned())),
+            journal: stored.journal.clone(),
             store: Arc::clone(&store),
             authenticate: Arc::new(Tokens(authenticator)),
-            accounts: Arc::new(Accounts::new(config.limits.user(), config.limits.address())),
+            accounts: Arc::clone(&accounts),
             bounds: bounds::bounds(&config, &kinds),
             parked: ParkedLimits {
                 window: config.socket.resume_window,
@@ -186,7 +183,9 @@ impl App {
                 most: config.socket.max_parked.div_ceil(workers),
             },
             outbox_bytes: config.socket.total_outbox_bytes.div_ceil(workers),
-            instance: fastrand::u32(..),
+            instance: cluster.as_ref().map_or_else(|| fastrand::u64(1..), |node| node.id().0),
+            exchange: cluster.as_ref().map(Cluster::exchange),
+            validity: cluster.as_ref().map(Cluster::validity),
             cold_starts: config.directory.cold_starts.div_ceil(workers),
             cold_start_queue: config.directory.cold_start_queue.div_ceil(workers),
             entity_inbox: config.directory.entity_inbox,
@@ -211,10 +210,27 @@ impl App {
         let handle = server.handle();
         actix_rt::spawn(server);
 
+        let cluster = match cluster {
+            None => None,
+            Some(cluster) => {
+                let parts = cluster::Parts {
+                    journal: stored.journal.clone(),
+                    directory: directory.clone(),
+                    relays: with_canary,
+                    accounts,
+                    registry: cluster::registry(&config).await?,
+                };
+                Some(cluster.start(parts).await?)
+            }
+        };
+        let view = cluster.as_ref().map(Handle::view);
         let id = WorkerId(workers as u16);
-        let canary = Canary::new(directory.clone(), id, canary_relay, canary_queue);
-        let canary = actix_rt::spawn(canary.run(readiness.clone(), health.clone()));
-        let erasures = actix_rt::spawn(erasures::wake(store, directory.clone()));
+        let canary = Canary::new(directory.clone(), id, canary_relay, canary_queue, view.clone());
+        let canary = actix_rt::spawn(canary.run(readiness.clone(), stored.health.clone()));
+        let is_here = move |entity: &EntityId| {
+            view.as_ref().is_none_or(|view| view.borrow().open.contains(entity))
+        };
+        let erasures = actix_rt::spawn(erasures::wake(store, directory.clone(), is_here));
         Ok(Running {
             config,
             address,
@@ -222,9 +238,8 @@ impl App {
             readiness,
             gate,
             directory,
-            journal,
-            health,
-            database,
+            stored,
+            cluster,
             workers: handle,
             shutdown,
             tasks: [canary, erasures],
@@ -253,8 +268,9 @@ impl Running {
                 tracing::info!(signal = reason, "stopping");
                 None
             }
-            why = lost_lease(self.health.clone()) => Some(format!("the lease is lost, another process writes to this store: {why}")),
-            why = dead_store(&self.database) => Some(format!("the store cannot be used any more: {why}")),
+            why = lost_lease(self.stored.health.clone()), if self.cluster.is_none() => Some(format!("the lease is lost, another process writes to this store: {why}")),
+            why = left_cluster(self.cluster.as_ref()) => Some(why),
+            why = dead_store(&self.stored.database) => Some(format!("the store cannot be used any more: {why}")),
         };
         self.stop().await;
         match failed {
@@ -271,55 +287,32 @@ impl Running {
             task.abort();
         }
         self.readiness.set(Readiness::not_ready("shutting down"));
+        if let Some(cluster) = &self.cluster {
+            cluster.give_up_slots().await;
+        }
         self.gate.shut();
         // Only stop accepting for now. Stopping the server here would end the worker threads and
         // with them sessions that still wait for answers, because the server does not wait for
         // connections that were taken over from it.
         self.workers.pause().await;
+        if let Some(cluster) = &self.cluster {
+            self.shutdown.send_elsewhere(&self.config.drain, &self.gate).await;
+            cluster.leave().await;
+        }
         let deadline = self
             .shutdown
-            .drain(&self.config.drain, &self.directory, &self.journal, &self.gate)
+            .drain(&self.config.drain, &self.directory, &self.stored.journal, &self.gate)
             .await;
         self.workers.stop(false).await;
         // Everything is on disk. Closing only moves it to its final place, which the next start can
         // also do.
-        if tokio::time::timeout_at(deadline, self.database.close()).await.is_err() {
+        if tokio::time::timeout_at(deadline, self.stored.database.close()).await.is_err() {
             tracing::warn!("the store is not closed in time: the next start reads its log");
         }
         if let Some((_, admin)) = self.admin {
             admin.stop(false).await;
         }
     }
-}
-
-async fn open_store(config: &Config, kinds: &Kinds) -> Result<Arc<SurrealStore>, Failure> {
-    let store = SurrealStore::open_patiently(&config.store)
-        .await
-        .map_err(|error| Failure::Runtime(error.to_string()))?;
-    if let Err(error) = store.keep_behaviours(kinds).await {
-        store.close().await;
-        return Err(Failure::Config(error.to_string()));
-    }
-    Ok(Arc::new(store))
-}
-
-/// Takes the lease, and starts the committer under it.
-async fn start_journal(
-    config: &Config,
-    database: &Arc<SurrealStore>,
-) -> Result<(Journal, watch::Receiver<Health>), Failure> {
-    let store: Arc<dyn Store> = database.clone();
-    let term = store
-        .acquire()
-        .await
-        .map_err(|error| Failure::Runtime(format!("cannot take the lease: {error}")))?;
-    let (journal, queue) = Journal::channel(config.journal.queue_ops);
-    let JournalConfig { batch_ops, batch_bytes, linger, .. } = config.journal;
-    let limits = CommitterLimits { batch_ops, batch_bytes, linger };
-    let outside = Outside { pause: threads::pause_of_own_thread(), ..Outside::real() };
-    let (committer, health) = Committer::new(store, term, queue, limits, outside);
-    threads::spawn_committer(committer)?;
-    Ok((journal, health))
 }
 
 /// Samples the queue's length at each scrape, because a committer that hangs in a transaction could
@@ -350,6 +343,14 @@ async fn lost_lease(mut health: watch::Receiver<Health>) -> String {
         if health.changed().await.is_err() {
             return std::future::pending().await;
         }
+    }
+}
+
+/// Resolves when this node is not in its cluster any more, with the reason.
+async fn left_cluster(cluster: Option<&Handle>) -> String {
+    match cluster {
+        Some(cluster) => cluster.ended().await.to_string(),
+        None => std::future::pending().await,
     }
 }
 

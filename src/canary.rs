@@ -1,6 +1,10 @@
 //! The canary: repeatedly sends one op through a real entity and waits for its commit and its
 //! event. Readiness follows the result, and ends at once when a transaction fails.
+//!
+//! On a node of a cluster it checks an entity of the node's own, and one of another member. Both are
+//! ordinary entities of their slots, so whoever owns a slot owns the canary's entity in it.
 
+use std::borrow::Cow;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +12,7 @@ use std::time::Duration;
 use greenroom_actors::behaviour::BehaviourName;
 use greenroom_actors::capability::Permissions;
 use greenroom_actors::clock;
+use greenroom_actors::cluster::slot::{SLOTS, SlotSet, slot_of};
 use greenroom_actors::frames::Encoder;
 use greenroom_actors::ids::{SessionKey, WorkerId};
 use greenroom_actors::journal::Health;
@@ -23,6 +28,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::admin::{Readiness, ReadinessHandle};
+use crate::cluster::View;
 use crate::ws;
 
 /// The kind that only the canary uses. The dot is not allowed in names, so no client can ask for
@@ -75,9 +81,46 @@ async fn failing(health: &mut watch::Receiver<Health>) -> String {
     std::future::pending().await
 }
 
+/// Why a check failed.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    /// The entity has another owner, or has ended.
+    #[error("the canary's entity restarted")]
+    Moved,
+    #[error("{0}")]
+    Because(Cow<'static, str>),
+}
+
+impl Failed {
+    fn because(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::Because(why.into())
+    }
+}
+
+/// The canary's entity in each slot of a cluster.
+fn one_in_each_slot() -> Vec<EntityId> {
+    let mut found: Vec<Option<EntityId>> = vec![None; usize::from(SLOTS)];
+    let mut missing = found.len();
+    for n in 0_u32.. {
+        let entity = EntityId::internal(KIND, &n.to_string());
+        let place = &mut found[slot_of(&entity).index()];
+        if place.is_none() {
+            *place = Some(entity);
+            missing -= 1;
+        }
+        if missing == 0 {
+            break;
+        }
+    }
+    found.into_iter().flatten().collect()
+}
+
 /// A session that belongs to none of the worker threads.
 pub struct Canary {
-    entity: EntityId,
+    /// In a cluster: what this node serves.
+    view: Option<watch::Receiver<View>>,
+    /// An entity in each slot.
+    entities: Vec<EntityId>,
     directory: Directory,
     asker: Arc<Asker>,
     inbox: mpsc::Receiver<ToRelay>,
@@ -90,21 +133,21 @@ impl Canary {
         worker: WorkerId,
         relay: RelayHandle,
         inbox: mpsc::Receiver<ToRelay>,
+        view: Option<watch::Receiver<View>>,
     ) -> Self {
         let session = SessionKey::here(worker, 0, 1);
         let asker = Arc::new(Asker::new(session, CodecKind::Json, Encoder::new(ws::frame), relay));
-        let entity = EntityId::internal(KIND, "node");
-        Self { entity, directory, asker, inbox }
+        let entities = match view {
+            Some(_) => one_in_each_slot(),
+            None => vec![EntityId::internal(KIND, "node")],
+        };
+        Self { view, entities, directory, asker, inbox }
     }
 
     /// Checks again and again until the process ends, and sets `readiness` after each check.
     pub async fn run(mut self, readiness: ReadinessHandle, mut health: watch::Receiver<Health>) {
         loop {
-            let checked = match timeout(TIMEOUT, self.check()).await {
-                Ok(checked) => checked,
-                Err(_) => Err(format!("an op was not committed within {TIMEOUT:?}")),
-            };
-            self.directory.route_control(&self.entity, ToEntity::Gone(self.asker.session));
+            let checked = self.check_all().await;
             let pause = if let Err(why) = checked {
                 tracing::warn!(%why, "not ready: the canary's op failed");
                 readiness.set(Readiness::not_ready(why));
@@ -122,8 +165,45 @@ impl Canary {
         }
     }
 
+    async fn check_all(&mut self) -> Result<(), String> {
+        for entity in self.due()? {
+            let checked = match timeout(TIMEOUT, self.check_while_it_moves(&entity)).await {
+                Ok(checked) => checked,
+                Err(_) => Err(format!("an op was not committed within {TIMEOUT:?}")),
+            };
+            self.directory.route_control(&entity, ToEntity::Gone(self.asker.session));
+            checked?;
+        }
+        Ok(())
+    }
+
+    /// The entities to check now, or why the node is not ready whatever they say.
+    fn due(&self) -> Result<Vec<EntityId>, String> {
+        let Some(view) = &self.view else { return Ok(self.entities.clone()) };
+        let view = view.borrow();
+        if let Some(why) = view.not_ready {
+            return Err(why.into());
+        }
+        let some = |slots: &SlotSet| {
+            let slots: Vec<_> = slots.iter().collect();
+            Some(self.entities[fastrand::choice(slots)?.index()].clone())
+        };
+        Ok([some(&view.open.slots), some(&view.elsewhere)].into_iter().flatten().collect())
+    }
+
+    /// An entity that moves to another node, or ends there, is checked anew.
+    async fn check_while_it_moves(&mut self, entity: &EntityId) -> Result<(), String> {
+        loop {
+            match self.check(entity).await {
+                Err(Failed::Moved) if self.view.is_some() => {}
+                Err(failed) => return Err(failed.to_string()),
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
     /// Sends one op and waits for its event.
-    async fn check(&mut self) -> Result<(), String> {
+    async fn check(&mut self, entity: &EntityId) -> Result<(), Failed> {
         // Discard what an earlier check left behind.
         while self.inbox.try_recv().is_ok() {}
         let spec = SubSpec {
@@ -133,7 +213,7 @@ impl Canary {
             signals: SignalPolicy::None,
             presence: false,
         };
-        self.ask("subscribe", |reply| {
+        self.ask(entity, "subscribe", |reply| {
             ToEntity::Subscribe(Box::new(SubscribeRequest { spec, after: None, reply }))
         })?;
         let joined = |part| match part {
@@ -141,12 +221,12 @@ impl Canary {
             _ => None,
         };
         // An answer that is dropped undelivered counts as `unavailable`, so it is kept until the end.
-        let (seq, _answer) = self.wait(joined).await?;
+        let (seq, _answer) = self.wait(entity, joined).await?;
         let sender = Sender { user: "canary".into(), client: Arc::from(""), moderator: false };
         let body = RawJson::from_value(&json!({"path": "", "value": {"at": clock::wall()}}))
             .expect("a literal serializes");
         let r#type = "set".into();
-        self.ask("send", |reply| {
+        self.ask(entity, "send", |reply| {
             ToEntity::Op(Box::new(OpRequest {
                 sender,
                 r#type,
@@ -159,39 +239,45 @@ impl Canary {
             }))
         })?;
         let happened = |part| matches!(part, Part::Events { last, .. } if last > seq).then_some(());
-        self.wait(happened).await
+        self.wait(entity, happened).await
     }
 
     fn ask(
         &self,
+        entity: &EntityId,
         method: &'static str,
         make: impl FnOnce(Responder) -> ToEntity,
-    ) -> Result<(), String> {
+    ) -> Result<(), Failed> {
         // A request without an id gets no response frame, but its errors are still reported.
         let reply = Responder::request(&self.asker, method, None);
         self.directory
-            .route(self.entity.clone(), make(reply))
-            .map_err(|_| "the directory's queue is full".into())
+            .route(entity.clone(), make(reply))
+            .map_err(|_| Failed::because("the directory's queue is full"))
     }
 
     /// Waits for the first part from which `wanted` returns a value. An error that comes first ends
     /// the wait.
-    async fn wait<T>(&mut self, wanted: impl Fn(Part) -> Option<T>) -> Result<T, String> {
+    async fn wait<T>(
+        &mut self,
+        entity: &EntityId,
+        wanted: impl Fn(Part) -> Option<T>,
+    ) -> Result<T, Failed> {
         loop {
             let failed = |code: greenroom_protocol::ErrorCode| {
-                format!("a request failed with `{}`", code.as_str())
+                Failed::because(format!("a request failed with `{}`", code.as_str()))
             };
             match self.inbox.recv().await {
-                None => return Err("the relay's queue is closed".into()),
+                None => return Err(Failed::because("the relay's queue is closed")),
                 Some(ToRelay::Answer(answer)) => {
                     answer.error().map_or(Ok(()), |code| Err(failed(code)))?;
                 }
-                // No session knows this relay, and its entity belongs to this node.
-                Some(ToRelay::Resume(_) | ToRelay::Resumed(_) | ToRelay::OwnerChanged(_)) => {}
-                Some(ToRelay::AudienceForgotten { .. }) => {
-                    return Err("the canary's entity restarted".into());
+                Some(ToRelay::OwnerChanged(scope)) if scope.contains(entity) => {
+                    return Err(Failed::Moved);
                 }
-                Some(ToRelay::Parts { parts, .. }) => {
+                Some(ToRelay::AudienceForgotten { entity: other, .. }) if other == *entity => {
+                    return Err(Failed::Moved);
+                }
+                Some(ToRelay::Parts { entity: other, parts }) if other == *entity => {
                     for part in parts {
                         if let Part::Answer(answer) = &part {
                             answer.error().map_or(Ok(()), |code| Err(failed(code)))?;
@@ -201,6 +287,14 @@ impl Canary {
                         }
                     }
                 }
+                // No session knows this relay. The rest is about entities that were checked before.
+                Some(
+                    ToRelay::Resume(_)
+                    | ToRelay::Resumed(_)
+                    | ToRelay::OwnerChanged(_)
+                    | ToRelay::AudienceForgotten { .. }
+                    | ToRelay::Parts { .. },
+                ) => {}
             }
         }
     }
@@ -211,5 +305,12 @@ mod tests {
     #[test]
     fn its_kind_can_work() {
         super::kind().unwrap();
+    }
+
+    #[test]
+    fn each_slot_has_an_entity_of_its_own() {
+        for (place, entity) in super::one_in_each_slot().iter().enumerate() {
+            assert_eq!(super::slot_of(entity).index(), place);
+        }
     }
 }

@@ -164,7 +164,7 @@ async fn serve(config: Config, page: Option<StaticDir>) -> Result<(), Failure> {
     if let Some(page) = page {
         app = app.with_page(page);
     }
-    let server = app.start(listener)?;
+    let server = app.start(listener).await?;
     println!("greenroom {}", env!("CARGO_PKG_VERSION"));
     println!("  open      http://{}/", server.address());
     println!("  socket    ws://{}{}", server.address(), ws::PATH);

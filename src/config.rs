@@ -13,6 +13,7 @@ use greenroom_actors::kind::Kinds;
 use serde::{Deserialize, Serialize};
 
 mod auth;
+mod cluster;
 mod core;
 mod environment;
 mod kinds;
@@ -30,6 +31,7 @@ use crate::origin::Reach;
 #[cfg(test)]
 pub use auth::Anonymous;
 pub use auth::{Admission, Algorithm, AnonymousUsers, AuthConfig, MIN_SECRET_BYTES};
+pub use cluster::ClusterConfig;
 pub use core::{
     DirectoryConfig, DrainConfig, JournalConfig, LogConfig, MetricsConfig, RelayConfig,
 };
@@ -64,6 +66,8 @@ pub struct Config {
     pub journal: JournalConfig,
     pub relay: RelayConfig,
     pub drain: DrainConfig,
+    /// Set for a node of a cluster.
+    pub cluster: Option<ClusterConfig>,
     /// The kinds of entities by name. If there are none, `room` and `doc` exist.
     pub kinds: BTreeMap<String, KindConfig>,
 }
@@ -83,6 +87,7 @@ impl Default for Config {
             journal: JournalConfig::default(),
             relay: RelayConfig::default(),
             drain: DrainConfig::default(),
+            cluster: None,
             kinds: BTreeMap::new(),
         }
     }
@@ -163,6 +168,9 @@ impl Config {
         self.journal.check(&mut problems);
         self.relay.check(&mut problems);
         self.drain.check(&mut problems);
+        if let Some(cluster) = &self.cluster {
+            cluster.check(&self.store, self.worker_count(), &mut problems);
+        }
         self.build_kinds(&mut problems);
         problems.into_result()
     }

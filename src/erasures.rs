@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use greenroom_actors::messages::{Directory, ToEntity};
 use greenroom_actors::store::Store;
+use greenroom_protocol::EntityId;
 
 /// How often to look for such entities.
 const EVERY: Duration = Duration::from_secs(15);
@@ -14,13 +15,18 @@ const PAGE_ROWS: usize = 64;
 /// The pause between pages.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Wakes entities with messages still to be erased, a page at a time, for as long as it is polled.
-pub async fn wake(store: Arc<dyn Store>, directory: Directory) {
+/// Wakes entities with messages still to be erased, a page at a time, for as long as it is polled:
+/// those that `is_here` names, since other nodes wake theirs.
+pub async fn wake(
+    store: Arc<dyn Store>,
+    directory: Directory,
+    is_here: impl Fn(&EntityId) -> bool,
+) {
     let mut last = None;
     loop {
         match store.erasing(last.as_ref(), PAGE_ROWS).await {
             Ok(found) => {
-                for entity in &found {
+                for entity in found.iter().filter(|entity| is_here(entity)) {
                     directory.route_control(entity, ToEntity::Erase);
                 }
                 last = found.last().cloned();

@@ -28,6 +28,7 @@ mod admin;
 mod app;
 mod auth;
 mod canary;
+mod cluster;
 mod erasures;
 mod failure;
 mod http;

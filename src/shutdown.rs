@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use greenroom_actors::journal::Journal;
 use greenroom_actors::messages::Directory;
+use greenroom_actors::relay::Seat;
 use greenroom_actors::session::SessionEnv;
 use greenroom_protocol::close::CloseCode;
 use greenroom_protocol::codec::{Message, Method};
 use greenroom_protocol::notify::{Goodbye, GoodbyeReason};
 use tokio::signal::unix::{SignalKind, signal as unix_signal};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::config::DrainConfig;
 use crate::ws::Gate;
@@ -22,35 +23,65 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How often to count the open connections meanwhile.
 const COUNT_EVERY: Duration = Duration::from_millis(20);
 
+/// What the sessions are to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Farewell {
+    NotYet,
+    /// To reconnect at once, to another node: one session after the other.
+    Elsewhere,
+    /// To reconnect when this server is back.
+    Now,
+}
+
 /// Signals all workers to say goodbye. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Shutdown(Arc<watch::Sender<bool>>);
+pub struct Shutdown(Arc<watch::Sender<Farewell>>);
 
 impl Shutdown {
     pub fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(false)))
+        Self(Arc::new(watch::Sender::new(Farewell::NotYet)))
     }
 
     /// Waits for the signal, then says goodbye to every session of this thread.
     pub async fn say_goodbye(self, env: Rc<SessionEnv>, config: DrainConfig) {
         let mut signalled = self.0.subscribe();
-        if signalled.wait_for(|signalled| *signalled).await.is_err() {
+        if signalled.wait_for(|farewell| *farewell != Farewell::NotYet).await.is_err() {
             return;
+        }
+        if *signalled.borrow() == Farewell::Elsewhere {
+            let gone = env.relay.borrow().seats().cloned().collect();
+            tokio::select! {
+                () = one_by_one(gone, &env, config.reconnect_spread) => {}
+                _ = signalled.wait_for(|farewell| *farewell == Farewell::Now) => {}
+            }
+            let mut signalled = self.0.subscribe();
+            if signalled.wait_for(|farewell| *farewell == Farewell::Now).await.is_err() {
+                return;
+            }
         }
         let [after, spread] = [config.reconnect_after, config.reconnect_spread]
             .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         for seat in env.relay.borrow().seats() {
-            let reconnect_after_ms = Some(after.saturating_add(fastrand::u64(0..=spread)));
-            let params = Goodbye {
-                reason: GoodbyeReason::ShuttingDown,
-                closes_in_ms: 0,
-                reconnect_after_ms,
-            };
-            seat.outbox.push(env.encoder.encode(
-                seat.codec,
-                &Message::Notification { method: Method::Goodbye, params: &params },
-            ));
-            seat.outbox.close(CloseCode::ShuttingDown);
+            dismiss(seat, &env, after.saturating_add(fastrand::u64(0..=spread)));
+        }
+    }
+
+    /// Sends all sessions to other nodes, spread over `drain.reconnect_spread`, and waits until they
+    /// have gone. Another signal to stop sends the rest at once.
+    pub async fn send_elsewhere(&self, config: &DrainConfig, gate: &Gate) {
+        self.0.send_replace(Farewell::Elsewhere);
+        let gone = timeout_at(Instant::now() + config.reconnect_spread + LAST_WORDS, async {
+            while gate.open() > 0 {
+                sleep(COUNT_EVERY).await;
+            }
+        });
+        tokio::select! {
+            gone = gone => {
+                if gone.is_err() {
+                    tracing::warn!(open = gate.open(), "some clients have not gone to another node yet");
+                }
+            }
+            signal = signal() => tracing::info!(signal, "asked to stop again: sending all clients to other nodes at once"),
         }
     }
 
@@ -73,7 +104,7 @@ impl Shutdown {
         if flushed.await.is_err() {
             tracing::warn!(deadline = ?config.deadline, "not everything was flushed in time; clients must repeat their unanswered ops");
         }
-        self.0.send_replace(true);
+        self.0.send_replace(Farewell::Now);
         let said = timeout_at(Instant::now() + last_words, async {
             while gate.open() > 0 {
                 sleep(COUNT_EVERY).await;
@@ -84,6 +115,27 @@ impl Shutdown {
         }
         deadline
     }
+}
+
+/// Lets sessions go one after the other, evenly over `spread`.
+async fn one_by_one(seats: Vec<Rc<Seat>>, env: &SessionEnv, spread: Duration) {
+    let begun = Instant::now();
+    let count = u32::try_from(seats.len()).unwrap_or(u32::MAX);
+    for (place, seat) in (0..).zip(seats) {
+        sleep_until(begun + spread * place / count).await;
+        dismiss(&seat, env, 0);
+    }
+}
+
+fn dismiss(seat: &Seat, env: &SessionEnv, reconnect_after_ms: u64) {
+    let params = Goodbye {
+        reason: GoodbyeReason::ShuttingDown,
+        closes_in_ms: 0,
+        reconnect_after_ms: Some(reconnect_after_ms),
+    };
+    let message = Message::Notification { method: Method::Goodbye, params: &params };
+    seat.outbox.push(env.encoder.encode(seat.codec, &message));
+    seat.outbox.close(CloseCode::ShuttingDown);
 }
 
 /// Waits for a signal to stop and returns its name.

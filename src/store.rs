@@ -46,6 +46,7 @@ pub use lease::LeaseKey;
 use link::Link;
 pub use registry::SurrealRegistry;
 pub use rewrite::{RewriteError, rewrite};
+pub use schema::VERSIONS as SCHEMA;
 
 /// The pause between attempts to reach a server.
 const SERVER_RETRY_PAUSE: Duration = Duration::from_millis(250);

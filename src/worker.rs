@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use greenroom_actors::clock::Clock;
+use greenroom_actors::cluster::lease::Validity;
 use greenroom_actors::directory::{DirectoryActor, DirectoryLimits, Shard};
 use greenroom_actors::entity::{EntityEnv, Turns};
 use greenroom_actors::frames::Encoder;
@@ -12,7 +13,7 @@ use greenroom_actors::ids::WorkerId;
 use greenroom_actors::journal::Journal;
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::Accounts;
-use greenroom_actors::messages::{Directory, Relays, ToDirectory, ToRelay};
+use greenroom_actors::messages::{Directory, Exchange, Relays, ToDirectory, ToRelay};
 use greenroom_actors::relay::{ParkedLimits, Relay, RelayActor};
 use greenroom_actors::session::{Authenticate, SessionBounds, SessionEnv, unguessable};
 use greenroom_actors::store::Store;
@@ -47,7 +48,11 @@ pub struct Shared {
     /// How many bytes the outboxes of each worker may hold together.
     pub outbox_bytes: usize,
     /// Distinguishes this process's sessions from those of other processes.
-    pub instance: u32,
+    pub instance: u64,
+    /// The way to other nodes, in a cluster.
+    pub exchange: Option<Exchange>,
+    /// In a cluster: until when this node may serve what it owns.
+    pub validity: Option<Arc<Validity>>,
     /// How many entities may load at the same time on each worker.
     pub cold_starts: usize,
     /// How many entities may wait for their turn to load on each worker.
@@ -80,7 +85,7 @@ pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
     RelayActor::start_on_thread(Rc::clone(&relay), seed.relay);
     let env = EntityEnv {
         relays: shared.relays_and_canary,
-        exchange: None,
+        exchange: shared.exchange,
         journal: shared.journal,
         store: shared.store,
         directory: shared.directory.clone(),
@@ -101,7 +106,7 @@ pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
             max_loading: shared.cold_starts + shared.cold_start_queue,
         },
         queue: seed.directory,
-        validity: None,
+        validity: shared.validity,
     });
     Rc::new(SessionEnv {
         relay,

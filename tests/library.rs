@@ -28,7 +28,7 @@ fn two_servers_in_one_process_start_serve_and_stop() {
         let mut servers = Vec::new();
         for _ in 0..2 {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            servers.push(App::build(config()).await.unwrap().start(listener).unwrap());
+            servers.push(App::build(config()).await.unwrap().start(listener).await.unwrap());
         }
         for server in servers {
             let address = server.address();

@@ -34,7 +34,7 @@ mod tests;
 #[cfg(test)]
 pub(crate) use batch::Gathered;
 pub use committer::{Committer, CommitterLimits, Health, Outside, Pause};
-pub use control::{Control, Registered, Renewal};
+pub use control::{Control, Registered, Renewal, Standing};
 pub use progress::{Committed, Progress, Watch};
 
 /// A message to the journal.
@@ -152,9 +152,13 @@ impl Journal {
 
     /// Commits under another term from now on. What was queued before this under the old one, and
     /// what its lives queue later, is skipped. To be called once all of those lives are told to end.
-    pub async fn begin_term(&self, term: u64) {
+    ///
+    /// Lives that begin after the call belong to the new term; the committer learns of it through
+    /// the future, which must be polled before anything else is asked of it.
+    pub fn begin_term(&self, term: u64) -> impl Future<Output = ()> + use<> {
         let reign = self.reign.fetch_add(1, Ordering::AcqRel) + 1;
-        self.control(Control::Term { term, reign }).await;
+        let journal = self.clone();
+        async move { journal.control(Control::Term { term, reign }).await }
     }
 
     /// Commits an empty transaction, unless there is something to commit.

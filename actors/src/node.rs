@@ -42,10 +42,12 @@ mod items;
 mod known;
 mod moving;
 mod outgoing;
+mod resuming;
 #[cfg(test)]
 mod tests;
 
 use known::Known;
+use resuming::Resuming;
 
 /// A message for an entity, while it is asked of its owner.
 type Held = (EntityId, ToEntity);
@@ -133,6 +135,7 @@ pub struct Node {
     links: BTreeMap<NodeIndex, Link>,
     asks: Asks<Held>,
     refusals: Refusals,
+    resuming: Resuming,
     hearing: Hearing,
     /// What the shards were told to serve.
     open: Scope,
@@ -167,6 +170,7 @@ impl Node {
             links: BTreeMap::new(),
             asks: Asks::new(settings.asks),
             refusals: Refusals::default(),
+            resuming: Resuming::default(),
             hearing: Hearing::new(me.0, silence, now),
             open: Scope::EMPTY,
             lapsed: false,
@@ -183,6 +187,11 @@ impl Node {
         std::mem::take(&mut self.out)
     }
 
+    /// Whether this node does not even hear itself: it is cut off from the wire.
+    pub fn is_deaf(&self, now: Mono) -> bool {
+        self.hearing.is_deaf(now)
+    }
+
     /// The membership, to be looked at.
     pub const fn membership(&self) -> &Membership {
         &self.membership
@@ -194,6 +203,7 @@ impl Node {
         self.act(actions, now);
         self.look_at_lease(now);
         self.routed(now, |asks, out| asks.tick(now, out));
+        self.resuming.tick(now);
         while let Some((_, node)) = self.leaving.pop_front_if(|(due, _)| *due <= now) {
             self.out.push(Do::Own(Own::LinkOver(node)));
             self.known.release(node);
@@ -237,8 +247,8 @@ impl Node {
         self.out.push(Do::Broadcast(beat.encode()));
     }
 
-    /// What gathered for the links goes out.
-    fn flush_links(&mut self, now: Mono) {
+    /// What gathered for the links goes out. To be called after messages were taken.
+    pub fn flush_links(&mut self, now: Mono) {
         for (index, link) in &mut self.links {
             while let Some(frame) = link.poll_outgoing(now) {
                 self.out.push(Do::Publish(NodeId(self.known.id_of(*index)), frame));

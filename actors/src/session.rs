@@ -55,7 +55,7 @@ pub struct SessionEnv {
     /// This thread.
     pub worker: WorkerId,
     /// Distinguishes the session names of this process from those of others.
-    pub instance: u32,
+    pub instance: u64,
     pub directory: Directory,
     pub kinds: Kinds,
     pub encoder: Encoder,

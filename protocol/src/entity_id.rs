@@ -55,18 +55,29 @@ impl EntityId {
     /// does not allow the dot, so no client, token or configuration can name such an entity.
     ///
     /// # Panics
-    /// If the part after the dot is not a valid entity id. Both arguments are constants of the
-    /// caller.
-    pub fn internal(kind: &'static str, id: &'static str) -> Self {
+    /// If the part after the dot is not a valid entity id.
+    pub fn internal(kind: &'static str, id: &str) -> Self {
         let name = kind.strip_prefix('.').expect("an internal kind begins with a dot");
         let inner = Self::parse(&format!("{name}:{id}"))
             .expect("an internal entity's name is valid apart from its dot");
-        Self { text: format!(".{}", inner.text).into(), colon: inner.colon + 1 }
+        inner.with_dot()
     }
 
-    /// Whether it is of a kind that the server reserves for itself.
-    pub fn is_internal(&self) -> bool {
-        self.text.starts_with('.')
+    fn with_dot(self) -> Self {
+        Self { text: format!(".{}", self.text).into(), colon: self.colon + 1 }
+    }
+
+    /// Reads an id that another server has written, and that may be internal.
+    ///
+    /// # Errors
+    /// As for [`parse`](Self::parse), apart from the dot.
+    pub fn deserialize_internal<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(from)?;
+        let parsed = match text.strip_prefix('.') {
+            Some(inner) => Self::parse(inner).map(Self::with_dot),
+            None => Self::parse(&text),
+        };
+        parsed.map_err(serde::de::Error::custom)
     }
 
     /// The kind that the entity belongs to.
@@ -183,6 +194,8 @@ mod tests {
         assert!(!is_kind(internal.kind()));
         assert_eq!(EntityId::parse(internal.as_str()), Err(BadEntityId::Kind));
         let quoted = serde_json::to_string(&internal).unwrap();
+        let read = EntityId::deserialize_internal(&mut serde_json::Deserializer::from_str(&quoted));
+        assert_eq!(read.unwrap(), internal);
         assert!(serde_json::from_str::<EntityId>(&quoted).is_err());
     }
 }

@@ -42,7 +42,7 @@ impl Default for LogConfig {
     fn default() -> Self {
         Self {
             format: LogFormat::Text,
-            filter: "info,surrealdb=warn,surrealkv=error,actix_server=warn,actix_http=off".into(),
+            filter: "info,surrealdb=warn,surrealkv=error,actix_server=warn,actix_http=off,async_nats=warn".into(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use figment::value::{Dict, Map, Value};
 use figment::{Error, Metadata, Profile, Provider};
 
-use super::{Config, kinds};
+use super::{ClusterConfig, Config, kinds};
 
 /// The prefix of the variables' names.
 pub const PREFIX: &str = "GREENROOM_";
@@ -81,7 +81,9 @@ impl Provider for TextLayer {
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, Error> {
-        let known = Value::serialize(Config::default())?;
+        // The sections that are not there by default have keys, too.
+        let known = Config { cluster: Some(ClusterConfig::default()), ..Config::default() };
+        let known = Value::serialize(known)?;
         let kind = Value::from(kinds::defaults());
         let mut all = Dict::new();
         for entry in &self.entries {

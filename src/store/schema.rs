@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use greenroom_actors::cluster::map::Versions;
 use surrealdb::types::{SurrealValue, Value, Variables};
 
 use super::connection::Connection;
@@ -38,6 +39,10 @@ const MIGRATIONS: &[Migration] = &[
 
 /// The schema version that this binary reads and writes.
 pub(super) const VERSION: u64 = MIGRATIONS.len() as u64;
+
+/// The versions of the schema that this binary works with, for the other nodes of a cluster.
+pub const VERSIONS: Versions =
+    Versions { min: MIGRATIONS[MIGRATIONS.len() - 1].oldest as u32, max: MIGRATIONS.len() as u32 };
 
 /// In a database without the table this fails with "not found".
 const READ_VERSION: &str = "SELECT VALUE [version, oldest] FROM ONLY meta:schema";

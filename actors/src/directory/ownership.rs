@@ -37,10 +37,9 @@ impl Ownership {
         Self { validity, open: Scope::EMPTY, away: BTreeSet::new(), flushing: Vec::new() }
     }
 
-    /// Whether a message for this entity that arrives now is served here (M5). The server's own
-    /// entities are not shared: each node has its own.
+    /// Whether a message for this entity that arrives now is served here (M5).
     pub fn serves(&self, entity: &EntityId, now: Mono) -> bool {
-        entity.is_internal() || (self.owns(entity) && self.validity.holds(now))
+        self.owns(entity) && self.validity.holds(now)
     }
 
     fn owns(&self, entity: &EntityId) -> bool {

@@ -300,6 +300,9 @@ impl Committer {
     fn fenced(&self, why: &Cause) {
         tracing::error!(%why, "the lease is lost; nothing more can be committed under this term");
         self.set_health(Health::Fenced(why.to_string()));
+        if let Some(Registered { standing, .. }) = &self.registered {
+            standing.send_modify(|standing| standing.fenced = Some(self.term));
+        }
     }
 
     fn set_health(&self, health: Health) {

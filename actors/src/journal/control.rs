@@ -32,14 +32,23 @@ pub struct Renewal {
     pub sent: Mono,
 }
 
+/// What a node's transactions have shown of its lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// The latest transaction that succeeded.
+    pub renewed: Option<Renewal>,
+    /// The latest term under which one was fenced.
+    pub fenced: Option<u64>,
+}
+
 /// A committer as a node of a cluster.
 pub struct Registered {
     /// The node.
     pub node: NodeId,
     /// Where the map is.
     pub registry: Arc<dyn Registry>,
-    /// Shows the latest transaction that succeeded.
-    pub latest: watch::Sender<Option<Renewal>>,
+    /// Shows what its transactions find.
+    pub standing: watch::Sender<Standing>,
 }
 
 impl Control {

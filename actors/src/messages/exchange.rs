@@ -6,7 +6,7 @@ use greenroom_protocol::EntityId;
 use tokio::sync::mpsc;
 
 use super::way::Way;
-use super::{ToEntity, ToRelay, overloaded};
+use super::{Resume, ToEntity, ToRelay, overloaded};
 use crate::ids::Place;
 
 /// A message to the exchange of this node.
@@ -16,6 +16,8 @@ pub enum ToExchange {
     Elsewhere(EntityId, ToEntity),
     /// A message for a relay of another node.
     Relay(Place, ToRelay),
+    /// A session asks for the place of one of the node with this id.
+    Resume(u64, Box<Resume>),
 }
 
 /// A way to reach the exchange. Cheap to clone.
@@ -45,6 +47,13 @@ impl Exchange {
                 }
             }
         }
+    }
+
+    /// Asks for the place of a session of the node with this id. It is answered in any case, unless
+    /// this returns false: then the queue is full, and there is no such place.
+    pub fn resume(&self, node: u64, resume: Resume) -> bool {
+        let space = self.way.reserve();
+        space.map(|space| space.send(ToExchange::Resume(node, Box::new(resume)))).is_some()
     }
 
     /// Sends a message to a relay of another node, or returns it if the queue is full.

@@ -35,6 +35,11 @@ impl Relays {
         }
     }
 
+    /// The way to the relays of other nodes, in a cluster.
+    pub const fn others(&self) -> Option<&Exchange> {
+        self.there.as_ref()
+    }
+
     /// The relay of one of this node's workers.
     pub fn here(&self, worker: WorkerId) -> Option<&RelayHandle> {
         self.here.get(usize::from(worker.0))

@@ -248,6 +248,7 @@ impl Node {
                 self.out.push(Do::Relay(other.worker, ToRelay::Resume(Box::new(resume))));
             }
             Tell::Resumed { to, owner, present } => {
+                self.resuming.answered(to);
                 let present =
                     present.map(|present| present.into_iter().map(Present::elsewhere).collect());
                 let resumed = Resumed { to, owner, present };

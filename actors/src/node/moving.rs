@@ -7,7 +7,7 @@ use crate::cluster::asks::Owner;
 use crate::cluster::link::frame::Item;
 use crate::cluster::map::Term;
 use crate::cluster::membership::{
-    Action, ChangeId, HandOffId, Joined, Outcome, PollNumber, Scope, View,
+    Action, BadOrder, ChangeId, HandOffId, Joined, Order, Outcome, PollNumber, Scope, View,
 };
 use crate::cluster::slot::{SlotId, SlotSet};
 use crate::messages::Own;
@@ -64,6 +64,17 @@ impl Node {
         let actions = self.membership.tick(now);
         self.act(actions, now);
         self.flush_links(now);
+    }
+
+    /// An operator, or another part of this node, asks for something.
+    ///
+    /// # Errors
+    /// Why it is not done.
+    pub fn order(&mut self, order: Order, now: Mono) -> Result<(), BadOrder> {
+        let actions = self.membership.order(now, order)?;
+        self.act(actions, now);
+        self.flush_links(now);
+        Ok(())
     }
 
     pub(super) fn act(&mut self, actions: Vec<Action>, now: Mono) {

@@ -69,6 +69,7 @@ impl Node {
         match message {
             ToExchange::Elsewhere(entity, message) => self.elsewhere(entity, message, now),
             ToExchange::Relay(place, message) => self.relay_to(place, message, now),
+            ToExchange::Resume(node, resume) => self.resume(node, *resume, now),
         }
     }
 
@@ -115,7 +116,7 @@ impl Node {
         self.push(node, Item { kind: items::BOUNCE, body }, now);
     }
 
-    fn relay_to(&mut self, Place { node, worker }: Place, message: ToRelay, now: Mono) {
+    pub(super) fn relay_to(&mut self, Place { node, worker }: Place, message: ToRelay, now: Mono) {
         // Answers are taken out of their messages even if they go nowhere, since one that is dropped
         // would come back as a refusal.
         let (kind, body) = match message {

@@ -156,14 +156,17 @@ impl Session {
 
     /// Requests the place of another session. False if there can be no session with that name.
     fn resume(&self, session: &str) -> bool {
-        let (Some(from), Some(owner)) =
-            (parse(self.env.instance, session), self.seat.membership.owner())
+        let (Some((instance, from)), Some(owner)) = (parse(session), self.seat.membership.owner())
         else {
             return false;
         };
-        let Some(relay) = self.env.relays.get(from.place()) else { return false };
+        let relays = &self.env.relays;
         let reply = self.env.relay_handle().clone();
         let resume = Resume { from, to: self.seat.key, owner: owner.clone(), reply };
+        if instance != self.env.instance {
+            return relays.others().is_some_and(|others| others.resume(instance, resume));
+        }
+        let Some(relay) = relays.get(from.place()) else { return false };
         relay.send_or_spawn(ToRelay::Resume(Box::new(resume)));
         true
     }

@@ -123,7 +123,7 @@ impl Node {
                 relay: Relay::with_bounds(id, directory.clone(), encoder(), parked, sizes.budget),
                 relays: relays.clone(),
                 worker: id,
-                instance: u32::try_from(term).expect("there are a few nodes"),
+                instance: term,
                 directory: directory.clone(),
                 kinds: kinds.clone(),
                 encoder: encoder(),

@@ -24,8 +24,7 @@ impl<M> Slots<M> {
                 }
             }
             Own::Flush(scope, done) => {
-                let shared = |entity: &EntityId| !entity.is_internal() && scope.contains(entity);
-                let left = self.put_to_sleep(shared, host);
+                let left = self.put_to_sleep(|entity| scope.contains(entity), host);
                 if let Some(ownership) = &mut self.ownership {
                     ownership.flush(scope, left, done);
                 }
@@ -34,12 +33,11 @@ impl<M> Slots<M> {
             Own::LinkOver(node) => self.tell_all(|| ToEntity::LinkOver(node), host),
             Own::Abandon(done) => {
                 ownership.abandon();
-                for (entity, slot) in self.slots.extract_if(|entity, _| !entity.is_internal()) {
+                for (entity, slot) in self.slots.drain() {
                     tracing::debug!(%entity, "its node has lost the lease");
                     host.end(&slot.mailbox);
                 }
-                let postponed = self.postponed.keys().filter(|entity| !entity.is_internal());
-                for entity in postponed.cloned().collect::<Vec<_>>() {
+                for entity in self.postponed.keys().cloned().collect::<Vec<_>>() {
                     self.pass_postponed_on(entity, host);
                 }
                 drop(done);

@@ -66,8 +66,9 @@ impl Committer {
 
     /// A transaction that was sent at `begun` has succeeded.
     pub(super) fn show(&self, begun: Mono) {
-        if let Some(Registered { latest, .. }) = &self.registered {
-            latest.send_replace(Some(Renewal { term: self.term, sent: begun }));
+        if let Some(Registered { standing, .. }) = &self.registered {
+            let renewal = Renewal { term: self.term, sent: begun };
+            standing.send_modify(|standing| standing.renewed = Some(renewal));
         }
     }
 }

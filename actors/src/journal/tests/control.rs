@@ -23,7 +23,7 @@ fn change(map: &ClusterMap, what: MapChange) -> Change {
 struct Node {
     rig: Rig,
     registry: MemoryRegistry,
-    latest: watch::Receiver<Option<Renewal>>,
+    standing: watch::Receiver<Standing>,
 }
 
 impl Node {
@@ -37,12 +37,12 @@ impl Node {
             CommitterLimits { batch_ops: 100, batch_bytes: 100_000, linger: Duration::ZERO };
         let store = Arc::new(rig.store.clone());
         let (committer, health) = Committer::new(store, 0, queue, limits, Outside::real());
-        let (show, latest) = watch::channel(None);
+        let (show, standing) = watch::channel(Standing::default());
         let registered =
-            Registered { node: NODE, registry: Arc::new(registry.clone()), latest: show };
+            Registered { node: NODE, registry: Arc::new(registry.clone()), standing: show };
         rig.committer = Some(committer.of_node(registered));
         rig.health = health;
-        Self { rig, registry, latest }
+        Self { rig, registry, standing }
     }
 
     /// Joins, or joins again, and gives the term to the committer.
@@ -77,7 +77,7 @@ async fn events_beats_and_changes_are_numbered_transactions() {
     let view = node.registry.view().await.unwrap();
     assert_eq!(view.map.slots_of(NODE).len(), 1024);
     assert_eq!(view.leases[0].1.number, 3, "the event, the change and the beat, no more");
-    assert_eq!(node.latest.borrow().unwrap().term, term);
+    assert_eq!(node.standing.borrow().renewed.unwrap().term, term);
 }
 
 #[tokio::test]

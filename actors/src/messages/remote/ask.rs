@@ -29,7 +29,7 @@ pub struct Ask {
     #[serde(rename = "o", default)]
     pub round: u32,
     /// The entity.
-    #[serde(rename = "e")]
+    #[serde(rename = "e", deserialize_with = "EntityId::deserialize_internal")]
     pub entity: EntityId,
     #[serde(rename = "s")]
     session: SessionName,

@@ -13,7 +13,7 @@ use crate::messages::{Part, Responder, SubSpec, Subscriptions};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
-    #[serde(rename = "e")]
+    #[serde(rename = "e", deserialize_with = "EntityId::deserialize_internal")]
     entity: EntityId,
     /// One bit for each worker that has followers; the last stands for all from there on.
     #[serde(rename = "w")]

@@ -28,17 +28,33 @@ pub enum Tell {
 #[derive(Debug, Serialize, Deserialize)]
 enum Head {
     #[serde(rename = "cu")]
-    CatchUp(EntityId, SpecName, bool, Position, bool),
+    CatchUp(
+        #[serde(deserialize_with = "EntityId::deserialize_internal")] EntityId,
+        SpecName,
+        bool,
+        Position,
+        bool,
+    ),
     #[serde(rename = "uf")]
-    Unfollow(EntityId, SessionName, Option<u32>),
+    Unfollow(
+        #[serde(deserialize_with = "EntityId::deserialize_internal")] EntityId,
+        SessionName,
+        Option<u32>,
+    ),
     #[serde(rename = "ad")]
-    Adopt(EntityId, SessionName, SessionName, Arc<str>, RawJson),
+    Adopt(
+        #[serde(deserialize_with = "EntityId::deserialize_internal")] EntityId,
+        SessionName,
+        SessionName,
+        Arc<str>,
+        RawJson,
+    ),
     #[serde(rename = "lv")]
-    Leave(EntityId, SessionName),
+    Leave(#[serde(deserialize_with = "EntityId::deserialize_internal")] EntityId, SessionName),
     #[serde(rename = "gn")]
-    Gone(EntityId, SessionName),
+    Gone(#[serde(deserialize_with = "EntityId::deserialize_internal")] EntityId, SessionName),
     #[serde(rename = "fg")]
-    Forgotten(EntityId, bool),
+    Forgotten(#[serde(deserialize_with = "EntityId::deserialize_internal")] EntityId, bool),
     #[serde(rename = "rs")]
     Resume(SessionName, SessionName, Arc<str>, Arc<str>),
     #[serde(rename = "rd")]
