@@ -65,9 +65,9 @@ pub const PROCESS: &[&str] = &[
 /// How often to call [`Exporter::run_upkeep`], so that observations do not pile up between scrapes.
 pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// All declared metrics: the server's, then the core's.
+/// All declared metrics: the server's, then the core's, and those of a cluster.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    TABLE.iter().chain(core::TABLE)
+    TABLE.iter().chain(core::TABLE).chain(core::cluster::TABLE)
 }
 
 /// Renders the recorded metrics. Cheap to clone.

@@ -7,6 +7,7 @@
 
 use metrics::Unit;
 
+pub mod cluster;
 mod declare;
 mod handles;
 #[cfg(test)]

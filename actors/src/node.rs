@@ -43,11 +43,15 @@ mod known;
 mod moving;
 mod outgoing;
 mod resuming;
+mod publish;
+mod status;
 #[cfg(test)]
 mod tests;
 
 use known::Known;
 use resuming::Resuming;
+use publish::Published;
+pub use status::{LinkStatus, Member, Pin, SlotCounts, Status};
 
 /// A message for an entity, while it is asked of its owner.
 type Held = (EntityId, ToEntity);
@@ -148,6 +152,7 @@ pub struct Node {
     /// When the sessions of lost links are not present any more.
     leaving: VecDeque<(Mono, NodeIndex)>,
     next_beat: Mono,
+    published: Published,
     out: Vec<Do>,
 }
 
@@ -178,6 +183,7 @@ impl Node {
             owners: Vec::new(),
             leaving: VecDeque::new(),
             next_beat: now,
+            published: Published::new(now),
             out: Vec::new(),
         }
     }
@@ -218,6 +224,7 @@ impl Node {
             self.beat(now);
         }
         self.flush_links(now);
+        self.publish(now);
     }
 
     /// What this node owns waits while its lease is over: shards would pass it back.

@@ -214,14 +214,39 @@ const STILL: &[(&str, &str, &str)] = &[
     ("greenroom_mailbox_refusals_total", E2E, "metrics_stand_still"),
     ("greenroom_ready", E2E, "metrics_stand_still"),
     ("greenroom_build_info", E2E, "metrics_stand_still"),
+    ("greenroom_cluster_members", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_cluster_map_version", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    (
+        "greenroom_cluster_lease_valid_seconds",
+        CLUSTER,
+        "the_metrics_of_a_quiet_cluster_stand_still",
+    ),
+    ("greenroom_cluster_lease_lost_total", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_cluster_takeovers_total", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_cluster_slots", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_cluster_slot_moves_total", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_cluster_handoff_seconds", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_link_frames_total", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_link_bytes_total", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_link_resends_total", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_link_resets_total", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_link_queue_bytes", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_asks_total", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_ask_seconds", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_asks_held", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_asks_again_total", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
 ];
 const E2E: &str = include_str!("../../tests/e2e/still.rs");
 const SESSION: &str = include_str!("../../actors/src/session/tests.rs");
 const DIRECTORY: &str = include_str!("../../actors/src/directory/actor/tests.rs");
 const JOURNAL: &str = include_str!("../../actors/src/journal/tests.rs");
 const RELAY: &str = include_str!("../../actors/src/relay/tests.rs");
+const CLUSTER: &str = include_str!("../../actors/src/node/tests/watching.rs");
 /// Where the constants of metrics are declared.
-const DECLARED: &str = include_str!("../../actors/src/metrics.rs");
+const DECLARED: &str = concat!(
+    include_str!("../../actors/src/metrics.rs"),
+    include_str!("../../actors/src/metrics/cluster.rs")
+);
 
 /// The process's own metrics are exempt.
 #[test]

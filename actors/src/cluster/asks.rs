@@ -96,6 +96,7 @@ use super::slot::{SLOTS, SlotId, SlotSet};
 use crate::clock::Mono;
 use crate::ids::NodeIndex;
 
+mod counters;
 mod one_slot;
 mod planted;
 mod queue;
@@ -105,6 +106,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use counters::Counters;
 pub use refusals::Refusals;
 pub use settings::Settings;
 pub use table::Asks;

@@ -63,7 +63,7 @@
 
 pub use counters::{Cause, Counters};
 pub use frame::{Frame, FrameError, Item, Kind, NodeId};
-pub use machine::{Event, Link};
+pub use machine::{Event, Link, LinkState};
 pub use pairing::Pair;
 pub use sender::Refused;
 pub use settings::{Settings, Unfit};

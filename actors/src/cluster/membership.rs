@@ -214,6 +214,16 @@ impl Membership {
         self.me.id
     }
 
+    /// What it says of itself: the state is what it is to be, also while the map does not say so yet.
+    pub const fn me(&self) -> &Peer {
+        &self.me
+    }
+
+    /// What it knows of the lease rows.
+    pub const fn silence(&self) -> &Silence {
+        &self.silence
+    }
+
     /// Where it is.
     pub const fn phase(&self) -> Phase {
         self.phase
@@ -233,6 +243,11 @@ impl Membership {
     /// What it serves, as long as its [`Validity`] holds (M5).
     pub const fn open(&self) -> &Scope {
         &self.open
+    }
+
+    /// What accepts nothing more and is not another node's yet.
+    pub const fn closed(&self) -> &Scope {
+        &self.closed
     }
 
     /// Whether it would accept slots: it is a member, and not cordoned or stopping. Whether there is

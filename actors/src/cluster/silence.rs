@@ -82,6 +82,11 @@ impl Silence {
         self.rows.get(&node).map(|seen| seen.row)
     }
 
+    /// How long a node's row has not changed, in milliseconds, as far as this node knows.
+    pub fn unchanged(&self, node: NodeId, now: Mono) -> Option<u64> {
+        self.rows.get(&node).map(|seen| now.since(seen.since))
+    }
+
     /// Whether a node is silent, for an observer whom nobody comes before.
     pub fn silent(&self, node: NodeId, now: Mono) -> bool {
         self.silent_for(node, now, self.lease)

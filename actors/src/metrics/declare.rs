@@ -137,12 +137,12 @@ impl Metric {
 
 #[cfg(test)]
 mod tests {
-    use super::super::TABLE;
+    use super::super::{TABLE, cluster};
     use super::*;
 
     #[test]
     fn declarations_follow_the_conventions() {
-        for metric in TABLE {
+        for metric in TABLE.iter().chain(cluster::TABLE) {
             assert!(metric.name.starts_with("greenroom_"), "{}", metric.name);
             assert_eq!(
                 metric.name.ends_with("_total"),
@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let names: std::collections::BTreeSet<_> = TABLE.iter().map(|metric| metric.name).collect();
-        assert_eq!(names.len(), TABLE.len());
+        let all = || TABLE.iter().chain(cluster::TABLE);
+        let names: std::collections::BTreeSet<_> = all().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), all().count());
     }
 }

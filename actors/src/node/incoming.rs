@@ -129,6 +129,8 @@ impl Node {
     /// Ends a link and begins another one to the same node.
     pub(super) fn reset_link(&mut self, index: NodeIndex, now: Mono) {
         let Some(link) = self.links.remove(&index) else { return };
+        self.published.link_gone(&link);
+        self.published.started_over();
         let id = self.known.id_of(index);
         if let Some(bye) = link.close() {
             self.out.push(Do::Publish(NodeId(id), bye));
@@ -263,7 +265,9 @@ impl Node {
         self.routed(now, |asks, out| {
             held = asks.answered(from, AskId::from_number(id), out);
         });
-        held?.1.into_reply()
+        let ((_, message), asked) = held?;
+        self.published.answered(asked, now);
+        message.into_reply()
     }
 
     fn parts(&mut self, from: NodeIndex, item: &Item, now: Mono) -> Result<(), BadItem> {

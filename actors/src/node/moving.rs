@@ -34,6 +34,7 @@ impl Node {
 
     /// The outcome of [`Do::Change`].
     pub fn decided(&mut self, change: ChangeId, outcome: Outcome, now: Mono) {
+        self.published.change_decided(change, outcome, now);
         let actions = self.membership.decided(now, change, outcome);
         self.act(actions, now);
         self.flush_links(now);
@@ -83,10 +84,13 @@ impl Node {
                 Action::Poll(poll) => self.out.push(Do::Poll(poll)),
                 Action::Join(join) => self.out.push(Do::Join(join)),
                 Action::Change(id, change, reason) => {
+                    let map = self.membership.map();
+                    self.published.change_begun(id, &change, reason, map);
                     self.out.push(Do::Change(id, change, reason));
                 }
                 Action::Open(scope) => self.opened(scope, now),
                 Action::Close(scope) => {
+                    self.published.closed(now);
                     self.open = self.open.without(&scope);
                     self.asks.closed(&scope.slots);
                     self.out.push(Do::Own(Own::Close(scope)));
@@ -102,6 +106,7 @@ impl Node {
                 }
                 Action::Demote(why) => {
                     tracing::warn!(?why, "this node has lost its lease; its slots go to others");
+                    self.published.demoted();
                     self.open = Scope::EMPTY;
                     self.asks.closed(&SlotId::all().collect::<SlotSet>());
                     self.out.push(Do::Abandon);
@@ -156,7 +161,9 @@ impl Node {
             .filter(|index| !peers.contains(&self.known.id_of(*index)))
             .collect();
         for index in gone {
-            self.links.remove(&index);
+            if let Some(link) = self.links.remove(&index) {
+                self.published.link_gone(&link);
+            }
             self.over(index, now);
         }
         self.hearing.keep(|id| peers.contains(&id));

@@ -24,6 +24,7 @@ use crate::testing::{encoder, entity, spec};
 use greenroom_protocol::{Epoch, Position, Seq};
 
 mod scenes;
+mod watching;
 
 /// Milliseconds between two steps of the simulated time.
 const STEP: u64 = 5;

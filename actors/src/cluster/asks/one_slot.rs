@@ -2,7 +2,7 @@
 
 use super::planted::{Bug, Planted};
 use super::queue::{Entry, Kind, Queue, State};
-use super::{AskId, Output, Owner, Retry, Settings, Why};
+use super::{AskId, Counters, Output, Owner, Retry, Settings, Why};
 use crate::clock::Mono;
 use crate::cluster::slot::SlotId;
 use crate::ids::NodeIndex;
@@ -14,6 +14,7 @@ pub(super) struct Totals {
     pub count: usize,
     /// Of `count`, what waits.
     pub waiting: usize,
+    pub counters: Counters,
 }
 
 /// What a slot works with, and where its outputs go.
@@ -179,19 +180,20 @@ impl<M> OneSlot<M> {
         self.due = Mono::NEVER;
     }
 
-    /// Takes an ask out that this node has answered.
+    /// Takes an ask out that this node has answered, with the time when it was asked.
     pub fn answered<F>(
         &mut self,
         from: NodeIndex,
         place: u64,
         around: &mut Around<'_, F>,
-    ) -> Option<M> {
+    ) -> Option<(M, Mono)> {
         self.in_flight_to(from, place)?;
         let entry = self.remove(place, around)?;
         self.in_flight -= 1;
         self.again = around.settings.again;
+        around.totals.counters.answered += 1;
         self.drop_taken_tells(around);
-        Some(entry.message)
+        Some((entry.message, entry.asked))
     }
 
     /// The ask at this place, if it is in flight to this node.
@@ -321,6 +323,7 @@ impl<M> OneSlot<M> {
     fn waits_again<F>(&mut self, place: u64, around: &mut Around<'_, F>) {
         let Some(entry) = self.queue.get_mut(place) else { return };
         entry.state = State::Waiting;
+        around.totals.counters.again += u64::from(entry.kind != Kind::Tell);
         self.due = self.due.min(deadline(entry, around.settings));
         self.waiting += 1;
         around.totals.waiting += 1;
@@ -364,7 +367,10 @@ where
     let Some(Entry { kind, message, .. }) = entry else { return };
     let slot = around.slot;
     (around.out)(match kind {
-        Kind::Ask(_) => Output::GiveUp { slot, why, message },
+        Kind::Ask(_) => {
+            around.totals.counters.given_up(why);
+            Output::GiveUp { slot, why, message }
+        }
         Kind::Tell => Output::Drop { slot, message },
     });
 }

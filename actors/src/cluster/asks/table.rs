@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use foldhash::fast::RandomState;
 
 use super::{
-    Around, AskId, Entry, Flow, Full, Kind, Mono, NodeIndex, OneSlot, Output, Owner, Planted,
-    Retry, Settings, SlotId, SlotSet, State, Target, Totals,
+    Around, AskId, Counters, Entry, Flow, Full, Kind, Mono, NodeIndex, OneSlot, Output, Owner,
+    Planted, Retry, Settings, SlotId, SlotSet, State, Target, Totals,
 };
 
 /// What this node has asked others: see [`asks`](super).
@@ -72,6 +72,11 @@ impl<M> Asks<M> {
         self.totals.waiting
     }
 
+    /// What has been counted.
+    pub const fn counters(&self) -> &Counters {
+        &self.totals.counters
+    }
+
     /// Asks the owner of a slot. `weight` is what the message takes in memory, in bytes.
     ///
     /// # Errors
@@ -128,6 +133,7 @@ impl<M> Asks<M> {
             Kind::Tell => (hold_bytes + hold_bytes / 8, hold_count + hold_count / 8),
         };
         if self.totals.bytes.saturating_add(weight) > most_bytes || self.totals.count >= most {
+            self.totals.counters.full += u64::from(kind != Kind::Tell);
             return Err(Full(message));
         }
         let entry = Entry { kind, state: State::Waiting, weight, asked: now, message };
@@ -136,20 +142,20 @@ impl<M> Asks<M> {
         Ok(())
     }
 
-    /// A node has answered an ask. Returns the message if the ask was in flight to that node;
-    /// otherwise the answer is of no use to anybody.
+    /// A node has answered an ask. Returns the message, and when it was asked, if the ask was in
+    /// flight to that node; otherwise the answer is of no use to anybody.
     pub fn answered(
         &mut self,
         from: NodeIndex,
         id: AskId,
         out: &mut impl FnMut(Output<'_, M>),
-    ) -> Option<M> {
+    ) -> Option<(M, Mono)> {
         let (one, mut around) = parts(self, id.slot(), out);
-        let message = one.answered(from, id.place(), &mut around)?;
+        let answered = one.answered(from, id.place(), &mut around)?;
         if one.waiting > 0 {
             self.try_resume(id.slot(), out);
         }
-        Some(message)
+        Some(answered)
     }
 
     /// A node that knew this version of the map did not take these asks for a slot. If the version is

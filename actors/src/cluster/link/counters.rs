@@ -53,6 +53,42 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// How often the link was reset.
+    pub const fn resets(&self) -> u64 {
+        self.resets_full
+            + self.resets_silence
+            + self.resets_stalled
+            + self.resets_peer
+            + self.resets_garbled
+    }
+
+    /// The sums, or the differences, or whatever else is made of each two counters.
+    pub fn zip(&self, other: &Self, with: impl Fn(u64, u64) -> u64) -> Self {
+        let (a, b) = (self, other);
+        Self {
+            frames_sent: with(a.frames_sent, b.frames_sent),
+            bytes_sent: with(a.bytes_sent, b.bytes_sent),
+            resends: with(a.resends, b.resends),
+            nacks_sent: with(a.nacks_sent, b.nacks_sent),
+            frames_received: with(a.frames_received, b.frames_received),
+            bytes_received: with(a.bytes_received, b.bytes_received),
+            frames_taken: with(a.frames_taken, b.frames_taken),
+            items_pushed: with(a.items_pushed, b.items_pushed),
+            items_read: with(a.items_read, b.items_read),
+            repeats: with(a.repeats, b.repeats),
+            gaps: with(a.gaps, b.gaps),
+            overruns: with(a.overruns, b.overruns),
+            stale: with(a.stale, b.stale),
+            strays: with(a.strays, b.strays),
+            silences: with(a.silences, b.silences),
+            resets_full: with(a.resets_full, b.resets_full),
+            resets_silence: with(a.resets_silence, b.resets_silence),
+            resets_stalled: with(a.resets_stalled, b.resets_stalled),
+            resets_peer: with(a.resets_peer, b.resets_peer),
+            resets_garbled: with(a.resets_garbled, b.resets_garbled),
+        }
+    }
+
     /// Counts a reset.
     pub(super) fn reset(&mut self, cause: Cause) {
         let counter = match cause {

@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use super::calls::Calls;
 use super::counters::{Cause, Counters};
@@ -33,6 +34,18 @@ pub enum Event {
     /// What was pushed and not answered may or may not have arrived, nothing of it will still
     /// arrive, and the peer is told the same.
     Reset(Cause),
+}
+
+/// How a link is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkState {
+    /// It calls, or waits to be called.
+    Hello,
+    /// Items are on their way.
+    Up,
+    /// It is up, but the peer has not been heard for too long.
+    Silent,
 }
 
 /// One end of the link between this node and a peer.
@@ -105,6 +118,15 @@ impl Link {
     /// Bytes received and not yet read: at most `window_bytes` and `item_bytes`.
     pub fn bytes_in(&self) -> usize {
         self.receiver.held()
+    }
+
+    /// How the link is.
+    pub fn state(&self) -> LinkState {
+        match self.pair() {
+            None => LinkState::Hello,
+            Some(_) if self.is_silent => LinkState::Silent,
+            Some(_) => LinkState::Up,
+        }
     }
 
     /// The epochs that the link is in; `None` while it is down.

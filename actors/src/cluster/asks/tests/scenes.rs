@@ -82,9 +82,9 @@ impl Scene {
     }
 
     fn answered(&mut self, from: NodeIndex, nth: usize) -> (Option<&'static str>, String) {
-        let (id, mut message) = (self.ids[nth], None);
-        let outputs = self.does(|asks, mut out| message = asks.answered(from, id, &mut out));
-        (message, outputs)
+        let (id, mut answered) = (self.ids[nth], None);
+        let outputs = self.does(|asks, mut out| answered = asks.answered(from, id, &mut out));
+        (answered.map(|(message, _)| message), outputs)
     }
 
     fn later(&mut self, ms: u64) -> String {

@@ -66,7 +66,7 @@ impl World {
                 let (answered, outputs) =
                     self.collect(|asks, mut out| asks.answered(from, id, &mut out));
                 match answered {
-                    Some(message) => self.decided(message),
+                    Some((message, _)) => self.decided(message),
                     None => self.complain(format!("unclaimed: nobody waits for {id:?}")),
                 }
                 for output in outputs {
