@@ -1,4 +1,4 @@
-//! The operators' listener: `/metrics`, `/live` and `/ready`. It is separate from the clients' so
+//! The operators' listener: `/metrics`, `/live` and `/ready`, and `/cluster` for nodes of one. It is separate from the clients' so
 //! that it can be kept private.
 
 use std::borrow::Cow;
@@ -16,6 +16,10 @@ use tokio::sync::watch;
 
 use crate::metrics::{Exporter, READY};
 use crate::origin::{Reach, is_loopback_name};
+
+mod cluster;
+
+pub use cluster::Operated;
 
 /// The content type of Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -72,6 +76,7 @@ pub fn serve(
     address: SocketAddr,
     exporter: Exporter,
     readiness: watch::Receiver<Readiness>,
+    operated: Operated,
 ) -> io::Result<Admin> {
     let reach = Reach::of(address.ip());
     let server = HttpServer::new(move || {
@@ -79,6 +84,8 @@ pub fn serve(
             .wrap(from_fn(move |request, next| known_by_its_name(reach, request, next)))
             .app_data(web::Data::new(exporter.clone()))
             .app_data(web::Data::new(readiness.clone()))
+            .app_data(web::Data::new(operated.clone()))
+            .configure(cluster::routes)
             .route("/metrics", web::get().to(metrics))
             .route("/live", web::get().to(live))
             .route("/ready", web::get().to(ready))

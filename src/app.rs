@@ -14,17 +14,16 @@ use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::Accounts;
 use greenroom_actors::messages::{Directory, RelayHandle, Relays};
 use greenroom_actors::metrics::JOURNAL_QUEUE_OPS;
-use greenroom_actors::relay::ParkedLimits;
 use greenroom_actors::session::Authenticate;
 use greenroom_actors::store::Store;
 use greenroom_protocol::{EntityId, WireError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::admin::{Readiness, ReadinessHandle};
+use crate::admin::{Operated, Readiness, ReadinessHandle};
 use crate::auth::Authenticator;
 use crate::canary::{self, Canary};
-use crate::cluster::{self, Cluster, Handle};
+use crate::cluster::{self, Cluster, Handle, View};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::metrics::{Exporter, UPKEEP_INTERVAL, expect_kinds};
@@ -56,6 +55,7 @@ pub struct App {
     gate: Arc<Gate>,
     readiness: ReadinessHandle,
     admin: Option<(SocketAddr, ServerHandle)>,
+    operated: Operated,
     stored: Stored,
     cluster: Option<Cluster>,
     page: Option<StaticDir>,
@@ -99,7 +99,8 @@ impl App {
         tracing::info!("who is admitted: {}", authenticator.admits(&admission.why));
         let gate = bounds::gate(&config)?;
         let (readiness, ready) = ReadinessHandle::new(Readiness::not_ready("starting"));
-        let admin = listen::start_admin(&config, exporter.clone(), ready)?;
+        let operated = Operated::default();
+        let admin = listen::start_admin(&config, exporter.clone(), ready, operated.clone())?;
         let kinds = config.kinds().map_err(|error| Failure::Config(error.to_string()))?;
         expect_kinds(kinds.iter().map(|kind| kind.name()));
         if let Some(cluster) = &config.cluster {
@@ -116,6 +117,7 @@ impl App {
             gate,
             readiness,
             admin,
+            operated,
             stored,
             cluster,
             page: None,
@@ -147,8 +149,18 @@ impl App {
     /// # Errors
     /// If they cannot start, or a node of a cluster cannot reach NATS.
     pub async fn start(self, listener: TcpListener) -> Result<Running, Failure> {
-        let Self { config, kinds, authenticator, gate, readiness, admin, stored, cluster, page } =
-            self;
+        let Self {
+            config,
+            kinds,
+            authenticator,
+            gate,
+            readiness,
+            admin,
+            operated,
+            stored,
+            cluster,
+            page,
+        } = self;
         let address = listener
             .local_addr()
             .map_err(|error| Failure::Runtime(format!("no local address: {error}")))?;
@@ -177,11 +189,7 @@ impl App {
             authenticate: Arc::new(Tokens(authenticator)),
             accounts: Arc::clone(&accounts),
             bounds: bounds::bounds(&config, &kinds),
-            parked: ParkedLimits {
-                window: config.socket.resume_window,
-                grace: config.socket.presence_grace,
-                most: config.socket.max_parked.div_ceil(workers),
-            },
+            parked: bounds::parked(&config, workers),
             outbox_bytes: config.socket.total_outbox_bytes.div_ceil(workers),
             instance: cluster.as_ref().map_or_else(|| fastrand::u64(1..), |node| node.id().0),
             exchange: cluster.as_ref().map(Cluster::exchange),
@@ -192,12 +200,7 @@ impl App {
             catch_up_percent: config.relay.catch_up_percent,
             max_awake: config.directory.max_awake.div_ceil(workers),
         };
-        let ids = (0..).map(WorkerId);
-        let seeds = ids
-            .zip(relay_queues)
-            .zip(directory_queues)
-            .map(|((id, relay), directory)| Seed { id, relay, directory })
-            .collect();
+        let seeds = Seed::of_each(relay_queues, directory_queues);
         let server = threads::start_workers(
             &config,
             listener,
@@ -210,27 +213,24 @@ impl App {
         let handle = server.handle();
         actix_rt::spawn(server);
 
+        let parts = cluster::Parts {
+            journal: stored.journal.clone(),
+            directory: directory.clone(),
+            relays: with_canary,
+            accounts,
+        };
         let cluster = match cluster {
             None => None,
             Some(cluster) => {
-                let parts = cluster::Parts {
-                    journal: stored.journal.clone(),
-                    directory: directory.clone(),
-                    relays: with_canary,
-                    accounts,
-                    registry: cluster::registry(&config).await?,
-                };
-                Some(cluster.start(parts).await?)
+                let node = cluster.start(&config.store, parts).await?;
+                Some(operated.get_or_init(|| node).clone())
             }
         };
-        let view = cluster.as_ref().map(Handle::view);
         let id = WorkerId(workers as u16);
+        let view = cluster.as_ref().map(Handle::view);
         let canary = Canary::new(directory.clone(), id, canary_relay, canary_queue, view.clone());
         let canary = actix_rt::spawn(canary.run(readiness.clone(), stored.health.clone()));
-        let is_here = move |entity: &EntityId| {
-            view.as_ref().is_none_or(|view| view.borrow().open.contains(entity))
-        };
-        let erasures = actix_rt::spawn(erasures::wake(store, directory.clone(), is_here));
+        let erasures = wake_erasing(store, directory.clone(), view);
         Ok(Running {
             config,
             address,
@@ -313,6 +313,18 @@ impl Running {
             admin.stop(false).await;
         }
     }
+}
+
+/// Wakes this node's entities that were erasing.
+fn wake_erasing(
+    store: Arc<dyn Store>,
+    directory: Directory,
+    view: Option<watch::Receiver<View>>,
+) -> JoinHandle<()> {
+    let is_here = move |entity: &EntityId| {
+        view.as_ref().is_none_or(|view| view.borrow().open.contains(entity))
+    };
+    actix_rt::spawn(erasures::wake(store, directory, is_here))
 }
 
 /// Samples the queue's length at each scrape, because a committer that hangs in a transaction could

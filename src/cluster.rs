@@ -13,16 +13,16 @@ use std::sync::Arc;
 
 use greenroom_actors::cluster::lease::Validity;
 use greenroom_actors::cluster::map::{NodeId, Peer, Term, Versions};
-use greenroom_actors::cluster::membership::{Ended, Order};
+use greenroom_actors::cluster::membership::Ended;
 use greenroom_actors::cluster::registry::Registry;
 use greenroom_actors::frames::Encoder;
 use greenroom_actors::journal::{Journal, Standing};
 use greenroom_actors::limits::Accounts;
 use greenroom_actors::messages::{Directory, Exchange, RelayHandle, ToExchange};
-use greenroom_actors::node::{Node, Setup};
+use greenroom_actors::node::{Node, Setup, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::config::{ClusterConfig, Config};
+use crate::config::{ClusterConfig, Config, StoreConfig};
 use crate::failure::Failure;
 use crate::store::{SCHEMA, SurrealStore};
 use crate::ws;
@@ -30,14 +30,17 @@ use crate::ws;
 mod carry;
 mod controls;
 mod deliveries;
+mod orders;
 mod runner;
 mod view;
 
+use orders::Question;
+pub use orders::Request;
 use runner::{Outside, Runner};
 pub use view::View;
 
-/// Orders that wait for the runner.
-const ORDERS: usize = 16;
+/// Questions and orders that wait for the runner.
+const QUESTIONS: usize = 16;
 
 /// A node that is not running yet.
 pub struct Cluster {
@@ -60,14 +63,12 @@ pub struct Parts {
     pub relays: Vec<RelayHandle>,
     /// Who pays for requests.
     pub accounts: Arc<Accounts>,
-    /// Reads the leases and the map, over a connection of its own.
-    pub registry: Arc<dyn Registry>,
 }
 
 /// A node that runs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    orders: mpsc::Sender<(Order, oneshot::Sender<Result<(), String>>)>,
+    questions: mpsc::Sender<Question>,
     view: watch::Receiver<View>,
 }
 
@@ -128,9 +129,9 @@ impl Cluster {
     /// Connects to NATS and starts the node on a thread of its own. It joins in the background.
     ///
     /// # Errors
-    /// If NATS cannot be reached, or the thread not be started.
-    pub async fn start(self, parts: Parts) -> Result<Handle, Failure> {
-        let (orders, order_queue) = mpsc::channel(ORDERS);
+    /// If NATS or the database cannot be reached, or the thread not be started.
+    pub async fn start(self, store: &StoreConfig, parts: Parts) -> Result<Handle, Failure> {
+        let (questions, asked) = mpsc::channel(QUESTIONS);
         let (show, view) = watch::channel(View::default());
         let me = self.peer();
         tracing::info!(node = %me.id, name = %me.name, cluster = %self.config.name, "joining the cluster");
@@ -152,15 +153,15 @@ impl Cluster {
             poll_timeout: self.settings.membership.poll_timeout,
             queue: self.queue,
             standing: self.standing.1,
-            orders: order_queue,
+            questions: asked,
             view: show,
             journal: parts.journal,
             directory: parts.directory,
             relays: parts.relays,
-            registry: parts.registry,
+            registry: registry(store).await?,
         };
         Runner::start(node, outside).await?;
-        Ok(Handle { orders, view })
+        Ok(Handle { questions, view })
     }
 }
 
@@ -170,20 +171,35 @@ impl Handle {
         self.view.clone()
     }
 
-    /// Asks the node for something.
+    /// How the node sees itself and the others.
     ///
     /// # Errors
-    /// Why it is not done.
-    pub async fn order(&self, order: Order) -> Result<(), String> {
-        let (reply, done) = oneshot::channel();
+    /// If it has ended.
+    pub async fn status(&self) -> Result<Status, String> {
+        self.ask(Question::Status).await
+    }
+
+    /// Asks the node for something, which it begins to do.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn request(&self, request: Request) -> Result<(), String> {
+        self.ask(|reply| Question::Request(request, reply)).await?
+    }
+
+    async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> Question,
+    ) -> Result<T, String> {
+        let (reply, answer) = oneshot::channel();
         let ended = || "the node has ended".to_owned();
-        self.orders.send((order, reply)).await.map_err(|_| ended())?;
-        done.await.map_err(|_| ended())?
+        self.questions.send(question(reply)).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())
     }
 
     /// Hands all slots of this node over to the others, and waits until it has none.
     pub async fn give_up_slots(&self) {
-        if let Err(why) = self.order(Order::Drain).await {
+        if let Err(why) = self.request(Request::Drain).await {
             return tracing::warn!(%why, "the node cannot drain");
         }
         let mut view = self.view.clone();
@@ -196,7 +212,7 @@ impl Handle {
         if self.view.borrow().ended.is_some() {
             return;
         }
-        match self.order(Order::Drain).await {
+        match self.request(Request::Leave).await {
             Ok(()) => {
                 let why = self.ended().await;
                 tracing::info!(%why, "stopped as a node of the cluster");
@@ -219,8 +235,8 @@ impl Handle {
 ///
 /// # Errors
 /// If the database cannot be reached.
-pub async fn registry(config: &Config) -> Result<Arc<dyn Registry>, Failure> {
-    let store = SurrealStore::open_patiently(&config.store)
+async fn registry(config: &StoreConfig) -> Result<Arc<dyn Registry>, Failure> {
+    let store = SurrealStore::open_patiently(config)
         .await
         .map_err(|error| Failure::Runtime(error.to_string()))?;
     Ok(Arc::new(store.registry()))

@@ -72,6 +72,20 @@ pub struct Seed {
     pub directory: mpsc::Receiver<ToDirectory>,
 }
 
+impl Seed {
+    /// One for each worker, from the queues of all.
+    pub fn of_each(
+        relays: Vec<mpsc::Receiver<ToRelay>>,
+        directories: Vec<mpsc::Receiver<ToDirectory>>,
+    ) -> Vec<Self> {
+        let ids = (0..).map(WorkerId);
+        ids.zip(relays)
+            .zip(directories)
+            .map(|((id, relay), directory)| Self { id, relay, directory })
+            .collect()
+    }
+}
+
 /// Starts a worker's actors on the current thread.
 pub fn start(shared: Shared, seed: Seed) -> Rc<SessionEnv> {
     let encoder = Encoder::new(ws::frame);

@@ -42,15 +42,15 @@ mod items;
 mod known;
 mod moving;
 mod outgoing;
-mod resuming;
 mod publish;
+mod resuming;
 mod status;
 #[cfg(test)]
 mod tests;
 
 use known::Known;
-use resuming::Resuming;
 use publish::Published;
+use resuming::Resuming;
 pub use status::{LinkStatus, Member, Pin, SlotCounts, Status};
 
 /// A message for an entity, while it is asked of its owner.

@@ -20,7 +20,8 @@ async fn operators_see_liveness_readiness_and_metrics() {
     assert!(Exporter::install().is_ok(), "a later call shares the recorder");
     let (readiness, receiver) =
         ReadinessHandle::new(Readiness::not_ready("the store does not answer"));
-    let admin = serve((Ipv4Addr::LOCALHOST, 0).into(), exporter, receiver).unwrap();
+    let admin =
+        serve((Ipv4Addr::LOCALHOST, 0).into(), exporter, receiver, Operated::default()).unwrap();
     let address = admin.address;
     assert_ne!(address.port(), 0);
     let running = actix_rt::spawn(admin.server);
@@ -77,6 +78,7 @@ async fn an_address_in_use_is_an_error() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let (_, receiver) = watch::channel(Readiness::Ready);
     let exporter = Exporter::for_tests(recorder.handle());
-    let error = serve(taken.local_addr().unwrap(), exporter, receiver).err().unwrap();
+    let error =
+        serve(taken.local_addr().unwrap(), exporter, receiver, Operated::default()).err().unwrap();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
 }

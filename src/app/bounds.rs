@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::Keyed;
+use greenroom_actors::relay::ParkedLimits;
 use greenroom_actors::session::SessionBounds;
 use greenroom_protocol::results::{Rates, SessionLimits};
 
@@ -54,5 +55,14 @@ pub(super) fn bounds(config: &Config, kinds: &Kinds) -> SessionBounds {
         bytes: config.limits.bytes(),
         abuse_after: config.limits.abuse_after,
         abuse_window_ms: ms(config.limits.abuse_window),
+    }
+}
+
+/// The bounds of the parked sessions of each of `workers` workers.
+pub(super) fn parked(config: &Config, workers: usize) -> ParkedLimits {
+    ParkedLimits {
+        window: config.socket.resume_window,
+        grace: config.socket.presence_grace,
+        most: config.socket.max_parked.div_ceil(workers),
     }
 }

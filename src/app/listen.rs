@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use actix_web::dev::ServerHandle;
 use tokio::sync::watch;
 
-use crate::admin::{self, Admin, Readiness};
+use crate::admin::{self, Admin, Operated, Readiness};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::metrics::Exporter;
@@ -57,10 +57,11 @@ pub(super) fn start_admin(
     config: &Config,
     exporter: Exporter,
     ready: watch::Receiver<Readiness>,
+    operated: Operated,
 ) -> Result<Option<(SocketAddr, ServerHandle)>, Failure> {
     let Some(listen) = config.metrics.listen else { return Ok(None) };
-    let Admin { address, server, handle } =
-        admin::serve(listen, exporter, ready).map_err(|error| cannot_listen(listen, &error))?;
+    let Admin { address, server, handle } = admin::serve(listen, exporter, ready, operated)
+        .map_err(|error| cannot_listen(listen, &error))?;
     tracing::info!(%address, "`/live`, `/ready` and `/metrics` are served");
     actix_rt::spawn(server);
     Ok(Some((address, handle)))

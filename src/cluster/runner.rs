@@ -8,7 +8,7 @@ use greenroom_actors::clock;
 use greenroom_actors::cluster::link::wire::{Messages, Subjects, Unsent, Wire, WireState};
 use greenroom_actors::cluster::map::NodeId;
 use greenroom_actors::cluster::membership::{
-    ChangeId, Ended, HandOffId, Joined, Order, Outcome, PollNumber, View as Read,
+    ChangeId, Ended, HandOffId, Joined, Outcome, PollNumber, View as Read,
 };
 use greenroom_actors::cluster::registry::Registry;
 use greenroom_actors::journal::{Journal, Standing};
@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::controls::Controls;
 use super::deliveries::Deliveries;
+use super::orders::Question;
 use super::view::View;
 use crate::config::ClusterConfig;
 use crate::failure::Failure;
@@ -37,9 +38,6 @@ const NATS_PATIENCE: Duration = Duration::from_secs(30);
 /// How long to wait before a subscription is tried again.
 const SUBSCRIBE_AGAIN: Duration = Duration::from_millis(250);
 
-/// An order, and where to say whether it is done.
-pub type Asked = (Order, oneshot::Sender<Result<(), String>>);
-
 /// What surrounds the node.
 pub struct Outside {
     pub id: NodeId,
@@ -48,7 +46,7 @@ pub struct Outside {
     pub poll_timeout: u64,
     pub queue: mpsc::Receiver<ToExchange>,
     pub standing: watch::Receiver<Standing>,
-    pub orders: mpsc::Receiver<Asked>,
+    pub questions: mpsc::Receiver<Question>,
     pub view: watch::Sender<View>,
     pub journal: Journal,
     pub directory: Directory,
@@ -77,7 +75,7 @@ pub struct Runner {
     reconnects: u64,
     queue: mpsc::Receiver<ToExchange>,
     standing: watch::Receiver<Standing>,
-    orders: mpsc::Receiver<Asked>,
+    questions: mpsc::Receiver<Question>,
     view: watch::Sender<View>,
     pub(super) controls: Controls,
     pub(super) reports: mpsc::Sender<Report>,
@@ -134,7 +132,7 @@ impl Runner {
             poll_timeout,
             queue,
             standing,
-            orders,
+            questions,
             view,
             journal,
             directory,
@@ -161,7 +159,7 @@ impl Runner {
             beats,
             queue,
             standing,
-            orders,
+            questions,
             view,
             controls: Controls::start(journal.clone(), reports.clone()),
             reports,
@@ -188,7 +186,7 @@ impl Runner {
                 Some(report) = self.reported.recv() => self.report(report),
                 Ok(()) = self.standing.changed() => self.look_at_standing(),
                 Ok(()) = self.wire_state.changed() => self.look_at_wire(),
-                Some((order, reply)) = self.orders.recv() => self.order(order, reply),
+                Some(question) = self.questions.recv() => self.answer(question),
                 () = tokio::time::sleep(RETRY), if behind => {}
             }
             self.deliveries.retry();
@@ -263,12 +261,6 @@ impl Runner {
             self.reconnects = reconnects;
             self.node.reconnected(clock::mono());
         }
-    }
-
-    fn order(&mut self, order: Order, reply: oneshot::Sender<Result<(), String>>) {
-        let ordered = self.node.order(order, clock::mono()).map_err(|error| error.to_string());
-        // Whoever asked may have gone.
-        let _ = reply.send(ordered);
     }
 }
 

@@ -11,6 +11,7 @@ use greenroom_actors::capability::Permissions;
 use greenroom_actors::kind::{Kinds, Settings};
 use greenroom_protocol::RawJson;
 
+use super::ClusterConfig;
 use super::load::{DEFAULT_FILE, load_from};
 use super::*;
 
@@ -489,7 +490,8 @@ fn kinds_that_cannot_work_are_refused() {
 /// Every key and its default in TOML; `None` if there is no default.
 fn defaults() -> Vec<(String, Option<serde_json::Value>)> {
     let mut all = Vec::new();
-    collect("", &Value::serialize(Config::default()).unwrap(), &mut all);
+    let config = Config { cluster: Some(ClusterConfig::default()), ..Config::default() };
+    collect("", &Value::serialize(config).unwrap(), &mut all);
     all.retain(|(key, _)| key != "kinds");
     all.push(("kinds.NAME.behaviour".to_owned(), None));
     for (key, default) in kinds::defaults() {
@@ -534,6 +536,7 @@ fn the_example_shows_every_default() {
     let mut config: Config = toml::from_str(&uncommented).unwrap();
     assert_eq!(config.kinds, kinds::default_kinds());
     config.kinds.clear();
+    assert_eq!(config.cluster.take(), Some(ClusterConfig::default()));
     assert_eq!(config, Config::default());
 
     let shown = toml::from_str::<serde_json::Value>(&uncommented).unwrap();

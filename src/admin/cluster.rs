@@ -1,0 +1,146 @@
+//! What operators see of a cluster, and what they may order this node to do.
+//!
+//! Orders are taken from this machine only, and never from a web page: with `kubectl exec`, or by
+//! `greenroom cluster` next to the server.
+
+use std::sync::{Arc, OnceLock};
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, ORIGIN};
+use actix_web::{HttpRequest, HttpResponse, web};
+use greenroom_protocol::EntityId;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::cluster::{Handle, Request};
+
+/// The most bytes of an order.
+const MAX_ORDER: usize = 16 * 1024;
+
+/// The node, once it runs; it stays empty on a server without a cluster.
+pub type Operated = Arc<OnceLock<Handle>>;
+
+/// Adds the routes below `/cluster`.
+pub fn routes(routes: &mut web::ServiceConfig) {
+    routes
+        .app_data(web::PayloadConfig::new(MAX_ORDER))
+        .route("/cluster", web::get().to(status))
+        .route("/cluster/{order}", web::post().to(order));
+}
+
+/// `{"slots": 16, "to": "node-b"}`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Move {
+    /// How many.
+    slots: usize,
+    /// The name or the id of a node.
+    to: String,
+}
+
+/// `{"entity": "room:lobby", "to": "node-b"}`; without `to` the pin ends.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pin {
+    entity: EntityId,
+    to: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+async fn status(operated: web::Data<Operated>) -> HttpResponse {
+    let Some(node) = operated.get() else { return no_node() };
+    match node.status().await {
+        Ok(status) => HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(status),
+        Err(why) => refused(StatusCode::SERVICE_UNAVAILABLE, &why),
+    }
+}
+
+async fn order(
+    operated: web::Data<Operated>,
+    request: HttpRequest,
+    name: web::Path<String>,
+    body: web::Bytes,
+) -> HttpResponse {
+    let is_near = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+    if !is_near || request.headers().contains_key(ORIGIN) {
+        return refused(
+            StatusCode::FORBIDDEN,
+            "orders are taken from this machine only, and not from a web page; run `greenroom cluster` next to the server",
+        );
+    }
+    let Some(node) = operated.get() else { return no_node() };
+    let order = match read(&name, &body) {
+        Ok(Some(order)) => order,
+        Ok(None) => {
+            let why = format!(
+                "there is no order `{name}`; write `cordon`, `uncordon`, `drain`, `move` or `pin`"
+            );
+            return refused(StatusCode::NOT_FOUND, &why);
+        }
+        Err(error) => {
+            let why = format!("the body of `{name}` cannot be read: {error}");
+            return refused(StatusCode::BAD_REQUEST, &why);
+        }
+    };
+    match node.request(order).await {
+        Ok(()) => HttpResponse::Accepted().json(json!({"accepted": name.as_str()})),
+        Err(why) => refused(StatusCode::CONFLICT, &why),
+    }
+}
+
+/// The order with this name; `None` if there is none.
+fn read(name: &str, body: &[u8]) -> Result<Option<Request>, serde_json::Error> {
+    fn of<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(if body.is_empty() { b"{}" } else { body })
+    }
+    Ok(Some(match name {
+        "cordon" => of::<Nothing>(body).map(|_| Request::Cordon)?,
+        "uncordon" => of::<Nothing>(body).map(|_| Request::Uncordon)?,
+        "drain" => of::<Nothing>(body).map(|_| Request::Drain)?,
+        "move" => of::<Move>(body).map(|Move { slots, to }| Request::Move { slots, to })?,
+        "pin" => of::<Pin>(body).map(|Pin { entity, to }| Request::Pin { entity, to })?,
+        _ => return Ok(None),
+    }))
+}
+
+fn no_node() -> HttpResponse {
+    let why = "this server is not a node of a cluster, or not yet; see the section `[cluster]` of the configuration";
+    refused(StatusCode::NOT_FOUND, why)
+}
+
+fn refused(status: StatusCode, why: &str) -> HttpResponse {
+    HttpResponse::build(status).json(json!({"error": why}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_are_read_strictly() {
+        assert!(matches!(read("drain", b""), Ok(Some(Request::Drain))));
+        assert!(matches!(read("drain", b"{}"), Ok(Some(Request::Drain))));
+        assert!(matches!(
+            read("move", br#"{"slots": 3, "to": "b"}"#),
+            Ok(Some(Request::Move { slots: 3, .. }))
+        ));
+        assert!(matches!(
+            read("pin", br#"{"entity": "room:a"}"#),
+            Ok(Some(Request::Pin { to: None, .. }))
+        ));
+        assert!(matches!(read("explode", b""), Ok(None)));
+        for (name, body) in [
+            ("drain", &br#"{"now": true}"#[..]),
+            ("move", b""),
+            ("move", br#"{"slots": -1, "to": "b"}"#),
+            ("pin", br#"{"entity": "Room"}"#),
+            ("cordon", b"\xff"),
+        ] {
+            assert!(read(name, body).is_err(), "{name}");
+        }
+    }
+}
