@@ -31,11 +31,13 @@ mod carry;
 mod controls;
 mod deliveries;
 mod orders;
+mod questions;
+mod report;
 mod runner;
 mod view;
 
-use orders::Question;
-pub use orders::Request;
+use questions::Question;
+pub use questions::Request;
 use runner::{Outside, Runner};
 pub use view::View;
 

@@ -14,7 +14,8 @@ use greenroom_protocol::EntityId;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::runner::{Report, Runner};
+use super::report::Report;
+use super::runner::Runner;
 
 impl Runner {
     /// Carries out everything, in order. The reason, if the node has ended.

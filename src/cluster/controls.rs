@@ -7,7 +7,7 @@ use greenroom_actors::cluster::registry::Note;
 use greenroom_actors::journal::Journal;
 use tokio::sync::mpsc;
 
-use super::runner::Report;
+use super::report::Report;
 
 /// Controls that wait. There is one change at a time; a beat that finds no room is not needed.
 const CONTROLS: usize = 64;

@@ -7,9 +7,7 @@ use futures_util::{FutureExt, StreamExt};
 use greenroom_actors::clock;
 use greenroom_actors::cluster::link::wire::{Messages, Subjects, Unsent, Wire, WireState};
 use greenroom_actors::cluster::map::NodeId;
-use greenroom_actors::cluster::membership::{
-    ChangeId, Ended, HandOffId, Joined, Outcome, PollNumber, View as Read,
-};
+use greenroom_actors::cluster::membership::Ended;
 use greenroom_actors::cluster::registry::Registry;
 use greenroom_actors::journal::{Journal, Standing};
 use greenroom_actors::messages::{Directory, RelayHandle, ToExchange};
@@ -19,7 +17,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::controls::Controls;
 use super::deliveries::Deliveries;
-use super::orders::Question;
+use super::questions::Question;
+use super::report::Report;
 use super::view::View;
 use crate::config::ClusterConfig;
 use crate::failure::Failure;
@@ -52,15 +51,6 @@ pub struct Outside {
     pub directory: Directory,
     pub relays: Vec<RelayHandle>,
     pub registry: Arc<dyn Registry>,
-}
-
-/// What a task of the runner has found out.
-pub enum Report {
-    Read(PollNumber, Read),
-    Joined(Joined),
-    Decided(ChangeId, Outcome),
-    Flushed(HandOffId),
-    LivesEnded,
 }
 
 /// See the module's head.
