@@ -2,13 +2,14 @@
 //! polls read and how transactions ended, and it says what is to be done ([`Action`]).
 //!
 //! ```text
-//!            joined                drain                no slots            left
+//!            joined                drain           no slots, and leave      left
 //!  joining ──────────▶ member ────────────▶ draining ─────────────▶ leaving ──────▶ out
-//!    ▲  │                │                      │                      │             ▲
-//!    │  │                │ fenced, or not in    │ fenced, or the time is over         │
-//!    │  │                │ the map: demoted     └──────────────────────┴─────────────┤
-//!    └──┼────────────────┘                                                           │
-//!       └─ incompatible, or not joined in time ──────────────────────────────────────┘
+//!    ▲  │                │                    │   │                    │             ▲
+//!    │  │                │ fenced, or not in  │   │ the time is over; or fenced, and  │
+//!    │  │                │ the map: demoted   │   │ ordered to leave   │             │
+//!    ├──┼────────────────┘                    │   └────────────────────┴─────────────┤
+//!    └──┼─────────────────────────────────────┘ demoted, and joins as draining       │
+//!       └─ incompatible, not joined in time, or ordered to leave ────────────────────┘
 //! ```
 //!
 //! One change of the map is in flight at a time. While it is, and until an answer to a poll arrives
@@ -116,7 +117,8 @@ pub enum Phase {
     Joining,
     /// It is in the map.
     Member,
-    /// It is in the map and gives up its slots, in steps until this time.
+    /// It is in the map and gives up its slots, in steps until this time. Without slots it stays until
+    /// it is ordered to leave.
     Draining(Mono),
     /// It has no slots, and the change that takes it out of the map is in flight. The time is as for
     /// draining.
@@ -133,6 +135,8 @@ pub struct Membership {
     me: Peer,
     validity: Arc<Validity>,
     phase: Phase,
+    /// It was ordered to leave the map.
+    leaves: bool,
     /// The term of the node's lease; `None` while it has none.
     term: Option<Term>,
     joining: Joining,
@@ -189,6 +193,7 @@ impl Membership {
             me,
             validity,
             phase: Phase::Joining,
+            leaves: false,
             term: None,
             joining: Joining::first(now),
             polls: Polls::default(),
@@ -248,6 +253,14 @@ impl Membership {
     /// What accepts nothing more and is not another node's yet.
     pub const fn closed(&self) -> &Scope {
         &self.closed
+    }
+
+    /// Whether it is stopping and has nothing left to hand over.
+    pub fn is_drained(&self) -> bool {
+        matches!(self.phase, Phase::Draining(_))
+            && self.closed.is_empty()
+            && self.map.peer(self.me.id).is_some_and(|own| own.state == PeerState::Draining)
+            && Scope::owned_by(&self.map, self.me.id).is_empty()
     }
 
     /// Whether it would accept slots: it is a member, and not cordoned or stopping. Whether there is
@@ -353,7 +366,8 @@ impl Membership {
     fn demote(&mut self, now: Mono, why: Demotion, out: &mut Vec<Action>) {
         self.give_up_lease();
         out.push(Action::Demote(why));
-        if self.phase == Phase::Member {
+        let stays = matches!(self.phase, Phase::Member | Phase::Draining(_)) && !self.leaves;
+        if stays {
             self.phase = Phase::Joining;
             self.joining = Joining::again(now, self.settings.rejoin);
         } else {

@@ -67,7 +67,8 @@ impl Node {
         self.flush_links(now);
     }
 
-    /// An operator, or another part of this node, asks for something.
+    /// An operator, or another part of the process, asks for something. Not until [`Order::Leave`] does
+    /// it end: [`Do::Ended`].
     ///
     /// # Errors
     /// Why it is not done.

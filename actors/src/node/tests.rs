@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::cluster::lease::Lease;
 use crate::cluster::map::Term;
-use crate::cluster::membership::{Joined, Outcome};
+use crate::cluster::membership::{BadOrder, Joined, Order, Outcome};
 use crate::cluster::registry::conformance::peer;
 use crate::cluster::registry::{ChangeError, MemoryRegistry, Note, Registry};
 use crate::frames::Frames;

@@ -108,10 +108,10 @@ pub enum Demotion {
 /// Why a node is not in the cluster any more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Ended {
-    /// It has left the map without slots.
+    /// It has left the map without slots, after [`Order::Leave`].
     #[error("the node has left the cluster")]
     Left,
-    /// It lost its lease while it was stopping; others have its slots.
+    /// It lost its lease while it was leaving; others have its slots.
     #[error("the node lost its lease while it was draining")]
     FencedWhileDraining,
     /// It could not hand over or flush its slots in time; others will take them over.
@@ -128,8 +128,11 @@ pub enum Ended {
 /// What an operator, or another part of the node, may ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// Give up all slots, leave the map, and end.
+    /// Give up all slots and receive none, but stay in the map: sessions of this node still need the
+    /// cluster until they are gone.
     Drain,
+    /// Leave the map and end. If there are slots left, drain first.
+    Leave,
     /// Receive no slots.
     Cordon,
     /// Receive slots again.

@@ -115,7 +115,7 @@ impl Membership {
             return Some((MapChange::Assign, Reason::Unowned));
         }
         let idle = self.hand_off.is_none() && Scope::owned_by(&self.map, me).is_empty();
-        (idle && own.state == PeerState::Draining)
+        (self.leaves && idle && own.state == PeerState::Draining)
             .then_some((MapChange::Leave(me), Reason::Draining))
     }
 

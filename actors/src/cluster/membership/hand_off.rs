@@ -9,6 +9,9 @@
 //!
 //! From flushing on nothing more is accepted, and the change is made only once everything queued is
 //! decided (M4). One hand-off is under way at a time.
+//!
+//! A node stops in two steps. Draining, it gives up all its slots, and stays in the map for as long as
+//! its sessions need the cluster. When it is ordered to leave, it leaves the map without slots.
 
 use greenroom_protocol::EntityId;
 
@@ -87,12 +90,14 @@ impl Membership {
     pub fn order(&mut self, now: Mono, order: Order) -> Result<Vec<Action>, BadOrder> {
         let mut out = Vec::new();
         let hand_off = match order {
-            Order::Drain => {
+            Order::Drain | Order::Leave => {
+                self.leaves |= order == Order::Leave;
                 self.drain(now, &mut out);
                 return Ok(out);
             }
             Order::Cordon | Order::Uncordon => {
-                if !matches!(self.phase, Phase::Member | Phase::Joining) {
+                let draining = self.me.state == PeerState::Draining;
+                if draining || !matches!(self.phase, Phase::Member | Phase::Joining) {
                     return Err(BadOrder::NotMember);
                 }
                 let cordon = order == Order::Cordon;
@@ -125,19 +130,27 @@ impl Membership {
 
     fn drain(&mut self, now: Mono, out: &mut Vec<Action>) {
         match self.phase {
-            Phase::Joining => {
+            Phase::Joining if self.leaves => {
                 // If an attempt is in flight and succeeds, others take the node out of the map.
                 self.phase = Phase::Out;
                 out.push(Action::Ended(Ended::Left));
             }
+            // Its sessions need the cluster, so it joins all the same, and receives nothing.
+            Phase::Joining => self.me.state = PeerState::Draining,
             Phase::Member => {
-                self.phase = Phase::Draining(now.after(self.settings.drain));
                 self.me.state = PeerState::Draining;
-                self.next_offer = now;
+                self.begin_draining(now);
                 self.act(now, out);
             }
-            Phase::Draining(_) | Phase::Leaving(_) | Phase::Out => {}
+            Phase::Draining(_) => self.act(now, out),
+            Phase::Leaving(_) | Phase::Out => {}
         }
+    }
+
+    /// From now on it hands its slots over, in steps until the time is over.
+    pub(super) fn begin_draining(&mut self, now: Mono) {
+        self.phase = Phase::Draining(now.after(self.settings.drain));
+        self.next_offer = now;
     }
 
     /// Starts the next hand-off, if one is due.
@@ -211,6 +224,13 @@ impl Membership {
             && hand_off.is_offered()
         {
             self.declined += 1;
+        }
+        if let Phase::Draining(until) = self.phase
+            && !self.leaves
+            && self.is_drained()
+        {
+            // It may stay like this. What it is given in spite of it, it gives up at once.
+            self.phase = Phase::Draining(until.max(now));
         }
         if let Phase::Draining(until) | Phase::Leaving(until) = self.phase
             && now >= until.after(2 * self.settings.flush)

@@ -1,7 +1,7 @@
 //! Joining: a new term and an entry in the map, in one transaction.
 
 use super::super::change::{Change, MapChange, MapError, Newcomer, Rejoin};
-use super::super::map::{LeaseRow, Peer, Term};
+use super::super::map::{LeaseRow, Peer, PeerState, Term};
 use super::{Action, ChangeId, Ended, Join, Joined, Membership, Outcome, Phase};
 use crate::clock::Mono;
 
@@ -60,6 +60,9 @@ impl Membership {
         self.read_anew();
         if joined.outcome == Outcome::Done {
             self.phase = Phase::Member;
+            if self.me.state == PeerState::Draining {
+                self.begin_draining(now);
+            }
             self.term = Some(join.term);
             self.me.term = join.term;
             self.accept(now, join.change.map);

@@ -418,7 +418,7 @@ fn an_unknown_outcome_stays_in_flight_until_it_is_settled() {
 }
 
 #[test]
-fn a_draining_node_gives_everything_and_leaves() {
+fn a_draining_node_gives_everything_and_leaves_when_it_is_told_to() {
     let mut lab = Lab::member(1);
     let now = lab.now();
     let state = lab.machine.order(now, Order::Drain).unwrap();
@@ -443,10 +443,83 @@ fn a_draining_node_gives_everything_and_leaves() {
     let change = lab.machine.flushed(now, *id);
     assert!(matches!(change_of(&change), MapChange::Yield { .. }));
     lab.done(&change[0]);
-    let leave = lab.pass(100, &[]);
+    // It stays for as long as its sessions need it, and hands back at once what it is given.
+    assert!(lab.pass(60_000, &[]).is_empty());
+    assert!(lab.machine.is_drained() && !lab.machine.receives());
+    let other = lab.map.peers()[0].id;
+    let slots: SlotSet = lab.map.slots_of(other).iter().take(1).collect();
+    lab.map = lab.map.hand_over(&slots, other, NodeId(77)).unwrap();
+    let given = lab.pass(300, &[]);
+    let [Action::Open(_), Action::Close(_), Action::Flush(id, scope)] = &given[..] else {
+        panic!("{given:?}")
+    };
+    assert_eq!(scope.slots, slots);
+    assert!(!lab.machine.is_drained());
+    let now = lab.now();
+    let change = lab.machine.flushed(now, *id);
+    lab.done(&change[0]);
+    assert!(lab.pass(1000, &[]).is_empty());
+
+    let now = lab.now();
+    let leave = lab.machine.order(now, Order::Leave).unwrap();
     assert_eq!(change_of(&leave), &MapChange::Leave(NodeId(77)));
     assert_eq!(lab.done(&leave[0]), [Action::Ended(Ended::Left)]);
     assert_eq!(lab.machine.phase(), Phase::Out);
+}
+
+#[test]
+fn a_node_that_is_told_to_leave_drains_first() {
+    let mut lab = Lab::member(1);
+    let now = lab.now();
+    let state = lab.machine.order(now, Order::Leave).unwrap();
+    assert_eq!(change_of(&state), &MapChange::SetState(NodeId(77), PeerState::Draining));
+    lab.done(&state[0]);
+    // The other node is as good as gone: it accepts nothing.
+    let mut last = Vec::new();
+    while !matches!(last[..], [Action::Close(_), Action::Flush(..)]) {
+        last = lab.pass(2000, &[]);
+    }
+    let [_, Action::Flush(id, _)] = &last[..] else { panic!("{last:?}") };
+    let now = lab.now();
+    let change = lab.machine.flushed(now, *id);
+    assert!(matches!(change_of(&change), MapChange::Yield { .. }));
+    lab.done(&change[0]);
+    let leave = lab.pass(300, &[]);
+    assert_eq!(change_of(&leave), &MapChange::Leave(NodeId(77)));
+
+    let mut lab = Lab::new(ClusterMap::empty());
+    let now = lab.now();
+    let left = lab.machine.order(now, Order::Leave).unwrap();
+    assert_eq!(left, [Action::Ended(Ended::Left)], "it has not joined");
+}
+
+#[test]
+fn a_draining_node_that_loses_its_lease_is_back_for_its_sessions() {
+    let mut lab = Lab::member(1);
+    let now = lab.now();
+    let state = lab.machine.order(now, Order::Drain).unwrap();
+    lab.done(&state[0]);
+    let now = lab.now();
+    let out = lab.machine.fenced(now, lab.machine.term().unwrap());
+    assert_eq!(out, [Action::Demote(Demotion::Fenced)]);
+    lab.map = lab.map.take_over(NodeId(77), &[]).unwrap();
+    let now = lab.now();
+    assert_eq!(lab.machine.order(now, Order::Uncordon), Err(BadOrder::NotMember));
+    lab.machine.lives_ended();
+    lab.later(1000);
+    lab.join();
+    assert_eq!(lab.map.peer(NodeId(77)).unwrap().state, PeerState::Draining);
+    lab.read();
+    assert!(lab.machine.is_drained());
+    let now = lab.now();
+    let leave = lab.machine.order(now, Order::Leave).unwrap();
+    assert_eq!(change_of(&leave), &MapChange::Leave(NodeId(77)));
+
+    // One that leaves has nobody to be back for.
+    let now = lab.now();
+    let out = lab.machine.fenced(now, lab.machine.term().unwrap());
+    let ended = Action::Ended(Ended::FencedWhileDraining);
+    assert_eq!(out, [Action::Demote(Demotion::Fenced), ended]);
 }
 
 #[test]

@@ -213,3 +213,33 @@ fn what_a_shard_does_not_serve_after_all_goes_back() {
             && world.machines[0].changed.iter().any(|scope| scope.contains(&entity))
     });
 }
+
+#[test]
+fn a_node_that_drains_serves_its_sessions_until_it_leaves() {
+    let mut world = World::new(3);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(2);
+    let now = Mono::at(world.now);
+    assert_eq!(world.machines[2].node.order(Order::Yield, now), Ok(()));
+    assert_eq!(world.machines[2].node.order(Order::Yield, now), Err(BadOrder::Busy));
+    world.machines[2].node.order(Order::Drain, now).unwrap();
+    world.until(5000, "it has handed everything over", |world| {
+        world.machines[2].node.membership().is_drained()
+    });
+    assert_eq!(world.shares()[2], 0);
+    world.run(30_000);
+    world.machines[2].ask(&room, 5);
+    world.until(200, "its session's request arrives", |world| {
+        world.machines.iter().any(|machine| !machine.local.is_empty())
+    });
+    for machine in &mut world.machines {
+        machine.answer_all(1);
+    }
+    world.until(100, "it is answered", |world| !world.machines[2].relayed.is_empty());
+    let now = Mono::at(world.now);
+    world.machines[2].node.order(Order::Leave, now).unwrap();
+    world.until(100, "it has left", |world| world.machines[2].ended == Some(Ended::Left));
+    world.until(1000, "nobody misses it", |world| {
+        world.machines[..2].iter().all(|machine| machine.node.membership().map().peers().len() == 2)
+    });
+}

@@ -104,8 +104,19 @@ fn a_hand_off_takes_less_than_a_tenth_of_a_second() {
 }
 
 #[test]
-fn a_node_that_drains_leaves_without_a_takeover() {
+fn a_node_that_drains_stays_until_it_is_told_to_leave() {
     let drain = |world: &mut World, host| Node::order(world, host, Order::Drain);
+    let stays = |world: &World, host: usize| {
+        assert_eq!(world.seen.0.get("departures"), None);
+        assert!(world.nodes[host].machine.is_drained());
+    };
+    let (longest, takeovers) = longest_pause(drain, stays);
+    assert!(longest < 200 && takeovers == 0, "{longest} ms, {takeovers} takeovers");
+}
+
+#[test]
+fn a_node_that_leaves_does_so_without_a_takeover() {
+    let drain = |world: &mut World, host| Node::order(world, host, Order::Leave);
     let left = |world: &World, _: usize| assert_eq!(world.seen.0.get("departures"), Some(&1));
     let (longest, takeovers) = longest_pause(drain, left);
     assert!(longest < 200 && takeovers == 0, "{longest} ms, {takeovers} takeovers");

@@ -245,7 +245,13 @@ impl World {
                 self.seen.count("writes stalled");
                 self.writes_stall = until;
             }
-            7 => Node::order(self, host, Order::Drain),
+            7 => {
+                if self.random.bool() {
+                    Node::order(self, host, Order::Drain);
+                }
+                let delay = self.random.u64(..3000 * MS);
+                self.at(delay, move |world| Node::order(world, host, Order::Leave));
+            }
             8 => {
                 let order =
                     [Order::Cordon, Order::Uncordon, Order::Yield][self.random.usize(..3)].clone();
