@@ -23,10 +23,10 @@ mod tell;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answered, Unclaimed, answer_from_item, answer_to_item};
+pub use answer::{Unclaimed, answer_from_item, answer_to_item};
 pub use ask::{Ask, AskFor};
 pub use packed::BadItem;
-pub use parts::{Arrived, parts_from_item, parts_to_item};
+pub use parts::{Arrived, ArrivedPart, parts_from_item, parts_to_item};
 pub use tell::{Tell, control_to_item, tell_from_item, tell_to_item};
 
 /// The nodes that this process has heard of.

@@ -17,7 +17,7 @@ use crate::cluster::membership::{HandOffId, Scope};
 use crate::cluster::slot::{SlotId, slot_of};
 use crate::ids::{NodeIndex, WorkerId};
 use crate::messages::remote::{
-    Answered, Arrived, Ask, BadItem, Tell, answer_from_item, parts_from_item, tell_from_item,
+    Arrived, ArrivedPart, Ask, BadItem, Tell, answer_from_item, parts_from_item, tell_from_item,
 };
 use crate::messages::{
     Asker, Own, Part, Present, RelayHandle, Responder, Resume, Resumed, Subscriptions, ToEntity,
@@ -151,15 +151,9 @@ impl Node {
             }
             items::PARTS => self.parts(from, item, now)?,
             items::ANSWER => {
-                let mut claimed = None;
-                let answered = answer_from_item(&item.body, |id| {
-                    claimed = Some(id);
-                    None
-                });
-                let _unclaimed = answered?;
-                if let Some(reply) = claimed.and_then(|id| self.claim(from, id, now))
-                    && let Answered::Answer(answer) = answer_from_item(&item.body, once(reply))?
-                {
+                let answer = answer_from_item(&item.body)?;
+                if let Some(reply) = self.claim(from, answer.id, now) {
+                    let answer = answer.claimed(reply);
                     let worker = answer.session().worker;
                     self.out.push(Do::Relay(worker, ToRelay::Answer(answer)));
                 }
@@ -271,39 +265,40 @@ impl Node {
     }
 
     fn parts(&mut self, from: NodeIndex, item: &Item, now: Mono) -> Result<(), BadItem> {
-        // The ids first: claiming one may send what waits behind it.
-        let mut ids = Vec::new();
-        parts_from_item(&item.body, from, &mut self.known, |id| {
-            ids.push(id);
-            None
-        })?;
-        let mut replies: Vec<_> =
-            ids.into_iter().map(|id| (id, self.claim(from, id, now))).collect();
-        let claim = |id| {
-            let at = replies.iter().position(|(other, reply)| *other == id && reply.is_some())?;
-            replies[at].1.take()
-        };
-        let arrived = parts_from_item(&item.body, from, &mut self.known, claim)?;
-        let Arrived { entity, workers, parts, unclaimed } = arrived;
-        for spec in unclaimed {
-            let unfollow = ToEntity::Unfollow(spec.session, Subscriptions::Through(spec.number));
-            self.take(ToExchange::Elsewhere(entity.clone(), unfollow), now);
-        }
+        // All of it is read before the first duty is claimed: claiming may send what waits behind it.
+        let arrived = parts_from_item(&item.body, from, &mut self.known)?;
+        let Arrived { entity, workers, parts } = arrived;
         let mut by_worker: Vec<(WorkerId, Vec<Part>)> = Vec::new();
         let mut add = |worker, part| match by_worker.iter_mut().find(|(other, _)| *other == worker)
         {
             Some((_, parts)) => parts.push(part),
             None => by_worker.push((worker, vec![part])),
         };
-        for (worker, part) in parts {
-            match worker {
-                Some(worker) => add(worker, part),
-                None => {
+        for part in parts {
+            match part {
+                ArrivedPart::All(part) => {
                     let all = (0..64_u16).filter(|bit| workers >> bit & 1 == 1).map(WorkerId);
                     for worker in all {
                         if let Some(copy) = part.shared() {
                             add(worker, copy);
                         }
+                    }
+                }
+                ArrivedPart::One(worker, part) => add(worker, part),
+                ArrivedPart::Answer(answer) => {
+                    if let Some(reply) = self.claim(from, answer.id, now) {
+                        let answer = answer.claimed(reply);
+                        add(answer.session().worker, Part::Answer(answer));
+                    }
+                }
+                ArrivedPart::Joined { spec, epoch, seq, answer } => {
+                    if let Some(reply) = self.claim(from, answer.id, now) {
+                        let answer = answer.claimed(reply);
+                        add(spec.session.worker, Part::Joined { spec, epoch, seq, answer });
+                    } else {
+                        let through = Subscriptions::Through(spec.number);
+                        let unfollow = ToEntity::Unfollow(spec.session, through);
+                        self.take(ToExchange::Elsewhere(entity.clone(), unfollow), now);
                     }
                 }
             }
@@ -313,10 +308,4 @@ impl Node {
         }
         Ok(())
     }
-}
-
-/// Gives what it holds to the first who asks.
-fn once(reply: Responder) -> impl FnMut(u64) -> Option<Responder> {
-    let mut reply = Some(reply);
-    move |_| reply.take()
 }

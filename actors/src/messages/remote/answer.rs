@@ -34,17 +34,21 @@ enum BodyHead {
     Presence(u16, Box<PresenceOutcome>),
 }
 
-/// What came back for an ask.
-pub enum Answered {
-    /// The answer, for the relay of the session that asked.
-    Answer(Answer),
-    /// Nobody waits for it any more.
-    Unclaimed(Unclaimed),
+/// What came back for an ask. The duty that was kept for it makes it an answer.
+#[derive(Debug)]
+pub struct Unclaimed {
+    /// The ask's number.
+    pub id: u64,
+    body: Body,
+    code: Option<ErrorCode>,
 }
 
-/// The number of an ask that has been answered otherwise already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unclaimed(pub u64);
+impl Unclaimed {
+    /// The answer, for the relay of the session that asked.
+    pub fn claimed(self, reply: Responder) -> Answer {
+        reply.made_elsewhere(self.body, self.code)
+    }
+}
 
 impl AnswerHead {
     pub(super) fn of(answer: Answer, behind: &mut Collected) -> Self {
@@ -61,22 +65,14 @@ impl AnswerHead {
         Self { id, code, body }
     }
 
-    /// `claim` gives the duty that was kept for an ask.
-    pub(super) fn arrive(
-        self,
-        behind: &mut Blobs,
-        claim: &mut impl FnMut(u64) -> Option<Responder>,
-    ) -> Result<Answered, BadItem> {
+    pub(super) fn arrive(self, behind: &mut Blobs) -> Result<Unclaimed, BadItem> {
         let body = match self.body {
             BodyHead::Frame(length) => Body::Frame(behind.take_if(length)?),
             BodyHead::Refused(entity, error) => Body::Refused(entity, error),
             BodyHead::Subscription(index, outcome) => Body::Subscription(index, outcome),
             BodyHead::Presence(index, outcome) => Body::Presence(index, outcome),
         };
-        Ok(match claim(self.id) {
-            Some(reply) => Answered::Answer(reply.made_elsewhere(body, self.code)),
-            None => Answered::Unclaimed(Unclaimed(self.id)),
-        })
+        Ok(Unclaimed { id: self.id, body, code: self.code })
     }
 }
 
@@ -87,14 +83,11 @@ pub fn answer_to_item(answer: Answer) -> Bytes {
     pack(&head, &behind)
 }
 
-/// Reads an item with one answer. `claim` gives the duty that was kept for an ask.
+/// Reads an item with one answer.
 ///
 /// # Errors
 /// Where it is not an answer.
-pub fn answer_from_item(
-    item: &Bytes,
-    mut claim: impl FnMut(u64) -> Option<Responder>,
-) -> Result<Answered, BadItem> {
+pub fn answer_from_item(item: &Bytes) -> Result<Unclaimed, BadItem> {
     let (head, mut behind) = unpack::<AnswerHead>(item)?;
-    head.arrive(&mut behind, &mut claim)
+    head.arrive(&mut behind)
 }

@@ -4,12 +4,12 @@ use bytes::Bytes;
 use greenroom_protocol::{EntityId, Epoch, Seq};
 use serde::{Deserialize, Serialize};
 
-use super::answer::{AnswerHead, Answered};
+use super::answer::{AnswerHead, Unclaimed};
 use super::packed::{Blobs, Collected, pack, unpack};
 use super::{BadItem, Nodes, SessionName, SpecName};
 use crate::frames::Frames;
 use crate::ids::{NodeIndex, WorkerId};
-use crate::messages::{Part, Responder, SubSpec, Subscriptions};
+use crate::messages::{Part, SubSpec, Subscriptions};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
@@ -85,11 +85,31 @@ pub struct Arrived {
     /// The workers that parts without a worker are for, one bit each; the last bit stands for
     /// worker 63 and all after it.
     pub workers: u64,
-    /// In order, each with the worker that it is for; `None` for all of `workers`.
-    pub parts: Vec<(Option<WorkerId>, Part)>,
-    /// Subscriptions that began there although nobody waits for them any more: they are to be told
-    /// [`ToEntity::Unfollow`](crate::messages::ToEntity::Unfollow).
-    pub unclaimed: Vec<SubSpec>,
+    /// In order.
+    pub parts: Vec<ArrivedPart>,
+}
+
+/// One thing that an entity of another node has released.
+#[derive(Debug)]
+pub enum ArrivedPart {
+    /// It is for all workers.
+    All(Part),
+    /// It is for one of them.
+    One(WorkerId, Part),
+    /// An answer, for the worker of the session that asked.
+    Answer(Unclaimed),
+    /// A subscription begins, and this is the answer to it. If nobody waits for that any more, the
+    /// entity is to be told [`ToEntity::Unfollow`](crate::messages::ToEntity::Unfollow).
+    Joined {
+        /// What was asked for, and by whom.
+        spec: SubSpec,
+        /// The log.
+        epoch: Epoch,
+        /// The position that the answer brings the session to.
+        seq: Seq,
+        /// The answer.
+        answer: Unclaimed,
+    },
 }
 
 /// The body of an item with everything that an entity releases at once to the relays of one node.
@@ -140,47 +160,35 @@ pub fn parts_to_item(
     pack(&Head { entity: entity.clone(), workers, parts }, &behind)
 }
 
-/// Reads an item with parts. `claim` gives the duty that was kept for an ask.
+/// Reads an item with parts.
 ///
 /// # Errors
-/// Where it does not hold parts. Answers that were read before that are dropped, and so are
-/// answered `unavailable`.
+/// Where it does not hold parts.
 pub fn parts_from_item(
     item: &Bytes,
     sender: NodeIndex,
     nodes: &mut impl Nodes,
-    mut claim: impl FnMut(u64) -> Option<Responder>,
 ) -> Result<Arrived, BadItem> {
     let (Head { entity, workers, parts }, mut behind) = unpack::<Head>(item)?;
     let behind = &mut behind;
-    let mut arrived = Arrived { entity, workers, parts: Vec::new(), unclaimed: Vec::new() };
-    for part in parts {
-        let (worker, part) = match part {
+    let part = |part| {
+        Ok(match part {
             PartHead::Events(lengths, first, last) => {
-                (None, Part::Events { frames: lengths.take(behind)?, first, last })
+                ArrivedPart::All(Part::Events { frames: lengths.take(behind)?, first, last })
             }
             PartHead::Signal(lengths, from, key) => {
                 let from = from.key(sender, nodes);
-                (None, Part::Signal { frames: lengths.take(behind)?, from, key })
+                ArrivedPart::All(Part::Signal { frames: lengths.take(behind)?, from, key })
             }
-            PartHead::Presence(lengths) => (None, Part::Presence(lengths.take(behind)?)),
+            PartHead::Presence(lengths) => ArrivedPart::All(Part::Presence(lengths.take(behind)?)),
             PartHead::Joined(spec, epoch, seq, answer) => {
                 let spec = spec.spec(sender, nodes);
-                match answer.arrive(behind, &mut claim)? {
-                    Answered::Answer(answer) => {
-                        let worker = spec.session.worker;
-                        (Some(worker), Part::Joined { spec, epoch, seq, answer })
-                    }
-                    Answered::Unclaimed(_) => {
-                        arrived.unclaimed.push(spec);
-                        continue;
-                    }
-                }
+                ArrivedPart::Joined { spec, epoch, seq, answer: answer.arrive(behind)? }
             }
             PartHead::Left(session, through) => {
                 let session = session.key(sender, nodes);
                 let which = through.map_or(Subscriptions::All, Subscriptions::Through);
-                (Some(session.worker), Part::Left { session, which })
+                ArrivedPart::One(session.worker, Part::Left { session, which })
             }
             PartHead::CaughtUp { spec, frame, events, epoch, after, seq, live, presence } => {
                 let spec = spec.spec(sender, nodes);
@@ -188,18 +196,15 @@ pub fn parts_from_item(
                 let worker = spec.session.worker;
                 let caught_up =
                     Part::CaughtUp { spec, frame, events, epoch, after, seq, live, presence };
-                (Some(worker), caught_up)
+                ArrivedPart::One(worker, caught_up)
             }
             PartHead::Replaced(spec) => {
                 let spec = spec.spec(sender, nodes);
-                (Some(spec.session.worker), Part::Replaced(spec))
+                ArrivedPart::One(spec.session.worker, Part::Replaced(spec))
             }
-            PartHead::Answer(answer) => match answer.arrive(behind, &mut claim)? {
-                Answered::Answer(answer) => (Some(answer.session().worker), Part::Answer(answer)),
-                Answered::Unclaimed(_) => continue,
-            },
-        };
-        arrived.parts.push((worker, part));
-    }
-    Ok(arrived)
+            PartHead::Answer(answer) => ArrivedPart::Answer(answer.arrive(behind)?),
+        })
+    };
+    let parts = parts.into_iter().map(part).collect::<Result<_, BadItem>>()?;
+    Ok(Arrived { entity, workers, parts })
 }

@@ -162,24 +162,17 @@ async fn an_answer_goes_back_to_who_asked() {
     let question = request(&here).question().unwrap().clone();
     Responder::remote(Arc::clone(&there), question.clone(), None).send_ok(&5);
     let item = answer_to_item(answer(&mut queue));
-    let Answered::Answer(arrived) = answer_from_item(&item, |id| {
-        assert_eq!(id, 77);
-        Some(request(&here))
-    })
-    .unwrap() else {
-        panic!("it is claimed")
-    };
+    let arrived = answer_from_item(&item).unwrap();
+    assert_eq!(arrived.id, 77);
+    let arrived = arrived.claimed(request(&here));
     assert!(arrived.error().is_none() && arrived.session() == session(4));
     assert!(format!("{arrived:?}").contains(r#"\"id\":7,\"result\":5"#), "{arrived:?}");
 
     // One that is dropped there is answered here all the same.
     drop(Responder::remote(there, question, None));
     let item = answer_to_item(answer(&mut queue));
-    let claimed = answer_from_item(&item, |_| Some(request(&here))).unwrap();
-    let Answered::Answer(arrived) = claimed else { panic!("it is claimed") };
+    let arrived = answer_from_item(&item).unwrap().claimed(request(&here));
     assert_eq!(arrived.error(), Some(unavailable().data.code));
-    let unclaimed = answer_from_item(&item, |_| None).unwrap();
-    assert!(matches!(unclaimed, Answered::Unclaimed(Unclaimed(77))));
 }
 
 fn frames(text: &'static str) -> Frames {
@@ -234,33 +227,26 @@ async fn parts_keep_their_order_and_their_bytes() {
         ]
     };
     let item = parts_to_item(&entity("room:a"), 0b101, parts(), &Three(200));
-    let arrived = parts_from_item(&item, PEER, &mut Three(100), |_| Some(request(&here))).unwrap();
+    let arrived = parts_from_item(&item, PEER, &mut Three(100)).unwrap();
     assert_eq!((arrived.entity, arrived.workers), (entity("room:a"), 0b101));
-    let (workers, kinds): (Vec<_>, Vec<_>) = arrived
-        .parts
-        .iter()
-        .map(|(worker, part)| (worker.is_some(), format!("{part:?}").replace("json: ", "")))
-        .unzip();
-    assert_eq!(workers, [false, true, false, false, true, true, true, true]);
+    let shown = arrived.parts.iter().map(|part| format!("{part:?}").replace("json: ", ""));
+    let kinds: Vec<_> = shown.collect();
     for (kind, wanted) in kinds.iter().zip([
-        "Events { frames: Frames { Some(b\"events\"), msgpack: None }, first: 1, last: 2 }",
+        "All(Events { frames: Frames { Some(b\"events\"), msgpack: None }, first: 1, last: 2 }",
         "Joined { spec: SubSpec { session: SessionKey { node: NodeIndex(0), worker: WorkerId(0), slot: 4",
-        "Signal { frames: Frames { Some(b\"signal\"), msgpack: None }, from: SessionKey { node: NodeIndex(2), worker: WorkerId(0), slot: 1",
-        "Presence(Frames { None, msgpack: None })",
-        "Left { session: SessionKey { node: NodeIndex(0), worker: WorkerId(0), slot: 4, generation: 1 }, which: All }",
-        "CaughtUp { spec: SubSpec { session: SessionKey { node: NodeIndex(0)",
-        "Replaced(SubSpec { session: SessionKey { node: NodeIndex(0)",
-        "Answer(Answer {",
+        "All(Signal { frames: Frames { Some(b\"signal\"), msgpack: None }, from: SessionKey { node: NodeIndex(2), worker: WorkerId(0), slot: 1",
+        "All(Presence(Frames { None, msgpack: None })",
+        "One(WorkerId(0), Left { session: SessionKey { node: NodeIndex(0), worker: WorkerId(0), slot: 4, generation: 1 }, which: All }",
+        "One(WorkerId(0), CaughtUp { spec: SubSpec { session: SessionKey { node: NodeIndex(0)",
+        "One(WorkerId(0), Replaced(SubSpec { session: SessionKey { node: NodeIndex(0)",
+        "Answer(Unclaimed {",
     ]) {
         assert!(kind.starts_with(wanted), "{kind}\n{wanted}");
     }
-    let Part::Joined { answer, .. } = &arrived.parts[1].1 else { panic!("{kinds:?}") };
+    let joined = arrived.parts.into_iter().nth(1).unwrap();
+    let ArrivedPart::Joined { answer, .. } = joined else { panic!("{kinds:?}") };
+    let answer = answer.claimed(request(&here));
     assert!(format!("{answer:?}").contains(r#"\"snapshot\":[1, 2]"#), "{answer:?}");
-
-    let item = parts_to_item(&entity("room:a"), 1, parts(), &Three(200));
-    let orphaned = parts_from_item(&item, PEER, &mut Three(100), |_| None).unwrap();
-    assert_eq!(orphaned.unclaimed, [spec(4, 3)], "nobody waits for it any more");
-    assert_eq!(orphaned.parts.len(), 6, "and its answers are gone");
 }
 
 #[test]
@@ -329,8 +315,8 @@ proptest! {
         let framed = [&claims.to_le_bytes()[..], &bytes].concat();
         for item in [Bytes::from(bytes), Bytes::from(framed)] {
             let _refused = Ask::from_item(&item).unwrap_err();
-            prop_assert!(answer_from_item(&item, |_| None).is_err());
-            prop_assert!(parts_from_item(&item, PEER, &mut Three(100), |_| None).is_err());
+            prop_assert!(answer_from_item(&item).is_err());
+            prop_assert!(parts_from_item(&item, PEER, &mut Three(100)).is_err());
             prop_assert!(tell_from_item(&item, PEER, &mut Three(100)).is_err());
         }
     }
@@ -347,6 +333,6 @@ proptest! {
         damaged[at] = to;
         damaged.truncate(cut.max(1));
         // Any outcome but a panic.
-        let _outcome = parts_from_item(&damaged.into(), PEER, &mut Three(100), |_| None);
+        let _outcome = parts_from_item(&damaged.into(), PEER, &mut Three(100));
     }
 }
