@@ -293,7 +293,8 @@ impl Canary {
                     | ToRelay::Resumed(_)
                     | ToRelay::OwnerChanged(_)
                     | ToRelay::AudienceForgotten { .. }
-                    | ToRelay::Parts { .. },
+                    | ToRelay::Parts { .. }
+                    | ToRelay::PartsByWorker { .. },
                 ) => {}
             }
         }

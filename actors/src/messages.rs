@@ -21,6 +21,7 @@ mod relay;
 mod relays;
 pub mod remote;
 mod way;
+mod workers;
 
 pub use answer::{Answer, Responder, corrupt, overloaded, rate_limited, unavailable};
 pub(crate) use answer::{Body, Noted};
@@ -30,6 +31,7 @@ pub use entity::{Adopt, CatchUp, OpRequest, Sender, SignalRequest, SubscribeRequ
 pub use exchange::{Exchange, ToExchange};
 pub use relay::{Owner, Part, Present, Resume, Resumed, SubSpec, Subscriptions};
 pub use relays::Relays;
+pub use workers::Workers;
 
 /// A message to a relay.
 #[derive(Debug)]
@@ -40,6 +42,13 @@ pub enum ToRelay {
         entity: EntityId,
         /// What it releases.
         parts: Vec<Part>,
+    },
+    /// The same for the relays of another node, together: each part with the workers it is for.
+    PartsByWorker {
+        /// Which entity.
+        entity: EntityId,
+        /// What it releases. What concerns one session is for its worker, whatever is said here.
+        parts: Vec<(Workers, Part)>,
     },
     /// An answer that belongs to no entity's order.
     Answer(Answer),

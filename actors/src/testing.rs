@@ -259,6 +259,7 @@ pub(crate) fn arrived(mut message: ToRelay) -> ToRelay {
 pub(crate) fn to_relay(message: &ToRelay) -> Vec<String> {
     match message {
         ToRelay::Parts { parts, .. } => parts.iter().map(part).collect(),
+        ToRelay::PartsByWorker { parts, .. } => parts.iter().map(|(_, of)| part(of)).collect(),
         ToRelay::Answer(to) => vec![answer(to)],
         ToRelay::AudienceForgotten { .. } | ToRelay::OwnerChanged(_) => vec!["lost".into()],
         ToRelay::Resume(_) | ToRelay::Resumed(_) => vec!["resume".into()],

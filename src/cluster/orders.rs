@@ -26,7 +26,7 @@ impl Runner {
             Request::Cordon => Order::Cordon,
             Request::Uncordon => Order::Uncordon,
             Request::Drain => Order::Drain,
-            Request::Leave => Order::Drain,
+            Request::Leave => Order::Leave,
             Request::Move { slots, to } => Order::Move(self.some_slots(slots), self.named(&to)?),
             Request::Pin { entity, to: Some(to) } => Order::Pin(entity, self.named(&to)?),
             Request::Pin { entity, to: None } => Order::Unpin(entity),

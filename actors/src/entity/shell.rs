@@ -17,7 +17,7 @@ use super::state::{Effects, Fetch, FetchFor};
 use super::todo::Todo;
 use super::turns::{Rest, Turn};
 use crate::clock::{Mono, Now};
-use crate::ids::Place;
+use crate::ids::{Place, WorkerId};
 use crate::journal::{Committed, Journal, Progress, Watch};
 use crate::kind::Kind;
 use crate::messages::{CatchUp, Directory, RelayHandle, ToDirectory, ToEntity, ToRelay};
@@ -278,6 +278,12 @@ impl Shell {
         for (place, parts) in effects.parts {
             let entity = self.life.id().clone();
             self.send(place, ToRelay::Parts { entity, parts }, ports);
+        }
+        for (node, parts) in effects.elsewhere {
+            let entity = self.life.id().clone();
+            // The message says which of the node's relays it is for.
+            let place = Place { node, worker: WorkerId(0) };
+            self.send(place, ToRelay::PartsByWorker { entity, parts }, ports);
         }
         for fetch in effects.fetches {
             self.read(fetch, ports);

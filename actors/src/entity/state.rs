@@ -407,8 +407,6 @@ impl Entity {
     }
 
     fn publish(&self, fx: &mut Effects, part: impl Fn() -> Part) {
-        for place in self.people.audience.places() {
-            fx.part(place, part());
-        }
+        fx.part_for_all(self.people.audience.places(), part);
     }
 }

@@ -9,8 +9,11 @@ use greenroom_protocol::{CodecKind, Epoch, Position, RawJson, Seq};
 use super::Fetch;
 use super::state::{Effects, Entity, JournalSpace, UnsettledOp};
 use crate::clock::{Millis, Mono};
+use crate::ids::{NodeIndex, SessionKey, WorkerId};
 use crate::kind::{Kind, Settings};
-use crate::messages::{CatchUp, OpRequest, SubSpec, SubscribeRequest, Subscriptions, ToEntity};
+use crate::messages::{
+    CatchUp, OpRequest, Part, SubSpec, SubscribeRequest, Subscriptions, ToEntity,
+};
 use crate::record::EventRecord;
 use crate::store::{Loaded, SnapshotRow, StoreError};
 use crate::testing::{

@@ -266,8 +266,7 @@ impl Node {
 
     fn parts(&mut self, from: NodeIndex, item: &Item, now: Mono) -> Result<(), BadItem> {
         // All of it is read before the first duty is claimed: claiming may send what waits behind it.
-        let arrived = parts_from_item(&item.body, from, &mut self.known)?;
-        let Arrived { entity, workers, parts } = arrived;
+        let Arrived { entity, parts } = parts_from_item(&item.body, from, &mut self.known)?;
         let mut by_worker: Vec<(WorkerId, Vec<Part>)> = Vec::new();
         let mut add = |worker, part| match by_worker.iter_mut().find(|(other, _)| *other == worker)
         {
@@ -276,9 +275,8 @@ impl Node {
         };
         for part in parts {
             match part {
-                ArrivedPart::All(part) => {
-                    let all = (0..64_u16).filter(|bit| workers >> bit & 1 == 1).map(WorkerId);
-                    for worker in all {
+                ArrivedPart::Shared(workers, part) => {
+                    for worker in workers.iter() {
                         if let Some(copy) = part.shared() {
                             add(worker, copy);
                         }

@@ -17,10 +17,7 @@ use crate::ids::{NodeIndex, Place};
 use crate::messages::remote::{
     Ask, AskFor, Tell, answer_to_item, control_to_item, parts_to_item, tell_to_item,
 };
-use crate::messages::{Resume, Resumed, ToEntity, ToExchange, ToRelay, unavailable};
-
-/// The last worker that has a bit of its own in an item's mask.
-const LAST_BIT: u16 = 63;
+use crate::messages::{Resume, Resumed, ToEntity, ToExchange, ToRelay, Workers, unavailable};
 
 /// What an ask's table said is to be done.
 pub(super) enum Routed {
@@ -120,9 +117,13 @@ impl Node {
         // Answers are taken out of their messages even if they go nowhere, since one that is dropped
         // would come back as a refusal.
         let (kind, body) = match message {
+            ToRelay::PartsByWorker { entity, parts } => {
+                (items::PARTS, Some(parts_to_item(&entity, parts, &self.known)))
+            }
             ToRelay::Parts { entity, parts } => {
-                let workers = 1 << worker.0.min(LAST_BIT);
-                (items::PARTS, Some(parts_to_item(&entity, workers, parts, &self.known)))
+                let only = |part| (Workers::only(worker), part);
+                let parts = parts.into_iter().map(only).collect();
+                (items::PARTS, Some(parts_to_item(&entity, parts, &self.known)))
             }
             ToRelay::Answer(answer) => (items::ANSWER, Some(answer_to_item(answer))),
             ToRelay::AudienceForgotten { entity, ended } => {

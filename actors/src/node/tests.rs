@@ -17,7 +17,7 @@ use crate::cluster::registry::{ChangeError, MemoryRegistry, Note, Registry};
 use crate::frames::Frames;
 use crate::ids::{Place, SessionKey};
 use crate::limits::{Allowance, Rate};
-use crate::messages::{Asker, CatchUp, Part, RelayHandle, Responder, SubSpec, ToExchange};
+use crate::messages::{Asker, CatchUp, Part, RelayHandle, Responder, SubSpec, ToExchange, Workers};
 use crate::store::memory::MemoryStore;
 use crate::store::{Batch, CommitError, Fence, Store};
 use crate::testing::{encoder, entity, spec};

@@ -153,6 +153,8 @@ impl Relay {
                     self.part(&entity, part);
                 }
             }
+            // For other nodes' relays, which get their parts of it one by one.
+            ToRelay::PartsByWorker { .. } => {}
             ToRelay::Answer(answer) => self.deliver(answer),
             ToRelay::AudienceForgotten { entity, ended } => {
                 self.rejoin(&entity);

@@ -7,8 +7,8 @@ use greenroom_protocol::params;
 
 use crate::clock::Mono;
 use crate::entity::eraser::PagesOut;
-use crate::ids::Place;
-use crate::messages::{Answer, CatchUp, Part, Responder, SubscribeRequest};
+use crate::ids::{NodeIndex, Place};
+use crate::messages::{Answer, CatchUp, Part, Responder, SubscribeRequest, Workers};
 use crate::record::EventRecord;
 use crate::store::{Erasure, Page, Rewrite, SnapshotRow};
 
@@ -35,8 +35,10 @@ pub struct Effects {
     pub rewrite: Option<Box<Rewrite>>,
     /// Take `ToEntity::Erase` after a while.
     pub erase_later: bool,
-    /// Send these to the relays in these places, in order.
+    /// Send these to this node's relays in these places, in order.
     pub parts: Vec<(Place, Vec<Part>)>,
+    /// Send these to the relays of these other nodes, in order.
+    pub elsewhere: Vec<(NodeIndex, Vec<(Workers, Part)>)>,
     /// Read these pages.
     pub fetches: Vec<Fetch>,
     /// Take these again after a while, because their pages could not be read.
@@ -93,6 +95,7 @@ impl Effects {
             rewrite: None,
             erase_later: false,
             parts: Vec::new(),
+            elsewhere: Vec::new(),
             fetches: Vec::new(),
             retries: Vec::new(),
             presence_due: false,
@@ -102,10 +105,37 @@ impl Effects {
 
     /// Adds a part for one relay.
     pub fn part(&mut self, to: Place, part: Part) {
+        if to.node != NodeIndex::HERE {
+            return self.of_node(to.node).push((Workers::only(to.worker), part));
+        }
         match self.parts.iter_mut().find(|(other, _)| *other == to) {
             Some((_, parts)) => parts.push(part),
             None => self.parts.push((to, vec![part])),
         }
+    }
+
+    /// Adds a part for several relays. Those of one other node get it together.
+    pub fn part_for_all(&mut self, all: impl Iterator<Item = Place>, part: impl Fn() -> Part) {
+        let mut nodes = Vec::new();
+        for to in all {
+            if to.node == NodeIndex::HERE || !nodes.contains(&to.node) {
+                self.part(to, part());
+                if to.node != NodeIndex::HERE {
+                    nodes.push(to.node);
+                }
+            } else if let Some((workers, _)) = self.of_node(to.node).last_mut() {
+                workers.add(to.worker);
+            }
+        }
+    }
+
+    fn of_node(&mut self, node: NodeIndex) -> &mut Vec<(Workers, Part)> {
+        let at = self.elsewhere.iter().position(|(other, _)| *other == node);
+        let at = at.unwrap_or_else(|| {
+            self.elsewhere.push((node, Vec::new()));
+            self.elsewhere.len() - 1
+        });
+        &mut self.elsewhere[at].1
     }
 
     /// Adds an answer, for the relay of its session.

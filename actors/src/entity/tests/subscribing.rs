@@ -154,3 +154,30 @@ fn whoever_left_stays_away_for_late_messages() {
     assert_eq!(rig.entity.followers().count(), 0);
     assert_eq!(rig.unsubscribe(1, 2), ["1 leaves", "#101"], "not being subscribed is no error");
 }
+
+#[test]
+fn followers_on_another_node_get_one_message_for_all_their_workers() {
+    let mut rig = Rig::new();
+    let on = |node, worker, slot| SubSpec {
+        session: SessionKey { node: NodeIndex(node), worker: WorkerId(worker), ..session(slot) },
+        ..spec(slot, 1)
+    };
+    for (slot, (node, worker)) in [(7, 0), (0, 0), (7, 70), (8, 1), (7, 2)].into_iter().enumerate()
+    {
+        rig.subscribe(on(node, worker, slot as u32), None);
+    }
+    rig.out();
+    rig.post(0, 1);
+    rig.entity.committed_through(Seq::FIRST, &mut rig.fx);
+    assert_eq!(rig.fx.parts.len(), 1, "this node's own relay");
+    let workers: Vec<_> = rig
+        .fx
+        .elsewhere
+        .iter()
+        .map(|(node, parts)| {
+            let [(workers, Part::Events { .. })] = &parts[..] else { panic!("{parts:?}") };
+            (node.0, workers.iter().map(|worker| worker.0).collect::<Vec<_>>())
+        })
+        .collect();
+    assert_eq!(workers, [(7, vec![0, 2, 70]), (8, vec![1])]);
+}

@@ -9,15 +9,12 @@ use super::packed::{Blobs, Collected, pack, unpack};
 use super::{BadItem, Nodes, SessionName, SpecName};
 use crate::frames::Frames;
 use crate::ids::{NodeIndex, WorkerId};
-use crate::messages::{Part, SubSpec, Subscriptions};
+use crate::messages::{Part, SubSpec, Subscriptions, Workers};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
     #[serde(rename = "e", deserialize_with = "EntityId::deserialize_internal")]
     entity: EntityId,
-    /// One bit for each worker that has followers; the last stands for all from there on.
-    #[serde(rename = "w")]
-    workers: u64,
     #[serde(rename = "p")]
     parts: Vec<PartHead>,
 }
@@ -44,11 +41,11 @@ impl Lengths {
 #[derive(Debug, Serialize, Deserialize)]
 enum PartHead {
     #[serde(rename = "e")]
-    Events(Lengths, Seq, Seq),
+    Events(Workers, Lengths, Seq, Seq),
     #[serde(rename = "s")]
-    Signal(Lengths, SessionName, u64),
+    Signal(Workers, Lengths, SessionName, u64),
     #[serde(rename = "p")]
-    Presence(Lengths),
+    Presence(Workers, Lengths),
     #[serde(rename = "j")]
     Joined(SpecName, Epoch, Seq, AnswerHead),
     #[serde(rename = "l")]
@@ -82,9 +79,6 @@ enum PartHead {
 pub struct Arrived {
     /// Which entity.
     pub entity: EntityId,
-    /// The workers that parts without a worker are for, one bit each; the last bit stands for
-    /// worker 63 and all after it.
-    pub workers: u64,
     /// In order.
     pub parts: Vec<ArrivedPart>,
 }
@@ -92,8 +86,8 @@ pub struct Arrived {
 /// One thing that an entity of another node has released.
 #[derive(Debug)]
 pub enum ArrivedPart {
-    /// It is for all workers.
-    All(Part),
+    /// It is for these workers.
+    Shared(Workers, Part),
     /// It is for one of them.
     One(WorkerId, Part),
     /// An answer, for the worker of the session that asked.
@@ -113,21 +107,17 @@ pub enum ArrivedPart {
 }
 
 /// The body of an item with everything that an entity releases at once to the relays of one node.
-pub fn parts_to_item(
-    entity: &EntityId,
-    workers: u64,
-    parts: Vec<Part>,
-    nodes: &impl Nodes,
-) -> Bytes {
+pub fn parts_to_item(entity: &EntityId, parts: Vec<(Workers, Part)>, nodes: &impl Nodes) -> Bytes {
     let mut behind = Collected::default();
-    let part = |part| match part {
+    let part = |(workers, part)| match part {
         Part::Events { frames, first, last } => {
-            PartHead::Events(Lengths::of(frames, &mut behind), first, last)
+            PartHead::Events(workers, Lengths::of(frames, &mut behind), first, last)
         }
         Part::Signal { frames, from, key } => {
-            PartHead::Signal(Lengths::of(frames, &mut behind), SessionName::of(from, nodes), key)
+            let lengths = Lengths::of(frames, &mut behind);
+            PartHead::Signal(workers, lengths, SessionName::of(from, nodes), key)
         }
-        Part::Presence(frames) => PartHead::Presence(Lengths::of(frames, &mut behind)),
+        Part::Presence(frames) => PartHead::Presence(workers, Lengths::of(frames, &mut behind)),
         Part::Joined { spec, epoch, seq, answer } => PartHead::Joined(
             SpecName::of(spec, nodes),
             epoch,
@@ -157,7 +147,7 @@ pub fn parts_to_item(
         Part::Answer(answer) => PartHead::Answer(AnswerHead::of(answer, &mut behind)),
     };
     let parts = parts.into_iter().map(part).collect();
-    pack(&Head { entity: entity.clone(), workers, parts }, &behind)
+    pack(&Head { entity: entity.clone(), parts }, &behind)
 }
 
 /// Reads an item with parts.
@@ -169,18 +159,21 @@ pub fn parts_from_item(
     sender: NodeIndex,
     nodes: &mut impl Nodes,
 ) -> Result<Arrived, BadItem> {
-    let (Head { entity, workers, parts }, mut behind) = unpack::<Head>(item)?;
+    let (Head { entity, parts }, mut behind) = unpack::<Head>(item)?;
     let behind = &mut behind;
     let part = |part| {
         Ok(match part {
-            PartHead::Events(lengths, first, last) => {
-                ArrivedPart::All(Part::Events { frames: lengths.take(behind)?, first, last })
+            PartHead::Events(workers, lengths, first, last) => {
+                let frames = lengths.take(behind)?;
+                ArrivedPart::Shared(workers, Part::Events { frames, first, last })
             }
-            PartHead::Signal(lengths, from, key) => {
-                let from = from.key(sender, nodes);
-                ArrivedPart::All(Part::Signal { frames: lengths.take(behind)?, from, key })
+            PartHead::Signal(workers, lengths, from, key) => {
+                let (from, frames) = (from.key(sender, nodes), lengths.take(behind)?);
+                ArrivedPart::Shared(workers, Part::Signal { frames, from, key })
             }
-            PartHead::Presence(lengths) => ArrivedPart::All(Part::Presence(lengths.take(behind)?)),
+            PartHead::Presence(workers, lengths) => {
+                ArrivedPart::Shared(workers, Part::Presence(lengths.take(behind)?))
+            }
             PartHead::Joined(spec, epoch, seq, answer) => {
                 let spec = spec.spec(sender, nodes);
                 ArrivedPart::Joined { spec, epoch, seq, answer: answer.arrive(behind)? }
@@ -206,5 +199,5 @@ pub fn parts_from_item(
         })
     };
     let parts = parts.into_iter().map(part).collect::<Result<_, BadItem>>()?;
-    Ok(Arrived { entity, workers, parts })
+    Ok(Arrived { entity, parts })
 }

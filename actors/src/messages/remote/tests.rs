@@ -13,7 +13,7 @@ use super::*;
 use crate::frames::Frames;
 use crate::messages::{
     Adopt, Answer, Asker, CatchUp, OpRequest, Owner, Part, RelayHandle, Responder, Sender,
-    SignalRequest, SubscribeRequest, Subscriptions, ToEntity, ToRelay, unavailable,
+    SignalRequest, SubscribeRequest, Subscriptions, ToEntity, ToRelay, Workers, unavailable,
 };
 use crate::testing::{encoder, entity, session, spec};
 
@@ -226,16 +226,25 @@ async fn parts_keep_their_order_and_their_bytes() {
             Part::Answer(reply().ok(&1)),
         ]
     };
-    let item = parts_to_item(&entity("room:a"), 0b101, parts(), &Three(200));
+    let workers = || {
+        let mut workers = Workers::only(WorkerId(2));
+        workers.add(WorkerId(64));
+        workers
+    };
+    let parts = parts().into_iter().map(|part| (workers(), part)).collect();
+    let item = parts_to_item(&entity("room:a"), parts, &Three(200));
     let arrived = parts_from_item(&item, PEER, &mut Three(100)).unwrap();
-    assert_eq!((arrived.entity, arrived.workers), (entity("room:a"), 0b101));
+    assert_eq!(arrived.entity, entity("room:a"));
+    let shared =
+        |part: &ArrivedPart| matches!(part, ArrivedPart::Shared(all, _) if *all == workers());
+    assert_eq!(arrived.parts.iter().filter(|part| shared(part)).count(), 3);
     let shown = arrived.parts.iter().map(|part| format!("{part:?}").replace("json: ", ""));
     let kinds: Vec<_> = shown.collect();
     for (kind, wanted) in kinds.iter().zip([
-        "All(Events { frames: Frames { Some(b\"events\"), msgpack: None }, first: 1, last: 2 }",
+        "Shared(Workers { first: 4, rest: [1] }, Events { frames: Frames { Some(b\"events\"), msgpack: None }, first: 1, last: 2 }",
         "Joined { spec: SubSpec { session: SessionKey { node: NodeIndex(0), worker: WorkerId(0), slot: 4",
-        "All(Signal { frames: Frames { Some(b\"signal\"), msgpack: None }, from: SessionKey { node: NodeIndex(2), worker: WorkerId(0), slot: 1",
-        "All(Presence(Frames { None, msgpack: None })",
+        "Shared(Workers { first: 4, rest: [1] }, Signal { frames: Frames { Some(b\"signal\"), msgpack: None }, from: SessionKey { node: NodeIndex(2), worker: WorkerId(0), slot: 1",
+        "Shared(Workers { first: 4, rest: [1] }, Presence(Frames { None, msgpack: None })",
         "One(WorkerId(0), Left { session: SessionKey { node: NodeIndex(0), worker: WorkerId(0), slot: 4, generation: 1 }, which: All }",
         "One(WorkerId(0), CaughtUp { spec: SubSpec { session: SessionKey { node: NodeIndex(0)",
         "One(WorkerId(0), Replaced(SubSpec { session: SessionKey { node: NodeIndex(0)",
@@ -327,7 +336,8 @@ proptest! {
             Part::Events { frames: frames("events"), first: Seq::FIRST, last: Seq::new(2) },
             Part::Replaced(spec(4, 3)),
         ];
-        let item = parts_to_item(&entity("room:a"), 1, parts, &Three(200));
+        let parts = parts.into_iter().map(|part| (Workers::only(WorkerId(0)), part)).collect();
+        let item = parts_to_item(&entity("room:a"), parts, &Three(200));
         let mut damaged = item.to_vec();
         let at = at % damaged.len();
         damaged[at] = to;

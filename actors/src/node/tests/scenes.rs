@@ -42,16 +42,29 @@ fn what_an_entity_releases_reaches_the_workers_that_follow() {
     let session = reply.session();
     assert_ne!(session.node, NodeIndex::HERE);
     let frames = Frames { json: Some(Bytes::from_static(b"event")), msgpack: None };
+    let workers = [0, 3, 64].map(WorkerId);
+    let mut all = Workers::default();
+    workers.iter().for_each(|worker| all.add(*worker));
     let parts = vec![
-        Part::Events { frames, first: Seq::FIRST, last: Seq::FIRST },
-        Part::Answer(reply.ok(&1)),
+        (all, Part::Events { frames, first: Seq::FIRST, last: Seq::FIRST }),
+        (Workers::only(session.worker), Part::Answer(reply.ok(&1))),
     ];
+    let pushed = |world: &World| {
+        let links = world.machines[1].node.links.values();
+        links.map(|link| link.counters().items_pushed).sum::<u64>()
+    };
+    let before = pushed(&world);
     let elsewhere = RelayHandle::elsewhere(world.machines[1].exchange.clone(), session.place());
-    elsewhere.try_send(ToRelay::Parts { entity: room.clone(), parts }).unwrap();
-    world.until(100, "they arrive", |world| !world.machines[0].relayed.is_empty());
+    let message = ToRelay::PartsByWorker { entity: room.clone(), parts };
+    elsewhere.try_send(message).unwrap();
+    world.until(100, "they arrive", |world| world.machines[0].relayed.len() == 3);
+    assert_eq!(pushed(&world) - before, 1, "one item, for three workers");
+    let reached: Vec<_> = world.machines[0].relayed.iter().map(|(worker, _)| *worker).collect();
+    assert_eq!(reached, workers);
     let parts = world.machines[0].answers();
     assert!(parts[0].starts_with("Events") && parts[0].contains("event"), "{parts:?}");
     assert!(parts[1].contains(r#"\"id\":1,\"result\":1"#), "in their order: {parts:?}");
+    assert!(parts.len() == 4 && parts[3].starts_with("Events"), "{parts:?}");
 }
 
 #[test]
