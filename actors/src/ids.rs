@@ -8,6 +8,8 @@ pub struct NodeIndex(pub u16);
 impl NodeIndex {
     /// This process.
     pub const HERE: Self = Self(0);
+    /// All others: no node has this index.
+    pub const OTHERS: Self = Self(u16::MAX);
 }
 
 /// A worker thread: 0, 1, 2, ...

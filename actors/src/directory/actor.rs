@@ -121,7 +121,7 @@ impl Host for OnThread<'_> {
 
     fn audience_forgotten(&mut self, entity: &EntityId) {
         let relays = &self.env.relays;
-        for relay in relays.places().filter_map(|place| relays.get(place)) {
+        for relay in relays.everywhere().filter_map(|place| relays.get(place)) {
             // If a relay's queue is full, a separate task waits; there is one such message for each
             // entity that ends.
             relay.send_or_spawn(ToRelay::AudienceForgotten { entity: entity.clone(), ended: true });

@@ -241,7 +241,7 @@ impl Shell {
         let Todo { effects, audience_forgotten, load, watch, rewriting, waiting, idle, end } = todo;
         self.apply(effects, ports);
         if audience_forgotten {
-            for place in self.env.relays.places() {
+            for place in self.env.relays.everywhere() {
                 let entity = self.life.id().clone();
                 self.send(place, ToRelay::AudienceForgotten { entity, ended: false }, ports);
             }

@@ -51,6 +51,12 @@ impl Relays {
         let workers = 0..self.here.len() as u16;
         workers.map(|worker| Place { node: NodeIndex::HERE, worker: WorkerId(worker) })
     }
+
+    /// The same, and one that stands for the relays of all other nodes, if there may be any.
+    pub fn everywhere(&self) -> impl Iterator<Item = Place> + use<> {
+        let others = Place { node: NodeIndex::OTHERS, worker: WorkerId(0) };
+        self.places().chain(self.there.as_ref().map(|_| others))
+    }
 }
 
 #[cfg(test)]
@@ -65,5 +71,9 @@ mod tests {
         let elsewhere = Place { node: NodeIndex(1), worker: WorkerId(0) };
         let no_worker = Place { node: NodeIndex::HERE, worker: WorkerId(2) };
         assert!(relays.get(elsewhere).is_none() && relays.get(no_worker).is_none());
+        assert!(relays.everywhere().eq(relays.places()));
+        let relays = relays.with_others(Exchange::channel(1).0);
+        assert!(relays.everywhere().all(|place| relays.get(place).is_some()));
+        assert_eq!(relays.everywhere().last().map(|place| place.node), Some(NodeIndex::OTHERS));
     }
 }

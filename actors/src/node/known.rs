@@ -38,14 +38,16 @@ impl Known {
     /// A new index for a node, after a reset or because it is new.
     ///
     /// # Panics
-    /// If 65,535 are in use, which takes thousands of resets a second.
+    /// If 65,534 are in use, which takes thousands of resets a second.
     pub fn renew(&mut self, id: u64) -> NodeIndex {
-        let index = match u16::try_from(self.ids.len()) {
-            Ok(next) => {
+        // The last one stands for all.
+        let next = u16::try_from(self.ids.len()).ok().map(NodeIndex);
+        let index = match next.filter(|next| *next != NodeIndex::OTHERS) {
+            Some(next) => {
                 self.ids.push(id);
-                NodeIndex(next)
+                next
             }
-            Err(_) => {
+            None => {
                 let index = self.free.pop_front().expect("links are few, and leave in seconds");
                 self.ids[usize::from(index.0)] = id;
                 index
@@ -85,13 +87,13 @@ mod tests {
         let mut known = Known::new(1);
         let mut last = known.renew(2);
         let first = last;
-        for _ in 0..65_534 {
+        for _ in 0..65_533 {
             let next = known.renew(2);
             assert!(next > last);
             known.release(last);
             last = next;
         }
-        assert_eq!((last, known.renew(2)), (NodeIndex(u16::MAX), first));
+        assert_eq!((last, known.renew(2)), (NodeIndex(u16::MAX - 1), first));
         known.release(first);
         assert_ne!(known.renew(3), first, "it is the latest of its node");
         assert_eq!((known.get(1), known.id_of(NodeIndex(0))), (Some(NodeIndex::HERE), 1));

@@ -142,7 +142,12 @@ impl Node {
             }
             ToRelay::OwnerChanged(_) => return,
         };
-        if let Some(body) = body {
+        let Some(body) = body else { return };
+        if node == NodeIndex::OTHERS {
+            for node in self.links.keys().copied().collect::<Vec<_>>() {
+                self.push(node, Item { kind, body: body.clone() }, now);
+            }
+        } else {
             self.push(node, Item { kind, body }, now);
         }
     }

@@ -17,7 +17,9 @@ use crate::cluster::registry::{ChangeError, MemoryRegistry, Note, Registry};
 use crate::frames::Frames;
 use crate::ids::{Place, SessionKey};
 use crate::limits::{Allowance, Rate};
-use crate::messages::{Asker, CatchUp, Part, RelayHandle, Responder, SubSpec, ToExchange, Workers};
+use crate::messages::{
+    Asker, CatchUp, Part, RelayHandle, Relays, Responder, SubSpec, ToExchange, Workers,
+};
 use crate::store::memory::MemoryStore;
 use crate::store::{Batch, CommitError, Fence, Store};
 use crate::testing::{encoder, entity, spec};
@@ -50,6 +52,7 @@ struct Machine {
     relayed: Vec<(WorkerId, ToRelay)>,
     owned: Vec<Own>,
     changed: Vec<Scope>,
+    forgotten: Vec<(EntityId, bool)>,
     ended: Option<Ended>,
 }
 
@@ -128,6 +131,7 @@ impl World {
             relayed: Vec::new(),
             owned: Vec::new(),
             changed: Vec::new(),
+            forgotten: Vec::new(),
             ended: None,
         });
     }
@@ -244,7 +248,9 @@ impl World {
             Do::Local(entity, message) => self.machines[at].local.push((entity, message)),
             Do::Relay(worker, message) => self.machines[at].relayed.push((worker, message)),
             Do::OwnerChanged(scope) => self.machines[at].changed.push(scope),
-            Do::AudienceForgotten(..) => {}
+            Do::AudienceForgotten(entity, ended) => {
+                self.machines[at].forgotten.push((entity, ended));
+            }
             Do::Publish(to, frame) => {
                 if self.hear_each_other(id, to) {
                     self.flying.push((Some(to), frame));

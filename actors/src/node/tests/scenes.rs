@@ -256,3 +256,20 @@ fn a_node_that_drains_serves_its_sessions_until_it_leaves() {
         world.machines[..2].iter().all(|machine| machine.node.membership().map().peers().len() == 2)
     });
 }
+
+#[test]
+fn an_entity_that_forgets_its_audience_tells_the_followers_of_all_nodes() {
+    let mut world = World::new(3);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(1);
+    let (here, _queue) = RelayHandle::channel(16);
+    let relays = Relays::new([here]).with_others(world.machines[1].exchange.clone());
+    let others = relays.everywhere().filter(|place| place.node != NodeIndex::HERE);
+    for relay in others.filter_map(|place| relays.get(place)) {
+        let forgotten = ToRelay::AudienceForgotten { entity: room.clone(), ended: false };
+        relay.try_send(forgotten).unwrap();
+    }
+    world.run(100);
+    let told: Vec<_> = world.machines.iter().map(|machine| machine.forgotten.clone()).collect();
+    assert_eq!(told, [vec![(room.clone(), false)], vec![], vec![(room, false)]]);
+}
