@@ -26,13 +26,12 @@
 //!                            └────┘      waited for `hold`: given up
 //!
 //!          one ask:
-//!                 ┌── link down (Repeatable), bounced (Repeatable) ──┐
+//!                 ┌────── link down (Repeatable), bounced ───────────┐
 //!                 ▼                                                  │
 //!   ask ──► waiting ─────────────────────────────────────────────► sent ──► answered: taken out
 //!             │  └──► the owner is this node: Local                  │
 //!             └─────► `hold` is over: GiveUp                         └────► Once, and the link is
-//!                                                                           down or it was bounced:
-//!                                                                           GiveUp
+//!                                                                           down: GiveUp
 //! ```
 //!
 //! *Sent* means in flight: a node answers, bounces, or its link goes down, and each of these decides
@@ -156,7 +155,8 @@ impl fmt::Debug for AskId {
 pub enum Retry {
     /// Any number of times: the entity tells repeats apart, or repeats do no harm.
     Repeatable,
-    /// Never: an op without a number. Once sent, it may have happened.
+    /// Only if its owner says that it did not take it: an op without a number. Otherwise it may have
+    /// happened once it was sent.
     Once,
 }
 
@@ -177,8 +177,6 @@ pub enum Why {
     /// It has waited for `hold`. It may have happened if it was sent before that, but then it may be
     /// repeated.
     Held,
-    /// The owner did not take it, so it did not happen, but as it has no number it is not sent again.
-    Bounced,
     /// It was sent, has no number, and nobody will ever say whether it happened.
     Unknown,
 }

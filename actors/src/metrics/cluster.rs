@@ -91,7 +91,7 @@ pub const LINK_QUEUE_BYTES: Metric = Metric::gauge_of(
 pub const ASKS: Metric = Metric::counter(
     "greenroom_asks_total",
     &["outcome"],
-    "Requests for entities of other nodes, by outcome: `answered`, `held` (waited too long), `bounced` (not taken, and may not be repeated), `unknown` (may have happened) or `full` (too many wait)",
+    "Requests for entities of other nodes, by outcome: `answered`, `held` (waited too long), `unknown` (may have happened) or `full` (too many wait)",
 );
 /// How long an answer takes.
 pub const ASK_SECONDS: Metric = Metric::histogram(
@@ -165,8 +165,6 @@ pub struct Outcomes {
     pub answered: Counter,
     /// It waited too long.
     pub held: Counter,
-    /// It was not taken, and may not be repeated.
-    pub bounced: Counter,
     /// Nobody knows whether it happened.
     pub unknown: Counter,
     /// Too many wait.
@@ -247,7 +245,6 @@ impl ClusterMetrics {
             asks: Outcomes {
                 answered: ASKS.counter_with(["answered"]),
                 held: ASKS.counter_with(["held"]),
-                bounced: ASKS.counter_with(["bounced"]),
                 unknown: ASKS.counter_with(["unknown"]),
                 full: ASKS.counter_with(["full"]),
             },

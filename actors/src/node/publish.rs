@@ -161,7 +161,6 @@ impl Published {
         let metrics = &self.metrics;
         metrics.asks.answered.increment(total.answered - last.answered);
         metrics.asks.held.increment(total.held - last.held);
-        metrics.asks.bounced.increment(total.bounced - last.bounced);
         metrics.asks.unknown.increment(total.unknown - last.unknown);
         metrics.asks.full.increment(total.full - last.full);
         metrics.asks_again.increment(total.again - last.again);

@@ -9,7 +9,6 @@ pub struct Counters {
     pub answered: u64,
     /// Asks that were given up, by why.
     pub held: u64,
-    pub bounced: u64,
     pub unknown: u64,
     /// Asks that were refused since too much waits.
     pub full: u64,
@@ -22,7 +21,6 @@ impl Counters {
     pub(super) const fn given_up(&mut self, why: Why) {
         let counter = match why {
             Why::Held => &mut self.held,
-            Why::Bounced => &mut self.bounced,
             Why::Unknown => &mut self.unknown,
         };
         *counter += 1;

@@ -217,16 +217,13 @@ impl<M> OneSlot<M> {
         let slot = around.slot;
         for id in ids.iter().filter(|id| id.slot() == slot) {
             let place = id.place();
-            let Some(entry) = self.in_flight_to(from, place) else { continue };
-            let once = entry.kind == Kind::Ask(Retry::Once);
+            if self.in_flight_to(from, place).is_none() {
+                continue;
+            }
             self.in_flight -= 1;
             self.bounced_from = Some(self.bounced_from.map_or(place, |first| first.min(place)));
-            if once && !around.planted.has(Bug::OnceTwice) {
-                let given_up = self.remove(place, around);
-                give_up(given_up, Why::Bounced, around);
-            } else {
-                self.waits_again(place, around);
-            }
+            // It did not happen, so even what may not happen twice goes again.
+            self.waits_again(place, around);
         }
         let Some(first) =
             self.bounced_from.filter(|first| known.is_none_or(|known| *first < known))

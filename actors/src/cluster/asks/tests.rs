@@ -57,7 +57,7 @@ const MET: [(&str, Count); 10] = [
     ("repeats", |m| m.repeats),
     ("repeated control messages", |m| m.tells_repeated),
     ("unknown outcomes", |m| m.unknown),
-    ("bounced ops without a number", |m| m.refused_once),
+    ("ops without a number that were bounced", |m| m.once_again),
     ("asks that were held too long", |m| m.held_too_long),
     ("dropped control messages", |m| m.tells_dropped),
     ("full tables", |m| m.full),

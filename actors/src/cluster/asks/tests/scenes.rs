@@ -139,6 +139,20 @@ fn a_reset_link_repeats_what_may_be_repeated() {
 }
 
 #[test]
+fn an_op_without_a_number_goes_again_if_it_was_not_taken() {
+    let mut scene = Scene::new();
+    scene.ask("once 1");
+    scene.tell("2");
+    scene.ask("once 3");
+    assert_eq!(scene.bounced(A, 0, 1), "");
+    assert_eq!(scene.bounced(A, 1, 1), "");
+    assert_eq!(scene.later(20), "A.2:once 1 A.2:2 A.2:once 3");
+    // Now nobody knows.
+    let unknown = scene.does(|asks, mut out| asks.link_down(A, &mut out));
+    assert_eq!(unknown, "Unknown:once 1 Unknown:once 3");
+}
+
+#[test]
 fn an_owner_that_bounces_is_asked_again_more_and_more_rarely() {
     let mut scene = Scene::new();
     scene.ask("1");

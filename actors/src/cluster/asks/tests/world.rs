@@ -47,7 +47,7 @@ pub struct Met {
     pub repeats: u32,
     pub tells_repeated: u32,
     pub unknown: u32,
-    pub refused_once: u32,
+    pub once_again: u32,
     pub held_too_long: u32,
     pub tells_dropped: u32,
     pub full: u32,
@@ -76,6 +76,8 @@ pub struct World {
     /// Control messages that must go out again some time: an ask before them was bounced, so they were
     /// not taken, or it was given up after it was sent.
     untaken: BTreeSet<u64>,
+    /// Asks that were not taken, as a bounce has said, and were not sent again yet.
+    bounced: BTreeSet<u64>,
     /// Control messages that were taken at least once.
     tells_taken: BTreeSet<u64>,
     /// The number of what was sent under an id.
@@ -124,6 +126,7 @@ impl World {
             taken: Vec::new(),
             expected: BTreeSet::new(),
             untaken: BTreeSet::new(),
+            bounced: BTreeSet::new(),
             tells_taken: BTreeSet::new(),
             ids: BTreeMap::new(),
             stable_since: None,
@@ -208,7 +211,6 @@ impl World {
             Done::GivenUp(why, message) => {
                 match why {
                     Why::Held => self.met.held_too_long += 1,
-                    Why::Bounced => self.met.refused_once += 1,
                     Why::Unknown => self.met.unknown += 1,
                 }
                 if let (Some(since), Some(known)) = (self.stable_since, self.known.get(&message.n))
@@ -216,7 +218,7 @@ impl World {
                     // What was asked before may have met a stale map, and be too old.
                     let young = match why {
                         Why::Held => known.asked + self.settings.hold > since + 3_000,
-                        Why::Bounced | Why::Unknown => known.asked > since,
+                        Why::Unknown => known.asked > since,
                     };
                     if young {
                         self.complain(format!("stuck: {message:?} was given up: {why:?}"));

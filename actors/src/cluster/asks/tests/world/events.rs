@@ -75,6 +75,7 @@ impl World {
             }
             Reply::Bounce(id, slot, map) => {
                 let now = Mono::at(self.now);
+                self.bounced.insert(self.ids[&id]);
                 self.note_untaken(self.ids[&id]);
                 self.call(|asks, mut out| asks.bounced(from, &[id], slot, map, now, &mut out));
             }

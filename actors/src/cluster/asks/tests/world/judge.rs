@@ -17,7 +17,9 @@ impl World {
         let times = self.sent.entry(message.n).or_default();
         *times += 1;
         let again = *times > 1;
+        let was_bounced = self.bounced.remove(&message.n);
         match message.kind {
+            Kind::Once if again && was_bounced => self.met.once_again += 1,
             Kind::Once if again => {
                 self.complain(format!("twice: {message:?} was sent twice without a number"));
             }
