@@ -11,6 +11,7 @@ use crate::static_files::StaticDir;
 use crate::{allocator, logging, shutdown, store, ws};
 
 pub mod check;
+pub mod cluster;
 pub mod rewrite;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ Examples:
   greenroom serve --listen 0.0.0.0:8080 --store ws://db:8000
   greenroom token --sub alice --allow 'room:*=read,send' --ttl 1h
   greenroom check --config /etc/greenroom.toml
+  greenroom cluster status
 
 Configuration: every key of greenroom.toml can also be set through an environment variable, such as
 GREENROOM_SOCKET__PING_INTERVAL=10s for `ping_interval` in `[socket]`. Flags override environment variables,
@@ -51,6 +53,8 @@ pub enum Command {
     /// Rewrite the embedded database's files, so that deleted data leaves the disk; stop the server
     /// first
     Rewrite(ConfigArgs),
+    /// Look at a cluster, and order the node on this machine
+    Cluster(cluster::ClusterArgs),
 }
 
 /// The arguments of `serve`.
@@ -124,7 +128,8 @@ impl ConfigArgs {
 /// Why it failed.
 pub fn run(command: Command) -> Result<(), Failure> {
     // This comes first because it may re-execute the process.
-    let configured = if let Command::Token(_) = command { Ok(()) } else { allocator::configure() };
+    let needs_memory = !matches!(command, Command::Token(_) | Command::Cluster(_));
+    let configured = if needs_memory { allocator::configure() } else { Ok(()) };
     let system = actix_rt::System::new();
     match command {
         Command::Serve(args) => {
@@ -146,6 +151,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
             token::run(&args, greenroom_actors::clock::wall()).map(|token| println!("{token}"))
         }
         Command::Rewrite(args) => system.block_on(rewrite::run(&args, &mut std::io::stdout())),
+        Command::Cluster(args) => cluster::run(&args, &mut std::io::stdout()),
         Command::Check(args) => {
             system.block_on(check::run(&args, &mut std::io::stdout(), async |store, kinds| {
                 store::check(store, kinds).await.map_err(|error| error.to_string())

@@ -16,7 +16,15 @@ use crate::config::NatsConfig;
 use server::Server;
 
 mod links;
+#[path = "../../tests/support/nats.rs"]
 mod server;
+
+impl Server {
+    /// The configuration to connect to it without credentials.
+    fn config(&self) -> NatsConfig {
+        NatsConfig { url: vec![self.url()], ..NatsConfig::default() }
+    }
+}
 
 /// Nothing here takes that long unless it is broken.
 const DEADLINE: Duration = Duration::from_secs(60);

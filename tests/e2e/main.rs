@@ -5,6 +5,9 @@
 //! Every wait is for the thing itself, with a deadline; there are no fixed pauses.
 
 mod client;
+#[path = "../support/nats.rs"]
+#[expect(dead_code, reason = "the tests of the wire use the rest")]
+mod nats;
 mod raw;
 mod server;
 mod token;
@@ -14,6 +17,7 @@ mod bodies;
 mod canary;
 mod check;
 mod close_codes;
+mod cluster;
 mod costs;
 mod dedupe;
 mod document;

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::client::Client;
+use crate::cluster::remote::{self, Remote};
 
 /// How long anything that should happen at once may take. Generous, because the machine may be busy
 /// with other tests.
@@ -47,6 +48,8 @@ pub fn command(directory: &Path) -> Command {
 pub struct Builder {
     config: Vec<String>,
     store: String,
+    /// Whether it may be a node of a cluster instead of a server of its own.
+    may_be_node: bool,
 }
 
 impl Builder {
@@ -56,15 +59,19 @@ impl Builder {
         self
     }
 
+    /// Is never a node of a cluster: the test is about this very process.
+    pub fn alone(self) -> Self {
+        Self { may_be_node: false, ..self }
+    }
+
     /// Keeps the store in a directory that outlives the process.
     pub fn durable(self) -> Self {
         self.stored_in("surrealkv://data")
     }
 
     /// Keeps the store at this URL.
-    pub fn stored_in(mut self, url: impl Into<String>) -> Self {
-        self.store = url.into();
-        self
+    pub fn stored_in(self, url: impl Into<String>) -> Self {
+        Self { store: url.into(), ..self.alone() }
     }
 
     /// Lifts the rate limits, for tests of something else.
@@ -90,30 +97,68 @@ impl Builder {
     /// Only writes the configuration file.
     pub fn prepare(self) -> Stopped {
         let directory = tempfile::tempdir().expect("a temporary directory can be created");
-        let head = format!(
-            "listen = \"127.0.0.1:0\"\nmetrics.listen = \"127.0.0.1:0\"\nstore.url = \"{}\"\n",
-            self.store
-        );
-        let text = format!("{head}{}\n", self.config.join("\n"));
-        std::fs::write(directory.path().join("greenroom.toml"), text)
-            .expect("a temporary directory can be written to");
-        Stopped { directory }
+        let rest = self.config.join("\n");
+        let owner = (self.may_be_node && remote::is_wanted())
+            .then(|| Owner::Wanted { config: rest.clone() });
+        write_config(directory.path(), &format!("store.url = \"{}\"\n{rest}", self.store));
+        Stopped { directory, owner: owner.unwrap_or(Owner::Itself) }
     }
+}
+
+/// Writes the configuration of a server that chooses its ports.
+pub fn write_config(directory: &Path, rest: &str) {
+    let text = format!("listen = \"127.0.0.1:0\"\nmetrics.listen = \"127.0.0.1:0\"\n{rest}\n");
+    std::fs::write(directory.join("greenroom.toml"), text)
+        .expect("a temporary directory can be written to");
+}
+
+/// Who owns the entities of a server.
+pub enum Owner {
+    Itself,
+    /// Another node, which is to be started.
+    Wanted {
+        config: String,
+    },
+    /// Another node, which runs.
+    Running {
+        _node: Box<Remote>,
+    },
 }
 
 /// A server that is not running, and its directory.
 pub struct Stopped {
     pub directory: TempDir,
+    owner: Owner,
 }
 
 impl Stopped {
+    /// A node of a cluster, whose configuration is in this directory.
+    pub fn node(directory: TempDir) -> Self {
+        Self { directory, owner: Owner::Itself }
+    }
+
     /// Starts the server and waits until it prints its addresses.
     pub async fn start(self) -> Server {
         self.start_with(&[]).await
     }
 
     /// The same with more arguments.
-    pub async fn start_with(self, arguments: &[&str]) -> Server {
+    pub async fn start_with(mut self, arguments: &[&str]) -> Server {
+        if let Owner::Wanted { config } = &self.owner {
+            let remote = Remote::start(config).await;
+            write_config(self.directory.path(), &remote.config_of_gateway(config));
+            self.owner = Owner::Running { _node: Box::new(remote) };
+        }
+        let is_gateway = matches!(self.owner, Owner::Running { .. });
+        let server = self.run(arguments).await;
+        if is_gateway {
+            server.until("greenroom_ready", |value| value == 1.0).await;
+        }
+        server
+    }
+
+    /// Starts the process.
+    async fn run(self, arguments: &[&str]) -> Server {
         let log_path = self.directory.path().join("log");
         let log = std::fs::File::options()
             .create(true)
@@ -143,7 +188,14 @@ impl Stopped {
         };
         let address = find("open");
         let admin = find("metrics");
-        Server { child, _stdout: stdout, address, admin, directory: Some(self.directory) }
+        Server {
+            child,
+            _stdout: stdout,
+            address,
+            admin,
+            directory: Some(self.directory),
+            owner: self.owner,
+        }
     }
 }
 
@@ -169,12 +221,13 @@ pub struct Server {
     /// The operators' address.
     pub admin: SocketAddr,
     directory: Option<TempDir>,
+    owner: Owner,
 }
 
 impl Server {
     /// A server with an in-memory store and the default configuration.
     pub fn builder() -> Builder {
-        Builder { config: Vec::new(), store: "memory".into() }
+        Builder { config: Vec::new(), store: "memory".into(), may_be_node: true }
     }
 
     /// The server's working directory.
@@ -236,7 +289,12 @@ impl Server {
     pub async fn kill(mut self) -> Stopped {
         self.child.start_kill().expect("the process is ours");
         within("the end of the process", self.child.wait()).await.expect("it can be waited for");
-        Stopped { directory: self.directory.take().expect("a running server has a directory") }
+        self.stopped()
+    }
+
+    fn stopped(&mut self) -> Stopped {
+        let directory = self.directory.take().expect("a running server has a directory");
+        Stopped { directory, owner: std::mem::replace(&mut self.owner, Owner::Itself) }
     }
 
     /// Asks the server to stop: SIGTERM.
@@ -252,10 +310,8 @@ impl Server {
         let status = within("the end of the process", self.child.wait())
             .await
             .expect("it can be waited for");
-        (
-            status,
-            Stopped { directory: self.directory.take().expect("a running server has a directory") },
-        )
+        let stopped = self.stopped();
+        (status, stopped)
     }
 
     /// Asserts that it still serves: the process is alive, nothing has panicked, and a new client's

@@ -1,4 +1,4 @@
-//! A NATS server for a test.
+//! A NATS server for tests: those of the wire, and end to end.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -6,8 +6,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
-
-use crate::config::NatsConfig;
 
 /// A server process on loopback, killed on drop.
 pub struct Server {
@@ -52,15 +50,15 @@ impl Server {
     fn start_on(ports: Ports, lines: &str) -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let name = format!("server-{}", STARTED.fetch_add(1, Ordering::Relaxed));
-        let directory = TempDir::new().unwrap();
+        let directory = TempDir::new().expect("a temporary directory can be created");
         let (child, ports) = run(directory.path(), &name, ports, lines);
         Self { child, ports, name, lines: lines.into(), directory }
     }
 
     /// Kills the server without a chance to say goodbye.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.child.kill().expect("the process is ours");
+        self.child.wait().expect("it can be waited for");
     }
 
     /// Starts the server again, on the same port and with the same configuration.
@@ -80,7 +78,9 @@ impl Server {
 
     fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill").args([signal, &id]).status().expect("`kill` can be run").success()
+        );
     }
 
     /// Tells the server to stop slowly, so that clients can go elsewhere.
@@ -88,7 +88,7 @@ impl Server {
         let told = Command::new(binary())
             .arg(format!("--signal=ldm={}", self.child.id()))
             .status()
-            .unwrap();
+            .expect("it can be run");
         assert!(told.success(), "the signal was not sent");
     }
 
@@ -98,11 +98,6 @@ impl Server {
 
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// The configuration to connect to it without credentials.
-    pub fn config(&self) -> NatsConfig {
-        NatsConfig { url: vec![self.url()], ..NatsConfig::default() }
     }
 }
 
@@ -117,7 +112,7 @@ impl Drop for Server {
 fn run(directory: &Path, name: &str, ports: Ports, lines: &str) -> (Child, Ports) {
     let port = ports.clients.map_or("-1".into(), |port| port.to_string());
     let own = format!("server_name: \"{name}\"\nlisten: \"127.0.0.1:{port}\"\n{lines}");
-    std::fs::write(directory.join("nats.conf"), own).unwrap();
+    std::fs::write(directory.join("nats.conf"), own).expect("its directory can be written to");
     let mut child = Command::new(binary())
         .args(["--config", "nats.conf"])
         .current_dir(directory)
@@ -125,11 +120,11 @@ fn run(directory: &Path, name: &str, ports: Ports, lines: &str) -> (Child, Ports
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
+        .expect("it can be run");
     // The server logs where it listens. Its log must be read to the end, or it would block when the
     // pipe is full.
     let (report, started) = std::sync::mpsc::sync_channel(1);
-    let log = BufReader::new(child.stderr.take().unwrap());
+    let log = BufReader::new(child.stderr.take().expect("it is piped"));
     let is_in_cluster = lines.starts_with("cluster");
     std::thread::spawn(move || {
         let mut ports = Ports::default();
@@ -149,18 +144,21 @@ fn run(directory: &Path, name: &str, ports: Ports, lines: &str) -> (Child, Ports
         }
         let _first = report.try_send(Err(all.join("\n")));
     });
-    let started = started.recv().unwrap();
+    let started = started.recv().expect("its log is read");
     (child, started.unwrap_or_else(|log| panic!("the NATS server ended:\n{log}")))
 }
 
 /// The one that `.ci/deps test` installs, or else the one on the `PATH`.
 fn binary() -> PathBuf {
     let tools = std::env::var_os("TOOLS_DIR").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/greenroom/tools"),
+        || {
+            PathBuf::from(std::env::var_os("HOME").expect("there is a home"))
+                .join(".cache/greenroom/tools")
+        },
         PathBuf::from,
     );
     let installed = tools.join("venv/bin/nats-server");
-    let on_path = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+    let on_path = std::env::split_paths(&std::env::var_os("PATH").expect("there is a path"))
         .map(|directory| directory.join("nats-server"))
         .find(|binary| binary.exists());
     let found = if installed.exists() { Some(installed.clone()) } else { on_path };
