@@ -145,7 +145,7 @@ async fn a_session_is_resumed_on_another_node() {
     let token = first.token("alice", &[]).await;
     let (mut lost, hello) =
         first.join(CodecKind::Json, json!({"client": client, "token": token})).await;
-    lost.ok("presence", json!({"entity": room, "action": "enter", "meta": 1})).await;
+    lost.ok("presence", json!({"entity": room, "action": "enter", "meta": {"at": "desk"}})).await;
     let entered = watcher.expect("presence").await;
     assert_eq!(entered["joined"][0]["user"], "alice", "{entered}");
     drop(lost);

@@ -161,8 +161,9 @@ pub struct Membership {
     next_offer: Mono,
     /// The number of offers that were declined since one was accepted.
     declined: usize,
-    /// The version of the map at which this node had nothing to hand over.
-    balanced: Option<u64>,
+    /// This node has had nothing to hand over since the peers, their states or weights last changed.
+    /// Slots that operators have moved since stay where they are.
+    balanced: bool,
     /// When the peers, their states or weights last changed.
     peers_changed: Mono,
     /// When the last transaction that succeeded was sent, or a beat was asked for.
@@ -208,7 +209,7 @@ impl Membership {
             hand_offs: 0,
             next_offer: Mono::ZERO,
             declined: 0,
-            balanced: None,
+            balanced: false,
             peers_changed: now,
             last_beat: now,
         }
@@ -357,6 +358,7 @@ impl Membership {
         };
         if key(&map) != key(&self.map) {
             self.peers_changed = now;
+            self.balanced = false;
         }
         self.map = map;
         self.current = true;

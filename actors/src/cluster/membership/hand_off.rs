@@ -163,7 +163,7 @@ impl Membership {
         let draining = match self.phase {
             Phase::Draining(until) => Some(until),
             _ if now.since(self.peers_changed) < self.settings.settle => return,
-            _ if self.balanced == Some(self.map.version()) => return,
+            _ if self.balanced => return,
             _ => None,
         };
         let mut moves = moves(&self.map, me, self.settings.moves_at_once);
@@ -174,7 +174,7 @@ impl Membership {
             }
         }
         if moves.is_empty() {
-            self.balanced = Some(self.map.version());
+            self.balanced = true;
         } else if now >= self.next_offer {
             // The next one, after one that was declined.
             let (to, slots) = moves.swap_remove(self.declined % moves.len());
