@@ -17,6 +17,7 @@ use governor::{NotUntil, Quota, RateLimiter};
 
 pub use account::{Account, Accounts, Allowance, KeptAwake, NotWoken, Payer, Space};
 use clock::GivenTime;
+pub use usage::Used;
 
 use crate::clock::Mono;
 
@@ -24,6 +25,7 @@ mod account;
 mod clock;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 /// How much is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -223,8 +223,8 @@ impl Node {
         if now >= self.next_beat {
             self.beat(now);
         }
-        self.flush_links(now);
         self.publish(now);
+        self.flush_links(now);
     }
 
     /// What this node owns waits while its lease is over: shards would pass it back.

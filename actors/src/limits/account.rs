@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use foldhash::HashMap;
 
+use super::usage::{Heavy, Usage, Used};
 use super::{Rate, Refused};
 use crate::clock::{Clock, Mono};
 
@@ -123,10 +124,12 @@ pub struct Account {
     requests: Tab,
     wakes: Tab,
     awake: AtomicUsize,
+    usage: Usage,
+    heavy: Arc<Heavy>,
 }
 
 impl Account {
-    fn new(holder: Holder, allowance: Allowance, clock: Clock) -> Self {
+    fn new(holder: Holder, allowance: Allowance, clock: Clock, heavy: Arc<Heavy>) -> Self {
         Self {
             holder,
             allowance,
@@ -134,6 +137,15 @@ impl Account {
             requests: Tab::default(),
             wakes: Tab::default(),
             awake: AtomicUsize::new(0),
+            usage: Usage::default(),
+            heavy,
+        }
+    }
+
+    /// Counts what was taken, for other nodes.
+    fn used(&self, cost: u32) {
+        if let Holder::User(user) = &self.holder {
+            self.usage.add(&self.heavy, user, self.allowance.requests, cost);
         }
     }
 
@@ -147,7 +159,9 @@ impl Account {
     /// # Errors
     /// Says when the tokens will be available, or that they never will.
     pub fn request(&self, cost: u32, now: Mono) -> Result<(), Refused> {
-        self.requests.check(self.allowance.requests, cost, now.nanos())
+        self.requests.check(self.allowance.requests, cost, now.nanos())?;
+        self.used(cost);
+        Ok(())
     }
 
     /// Takes `cost` tokens for work that is about to begin, even if the account has too few: whoever
@@ -157,12 +171,15 @@ impl Account {
     /// # Errors
     /// The time after which the work may begin; nothing was taken.
     pub fn begin(&self, cost: u32, buckets: u32, now: Mono) -> Result<(), Duration> {
-        self.requests.begin(self.allowance.requests, cost, buckets, now.nanos())
+        self.requests.begin(self.allowance.requests, cost, buckets, now.nanos())?;
+        self.used(cost);
+        Ok(())
     }
 
     /// Takes `cost` tokens for what a request turned out to cost, even if the account has too few.
     pub fn charge(&self, cost: u32) {
         self.requests.charge(self.allowance.requests, cost, self.clock.mono().nanos());
+        self.used(cost);
     }
 
     /// Entities that it keeps awake.
@@ -298,6 +315,7 @@ pub struct Accounts {
     user: Allowance,
     address: Allowance,
     clock: Clock,
+    heavy: Arc<Heavy>,
     open: Mutex<Open>,
 }
 
@@ -315,6 +333,7 @@ impl Accounts {
             user,
             address,
             clock: Clock::REAL,
+            heavy: Arc::default(),
             open: Mutex::new(Open { accounts: HashMap::default(), until_cleaning: UNCLEANED }),
         }
     }
@@ -334,13 +353,39 @@ impl Accounts {
     pub fn payer(&self, user: Option<&Arc<str>>, address: IpAddr, now: Mono) -> Payer {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.clean_if_due(now);
-        let mut account = |holder, allowance| open.account(holder, allowance, &self.clock);
+        let mut account =
+            |holder, allowance| open.account(holder, allowance, (&self.clock, &self.heavy));
         match user {
             Some(user) => Payer {
                 own: account(Holder::User(Arc::clone(user)), self.user),
                 address: Some(account(Holder::Address(address), self.address)),
             },
             None => Payer { own: account(Holder::Address(address), self.address), address: None },
+        }
+    }
+
+    /// The users who have used more than a quarter of their limit since this was last called, to be
+    /// called once a second: at most so many of them, those first who have used most.
+    pub fn heaviest(&self, most: usize) -> Vec<Used> {
+        let (report, users) = self.heavy.next();
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = |user| {
+            let tokens = open.accounts.get(&Holder::User(Arc::clone(&user)))?.usage.of(report);
+            Some(Used { user, tokens })
+        };
+        let mut all: Vec<_> = users.into_iter().filter_map(used).collect();
+        drop(open);
+        all.sort_unstable_by_key(|used| std::cmp::Reverse(used.tokens));
+        all.truncate(most);
+        all
+    }
+
+    /// Another node reports what a user has used there. A user without sessions here is not charged.
+    pub fn used_elsewhere(&self, used: &Used, now: Mono) {
+        let holder = Holder::User(Arc::clone(&used.user));
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = open.accounts.get(&holder) {
+            account.requests.charge(account.allowance.requests, used.tokens, now.nanos());
         }
     }
 
@@ -356,11 +401,17 @@ impl Accounts {
 }
 
 impl Open {
-    fn account(&mut self, holder: Holder, allowance: Allowance, clock: &Clock) -> Arc<Account> {
+    fn account(
+        &mut self,
+        holder: Holder,
+        allowance: Allowance,
+        (clock, heavy): (&Clock, &Arc<Heavy>),
+    ) -> Arc<Account> {
         if let Some(account) = self.accounts.get(&holder) {
             return Arc::clone(account);
         }
-        let account = Arc::new(Account::new(holder.clone(), allowance, clock.clone()));
+        let account = Account::new(holder.clone(), allowance, clock.clone(), Arc::clone(heavy));
+        let account = Arc::new(account);
         self.accounts.insert(holder, Arc::clone(&account));
         account
     }

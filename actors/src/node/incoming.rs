@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use greenroom_protocol::EntityId;
 
-use super::items::{self, Bounce, Moving};
+use super::items::{self, Bounce, Moving, Usage};
 use super::{Do, Node};
 use crate::clock::Mono;
 use crate::cluster::asks::AskId;
@@ -16,6 +16,7 @@ use crate::cluster::map::{MAX_PEERS, NodeId};
 use crate::cluster::membership::{HandOffId, Scope};
 use crate::cluster::slot::{SlotId, slot_of};
 use crate::ids::{NodeIndex, WorkerId};
+use crate::limits::Used;
 use crate::messages::remote::{
     Arrived, ArrivedPart, Ask, BadItem, Tell, answer_from_item, parts_from_item, tell_from_item,
 };
@@ -173,6 +174,13 @@ impl Node {
             items::MOVING => {
                 if let Ok(moving) = serde_json::from_slice(&item.body) {
                     self.moving(from, &moving, now);
+                }
+            }
+            items::USAGE => {
+                if let Ok(Usage(all)) = serde_json::from_slice(&item.body) {
+                    for (user, tokens) in all {
+                        self.accounts.used_elsewhere(&Used { user, tokens }, now);
+                    }
                 }
             }
             // Of a later version.

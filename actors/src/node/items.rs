@@ -1,5 +1,7 @@
 //! The kinds of items between nodes. A node skips kinds that it does not know.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,13 @@ pub const ANSWER: u8 = 4;
 pub const BOUNCE: u8 = 5;
 /// Slots that are offered, and whether they are accepted: [`Moving`].
 pub const MOVING: u8 = 6;
+
+/// What users have used of their limits: [`Usage`].
+pub const USAGE: u8 = 7;
+
+/// Users who have used much of their limits here within the last second, and how many tokens.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage(pub Vec<(Arc<str>, u32)>);
 
 /// Asks that were not taken, because the slot is not served here.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

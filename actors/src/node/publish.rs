@@ -1,11 +1,14 @@
-//! A node's metrics: most are brought up to date once a second from what its parts count.
+//! What a node does once a second: it brings its metrics up to date from what its parts count, and
+//! tells the others which users have used much of their limits.
 
 use std::time::Duration;
 
 use super::Node;
+use super::items::{self, Usage};
 use crate::clock::Mono;
 use crate::cluster::asks;
 use crate::cluster::change::{Change, MapChange};
+use crate::cluster::link::frame::Item;
 use crate::cluster::link::{self, Link};
 use crate::cluster::map::{ClusterMap, PeerState};
 use crate::cluster::membership::{ChangeId, Outcome, Reason};
@@ -14,6 +17,8 @@ use crate::metrics::cluster::ClusterMetrics;
 
 /// Milliseconds between two publications.
 const EVERY: u64 = 1000;
+/// The largest number of users in one report to other nodes.
+const MOST_USERS: usize = 256;
 
 /// What was published, and what is still to be.
 pub(super) struct Published {
@@ -197,5 +202,18 @@ impl Node {
         metrics.asks_held.set(self.asks.held() as f64);
         metrics.lease_valid.set(self.published.lease.as_secs_f64());
         self.published.lease = self.validity.left(now);
+        self.report_usage(now);
+    }
+
+    fn report_usage(&mut self, now: Mono) {
+        let used = self.accounts.heaviest(MOST_USERS);
+        if used.is_empty() {
+            return;
+        }
+        let usage = Usage(used.into_iter().map(|used| (used.user, used.tokens)).collect());
+        let body = items::to_body(&usage);
+        for node in self.links.keys().copied().collect::<Vec<_>>() {
+            self.push(node, Item { kind: items::USAGE, body: body.clone() }, now);
+        }
     }
 }

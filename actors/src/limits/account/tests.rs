@@ -1,5 +1,7 @@
 use std::net::Ipv4Addr;
 
+use proptest::prelude::*;
+
 use super::*;
 
 const SECOND: u64 = 1_000_000_000;
@@ -162,4 +164,83 @@ fn a_small_limit_is_not_none_when_places_run_out() {
     let kept = payer.wake(Space::Scarce, Mono::at(1000));
     assert!(kept.is_ok());
     assert!(matches!(payer.wake(Space::Scarce, Mono::at(1000)), Err(NotWoken::TooMany)));
+}
+
+#[test]
+fn who_uses_more_than_a_quarter_of_the_limit_is_reported() {
+    let allowance = Allowance { requests: Rate::new(8, 100), ..allowance() };
+    let accounts = Accounts::alike(allowance);
+    let payer = |user: &str| accounts.payer(Some(&user.into()), address(1), Mono::ZERO);
+    let reported = |most| {
+        let all = accounts.heaviest(most);
+        all.iter().map(|used| format!("{} {}", used.user, used.tokens)).collect::<Vec<_>>()
+    };
+    let (alice, bob, carol) = (payer("alice"), payer("bob"), payer("carol"));
+    alice.account().request(50, Mono::ZERO).unwrap();
+    assert!(reported(9).is_empty(), "nobody counts before the first report");
+    alice.account().request(2, Mono::ZERO).unwrap();
+    bob.account().request(2, Mono::ZERO).unwrap();
+    bob.account().charge(5);
+    carol.account().begin(3, 0, Mono::ZERO).unwrap();
+    accounts.payer(None, address(2), Mono::ZERO).account().request(9, Mono::ZERO).unwrap();
+    assert_eq!(reported(9), ["bob 7", "carol 3"]);
+    assert!(reported(9).is_empty());
+    alice.account().request(60, Mono::ZERO).unwrap_err();
+    carol.account().request(3, Mono::ZERO).unwrap();
+    bob.account().request(4, Mono::ZERO).unwrap();
+    assert_eq!(reported(1), ["bob 4"], "what was refused was not used");
+
+    let elsewhere = Used { user: "carol".into(), tokens: 96 };
+    accounts.used_elsewhere(&elsewhere, Mono::ZERO);
+    assert!(carol.account().request(1, Mono::ZERO).is_err());
+    assert!(reported(9).is_empty(), "what others report is not reported to them");
+    accounts.used_elsewhere(&Used { user: "dave".into(), tokens: 9 }, Mono::ZERO);
+    assert_eq!(accounts.len(), 5, "three users, two addresses");
+}
+
+proptest! {
+    /// However a user spreads its requests over nodes and time, together they let it do no more than
+    /// the limit, a quarter of it for each further node, and on each a burst and one second.
+    #[test]
+    fn nodes_share_a_limit(
+        nodes in 1_usize..6,
+        (limit, burst) in (4_u32..200).prop_flat_map(|limit| (Just(limit), 1..=4 * limit)),
+        seconds in proptest::collection::vec(
+            proptest::collection::vec((0_usize..6, 0_u64..1000, 1_u32..300), 0..60),
+            1..40,
+        ),
+    ) {
+        let allowance = Allowance { requests: Rate::new(limit, burst), ..allowance() };
+        let all: Vec<_> = (0..nodes).map(|_| Accounts::alike(allowance)).collect();
+        let payers: Vec<_> = all
+            .iter()
+            .map(|accounts| accounts.payer(Some(&"alice".into()), address(1), Mono::ZERO))
+            .collect();
+        let report = |now| {
+            let reports: Vec<_> = all.iter().map(|accounts| accounts.heaviest(9)).collect();
+            for (from, used) in reports.iter().enumerate() {
+                for (to, accounts) in all.iter().enumerate() {
+                    if from != to {
+                        used.iter().for_each(|used| accounts.used_elsewhere(used, now));
+                    }
+                }
+            }
+        };
+        report(Mono::ZERO);
+        let mut done = 0;
+        for (second, requests) in seconds.iter().enumerate() {
+            let mut requests = requests.clone();
+            requests.sort_unstable_by_key(|(_, at, _)| *at);
+            for (node, at, times) in requests {
+                let now = Mono::at(second as u64 * 1000 + at);
+                let account = payers[node % nodes].account();
+                done += (0..times).take_while(|_| account.request(1, now).is_ok()).count() as u64;
+            }
+            report(Mono::at((second as u64 + 1) * 1000));
+        }
+        let (limit, burst) = (u64::from(limit), u64::from(burst));
+        let (nodes, seconds) = (nodes as u64, seconds.len() as u64);
+        let most = limit * seconds + (nodes - 1) * limit * seconds / 4 + nodes * (burst + limit);
+        prop_assert!(done <= most, "{done} of {most}");
+    }
 }

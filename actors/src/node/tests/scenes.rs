@@ -273,3 +273,26 @@ fn an_entity_that_forgets_its_audience_tells_the_followers_of_all_nodes() {
     let told: Vec<_> = world.machines.iter().map(|machine| machine.forgotten.clone()).collect();
     assert_eq!(told, [vec![(room.clone(), false)], vec![], vec![(room, false)]]);
 }
+
+#[test]
+fn nodes_tell_each_other_who_uses_much_of_a_limit() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    let payers: Vec<_> = world
+        .machines
+        .iter()
+        .map(|machine| {
+            let now = Mono::at(world.now);
+            machine.node.accounts.payer(Some(&"alice".into()), [192, 0, 2, 1].into(), now)
+        })
+        .collect();
+    let request = |world: &World, at: usize| payers[at].account().request(1, Mono::at(world.now));
+    payers[0].account().begin(3_000_000, 0, Mono::at(world.now)).unwrap();
+    request(&world, 1).unwrap();
+    world.run(1100);
+    request(&world, 0).unwrap_err();
+    request(&world, 1).unwrap_err();
+    world.run(3000);
+    request(&world, 0).unwrap();
+    request(&world, 1).unwrap();
+}
