@@ -29,7 +29,7 @@ pub use asker::Asker;
 pub use directory::{Directory, Own, ToDirectory};
 pub use entity::{Adopt, CatchUp, OpRequest, Sender, SignalRequest, SubscribeRequest, ToEntity};
 pub use exchange::{Exchange, ToExchange};
-pub use relay::{Owner, Part, Present, Resume, Resumed, SubSpec, Subscriptions};
+pub use relay::{Owner, Part, Present, Resume, Resumed, SubSpec, Subscriptions, Taken};
 pub use relays::Relays;
 pub use workers::Workers;
 

@@ -30,8 +30,18 @@ pub struct Resumed {
     pub to: SessionKey,
     /// Whose it is.
     pub owner: Owner,
-    /// Where the other one was present; `None` if there is no such session.
-    pub present: Option<Vec<Present>>,
+    /// Whose place it has now, and where that session was present; `None` if there is no such
+    /// session.
+    pub taken: Option<Taken>,
+}
+
+/// The place of a session.
+#[derive(Debug, PartialEq)]
+pub struct Taken {
+    /// Who had it. If it is of another node, its presence is still to be adopted.
+    pub holder: SessionKey,
+    /// Where it was present.
+    pub present: Vec<Present>,
 }
 
 /// One thing that an entity releases.

@@ -21,8 +21,8 @@ use crate::messages::remote::{
     Arrived, ArrivedPart, Ask, BadItem, Tell, answer_from_item, parts_from_item, tell_from_item,
 };
 use crate::messages::{
-    Asker, Own, Part, Present, RelayHandle, Responder, Resume, Resumed, Subscriptions, ToEntity,
-    ToExchange, ToRelay,
+    Asker, Own, Part, Present, RelayHandle, Responder, Resume, Resumed, Subscriptions, Taken,
+    ToEntity, ToExchange, ToRelay,
 };
 
 /// Links at once, at most: to all peers of the map, and to as many that have left or are joining.
@@ -251,11 +251,13 @@ impl Node {
                 let resume = Resume { from: other, to, owner, reply };
                 self.out.push(Do::Relay(other.worker, ToRelay::Resume(Box::new(resume))));
             }
-            Tell::Resumed { to, owner, present } => {
+            Tell::Resumed { to, owner, taken } => {
                 self.resuming.answered(to);
-                let present =
-                    present.map(|present| present.into_iter().map(Present::elsewhere).collect());
-                let resumed = Resumed { to, owner, present };
+                let taken = taken.map(|(holder, present)| Taken {
+                    holder,
+                    present: present.into_iter().map(Present::elsewhere).collect(),
+                });
+                let resumed = Resumed { to, owner, taken };
                 self.out.push(Do::Relay(to.worker, ToRelay::Resumed(Box::new(resumed))));
             }
         }

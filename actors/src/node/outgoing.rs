@@ -17,7 +17,9 @@ use crate::ids::{NodeIndex, Place};
 use crate::messages::remote::{
     Ask, AskFor, Tell, answer_to_item, control_to_item, parts_to_item, tell_to_item,
 };
-use crate::messages::{Resume, Resumed, ToEntity, ToExchange, ToRelay, Workers, unavailable};
+use crate::messages::{
+    Resume, Resumed, Taken, ToEntity, ToExchange, ToRelay, Workers, unavailable,
+};
 
 /// What an ask's table said is to be done.
 pub(super) enum Routed {
@@ -134,11 +136,12 @@ impl Node {
                 (items::TELL, self.tell(&Tell::Resume { from, to, owner }))
             }
             ToRelay::Resumed(resumed) => {
-                let Resumed { to, owner, present } = *resumed;
-                let present = present.map(|present| {
-                    present.into_iter().map(|present| (present.entity, present.meta)).collect()
+                let Resumed { to, owner, taken } = *resumed;
+                let taken = taken.map(|Taken { holder, present }| {
+                    let present = present.into_iter().map(|at| (at.entity, at.meta)).collect();
+                    (holder, present)
                 });
-                (items::TELL, self.tell(&Tell::Resumed { to, owner, present }))
+                (items::TELL, self.tell(&Tell::Resumed { to, owner, taken }))
             }
             ToRelay::OwnerChanged(_) => return,
         };

@@ -42,7 +42,7 @@ impl Resuming {
 }
 
 fn refuse(to: SessionKey, owner: Owner, reply: &RelayHandle) {
-    let none = Resumed { to, owner, present: None };
+    let none = Resumed { to, owner, taken: None };
     reply.send_or_spawn(ToRelay::Resumed(Box::new(none)));
 }
 

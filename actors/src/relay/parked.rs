@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use greenroom_protocol::EntityId;
 
 use crate::clock::Mono;
-use crate::ids::SessionKey;
+use crate::ids::{NodeIndex, SessionKey};
 use crate::messages::{Owner, Present};
 
 /// The limits of lost sessions.
@@ -85,7 +85,8 @@ impl Parked {
         self.insert(Lost { key, owner, present, since: now, holder: key, left: false })
     }
 
-    /// Remembers a session whose place was taken by `holder` before it was lost.
+    /// Remembers a session whose place was taken by `holder` before it was lost. If that is of another
+    /// node, the presence ends here with the grace, unless the other node adopts it before.
     pub fn add_replaced(
         &mut self,
         key: SessionKey,
@@ -94,7 +95,8 @@ impl Parked {
         present: Vec<Present>,
         now: Mono,
     ) -> Vec<Leaves> {
-        self.insert(Lost { key, owner, present, since: now, holder, left: true })
+        let left = holder.node == NodeIndex::HERE;
+        self.insert(Lost { key, owner, present, since: now, holder, left })
     }
 
     fn insert(&mut self, lost: Lost) -> Vec<Leaves> {
@@ -125,7 +127,7 @@ impl Parked {
     ) -> Option<(SessionKey, Vec<Present>)> {
         let lost =
             self.lost.get_mut(self.tickets.get(&key)?).filter(|lost| lost.owner == *owner)?;
-        lost.left = true;
+        lost.left |= to.node == NodeIndex::HERE;
         Some((std::mem::replace(&mut lost.holder, to), lost.present.clone()))
     }
 
@@ -252,6 +254,20 @@ mod tests {
             parked.resume(session(4), &owner("a"), session(6)),
             Some((session(5), present("room:a")))
         );
+    }
+
+    #[test]
+    fn presence_that_another_node_is_to_adopt_ends_with_the_grace_here() {
+        let elsewhere = SessionKey { node: NodeIndex(1), ..session(9) };
+        let mut parked = Parked::new(LIMITS);
+        parked.add(session(1), owner("a"), present("room:a"), Mono::at(0));
+        parked.add_replaced(session(2), elsewhere, owner("b"), present("room:b"), Mono::at(0));
+        let taken = parked.resume(session(1), &owner("a"), elsewhere);
+        assert_eq!(taken, Some((session(1), present("room:a"))));
+        let both: Vec<_> = leaves(1, "room:a").into_iter().chain(leaves(2, "room:b")).collect();
+        assert_eq!(parked.sweep(Mono::at(10)), both);
+        let again = parked.resume(session(1), &owner("a"), session(3));
+        assert_eq!(again, Some((elsewhere, present("room:a"))));
     }
 
     #[test]

@@ -21,8 +21,9 @@ pub enum Tell {
     AudienceForgotten { entity: EntityId, ended: bool },
     /// A session asks for the place of another one on the receiving node.
     Resume { from: SessionKey, to: SessionKey, owner: Owner },
-    /// The outcome of that: where the other one was present; `None` if there is no such session.
-    Resumed { to: SessionKey, owner: Owner, present: Option<Vec<(EntityId, RawJson)>> },
+    /// The outcome of that: who had the place, and where it was present; `None` if there is no such
+    /// session.
+    Resumed { to: SessionKey, owner: Owner, taken: Option<(SessionKey, Vec<(EntityId, RawJson)>)> },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -58,7 +59,7 @@ enum Head {
     #[serde(rename = "rs")]
     Resume(SessionName, SessionName, Arc<str>, Arc<str>),
     #[serde(rename = "rd")]
-    Resumed(SessionName, Arc<str>, Arc<str>, Option<Vec<(EntityId, RawJson)>>),
+    Resumed(SessionName, Arc<str>, Arc<str>, Option<(SessionName, Vec<(EntityId, RawJson)>)>),
 }
 
 /// The body of an item with one such message; `None` for requests, which are
@@ -125,8 +126,9 @@ fn relay_to_item(tell: &Tell, nodes: &impl Nodes) -> Option<Bytes> {
         Tell::Resume { from, to, owner: Owner { user, client } } => {
             Head::Resume(name(from), name(to), Arc::clone(user), Arc::clone(client))
         }
-        Tell::Resumed { to, owner: Owner { user, client }, present } => {
-            Head::Resumed(name(to), Arc::clone(user), Arc::clone(client), present.clone())
+        Tell::Resumed { to, owner: Owner { user, client }, taken } => {
+            let taken = taken.as_ref().map(|(holder, present)| (name(holder), present.clone()));
+            Head::Resumed(name(to), Arc::clone(user), Arc::clone(client), taken)
         }
     };
     Some(pack(&(0_u32, head), &Collected::default()))
@@ -169,9 +171,10 @@ pub fn tell_from_item(
             to: to.key(sender, nodes),
             owner: Owner { user, client },
         },
-        Head::Resumed(to, user, client, present) => {
+        Head::Resumed(to, user, client, taken) => {
             let to = to.key(sender, nodes);
-            Tell::Resumed { to, owner: Owner { user, client }, present }
+            let taken = taken.map(|(holder, present)| (holder.key(sender, nodes), present));
+            Tell::Resumed { to, owner: Owner { user, client }, taken }
         }
     })
 }

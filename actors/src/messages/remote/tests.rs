@@ -287,9 +287,9 @@ fn what_needs_no_answer_arrives_as_it_was_sent() {
         Tell::Resumed {
             to: elsewhere(PEER),
             owner: owner.clone(),
-            present: Some(vec![(room(), RawJson::NULL)]),
+            taken: Some((session(3), vec![(room(), RawJson::NULL)])),
         },
-        Tell::Resumed { to: session(1), owner, present: None },
+        Tell::Resumed { to: session(1), owner, taken: None },
     ] {
         let item = tell_to_item(&tell, &Three(100)).unwrap();
         let arrived = tell_from_item(&item, PEER, &mut Three(200)).unwrap();

@@ -8,7 +8,10 @@ use greenroom_protocol::{EntityId, RawJson};
 use super::{Relay, Seat};
 use crate::capability::Permissions;
 use crate::clock::Mono;
-use crate::messages::{Adopt, Present, Resume, Resumed, Subscriptions, ToEntity, ToRelay};
+use crate::ids::{NodeIndex, SessionKey};
+use crate::messages::{
+    Adopt, Owner, Present, Resume, Resumed, Subscriptions, Taken, ToEntity, ToRelay,
+};
 use crate::metrics::{SESSIONS_PARKED, SESSIONS_RESUMED};
 use crate::relay::parked::Leaves;
 
@@ -104,36 +107,42 @@ impl Relay {
                     connecting.discard();
                 }
                 let present = seat.membership.take_present();
-                let evicted = self.parked.add_replaced(
-                    from,
-                    to,
-                    owner.clone(),
-                    present.clone(),
-                    self.this_second(),
-                );
+                let owner = owner.clone();
+                let second = self.this_second();
+                let evicted = self.parked.add_replaced(from, to, owner, present.clone(), second);
                 self.leave(evicted);
-                (Some((from, present)), "replaced")
+                (Some(Taken { holder: from, present }), "replaced")
             }
             None => match self.parked.resume(from, &owner, to) {
-                Some(taken) => (Some(taken), "parked"),
+                Some((holder, present)) => (Some(Taken { holder, present }), "parked"),
                 None => (None, "unknown"),
             },
         };
         SESSIONS_RESUMED.counter_with([outcome]).increment(1);
         tracing::debug!(%from, %to, user = ?owner.user, outcome, "a session is to be resumed");
-        let present = taken.map(|(holder, present)| {
-            for Present { entity, meta, .. } in present.iter().cloned() {
-                let adopt = Adopt { from: holder, to, user: Arc::clone(&owner.user), meta };
-                self.directory.route_control(&entity, ToEntity::Adopt(Box::new(adopt)));
-            }
-            present
-        });
-        reply.send_or_spawn(ToRelay::Resumed(Box::new(Resumed { to, owner, present })));
+        if let Some(taken) = taken.as_ref().filter(|_| to.node == NodeIndex::HERE) {
+            self.adopt(taken, to, &owner);
+        }
+        reply.send_or_spawn(ToRelay::Resumed(Box::new(Resumed { to, owner, taken })));
+    }
+
+    /// Tells the entities that a session has the presence of another one.
+    fn adopt(&self, taken: &Taken, to: SessionKey, owner: &Owner) {
+        for Present { entity, meta, .. } in taken.present.iter().cloned() {
+            let adopt = Adopt { from: taken.holder, to, user: Arc::clone(&owner.user), meta };
+            self.directory.route_control(&entity, ToEntity::Adopt(Box::new(adopt)));
+        }
     }
 
     /// The answer to a session of this thread that asked for another's place.
     pub(super) fn resumed(&mut self, resumed: Resumed) {
-        let Resumed { to, owner, present } = resumed;
+        let Resumed { to, owner, taken } = resumed;
+        if let Some(taken) = taken.as_ref().filter(|taken| taken.holder.node != NodeIndex::HERE) {
+            // The node of the holder does not do it: what it sends could arrive after what the new
+            // session sends. If this answer is lost, the presence ends there after the grace.
+            self.adopt(taken, to, &owner);
+        }
+        let present = taken.map(|taken| taken.present);
         let Some(seat) = self.seats.get(to).cloned() else {
             // The session is lost itself by now. Its client does not know of it, so it will ask for
             // the other's place again.
