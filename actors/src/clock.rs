@@ -4,12 +4,15 @@
 //! The wall clock is set at times, by hand or over the network. So whatever lasts (a timeout, a
 //! window, an interval) is measured by [`Mono`], which does not mix with [`Millis`].
 //!
+//! [`Mono`] goes on while the machine is suspended, where the system has such a clock (Linux). A node
+//! that wakes then knows that its lease is over, as the others do.
+//!
 //! Whoever receives something from outside (a socket, a mailbox, a queue, a timer) reads the clocks
 //! once and passes the time on. Nobody further in reads them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The wall clock's time: milliseconds since the Unix epoch, as the wire format counts them. For
 /// dates: of events, tokens and ids.
@@ -74,10 +77,28 @@ pub fn wall() -> Millis {
 
 /// The time now by the clock that nobody sets.
 pub fn mono() -> Mono {
-    static BEGAN: OnceLock<Instant> = OnceLock::new();
-    let since = BEGAN.get_or_init(Instant::now).elapsed();
+    static BEGAN: OnceLock<Duration> = OnceLock::new();
+    let now = running();
+    let since = now.saturating_sub(*BEGAN.get_or_init(|| now));
     // Enough for five centuries.
     Mono(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// How long the machine has been running, suspensions included.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn running() -> Duration {
+    use nix::time::{ClockId, clock_gettime};
+
+    clock_gettime(ClockId::CLOCK_BOOTTIME).expect("Linux has had this clock since 2.6.39").into()
+}
+
+/// The time since this was first called. Suspensions do not count.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn running() -> Duration {
+    use std::time::Instant;
+
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    BEGAN.get_or_init(Instant::now).elapsed()
 }
 
 /// The time now by both. The wall clock is read each time: a date from a moment ago would make a
@@ -121,6 +142,21 @@ impl Clock {
 mod tests {
     use std::fs;
     use std::path::Path;
+
+    use super::{Mono, mono};
+
+    #[test]
+    fn time_goes_forward_from_when_it_was_first_read() {
+        let times: Vec<Mono> = (0..1000).map(|_| mono()).collect();
+        assert!(times.is_sorted());
+        let file = "/proc/uptime";
+        if let Ok(uptime) = fs::read_to_string(file) {
+            let running: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+            let now = super::running().as_secs_f64();
+            // That is in hundredths of a second, and was read before.
+            assert!(now >= running, "{file}: {running}, the clock: {now}");
+        }
+    }
 
     /// Who receives messages, and so reads the clocks.
     const EDGES: [&str; 1] = ["entity/actor.rs"];

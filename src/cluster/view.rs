@@ -38,7 +38,9 @@ impl View {
         let up = |slot: &SlotId| {
             map.owner(*slot).is_some_and(|peer| peer.id != me && peer.state != PeerState::Draining)
         };
-        let member = membership.phase() != Phase::Joining;
+        // What is to drain before it has joined has nothing yet.
+        let member =
+            membership.phase() != Phase::Joining || membership.me().state == PeerState::Draining;
         Self {
             not_ready,
             owns_nothing: member && Scope::owned_by(map, me).is_empty(),

@@ -40,7 +40,7 @@ impl Workers {
 
     /// All of them, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = WorkerId> + '_ {
-        (0..).step_by(usize::from(BITS)).zip(self.words()).flat_map(|(from, word)| {
+        (0..=u16::MAX).step_by(usize::from(BITS)).zip(self.words()).flat_map(|(from, word)| {
             (0..BITS).filter(move |bit| word >> bit & 1 == 1).map(move |bit| WorkerId(from + bit))
         })
     }
