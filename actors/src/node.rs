@@ -37,6 +37,7 @@ use crate::ids::{NodeIndex, WorkerId};
 use crate::limits::Accounts;
 use crate::messages::{Exchange, Own, ToEntity, ToRelay};
 
+mod deferred;
 mod incoming;
 mod items;
 mod known;
@@ -48,6 +49,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+use deferred::Deferred;
 use known::Known;
 use publish::Published;
 use resuming::Resuming;
@@ -139,6 +141,7 @@ pub struct Node {
     links: BTreeMap<NodeIndex, Link>,
     asks: Asks<Held>,
     refusals: Refusals,
+    deferred: Deferred,
     resuming: Resuming,
     hearing: Hearing,
     /// What the shards were told to serve.
@@ -175,6 +178,7 @@ impl Node {
             links: BTreeMap::new(),
             asks: Asks::new(settings.asks),
             refusals: Refusals::default(),
+            deferred: Deferred::default(),
             resuming: Resuming::default(),
             hearing: Hearing::new(me.0, silence, now),
             open: Scope::EMPTY,
@@ -210,6 +214,7 @@ impl Node {
         self.look_at_lease(now);
         self.routed(now, |asks, out| asks.tick(now, out));
         self.resuming.tick(now);
+        self.take_deferred(now);
         while let Some((_, node)) = self.leaving.pop_front_if(|(due, _)| *due <= now) {
             self.out.push(Do::Own(Own::LinkOver(node)));
             self.known.release(node);

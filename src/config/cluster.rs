@@ -60,7 +60,7 @@ impl Default for ClusterConfig {
             lease: Duration::from_secs(2),
             hold: Duration::from_secs(5),
             hold_bytes: 16 * MIB,
-            link_bytes: 8 * MIB,
+            link_bytes: 64 * MIB,
             drain: Duration::from_secs(10),
             queue: 16384,
             nats: NatsConfig::default(),
@@ -133,7 +133,7 @@ impl ClusterConfig {
         problems.within("cluster.hold", self.hold, Duration::ZERO, MINUTE);
         problems.within("cluster.drain", self.drain, Duration::ZERO, 10 * MINUTE);
         problems.at_least("cluster.hold_bytes", self.hold_bytes, MIB);
-        problems.at_least("cluster.link_bytes", self.link_bytes, MIB);
+        problems.at_least("cluster.link_bytes", self.link_bytes, 16 * MIB);
         problems.at_least("cluster.queue", self.queue, 256);
         if let Err(found) = self.nats.validate() {
             problems.add_below("cluster", found);

@@ -90,9 +90,8 @@ impl Node {
             match event {
                 Event::Up => self.routed(now, |asks, out| asks.link_up(index, out)),
                 Event::Item(item) => {
-                    if let Err(why) = self.item(index, &item, now) {
-                        let node = NodeId(self.known.id_of(index));
-                        tracing::warn!(%node, kind = item.kind, %why, "an item cannot be read");
+                    if !self.defers(index, &item) {
+                        self.take_item(index, &item, now);
                     }
                 }
                 Event::Silent => self.routed(now, |asks, out| asks.link_down(index, out)),
@@ -117,6 +116,7 @@ impl Node {
     pub(super) fn over(&mut self, old: NodeIndex, now: Mono) {
         self.routed(now, |asks, out| asks.link_down(old, out));
         self.refusals.forget(old);
+        self.deferred.remove(&old);
         self.out.push(Do::Own(Own::LinkReset(old)));
         self.leaving.push_back((now.after(self.settings.grace), old));
         // Its entities have forgotten this node, or will when they learn of it.
@@ -141,6 +141,13 @@ impl Node {
         let link = Link::new(self.me.0, id, self.settings.link, self.rng.fork());
         self.links.insert(new, link);
         self.route_by_map(now);
+    }
+
+    pub(super) fn take_item(&mut self, from: NodeIndex, item: &Item, now: Mono) {
+        if let Err(why) = self.item(from, item, now) {
+            let node = NodeId(self.known.id_of(from));
+            tracing::warn!(%node, kind = item.kind, %why, "an item cannot be read");
+        }
     }
 
     fn item(&mut self, from: NodeIndex, item: &Item, now: Mono) -> Result<(), BadItem> {
