@@ -124,10 +124,16 @@ impl Node {
 
     fn opened(&mut self, scope: Scope, now: Mono) {
         let me = self.me;
-        let pins = self.membership.map().pins().iter();
-        let away = pins.filter(|(_, node)| *node != me).map(|(entity, _)| entity.clone()).collect();
-        self.open = self.open.with(&scope);
-        self.out.push(Do::Own(Own::Open { scope: scope.clone(), away }));
+        let map = self.membership.map();
+        let pins = map.pins().iter();
+        let elsewhere = pins.filter(|(_, node)| *node != me).map(|(entity, _)| entity);
+        // What is being handed over stays closed whatever else is opened.
+        let away = elsewhere.chain(&self.membership.closed().pins).cloned().collect();
+        // An entity that was to be pinned to another node and has stayed goes with its slot again.
+        let pins = map.pins_of(me).filter(|entity| scope.pins.contains(*entity)).cloned().collect();
+        let served = Scope { slots: scope.slots.clone(), pins };
+        self.open = self.open.with(&served);
+        self.out.push(Do::Own(Own::Open { scope: served, away }));
         // The map first: it says that they are this node's.
         self.map_changed(now);
         self.lapsed = !self.validity.holds(now);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use greenroom_protocol::{CodecKind, EntityId, ErrorCode, RequestId};
+use greenroom_protocol::{CodecKind, EntityId, ErrorCode, RawJson, RequestId, params};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -18,7 +18,7 @@ use crate::frames::Frames;
 use crate::ids::{Place, SessionKey};
 use crate::limits::{Allowance, Rate};
 use crate::messages::{
-    Asker, CatchUp, Part, RelayHandle, Relays, Responder, SubSpec, ToExchange, Workers,
+    Asker, CatchUp, Part, RelayHandle, Relays, Responder, SignalRequest, SubSpec, ToExchange, Workers,
 };
 use crate::store::memory::MemoryStore;
 use crate::store::{Batch, CommitError, Fence, Store};
@@ -44,6 +44,10 @@ struct Machine {
     number: u64,
     /// Whether its transactions arrive.
     commits: bool,
+    /// Whether its polls are answered.
+    polls: bool,
+    /// Whether what it puts to sleep does.
+    flushes: bool,
     /// Whether it does nothing, as if it were stopped or dead.
     stopped: bool,
     /// What arrived for its entities, and was not answered yet.
@@ -52,6 +56,7 @@ struct Machine {
     relayed: Vec<(WorkerId, ToRelay)>,
     owned: Vec<Own>,
     changed: Vec<Scope>,
+    /// The entities that forgot their audience.
     forgotten: Vec<(EntityId, bool)>,
     ended: Option<Ended>,
 }
@@ -126,6 +131,8 @@ impl World {
             term: 0,
             number: 0,
             commits: true,
+            polls: true,
+            flushes: true,
             stopped: false,
             local: Vec::new(),
             relayed: Vec::new(),
@@ -208,6 +215,7 @@ impl World {
         let id = self.machines[at].id;
         let note = Note { by: id, what: String::new(), at: self.now };
         match one {
+            Do::Poll(_) if !self.machines[at].polls => {}
             Do::Poll(poll) => {
                 let view = now_or_panic(self.registry.view()).unwrap();
                 self.machines[at].node.viewed(poll, view, now);
@@ -239,7 +247,10 @@ impl World {
             Do::Commit if self.machines[at].commits => self.commit(at),
             Do::Commit => {}
             Do::Own(own) => self.machines[at].owned.push(own),
-            Do::Flush(hand_off, _) => self.machines[at].node.flushed(hand_off, now),
+            Do::Flush(hand_off, _) if self.machines[at].flushes => {
+                self.machines[at].node.flushed(hand_off, now);
+            }
+            Do::Flush(..) => {}
             Do::Abandon => {
                 // Its lives end, and with them what waits for them.
                 self.machines[at].local.clear();
