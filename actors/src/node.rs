@@ -16,7 +16,7 @@
 //! answers for them are dropped here, so nothing from before a reset is taken for something after
 //! it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -32,6 +32,7 @@ use crate::cluster::map::{NodeId, Peer};
 use crate::cluster::membership::{
     self, ChangeId, Ended, HandOffId, Join, Membership, PollNumber, Reason, Scope,
 };
+use crate::cluster::slot::SlotId;
 use crate::frames::Encoder;
 use crate::ids::{NodeIndex, WorkerId};
 use crate::limits::Accounts;
@@ -143,6 +144,10 @@ pub struct Node {
     refusals: Refusals,
     deferred: Deferred,
     resuming: Resuming,
+    /// Slots for which control messages of a node came before they were served here.
+    missed: BTreeSet<(NodeIndex, SlotId)>,
+    /// What was closed for a hand-off that is not decided.
+    closed: Scope,
     hearing: Hearing,
     /// What the shards were told to serve.
     open: Scope,
@@ -180,6 +185,8 @@ impl Node {
             refusals: Refusals::default(),
             deferred: Deferred::default(),
             resuming: Resuming::default(),
+            missed: BTreeSet::new(),
+            closed: Scope::EMPTY,
             hearing: Hearing::new(me.0, silence, now),
             open: Scope::EMPTY,
             lapsed: false,

@@ -117,6 +117,7 @@ impl Node {
         self.routed(now, |asks, out| asks.link_down(old, out));
         self.refusals.forget(old);
         self.deferred.remove(&old);
+        self.missed.retain(|(from, _)| *from != old);
         self.out.push(Do::Own(Own::LinkReset(old)));
         self.leaving.push_back((now.after(self.settings.grace), old));
         // Its entities have forgotten this node, or will when they learn of it.
@@ -189,6 +190,10 @@ impl Node {
                         self.accounts.used_elsewhere(&Used { user, tokens }, now);
                     }
                 }
+            items::SERVED => {
+                let slots: Vec<u16> = serde_json::from_slice(&item.body).unwrap_or_default();
+                let slots = slots.into_iter().filter_map(|slot| SlotId::try_from(slot).ok());
+                self.out.push(Do::OwnerChanged(Scope::of_slots(slots.collect())));
             }
             // Of a later version.
             _ => {}
@@ -248,6 +253,8 @@ impl Node {
                 } else if self.open.contains(&entity) {
                     // The lease is over and the slot has not moved: nobody else will be told.
                     self.reset_link(from, now);
+                } else {
+                    self.missed.insert((from, slot));
                 }
             }
             Tell::AudienceForgotten { entity, ended } => {

@@ -1,5 +1,7 @@
 //! Carries out what the node's membership decides, and keeps routing to the map.
 
+use std::collections::BTreeMap;
+
 use super::items::{self, Moving};
 use super::{Do, Node};
 use crate::clock::Mono;
@@ -9,7 +11,8 @@ use crate::cluster::map::Term;
 use crate::cluster::membership::{
     Action, BadOrder, ChangeId, HandOffId, Joined, Order, Outcome, PollNumber, Scope, View,
 };
-use crate::cluster::slot::{SlotId, SlotSet};
+use crate::cluster::slot::{SlotId, SlotSet, slot_of};
+use crate::ids::NodeIndex;
 use crate::messages::Own;
 
 impl Node {
@@ -93,12 +96,13 @@ impl Node {
                 Action::Close(scope) => {
                     self.published.closed(now);
                     self.open = self.open.without(&scope);
+                    self.closed = self.closed.with(&scope);
                     self.asks.closed(&scope.slots);
                     self.out.push(Do::Own(Own::Close(scope)));
                 }
                 Action::Flush(id, scope) => self.out.push(Do::Flush(id, scope)),
                 // They were put to sleep before they were released.
-                Action::Release(_) => {}
+                Action::Release(scope) => self.closed = self.closed.without(&scope),
                 Action::Offer(id, node, _) => {
                     if let Some(index) = self.known.get(node.0) {
                         let body = items::to_body(&Moving::Offered(id.0));
@@ -109,6 +113,7 @@ impl Node {
                     tracing::warn!(?why, "this node has lost its lease; its slots go to others");
                     self.published.demoted();
                     self.open = Scope::EMPTY;
+                    self.closed = Scope::EMPTY;
                     self.asks.closed(&SlotId::all().collect::<SlotSet>());
                     self.out.push(Do::Abandon);
                 }
@@ -140,7 +145,34 @@ impl Node {
         if !self.lapsed {
             self.routed(now, |asks, out| asks.opened(&scope.slots, out));
         }
+        self.begin_again(&scope, now);
         self.out.push(Do::OwnerChanged(scope));
+    }
+
+    /// What these slots and entities have missed while they were not served.
+    fn begin_again(&mut self, scope: &Scope, now: Mono) {
+        let reopened = !self.closed.both(scope).is_empty();
+        self.closed = self.closed.without(scope);
+        if reopened {
+            // They have no other owner, and some may have been put to sleep: no other node knows
+            // that what it follows has forgotten it.
+            for index in self.links.keys().copied().collect::<Vec<_>>() {
+                self.reset_link(index, now);
+            }
+            return;
+        }
+        // Nodes that knew the map earlier have announced their sessions already.
+        let slots: SlotSet = scope.slots.iter().chain(scope.pins.iter().map(slot_of)).collect();
+        let missed: Vec<_> =
+            self.missed.iter().copied().filter(|(_, slot)| slots.contains(*slot)).collect();
+        let mut by_node: BTreeMap<NodeIndex, Vec<u16>> = BTreeMap::new();
+        for (node, slot) in missed {
+            self.missed.remove(&(node, slot));
+            by_node.entry(node).or_default().push(slot.number());
+        }
+        for (node, slots) in by_node {
+            self.push(node, Item { kind: items::SERVED, body: items::to_body(&slots) }, now);
+        }
     }
 
     /// Links to those who are in the map, and what others own now.

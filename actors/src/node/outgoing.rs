@@ -87,6 +87,8 @@ impl Node {
             // Likewise, but nobody keeps it there: without a new owner, the node starts over.
             if self.open.contains(&entity) {
                 self.reset_link(from, now);
+            } else {
+                self.missed.insert((from, slot));
             }
             return;
         }

@@ -352,3 +352,54 @@ fn what_is_being_handed_over_stays_closed_when_something_else_is_opened() {
     let (_, away) = last_opened(&world.machines[0]);
     assert!(away.contains(&room), "it is not served while it is flushed");
 }
+
+/// How often this node's relays were told to follow this entity again.
+fn followed_again(machine: &Machine, entity: &EntityId) -> usize {
+    machine.changed.iter().filter(|scope| scope.contains(entity)).count()
+}
+
+#[test]
+fn what_was_announced_before_its_new_owner_knew_is_announced_again() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(0);
+    let slots = [crate::cluster::slot::slot_of(&room)].into_iter().collect();
+    let (now, other) = (Mono::at(world.now), world.machines[1].id);
+    // The new owner reads the map late.
+    world.machines[1].polls = false;
+    world.machines[0].node.order(Order::Move(slots, other), now).unwrap();
+    world.until(2000, "it is handed over", |world| {
+        world.machines[0].node.membership().map().owner_of(&room).is_some_and(|p| p.id == other)
+    });
+    let adopt = ToEntity::Leave(SessionKey::here(WorkerId(0), 4, 1));
+    world.machines[0].exchange.elsewhere(room.clone(), adopt);
+    world.run(300);
+    assert!(world.machines[1].local.is_empty(), "it does not know that it owns the room");
+    let before = followed_again(&world.machines[0], &room);
+    world.machines[1].polls = true;
+    world.until(2000, "it knows", |world| {
+        world.machines[1].node.membership().open().contains(&room)
+    });
+    world.run(100);
+    assert_eq!(followed_again(&world.machines[0], &room), before + 1);
+}
+
+#[test]
+fn nodes_start_over_when_a_hand_off_is_given_up() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(0);
+    let slots = [crate::cluster::slot::slot_of(&room)].into_iter().collect();
+    let (now, other) = (Mono::at(world.now), world.machines[1].id);
+    world.machines[0].flushes = false;
+    world.machines[0].node.order(Order::Move(slots, other), now).unwrap();
+    world.until(2000, "it is closed", |world| {
+        !world.machines[0].node.membership().open().contains(&room)
+    });
+    let before = followed_again(&world.machines[1], &room);
+    world.until(10_000, "it is open again", |world| {
+        world.machines[0].node.membership().open().contains(&room)
+    });
+    world.run(500);
+    assert!(followed_again(&world.machines[1], &room) > before, "the entity may have forgotten");
+}
