@@ -204,6 +204,8 @@ impl Node {
                 self.published.link_gone(&link);
             }
             self.over(index, now);
+            // It may be about to join: its next link is another one.
+            self.known.renew(self.known.id_of(index));
         }
         self.hearing.keep(|id| peers.contains(&id));
         self.route_by_map(now);

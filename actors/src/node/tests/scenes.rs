@@ -403,3 +403,32 @@ fn nodes_start_over_when_a_hand_off_is_given_up() {
     world.run(500);
     assert!(followed_again(&world.machines[1], &room) > before, "the entity may have forgotten");
 }
+
+#[test]
+fn a_node_that_is_heard_before_it_joins_has_another_link_when_it_has_joined() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    world.start();
+    world.machines[2].polls = false;
+    world.run(1000);
+    let now = Mono::at(world.now);
+    world.machines[0].owned.clear();
+    world.machines[0].node.order(Order::Cordon, now).unwrap();
+    let resets = |world: &World| -> Vec<NodeIndex> {
+        let reset = |own: &Own| match own {
+            Own::LinkReset(node) => Some(*node),
+            _ => None,
+        };
+        world.machines[0].owned.iter().filter_map(reset).collect()
+    };
+    world.until(2000, "it is not in the map", |world| !resets(world).is_empty());
+    let before = resets(&world);
+    world.machines[2].polls = true;
+    world.until(20_000, "it has joined", |world| world.shares()[2] > 0);
+    let room = world.entity_of(0);
+    world.machines[2].ask(&room, 1);
+    world.until(200, "it arrives", |world| !world.machines[0].local.is_empty());
+    let (_, message) = world.machines[0].local.pop().unwrap();
+    let session = message.into_reply().unwrap().session();
+    assert!(!before.contains(&session.node), "{session:?} of {before:?}");
+}
