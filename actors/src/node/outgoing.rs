@@ -99,6 +99,8 @@ impl Node {
         } else {
             let retry = match &message {
                 ToEntity::Op(op) if op.n.is_none() => Retry::Once,
+                // It may get lost, and must not arrive twice.
+                ToEntity::Signal(_) => Retry::Once,
                 _ => Retry::Repeatable,
             };
             let held = (entity, message);

@@ -432,3 +432,30 @@ fn a_node_that_is_heard_before_it_joins_has_another_link_when_it_has_joined() {
     let session = message.into_reply().unwrap().session();
     assert!(!before.contains(&session.node), "{session:?} of {before:?}");
 }
+
+#[test]
+fn a_signal_is_not_repeated() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(1);
+    let (asker, mut queue) = world.machines[0].asker(0);
+    let signal = params::Signal {
+        entity: room.clone(),
+        r#type: "typing".into(),
+        body: RawJson::NULL,
+        key: None,
+    };
+    let reply = Responder::request(&asker, "signal", Some(RequestId::Number(1)));
+    let (session, user) = (SessionKey::here(WorkerId(0), 4, 1), "anna".into());
+    let signal = SignalRequest { session, user, signal, reply };
+    world.machines[0].exchange.elsewhere(room, ToEntity::Signal(Box::new(signal)));
+    world.until(100, "it arrives", |world| !world.machines[1].local.is_empty());
+    let ids = (world.machines[0].id, world.machines[1].id);
+    world.cut.push(ids);
+    world.run(2000);
+    world.cut.clear();
+    world.run(2000);
+    assert_eq!(world.machines[1].local.len(), 1, "it was passed on, or may have been");
+    let Ok(ToRelay::Answer(answer)) = queue.try_recv() else { panic!("it is answered") };
+    assert_eq!(answer.error(), Some(ErrorCode::Unavailable));
+}
