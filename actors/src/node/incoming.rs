@@ -190,6 +190,7 @@ impl Node {
                         self.accounts.used_elsewhere(&Used { user, tokens }, now);
                     }
                 }
+            }
             items::SERVED => {
                 let slots: Vec<u16> = serde_json::from_slice(&item.body).unwrap_or_default();
                 let slots = slots.into_iter().filter_map(|slot| SlotId::try_from(slot).ok());

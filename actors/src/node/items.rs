@@ -19,7 +19,7 @@ pub const BOUNCE: u8 = 5;
 pub const MOVING: u8 = 6;
 /// Slots that the sender serves now, and did not when control messages came for them: whoever
 /// follows their entities is to follow them again.
-pub const SERVED: u8 = 7;
+pub const SERVED: u8 = 8;
 
 /// What users have used of their limits: [`Usage`].
 pub const USAGE: u8 = 7;

@@ -18,7 +18,8 @@ use crate::frames::Frames;
 use crate::ids::{Place, SessionKey};
 use crate::limits::{Allowance, Rate};
 use crate::messages::{
-    Asker, CatchUp, Part, RelayHandle, Relays, Responder, SignalRequest, SubSpec, ToExchange, Workers,
+    Asker, CatchUp, Part, RelayHandle, Relays, Responder, SignalRequest, SubSpec, ToExchange,
+    Workers,
 };
 use crate::store::memory::MemoryStore;
 use crate::store::{Batch, CommitError, Fence, Store};

@@ -299,11 +299,13 @@ fn nodes_tell_each_other_who_uses_much_of_a_limit() {
 
 /// What the shards were told to serve last.
 fn last_opened(machine: &Machine) -> (&Scope, &std::collections::BTreeSet<EntityId>) {
-    let opened = |own| match own {
-        &Own::Open { ref scope, ref away } => Some((scope, away)),
-        _ => None,
-    };
-    machine.owned.iter().rev().find_map(opened).expect("something was opened")
+    let mut owned = machine.owned.iter().rev();
+    owned
+        .find_map(|own| match own {
+            Own::Open { scope, away } => Some((scope, away)),
+            _ => None,
+        })
+        .expect("something was opened")
 }
 
 #[test]
