@@ -28,7 +28,7 @@ LINT := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HAC
 # Cargo shows how far it is on a terminal; elsewhere, as in a log, only when it is told to.
 PROGRESS := CARGO_TERM_PROGRESS_WHEN=always CARGO_TERM_PROGRESS_WIDTH=80
 
-# Arguments for `make run` and `make bench`.
+# Arguments for `make run`, `make cluster` and `make bench`.
 ARGS ?=
 
 # Where `make release` puts what it makes.
@@ -49,7 +49,7 @@ define header
 @printf '\n==> %s\n' "$(1)"
 endef
 
-.PHONY: help run test lint fmt bench bench-lab sim fuzz fuzz-guided clean distclean
+.PHONY: help run cluster test lint fmt bench bench-lab sim fuzz fuzz-guided clean distclean
 .PHONY: deps deps-tools deps-peers check-fmt check-sizes check-cycles check-words check-docs check-features deny advisories test-k8s test-sdk test-rust test-lab test-fuzz test-python test-browser test-drill release
 
 help: ## Show this list
@@ -59,6 +59,11 @@ run: ## Build and start the server; ARGS="--help" passes arguments on. The first
 	@.ci/deps build
 	@test -x $(BIN)/greenroom || echo 'make: the first build compiles SurrealDB, which takes 20 minutes or more on two cores; cargo counts the crates'
 	$(PROGRESS) cargo run --release --bin greenroom -- serve $(ARGS)
+
+cluster: ## Build and start three nodes, NATS and a database on this machine (docs/cluster.md); ARGS="--help" passes arguments on
+	@.ci/deps cluster
+	$(PROGRESS) cargo build --release --bin greenroom --bin greenroom-dev-surrealdb
+	@$(VENV)/bin/python -B .ci/cluster.py $(ARGS)
 
 # The cheap stages come first, so that a slip shows before the long build.
 test: check-fmt check-sizes check-cycles check-words check-docs check-features deny test-k8s test-sdk lint test-rust test-lab test-fuzz test-python test-browser test-drill ## Run every check and every test, installing what they need
