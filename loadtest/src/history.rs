@@ -32,7 +32,7 @@ mod views;
 pub use check::check;
 pub use digest::{Name, Shape, State};
 pub use entry::{Effect, Entry, Event, Follow, Got, History, Moment, Page, What};
-pub use findings::{Kind, Tally};
+pub use findings::{Findings, Kind, Tally};
 pub use notes::{Clock, Notes};
 
 #[cfg(test)]

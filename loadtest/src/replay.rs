@@ -108,7 +108,7 @@ impl Scenario for Args {
         {
             report.figures.add(name, count as f64);
         }
-        let tally = command::judge(&History { entities, entries }, &mut report);
+        let (tally, _) = command::judge(&History { entities, entries }, &mut report);
         report.expect_none(lines as u64 - tally.acked, "lines were not acknowledged");
         report.expect_none(tally.snapshots, "subscriptions were reset");
         report.fail(failures);

@@ -37,7 +37,7 @@ pub fn tell(
     if let Some(file) = file {
         history::file::write(file, &history)?;
     }
-    let tally = history::command::judge(&history, report);
+    let (tally, _) = history::command::judge(&history, report);
     // What has a number is repeated until somebody answers.
     let forlorn = records.iter().map(|record| record.forlorn).sum();
     report.expect_none(tally.unanswered.saturating_sub(forlorn), "ops were never answered");

@@ -54,6 +54,7 @@ fn judge_entity(
 fn judge_op(op: &Op, log: &Log, known: &Known, tally: &mut Tally, findings: &mut Findings) {
     let Op { name, client, invoked, outcome, .. } = op;
     let who = || format!("op {name} of client {client}");
+    findings.about(*invoked);
     let place = log.place(*name);
     let before = known.before(*invoked);
     if let Some(seq) = place.filter(|seq| *seq <= before) {

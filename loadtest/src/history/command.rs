@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{History, Kind, Tally, check, file};
+use super::{Findings, History, Kind, Tally, check, file};
 use crate::common::Output;
 use crate::report::{self, Report};
 
@@ -36,7 +36,7 @@ pub fn run(args: &Args) -> Result<bool> {
 }
 
 /// Judges a history and puts the verdict into a report.
-pub fn judge(history: &History, report: &mut Report) -> Tally {
+pub fn judge(history: &History, report: &mut Report) -> (Tally, Findings) {
     let (tally, findings) = check(history);
     let figures = [
         ("entries", history.entries.len() as u64),
@@ -67,5 +67,5 @@ pub fn judge(history: &History, report: &mut Report) -> Tally {
     report.violations.extend(findings.told().iter().take(MAX_TOLD).cloned());
     // A history in which nothing happened proves nothing.
     report.expect_none(u64::from(tally.acked == 0), "history without a single acknowledged op");
-    tally
+    (tally, findings)
 }

@@ -1,5 +1,9 @@
 //! What is wrong with a history.
 
+use std::ops::Range;
+
+use super::entry::Moment;
+
 /// How many findings of each kind are described in words; the rest is only counted.
 const TOLD_EACH: u64 = 3;
 
@@ -104,13 +108,31 @@ pub struct Tally {
 pub struct Findings {
     counts: [u64; Kind::ALL.len()],
     told: Vec<String>,
+    /// When each was noticed, or what it is about began, and how many they are.
+    moments: Vec<(Moment, Kind, u64)>,
+    now: Moment,
 }
 
 impl Findings {
+    /// The next findings are about this moment.
+    pub fn about(&mut self, moment: Moment) {
+        self.now = moment;
+    }
+
+    /// The number of findings of these kinds about moments in `span`.
+    pub fn within(&self, span: &Range<Moment>, kinds: &[Kind]) -> u64 {
+        let inside = self
+            .moments
+            .iter()
+            .filter(|(moment, kind, _)| span.contains(moment) && kinds.contains(kind));
+        inside.map(|(.., count)| count).sum()
+    }
+
     /// Notes one; the words are only made for the first few of a kind.
     pub fn add(&mut self, kind: Kind, words: impl FnOnce() -> String) {
         let count = &mut self.counts[kind as usize];
         *count += 1;
+        self.moments.push((self.now, kind, 1));
         if *count <= TOLD_EACH {
             self.told.push(format!("{}: {}", kind.name(), words()));
         }
@@ -121,6 +143,7 @@ impl Findings {
         if count > 0 {
             self.add(kind, words);
             self.counts[kind as usize] += count - 1;
+            self.moments.push((self.now, kind, count - 1));
         }
     }
 
@@ -149,9 +172,11 @@ mod tests {
         for n in 0..5 {
             findings.add(Kind::Lost, || format!("op {n}"));
         }
+        findings.about(9);
         findings.add_many(Kind::Skipped, 7, || "seven".into());
         findings.add_many(Kind::Gap, 0, || "none".into());
         assert_eq!(findings.found().collect::<Vec<_>>(), [(Kind::Lost, 5), (Kind::Skipped, 7)]);
+        assert_eq!(findings.within(&(1..10), Kind::ALL), 7, "the others are about another moment");
         assert_eq!(
             findings.told(),
             ["lost: op 0", "lost: op 1", "lost: op 2", "deliveries_lost: seven"]

@@ -74,6 +74,7 @@ impl Log {
                 findings.add(Kind::Gap, || format!("the log goes on with {seq} after {last}"));
             }
             last = *seq;
+            findings.about(ops.get(*op).map_or(0, |op| op.invoked));
             if let Some(first) = self.places.get(op) {
                 findings.add(Kind::Doubled, || format!("op {op} is at {seq} and at {first}"));
                 continue;

@@ -73,6 +73,7 @@ pub fn judge(
 ) {
     for entry in entries {
         let who = || format!("client {}", entry.client);
+        findings.about(entry.t);
         match &entry.what {
             What::Read { asked, epoch, seq, state } => {
                 tally.reads += 1;

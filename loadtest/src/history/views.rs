@@ -23,6 +23,7 @@ pub fn judge(
     let mut views: BTreeMap<u32, View> = BTreeMap::new();
     for entry in entries {
         let client = entry.client;
+        findings.about(entry.t);
         match &entry.what {
             What::Followed(follow) => {
                 let view = views.entry(client).or_insert(View { client, check: None });
