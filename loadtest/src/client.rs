@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use greenroom_protocol::params::{Connect, Subscribe};
+use greenroom_protocol::params::{Connect, Enter, Subscribe};
 use greenroom_protocol::results::{Connected, Subscribed};
 use greenroom_protocol::{Call, EntityId};
 use tokio::time::timeout;
@@ -32,6 +32,8 @@ pub struct Who {
     /// The client id of an installation that presents it each time that it comes back.
     pub client: Option<String>,
     pub session: Option<String>,
+    /// Where it is to be present; the outcomes are in the answer.
+    pub enters: Vec<Enter>,
     /// What a minted token lets it read, if that is not everything.
     pub reads: Option<Vec<EntityId>>,
     /// Which one of many it is: so many that one address of this machine has not enough ports.
@@ -68,15 +70,15 @@ impl Conn {
 
     async fn establish(
         target: &Target,
-        Who { user, client, session, reads, number }: Who,
+        Who { user, client, session, enters, reads, number }: Who,
         subscriptions: Vec<Subscribe>,
         behind: impl FnOnce(&mut Wire),
     ) -> Result<(Self, Vec<Result<Subscribed, Failure>>), Failure> {
         let token = target.token(&user, reads.as_deref())?;
         let version = Some(concat!("greenroom-loadtest/", env!("CARGO_PKG_VERSION")).to_owned());
         let mut wire = Wire::open(target, number).await?;
-        let connect =
-            Connect { token, client, session, subscriptions, version, ..Connect::default() };
+        let presence = enters;
+        let connect = Connect { token, client, session, subscriptions, presence, version };
         let asked = wire.feed(&Call::Connect(connect));
         behind(&mut wire);
         // What came behind may be answered first, such as a repeat whose outcome is known.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use clap::builder::ArgPredicate;
 use serde::Serialize;
 
 use crate::common::{Common, Span};
@@ -25,8 +26,10 @@ mod crew;
 mod greedy;
 mod guests;
 mod member;
+mod nodes;
 mod pause;
 mod pending;
+mod presence;
 mod record;
 mod restarts;
 mod rights;
@@ -40,6 +43,11 @@ use guests::Guests;
 use restarts::Restarts;
 use stage::{Load, Phase, Stage, Target};
 use verdict::{Aftermath, expect_some, tell};
+
+/// How long a connection may be silent while something is unanswered, and where there are other
+/// nodes to go to.
+const SILENT_FOR: Duration = Duration::from_secs(30);
+const SILENT_AT_A_NODE: Duration = Duration::from_secs(2);
 
 /// Of the common arguments, `--url`, `--metrics` and `--pid` do not count, since the drill starts
 /// the server that `--server` names; nor do `--duration` and `--warmup`, since the restarts tell
@@ -62,13 +70,13 @@ pub struct Args {
     #[arg(long, default_value_t = 1)]
     pub docs: u16,
     /// Ops a second of each client; what the server holds up is not made up for
-    #[arg(long, default_value_t = 50.0)]
+    #[arg(long, default_value_t = 50.0, default_value_if("nodes", ArgPredicate::IsPresent, "5"))]
     pub rate: f64,
     /// Unanswered ops of each client
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub in_flight: u16,
     /// Reads a second of each client, of states and of pages of the log; 0 for none
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, default_value_if("nodes", ArgPredicate::IsPresent, "2"))]
     pub reads: f64,
     /// How long the server is up, about, once all clients are served again
     #[arg(long, default_value = "2s")]
@@ -94,6 +102,10 @@ pub struct Args {
     /// Kind of the documents
     #[arg(long, default_value = "doc")]
     pub doc_kind: String,
+    /// Several nodes instead of one server.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub cluster: nodes::NodeArgs,
     /// Write the history down, so that `check` can judge it again
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
@@ -118,6 +130,9 @@ async fn drill(args: Args, mut common: Common) -> Result<Report> {
     if !(args.reads.is_finite() && args.reads >= 0.0) {
         bail!("`--reads` must not be less than 0");
     }
+    if let Some(count) = args.cluster.nodes {
+        return Box::pin(nodes::drill(args, common, count)).await;
+    }
     let mut clock = args.step_clock.then(SteppedClock::new).transpose()?;
     // What the command line says comes last, and counts.
     common.own.server_env.splice(0..0, clock.iter().flat_map(SteppedClock::environment));
@@ -125,18 +140,8 @@ async fn drill(args: Args, mut common: Common) -> Result<Report> {
     let mut restarts = Restarts::begin(setup, args.kill).await?;
     let server = restarts.server().context("it has just been started")?;
     let run = Run::new(Args::NAME, &Common { url: server.url(), ..common }).await?;
-    let room = |index| Ok(Target { id: run.entity(&args.kind, index)?, shape: Shape::Room });
-    let doc = |index| Ok(Target { id: run.entity(&args.doc_kind, index)?, shape: Shape::Counters });
-    let targets =
-        (0..args.rooms).map(room).chain((0..args.docs).map(doc)).collect::<Result<Vec<_>>>()?;
-    let load = Load {
-        every: Duration::from_secs_f64(1.0 / args.rate),
-        in_flight: usize::from(args.in_flight),
-        read_every: (args.reads > 0.0).then(|| Duration::from_secs_f64(1.0 / args.reads)),
-        revoke_every: args.revoke.map(|span| span.0),
-        pipelines: args.pipeline,
-    };
-    let stage = Arc::new(Stage::new(run, targets, usize::from(args.clients), load));
+    let targets = targets(&args, &run)?;
+    let stage = Arc::new(Stage::new(run, targets, usize::from(args.clients), load(&args)));
 
     let guests = Guests::start(&stage, args.greedy).await?;
     let mut aftermath = None;
@@ -174,14 +179,37 @@ async fn drill(args: Args, mut common: Common) -> Result<Report> {
     if let Some(clock) = &clock {
         report.figures.add("clock_steps", clock.steps as f64);
         expect_some(true, clock.steps, "set on the clock", &mut report);
-        restarts.pids.iter().for_each(|pid| clock.forget(*pid));
+        restarts.pids.iter().for_each(|pid| SteppedClock::forget(*pid));
     }
     match aftermath.map(|aftermath| Aftermath { restarts: restarts.done, ..aftermath }) {
-        Some(aftermath) => tell(aftermath, &stage, args.history.as_deref(), &mut report)?,
+        Some(aftermath) => {
+            tell(aftermath, &stage, args.history.as_deref(), &mut report)?;
+        }
         None => report.violations.push("the server did not come back, so nothing is proven".into()),
     }
     report.fail(restarts.failures);
     Ok(report)
+}
+
+/// The entities that clients follow.
+fn targets(args: &Args, run: &Run) -> Result<Vec<Target>> {
+    let room = |index| Ok(Target { id: run.entity(&args.kind, index)?, shape: Shape::Room });
+    let doc = |index| Ok(Target { id: run.entity(&args.doc_kind, index)?, shape: Shape::Counters });
+    (0..args.rooms).map(room).chain((0..args.docs).map(doc)).collect()
+}
+
+/// What clients do.
+fn load(args: &Args) -> Load {
+    let nodes = args.cluster.nodes.is_some();
+    Load {
+        every: Duration::from_secs_f64(1.0 / args.rate),
+        in_flight: usize::from(args.in_flight),
+        read_every: (args.reads > 0.0).then(|| Duration::from_secs_f64(1.0 / args.reads)),
+        revoke_every: args.revoke.map(|span| span.0),
+        pipelines: args.pipeline,
+        silent_for: if nodes { SILENT_AT_A_NODE } else { SILENT_FOR },
+        nodes,
+    }
 }
 
 /// How the server is started: with tokens where clients need them, and with its own limits where a

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt, StreamExt};
 use greenroom_protocol::codec::{Message as Wire, Method};
-use greenroom_protocol::params::PresenceAction;
+use greenroom_protocol::params::{Enter, PresenceAction};
 use greenroom_protocol::results::{
     Empty, Event, HistoryPage, Member, Pong, PresenceList, Sent, SnapshotReason, State, Subscribed,
     SubscriptionOutcome,
@@ -17,7 +17,8 @@ use greenroom_protocol::{
 };
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -81,6 +82,8 @@ pub enum Fault {
     ShowRevoked,
     /// Whoever subscribes again misses the first event that it should get.
     SkipOnReturn,
+    /// The last event of each room is lost when another server takes over.
+    LoseAtTakeover,
 }
 
 #[derive(Default)]
@@ -101,33 +104,56 @@ struct Room {
 /// The server; it lives as long as its test's runtime.
 pub struct Fake {
     address: SocketAddr,
+    fault: Fault,
+    rooms: Arc<Mutex<HashMap<EntityId, Room>>>,
+    accepting: JoinHandle<()>,
 }
 
 impl Fake {
     /// Starts one on a free port.
     pub async fn start(fault: Fault) -> Self {
+        Self::start_with(fault, Arc::default(), 0).await
+    }
+
+    /// Starts another one for the same rooms.
+    pub async fn beside(&self) -> Self {
+        Self::start_with(self.fault, self.rooms.clone(), 1_000_000).await
+    }
+
+    async fn start_with(
+        fault: Fault,
+        rooms: Arc<Mutex<HashMap<EntityId, Room>>>,
+        first: usize,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let rooms = Arc::<Mutex<HashMap<EntityId, Room>>>::default();
         let tokens = Arc::<Mutex<HashSet<String>>>::default();
-        tokio::spawn(async move {
-            for index in 0.. {
+        let shared = rooms.clone();
+        let accepting = tokio::spawn(async move {
+            // They end with this task.
+            let mut sessions = JoinSet::new();
+            for index in first.. {
                 let (stream, _) = listener.accept().await.expect("the listener lives");
-                tokio::spawn(serve(
-                    stream,
-                    Session {
-                        index,
-                        fault,
-                        rooms: rooms.clone(),
-                        tokens: tokens.clone(),
-                        client: None,
-                        reads: None,
-                        hangs_up: false,
-                    },
-                ));
+                let (rooms, tokens) = (shared.clone(), tokens.clone());
+                let (client, reads) = (None, None);
+                let session =
+                    Session { index, fault, rooms, tokens, client, reads, hangs_up: false };
+                sessions.spawn(serve(stream, session));
             }
         });
-        Self { address }
+        Self { address, fault, rooms, accepting }
+    }
+
+    /// Ends without a goodbye, so that another one has to take over.
+    pub fn kill(&self) {
+        self.accepting.abort();
+        if self.fault == Fault::LoseAtTakeover {
+            let mut rooms = self.rooms.lock().expect("no test panics with it");
+            for room in rooms.values_mut() {
+                room.events.pop();
+                room.counter = room.counter.saturating_sub(1);
+            }
+        }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -287,6 +313,11 @@ impl Session {
                     SubscriptionOutcome { entity: wanted.entity.clone(), result, error: None }
                 };
                 let subscriptions = connect.subscriptions.iter().map(outcome).collect();
+                for Enter { entity, meta } in &connect.presence {
+                    let room = rooms.entry(entity.clone()).or_default();
+                    room.entity = Some(entity.clone());
+                    room.enter(self, meta.clone());
+                }
                 json(&hello(self.name(), self.user(), subscriptions))
             }
             Call::Subscribe(wanted) => json(&subscribe(wanted)),
@@ -426,6 +457,12 @@ impl Room {
             meta: meta.unwrap_or_else(RawJson::empty_object),
             sessions: 1,
         };
+        // Whoever comes back from a server that was killed never left.
+        let back = self.present.iter_mut().find(|(_, present)| present.user == member.user);
+        if let Some((index, _)) = back {
+            *index = session.index;
+            return;
+        }
         self.present.push((session.index, member.clone()));
         self.tell(vec![member], Vec::new());
     }
@@ -452,7 +489,9 @@ impl Room {
         for (_, codec, out) in self.subscribers.iter().filter(|(index, ..)| Some(*index) != but) {
             let mut frame = Vec::new();
             codec.encode(&Wire::Notification { method, params }, &mut frame);
-            out.try_send(frame).expect("the queue is long enough");
+            // Where its server was killed nobody is there.
+            let full = matches!(out.try_send(frame), Err(TrySendError::Full(_)));
+            assert!(!full, "the queue is long enough");
         }
     }
 }

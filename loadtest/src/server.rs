@@ -157,14 +157,34 @@ impl Setup {
     }
 }
 
+impl Place {
+    pub fn free() -> Result<Self> {
+        Ok(Self { listen: free_address()?, metrics: free_address()? })
+    }
+
+    /// Where clients connect, and operators.
+    pub fn addresses(self) -> (SocketAddr, SocketAddr) {
+        (self.listen, self.metrics)
+    }
+}
+
 impl Server {
     /// Starts one at free addresses and waits until it is ready.
     pub fn start(setup: &Setup) -> Result<Self> {
-        Self::start_at(setup, Place { listen: free_address()?, metrics: free_address()? })
+        Self::start_at(setup, Place::free()?)
     }
 
     /// Starts one where another was, and waits until it is ready.
     pub fn start_at(setup: &Setup, place: Place) -> Result<Self> {
+        Self::start_with(setup, place, |_| {})
+    }
+
+    /// The same, once `change` has made its changes to the command.
+    pub fn start_with(
+        setup: &Setup,
+        place: Place,
+        change: impl FnOnce(&mut Command),
+    ) -> Result<Self> {
         let Place { listen, metrics } = place;
         let mut command = setup.command();
         command
@@ -173,6 +193,7 @@ impl Server {
             .env("GREENROOM_STORE__URL", setup.store())
             .stdin(Stdio::null())
             .stdout(Stdio::null());
+        change(&mut command);
         let child = command.spawn().with_context(|| {
             format!("`{}` cannot be started", command.get_program().to_string_lossy())
         })?;
@@ -220,12 +241,9 @@ impl Server {
 
     /// Sends SIGTERM and waits for a clean exit.
     pub fn stop(mut self) -> Result<()> {
-        let asked = Command::new("kill")
-            .args(["-TERM", &self.pid().to_string()])
-            .status()
-            .context("`kill` cannot be run")?;
+        signal(self.pid(), "-TERM")?;
         let began = Instant::now();
-        while asked.success() && began.elapsed() < STOPS_WITHIN {
+        while began.elapsed() < STOPS_WITHIN {
             if let Some(status) = self.child.try_wait()? {
                 return if status.success() {
                     Ok(())
@@ -261,6 +279,15 @@ pub fn pin_this_process(cpus: &str) -> Result<()> {
         Command::new("taskset").args(["-a", "-p", "-c", cpus, &pid]).stdout(Stdio::null()).status();
     if !status.context("`taskset` cannot be run")?.success() {
         bail!("`taskset` does not take `{cpus}`");
+    }
+    Ok(())
+}
+
+/// Sends a signal to a process, such as `-TERM`.
+pub fn signal(pid: u32, signal: &str) -> Result<()> {
+    let sent = Command::new("kill").args([signal, &pid.to_string()]).status();
+    if !sent.context("`kill` cannot be run")?.success() {
+        bail!("there is no process {pid} any more");
     }
     Ok(())
 }

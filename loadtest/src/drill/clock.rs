@@ -35,18 +35,30 @@ impl SteppedClock {
         Ok(clock)
     }
 
-    /// What the server's environment needs. Monotonic time is left alone. Pings are frequent, so
-    /// that those that fail to come are noticed.
+    /// What the server's environment needs. Pings are frequent, so that those that fail to come are
+    /// noticed.
     pub fn environment(&self) -> Vec<String> {
+        let pings = ["GREENROOM_SOCKET__PING_INTERVAL=1s", "GREENROOM_SOCKET__IDLE_TIMEOUT=3s"];
+        let mut environment = self.steps_wall_time();
+        environment.extend(pings.map(str::to_owned));
+        environment
+    }
+
+    /// The same without its pings. Monotonic time is left alone.
+    pub fn steps_wall_time(&self) -> Vec<String> {
         vec![
             format!("LD_PRELOAD={}", self.library.display()),
             format!("FAKETIME_TIMESTAMP_FILE={}", self.file().display()),
             "FAKETIME_NO_CACHE=1".into(),
             "FAKETIME_DONT_FAKE_MONOTONIC=1".into(),
             "DONT_FAKE_MONOTONIC=1".into(),
-            "GREENROOM_SOCKET__PING_INTERVAL=1s".into(),
-            "GREENROOM_SOCKET__IDLE_TIMEOUT=3s".into(),
         ]
+    }
+
+    /// What the environment of a server needs whose clocks, monotonic ones too, run at another
+    /// rate, such as `x1.01`.
+    pub fn at_rate(&self, rate: &str) -> Vec<String> {
+        vec![format!("LD_PRELOAD={}", self.library.display()), format!("FAKETIME=+0 {rate}")]
     }
 
     fn file(&self) -> PathBuf {
@@ -61,19 +73,25 @@ impl SteppedClock {
             .context("the server's clock cannot be set")
     }
 
+    /// Sets it to another time.
+    pub fn step_once(&mut self) -> Result<()> {
+        self.set(fastrand::i64(-FARTHEST..=FARTHEST))?;
+        self.steps += 1;
+        Ok(())
+    }
+
     /// Sets it again and again. Returns only where that fails.
     pub async fn step(&mut self) -> anyhow::Error {
         loop {
             sleep(STEPS_WITHIN.mul_f64(fastrand::f64())).await;
-            if let Err(error) = self.set(fastrand::i64(-FARTHEST..=FARTHEST)) {
+            if let Err(error) = self.step_once() {
                 return error;
             }
-            self.steps += 1;
         }
     }
 
     /// Removes what the library leaves of a process that was killed or has re-executed itself.
-    pub fn forget(&self, pid: u32) {
+    pub fn forget(pid: u32) {
         for name in ["faketime_shm_", "sem.faketime_sem_"] {
             // It is not there where the library tidied up.
             let _ = std::fs::remove_file(format!("/dev/shm/{name}{pid}"));

@@ -65,7 +65,7 @@ impl Crew {
         if let Err(error) = read(stage, &mut notes, Reading::Last).await {
             failures.push(format!("{error:#}"));
         }
-        Aftermath { records, read: notes.entries, failures, restarts: 0 }
+        Aftermath { records, read: notes.entries, failures, restarts: 0, leaves: 0 }
     }
 }
 

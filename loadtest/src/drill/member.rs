@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use greenroom_protocol::codec::ServerMessage;
-use greenroom_protocol::notify::Goodbye;
-use greenroom_protocol::{CodecKind, ErrorCode, RequestId};
+use greenroom_protocol::notify::{Goodbye, PresenceChange};
+use greenroom_protocol::{Call, CodecKind, ErrorCode, RequestId, params};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -15,6 +16,7 @@ use super::asks::Ask;
 use super::backoff::Backoff;
 use super::pause::Pause;
 use super::pending::Pending;
+use super::presence::Presence;
 use super::record::Record;
 use super::rights::Rights;
 use super::stage::{Phase, Stage};
@@ -24,11 +26,9 @@ use crate::stats::Lane;
 
 mod follow;
 mod ops;
+mod presence;
 mod reads;
 mod tokens;
-
-/// A connection that is silent for this long while ops are unanswered counts as lost.
-const SILENT_FOR: Duration = Duration::from_secs(30);
 
 pub struct Member {
     stage: Arc<Stage>,
@@ -36,6 +36,9 @@ pub struct Member {
     client: String,
     /// Empty until it has been told.
     user: String,
+    /// The session of the last connection, to take over where there are several nodes.
+    session: Option<String>,
+    presence: Presence,
     views: Vec<View>,
     rights: Rights,
     record: Record,
@@ -67,6 +70,8 @@ impl Member {
             index,
             client: ulid::Ulid::new().to_string(),
             user: String::new(),
+            session: None,
+            presence: Presence::default(),
             views: stage.targets_of(index).into_iter().map(View::of).collect(),
             rights: Rights::new(stage.load.revoke_every),
             record: Record::new(&stage, index),
@@ -114,6 +119,8 @@ impl Member {
         }
         self.record.longest_pause_us =
             u64::try_from(self.pause.longest(Instant::now()).as_micros()).unwrap_or(u64::MAX);
+        self.record.user = self.user;
+        self.record.left = self.presence.left;
         self.record
     }
 
@@ -128,7 +135,8 @@ impl Member {
         let (began, asked) = (stage.run.board.now_us(), self.record.notes.now());
         let reads = self.rights.without().map(|without| self.readable(without));
         let (user, client) = (self.name(), Some(self.client.clone()));
-        let who = Who { user, client, reads, ..Who::default() };
+        let (session, enters) = (self.session.take(), self.enters());
+        let who = Who { user, client, session, enters, reads, ..Who::default() };
         let pipelines = stage.load.pipelines && !self.index.is_multiple_of(2);
         let behind = |wire: &mut Wire| {
             if pipelines {
@@ -140,6 +148,8 @@ impl Member {
         self.record.pipelined += u64::from(pipelines);
         self.stage.run.board.record(Lane::Connect, began);
         let user = conn.hello.user.clone();
+        self.session = stage.load.nodes.then(|| conn.hello.session.clone());
+        self.entered(&conn.hello.presence);
         if conn.hello.client != self.client {
             self.record.failures.push(format!("client {} was given another client id", self.index));
         }
@@ -160,6 +170,9 @@ impl Member {
                 Err(Failure::Refused(error))
                     if error.data.code == ErrorCode::Unavailable
                         && self.views[view].leaving.is_some() => {}
+                Err(Failure::Refused(error)) if let Some(ms) = error.data.retry_after_ms => {
+                    self.views[view].due = Some(Instant::now() + Duration::from_millis(ms));
+                }
                 Err(failure) => return Err(failure),
             }
         }
@@ -176,6 +189,7 @@ impl Member {
         self.unanswered.values_mut().for_each(|op| op.lost(now));
         self.forsake();
         self.ask = None;
+        self.presence.lost();
         self.rights.lost();
         self.views.iter_mut().for_each(View::lost);
     }
@@ -203,24 +217,36 @@ impl Member {
             .min((conn.hello.limits.max_in_flight as usize).saturating_sub(1))
             .max(1);
         let mut heard = Instant::now();
+        let silent_for = self.stage.load.silent_for;
+        // Whether it has asked for a sign of life since it heard something.
+        let mut asked = !self.stage.load.nodes;
         loop {
             self.send(conn).await?;
             self.settle();
             if self.is_over() {
                 return Ok(());
             }
-            let wake = self.wake(heard);
+            let mut wake = self.wake(heard);
+            if !asked {
+                wake = wake.min(heard + silent_for / 2);
+            }
             tokio::select! {
                 biased;
                 frame = conn.next() => {
                     self.take(conn.codec(), &frame?)?;
                     heard = Instant::now();
+                    asked = !self.stage.load.nodes;
                 }
                 // The stage, which this member holds, has the sender.
                 _ = self.phase.changed() => {}
                 () = sleep_until(wake) => {
-                    if self.waits() && heard.elapsed() >= SILENT_FOR {
+                    if (self.waits() || self.stage.load.nodes) && heard.elapsed() >= silent_for {
                         return Err(Failure::Timeout("answer"));
+                    }
+                    if !asked && heard.elapsed() >= silent_for / 2 {
+                        asked = true;
+                        conn.feed(&Call::Ping(params::Ping::default()));
+                        conn.flush().await?;
                     }
                 }
             }
@@ -237,6 +263,7 @@ impl Member {
         }
         any |= self.refresh(conn, now)?;
         any |= self.subscribe_due(conn, now);
+        any |= self.enter_due(conn, now);
         if any {
             conn.flush().await?;
         }
@@ -245,22 +272,38 @@ impl Member {
 
     fn take(&mut self, codec: CodecKind, frame: &[u8]) -> Result<(), Failure> {
         match codec.decode_server(frame)? {
-            ServerMessage::Notification { method, params } => match method.as_str() {
-                "event" => self.event(&params.parse().map_err(bad)?),
-                "reset" => self.reset(params.parse().map_err(bad)?),
-                "unsubscribed" => self.unsubscribed(&params.parse().map_err(bad)?),
-                "goodbye" => {
-                    let goodbye: Goodbye = params.parse().map_err(bad)?;
-                    self.come_back = goodbye.reconnect_after_ms.map(Duration::from_millis);
+            ServerMessage::Notification { method, params } => {
+                match method.as_str() {
+                    "event" => self.event(&params.parse().map_err(bad)?),
+                    "presence" => {
+                        let change: PresenceChange = params.parse().map_err(bad)?;
+                        if let Some(view) = self.view_of(&change.entity) {
+                            let (target, left) = (self.views[view].target, change.left.len());
+                            // At the end clients leave one after the other.
+                            if self.is_sending() {
+                                self.stage.leaves.fetch_add(left as u64, Ordering::Relaxed);
+                                let wrong = self.presence.changed(target, change);
+                                self.record.failures.extend(wrong.map(|wrong| {
+                                    format!("client {} was told {wrong}", self.index)
+                                }));
+                            }
+                        }
+                    }
+                    "reset" => self.reset(params.parse().map_err(bad)?),
+                    "unsubscribed" => self.unsubscribed(&params.parse().map_err(bad)?),
+                    "goodbye" => {
+                        let goodbye: Goodbye = params.parse().map_err(bad)?;
+                        self.come_back = goodbye.reconnect_after_ms.map(Duration::from_millis);
+                    }
+                    _ => {}
                 }
-                _ => {}
-            },
+            }
             ServerMessage::Result { id: RequestId::Number(id), result } => {
                 if let Some(n) = self.asked_as(id) {
                     self.acknowledged(n, result.parse().map_err(bad)?);
                 } else if let Some(ask) = self.ask.take_if(|ask| ask.id == id) {
                     self.shown(&ask, &result)?;
-                } else if !self.refreshed(id, None) {
+                } else if !self.presence.answered(id, None) && !self.refreshed(id, None) {
                     self.followed(id, &result)?;
                 }
             }
@@ -270,7 +313,9 @@ impl Member {
                     self.refused(n, &error);
                 } else if let Some(ask) = self.ask.take_if(|ask| ask.id == id) {
                     self.not_shown(&ask, &error);
-                } else if !self.refreshed(id, Some(&error)) {
+                } else if !self.presence.answered(id, error.data.retry_after_ms)
+                    && !self.refreshed(id, Some(&error))
+                {
                     self.not_followed(id, &error);
                 }
             }
@@ -314,10 +359,11 @@ impl Member {
 
     /// When there is something to do if nothing comes before.
     fn wake(&self, heard: Instant) -> Instant {
-        let mut wake = heard + SILENT_FOR;
-        if heard.elapsed() >= SILENT_FOR {
+        let silent_for = self.stage.load.silent_for;
+        let mut wake = heard + silent_for;
+        if heard.elapsed() >= silent_for {
             // Nothing was unanswered all that time: the next look is one such time away.
-            wake = Instant::now() + SILENT_FOR;
+            wake = Instant::now() + silent_for;
         }
         if self.is_sending() && self.unanswered.len() < self.most {
             wake = wake.min(self.next_op);
@@ -330,7 +376,7 @@ impl Member {
         }
         let ops = self.unanswered.values().filter_map(|op| op.due);
         let views = self.views.iter().filter_map(|view| view.due);
-        ops.chain(views).chain(self.refresh_due()).fold(wake, Instant::min)
+        ops.chain(views).chain(self.refresh_due()).chain(self.presence.due).fold(wake, Instant::min)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What one client of a drill records.
 
+use std::collections::BTreeMap;
+
 use greenroom_protocol::RawJson;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,10 @@ pub struct Record {
     pub revocations: u64,
     /// Reads that were refused for want of the right.
     pub forbidden: u64,
+    /// How often each other user was said to have left, by this client's notifications.
+    pub left: BTreeMap<String, u64>,
+    /// Its user, once that is known.
+    pub user: String,
     /// The longest pause in microseconds, see [`super::pause::Pause`].
     pub longest_pause_us: u64,
     pub failures: Vec<String>,
@@ -33,6 +39,8 @@ impl Record {
             pipelined: 0,
             revocations: 0,
             forbidden: 0,
+            left: BTreeMap::new(),
+            user: String::new(),
             longest_pause_us: 0,
             failures: Vec::new(),
         }

@@ -88,13 +88,8 @@ impl Restarts {
         Ok(())
     }
 
-    /// Waits until each client has had an op acknowledged from now on.
     async fn all_served(&mut self, stage: &Stage, when: &str) {
-        if timeout(SERVED_WITHIN, stage.served(1)).await.is_err() {
-            let within = SERVED_WITHIN.as_secs();
-            self.failures
-                .push(format!("{when}, some clients had no op acknowledged within {within} s"));
-        }
+        self.failures.extend(all_served(stage, when).await);
     }
 
     pub async fn end(&mut self) {
@@ -106,8 +101,16 @@ impl Restarts {
     }
 }
 
+/// Waits until each client has had an op acknowledged from now on; returns what is wrong if that
+/// does not happen.
+pub async fn all_served(stage: &Stage, when: &str) -> Option<String> {
+    let within = SERVED_WITHIN.as_secs();
+    let served = timeout(SERVED_WITHIN, stage.served(1)).await;
+    served.err().map(|_| format!("{when}, some clients had no op acknowledged within {within} s"))
+}
+
 /// Runs what waits for processes on a thread of its own.
-async fn blocking<T: Send + 'static>(
+pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work).await.context("a task that handles the server failed")?

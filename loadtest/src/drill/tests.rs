@@ -29,8 +29,11 @@ async fn drill_with(fault: Fault, words: &str, file: Option<&std::path::Path>) -
 
 /// A stage with tokens if there are `--revoke`s among the words.
 async fn stage(fault: Fault, words: &str) -> (Args, Arc<Stage>) {
-    let server = Fake::start(fault).await;
-    let words = format!("--no-progress --url {} {words}", server.url());
+    stage_at(&Fake::start(fault).await.url(), words).await
+}
+
+pub async fn stage_at(url: &str, words: &str) -> (Args, Arc<Stage>) {
+    let words = format!("--no-progress --rate 500 --reads 333 --url {url} {words}");
     let With::<Args> { mut common, scenario } = parse(&words).expect("they are its arguments");
     let secret = tempfile::NamedTempFile::new().expect("there is room");
     std::fs::write(secret.path(), SECRET).expect("there is room");
@@ -39,13 +42,7 @@ async fn stage(fault: Fault, words: &str) -> (Args, Arc<Stage>) {
     let target =
         |(kind, shape)| Target { id: run.entity(kind, 0).expect("it is an entity id"), shape };
     let targets = [("room", Shape::Room), ("doc", Shape::Counters)].map(target).into();
-    let load = Load {
-        every: Duration::from_millis(2),
-        in_flight: 4,
-        read_every: Some(Duration::from_millis(3)),
-        revoke_every: scenario.revoke.map(|span| span.0),
-        pipelines: scenario.pipeline,
-    };
+    let load = load(&scenario);
     (scenario, Arc::new(Stage::new(run, targets, 2, load)))
 }
 

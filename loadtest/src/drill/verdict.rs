@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::record::Record;
 use super::stage::Stage;
-use crate::history::{self, Entry, History};
+use crate::history::{self, Entry, Findings, History};
 use crate::report::Report;
 
 /// What the clients leave behind at the end.
@@ -16,6 +16,8 @@ pub struct Aftermath {
     pub failures: Vec<String>,
     /// Restarts, each of which costs every client its connection.
     pub restarts: u64,
+    /// How often clients may be said to have left although their connection lasts.
+    pub leaves: u64,
 }
 
 /// Puts the verdict over the whole history into a report.
@@ -24,8 +26,8 @@ pub fn tell(
     stage: &Stage,
     file: Option<&std::path::Path>,
     report: &mut Report,
-) -> Result<()> {
-    let Aftermath { mut records, read, failures, restarts } = aftermath;
+) -> Result<Findings> {
+    let Aftermath { mut records, read, failures, restarts, leaves } = aftermath;
     let history = History {
         entities: stage.targets.iter().map(|target| target.id.clone()).collect(),
         entries: records
@@ -37,7 +39,7 @@ pub fn tell(
     if let Some(file) = file {
         history::file::write(file, &history)?;
     }
-    let (tally, _) = history::command::judge(&history, report);
+    let (tally, findings) = history::command::judge(&history, report);
     // What has a number is repeated until somebody answers.
     let forlorn = records.iter().map(|record| record.forlorn).sum();
     report.expect_none(tally.unanswered.saturating_sub(forlorn), "ops were never answered");
@@ -65,10 +67,25 @@ pub fn tell(
         let count = report.errors.get(code).copied().unwrap_or(0);
         report.expect_none(count, &format!("connections ended with {code}"));
     }
+    report.fail(flickers(&records, leaves));
     report.figures.add("longest_pause_ms", longest_us as f64 / 1000.0);
     report.fail(records.into_iter().flat_map(|record| record.failures));
     report.fail(failures);
-    Ok(())
+    Ok(findings)
+}
+
+/// Clients that were said to have left more often than they lost their connection, and than they may
+/// be besides.
+pub fn flickers(records: &[Record], besides: u64) -> Vec<String> {
+    let most = |user: &str| {
+        records.iter().filter_map(|record| record.left.get(user)).max().copied().unwrap_or(0)
+    };
+    let told = records.iter().map(|record| (record, most(&record.user)));
+    let more = told.filter(|(record, most)| *most > record.reconnects + besides);
+    let words = |(record, most): (&Record, u64)| {
+        format!("`{}` left {most} times, and lost {} connections", record.user, record.reconnects)
+    };
+    more.map(words).collect()
 }
 
 /// What was asked for must have happened, or the run proves nothing about it.

@@ -18,17 +18,18 @@ use crate::run::subscribe;
 use crate::stats::Lane;
 
 impl Member {
-    fn view_of(&self, entity: &EntityId) -> Option<usize> {
+    pub(super) fn view_of(&self, entity: &EntityId) -> Option<usize> {
         self.views.iter().position(|view| self.target(view.target) == entity)
     }
 
-    fn target(&self, index: usize) -> &EntityId {
+    pub(super) fn target(&self, index: usize) -> &EntityId {
         &self.stage.targets[index].id
     }
 
     pub(super) fn subscription(&self, view: usize) -> Subscribe {
         let view = &self.views[view];
-        Subscribe { after: view.position.clone(), ..subscribe(self.target(view.target)) }
+        let presence = self.stage.load.nodes;
+        Subscribe { after: view.position.clone(), presence, ..subscribe(self.target(view.target)) }
     }
 
     /// What a new connection subscribes to; the rest is over.
@@ -79,8 +80,9 @@ impl Member {
         view: usize,
         asked: Moment,
         after: Option<Position>,
-        answer: Subscribed,
+        mut answer: Subscribed,
     ) {
+        self.presence.listed(self.views[view].target, answer.presence.take());
         let view = &mut self.views[view];
         view.position = Some(Position { epoch: answer.epoch.clone(), seq: answer.seq });
         view.follows = true;

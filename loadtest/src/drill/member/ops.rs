@@ -80,7 +80,7 @@ impl Member {
         let Some(op) = self.unanswered.remove(&n) else { return };
         self.record.notes.note(op.target, What::Acked { op: op.name, epoch, seq, at, duplicate });
         self.stage.run.board.record(Lane::Ack, op.t);
-        self.stage.acknowledged(self.index);
+        self.stage.acknowledged(self.index, op.target);
         self.pause.heard(Instant::now(), !self.unanswered.is_empty());
     }
 
@@ -95,6 +95,9 @@ impl Member {
     /// final.
     pub(super) fn refused(&mut self, n: u64, error: &WireError) {
         let Some(op) = self.unanswered.get_mut(&n) else { return };
+        if !op.once {
+            self.stage.refused(error);
+        }
         if op.refused(error.data.code) {
             self.record.notes.note(op.target, What::Refused { op: op.name });
         }
