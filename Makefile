@@ -188,12 +188,14 @@ test-browser: lint tests/node_modules/.package-lock.json ## The binary against N
 	$(call header,browser tests)
 	cd tests && node --test browser/*.test.js
 
-test-drill: lint ## The binary killed and stopped under load, its clock and its clients' rights changed, and every client's history judged
+test-drill: lint ## The binary killed and stopped under load, its clock and its clients' rights changed, and every client's history judged; the same with three nodes
 	$(call header,drill)
 	$(BIN)/greenroom-loadtest drill --server $(BIN)/greenroom --restarts 3 --kill --up-for 1s --no-progress
 	$(BIN)/greenroom-loadtest drill --server $(BIN)/greenroom --restarts 2 --up-for 1s --no-progress
 	$(BIN)/greenroom-loadtest drill --server $(BIN)/greenroom --restarts 1 --kill --up-for 3s --no-progress \
 	  --revoke 300ms --pipeline --step-clock --greedy 2
+	$(BIN)/greenroom-loadtest drill --server $(BIN)/greenroom --nodes 3 --faults kill,stop,rolling --rounds 3 --up-for 1s \
+	  --no-progress
 
 release: ## Build a tarball and a container image (OCI archive) with checksums, in DIST=dist
 	@.ci/deps release
