@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use greenroom_protocol::Seq;
 use greenroom_protocol::results::SnapshotReason;
 
-use super::entry::{Entry, Follow, Got, What};
+use super::entry::{Entry, Follow, Got, Moment, What};
 use super::findings::{Findings, Kind, Tally};
 use super::log::Log;
 use super::reads::Knowledge;
@@ -26,12 +26,15 @@ pub fn judge(
         findings.about(entry.t);
         match &entry.what {
             What::Followed(follow) => {
-                let view = views.entry(client).or_insert(View { client, check: None });
+                let view = views.entry(client).or_insert(View { client, check: None, heard: 0 });
                 view.follow(follow, log, knowledge, tally, findings);
+                view.heard = entry.t;
             }
             What::Told(event) => {
-                match views.get_mut(&client).and_then(|view| view.check.as_mut()) {
-                    Some(check) => {
+                let view = views.get_mut(&client);
+                match view.and_then(|view| Some((view.check.as_mut()?, &mut view.heard))) {
+                    Some((check, heard)) => {
+                        *heard = entry.t;
                         check.event(event.seq);
                         log.judge_event(event, findings, || format!("client {client}"));
                     }
@@ -75,6 +78,8 @@ struct View {
     client: u32,
     /// Where it stands; nothing while it does not follow.
     check: Option<SeqCheck>,
+    /// When it last received something. What it lacks came after that.
+    heard: Moment,
 }
 
 impl View {
@@ -157,6 +162,7 @@ impl View {
     fn end(&mut self, upto: Seq, tally: &mut Tally, findings: &mut Findings) {
         let Some(check) = self.check.take() else { return };
         let client = self.client;
+        findings.about(self.heard);
         let Verdict { seen, lost, doubled, reordered } = check.verdict(upto.max(check.last()));
         tally.told += seen;
         findings.add_many(Kind::Skipped, lost, || {
