@@ -216,6 +216,7 @@ impl Node {
 
     /// Time has passed. To be called every few milliseconds.
     pub fn tick(&mut self, now: Mono) {
+        self.membership.hears(now, !self.hearing.is_deaf(now));
         let actions = self.membership.tick(now);
         self.act(actions, now);
         self.look_at_lease(now);

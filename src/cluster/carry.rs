@@ -176,6 +176,7 @@ fn describe(change: &Change, reason: Reason) -> String {
         Reason::Rebalance => "to balance",
         Reason::Draining => "stopping",
         Reason::Ordered => "by order",
+        Reason::Deaf => "it does not hear the others",
     };
     format!("{what}: {why}")
 }

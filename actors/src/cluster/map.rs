@@ -102,6 +102,9 @@ pub enum PeerState {
     Up,
     /// It keeps the slots that it has and receives none.
     Cordoned,
+    /// It does not hear the other nodes: it keeps its slots only if none of them hears either, and
+    /// receives none.
+    Deaf,
     /// It is stopping: it gives up all its slots and receives none.
     Draining,
 }

@@ -35,6 +35,7 @@ use crate::clock::Mono;
 
 mod action;
 mod changes;
+mod deaf;
 mod hand_off;
 mod joining;
 mod scope;
@@ -166,6 +167,8 @@ pub struct Membership {
     balanced: bool,
     /// When the peers, their states or weights last changed.
     peers_changed: Mono,
+    /// Since when the node does not even hear itself.
+    deaf_since: Option<Mono>,
     /// When the last transaction that succeeded was sent, or a beat was asked for.
     last_beat: Mono,
 }
@@ -211,6 +214,7 @@ impl Membership {
             declined: 0,
             balanced: false,
             peers_changed: now,
+            deaf_since: None,
             last_beat: now,
         }
     }

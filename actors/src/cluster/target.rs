@@ -123,7 +123,7 @@ impl<'a> Plan<'a> {
         let usual = |peer: &Peer| match peer.state {
             PeerState::Up if peer.weight > 0 => Receives::Older,
             PeerState::Up | PeerState::Draining => Receives::Nothing,
-            PeerState::Cordoned => Receives::Cordoned,
+            PeerState::Cordoned | PeerState::Deaf => Receives::Cordoned,
         };
         let mut owned = vec![0_usize; usize::from(u16::MAX) + 1];
         for number in map.slots() {

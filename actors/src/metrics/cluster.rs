@@ -174,7 +174,7 @@ pub struct Outcomes {
 /// The handles of one node.
 pub struct ClusterMetrics {
     /// Nodes that are up, cordoned and draining.
-    pub members: [Gauge; 3],
+    pub members: [Gauge; 4],
     /// The version of the map.
     pub map_version: Gauge,
     /// Seconds for which the lease holds.
@@ -224,7 +224,8 @@ impl ClusterMetrics {
             SLOT_MOVES.counter_with([why]).increment(0);
         }
         Self {
-            members: ["up", "cordoned", "draining"].map(|state| MEMBERS.gauge_with([state])),
+            members: ["up", "cordoned", "deaf", "draining"]
+                .map(|state| MEMBERS.gauge_with([state])),
             map_version: MAP_VERSION.gauge_with([]),
             lease_valid: LEASE_VALID_SECONDS.gauge_with([]),
             demotions: DEMOTIONS.counter_with([]),

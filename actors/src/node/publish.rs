@@ -118,6 +118,7 @@ impl Published {
             Reason::Rebalance => "rebalance",
             Reason::Draining => "draining",
             Reason::Ordered => "ordered",
+            Reason::Deaf => "deaf",
         };
         self.change = Some(Begun { id, what, moves: moves.count(), why });
     }
@@ -189,9 +190,12 @@ impl Node {
         let slots = self.slot_counts();
         let map = self.membership.map();
         let metrics = &self.published.metrics;
-        for (gauge, state) in
-            metrics.members.iter().zip([PeerState::Up, PeerState::Cordoned, PeerState::Draining])
-        {
+        for (gauge, state) in metrics.members.iter().zip([
+            PeerState::Up,
+            PeerState::Cordoned,
+            PeerState::Deaf,
+            PeerState::Draining,
+        ]) {
             gauge.set(map.peers().iter().filter(|peer| peer.state == state).count() as f64);
         }
         for (gauge, slots) in metrics.slots.iter().zip([slots.open, slots.closed, slots.unowned]) {

@@ -426,9 +426,10 @@ fn may_come_back(code: CloseCode) -> bool {
         CloseCode::Normal
         | CloseCode::SlowConsumer
         | CloseCode::PingTimeout
-        | CloseCode::TokenExpired => true,
-        CloseCode::ShuttingDown
-        | CloseCode::ProtocolError
+        | CloseCode::TokenExpired
+        // It goes to another node at once, and nobody there is to see it leave.
+        | CloseCode::ShuttingDown => true,
+        CloseCode::ProtocolError
         | CloseCode::UnsupportedData
         | CloseCode::InvalidUtf8
         | CloseCode::TooBig

@@ -78,6 +78,8 @@ pub enum Reason {
     Rebalance,
     /// This node is stopping.
     Draining,
+    /// This node does not hear the others.
+    Deaf,
     /// An operator, or another part of this node, has asked for it.
     Ordered,
 }

@@ -32,7 +32,7 @@ pub(super) struct HandOff {
 }
 
 #[derive(Debug, Clone)]
-enum Transfer {
+pub(super) enum Transfer {
     /// The slots go to one node.
     To(NodeId),
     /// Everything goes to the others.
@@ -159,6 +159,9 @@ impl Membership {
             // The last one was given up, and its slots are not open again yet.
             return;
         }
+        if self.me.state == PeerState::Deaf {
+            return self.yield_if_alone(now, out);
+        }
         let me = self.me.id;
         let draining = match self.phase {
             Phase::Draining(until) => Some(until),
@@ -184,7 +187,7 @@ impl Membership {
         }
     }
 
-    fn start(
+    pub(super) fn start(
         &mut self,
         now: Mono,
         what: Transfer,

@@ -1,0 +1,53 @@
+//! A node that does not hear the others, although the database answers it.
+//!
+//! It says so in the map, which all read. If others still hear, it gives its slots to them, since
+//! only its own sessions reach them here. If all are deaf, the wire itself is gone, and each keeps
+//! what it has for its own sessions.
+
+use super::super::map::PeerState;
+use super::hand_off::Transfer;
+use super::{Action, Membership, Phase, Reason, Scope};
+use crate::clock::Mono;
+
+/// How long a node must be deaf before it says so, in milliseconds. One that was stopped for a while
+/// hears itself at once.
+const SURE: u64 = 250;
+/// How long after the last node said so it gives its slots away, in milliseconds: others may be about
+/// to say the same.
+const OTHERS: u64 = 500;
+
+impl Membership {
+    /// Whether the node hears at least itself over the wire.
+    pub fn hears(&mut self, now: Mono, hears: bool) {
+        if hears {
+            self.deaf_since = None;
+            if self.me.state == PeerState::Deaf {
+                self.me.state = PeerState::Up;
+            }
+            return;
+        }
+        let since = *self.deaf_since.get_or_insert(now);
+        if now.since(since) >= SURE && self.me.state == PeerState::Up {
+            self.me.state = PeerState::Deaf;
+        }
+    }
+
+    /// Gives all slots to those who hear, if there are any. Nothing else is handed over while the
+    /// node is deaf, since nobody could accept it.
+    pub(super) fn yield_if_alone(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let me = self.me.id;
+        let hears = |state| state == PeerState::Up;
+        let others = self.map.peers().iter().filter(|peer| peer.id != me);
+        let alone = others.clone().any(|peer| hears(peer.state) && peer.weight > 0);
+        let known = self.map.peer(me).is_some_and(|own| own.state == PeerState::Deaf);
+        let all = Scope::owned_by(&self.map, me);
+        if self.phase == Phase::Member
+            && known
+            && alone
+            && now.since(self.peers_changed) >= OTHERS
+            && !all.is_empty()
+        {
+            self.start(now, Transfer::Yield, all, Reason::Deaf, out);
+        }
+    }
+}
