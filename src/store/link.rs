@@ -26,7 +26,7 @@ use crate::config::{StoreConfig, StoreUrl};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// The longest pause after any number of failures.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A connection that is opened on demand.
 pub(super) struct Link {

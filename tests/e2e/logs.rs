@@ -7,7 +7,7 @@ use crate::server::Server;
 
 /// A server with this log filter, on which a client has connected and posted to `room:logged`.
 async fn posted(filter: &str) -> Server {
-    let server = Server::builder().with(format!("log.filter = \"{filter}\"")).start().await;
+    let server = Server::builder().alone().with(format!("log.filter = \"{filter}\"")).start().await;
     let mut client = server.client(CodecKind::Json).await;
     client.subscribe("room:logged").await;
     client.send("room:logged", 7, "post", json!({"text": "not for the log"})).await;

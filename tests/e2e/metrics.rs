@@ -47,7 +47,7 @@ fn documented() -> BTreeMap<String, String> {
 
 #[tokio::test]
 async fn a_scrape_is_well_formed_and_documented() {
-    let server = Server::builder().start().await;
+    let server = Server::builder().alone().start().await;
     let mut client = server.client(CodecKind::Json).await;
     client.subscribe("room:m").await;
     client.send("room:m", 1, "post", json!({})).await;

@@ -120,9 +120,7 @@ pub enum Owner {
         config: String,
     },
     /// Another node, which runs.
-    Running {
-        _node: Box<Remote>,
-    },
+    Running(Box<Remote>),
 }
 
 /// A server that is not running, and its directory.
@@ -147,9 +145,9 @@ impl Stopped {
         if let Owner::Wanted { config } = &self.owner {
             let remote = Remote::start(config).await;
             write_config(self.directory.path(), &remote.config_of_gateway(config));
-            self.owner = Owner::Running { _node: Box::new(remote) };
+            self.owner = Owner::Running(Box::new(remote));
         }
-        let is_gateway = matches!(self.owner, Owner::Running { .. });
+        let is_gateway = matches!(self.owner, Owner::Running(_));
         let server = self.run(arguments).await;
         if is_gateway {
             server.until("greenroom_ready", |value| value == 1.0).await;
@@ -342,7 +340,19 @@ impl Server {
 
     /// The value of one series, such as `greenroom_ops_total{kind="room",outcome="accepted"}`; 0 if
     /// it does not exist yet.
+    ///
+    /// What another node counts for this one, because it owns the entities, is added.
     pub async fn sample(&self, series: &str) -> f64 {
+        let is_counter = series.split('{').next().is_some_and(|name| name.ends_with("_total"));
+        match &self.owner {
+            Owner::Running(remote) if is_counter => {
+                self.own_sample(series).await + remote.owner.own_sample(series).await
+            }
+            _ => self.own_sample(series).await,
+        }
+    }
+
+    async fn own_sample(&self, series: &str) -> f64 {
         let scrape = self.scrape().await;
         let line = scrape.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().expect("a sample is a number"))

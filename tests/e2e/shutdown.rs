@@ -9,6 +9,7 @@ use crate::server::{Server, within};
 #[tokio::test]
 async fn everybody_receives_a_goodbye() {
     let server = Server::builder()
+        .alone()
         .with("drain.reconnect_after = \"2s\"")
         .with("drain.reconnect_spread = \"3s\"")
         .start()

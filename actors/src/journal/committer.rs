@@ -22,7 +22,7 @@ mod control;
 /// [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause before asking again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// A transaction with at least this number of ops is a sign of load. A lone op, or a few, never
 /// wait for others.
 const LOAD: usize = 32;

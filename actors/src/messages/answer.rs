@@ -85,6 +85,17 @@ pub struct Answer {
     error: Option<ErrorCode>,
 }
 
+/// An answer between two nodes.
+#[derive(Debug)]
+pub(super) struct Sent {
+    /// The number of the request at the node that asked.
+    pub id: u64,
+    /// What it cost beyond the token that the request was let in for.
+    pub owed: u32,
+    pub body: Body,
+    pub error: Option<ErrorCode>,
+}
+
 /// The shapes of an answer.
 #[derive(Debug)]
 pub(crate) enum Body {
@@ -157,9 +168,10 @@ impl Responder {
         self.large
     }
 
-    /// The answer that another node has made.
-    pub(super) fn made_elsewhere(self, body: Body, error: Option<ErrorCode>) -> Answer {
-        Answer { reply: Box::new(self), body, error }
+    /// The answer that another node has made. The session owes for it what that node counted.
+    pub(super) fn made_elsewhere(self, sent: Sent) -> Answer {
+        self.to.owe(sent.owed);
+        Answer { reply: Box::new(self), body: sent.body, error: sent.error }
     }
 
     /// Whether it answers a part of a `connect`.
@@ -420,10 +432,11 @@ impl Answer {
         self.error
     }
 
-    /// The other node's number for the request, and what to send there.
-    pub(super) fn sent(mut self) -> (u64, Body, Option<ErrorCode>) {
+    /// What to send to the node that asked.
+    pub(super) fn sent(mut self) -> Sent {
         self.arrived();
-        (self.reply.to.ask, self.body, self.error)
+        let Self { reply, body, error } = self;
+        Sent { id: reply.to.ask, owed: reply.to.take_owed(u32::MAX), body, error }
     }
 
     /// Whether this counted among the session's large answers that are being made.

@@ -161,7 +161,7 @@ impl Node {
             items::PARTS => self.parts(from, item, now)?,
             items::ANSWER => {
                 let answer = answer_from_item(&item.body)?;
-                if let Some(reply) = self.claim(from, answer.id, now) {
+                if let Some(reply) = self.claim(from, answer.id(), now) {
                     let answer = answer.claimed(reply);
                     let worker = answer.session().worker;
                     self.out.push(Do::Relay(worker, ToRelay::Answer(answer)));
@@ -309,13 +309,13 @@ impl Node {
                 }
                 ArrivedPart::One(worker, part) => add(worker, part),
                 ArrivedPart::Answer(answer) => {
-                    if let Some(reply) = self.claim(from, answer.id, now) {
+                    if let Some(reply) = self.claim(from, answer.id(), now) {
                         let answer = answer.claimed(reply);
                         add(answer.session().worker, Part::Answer(answer));
                     }
                 }
                 ArrivedPart::Joined { spec, epoch, seq, answer } => {
-                    if let Some(reply) = self.claim(from, answer.id, now) {
+                    if let Some(reply) = self.claim(from, answer.id(), now) {
                         let answer = answer.claimed(reply);
                         add(spec.session.worker, Part::Joined { spec, epoch, seq, answer });
                     } else {

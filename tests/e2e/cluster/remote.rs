@@ -16,7 +16,8 @@ pub fn is_wanted() -> bool {
 pub struct Remote {
     nats: nats::Server,
     database: Database,
-    _owner: Server,
+    /// The node that owns everything.
+    pub owner: Server,
 }
 
 impl Remote {
@@ -29,7 +30,7 @@ impl Remote {
         write_config(directory.path(), &format!("{head}{config}"));
         let owner = Box::pin(Stopped::node(directory).start()).await;
         owner.until("greenroom_ready", |value| value == 1.0).await;
-        Self { nats, database, _owner: owner }
+        Self { nats, database, owner }
     }
 
     /// The configuration of a node that owns nothing.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BadItem;
 use super::packed::{Blobs, Collected, pack, unpack};
-use crate::messages::answer::Body;
+use crate::messages::answer::{Body, Sent};
 use crate::messages::{Answer, Responder};
 
 /// An answer in an item's head.
@@ -19,6 +19,13 @@ pub(super) struct AnswerHead {
     code: Option<ErrorCode>,
     #[serde(rename = "b")]
     body: BodyHead,
+    #[serde(rename = "o", default, skip_serializing_if = "is_zero")]
+    owed: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(owed: &u32) -> bool {
+    *owed == 0
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,23 +43,23 @@ enum BodyHead {
 
 /// What came back for an ask. The duty that was kept for it makes it an answer.
 #[derive(Debug)]
-pub struct Unclaimed {
-    /// The ask's number.
-    pub id: u64,
-    body: Body,
-    code: Option<ErrorCode>,
-}
+pub struct Unclaimed(Sent);
 
 impl Unclaimed {
+    /// The ask's number.
+    pub const fn id(&self) -> u64 {
+        self.0.id
+    }
+
     /// The answer, for the relay of the session that asked.
     pub fn claimed(self, reply: Responder) -> Answer {
-        reply.made_elsewhere(self.body, self.code)
+        reply.made_elsewhere(self.0)
     }
 }
 
 impl AnswerHead {
     pub(super) fn of(answer: Answer, behind: &mut Collected) -> Self {
-        let (id, body, code) = answer.sent();
+        let Sent { id, owed, body, error: code } = answer.sent();
         let body = match body {
             Body::Frame(frame) => BodyHead::Frame(behind.add_if(frame)),
             Body::Around(pieces) => {
@@ -62,7 +69,7 @@ impl AnswerHead {
             Body::Subscription(index, outcome) => BodyHead::Subscription(index, outcome),
             Body::Presence(index, outcome) => BodyHead::Presence(index, outcome),
         };
-        Self { id, code, body }
+        Self { id, code, body, owed }
     }
 
     pub(super) fn arrive(self, behind: &mut Blobs) -> Result<Unclaimed, BadItem> {
@@ -72,7 +79,7 @@ impl AnswerHead {
             BodyHead::Subscription(index, outcome) => Body::Subscription(index, outcome),
             BodyHead::Presence(index, outcome) => Body::Presence(index, outcome),
         };
-        Ok(Unclaimed { id: self.id, body, code: self.code })
+        Ok(Unclaimed(Sent { id: self.id, owed: self.owed, body, error: self.code }))
     }
 }
 

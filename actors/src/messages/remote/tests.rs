@@ -163,7 +163,7 @@ async fn an_answer_goes_back_to_who_asked() {
     Responder::remote(Arc::clone(&there), question.clone(), None).send_ok(&5);
     let item = answer_to_item(answer(&mut queue));
     let arrived = answer_from_item(&item).unwrap();
-    assert_eq!(arrived.id, 77);
+    assert_eq!(arrived.id(), 77);
     let arrived = arrived.claimed(request(&here));
     assert!(arrived.error().is_none() && arrived.session() == session(4));
     assert!(format!("{arrived:?}").contains(r#"\"id\":7,\"result\":5"#), "{arrived:?}");
