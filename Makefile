@@ -123,7 +123,7 @@ SEEDS ?= 100000
 
 sim: deps ## Simulate the core under faults: SEEDS=n runs that many, SIM_SEED=n runs one and tells what happened
 	$(call header,simulation)
-	SIM_SEEDS=$(SEEDS) $(LINT) cargo test --release --locked --test sim -- --nocapture every_seed
+	SIM_SEEDS=$(SEEDS) SIM_NODES_SEEDS=$$(($(SEEDS) / 10)) $(LINT) cargo test --release --locked --test sim -- --nocapture every_seed
 
 # Every round tries FUZZ_CASES new inputs for each target, and rounds follow each other for FUZZ_TIME seconds. `make test` runs the
 # same targets with few inputs; docs/security.md lists them.

@@ -49,6 +49,18 @@ pub enum Bug {
     OneTooMany,
     /// The expiry of tokens is never checked.
     TokensNeverExpire,
+    /// A takeover does not raise the term of the node that it takes out.
+    TermNotRaised,
+    /// Slots are released before what is queued for them is decided.
+    ReleaseBeforeFlush,
+    /// The lives of a node that has lost its lease go on.
+    DemotionIgnored,
+    /// Entities keep followers of links that were reset.
+    DeadFollowersKept,
+    /// Relays do not follow again when an owner has changed.
+    NeverFollowsAnew,
+    /// Entities keep who was present over a link that was reset.
+    GhostsStay,
 }
 
 /// Runs seeds until one fails, which must happen within `most` seeds and for one of these reasons.

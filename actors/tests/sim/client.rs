@@ -120,6 +120,8 @@ pub struct Client {
     /// The time until which the client was asked to wait.
     pub waits_until: u64,
     patience: Patience,
+    /// By how much the timers of a node may be slower than the client's, in percent.
+    pub drift: u64,
     /// The time by timers, and by the server's clock.
     now: (u64, u64),
     pub stats: Seen,
@@ -158,6 +160,7 @@ impl Client {
             outlived: true,
             waits_until: 0,
             patience: Patience::default(),
+            drift: 0,
             now: (0, 0),
             stats: Seen::default(),
         }

@@ -37,6 +37,39 @@ impl Dial {
     }
 }
 
+/// How a node's timers differ from the true time: it began at another time, and runs faster or
+/// slower.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Gauge {
+    /// What it shows at the beginning of the run, in ms.
+    offset: Millis,
+    /// Thousandths by which it is fast.
+    fast: i64,
+}
+
+impl Gauge {
+    /// One whose speed differs by 1 percent at most.
+    pub fn draw(rng: &mut fastrand::Rng) -> Self {
+        Self { offset: rng.u64(..1_000_000), fast: rng.i64(-10..=10) }
+    }
+
+    /// What a moment is by it.
+    pub fn read(self, now: Now) -> Now {
+        let drift = now.mono as i64 * self.fast / 1000;
+        Now { mono: self.offset + now.mono.saturating_add_signed(drift), ..now }
+    }
+
+    /// The first moment at which it shows at least `mono`, by the true time.
+    pub fn when(self, mono: Millis) -> Millis {
+        let passed = mono.saturating_sub(self.offset) as i64;
+        let mut at = (passed * 1000 / (1000 + self.fast)).max(0) as u64;
+        while self.read(Now { wall: 0, mono: at }).mono < mono {
+            at += 1;
+        }
+        at
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Clock {
     mono: Millis,

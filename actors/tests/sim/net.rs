@@ -8,8 +8,6 @@ use std::rc::Rc;
 use bytes::Bytes;
 use greenroom_protocol::close::CloseCode;
 
-use super::clock::Now;
-
 /// A connection, shared by both ends.
 pub type Wire = Rc<RefCell<Link>>;
 
@@ -34,8 +32,8 @@ pub struct Link {
     pub client_gone: bool,
     /// The client has closed normally and does not come back.
     pub left: bool,
-    /// When the node lost the connection.
-    pub lost_at: Option<Now>,
+    /// When the node lost the connection, in ms.
+    pub lost_at: Option<u64>,
     /// The node cannot notice the disconnect yet: the connection is half-open.
     pub vanished: bool,
     /// The node has closed the connection, with a code if it was asked to.

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greenroom_actors::clock::{self, Clock, Mono};
-use greenroom_actors::directory::{DirectoryLimits, Slots};
+use greenroom_actors::cluster::lease::Validity;
+use greenroom_actors::directory::{DirectoryLimits, Ownership, Slots};
 use greenroom_actors::entity::{Entity, EntityEnv, Rest, Shell, Turns};
 use greenroom_actors::ids::{SessionKey, WorkerId};
 use greenroom_actors::kind::Kinds;
 use greenroom_actors::limits::{Accounts, Allowance};
-use greenroom_actors::messages::{Directory, RelayHandle, Relays, ToDirectory, ToRelay};
+use greenroom_actors::messages::{Directory, Exchange, RelayHandle, Relays, ToDirectory, ToRelay};
 use greenroom_actors::relay::{ParkedLimits, Relay};
 use greenroom_actors::session::{SessionBounds, SessionEnv};
 use greenroom_protocol::EntityId;
@@ -21,7 +22,7 @@ use greenroom_protocol::results::{Rates, SessionLimits};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::bugs::Bug;
-use super::clock::{Dial, Now};
+use super::clock::{Dial, Gauge, Now};
 use super::panics::encoder;
 use super::seen::Wait;
 use super::sizes::{Sizes, ample};
@@ -29,19 +30,22 @@ use super::store::SimStore;
 
 use connection::{Believes, Connection, Granted};
 use host::{Hosting, Later, Mailbox};
-use journal::Writer;
+use journal::{Leased, Writer};
+use member::Member;
 use proc::Proc;
 use shutdown::Drain;
 
 mod connection;
 mod host;
 mod journal;
+mod member;
 mod proc;
 mod shutdown;
 mod spoil;
 mod state;
 mod steps;
 
+pub use member::Entry;
 pub use proc::Panic;
 pub use shutdown::Drained;
 pub use steps::Step;
@@ -60,6 +64,10 @@ pub struct Node {
     clock: Clock,
     /// The node's wall clock.
     pub dial: Dial,
+    /// The node's timers. All times that it is given are by these.
+    pub gauge: Gauge,
+    /// Its part in a cluster.
+    pub member: Option<Box<Member>>,
     /// The expiry of the latest token that was accepted.
     granted: Granted,
     /// A violation that the node itself has noticed.
@@ -87,30 +95,32 @@ pub struct Node {
     pub crashed: Vec<(EntityId, Vec<Wait>)>,
 }
 
+/// What distinguishes a node from others of its run.
+pub struct Birth {
+    pub store: SimStore,
+    /// The term of its lease; in a cluster, the number of its process.
+    pub term: u64,
+    pub dial: Dial,
+    pub gauge: Gauge,
+    /// How it enters the cluster, if there is one.
+    pub entry: Option<Entry>,
+    pub rng: fastrand::Rng,
+}
+
 impl Node {
-    pub fn start(
-        store: SimStore,
-        term: u64,
-        kinds: &Kinds,
-        sizes: Sizes,
-        bug: Option<Bug>,
-        dial: Dial,
-        mut rng: fastrand::Rng,
-    ) -> Self {
+    pub fn start(birth: Birth, kinds: &Kinds, sizes: Sizes, bug: Option<Bug>, now: Now) -> Self {
+        let Birth { store, term, dial, gauge, entry, mut rng } = birth;
         let (directory, queues) = Directory::channels(sizes.workers, sizes.directory);
         let (relays, relay_queues): (Vec<_>, Vec<_>) =
             (0..sizes.workers).map(|_| RelayHandle::channel(sizes.relay)).unzip();
-        let relays = Relays::new(relays);
+        let mut relays = Relays::new(relays);
+        let (exchange, exchange_queue) = Exchange::channel(sizes.directory);
+        if entry.is_some() {
+            relays = relays.with_others(exchange.clone());
+        }
         let clock = Clock::manual();
         let granted = Granted::default();
-        let accounts = Arc::new(
-            Accounts::alike(Allowance {
-                requests: sizes.user,
-                wakes: sizes.wakes,
-                awake: 1_000_000,
-            })
-            .with_clock(clock.clone()),
-        );
+        let accounts = accounts(sizes, &clock);
         let grace = if bug == Some(Bug::NoGrace) { 0 } else { sizes.grace };
         let parked = ParkedLimits {
             window: Duration::from_millis(sizes.window),
@@ -136,14 +146,16 @@ impl Node {
         };
         let envs = (0..sizes.workers).map(env).collect();
         let limits = DirectoryLimits { max_awake: 100, max_loading: sizes.max_loading };
-        let shards =
-            queues.into_iter().map(|queue| (Slots::new(kinds.clone(), limits), queue)).collect();
+        let validity = entry.as_ref().map(Entry::validity);
+        let slots = || slots(kinds, limits, validity.as_ref());
+        let shards = queues.into_iter().map(|queue| (slots(), queue)).collect();
         let chance = |rng: &mut fastrand::Rng| fastrand::Rng::with_seed(rng.u64(..));
-        let writer = Writer::start(&store, term, sizes, bug, &clock, chance(&mut rng));
+        let lease = entry.as_ref().map_or(Leased::Alone(term), Entry::leased);
+        let writer = Writer::start(&store, lease, sizes, bug, &clock, chance(&mut rng));
         let entity_env = |_| {
             Rc::new(EntityEnv {
                 relays: relays.clone(),
-                exchange: None,
+                exchange: entry.is_some().then(|| exchange.clone()),
                 journal: writer.journal.clone(),
                 store: Arc::new(store.clone()),
                 directory: directory.clone(),
@@ -159,6 +171,11 @@ impl Node {
         };
         let entity_envs = (0..sizes.workers).map(entity_env).collect();
         let next = rng.u64(..1000);
+        let member = entry.zip(validity).map(|(entry, validity)| {
+            let rng = chance(&mut rng);
+            let queue = (exchange, exchange_queue);
+            Box::new(Member::new(entry, validity, queue, accounts, sizes, rng, now))
+        });
         Self {
             store,
             sizes,
@@ -170,6 +187,8 @@ impl Node {
             envs,
             clock,
             dial,
+            gauge,
+            member,
             granted,
             wrong: None,
             rests: Vec::new(),
@@ -228,6 +247,23 @@ impl Node {
     /// Whether the node knows that it has lost its lease.
     pub fn is_fenced(&self) -> bool {
         self.writer.is_fenced()
+    }
+}
+
+fn accounts(sizes: Sizes, clock: &Clock) -> Arc<Accounts> {
+    let allowance = Allowance { requests: sizes.user, wakes: sizes.wakes, awake: 1_000_000 };
+    Arc::new(Accounts::alike(allowance).with_clock(clock.clone()))
+}
+
+fn slots(
+    kinds: &Kinds,
+    limits: DirectoryLimits,
+    validity: Option<&Arc<Validity>>,
+) -> Slots<Mailbox> {
+    let slots = Slots::new(kinds.clone(), limits);
+    match validity {
+        Some(validity) => slots.owning(Ownership::new(Arc::clone(validity))),
+        None => slots,
     }
 }
 

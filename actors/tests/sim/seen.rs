@@ -31,10 +31,19 @@ pub enum Wait {
     /// A node that stops, for its entities; below, for the journal.
     Drain,
     DrainBarrier,
+    /// A node of a cluster, for the map, to join, and for a change of the map.
+    ViewAsked,
+    ViewDone,
+    JoinAsked,
+    JoinDone,
+    ChangeAsked,
+    ChangeDone,
 }
 
 impl Wait {
-    pub const COUNT: usize = Self::DrainBarrier as usize + 1;
+    /// What there is without a cluster.
+    pub const ALONE: usize = Self::ViewAsked as usize;
+    pub const COUNT: usize = Self::ChangeDone as usize + 1;
 }
 
 macro_rules! counters {
@@ -70,6 +79,8 @@ counters! {
     drained drain_cut_short takeovers fenced
     clock_back clock_forward timers pings
     rate_limited tokens_expired
+    cluster_lost cluster_twice cluster_late cluster_disturbed cluster_cut cluster_restarted
+    cluster_paused cluster_databases cluster_left cluster_orders
     resumed signals presence_told presence_checked reads events resets rights_lost too_many pipelined
 }
 

@@ -111,6 +111,16 @@ impl Sizes {
         }
     }
 
+    /// The same for nodes of a cluster, which come to rest after all of these times have passed.
+    pub fn in_cluster(self, rng: &mut fastrand::Rng) -> Self {
+        Self {
+            idle_timeout: rng.u64(..3) * rng.u64(..500),
+            window: rng.u64(..3) * 500,
+            grace: rng.u64(..1000),
+            ..self
+        }
+    }
+
     /// Bounds that a short run does not reach.
     pub fn roomy() -> Self {
         Self {

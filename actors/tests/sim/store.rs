@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
 use async_trait::async_trait;
+use greenroom_actors::cluster::map::NodeId;
+use greenroom_actors::cluster::registry::{MemoryRegistry, Registry};
 use greenroom_actors::record::EventRecord;
 use greenroom_actors::store::memory::{LostAnswer, MemoryStore};
 use greenroom_actors::store::{
@@ -17,7 +19,12 @@ use greenroom_actors::store::{
 use greenroom_protocol::{EntityId, RawJson};
 
 use super::bugs::Bug;
+use super::log::now;
 use super::seen::Wait;
+
+mod registry;
+
+pub use registry::{Late, SimRegistry};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
@@ -25,6 +32,12 @@ pub enum Call {
     Settle,
     Load,
     Page,
+    /// Reads the map and the leases of a cluster.
+    View,
+    /// Enters the map.
+    Join,
+    /// Changes the map.
+    Change,
 }
 
 /// What happens to a call when it is executed.
@@ -96,6 +109,8 @@ pub struct SimStore {
     ledger: Ledger,
     tickets: Arc<Mutex<Tickets>>,
     bug: Option<Bug>,
+    /// In a cluster: the node, and the rows that all nodes share.
+    shared: Option<(NodeId, MemoryRegistry)>,
 }
 
 /// A call under way. It is dropped if its caller crashes.
@@ -140,7 +155,18 @@ impl Ticket<'_> {
 
 impl SimStore {
     pub fn new(disk: MemoryStore, ledger: Ledger, bug: Option<Bug>) -> Self {
-        Self { disk, ledger, tickets: Arc::default(), bug }
+        Self { disk, ledger, tickets: Arc::default(), bug, shared: None }
+    }
+
+    /// The path of a node of a cluster.
+    pub fn of_node(self, node: NodeId) -> Self {
+        let shared = Some((node, MemoryRegistry::new(self.disk.clone())));
+        Self { disk: self.disk.of_node(node.0), shared, ..self }
+    }
+
+    /// The disk, as this node reaches it.
+    pub const fn disk(&self) -> &MemoryStore {
+        &self.disk
     }
 
     fn tickets(&self) -> MutexGuard<'_, Tickets> {
@@ -178,7 +204,8 @@ impl SimStore {
 
     /// Whether a commit or a settle is under way.
     pub fn is_committing(&self) -> bool {
-        self.tickets().open.values().any(|(call, _)| matches!(call, Call::Commit | Call::Settle))
+        let commits = |call: &Call| matches!(call, Call::Commit | Call::Settle | Call::Change);
+        self.tickets().open.values().any(|(call, _)| commits(call))
     }
 
     /// Whether a load of this entity is under way.
@@ -200,6 +227,12 @@ impl SimStore {
             (Call::Load, false) => Wait::LoadDone,
             (Call::Page, true) => Wait::PageAsked,
             (Call::Page, false) => Wait::PageDone,
+            (Call::View, true) => Wait::ViewAsked,
+            (Call::View, false) => Wait::ViewDone,
+            (Call::Join, true) => Wait::JoinAsked,
+            (Call::Join, false) => Wait::JoinDone,
+            (Call::Change, true) => Wait::ChangeAsked,
+            (Call::Change, false) => Wait::ChangeDone,
         };
         self.tickets().open.values().map(wait).collect()
     }
@@ -241,6 +274,32 @@ impl SimStore {
     }
 }
 
+impl SimStore {
+    /// Checks that a transaction that was just written is of the one who may write it.
+    fn check_owner(&self, batch: &Batch) {
+        let Some((node, registry)) = &self.shared else {
+            if batch.fence.term != self.ledger.entries().term {
+                self.ledger.surprise(format!(
+                    "a transaction of term {} was written after another node had the lease",
+                    batch.fence.term
+                ));
+            }
+            return;
+        };
+        let map = now(registry.view()).expect("reads are not told to fail").map;
+        let rows = batch.rows.iter().map(|row| &row.entity);
+        let snapshots = batch.snapshots.iter().map(|row| &row.entity);
+        for entity in rows.chain(snapshots) {
+            let owner = map.owner_of(entity).map(|peer| peer.id);
+            if owner != Some(*node) {
+                self.ledger.surprise(format!(
+                    "`{node}` wrote `{entity}`, which the map gives to {owner:?}"
+                ));
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl Store for SimStore {
     async fn acquire(&self) -> Result<u64, StoreError> {
@@ -264,11 +323,8 @@ impl Store for SimStore {
         if let (Err(CommitError::Fenced(_)), Some(Bug::StaleLeaseWrites)) = (&done, self.bug) {
             done = self.write_all_the_same(&batch).await;
         }
-        if self.disk.commits() != written && batch.fence.term != self.ledger.entries().term {
-            self.ledger.surprise(format!(
-                "a transaction of term {} was written after another node had the lease",
-                batch.fence.term
-            ));
+        if self.disk.commits() != written {
+            self.check_owner(&batch);
         }
         if let (Err(CommitError::Failed(why)), true) = (&done, fate != Fate::Fails) {
             self.ledger.surprise(format!("the disk refused a transaction: {why}"));

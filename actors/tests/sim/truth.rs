@@ -19,6 +19,8 @@ pub struct Truth {
     pub latest: u64,
     /// Whether entities may forget the outcome of an op.
     pub forgets: bool,
+    /// Whether nodes repeat requests of their clients.
+    pub repeats: bool,
     /// How long the presence of a lost session must last, in ms.
     pub grace: u64,
     pub now: Now,
@@ -34,6 +36,7 @@ impl Truth {
             said: BTreeMap::new(),
             latest: now.wall,
             forgets: sizes.forgets(),
+            repeats: false,
             grace: sizes.grace.min(sizes.window),
             now,
             written: BTreeSet::new(),
@@ -62,7 +65,7 @@ impl Truth {
                 .flat_map(|client| &client.ops)
                 .find(|op| op.n == n && *op.ulid == **ulid);
             let op = op.ok_or_else(|| format!("{event:?} was never sent"))?;
-            op.may_be_written(entity, event)?;
+            op.may_be_written(entity, event, self.repeats)?;
         }
         Ok(())
     }

@@ -7,10 +7,11 @@ use greenroom_protocol::CodecKind;
 
 use super::bugs::Bug;
 use super::client::Client;
-use super::clock::Clock;
+use super::clock::{Clock, Gauge, Now};
+use super::cluster::Cluster;
 use super::log::{Logs, now};
 use super::net::Wire;
-use super::node::Node;
+use super::node::{Birth, Node};
 use super::seen::Seen;
 use super::sizes::{Sizes, entities};
 use super::store::{Ledger, SimStore};
@@ -26,40 +27,58 @@ mod work;
 const BUSY_STEPS: u64 = 400;
 
 /// A node and its lease.
-struct Running {
-    term: u64,
-    node: Node,
+pub(super) struct Running {
+    /// In a cluster, the number of its process instead.
+    pub term: u64,
+    pub node: Node,
     /// Whether it was found to have lost its lease.
     fenced: bool,
+    /// Until when it does nothing.
+    pub paused: Option<u64>,
+}
+
+impl Running {
+    /// A moment by the node's timers.
+    pub fn read(&self, now: Now) -> Now {
+        self.node.gauge.read(now)
+    }
+
+    pub const fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
 }
 
 pub struct World {
-    rng: fastrand::Rng,
-    sizes: Sizes,
+    pub(super) rng: fastrand::Rng,
+    pub(super) sizes: Sizes,
     kinds: Kinds,
-    bug: Option<Bug>,
-    disk: MemoryStore,
-    ledger: Ledger,
-    clock: Clock,
-    /// Oldest first. New connections go to the newest.
-    nodes: Vec<Running>,
+    pub(super) bug: Option<Bug>,
+    pub(super) disk: MemoryStore,
+    pub(super) ledger: Ledger,
+    pub(super) clock: Clock,
+    /// If several nodes share the entities.
+    pub(super) cluster: Option<Cluster>,
+    /// Oldest first. Without a cluster, new connections go to the newest.
+    pub(super) nodes: Vec<Running>,
     /// The term of the node that has the lease.
     newest: u64,
-    clients: Vec<Client>,
+    pub(super) clients: Vec<Client>,
     /// Each client's connection, with the term of its node.
-    lines: Vec<Option<(u64, Wire)>>,
-    truth: Truth,
+    pub(super) lines: Vec<Option<(u64, Wire)>>,
+    pub(super) truth: Truth,
     /// The number of transactions that the checker has judged.
     judged: u64,
-    step: u64,
+    pub(super) step: u64,
     /// The number of faults in a thousand steps.
-    faults: u64,
-    resting: bool,
+    pub(super) faults: u64,
+    pub(super) resting: bool,
     pub trace: Vec<String>,
-    seen: Seen,
+    pub(super) seen: Seen,
     runtime: tokio::runtime::Runtime,
     /// The number of transactions under way from crashed nodes.
     late: u64,
+    /// The number of nodes that a cluster begins with.
+    pub(super) first_nodes: usize,
 }
 
 /// The codec that a client speaks.
@@ -71,6 +90,10 @@ impl World {
     pub fn new(seed: u64, bug: Option<Bug>) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let sizes = Sizes::draw(&mut rng);
+        Self::drawn(sizes, rng, bug)
+    }
+
+    pub(super) fn drawn(sizes: Sizes, mut rng: fastrand::Rng, bug: Option<Bug>) -> Self {
         let count = rng.usize(2..5);
         let clients = (1..=count)
             .map(|index| {
@@ -104,6 +127,7 @@ impl World {
             disk: MemoryStore::new(),
             ledger: Ledger::default(),
             clock,
+            cluster: None,
             nodes: Vec::new(),
             newest: 0,
             clients,
@@ -118,6 +142,7 @@ impl World {
                 .build()
                 .expect("a runtime without drivers starts"),
             late: 0,
+            first_nodes: 1,
         }
     }
 
@@ -126,7 +151,7 @@ impl World {
         self.run_with(Self::play)
     }
 
-    fn run_with(
+    pub(super) fn run_with(
         &mut self,
         play: impl FnOnce(&mut Self) -> Result<(), String>,
     ) -> Result<(), String> {
@@ -152,7 +177,7 @@ impl World {
     }
 
     /// Goes on without faults until everybody has everything, and has left.
-    fn end(&mut self) -> Result<(), String> {
+    pub(super) fn end(&mut self) -> Result<(), String> {
         self.rest()?;
         self.converged()?;
         self.leave()
@@ -167,12 +192,15 @@ impl World {
         seen
     }
 
-    fn say(&mut self, what: String) {
+    pub(super) fn say(&mut self, what: String) {
         self.trace.push(format!("{}: {what}", self.step));
     }
 
     /// Starts a node, which takes the lease.
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
+        if self.cluster.is_some() {
+            return self.start_member();
+        }
         let store = SimStore::new(self.disk.clone(), self.ledger.clone(), self.bug);
         let term = now(store.acquire()).expect("acquiring is not told to fail");
         self.say(format!("a node starts, term {term}"));
@@ -183,12 +211,18 @@ impl World {
             dial.turn(self.rng.i64(-3000..3000));
         }
         self.clock.shows(dial);
-        let node = Node::start(store, term, &self.kinds, self.sizes, self.bug, dial, rng);
-        self.nodes.push(Running { term, node, fenced: false });
+        let birth = Birth { store, term, dial, gauge: Gauge::default(), entry: None, rng };
+        self.give_birth(birth);
+    }
+
+    pub(super) fn give_birth(&mut self, birth: Birth) {
+        let (term, now) = (birth.term, birth.gauge.read(self.clock.now()));
+        let node = Node::start(birth, &self.kinds, self.sizes, self.bug, now);
+        self.nodes.push(Running { term, node, fenced: false, paused: None });
     }
 
     /// Passes the time to the checker and the clients.
-    fn note_time(&mut self) {
+    pub(super) fn note_time(&mut self) {
         self.truth.now = self.clock.now();
         self.truth.latest = self.clock.latest();
         let wall = self.wall();
@@ -203,7 +237,7 @@ impl World {
         self.clock.now().on(dial).wall
     }
 
-    fn busy_step(&mut self) -> Result<(), String> {
+    pub(super) fn busy_step(&mut self) -> Result<(), String> {
         self.begin_step();
         if self.rng.u64(..1000) < self.faults {
             self.fault();
@@ -220,10 +254,16 @@ impl World {
         self.judge()
     }
 
-    fn begin_step(&mut self) {
+    pub(super) fn begin_step(&mut self) {
         self.step += 1;
+        // Nodes of a cluster have something to do at every time. At rest they must be fast enough.
+        let longest = match (self.cluster.is_some(), self.resting) {
+            (true, true) => 3,
+            (true, false) => 10,
+            (false, _) => 40,
+        };
         if self.rng.u8(..3) == 0 {
-            let ms = self.rng.u64(..40);
+            let ms = self.rng.u64(..longest);
             self.clock.pass(ms);
         }
         self.truth.step = self.step;
@@ -231,7 +271,7 @@ impl World {
     }
 
     /// Reads what is on disk now, and checks that it may be there.
-    fn judge(&mut self) -> Result<(), String> {
+    pub(super) fn judge(&mut self) -> Result<(), String> {
         let written = self.disk.commits();
         if written != self.judged {
             self.judged = written;

@@ -8,6 +8,7 @@ use greenroom_protocol::{EntityId, RawJson, Seq};
 
 use super::{Client, Op, Outcome};
 use crate::log::{Log, Logs};
+use crate::truth::Truth;
 
 pub(super) fn parse<'a, T: serde::Deserialize<'a>>(json: &'a RawJson) -> Result<T, String> {
     json.parse().map_err(|error| format!("{error}: {}", json.as_str()))
@@ -77,7 +78,8 @@ pub(super) fn check_history(
 }
 
 /// Checks that ops are executed exactly once and in real-time order.
-pub fn check_ops(clients: &[Client], logs: &Logs) -> Result<(), String> {
+pub fn check_ops(clients: &[Client], truth: &Truth) -> Result<(), String> {
+    let logs = &truth.logs;
     let mut places: BTreeMap<(&str, u64), Vec<(&EntityId, Seq)>> = BTreeMap::new();
     for (entity, log) in &logs.0 {
         for event in &log.events {
@@ -104,7 +106,7 @@ pub fn check_ops(clients: &[Client], logs: &Logs) -> Result<(), String> {
                 }
                 (Some((_, Outcome::Expired)), _) | (Some((_, Outcome::Refused)), None) => {}
                 // An earlier, abandoned attempt may have arrived after the one that was refused.
-                (Some((_, Outcome::Refused)), Some(_)) if !op.is_nowhere() => {}
+                (Some((_, Outcome::Refused)), Some(_)) if !op.is_nowhere() || truth.repeats => {}
                 (answer, place) => {
                     return Err(format!(
                         "op {} of {} was answered {answer:?} and is at {place:?}",
@@ -113,6 +115,10 @@ pub fn check_ops(clients: &[Client], logs: &Logs) -> Result<(), String> {
                 }
             }
         }
+    }
+    // While a slot is opened, requests of its own node's sessions may overtake each other.
+    if !truth.repeats {
+        in_order(clients)?;
     }
     for (earlier, seq) in &acked {
         let after = acked.iter().filter(|(later, _)| {
@@ -124,6 +130,28 @@ pub fn check_ops(clients: &[Client], logs: &Logs) -> Result<(), String> {
                 "op {} at {other} was sent after the answer to op {} at {seq}",
                 later.n, earlier.n
             ));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that what a client sends an entity on one connection, and sends once, is executed in that
+/// order.
+fn in_order(clients: &[Client]) -> Result<(), String> {
+    for client in clients {
+        let mut latest: BTreeMap<(&EntityId, u64), (Seq, u64)> = BTreeMap::new();
+        let mut once: Vec<&Op> = client.ops.iter().filter(|op| op.attempts == 1).collect();
+        once.sort_by_key(|op| op.sent);
+        for op in once {
+            let Some((_, Outcome::Accepted(seq))) = op.answered else { continue };
+            let (before, n) =
+                latest.insert((&op.entity, op.sent.0), (seq, op.n)).unwrap_or_default();
+            if before > seq {
+                return Err(format!(
+                    "op {} of {} is at {seq} of `{}`, and op {n}, which was sent before it, at {before}",
+                    op.n, client.name, op.entity
+                ));
+            }
         }
     }
     Ok(())

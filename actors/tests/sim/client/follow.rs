@@ -122,6 +122,10 @@ impl Client {
         let after = &params.after;
         let log = &truth.logs.0[entity];
         let what = format!("`{entity}` subscribed after {after:?}");
+        let floor = self.floor_of(entity);
+        if result.seq < floor {
+            return Err(format!("{what}: is at {} after {floor} had been seen", result.seq));
+        }
         match (&result.events, &result.snapshot, result.reason) {
             (Some(events), None, None) => {
                 let Some(after) = after.as_ref().filter(|after| after.epoch == result.epoch) else {

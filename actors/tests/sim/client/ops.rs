@@ -36,6 +36,8 @@ pub struct Op {
     /// Whether all finished attempts were refused without being executed, so that the op cannot be
     /// in the log.
     nowhere: bool,
+    /// The connection on which the op was last sent, and its place among all that was sent.
+    pub sent: (u64, u64),
     /// The step at which the op was first sent.
     pub invoked: u64,
     /// The step of its answer.
@@ -54,7 +56,12 @@ impl Op {
     }
 
     /// Checks whether the op may be written now.
-    pub fn may_be_written(&self, entity: &EntityId, event: &EventRecord) -> Result<(), String> {
+    pub fn may_be_written(
+        &self,
+        entity: &EntityId,
+        event: &EventRecord,
+        repeats: bool,
+    ) -> Result<(), String> {
         let what = format!("op {} of {} at {} of `{entity}`", self.n, self.ulid, event.seq);
         if *entity != self.entity || *event.r#type != *self.r#type || event.body != self.body {
             return Err(format!("{what} is {event:?}, and {self:?} was sent"));
@@ -64,7 +71,7 @@ impl Op {
             Some((_, Outcome::Expired)) => {
                 Err(format!("{what} is executed after it was said to be too old for that"))
             }
-            _ if self.nowhere && !self.in_flight => {
+            _ if self.nowhere && !self.in_flight && !repeats => {
                 Err(format!("{what} is executed though it was refused"))
             }
             _ => Ok(()),
@@ -130,6 +137,7 @@ impl Client {
             in_flight: false,
             attempts: 0,
             nowhere: true,
+            sent: (0, 0),
             invoked: 0,
             answered: None,
         });
@@ -148,6 +156,7 @@ impl Client {
         let op = &mut self.ops[index];
         op.in_flight = true;
         op.attempts += 1;
+        op.sent = (self.line, self.stats.ops);
         self.stats.ops += 1;
         if op.attempts == 1 {
             op.invoked = step;
@@ -191,7 +200,7 @@ impl Client {
                 op.n, sent.epoch, log.epoch
             ));
         }
-        if sent.duplicate && op.attempts == 1 {
+        if sent.duplicate && op.attempts == 1 && !truth.repeats {
             return Err(format!("op {} is called a repeat and was sent once", op.n));
         }
         self.stats.repeats += u64::from(sent.duplicate);
@@ -221,7 +230,8 @@ impl Client {
             | ErrorCode::RateLimited
             | ErrorCode::Forbidden => {
                 self.stats.overloaded += u64::from(error.data.code == ErrorCode::Overloaded);
-                if written && op.nowhere {
+                // A node repeats what it asked another one, and only the last answer arrives.
+                if written && op.nowhere && !truth.repeats {
                     return Err(format!(
                         "op {} is in the log, and all that was said of it is that nothing was done",
                         op.n

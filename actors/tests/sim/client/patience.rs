@@ -62,6 +62,7 @@ impl Client {
             return Ok(());
         }
         let alone = self.outstanding.is_empty();
-        self.patience.refused(id, alone.then_some(self.now.0 + wait))
+        let slack = (wait * self.drift).div_ceil(100);
+        self.patience.refused(id, alone.then_some(self.now.0 + wait + slack))
     }
 }

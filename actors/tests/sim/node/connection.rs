@@ -116,7 +116,7 @@ impl Node {
         // The relay uses the time of the last sweep for the loss.
         self.envs[connection.worker].relay.borrow_mut().sweep(self.clock(now).mono);
         let mut wire = connection.wire.borrow_mut();
-        wire.lost_at.get_or_insert(now);
+        wire.lost_at.get_or_insert(self.gauge.when(now.mono));
         if wire.client_gone && wire.left {
             connection.seat.membership.leave_for_good();
         }

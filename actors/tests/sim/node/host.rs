@@ -123,7 +123,8 @@ impl Host for Hosting<'_> {
     }
 
     fn elsewhere(&mut self, entity: EntityId, message: ToEntity) {
-        unreachable!("one node owns `{entity}`, which is sent {message:?}");
+        let exchange = self.env.exchange.as_ref();
+        exchange.expect("a server alone owns everything").elsewhere(entity, message);
     }
 
     fn end(&mut self, to: &Self::Mailbox) {
@@ -134,6 +135,9 @@ impl Host for Hosting<'_> {
         let relays = &self.env.relays;
         for relay in relays.places().filter_map(|place| relays.get(place)) {
             relay.send_or_spawn(ToRelay::AudienceForgotten { entity: entity.clone(), ended: true });
+        }
+        if let Some(exchange) = &self.env.exchange {
+            exchange.forgotten(entity.clone(), true);
         }
     }
 }

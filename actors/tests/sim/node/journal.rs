@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use greenroom_actors::clock::{Clock, Mono};
 use greenroom_actors::journal::{
-    Committer, CommitterLimits, Health, Journal, Outside, Pause, Progress, ToJournal,
+    Committer, CommitterLimits, Health, Journal, Outside, Pause, Progress, Registered, ToJournal,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -38,6 +38,14 @@ fn pause(clock: Clock, due: Arc<AtomicU64>) -> Pause {
     })
 }
 
+/// Whose lease the committer writes under.
+pub(super) enum Leased {
+    /// The only server's, with this term.
+    Alone(u64),
+    /// A node's of a cluster.
+    Node(Registered),
+}
+
 pub(super) struct Writer {
     /// The queue for entities; one of the planted bugs puts another queue before the committer's.
     pub journal: Journal,
@@ -51,7 +59,7 @@ pub(super) struct Writer {
 impl Writer {
     pub fn start(
         store: &SimStore,
-        term: u64,
+        leased: Leased,
         sizes: Sizes,
         bug: Option<Bug>,
         clock: &Clock,
@@ -66,8 +74,14 @@ impl Writer {
         let due = Arc::new(AtomicU64::new(NEVER));
         let pause = pause(clock.clone(), Arc::clone(&due));
         let outside = Outside { clock: clock.clone(), pause, rng };
-        let (committer, health) =
-            Committer::new(Arc::new(store.clone()), term, queue, limits, outside);
+        let store = Arc::new(store.clone());
+        let (committer, health) = match leased {
+            Leased::Alone(term) => Committer::new(store, term, queue, limits, outside),
+            Leased::Node(registered) => {
+                let (committer, health) = Committer::new(store, 0, queue, limits, outside);
+                (committer.of_node(registered), health)
+            }
+        };
         let (journal, hop) = if bug == Some(Bug::NoSkipAfterFailure) {
             let (front, behind) = Journal::channel(sizes.journal);
             (front, Some((behind, journal)))

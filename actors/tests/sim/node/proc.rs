@@ -212,6 +212,7 @@ impl Node {
             }
             self.step(uid, now, |shell, time, ports| shell.done(done, time, ports));
         }
+        self.poll_member(now);
     }
 
     /// Advances the node's clock, and ends rests that are over.

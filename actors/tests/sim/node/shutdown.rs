@@ -67,6 +67,14 @@ impl Node {
         self.drain = Some(Drain { flush: Some(Box::pin(flush)), asleep, deadline, ends: None });
     }
 
+    /// The node is out of its cluster: says goodbye, and ends.
+    pub(super) fn finish(&mut self, now: Now) {
+        let ends = Some(now.mono + LAST_WORDS);
+        let asleep = Rc::new(Cell::new(true));
+        self.drain = Some(Drain { flush: None, asleep, deadline: None, ends });
+        self.say_goodbye();
+    }
+
     pub fn is_draining(&self) -> bool {
         self.drain.is_some()
     }

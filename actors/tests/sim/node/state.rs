@@ -1,7 +1,13 @@
 //! The state of a node, for the checker.
 
+use greenroom_actors::ids::SessionKey;
+use greenroom_protocol::EntityId;
+
 use super::{Connection, Entity, Node};
 use crate::seen::Wait;
+
+/// A session and the number of its subscription.
+pub type Following = (SessionKey, u32);
 
 impl Node {
     /// The number of entities that the directory knows as awake.
@@ -14,28 +20,26 @@ impl Node {
         self.connections.is_empty()
     }
 
-    /// Checks that relays and entities agree about subscriptions and that every request is
-    /// answered.
-    pub fn agreement(&self) -> Result<(), String> {
-        for entity in crate::sizes::entities() {
-            let proc = self.procs.values().find(|proc| proc.id == entity);
-            let mut by_entity: Vec<_> = proc
-                .and_then(|proc| proc.life().awake())
-                .into_iter()
-                .flat_map(Entity::followers)
-                .collect();
-            let mut by_relay = Vec::new();
-            for env in &self.envs {
-                by_relay.extend(env.relay.borrow().followers(&entity));
-            }
-            by_entity.sort_unstable();
-            by_relay.sort_unstable();
-            if by_entity != by_relay {
-                return Err(format!(
-                    "`{entity}`: the entity knows {by_entity:?}, the relays {by_relay:?}"
-                ));
-            }
+    /// The subscriptions that the entity knows, if it is awake here, and (second) those that the
+    /// relays know.
+    pub fn followers(&self, entity: &EntityId) -> (Vec<Following>, Vec<Following>) {
+        let procs = self.procs.values().filter(|proc| proc.id == *entity);
+        let by_entity =
+            procs.filter_map(|proc| proc.life().awake()).flat_map(Entity::followers).collect();
+        let mut by_relay = Vec::new();
+        for env in &self.envs {
+            by_relay.extend(env.relay.borrow().followers(entity));
         }
+        (by_entity, by_relay)
+    }
+
+    /// Whether this node of a cluster serves an entity.
+    pub fn owns(&self, entity: &EntityId) -> bool {
+        self.member.as_ref().is_some_and(|member| member.membership().open().contains(entity))
+    }
+
+    /// Checks that every request is answered.
+    pub fn all_answered(&self) -> Result<(), String> {
         for connection in self.connections.values() {
             if connection.seat.admission.in_flight() != 0 {
                 return Err(format!(

@@ -19,6 +19,9 @@ pub enum Step {
     Receive(u64),
     Pump(u64),
     Hangup(u64),
+    Tick,
+    Exchange,
+    Forward(usize),
 }
 
 impl Node {
@@ -79,6 +82,11 @@ impl Node {
                 steps.push(Step::Hangup(*id));
             }
         }
+        if let Some(member) = &self.member {
+            member.steps(now, &mut steps);
+            let room = |worker: &usize| self.relay_queues[*worker].len() < self.sizes.relay;
+            steps.extend(member.forwards().filter(room).map(Step::Forward));
+        }
         steps
     }
 
@@ -86,7 +94,9 @@ impl Node {
     pub fn next_timer(&self) -> Option<u64> {
         let timers = self.procs.values().filter_map(super::Proc::rings);
         let rests = self.rests.iter().map(|(due, _)| *due);
-        timers.chain(rests).chain(self.writer.pause_ends()).chain(self.drain_ends()).min()
+        let tick = self.member.as_ref().and_then(|member| member.next_tick());
+        let others = self.writer.pause_ends().into_iter().chain(self.drain_ends()).chain(tick);
+        timers.chain(rests).chain(others).min()
     }
 
     pub fn perform(&mut self, step: Step, now: Now) {
@@ -136,6 +146,9 @@ impl Node {
             Step::Receive(id) => self.receive(id, now),
             Step::Pump(id) => self.pump(id),
             Step::Hangup(id) => self.hang_up(id, now),
+            Step::Tick => self.member_ticks(now),
+            Step::Exchange => self.exchange(now),
+            Step::Forward(worker) => self.forward(worker),
         }
     }
 }

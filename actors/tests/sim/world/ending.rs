@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use greenroom_actors::ids::{NodeIndex, SessionKey};
 use greenroom_actors::messages::ToEntity;
 use greenroom_actors::store::Store;
 
@@ -20,12 +21,17 @@ const SWEEP_EVERY: u64 = 2_500;
 
 impl World {
     /// Ends all faults: heals what was cut, crashes nodes without the lease and corrects the clock.
-    pub(super) fn calm_down(&mut self) {
+    pub fn calm_down(&mut self) {
         self.say("no more faults".into());
         self.resting = true;
-        while let Some(index) = self.nodes.iter().position(|running| running.term != self.newest) {
+        while let Some(index) = self
+            .nodes
+            .iter()
+            .position(|running| running.term != self.newest && self.cluster.is_none())
+        {
             self.crash_node(index);
         }
+        self.heal_cluster();
         for running in &self.nodes {
             running.node.store.set_way(Way::Open);
             for connection in running.node.connections.values() {
@@ -48,17 +54,16 @@ impl World {
     }
 
     /// Continues without faults until nothing is left to do.
-    pub(super) fn rest(&mut self) -> Result<(), String> {
+    pub fn rest(&mut self) -> Result<(), String> {
+        if self.cluster.is_some() {
+            return self.rest_together();
+        }
         let began = self.step;
         let mut quiet = 0;
         loop {
             self.begin_step();
             if self.step - began > REST_STEPS {
-                let now = self.clock.now();
-                let steps: Vec<_> =
-                    self.nodes.iter().map(|running| running.node.steps(now)).collect();
-                let open: Vec<_> = self.clients.iter().map(Client::open).collect();
-                return Err(format!("not at rest after {REST_STEPS} steps: {steps:?} {open:?}"));
+                return Err(format!("not at rest after {REST_STEPS} steps: {}", self.unrest()));
             }
             let worked = self.work()?;
             self.judge()?;
@@ -92,21 +97,30 @@ impl World {
         }
     }
 
+    /// Describes what is still under way.
+    pub fn unrest(&self) -> String {
+        let now = self.clock.now();
+        let steps: Vec<_> =
+            self.nodes.iter().map(|running| running.node.steps(running.read(now))).collect();
+        let open: Vec<_> = self.clients.iter().map(Client::open).collect();
+        format!("{steps:?} {open:?}")
+    }
+
     /// Wakes entities that still have something to erase, as the server does at intervals.
-    fn erase_rest(&mut self) -> bool {
+    pub fn erase_rest(&mut self) -> bool {
         let left = now(self.disk.erasing(None, 100)).expect("reads are not told to fail");
-        for (running, entity) in self
-            .nodes
-            .last()
-            .into_iter()
-            .flat_map(|running| left.iter().map(move |entity| (running, entity)))
-        {
-            running.node.directory.route_control(entity, ToEntity::Erase);
+        for entity in &left {
+            let of_cluster = self.cluster.is_some();
+            let mut owners = self.nodes.iter().rev();
+            let owner = owners.find(|running| !of_cluster || running.node.owns(entity));
+            if let Some(running) = owner {
+                running.node.directory.route_control(entity, ToEntity::Erase);
+            }
         }
         !left.is_empty()
     }
 
-    pub(super) fn converged(&mut self) -> Result<(), String> {
+    pub fn converged(&mut self) -> Result<(), String> {
         for client in &self.clients {
             for (entity, epoch, seq) in client.positions() {
                 let log = &self.truth.logs.0[entity];
@@ -121,18 +135,39 @@ impl World {
                 }
             }
         }
-        check_ops(&self.clients, &self.truth.logs)?;
+        check_ops(&self.clients, &self.truth)?;
         for (entity, log) in &self.truth.logs.0 {
             log.is_erased(entity, &self.disk)?;
         }
-        for running in &self.nodes {
-            running.node.agreement()?;
-        }
+        self.agreement()?;
         for client in &mut self.clients {
             client.want_lists();
         }
         self.rest()?;
         self.presence()
+    }
+
+    /// Checks that relays and entities agree about subscriptions and that every request is
+    /// answered.
+    fn agreement(&self) -> Result<(), String> {
+        for entity in entities() {
+            let (mut by_entity, mut by_relay) = (Vec::new(), Vec::new());
+            for running in &self.nodes {
+                let (entity, relays) = running.node.followers(&entity);
+                // Each node has its own numbers for the others.
+                let here = |(key, number)| (SessionKey { node: NodeIndex::HERE, ..key }, number);
+                by_entity.extend(entity.into_iter().map(here));
+                by_relay.extend(relays);
+            }
+            by_entity.sort_unstable();
+            by_relay.sort_unstable();
+            if by_entity != by_relay {
+                return Err(format!(
+                    "`{entity}`: the entity knows {by_entity:?}, the relays {by_relay:?}"
+                ));
+            }
+        }
+        self.nodes.iter().try_for_each(|running| running.node.all_answered())
     }
 
     /// Checks that exactly the clients that have entered and not left are present, and that every
@@ -162,7 +197,10 @@ impl World {
                 self.seen.presence_checked += u64::from(!crowd.0.is_empty());
             }
         }
-        for (entity, user, lefts) in self.clients.iter().flat_map(Client::lefts) {
+        // A new owner does not know at once who is there.
+        let steady = self.cluster.is_none();
+        let lefts = self.clients.iter().filter(|_| steady).flat_map(Client::lefts);
+        for (entity, user, lefts) in lefts {
             let exits = self
                 .clients
                 .iter()
@@ -180,9 +218,12 @@ impl World {
 
     /// All clients leave. Then all entities must fall asleep, or one still believes that a client
     /// is there.
-    pub(super) fn leave(&mut self) -> Result<(), String> {
+    pub fn leave(&mut self) -> Result<(), String> {
         for client in 0..self.clients.len() {
             self.hang_up(client);
+        }
+        if self.cluster.is_some() {
+            return self.sleep_together();
         }
         let mut sweeps = 0;
         for _ in 0..REST_STEPS {
@@ -190,11 +231,7 @@ impl World {
             if self.work()? {
                 continue;
             }
-            if self
-                .nodes
-                .iter()
-                .all(|running| running.node.awake() == 0 && running.node.is_deserted())
-            {
+            if self.is_asleep() {
                 return Ok(());
             }
             sweeps += 1;
@@ -204,12 +241,21 @@ impl World {
             self.clock.pass(SWEEP_EVERY);
             self.sweep_all();
         }
+        Err(self.still_awake())
+    }
+
+    /// Whether no entity is awake and nobody is connected.
+    pub fn is_asleep(&self) -> bool {
+        self.nodes.iter().all(|running| running.node.awake() == 0 && running.node.is_deserted())
+    }
+
+    pub fn still_awake(&self) -> String {
         let awake: Vec<_> = self
             .nodes
             .iter()
             .flat_map(|running| running.node.procs.values())
             .map(|proc| format!("{:?}", proc.life()))
             .collect();
-        Err(format!("entities stay awake when everybody has left: {awake:?}"))
+        format!("entities stay awake when everybody has left: {awake:?}")
     }
 }

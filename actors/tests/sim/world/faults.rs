@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Running, World};
+use super::World;
 use crate::net::{Cut, Link};
 use crate::node::Panic;
 use crate::seen::Wait;
@@ -13,8 +13,11 @@ use greenroom_actors::store::memory::LostAnswer;
 const HEALS: u16 = 60;
 
 impl World {
-    pub(super) fn fault(&mut self) {
+    pub fn fault(&mut self) {
         let kind = self.rng.u8(..26);
+        if self.cluster.is_some() && kind >= 18 {
+            return self.cluster_fault();
+        }
         self.say(format!("fault {kind}"));
         match kind {
             0..4 => {
@@ -39,7 +42,7 @@ impl World {
     }
 
     /// Heals held wires and cut paths after a while, and ends nodes that have lost their lease.
-    pub(super) fn recover(&mut self) {
+    pub fn recover(&mut self) {
         let rng = &mut self.rng;
         for running in &mut self.nodes {
             if running.node.store.way() != Way::Open && rng.u16(..HEALS) == 0 {
@@ -58,6 +61,9 @@ impl World {
                 wire.heal();
             }
         }
+        if self.cluster.is_some() {
+            return self.recover_cluster();
+        }
         for running in &mut self.nodes {
             if running.node.is_fenced() && !running.fenced {
                 running.fenced = true;
@@ -72,7 +78,7 @@ impl World {
     }
 
     /// Makes crashes more likely at points that are rarely waited at.
-    fn crash_where_it_is_rare(&mut self) {
+    pub fn crash_where_it_is_rare(&mut self) {
         if self.faults == 0 || self.rng.u8(..40) > 0 {
             return;
         }
@@ -99,7 +105,7 @@ impl World {
         }
     }
 
-    pub(super) fn cut(&mut self, client: usize, cut: Cut) {
+    pub fn cut(&mut self, client: usize, cut: Cut) {
         let Some((_, wire)) = self.lines[client].take() else { return };
         self.seen.connections_cut += 1;
         self.clients[client].disconnected(&wire);
@@ -127,7 +133,8 @@ impl World {
             running.node.connections.get(&id).map(|connection| Rc::clone(&connection.wire))
         {
             self.seen.connections_cut += 1;
-            running.node.hang_up(id, self.clock.now());
+            let now = running.read(self.clock.now());
+            running.node.hang_up(id, now);
             lose_some(&mut wire.borrow_mut(), &mut self.rng);
         }
     }
@@ -169,16 +176,17 @@ impl World {
 
     /// Delivers transactions whose answers were lost. The disk decides whether it writes or refuses
     /// them.
-    pub(super) fn straggle(&mut self) {
+    pub fn straggle(&mut self) {
         if self.late > 0 {
             self.seen.stragglers += 1;
             self.late = 0;
             drop(self.disk.deliver());
+            self.straggle_of_members();
         }
     }
 
     /// Cuts the path between a node and the disk, for longer than a retry takes.
-    fn cut_store(&mut self) {
+    pub fn cut_store(&mut self) {
         let way = if self.rng.bool() { Way::Cut } else { Way::Held };
         let Some(running) = self.rng.choice(&mut self.nodes) else { return };
         running.node.store.set_way(way);
@@ -186,7 +194,7 @@ impl World {
     }
 
     /// Sets the clock of a node.
-    fn turn_clock(&mut self) {
+    pub fn turn_clock(&mut self) {
         // By a little, or by more than a client's clock may be ahead.
         let ms = self.rng.i64(0..1000) * self.rng.i64(1..600);
         let back = self.rng.bool();
@@ -203,7 +211,10 @@ impl World {
     }
 
     /// Begins to stop the newest node.
-    pub(super) fn drain(&mut self) {
+    pub fn drain(&mut self) {
+        if self.cluster.is_some() {
+            return self.leave_cluster();
+        }
         let now = self.clock.now();
         let with_deadline = !self.resting && self.rng.bool();
         if let Some(running) = self.nodes.last_mut().filter(|running| !running.node.is_draining()) {
@@ -221,10 +232,10 @@ impl World {
     }
 
     /// Crashes a whole process. Only the disk is left, and perhaps a transaction on the way to it.
-    pub(super) fn crash_node(&mut self, index: usize) {
+    pub fn crash_node(&mut self, index: usize) {
         self.seen.nodes_crashed += 1;
         let spawned = self.runtime.metrics().num_alive_tasks() > 0;
-        let now = self.clock.now();
+        let now = self.nodes[index].read(self.clock.now());
         let node = &mut self.nodes[index].node;
         self.seen.crashed(&node.waits(spawned));
         let asked =
@@ -237,7 +248,9 @@ impl World {
         for connection in node.connections.values() {
             lose_some(&mut connection.wire.borrow_mut(), &mut self.rng);
         }
-        let Running { term, .. } = self.nodes.remove(index);
+        let gone = self.nodes.remove(index);
+        self.forget_node(&gone);
+        let term = gone.term;
         self.say(format!("the node of term {term} crashes"));
         if self.rng.bool() {
             self.straggle();

@@ -9,7 +9,7 @@ use greenroom_protocol::{EntityId, Seq};
 
 impl World {
     /// A client does something at random.
-    pub(super) fn client_step(&mut self) {
+    pub fn client_step(&mut self) {
         let client = self.rng.usize(..self.clients.len());
         if self.lines[client].is_none() {
             return self.dial(client);
@@ -69,7 +69,7 @@ impl World {
     }
 
     /// Sets the seqs that the answers to the client's next requests must reflect.
-    pub(super) fn tell_floors(&mut self, client: usize) {
+    pub fn tell_floors(&mut self, client: usize) {
         let shown = entities()
             .into_iter()
             .map(|entity| (entity.clone(), self.floor(client, &entity)))
@@ -79,13 +79,17 @@ impl World {
 
     /// The seq that a read beginning now must reach: the highest that any client has seen. A node
     /// that has lost its lease may not know it.
-    pub(super) fn floor(&self, client: usize, entity: &EntityId) -> Seq {
+    pub fn floor(&self, client: usize, entity: &EntityId) -> Seq {
         let current = self.lines[client].as_ref().map(|(term, _)| *term);
-        if current == Some(self.newest) { Truth::shown(entity, &self.clients) } else { Seq::ZERO }
+        if current == Some(self.newest) || self.cluster.is_some() {
+            Truth::shown(entity, &self.clients)
+        } else {
+            Seq::ZERO
+        }
     }
 
     /// Sends what is outstanding. Ops may follow `connect` immediately.
-    pub(super) fn catch_up(&mut self, client: usize) {
+    pub fn catch_up(&mut self, client: usize) {
         self.tell_floors(client);
         if self.clients[client].wants_new_name() {
             return self.hang_up(client);
@@ -124,26 +128,40 @@ impl World {
         }
     }
 
-    pub(super) fn dial(&mut self, client: usize) {
+    pub fn dial(&mut self, client: usize) {
+        if self.cluster.is_some() {
+            return self.dial_member(client);
+        }
         if self.nodes.iter().all(|running| running.term != self.newest) {
             self.start();
         }
-        let now = self.clock.now();
+        self.rename(client);
+        let newest = self.nodes.len() - 1;
+        if !self.nodes[newest].node.is_draining() {
+            self.connect(client, newest);
+        }
+    }
+
+    /// Gives a client that needs one another client id.
+    pub fn rename(&mut self, client: usize) {
         if self.clients[client].wants_new_name() {
             let random = self.rng.u64(..);
             let wall = self.wall();
             self.clients[client].rename(wall, random);
         }
-        let Some(running) = self.nodes.last_mut().filter(|running| !running.node.is_draining())
-        else {
-            return;
-        };
+    }
+
+    /// Connects a client to a node.
+    pub fn connect(&mut self, client: usize, node: usize) {
         let shown = entities()
             .into_iter()
             .map(|entity| (entity.clone(), Truth::shown(&entity, &self.clients)))
             .collect();
+        let running = &mut self.nodes[node];
+        let current = running.term == self.newest || self.cluster.is_some();
         self.clients[client].shown =
-            if running.term == self.newest { shown } else { std::collections::BTreeMap::new() };
+            if current { shown } else { std::collections::BTreeMap::new() };
+        let now = running.read(self.clock.now());
         let first = self.clients[client].connect();
         let codec = self.clients[client].codec;
         let wire = Link::with_first(first);
@@ -151,7 +169,7 @@ impl World {
         self.lines[client] = Some((running.term, wire));
     }
 
-    pub(super) fn hang_up(&mut self, client: usize) {
+    pub fn hang_up(&mut self, client: usize) {
         if let Some((_, wire)) = self.lines[client].take() {
             self.clients[client].disconnected(&wire);
             self.clients[client].forget_session();
@@ -161,19 +179,19 @@ impl World {
         }
     }
 
-    pub(super) fn post(&self, client: usize, request: Vec<u8>) {
+    pub fn post(&self, client: usize, request: Vec<u8>) {
         if let Some((_, wire)) = &self.lines[client] {
             wire.borrow_mut().up.push_back(request);
         }
     }
 
-    pub(super) fn has_news(&self, client: usize) -> bool {
+    pub fn has_news(&self, client: usize) -> bool {
         self.lines[client].as_ref().is_some_and(|(_, wire)| wire.borrow().has_news())
     }
 
     /// A client receives one frame, which may contain several messages, or notices that the
     /// connection is closed.
-    pub(super) fn deliver(&mut self, client: usize) -> Result<(), String> {
+    pub fn deliver(&mut self, client: usize) -> Result<(), String> {
         let Some((_, wire)) = self.lines[client].clone() else { return Ok(()) };
         let frame = wire.borrow_mut().down.pop_front();
         let code = wire.borrow().server_gone.flatten().filter(|_| !wire.borrow().torn);

@@ -1,5 +1,6 @@
 //! Performs one of the possible steps.
 
+use greenroom_actors::cluster::map::NodeId;
 use greenroom_actors::store::memory::LostAnswer;
 
 use super::World;
@@ -11,6 +12,8 @@ enum Choice {
     Step(usize, Step),
     Call(usize, u64, Call, bool),
     Frame(usize),
+    /// A message of one node for another.
+    Arrival((NodeId, NodeId)),
     Tasks,
 }
 
@@ -20,18 +23,21 @@ const LONGEST_WAIT: u64 = 1000;
 
 impl World {
     /// Performs one step, or else waits for the next timer. False if there is none.
-    pub(super) fn work(&mut self) -> Result<bool, String> {
+    pub fn work(&mut self) -> Result<bool, String> {
         Ok(self.work_now()? || self.wait_for_timer()?)
     }
 
     /// Lets one thing happen that waits for no timer. False when there is none.
-    pub(super) fn work_now(&mut self) -> Result<bool, String> {
+    pub fn work_now(&mut self) -> Result<bool, String> {
         self.poll()?;
         let now = self.clock.now();
         let mut choices = Vec::new();
         for (index, running) in self.nodes.iter().enumerate() {
-            choices
-                .extend(running.node.steps(now).into_iter().map(|step| Choice::Step(index, step)));
+            if running.is_paused() {
+                continue;
+            }
+            let steps = running.node.steps(running.read(now)).into_iter();
+            choices.extend(steps.map(|step| Choice::Step(index, step)));
             choices.extend(
                 running
                     .node
@@ -44,20 +50,24 @@ impl World {
         choices.extend(
             (0..self.clients.len()).filter(|client| self.has_news(*client)).map(Choice::Frame),
         );
+        choices.extend(self.arrivals().into_iter().map(Choice::Arrival));
         choices.extend((self.runtime.metrics().num_alive_tasks() > 0).then_some(Choice::Tasks));
         let Some(choice) = self.rng.choice(choices) else { return Ok(false) };
         match choice {
             Choice::Step(index, step) => {
-                self.say(format!("{step:?}"));
+                let who = self.nodes[index].title();
+                self.say(format!("{who}{step:?}"));
+                let now = self.nodes[index].read(now);
                 let node = &mut self.nodes[index].node;
                 node.perform(step, now);
                 let notes = std::mem::take(&mut node.notes);
                 for note in notes {
-                    self.say(note);
+                    self.say(format!("{who}{note}"));
                 }
             }
             Choice::Call(index, number, call, fresh) => self.advance(index, number, call, fresh),
             Choice::Frame(client) => self.deliver(client)?,
+            Choice::Arrival(way) => self.arrive(way),
             Choice::Tasks => self.runtime.block_on(async {
                 for _ in 0..4 {
                     tokio::task::yield_now().await;
@@ -68,12 +78,16 @@ impl World {
         Ok(true)
     }
 
-    fn wait_for_timer(&mut self) -> Result<bool, String> {
+    pub fn wait_for_timer(&mut self) -> Result<bool, String> {
         let now = self.clock.now().mono;
         let patience =
             self.clients.iter().map(|client| client.waits_until).filter(|until| *until > now);
-        let timers = self.nodes.iter().filter_map(|running| running.node.next_timer());
-        let Some(due) = timers.chain(patience).min() else { return Ok(false) };
+        let timers = self.nodes.iter().filter_map(|running| match running.paused {
+            Some(end) => Some(end),
+            None => running.node.next_timer().map(|due| running.node.gauge.when(due)),
+        });
+        let wires = self.cluster.as_ref().and_then(|cluster| cluster.wire.next_due(now));
+        let Some(due) = timers.chain(patience).chain(wires).min() else { return Ok(false) };
         self.clock.pass_until(due.min(now + LONGEST_WAIT));
         self.note_time();
         self.poll()?;
@@ -81,10 +95,15 @@ impl World {
     }
 
     /// Polls everything that waits, and removes nodes that have stopped.
-    fn poll(&mut self) -> Result<(), String> {
+    pub fn poll(&mut self) -> Result<(), String> {
         let now = self.clock.now();
         let mut over = Vec::new();
         for running in &mut self.nodes {
+            if running.paused.is_some_and(|end| now.mono < end) {
+                continue;
+            }
+            running.paused = None;
+            let now = running.read(now);
             running.node.poll_all(now);
             match running.node.poll_drain(now)? {
                 Some(Drained::Flushed) => self.seen.drained += 1,
@@ -94,15 +113,19 @@ impl World {
             }
         }
         self.mourn();
+        self.send_out();
         for term in over {
             self.say(format!("the node of term {term} has stopped"));
-            self.nodes.retain(|running| running.term != term);
+            if let Some(index) = self.nodes.iter().position(|running| running.term == term) {
+                let gone = self.nodes.remove(index);
+                self.forget_node(&gone);
+            }
         }
         Ok(())
     }
 
     /// Records the entities that have panicked.
-    pub(super) fn mourn(&mut self) {
+    pub fn mourn(&mut self) {
         for running in &mut self.nodes {
             for (entity, waits) in std::mem::take(&mut running.node.crashed) {
                 self.seen.crashed(&waits);
@@ -122,6 +145,7 @@ impl World {
         } else {
             self.sizes.slow.0
         };
+        let slow = if self.resting && self.cluster.is_some() { 0 } else { slow };
         if self.rng.u8(..16) < slow {
             return;
         }
@@ -131,7 +155,8 @@ impl World {
             true => self.fate(call),
             false => Fate::Fine,
         };
-        self.say(format!("{call:?} {number} {fate:?}"));
+        let who = self.nodes[index].title();
+        self.say(format!("{who}{call:?} {number} {fate:?}"));
         self.nodes[index].node.store.advance(number, fate);
     }
 
@@ -149,6 +174,19 @@ impl World {
             (Call::Commit, 0..2) => {
                 self.seen.commits_failed += 1;
                 Fate::Fails
+            }
+            (Call::View, _) => Fate::Fails,
+            (Call::Join | Call::Change, 0..2) => Fate::Fails,
+            (Call::Join | Call::Change, kind) => {
+                self.seen.answers_lost += 1;
+                Fate::Loses(match kind {
+                    2..4 => LostAnswer::Written,
+                    4 => LostAnswer::NotWritten,
+                    _ => {
+                        self.late += 1;
+                        LostAnswer::OnItsWay
+                    }
+                })
             }
             (Call::Commit, kind) => {
                 self.seen.answers_lost += 1;
@@ -173,19 +211,23 @@ impl World {
     }
 
     /// Sweeps a directory shard of a random node.
-    pub(super) fn sweep(&mut self) {
+    pub fn sweep(&mut self) {
         let shard = self.rng.usize(..self.sizes.workers);
         let now = self.clock.now();
         let count = self.nodes.len();
         if count > 0 {
-            let index = self.rng.usize(..count);
-            self.nodes[index].node.perform(Step::Sweep(shard), now);
+            let running = self.rng.choice(&mut self.nodes).expect("there is one");
+            if !running.is_paused() {
+                let now = running.read(now);
+                running.node.perform(Step::Sweep(shard), now);
+            }
         }
     }
 
-    pub(super) fn sweep_all(&mut self) {
+    pub fn sweep_all(&mut self) {
         let now = self.clock.now();
         for running in &mut self.nodes {
+            let now = running.read(now);
             for shard in 0..self.sizes.workers {
                 running.node.perform(Step::Sweep(shard), now);
             }
