@@ -102,8 +102,8 @@ class Node(Part):
         return json.loads(body)["slots"]["open"] if status == 200 else 0
 
     def owns(self, entity):
-        """The owner is the one that would end a pin of this entity, if there were one."""
-        return self.ended is None and "is not pinned" in self.get("/cluster/pin", {"entity": entity})[1]
+        status, body = self.get(f"/cluster/owner/{entity}")
+        return self.ended is None and status == 200 and json.loads(body)["name"] == self.name
 
 
 class Cluster:

@@ -20,6 +20,7 @@ use greenroom_actors::journal::{Journal, Standing};
 use greenroom_actors::limits::Accounts;
 use greenroom_actors::messages::{Directory, Exchange, RelayHandle, ToExchange};
 use greenroom_actors::node::{Node, Setup, Status};
+use greenroom_protocol::EntityId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{ClusterConfig, Config, StoreConfig};
@@ -37,7 +38,7 @@ mod runner;
 mod view;
 
 use questions::Question;
-pub use questions::Request;
+pub use questions::{Request, What};
 use runner::{Outside, Runner};
 pub use view::View;
 
@@ -179,6 +180,14 @@ impl Handle {
     /// If it has ended.
     pub async fn status(&self) -> Result<Status, String> {
         self.ask(Question::Status).await
+    }
+
+    /// Which node owns an entity, as far as this one knows; `None` if nobody does at the moment.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub async fn owner(&self, entity: EntityId) -> Result<Option<Peer>, String> {
+        self.ask(|reply| Question::Owner(entity, reply)).await
     }
 
     /// Asks the node for something, which it begins to do.

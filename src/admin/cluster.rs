@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::cluster::{Handle, Request};
+use crate::cluster::{Handle, Request, What};
 
 /// The most bytes of an order.
 const MAX_ORDER: usize = 16 * 1024;
@@ -26,25 +26,31 @@ pub fn routes(routes: &mut web::ServiceConfig) {
     routes
         .app_data(web::PayloadConfig::new(MAX_ORDER))
         .route("/cluster", web::get().to(status))
+        .route("/cluster/owner/{entity}", web::get().to(owner))
         .route("/cluster/{order}", web::post().to(order));
 }
 
-/// `{"slots": 16, "to": "node-b"}`
+/// `{"slots": 16, "to": "node-b"}` or `{"entity": "room:lobby", "to": "node-b"}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Move {
-    /// How many.
-    slots: usize,
+    /// How many slots.
+    slots: Option<usize>,
+    /// Instead: an entity, whose slot is moved.
+    entity: Option<EntityId>,
     /// The name or the id of a node.
     to: String,
 }
 
-/// `{"entity": "room:lobby", "to": "node-b"}`; without `to` the pin ends.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Pin {
-    entity: EntityId,
-    to: Option<String>,
+impl Move {
+    fn request(self) -> Result<Request, serde_json::Error> {
+        let what = match (self.slots, self.entity) {
+            (Some(slots), None) => What::Slots(slots),
+            (None, Some(entity)) => What::SlotOf(entity),
+            _ => return Err(serde::de::Error::custom("write either `slots` or `entity`")),
+        };
+        Ok(Request::Move { what, to: self.to })
+    }
 }
 
 #[derive(Deserialize)]
@@ -55,6 +61,24 @@ async fn status(operated: web::Data<Operated>) -> HttpResponse {
     let Some(node) = operated.get() else { return no_node() };
     match node.status().await {
         Ok(status) => HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(status),
+        Err(why) => refused(StatusCode::SERVICE_UNAVAILABLE, &why),
+    }
+}
+
+async fn owner(operated: web::Data<Operated>, entity: web::Path<String>) -> HttpResponse {
+    let Some(node) = operated.get() else { return no_node() };
+    let entity = match EntityId::parse(&entity) {
+        Ok(entity) => entity,
+        Err(error) => {
+            let why = format!("`{entity}` is not an entity: {error}");
+            return refused(StatusCode::BAD_REQUEST, &why);
+        }
+    };
+    match node.owner(entity).await {
+        Ok(Some(peer)) => HttpResponse::Ok()
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .json(json!({"node": peer.id, "name": peer.name})),
+        Ok(None) => refused(StatusCode::NOT_FOUND, "nobody owns it at the moment"),
         Err(why) => refused(StatusCode::SERVICE_UNAVAILABLE, &why),
     }
 }
@@ -77,7 +101,7 @@ async fn order(
         Ok(Some(order)) => order,
         Ok(None) => {
             let why = format!(
-                "there is no order `{name}`; write `cordon`, `uncordon`, `drain`, `move` or `pin`"
+                "there is no order `{name}`; write `cordon`, `uncordon`, `drain` or `move`"
             );
             return refused(StatusCode::NOT_FOUND, &why);
         }
@@ -101,8 +125,7 @@ fn read(name: &str, body: &[u8]) -> Result<Option<Request>, serde_json::Error> {
         "cordon" => of::<Nothing>(body).map(|_| Request::Cordon)?,
         "uncordon" => of::<Nothing>(body).map(|_| Request::Uncordon)?,
         "drain" => of::<Nothing>(body).map(|_| Request::Drain)?,
-        "move" => of::<Move>(body).map(|Move { slots, to }| Request::Move { slots, to })?,
-        "pin" => of::<Pin>(body).map(|Pin { entity, to }| Request::Pin { entity, to })?,
+        "move" => of::<Move>(body).and_then(Move::request)?,
         _ => return Ok(None),
     }))
 }
@@ -126,18 +149,19 @@ mod tests {
         assert!(matches!(read("drain", b"{}"), Ok(Some(Request::Drain))));
         assert!(matches!(
             read("move", br#"{"slots": 3, "to": "b"}"#),
-            Ok(Some(Request::Move { slots: 3, .. }))
+            Ok(Some(Request::Move { what: What::Slots(3), .. }))
         ));
         assert!(matches!(
-            read("pin", br#"{"entity": "room:a"}"#),
-            Ok(Some(Request::Pin { to: None, .. }))
+            read("move", br#"{"entity": "room:a", "to": "b"}"#),
+            Ok(Some(Request::Move { what: What::SlotOf(_), .. }))
         ));
         assert!(matches!(read("explode", b""), Ok(None)));
         for (name, body) in [
             ("drain", &br#"{"now": true}"#[..]),
             ("move", b""),
             ("move", br#"{"slots": -1, "to": "b"}"#),
-            ("pin", br#"{"entity": "Room"}"#),
+            ("move", br#"{"entity": "Room", "to": "b"}"#),
+            ("move", br#"{"entity": "room:a", "slots": 1, "to": "b"}"#),
             ("cordon", b"\xff"),
         ] {
             assert!(read(name, body).is_err(), "{name}");

@@ -40,22 +40,10 @@ pub enum ClusterCommand {
     Drain,
     /// Hand slots of this node over to another one
     Move {
-        /// How many
-        slots: usize,
+        /// How many slots, or an entity whose slot is moved, such as room:lobby
+        what: String,
         /// The name or the id of the other node
         to: String,
-    },
-    /// Move one entity of this node to a node, and keep it there
-    Pin {
-        /// The entity, such as room:lobby
-        entity: String,
-        /// The name or the id of the node
-        to: String,
-    },
-    /// Let a pinned entity of this node follow its slot again
-    Unpin {
-        /// The entity
-        entity: String,
     },
 }
 
@@ -67,9 +55,10 @@ impl ClusterCommand {
             Self::Cordon => ("/cluster/cordon", Some(json!({}))),
             Self::Uncordon => ("/cluster/uncordon", Some(json!({}))),
             Self::Drain => ("/cluster/drain", Some(json!({}))),
-            Self::Move { slots, to } => ("/cluster/move", Some(json!({"slots": slots, "to": to}))),
-            Self::Pin { entity, to } => ("/cluster/pin", Some(json!({"entity": entity, "to": to}))),
-            Self::Unpin { entity } => ("/cluster/pin", Some(json!({"entity": entity}))),
+            Self::Move { what, to } => match what.parse::<u16>() {
+                Ok(slots) => ("/cluster/move", Some(json!({"slots": slots, "to": to}))),
+                Err(_) => ("/cluster/move", Some(json!({"entity": what, "to": to}))),
+            },
         }
     }
 }
@@ -174,9 +163,6 @@ fn table(status: &Value) -> String {
         out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         out.push('\n');
     }
-    for pin in status["pins"].as_array().into_iter().flatten() {
-        out.push_str(&format!("pinned: {} to {}\n", text(&pin["entity"]), text(&pin["node"])));
-    }
     out
 }
 
@@ -205,14 +191,12 @@ mod tests {
                 {"name": "node-b", "id": "2", "state": "cordoned", "slots": 512, "weight": 100,
                  "version": "0.1.0", "silent_ms": 40, "link": {"state": "up"}},
             ],
-            "pins": [{"entity": "room:lobby", "node": "2"}],
         });
         let expected = "\
 node a (1): member, map 7, lease valid for 1500 ms
 member  id  state     slots  weight  version  silent ms  link
 a       1   up        512    100     0.1.0    20         -
 node-b  2   cordoned  512    100     0.1.0    40         up
-pinned: room:lobby to 2
 ";
         assert_eq!(table(&status), expected);
     }

@@ -3,9 +3,9 @@
 use greenroom_actors::clock;
 use greenroom_actors::cluster::map::NodeId;
 use greenroom_actors::cluster::membership::Order;
-use greenroom_actors::cluster::slot::SlotSet;
+use greenroom_actors::cluster::slot::{SlotSet, slot_of};
 
-use super::questions::{Question, Request};
+use super::questions::{Question, Request, What};
 use super::runner::Runner;
 
 impl Runner {
@@ -14,6 +14,10 @@ impl Runner {
         match question {
             Question::Status(reply) => {
                 let _ = reply.send(self.node.status(clock::mono()));
+            }
+            Question::Owner(entity, reply) => {
+                let map = self.node.membership().map();
+                let _ = reply.send(map.owner_of(&entity).cloned());
             }
             Question::Request(request, reply) => {
                 let _ = reply.send(self.request(request));
@@ -27,16 +31,17 @@ impl Runner {
             Request::Uncordon => Order::Uncordon,
             Request::Drain => Order::Drain,
             Request::Leave => Order::Leave,
-            Request::Move { slots, to } => Order::Move(self.some_slots(slots), self.named(&to)?),
-            Request::Pin { entity, to: Some(to) } => Order::Pin(entity, self.named(&to)?),
-            Request::Pin { entity, to: None } => Order::Unpin(entity),
+            Request::Move { what, to } => Order::Move(self.slots(&what), self.named(&to)?),
         };
         tracing::info!(?order, "ordered");
         self.node.order(order, clock::mono()).map_err(|error| error.to_string())
     }
 
-    fn some_slots(&self, count: usize) -> SlotSet {
-        self.node.membership().open().slots.iter().take(count).collect()
+    fn slots(&self, what: &What) -> SlotSet {
+        match what {
+            What::Slots(count) => self.node.membership().open().slots.iter().take(*count).collect(),
+            What::SlotOf(entity) => [slot_of(entity)].into_iter().collect(),
+        }
     }
 
     /// The member with this name or id.

@@ -1,5 +1,6 @@
 //! What operators, and the server itself, ask of the node.
 
+use greenroom_actors::cluster::map::Peer;
 use greenroom_actors::node::Status;
 use greenroom_protocol::EntityId;
 use tokio::sync::oneshot;
@@ -15,15 +16,24 @@ pub enum Request {
     Drain,
     /// Leave the cluster once all slots are given up.
     Leave,
-    /// Hand some slots over to another node.
-    Move { slots: usize, to: String },
-    /// Hand an entity of this node over to a node, where it stays; or let it follow its slot again.
-    Pin { entity: EntityId, to: Option<String> },
+    /// Hand slots of this node over to another one.
+    Move { what: What, to: String },
+}
+
+/// What is to be moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// This number of slots.
+    Slots(usize),
+    /// The slot of this entity, with whatever else is in it.
+    SlotOf(EntityId),
 }
 
 /// A question, and where the answer goes.
 #[derive(Debug)]
 pub enum Question {
     Status(oneshot::Sender<Status>),
+    /// Which node owns this entity, by the map that this one knows.
+    Owner(EntityId, oneshot::Sender<Option<Peer>>),
     Request(Request, oneshot::Sender<Result<(), String>>),
 }

@@ -50,7 +50,9 @@ impl Cluster {
         let name = self.nodes.len();
         let config = remote::node_config(&self.nats, &self.database, weight);
         let rest = format!(
-            "{config}cluster.node = \"node-{name}\"\ndrain.reconnect_spread = \"500ms\"\n{SECRET}\n"
+            "{config}cluster.node = \"node-{name}\"\ndrain.reconnect_spread = \"500ms\"\n\
+             limits.requests_per_second = 10000\nlimits.requests_burst = 10000\n\
+             limits.anonymous_requests_per_second = 10000\nlimits.anonymous_requests_burst = 10000\n{SECRET}\n"
         );
         write_config(directory.path(), &rest);
         self.nodes.push(Stopped::node(directory).start().await);
@@ -58,16 +60,18 @@ impl Cluster {
 
     /// A room in a slot that this node serves.
     async fn room_of(&self, node: usize) -> String {
+        let name = format!("node-{node}");
         let mut client = self.nodes[node].client(CodecKind::Json).await;
-        for n in 0.. {
+        for n in 0..1000 {
             let room = format!("room:{n}");
-            let before = self.nodes[node].sample(ACCEPTED).await;
-            client.send(&room, 1, "post", json!({})).await;
-            if self.nodes[node].sample(ACCEPTED).await > before {
+            let (code, owner) = self.nodes[node].admin_get(&format!("/cluster/owner/{room}")).await;
+            assert_eq!(code, 200, "{owner}");
+            if owner.contains(&name) {
+                client.send(&room, 1, "post", json!({})).await;
                 return room;
             }
         }
-        unreachable!("a node that serves slots has some of the rooms");
+        panic!("a node that serves slots has some of 1,000 rooms");
     }
 }
 

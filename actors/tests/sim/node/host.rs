@@ -133,11 +133,8 @@ impl Host for Hosting<'_> {
 
     fn audience_forgotten(&mut self, entity: &EntityId) {
         let relays = &self.env.relays;
-        for relay in relays.places().filter_map(|place| relays.get(place)) {
+        for relay in relays.everywhere().filter_map(|place| relays.get(place)) {
             relay.send_or_spawn(ToRelay::AudienceForgotten { entity: entity.clone(), ended: true });
-        }
-        if let Some(exchange) = &self.env.exchange {
-            exchange.forgotten(entity.clone(), true);
         }
     }
 }
