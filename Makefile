@@ -66,7 +66,7 @@ cluster: ## Build and start three nodes, NATS and a database on this machine (do
 	@$(VENV)/bin/python -B .ci/cluster.py $(ARGS)
 
 # The cheap stages come first, so that a slip shows before the long build.
-test: check-fmt check-sizes check-cycles check-words check-docs check-features deny test-k8s test-sdk lint test-rust test-lab test-fuzz test-python test-browser test-drill ## Run every check and every test, installing what they need
+test: check-fmt check-sizes check-cycles check-words check-docs check-features deny test-k8s test-sdk lint test-rust test-remote test-lab test-fuzz test-python test-browser test-drill ## Run every check and every test, installing what they need
 	$(call header,everything passed)
 
 deps:
@@ -113,6 +113,10 @@ lint: deps ## Lint the workspace; the build it makes is the one that the tests u
 test-rust: lint ## Rust: unit, property and end-to-end tests
 	$(call header,Rust tests)
 	$(LINT) cargo test --release --locked
+
+test-remote: lint ## The end-to-end tests once more, through a node of a cluster that owns nothing
+	$(call header,end-to-end tests through another node)
+	GREENROOM_TEST_REMOTE=1 $(LINT) cargo test --release --locked --test e2e -- --skip cluster::
 
 test-lab: deps ## The lab: lint and tests; needs no SurrealDB
 	$(call header,lab)

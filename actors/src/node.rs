@@ -222,7 +222,6 @@ impl Node {
         self.look_at_lease(now);
         self.routed(now, |asks, out| asks.tick(now, out));
         self.resuming.tick(now);
-        self.take_deferred(now);
         while let Some((_, node)) = self.leaving.pop_front_if(|(due, _)| *due <= now) {
             self.out.push(Do::Own(Own::LinkOver(node)));
             self.known.release(node);
@@ -269,6 +268,7 @@ impl Node {
 
     /// What gathered for the links goes out. To be called after messages were taken.
     pub fn flush_links(&mut self, now: Mono) {
+        self.take_deferred(now);
         for (index, link) in &mut self.links {
             while let Some(frame) = link.poll_outgoing(now) {
                 self.out.push(Do::Publish(NodeId(self.known.id_of(*index)), frame));

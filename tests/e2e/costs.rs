@@ -88,7 +88,9 @@ async fn waking_entities_is_rate_limited() {
 #[tokio::test]
 async fn unreceived_answers_cost_little_and_newcomers_are_served() {
     const CLIENTS: usize = 16;
+    // Through another node, newcomers are refused and told when to come back.
     let mut server = Server::builder()
+        .alone()
         .with("kinds.room = {behaviour = \"room\", max_state_bytes = \"4MiB\", ops_per_second = 100000}")
         .unlimited()
         .start()

@@ -343,9 +343,10 @@ impl Server {
     ///
     /// What another node counts for this one, because it owns the entities, is added.
     pub async fn sample(&self, series: &str) -> f64 {
-        let is_counter = series.split('{').next().is_some_and(|name| name.ends_with("_total"));
+        let name = series.split('{').next().unwrap_or(series);
+        let adds_up = name.ends_with("_total") || name.starts_with("greenroom_entities");
         match &self.owner {
-            Owner::Running(remote) if is_counter => {
+            Owner::Running(remote) if adds_up => {
                 self.own_sample(series).await + remote.owner.own_sample(series).await
             }
             _ => self.own_sample(series).await,

@@ -422,6 +422,11 @@ impl Answer {
         self.reply.session()
     }
 
+    /// The number that another node has given the request.
+    pub(crate) fn asked(&self) -> u64 {
+        self.reply.to.ask
+    }
+
     /// The method of the request.
     pub(crate) fn method(&self) -> &'static str {
         self.reply.method

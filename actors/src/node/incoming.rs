@@ -116,7 +116,7 @@ impl Node {
     pub(super) fn over(&mut self, old: NodeIndex, now: Mono) {
         self.routed(now, |asks, out| asks.link_down(old, out));
         self.refusals.forget(old);
-        self.deferred.remove(&old);
+        self.deferred.forget(old);
         self.missed.retain(|(from, _)| *from != old);
         self.out.push(Do::Own(Own::LinkReset(old)));
         self.leaving.push_back((now.after(self.settings.grace), old));
@@ -232,6 +232,9 @@ impl Node {
         let served = self.serves(&ask.entity, now);
         if !self.refusals.takes_ask(from, slot, ask.round, served) {
             return self.bounce(from, slot, vec![ask.id], now);
+        }
+        if ask.may_be_large() {
+            self.deferred.taken(from, ask.id);
         }
         let session = ask.session(from, &mut self.known);
         let relay = RelayHandle::elsewhere(self.exchange.clone(), session.place());

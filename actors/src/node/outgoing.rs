@@ -79,6 +79,7 @@ impl Node {
             if let Some(reply) = message.into_reply() {
                 reply.discard();
             }
+            self.deferred.over(node, id);
             let _refused = self.refusals.takes_ask(node, slot, round, false);
             return self.bounce(node, slot, vec![id], now);
         }
@@ -120,6 +121,7 @@ impl Node {
     }
 
     pub(super) fn relay_to(&mut self, Place { node, worker }: Place, message: ToRelay, now: Mono) {
+        self.deferred.answered(node, &message);
         // Answers are taken out of their messages even if they go nowhere, since one that is dropped
         // would come back as a refusal.
         let (kind, body) = match message {

@@ -191,6 +191,14 @@ impl Ask {
         self.payer.as_ref().map(|(user, address)| (user.as_ref(), *address))
     }
 
+    /// Whether the answer may be large: a state, a snapshot, or a page of the log.
+    pub const fn may_be_large(&self) -> bool {
+        matches!(
+            self.request,
+            Request::Read {} | Request::Subscribe { .. } | Request::History { .. }
+        )
+    }
+
     /// The codec that its session speaks.
     pub fn codec(&self) -> CodecKind {
         if self.msgpack { CodecKind::MsgPack } else { CodecKind::Json }

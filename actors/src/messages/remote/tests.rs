@@ -248,7 +248,7 @@ async fn parts_keep_their_order_and_their_bytes() {
         "One(WorkerId(0), Left { session: SessionKey { node: NodeIndex(0), worker: WorkerId(0), slot: 4, generation: 1 }, which: All }",
         "One(WorkerId(0), CaughtUp { spec: SubSpec { session: SessionKey { node: NodeIndex(0)",
         "One(WorkerId(0), Replaced(SubSpec { session: SessionKey { node: NodeIndex(0)",
-        "Answer(Unclaimed {",
+        "Answer(Unclaimed(Sent {",
     ]) {
         assert!(kind.starts_with(wanted), "{kind}\n{wanted}");
     }
