@@ -50,7 +50,7 @@ define header
 endef
 
 .PHONY: help run cluster test lint fmt bench bench-lab sim fuzz fuzz-guided clean distclean
-.PHONY: deps deps-tools deps-peers check-fmt check-sizes check-cycles check-words check-docs check-features deny advisories test-k8s test-sdk test-rust test-lab test-fuzz test-python test-browser test-drill release
+.PHONY: deps deps-tools deps-peers check-fmt check-sizes check-cycles check-words check-docs check-features deny advisories test-k8s test-sdk test-rust test-remote test-lab test-fuzz test-python test-browser test-drill release
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
