@@ -169,7 +169,7 @@ fn a_small_limit_is_not_none_when_places_run_out() {
 #[test]
 fn who_uses_more_than_a_quarter_of_the_limit_is_reported() {
     let allowance = Allowance { requests: Rate::new(8, 100), ..allowance() };
-    let accounts = Accounts::alike(allowance);
+    let accounts = Accounts::alike(allowance).with_clock(Clock::manual());
     let payer = |user: &str| accounts.payer(Some(&user.into()), address(1), Mono::ZERO);
     let reported = |most| {
         let all = accounts.heaviest(most);

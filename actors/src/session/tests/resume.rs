@@ -161,6 +161,7 @@ fn only_some_ends_are_losses() {
                     | CloseCode::PingTimeout
                     | CloseCode::TokenExpired
                     | CloseCode::Normal
+                    | CloseCode::ShuttingDown
             ),
         )
     }) {
