@@ -49,7 +49,7 @@ pub enum Command {
     /// Print a new token, for development
     Token(token::TokenArgs),
     /// Check the configuration and the store, whose schema it migrates unless a server has it open
-    Check(ConfigArgs),
+    Check(check::CheckArgs),
     /// Rewrite the embedded database's files, so that deleted data leaves the disk; stop the server
     /// first
     Rewrite(ConfigArgs),
@@ -153,9 +153,12 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Rewrite(args) => system.block_on(rewrite::run(&args, &mut std::io::stdout())),
         Command::Cluster(args) => cluster::run(&args, &mut std::io::stdout()),
         Command::Check(args) => {
-            system.block_on(check::run(&args, &mut std::io::stdout(), async |store, kinds| {
+            let out = &mut std::io::stdout();
+            let checked = check::run(&args.config, out, async |store, kinds| {
                 store::check(store, kinds).await.map_err(|error| error.to_string())
-            }))
+            });
+            system.block_on(checked)?;
+            if args.cluster { system.block_on(check::cluster(&args.config, out)) } else { Ok(()) }
         }
     }
 }

@@ -2,11 +2,39 @@
 
 use std::io::Write;
 
+use clap::Args;
 use greenroom_actors::kind::Kinds;
 
 use super::{ConfigArgs, Failure};
 use crate::auth::Authenticator;
 use crate::config::{Loaded, StoreConfig, Survey};
+use crate::store;
+
+/// What to check.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Also check, in namespaces of its own, that the database does what nodes of a cluster rely on
+    #[arg(long)]
+    pub cluster: bool,
+}
+
+/// Checks that the database does what nodes of a cluster rely on. The rest has been checked before.
+///
+/// # Errors
+/// What it does not do.
+pub async fn cluster(args: &ConfigArgs, out: &mut impl Write) -> Result<(), Failure> {
+    let config = args.load()?.config;
+    match store::prove(&config.store).await {
+        Ok(()) => line(out, "ok", "cluster", "the database does what nodes rely on"),
+        Err(why) => {
+            line(out, "FAIL", "cluster", &why)?;
+            Err(Failure::Runtime(format!("the database is not fit for a cluster: {why}")))
+        }
+    }
+}
 
 /// Checks the configuration and, through `check_store`, the store, and reports each part on `out`.
 /// If one part fails, the others are still checked as far as possible.

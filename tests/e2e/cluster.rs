@@ -176,3 +176,19 @@ async fn a_server_without_a_cluster_refuses_its_database() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("a cluster with 1 members uses this database"), "{said}");
 }
+
+#[tokio::test]
+async fn a_database_is_checked_before_nodes_rely_on_it() {
+    let database = Database::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let store = format!(
+        "store.url = \"ws://{}\"\nstore.username = \"root\"\nstore.password = \"secret\"\n",
+        database.address()
+    );
+    write_config(directory.path(), &store);
+    let mut command = crate::server::command(directory.path());
+    let output = within("its end", command.args(["check", "--cluster"]).output()).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("ok    cluster        the database does what nodes rely on"), "{said}");
+}
