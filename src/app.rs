@@ -103,11 +103,12 @@ impl App {
         let admin = listen::start_admin(&config, exporter.clone(), ready, operated.clone())?;
         let kinds = config.kinds().map_err(|error| Failure::Config(error.to_string()))?;
         expect_kinds(kinds.iter().map(|kind| kind.name()));
+        let patience = config.store.timeout;
         if let Some(cluster) = &config.cluster {
             config.store = cluster.store(&config.store);
         }
         let cluster = config.cluster.as_ref().map(|cluster| Cluster::new(&config, cluster));
-        let stored = Stored::open(&config, &kinds, cluster.as_ref()).await?;
+        let stored = Stored::open(&config, &kinds, cluster.as_ref(), patience).await?;
         sample_queue(&exporter, stored.journal.clone());
         keep_up(exporter);
         Ok(Self {

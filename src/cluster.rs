@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use greenroom_actors::cluster::lease::Validity;
-use greenroom_actors::cluster::map::{NodeId, Peer, Term, Versions};
+use greenroom_actors::cluster::map::{Common, NodeId, Peer, Term, Versions};
 use greenroom_actors::cluster::membership::Ended;
 use greenroom_actors::cluster::registry::Registry;
 use greenroom_actors::frames::Encoder;
@@ -39,7 +39,7 @@ mod view;
 
 use questions::Question;
 pub use questions::{Request, What};
-use runner::{Outside, Runner};
+use runner::{NATS_PATIENCE, Outside, Runner};
 pub use view::View;
 
 /// Questions and orders that wait for the runner.
@@ -126,6 +126,10 @@ impl Cluster {
             version: env!("CARGO_PKG_VERSION").into(),
             weight: self.config.weight,
             joined: greenroom_actors::clock::wall(),
+            common: Common {
+                cluster: self.config.name.clone(),
+                lease: self.settings.membership.lease.length,
+            },
         }
     }
 
@@ -247,7 +251,7 @@ impl Handle {
 /// # Errors
 /// If the database cannot be reached.
 async fn registry(config: &StoreConfig) -> Result<Arc<dyn Registry>, Failure> {
-    let store = SurrealStore::open_patiently(config)
+    let store = SurrealStore::open_patiently(config, NATS_PATIENCE)
         .await
         .map_err(|error| Failure::Runtime(error.to_string()))?;
     Ok(Arc::new(store.registry()))

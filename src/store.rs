@@ -88,13 +88,16 @@ impl SurrealStore {
         self
     }
 
-    /// Like [`open`](Self::open), but keeps trying an unreachable server for another
-    /// `store.timeout`: it may have been started together with this process and be up in a moment.
-    /// Errors that waiting cannot fix are returned at once.
+    /// Like [`open`](Self::open), but keeps trying an unreachable server for `patience`: it may have
+    /// been started together with this process and be up in a moment. Errors that waiting cannot fix
+    /// are returned at once.
     ///
     /// # Errors
     /// As for `open`.
-    pub async fn open_patiently(config: &StoreConfig) -> Result<Self, OpenError> {
+    pub async fn open_patiently(
+        config: &StoreConfig,
+        patience: Duration,
+    ) -> Result<Self, OpenError> {
         let mut give_up = None;
         loop {
             let error = match Self::open(config).await {
@@ -103,9 +106,9 @@ impl SurrealStore {
             };
             let now = tokio::time::Instant::now();
             if give_up.is_none() {
-                tracing::warn!(%error, patience = ?config.timeout, "waiting for the store");
+                tracing::warn!(%error, ?patience, "waiting for the store");
             }
-            if now >= *give_up.get_or_insert(now + config.timeout) {
+            if now >= *give_up.get_or_insert(now + patience) {
                 return Err(error);
             }
             tokio::time::sleep(SERVER_RETRY_PAUSE).await;

@@ -1,6 +1,7 @@
 //! Opens the store, and starts the committer over it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use greenroom_actors::journal::{Committer, CommitterLimits, Health, Journal, Outside, Registered};
 use greenroom_actors::kind::Kinds;
@@ -27,10 +28,12 @@ impl Stored {
         config: &Config,
         kinds: &Kinds,
         cluster: Option<&Cluster>,
+        patience: Duration,
     ) -> Result<Self, Failure> {
         let runtime = |error: &dyn std::fmt::Display| Failure::Runtime(error.to_string());
-        let store =
-            SurrealStore::open_patiently(&config.store).await.map_err(|error| runtime(&error))?;
+        let store = SurrealStore::open_patiently(&config.store, patience)
+            .await
+            .map_err(|error| runtime(&error))?;
         if let Err(error) = store.keep_behaviours(kinds).await {
             store.close().await;
             return Err(Failure::Config(error.to_string()));

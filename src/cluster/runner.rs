@@ -33,7 +33,7 @@ const BATCH: usize = 256;
 /// Reports of tasks that wait: polls, an attempt to join, a change, hand-offs.
 const REPORTS: usize = 64;
 /// How long to wait for NATS at the start.
-const NATS_PATIENCE: Duration = Duration::from_secs(30);
+pub const NATS_PATIENCE: Duration = Duration::from_secs(30);
 /// How long to wait before a subscription is tried again.
 const SUBSCRIBE_AGAIN: Duration = Duration::from_millis(250);
 

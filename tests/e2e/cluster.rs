@@ -178,6 +178,20 @@ async fn a_server_without_a_cluster_refuses_its_database() {
 }
 
 #[tokio::test]
+async fn a_node_with_another_lease_is_refused() {
+    let mut cluster = Cluster::start(&[100]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let config = remote::node_config(&cluster.nats, &cluster.database, 100);
+    write_config(directory.path(), &format!("{config}cluster.lease = \"4s\"\n"));
+    let mut command = crate::server::command(directory.path());
+    let output = within("its end", command.arg("serve").output()).await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("must be the same on all nodes"), "{said}");
+    cluster.nodes[0].assert_serves().await;
+}
+
+#[tokio::test]
 async fn a_database_is_checked_before_nodes_rely_on_it() {
     let database = Database::start().await;
     let directory = tempfile::tempdir().unwrap();

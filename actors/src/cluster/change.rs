@@ -6,7 +6,8 @@
 use greenroom_protocol::EntityId;
 
 use super::map::{
-    ClusterMap, LeaseRow, MAX_PEERS, MAX_PINS, NOBODY, NodeId, Peer, PeerState, Term, Versions,
+    ClusterMap, Common, LeaseRow, MAX_PEERS, MAX_PINS, NOBODY, NodeId, Peer, PeerState, Term,
+    Versions,
 };
 use super::slot::{SlotId, SlotSet};
 use super::target::target_avoiding;
@@ -90,6 +91,18 @@ pub enum MapError {
     /// There are as many peers as there may be.
     #[error("the map has 100 peers; another one cannot join")]
     Full,
+    /// The nodes are configured differently, where they must not be.
+    #[error(
+        "this node has {own}, and `{peer}` has {theirs}; `cluster.name` and `cluster.lease` must be the same on all nodes"
+    )]
+    Common {
+        /// The other node.
+        peer: NodeId,
+        /// What this node has.
+        own: Common,
+        /// What the other one has.
+        theirs: Common,
+    },
     /// The node and a peer have no version of the protocol in common.
     #[error(
         "this node speaks versions {own} of the protocol between nodes and peer `{peer}` speaks \
@@ -205,6 +218,13 @@ impl ClusterMap {
         for peer in self.peers.iter().filter(|peer| peer.id != new.id) {
             if !peer.proto.overlap(new.proto) {
                 return Err(MapError::Proto { peer: peer.id, own: new.proto, theirs: peer.proto });
+            }
+            if peer.common != new.common {
+                return Err(MapError::Common {
+                    peer: peer.id,
+                    own: new.common.clone(),
+                    theirs: peer.common.clone(),
+                });
             }
             if !peer.schema.overlap(new.schema) {
                 return Err(MapError::Schema {

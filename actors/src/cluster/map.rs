@@ -163,6 +163,26 @@ pub struct Peer {
     /// When it joined, for people.
     #[serde(default)]
     pub joined: Millis,
+    /// What all nodes of a cluster must have in common.
+    #[serde(default)]
+    pub common: Common,
+}
+
+/// Settings that all nodes of a cluster must have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Common {
+    /// The cluster's name, which names its subjects on the wire.
+    #[serde(default)]
+    pub cluster: String,
+    /// Milliseconds of a lease: a node with a longer one would serve what others have taken over.
+    #[serde(default)]
+    pub lease: u64,
+}
+
+impl fmt::Display for Common {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the name `{}` and a lease of {} ms", self.cluster, self.lease)
+    }
 }
 
 const fn one() -> u16 {

@@ -24,6 +24,7 @@ use crate::messages::{
     Asker, Own, Part, Present, RelayHandle, Responder, Resume, Resumed, Subscriptions, Taken,
     ToEntity, ToExchange, ToRelay,
 };
+use crate::notices::NOTICES;
 
 /// Links at once, at most: to all peers of the map, and to as many that have left or are joining.
 const MOST_LINKS: usize = 2 * MAX_PEERS;
@@ -33,7 +34,12 @@ impl Node {
     pub fn receive(&mut self, message: Bytes, now: Mono) {
         let frame = match Frame::decode(message) {
             Ok(frame) => frame,
-            Err(why) => return tracing::warn!(%why, "a message from another node cannot be read"),
+            Err(why) => {
+                if let Some(left_out) = NOTICES.admit("frame", now) {
+                    tracing::warn!(%why, left_out, "a message from another node cannot be read");
+                }
+                return;
+            }
         };
         let Some(index) = self.link_to(frame.header.from) else { return };
         if let Some(link) = self.links.get_mut(&index) {

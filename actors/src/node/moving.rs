@@ -151,18 +151,17 @@ impl Node {
 
     /// What these slots and entities have missed while they were not served.
     fn begin_again(&mut self, scope: &Scope, now: Mono) {
+        let slots: SlotSet = scope.slots.iter().chain(scope.pins.iter().map(slot_of)).collect();
         let reopened = !self.closed.both(scope).is_empty();
         self.closed = self.closed.without(scope);
         if reopened {
-            // They have no other owner, and some may have been put to sleep: no other node knows
-            // that what it follows has forgotten it.
-            for index in self.links.keys().copied().collect::<Vec<_>>() {
-                self.reset_link(index, now);
-            }
-            return;
+            // They have had no other owner, and some may have been put to sleep: no other node knows
+            // that what it follows may have forgotten it.
+            self.missed.extend(
+                self.links.keys().flat_map(|node| slots.iter().map(move |slot| (*node, slot))),
+            );
         }
         // Nodes that knew the map earlier have announced their sessions already.
-        let slots: SlotSet = scope.slots.iter().chain(scope.pins.iter().map(slot_of)).collect();
         let missed: Vec<_> =
             self.missed.iter().copied().filter(|(_, slot)| slots.contains(*slot)).collect();
         let mut by_node: BTreeMap<NodeIndex, Vec<u16>> = BTreeMap::new();

@@ -105,7 +105,10 @@ impl Membership {
         }
         let own = self.map.peer(me)?;
         if own.state != self.me.state {
-            return Some((MapChange::SetState(me, self.me.state), Reason::Ordered));
+            let states = [own.state, self.me.state];
+            let deaf = states.contains(&PeerState::Deaf);
+            let reason = if deaf { Reason::Deaf } else { Reason::Ordered };
+            return Some((MapChange::SetState(me, self.me.state), reason));
         }
         // Whoever is to receive the first of them makes the change for all.
         let unowned = self.map.unowned();

@@ -97,7 +97,9 @@ impl Membership {
                 self.joining.attempt = Some(join.clone());
                 out.push(Action::Join(join));
             }
-            Err(why @ (MapError::Proto { .. } | MapError::Schema { .. })) => {
+            Err(
+                why @ (MapError::Proto { .. } | MapError::Schema { .. } | MapError::Common { .. }),
+            ) => {
                 self.phase = Phase::Out;
                 out.push(Action::Ended(Ended::Incompatible(why)));
             }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::cluster::change::{Fence, MapChange, MapError};
-use crate::cluster::map::{LeaseRow, Versions};
+use crate::cluster::map::{Common, LeaseRow, Versions};
 use crate::cluster::slot::{SlotId, SlotSet};
 use crate::cluster::target::tests::map_of;
 
@@ -34,6 +34,7 @@ impl Lab {
             version: "1".into(),
             weight: 1,
             joined: 5,
+            common: Common::default(),
         };
         let validity = Arc::new(Validity::new(Lease::default()));
         let machine =

@@ -8,7 +8,7 @@ use greenroom_protocol::{EntityId, Epoch, Seq};
 
 use super::{ChangeError, Note, Registry};
 use crate::cluster::change::{self, Change, MapChange, Newcomer, Rejoin};
-use crate::cluster::map::{ClusterMap, LeaseRow, NodeId, Peer, PeerState, Term, Versions};
+use crate::cluster::map::{ClusterMap, Common, LeaseRow, NodeId, Peer, PeerState, Term, Versions};
 use crate::cluster::membership::{ChangeId, Join, View};
 use crate::cluster::slot::{SLOTS, SlotSet};
 use crate::store::{Batch, CommitError, Fence, JournalRow, Settled, Store};
@@ -147,6 +147,7 @@ pub fn peer(id: NodeId, term: Term) -> Peer {
         version: "0.0.0".into(),
         weight: 1,
         joined: 1_700_000_000_000,
+        common: Common::default(),
     }
 }
 

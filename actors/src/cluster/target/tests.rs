@@ -32,6 +32,7 @@ fn peer_at(at: usize, (weight, state, version): (u16, PeerState, &str)) -> Peer 
         version: version.into(),
         weight,
         joined: 0,
+        common: crate::cluster::map::Common::default(),
     }
 }
 

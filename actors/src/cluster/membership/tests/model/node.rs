@@ -9,7 +9,7 @@ use super::world::{Ask, MS, Numbered, Ran, Request, Time, Work, World};
 use crate::clock::Mono;
 use crate::cluster::change::Change;
 use crate::cluster::lease::Validity;
-use crate::cluster::map::{NodeId, Peer, PeerState, Term, Versions};
+use crate::cluster::map::{Common, NodeId, Peer, PeerState, Term, Versions};
 use crate::cluster::membership::{
     Action, ChangeId, HandOffId, Join, Joined, Membership, Order, Outcome, PollNumber, Scope,
     Settings, View,
@@ -83,6 +83,7 @@ impl Node {
             version: "1.0.0".into(),
             weight: 1,
             joined: 0,
+            common: Common::default(),
         };
         let settings = settings();
         let validity = Arc::new(Validity::new(settings.lease));
