@@ -249,10 +249,14 @@ impl Presence {
         true
     }
 
+    /// The sessions that are here.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionKey> + '_ {
+        self.sessions.iter().map(|(session, _)| *session)
+    }
+
     /// The sessions of a node that are here.
     pub fn of_node(&self, node: NodeIndex) -> Vec<SessionKey> {
-        let sessions = self.sessions.iter().map(|(session, _)| *session);
-        sessions.filter(|session| session.node == node).collect()
+        self.sessions().filter(|session| session.node == node).collect()
     }
 
     /// Whether `session` is here.

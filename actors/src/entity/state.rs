@@ -205,6 +205,11 @@ impl Entity {
         self.people.audience.iter()
     }
 
+    /// The sessions that are present, in no particular order.
+    pub fn present_sessions(&self) -> impl Iterator<Item = SessionKey> + '_ {
+        self.people.presence.sessions()
+    }
+
     /// Takes anything but an op.
     pub fn take(&mut self, message: ToEntity, fx: &mut Effects) {
         match message {

@@ -145,6 +145,16 @@ impl Relay {
             .map(|sub| (sub.spec.session, sub.spec.number))
     }
 
+    /// The sessions of this thread that are present in `entity`, lost ones as well.
+    pub fn present_sessions(&self, entity: &EntityId) -> Vec<SessionKey> {
+        let concerned = |other: &EntityId| other == entity;
+        let parked = self.parked.present_in(&concerned).map(|(key, ..)| key);
+        let there = |seat: &&Rc<Seat>| {
+            seat.membership.present().iter().any(|present| present.entity == *entity)
+        };
+        self.seats.iter().filter(there).map(|seat| seat.key).chain(parked).collect()
+    }
+
     /// Handles one message.
     pub fn receive(&mut self, message: ToRelay) {
         match message {

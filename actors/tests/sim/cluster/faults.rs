@@ -108,7 +108,7 @@ impl World {
             return;
         }
         let (term, now) = (running.term, running.read(now));
-        if running.node.order(Order::Drain, now).is_ok() {
+        if running.node.order(Order::Leave, now).is_ok() {
             self.seen.cluster_left += 1;
             self.say(format!("node {term} is told to leave"));
         }

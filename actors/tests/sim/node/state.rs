@@ -20,6 +20,17 @@ impl Node {
         self.connections.is_empty()
     }
 
+    /// The sessions that are present in an entity, as it knows and as the relays know.
+    pub fn present(&self, entity: &EntityId) -> (Vec<SessionKey>, Vec<SessionKey>) {
+        let procs = self.procs.values().filter(|proc| proc.id == *entity);
+        let by_entity = procs.filter_map(|proc| proc.life().awake());
+        let relays = self.envs.iter().map(|env| env.relay.borrow());
+        (
+            by_entity.flat_map(Entity::present_sessions).collect(),
+            relays.flat_map(|relay| relay.present_sessions(entity)).collect(),
+        )
+    }
+
     /// The subscriptions that the entity knows, if it is awake here, and (second) those that the
     /// relays know.
     pub fn followers(&self, entity: &EntityId) -> (Vec<Following>, Vec<Following>) {

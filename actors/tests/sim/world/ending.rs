@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use greenroom_actors::ids::{NodeIndex, SessionKey};
 use greenroom_actors::messages::ToEntity;
 use greenroom_actors::store::Store;
+use greenroom_protocol::EntityId;
 
-use super::World;
+use super::{Running, World};
 use crate::client::{Client, Crowd, check_ops};
 use crate::log::now;
 use crate::sizes::entities;
@@ -190,8 +191,10 @@ impl World {
                     });
                 if *crowd != there[entity] && !within {
                     return Err(format!(
-                        "{} sees {crowd:?} in `{entity}`, and {:?} are there",
-                        client.name, there[entity]
+                        "{} sees {crowd:?} in `{entity}`, and {:?} are there; {}",
+                        client.name,
+                        there[entity],
+                        self.present(entity),
                     ));
                 }
                 self.seen.presence_checked += u64::from(!crowd.0.is_empty());
@@ -214,6 +217,15 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Which sessions are present, as the entity knows and as the relays know, on each node.
+    fn present(&self, entity: &EntityId) -> String {
+        let known = |running: &Running| {
+            let (by_entity, by_relay) = running.node.present(entity);
+            format!("{}entity {by_entity:?}, relays {by_relay:?}", running.title())
+        };
+        self.nodes.iter().map(known).collect::<Vec<_>>().join("; ")
     }
 
     /// All clients leave. Then all entities must fall asleep, or one still believes that a client
