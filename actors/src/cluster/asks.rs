@@ -189,11 +189,24 @@ pub enum Output<'a, M> {
     /// Send a control message to a node, under this round.
     Tell { node: NodeIndex, slot: SlotId, round: u32, message: &'a M },
     /// Give a request or control message to this node's own directory, with the duty to answer it.
-    Local { slot: SlotId, message: M },
+    /// If it is `unsure`, another node may have taken the message before.
+    Local { slot: SlotId, unsure: bool, message: M },
     /// Answer a request: it is not asked any more.
     GiveUp { slot: SlotId, why: Why, message: M },
     /// A control message will not be sent. The slot's owner must start over.
     Drop { slot: SlotId, message: M },
+}
+
+/// An ask that a node has answered.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answered<M> {
+    /// What was asked.
+    pub message: M,
+    /// When it was asked.
+    pub asked: Mono,
+    /// It was sent before, over a link that was reset, and may have been taken then. So an answer that
+    /// nothing was done tells of this time only.
+    pub unsure: bool,
 }
 
 /// Too much is in flight or held. The message was not taken; a request is to be answered

@@ -43,6 +43,9 @@ pub struct Responder {
     reserved: Option<Reservation>,
     /// Tokens that were paid before the work began.
     prepaid: u32,
+    /// An earlier attempt of the request may have been taken, so a refusal does not mean that nothing
+    /// was done.
+    unsure: bool,
 }
 
 /// What is to be answered. Its serialised form is part of what nodes send each other.
@@ -141,6 +144,7 @@ impl Responder {
             large: None,
             reserved: None,
             prepaid: 0,
+            unsure: false,
         }
     }
 
@@ -168,9 +172,17 @@ impl Responder {
         self.large
     }
 
+    /// An earlier attempt of the request may have been taken.
+    pub(super) fn may_have_happened(&mut self) {
+        self.unsure = true;
+    }
+
     /// The answer that another node has made. The session owes for it what that node counted.
     pub(super) fn made_elsewhere(self, sent: Sent) -> Answer {
         self.to.owe(sent.owed);
+        if self.unsure && sent.error.is_some_and(did_nothing) {
+            return self.error(unavailable());
+        }
         Answer { reply: Box::new(self), body: sent.body, error: sent.error }
     }
 
@@ -348,8 +360,14 @@ impl Responder {
         Answer { reply: Box::new(self), body, error: None }
     }
 
+    /// What to answer in place of an error that would say too much.
+    fn certain(&self, error: WireError) -> WireError {
+        if self.unsure && did_nothing(error.data.code) { unavailable() } else { error }
+    }
+
     /// Answers with an error.
     pub fn error(self, error: WireError) -> Answer {
+        let error = self.certain(error);
         let code = error.data.code;
         let body = self.refusal(error);
         Answer { reply: Box::new(self), body, error: Some(code) }
@@ -373,6 +391,7 @@ impl Responder {
 
     /// Sends an error, and leaves nothing to be answered behind.
     fn send_refusal(&mut self, error: WireError) {
+        let error = self.certain(error);
         let code = error.data.code;
         let body = self.refusal(error);
         self.question = None;
@@ -385,6 +404,7 @@ impl Responder {
             large: self.large,
             reserved: None,
             prepaid: self.prepaid,
+            unsure: self.unsure,
         });
         to.relay.send_or_spawn(ToRelay::Answer(Answer { reply, body, error: Some(code) }));
     }
@@ -476,6 +496,11 @@ impl Drop for Responder {
             self.send_refusal(unavailable());
         }
     }
+}
+
+/// Whether an error says that nothing was done, without a look at what was done before.
+const fn did_nothing(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::Overloaded | ErrorCode::RateLimited | ErrorCode::ShuttingDown)
 }
 
 /// The error of a request whose outcome is not known, or that nobody could take up.

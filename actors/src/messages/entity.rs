@@ -239,6 +239,17 @@ impl ToEntity {
         }
     }
 
+    /// An earlier attempt of this may have been taken, and it is made again. If an op or a change of
+    /// the presence is now refused, its outcome is not known all the same.
+    pub fn may_have_happened(&mut self) {
+        match self {
+            Self::Op(request) => request.reply.may_have_happened(),
+            Self::Presence { reply, .. } => reply.may_have_happened(),
+            // Nobody minds whether something else happened before.
+            _ => {}
+        }
+    }
+
     /// For a request of another node's session: the link that it came over, and its number and
     /// round there.
     pub fn asked_elsewhere(&self) -> Option<(NodeIndex, u64, u32)> {

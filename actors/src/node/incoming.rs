@@ -8,7 +8,7 @@ use greenroom_protocol::EntityId;
 use super::items::{self, Bounce, Moving, Usage};
 use super::{Do, Node};
 use crate::clock::Mono;
-use crate::cluster::asks::AskId;
+use crate::cluster::asks::{Answered, AskId};
 use crate::cluster::link::beat::Beat;
 use crate::cluster::link::frame::{Frame, Item};
 use crate::cluster::link::{Cause, Event, Link};
@@ -293,8 +293,11 @@ impl Node {
         self.routed(now, |asks, out| {
             held = asks.answered(from, AskId::from_number(id), out);
         });
-        let ((_, message), asked) = held?;
+        let Answered { message: (_, mut message), asked, unsure } = held?;
         self.published.answered(asked, now);
+        if unsure {
+            message.may_have_happened();
+        }
         message.into_reply()
     }
 

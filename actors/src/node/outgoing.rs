@@ -42,7 +42,12 @@ impl Routed {
                 let body = control_to_item(entity, message, round, known)?;
                 Self::Item(node, Item { kind: items::TELL, body })
             }
-            Output::Local { message, .. } => Self::Local(message),
+            Output::Local { unsure, message: (entity, mut message), .. } => {
+                if unsure {
+                    message.may_have_happened();
+                }
+                Self::Local((entity, message))
+            }
             Output::GiveUp { message, why, .. } => Self::GiveUp(message, why),
             Output::Drop { slot, .. } => Self::StartOver(slot),
         })

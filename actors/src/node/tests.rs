@@ -18,8 +18,8 @@ use crate::frames::Frames;
 use crate::ids::{Place, SessionKey};
 use crate::limits::{Allowance, Rate};
 use crate::messages::{
-    Asker, CatchUp, Part, RelayHandle, Relays, Responder, SignalRequest, SubSpec, ToExchange,
-    Workers,
+    Asker, CatchUp, OpRequest, Part, RelayHandle, Relays, Responder, Sender, SignalRequest,
+    SubSpec, ToExchange, Workers, overloaded,
 };
 use crate::store::memory::MemoryStore;
 use crate::store::{Batch, CommitError, Fence, Store};

@@ -65,7 +65,7 @@ impl Truth {
                 .flat_map(|client| &client.ops)
                 .find(|op| op.n == n && *op.ulid == **ulid);
             let op = op.ok_or_else(|| format!("{event:?} was never sent"))?;
-            op.may_be_written(entity, event, self.repeats)?;
+            op.may_be_written(entity, event)?;
         }
         Ok(())
     }

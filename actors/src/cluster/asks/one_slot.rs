@@ -2,7 +2,7 @@
 
 use super::planted::{Bug, Planted};
 use super::queue::{Entry, Kind, Queue, State};
-use super::{AskId, Counters, Output, Owner, Retry, Settings, Why};
+use super::{Answered, AskId, Counters, Output, Owner, Retry, Settings, Why};
 use crate::clock::Mono;
 use crate::cluster::slot::SlotId;
 use crate::ids::NodeIndex;
@@ -126,7 +126,8 @@ impl<M> OneSlot<M> {
     {
         let Target::Node(node) = target else {
             if let Some(entry) = self.remove(place, around) {
-                (around.out)(Output::Local { slot: around.slot, message: entry.message });
+                let Entry { unsure, message, .. } = entry;
+                (around.out)(Output::Local { slot: around.slot, unsure, message });
             }
             return;
         };
@@ -180,20 +181,21 @@ impl<M> OneSlot<M> {
         self.due = Mono::NEVER;
     }
 
-    /// Takes an ask out that this node has answered, with the time when it was asked.
+    /// Takes an ask out that this node has answered.
     pub fn answered<F>(
         &mut self,
         from: NodeIndex,
         place: u64,
         around: &mut Around<'_, F>,
-    ) -> Option<(M, Mono)> {
+    ) -> Option<Answered<M>> {
         self.in_flight_to(from, place)?;
         let entry = self.remove(place, around)?;
         self.in_flight -= 1;
         self.again = around.settings.again;
         around.totals.counters.answered += 1;
         self.drop_taken_tells(around);
-        Some((entry.message, entry.asked))
+        let Entry { asked, unsure, message, .. } = entry;
+        Some(Answered { message, asked, unsure })
     }
 
     /// The ask at this place, if it is in flight to this node.
@@ -281,6 +283,9 @@ impl<M> OneSlot<M> {
         let sent = self.queue.iter_mut().filter(|(_, entry)| entry.state == State::Sent);
         let sent: Vec<u64> = sent.map(|(place, _)| place).collect();
         for place in sent {
+            if let Some(entry) = self.queue.get_mut(place) {
+                entry.unsure = true;
+            }
             self.waits_again(place, around);
         }
         for entry in given_up {

@@ -15,6 +15,8 @@ pub(super) struct Entry<M> {
     pub state: State,
     pub weight: usize,
     pub asked: Mono,
+    /// It was sent to a node that may have taken it, and may not have answered.
+    pub unsure: bool,
     pub message: M,
 }
 
@@ -132,7 +134,7 @@ mod tests {
 
     fn entry(message: u64) -> Entry<u64> {
         let (kind, state) = (Kind::Tell, State::Waiting);
-        Entry { kind, state, weight: 0, asked: Mono::ZERO, message }
+        Entry { kind, state, weight: 0, asked: Mono::ZERO, unsure: false, message }
     }
 
     proptest! {

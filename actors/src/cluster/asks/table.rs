@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use foldhash::fast::RandomState;
 
 use super::{
-    Around, AskId, Counters, Entry, Flow, Full, Kind, Mono, NodeIndex, OneSlot, Output, Owner,
-    Planted, Retry, Settings, SlotId, SlotSet, State, Target, Totals,
+    Answered, Around, AskId, Counters, Entry, Flow, Full, Kind, Mono, NodeIndex, OneSlot, Output,
+    Owner, Planted, Retry, Settings, SlotId, SlotSet, State, Target, Totals,
 };
 
 /// What this node has asked others: see [`asks`](super).
@@ -124,7 +124,7 @@ impl<M> Asks<M> {
             self.try_resume(slot, out);
         }
         if self.slots[slot.index()].flow == Flow::Flowing(Target::Here) {
-            out(Output::Local { slot, message });
+            out(Output::Local { slot, unsure: false, message });
             return Ok(());
         }
         let Settings { hold_bytes, hold_count, .. } = self.settings;
@@ -136,7 +136,8 @@ impl<M> Asks<M> {
             self.totals.counters.full += u64::from(kind != Kind::Tell);
             return Err(Full(message));
         }
-        let entry = Entry { kind, state: State::Waiting, weight, asked: now, message };
+        let state = State::Waiting;
+        let entry = Entry { kind, state, weight, asked: now, unsure: false, message };
         let (one, mut around) = parts(self, slot, out);
         one.push(entry, &mut around);
         Ok(())
@@ -149,7 +150,7 @@ impl<M> Asks<M> {
         from: NodeIndex,
         id: AskId,
         out: &mut impl FnMut(Output<'_, M>),
-    ) -> Option<(M, Mono)> {
+    ) -> Option<Answered<M>> {
         let (one, mut around) = parts(self, id.slot(), out);
         let answered = one.answered(from, id.place(), &mut around)?;
         if one.waiting > 0 {

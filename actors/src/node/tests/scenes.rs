@@ -200,6 +200,44 @@ fn what_a_node_owns_waits_while_its_lease_is_over() {
 }
 
 #[test]
+fn an_op_that_is_refused_when_it_is_repeated_may_have_happened() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(1);
+    for (cut, code) in [(false, ErrorCode::Overloaded), (true, ErrorCode::Unavailable)] {
+        let (asker, _) = world.machines[0].asker(0);
+        let op = OpRequest {
+            sender: Sender { user: "alice".into(), client: "c".into(), moderator: false },
+            r#type: "post".into(),
+            body: RawJson::NULL,
+            n: Some(1),
+            first_sent: None,
+            if_seq: None,
+            tag: None,
+            reply: Responder::request(&asker, "send", Some(RequestId::Number(1))),
+        };
+        world.machines[0].exchange.elsewhere(room.clone(), ToEntity::Op(Box::new(op)));
+        world.until(100, "it arrives", |world| !world.machines[1].local.is_empty());
+        if cut {
+            let (_, taken) = world.machines[1].local.pop().unwrap();
+            taken.into_reply().unwrap().discard();
+            let ids = (world.machines[0].id, world.machines[1].id);
+            world.cut.push(ids);
+            world.run(2000);
+            world.cut.clear();
+            world.until(1000, "it is repeated", |world| !world.machines[1].local.is_empty());
+        }
+        let (_, message) = world.machines[1].local.pop().unwrap();
+        assert!(message.refuse(overloaded("journal")).is_none());
+        world.until(100, "it is answered", |world| !world.machines[0].relayed.is_empty());
+        let Some((_, ToRelay::Answer(answer))) = world.machines[0].relayed.pop() else {
+            panic!("only answers are relayed");
+        };
+        assert_eq!(answer.error(), Some(code));
+    }
+}
+
+#[test]
 fn what_a_shard_does_not_serve_after_all_goes_back() {
     let mut world = World::new(2);
     world.until(20_000, "balanced", World::is_balanced);

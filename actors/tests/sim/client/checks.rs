@@ -106,7 +106,7 @@ pub fn check_ops(clients: &[Client], truth: &Truth) -> Result<(), String> {
                 }
                 (Some((_, Outcome::Expired)), _) | (Some((_, Outcome::Refused)), None) => {}
                 // An earlier, abandoned attempt may have arrived after the one that was refused.
-                (Some((_, Outcome::Refused)), Some(_)) if !op.is_nowhere() || truth.repeats => {}
+                (Some((_, Outcome::Refused)), Some(_)) if !op.is_nowhere() => {}
                 (answer, place) => {
                     return Err(format!(
                         "op {} of {} was answered {answer:?} and is at {place:?}",

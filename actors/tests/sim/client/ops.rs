@@ -56,12 +56,7 @@ impl Op {
     }
 
     /// Checks whether the op may be written now.
-    pub fn may_be_written(
-        &self,
-        entity: &EntityId,
-        event: &EventRecord,
-        repeats: bool,
-    ) -> Result<(), String> {
+    pub fn may_be_written(&self, entity: &EntityId, event: &EventRecord) -> Result<(), String> {
         let what = format!("op {} of {} at {} of `{entity}`", self.n, self.ulid, event.seq);
         if *entity != self.entity || *event.r#type != *self.r#type || event.body != self.body {
             return Err(format!("{what} is {event:?}, and {self:?} was sent"));
@@ -71,7 +66,7 @@ impl Op {
             Some((_, Outcome::Expired)) => {
                 Err(format!("{what} is executed after it was said to be too old for that"))
             }
-            _ if self.nowhere && !self.in_flight && !repeats => {
+            _ if self.nowhere && !self.in_flight => {
                 Err(format!("{what} is executed though it was refused"))
             }
             _ => Ok(()),
@@ -230,8 +225,7 @@ impl Client {
             | ErrorCode::RateLimited
             | ErrorCode::Forbidden => {
                 self.stats.overloaded += u64::from(error.data.code == ErrorCode::Overloaded);
-                // A node repeats what it asked another one, and only the last answer arrives.
-                if written && op.nowhere && !truth.repeats {
+                if written && op.nowhere {
                     return Err(format!(
                         "op {} is in the log, and all that was said of it is that nothing was done",
                         op.n

@@ -84,7 +84,7 @@ impl Scene {
     fn answered(&mut self, from: NodeIndex, nth: usize) -> (Option<&'static str>, String) {
         let (id, mut answered) = (self.ids[nth], None);
         let outputs = self.does(|asks, mut out| answered = asks.answered(from, id, &mut out));
-        (answered.map(|(message, _)| message), outputs)
+        (answered.map(|answered| answered.message), outputs)
     }
 
     fn later(&mut self, ms: u64) -> String {

@@ -181,7 +181,7 @@ impl World {
                 Output::Tell { node, slot, round, message } => {
                     Done::Sent(node, Sent { slot, round, id: None, message: *message })
                 }
-                Output::Local { slot, message } => Done::Local(slot, message),
+                Output::Local { slot, message, .. } => Done::Local(slot, message),
                 Output::GiveUp { why, message, .. } => Done::GivenUp(why, message),
                 Output::Drop { message, .. } => Done::Dropped(message),
             });

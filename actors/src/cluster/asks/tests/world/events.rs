@@ -66,7 +66,7 @@ impl World {
                 let (answered, outputs) =
                     self.collect(|asks, mut out| asks.answered(from, id, &mut out));
                 match answered {
-                    Some((message, _)) => self.decided(message),
+                    Some(answered) => self.decided(answered.message),
                     None => self.complain(format!("unclaimed: nobody waits for {id:?}")),
                 }
                 for output in outputs {
