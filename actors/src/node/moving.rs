@@ -127,7 +127,9 @@ impl Node {
         }
     }
 
-    fn opened(&mut self, scope: Scope, now: Mono) {
+    pub(super) fn opened(&mut self, scope: Scope, now: Mono) {
+        // Before there is more: what was open may have waited for the lease.
+        self.look_at_lease(now);
         let me = self.me;
         let map = self.membership.map();
         let pins = map.pins().iter();
@@ -141,7 +143,6 @@ impl Node {
         self.out.push(Do::Own(Own::Open { scope: served, away }));
         // The map first: it says that they are this node's.
         self.map_changed(now);
-        self.lapsed = !self.validity.holds(now);
         if !self.lapsed {
             self.routed(now, |asks, out| asks.opened(&scope.slots, out));
         }

@@ -200,6 +200,22 @@ fn what_a_node_owns_waits_while_its_lease_is_over() {
 }
 
 #[test]
+fn slots_that_are_opened_when_the_lease_is_back_let_those_go_on_that_waited() {
+    let mut world = World::new(1);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(0);
+    world.machines[0].commits = false;
+    world.run(2500);
+    let now = Mono::at(world.now);
+    let machine = &mut world.machines[0];
+    assert!(!machine.validity.holds(now));
+    machine.validity.extend(now);
+    machine.node.opened(Scope::EMPTY, now);
+    machine.ask(&room, 1);
+    world.until(20, "it is given", |world| !world.machines[0].local.is_empty());
+}
+
+#[test]
 fn an_op_that_is_refused_when_it_is_repeated_may_have_happened() {
     let mut world = World::new(2);
     world.until(20_000, "balanced", World::is_balanced);
