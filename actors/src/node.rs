@@ -114,6 +114,8 @@ pub enum Do {
     Abandon,
     /// Give a message to this node's own directory.
     Local(EntityId, ToEntity),
+    /// Answer a mark: [`ToDirectory::Marked`](crate::messages::ToDirectory::Marked).
+    Marked(EntityId, bool),
     /// Send a message to one of this node's relays.
     Relay(WorkerId, ToRelay),
     /// Tell all of this node's relays which owners have changed.

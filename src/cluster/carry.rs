@@ -7,10 +7,9 @@ use greenroom_actors::cluster::membership::{
     Ended, HandOffId, Join, Joined, Outcome, PollNumber, Reason, Scope,
 };
 use greenroom_actors::cluster::registry::{ChangeError, Note};
-use greenroom_actors::messages::{Own, ToEntity, ToRelay, overloaded};
+use greenroom_actors::messages::{Own, ToDirectory, ToRelay};
 use greenroom_actors::node::Do;
 use greenroom_actors::notices::NOTICES;
-use greenroom_protocol::EntityId;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -56,7 +55,10 @@ impl Runner {
             Do::Own(own) => self.directory.own(&own),
             Do::Flush(hand_off, scope) => self.flush(hand_off, scope),
             Do::Abandon => self.abandon(),
-            Do::Local(entity, message) => self.local(entity, message),
+            Do::Local(entity, message) => self.directory.give(entity, message),
+            Do::Marked(entity, settled) => {
+                self.directory.tell(&entity.clone(), ToDirectory::Marked(entity, settled));
+            }
             Do::Relay(worker, message) => self.deliveries.send(worker, message),
             Do::OwnerChanged(scope) => {
                 self.deliveries.send_all(|| ToRelay::OwnerChanged(Box::new(scope.clone())));
@@ -143,17 +145,6 @@ impl Runner {
             while ended.recv().await.is_some() {}
             let _ = reports.send(Report::LivesEnded).await;
         });
-    }
-
-    fn local(&self, entity: EntityId, message: ToEntity) {
-        if message.is_control() {
-            return self.directory.route_control(&entity, message);
-        }
-        if let Err(message) = self.directory.route(entity.clone(), message)
-            && let Some(control) = message.refuse(overloaded("directory"))
-        {
-            self.directory.route_control(&entity, control);
-        }
     }
 }
 

@@ -94,6 +94,11 @@ impl SlotSet {
         self.0[slot.index() / 64] |= 1 << (slot.index() % 64);
     }
 
+    /// Takes a slot out.
+    pub const fn remove(&mut self, slot: SlotId) {
+        self.0[slot.index() / 64] &= !(1 << (slot.index() % 64));
+    }
+
     /// The number of slots in the set.
     pub fn len(&self) -> usize {
         self.0.iter().map(|word| word.count_ones() as usize).sum()

@@ -111,6 +111,12 @@ impl Host for OnThread<'_> {
         }
     }
 
+    fn mark(&mut self, entity: EntityId) {
+        if let Some(exchange) = &self.env.exchange {
+            exchange.mark(entity);
+        }
+    }
+
     fn end(&mut self, to: &Addr<EntityActor>) {
         if to.try_send(Stop).is_err() {
             let sent = to.send(Stop);

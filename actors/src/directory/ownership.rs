@@ -1,7 +1,7 @@
 //! What a shard serves of a cluster's entities. The shard decides, because everything for an entity
 //! comes through it in order: what it does not serve goes to the exchange, in the same order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use greenroom_protocol::EntityId;
@@ -10,6 +10,8 @@ use tokio::sync::mpsc;
 use crate::clock::Mono;
 use crate::cluster::lease::Validity;
 use crate::cluster::membership::Scope;
+use crate::cluster::slot::{SlotId, SlotSet};
+use crate::messages::ToEntity;
 
 /// See the module's head.
 #[derive(Debug)]
@@ -19,6 +21,10 @@ pub struct Ownership {
     /// Entities that are pinned to other nodes, although their slots may be open here.
     away: BTreeSet<EntityId>,
     flushing: Vec<Flushing>,
+    /// Slots for which messages went to the exchange, which may give some of them back.
+    pub(super) outside: SlotSet,
+    /// What waits behind them.
+    pub(super) held: BTreeMap<SlotId, Vec<(EntityId, ToEntity)>>,
 }
 
 /// Entities that are being put to sleep.
@@ -34,7 +40,14 @@ struct Flushing {
 impl Ownership {
     /// Nothing is served yet.
     pub const fn new(validity: Arc<Validity>) -> Self {
-        Self { validity, open: Scope::EMPTY, away: BTreeSet::new(), flushing: Vec::new() }
+        Self {
+            validity,
+            open: Scope::EMPTY,
+            away: BTreeSet::new(),
+            flushing: Vec::new(),
+            outside: SlotSet::EMPTY,
+            held: BTreeMap::new(),
+        }
     }
 
     /// Whether a message for this entity that arrives now is served here (M5).

@@ -21,6 +21,7 @@ use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
 use crate::trail;
 
 mod owning;
+mod settling;
 
 /// The minimum number of entities that are asked at a time whether they are idle.
 const SWEEP_SOME: usize = 256;
@@ -80,6 +81,10 @@ pub trait Host {
     /// Passes on a message for an entity that another node owns, or that nobody may serve now. Only
     /// shards of a cluster do that.
     fn elsewhere(&mut self, entity: EntityId, message: ToEntity);
+
+    /// Sends the exchange a mark behind all that was passed on. It answers with
+    /// [`ToDirectory::Marked`].
+    fn mark(&mut self, entity: EntityId);
 
     /// Ends an entity, as soon as its mailbox takes that.
     fn end(&mut self, to: &Self::Mailbox);
@@ -163,7 +168,9 @@ impl<M> Slots<M> {
     /// Handles one message.
     pub fn receive(&mut self, message: ToDirectory, now: Mono, host: &mut impl Host<Mailbox = M>) {
         match message {
-            ToDirectory::Route(entity, message) => self.route(entity, message, now, host),
+            ToDirectory::Route(entity, message) => self.take(entity, message, now, host),
+            ToDirectory::Given(entity, message) => self.route(entity, message, now, host),
+            ToDirectory::Marked(entity, settled) => self.marked(&entity, settled, now, host),
             ToDirectory::Idle { entity, incarnation, mark } => {
                 self.idle(&entity, incarnation, mark, host);
             }
@@ -188,7 +195,7 @@ impl<M> Slots<M> {
             return drop(message.refuse(error));
         }
         if !self.serves(&entity, now) {
-            return host.elsewhere(entity, message);
+            return self.pass_on(entity, message, host);
         }
         if !self.slots.contains_key(&entity) {
             // An entity that is put to sleep has no followers and no members. After any other end,

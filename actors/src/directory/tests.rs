@@ -102,6 +102,10 @@ impl Host for Fake {
         self.delivered.push(message);
     }
 
+    fn mark(&mut self, entity: EntityId) {
+        self.elsewhere.push(format!("{entity} mark"));
+    }
+
     fn end(&mut self, to: &Mailbox) {
         to.letters.borrow_mut().push("end".into());
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use greenroom_protocol::EntityId;
 use tokio::sync::mpsc;
 
-use super::ToEntity;
 use super::way::Way;
+use super::{ToEntity, overloaded};
 use crate::cluster::membership::Scope;
 use crate::ids::NodeIndex;
 
@@ -20,6 +20,11 @@ mod tests;
 pub enum ToDirectory {
     /// A message for an entity.
     Route(EntityId, ToEntity),
+    /// A message that the exchange gives this node's entities, of any node's session.
+    Given(EntityId, ToEntity),
+    /// The exchange has answered a mark for this entity's slot, behind all that it gave: `true` if
+    /// nothing more for the slot waits there.
+    Marked(EntityId, bool),
     /// An entity has nothing to do and has saved what it should.
     Idle {
         /// Which entity.
@@ -98,6 +103,23 @@ impl Directory {
     /// of these than subscriptions and presence entries.
     pub fn route_control(&self, entity: &EntityId, message: ToEntity) {
         self.tell(entity, ToDirectory::Route(entity.clone(), message));
+    }
+
+    /// Gives an entity of this node what the exchange has for it. A request is refused if the queue is
+    /// full; a control message waits.
+    pub fn give(&self, entity: EntityId, message: ToEntity) {
+        let way = &self.shards[self.shard_of(&entity)];
+        if message.is_control() {
+            return way.tell(ToDirectory::Given(entity, message));
+        }
+        match way.reserve() {
+            Some(place) => place.send(ToDirectory::Given(entity, message)),
+            None => {
+                if let Some(control) = message.refuse(overloaded("directory")) {
+                    way.tell(ToDirectory::Given(entity, control));
+                }
+            }
+        }
     }
 
     /// Puts every entity to sleep: resolves when all have saved what they should.

@@ -14,6 +14,10 @@ use crate::ids::Place;
 pub enum ToExchange {
     /// A message for an entity that this node does not serve, or not now.
     Elsewhere(EntityId, ToEntity),
+    /// Answer this when everything that was sent before it has been taken: [`ToDirectory::Marked`].
+    ///
+    /// [`ToDirectory::Marked`]: super::ToDirectory::Marked
+    Mark(EntityId),
     /// A message for a relay of another node.
     Relay(Place, ToRelay),
     /// A session asks for the place of one of the node with this id.
@@ -47,6 +51,11 @@ impl Exchange {
                 }
             }
         }
+    }
+
+    /// Puts a mark behind what was sent, which is answered to the shard of this entity.
+    pub fn mark(&self, entity: EntityId) {
+        self.way.tell(ToExchange::Mark(entity));
     }
 
     /// Asks for the place of a session of the node with this id. It is answered in any case, unless

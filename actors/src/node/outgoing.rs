@@ -72,9 +72,17 @@ impl Node {
         self.look_at_lease(now);
         match message {
             ToExchange::Elsewhere(entity, message) => self.elsewhere(entity, message, now),
+            ToExchange::Mark(entity) => self.marked(entity, now),
             ToExchange::Relay(place, message) => self.relay_to(place, message, now),
             ToExchange::Resume(node, resume) => self.resume(node, *resume, now),
         }
+    }
+
+    /// A shard asks whether what it sends an entity may go there at once.
+    fn marked(&mut self, entity: EntityId, now: Mono) {
+        let slot = slot_of(&entity);
+        let settled = self.routed(now, |asks, out| asks.is_given_here(slot, out));
+        self.out.push(Do::Marked(entity, settled));
     }
 
     fn elsewhere(&mut self, entity: EntityId, message: ToEntity, now: Mono) {

@@ -59,6 +59,7 @@ struct Machine {
     changed: Vec<Scope>,
     /// The entities that forgot their audience.
     forgotten: Vec<(EntityId, bool)>,
+    marked: Vec<(EntityId, bool)>,
     ended: Option<Ended>,
 }
 
@@ -140,6 +141,7 @@ impl World {
             owned: Vec::new(),
             changed: Vec::new(),
             forgotten: Vec::new(),
+            marked: Vec::new(),
             ended: None,
         });
     }
@@ -258,6 +260,7 @@ impl World {
                 self.machines[at].node.lives_ended(now);
             }
             Do::Local(entity, message) => self.machines[at].local.push((entity, message)),
+            Do::Marked(entity, settled) => self.machines[at].marked.push((entity, settled)),
             Do::Relay(worker, message) => self.machines[at].relayed.push((worker, message)),
             Do::OwnerChanged(scope) => self.machines[at].changed.push(scope),
             Do::AudienceForgotten(entity, ended) => {

@@ -143,8 +143,8 @@ impl<M> Asks<M> {
         Ok(())
     }
 
-    /// A node has answered an ask. Returns the message, and when it was asked, if the ask was in
-    /// flight to that node; otherwise the answer is of no use to anybody.
+    /// A node has answered an ask. `None` if the ask was not in flight to that node: then the answer is
+    /// of no use to anybody.
     pub fn answered(
         &mut self,
         from: NodeIndex,
@@ -231,6 +231,12 @@ impl<M> Asks<M> {
             one.link_down(node, &mut around);
         }
         self.resume_all(out);
+    }
+
+    /// Whether all that is asked of this slot is given to this node's own directory, and nothing waits.
+    pub fn is_given_here(&mut self, slot: SlotId, out: &mut impl FnMut(Output<'_, M>)) -> bool {
+        self.try_resume(slot, out);
+        self.slots[slot.index()].flow == Flow::Flowing(Target::Here)
     }
 
     /// Time has passed: sends again what may go on, and gives up what has been held for too long.

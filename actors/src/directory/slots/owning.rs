@@ -63,7 +63,7 @@ impl<M> Slots<M> {
     ) {
         let mut postponed = self.postponed.remove(&entity).unwrap_or_default();
         while let Some(message) = postponed.next() {
-            host.elsewhere(entity.clone(), message);
+            self.pass_on(entity.clone(), message, host);
         }
     }
 }

@@ -32,6 +32,11 @@ impl Rig {
         self.own(Own::Open { scope: slot(of), away: BTreeSet::new() });
     }
 
+    /// The exchange answers a mark.
+    fn marked(&mut self, of: &str, settled: bool) {
+        self.tell(ToDirectory::Marked(entity(of), settled));
+    }
+
     /// What went elsewhere since this was last called.
     fn elsewhere(&mut self) -> Vec<String> {
         std::mem::take(&mut self.host.elsewhere)
@@ -44,6 +49,7 @@ fn only_open_slots_are_served() {
     rig.read("room:a");
     assert_eq!(rig.elsewhere(), ["room:a read"]);
     rig.open("room:a");
+    rig.marked("room:a", true);
     rig.read("room:a");
     rig.read("room:b");
     rig.route("room:b", ToEntity::Gone(session(1)));
@@ -53,8 +59,35 @@ fn only_open_slots_are_served() {
     rig.read("room:a");
     assert_eq!(rig.elsewhere(), ["room:a read"]);
     rig.open("room:a");
+    rig.marked("room:a", true);
     rig.read("room:a");
     assert_eq!(rig.host.started.len(), 1, "its life goes on");
+}
+
+#[test]
+fn nothing_overtakes_what_the_exchange_gives_back() {
+    let mut rig = rig();
+    rig.read("room:a");
+    assert_eq!(rig.elsewhere(), ["room:a read"]);
+    rig.open("room:a");
+    rig.route("room:a", ToEntity::Leave(session(1)));
+    rig.route("room:a", ToEntity::Gone(session(1)));
+    assert_eq!(rig.elsewhere(), ["room:a leave 1", "room:a mark"], "the way of those before");
+    assert!(rig.host.started.is_empty(), "and the rest waits");
+    rig.marked("room:a", false);
+    assert_eq!(rig.elsewhere(), ["room:a gone 1"], "the exchange still holds some");
+    rig.read("room:a");
+    rig.route("room:a", ToEntity::Gone(session(2)));
+    assert_eq!(rig.elsewhere(), ["room:a read", "room:a mark"]);
+    let reply = rig.line.reply(0, 1);
+    rig.tell(ToDirectory::Given(entity("room:a"), ToEntity::Read(reply)));
+    rig.marked("room:a", true);
+    assert_eq!(rig.letters(0), ["read", "gone 2"], "first what was given");
+    rig.read("room:a");
+    assert!(rig.elsewhere().is_empty(), "from now on there is no detour");
+    rig.own(Own::Close(slot("room:a")));
+    rig.read("room:a");
+    assert_eq!(rig.elsewhere(), ["room:a read"]);
 }
 
 #[test]
@@ -78,6 +111,7 @@ fn a_pin_counts_more_than_the_slot() {
     assert_eq!(rig.elsewhere(), ["room:a read"], "it is pinned to another node");
     rig.own(Own::Open { scope: Scope::of_entity(entity("room:a")), away: BTreeSet::new() });
     rig.own(Own::Close(slot("room:a")));
+    rig.marked("room:a", true);
     rig.read("room:a");
     assert!(rig.elsewhere().is_empty(), "it is pinned to this node");
     rig.own(Own::Close(Scope::of_entity(entity("room:a"))));

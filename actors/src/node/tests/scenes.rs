@@ -211,8 +211,10 @@ fn slots_that_are_opened_when_the_lease_is_back_let_those_go_on_that_waited() {
     assert!(!machine.validity.holds(now));
     machine.validity.extend(now);
     machine.node.opened(Scope::EMPTY, now);
+    machine.exchange.mark(room.clone());
     machine.ask(&room, 1);
     world.until(20, "it is given", |world| !world.machines[0].local.is_empty());
+    assert_eq!(world.machines[0].marked, [(room, true)]);
 }
 
 #[test]

@@ -116,10 +116,7 @@ pub fn check_ops(clients: &[Client], truth: &Truth) -> Result<(), String> {
             }
         }
     }
-    // While a slot is opened, requests of its own node's sessions may overtake each other.
-    if !truth.repeats {
-        in_order(clients)?;
-    }
+    in_order(clients)?;
     for (earlier, seq) in &acked {
         let after = acked.iter().filter(|(later, _)| {
             later.entity == earlier.entity

@@ -127,6 +127,11 @@ impl Host for Hosting<'_> {
         exchange.expect("a server alone owns everything").elsewhere(entity, message);
     }
 
+    fn mark(&mut self, entity: EntityId) {
+        let exchange = self.env.exchange.as_ref();
+        exchange.expect("a server alone owns everything").mark(entity);
+    }
+
     fn end(&mut self, to: &Self::Mailbox) {
         to.borrow_mut().letters.push_back(Letter::Stop);
     }

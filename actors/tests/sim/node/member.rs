@@ -19,12 +19,9 @@ use greenroom_actors::cluster::registry::{ChangeError, Note, Registry, conforman
 use greenroom_actors::ids::WorkerId;
 use greenroom_actors::journal::{Registered, Standing};
 use greenroom_actors::limits::Accounts;
-use greenroom_actors::messages::{
-    Directory, Exchange, Own, ToEntity, ToExchange, ToRelay, overloaded,
-};
+use greenroom_actors::messages::{Directory, Exchange, Own, ToDirectory, ToExchange, ToRelay};
 use greenroom_actors::node::{Do, Node as Core, Settings, Setup};
 use greenroom_actors::store::CommitError;
-use greenroom_protocol::EntityId;
 use tokio::sync::{mpsc, watch};
 
 use super::journal::Leased;
@@ -360,7 +357,10 @@ impl Node {
                     News::LivesEnded
                 });
             }
-            Do::Local(entity, message) => to_own_entity(&directory, &entity, message),
+            Do::Local(entity, message) => directory.give(entity, message),
+            Do::Marked(entity, settled) => {
+                directory.tell(&entity.clone(), ToDirectory::Marked(entity, settled));
+            }
             Do::Relay(worker, message) => self.pass_on(usize::from(worker.0), message),
             Do::OwnerChanged(_) if bug == Some(Bug::NeverFollowsAnew) => {}
             Do::OwnerChanged(scope) => {
@@ -381,17 +381,6 @@ impl Node {
                 self.finish(now);
             }
         }
-    }
-}
-
-/// Gives a message to this node's own directory.
-fn to_own_entity(directory: &Directory, entity: &EntityId, message: ToEntity) {
-    let refused =
-        if message.is_control() { Err(message) } else { directory.route(entity.clone(), message) };
-    if let Err(message) = refused
-        && let Some(control) = message.refuse(overloaded("directory"))
-    {
-        directory.route_control(entity, control);
     }
 }
 
