@@ -57,7 +57,7 @@ fn the_row_has_this_shape() {
         json!({
             "number": 1, "id": "9e3779b97f4a7c15", "term": 1, "name": "node-0", "state": "up",
             "proto": {"min": 1, "max": 1}, "schema": {"min": 1, "max": 1}, "version": "1",
-            "weight": 1, "joined": 0,
+            "weight": 1, "joined": 0, "common": {"cluster": "", "lease": 0},
         })
     );
     assert_eq!(row["pins"], json!([["room:hot", "9e3779b97f4a7c15"]]));
