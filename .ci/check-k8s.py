@@ -138,7 +138,7 @@ def check_workload(path, workload, services, accounts, configs):
         if not matches(selector["matchLabels"], workload.labels):
             problem(path, f"{workload.name} does not select its own pods")
     if "serviceName" in spec and spec["serviceName"] not in services:
-        problem(path, f"{workload.name}: serviceName `{spec['serviceName']}` is no Service here")
+        problem(path, f"{workload.name}: serviceName `{spec['serviceName']}` is not a Service here")
     if pod["serviceAccountName"] not in accounts:
         problem(path, f"{workload.name}: no ServiceAccount `{pod['serviceAccountName']}`")
     volumes = {volume["name"] for volume in pod["volumes"]} | {claim["metadata"]["name"] for claim in workload.claims}
@@ -273,7 +273,7 @@ def check_cluster(path, config, server, workloads, services, mounts):
     host, port = re.fullmatch(r"ws://([^:/]+):(\d+)", config["store"]["url"]).groups()
     databases = [workload for workload in workloads if workload.labels["app.kubernetes.io/component"] == "database"]
     if databases and (host not in services or int(port) not in {one["port"] for one in services[host]["spec"]["ports"]}):
-        problem(path, f"greenroom.toml: `{config['store']['url']}` is no Service here")
+        problem(path, f"greenroom.toml: `{config['store']['url']}` is not a Service here")
 
 
 def check_members(path, file, urls, port, workloads):

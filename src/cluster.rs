@@ -39,7 +39,7 @@ mod view;
 
 use questions::Question;
 pub use questions::{Request, What};
-use runner::{NATS_PATIENCE, Outside, Runner};
+use runner::{Outside, PATIENCE, Runner};
 pub use view::View;
 
 /// Questions and orders that wait for the runner.
@@ -251,7 +251,7 @@ impl Handle {
 /// # Errors
 /// If the database cannot be reached.
 async fn registry(config: &StoreConfig) -> Result<Arc<dyn Registry>, Failure> {
-    let store = SurrealStore::open_patiently(config, NATS_PATIENCE)
+    let store = SurrealStore::open_patiently(config, PATIENCE)
         .await
         .map_err(|error| Failure::Runtime(error.to_string()))?;
     Ok(Arc::new(store.registry()))

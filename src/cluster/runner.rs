@@ -32,8 +32,8 @@ const RETRY: Duration = Duration::from_millis(1);
 const BATCH: usize = 256;
 /// Reports of tasks that wait: polls, an attempt to join, a change, hand-offs.
 const REPORTS: usize = 64;
-/// How long to wait for NATS at the start.
-pub const NATS_PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait at the start for NATS, and for the database.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How long to wait before a subscription is tried again.
 const SUBSCRIBE_AGAIN: Duration = Duration::from_millis(250);
 
@@ -130,7 +130,7 @@ impl Runner {
             registry,
         } = outside;
         let name = format!("greenroom {id} {}", config.node_name());
-        let wire = NatsWire::connect(&config.nats, &name, NATS_PATIENCE)
+        let wire = NatsWire::connect(&config.nats, &name, PATIENCE)
             .await
             .map_err(|error| Failure::Runtime(error.to_string()))?;
         let subjects =

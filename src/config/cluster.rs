@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::units::{self, MIB};
 use super::{NatsConfig, Problems, StoreConfig, StoreUrl};
 
-/// More worker threads than this cannot be told apart in what nodes send each other.
+/// The largest number of worker threads that nodes of a cluster may have; more have not been tried.
 const MAX_WORKERS: usize = 62;
 
 /// One node of a cluster. All nodes share the database and NATS.

@@ -365,7 +365,7 @@ impl Accounts {
     }
 
     /// The users who have used more than a quarter of their limit since this was last called, to be
-    /// called once a second: at most so many of them, those first who have used most.
+    /// called once a second: at most `most` of them, the heaviest first.
     pub fn heaviest(&self, most: usize) -> Vec<Used> {
         let (report, users) = self.heavy.next();
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

@@ -58,8 +58,8 @@ impl Exchange {
         self.way.tell(ToExchange::Mark(entity));
     }
 
-    /// Asks for the place of a session of the node with this id. It is answered in any case, unless
-    /// this returns false: then the queue is full, and there is no such place.
+    /// Asks for the place of a session of the node with this id. False if the queue is full; otherwise
+    /// an answer always comes.
     pub fn resume(&self, node: u64, resume: Resume) -> bool {
         let space = self.way.reserve();
         space.map(|space| space.send(ToExchange::Resume(node, Box::new(resume)))).is_some()

@@ -52,7 +52,11 @@ impl Deferred {
             }
         };
         match message {
-            ToRelay::Parts { parts, .. } => parts.iter().for_each(part),
+            ToRelay::Parts { parts, .. } => {
+                for one in parts {
+                    part(one);
+                }
+            }
             ToRelay::PartsByWorker { parts, .. } => {
                 for (_, one) in parts {
                     part(one);

@@ -17,8 +17,8 @@ pub const ANSWER: u8 = 4;
 pub const BOUNCE: u8 = 5;
 /// Slots that are offered, and whether they are accepted: [`Moving`].
 pub const MOVING: u8 = 6;
-/// Slots that the sender serves now, and did not when control messages came for them: whoever
-/// follows their entities is to follow them again.
+/// Slots that the sender serves now but did not when control messages came for them. Whoever
+/// follows their entities must follow them again.
 pub const SERVED: u8 = 8;
 
 /// What users have used of their limits: [`Usage`].

@@ -84,7 +84,7 @@ fn nothing_overtakes_what_the_exchange_gives_back() {
     rig.marked("room:a", true);
     assert_eq!(rig.letters(0), ["read", "gone 2"], "first what was given");
     rig.read("room:a");
-    assert!(rig.elsewhere().is_empty(), "from now on there is no detour");
+    assert!(rig.elsewhere().is_empty(), "nothing goes to the exchange any more");
     rig.own(Own::Close(slot("room:a")));
     rig.read("room:a");
     assert_eq!(rig.elsewhere(), ["room:a read"]);

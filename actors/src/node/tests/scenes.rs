@@ -443,7 +443,7 @@ fn what_was_announced_before_its_new_owner_knew_is_announced_again() {
 }
 
 #[test]
-fn nodes_start_over_when_a_hand_off_is_given_up() {
+fn slots_are_followed_again_when_their_hand_off_is_given_up() {
     let mut world = World::new(2);
     world.until(20_000, "balanced", World::is_balanced);
     let room = world.entity_of(0);
@@ -455,11 +455,35 @@ fn nodes_start_over_when_a_hand_off_is_given_up() {
         !world.machines[0].node.membership().open().contains(&room)
     });
     let before = followed_again(&world.machines[1], &room);
+    for machine in &mut world.machines {
+        machine.owned.clear();
+    }
     world.until(10_000, "it is open again", |world| {
         world.machines[0].node.membership().open().contains(&room)
     });
     world.run(500);
     assert!(followed_again(&world.machines[1], &room) > before, "the entity may have forgotten");
+    let reset = |own: &Own| matches!(own, Own::LinkReset(_));
+    let resets = world.machines.iter().flat_map(|machine| &machine.owned).filter(|own| reset(own));
+    assert_eq!(resets.count(), 0, "whatever else goes by the link is not concerned");
+}
+
+#[test]
+fn few_answers_that_may_be_large_are_made_for_a_node_at_once() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(0);
+    for id in 0..40 {
+        world.machines[1].ask(&room, id);
+    }
+    world.run(100);
+    assert_eq!(world.machines[0].answer_all(1), 16, "the rest waits");
+    world.run(100);
+    assert_eq!(world.machines[0].answer_all(2), 16);
+    world.run(100);
+    assert_eq!(world.machines[0].answer_all(3), 8);
+    world.run(100);
+    assert_eq!(world.machines[1].answers().len(), 40, "all are answered");
 }
 
 #[test]

@@ -74,13 +74,7 @@ impl World {
             if worked && self.rng.u8(..4) > 0 {
                 continue;
             }
-            for client in 0..self.clients.len() {
-                if self.lines[client].is_none() {
-                    self.dial(client);
-                } else {
-                    self.catch_up(client);
-                }
-            }
+            self.bring_clients_back();
             if now - swept >= SWEEP_EVERY {
                 swept = now;
                 self.sweep_all();

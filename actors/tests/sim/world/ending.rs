@@ -71,13 +71,7 @@ impl World {
             if worked && self.rng.u8(..3) > 0 {
                 continue;
             }
-            for client in 0..self.clients.len() {
-                if self.lines[client].is_none() {
-                    self.dial(client);
-                } else {
-                    self.catch_up(client);
-                }
-            }
+            self.bring_clients_back();
             if !self.clients.iter().all(Client::is_settled) {
                 quiet = 0;
             }
@@ -217,6 +211,17 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Every client dials again, or asks for what it has missed.
+    pub fn bring_clients_back(&mut self) {
+        for client in 0..self.clients.len() {
+            if self.lines[client].is_none() {
+                self.dial(client);
+            } else {
+                self.catch_up(client);
+            }
+        }
     }
 
     /// Which sessions are present, as the entity knows and as the relays know, on each node.

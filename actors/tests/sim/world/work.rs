@@ -177,18 +177,7 @@ impl World {
             }
             (Call::View, _) => Fate::Fails,
             (Call::Join | Call::Change, 0..2) => Fate::Fails,
-            (Call::Join | Call::Change, kind) => {
-                self.seen.answers_lost += 1;
-                Fate::Loses(match kind {
-                    2..4 => LostAnswer::Written,
-                    4 => LostAnswer::NotWritten,
-                    _ => {
-                        self.late += 1;
-                        LostAnswer::OnItsWay
-                    }
-                })
-            }
-            (Call::Commit, kind) => {
+            (Call::Commit | Call::Join | Call::Change, kind) => {
                 self.seen.answers_lost += 1;
                 Fate::Loses(match kind {
                     2..4 => LostAnswer::Written,
