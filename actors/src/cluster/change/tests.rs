@@ -41,6 +41,21 @@ fn a_newcomer_gets_the_lowest_free_number_and_no_slots() {
 }
 
 #[test]
+fn a_node_that_is_configured_differently_does_not_join() {
+    let map = three();
+    for common in [
+        Common { lease: 4000, ..Common::default() },
+        Common { cluster: "other".into(), ..Common::default() },
+    ] {
+        let mut new = newcomer(9, 1);
+        new.peer.common = common.clone();
+        let (peer, theirs) = (ids(&map)[0], Common::default());
+        let refused = MapError::Common { peer, own: common, theirs };
+        assert_eq!(map.join(&new, Rejoin::Never), Err(refused));
+    }
+}
+
+#[test]
 fn a_node_that_rejoins_keeps_its_slots_only_with_the_term_it_raises() {
     let map = three();
     let me = ids(&map)[0];

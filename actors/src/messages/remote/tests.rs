@@ -168,6 +168,13 @@ async fn an_answer_goes_back_to_who_asked() {
     assert!(arrived.error().is_none() && arrived.session() == session(4));
     assert!(format!("{arrived:?}").contains(r#"\"id\":7,\"result\":5"#), "{arrived:?}");
 
+    // What it cost there, the session owes here.
+    there.owe(9);
+    Responder::remote(Arc::clone(&there), question.clone(), None).send_ok(&5);
+    let item = answer_to_item(answer(&mut queue));
+    let _claimed = answer_from_item(&item).unwrap().claimed(request(&here));
+    assert_eq!((here.take_owed(100), there.take_owed(100)), (9, 0));
+
     // One that is dropped there is answered here all the same.
     drop(Responder::remote(there, question, None));
     let item = answer_to_item(answer(&mut queue));

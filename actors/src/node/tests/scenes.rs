@@ -469,6 +469,22 @@ fn slots_are_followed_again_when_their_hand_off_is_given_up() {
 }
 
 #[test]
+fn slots_that_were_moved_by_order_stay_until_a_node_joins() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    // Until the map has settled, all that is over a node's share goes back.
+    world.run(500);
+    let (now, other) = (Mono::at(world.now), world.machines[1].id);
+    let some = world.machines[0].node.membership().open().slots.iter().take(12).collect();
+    world.machines[0].node.order(Order::Move(some, other), now).unwrap();
+    world.until(2000, "they are moved", |world| world.shares() == [500, 524]);
+    world.run(5000);
+    assert_eq!(world.shares(), [500, 524]);
+    world.start();
+    world.until(20_000, "each has its share", World::is_balanced);
+}
+
+#[test]
 fn few_answers_that_may_be_large_are_made_for_a_node_at_once() {
     let mut world = World::new(2);
     world.until(20_000, "balanced", World::is_balanced);
