@@ -242,7 +242,7 @@ impl Node {
     }
 
     /// What this node owns waits while its lease is over: shards would pass it back.
-    fn look_at_lease(&mut self, now: Mono) {
+    pub(super) fn look_at_lease(&mut self, now: Mono) {
         let lapsed = !self.validity.holds(now);
         if std::mem::replace(&mut self.lapsed, lapsed) == lapsed {
             return;

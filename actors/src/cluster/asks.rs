@@ -49,7 +49,8 @@
 //!   something ([`Refusals`]). All that is sent while a slot flows without interruption is one
 //!   round.
 //! * An ask that is repeated after a reset may have been taken before; entities tell repeats apart
-//!   by their numbers.
+//!   by their numbers. If it was refused before, and a later op of the same client was not, the
+//!   entity refuses it again.
 //!
 //! # Control messages
 //!
@@ -184,8 +185,9 @@ pub enum Why {
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output<'a, M> {
-    /// Send an ask to a node, under this id and round.
-    Send { node: NodeIndex, slot: SlotId, round: u32, id: AskId, message: &'a M },
+    /// Send an ask to a node, under this id and round. If it is `unsure`, a node may have taken it
+    /// before.
+    Send { node: NodeIndex, slot: SlotId, round: u32, id: AskId, unsure: bool, message: &'a M },
     /// Send a control message to a node, under this round.
     Tell { node: NodeIndex, slot: SlotId, round: u32, message: &'a M },
     /// Give a request or control message to this node's own directory, with the duty to answer it.

@@ -55,7 +55,8 @@ impl Ownership {
         self.owns(entity) && self.validity.holds(now)
     }
 
-    fn owns(&self, entity: &EntityId) -> bool {
+    /// Whether its slot is open here.
+    pub(super) fn owns(&self, entity: &EntityId) -> bool {
         self.open.pins.contains(entity)
             || (self.open.contains(entity) && !self.away.contains(entity))
     }

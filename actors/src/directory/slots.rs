@@ -169,7 +169,7 @@ impl<M> Slots<M> {
     pub fn receive(&mut self, message: ToDirectory, now: Mono, host: &mut impl Host<Mailbox = M>) {
         match message {
             ToDirectory::Route(entity, message) => self.take(entity, message, now, host),
-            ToDirectory::Given(entity, message) => self.route(entity, message, now, host),
+            ToDirectory::Given(entity, message) => self.given(entity, message, now, host),
             ToDirectory::Marked(entity, settled) => self.marked(&entity, settled, now, host),
             ToDirectory::Idle { entity, incarnation, mark } => {
                 self.idle(&entity, incarnation, mark, host);
@@ -190,13 +190,22 @@ impl<M> Slots<M> {
         host: &mut impl Host<Mailbox = M>,
     ) {
         if self.draining {
-            let error = WireError::new(ErrorCode::ShuttingDown, "the server stops; reconnect")
-                .retry_after_ms(1000);
-            return drop(message.refuse(error));
+            return drop(message.refuse(stopping()));
         }
         if !self.serves(&entity, now) {
             return self.pass_on(entity, message, host);
         }
+        self.serve(entity, message, now, host);
+    }
+
+    /// Delivers a message that is served here.
+    fn serve(
+        &mut self,
+        entity: EntityId,
+        message: ToEntity,
+        now: Mono,
+        host: &mut impl Host<Mailbox = M>,
+    ) {
         if !self.slots.contains_key(&entity) {
             // An entity that is put to sleep has no followers and no members. After any other end,
             // or when a session is resumed, these messages wake it and restore them.
@@ -471,6 +480,10 @@ impl<M> Slots<M> {
             self.drained = None;
         }
     }
+}
+
+fn stopping() -> WireError {
+    WireError::new(ErrorCode::ShuttingDown, "the server stops; reconnect").retry_after_ms(1000)
 }
 
 fn not_woken(refused: NotWoken) -> WireError {

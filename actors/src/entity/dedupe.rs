@@ -222,6 +222,11 @@ impl Dedupe {
         Known::New
     }
 
+    /// Whether an op of `client` with a higher number than `n` was executed.
+    pub fn is_overtaken(&self, user: &str, client: &str, n: u64) -> bool {
+        self.clients.get(&Asked(user, client)).is_some_and(|window| !window.is_next(n))
+    }
+
     /// The outcome of op `n` of `client`, if it is kept.
     pub fn outcome(&self, user: &str, client: &str, n: u64) -> Option<&Outcome> {
         self.clients.get(&Asked(user, client)).filter(|window| n > window.floor)?.find(n)

@@ -177,6 +177,11 @@ impl Responder {
         self.unsure = true;
     }
 
+    /// Whether an earlier attempt of the request may have been taken.
+    pub const fn is_unsure(&self) -> bool {
+        self.unsure
+    }
+
     /// The answer that another node has made. The session owes for it what that node counted.
     pub(super) fn made_elsewhere(self, sent: Sent) -> Answer {
         self.to.owe(sent.owed);

@@ -33,8 +33,8 @@ pub(super) enum Routed {
 impl Routed {
     fn of(output: Output<'_, Held>, known: &Known) -> Option<Self> {
         Some(match output {
-            Output::Send { node, round, id, message: (entity, message), .. } => {
-                let ask = AskFor { id: id.number(), round };
+            Output::Send { node, round, id, unsure, message: (entity, message), .. } => {
+                let ask = AskFor { id: id.number(), round, again: unsure };
                 let body = Ask::of(entity, message, ask, known)?.to_item();
                 Self::Item(node, Item { kind: items::ASK, body })
             }
@@ -204,6 +204,8 @@ impl Node {
         now: Mono,
         happen: impl FnOnce(&mut Asks<Held>, &mut &mut dyn FnMut(Output<'_, Held>)) -> T,
     ) -> T {
+        // What is given to this node's own directory is served whenever it gets there.
+        self.look_at_lease(now);
         let Self { asks, known, .. } = self;
         let mut routed = Vec::new();
         let mut collect = |output: Output<'_, Held>| routed.extend(Routed::of(output, known));

@@ -1,6 +1,6 @@
 //! The limits of a run, drawn from its seed. Small limits lead to more of the rare cases.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use greenroom_actors::behaviour::room::RoomConfig;
@@ -10,6 +10,7 @@ use greenroom_actors::kind::{Kind, Kinds, Settings};
 use greenroom_actors::limits::Rate;
 use greenroom_protocol::EntityId;
 
+const THREE: NonZeroU32 = NonZeroU32::new(3).unwrap();
 /// A limit that no run reaches.
 const AMPLE: usize = 1000;
 
@@ -117,6 +118,9 @@ impl Sizes {
             idle_timeout: rng.u64(..3) * rng.u64(..500),
             window: rng.u64(..3) * 500,
             grace: rng.u64(..1000),
+            // At rest, only a ping and a probe wake a client: the answers to both may come before its
+            // request.
+            requests: Rate { burst: self.requests.burst.max(THREE), ..self.requests },
             ..self
         }
     }

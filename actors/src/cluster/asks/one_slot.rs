@@ -137,12 +137,12 @@ impl<M> OneSlot<M> {
         self.to = node;
         self.waiting -= 1;
         around.totals.waiting -= 1;
-        let message = &entry.message;
+        let (unsure, message) = (entry.unsure, &entry.message);
         match entry.kind {
             Kind::Ask(_) => {
                 self.in_flight += 1;
                 let id = AskId::new(place, slot);
-                (around.out)(Output::Send { node, slot, round, id, message });
+                (around.out)(Output::Send { node, slot, round, id, unsure, message });
             }
             Kind::Tell => {
                 (around.out)(Output::Tell { node, slot, round, message });

@@ -2,7 +2,7 @@
 
 use greenroom_protocol::EntityId;
 
-use super::{Host, Slots};
+use super::{Host, Slots, stopping};
 use crate::clock::Mono;
 use crate::messages::{Own, ToEntity};
 
@@ -10,6 +10,26 @@ impl<M> Slots<M> {
     /// Whether a message for this entity that arrives now is served here.
     pub(super) fn serves(&self, entity: &EntityId, now: Mono) -> bool {
         self.ownership.as_ref().is_none_or(|ownership| ownership.serves(entity, now))
+    }
+
+    /// Takes what the exchange gives, which arrived there while it was served (M5). So the lease is not
+    /// looked at again: if it were over now and valid again for what is given next, that would
+    /// overtake this.
+    pub(super) fn given(
+        &mut self,
+        entity: EntityId,
+        message: ToEntity,
+        now: Mono,
+        host: &mut impl Host<Mailbox = M>,
+    ) {
+        if self.draining {
+            return drop(message.refuse(stopping()));
+        }
+        if self.ownership.as_ref().is_none_or(|ownership| ownership.owns(&entity)) {
+            self.serve(entity, message, now, host);
+        } else {
+            self.pass_on(entity, message, host);
+        }
     }
 
     pub(super) fn own(&mut self, own: Own, host: &mut impl Host<Mailbox = M>) {

@@ -103,6 +103,20 @@ fn nothing_is_served_once_the_lease_is_over() {
 }
 
 #[test]
+fn what_was_served_when_the_exchange_took_it_does_not_mind_the_lease() {
+    let mut rig = rig();
+    rig.open("room:a");
+    rig.now = 1800;
+    let reply = rig.line.reply(0, 1);
+    rig.tell(ToDirectory::Given(entity("room:a"), ToEntity::Read(reply)));
+    assert!(rig.elsewhere().is_empty(), "what is given next could overtake it");
+    assert_eq!(rig.letters(0), ["read"]);
+    let reply = rig.line.reply(0, 2);
+    rig.tell(ToDirectory::Given(entity("room:b"), ToEntity::Read(reply)));
+    assert_eq!(rig.elsewhere(), ["room:b read"], "its slot is not open");
+}
+
+#[test]
 fn a_pin_counts_more_than_the_slot() {
     let mut rig = rig();
     let a = || BTreeSet::from([entity("room:a")]);

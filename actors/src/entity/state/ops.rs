@@ -12,7 +12,7 @@ use crate::clock::Millis;
 use crate::entity::dedupe::{Dedupe, Known, client_made};
 use crate::entity::identity::op_hash;
 use crate::limits::Refused;
-use crate::messages::{OpRequest, Responder, overloaded};
+use crate::messages::{OpRequest, Responder, overloaded, unavailable};
 use crate::metrics::record_rate_limited;
 use crate::record::EventRecord;
 
@@ -41,6 +41,11 @@ impl Entity {
             let known = self.look_up(&sender.user, &sender.client, began, n, now);
             if !matches!(known, Known::New) {
                 return self.not_new(known, n, &r#type, &body, reply, fx);
+            }
+            // Its refusal was lost on the way to another node, which asks again. The client, who
+            // sent them in order, would not expect it behind the later one.
+            if reply.is_unsure() && self.dedupe.is_overtaken(&sender.user, &sender.client, n) {
+                return self.refuse_op(reply, unavailable(), fx);
             }
         }
         if journal == JournalSpace::Full || self.pending_ops >= self.nature.kind.max_pending_ops {

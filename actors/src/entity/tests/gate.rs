@@ -123,6 +123,22 @@ fn a_full_journal_and_too_many_pending_ops_are_told() {
 }
 
 #[test]
+fn an_op_that_a_node_asks_again_does_not_come_behind_a_later_one() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.post(0, 2), nothing());
+    let mut again = |n| {
+        let op = post("alice", Some(n), "x", rig.line.reply(0, n as i64));
+        let mut message = ToEntity::Op(Box::new(op));
+        message.may_have_happened();
+        let ToEntity::Op(op) = message else { unreachable!("it is an op") };
+        rig.op(*op)
+    };
+    assert_eq!(again(1), ["#1 unavailable"], "its refusal was lost with the link");
+    assert_eq!(again(3), nothing());
+    assert_eq!(rig.post(0, 1), nothing(), "its client may send it again");
+}
+
+#[test]
 fn too_many_ops_a_second_are_told() {
     let mut rig = Rig::of(
         kind_of(Settings { ops_per_second: 1, ops_burst: 2, ..settings() }),

@@ -1,6 +1,7 @@
 //! A request to an entity of another node.
 
 use std::net::IpAddr;
+use std::ops::Not;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -28,6 +29,9 @@ pub struct Ask {
     /// The sender's round for the slot: see [`asks`](crate::cluster::asks).
     #[serde(rename = "o", default)]
     pub round: u32,
+    /// Whether it was sent before, over a link that was reset, and may have been taken then.
+    #[serde(rename = "a", default, skip_serializing_if = "Not::not")]
+    again: bool,
     /// The entity.
     #[serde(rename = "e", deserialize_with = "EntityId::deserialize_internal")]
     pub entity: EntityId,
@@ -107,6 +111,8 @@ pub struct AskFor {
     pub id: u64,
     /// The sender's round for the slot.
     pub round: u32,
+    /// It was sent before, and may have been taken then.
+    pub again: bool,
 }
 
 impl Ask {
@@ -115,7 +121,7 @@ impl Ask {
     pub fn of(
         entity: &EntityId,
         message: &ToEntity,
-        AskFor { id, round }: AskFor,
+        AskFor { id, round, again }: AskFor,
         nodes: &impl Nodes,
     ) -> Option<Self> {
         let reply = message.reply()?;
@@ -163,6 +169,7 @@ impl Ask {
         Some(Self {
             id,
             round,
+            again,
             entity: entity.clone(),
             session: SessionName::of(reply.session(), nodes),
             msgpack: reply.codec() == CodecKind::MsgPack,
@@ -220,7 +227,8 @@ impl Ask {
         let large = self.clear.map(|clear| if clear { Standing::Clear } else { Standing::Behind });
         let reply = Responder::remote(asker, self.question, large);
         let entity = self.entity.clone();
-        let message = match self.request {
+        let again = self.again;
+        let mut message = match self.request {
             Request::Op { user, client, moderator, r#type, body, n, first_sent, if_seq, tag } => {
                 let sender = Sender { user, client, moderator };
                 ToEntity::Op(Box::new(OpRequest {
@@ -252,6 +260,9 @@ impl Ask {
                 ToEntity::Presence { action, meta, user, reply }
             }
         };
+        if again {
+            message.may_have_happened();
+        }
         (entity, message)
     }
 }

@@ -139,7 +139,9 @@ async fn every_request_arrives_as_it_was_sent() {
     let (here, _answers) = asker(session(4), CodecKind::MsgPack);
     for (id, message) in requests(|| request(&here)).into_iter().enumerate() {
         let id = id as u64;
-        let ask = Ask::of(&entity("room:a"), &message, AskFor { id, round: 12 }, &Three(100));
+        let again = id % 2 == 1;
+        let ask =
+            Ask::of(&entity("room:a"), &message, AskFor { id, round: 12, again }, &Three(100));
         let item = ask.unwrap().to_item();
         let ask = Ask::from_item(&item).unwrap();
         assert_eq!((ask.id, ask.round, ask.codec()), (id, 12, CodecKind::MsgPack));
@@ -149,6 +151,8 @@ async fn every_request_arrives_as_it_was_sent() {
         let (id, arrived) = ask.into_message(PEER, there, &mut Three(200));
         assert_eq!(id, entity("room:a"));
         assert_eq!(shown(&arrived), shown(&message));
+        let minds = matches!(arrived, ToEntity::Op(_) | ToEntity::Presence { .. });
+        assert_eq!(arrived.reply().is_some_and(Responder::is_unsure), again && minds);
     }
 }
 

@@ -175,7 +175,7 @@ impl World {
         let mut outputs = Vec::new();
         let result = input(&mut self.asks, &mut |output| {
             outputs.push(match output {
-                Output::Send { node, slot, round, id, message } => {
+                Output::Send { node, slot, round, id, message, .. } => {
                     Done::Sent(node, Sent { slot, round, id: Some(id), message: *message })
                 }
                 Output::Tell { node, slot, round, message } => {
