@@ -193,7 +193,7 @@ async fn a_server_about_to_stop_is_not_left_if_it_is_the_only_one() {
 
 #[tokio::test]
 async fn a_server_about_to_stop_is_left_for_another() {
-    let servers = Server::start_cluster(SLOWLY);
+    let servers: [_; 2] = Server::start_cluster(SLOWLY);
     let url = servers.iter().map(Server::url).collect();
     let wire = connect(&NatsConfig { url, ..NatsConfig::default() }).await;
     let mut state = wire.state();

@@ -1,79 +1,26 @@
-//! Several real nodes, with a real NATS server and a real database.
-
-use std::time::Duration;
+//! Several real nodes, with real NATS servers and a real database. docs/testing.md says which test
+//! brings about which fault.
 
 use greenroom_protocol::CodecKind;
 use serde_json::{Value, json};
+use tokio::time::interval;
 
 use crate::client::Client;
-use crate::nats;
-use crate::server::{Server, Stopped, within, write_config};
+use crate::server::{LOOKS_EVERY, Server, within, write_config};
 use crate::storage::database::Database;
-use crate::token::SECRET;
+use setup::Cluster;
 
+mod carriers;
+mod clocks;
+mod cuts;
+mod deaths;
 mod faults;
+mod pauses;
 pub mod remote;
+mod setup;
+mod stalls;
+mod steady;
 mod steering;
-
-/// A cluster.
-struct Cluster {
-    nats: nats::Server,
-    database: Database,
-    nodes: Vec<Server>,
-}
-
-impl Cluster {
-    /// Starts nodes with these weights, and waits until all are ready and each serves its share.
-    async fn start(weights: &[u16]) -> Self {
-        let nats = nats::Server::start("");
-        let database = Database::start().await;
-        let mut cluster = Self { nats, database, nodes: Vec::new() };
-        for weight in weights {
-            cluster.add(*weight).await;
-        }
-        let all = weights.iter().filter(|weight| **weight > 0).count();
-        for (node, weight) in cluster.nodes.iter().zip(weights) {
-            node.until("greenroom_ready", |value| value == 1.0).await;
-            let share = if *weight == 0 { 0 } else { 1024 / all };
-            until_status(node, "its share", |status| {
-                status["slots"]["open"].as_u64().is_some_and(|open| open >= share as u64)
-                    && status["members"].as_array().is_some_and(|all| all.len() == weights.len())
-            })
-            .await;
-        }
-        cluster
-    }
-
-    /// Starts another node, and waits until it prints its addresses.
-    async fn add(&mut self, weight: u16) {
-        let directory = tempfile::tempdir().expect("a temporary directory can be created");
-        let name = self.nodes.len();
-        let config = remote::node_config(&self.nats, &self.database, weight);
-        let rest = format!(
-            "{config}cluster.node = \"node-{name}\"\ndrain.reconnect_spread = \"500ms\"\n\
-             limits.requests_per_second = 10000\nlimits.requests_burst = 10000\n\
-             limits.anonymous_requests_per_second = 10000\nlimits.anonymous_requests_burst = 10000\n{SECRET}\n"
-        );
-        write_config(directory.path(), &rest);
-        self.nodes.push(Stopped::node(directory).start().await);
-    }
-
-    /// A room in a slot that this node serves.
-    async fn room_of(&self, node: usize) -> String {
-        let name = format!("node-{node}");
-        let mut client = self.nodes[node].client(CodecKind::Json).await;
-        for n in 0..1000 {
-            let room = format!("room:{n}");
-            let (code, owner) = self.nodes[node].admin_get(&format!("/cluster/owner/{room}")).await;
-            assert_eq!(code, 200, "{owner}");
-            if owner.contains(&name) {
-                client.send(&room, 1, "post", json!({})).await;
-                return room;
-            }
-        }
-        panic!("a node that serves slots has some of 1,000 rooms");
-    }
-}
 
 /// Counts the ops that this very node has executed.
 const ACCEPTED: &str = "greenroom_ops_total{kind=\"room\",outcome=\"accepted\"}";
@@ -87,7 +34,7 @@ async fn status(node: &Server) -> Value {
 
 /// Waits until it says something. Polls, since one cannot wait on it.
 async fn until_status(node: &Server, what: &str, wanted: impl Fn(&Value) -> bool) {
-    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    let mut looks = interval(LOOKS_EVERY);
     within(what, async {
         while !wanted(&status(node).await) {
             looks.tick().await;
@@ -115,6 +62,29 @@ async fn next_events(client: &mut Client, after: u64, count: u64) {
     for seq in after + 1..=after + count {
         assert_eq!(client.event().await["seq"], seq);
     }
+}
+
+/// Two clients, on the first two nodes, that follow a room of the third.
+async fn on_the_others(cluster: &Cluster) -> (String, [Client; 2]) {
+    let room = cluster.room_of(2).await;
+    let mut clients = Vec::new();
+    for node in &cluster.nodes[..2] {
+        let mut client = node.client(CodecKind::Json).await;
+        client.subscribe(&room).await;
+        clients.push(client);
+    }
+    (room, clients.try_into().unwrap_or_else(|_| panic!("there are two")))
+}
+
+/// Both send, and both receive everything.
+async fn chat(room: &str, [one, two]: &mut [Client; 2], first: u64, after: u64) -> u64 {
+    for n in first..first + 5 {
+        send_at_last(one, room, n).await;
+        send_at_last(two, room, n).await;
+    }
+    next_events(one, after, 10).await;
+    next_events(two, after, 10).await;
+    after + 10
 }
 
 #[tokio::test]
@@ -181,7 +151,7 @@ async fn a_server_without_a_cluster_refuses_its_database() {
 async fn a_node_with_another_lease_is_refused() {
     let mut cluster = Cluster::start(&[100]).await;
     let directory = tempfile::tempdir().unwrap();
-    let config = remote::node_config(&cluster.nats, &cluster.database, 100);
+    let config = cluster.config_of(100);
     write_config(directory.path(), &format!("{config}cluster.lease = \"4s\"\n"));
     let mut command = crate::server::command(directory.path());
     let output = within("its end", command.arg("serve").output()).await.unwrap();

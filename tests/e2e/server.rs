@@ -19,6 +19,9 @@ use crate::cluster::remote::{self, Remote};
 /// with other tests.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How often to look for something that one cannot wait for.
+pub const LOOKS_EVERY: Duration = Duration::from_millis(20);
+
 /// Waits for something to happen, and panics with its name if it does not.
 pub async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(TIMEOUT, wait)
@@ -34,7 +37,11 @@ pub fn binary() -> PathBuf {
 
 /// The binary as a command in `directory`, without this process's configuration.
 pub fn command(directory: &Path) -> Command {
-    let mut command = Command::new(binary());
+    command_of(&binary(), directory)
+}
+
+fn command_of(program: &Path, directory: &Path) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("GREENROOM_") {
             command.env_remove(name);
@@ -101,7 +108,7 @@ impl Builder {
         let owner = (self.may_be_node && remote::is_wanted())
             .then(|| Owner::Wanted { config: rest.clone() });
         write_config(directory.path(), &format!("store.url = \"{}\"\n{rest}", self.store));
-        Stopped { directory, owner: owner.unwrap_or(Owner::Itself) }
+        Stopped { owner: owner.unwrap_or(Owner::Itself), ..Stopped::node(directory) }
     }
 }
 
@@ -127,12 +134,26 @@ pub enum Owner {
 pub struct Stopped {
     pub directory: TempDir,
     owner: Owner,
+    program: PathBuf,
+    environment: Vec<(String, String)>,
 }
 
 impl Stopped {
     /// A node of a cluster, whose configuration is in this directory.
     pub fn node(directory: TempDir) -> Self {
-        Self { directory, owner: Owner::Itself }
+        Self { directory, owner: Owner::Itself, program: binary(), environment: Vec::new() }
+    }
+
+    #[expect(dead_code, reason = "for versions")]
+    /// Runs this program instead of the binary under test.
+    pub fn running(self, program: PathBuf) -> Self {
+        Self { program, ..self }
+    }
+
+    /// Adds variables to its environment.
+    pub fn with_environment(mut self, more: Vec<(String, String)>) -> Self {
+        self.environment.extend(more);
+        self
     }
 
     /// Starts the server and waits until it prints its addresses.
@@ -163,13 +184,14 @@ impl Stopped {
             .append(true)
             .open(&log_path)
             .expect("the log can be opened");
-        let mut child = command(self.directory.path())
+        let mut child = command_of(&self.program, self.directory.path())
             .arg("serve")
             .args(arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
-            .unwrap_or_else(|error| panic!("cannot start `{}`: {error}", binary().display()));
+            .unwrap_or_else(|error| panic!("cannot start `{}`: {error}", self.program.display()));
         let mut stdout = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let lines = within("the server's addresses", announced(&mut stdout)).await;
         let find = |name: &str| {
@@ -193,6 +215,8 @@ impl Stopped {
             admin,
             directory: Some(self.directory),
             owner: self.owner,
+            program: self.program,
+            environment: self.environment,
         }
     }
 }
@@ -220,6 +244,8 @@ pub struct Server {
     pub admin: SocketAddr,
     directory: Option<TempDir>,
     owner: Owner,
+    program: PathBuf,
+    environment: Vec<(String, String)>,
 }
 
 impl Server {
@@ -257,7 +283,7 @@ impl Server {
 
     /// Waits until it has logged this text. Polls, since one cannot wait on a log.
     pub async fn until_logged(&self, text: &str) {
-        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        let mut looks = tokio::time::interval(LOOKS_EVERY);
         let seen = async {
             while !self.log().contains(text) {
                 looks.tick().await;
@@ -292,15 +318,25 @@ impl Server {
 
     fn stopped(&mut self) -> Stopped {
         let directory = self.directory.take().expect("a running server has a directory");
-        Stopped { directory, owner: std::mem::replace(&mut self.owner, Owner::Itself) }
+        Stopped {
+            directory,
+            owner: std::mem::replace(&mut self.owner, Owner::Itself),
+            program: self.program.clone(),
+            environment: self.environment.clone(),
+        }
     }
 
     /// Asks the server to stop: SIGTERM.
     pub async fn terminate(&self) {
+        self.signal("-TERM").await;
+    }
+
+    /// Sends it a signal: `-STOP` suspends it, `-CONT` resumes it.
+    pub async fn signal(&self, signal: &str) {
         let pid = self.pid().to_string();
         let sent =
-            Command::new("kill").args(["-TERM", &pid]).status().await.expect("`kill` can be run");
-        assert!(sent.success(), "`kill -TERM {pid}` failed");
+            Command::new("kill").args([signal, &pid]).status().await.expect("`kill` can be run");
+        assert!(sent.success(), "`kill {signal} {pid}` failed");
     }
 
     /// Waits until the server has exited.
@@ -362,7 +398,7 @@ impl Server {
     /// Waits until `wanted` accepts the value of a series, for things that show nowhere else.
     /// Polls, since one cannot wait on metrics.
     pub async fn until(&self, series: &str, wanted: impl Fn(f64) -> bool) {
-        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        let mut looks = tokio::time::interval(LOOKS_EVERY);
         let seen = async {
             while !wanted(self.sample(series).await) {
                 looks.tick().await;

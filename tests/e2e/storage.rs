@@ -7,13 +7,13 @@
 //! held or cut. What this user may not do is reported and skipped.
 
 pub mod database;
-mod disk;
+pub mod disk;
 mod embedded;
 mod load;
 pub mod remote;
 pub mod stop;
 mod tracer;
-mod wire;
+pub mod wire;
 
 use crate::server::Server;
 

@@ -1,6 +1,7 @@
 //! A NATS server for tests: those of the wire, and end to end.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -35,16 +36,26 @@ impl Server {
         Self::start_on(Ports { clients: Some(port), routes: None }, lines)
     }
 
-    /// Starts two servers that make a cluster.
-    pub fn start_cluster(lines: &str) -> [Self; 2] {
-        let cluster = |routes: String| {
-            let listen = "listen: \"127.0.0.1:-1\"";
-            Self::start(&format!("cluster {{ name: test, {listen}, routes: [{routes}] }}\n{lines}"))
-        };
-        let first = cluster(String::new());
-        let port = first.ports.routes.expect("a server of a cluster listens for others");
-        let second = cluster(format!("\"nats://127.0.0.1:{port}\""));
-        [first, second]
+    /// Starts servers that make a cluster.
+    pub fn start_cluster<const N: usize>(lines: &str) -> [Self; N] {
+        let mut port = None;
+        std::array::from_fn(|_| {
+            let server = Self::start_with_route(port, lines);
+            port.get_or_insert(server.route_port());
+            server
+        })
+    }
+
+    /// Starts a server of a cluster, which connects to another one through this port.
+    pub fn start_with_route(port: Option<u16>, lines: &str) -> Self {
+        let routes = port.map(|port| format!("\"nats://127.0.0.1:{port}\"")).unwrap_or_default();
+        let listen = "listen: \"127.0.0.1:-1\", no_advertise: true";
+        Self::start(&format!("cluster {{ name: test, {listen}, routes: [{routes}] }}\n{lines}"))
+    }
+
+    /// Where other servers connect to.
+    pub fn route_port(&self) -> u16 {
+        self.ports.routes.expect("a server of a cluster listens for others")
     }
 
     fn start_on(ports: Ports, lines: &str) -> Self {
@@ -61,9 +72,13 @@ impl Server {
         self.child.wait().expect("it can be waited for");
     }
 
-    /// Starts the server again, on the same port and with the same configuration.
+    /// Starts the server again, on the same ports and with the same configuration.
     pub fn restart(&mut self) {
-        let (child, _same) = run(self.directory.path(), &self.name, self.ports, &self.lines);
+        let mut lines = self.lines.clone();
+        if let Some(port) = self.ports.routes {
+            lines = lines.replacen("127.0.0.1:-1", &format!("127.0.0.1:{port}"), 1);
+        }
+        let (child, _same) = run(self.directory.path(), &self.name, self.ports, &lines);
         self.child = child;
     }
 
@@ -92,8 +107,13 @@ impl Server {
         assert!(told.success(), "the signal was not sent");
     }
 
+    /// Where clients connect to.
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.ports.clients.expect("a server listens for clients")).into()
+    }
+
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.ports.clients.expect("a server listens for clients"))
+        format!("nats://{}", self.address())
     }
 
     pub fn name(&self) -> &str {

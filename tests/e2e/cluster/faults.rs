@@ -2,40 +2,9 @@
 
 use greenroom_protocol::CodecKind;
 use serde_json::json;
-use tokio::process::Command;
 
-use super::{Cluster, next_events, send_at_last, status, until_status};
-use crate::client::Client;
-use crate::server::{Server, within};
-
-async fn signal(server: &Server, signal: &str) {
-    let pid = server.pid().to_string();
-    let sent = Command::new("kill").args([signal, &pid]).status().await.expect("`kill` can be run");
-    assert!(sent.success(), "`kill {signal} {pid}` failed");
-}
-
-/// Two clients, on the first two nodes, that follow a room of the third.
-async fn on_the_others(cluster: &Cluster) -> (String, [Client; 2]) {
-    let room = cluster.room_of(2).await;
-    let mut clients = Vec::new();
-    for node in &cluster.nodes[..2] {
-        let mut client = node.client(CodecKind::Json).await;
-        client.subscribe(&room).await;
-        clients.push(client);
-    }
-    (room, clients.try_into().unwrap_or_else(|_| panic!("there are two")))
-}
-
-/// Both send, and both receive everything.
-async fn chat(room: &str, [one, two]: &mut [Client; 2], first: u64, after: u64) -> u64 {
-    for n in first..first + 5 {
-        send_at_last(one, room, n).await;
-        send_at_last(two, room, n).await;
-    }
-    next_events(one, after, 10).await;
-    next_events(two, after, 10).await;
-    after + 10
-}
+use super::{Cluster, chat, next_events, on_the_others, send_at_last, status, until_status};
+use crate::server::within;
 
 #[tokio::test]
 async fn others_take_over_from_a_node_that_is_killed() {
@@ -61,9 +30,9 @@ async fn a_node_that_was_stopped_comes_back_without_what_others_have_taken() {
     own.subscribe(&room).await;
     let before = chat(&room, &mut clients, 1, 1).await;
     next_events(&mut own, 1, 10).await;
-    signal(&cluster.nodes[2], "-STOP").await;
+    cluster.nodes[2].signal("-STOP").await;
     let seq = chat(&room, &mut clients, 100, before).await;
-    signal(&cluster.nodes[2], "-CONT").await;
+    cluster.nodes[2].signal("-CONT").await;
     // Its session lives on, and reads what it missed.
     next_events(&mut own, before, 10).await;
     send_at_last(&mut own, &room, 1).await;
@@ -113,10 +82,10 @@ async fn nothing_is_lost_while_nats_is_away() {
     let mut cluster = Cluster::start(&[100, 100, 100]).await;
     let (room, mut clients) = on_the_others(&cluster).await;
     let seq = chat(&room, &mut clients, 1, 1).await;
-    cluster.nats.kill();
+    cluster.nats[0].kill();
     let one = clients[0].ask("send", json!({"entity": room, "n": 50, "type": "post", "body": {}}));
     let one = one.await;
-    cluster.nats.restart();
+    cluster.nats[0].restart();
     if clients[0].answer(one).await.is_err() {
         send_at_last(&mut clients[0], &room, 50).await;
     }

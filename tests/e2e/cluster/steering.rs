@@ -7,7 +7,7 @@ use super::{ACCEPTED, Cluster, status, until_status};
 use crate::server::{Server, within};
 
 /// Sends an order; returns the status code and the body.
-async fn order(node: &Server, name: &str, body: Value, origin: Option<&str>) -> (u16, Value) {
+pub async fn order(node: &Server, name: &str, body: Value, origin: Option<&str>) -> (u16, Value) {
     let url = format!("http://{}/cluster/{name}", node.admin);
     let origin = origin.map(str::to_owned);
     let asked = tokio::task::spawn_blocking(move || {

@@ -38,7 +38,7 @@ impl Database {
 
     /// Starts it and waits until it listens.
     pub async fn run(&mut self) {
-        let storage = format!("surrealkv://{}?sync=every", self.files.path().join("db").display());
+        let storage = format!("surrealkv://{}?sync=every", self.directory().display());
         let mut child = Command::new(program())
             .args([
                 "start",
@@ -75,6 +75,11 @@ impl Database {
         // It would block when the pipe is full.
         tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
         self.child = Some(child);
+    }
+
+    /// Where its data is.
+    pub fn directory(&self) -> PathBuf {
+        self.files.path().join("db")
     }
 
     /// The address it listens on once started.

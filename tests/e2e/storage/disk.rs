@@ -18,7 +18,11 @@ impl Disk {
     /// Mounts an empty one as the data directory of `server`, if this user may; otherwise prints
     /// that the test is skipped.
     pub fn mount(server: &Stopped, test: &str) -> Option<Self> {
-        let at = server.directory.path().join("data");
+        Self::mount_at(server.directory.path().join("data"), test)
+    }
+
+    /// The same at this place.
+    pub fn mount_at(at: PathBuf, test: &str) -> Option<Self> {
         std::fs::create_dir_all(&at).expect("a directory can be created in a temporary directory");
         let home = tempfile::tempdir().expect("a temporary directory can be created");
         let image = home.path().join("image");

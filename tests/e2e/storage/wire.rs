@@ -1,7 +1,8 @@
-//! The connection between a server and its database, which can be held, cut, or made to lose
-//! answers.
+//! The connection between a server and what it needs, its database or NATS, which can be held, cut,
+//! slowed down, or made to lose answers.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -15,13 +16,19 @@ pub enum State {
     Open,
     /// Nothing passes; everything waits.
     Held,
+    /// Requests wait, and answers pass.
+    RequestsHeld,
+    /// Answers wait, and requests pass.
+    AnswersHeld,
+    /// Everything passes, but only so much at a time, and this much later.
+    Slow(Duration),
     /// Requests pass, but answers are lost.
     Mute,
     /// Existing and new connections break.
     Gone,
 }
 
-/// A proxy in front of a database.
+/// A proxy in front of a database, or of NATS.
 pub struct Wire {
     /// The address to connect to instead.
     pub address: SocketAddr,
@@ -31,15 +38,15 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// An open wire to `database`.
-    pub async fn to(database: SocketAddr) -> Self {
+    /// An open wire to the server at this address.
+    pub async fn to(far: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
         let address = listener.local_addr().expect("it has an address");
         let (state, seen) = watch::channel(State::Open);
         let (cuts, cut) = watch::channel(0);
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(carry(near, database, seen.clone(), cut.clone()));
+                tokio::spawn(carry(near, far, seen.clone(), cut.clone()));
             }
         });
         Self { address, state, cuts }
@@ -58,14 +65,14 @@ impl Wire {
 
 async fn carry(
     near: TcpStream,
-    database: SocketAddr,
+    far: SocketAddr,
     state: watch::Receiver<State>,
     mut cut: watch::Receiver<u64>,
 ) {
     let mut gone = state.clone();
     cut.mark_unchanged();
     let pass = async {
-        let Ok(far) = TcpStream::connect(database).await else { return };
+        let Ok(far) = TcpStream::connect(far).await else { return };
         let (near_read, near_write) = near.into_split();
         let (far_read, far_write) = far.into_split();
         tokio::select! {
@@ -88,6 +95,17 @@ enum Carries {
     Answers,
 }
 
+impl Carries {
+    fn passes(self, state: State) -> bool {
+        match state {
+            State::Held => false,
+            State::RequestsHeld => self != Self::Requests,
+            State::AnswersHeld => self != Self::Answers,
+            State::Open | State::Slow(_) | State::Mute | State::Gone => true,
+        }
+    }
+}
+
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
@@ -96,12 +114,14 @@ async fn pump(
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let Ok(now) = state.wait_for(|state| *state != State::Held).await.map(|state| *state)
+        let Ok(now) = state.wait_for(|state| carries.passes(*state)).await.map(|state| *state)
         else {
             return;
         };
-        if carries == Carries::Answers && now == State::Mute {
-            continue;
+        match now {
+            State::Mute if carries == Carries::Answers => continue,
+            State::Slow(late) => tokio::time::sleep(late).await,
+            _ => {}
         }
         if to.write_all(&buffer[..read]).await.is_err() {
             return;
