@@ -160,6 +160,9 @@ pub(super) async fn commit(
         variables.insert("done", done);
         variables.insert("erasures", erasures.collect::<Vec<Value>>());
     }
+    // These rows are the only ones that two nodes may write at once. A transaction that was refused
+    // for that has written nothing, so its number can be used again.
+    let mut tries = if kinds.is_empty() { 0 } else { CONFLICT_TRIES };
     let statement =
         if batch.snapshots.is_empty() && batch.trims.is_empty() && !erases && kinds.is_empty() {
             COMMIT
@@ -180,18 +183,24 @@ pub(super) async fn commit(
                 COMMIT_WITH_KINDS
             }
         };
-    match link.query(statement, variables).await {
-        Ok(_) => Ok(()),
-        Err(failure) => Err(match &failure {
-            Failure::Thrown(error) if is_other_term(error, batch.fence) => {
-                CommitError::Fenced(failure.into())
-            }
-            Failure::Thrown(_) | Failure::NotSent(_) | Failure::Refused(_) => {
-                CommitError::Failed(failure.into())
-            }
-            Failure::Lost(_) => CommitError::Unknown(failure.into()),
-        }),
-    }
+    let failure = loop {
+        let again = (tries > 0).then(|| variables.clone());
+        match (link.query(statement, variables).await, again) {
+            (Ok(_), _) => return Ok(()),
+            (Err(Failure::Refused(_)), Some(again)) => variables = again,
+            (Err(failure), _) => break failure,
+        }
+        tries -= 1;
+    };
+    Err(match &failure {
+        Failure::Thrown(error) if is_other_term(error, batch.fence) => {
+            CommitError::Fenced(failure.into())
+        }
+        Failure::Thrown(_) | Failure::NotSent(_) | Failure::Refused(_) => {
+            CommitError::Failed(failure.into())
+        }
+        Failure::Lost(_) => CommitError::Unknown(failure.into()),
+    })
 }
 
 /// Finds out whether the transaction with this fence was committed, and uses up its number.

@@ -73,6 +73,27 @@ async fn each_lease_fences_its_own_transactions_only() {
     writers[1].write(vec![row("b", 4..=4)]).await;
 }
 
+/// Both write the row that says which behaviour the kind has, and neither may fail for that.
+#[tokio::test]
+async fn two_nodes_may_write_the_first_entities_of_a_kind_at_once() {
+    let kinds = crate::Config::default().kinds().unwrap();
+    // So many rows that the two transactions overlap.
+    let rows = |name| (1..=1000).map(|seq| row(name, seq..=seq)).collect();
+    for _ in 0..3 {
+        let directory = tempfile::tempdir().unwrap();
+        let server = Server::start(format!("surrealkv://{}", directory.path().display()));
+        let open = async |id| {
+            let store = SurrealStore::open(&server.config()).await.unwrap();
+            store.keep_behaviours(&kinds).await.unwrap();
+            store.with_lease(LeaseKey::Node { id, lane: 0 })
+        };
+        let (first, second) = (open(1).await, open(2).await);
+        let mut writers = [Writer::acquire(&first).await, Writer::acquire(&second).await];
+        let [one, two] = &mut writers;
+        tokio::join!(one.write(rows("a")), two.write(rows("b")));
+    }
+}
+
 #[tokio::test]
 async fn data_on_disk_survives_a_restart() {
     let directory = tempfile::tempdir().unwrap();
