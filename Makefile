@@ -253,7 +253,7 @@ lab/peers/node_modules/.package-lock.json: lab/peers/package-lock.json | deps-pe
 	@touch $@
 
 clean: ## Remove what this workspace built; compiled dependencies and ./data stay
-	cargo clean --release -p greenroom -p greenroom-protocol -p greenroom-actors -p greenroom-loadtest -p greenroom-dev-surrealdb
+	cargo clean --release -p greenroom -p greenroom-protocol -p greenroom-actors -p greenroom-loadtest -p greenroom-dev-surrealdb -p greenroom-dev-next
 	rm -rf client/node_modules tests/node_modules lab/peers/node_modules
 
 distclean: clean ## Remove compiled dependencies and installed tools too: the next build takes 20 minutes and more

@@ -25,7 +25,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{ClusterConfig, Config, StoreConfig};
 use crate::failure::Failure;
-use crate::store::{SCHEMA, SurrealStore};
+use crate::release;
+use crate::store::{self, SurrealStore};
 use crate::ws;
 
 mod carry;
@@ -112,18 +113,16 @@ impl Cluster {
     }
 
     fn peer(&self) -> Peer {
+        let release = release::current();
         Peer {
             number: 0,
             id: self.id,
             term: Term(0),
             name: self.config.node_name(),
             state: greenroom_actors::cluster::map::PeerState::Up,
-            proto: Versions {
-                min: 1,
-                max: u32::from(greenroom_actors::cluster::link::frame::PROTO),
-            },
-            schema: SCHEMA,
-            version: env!("CARGO_PKG_VERSION").into(),
+            proto: Versions { min: 1, max: u32::from(release.proto) },
+            schema: store::schema_of(&release),
+            version: release.version.into(),
             weight: self.config.weight,
             joined: greenroom_actors::clock::wall(),
             common: Common {

@@ -20,6 +20,8 @@ pub mod allocator;
 pub mod cli;
 pub mod config;
 pub mod nats;
+#[doc(hidden)]
+pub mod release;
 pub mod store;
 
 mod accept;

@@ -49,6 +49,7 @@ pub use proof::prove;
 pub use registry::SurrealRegistry;
 pub use rewrite::{RewriteError, rewrite};
 pub use schema::VERSIONS as SCHEMA;
+pub(crate) use schema::of_release as schema_of;
 
 /// The pause between attempts to reach a server.
 const SERVER_RETRY_PAUSE: Duration = Duration::from_millis(250);

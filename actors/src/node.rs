@@ -27,6 +27,7 @@ use crate::cluster::asks::{self, Asks, Refusals};
 use crate::cluster::change::Change;
 use crate::cluster::lease::Validity;
 use crate::cluster::link::beat::{Beat, Hearing};
+use crate::cluster::link::frame::in_version;
 use crate::cluster::link::{self, Link};
 use crate::cluster::map::{NodeId, Peer};
 use crate::cluster::membership::{
@@ -49,6 +50,7 @@ mod resuming;
 mod status;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use deferred::Deferred;
 use known::Known;
@@ -265,16 +267,19 @@ impl Node {
             spare: 0,
             hears: self.hearing.digest(now),
         };
-        self.out.push(Do::Broadcast(beat.encode()));
+        self.out.push(Do::Broadcast(in_version(self.version_for_all(), beat.encode())));
     }
 
     /// What gathered for the links goes out. To be called after messages were taken.
     pub fn flush_links(&mut self, now: Mono) {
         self.take_deferred(now);
-        for (index, link) in &mut self.links {
+        let mut links = std::mem::take(&mut self.links);
+        for (index, link) in &mut links {
+            let to = NodeId(self.known.id_of(*index));
             while let Some(frame) = link.poll_outgoing(now) {
-                self.out.push(Do::Publish(NodeId(self.known.id_of(*index)), frame));
+                self.out.push(Do::Publish(to, in_version(self.version_for(to), frame)));
             }
         }
+        self.links = links;
     }
 }

@@ -15,6 +15,7 @@ use surrealdb::types::{SurrealValue, Value, Variables};
 use super::connection::Connection;
 use super::{OpenError, signin};
 use crate::config::{StoreConfig, StoreUrl};
+use crate::release::{self, Release};
 
 /// A step from one schema version to the next.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +45,14 @@ pub(super) const VERSION: u64 = MIGRATIONS.len() as u64;
 pub const VERSIONS: Versions =
     Versions { min: MIGRATIONS[MIGRATIONS.len() - 1].oldest as u32, max: MIGRATIONS.len() as u32 };
 
+/// The same of a release that may have more migrations.
+pub fn of_release(release: &Release) -> Versions {
+    release.migrations.iter().fold(VERSIONS, |versions, (_, oldest)| Versions {
+        min: u32::try_from(*oldest).unwrap_or(u32::MAX),
+        max: versions.max + 1,
+    })
+}
+
 /// In a database without the table this fails with "not found".
 const READ_VERSION: &str = "SELECT VALUE [version, oldest] FROM ONLY meta:schema";
 
@@ -65,7 +74,10 @@ pub(super) async fn migrate(
     config: &StoreConfig,
     target: &StoreUrl,
 ) -> Result<(), OpenError> {
-    migrate_to(MIGRATIONS, connection, config, target).await
+    let later = release::current().migrations.iter();
+    let later = later.map(|(script, oldest)| Migration { script, oldest: *oldest });
+    let migrations: Vec<_> = MIGRATIONS.iter().copied().chain(later).collect();
+    migrate_to(&migrations, connection, config, target).await
 }
 
 /// Like `migrate`, with the migrations as an argument.

@@ -21,6 +21,7 @@ mod setup;
 mod stalls;
 mod steady;
 mod steering;
+mod versions;
 
 /// Counts the ops that this very node has executed.
 const ACCEPTED: &str = "greenroom_ops_total{kind=\"room\",outcome=\"accepted\"}";

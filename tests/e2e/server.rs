@@ -144,7 +144,6 @@ impl Stopped {
         Self { directory, owner: Owner::Itself, program: binary(), environment: Vec::new() }
     }
 
-    #[expect(dead_code, reason = "for versions")]
     /// Runs this program instead of the binary under test.
     pub fn running(self, program: PathBuf) -> Self {
         Self { program, ..self }

@@ -32,7 +32,7 @@ const MOST_LINKS: usize = 2 * MAX_PEERS;
 impl Node {
     /// A message of the subject of this node has arrived.
     pub fn receive(&mut self, message: Bytes, now: Mono) {
-        let frame = match Frame::decode(message) {
+        let frame = match Frame::decode_up_to(self.newest(), message) {
             Ok(frame) => frame,
             Err(why) => {
                 if let Some(left_out) = NOTICES.admit("frame", now) {
@@ -51,7 +51,7 @@ impl Node {
 
     /// A message of the subject of all nodes has arrived.
     pub fn heard(&mut self, message: &[u8], now: Mono) {
-        let Ok(beat) = Beat::decode(message) else { return };
+        let Ok(beat) = Beat::decode_up_to(self.newest(), message) else { return };
         self.hearing.heard(beat.node, now);
         if let Some(index) = self.link_to(beat.node) {
             if let Some(link) = self.links.get_mut(&index) {

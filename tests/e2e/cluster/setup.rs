@@ -2,11 +2,12 @@
 
 use greenroom_protocol::CodecKind;
 use serde_json::{Value, json};
+use tokio::time::interval;
 
 use super::steering::order;
 use super::{remote, status, until_status};
 use crate::nats;
-use crate::server::{Server, Stopped, write_config};
+use crate::server::{LOOKS_EVERY, Server, Stopped, within, write_config};
 use crate::storage::database::Database;
 use crate::storage::wire::Wire;
 use crate::token::SECRET;
@@ -20,6 +21,7 @@ pub struct Plan {
     database: Option<Database>,
     has_wires: bool,
     lines: String,
+    last: Vec<(String, String)>,
 }
 
 /// A cluster.
@@ -32,6 +34,8 @@ pub struct Cluster {
     urls: Vec<String>,
     has_wires: bool,
     lines: String,
+    /// How many nodes there were so far.
+    prepared: usize,
 }
 
 /// The ways of a node to what it needs.
@@ -72,6 +76,11 @@ impl Plan {
         self
     }
 
+    /// Adds variables to the environment of the last node.
+    pub fn last_has(self, environment: Vec<(String, String)>) -> Self {
+        Self { last: environment, ..self }
+    }
+
     /// Starts nodes with these weights, and waits until all are ready and each serves its share.
     pub async fn start(self, weights: &[u16]) -> Cluster {
         let plan = if self.nats.is_empty() { self.nats([nats::Server::start("")]) } else { self };
@@ -87,9 +96,13 @@ impl Plan {
             urls: plan.urls,
             has_wires: plan.has_wires,
             lines: plan.lines,
+            prepared: 0,
         };
-        for weight in weights {
-            cluster.add(*weight).await;
+        for (node, weight) in weights.iter().enumerate() {
+            let is_last = node + 1 == weights.len();
+            let environment = if is_last { plan.last.clone() } else { Vec::new() };
+            let node = cluster.prepare(*weight).await.with_environment(environment);
+            cluster.nodes.push(node.start().await);
         }
         cluster.divide(weights).await;
         cluster.until_settled(weights).await;
@@ -114,13 +127,22 @@ impl Cluster {
         })
         .await;
         let all = weights.iter().filter(|weight| **weight > 0).count();
+        let mut own = 1024;
         for (node, _) in weights.iter().enumerate().skip(1).filter(|(_, weight)| **weight > 0) {
             let (share, to) = (1024 / all, format!("node-{node}"));
-            let body = json!({"slots": share, "to": to});
-            let (code, said) = order(first, "move", body, None).await;
-            assert_eq!(code, 202, "{said}");
-            until_status(&self.nodes[node], "its share", |seen| seen["slots"]["open"] == share)
-                .await;
+            // The one before may be over, and what it has changed not yet be read.
+            let mut looks = interval(LOOKS_EVERY);
+            within("the end of the last hand-off", async {
+                let body = json!({"slots": share, "to": to});
+                while order(first, "move", body.clone(), None).await.0 == 409 {
+                    looks.tick().await;
+                }
+            })
+            .await;
+            own -= share;
+            for (node, open) in [(&self.nodes[node], share), (first, own)] {
+                until_status(node, "its share", |seen| seen["slots"]["open"] == open).await;
+            }
         }
     }
 
@@ -138,16 +160,11 @@ impl Cluster {
         }
     }
 
-    /// Starts another node, and waits until it prints its addresses.
-    pub async fn add(&mut self, weight: u16) {
-        let node = self.prepare(weight).await;
-        self.nodes.push(node.start().await);
-    }
-
-    /// Only writes the configuration of another node.
+    /// Another node, which has not been started.
     pub async fn prepare(&mut self, weight: u16) -> Stopped {
         let directory = tempfile::tempdir().expect("a temporary directory can be created");
-        let name = self.nodes.len();
+        let name = self.prepared;
+        self.prepared += 1;
         let config = if self.has_wires {
             let wires = Wires {
                 nats: Wire::to(self.nats[0].address()).await,
@@ -191,6 +208,16 @@ impl Cluster {
             }
         }
         panic!("a node that serves slots has some of 1,000 rooms");
+    }
+
+    /// No node has lost slots because it was silent or deaf. Balancing goes on.
+    pub async fn assert_all_keep_their_slots(&self) {
+        for why in ["silent", "deaf"] {
+            let series = format!("greenroom_cluster_slot_moves_total{{why=\"{why}\"}}");
+            for node in &self.nodes {
+                assert_eq!(node.sample(&series).await, 0.0, "{why}");
+            }
+        }
     }
 
     /// The version of the map, as this node knows it.

@@ -71,7 +71,16 @@ impl Beat {
     ///
     /// If it is not a beat, byte for byte.
     pub fn decode(message: &[u8]) -> Result<Self, BeatError> {
-        let fields = preamble(message)?;
+        Self::decode_up_to(PROTO, message)
+    }
+
+    /// The same on a node that speaks another version of the format.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn decode_up_to(newest: u8, message: &[u8]) -> Result<Self, BeatError> {
+        let fields = preamble(message, newest)?;
         if message[2] != BEAT {
             return Err(BeatError::Kind(message[2]));
         }

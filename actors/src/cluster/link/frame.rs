@@ -135,8 +135,8 @@ pub enum FrameError {
     Long(usize),
     #[error("not a message between nodes: it begins with `{0:#04x}` instead of `{MAGIC:#04x}`")]
     Magic(u8),
-    #[error("version `{0}` of the format between nodes: this node speaks 1 to {PROTO}")]
-    Proto(u8),
+    #[error("version `{0}` of the format between nodes: this node speaks 1 to {1}")]
+    Proto(u8, u8),
     #[error("unknown kind of frame `{0}`")]
     Kind(u8),
     #[error("`{0}` of a {1:?} frame has a value that it cannot have")]
@@ -150,7 +150,12 @@ pub enum FrameError {
 impl Frame {
     /// Reads one message, of which the pieces are slices.
     pub fn decode(message: Bytes) -> Result<Self, FrameError> {
-        let header = Header::decode(&message)?;
+        Self::decode_up_to(PROTO, message)
+    }
+
+    /// The same on a node that speaks another version.
+    pub fn decode_up_to(newest: u8, message: Bytes) -> Result<Self, FrameError> {
+        let header = Header::decode(&message, newest)?;
         let mut at = HEADER;
         while at < message.len() {
             let (_, _, body) = piece(&message, at).ok_or(FrameError::Item(at))?;
@@ -179,8 +184,8 @@ impl Frame {
 
 impl Header {
     /// Reads the fields, and checks those that tell where the items are allowed.
-    fn decode(message: &[u8]) -> Result<Self, FrameError> {
-        let fields = preamble(message)?;
+    fn decode(message: &[u8], newest: u8) -> Result<Self, FrameError> {
+        let fields = preamble(message, newest)?;
         let kind = Kind::read(message[2]).ok_or(FrameError::Kind(message[2]))?;
         let Some((fields, items)) = fields.split_at_checked(HEADER - 3) else {
             return Err(FrameError::Short(message.len()));
@@ -229,17 +234,30 @@ impl Header {
 }
 
 /// Checks what every message between nodes begins with, and returns what comes after it: 3 bytes,
-/// the last of which is the kind.
-pub(super) fn preamble(message: &[u8]) -> Result<&[u8], FrameError> {
+/// the last of which is the kind. `newest` is the newest version of the format that is understood.
+pub(super) fn preamble(message: &[u8], newest: u8) -> Result<&[u8], FrameError> {
     if message.len() > MAX_FRAME {
         return Err(FrameError::Long(message.len()));
     }
     match message {
         [magic, ..] if *magic != MAGIC => Err(FrameError::Magic(*magic)),
-        [_, proto, ..] if *proto == 0 || *proto > PROTO => Err(FrameError::Proto(*proto)),
+        [_, proto, ..] if *proto == 0 || *proto > newest => Err(FrameError::Proto(*proto, newest)),
         [_, _, _, rest @ ..] => Ok(rest),
         _ => Err(FrameError::Short(message.len())),
     }
+}
+
+/// A message, a frame or a beat, in this version of the format. So far versions differ in nothing but
+/// their number: a version that changes more must be written by its own encoder.
+pub fn in_version(version: u8, message: Bytes) -> Bytes {
+    if message.get(1) == Some(&version) {
+        return message;
+    }
+    let mut bytes = message.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
+    if let Some(byte) = bytes.get_mut(1) {
+        *byte = version;
+    }
+    bytes.freeze()
 }
 
 /// Reads numbers from fields whose length has been checked; what is missing is 0.

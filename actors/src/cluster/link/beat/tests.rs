@@ -39,7 +39,7 @@ fn what_is_not_a_beat_is_refused_by_name() {
         Beat::decode(&bytes)
     };
     assert_eq!(with(0, b'{'), Err(FrameError::Magic(b'{').into()));
-    assert_eq!(with(1, PROTO + 1), Err(FrameError::Proto(PROTO + 1).into()));
+    assert_eq!(with(1, PROTO + 1), Err(FrameError::Proto(PROTO + 1, PROTO).into()));
     assert_eq!(with(2, BEAT + 1), Err(BeatError::Kind(BEAT + 1)));
     assert_eq!(Beat::decode(&good[..LENGTH - 1]), Err(BeatError::Length(LENGTH - 1)));
     assert_eq!(Beat::decode(&[&good[..], &[0]].concat()), Err(BeatError::Length(LENGTH + 1)));

@@ -3,7 +3,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{
-    Frame, FrameError, HEADER, Header, Kind, MAGIC, MAX_FRAME, PROTO, Part, Piece, Writer, preamble,
+    Frame, FrameError, HEADER, Header, Kind, MAGIC, MAX_FRAME, PROTO, Part, Piece, Writer,
+    in_version, preamble,
 };
 
 fn header(kind: Kind) -> Header {
@@ -82,8 +83,8 @@ fn what_is_not_a_frame_is_refused_by_name() {
         Frame::decode(bytes.into()).unwrap_err()
     };
     assert_eq!(with(0, b'{'), FrameError::Magic(b'{'));
-    assert_eq!(with(1, PROTO + 1), FrameError::Proto(PROTO + 1));
-    assert_eq!(with(1, 0), FrameError::Proto(0));
+    assert_eq!(with(1, PROTO + 1), FrameError::Proto(PROTO + 1, PROTO));
+    assert_eq!(with(1, 0), FrameError::Proto(0, PROTO));
     assert_eq!(with(2, 5), FrameError::Kind(5));
     assert_eq!(with(23, 1), FrameError::Field("heard", Kind::Hello));
     assert_eq!(with(27, 1), FrameError::Field("seq", Kind::Hello));
@@ -94,7 +95,7 @@ fn what_is_not_a_frame_is_refused_by_name() {
     assert_eq!(decode(&[&good[..], &[0, 0]].concat()), FrameError::Items(Kind::Hello));
     assert_eq!(decode(&vec![MAGIC; MAX_FRAME + 1]), FrameError::Long(MAX_FRAME + 1));
     assert_eq!(
-        FrameError::Proto(9).to_string(),
+        FrameError::Proto(9, 1).to_string(),
         "version `9` of the format between nodes: this node speaks 1 to 1"
     );
 }
@@ -149,10 +150,20 @@ prop_compose! {
     }
 }
 
+#[test]
+fn a_message_is_read_by_those_who_speak_its_version() {
+    let old = encode(header(Kind::Hello), &[]);
+    let new = in_version(PROTO + 1, old.clone());
+    assert_eq!(Frame::decode(new.clone()), Err(FrameError::Proto(PROTO + 1, PROTO)));
+    assert_eq!(Frame::decode_up_to(PROTO + 1, new.clone()), Frame::decode(old.clone()));
+    assert_eq!(in_version(PROTO, new), old);
+    assert_eq!(in_version(PROTO, Bytes::new()), Bytes::new());
+}
+
 /// Decodes without a panic; what is accepted is written again as the same bytes.
 fn total(bytes: Vec<u8>) {
     let bytes = Bytes::from(bytes);
-    assert_eq!(preamble(&bytes).is_err(), Frame::decode(bytes.clone()).is_err_and(early));
+    assert_eq!(preamble(&bytes, PROTO).is_err(), Frame::decode(bytes.clone()).is_err_and(early));
     if let Ok(frame) = Frame::decode(bytes.clone()) {
         let pieces: Vec<_> = frame.pieces().collect();
         let mut writer = Writer::new(bytes.len());
@@ -166,7 +177,7 @@ fn total(bytes: Vec<u8>) {
 fn early(error: FrameError) -> bool {
     match error {
         FrameError::Short(length) => length < 3,
-        FrameError::Long(_) | FrameError::Magic(_) | FrameError::Proto(_) => true,
+        FrameError::Long(_) | FrameError::Magic(_) | FrameError::Proto(..) => true,
         _ => false,
     }
 }
