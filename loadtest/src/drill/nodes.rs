@@ -19,6 +19,7 @@ use crate::run::Run;
 use crate::scenario::Scenario;
 use crate::stats::Lane;
 
+mod balance;
 mod cluster;
 mod fault;
 mod map;

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::balance;
 use super::fault::{Applied, Fault, any_cut, between};
 use super::way::{Cut, Doors, Way};
 use crate::drill::clock::SteppedClock;
@@ -30,6 +31,11 @@ pub const BASIC_AUTH: &str = "Basic cm9vdDpzZWNyZXQ=";
 const LISTENS_WITHIN: Duration = Duration::from_secs(30);
 /// How long it may take after a fault until all nodes are ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long it may take until each node owns its share of the slots. A new one gets it ten seconds
+/// after the last change.
+const BALANCED_WITHIN: Duration = Duration::from_secs(60);
+/// How often nodes are asked.
+const LOOKS_EVERY: Duration = Duration::from_millis(200);
 /// How long a NATS server that is to stop lets its clients go elsewhere, before it is restarted.
 const LAME_FOR: Duration = Duration::from_millis(1500);
 
@@ -302,6 +308,20 @@ impl Cluster {
         }
         let ready = timeout(READY_WITHIN, self.doors.all_ready()).await;
         ready.map_err(|_| anyhow!("not all nodes were ready within {} s", READY_WITHIN.as_secs()))
+    }
+
+    /// Waits until each node owns its share, so that a fault meets a node that owns something.
+    pub async fn balanced(&self) -> Result<()> {
+        let nodes: Vec<_> = self.nodes.iter().map(|node| node.place.addresses().1).collect();
+        let began = Instant::now();
+        while let Err(missing) = balance::check(nodes.clone()).await {
+            if began.elapsed() > BALANCED_WITHIN {
+                let limit = BALANCED_WITHIN.as_secs();
+                return Err(missing.context(format!("the slots were not shared out in {limit} s")));
+            }
+            sleep(LOOKS_EVERY).await;
+        }
+        Ok(())
     }
 
     /// Asks all nodes to stop, one after the other.

@@ -52,8 +52,8 @@ impl Counts {
     }
 }
 
-/// Goes through the faults in turn, `count` rounds, each after about `up_for`; gives up where the
-/// cluster does not come back.
+/// Goes through the faults in turn, `count` rounds, each once every node owns its share and about
+/// `up_for` has passed; gives up where the cluster does not come back.
 pub async fn all(
     cluster: &mut Cluster,
     stage: &Stage,
@@ -66,6 +66,10 @@ pub async fn all(
     let mut before = Counts::now(stage);
     for (number, fault) in (1..=count).zip(faults.iter().copied().cycle()) {
         let name = fault.name();
+        if let Err(error) = cluster.balanced().await {
+            cluster.failures.push(format!("before round {number}, {name}: {error:#}"));
+            return rounds;
+        }
         stage.run.progress.say(format!("round {number} of {count}: {name}"));
         sleep(up_for.mul_f64(0.5 + fastrand::f64())).await;
         stage.longest_pause();
