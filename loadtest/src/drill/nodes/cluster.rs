@@ -235,7 +235,8 @@ impl Cluster {
 
     /// Applies a fault; returns once it is over.
     pub async fn apply(&mut self, fault: Fault) -> Result<Applied> {
-        let here = |how: String| Applied { away: Duration::ZERO, how };
+        let applied = |away, how: String| Applied { away, cut: Duration::ZERO, how };
+        let here = |how| applied(Duration::ZERO, how);
         let index = fastrand::usize(..self.nodes.len());
         let began = Instant::now();
         Ok(match fault {
@@ -260,7 +261,7 @@ impl Cluster {
                 way.cut(cut);
                 sleep(time).await;
                 way.cut(Cut::default());
-                here(format!("{direction}, {time:?}"))
+                Applied { cut: time, ..here(format!("{direction}, {time:?}")) }
             }
             Fault::Nats => {
                 let lame = fastrand::bool();
@@ -270,11 +271,11 @@ impl Cluster {
                 }
                 self.nats.restart(between(0, 2000)).await?;
                 let how = if lame { "lame duck" } else { "killed" };
-                Applied { away: began.elapsed(), how: how.into() }
+                applied(began.elapsed(), how.into())
             }
             Fault::Database => {
                 self.database.restart(between(0, 3000)).await?;
-                Applied { away: began.elapsed(), how: "killed".into() }
+                applied(began.elapsed(), "killed".into())
             }
             Fault::Rolling => {
                 for _ in 0..self.nodes.len() {

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use super::way::Cut;
 
+/// How long after the end of a cut a client that was told to try again has tried.
+const TRIES_AGAIN: Duration = Duration::from_millis(1500);
+
 /// The faults by their names on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -69,7 +72,7 @@ impl Fault {
             Self::Kill => cost(3000, true, true, 1),
             // A client may be led to the node again before it is known to be stopped.
             Self::Stop | Self::CutStore => cost(3000, true, true, 2),
-            // It says goodbye to its clients.
+            // Its clients stay with it, unless they lose patience.
             Self::CutNats => cost(4000, true, true, 2),
             Self::Nats => cost(2000, true, false, 0),
             Self::Database => cost(1000, true, false, 0),
@@ -84,7 +87,18 @@ impl Fault {
 pub struct Applied {
     /// For how long something that all nodes need was away.
     pub away: Duration,
+    /// For how long a node was cut off. Its clients stay with it and are told to try again, so an
+    /// entity whose clients are all there waits for the end of that.
+    pub cut: Duration,
     pub how: String,
+}
+
+impl Applied {
+    /// How long any entity may have no op acknowledged, beyond `away`.
+    pub fn bound(&self, fault: Fault) -> Duration {
+        let waits = if self.cut.is_zero() { Duration::ZERO } else { self.cut + TRIES_AGAIN };
+        fault.cost(0).pause.max(waits)
+    }
 }
 
 /// Cuts in one direction and in both, at random.
