@@ -40,9 +40,22 @@ impl WallClock {
     }
 }
 
+/// What libfaketime leaves of a process that is killed, removed when this is dropped.
+struct Remains(u32);
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        for name in ["faketime_shm_", "sem.faketime_sem_"] {
+            // It is not there where the library tidied up.
+            let _ = std::fs::remove_file(format!("/dev/shm/{name}{}", self.0));
+        }
+    }
+}
+
 /// A cluster whose third node has these clocks.
-async fn with_clocks(environment: Vec<(String, String)>) -> Cluster {
-    Plan::default().last_has(environment).start(&[100, 100, 100]).await
+async fn with_clocks(environment: Vec<(String, String)>) -> (Remains, Cluster) {
+    let cluster = Plan::default().last_has(environment).start(&[100, 100, 100]).await;
+    (Remains(cluster.nodes[2].pid()), cluster)
 }
 
 /// Ten minutes ahead and behind: leases hold, nothing fails, and the times of an entity's events do
@@ -52,7 +65,7 @@ async fn wall_clocks_do_not_matter() {
     let clock = WallClock(tempfile::tempdir().expect("a temporary directory can be created"));
     clock.set(0);
     let file = clock.file().display().to_string();
-    let cluster = with_clocks(environment(&[
+    let (_remains, cluster) = with_clocks(environment(&[
         ("FAKETIME_TIMESTAMP_FILE", &file),
         ("FAKETIME_NO_CACHE", "1"),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
@@ -84,7 +97,7 @@ async fn wall_clocks_do_not_matter() {
 /// A node stops reading a tenth of a lease before others may take over, so 3 % do not matter.
 #[tokio::test]
 async fn a_node_whose_clocks_run_fast_is_a_node() {
-    let cluster = with_clocks(environment(&[("FAKETIME", "+0 x1.03")])).await;
+    let (_remains, cluster) = with_clocks(environment(&[("FAKETIME", "+0 x1.03")])).await;
     let rooms = [cluster.room_of(0).await, cluster.room_of(2).await];
     let mut clients = Vec::new();
     for node in [2, 0] {
