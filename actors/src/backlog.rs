@@ -28,6 +28,11 @@ impl<T> Backlog<T> {
         !std::mem::replace(&mut self.is_worked_off, true)
     }
 
+    /// Keeps only some of what waits.
+    pub fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
+        self.waiting.retain(keep);
+    }
+
     /// Takes the next message out. `None` ends the work: what is added later is for somebody else
     /// to work off.
     pub fn next(&mut self) -> Option<T> {

@@ -4,7 +4,7 @@ use greenroom_protocol::CodecKind;
 
 use crate::few::Few;
 use crate::frames::Wants;
-use crate::ids::{Place, SessionKey};
+use crate::ids::{NodeIndex, Place, SessionKey};
 use crate::messages::Subscriptions;
 
 /// The followers by session; counted by relay and codec, so that publishing asks nobody in
@@ -49,6 +49,14 @@ impl Audience {
         {
             self.followers.remove(&session);
             *self.count(session.place(), codec) -= 1;
+        }
+    }
+
+    /// Removes the followers of a node.
+    pub fn remove_node(&mut self, node: NodeIndex) {
+        let of_node = |(session, _): &(SessionKey, u32)| session.node == node;
+        for (session, _) in self.iter().filter(of_node).collect::<Vec<_>>() {
+            self.remove(session, Subscriptions::All);
         }
     }
 

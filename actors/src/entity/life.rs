@@ -20,7 +20,7 @@ use crate::clock::{Millis, Mono};
 use crate::frames::Encoder;
 use crate::journal::{Committed, Journal, Progress, Reign, ToJournal};
 use crate::kind::Kind;
-use crate::messages::{Part, Subscriptions, ToEntity, corrupt, overloaded, unavailable};
+use crate::messages::{CatchUp, Part, Subscriptions, ToEntity, corrupt, overloaded, unavailable};
 use crate::metrics::{KindMetrics, MAILBOX_REFUSALS};
 use crate::record::EventRecord;
 use crate::store::{Loaded, StoreError};
@@ -426,6 +426,14 @@ impl Life {
         if let Phase::Awake(entity) = &mut self.phase {
             entity.fetched(purpose, read, &mut todo.effects);
             self.queue_rewrite(journal, todo);
+        }
+    }
+
+    /// The page of this request could not be read, and is tried again.
+    pub fn catch_up_again(&mut self, request: CatchUp, todo: &mut Todo) {
+        // In other phases followers are forgotten, and resubscribe.
+        if let Phase::Awake(entity) = &mut self.phase {
+            entity.catch_up_again(request, &mut todo.effects);
         }
     }
 

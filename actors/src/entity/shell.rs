@@ -199,7 +199,9 @@ impl Shell {
     pub fn ring(&mut self, timer: Timer, now: Now, ports: &mut impl Ports) {
         match timer {
             Timer::Load => self.load(Load::Now, ports),
-            Timer::CatchUp(request) => self.take(ToEntity::CatchUp(*request), now, ports),
+            Timer::CatchUp(request) => {
+                self.step(now.mono, ports, |life, _, todo| life.catch_up_again(*request, todo));
+            }
             Timer::Erase => self.take(ToEntity::Erase, now, ports),
             Timer::Presence => {
                 self.presence_timer = false;

@@ -26,6 +26,7 @@ mod corrupt;
 mod erasing;
 mod failing;
 mod gate;
+mod links;
 mod recovery;
 mod reserving;
 mod rest;

@@ -4,6 +4,7 @@ use greenroom_protocol::EntityId;
 
 use super::{Host, Slots, stopping};
 use crate::clock::Mono;
+use crate::ids::NodeIndex;
 use crate::messages::{Own, ToEntity};
 
 impl<M> Slots<M> {
@@ -49,8 +50,14 @@ impl<M> Slots<M> {
                     ownership.flush(scope, left, done);
                 }
             }
-            Own::LinkReset(node) => self.tell_all(|| ToEntity::LinkReset(node), host),
-            Own::LinkOver(node) => self.tell_all(|| ToEntity::LinkOver(node), host),
+            Own::LinkReset(node) => {
+                self.forget_postponed(node, |message| matches!(message, ToEntity::CatchUp(_)));
+                self.tell_all(|| ToEntity::LinkReset(node), host);
+            }
+            Own::LinkOver(node) => {
+                self.forget_postponed(node, |_| true);
+                self.tell_all(|| ToEntity::LinkOver(node), host);
+            }
             Own::Abandon(done) => {
                 ownership.abandon();
                 for (entity, slot) in self.slots.drain() {
@@ -72,6 +79,16 @@ impl<M> Slots<M> {
             if slot.blocked.is_some() || host.deliver(&slot.mailbox, message()).is_err() {
                 slot.later(entity, message(), host);
             }
+        }
+    }
+
+    /// Drops those of the control messages that wait for entities to be woken which are about sessions
+    /// that came over this link. An entity that wakes later does not learn of its end.
+    fn forget_postponed(&mut self, node: NodeIndex, void: impl Fn(&ToEntity) -> bool) {
+        for postponed in self.postponed.values_mut() {
+            let of_node =
+                |message: &ToEntity| message.about().is_some_and(|session| session.node == node);
+            postponed.retain(|message| !(of_node(message) && void(message)));
         }
     }
 

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use greenroom_protocol::RawJson;
+
 use super::*;
 use crate::cluster::lease::{Lease, Validity};
 use crate::cluster::membership::Scope;
 use crate::cluster::slot::slot_of;
 use crate::directory::Ownership;
-use crate::messages::Own;
+use crate::ids::{NodeIndex, SessionKey};
+use crate::messages::{Adopt, Own, SubSpec};
 
 /// A shard of a node whose lease holds until 1,800 ms.
 fn rig() -> Rig {
@@ -181,15 +184,20 @@ fn a_node_without_a_lease_ends_all_lives() {
     assert!(rig.host.lost.is_empty());
 }
 
-#[test]
-fn postponed_messages_follow_the_entity() {
+/// The same with no room for an entity that is awake.
+fn crowded() -> Rig {
     let mut rig = rig();
-    rig.open("room:a");
     let limits = DirectoryLimits { max_awake: 0, max_loading: 0 };
     let validity = Arc::new(Validity::new(Lease::default()));
     validity.extend(Mono::ZERO);
     rig.slots = Slots::new(Kinds::new([kind()]), limits).owning(Ownership::new(validity));
     rig.open("room:a");
+    rig
+}
+
+#[test]
+fn postponed_messages_follow_the_entity() {
+    let mut rig = crowded();
     let reply = rig.line.reply(4, 1);
     let leave = ToEntity::Presence {
         action: greenroom_protocol::params::PresenceAction::Leave,
@@ -201,4 +209,30 @@ fn postponed_messages_follow_the_entity() {
     assert!(rig.elsewhere().is_empty(), "it waits here for room");
     rig.own(Own::Close(slot("room:a")));
     assert_eq!(rig.elsewhere(), ["room:a leave 4"]);
+}
+
+#[test]
+fn what_is_postponed_ends_with_its_link() {
+    let mut rig = crowded();
+    let link = NodeIndex(3);
+    for node in [link, NodeIndex(4)] {
+        let key = SessionKey { node, ..session(1) };
+        let after = Position { epoch: Epoch::from_bits(1), seq: Seq::ZERO };
+        let spec = SubSpec { session: key, ..spec(1, 1) };
+        let catch_up = CatchUp { spec, codec: CodecKind::Json, after, presence: false };
+        rig.tell(ToDirectory::Given(entity("room:a"), ToEntity::CatchUp(catch_up)));
+        rig.tell(ToDirectory::Given(entity("room:a"), ToEntity::Leave(key)));
+    }
+    rig.own(Own::LinkReset(link));
+    rig.own(Own::Close(slot("room:a")));
+    assert_eq!(rig.elsewhere(), ["room:a leave 1", "room:a catch up", "room:a leave 1"]);
+
+    rig.open("room:a");
+    let key = SessionKey { node: link, ..session(1) };
+    let adopt = Adopt { from: key, to: key, user: "alice".into(), meta: RawJson::NULL };
+    rig.tell(ToDirectory::Given(entity("room:a"), ToEntity::Adopt(Box::new(adopt))));
+    rig.own(Own::LinkReset(link));
+    rig.own(Own::LinkOver(link));
+    rig.own(Own::Close(slot("room:a")));
+    assert!(rig.elsewhere().is_empty(), "nobody would ever end that presence");
 }

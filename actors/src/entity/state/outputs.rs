@@ -13,7 +13,7 @@ use super::{Effects, Entity};
 use crate::clock::Mono;
 use crate::entity::ring::Ring;
 use crate::frames::{EVENT_BYTES, Frames, Wants};
-use crate::ids::SessionKey;
+use crate::ids::{NodeIndex, SessionKey};
 use crate::messages::{
     Answer, CatchUp, Part, Responder, SubscribeRequest, Subscriptions, unavailable,
 };
@@ -42,6 +42,8 @@ pub(in crate::entity) enum InOrder {
     Join(Box<Join>),
     /// A session has unsubscribed.
     Left { session: SessionKey, which: Subscriptions, reply: Option<Responder> },
+    /// Nobody follows over this link any more.
+    LinkReset(NodeIndex),
     /// A paused subscription gets what is in memory, and is live again.
     Live(CatchUp),
     /// A paused subscription gets a snapshot, and is live again.
@@ -138,6 +140,9 @@ impl Entity {
                     fx.part(session.place(), Part::Left { session, which });
                     fx.answer(reply.ok(&Empty {}));
                 }
+            }
+            InOrder::LinkReset(node) => {
+                self.people.change_if_any(|people| people.audience.remove_node(node));
             }
             InOrder::Live(request) => self.live(request, fx),
             InOrder::Reset(request, snapshot, reason) => {
@@ -274,10 +279,12 @@ impl Entity {
         );
     }
 
-    /// Whether a later request of this session about its subscription waits behind the gate.
+    /// Whether a later request of this session about its subscription waits behind the gate, or the
+    /// end of its link.
     fn is_overtaken(&self, session: SessionKey) -> bool {
         self.gate.iter().any(|(_, output)| match output {
             Output::InOrder(InOrder::Left { session: other, .. }) => *other == session,
+            Output::InOrder(InOrder::LinkReset(node)) => *node == session.node,
             Output::InOrder(InOrder::Join(join)) => join.request.spec.session == session,
             _ => false,
         })
@@ -290,7 +297,7 @@ impl Entity {
             let Some(events) = self.ring.after(request.after.seq.min(self.released), self.released)
             else {
                 // The ring has moved on since this was queued: start over.
-                return self.catch_up(request, fx);
+                return self.catch_up_again(request, fx);
             };
             let mut events: Vec<_> = events.cloned().collect();
             count = events.len() as u64;

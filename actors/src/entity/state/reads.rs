@@ -80,6 +80,16 @@ impl Entity {
         self.read_on(fx);
     }
 
+    /// The same for a request that was taken before, unless its subscription has ended since. Nobody
+    /// would end one that began again so: its relay, or the link to that, may be gone.
+    pub fn catch_up_again(&mut self, request: CatchUp, fx: &mut Effects) {
+        if self.people.audience.contains(request.spec.session, request.spec.number) {
+            self.catch_up(request, fx);
+        } else {
+            self.forgo(&request, fx);
+        }
+    }
+
     /// Changes the readers, if there have been any since the first session came.
     fn with_readers<R>(&mut self, change: impl FnOnce(&mut Readers) -> R) -> Option<R> {
         self.people.change_if_any(|people| people.readers.change_if_any(change)).flatten()

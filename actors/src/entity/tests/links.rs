@@ -1,0 +1,62 @@
+//! Followers whose node's link is reset.
+
+use super::*;
+
+/// A subscription of a session that came over a link.
+fn remote(node: NodeIndex, number: u32) -> SubSpec {
+    let session = SessionKey { node, ..session(1) };
+    SubSpec { session, ..spec(1, number) }
+}
+
+const LINK: NodeIndex = NodeIndex(3);
+
+#[test]
+fn who_follows_over_a_link_that_is_reset_follows_no_more() {
+    let mut rig = Rig::with_events(kind(), 1);
+    rig.catch_up(remote(LINK, 1), 1, false);
+    rig.catch_up(remote(NodeIndex(4), 1), 1, false);
+    rig.take(ToEntity::LinkReset(LINK));
+    let others = [(remote(NodeIndex(4), 1).session, 1)];
+    assert_eq!(rig.entity.followers().collect::<Vec<_>>(), others);
+}
+
+#[test]
+fn a_subscription_that_waits_for_a_commit_ends_with_its_link() {
+    let mut rig = Rig::new();
+    rig.post(0, 1);
+    rig.subscribe(remote(LINK, 1), None);
+    rig.take(ToEntity::LinkReset(LINK));
+    assert_eq!(rig.entity.followers().count(), 0);
+    rig.commit(1);
+    assert_eq!(rig.entity.followers().count(), 0);
+}
+
+#[test]
+fn a_subscription_that_must_start_over_ends_with_its_link() {
+    let mut rig = Rig::with_events(kind(), 10);
+    rig.post(0, 11);
+    rig.subscribe(remote(LINK, 1), Some((epoch(), 9)));
+    rig.take(ToEntity::LinkReset(LINK));
+    rig.entity.forget_ring();
+    rig.commit(11);
+    assert_eq!(rig.entity.followers().count(), 0);
+    assert!(rig.entity.settled(), "nothing of it waits any more");
+}
+
+#[test]
+fn a_page_that_is_read_again_does_not_bring_a_follower_back() {
+    let mut rig = Rig::with_events(kind(), 10);
+    rig.catch_up(remote(LINK, 1), 1, false);
+    rig.catch_up(spec(2, 1), 1, false);
+    let Fetch { purpose, .. } = rig.fetches.remove(0);
+    rig.entity.fetched(purpose, Err(StoreError::Unavailable("told to".into())), &mut rig.fx);
+    let again = std::mem::take(&mut rig.fx.retries);
+    assert_eq!(again.len(), 2);
+    rig.take(ToEntity::LinkReset(LINK));
+    for request in again {
+        rig.entity.catch_up_again(request, &mut rig.fx);
+    }
+    assert_eq!(rig.entity.followers().collect::<Vec<_>>(), [(session(2), 1)]);
+    rig.out();
+    assert_eq!(rig.fetches.len(), 1, "for the other one");
+}
