@@ -63,6 +63,8 @@ impl Ownership {
 
     pub(super) fn open(&mut self, scope: &Scope, away: BTreeSet<EntityId>) {
         self.open = self.open.with(scope);
+        // A hand-off is over if something of it is served again. Nobody waits for its end.
+        self.flushing.retain(|flushing| flushing.scope.both(scope).is_empty());
         self.away = away;
         self.away.retain(|entity| !self.open.pins.contains(entity));
     }
@@ -84,6 +86,11 @@ impl Ownership {
         if left > 0 {
             self.flushing.push(Flushing { scope, left, _done: done });
         }
+    }
+
+    /// Whether this entity is being put to sleep.
+    pub(super) fn is_flushing(&self, entity: &EntityId) -> bool {
+        self.flushing.iter().any(|flushing| flushing.scope.contains(entity))
     }
 
     /// An entity is not awake any more.

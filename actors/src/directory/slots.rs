@@ -342,8 +342,9 @@ impl<M> Slots<M> {
         found.sort_unstable_by_key(|(last_used, _)| *last_used);
         for (_, entity) in found.iter().take(SLEEP_EARLY) {
             let Some(slot) = self.slots.get(entity) else { continue };
+            let sleep = ToEntity::Sleep { drain: self.must_sleep(entity), mark: slot.sent };
             // An entity with a full mailbox is not idle.
-            let _ = host.deliver(&slot.mailbox, ToEntity::Sleep { drain: false, mark: slot.sent });
+            let _ = host.deliver(&slot.mailbox, sleep);
         }
     }
 
@@ -417,8 +418,7 @@ impl<M> Slots<M> {
         }
         for _ in 0..SWEEP_SOME.max(self.round.len() / ROUND).min(self.round.len()) {
             let Some((entity, incarnation)) = self.round.pop_front() else { break };
-            let Some(slot) =
-                self.slots.get_mut(&entity).filter(|slot| slot.incarnation == incarnation)
+            let Some(slot) = self.slots.get(&entity).filter(|slot| slot.incarnation == incarnation)
             else {
                 continue;
             };
@@ -427,12 +427,18 @@ impl<M> Slots<M> {
             if u128::from(now.since(slot.last_used)) >= timeout.as_millis()
                 && slot.blocked.is_none()
             {
+                let sleep = ToEntity::Sleep { drain: self.must_sleep(&entity), mark: slot.sent };
                 // An entity with a full mailbox is not idle.
-                let _ =
-                    host.deliver(&slot.mailbox, ToEntity::Sleep { drain: false, mark: slot.sent });
+                let _ = host.deliver(&slot.mailbox, sleep);
             }
             self.round.push_back((entity, incarnation));
         }
+    }
+
+    /// Whether an entity is to sleep even if somebody follows.
+    fn must_sleep(&self, entity: &EntityId) -> bool {
+        self.draining
+            || self.ownership.as_ref().is_some_and(|ownership| ownership.is_flushing(entity))
     }
 
     fn begin_drain(&mut self, done: mpsc::Sender<()>, host: &mut impl Host<Mailbox = M>) {

@@ -37,7 +37,7 @@ pub struct Life {
     phase: Phase,
     /// The journal's reign that it began in.
     reign: Reign,
-    /// The server stops: it sleeps as soon as everything is on disk.
+    /// It was last asked to sleep as soon as everything is on disk, even if somebody follows.
     drain: bool,
     /// What it was last asked to sleep with.
     mark: u64,
@@ -451,7 +451,7 @@ impl Life {
     }
 
     fn asked(&mut self, drain: bool, mark: u64) {
-        self.drain |= drain;
+        self.drain = drain;
         self.mark = mark;
     }
 

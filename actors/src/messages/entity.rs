@@ -143,7 +143,8 @@ pub enum ToEntity {
     Erase,
     /// Go to sleep if there is nothing to do.
     Sleep {
-        /// Even if somebody follows, and as soon as everything is on disk.
+        /// Even if somebody follows, and as soon as everything is on disk. The next question without
+        /// it takes this back.
         drain: bool,
         /// What to answer with: tells the directory that nothing else was sent since it asked.
         mark: u64,

@@ -236,3 +236,21 @@ fn what_is_postponed_ends_with_its_link() {
     rig.own(Own::Close(slot("room:a")));
     assert!(rig.elsewhere().is_empty(), "nobody would ever end that presence");
 }
+
+#[test]
+fn an_entity_that_is_served_again_need_not_sleep() {
+    let mut rig = rig();
+    rig.open("room:a");
+    rig.read("room:a");
+    let (done, mut flushed) = mpsc::channel(1);
+    rig.own(Own::Close(slot("room:a")));
+    rig.own(Own::Flush(slot("room:a"), done));
+    rig.now = 1000;
+    rig.slots.sweep(Mono::at(rig.now), &mut rig.host);
+    // The hand-off is given up.
+    rig.open("room:a");
+    assert_eq!(flushed.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+    rig.slots.sweep(Mono::at(rig.now), &mut rig.host);
+    let asked = ["read", "sleep true 1", "sleep true 1", "sleep false 1"];
+    assert_eq!(rig.letters(0), asked);
+}

@@ -1,6 +1,8 @@
 //! Followers whose node's link is reset.
 
 use super::*;
+use crate::entity::{Life, Todo};
+use crate::journal::{Committed, Journal};
 
 /// A subscription of a session that came over a link.
 fn remote(node: NodeIndex, number: u32) -> SubSpec {
@@ -59,4 +61,27 @@ fn a_page_that_is_read_again_does_not_bring_a_follower_back() {
     assert_eq!(rig.entity.followers().collect::<Vec<_>>(), [(session(2), 1)]);
     rig.out();
     assert_eq!(rig.fetches.len(), 1, "for the other one");
+}
+
+#[test]
+fn an_entity_that_need_not_sleep_after_all_keeps_its_followers() {
+    let line = Line::new();
+    let (journal, _queue) = Journal::channel(10);
+    let mut life = Life::new(entity("room:a"), Arc::new(kind()), encoder(), 10, Mono::ZERO);
+    let mut todo = Todo::at(Mono::ZERO);
+    life.loaded(Ok(Loaded::default()), epoch(), &journal, &mut todo);
+    let subscribe = SubscribeRequest { spec: spec(1, 1), after: None, reply: line.reply(1, 1) };
+    let post = post("alice", Some(1), "x", line.reply(1, 2));
+    for message in [
+        ToEntity::Subscribe(Box::new(subscribe)),
+        ToEntity::Op(Box::new(post)),
+        ToEntity::Sleep { drain: true, mark: 2 },
+        ToEntity::Sleep { drain: false, mark: 2 },
+    ] {
+        life.take(message, 5000, &journal, &mut todo);
+    }
+    life.committed(Committed { through: Seq::FIRST, ended: false }, &journal, &mut todo);
+    assert_eq!(todo.idle, None);
+    life.take(ToEntity::Sleep { drain: true, mark: 3 }, 5000, &journal, &mut todo);
+    assert_eq!(todo.idle, Some(3));
 }
