@@ -100,7 +100,14 @@ impl Node {
                         self.take_item(index, &item, now);
                     }
                 }
-                Event::Silent => self.routed(now, |asks, out| asks.link_down(index, out)),
+                Event::Silent => {
+                    self.routed(now, |asks, out| asks.link_down(index, out));
+                    // A node that has left may have sent more, which arrived later. No further version
+                    // of the map says that it is gone.
+                    if self.membership.map().peer(NodeId(self.known.id_of(index))).is_none() {
+                        return self.unlink(index, now);
+                    }
+                }
                 Event::Reset(cause) => index = self.renew(index, cause, now),
             }
         }
@@ -148,6 +155,16 @@ impl Node {
         let link = Link::new(self.me.0, id, self.settings.link, self.rng.fork());
         self.links.insert(new, link);
         self.route_by_map(now);
+    }
+
+    /// Ends the link to a node that is not in the map.
+    pub(super) fn unlink(&mut self, index: NodeIndex, now: Mono) {
+        if let Some(link) = self.links.remove(&index) {
+            self.published.link_gone(&link);
+        }
+        self.over(index, now);
+        // It may be about to join: its next link is another one.
+        self.known.renew(self.known.id_of(index));
     }
 
     pub(super) fn take_item(&mut self, from: NodeIndex, item: &Item, now: Mono) {

@@ -200,12 +200,7 @@ impl Node {
             .filter(|index| !peers.contains(&self.known.id_of(*index)))
             .collect();
         for index in gone {
-            if let Some(link) = self.links.remove(&index) {
-                self.published.link_gone(&link);
-            }
-            self.over(index, now);
-            // It may be about to join: its next link is another one.
-            self.known.renew(self.known.id_of(index));
+            self.unlink(index, now);
         }
         self.hearing.keep(|id| peers.contains(&id));
         self.route_by_map(now);

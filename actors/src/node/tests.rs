@@ -26,6 +26,7 @@ use crate::store::{Batch, CommitError, Fence, Store};
 use crate::testing::{encoder, entity, spec};
 use greenroom_protocol::{Epoch, Position, Seq};
 
+mod leaving;
 mod scenes;
 mod watching;
 
