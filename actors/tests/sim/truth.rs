@@ -1,6 +1,6 @@
 //! What the checker knows: the logs on disk, the signals sent, and what clients have seen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use greenroom_protocol::{EntityId, Seq};
 
@@ -24,8 +24,8 @@ pub struct Truth {
     /// How long the presence of a lost session must last, in ms.
     pub grace: u64,
     pub now: Now,
-    /// The ops that are on disk, by client id and number.
-    written: BTreeSet<(String, u64)>,
+    /// The ops that are on disk, by client id and number, and the step at which they came there.
+    written: BTreeMap<(String, u64), u64>,
 }
 
 impl Truth {
@@ -39,7 +39,7 @@ impl Truth {
             repeats: false,
             grace: sizes.grace.min(sizes.window),
             now,
-            written: BTreeSet::new(),
+            written: BTreeMap::new(),
         }
     }
 
@@ -54,7 +54,7 @@ impl Truth {
             let (Some(ulid), Some(n)) = (&event.client, event.n) else {
                 return Err(format!("{event:?} is nobody's"));
             };
-            if !self.written.insert((ulid.to_string(), n)) {
+            if self.written.insert((ulid.to_string(), n), self.step).is_some() {
                 return Err(format!(
                     "op {n} of {ulid} was executed more than once, the last time at {} of `{entity}`",
                     event.seq
@@ -70,8 +70,9 @@ impl Truth {
         Ok(())
     }
 
-    pub fn is_written(&self, ulid: &str, n: u64) -> bool {
-        self.written.contains(&(ulid.to_owned(), n))
+    /// The step at which an op was written, if it was.
+    pub fn written_at(&self, ulid: &str, n: u64) -> Option<u64> {
+        self.written.get(&(ulid.to_owned(), n)).copied()
     }
 
     /// The highest seq of an entity that any client has seen.

@@ -40,6 +40,8 @@ pub struct Op {
     pub sent: (u64, u64),
     /// The step at which the op was first sent.
     pub invoked: u64,
+    /// The step at which it was last sent.
+    resent: u64,
     /// The step of its answer.
     pub answered: Option<(u64, Outcome)>,
 }
@@ -134,6 +136,7 @@ impl Client {
             nowhere: true,
             sent: (0, 0),
             invoked: 0,
+            resent: 0,
             answered: None,
         });
     }
@@ -152,6 +155,7 @@ impl Client {
         op.in_flight = true;
         op.attempts += 1;
         op.sent = (self.line, self.stats.ops);
+        op.resent = step;
         self.stats.ops += 1;
         if op.attempts == 1 {
             op.invoked = step;
@@ -213,7 +217,7 @@ impl Client {
     ) -> Result<(), String> {
         let op = &mut self.ops[op];
         op.in_flight = false;
-        let written = truth.is_written(&op.ulid, op.n);
+        let written = truth.written_at(&op.ulid, op.n);
         let outcome = match error.data.code {
             ErrorCode::Unavailable => {
                 op.nowhere = false;
@@ -225,7 +229,7 @@ impl Client {
             | ErrorCode::RateLimited
             | ErrorCode::Forbidden => {
                 self.stats.overloaded += u64::from(error.data.code == ErrorCode::Overloaded);
-                if written && op.nowhere {
+                if written.is_some() && op.nowhere {
                     return Err(format!(
                         "op {} is in the log, and all that was said of it is that nothing was done",
                         op.n
@@ -248,7 +252,9 @@ impl Client {
             }
             _ => return Err(format!("op {} was refused: {error:?}", op.n)),
         };
-        if written && outcome == Outcome::Refused {
+        // An earlier, abandoned attempt may have arrived after the one that was refused.
+        let before = |step| op.nowhere || step < op.resent;
+        if written.is_some_and(before) && outcome == Outcome::Refused {
             return Err(format!("op {} is in the log and refused: {error:?}", op.n));
         }
         op.answered = Some((truth.step, outcome));
