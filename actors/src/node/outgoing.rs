@@ -2,6 +2,7 @@
 //! entities and relays release to theirs.
 
 use bytes::Bytes;
+use greenroom_protocol::params::PresenceAction;
 use greenroom_protocol::{EntityId, RawJson};
 
 use super::items::{self, Bounce};
@@ -107,10 +108,14 @@ impl Node {
             return;
         }
         let weight = weight(&message);
+        let mut leaves = None;
         let refused = if message.is_control() {
             let held = (entity, message);
             self.routed(now, |asks, out| asks.tell(slot, weight, held, now, out).err())
         } else {
+            if let ToEntity::Presence { action: PresenceAction::Leave, reply, .. } = &message {
+                leaves = Some((entity.clone(), ToEntity::Leave(reply.session())));
+            }
             let retry = match &message {
                 ToEntity::Op(op) if op.n.is_none() => Retry::Once,
                 // It may get lost, and must not arrive twice.
@@ -123,7 +128,12 @@ impl Node {
         if let Some(Full((_, message))) = refused
             && message.refuse(unavailable()).is_some()
         {
-            self.start_over(slot, now);
+            return self.start_over(slot, now);
+        }
+        // A request to leave may be given up sooner than what entered. The session leaves all the same,
+        // and before it enters again.
+        if let Some((entity, leave)) = leaves {
+            self.elsewhere(entity, leave, now);
         }
     }
 

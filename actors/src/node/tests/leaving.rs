@@ -1,6 +1,9 @@
-//! Nodes that are not in the map any more, and are still heard.
+//! Nodes that are not in the map any more, and are still heard; and sessions that leave.
+
+use greenroom_protocol::params::PresenceAction;
 
 use super::*;
+use crate::messages::Adopt;
 
 #[test]
 fn what_came_late_of_a_node_that_is_gone_ends_with_its_silence() {
@@ -23,4 +26,38 @@ fn what_came_late_of_a_node_that_is_gone_ends_with_its_silence() {
     world.run(16_000);
     assert!(world.machines[0].owned.iter().any(over), "nobody is present over that link");
     assert_eq!(world.machines[0].node.links.len(), 1);
+}
+
+#[test]
+fn a_session_leaves_though_its_request_is_given_up() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(1);
+    let ids = (world.machines[0].id, world.machines[1].id);
+    world.cut.push(ids);
+    world.run(2000);
+    let (asker, mut queue) = world.machines[0].asker(0);
+    let (key, user): (_, Arc<str>) = (asker.session, "anna".into());
+    let adopt = Adopt { from: key, to: key, user: Arc::clone(&user), meta: RawJson::NULL };
+    let presence = |action| {
+        let reply = Responder::request(&asker, "presence", Some(RequestId::Number(1)));
+        ToEntity::Presence { action, meta: None, user: Arc::clone(&user), reply }
+    };
+    let exchange = &world.machines[0].exchange;
+    exchange.elsewhere(room.clone(), ToEntity::Adopt(Box::new(adopt)));
+    exchange.elsewhere(room.clone(), presence(PresenceAction::Leave));
+    world.run(4000);
+    world.machines[0].exchange.elsewhere(room, presence(PresenceAction::Enter));
+    world.run(2000);
+    let Ok(ToRelay::Answer(answer)) = queue.try_recv() else { panic!("it is answered") };
+    assert_eq!(answer.error(), Some(ErrorCode::Unavailable));
+    world.cut.clear();
+    world.until(1000, "the rest arrives", |world| world.machines[1].local.len() == 3);
+    let arrived: Vec<_> = world.machines[1].local.iter().map(|(_, message)| message).collect();
+    let [ToEntity::Adopt(_), ToEntity::Leave(left), ToEntity::Presence { action, .. }] =
+        arrived[..]
+    else {
+        panic!("{arrived:?}")
+    };
+    assert_eq!((left.slot, *action), (key.slot, PresenceAction::Enter));
 }
