@@ -94,7 +94,8 @@ impl Client {
         // The presence may have ended because of the grace, or because an earlier attempt was lost
         // itself.
         let kept = lost.is_some_and(|lost| {
-            let away = lost.wire.borrow().lost_at.map(|at| truth.now.mono - at);
+            // A node's time is rounded, perhaps up.
+            let away = lost.wire.borrow().lost_at.map(|at| truth.now.mono.saturating_sub(at));
             lost.attempts == 1 && away.is_none_or(|away| away < truth.grace)
         });
         for place in self.places.values_mut() {

@@ -333,7 +333,9 @@ impl Node {
             }
             Do::Commit => {}
             Do::Own(Own::LinkOver(_)) if bug == Some(Bug::GhostsStay) => {}
-            Do::Own(Own::LinkReset(_)) if bug == Some(Bug::DeadFollowersKept) => {}
+            // Its end after the grace would make up for it.
+            Do::Own(Own::LinkReset(_) | Own::LinkOver(_))
+                if bug == Some(Bug::DeadFollowersKept) => {}
             Do::Own(own) => directory.own(&own),
             Do::Flush(id, scope) => {
                 let early = bug == Some(Bug::ReleaseBeforeFlush);

@@ -32,7 +32,7 @@ fn lives_that_go_on_after_a_demotion_are_found() {
 
 #[test]
 fn followers_of_a_link_that_was_reset_are_found() {
-    found(Bug::DeadFollowersKept, 500, &["the entity knows", "stay awake"]);
+    found(Bug::DeadFollowersKept, 100, &["the entity knows", "stay awake"]);
 }
 
 #[test]
