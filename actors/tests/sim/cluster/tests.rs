@@ -16,7 +16,7 @@ fn every_seed_keeps_the_promises_with_several_nodes() {
         }
         return outcome.unwrap_or_else(|why| panic!("seed {seed}: {why}"));
     }
-    let seeds = number("SIM_NODES_SEEDS").unwrap_or(if cfg!(debug_assertions) { 25 } else { 250 });
+    let seeds = number("SIM_NODES_SEEDS").unwrap_or(if cfg!(debug_assertions) { 25 } else { 2000 });
     let first = number("SIM_NODES_FIRST").unwrap_or(1);
     let mut seen = Seen::default();
     let all = number("SIM_NODES_ALL").is_some();

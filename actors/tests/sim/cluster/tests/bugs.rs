@@ -1,5 +1,5 @@
 //! Bugs planted on purpose between nodes: each must be found, and for the right reason. Other
-//! complaints do not count, since some are open.
+//! complaints do not count.
 
 use crate::bugs::Bug;
 use crate::number;
