@@ -7,6 +7,8 @@ use greenroom_actors::metrics::{self as core, Metric, MetricType};
 use metrics::Gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::nats::metrics as nats;
+
 pub const CONNECTIONS: Metric =
     Metric::gauge("greenroom_connections", &[], "Open WebSocket connections");
 pub const CONNECTIONS_PENDING: Metric = Metric::gauge(
@@ -65,9 +67,9 @@ pub const PROCESS: &[&str] = &[
 /// How often to call [`Exporter::run_upkeep`], so that observations do not pile up between scrapes.
 pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// All declared metrics: the server's, then the core's, and those of a cluster.
+/// All declared metrics: the server's, then the core's, and those of a cluster and of NATS.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    TABLE.iter().chain(core::TABLE).chain(core::cluster::TABLE)
+    TABLE.iter().chain(core::TABLE).chain(core::cluster::TABLE).chain(nats::TABLE)
 }
 
 /// Renders the recorded metrics. Cheap to clone.

@@ -30,11 +30,13 @@ use events::Events;
 
 pub use counters::Counters;
 pub use error::ConnectError;
+pub use metrics::NatsMetrics;
 
 mod connect;
 mod counters;
 mod error;
 mod events;
+pub mod metrics;
 
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ use super::report::Report;
 use super::view::View;
 use crate::config::ClusterConfig;
 use crate::failure::Failure;
-use crate::nats::NatsWire;
+use crate::nats::{NatsMetrics, NatsWire};
 
 /// How often time passes for the node.
 const TICK: Duration = Duration::from_millis(10);
@@ -62,6 +62,7 @@ pub struct Runner {
     frames: Messages,
     beats: Messages,
     wire_state: watch::Receiver<WireState>,
+    nats: NatsMetrics,
     reconnects: u64,
     queue: mpsc::Receiver<ToExchange>,
     standing: watch::Receiver<Standing>,
@@ -142,6 +143,7 @@ impl Runner {
             node,
             id,
             wire_state: wire.state(),
+            nats: NatsMetrics::new(),
             reconnects: 0,
             wire,
             subjects,
@@ -189,6 +191,7 @@ impl Runner {
 
     fn tick(&mut self) {
         self.node.tick(clock::mono());
+        self.nats.show(*self.wire_state.borrow(), &self.wire.counters());
         self.show(None);
     }
 

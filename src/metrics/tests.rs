@@ -137,6 +137,8 @@ fn what_alerts_watch_is_there_before_it_happens() {
     let text = local(|| {
         expect_kinds(["room"]);
         drop(core::JournalMetrics::new());
+        drop(core::cluster::ClusterMetrics::new());
+        drop(crate::nats::NatsMetrics::new());
     });
     let alerts = include_str!("../../docs/operations/watch.md");
     let counters: Vec<&str> = alerts
@@ -235,6 +237,12 @@ const STILL: &[(&str, &str, &str)] = &[
     ("greenroom_ask_seconds", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
     ("greenroom_asks_held", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
     ("greenroom_asks_again_total", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_cluster_map_age_seconds", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_link_items_total", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_link_rtt_seconds", CLUSTER, "the_metrics_of_a_quiet_cluster_stand_still"),
+    ("greenroom_nats_connected", NATS, "the_metrics_of_nats_tell_what_was_lost"),
+    ("greenroom_nats_reconnects_total", NATS, "the_metrics_of_nats_tell_what_was_lost"),
+    ("greenroom_nats_dropped_total", NATS, "the_metrics_of_nats_tell_what_was_lost"),
 ];
 const E2E: &str = include_str!("../../tests/e2e/still.rs");
 const SESSION: &str = include_str!("../../actors/src/session/tests.rs");
@@ -242,10 +250,12 @@ const DIRECTORY: &str = include_str!("../../actors/src/directory/actor/tests.rs"
 const JOURNAL: &str = include_str!("../../actors/src/journal/tests.rs");
 const RELAY: &str = include_str!("../../actors/src/relay/tests.rs");
 const CLUSTER: &str = include_str!("../../actors/src/node/tests/watching.rs");
+const NATS: &str = include_str!("../nats/tests.rs");
 /// Where the constants of metrics are declared.
 const DECLARED: &str = concat!(
     include_str!("../../actors/src/metrics.rs"),
-    include_str!("../../actors/src/metrics/cluster.rs")
+    include_str!("../../actors/src/metrics/cluster.rs"),
+    include_str!("../nats/metrics.rs")
 );
 
 /// The process's own metrics are exempt.

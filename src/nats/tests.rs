@@ -11,7 +11,8 @@ use greenroom_actors::cluster::link::wire::{
 };
 use tokio::sync::watch;
 
-use super::{ConnectError, NatsWire};
+use super::metrics::{CONNECTED, DROPPED, RECONNECTS};
+use super::{ConnectError, NatsMetrics, NatsWire};
 use crate::config::NatsConfig;
 use server::Server;
 
@@ -306,4 +307,41 @@ async fn a_server_that_starts_later_is_found() {
     let server = Server::start_on_port(port, "");
     let wire = in_time(connecting).await.unwrap().unwrap();
     assert_eq!(wire.server(), server.name());
+}
+
+#[tokio::test]
+async fn the_metrics_of_nats_tell_what_was_lost() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let shown = ::metrics::with_local_recorder(&recorder, NatsMetrics::new);
+    let mut server = Server::start("");
+    let wire = connect(&server.config()).await;
+    let mut state = wire.state();
+    let mut messages = subscribe(&wire, "s").await;
+    let values = |state: WireState| {
+        shown.show(state, &wire.counters());
+        let text = handle.render();
+        let value = |id: String| {
+            let line = text.lines().find_map(|line| line.strip_prefix(&format!("{id} ")));
+            line.unwrap_or_else(|| panic!("no {id} in {text}")).parse::<u64>().unwrap()
+        };
+        let lost = ["disconnected", "full", "long", "unread"]
+            .map(|why| value(format!("{}{{why=\"{why}\"}}", DROPPED.name)));
+        (value(CONNECTED.name.into()), value(RECONNECTS.name.into()), lost)
+    };
+    let now = *state.borrow_and_update();
+    assert_eq!(values(now), (1, 0, [0; 4]));
+    wire.publish("s", Bytes::from_static(b"arrives")).unwrap();
+    assert_eq!(next(&mut messages).await, "arrives");
+    assert_eq!(values(now), (1, 0, [0; 4]));
+
+    server.kill();
+    until(&mut state, |state| !state.is_connected).await;
+    let away = *state.borrow_and_update();
+    assert_eq!(wire.publish("s", Bytes::new()), Err(Unsent::Disconnected));
+    assert_eq!(values(away), (0, 0, [1, 0, 0, 0]));
+    server.restart();
+    until(&mut state, |state| state.is_connected).await;
+    let back = *state.borrow_and_update();
+    assert_eq!(values(back), (1, 1, [1, 0, 0, 0]));
 }

@@ -22,6 +22,7 @@ mod stalls;
 mod steady;
 mod steering;
 mod versions;
+mod watching;
 
 /// Counts the ops that this very node has executed.
 const ACCEPTED: &str = "greenroom_ops_total{kind=\"room\",outcome=\"accepted\"}";

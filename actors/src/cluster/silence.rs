@@ -77,6 +77,11 @@ impl Silence {
         self.committed = self.committed.max(Some(sent));
     }
 
+    /// When the latest answer arrived.
+    pub const fn heard(&self) -> Option<Mono> {
+        self.heard
+    }
+
     /// The row of a node as the latest answer showed it.
     pub fn row(&self, node: NodeId) -> Option<LeaseRow> {
         self.rows.get(&node).map(|seen| seen.row)

@@ -1,21 +1,32 @@
 //! What a node of a cluster records. A server on its own has none of these: they are registered
 //! when a node is made.
 
-use metrics::{Counter, Gauge, Histogram, Unit};
+use metrics::Unit;
 
 use super::{Metric, SECONDS};
+
+mod handles;
+
+pub use handles::{ClusterMetrics, Outcomes, Resets, Ways};
 
 /// Nodes in the map.
 pub const MEMBERS: Metric = Metric::gauge(
     "greenroom_cluster_members",
     &["state"],
-    "Nodes in the map that this node knows, by state: `up`, `cordoned` or `draining`",
+    "Nodes in the map that this node knows, by state: `up`, `cordoned`, `deaf` or `draining`",
 );
 /// The version of the map.
 pub const MAP_VERSION: Metric = Metric::gauge(
     "greenroom_cluster_map_version",
     &[],
     "Version of the latest map that this node knows",
+);
+/// How old the map is.
+pub const MAP_AGE_SECONDS: Metric = Metric::gauge_of(
+    "greenroom_cluster_map_age_seconds",
+    &[],
+    Unit::Seconds,
+    "Time since this node last read the map and the leases from the database",
 );
 /// How long the lease holds.
 pub const LEASE_VALID_SECONDS: Metric = Metric::gauge_of(
@@ -46,7 +57,7 @@ pub const SLOTS: Metric = Metric::gauge(
 pub const SLOT_MOVES: Metric = Metric::counter(
     "greenroom_cluster_slot_moves_total",
     &["why"],
-    "Slots that this node gave another owner, by why: `silent`, `unowned`, `rebalance`, `draining` or `ordered`",
+    "Slots that this node gave another owner, by why: `silent`, `unowned`, `rebalance`, `draining`, `ordered` or `deaf`",
 );
 /// The pause of a hand-off.
 pub const HANDOFF_SECONDS: Metric = Metric::histogram(
@@ -67,6 +78,20 @@ pub const LINK_BYTES: Metric = Metric::counter(
     "greenroom_link_bytes_total",
     &["way"],
     "Bytes of those messages, by way: `sent` or `received`",
+);
+/// What those messages carry.
+pub const LINK_ITEMS: Metric = Metric::counter(
+    "greenroom_link_items_total",
+    &["way"],
+    "Items that the links carry, such as requests, answers and events, by way: `sent` or `received`",
+);
+/// How long an acknowledgement takes.
+pub const LINK_RTT_SECONDS: Metric = Metric::histogram(
+    "greenroom_link_rtt_seconds",
+    &[],
+    Unit::Seconds,
+    SECONDS,
+    "Time from a message of a link to its acknowledgement, of one message a second for each link",
 );
 /// Messages that were sent again.
 pub const LINK_RESENDS: Metric = Metric::counter(
@@ -118,6 +143,7 @@ pub const ASKS_AGAIN: Metric = Metric::counter(
 pub const TABLE: &[Metric] = &[
     MEMBERS,
     MAP_VERSION,
+    MAP_AGE_SECONDS,
     LEASE_VALID_SECONDS,
     DEMOTIONS,
     TAKEOVERS,
@@ -126,6 +152,8 @@ pub const TABLE: &[Metric] = &[
     HANDOFF_SECONDS,
     LINK_FRAMES,
     LINK_BYTES,
+    LINK_ITEMS,
+    LINK_RTT_SECONDS,
     LINK_RESENDS,
     LINK_RESETS,
     LINK_QUEUE_BYTES,
@@ -134,134 +162,3 @@ pub const TABLE: &[Metric] = &[
     ASKS_HELD,
     ASKS_AGAIN,
 ];
-
-/// Sent and received.
-pub struct Ways {
-    /// To other nodes.
-    pub sent: Counter,
-    /// From other nodes.
-    pub received: Counter,
-}
-
-/// Links by why they started over.
-pub struct Resets {
-    /// Too much waited for the peer.
-    pub full: Counter,
-    /// The peer was silent.
-    pub silence: Counter,
-    /// The peer acknowledged nothing.
-    pub stalled: Counter,
-    /// The peer reset it.
-    pub peer: Counter,
-    /// The peer sent what makes no sense.
-    pub garbled: Counter,
-    /// A control message was lost.
-    pub control: Counter,
-}
-
-/// Requests by their outcome.
-pub struct Outcomes {
-    /// The entity's node has answered.
-    pub answered: Counter,
-    /// It waited too long.
-    pub held: Counter,
-    /// Nobody knows whether it happened.
-    pub unknown: Counter,
-    /// Too many wait.
-    pub full: Counter,
-}
-
-/// The handles of one node.
-pub struct ClusterMetrics {
-    /// Nodes that are up, cordoned and draining.
-    pub members: [Gauge; 4],
-    /// The version of the map.
-    pub map_version: Gauge,
-    /// Seconds for which the lease holds.
-    pub lease_valid: Gauge,
-    /// Leases lost.
-    pub demotions: Counter,
-    /// Slots that are open, closed and unowned.
-    pub slots: [Gauge; 3],
-    /// The pauses of hand-offs.
-    pub handoff_seconds: Histogram,
-    /// Messages of links.
-    pub frames: Ways,
-    /// Their bytes.
-    pub bytes: Ways,
-    /// Messages sent again.
-    pub resends: Counter,
-    /// Links that started over.
-    pub resets: Resets,
-    /// Bytes that wait.
-    pub queue_bytes: Gauge,
-    /// Requests by outcome.
-    pub asks: Outcomes,
-    /// How long they take.
-    pub ask_seconds: Histogram,
-    /// Requests that wait for an owner.
-    pub asks_held: Gauge,
-    /// Requests that were asked again.
-    pub asks_again: Counter,
-}
-
-impl ClusterMetrics {
-    /// The handles.
-    #[expect(
-        clippy::new_without_default,
-        reason = "registers with the recorder, which a default should not"
-    )]
-    pub fn new() -> Self {
-        let ways = |metric: &Metric| Ways {
-            sent: metric.counter_with(["sent"]),
-            received: metric.counter_with(["received"]),
-        };
-        // Those that are looked up when they count are there from the start, too.
-        for outcome in ["done", "refused", "fenced"] {
-            TAKEOVERS.counter_with([outcome]).increment(0);
-        }
-        for why in ["silent", "unowned", "rebalance", "draining", "ordered"] {
-            SLOT_MOVES.counter_with([why]).increment(0);
-        }
-        Self {
-            members: ["up", "cordoned", "deaf", "draining"]
-                .map(|state| MEMBERS.gauge_with([state])),
-            map_version: MAP_VERSION.gauge_with([]),
-            lease_valid: LEASE_VALID_SECONDS.gauge_with([]),
-            demotions: DEMOTIONS.counter_with([]),
-            slots: ["open", "closed", "unowned"].map(|state| SLOTS.gauge_with([state])),
-            handoff_seconds: HANDOFF_SECONDS.histogram_with([]),
-            frames: ways(&LINK_FRAMES),
-            bytes: ways(&LINK_BYTES),
-            resends: LINK_RESENDS.counter_with([]),
-            resets: Resets {
-                full: LINK_RESETS.counter_with(["full"]),
-                silence: LINK_RESETS.counter_with(["silence"]),
-                stalled: LINK_RESETS.counter_with(["stalled"]),
-                peer: LINK_RESETS.counter_with(["peer"]),
-                garbled: LINK_RESETS.counter_with(["garbled"]),
-                control: LINK_RESETS.counter_with(["control"]),
-            },
-            queue_bytes: LINK_QUEUE_BYTES.gauge_with([]),
-            asks: Outcomes {
-                answered: ASKS.counter_with(["answered"]),
-                held: ASKS.counter_with(["held"]),
-                unknown: ASKS.counter_with(["unknown"]),
-                full: ASKS.counter_with(["full"]),
-            },
-            ask_seconds: ASK_SECONDS.histogram_with([]),
-            asks_held: ASKS_HELD.gauge_with([]),
-            asks_again: ASKS_AGAIN.counter_with([]),
-        }
-    }
-
-    /// An attempt to take over a silent node has ended.
-    pub fn taken_over(&self, outcome: &'static str) {
-        TAKEOVERS.counter_with([outcome]).increment(1);
-    }
-
-    /// Slots have another owner.
-    pub fn moved(&self, slots: usize, why: &'static str) {
-        SLOT_MOVES.counter_with([why]).increment(slots as u64);
-    }
-}

@@ -154,6 +154,8 @@ impl Published {
         metrics.frames.received.increment(new.frames_received);
         metrics.bytes.sent.increment(new.bytes_sent);
         metrics.bytes.received.increment(new.bytes_received);
+        metrics.items.sent.increment(new.items_pushed);
+        metrics.items.received.increment(new.items_read);
         metrics.resends.increment(new.resends);
         metrics.resets.full.increment(new.resets_full);
         metrics.resets.silence.increment(new.resets_silence);
@@ -202,6 +204,12 @@ impl Node {
             gauge.set(slots as f64);
         }
         metrics.map_version.set(map.version() as f64);
+        if let Some(read) = self.membership.silence().heard() {
+            metrics.map_age.set(now.elapsed_since(read).as_secs_f64());
+        }
+        for took in self.links.values_mut().filter_map(Link::take_round_trip) {
+            metrics.rtt_seconds.record(took);
+        }
         metrics.queue_bytes.set(self.links.values().map(Link::bytes_out).sum::<usize>() as f64);
         metrics.asks_held.set(self.asks.held() as f64);
         metrics.lease_valid.set(self.published.lease.as_secs_f64());

@@ -7,6 +7,7 @@
 //! most three, since a reset replaces those before it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -107,6 +108,11 @@ impl Link {
     /// What has been counted since the link was made.
     pub const fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// See [`Sender::take_round_trip`].
+    pub const fn take_round_trip(&mut self) -> Option<Duration> {
+        self.sender.take_round_trip()
     }
 
     /// Bytes that wait for the peer or its acknowledgement: at most `link_bytes` and one item, which

@@ -13,6 +13,7 @@
 //! all.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -97,6 +98,10 @@ pub(super) struct Sender {
     waiting_since: Mono,
     /// When the peer last made progress, or there was nothing for it to do.
     progress: Mono,
+    /// A frame that was sent once, and when: the next whose acknowledgement is timed.
+    timed: Option<(u64, Mono)>,
+    /// What that took the last time, until somebody looks.
+    round_trip: Option<Duration>,
 }
 
 impl Sender {
@@ -117,6 +122,8 @@ impl Sender {
             doubtful: 0,
             waiting_since: Mono::ZERO,
             progress: Mono::ZERO,
+            timed: None,
+            round_trip: None,
         }
     }
 
@@ -128,6 +135,12 @@ impl Sender {
     /// Bytes that this much of a body takes: at most as much in frames as in the queue.
     fn cost(&self, length: usize) -> usize {
         length + OVERHEAD * (1 + length / (self.settings.frame_bytes - OVERHEAD))
+    }
+
+    /// The time from the sending of a frame to its acknowledgement, if one has been timed since the
+    /// last call.
+    pub const fn take_round_trip(&mut self) -> Option<Duration> {
+        self.round_trip.take()
     }
 
     /// The link is up, with this credit.
@@ -176,6 +189,9 @@ impl Sender {
         }
         if self.extra.as_ref().and_then(|extra| extra.ends).is_some_and(|ends| ends <= ack) {
             self.extra = None;
+        }
+        if let Some((_, sent)) = self.timed.take_if(|(seq, _)| *seq <= ack) {
+            self.round_trip = Some(now.elapsed_since(sent));
         }
         self.acked = ack;
         self.waiting_since = now;
@@ -246,6 +262,7 @@ impl Sender {
             self.progress = now;
         }
         self.last += 1;
+        self.timed.get_or_insert((self.last, now));
         self.sent += message.len() as u64;
         self.out_bytes += message.len();
         self.out.push_back(Sent { seq: self.last, message: message.clone() });
@@ -269,6 +286,8 @@ impl Sender {
             _ => Resend::Nothing,
         };
         self.waiting_since = now;
+        // Its acknowledgement may be that of the first time.
+        self.timed = None;
         Some(sent.message.clone())
     }
 

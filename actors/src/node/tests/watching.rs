@@ -65,6 +65,9 @@ fn what_happens_in_a_cluster_is_recorded() {
         }
         world.run(1100);
         assert!(recorded.value(&LINK_FRAMES) > frames && recorded.value(&LINK_BYTES) > 0.0);
+        assert!(recorded.value(&LINK_ITEMS) >= 2.0);
+        let trips = recorded.observed(&LINK_RTT_SECONDS);
+        assert!(!trips.is_empty() && trips.iter().all(|trip| *trip < 0.1), "{trips:?}");
         assert_eq!(recorded.value(&TAKEOVERS), 1.0);
         assert!(recorded.value(&SLOT_MOVES) >= moves + 341.0);
         assert_eq!((recorded.value(&ASKS), recorded.value(&ASKS_AGAIN)), (1.0, 2.0));
@@ -93,6 +96,7 @@ fn the_metrics_of_a_quiet_cluster_stand_still() {
             SLOT_MOVES,
             LINK_FRAMES,
             LINK_BYTES,
+            LINK_ITEMS,
             LINK_RESENDS,
             LINK_RESETS,
             LINK_QUEUE_BYTES,
@@ -101,13 +105,18 @@ fn the_metrics_of_a_quiet_cluster_stand_still() {
             ASKS_AGAIN,
         ];
         let values = || still.map(|metric| recorded.value(&metric));
-        let times = || [HANDOFF_SECONDS, ASK_SECONDS].map(|metric| recorded.observed(&metric));
+        let times = || {
+            [HANDOFF_SECONDS, ASK_SECONDS, LINK_RTT_SECONDS]
+                .map(|metric| recorded.observed(&metric))
+        };
         let before = (values(), times());
         for _ in 0..20 {
             world.run(1000);
             assert_eq!((values(), times()), before);
             let lease = recorded.value(&LEASE_VALID_SECONDS);
             assert!((1.2..=1.8).contains(&lease), "{lease}");
+            let age = recorded.value(&MAP_AGE_SECONDS);
+            assert!((0.0..0.4).contains(&age), "{age}");
         }
     });
 }

@@ -1,6 +1,7 @@
 //! Single scenes over a wire that a test moves by hand.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -362,4 +363,27 @@ fn nonsense_from_the_peer_resets_the_link() {
             .receive(&Frame::decode(Header { from: 3, ..header }.encode()).unwrap(), pairs.now);
         assert_eq!(pairs.ends[1].counters().strays, 1);
     }
+}
+
+#[test]
+fn only_a_frame_that_was_sent_once_is_timed() {
+    let mut pairs = Pairs::up(Settings::default());
+    pairs.push(0, "timed").unwrap();
+    pairs.send(0);
+    pairs.wait(7);
+    pairs.arrive(1);
+    pairs.wait(20);
+    pairs.settle();
+    assert_eq!(pairs.ends[0].take_round_trip(), Some(Duration::from_millis(27)));
+    assert_eq!(pairs.ends[0].take_round_trip(), None);
+
+    pairs.push(0, "lost").unwrap();
+    pairs.send(0);
+    pairs.ways[1].clear();
+    pairs.wait(300);
+    pairs.settle();
+    pairs.wait(20);
+    pairs.settle();
+    assert_eq!((pairs.ends[0].counters().resends, pairs.ends[0].bytes_out()), (1, 0));
+    assert_eq!(pairs.ends[0].take_round_trip(), None);
 }
