@@ -1,6 +1,6 @@
 """Renders the kustomizations with kubectl, validates every object strictly and checks what no schema can.
 
-Custom resources (ServiceMonitor) have no schema in Kubernetes itself: their references are checked, their fields are
+Custom resources (ServiceMonitor, PrometheusRule) have no schema in Kubernetes itself: their references are checked, their fields are
 not, and the output says so. Without kubectl nothing can be rendered: the rest is skipped, visibly.
 """
 
@@ -21,6 +21,7 @@ VERSIONS = ["1.32", kubernetes_validate.latest_version()]
 CUSTOM_GROUPS = ("monitoring.coreos.com/",)
 README = ROOT / "k8s/README.md"
 DASHBOARD = ROOT / "k8s/dashboards/greenroom.json"
+ALERTS = ROOT / "k8s/components/monitoring/prometheusrule.yaml"
 
 problems = []
 
@@ -306,6 +307,25 @@ def documented_metrics():
     return set(re.findall(r"\b(?:greenroom|process)_[a-z_]+", (ROOT / "docs/metrics.md").read_text()))
 
 
+def metrics_of(expression):
+    found = re.findall(r"\b(?:greenroom|process)_[a-z_]+", expression)
+    return {re.sub(r"_bucket$", "", metric) for metric in found}
+
+
+def check_alerts():
+    """The alerts are those of docs/operations/watch.md, word for word. tests/python/test_prometheus.py has Prometheus read them."""
+    page = (ROOT / "docs/operations/watch.md").read_text()
+    table = {cells[2].strip() for line in page.splitlines() if len(cells := line.split("|")) == 5 and "`" in cells[2]}
+    groups = yaml.safe_load(ALERTS.read_text())["spec"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    told = {f"`{rule['expr']}`" + (f" for {rule['for']}" if "for" in rule else "") for rule in rules}
+    for line in sorted(told ^ table):
+        problem(ALERTS.name, f"only {'here' if line in told else 'in docs/operations/watch.md'}: {line}")
+    for metric in sorted({metric for rule in rules for metric in metrics_of(rule["expr"])} - documented_metrics()):
+        problem(ALERTS.name, f"`{metric}` is not in docs/metrics.md")
+    print(f"  alerts: {len(rules)}, as in docs/operations/watch.md")
+
+
 def check_dashboard():
     """Unique panels, and only metrics that docs/metrics.md names."""
     board = json.loads(DASHBOARD.read_text())
@@ -315,8 +335,7 @@ def check_dashboard():
     used = set()
     for panel in board["panels"]:
         for target in panel.get("targets", []):
-            used |= set(re.findall(r"\b(?:greenroom|process)_[a-z_]+", target["expr"]))
-    used = {re.sub(r"_bucket$", "", metric) for metric in used}
+            used |= metrics_of(target["expr"])
     documented = documented_metrics()
     for metric in sorted(used - documented):
         problem(DASHBOARD.name, f"`{metric}` is not in docs/metrics.md")
@@ -325,6 +344,7 @@ def check_dashboard():
 
 def main():
     check_dashboard()
+    check_alerts()
     if shutil.which("kubectl"):
         for path in KUSTOMIZATIONS:
             objects = render(path)

@@ -12,8 +12,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 from harness.client import connected
 
+ROOT = Path(__file__).resolve().parents[2]
 PROMETHEUS = os.environ.get("PROMETHEUS", "")
 OPS = 7
 # In seconds. Long enough for a loaded machine; nothing waits for all of it.
@@ -125,6 +127,68 @@ async def test_promtool_finds_no_problems(make_server):
     # choice.
     said = [line for line in (linted.stdout + linted.stderr).splitlines() if not line.startswith("process_")]
     assert not said and "# TYPE greenroom_op_seconds histogram" in exposition
+
+
+@pytest.fixture
+def promtool(tmp_path):
+    tool = Path(PROMETHEUS).with_name("promtool")
+    if not PROMETHEUS or not tool.exists():
+        pytest.skip("there is no promtool next to PROMETHEUS: alerts and dashboard are not read by Prometheus in this run")
+
+    def run(*arguments, **files):
+        for file, content in files.items():
+            (tmp_path / f"{file}.yml").write_text(yaml.safe_dump(content))
+        done = subprocess.run([tool, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return run
+
+
+def alerts():
+    return yaml.safe_load((ROOT / "k8s/components/monitoring/prometheusrule.yaml").read_text())["spec"]
+
+
+def test_prometheus_reads_the_alerts_and_the_dashboard(promtool):
+    promtool("check", "rules", "alerts.yml", alerts=alerts())
+    board = json.loads((ROOT / "k8s/dashboards/greenroom.json").read_text())
+    queries = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
+    assert len(queries) > 40
+    rules = [{"record": f"panel:{at}", "expr": query.replace("$__rate_interval", "1m")} for at, query in enumerate(queries)]
+    promtool("check", "rules", "panels.yml", panels={"groups": [{"name": "dashboard", "rules": rules}]})
+
+
+def test_alerts_of_a_cluster_fire_and_stay_quiet(promtool):
+    """Two nodes for half an hour: all is well on the one, nothing on the other."""
+    series = {
+        'greenroom_cluster_lease_valid_seconds{instance="%s"}': ("1.3", "0.1"),
+        'greenroom_cluster_takeovers_total{instance="%s",outcome="done"}': ("0", "grows"),
+        'greenroom_nats_connected{instance="%s"}': ("1", "0"),
+        'greenroom_nats_dropped_total{instance="%s",why="unread"}': ("0", "grows"),
+        'greenroom_link_resets_total{instance="%s",why="stalled"}': ("0", "grows"),
+        'greenroom_asks_held{instance="%s"}': ("0", "3"),
+        'greenroom_cluster_members{instance="%s",job="%s",state="deaf"}': ("0", "1"),
+        'greenroom_cluster_members{instance="%s",job="%s",state="draining"}': ("0", "1"),
+        'greenroom_cluster_slots{instance="%s",job="%s",state="unowned"}': ("0", "16"),
+        'greenroom_cluster_slots{instance="%s",job="%s",state="quarantined"}': ("0", "16"),
+    }
+    cluster = next(group for group in alerts()["groups"] if group["name"] == "greenroom-cluster")
+    values = {"grows": "0+1x30"}
+    given = [
+        {"series": name.replace("%s", node), "values": values.get(state[bad], f"{state[bad]}x30")}
+        for name, state in series.items()
+        for bad, node in enumerate(["good", "bad"])
+    ]
+    more = {"NodeLost": {"outcome": "done"}, "NatsLosesMessages": {"why": "unread"}, "LinksReset": {"why": "stalled"}}
+    asked = []
+    for rule in cluster["rules"]:
+        own = {"job": "bad"} if rule["expr"].startswith("max by (job)") else {"instance": "bad", **more.get(rule["alert"].removeprefix("Greenroom"), {})}
+        labels = {"severity": rule["labels"]["severity"], "alertname": rule["alert"], **own}
+        summary = rule["annotations"]["summary"]
+        for name, value in own.items():
+            summary = summary.replace(f"{{{{ $labels.{name} }}}}", value)
+        asked.append({"eval_time": "20m", "alertname": rule["alert"], "exp_alerts": [{"exp_labels": labels, "exp_annotations": {"summary": summary}}]})
+    test = {"rule_files": ["alerts.yml"], "evaluation_interval": "15s", "tests": [{"interval": "1m", "input_series": given, "alert_rule_test": asked}]}
+    promtool("test", "rules", "test.yml", alerts=alerts(), test=test)
 
 
 def test_live_and_ready(make_server):
