@@ -23,7 +23,7 @@ pub mod remote;
 mod way;
 mod workers;
 
-pub use answer::{Answer, Responder, corrupt, overloaded, rate_limited, unavailable};
+pub use answer::{Answer, Responder, corrupt, overloaded, quarantined, rate_limited, unavailable};
 pub(crate) use answer::{Body, Noted};
 pub use asker::Asker;
 pub use directory::{Directory, Own, ToDirectory};

@@ -33,7 +33,7 @@ use crate::cluster::map::{NodeId, Peer};
 use crate::cluster::membership::{
     self, ChangeId, Ended, HandOffId, Join, Membership, PollNumber, Reason, Scope,
 };
-use crate::cluster::slot::SlotId;
+use crate::cluster::slot::{SlotId, SlotSet};
 use crate::frames::Encoder;
 use crate::ids::{NodeIndex, WorkerId};
 use crate::limits::Accounts;
@@ -56,7 +56,7 @@ use deferred::Deferred;
 use known::Known;
 use publish::Published;
 use resuming::Resuming;
-pub use status::{LinkStatus, Member, Pin, SlotCounts, Status};
+pub use status::{LinkStatus, Member, Pin, Quarantined, SlotCounts, Status};
 
 /// A message for an entity, while it is asked of its owner.
 type Held = (EntityId, ToEntity);
@@ -161,6 +161,8 @@ pub struct Node {
     map: u64,
     /// The owner of each slot, and under which term, by that version.
     owners: Vec<Option<(NodeId, u64)>>,
+    /// The slots in quarantine, by that version.
+    quarantined: SlotSet,
     /// When the sessions of lost links are not present any more.
     leaving: VecDeque<(Mono, NodeIndex)>,
     next_beat: Mono,
@@ -196,6 +198,7 @@ impl Node {
             lapsed: false,
             map: 0,
             owners: Vec::new(),
+            quarantined: SlotSet::EMPTY,
             leaving: VecDeque::new(),
             next_beat: now,
             published: Published::new(now),

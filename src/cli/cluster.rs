@@ -155,6 +155,7 @@ fn table(status: &Value) -> String {
             .map(text),
         );
     }
+    let quarantined: Vec<_> = status["quarantined"].as_array().into_iter().flatten().collect();
     let width =
         |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<_> = (0..rows[0].len()).map(width).collect();
@@ -162,6 +163,14 @@ fn table(status: &Value) -> String {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         out.push('\n');
+    }
+    if let Some(left) = quarantined.iter().filter_map(|one| one["left_ms"].as_u64()).max() {
+        let slots: Vec<_> = quarantined.iter().map(|one| one["slot"].to_string()).collect();
+        out.push_str(&format!(
+            "no node serves these slots for {} s, since their last owners died of them: {}\n",
+            left.div_ceil(1000),
+            slots.join(", ")
+        ));
     }
     out
 }
@@ -199,5 +208,11 @@ a       1   up        512    100     0.1.0    20         -
 node-b  2   cordoned  512    100     0.1.0    40         up
 ";
         assert_eq!(table(&status), expected);
+        let mut resting = status;
+        resting["quarantined"] =
+            json!([{"slot": 7, "left_ms": 41_200}, {"slot": 921, "left_ms": 41_200}]);
+        let last =
+            "no node serves these slots for 42 s, since their last owners died of them: 7, 921\n";
+        assert_eq!(table(&resting), format!("{expected}{last}"));
     }
 }

@@ -160,6 +160,9 @@ fn describe(change: &Change, reason: Reason) -> String {
         MapChange::SetState(node, state) => format!("set {node} to {state:?}").to_lowercase(),
         MapChange::Pin(entity, node) => format!("pinned {entity} to {node}"),
         MapChange::Unpin(entity) => format!("unpinned {entity}"),
+        MapChange::Opening(_) => "is about to open slots".into(),
+        MapChange::Passed(_, slots) => format!("has served {} slots", slots.len()),
+        MapChange::EndQuarantine(slots) => format!("ended the quarantine of {} slots", slots.len()),
     };
     let why = match reason {
         Reason::Silent => "it was silent",
@@ -168,6 +171,7 @@ fn describe(change: &Change, reason: Reason) -> String {
         Reason::Draining => "stopping",
         Reason::Ordered => "by order",
         Reason::Deaf => "it does not hear the others",
+        Reason::Trial => "their last owner was taken over",
     };
     format!("{what}: {why}")
 }

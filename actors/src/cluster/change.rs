@@ -12,6 +12,8 @@ use super::map::{
 use super::slot::{SlotId, SlotSet};
 use super::target::target_avoiding;
 
+mod trials;
+
 /// What is changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MapChange {
@@ -50,6 +52,12 @@ pub enum MapChange {
     Pin(EntityId, NodeId),
     /// An entity goes back to the owner of its slot.
     Unpin(EntityId),
+    /// A node is about to open its slots that earlier owners died of.
+    Opening(NodeId),
+    /// A node has served slots on trial for long enough.
+    Passed(NodeId, SlotSet),
+    /// Slots that had no owner on purpose are given to those who are to own them.
+    EndQuarantine(SlotSet),
 }
 
 /// What a node says of itself when it joins.
@@ -187,6 +195,9 @@ impl ClusterMap {
             MapChange::SetState(node, state) => self.set_state(*node, *state),
             MapChange::Pin(entity, node) => self.pin(entity, *node),
             MapChange::Unpin(entity) => self.unpin(entity),
+            MapChange::Opening(node) => self.opening(*node),
+            MapChange::Passed(node, slots) => self.passed(*node, slots),
+            MapChange::EndQuarantine(slots) => self.end_quarantine(slots),
         }
     }
 
@@ -274,14 +285,15 @@ impl ClusterMap {
         Ok(next)
     }
 
-    /// Takes a node that is gone out of the map. Its slots go to those who are to own them, its pins
-    /// end. `avoid` receives nothing.
+    /// Takes a node that is gone out of the map. Its slots go to those who are to own them, but for
+    /// those that too many owners have died of; its pins end. `avoid` receives nothing.
     ///
     /// # Errors
     /// [`MapError::NotIn`].
     pub fn take_over(&self, dead: NodeId, avoid: &[NodeId]) -> Result<Self, MapError> {
         self.known(dead)?;
         let mut next = self.next();
+        next.trials.owner_died(&self.slots_of(dead), next.version);
         next.release_all(dead);
         next.peers.retain(|peer| peer.id != dead);
         next.fill(avoid);
@@ -305,6 +317,7 @@ impl ClusterMap {
             }
             next.slots[slot.index()] = number;
         }
+        next.trials.owner_changed(slots, next.version);
         Ok(next)
     }
 
@@ -320,6 +333,7 @@ impl ClusterMap {
             return Err(MapError::Same);
         }
         let mut next = self.next();
+        next.trials.owner_changed(&slots, next.version);
         next.release_all(from);
         let mut avoid = avoid.to_vec();
         avoid.push(from);

@@ -13,6 +13,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::slot::{SLOTS, SlotId, SlotSet, slot_of};
 use crate::clock::Millis;
+use trials::{Stage, Trials};
+
+pub mod trials;
 
 /// The largest number of peers in a map.
 pub const MAX_PEERS: usize = 100;
@@ -197,6 +200,7 @@ pub struct ClusterMap {
     pub(super) slots: Vec<u16>,
     pub(super) peers: Vec<Peer>,
     pub(super) pins: Vec<(EntityId, NodeId)>,
+    pub(super) trials: Trials,
 }
 
 /// The row as it is read, before it is checked.
@@ -210,6 +214,8 @@ struct Row {
     peers: Vec<Peer>,
     #[serde(default)]
     pins: Vec<(EntityId, NodeId)>,
+    #[serde(default)]
+    trials: Trials,
 }
 
 fn unowned() -> Vec<u16> {
@@ -220,8 +226,8 @@ impl TryFrom<Row> for ClusterMap {
     type Error = BadMap;
 
     fn try_from(row: Row) -> Result<Self, BadMap> {
-        let Row { version, slots, peers, pins } = row;
-        let map = Self { version, slots, peers, pins };
+        let Row { version, slots, peers, pins, trials } = row;
+        let map = Self { version, slots, peers, pins, trials };
         map.validate()?;
         Ok(map)
     }
@@ -271,7 +277,8 @@ impl Default for ClusterMap {
 impl ClusterMap {
     /// The map before the first node joins: version 0, no peers, and nobody owns a slot.
     pub fn empty() -> Self {
-        Self { version: 0, slots: unowned(), peers: Vec::new(), pins: Vec::new() }
+        let (peers, pins, trials) = (Vec::new(), Vec::new(), Trials::default());
+        Self { version: 0, slots: unowned(), peers, pins, trials }
     }
 
     /// The version; each change increases it by one.
@@ -323,8 +330,22 @@ impl ClusterMap {
         SlotId::all().filter(|slot| Some(self.slots[slot.index()]) == number).collect()
     }
 
-    /// The slots that nobody owns.
+    /// The slots that nobody owns, and somebody should.
     pub fn unowned(&self) -> SlotSet {
+        self.of_nobody().without(&self.trials.in_stage(Stage::Quarantined))
+    }
+
+    /// The slots that nobody owns, on purpose.
+    pub fn quarantined(&self) -> SlotSet {
+        self.of_nobody().both(&self.trials.in_stage(Stage::Quarantined))
+    }
+
+    /// The slots whose last owner was taken over.
+    pub const fn trials(&self) -> &Trials {
+        &self.trials
+    }
+
+    fn of_nobody(&self) -> SlotSet {
         SlotId::all().filter(|slot| self.slots[slot.index()] == NOBODY).collect()
     }
 

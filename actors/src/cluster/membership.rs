@@ -39,6 +39,7 @@ mod deaf;
 mod hand_off;
 mod joining;
 mod scope;
+mod trials;
 
 pub use action::{
     Action, BadOrder, ChangeId, Demotion, Ended, HandOffId, Join, Joined, Order, Outcome,
@@ -47,6 +48,7 @@ pub use action::{
 use hand_off::HandOff;
 use joining::Joining;
 pub use scope::Scope;
+use trials::Watched;
 
 /// The largest number of polls that are waited for at a time, when notices ask for more than the
 /// regular ones.
@@ -80,6 +82,10 @@ pub struct Settings {
     pub flush: u64,
     /// How long a draining node hands slots over in steps before it yields the rest.
     pub drain: u64,
+    /// An owner that is taken over sooner than this after it has opened a slot has died early.
+    pub trial: u64,
+    /// How long a slot has no owner after too many of them have died early.
+    pub quarantine: u64,
 }
 
 impl Default for Settings {
@@ -97,6 +103,8 @@ impl Default for Settings {
             offer: 1000,
             flush: 5000,
             drain: 10_000,
+            trial: 30_000,
+            quarantine: 60_000,
         }
     }
 }
@@ -167,6 +175,8 @@ pub struct Membership {
     balanced: bool,
     /// When the peers, their states or weights last changed.
     peers_changed: Mono,
+    /// What is known of slots on trial.
+    watched: Watched,
     /// Since when the node does not even hear itself.
     deaf_since: Option<Mono>,
     /// When the last transaction that succeeded was sent, or a beat was asked for.
@@ -214,6 +224,7 @@ impl Membership {
             declined: 0,
             balanced: false,
             peers_changed: now,
+            watched: Watched::default(),
             deaf_since: None,
             last_beat: now,
         }
@@ -364,6 +375,7 @@ impl Membership {
             self.peers_changed = now;
             self.balanced = false;
         }
+        self.watched.accept(&map, now);
         self.map = map;
         self.current = true;
     }
@@ -389,6 +401,7 @@ impl Membership {
         self.hand_off = None;
         self.open = Scope::default();
         self.closed = Scope::default();
+        self.watched.served_nothing();
         self.read_anew();
     }
 

@@ -16,7 +16,7 @@ use std::cmp::{Ordering, Reverse};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::map::{ClusterMap, NOBODY, NodeId, Peer, PeerState};
-use super::slot::{SLOTS, SlotId};
+use super::slot::{SLOTS, SlotId, SlotSet};
 
 /// The rendezvous weight of a pair: whoever has the highest one comes first.
 pub fn score(key: u64, node: NodeId) -> u64 {
@@ -28,6 +28,7 @@ pub fn score(key: u64, node: NodeId) -> u64 {
 /// * A cordoned peer keeps what it has; the others divide the rest.
 /// * A draining peer, and one with weight 0, gives up everything.
 /// * What a peer gives up are the slots for which its own rendezvous weight is lowest.
+/// * A slot in quarantine is nobody's.
 pub fn target(map: &ClusterMap) -> Vec<u16> {
     target_avoiding(map, &[])
 }
@@ -114,6 +115,8 @@ struct Plan<'a> {
     /// Whether there are peers of more than one release.
     mixed: bool,
     slots: Vec<u16>,
+    /// Slots that are to have no owner.
+    quarantined: SlotSet,
 }
 
 impl<'a> Plan<'a> {
@@ -157,7 +160,8 @@ impl<'a> Plan<'a> {
                 }
             }
         }
-        let mut plan = Self { places, mixed, slots: map.slots().to_vec() };
+        let (slots, quarantined) = (map.slots().to_vec(), map.quarantined());
+        let mut plan = Self { places, mixed, slots, quarantined };
         plan.divide();
         plan
     }
@@ -197,7 +201,7 @@ impl<'a> Plan<'a> {
             Receives::Newest | Receives::Older | Receives::Cordoned => 1,
         };
         let unowned = self.slots.iter().filter(|number| **number == NOBODY).count();
-        space = space.saturating_sub(unowned);
+        space = space.saturating_sub(unowned - self.quarantined.len());
         let mut order: Vec<_> = (0..self.places.len()).collect();
         order.sort_by_key(|at| first(self.places[*at].receives));
         for at in order {
@@ -225,6 +229,7 @@ impl<'a> Plan<'a> {
     fn place(&mut self) {
         for slot in SlotId::all() {
             if self.slots[slot.index()] == NOBODY
+                && !self.quarantined.contains(slot)
                 && let Some(at) = self.receiver(slot)
             {
                 self.places[at].owns += 1;

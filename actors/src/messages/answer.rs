@@ -517,6 +517,16 @@ pub fn unavailable() -> WireError {
     .retry_after_ms(1000)
 }
 
+/// The error of a request to an entity that no node is to run for this long: too many have died soon
+/// after they had begun to.
+pub fn quarantined(left: u64) -> WireError {
+    WireError::new(
+        ErrorCode::Unavailable,
+        "the last servers that ran this entity have crashed, so none does for a while; repeat the request then, ops with the same `n`",
+    )
+    .retry_after_ms(left)
+}
+
 /// The error of a request to an entity whose stored form makes no sense.
 pub fn corrupt() -> WireError {
     WireError::new(

@@ -51,7 +51,7 @@ pub const TAKEOVERS: Metric = Metric::counter(
 pub const SLOTS: Metric = Metric::gauge(
     "greenroom_cluster_slots",
     &["state"],
-    "Slots by state: `open` (this node serves them), `closed` (it is handing them over) or `unowned` (nobody has them)",
+    "Slots by state: `open` (this node serves them), `closed` (it is handing them over), `unowned` (nobody has them) or `quarantined` (nobody is to have them for a minute)",
 );
 /// Slots that changed their owner.
 pub const SLOT_MOVES: Metric = Metric::counter(

@@ -190,6 +190,7 @@ impl Node {
             })
             .collect();
         self.owners = owners;
+        self.tell_quarantine();
         for id in &peers {
             self.link_to(*id);
         }
@@ -206,6 +207,18 @@ impl Node {
         self.route_by_map(now);
         if !moved.is_empty() {
             self.out.push(Do::OwnerChanged(Scope::of_slots(moved)));
+        }
+    }
+
+    fn tell_quarantine(&mut self) {
+        let now = self.membership.map().quarantined();
+        let before = std::mem::replace(&mut self.quarantined, now.clone());
+        let (new, over) = (now.without(&before), before.without(&now));
+        if !new.is_empty() {
+            tracing::warn!(slots = ?new, "no node serves these slots for a while: their last owners died soon after they had opened them; an entity in them may end its process");
+        }
+        if !over.is_empty() {
+            tracing::info!(slots = ?over, "these slots have an owner again");
         }
     }
 

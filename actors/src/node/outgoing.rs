@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use greenroom_protocol::params::PresenceAction;
-use greenroom_protocol::{EntityId, RawJson};
+use greenroom_protocol::{EntityId, RawJson, WireError};
 
 use super::items::{self, Bounce};
 use super::known::Known;
@@ -19,8 +19,11 @@ use crate::messages::remote::{
     Ask, AskFor, Tell, answer_to_item, control_to_item, parts_to_item, tell_to_item,
 };
 use crate::messages::{
-    Resume, Resumed, Taken, ToEntity, ToExchange, ToRelay, Workers, unavailable,
+    Resume, Resumed, Taken, ToEntity, ToExchange, ToRelay, Workers, quarantined, unavailable,
 };
+
+/// Milliseconds from the end of a quarantine until a node serves the slot, at most, if all is well.
+const UNTIL_OPEN: u64 = 1000;
 
 /// What an ask's table said is to be done.
 pub(super) enum Routed {
@@ -107,6 +110,7 @@ impl Node {
             }
             return;
         }
+        let Some(message) = self.unless_quarantined(slot, message, now) else { return };
         let weight = weight(&message);
         let mut leaves = None;
         let refused = if message.is_control() {
@@ -135,6 +139,20 @@ impl Node {
         if let Some((entity, leave)) = leaves {
             self.elsewhere(entity, leave, now);
         }
+    }
+
+    /// Refuses a request for a slot in quarantine. What is not answered is returned.
+    fn unless_quarantined(&self, slot: SlotId, message: ToEntity, now: Mono) -> Option<ToEntity> {
+        if message.is_control() || self.membership.quarantine_left(slot, now).is_none() {
+            return Some(message);
+        }
+        message.refuse(self.refusal(slot, now))
+    }
+
+    /// Why a request for this slot is not answered.
+    fn refusal(&self, slot: SlotId, now: Mono) -> WireError {
+        let left = self.membership.quarantine_left(slot, now);
+        left.map_or_else(unavailable, |left| quarantined(left + UNTIL_OPEN))
     }
 
     pub(super) fn bounce(&mut self, node: NodeIndex, slot: SlotId, ids: Vec<u64>, now: Mono) {
@@ -225,9 +243,9 @@ impl Node {
             match routed {
                 Routed::Item(node, item) => self.push(node, item, now),
                 Routed::Local((entity, message)) => self.out.push(Do::Local(entity, message)),
-                Routed::GiveUp((_, message), why) => {
+                Routed::GiveUp((entity, message), why) => {
                     tracing::debug!(?why, "a request to another node is given up");
-                    drop(message.refuse(unavailable()));
+                    drop(message.refuse(self.refusal(slot_of(&entity), now)));
                 }
                 Routed::StartOver(slot) => self.start_over(slot, now),
             }

@@ -108,13 +108,16 @@ impl Published {
             MapChange::Join(..)
             | MapChange::Assign
             | MapChange::SetState(..)
-            | MapChange::Leave(_) => Kind::Other,
+            | MapChange::Leave(_)
+            | MapChange::Opening(_)
+            | MapChange::Passed(..)
+            | MapChange::EndQuarantine(_) => Kind::Other,
         };
         let owner = |map: &ClusterMap, slot| map.owner(slot).map(|peer| peer.id);
         let moves = SlotId::all().filter(|slot| owner(map, *slot) != owner(&change.map, *slot));
         let why = match reason {
             Reason::Silent => "silent",
-            Reason::Unowned => "unowned",
+            Reason::Unowned | Reason::Trial => "unowned",
             Reason::Rebalance => "rebalance",
             Reason::Draining => "draining",
             Reason::Ordered => "ordered",
@@ -200,7 +203,9 @@ impl Node {
         ]) {
             gauge.set(map.peers().iter().filter(|peer| peer.state == state).count() as f64);
         }
-        for (gauge, slots) in metrics.slots.iter().zip([slots.open, slots.closed, slots.unowned]) {
+        for (gauge, slots) in
+            metrics.slots.iter().zip([slots.open, slots.closed, slots.unowned, slots.quarantined])
+        {
             gauge.set(slots as f64);
         }
         metrics.map_version.set(map.version() as f64);

@@ -8,6 +8,7 @@ use crate::clock::{Millis, Mono};
 use crate::cluster::link::LinkState;
 use crate::cluster::map::{LeaseRow, NodeId, Peer, PeerState, Versions};
 use crate::cluster::membership::Phase;
+use crate::cluster::slot::SlotId;
 
 /// One node's view. Others may be further on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,6 +35,8 @@ pub struct Status {
     pub members: Vec<Member>,
     /// The entities that do not follow their slot.
     pub pins: Vec<Pin>,
+    /// The slots that nobody is to own for a while.
+    pub quarantined: Vec<Quarantined>,
 }
 
 /// How many slots there are of what.
@@ -45,6 +48,17 @@ pub struct SlotCounts {
     pub closed: usize,
     /// Nobody owns them.
     pub unowned: usize,
+    /// Nobody is to own them for a while.
+    pub quarantined: usize,
+}
+
+/// A slot whose last owners died soon after they had opened it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Quarantined {
+    /// The slot.
+    pub slot: SlotId,
+    /// Milliseconds until another node tries.
+    pub left_ms: u64,
 }
 
 /// A node in the map.
@@ -104,6 +118,10 @@ impl Node {
         let membership = &self.membership;
         let (me, map) = (membership.me(), membership.map());
         let pin = |(entity, node): &(EntityId, NodeId)| Pin { entity: entity.clone(), node: *node };
+        let quarantined = |slot| {
+            let left_ms = membership.quarantine_left(slot, now)?;
+            Some(Quarantined { slot, left_ms })
+        };
         Status {
             id: self.me,
             name: me.name.clone(),
@@ -122,6 +140,7 @@ impl Node {
             slots: self.slot_counts(),
             members: map.peers().iter().map(|peer| self.member(peer, now)).collect(),
             pins: map.pins().iter().map(pin).collect(),
+            quarantined: map.quarantined().iter().filter_map(quarantined).collect(),
         }
     }
 
@@ -130,6 +149,7 @@ impl Node {
             open: self.membership.open().slots.len(),
             closed: self.membership.closed().slots.len(),
             unowned: self.membership.map().unowned().len(),
+            quarantined: self.membership.map().quarantined().len(),
         }
     }
 

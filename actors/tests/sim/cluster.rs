@@ -237,6 +237,8 @@ fn draw_settings(rng: &mut fastrand::Rng, sizes: Sizes) -> Settings {
         offer: length / 2,
         flush: 2 * length,
         drain: 5 * length,
+        trial: 5 * length,
+        quarantine: 3 * length,
     };
     let narrow = rng.u8(..4) == 0;
     let link = link::Settings {

@@ -82,6 +82,8 @@ pub enum Reason {
     Deaf,
     /// An operator, or another part of this node, has asked for it.
     Ordered,
+    /// The last owner of slots was taken over.
+    Trial,
 }
 
 /// How a transaction ended.

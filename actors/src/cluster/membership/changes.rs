@@ -71,11 +71,13 @@ impl Membership {
         if self.hand_off.is_none() {
             self.closed = Scope::default();
         }
-        let new = own.without(&self.open).without(&self.closed);
+        let mut new = own.without(&self.open).without(&self.closed);
+        new.slots = new.slots.without(&self.unannounced());
         if !new.is_empty() {
             self.open = self.open.with(&new).both(&assigned);
             out.push(Action::Open(new));
         }
+        self.watched.opened(&self.map, &self.open.slots, now);
     }
 
     /// Makes the change that is due first, if one may be made now.
@@ -110,6 +112,9 @@ impl Membership {
             let reason = if deaf { Reason::Deaf } else { Reason::Ordered };
             return Some((MapChange::SetState(me, self.me.state), reason));
         }
+        if let Some(due) = self.trial_due(now) {
+            return Some(due);
+        }
         // Whoever is to receive the first of them makes the change for all.
         let unowned = self.map.unowned();
         if let Some(first) = unowned.iter().next()
@@ -139,7 +144,12 @@ impl Membership {
             | MapChange::Pin(..)
             | MapChange::Unpin(_)
             | MapChange::Leave(_) => vec![(self.me.id, Fence::OwnNumber)],
-            MapChange::Join(..) | MapChange::Assign | MapChange::SetState(..) => Vec::new(),
+            MapChange::Join(..)
+            | MapChange::Assign
+            | MapChange::SetState(..)
+            | MapChange::Opening(_)
+            | MapChange::Passed(..)
+            | MapChange::EndQuarantine(_) => Vec::new(),
         };
         if let (MapChange::Leave(_), Phase::Draining(until)) = (&what, self.phase) {
             self.phase = Phase::Leaving(until);

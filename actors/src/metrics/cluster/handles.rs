@@ -57,8 +57,8 @@ pub struct ClusterMetrics {
     pub lease_valid: Gauge,
     /// Leases lost.
     pub demotions: Counter,
-    /// Slots that are open, closed and unowned.
-    pub slots: [Gauge; 3],
+    /// Slots that are open, closed, unowned and quarantined.
+    pub slots: [Gauge; 4],
     /// The pauses of hand-offs.
     pub handoff_seconds: Histogram,
     /// Messages of links.
@@ -110,7 +110,8 @@ impl ClusterMetrics {
             map_age: MAP_AGE_SECONDS.gauge_with([]),
             lease_valid: LEASE_VALID_SECONDS.gauge_with([]),
             demotions: DEMOTIONS.counter_with([]),
-            slots: ["open", "closed", "unowned"].map(|state| SLOTS.gauge_with([state])),
+            slots: ["open", "closed", "unowned", "quarantined"]
+                .map(|state| SLOTS.gauge_with([state])),
             handoff_seconds: HANDOFF_SECONDS.histogram_with([]),
             frames: ways(&LINK_FRAMES),
             bytes: ways(&LINK_BYTES),

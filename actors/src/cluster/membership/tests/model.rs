@@ -17,6 +17,7 @@ use crate::clock::Mono;
 
 mod bounds;
 mod bugs;
+mod deaths;
 mod node;
 mod world;
 

@@ -117,7 +117,7 @@ impl Node {
     }
 
     /// Its own clock.
-    fn clock(&self, now: Time) -> Mono {
+    pub(super) fn clock(&self, now: Time) -> Mono {
         clock(self.rate, self.offset, now)
     }
 
