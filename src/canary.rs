@@ -81,6 +81,15 @@ async fn failing(health: &mut watch::Receiver<Health>) -> String {
     std::future::pending().await
 }
 
+/// Waits until the node itself says that it is not ready.
+async fn cut_short(view: Option<watch::Receiver<View>>) {
+    let Some(mut view) = view else { return std::future::pending().await };
+    if view.wait_for(|view| view.not_ready.is_some()).await.is_err() {
+        // The node has ended, and the process is about to.
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Why a check failed.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
@@ -94,6 +103,28 @@ enum Failed {
 impl Failed {
     fn because(why: impl Into<Cow<'static, str>>) -> Self {
         Self::Because(why.into())
+    }
+}
+
+/// What the log was last told: it shows changes, not each check.
+#[derive(Debug, Default)]
+struct Told {
+    /// Why the node is not ready, by the last line.
+    why: Option<String>,
+}
+
+impl Told {
+    fn not_ready(&mut self, why: &str, what: &'static str) {
+        if self.why.as_deref() != Some(why) {
+            tracing::warn!(why, "{what}");
+            self.why = Some(why.to_owned());
+        }
+    }
+
+    fn ready(&mut self) {
+        if self.why.take().is_some() {
+            tracing::info!("ready again");
+        }
     }
 }
 
@@ -146,21 +177,28 @@ impl Canary {
 
     /// Checks again and again until the process ends, and sets `readiness` after each check.
     pub async fn run(mut self, readiness: ReadinessHandle, mut health: watch::Receiver<Health>) {
+        let mut told = Told::default();
         loop {
             let checked = self.check_all().await;
+            let was_fine = checked.is_ok();
             let pause = if let Err(why) = checked {
-                tracing::warn!(%why, "not ready: the canary's op failed");
+                told.not_ready(&why, "not ready: the canary's op failed");
                 readiness.set(Readiness::not_ready(why));
                 WHILE_NOT_READY
             } else {
+                told.ready();
                 readiness.set(Readiness::Ready);
                 EVERY
             };
             // The next check finds out whether the cause has gone away.
-            if let Ok(why) = timeout(pause, failing(&mut health)).await {
-                tracing::warn!(%why, "not ready: a transaction failed");
-                readiness.set(Readiness::not_ready(why));
-                sleep(WHILE_NOT_READY).await;
+            tokio::select! {
+                why = failing(&mut health) => {
+                    told.not_ready(&why, "not ready: a transaction failed");
+                    readiness.set(Readiness::not_ready(why));
+                    sleep(WHILE_NOT_READY).await;
+                }
+                () = cut_short(self.view.clone()), if was_fine => {}
+                () = sleep(pause) => {}
             }
         }
     }
