@@ -169,7 +169,7 @@ impl Config {
         self.relay.check(&mut problems);
         self.drain.check(&mut problems);
         if let Some(cluster) = &self.cluster {
-            cluster.check(&self.store, self.worker_count(), &mut problems);
+            cluster.check(&self.store, &mut problems);
         }
         self.build_kinds(&mut problems);
         problems.into_result()

@@ -13,9 +13,6 @@ use serde::{Deserialize, Serialize};
 use super::units::{self, MIB};
 use super::{NatsConfig, Problems, StoreConfig, StoreUrl};
 
-/// The largest number of worker threads that nodes of a cluster may have; more have not been tried.
-const MAX_WORKERS: usize = 62;
-
 /// One node of a cluster. All nodes share the database and NATS.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -115,7 +112,7 @@ impl ClusterConfig {
         StoreConfig { timeout: store.timeout.min(self.lease / 2), ..store.clone() }
     }
 
-    pub(super) fn check(&self, store: &StoreConfig, workers: usize, problems: &mut Problems) {
+    pub(super) fn check(&self, store: &StoreConfig, problems: &mut Problems) {
         const MINUTE: Duration = Duration::from_secs(60);
         if let Err(error) = Subjects::new(&self.name) {
             problems.add("cluster.name", format!("is wrong: {error}"));
@@ -126,9 +123,6 @@ impl ClusterConfig {
         if !matches!(store.target(), Ok(StoreUrl::Server(_)) | Err(_)) {
             problems.add("store.url", format!("is `{}`, which only one process can open; nodes of a cluster share a SurrealDB server: write \"ws://HOST:PORT\", or leave out `[cluster]`", store.url));
         }
-        problems.check(workers <= MAX_WORKERS, "workers", || {
-            format!("is {workers}; a node of a cluster can have {MAX_WORKERS}: write `workers = {MAX_WORKERS}`, and run more nodes")
-        });
         problems.within("cluster.lease", self.lease, MINUTE / 120, MINUTE);
         problems.within("cluster.hold", self.hold, Duration::ZERO, MINUTE);
         problems.within("cluster.drain", self.drain, Duration::ZERO, 10 * MINUTE);
@@ -145,29 +139,27 @@ impl ClusterConfig {
 mod tests {
     use super::*;
 
-    fn problems(config: &ClusterConfig, url: &str, workers: usize) -> String {
+    fn problems(config: &ClusterConfig, url: &str) -> String {
         let store = StoreConfig { url: url.into(), ..StoreConfig::default() };
         let mut problems = Problems::default();
-        config.check(&store, workers, &mut problems);
+        config.check(&store, &mut problems);
         problems.into_result().err().map(|problems| problems.to_string()).unwrap_or_default()
     }
 
     #[test]
     fn what_cannot_work_is_named() {
         let config = ClusterConfig::default();
-        assert_eq!(problems(&config, "ws://db:8000", 2), "");
-        let found = problems(&config, "surrealkv://data", 2);
+        assert_eq!(problems(&config, "ws://db:8000"), "");
+        let found = problems(&config, "surrealkv://data");
         assert!(found.starts_with("`store.url` is `surrealkv://data`, which only one"), "{found}");
-        let found = problems(&config, "ws://db:8000", 63);
-        assert!(found.starts_with("`workers` is 63; a node of a cluster can have 62"), "{found}");
         let wrong = ClusterConfig { name: "a.b".into(), ..ClusterConfig::default() };
-        let found = problems(&wrong, "ws://db:8000", 2);
+        let found = problems(&wrong, "ws://db:8000");
         assert!(found.starts_with("`cluster.name` is wrong: `a.b` is not a valid"), "{found}");
         let wrong = ClusterConfig { lease: Duration::from_millis(499), ..config.clone() };
-        let found = problems(&wrong, "ws://db:8000", 2);
+        let found = problems(&wrong, "ws://db:8000");
         assert!(found.starts_with("`cluster.lease` is 499ms; it must be from 500ms"), "{found}");
         let nats = NatsConfig { url: Vec::new(), ..NatsConfig::default() };
-        let found = problems(&ClusterConfig { nats, ..config }, "ws://db:8000", 2);
+        let found = problems(&ClusterConfig { nats, ..config }, "ws://db:8000");
         assert!(found.starts_with("`cluster.nats.url` is not set"), "{found}");
     }
 
