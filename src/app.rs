@@ -74,7 +74,7 @@ pub struct Running {
     workers: ServerHandle,
     shutdown: Shutdown,
     /// The canary, and the task that wakes entities that were erasing.
-    tasks: [JoinHandle<()>; 2],
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl App {
@@ -231,6 +231,9 @@ impl App {
         let view = cluster.as_ref().map(Handle::view);
         let canary = Canary::new(directory.clone(), id, canary_relay, canary_queue, view.clone());
         let canary = actix_rt::spawn(canary.run(readiness.clone(), stored.health.clone()));
+        let away = view
+            .clone()
+            .map(|view| actix_rt::spawn(shutdown.clone().send_away_while_cut_off(view)));
         let erasures = wake_erasing(store, directory.clone(), view);
         Ok(Running {
             config,
@@ -243,7 +246,7 @@ impl App {
             cluster,
             workers: handle,
             shutdown,
-            tasks: [canary, erasures],
+            tasks: [canary, erasures].into_iter().chain(away).collect(),
         })
     }
 }

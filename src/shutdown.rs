@@ -13,13 +13,16 @@ use greenroom_protocol::codec::{Message, Method};
 use greenroom_protocol::notify::{Goodbye, GoodbyeReason};
 use tokio::signal::unix::{SignalKind, signal as unix_signal};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
+use crate::cluster::View;
 use crate::config::DrainConfig;
 use crate::ws::Gate;
 
 /// How long clients get to receive their goodbye; at most a quarter of the deadline.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long after all sessions were sent to other nodes those are that have come since.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How often to count the open connections meanwhile.
 const COUNT_EVERY: Duration = Duration::from_millis(20);
 
@@ -45,17 +48,23 @@ impl Shutdown {
     /// Waits for the signal, then says goodbye to every session of this thread.
     pub async fn say_goodbye(self, env: Rc<SessionEnv>, config: DrainConfig) {
         let mut signalled = self.0.subscribe();
-        if signalled.wait_for(|farewell| *farewell != Farewell::NotYet).await.is_err() {
-            return;
-        }
-        if *signalled.borrow() == Farewell::Elsewhere {
-            let gone = env.relay.borrow().seats().cloned().collect();
-            tokio::select! {
-                () = one_by_one(gone, &env, config.reconnect_spread) => {}
-                _ = signalled.wait_for(|farewell| *farewell == Farewell::Now) => {}
-            }
-            let mut signalled = self.0.subscribe();
-            if signalled.wait_for(|farewell| *farewell == Farewell::Now).await.is_err() {
+        loop {
+            let farewell = *signalled.borrow_and_update();
+            let is_over = match farewell {
+                Farewell::Now => break,
+                Farewell::NotYet => signalled.changed().await,
+                Farewell::Elsewhere => {
+                    let gone = env.relay.borrow().seats().cloned().collect();
+                    tokio::select! {
+                        changed = signalled.changed() => changed,
+                        () = one_by_one(gone, &env, config.reconnect_spread) => {
+                            // Whoever has come meanwhile is sent away in the next round.
+                            timeout(AGAIN, signalled.changed()).await.unwrap_or(Ok(()))
+                        }
+                    }
+                }
+            };
+            if is_over.is_err() {
                 return;
             }
         }
@@ -63,6 +72,33 @@ impl Shutdown {
             .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         for seat in env.relay.borrow().seats() {
             dismiss(seat, &env, after.saturating_add(fastrand::u64(0..=spread)));
+        }
+    }
+
+    /// Sends all sessions to other nodes while this one is cut off from them, as `view` shows, spread
+    /// over `drain.reconnect_spread`. Runs until the node has ended.
+    pub async fn send_away_while_cut_off(self, mut view: watch::Receiver<View>) {
+        let change = |from: Farewell, to: Farewell| {
+            self.0.send_if_modified(|now| {
+                let is_due = *now == from;
+                if is_due {
+                    *now = to;
+                }
+                is_due
+            })
+        };
+        loop {
+            if view.wait_for(|view| view.cut_off).await.is_err() {
+                return;
+            }
+            tracing::warn!("this node does not hear the others: its clients are sent to them");
+            change(Farewell::NotYet, Farewell::Elsewhere);
+            let heard = view.wait_for(|view| !view.cut_off).await.is_ok();
+            change(Farewell::Elsewhere, Farewell::NotYet);
+            if !heard {
+                return;
+            }
+            tracing::info!("this node hears the others again: clients may stay");
         }
     }
 

@@ -13,6 +13,8 @@ pub struct View {
     pub not_ready: Option<&'static str>,
     /// The map names no slots of this node.
     pub owns_nothing: bool,
+    /// It hears nobody, and others hear each other: clients are better off with them.
+    pub cut_off: bool,
     /// What it serves.
     pub open: Scope,
     /// Slots that other members own.
@@ -44,6 +46,7 @@ impl View {
         Self {
             not_ready,
             owns_nothing: member && Scope::owned_by(map, me).is_empty(),
+            cut_off: membership.is_cut_off(),
             open: membership.open().clone(),
             elsewhere: SlotId::all().filter(up).collect(),
             ended: None,

@@ -12,6 +12,7 @@ use setup::Cluster;
 
 mod carriers;
 mod clocks;
+mod cut_off;
 mod cuts;
 mod deaths;
 mod faults;

@@ -4,7 +4,7 @@
 //! only its own sessions reach them here. If all are deaf, the wire itself is gone, and each keeps
 //! what it has for its own sessions.
 
-use super::super::map::PeerState;
+use super::super::map::{Peer, PeerState};
 use super::hand_off::Transfer;
 use super::{Action, Membership, Phase, Reason, Scope};
 use crate::clock::Mono;
@@ -32,18 +32,20 @@ impl Membership {
         }
     }
 
+    /// Whether the map says that this node is deaf, and that others hear who can own slots.
+    pub fn is_cut_off(&self) -> bool {
+        let me = self.me.id;
+        let hears = |peer: &&Peer| peer.id != me && peer.state == PeerState::Up && peer.weight > 0;
+        self.map.peer(me).is_some_and(|own| own.state == PeerState::Deaf)
+            && self.map.peers().iter().any(|peer| hears(&peer))
+    }
+
     /// Gives all slots to those who hear, if there are any. Nothing else is handed over while the
     /// node is deaf, since nobody could accept it.
     pub(super) fn yield_if_alone(&mut self, now: Mono, out: &mut Vec<Action>) {
-        let me = self.me.id;
-        let hears = |state| state == PeerState::Up;
-        let others = self.map.peers().iter().filter(|peer| peer.id != me);
-        let alone = others.clone().any(|peer| hears(peer.state) && peer.weight > 0);
-        let known = self.map.peer(me).is_some_and(|own| own.state == PeerState::Deaf);
-        let all = Scope::owned_by(&self.map, me);
+        let all = Scope::owned_by(&self.map, self.me.id);
         if self.phase == Phase::Member
-            && known
-            && alone
+            && self.is_cut_off()
             && now.since(self.peers_changed) >= OTHERS
             && !all.is_empty()
         {
