@@ -213,7 +213,7 @@ impl Handle {
 
     /// Hands all slots of this node over to the others, and waits until it has none.
     pub async fn give_up_slots(&self) {
-        if let Err(why) = self.request(Request::Drain).await {
+        if let Err(why) = self.request(Request::Stop).await {
             return tracing::warn!(%why, "the node cannot drain");
         }
         let mut view = self.view.clone();

@@ -26,7 +26,7 @@ pub fn routes(routes: &mut web::ServiceConfig) {
     routes
         .app_data(web::PayloadConfig::new(MAX_ORDER))
         .route("/cluster", web::get().to(status))
-        .route("/cluster/owner/{entity}", web::get().to(owner))
+        .route("/cluster/owner/{entity:.+}", web::get().to(owner))
         .route("/cluster/{order}", web::post().to(order));
 }
 
@@ -78,7 +78,10 @@ async fn owner(operated: web::Data<Operated>, entity: web::Path<String>) -> Http
         Ok(Some(peer)) => HttpResponse::Ok()
             .insert_header((CACHE_CONTROL, "no-store"))
             .json(json!({"node": peer.id, "name": peer.name})),
-        Ok(None) => refused(StatusCode::NOT_FOUND, "nobody owns it at the moment"),
+        Ok(None) => refused(
+            StatusCode::NOT_FOUND,
+            "nobody owns it at the moment; `/cluster` shows whether its slot is in quarantine",
+        ),
         Err(why) => refused(StatusCode::SERVICE_UNAVAILABLE, &why),
     }
 }

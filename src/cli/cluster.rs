@@ -34,9 +34,9 @@ pub enum ClusterCommand {
     },
     /// Receive no more slots
     Cordon,
-    /// Receive slots again
+    /// Receive slots again, also after a drain
     Uncordon,
-    /// Give up all slots; the node stays and serves its connections
+    /// Give up all slots; the node stays and serves its connections, until it is uncordoned
     Drain,
     /// Hand slots of this node over to another one
     Move {

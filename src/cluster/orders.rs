@@ -30,6 +30,7 @@ impl Runner {
             Request::Cordon => Order::Cordon,
             Request::Uncordon => Order::Uncordon,
             Request::Drain => Order::Drain,
+            Request::Stop => Order::Stop,
             Request::Leave => Order::Leave,
             Request::Move { what, to } => Order::Move(self.slots(&what), self.named(&to)?),
         };

@@ -10,10 +10,12 @@ use tokio::sync::oneshot;
 pub enum Request {
     /// Receive no more slots.
     Cordon,
-    /// Receive slots again.
+    /// Receive slots again, also after [`Drain`](Self::Drain).
     Uncordon,
     /// Give up all slots, and stay a member.
     Drain,
+    /// The same for good.
+    Stop,
     /// Leave the cluster once all slots are given up.
     Leave,
     /// Hand slots of this node over to another one.

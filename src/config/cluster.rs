@@ -92,6 +92,8 @@ impl ClusterConfig {
                 beat: length / 4,
                 poll: length / 8,
                 drain: millis(self.drain),
+                // A stop takes up to twice of it longer.
+                flush: (millis(self.drain) / 2).clamp(1000, membership.flush),
                 ..membership
             },
             link: link::Settings { link_bytes: self.link_bytes, ..link::Settings::default() },

@@ -146,6 +146,8 @@ pub struct Membership {
     phase: Phase,
     /// It was ordered to leave the map.
     leaves: bool,
+    /// It drains for good.
+    stops: bool,
     /// The term of the node's lease; `None` while it has none.
     term: Option<Term>,
     joining: Joining,
@@ -208,6 +210,7 @@ impl Membership {
             validity,
             phase: Phase::Joining,
             leaves: false,
+            stops: false,
             term: None,
             joining: Joining::first(now),
             polls: Polls::default(),

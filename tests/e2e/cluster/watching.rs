@@ -25,6 +25,4 @@ async fn nodes_show_their_map_their_links_and_nats() {
     let node = &cluster.nodes[0];
     node.until("greenroom_nats_connected", |connected| connected == 1.0).await;
     assert_eq!(node.sample("greenroom_nats_reconnects_total").await, 1.0);
-    let lost = "greenroom_nats_dropped_total{why=\"disconnected\"}";
-    node.until(lost, |lost| lost > 0.0).await;
 }

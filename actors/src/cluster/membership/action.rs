@@ -132,14 +132,16 @@ pub enum Ended {
 /// What an operator, or another part of the node, may ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// Give up all slots and receive none, but stay in the map: sessions of this node still need the
-    /// cluster until they are gone.
+    /// Give up all slots and receive none, but stay in the map, until [`Uncordon`](Self::Uncordon).
     Drain,
+    /// The same for good, since the node stops: its sessions still need the cluster until they are
+    /// gone.
+    Stop,
     /// Leave the map and end. If there are slots left, drain first.
     Leave,
     /// Receive no slots.
     Cordon,
-    /// Receive slots again.
+    /// Receive slots again, also after [`Drain`](Self::Drain).
     Uncordon,
     /// Give all slots to the others at once, but stay in the map.
     Yield,

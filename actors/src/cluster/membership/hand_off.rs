@@ -90,17 +90,23 @@ impl Membership {
     pub fn order(&mut self, now: Mono, order: Order) -> Result<Vec<Action>, BadOrder> {
         let mut out = Vec::new();
         let hand_off = match order {
-            Order::Drain | Order::Leave => {
+            Order::Drain | Order::Stop | Order::Leave => {
                 self.leaves |= order == Order::Leave;
+                self.stops |= order != Order::Drain;
                 self.drain(now, &mut out);
                 return Ok(out);
             }
             Order::Cordon | Order::Uncordon => {
-                let draining = self.me.state == PeerState::Draining;
-                if draining || !matches!(self.phase, Phase::Member | Phase::Joining) {
+                let cordon = order == Order::Cordon;
+                let drains = self.me.state == PeerState::Draining && !cordon && !self.stops;
+                if drains && matches!(self.phase, Phase::Draining(_)) {
+                    // What is on its way to others still goes there.
+                    self.phase = Phase::Member;
+                }
+                let stays = drains || self.me.state != PeerState::Draining;
+                if !stays || !matches!(self.phase, Phase::Member | Phase::Joining) {
                     return Err(BadOrder::NotMember);
                 }
-                let cordon = order == Order::Cordon;
                 self.me.state = if cordon { PeerState::Cordoned } else { PeerState::Up };
                 self.act(now, &mut out);
                 return Ok(out);
@@ -234,9 +240,13 @@ impl Membership {
         {
             // It may stay like this. What it is given in spite of it, it gives up at once.
             self.phase = Phase::Draining(until.max(now));
+            return;
         }
+        // Without its lease it could give up nothing more, however long it waited.
+        let more = if self.validity.holds(now) { 2 * self.settings.flush } else { 0 };
         if let Phase::Draining(until) | Phase::Leaving(until) = self.phase
-            && now >= until.after(2 * self.settings.flush)
+            && self.stops
+            && now >= until.after(more)
         {
             self.give_up_lease();
             self.phase = Phase::Out;
