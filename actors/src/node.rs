@@ -56,7 +56,7 @@ use deferred::Deferred;
 use known::Known;
 use publish::Published;
 use resuming::Resuming;
-pub use status::{LinkStatus, Member, Pin, Quarantined, SlotCounts, Status};
+pub use status::{LinkStatus, Member, Quarantined, SlotCounts, Status};
 
 /// A message for an entity, while it is asked of its owner.
 type Held = (EntityId, ToEntity);

@@ -53,6 +53,22 @@ impl Move {
     }
 }
 
+/// `{"entity": "room:lobby", "node": "node-b"}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pin {
+    entity: EntityId,
+    /// The name or the id of a node.
+    node: String,
+}
+
+/// `{"entity": "room:lobby"}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unpin {
+    entity: EntityId,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
@@ -104,7 +120,7 @@ async fn order(
         Ok(Some(order)) => order,
         Ok(None) => {
             let why = format!(
-                "there is no order `{name}`; write `cordon`, `uncordon`, `drain` or `move`"
+                "there is no order `{name}`; write `cordon`, `uncordon`, `drain`, `move`, `pin` or `unpin`"
             );
             return refused(StatusCode::NOT_FOUND, &why);
         }
@@ -128,6 +144,8 @@ fn read(name: &str, body: &[u8]) -> Result<Option<Request>, serde_json::Error> {
         "cordon" => of::<Nothing>(body).map(|_| Request::Cordon)?,
         "uncordon" => of::<Nothing>(body).map(|_| Request::Uncordon)?,
         "drain" => of::<Nothing>(body).map(|_| Request::Drain)?,
+        "pin" => of::<Pin>(body).map(|Pin { entity, node }| Request::Pin { entity, node })?,
+        "unpin" => of::<Unpin>(body).map(|Unpin { entity }| Request::Unpin(entity))?,
         "move" => of::<Move>(body).and_then(Move::request)?,
         _ => return Ok(None),
     }))
@@ -158,6 +176,11 @@ mod tests {
             read("move", br#"{"entity": "room:a", "to": "b"}"#),
             Ok(Some(Request::Move { what: What::SlotOf(_), .. }))
         ));
+        assert!(matches!(
+            read("pin", br#"{"entity": "room:a", "node": "b"}"#),
+            Ok(Some(Request::Pin { .. }))
+        ));
+        assert!(matches!(read("unpin", br#"{"entity": "room:a"}"#), Ok(Some(Request::Unpin(_)))));
         assert!(matches!(read("explode", b""), Ok(None)));
         for (name, body) in [
             ("drain", &br#"{"now": true}"#[..]),
@@ -165,6 +188,8 @@ mod tests {
             ("move", br#"{"slots": -1, "to": "b"}"#),
             ("move", br#"{"entity": "Room", "to": "b"}"#),
             ("move", br#"{"entity": "room:a", "slots": 1, "to": "b"}"#),
+            ("pin", br#"{"entity": "room:a"}"#),
+            ("unpin", br#"{"entity": "room:a", "node": "b"}"#),
             ("cordon", b"\xff"),
         ] {
             assert!(read(name, body).is_err(), "{name}");

@@ -45,6 +45,18 @@ pub enum ClusterCommand {
         /// The name or the id of the other node
         to: String,
     },
+    /// Keep the slot of an entity at a node, whenever a node of that name is up
+    Pin {
+        /// An entity, such as room:lobby
+        entity: String,
+        /// The name of the node
+        node: String,
+    },
+    /// End the pin of an entity
+    Unpin {
+        /// The entity
+        entity: String,
+    },
 }
 
 impl ClusterCommand {
@@ -55,6 +67,10 @@ impl ClusterCommand {
             Self::Cordon => ("/cluster/cordon", Some(json!({}))),
             Self::Uncordon => ("/cluster/uncordon", Some(json!({}))),
             Self::Drain => ("/cluster/drain", Some(json!({}))),
+            Self::Pin { entity, node } => {
+                ("/cluster/pin", Some(json!({"entity": entity, "node": node})))
+            }
+            Self::Unpin { entity } => ("/cluster/unpin", Some(json!({"entity": entity}))),
             Self::Move { what, to } => match what.parse::<u16>() {
                 Ok(slots) => ("/cluster/move", Some(json!({"slots": slots, "to": to}))),
                 Err(_) => ("/cluster/move", Some(json!({"entity": what, "to": to}))),
@@ -164,6 +180,9 @@ fn table(status: &Value) -> String {
         out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         out.push('\n');
     }
+    for pin in status["pins"].as_array().into_iter().flatten() {
+        out.push_str(&format!("{} is pinned to {}\n", text(&pin["entity"]), text(&pin["node"])));
+    }
     if let Some(left) = quarantined.iter().filter_map(|one| one["left_ms"].as_u64()).max() {
         let slots: Vec<_> = quarantined.iter().map(|one| one["slot"].to_string()).collect();
         out.push_str(&format!(
@@ -211,8 +230,11 @@ node-b  2   cordoned  512    100     0.1.0    40         up
         let mut resting = status;
         resting["quarantined"] =
             json!([{"slot": 7, "left_ms": 41_200}, {"slot": 921, "left_ms": 41_200}]);
-        let last =
-            "no node serves these slots for 42 s, since their last owners died of them: 7, 921\n";
+        resting["pins"] = json!([{"entity": "room:hot", "node": "node-b"}]);
+        let last = "\
+room:hot is pinned to node-b
+no node serves these slots for 42 s, since their last owners died of them: 7, 921
+";
         assert_eq!(table(&resting), format!("{expected}{last}"));
     }
 }

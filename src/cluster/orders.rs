@@ -32,6 +32,8 @@ impl Runner {
             Request::Drain => Order::Drain,
             Request::Stop => Order::Stop,
             Request::Leave => Order::Leave,
+            Request::Pin { entity, node } => Order::Pin(entity, self.name_of(&node)?),
+            Request::Unpin(entity) => Order::Unpin(entity),
             Request::Move { what, to } => Order::Move(self.slots(&what), self.named(&to)?),
         };
         tracing::info!(?order, "ordered");
@@ -40,9 +42,20 @@ impl Runner {
 
     fn slots(&self, what: &What) -> SlotSet {
         match what {
-            What::Slots(count) => self.node.membership().open().slots.iter().take(*count).collect(),
+            What::Slots(count) => {
+                let membership = self.node.membership();
+                let own = membership.open().slots.iter();
+                own.filter(|slot| membership.map().pin_of(*slot).is_none()).take(*count).collect()
+            }
             What::SlotOf(entity) => [slot_of(entity)].into_iter().collect(),
         }
+    }
+
+    /// The name of the member with this name or id.
+    fn name_of(&self, node: &str) -> Result<String, String> {
+        let id = self.named(node)?;
+        let peer = self.node.membership().map().peer(id);
+        Ok(peer.map_or_else(|| node.to_owned(), |peer| peer.name.clone()))
     }
 
     /// The member with this name or id.

@@ -18,6 +18,10 @@ pub enum Request {
     Stop,
     /// Leave the cluster once all slots are given up.
     Leave,
+    /// Keep the slot of an entity at a node, whoever owns it now.
+    Pin { entity: EntityId, node: String },
+    /// End that.
+    Unpin(EntityId),
     /// Hand slots of this node over to another one.
     Move { what: What, to: String },
 }

@@ -84,7 +84,6 @@
 //!   drops answers for asks that came before its end of the link was reset.
 //! * The directory of this node gets a slot's requests in the order of [`Output::Local`], and has
 //!   decided them before the slot has another owner (rule M4 of [`cluster`](super)).
-//! * An entity that is pinned to another node than its slot's owner is not provided for here.
 
 use std::fmt;
 

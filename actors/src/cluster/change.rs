@@ -6,12 +6,12 @@
 use greenroom_protocol::EntityId;
 
 use super::map::{
-    ClusterMap, Common, LeaseRow, MAX_PEERS, MAX_PINS, NOBODY, NodeId, Peer, PeerState, Term,
-    Versions,
+    ClusterMap, Common, LeaseRow, MAX_PEERS, NOBODY, NodeId, Peer, PeerState, Term, Versions,
 };
 use super::slot::{SlotId, SlotSet};
 use super::target::target_avoiding;
 
+mod pins;
 mod trials;
 
 /// What is changed.
@@ -37,7 +37,7 @@ pub enum MapChange {
         /// Their next owner.
         to: NodeId,
     },
-    /// A node gives all its slots and pins to the others.
+    /// A node gives all its slots to the others.
     Yield {
         /// The node.
         from: NodeId,
@@ -48,9 +48,9 @@ pub enum MapChange {
     Assign,
     /// A peer may receive slots, or may not any more.
     SetState(NodeId, PeerState),
-    /// An entity goes to a node, and stays there when its slot moves.
-    Pin(EntityId, NodeId),
-    /// An entity goes back to the owner of its slot.
+    /// The slot of an entity is to stay at the node of this name.
+    Pin(EntityId, String),
+    /// It is not any more.
     Unpin(EntityId),
     /// A node is about to open its slots that earlier owners died of.
     Opening(NodeId),
@@ -140,9 +140,12 @@ pub enum MapError {
     /// The node has slots.
     #[error("node `{0}` owns {1} slots; it must hand them over before it leaves")]
     HasSlots(NodeId, usize),
-    /// Entities are pinned to the node.
-    #[error("entities are pinned to node `{0}`; they must be unpinned before it leaves")]
-    HasPins(NodeId),
+    /// Another entity of the slot is pinned elsewhere.
+    #[error("`{0}` is in the same slot, and pinned to `{1}`; unpin it first")]
+    SlotPinned(EntityId, String),
+    /// No node has this name.
+    #[error("no node of the map is called `{0}`")]
+    NobodyNamed(String),
     /// A slot has another owner.
     #[error("node `{1}` does not own slot {0}")]
     NotOwner(SlotId, NodeId),
@@ -173,7 +176,7 @@ pub struct Change {
     pub what: MapChange,
     /// The version that the map must have.
     pub expects: u64,
-    /// Every node that loses slots or pins, and what the transaction does to its lease row.
+    /// Every node that loses slots, and what the transaction does to its lease row.
     pub fences: Vec<(NodeId, Fence)>,
     /// The map that is written.
     pub map: ClusterMap,
@@ -193,7 +196,7 @@ impl ClusterMap {
             MapChange::Yield { from, avoid } => self.yield_slots(*from, avoid),
             MapChange::Assign => self.assign(),
             MapChange::SetState(node, state) => self.set_state(*node, *state),
-            MapChange::Pin(entity, node) => self.pin(entity, *node),
+            MapChange::Pin(entity, node) => self.pin(entity, node),
             MapChange::Unpin(entity) => self.unpin(entity),
             MapChange::Opening(node) => self.opening(*node),
             MapChange::Passed(node, slots) => self.passed(*node, slots),
@@ -270,15 +273,12 @@ impl ClusterMap {
     /// A node without slots leaves the map.
     ///
     /// # Errors
-    /// [`MapError::NotIn`], [`MapError::HasSlots`] and [`MapError::HasPins`].
+    /// [`MapError::NotIn`] and [`MapError::HasSlots`].
     pub fn leave(&self, node: NodeId) -> Result<Self, MapError> {
         self.known(node)?;
         let slots = self.slots_of(node).len();
         if slots > 0 {
             return Err(MapError::HasSlots(node, slots));
-        }
-        if self.pins_of(node).next().is_some() {
-            return Err(MapError::HasPins(node));
         }
         let mut next = self.next();
         next.peers.retain(|peer| peer.id != node);
@@ -286,7 +286,7 @@ impl ClusterMap {
     }
 
     /// Takes a node that is gone out of the map. Its slots go to those who are to own them, but for
-    /// those that too many owners have died of; its pins end. `avoid` receives nothing.
+    /// those that too many owners have died of. `avoid` receives nothing.
     ///
     /// # Errors
     /// [`MapError::NotIn`].
@@ -321,15 +321,14 @@ impl ClusterMap {
         Ok(next)
     }
 
-    /// A node gives all its slots to the others, as [`target`](super::target) says, and its pins end.
-    /// It stays in the map, and is not given any of them back by this change. Slots that nobody can
+    /// A node gives all its slots to the others, as [`target`](super::target) says. It stays in the map, and is not given any of them back by this change. Slots that nobody can
     /// receive have no owner until somebody can. `avoid` receives nothing.
     ///
     /// # Errors
-    /// [`MapError::NotIn`], and [`MapError::Same`] if the node has neither slots nor pins.
+    /// [`MapError::NotIn`], and [`MapError::Same`] if the node has no slots.
     pub fn yield_slots(&self, from: NodeId, avoid: &[NodeId]) -> Result<Self, MapError> {
         let slots = self.slots_of(self.known(from)?.id);
-        if slots.is_empty() && self.pins_of(from).next().is_none() {
+        if slots.is_empty() {
             return Err(MapError::Same);
         }
         let mut next = self.next();
@@ -366,38 +365,6 @@ impl ClusterMap {
         Ok(next)
     }
 
-    /// Pins an entity to a node. It is a change of the entity's owner, so its present owner makes it,
-    /// after it has released the entity (M4).
-    ///
-    /// # Errors
-    /// [`MapError::NotIn`], [`MapError::PinsFull`], and [`MapError::Same`] if it is pinned to the
-    /// node already.
-    pub fn pin(&self, entity: &EntityId, node: NodeId) -> Result<Self, MapError> {
-        self.known(node)?;
-        let mut next = self.next();
-        let full = next.pins.len() >= MAX_PINS;
-        match next.pins.iter_mut().find(|(pinned, _)| pinned == entity) {
-            Some((_, at)) if *at == node => return Err(MapError::Same),
-            Some((_, at)) => *at = node,
-            None if full => return Err(MapError::PinsFull),
-            None => next.pins.push((entity.clone(), node)),
-        }
-        Ok(next)
-    }
-
-    /// Ends a pin. Like [`pin`](Self::pin), it is a change by the entity's present owner.
-    ///
-    /// # Errors
-    /// [`MapError::NotPinned`].
-    pub fn unpin(&self, entity: &EntityId) -> Result<Self, MapError> {
-        let mut next = self.next();
-        next.pins.retain(|(pinned, _)| pinned != entity);
-        if next.pins.len() == self.pins.len() {
-            return Err(MapError::NotPinned(entity.clone()));
-        }
-        Ok(next)
-    }
-
     fn known(&self, node: NodeId) -> Result<&Peer, MapError> {
         self.peer(node).ok_or(MapError::NotIn(node))
     }
@@ -410,7 +377,6 @@ impl ClusterMap {
         for slot in self.slots_of(node).iter() {
             self.slots[slot.index()] = NOBODY;
         }
-        self.pins.retain(|(_, pinned_to)| *pinned_to != node);
     }
 
     /// Gives slots without owner to those who are to own them, and moves nothing else.

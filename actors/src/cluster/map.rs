@@ -13,14 +13,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::slot::{SLOTS, SlotId, SlotSet, slot_of};
 use crate::clock::Millis;
+use pins::{MAX_PINS, Pin};
 use trials::{Stage, Trials};
 
+pub mod pins;
 pub mod trials;
 
 /// The largest number of peers in a map.
 pub const MAX_PEERS: usize = 100;
-/// The largest number of pinned entities in a map.
-pub const MAX_PINS: usize = 64;
 /// In a map's list of slots: nobody owns the slot.
 pub const NOBODY: u16 = 0;
 
@@ -199,7 +199,7 @@ pub struct ClusterMap {
     pub(super) version: u64,
     pub(super) slots: Vec<u16>,
     pub(super) peers: Vec<Peer>,
-    pub(super) pins: Vec<(EntityId, NodeId)>,
+    pub(super) pins: Vec<Pin>,
     pub(super) trials: Trials,
 }
 
@@ -213,7 +213,7 @@ struct Row {
     #[serde(default)]
     peers: Vec<Peer>,
     #[serde(default)]
-    pins: Vec<(EntityId, NodeId)>,
+    pins: Vec<Pin>,
     #[serde(default)]
     trials: Trials,
 }
@@ -263,9 +263,6 @@ pub enum BadMap {
     /// An entity is pinned twice.
     #[error("entity `{0}` is pinned twice")]
     PinnedTwice(EntityId),
-    /// An entity is pinned to a node that is not in the map.
-    #[error("entity `{0}` is pinned to `{1}`, which is not in the map")]
-    PinUnknown(EntityId, NodeId),
 }
 
 impl Default for ClusterMap {
@@ -296,11 +293,6 @@ impl ClusterMap {
         &self.peers
     }
 
-    /// The entities that do not follow their slot, and where they are.
-    pub fn pins(&self) -> &[(EntityId, NodeId)] {
-        &self.pins
-    }
-
     /// The peer with this id.
     pub fn peer(&self, id: NodeId) -> Option<&Peer> {
         self.peers.iter().find(|peer| peer.id == id)
@@ -316,12 +308,9 @@ impl ClusterMap {
         self.peer_numbered(self.slots[slot.index()])
     }
 
-    /// The owner of an entity: the node it is pinned to, or the owner of its slot.
+    /// The owner of an entity: that of its slot.
     pub fn owner_of(&self, entity: &EntityId) -> Option<&Peer> {
-        match self.pins.iter().find(|(pinned, _)| pinned == entity) {
-            Some((_, node)) => self.peer(*node),
-            None => self.owner(slot_of(entity)),
-        }
+        self.owner(slot_of(entity))
     }
 
     /// The slots of a node; none if it is not in the map.
@@ -347,11 +336,6 @@ impl ClusterMap {
 
     fn of_nobody(&self) -> SlotSet {
         SlotId::all().filter(|slot| self.slots[slot.index()] == NOBODY).collect()
-    }
-
-    /// The entities that are pinned to a node.
-    pub fn pins_of(&self, id: NodeId) -> impl Iterator<Item = &EntityId> {
-        self.pins.iter().filter(move |(_, node)| *node == id).map(|(entity, _)| entity)
     }
 
     /// Checks what every map must have. A row that a person or a fault has damaged is refused when
@@ -393,12 +377,9 @@ impl ClusterMap {
                 return Err(BadMap::OwnerUnknown(slot, number));
             }
         }
-        for (at, (entity, node)) in self.pins.iter().enumerate() {
-            if self.pins[..at].iter().any(|(earlier, _)| earlier == entity) {
-                return Err(BadMap::PinnedTwice(entity.clone()));
-            }
-            if self.peer(*node).is_none() {
-                return Err(BadMap::PinUnknown(entity.clone(), *node));
+        for (at, pin) in self.pins.iter().enumerate() {
+            if self.pins[..at].iter().any(|earlier| earlier.entity == pin.entity) {
+                return Err(BadMap::PinnedTwice(pin.entity.clone()));
             }
         }
         Ok(())

@@ -27,7 +27,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::change::Change;
+use super::change::{Change, MapChange};
 use super::lease::{BadLease, Lease, Validity};
 use super::map::{ClusterMap, NodeId, Peer, PeerState, Term};
 use super::silence::Silence;
@@ -159,6 +159,8 @@ pub struct Membership {
     current: bool,
     /// The change of the map in flight.
     flight: Option<(ChangeId, Change)>,
+    /// A change that was asked for, until it is made or cannot be made any more.
+    wish: Option<MapChange>,
     /// The last [`ChangeId`] given.
     changes: u64,
     /// What is served.
@@ -218,6 +220,7 @@ impl Membership {
             map: ClusterMap::empty(),
             current: false,
             flight: None,
+            wish: None,
             changes: 0,
             open: Scope::default(),
             closed: Scope::default(),
@@ -401,6 +404,7 @@ impl Membership {
         self.validity.revoke();
         self.term = None;
         self.flight = None;
+        self.wish = None;
         self.hand_off = None;
         self.open = Scope::default();
         self.closed = Scope::default();

@@ -15,8 +15,9 @@ use std::cmp::{Ordering, Reverse};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::map::pins::Pin;
 use super::map::{ClusterMap, NOBODY, NodeId, Peer, PeerState};
-use super::slot::{SLOTS, SlotId, SlotSet};
+use super::slot::{SLOTS, SlotId, SlotSet, slot_of};
 
 /// The rendezvous weight of a pair: whoever has the highest one comes first.
 pub fn score(key: u64, node: NodeId) -> u64 {
@@ -29,6 +30,7 @@ pub fn score(key: u64, node: NodeId) -> u64 {
 /// * A draining peer, and one with weight 0, gives up everything.
 /// * What a peer gives up are the slots for which its own rendezvous weight is lowest.
 /// * A slot in quarantine is nobody's.
+/// * A pinned slot is its node's, as long as that is a member that is up.
 pub fn target(map: &ClusterMap) -> Vec<u16> {
     target_avoiding(map, &[])
 }
@@ -61,6 +63,22 @@ pub fn moves(map: &ClusterMap, me: NodeId, at_once: usize) -> Vec<(NodeId, Vec<S
         }
     }
     moves
+}
+
+/// What a node is to hand over at once because it is pinned: the receiver with the lowest number, and
+/// its slots, at most `at_once`.
+pub fn pinned_elsewhere(map: &ClusterMap, me: NodeId, at_once: usize) -> Option<(NodeId, SlotSet)> {
+    let own = map.slots_of(me);
+    let pinned = |pin: &Pin| {
+        let slot = slot_of(&pin.entity);
+        let to = map.pinned_to(slot).filter(|peer| peer.id != me && own.contains(slot))?;
+        Some((to.number, to.id, slot))
+    };
+    let mut leaving: Vec<_> = map.pins().iter().filter_map(pinned).collect();
+    leaving.sort_unstable();
+    let (_, to, _) = *leaving.first()?;
+    let slots = leaving.iter().filter(|(_, id, _)| *id == to).map(|(.., slot)| *slot);
+    Some((to, slots.take(at_once).collect()))
 }
 
 /// Compares two releases as semantic versioning does, without what follows a `+`: the parts between
@@ -117,6 +135,8 @@ struct Plan<'a> {
     slots: Vec<u16>,
     /// Slots that are to have no owner.
     quarantined: SlotSet,
+    /// Slots that are where they are to stay.
+    pinned: SlotSet,
 }
 
 impl<'a> Plan<'a> {
@@ -161,9 +181,30 @@ impl<'a> Plan<'a> {
             }
         }
         let (slots, quarantined) = (map.slots().to_vec(), map.quarantined());
-        let mut plan = Self { places, mixed, slots, quarantined };
+        let mut plan = Self { places, mixed, slots, quarantined, pinned: SlotSet::EMPTY };
+        plan.pin(map);
         plan.divide();
         plan
+    }
+
+    /// Gives pinned slots to the peers that they are pinned to.
+    fn pin(&mut self, map: &ClusterMap) {
+        for slot in map.pins().iter().map(|pin| slot_of(&pin.entity)) {
+            let Some(to) = map.pinned_to(slot) else { continue };
+            let able = |place: &Place<'_>| {
+                place.peer.id == to.id
+                    && matches!(place.receives, Receives::Newest | Receives::Older)
+            };
+            if self.quarantined.contains(slot) || !self.places.iter().any(able) {
+                continue;
+            }
+            let from = std::mem::replace(&mut self.slots[slot.index()], to.number);
+            for place in &mut self.places {
+                place.owns -= usize::from(place.peer.number == from);
+                place.owns += usize::from(place.peer.number == to.number);
+            }
+            self.pinned.insert(slot);
+        }
     }
 
     /// Gives each peer its share: the largest remainder method, with ties by id.
@@ -213,10 +254,12 @@ impl<'a> Plan<'a> {
                 Receives::Newest | Receives::Older => over.min(space),
                 Receives::Cordoned => 0,
             };
-            space = space.saturating_sub(over);
             let (number, id) = (place.peer.number, place.peer.id);
-            let own = SlotId::all().filter(|slot| self.slots[slot.index()] == number);
+            let own = SlotId::all()
+                .filter(|slot| self.slots[slot.index()] == number && !self.pinned.contains(*slot));
             let mut own: Vec<_> = own.collect();
+            let over = over.min(own.len());
+            space = space.saturating_sub(over);
             own.sort_unstable_by_key(|slot| (score(u64::from(slot.number()), id), *slot));
             for slot in own.into_iter().take(over) {
                 self.slots[slot.index()] = NOBODY;

@@ -1,6 +1,6 @@
 //! Carries out what the node's membership decides, and keeps routing to the map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::items::{self, Moving};
 use super::{Do, Node};
@@ -130,17 +130,8 @@ impl Node {
     pub(super) fn opened(&mut self, scope: Scope, now: Mono) {
         // Before there is more: what was open may have waited for the lease.
         self.look_at_lease(now);
-        let me = self.me;
-        let map = self.membership.map();
-        let pins = map.pins().iter();
-        let elsewhere = pins.filter(|(_, node)| *node != me).map(|(entity, _)| entity);
-        // What is being handed over stays closed whatever else is opened.
-        let away = elsewhere.chain(&self.membership.closed().pins).cloned().collect();
-        // An entity that was to be pinned to another node and has stayed goes with its slot again.
-        let pins = map.pins_of(me).filter(|entity| scope.pins.contains(*entity)).cloned().collect();
-        let served = Scope { slots: scope.slots.clone(), pins };
-        self.open = self.open.with(&served);
-        self.out.push(Do::Own(Own::Open { scope: served, away }));
+        self.open = self.open.with(&scope);
+        self.out.push(Do::Own(Own::Open { scope: scope.clone(), away: BTreeSet::new() }));
         // The map first: it says that they are this node's.
         self.map_changed(now);
         if !self.lapsed {

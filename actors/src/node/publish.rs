@@ -101,14 +101,13 @@ impl Published {
     ) {
         let what = match change.what {
             MapChange::TakeOver { .. } => Kind::TakeOver,
-            MapChange::HandOver { .. }
-            | MapChange::Yield { .. }
-            | MapChange::Pin(..)
-            | MapChange::Unpin(_) => Kind::HandOff,
+            MapChange::HandOver { .. } | MapChange::Yield { .. } => Kind::HandOff,
             MapChange::Join(..)
             | MapChange::Assign
             | MapChange::SetState(..)
             | MapChange::Leave(_)
+            | MapChange::Pin(..)
+            | MapChange::Unpin(_)
             | MapChange::Opening(_)
             | MapChange::Passed(..)
             | MapChange::EndQuarantine(_) => Kind::Other,

@@ -1,11 +1,11 @@
 //! What a node says of itself and of the cluster as it sees it, for operators and for readiness.
 
-use greenroom_protocol::EntityId;
 use serde::Serialize;
 
 use super::Node;
 use crate::clock::{Millis, Mono};
 use crate::cluster::link::LinkState;
+use crate::cluster::map::pins::Pin;
 use crate::cluster::map::{LeaseRow, NodeId, Peer, PeerState, Versions};
 use crate::cluster::membership::Phase;
 use crate::cluster::slot::SlotId;
@@ -33,7 +33,7 @@ pub struct Status {
     pub slots: SlotCounts,
     /// The nodes in the map, in the order in which they joined.
     pub members: Vec<Member>,
-    /// The entities that do not follow their slot.
+    /// The entities whose slots stay at a node.
     pub pins: Vec<Pin>,
     /// The slots that nobody is to own for a while.
     pub quarantined: Vec<Quarantined>,
@@ -103,21 +103,11 @@ pub struct LinkStatus {
     pub resets: u64,
 }
 
-/// An entity that does not follow its slot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Pin {
-    /// The entity.
-    pub entity: EntityId,
-    /// Where it is.
-    pub node: NodeId,
-}
-
 impl Node {
     /// How this node sees itself and the cluster.
     pub fn status(&self, now: Mono) -> Status {
         let membership = &self.membership;
         let (me, map) = (membership.me(), membership.map());
-        let pin = |(entity, node): &(EntityId, NodeId)| Pin { entity: entity.clone(), node: *node };
         let quarantined = |slot| {
             let left_ms = membership.quarantine_left(slot, now)?;
             Some(Quarantined { slot, left_ms })
@@ -139,7 +129,7 @@ impl Node {
             deaf: self.hearing.is_deaf(now),
             slots: self.slot_counts(),
             members: map.peers().iter().map(|peer| self.member(peer, now)).collect(),
-            pins: map.pins().iter().map(pin).collect(),
+            pins: map.pins().to_vec(),
             quarantined: map.quarantined().iter().filter_map(quarantined).collect(),
         }
     }

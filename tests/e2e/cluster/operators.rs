@@ -7,6 +7,7 @@ use serde_json::json;
 use super::setup::Plan;
 use super::steering::order;
 use super::{Cluster, status, until_status};
+use crate::server::within;
 
 #[tokio::test]
 async fn a_drain_is_taken_back() {
@@ -48,4 +49,34 @@ async fn a_stop_without_the_database_ends_in_time() {
     // A second to hand over, half a second and two for the clients, and two for the journal.
     assert_eq!(ended.code(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn an_entity_stays_where_it_is_pinned_although_its_node_restarts() {
+    let mut cluster = Cluster::start(&[100, 100]).await;
+    let room = cluster.room_of(0).await;
+    let pin = json!({"entity": room, "node": "node-1"});
+    assert_eq!(order(&cluster.nodes[0], "pin", pin, None).await.0, 202);
+    let owner = format!("/cluster/owner/{room}");
+    let is_at = async |cluster: &Cluster, name: &str| {
+        within("the owner", async {
+            while !cluster.nodes[0].admin_get(&owner).await.1.contains(name) {}
+        })
+        .await;
+    };
+    is_at(&cluster, "node-1").await;
+    let seen = status(&cluster.nodes[0]).await;
+    assert_eq!(seen["pins"], json!([{"entity": room, "node": "node-1"}]));
+
+    let killed = cluster.nodes.pop().unwrap().kill().await;
+    is_at(&cluster, "node-0").await;
+    cluster.nodes.push(killed.start().await);
+    is_at(&cluster, "node-1").await;
+
+    let unpin = json!({"entity": room});
+    assert_eq!(order(&cluster.nodes[1], "unpin", unpin, None).await.0, 202);
+    until_status(&cluster.nodes[0], "no pins", |status| status["pins"] == json!([])).await;
+    let (code, said) =
+        order(&cluster.nodes[0], "pin", json!({"entity": room, "node": "nobody"}), None).await;
+    assert!(code == 409 && said["error"].to_string().contains("no member is called"), "{said}");
 }

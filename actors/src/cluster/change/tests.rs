@@ -17,10 +17,6 @@ fn newcomer(id: u64, term: u64) -> Newcomer {
     Newcomer { peer }
 }
 
-fn entity(text: &str) -> EntityId {
-    EntityId::parse(text).unwrap()
-}
-
 /// Every change keeps the map valid and increases its version by one.
 fn checked(before: &ClusterMap, change: &MapChange) -> ClusterMap {
     let after = before.changed(change).unwrap();
@@ -133,16 +129,12 @@ fn slots_are_handed_over_by_their_owner() {
 fn who_yields_gets_nothing_back_and_can_leave() {
     let map = three();
     let [first, second, _] = ids(&map)[..] else { panic!() };
-    let map = checked(&map, &MapChange::Pin(entity("room:hot"), first));
     assert_eq!(map.leave(first), Err(MapError::HasSlots(first, 342)));
     let yielded = checked(&map, &MapChange::Yield { from: first, avoid: vec![] });
     assert!(yielded.slots_of(first).is_empty() && yielded.unowned().is_empty());
-    assert!(yielded.pins().is_empty());
     assert_eq!(yielded.yield_slots(first, &[]), Err(MapError::Same));
     let left = checked(&yielded, &MapChange::Leave(first));
     assert_eq!(left.peers().len(), 2);
-    let pinned = checked(&yielded, &MapChange::Pin(entity("room:hot"), first));
-    assert_eq!(pinned.leave(first), Err(MapError::HasPins(first)));
     assert_eq!(left.leave(first), Err(MapError::NotIn(first)));
     assert_eq!(left.slots_of(second).len(), 512);
 }
@@ -158,23 +150,4 @@ fn slots_without_owner_are_assigned_once_somebody_can_own_them() {
     assert_eq!(up.set_state(id, UP), Err(MapError::Same));
     let assigned = checked(&up, &MapChange::Assign);
     assert_eq!(assigned.slots_of(id).len(), usize::from(SLOTS));
-}
-
-#[test]
-fn pins() {
-    let map = three();
-    let [first, second, _] = ids(&map)[..] else { panic!() };
-    let hot = entity("room:hot");
-    let pinned = checked(&map, &MapChange::Pin(hot.clone(), first));
-    assert_eq!(pinned.pin(&hot, first), Err(MapError::Same));
-    let moved = checked(&pinned, &MapChange::Pin(hot.clone(), second));
-    assert_eq!(moved.pins(), [(hot.clone(), second)]);
-    let free = checked(&moved, &MapChange::Unpin(hot.clone()));
-    assert_eq!(free.unpin(&hot), Err(MapError::NotPinned(hot.clone())));
-    // A pin ends with its node, and the entity goes to the owner of its slot.
-    let after = checked(&moved, &MapChange::TakeOver { dead: second, avoid: vec![] });
-    assert!(after.pins().is_empty() && after.owner_of(&hot).is_some());
-    let full = (0..64)
-        .fold(map, |map, n| checked(&map, &MapChange::Pin(entity(&format!("room:{n}")), first)));
-    assert_eq!(full.pin(&hot, first), Err(MapError::PinsFull));
 }

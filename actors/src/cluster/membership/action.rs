@@ -147,9 +147,9 @@ pub enum Order {
     Yield,
     /// Hand slots of this node over to another one.
     Move(SlotSet, NodeId),
-    /// Pin an entity of this node to a node.
-    Pin(EntityId, NodeId),
-    /// End the pin of an entity to this node.
+    /// Keep the slot of an entity at the node of this name, whoever owns it now.
+    Pin(EntityId, String),
+    /// End that.
     Unpin(EntityId),
 }
 
@@ -165,6 +165,9 @@ pub enum BadOrder {
     /// The entity or one of the slots is not this node's.
     #[error("the node does not own all of it")]
     NotOwner,
+    /// An entity of the slots is pinned.
+    #[error("`{0}` is in one of the slots, and pinned to `{1}`; unpin it first")]
+    Pinned(EntityId, String),
     /// The map cannot be changed like this.
     #[error(transparent)]
     Map(MapError),

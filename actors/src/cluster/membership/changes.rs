@@ -1,7 +1,5 @@
 //! Changes of the map by a member: what is due, and what follows when one is decided.
 
-use greenroom_protocol::EntityId;
-
 use super::super::change::{Change, Fence, MapChange};
 use super::super::map::{NodeId, PeerState};
 use super::super::target::target;
@@ -56,12 +54,7 @@ impl Membership {
             self.demote(now, Demotion::NotInMap, out);
             return;
         }
-        let assigned = Scope::owned_by(&self.map, self.me.id);
-        let mut own = assigned.clone();
-        // An entity of an open slot that was to be pinned elsewhere, and is still here.
-        let here =
-            |entity: &EntityId| self.map.owner_of(entity).is_some_and(|peer| peer.id == self.me.id);
-        own.pins.extend(self.closed.pins.iter().filter(|entity| here(entity)).cloned());
+        let own = Scope::owned_by(&self.map, self.me.id);
         let gone = self.open.with(&self.closed).without(&own);
         if !gone.is_empty() {
             self.open = self.open.without(&gone);
@@ -74,7 +67,7 @@ impl Membership {
         let mut new = own.without(&self.open).without(&self.closed);
         new.slots = new.slots.without(&self.unannounced());
         if !new.is_empty() {
-            self.open = self.open.with(&new).both(&assigned);
+            self.open = self.open.with(&new);
             out.push(Action::Open(new));
         }
         self.watched.opened(&self.map, &self.open.slots, now);
@@ -86,6 +79,7 @@ impl Membership {
         if !able || self.flight.is_some() || !self.current || !self.validity.holds(now) {
             return;
         }
+        self.wish.take_if(|what| self.map.changed(what).is_err());
         if let Some((what, reason)) = self.due(now) {
             self.change(what, reason, out);
         } else if let Some((what, reason)) = self.flushed_change() {
@@ -111,6 +105,9 @@ impl Membership {
             let deaf = states.contains(&PeerState::Deaf);
             let reason = if deaf { Reason::Deaf } else { Reason::Ordered };
             return Some((MapChange::SetState(me, self.me.state), reason));
+        }
+        if let Some(what) = &self.wish {
+            return Some((what.clone(), Reason::Ordered));
         }
         if let Some(due) = self.trial_due(now) {
             return Some(due);
@@ -139,14 +136,14 @@ impl Membership {
                 let Some(row) = self.silence.row(*dead) else { return };
                 vec![(*dead, Fence::Raise(row))]
             }
-            MapChange::HandOver { .. }
-            | MapChange::Yield { .. }
-            | MapChange::Pin(..)
-            | MapChange::Unpin(_)
-            | MapChange::Leave(_) => vec![(self.me.id, Fence::OwnNumber)],
+            MapChange::HandOver { .. } | MapChange::Yield { .. } | MapChange::Leave(_) => {
+                vec![(self.me.id, Fence::OwnNumber)]
+            }
             MapChange::Join(..)
             | MapChange::Assign
             | MapChange::SetState(..)
+            | MapChange::Pin(..)
+            | MapChange::Unpin(_)
             | MapChange::Opening(_)
             | MapChange::Passed(..)
             | MapChange::EndQuarantine(_) => Vec::new(),

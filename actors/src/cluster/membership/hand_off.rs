@@ -1,4 +1,4 @@
-//! Planned hand-offs: slots, or pinned entities, go to other nodes without a wait for silence.
+//! Planned hand-offs: slots go to other nodes without a wait for silence.
 //!
 //! ```text
 //!  offered ──accepted──▶ flushing ──flushed──▶ flushed ──one change in flight──▶ changing ──done──▶ released
@@ -13,11 +13,10 @@
 //! A node stops in two steps. Draining, it gives up all its slots, and stays in the map for as long as
 //! its sessions need the cluster. When it is ordered to leave, it leaves the map without slots.
 
-use greenroom_protocol::EntityId;
-
 use super::super::change::MapChange;
 use super::super::map::{NodeId, PeerState};
-use super::super::target::moves;
+use super::super::slot::SlotId;
+use super::super::target::{moves, pinned_elsewhere};
 use super::{Action, BadOrder, Ended, HandOffId, Membership, Order, Phase, Reason, Scope};
 use crate::clock::Mono;
 
@@ -37,8 +36,6 @@ pub(super) enum Transfer {
     To(NodeId),
     /// Everything goes to the others.
     Yield,
-    Pin(EntityId, NodeId),
-    Unpin(EntityId),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,8 +110,8 @@ impl Membership {
             }
             Order::Yield => (Transfer::Yield, Scope::owned_by(&self.map, self.me.id)),
             Order::Move(slots, to) => (Transfer::To(to), Scope::of_slots(slots)),
-            Order::Pin(entity, to) => (Transfer::Pin(entity.clone(), to), Scope::of_entity(entity)),
-            Order::Unpin(entity) => (Transfer::Unpin(entity.clone()), Scope::of_entity(entity)),
+            Order::Pin(entity, node) => return self.wish(now, MapChange::Pin(entity, node)),
+            Order::Unpin(entity) => return self.wish(now, MapChange::Unpin(entity)),
         };
         if self.phase != Phase::Member {
             return Err(BadOrder::NotMember);
@@ -123,14 +120,34 @@ impl Membership {
             return Err(BadOrder::Busy);
         }
         let (what, scope) = hand_off;
-        let owner = |entity: &EntityId| self.map.owner_of(entity).map(|peer| peer.id);
-        let slots = scope.slots.without(&self.map.slots_of(self.me.id));
-        if !slots.is_empty() || scope.pins.iter().any(|pin| owner(pin) != Some(self.me.id)) {
+        if !scope.slots.without(&self.map.slots_of(self.me.id)).is_empty() {
             return Err(BadOrder::NotOwner);
+        }
+        let pinned = |slot: &SlotId| self.map.pinned_to(*slot).is_some();
+        if let Transfer::To(_) = what
+            && let Some(pin) =
+                scope.slots.iter().find(pinned).and_then(|slot| self.map.pin_of(slot))
+        {
+            return Err(BadOrder::Pinned(pin.entity.clone(), pin.node.clone()));
         }
         let change = self.transfer(&what, &scope);
         self.map.changed(&change).map_err(BadOrder::Map)?;
         self.start(now, what, scope, Reason::Ordered, &mut out);
+        Ok(out)
+    }
+
+    /// Asks for a change of the map that moves nothing. It is made as soon as it can be.
+    fn wish(&mut self, now: Mono, what: MapChange) -> Result<Vec<Action>, BadOrder> {
+        let mut out = Vec::new();
+        if self.phase != Phase::Member {
+            return Err(BadOrder::NotMember);
+        }
+        if self.wish.is_some() {
+            return Err(BadOrder::Busy);
+        }
+        self.map.changed(&what).map_err(BadOrder::Map)?;
+        self.wish = Some(what);
+        self.act(now, &mut out);
         Ok(out)
     }
 
@@ -169,6 +186,15 @@ impl Membership {
             return self.yield_if_alone(now, out);
         }
         let me = self.me.id;
+        // Every second time something else, if it was declined.
+        if self.phase == Phase::Member
+            && now >= self.next_offer
+            && self.declined.is_multiple_of(2)
+            && let Some((to, slots)) = pinned_elsewhere(&self.map, me, self.settings.moves_at_once)
+        {
+            let scope = Scope::of_slots(slots);
+            return self.start(now, Transfer::To(to), scope, Reason::Ordered, out);
+        }
         let draining = match self.phase {
             Phase::Draining(until) => Some(until),
             _ if now.since(self.peers_changed) < self.settings.settle => return,
@@ -276,8 +302,6 @@ impl Membership {
         match what {
             Transfer::To(to) => MapChange::HandOver { slots: scope.slots.clone(), from, to: *to },
             Transfer::Yield => MapChange::Yield { from, avoid: Vec::new() },
-            Transfer::Pin(entity, to) => MapChange::Pin(entity.clone(), *to),
-            Transfer::Unpin(entity) => MapChange::Unpin(entity.clone()),
         }
     }
 

@@ -32,7 +32,7 @@ impl Scope {
 
     /// All that a map gives to a node.
     pub fn owned_by(map: &ClusterMap, node: NodeId) -> Self {
-        Self { slots: map.slots_of(node), pins: map.pins_of(node).cloned().collect() }
+        Self::of_slots(map.slots_of(node))
     }
 
     /// Whether an entity is in it, by itself or with its slot.

@@ -587,36 +587,44 @@ fn slots_that_come_while_a_node_yields_are_closed_before_they_go() {
 }
 
 #[test]
-fn entities_are_pinned_by_their_owner() {
+fn a_pin_is_written_down_by_whoever_is_asked_and_followed_by_the_owner() {
     let mut lab = Lab::member(1);
-    let other = lab.map.peers()[0].id;
-    let own = lab.own();
-    let names = (0..).map(|n| greenroom_protocol::EntityId::parse(&format!("room:{n}")).unwrap());
-    let mut names = names.filter(|entity| own.contains(crate::cluster::slot::slot_of(entity)));
-    let hot = names.next().unwrap();
-    let (now, scope) = (lab.now(), Scope::of_entity(hot.clone()));
-    let out = lab.machine.order(now, Order::Pin(hot.clone(), other)).unwrap();
-    let [Action::Close(closed), Action::Flush(id, _)] = &out[..] else { panic!("{out:?}") };
-    assert_eq!(*closed, scope);
-    let change = lab.machine.flushed(now, *id);
-    // Refused once: the entity is opened again, and its slot was never closed.
-    let [Action::Change(id, ..)] = change[..] else { panic!("{change:?}") };
+    let (own, other) = (lab.own(), lab.map.peers()[0].clone());
+    let hot = (0..)
+        .map(|n| greenroom_protocol::EntityId::parse(&format!("room:{n}")).unwrap())
+        .find(|entity| own.contains(crate::cluster::slot::slot_of(entity)))
+        .unwrap();
+    let order = |lab: &mut Lab, order| lab.machine.order(lab.now(), order);
+    let nobody = Order::Pin(hot.clone(), "nobody".into());
+    let refused = BadOrder::Map(MapError::NobodyNamed("nobody".into()));
+    assert_eq!(order(&mut lab, nobody), Err(refused));
+    let out = order(&mut lab, Order::Pin(hot.clone(), other.name.clone())).unwrap();
+    assert_eq!(change_of(&out), &MapChange::Pin(hot.clone(), other.name.clone()));
+    let again = order(&mut lab, Order::Unpin(hot.clone()));
+    assert_eq!(again, Err(BadOrder::Busy), "one after the other");
+    // It is refused since the map has changed meanwhile, and made from the next one.
+    let [Action::Change(id, ..)] = out[..] else { panic!("{out:?}") };
+    let now = lab.now();
     lab.machine.decided(now, id, Outcome::Refused);
-    assert_eq!(lab.read(), [Action::Open(scope.clone())]);
-    assert!(lab.read().is_empty());
-    let out = lab.machine.order(now, Order::Pin(hot.clone(), other)).unwrap();
-    let [_, Action::Flush(id, _)] = &out[..] else { panic!("{out:?}") };
-    let change = lab.machine.flushed(now, *id);
-    assert_eq!(lab.done(&change[0]), [Action::Release(scope.clone())]);
-    let again = lab.machine.order(now, Order::Pin(hot.clone(), other));
-    assert_eq!(again, Err(BadOrder::NotOwner));
-    // The other one unpins it, or is gone: it belongs to its slot's owner again, which is open.
-    lab.map = lab.map.unpin(&hot).unwrap();
-    assert!(lab.read().is_empty());
-    assert!(lab.machine.open().slots.contains(crate::cluster::slot::slot_of(&hot)));
-    // Pinned here, it is opened by name.
-    lab.map = lab.map.pin(&hot, NodeId(77)).unwrap();
-    assert_eq!(lab.read(), [Action::Open(scope)]);
+    let out = lab.read();
+    assert_eq!(change_of(&out), &MapChange::Pin(hot.clone(), other.name.clone()));
+    lab.done(&out[0]);
+    let out = lab.read();
+    let [Action::Offer(id, to, ref slots)] = out[..] else { panic!("{out:?}") };
+    assert_eq!((to, slots.len()), (other.id, 1));
+    let now = lab.now();
+    lab.machine.accepted(now, id);
+    let change = lab.machine.flushed(now, id);
+    lab.done(&change[0]);
+    assert_eq!(lab.map.owner_of(&hot).unwrap().id, other.id);
+
+    // A pinned slot is not moved by hand.
+    lab.map = lab.map.pin(&hot, "me").unwrap();
+    let slots = slots.clone();
+    lab.map = lab.map.hand_over(&slots, other.id, NodeId(77)).unwrap();
+    lab.read();
+    let moved = order(&mut lab, Order::Move(slots, other.id));
+    assert_eq!(moved, Err(BadOrder::Pinned(hot, "me".into())));
 }
 
 #[test]

@@ -353,62 +353,28 @@ fn nodes_tell_each_other_who_uses_much_of_a_limit() {
     request(&world, 1).unwrap();
 }
 
-/// What the shards were told to serve last.
-fn last_opened(machine: &Machine) -> (&Scope, &std::collections::BTreeSet<EntityId>) {
-    let mut owned = machine.owned.iter().rev();
-    owned
-        .find_map(|own| match own {
-            Own::Open { scope, away } => Some((scope, away)),
-            _ => None,
-        })
-        .expect("something was opened")
-}
-
 #[test]
-fn an_entity_that_was_to_be_pinned_elsewhere_and_stayed_goes_with_its_slot_again() {
-    let mut world = World::new(2);
-    world.until(20_000, "balanced", World::is_balanced);
-    let room = world.entity_of(0);
-    let (now, other) = (Mono::at(world.now), world.machines[1].id);
-    world.machines[0].flushes = false;
-    world.machines[0].owned.clear();
-    world.machines[0].node.order(Order::Pin(room.clone(), other), now).unwrap();
-    world.until(10_000, "it is given up", |world| {
-        world.machines[0].owned.iter().any(|own| matches!(own, Own::Open { .. }))
-    });
-    let (scope, away) = last_opened(&world.machines[0]);
-    assert!(scope.pins.is_empty() && !away.contains(&room), "{scope:?} {away:?}");
-    world.machines[0].flushes = true;
-    let slots = [crate::cluster::slot::slot_of(&room)].into_iter().collect();
-    world.until(5000, "its slot is handed over", |world| {
-        !world.machines[0].node.membership().closed().contains(&room)
-            && world.machines[0].node.membership().open().contains(&room)
-    });
-    let now = Mono::at(world.now);
-    world.machines[0].node.order(Order::Move(slots, other), now).unwrap();
-    world.until(5000, "it is the other one's", |world| {
-        world.machines[1].node.membership().open().contains(&room)
-    });
-    assert!(!world.machines[0].node.open.contains(&room), "and nobody else's");
-}
-
-#[test]
-fn what_is_being_handed_over_stays_closed_when_something_else_is_opened() {
+fn a_pinned_slot_goes_to_its_node_and_comes_back_to_it() {
     let mut world = World::new(3);
     world.until(20_000, "balanced", World::is_balanced);
     let room = world.entity_of(0);
-    let (now, other) = (Mono::at(world.now), world.machines[1].id);
-    world.machines[0].flushes = false;
-    world.machines[0].owned.clear();
-    world.machines[2].stopped = true;
-    world.run(1500);
-    world.machines[0].node.order(Order::Pin(room.clone(), other), Mono::at(world.now)).unwrap();
-    assert!(now < Mono::at(world.now));
-    world.until(3000, "slots of the dead one are opened", |world| {
-        world.machines[0].owned.iter().any(|own| matches!(own, Own::Open { .. }))
-    });
-    let (_, away) = last_opened(&world.machines[0]);
-    assert!(away.contains(&room), "it is not served while it is flushed");
+    let name = world.machines[1].node.membership().me().name.clone();
+    let order = |world: &mut World, order| {
+        let now = Mono::at(world.now);
+        world.machines[2].node.order(order, now)
+    };
+    // Whoever is asked writes it down, and the owner hands the slot over.
+    order(&mut world, Order::Pin(room.clone(), name.clone())).unwrap();
+    let serves =
+        |world: &World, at: usize| world.machines[at].node.membership().open().contains(&room);
+    world.until(5000, "it is where it is pinned", |world| serves(world, 1));
+    world.run(20_000);
+    assert!(serves(&world, 1), "and stays there");
+    order(&mut world, Order::Unpin(room.clone())).unwrap();
+    world.run(1000);
+    assert!(world.machines[0].node.membership().map().pins().is_empty());
+    let again = order(&mut world, Order::Unpin(room));
+    assert!(matches!(again, Err(BadOrder::Map(_))), "{again:?}");
 }
 
 /// How often this node's relays were told to follow this entity again.

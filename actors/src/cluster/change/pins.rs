@@ -1,0 +1,54 @@
+//! Changes of the [pins](super::super::map::pins). They move nothing: the owner of the slot hands it
+//! over afterwards.
+
+use greenroom_protocol::EntityId;
+
+use super::super::map::ClusterMap;
+use super::super::map::pins::{MAX_PINS, Pin};
+use super::super::slot::slot_of;
+use super::MapError;
+
+impl ClusterMap {
+    /// The slot of an entity is to stay at the node of this name, which must be in the map now.
+    ///
+    /// # Errors
+    /// [`MapError::NobodyNamed`], [`MapError::SlotPinned`], [`MapError::PinsFull`], and
+    /// [`MapError::Same`] if it is pinned there.
+    pub fn pin(&self, entity: &EntityId, node: &str) -> Result<Self, MapError> {
+        if !self.peers().iter().any(|peer| peer.name == node) {
+            return Err(MapError::NobodyNamed(node.into()));
+        }
+        let slot = slot_of(entity);
+        let same_slot = |pin: &&Pin| pin.entity != *entity && slot_of(&pin.entity) == slot;
+        if let Some(other) = self.pins().iter().find(same_slot)
+            && other.node != node
+        {
+            return Err(MapError::SlotPinned(other.entity.clone(), other.node.clone()));
+        }
+        let mut next = self.next();
+        let full = next.pins.len() >= MAX_PINS;
+        match next.pins.iter_mut().find(|pin| pin.entity == *entity) {
+            Some(pin) if pin.node == node => return Err(MapError::Same),
+            Some(pin) => pin.node = node.into(),
+            None if full => return Err(MapError::PinsFull),
+            None => next.pins.push(Pin { entity: entity.clone(), node: node.into() }),
+        }
+        Ok(next)
+    }
+
+    /// Ends a pin. The slot stays where it is until it is rebalanced.
+    ///
+    /// # Errors
+    /// [`MapError::NotPinned`].
+    pub fn unpin(&self, entity: &EntityId) -> Result<Self, MapError> {
+        let mut next = self.next();
+        next.pins.retain(|pin| pin.entity != *entity);
+        if next.pins.len() == self.pins.len() {
+            return Err(MapError::NotPinned(entity.clone()));
+        }
+        Ok(next)
+    }
+}
+
+#[cfg(test)]
+mod tests;
