@@ -231,6 +231,12 @@ bench-lab: ## The lab's scenarios, each on a server of its own: lab.json and lab
 	cargo build --release --locked --manifest-path lab/Cargo.toml --target-dir $(LAB_DIR)
 	$(LAB) suite --server $(BIN)/greenroom --json $(CARGO_TARGET_DIR)/lab.json --html $(CARGO_TARGET_DIR)/lab.html $(ARGS)
 
+bench-cluster: ## What several nodes cost, and for how long a move or a killed node is felt; ARGS="--only ops" chooses
+	@.ci/deps test
+	cargo build --release --locked --bin greenroom --bin greenroom-dev-surrealdb
+	cargo build --release --locked --manifest-path lab/Cargo.toml --target-dir $(LAB_DIR)
+	$(LAB) cluster --server $(BIN)/greenroom $(ARGS)
+
 bench-peers: lab/peers/node_modules/.package-lock.json ## Put other servers and Greenroom through the same loads, side by side, 3 times: compare.json and compare.html beside the binaries; ARGS= is passed on
 	cargo build --release --locked --bin greenroom
 	cargo build --release --locked --manifest-path lab/Cargo.toml --target-dir $(LAB_DIR)

@@ -11,6 +11,7 @@ use greenroom_loadtest::scenario::{With, block_on};
 use crate::scenario::{burst, churn, entities, greedy, mixed, presence, slow_reader, soak};
 
 mod bench;
+mod cluster;
 mod compare;
 mod disk;
 mod growth;
@@ -56,6 +57,8 @@ enum Command {
     /// What an operation costs as connections, entities, rooms, logs and the database grow tenfold
     /// and a hundredfold
     Growth(growth::Args),
+    /// What several nodes cost, and for how long a move or a killed node is felt
+    Cluster(cluster::Args),
     /// The load harness's own scenarios, each on a server that is started for it
     Bench(bench::Args),
     /// The lab's scenarios, each on a server that is started for it
@@ -83,6 +86,7 @@ fn execute(command: Command) -> Result<bool> {
             Ok(true)
         }
         Command::Growth(args) => block_on(1, growth::run(args)).map(|()| true),
+        Command::Cluster(args) => block_on(1, cluster::run(args)).map(|()| true),
         Command::Bench(args) => bench::run(args),
         Command::Suite(args) => suite::run(&args),
     }

@@ -26,7 +26,7 @@ mod crew;
 mod greedy;
 mod guests;
 mod member;
-mod nodes;
+pub mod nodes;
 mod pause;
 mod pending;
 mod presence;

@@ -14,7 +14,7 @@ pub mod check;
 pub mod cli;
 pub mod client;
 pub mod common;
-mod drill;
+pub mod drill;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod find_max;

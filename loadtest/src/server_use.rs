@@ -92,6 +92,14 @@ pub fn get(url: &str) -> Result<String> {
     Ok(ureq::Agent::new_with_config(config).get(url).call()?.body_mut().read_to_string()?)
 }
 
+/// Posts JSON to `url`.
+pub fn post(url: &str, body: &str) -> Result<()> {
+    let config =
+        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build();
+    ureq::Agent::new_with_config(config).post(url).send(body)?;
+    Ok(())
+}
+
 /// CPU seconds of all threads that live, to the nanosecond.
 fn cpu_of(pid: u32) -> Result<f64> {
     let mut nanos = 0u64;

@@ -20,7 +20,7 @@ use crate::scenario::Scenario;
 use crate::stats::Lane;
 
 mod balance;
-mod cluster;
+pub mod cluster;
 mod fault;
 mod map;
 mod rounds;
@@ -28,7 +28,7 @@ mod rounds;
 mod tests;
 mod way;
 
-use cluster::{Cluster, Log};
+use cluster::{Cluster, Extras, Log};
 use fault::Fault;
 use map::Maps;
 use way::{Doors, Way};
@@ -83,7 +83,8 @@ pub async fn drill(args: super::Args, mut common: Common, count: u16) -> Result<
     let setup = super::set_up(&args, &mut common)?;
     let clocks = faults.contains(&Fault::Skew);
     let programs = [nats.as_path(), database.as_path()];
-    let mut cluster = Cluster::start(setup, count, clocks, programs, Log(logs.clone())).await?;
+    let extras = Extras { clocks, ways: true, log: Log(logs.clone()) };
+    let mut cluster = Cluster::start(setup, count, extras, programs).await?;
     let (doors, at) = (cluster.doors.clone(), cluster.database());
     let front = front(&doors).await?;
     let url = format!("ws://{}/ws", front.address());
@@ -136,7 +137,7 @@ async fn front(doors: &Doors) -> Result<Way> {
 }
 
 /// The NATS server that `.ci/deps` installs, or the one on the PATH.
-fn find_nats() -> Result<PathBuf> {
+pub fn find_nats() -> Result<PathBuf> {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
     let tools = std::env::var_os("TOOLS_DIR")
         .map_or_else(|| home().join(".cache/greenroom/tools"), PathBuf::from);

@@ -113,8 +113,8 @@ impl Helper {
 struct Node {
     server: Server,
     place: Place,
-    to_nats: Way,
-    to_store: Way,
+    /// To NATS and to the database, if they can be cut.
+    ways: Option<[Way; 2]>,
     /// Its wall clock, if that can be set.
     clock: Option<SteppedClock>,
 }
@@ -124,9 +124,7 @@ pub struct Cluster {
     nodes: Vec<Node>,
     database: Helper,
     nats: Helper,
-    /// Whether nodes have clocks that can be set.
-    clocks: bool,
-    log: Log,
+    extras: Extras,
     /// The nodes that were started so far.
     started: u32,
     /// The processes whose clocks were not the machine's.
@@ -135,15 +133,33 @@ pub struct Cluster {
     pub failures: Vec<String>,
 }
 
+/// What a cluster has besides its processes.
+#[derive(Clone, Default)]
+pub struct Extras {
+    /// Nodes have clocks that can be set.
+    pub clocks: bool,
+    /// What nodes need can be cut off from them: it goes through this process.
+    pub ways: bool,
+    pub log: Log,
+}
+
+/// Where one node is.
+#[derive(Debug, Clone, Copy)]
+pub struct Spot {
+    pub pid: u32,
+    /// For clients, and for operators.
+    pub addresses: (SocketAddr, SocketAddr),
+}
+
 impl Cluster {
     /// Starts a database, a NATS server and `count` nodes.
     pub async fn start(
         setup: Setup,
         count: u16,
-        clocks: bool,
+        extras: Extras,
         [nats, database]: [&Path; 2],
-        log: Log,
     ) -> Result<Self> {
+        let log = &extras.log;
         let file = setup.dir().join("nats.conf");
         let (at, dir) = (free_address()?, setup.dir().join("database"));
         let arguments = format!(
@@ -165,8 +181,7 @@ impl Cluster {
             nodes: Vec::new(),
             database,
             nats,
-            clocks,
-            log,
+            extras,
             started: 0,
             preloaded: Vec::new(),
             doors: Doors::default(),
@@ -184,23 +199,41 @@ impl Cluster {
         self.database.address
     }
 
+    /// The nodes, in the order in which they were started.
+    pub fn spots(&self) -> Vec<Spot> {
+        let spot = |node: &Node| Spot { pid: node.server.pid(), addresses: node.place.addresses() };
+        self.nodes.iter().map(spot).collect()
+    }
+
+    /// The processes of NATS and of the database.
+    pub fn helpers(&self) -> Result<[u32; 2]> {
+        Ok([self.nats.pid()?, self.database.pid()?])
+    }
+
     /// Starts one more node; all its clocks run at `rate`, if there is one.
-    async fn add(&mut self, rate: Option<&'static str>) -> Result<()> {
+    pub async fn add(&mut self, rate: Option<&'static str>) -> Result<()> {
         self.started += 1;
         let name = format!("node-{}", self.started);
         let (nats, store) = (self.nats.address, self.database.address);
-        let to_nats = Way::open(move || Some(nats)).await?;
-        let to_store = Way::open(move || Some(store)).await?;
+        let mut ways = None;
+        let (mut to_nats, mut to_store) = (nats, store);
+        if self.extras.ways {
+            let both = [nats, store].map(|far| Way::open(move || Some(far)));
+            let [first, second] = both;
+            let both = [first.await?, second.await?];
+            [to_nats, to_store] = [both[0].address(), both[1].address()];
+            ways = Some(both);
+        }
         let mut environment = vec![
-            format!("GREENROOM_STORE__URL=ws://{}", to_store.address()),
+            format!("GREENROOM_STORE__URL=ws://{to_store}"),
             format!("GREENROOM_STORE__USERNAME={USER}"),
             format!("GREENROOM_STORE__PASSWORD={PASSWORD}"),
             format!("GREENROOM_CLUSTER__NAME={DATABASE}"),
             format!("GREENROOM_CLUSTER__NODE={name}"),
-            format!("GREENROOM_CLUSTER__NATS__URL=nats://{}", to_nats.address()),
+            format!("GREENROOM_CLUSTER__NATS__URL=nats://{to_nats}"),
         ];
         let mut clock = None;
-        if self.clocks {
+        if self.extras.clocks {
             let new = SteppedClock::new()?;
             environment.extend(match rate {
                 Some(rate) => new.at_rate(rate),
@@ -209,7 +242,7 @@ impl Cluster {
             clock = rate.is_none().then_some(new);
         }
         let place = Place::free()?;
-        let (setup, stderr) = (Arc::clone(&self.setup), self.log.file(&name)?);
+        let (setup, stderr) = (Arc::clone(&self.setup), self.extras.log.file(&name)?);
         let server = blocking(move || {
             Server::start_with(&setup, place, |command: &mut Command| {
                 command.envs(environment.iter().filter_map(|pair| pair.split_once('=')));
@@ -217,12 +250,17 @@ impl Cluster {
             })
         });
         let server = server.await.with_context(|| name)?;
-        if self.clocks {
+        if self.extras.clocks {
             self.preloaded.push(server.pid());
         }
         self.doors.add(place.addresses());
-        self.nodes.push(Node { server, place, to_nats, to_store, clock });
+        self.nodes.push(Node { server, place, ways, clock });
         Ok(())
+    }
+
+    /// Kills a node, and does not replace it.
+    pub async fn kill(&mut self, index: usize) {
+        self.end(index, Server::kill).await;
     }
 
     /// Takes a node out; `end` ends its process. A bad end is only recorded.
@@ -255,8 +293,9 @@ impl Cluster {
                 here(format!("{time:?}"))
             }
             Fault::CutNats | Fault::CutStore => {
-                let node = &self.nodes[index];
-                let way = if fault == Fault::CutNats { &node.to_nats } else { &node.to_store };
+                let [to_nats, to_store] =
+                    self.nodes[index].ways.as_ref().context("nothing can be cut off")?;
+                let way = if fault == Fault::CutNats { to_nats } else { to_store };
                 let ((cut, direction), time) = (any_cut(), between(1000, 6000));
                 way.cut(cut);
                 sleep(time).await;
