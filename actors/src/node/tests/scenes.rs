@@ -469,6 +469,41 @@ fn few_answers_that_may_be_large_are_made_for_a_node_at_once() {
 }
 
 #[test]
+fn ops_do_not_queue_behind_large_answers_of_other_slots() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(0);
+    let owned = |world: &World, room: &EntityId| world.machines[0].node.open.contains(room);
+    let mut others = (0..).map(|n| entity(&format!("room:other-{n}")));
+    let other = others.find(|room| owned(&world, room)).unwrap();
+    for id in 0..20 {
+        world.machines[1].ask(&room, id);
+    }
+    let signal = |world: &World, room: &EntityId| {
+        let (asker, queue) = world.machines[1].asker(0);
+        let (r#type, body) = ("typing".to_owned(), RawJson::NULL);
+        let signal = params::Signal { entity: room.clone(), r#type, body, key: None };
+        let reply = Responder::request(&asker, "signal", Some(RequestId::Number(1)));
+        let request = SignalRequest { session: asker.session, user: "anna".into(), signal, reply };
+        let message = ToEntity::Signal(Box::new(request));
+        world.machines[1].exchange.elsewhere(room.clone(), message);
+        queue
+    };
+    let _queues = [signal(&world, &room), signal(&world, &other)];
+    world.run(100);
+    let local = &world.machines[0].local;
+    let signals = local.iter().filter(|(_, message)| matches!(message, ToEntity::Signal(_)));
+    let signalled: Vec<_> = signals.map(|(room, _)| room.clone()).collect();
+    assert_eq!(signalled, [other], "and nothing overtakes what is for its own slot");
+    assert_eq!(world.machines[0].local.len(), 17);
+    world.machines[0].answer_all(1);
+    world.run(100);
+    let local = &world.machines[0].local;
+    assert_eq!(local.len(), 5);
+    assert!(matches!(local[4].1, ToEntity::Signal(_)), "in order");
+}
+
+#[test]
 fn a_node_that_is_heard_before_it_joins_has_another_link_when_it_has_joined() {
     let mut world = World::new(2);
     world.until(20_000, "balanced", World::is_balanced);
