@@ -198,11 +198,15 @@ impl Ask {
         self.payer.as_ref().map(|(user, address)| (user.as_ref(), *address))
     }
 
-    /// Whether the answer may be large: a state, a snapshot, or a page of the log.
+    /// Whether the answer may be large: a state, a snapshot, a page of the log, or a list of who is
+    /// present.
     pub const fn may_be_large(&self) -> bool {
         matches!(
             self.request,
-            Request::Read {} | Request::Subscribe { .. } | Request::History { .. }
+            Request::Read {}
+                | Request::Subscribe { .. }
+                | Request::History { .. }
+                | Request::Presence { action: PresenceAction::List, .. }
         )
     }
 
