@@ -75,7 +75,8 @@ impl Fault {
             // Its clients stay with it, unless they lose patience.
             Self::CutNats => cost(4000, true, true, 2),
             Self::Nats => cost(2000, true, false, 0),
-            Self::Database => cost(1000, true, false, 0),
+            // Clients that were refused come back after the second that they were told to wait.
+            Self::Database => cost(2000, true, false, 0),
             // Clients may be led to a node that is replaced next.
             Self::Rolling => cost(1000, false, false, nodes),
             Self::Skew => cost(1000, false, false, 1),
