@@ -104,7 +104,8 @@ impl Node {
                 // They were put to sleep before they were released.
                 Action::Release(scope) => self.closed = self.closed.without(&scope),
                 Action::Offer(id, node, _) => {
-                    if let Some(index) = self.known.get(node.0) {
+                    // The map that names the node may be as new as the offer.
+                    if let Some(index) = self.link_to(node.0) {
                         let body = items::to_body(&Moving::Offered(id.0));
                         self.push(index, Item { kind: items::MOVING, body }, now);
                     }

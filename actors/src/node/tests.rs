@@ -27,6 +27,7 @@ use crate::testing::{encoder, entity, spec};
 use greenroom_protocol::{Epoch, Position, Seq};
 
 mod leaving;
+mod rows;
 mod scenes;
 mod watching;
 

@@ -185,31 +185,31 @@ impl Membership {
         if self.me.state == PeerState::Deaf {
             return self.yield_if_alone(now, out);
         }
-        let me = self.me.id;
-        // Every second time something else, if it was declined.
-        if self.phase == Phase::Member
-            && now >= self.next_offer
-            && self.declined.is_multiple_of(2)
-            && let Some((to, slots)) = pinned_elsewhere(&self.map, me, self.settings.moves_at_once)
-        {
-            let scope = Scope::of_slots(slots);
-            return self.start(now, Transfer::To(to), scope, Reason::Ordered, out);
-        }
-        let draining = match self.phase {
-            Phase::Draining(until) => Some(until),
-            _ if now.since(self.peers_changed) < self.settings.settle => return,
-            _ if self.balanced => return,
-            _ => None,
+        let (me, most) = (self.me.id, self.settings.moves_at_once);
+        let (draining, pinned) = match self.phase {
+            Phase::Draining(until) => (Some(until), None),
+            _ => (None, pinned_elsewhere(&self.map, me, most)),
         };
-        let mut moves = moves(&self.map, me, self.settings.moves_at_once);
+        let settled = now.since(self.peers_changed) >= self.settings.settle && !self.balanced;
+        let looks = settled || draining.is_some();
+        let mut moves = if looks { moves(&self.map, me, most) } else { Vec::new() };
         if let Some(until) = draining {
             let all = Scope::owned_by(&self.map, me);
             if !all.is_empty() && (moves.is_empty() || now >= until) {
                 return self.start(now, Transfer::Yield, all, Reason::Draining, out);
             }
         }
-        if moves.is_empty() {
-            self.balanced = true;
+        // A pin waits for nothing. If it was declined, every second offer is something else, if there
+        // is anything else.
+        if let Some((to, slots)) = pinned
+            && (moves.is_empty() || self.declined.is_multiple_of(2))
+        {
+            if now >= self.next_offer {
+                let scope = Scope::of_slots(slots);
+                self.start(now, Transfer::To(to), scope, Reason::Ordered, out);
+            }
+        } else if moves.is_empty() {
+            self.balanced |= looks;
         } else if now >= self.next_offer {
             // The next one, after one that was declined.
             let (to, slots) = moves.swap_remove(self.declined % moves.len());

@@ -628,6 +628,32 @@ fn a_pin_is_written_down_by_whoever_is_asked_and_followed_by_the_owner() {
 }
 
 #[test]
+fn a_pin_is_offered_again_until_it_is_accepted() {
+    let mut lab = Lab::member(1);
+    let (own, other) = (lab.own(), lab.map.peers()[0].clone());
+    let hot = (0..)
+        .map(|n| greenroom_protocol::EntityId::parse(&format!("room:{n}")).unwrap())
+        .find(|entity| own.contains(crate::cluster::slot::slot_of(entity)))
+        .unwrap();
+    assert!(lab.pass(12_000, &[]).is_empty(), "it has nothing to hand over");
+    // An offer of something else came to nothing.
+    let slots = own.iter().take(2).collect();
+    let now = lab.now();
+    lab.machine.order(now, Order::Move(slots, other.id)).unwrap();
+    assert!(lab.pass(1500, &[]).is_empty());
+    lab.map = lab.map.pin(&hot, &other.name).unwrap();
+    for offer in 0..4 {
+        let out = lab.pass(1500, &[]);
+        let [Action::Offer(id, to, _)] = out[..] else { panic!("offer {offer}: {out:?}") };
+        assert_eq!(to, other.id);
+        if offer % 2 == 0 {
+            let now = lab.now();
+            lab.machine.declined(now, id);
+        }
+    }
+}
+
+#[test]
 fn orders_are_refused_when_they_cannot_be_carried_out() {
     let mut lab = Lab::new(ClusterMap::empty());
     let now = lab.now();
