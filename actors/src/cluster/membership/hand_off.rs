@@ -88,8 +88,14 @@ impl Membership {
         let mut out = Vec::new();
         let hand_off = match order {
             Order::Drain | Order::Stop | Order::Leave => {
+                let first = order != Order::Drain && !self.stops;
                 self.leaves |= order == Order::Leave;
-                self.stops |= order != Order::Drain;
+                self.stops |= first;
+                let drains = matches!(self.phase, Phase::Draining(_)) && !self.is_drained();
+                if first && drains {
+                    // A drain that was ordered earlier had no end. The stop has all of its time.
+                    self.begin_draining(now);
+                }
                 self.drain(now, &mut out);
                 return Ok(out);
             }

@@ -570,6 +570,15 @@ fn a_stop_ends_in_time_whatever_happens() {
     let now = lab.now();
     lab.machine.order(now, Order::Drain).unwrap();
     assert!(!lab.later(60_000).contains(&ended));
+    // Nor does it take time from the stop that follows.
+    let now = lab.now();
+    lab.machine.order(now, Order::Stop).unwrap();
+    for _ in 0..199 {
+        lab.commit();
+        assert!(!lab.later(100).contains(&ended));
+    }
+    lab.commit();
+    assert_eq!(lab.later(100).last(), Some(&ended));
 }
 
 #[test]
