@@ -11,28 +11,38 @@ use super::MapError;
 impl ClusterMap {
     /// The slot of an entity is to stay at the node of this name, which must be in the map now.
     ///
+    /// A pin to a name that no peer has is kept, since a node of that name may come back. It gives way
+    /// to another one of its slot, and to any if there are as many as there may be.
+    ///
     /// # Errors
     /// [`MapError::NobodyNamed`], [`MapError::SlotPinned`], [`MapError::PinsFull`], and
     /// [`MapError::Same`] if it is pinned there.
     pub fn pin(&self, entity: &EntityId, node: &str) -> Result<Self, MapError> {
-        if !self.peers().iter().any(|peer| peer.name == node) {
+        let known = |name: &str| self.peers().iter().any(|peer| peer.name == name);
+        if !known(node) {
             return Err(MapError::NobodyNamed(node.into()));
         }
         let slot = slot_of(entity);
-        let same_slot = |pin: &&Pin| pin.entity != *entity && slot_of(&pin.entity) == slot;
-        if let Some(other) = self.pins().iter().find(same_slot)
+        let same_slot = |pin: &Pin| pin.entity != *entity && slot_of(&pin.entity) == slot;
+        let mut next = self.next();
+        next.pins.retain(|pin| !same_slot(pin) || known(&pin.node));
+        if let Some(other) = next.pins.iter().find(|pin| same_slot(pin))
             && other.node != node
         {
             return Err(MapError::SlotPinned(other.entity.clone(), other.node.clone()));
         }
-        let mut next = self.next();
-        let full = next.pins.len() >= MAX_PINS;
-        match next.pins.iter_mut().find(|pin| pin.entity == *entity) {
-            Some(pin) if pin.node == node => return Err(MapError::Same),
-            Some(pin) => pin.node = node.into(),
-            None if full => return Err(MapError::PinsFull),
-            None => next.pins.push(Pin { entity: entity.clone(), node: node.into() }),
+        if let Some(pin) = next.pins.iter_mut().find(|pin| pin.entity == *entity) {
+            if pin.node == node {
+                return Err(MapError::Same);
+            }
+            pin.node = node.into();
+            return Ok(next);
         }
+        if next.pins.len() >= MAX_PINS {
+            let gone = next.pins.iter().position(|pin| !known(&pin.node));
+            next.pins.remove(gone.ok_or(MapError::PinsFull)?);
+        }
+        next.pins.push(Pin { entity: entity.clone(), node: node.into() });
         Ok(next)
     }
 

@@ -54,6 +54,32 @@ fn pins_name_nodes_of_the_map_and_end() {
 }
 
 #[test]
+fn pins_to_nodes_that_are_gone_give_way() {
+    let (map, _, (id, name)) = three();
+    let hot = entity("room:hot");
+    let same = (0..).map(|n| entity(&format!("doc:{n}")));
+    let same = same.into_iter().find(|other| slot_of(other) == slot_of(&hot)).unwrap();
+    let here = map.peers().iter().find(|peer| peer.name != name).unwrap().name.clone();
+    let gone = map.pin(&hot, &name).unwrap().take_over(id, &[]).unwrap();
+    assert_eq!(gone.pins().len(), 1, "a node of that name may come back");
+    let next = gone.pin(&same, &here).unwrap();
+    assert_eq!(next.pins(), [Pin { entity: same, node: here.clone() }]);
+
+    let more = entity("room:more");
+    let mut full = map.pin(&hot, &name).unwrap();
+    for n in 0.. {
+        match full.pin(&entity(&format!("room:{n}")), &here) {
+            Err(MapError::PinsFull) => break,
+            next => full = next.unwrap_or(full),
+        }
+    }
+    assert_eq!(full.pin(&more, &here), Err(MapError::PinsFull));
+    let full = full.take_over(id, &[]).unwrap().pin(&more, &here).unwrap();
+    assert_eq!((full.pins().len(), full.validate()), (64, Ok(())));
+    assert!(full.pins().iter().all(|pin| pin.node == here));
+}
+
+#[test]
 fn a_pinned_slot_goes_to_its_node_and_stays_there() {
     let (map, owner, (to, name)) = three();
     let hot = entity("room:hot");
