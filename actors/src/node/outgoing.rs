@@ -141,12 +141,14 @@ impl Node {
         }
     }
 
-    /// Refuses a request for a slot in quarantine. What is not answered is returned.
+    /// Refuses a request for a slot in quarantine, and drops a control message: the next owner starts
+    /// over anyway.
     fn unless_quarantined(&self, slot: SlotId, message: ToEntity, now: Mono) -> Option<ToEntity> {
-        if message.is_control() || self.membership.quarantine_left(slot, now).is_none() {
+        if self.membership.quarantine_left(slot, now).is_none() {
             return Some(message);
         }
-        message.refuse(self.refusal(slot, now))
+        drop(message.refuse(self.refusal(slot, now)));
+        None
     }
 
     /// Why a request for this slot is not answered.

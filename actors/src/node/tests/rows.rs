@@ -1,9 +1,10 @@
-//! What other nodes have written into the map: pins.
+//! What other nodes have written into the map: pins, and slots in quarantine.
 
 use serde_json::json;
 
 use super::*;
 use crate::cluster::change::MapChange;
+use crate::cluster::slot::slot_of;
 
 impl World {
     /// Changes the map as a test likes, in a transaction of the first node.
@@ -41,4 +42,29 @@ fn the_first_offer_to_a_node_that_joins_reaches_it() {
     world.until(800, "it has what is pinned to it", |world| {
         world.machines[2].node.membership().open().contains(&room)
     });
+}
+
+#[test]
+fn nothing_waits_for_a_slot_in_quarantine() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(1);
+    let slot = slot_of(&room);
+    world.rewrite(|row| {
+        row["slots"][slot.index()] = json!(0);
+        let slots = [slot.number()];
+        row["trials"] = json!([{"deaths": 3, "stage": "quarantined", "since": 1, "slots": slots}]);
+    });
+    world.run(500);
+    let machine = &world.machines[0];
+    let (asker, mut queue) = machine.asker(0);
+    for _ in 0..100 {
+        machine.exchange.elsewhere(room.clone(), ToEntity::Leave(asker.session));
+    }
+    let reply = Responder::request(&asker, "read", Some(RequestId::Number(1)));
+    machine.exchange.elsewhere(room, ToEntity::Read(reply));
+    world.run(100);
+    assert_eq!(world.machines[0].node.asks.len(), 0);
+    let Ok(ToRelay::Answer(answer)) = queue.try_recv() else { panic!("it is answered") };
+    assert_eq!(answer.error(), Some(ErrorCode::Unavailable));
 }
