@@ -25,6 +25,8 @@ pub(super) enum Bug {
     HalfTheSilence,
     /// A node that was demoted goes on serving what it had.
     LivesOutliveDemotion,
+    /// Whoever is given a slot counts as one who has opened it.
+    GivenIsOpened,
 }
 
 /// Runs seeds until one fails, which must happen within `most` seeds and for one of these reasons.

@@ -372,6 +372,10 @@ impl World {
                 }
                 self.leases.insert(tx.node, own);
                 self.map = change.map.clone();
+                if self.bug == Some(Bug::GivenIsOpened) {
+                    let version = self.map.version();
+                    self.map.trials.opening(&SlotId::all().collect(), version);
+                }
                 self.seen.count(match change.what {
                     MapChange::TakeOver { .. } => "takeovers",
                     MapChange::HandOver { .. } => "hand-offs",
