@@ -404,7 +404,11 @@ impl Membership {
         self.validity.revoke();
         self.term = None;
         self.flight = None;
-        self.wish = None;
+        if let Some(what) = self.wish.take()
+            && self.map.changed(&what).is_ok()
+        {
+            tracing::warn!(?what, "an order that was accepted is dropped with the lease");
+        }
         self.hand_off = None;
         self.open = Scope::default();
         self.closed = Scope::default();

@@ -1,6 +1,6 @@
 //! Changes of the map by a member: what is due, and what follows when one is decided.
 
-use super::super::change::{Change, Fence, MapChange};
+use super::super::change::{Change, Fence, MapChange, MapError};
 use super::super::map::{NodeId, PeerState};
 use super::super::target::target;
 use super::{Action, ChangeId, Demotion, Ended, Membership, Outcome, Phase, Reason, Scope};
@@ -79,7 +79,7 @@ impl Membership {
         if !able || self.flight.is_some() || !self.current || !self.validity.holds(now) {
             return;
         }
-        self.wish.take_if(|what| self.map.changed(what).is_err());
+        self.review_wish();
         if let Some((what, reason)) = self.due(now) {
             self.change(what, reason, out);
         } else if let Some((what, reason)) = self.flushed_change() {
@@ -87,6 +87,17 @@ impl Membership {
         } else if self.hand_off.is_none() {
             self.next_hand_off(now, out);
         }
+    }
+
+    /// Forgets the change that was asked for, once it is made or cannot be made any more.
+    fn review_wish(&mut self) {
+        let Some(what) = &self.wish else { return };
+        let Err(why) = self.map.changed(what) else { return };
+        let made = matches!(why, MapError::Same | MapError::NotPinned(_));
+        if !made {
+            tracing::warn!(?what, %why, "an order that was accepted cannot be carried out any more");
+        }
+        self.wish = None;
     }
 
     /// A change that needs no hand-off.
