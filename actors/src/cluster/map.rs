@@ -263,6 +263,9 @@ pub enum BadMap {
     /// An entity is pinned twice.
     #[error("entity `{0}` is pinned twice")]
     PinnedTwice(EntityId),
+    /// A slot on trial has more deaths than are counted.
+    #[error("slot {0} has {1} early deaths; at most 3 are counted")]
+    Deaths(SlotId, u8),
 }
 
 impl Default for ClusterMap {
@@ -381,6 +384,9 @@ impl ClusterMap {
             if self.pins[..at].iter().any(|earlier| earlier.entity == pin.entity) {
                 return Err(BadMap::PinnedTwice(pin.entity.clone()));
             }
+        }
+        if let Some((slot, deaths)) = self.trials.miscounted() {
+            return Err(BadMap::Deaths(slot, deaths));
         }
         Ok(())
     }

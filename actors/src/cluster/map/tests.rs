@@ -77,7 +77,7 @@ fn other_releases_rows_are_read() {
 #[test]
 fn damaged_rows_are_refused() {
     type Damage = fn(&mut serde_json::Value);
-    let table: [(Damage, &str); 10] = [
+    let table: [(Damage, &str); 11] = [
         (|row| row["slots"] = json!([1]), "the map has 1 slots; it must have 1024"),
         (|row| row["slots"][3] = json!(9), "slot 3 belongs to number 9, which no peer has"),
         (|row| row["peers"][0]["number"] = json!(0), "has the number 0"),
@@ -98,6 +98,13 @@ fn damaged_rows_are_refused() {
                 row["pins"] = (0..65).map(pin).collect();
             },
             "65 pins",
+        ),
+        (
+            |row| {
+                let group = json!({"deaths": 255, "stage": "opened", "since": 1, "slots": [7]});
+                row["trials"] = json!([group]);
+            },
+            "slot 7 has 255 early deaths",
         ),
         (
             |row| {

@@ -93,13 +93,21 @@ impl Trials {
         self.0.iter().filter(|(_, trial)| trial.stage == stage).map(|(slot, _)| *slot).collect()
     }
 
+    /// A slot with more deaths than are counted, and their number: the row is damaged.
+    pub fn miscounted(&self) -> Option<(SlotId, u8)> {
+        let mut counted = self.0.iter().map(|(slot, trial)| (*slot, trial.deaths));
+        counted.find(|(_, deaths)| *deaths > MOST_DEATHS)
+    }
+
     /// The owner of these slots was taken over; the others' map has version `since` from now on.
     pub fn owner_died(&mut self, slots: &SlotSet, since: u64) {
         for slot in slots.iter() {
             let next = match self.0.get(&slot) {
                 // It had served the slot for long.
                 None => Trial { deaths: 0, stage: Stage::Opened, since },
-                Some(Trial { deaths, stage: Stage::Opened, .. }) if deaths + 1 >= MOST_DEATHS => {
+                Some(Trial { deaths, stage: Stage::Opened, .. })
+                    if deaths.saturating_add(1) >= MOST_DEATHS =>
+                {
                     Trial { deaths: MOST_DEATHS, stage: Stage::Quarantined, since }
                 }
                 Some(Trial { deaths, stage: Stage::Opened, .. }) => {
