@@ -82,7 +82,9 @@ pub struct Settings {
     pub flush: u64,
     /// How long a draining node hands slots over in steps before it yields the rest.
     pub drain: u64,
-    /// An owner that is taken over sooner than this after it has opened a slot has died early.
+    /// An owner that is taken over sooner than this after it has opened a slot has died early. An
+    /// entity that ends its process does so soon after it is loaded, and clients come back to it
+    /// within seconds. With a longer time, nodes that die for other reasons would count more often.
     pub trial: u64,
     /// How long a slot has no owner after too many of them have died early.
     pub quarantine: u64,
@@ -103,7 +105,7 @@ impl Default for Settings {
             offer: 1000,
             flush: 5000,
             drain: 10_000,
-            trial: 30_000,
+            trial: 10_000,
             quarantine: 60_000,
         }
     }

@@ -2,8 +2,9 @@
 //!
 //! An entity that kills its process would walk through the cluster, since each node that takes its
 //! slot over would be the next to die. So the map counts, for each slot, the owners in a row that
-//! were taken over soon after they had opened it. After [`MOST_DEATHS`] of them the slot is in
-//! quarantine: nobody owns it for a while, and then one more node tries.
+//! were taken over soon after they had opened it; the one that had served it for long before them is
+//! not counted. After [`MOST_DEATHS`] of them the slot is in quarantine: nobody owns it for a while,
+//! and then one more node tries.
 //!
 //! No clocks are compared:
 //!
