@@ -30,6 +30,8 @@ const COUNT_EVERY: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Farewell {
     NotYet,
+    /// The same as `Elsewhere` for as long as this node does not hear the others.
+    CutOff,
     /// To reconnect at once, to another node: one session after the other.
     Elsewhere,
     /// To reconnect when this server is back.
@@ -53,7 +55,7 @@ impl Shutdown {
             let is_over = match farewell {
                 Farewell::Now => break,
                 Farewell::NotYet => signalled.changed().await,
-                Farewell::Elsewhere => {
+                Farewell::CutOff | Farewell::Elsewhere => {
                     let gone = env.relay.borrow().seats().cloned().collect();
                     tokio::select! {
                         changed = signalled.changed() => changed,
@@ -76,7 +78,8 @@ impl Shutdown {
     }
 
     /// Sends all sessions to other nodes while this one is cut off from them, as `view` shows, spread
-    /// over `drain.reconnect_spread`. Runs until the node has ended.
+    /// over `drain.reconnect_spread`. Runs until the node has ended. What a stop says is never taken
+    /// back.
     pub async fn send_away_while_cut_off(self, mut view: watch::Receiver<View>) {
         let change = |from: Farewell, to: Farewell| {
             self.0.send_if_modified(|now| {
@@ -92,13 +95,13 @@ impl Shutdown {
                 return;
             }
             tracing::warn!("this node does not hear the others: its clients are sent to them");
-            change(Farewell::NotYet, Farewell::Elsewhere);
+            change(Farewell::NotYet, Farewell::CutOff);
             let heard = view.wait_for(|view| !view.cut_off).await.is_ok();
-            change(Farewell::Elsewhere, Farewell::NotYet);
+            change(Farewell::CutOff, Farewell::NotYet);
             if !heard {
                 return;
             }
-            tracing::info!("this node hears the others again: clients may stay");
+            tracing::info!("this node is not cut off any more: its clients may stay");
         }
     }
 
@@ -192,3 +195,6 @@ pub async fn signal() -> &'static str {
         _ = tokio::signal::ctrl_c() => "SIGINT",
     }
 }
+
+#[cfg(test)]
+mod tests;
