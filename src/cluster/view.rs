@@ -46,7 +46,7 @@ impl View {
         Self {
             not_ready,
             owns_nothing: member && Scope::owned_by(map, me).is_empty(),
-            cut_off: membership.is_cut_off(),
+            cut_off: membership.is_cut_off(now),
             open: membership.open().clone(),
             elsewhere: SlotId::all().filter(up).collect(),
             ended: None,
