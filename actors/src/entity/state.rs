@@ -384,6 +384,12 @@ impl Entity {
         self.put(Output::InOrder(InOrder::Left { session, which, reply }), fx);
     }
 
+    /// The number of outputs behind the gate.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.gate.len()
+    }
+
     /// As if the ring had moved past all that it holds.
     #[cfg(test)]
     pub(super) fn forget_ring(&mut self) {

@@ -15,8 +15,26 @@ impl Entity {
                 people.joining.remove(&session);
             }
         });
-        // Behind the subscriptions that wait for a commit.
-        self.put(Output::InOrder(InOrder::LinkReset(node)), fx);
+        if self.is_followed_over(node) {
+            // Behind the subscriptions that wait for a commit.
+            self.put(Output::InOrder(InOrder::LinkReset(node)), fx);
+        }
+    }
+
+    /// Whether anybody follows over this link, or will when everything that waits has gone out.
+    fn is_followed_over(&self, node: NodeIndex) -> bool {
+        let last = self.gate.iter().rev().find_map(|(_, output)| {
+            let Output::InOrder(output) = output else { return None };
+            match output {
+                InOrder::LinkReset(over) => (*over == node).then_some(false),
+                InOrder::Join(join) => (join.request.spec.session.node == node).then_some(true),
+                InOrder::Live(request) | InOrder::Reset(request, ..) => {
+                    (request.spec.session.node == node).then_some(true)
+                }
+                InOrder::Left { .. } => None,
+            }
+        });
+        last.unwrap_or_else(|| self.people.audience.iter().any(|(session, _)| session.node == node))
     }
 
     /// Nobody is present over this link any more.

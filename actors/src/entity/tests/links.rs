@@ -46,6 +46,24 @@ fn a_subscription_that_must_start_over_ends_with_its_link() {
 }
 
 #[test]
+fn links_that_are_reset_while_the_database_is_away_take_no_memory() {
+    let mut rig = Rig::with_events(kind(), 1);
+    rig.catch_up(remote(LINK, 1), 1, false);
+    rig.post(0, 2);
+    rig.subscribe(remote(NodeIndex(4), 1), None);
+    let waiting = rig.entity.waiting();
+    for node in [LINK, NodeIndex(4), NodeIndex(5)] {
+        rig.take(ToEntity::LinkReset(node));
+        rig.take(ToEntity::LinkOver(node));
+    }
+    assert_eq!(rig.entity.waiting(), waiting + 2, "one for each link that somebody follows over");
+    rig.catch_up(remote(LINK, 2), 1, false);
+    rig.take(ToEntity::LinkReset(LINK));
+    rig.commit(2);
+    assert_eq!(rig.entity.followers().count(), 0);
+}
+
+#[test]
 fn a_page_that_is_read_again_does_not_bring_a_follower_back() {
     let mut rig = Rig::with_events(kind(), 10);
     rig.catch_up(remote(LINK, 1), 1, false);
