@@ -97,15 +97,18 @@ impl Node {
                 reply.discard();
             }
             self.deferred.over(node, id);
-            let _refused = self.refusals.takes_ask(node, slot, round, false);
-            return self.bounce(node, slot, vec![id], now);
+            if self.links.contains_key(&node) {
+                let _refused = self.refusals.takes_ask(node, slot, round, false);
+                self.bounce(node, slot, vec![id], now);
+            }
+            return;
         }
         let from = message.about().map_or(NodeIndex::HERE, |session| session.node);
         if from != NodeIndex::HERE {
             // Likewise, but nobody keeps it there: without a new owner, the node starts over.
             if self.open.contains(&entity) {
                 self.reset_link(from, now);
-            } else {
+            } else if self.links.contains_key(&from) {
                 self.missed.insert((from, slot));
             }
             return;

@@ -3,6 +3,7 @@
 use greenroom_protocol::params::PresenceAction;
 
 use super::*;
+use crate::cluster::slot::slot_of;
 use crate::messages::Adopt;
 
 #[test]
@@ -60,4 +61,26 @@ fn a_session_leaves_though_its_request_is_given_up() {
         panic!("{arrived:?}")
     };
     assert_eq!((left.slot, *action), (key.slot, PresenceAction::Enter));
+}
+
+#[test]
+fn what_comes_back_after_its_link_is_over_leaves_nothing() {
+    let mut world = World::new(2);
+    world.until(20_000, "balanced", World::is_balanced);
+    let room = world.entity_of(0);
+    world.machines[1].ask(&room, 1);
+    let gone = ToEntity::Gone(SessionKey::here(WorkerId(0), 4, 1));
+    world.machines[1].exchange.elsewhere(room.clone(), gone);
+    world.until(100, "both arrive", |world| world.machines[0].local.len() == 2);
+    let now = Mono::at(world.now);
+    let machine = &mut world.machines[0];
+    let (node, _, round) = machine.local[0].1.asked_elsewhere().unwrap();
+    machine.node.reset_link(node, now);
+    // Its slot has been closed meanwhile, so the shard does not serve them.
+    machine.node.open = Scope::EMPTY;
+    for (entity, message) in std::mem::take(&mut machine.local) {
+        machine.node.take(ToExchange::Elsewhere(entity, message), now);
+    }
+    assert!(machine.node.missed.is_empty());
+    assert!(machine.node.refusals.takes_ask(node, slot_of(&room), round, true));
 }
