@@ -59,8 +59,8 @@ pub enum ToRelay {
         /// Its actor has ended: it forgot who is present as well. Otherwise a commit has failed.
         ended: bool,
     },
-    /// These slots and entities have another owner, or their owner a new term: as if each of their
-    /// entities had ended.
+    /// These slots have another owner, or their owner a new term: as if each of their entities had
+    /// ended.
     OwnerChanged(Box<Scope>),
     /// Let a new session take the place of one of this thread.
     Resume(Box<Resume>),

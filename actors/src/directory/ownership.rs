@@ -1,7 +1,7 @@
 //! What a shard serves of a cluster's entities. The shard decides, because everything for an entity
 //! comes through it in order: what it does not serve goes to the exchange, in the same order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use greenroom_protocol::EntityId;
@@ -18,8 +18,6 @@ use crate::messages::ToEntity;
 pub struct Ownership {
     validity: Arc<Validity>,
     open: Scope,
-    /// Entities that are pinned to other nodes, although their slots may be open here.
-    away: BTreeSet<EntityId>,
     flushing: Vec<Flushing>,
     /// Slots for which messages went to the exchange, which may give some of them back.
     pub(super) outside: SlotSet,
@@ -43,7 +41,6 @@ impl Ownership {
         Self {
             validity,
             open: Scope::EMPTY,
-            away: BTreeSet::new(),
             flushing: Vec::new(),
             outside: SlotSet::EMPTY,
             held: BTreeMap::new(),
@@ -57,27 +54,22 @@ impl Ownership {
 
     /// Whether its slot is open here.
     pub(super) fn owns(&self, entity: &EntityId) -> bool {
-        self.open.pins.contains(entity)
-            || (self.open.contains(entity) && !self.away.contains(entity))
+        self.open.contains(entity)
     }
 
-    pub(super) fn open(&mut self, scope: &Scope, away: BTreeSet<EntityId>) {
+    pub(super) fn open(&mut self, scope: &Scope) {
         self.open = self.open.with(scope);
         // A hand-off is over if something of it is served again. Nobody waits for its end.
         self.flushing.retain(|flushing| flushing.scope.both(scope).is_empty());
-        self.away = away;
-        self.away.retain(|entity| !self.open.pins.contains(entity));
     }
 
     pub(super) fn close(&mut self, scope: &Scope) {
         self.open = self.open.without(scope);
-        self.away.extend(scope.pins.iter().cloned());
     }
 
     /// Nothing is served any more.
     pub(super) fn abandon(&mut self) {
         self.open = Scope::EMPTY;
-        self.away.clear();
         self.flushing.clear();
     }
 

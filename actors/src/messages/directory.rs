@@ -1,6 +1,5 @@
 //! What a directory shard receives, and the way to the shard of an entity.
 
-use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -52,8 +51,8 @@ pub enum ToDirectory {
 /// A change of what a shard serves of a cluster's entities.
 #[derive(Debug, Clone)]
 pub enum Own {
-    /// Serve these as well, except entities that are pinned to other nodes.
-    Open { scope: Scope, away: BTreeSet<EntityId> },
+    /// Serve these as well.
+    Open(Scope),
     /// Serve these no more: what arrives for them goes elsewhere.
     Close(Scope),
     /// Put those of these that are awake to sleep, then drop the sender.

@@ -1,6 +1,6 @@
 //! Carries out what the node's membership decides, and keeps routing to the map.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::items::{self, Moving};
 use super::{Do, Node};
@@ -11,7 +11,7 @@ use crate::cluster::map::Term;
 use crate::cluster::membership::{
     Action, BadOrder, ChangeId, HandOffId, Joined, Order, Outcome, PollNumber, Scope, View,
 };
-use crate::cluster::slot::{SlotId, SlotSet, slot_of};
+use crate::cluster::slot::{SlotId, SlotSet};
 use crate::ids::NodeIndex;
 use crate::messages::Own;
 
@@ -132,7 +132,7 @@ impl Node {
         // Before there is more: what was open may have waited for the lease.
         self.look_at_lease(now);
         self.open = self.open.with(&scope);
-        self.out.push(Do::Own(Own::Open { scope: scope.clone(), away: BTreeSet::new() }));
+        self.out.push(Do::Own(Own::Open(scope.clone())));
         // The map first: it says that they are this node's.
         self.map_changed(now);
         if !self.lapsed {
@@ -142,9 +142,9 @@ impl Node {
         self.out.push(Do::OwnerChanged(scope));
     }
 
-    /// What these slots and entities have missed while they were not served.
+    /// What these slots have missed while they were not served.
     fn begin_again(&mut self, scope: &Scope, now: Mono) {
-        let slots: SlotSet = scope.slots.iter().chain(scope.pins.iter().map(slot_of)).collect();
+        let slots = &scope.slots;
         let reopened = !self.closed.both(scope).is_empty();
         self.closed = self.closed.without(scope);
         if reopened {

@@ -20,10 +20,10 @@ pub enum Action {
     /// Make a change of the map as the node's next numbered transaction: `decided`. It is the only
     /// one until it is decided, but events may be committed before and after it.
     Change(ChangeId, Change, Reason),
-    /// Serve these slots and entities. Loading begins after this, not earlier (M2). If they were
-    /// closed and not released, their lives go on: without a new term nobody else had them.
+    /// Serve these slots. Loading begins after this, not earlier (M2). If they were closed and not
+    /// released, their lives go on: without a new term nobody else had them.
     Open(Scope),
-    /// Accept nothing more for these slots and entities (M4); requests for them are bounced.
+    /// Accept nothing more for these slots (M4); requests for them are bounced.
     Close(Scope),
     /// Wait until all threads have closed them and everything that is queued for them is decided, but
     /// end no life: `flushed`.

@@ -1,33 +1,24 @@
-//! What a node opens and closes: slots, and entities that are pinned to it.
-
-use std::collections::BTreeSet;
+//! What a node opens and closes together.
 
 use greenroom_protocol::EntityId;
 
 use super::super::map::{ClusterMap, NodeId};
 use super::super::slot::{SlotSet, slot_of};
 
-/// Slots, and single entities. A slot stands for its entities that are not pinned.
+/// Slots, with all their entities.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scope {
     /// The slots.
     pub slots: SlotSet,
-    /// Entities that are pinned to the node, or are about to be pinned elsewhere.
-    pub pins: BTreeSet<EntityId>,
 }
 
 impl Scope {
     /// Nothing.
-    pub const EMPTY: Self = Self { slots: SlotSet::EMPTY, pins: BTreeSet::new() };
+    pub const EMPTY: Self = Self { slots: SlotSet::EMPTY };
 
-    /// Slots alone.
-    pub fn of_slots(slots: SlotSet) -> Self {
-        Self { slots, pins: BTreeSet::new() }
-    }
-
-    /// One entity.
-    pub fn of_entity(entity: EntityId) -> Self {
-        Self { slots: SlotSet::EMPTY, pins: BTreeSet::from([entity]) }
+    /// These slots.
+    pub const fn of_slots(slots: SlotSet) -> Self {
+        Self { slots }
     }
 
     /// All that a map gives to a node.
@@ -35,40 +26,31 @@ impl Scope {
         Self::of_slots(map.slots_of(node))
     }
 
-    /// Whether an entity is in it, by itself or with its slot.
+    /// Whether an entity's slot is in it.
     pub fn contains(&self, entity: &EntityId) -> bool {
-        self.slots.contains(slot_of(entity)) || self.pins.contains(entity)
+        self.slots.contains(slot_of(entity))
     }
 
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty() && self.pins.is_empty()
+        self.slots.is_empty()
     }
 
     /// What is in either.
     #[must_use]
     pub fn with(&self, other: &Self) -> Self {
-        Self {
-            slots: self.slots.with(&other.slots),
-            pins: self.pins.union(&other.pins).cloned().collect(),
-        }
+        Self::of_slots(self.slots.with(&other.slots))
     }
 
     /// What is in both.
     #[must_use]
     pub fn both(&self, other: &Self) -> Self {
-        Self {
-            slots: self.slots.both(&other.slots),
-            pins: self.pins.intersection(&other.pins).cloned().collect(),
-        }
+        Self::of_slots(self.slots.both(&other.slots))
     }
 
     /// What is in this one alone.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
-        Self {
-            slots: self.slots.without(&other.slots),
-            pins: self.pins.difference(&other.pins).cloned().collect(),
-        }
+        Self::of_slots(self.slots.without(&other.slots))
     }
 }

@@ -36,7 +36,7 @@ impl<M> Slots<M> {
     pub(super) fn own(&mut self, own: Own, host: &mut impl Host<Mailbox = M>) {
         let Some(ownership) = &mut self.ownership else { return };
         match own {
-            Own::Open { scope, away } => ownership.open(&scope, away),
+            Own::Open(scope) => ownership.open(&scope),
             Own::Close(scope) => {
                 ownership.close(&scope);
                 let postponed = self.postponed.keys().filter(|entity| scope.contains(entity));

@@ -1,7 +1,5 @@
 //! What a shard of a cluster serves, and what it passes on.
 
-use std::collections::BTreeSet;
-
 use greenroom_protocol::RawJson;
 
 use super::*;
@@ -32,7 +30,7 @@ impl Rig {
     }
 
     fn open(&mut self, of: &str) {
-        self.own(Own::Open { scope: slot(of), away: BTreeSet::new() });
+        self.own(Own::Open(slot(of)));
     }
 
     /// The exchange answers a mark.
@@ -117,23 +115,6 @@ fn what_was_served_when_the_exchange_took_it_does_not_mind_the_lease() {
     let reply = rig.line.reply(0, 2);
     rig.tell(ToDirectory::Given(entity("room:b"), ToEntity::Read(reply)));
     assert_eq!(rig.elsewhere(), ["room:b read"], "its slot is not open");
-}
-
-#[test]
-fn a_pin_counts_more_than_the_slot() {
-    let mut rig = rig();
-    let a = || BTreeSet::from([entity("room:a")]);
-    rig.own(Own::Open { scope: slot("room:a"), away: a() });
-    rig.read("room:a");
-    assert_eq!(rig.elsewhere(), ["room:a read"], "it is pinned to another node");
-    rig.own(Own::Open { scope: Scope::of_entity(entity("room:a")), away: BTreeSet::new() });
-    rig.own(Own::Close(slot("room:a")));
-    rig.marked("room:a", true);
-    rig.read("room:a");
-    assert!(rig.elsewhere().is_empty(), "it is pinned to this node");
-    rig.own(Own::Close(Scope::of_entity(entity("room:a"))));
-    rig.read("room:a");
-    assert_eq!(rig.elsewhere(), ["room:a read"]);
 }
 
 #[test]

@@ -408,7 +408,7 @@ impl std::fmt::Debug for Brief<'_> {
                 write!(f, "Change {id:?} to version {} {why:?}", change.map.version())
             }
             Do::Join(join) => write!(f, "Join {:?} term {}", join.id, join.term.0),
-            Do::Own(Own::Open { scope, .. }) => write!(f, "Open {}", scope.slots.len()),
+            Do::Own(Own::Open(scope)) => write!(f, "Open {}", scope.slots.len()),
             Do::Own(Own::Close(scope)) => write!(f, "Close {}", scope.slots.len()),
             Do::Own(Own::Flush(..)) => write!(f, "Flush"),
             Do::Flush(id, scope) => write!(f, "Flush {id:?} {}", scope.slots.len()),
