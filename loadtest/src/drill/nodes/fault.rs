@@ -72,7 +72,7 @@ impl Fault {
             Self::Kill => cost(3000, true, true, 1),
             // A client may be led to the node again before it is known to be stopped.
             Self::Stop | Self::CutStore => cost(3000, true, true, 2),
-            // Its clients stay with it, unless they lose patience.
+            // It sends its clients to the others, and a balancer may lead them back to it.
             Self::CutNats => cost(4000, true, true, 2),
             Self::Nats => cost(2000, true, false, 0),
             // Clients that were refused come back after the second that they were told to wait.
@@ -88,8 +88,8 @@ impl Fault {
 pub struct Applied {
     /// For how long something that all nodes need was away.
     pub away: Duration,
-    /// For how long a node was cut off. Its clients stay with it and are told to try again, so an
-    /// entity whose clients are all there waits for the end of that.
+    /// For how long a node was cut off. Its clients are told to try again until they are sent to
+    /// another node, if they are, so an entity whose clients are all there waits for the end of that.
     pub cut: Duration,
     pub how: String,
 }
