@@ -3,6 +3,7 @@
 //! Orders are taken from this machine only, and never from a web page: with `kubectl exec`, or by
 //! `greenroom cluster` next to the server.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use actix_web::http::StatusCode;
@@ -108,8 +109,9 @@ async fn order(
     name: web::Path<String>,
     body: web::Bytes,
 ) -> HttpResponse {
-    let is_near = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    if !is_near || request.headers().contains_key(ORIGIN) {
+    let listener = request.app_config().local_addr().ip();
+    let near = request.peer_addr().is_some_and(|peer| is_near(peer.ip(), listener));
+    if !near || request.headers().contains_key(ORIGIN) {
         return refused(
             StatusCode::FORBIDDEN,
             "orders are taken from this machine only, and not from a web page; run `greenroom cluster` next to the server",
@@ -133,6 +135,13 @@ async fn order(
         Ok(()) => HttpResponse::Accepted().json(json!({"accepted": name.as_str()})),
         Err(why) => refused(StatusCode::CONFLICT, &why),
     }
+}
+
+/// Whether a peer is on this machine: it comes over loopback, or from the very address on which the
+/// listener is.
+fn is_near(peer: IpAddr, listener: IpAddr) -> bool {
+    let peer = peer.to_canonical();
+    peer.is_loopback() || peer == listener.to_canonical()
 }
 
 /// The order with this name; `None` if there is none.
@@ -163,6 +172,22 @@ fn refused(status: StatusCode, why: &str) -> HttpResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn orders_come_from_this_machine() {
+        let table = [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("::ffff:127.0.0.1", "0.0.0.0", true),
+            ("10.0.0.7", "10.0.0.7", true),
+            ("::ffff:10.0.0.7", "10.0.0.7", true),
+            ("10.0.0.8", "10.0.0.7", false),
+            ("10.0.0.7", "0.0.0.0", false),
+        ];
+        for (peer, listener, near) in table {
+            let [from, to] = [peer, listener].map(|address| address.parse().unwrap());
+            assert_eq!(is_near(from, to), near, "{peer} at {listener}");
+        }
+    }
 
     #[test]
     fn orders_are_read_strictly() {
