@@ -13,7 +13,8 @@ def snippet(page, name):
 
 
 def rows(page, heading):
-    """The cells of the first table below that heading, its own heading left out."""
+    """The cells of the tables below that heading, their own headings left out."""
     section = re.split(r"\n#+ ", (DOCS / page).read_text().split(f"\n## {heading}\n", 1)[1], maxsplit=1)[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    tables = re.findall(r"(?:^\|.*\n)+", section + "\n", re.M)
+    lines = [line for table in tables for line in table.splitlines()[2:]]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
