@@ -189,23 +189,27 @@ impl<M> Slots<M> {
         now: Mono,
         host: &mut impl Host<Mailbox = M>,
     ) {
-        if self.draining {
-            return drop(message.refuse(stopping()));
-        }
-        if !self.serves(&entity, now) {
-            return self.pass_on(entity, message, host);
-        }
-        self.serve(entity, message, now, host);
+        let served = self.serves(&entity, now);
+        self.route_if(served, entity, message, now, host);
     }
 
-    /// Delivers a message that is served here.
-    fn serve(
+    /// Delivers a message if its entity is served here, and passes it on otherwise.
+    fn route_if(
         &mut self,
+        served: bool,
         entity: EntityId,
         message: ToEntity,
         now: Mono,
         host: &mut impl Host<Mailbox = M>,
     ) {
+        if self.draining {
+            let error = WireError::new(ErrorCode::ShuttingDown, "the server stops; reconnect")
+                .retry_after_ms(1000);
+            return drop(message.refuse(error));
+        }
+        if !served {
+            return self.pass_on(entity, message, host);
+        }
         if !self.slots.contains_key(&entity) {
             // An entity that is put to sleep has no followers and no members. After any other end,
             // or when a session is resumed, these messages wake it and restore them.
@@ -486,10 +490,6 @@ impl<M> Slots<M> {
             self.drained = None;
         }
     }
-}
-
-fn stopping() -> WireError {
-    WireError::new(ErrorCode::ShuttingDown, "the server stops; reconnect").retry_after_ms(1000)
 }
 
 fn not_woken(refused: NotWoken) -> WireError {

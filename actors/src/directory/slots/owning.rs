@@ -2,7 +2,7 @@
 
 use greenroom_protocol::EntityId;
 
-use super::{Host, Slots, stopping};
+use super::{Host, Slots};
 use crate::clock::Mono;
 use crate::ids::NodeIndex;
 use crate::messages::{Own, ToEntity};
@@ -23,14 +23,8 @@ impl<M> Slots<M> {
         now: Mono,
         host: &mut impl Host<Mailbox = M>,
     ) {
-        if self.draining {
-            return drop(message.refuse(stopping()));
-        }
-        if self.ownership.as_ref().is_none_or(|ownership| ownership.owns(&entity)) {
-            self.serve(entity, message, now, host);
-        } else {
-            self.pass_on(entity, message, host);
-        }
+        let owned = self.ownership.as_ref().is_none_or(|ownership| ownership.owns(&entity));
+        self.route_if(owned, entity, message, now, host);
     }
 
     pub(super) fn own(&mut self, own: Own, host: &mut impl Host<Mailbox = M>) {

@@ -273,7 +273,7 @@ impl Cluster {
 
     /// Applies a fault; returns once it is over.
     pub async fn apply(&mut self, fault: Fault) -> Result<Applied> {
-        let applied = |away, how: String| Applied { away, cut: Duration::ZERO, how };
+        let applied = |away, how: String| Applied { away, how };
         let here = |how| applied(Duration::ZERO, how);
         let index = fastrand::usize(..self.nodes.len());
         let began = Instant::now();
@@ -300,7 +300,7 @@ impl Cluster {
                 way.cut(cut);
                 sleep(time).await;
                 way.cut(Cut::default());
-                Applied { cut: time, ..here(format!("{direction}, {time:?}")) }
+                here(format!("{direction}, {time:?}"))
             }
             Fault::Nats => {
                 let lame = fastrand::bool();

@@ -7,9 +7,6 @@ use serde::Serialize;
 
 use super::way::Cut;
 
-/// How long after the end of a cut a client that was told to try again has tried.
-const TRIES_AGAIN: Duration = Duration::from_millis(1500);
-
 /// The faults by their names on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -75,8 +72,7 @@ impl Fault {
             // It sends its clients to the others, and a balancer may lead them back to it.
             Self::CutNats => cost(4000, true, true, 2),
             Self::Nats => cost(2000, true, false, 0),
-            // Clients that were refused come back after the second that they were told to wait.
-            Self::Database => cost(2000, true, false, 0),
+            Self::Database => cost(1000, true, false, 0),
             // Clients may be led to a node that is replaced next.
             Self::Rolling => cost(1000, false, false, nodes),
             Self::Skew => cost(1000, false, false, 1),
@@ -88,18 +84,7 @@ impl Fault {
 pub struct Applied {
     /// For how long something that all nodes need was away.
     pub away: Duration,
-    /// For how long a node was cut off. Its clients are told to try again until they are sent to
-    /// another node, if they are, so an entity whose clients are all there waits for the end of that.
-    pub cut: Duration,
     pub how: String,
-}
-
-impl Applied {
-    /// How long any entity may have no op acknowledged, beyond `away`.
-    pub fn bound(&self, fault: Fault) -> Duration {
-        let waits = if self.cut.is_zero() { Duration::ZERO } else { self.cut + TRIES_AGAIN };
-        fault.cost(0).pause.max(waits)
-    }
 }
 
 /// Cuts in one direction and in both, at random.

@@ -33,8 +33,6 @@ pub struct Round {
     /// The longest time for which one entity had no op acknowledged, beyond the time for which what
     /// all nodes need was away.
     pub pause: Duration,
-    /// What it may be.
-    pub bound: Duration,
     /// Why ops with a number were refused for the moment.
     pub refusals: Vec<String>,
     /// How often somebody was told that a client had left.
@@ -75,7 +73,7 @@ pub async fn all(
         stage.run.progress.say(format!("round {number} of {count}: {name}"));
         sleep(up_for.mul_f64(0.5 + fastrand::f64())).await;
         stage.longest_pause();
-        let applied = match cluster.apply(fault).await {
+        let Applied { away, how } = match cluster.apply(fault).await {
             Ok(applied) => applied,
             Err(error) => {
                 cluster.failures.push(format!("round {number}, {name}: {error:#}"));
@@ -88,8 +86,6 @@ pub async fn all(
             cluster.failures.push(format!("{when}, {error:#}"));
             return rounds;
         }
-        let bound = applied.bound(fault);
-        let Applied { away, how, .. } = applied;
         let pause = stage.longest_pause().saturating_sub(away);
         let now = Counts::now(stage);
         rounds.push(Round {
@@ -98,7 +94,6 @@ pub async fn all(
             span: before.at..now.at,
             acked: now.acks - before.acks,
             pause,
-            bound,
             refusals: stage.take_refusals(),
             leaves: now.leaves - before.leaves,
         });
@@ -165,8 +160,8 @@ pub fn tell(rounds: &[Round], faults: &[Fault], findings: &Findings, report: &mu
 fn dear(round: &Round, number: u64) -> Vec<String> {
     let (cost, name) = (round.fault.cost(0), round.fault.name());
     let mut dear = Vec::new();
-    if round.pause > round.bound {
-        let (pause, bound) = (round.pause.as_millis(), round.bound.as_millis());
+    if round.pause > cost.pause {
+        let (pause, bound) = (round.pause.as_millis(), cost.pause.as_millis());
         dear.push(format!("an entity was silent for {pause} ms, the bound is {bound}"));
     }
     if let Some(first) = round.refusals.first().filter(|_| !cost.errors) {
